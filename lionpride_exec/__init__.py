@@ -1,0 +1,64 @@
+"""
+Run thousands of async operations on asyncio or trio, and know where each of them stands.
+
+An :class:`Event` is one operation, a :class:`Processor` starts events by priority and under limits, an
+:class:`Executor` owns them and tells their status. ``async with executor:`` runs it.
+"""
+
+from ._element import Element
+from ._event import Event
+from ._execution import Attempt, Execution
+from ._executor import Executor
+from ._flow import Flow
+from ._gate import Deny, Wait
+from ._pile import Pile
+from ._processor import Processor
+from ._progression import Progression
+from ._queue import PriorityQueue
+from ._sentinel import Unset, UnsetType
+from ._status import TRANSITIONS, EventStatus
+from .errors import (
+    AccessError,
+    ConfigurationError,
+    EventFailed,
+    EventNotFinished,
+    ExecutionError,
+    ExecutorClosedError,
+    ExistsError,
+    InvalidTransition,
+    LionprideError,
+    LionTimeoutError,
+    NotFoundError,
+    QueueFullError,
+)
+
+__all__ = [
+    "TRANSITIONS",
+    "AccessError",
+    "Attempt",
+    "ConfigurationError",
+    "Deny",
+    "Element",
+    "Event",
+    "EventFailed",
+    "EventNotFinished",
+    "EventStatus",
+    "Execution",
+    "ExecutionError",
+    "Executor",
+    "ExecutorClosedError",
+    "ExistsError",
+    "Flow",
+    "InvalidTransition",
+    "LionTimeoutError",
+    "LionprideError",
+    "NotFoundError",
+    "Pile",
+    "PriorityQueue",
+    "Processor",
+    "Progression",
+    "QueueFullError",
+    "Unset",
+    "UnsetType",
+    "Wait",
+]

@@ -1,0 +1,37 @@
+"""
+A task that belongs to no task group, for ``Executor.start()``: the only place that knows the backends apart.
+
+AnyIO offers no such task, for good reasons: nobody waits for it and nobody gets its exception. The executor makes
+up for both; it keeps the exception and raises it at its next call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+# asyncio itself keeps only weak references to its tasks.
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def spawn(run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+    """
+    Start ``run()`` as a root task of the running event loop: asyncio: a task; trio: a system task.
+
+    It is cancelled when the event loop ends. On trio it must not raise anything but a cancellation.
+
+    Raises:
+        RuntimeError: No event loop runs.
+    """
+    trio = sys.modules.get("trio")  # whoever runs trio has imported it
+    if trio is not None and trio.lowlevel.in_trio_task():
+        trio.lowlevel.spawn_system_task(run, name=name, context=copy_context())
+        return
+    task = asyncio.get_running_loop().create_task(run(), name=name)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)

@@ -1,0 +1,10 @@
+"""
+The command line. It needs the extra ``cli``; nothing else in the package imports it.
+
+``_app`` (arguments) → ``_run`` (one run) → ``_target``, ``_source``, ``_jobs`` (lines become events) and
+``_output``, ``_tally``, ``_display`` (events become results).
+"""
+
+from ._app import app
+
+__all__ = ["app"]

@@ -1,0 +1,48 @@
+"""The arguments of ``lionpride-exec`` and its commands."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from ._options import DASH, RunOptions
+from ._run import run as run_lines
+
+
+def _version() -> str:
+    try:
+        return version("lionpride-exec")
+    except PackageNotFoundError:  # run from a source tree
+        return "unknown"
+
+
+app = App(
+    name="lionpride-exec",
+    help="Run async operations over the lines of a file, and know what became of each.",
+    version=_version,
+)
+
+_DEFAULTS = RunOptions()
+
+
+@app.command
+def run(  # noqa: D417  the options are explained in their class
+    target: str,
+    source: Annotated[str, Parameter(name="INPUT"), DASH],
+    /,
+    *,
+    options: Annotated[RunOptions, Parameter(name="*")] = _DEFAULTS,
+) -> int:
+    """
+    Run TARGET once for each line of INPUT; results are JSON lines, written as events end.
+
+    Ctrl-C once: nothing more is started, what runs may finish. Twice: what runs is cancelled.
+    Exit status: 0 all completed, 1 some not, 2 wrong use, 130 interrupted.
+
+    Args:
+        target: MODULE:NAME or FILE.py:NAME, an async function of one record, an Event or Executor subclass.
+        source: JSON lines, or with --field plain lines; - is standard input.
+    """
+    return run_lines(target, source, options)

@@ -1,0 +1,111 @@
+"""What is shown on standard error while a run goes on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+
+from ._output import STDOUT
+
+if TYPE_CHECKING:
+    from ._options import RunOptions
+    from ._tally import Tally
+
+
+class Display(Protocol):
+    """Shows a tally now and then, and messages at once."""
+
+    interval: float
+    """Seconds between two updates."""
+
+    def update(self, tally: Tally) -> None:
+        """Show how far we are."""
+
+    def message(self, text: str) -> None:
+        """Show a line that stays."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was. Idempotent."""
+
+
+class SilentDisplay:
+    """Shows messages only."""
+
+    interval = 3600.0
+
+    def update(self, tally: Tally) -> None:
+        """Show nothing."""
+
+    def message(self, text: str) -> None:
+        """Show a line."""
+        sys.stderr.write(_line(text) + "\n")
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class PlainDisplay(SilentDisplay):
+    """Shows a line every few seconds, as a log file wants it."""
+
+    interval = 5.0
+
+    def update(self, tally: Tally) -> None:
+        """Show a line."""
+        self.message(tally.progress())
+
+
+class RichDisplay:
+    """Shows a bar, where the size of the input is known, and a line that changes."""
+
+    interval = 0.2
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        # We refresh it ourselves: a thread of its own would draw while the event loop writes.
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=os.isatty(STDOUT),  # what an event prints into a pipe stays in the pipe
+        )
+        self._live.start()
+
+    def update(self, tally: Tally) -> None:
+        """Draw it anew."""
+        expected = tally.expected
+        line = Text(tally.progress(), overflow="ellipsis", no_wrap=True)
+        bar = ProgressBar(total=expected, completed=tally.done) if expected else None
+        self._live.update(Group(bar, line) if bar else line, refresh=True)
+
+    def message(self, text: str) -> None:
+        """Show a line above it."""
+        self._console.print(_line(text), markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take it away."""
+        self._live.stop()
+
+
+def make_display(options: RunOptions) -> Display:
+    """Choose by the options and by what standard error is."""
+    kind = options.progress
+    if options.quiet:
+        kind = "none"
+    elif kind == "auto":
+        results_on_terminal = options.output == "-" and os.isatty(STDOUT)
+        kind = "rich" if sys.stderr.isatty() and not results_on_terminal else "plain"
+    displays: dict[str, type[Display]] = {"none": SilentDisplay, "plain": PlainDisplay, "rich": RichDisplay}
+    return displays[kind]()
+
+
+def _line(text: str) -> str:
+    """Name the program; what a record brings must not steer the terminal."""
+    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return f"lionpride-exec: {shown}"

@@ -1,0 +1,203 @@
+"""From a line of the input to an event, and from an event that has ended to a line of the output."""
+
+from __future__ import annotations
+
+import json
+from math import isfinite
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import attrs
+
+from lionpride_exec._json import UNSERIALIZABLE, jsonable
+from lionpride_exec._sentinel import UnsetType
+from lionpride_exec._status import EventStatus
+
+from ._errors import BadLineError, UsageError
+from ._target import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lionpride_exec._event import Event
+
+    from ._options import RunOptions
+
+# An event's own record of its run is no input.
+NOT_FOR_RECORDS = frozenset({"execution"})
+
+
+@attrs.frozen
+class Job:
+    """
+    A line that has become an event.
+
+    Attributes:
+        event: To be appended.
+        record: The record as JSON, for the result.
+        priority: As read from the record; None: by arrival.
+    """
+
+    event: Event
+    record: bytes
+    priority: float | None = None
+
+
+class JobMaker:
+    """
+    Makes jobs of lines.
+
+    Args:
+        event_type: What is made.
+        is_function: Whether the record goes to the field ``record`` whole.
+        options: ``field``, ``priority`` and ``timeout`` are used.
+
+    Raises:
+        UsageError: The events have no field ``options.field``.
+    """
+
+    def __init__(self, event_type: type[Event], is_function: bool, options: RunOptions) -> None:
+        self._event_type = event_type
+        self._is_function = is_function
+        self._field = options.field
+        self._priority = options.priority
+        self._timeout = options.timeout
+        # That an Event is an attrs class is nothing a type checker sees.
+        fields = attrs.fields(cast("type[attrs.AttrsInstance]", event_type))
+        self._fields = {field.alias for field in fields if field.init} - NOT_FOR_RECORDS
+        if self._field is not None and not is_function and self._field not in self._fields:
+            known = ", ".join(sorted(self._fields))
+            raise UsageError(
+                f"--field {self._field}: {event_type.__name__} has no such field; it has {known}"
+            )
+
+    def is_blank(self, line: bytes) -> bool:
+        """Whether a line is to be passed over: nothing on it or, where JSON is expected, only white space."""
+        return not (line.strip() if self._field is None else line)
+
+    def make(self, line: bytes) -> Job:
+        """
+        Make an event of a line.
+
+        Raises:
+            BadLineError: It is no record, or does not fit the event.
+        """
+        record: Any
+        if self._field is None:
+            record = _parse(line)
+            text = line.strip()
+        else:
+            value = line.decode("utf-8", "surrogateescape")  # a file's name may be any bytes
+            record = value if self._is_function else {self._field: value}
+            text = to_json(record)
+        priority = None if self._priority is None else _priority_of(record, self._priority)
+        return Job(self._make_event(record), text, priority)
+
+    def _make_event(self, record: Any) -> Event:
+        if self._is_function:
+            keywords = {"record": record}
+        elif isinstance(record, dict):
+            keywords = dict(cast("dict[str, Any]", record))
+            if self._priority is not None and self._priority not in self._fields:
+                del keywords[self._priority]  # it was there for us
+        else:
+            raise BadLineError(f"must be a JSON object, got {type(record).__name__}")
+        if refused := NOT_FOR_RECORDS & keywords.keys():
+            raise BadLineError(f"{', '.join(refused)} cannot be given")
+        if self._timeout is not None:
+            keywords.setdefault("timeout", self._timeout)
+        try:
+            return self._event_type(**keywords)
+        except Exception as exc:
+            raise BadLineError(f"does not fit {self._event_type.__name__}: {describe(exc)}") from exc
+
+
+def result_line(event: Event, record: bytes, number: int | None) -> bytes:
+    """
+    Give the result of an event that has ended, as one line of JSON.
+
+    Args:
+        event: It has ended.
+        record: What it was made of, as JSON.
+        number: Of the line it was made of.
+    """
+    execution = event.execution
+    outcome = "response" if execution.status is EventStatus.COMPLETED else "error"
+    duration = None if isinstance(execution.duration, UnsetType) else round(execution.duration, 6)
+    rest: dict[str, Any] = {
+        "status": execution.status.value,
+        outcome: None,
+        "duration": duration,
+        "line": number,
+    }
+    try:
+        rest[outcome] = jsonable(execution.response if outcome == "response" else _known(execution.error))
+        text = to_json(rest)
+    except Exception:  # noqa: BLE001  nested too deeply, a number too long, an object that fails: it has ended all the same
+        rest[outcome] = UNSERIALIZABLE
+        text = to_json(rest)
+    return b'{"record": ' + record + b", " + text[1:] + b"\n"
+
+
+def to_json(value: Any) -> bytes:
+    r"""
+    Give JSON-safe data as valid JSON in UTF-8.
+
+    A character that UTF-8 cannot hold (it stands for an odd byte in a file's name) is written as ``\udcXX``,
+    which Python reads back as it was. NaN and infinities become null.
+
+    Raises:
+        ValueError: An int is too long to be written.
+        RecursionError: It is nested too deeply.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        value = _without_nan(value)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value).encode()
+
+
+def _known(error: BaseException | UnsetType | None) -> BaseException | None:
+    return None if isinstance(error, UnsetType) else error
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in cast("list[Any]", value)]
+    return value
+
+
+def _parse(line: bytes) -> Any:
+    try:
+        return json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as exc:
+        raise BadLineError(f"not UTF-8: byte 0x{line[exc.start]:02x} at column {exc.start + 1}") from exc
+    except json.JSONDecodeError as exc:
+        raise BadLineError(f"not JSON: {exc.msg} (column {exc.colno})") from exc
+    except (ValueError, RecursionError) as exc:  # a number too long to read; nested too deeply
+        raise BadLineError(f"not readable: {describe(exc)}") from exc
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise BadLineError(f"not JSON: {name} is not a JSON number")
+
+
+def _priority_of(record: Any, field: str) -> float:
+    value = cast("Mapping[str, Any]", record).get(field) if isinstance(record, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        found = "it is missing" if value is None else f"got {value!r}"
+        raise BadLineError(f"priority {field!r} must be a number: {found}")
+    try:
+        priority = float(value)
+    except OverflowError:
+        priority = float("inf")
+    if not isfinite(priority):
+        raise BadLineError(f"priority {field!r} must be finite")
+    return priority

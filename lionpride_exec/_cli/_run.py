@@ -1,0 +1,262 @@
+"""
+One run: lines → events → results, and what a Ctrl-C does to it.
+
+The reader appends to the executor, whose queue is bounded, and waits for room in it. An observer turns each
+event that ends into a line for the output. The executor forgets those that have ended whenever lines are
+written, and when there are many. So what is in memory is bounded by the options, however long the input.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import aclosing
+from importlib.util import find_spec
+from signal import SIGINT, SIGTERM
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from lionpride_exec._event import leaves
+from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec.errors import LionprideError
+
+from ._display import make_display
+from ._errors import BadLineError, OutputError, UsageError
+from ._jobs import JobMaker, result_line
+from ._output import Output, open_output
+from ._source import Source, open_source
+from ._tally import Tally
+from ._target import describe, load_target
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from anyio.abc import TaskStatus
+
+    from lionpride_exec._event import Event
+    from lionpride_exec._executor import Executor
+
+    from ._display import Display
+    from ._jobs import Job
+    from ._options import Backend, RunOptions
+
+COMPLETED, INCOMPLETE, MISUSED, INTERRUPTED = 0, 1, 2, 130
+
+# Ended events that may wait to be forgotten until the next write.
+ENDED_KEPT = 256
+
+
+def run(target: str, source: str, options: RunOptions) -> int:
+    """
+    Run the target over the lines of the source; give the exit status.
+
+    Args:
+        target: ``module:name`` or ``path/to/file.py:name``.
+        source: A path, or "-".
+        options: How.
+    """
+    try:
+        return _run(target, source, options)
+    except UsageError as exc:
+        sys.stderr.write(f"lionpride-exec: {exc}\n")
+        return MISUSED
+
+
+def _run(target_text: str, source_text: str, options: RunOptions) -> int:
+    options.check()
+    _check_backend(options.backend)
+    target = load_target(target_text)
+    executor = target.build(options.processor_config)
+    maker = JobMaker(executor.event_type, target.is_function, options)
+    source = open_source(source_text)
+    try:
+        output = open_output(options.output, source.status)
+        return LineRun(executor, maker, source, output, options).run()
+    finally:
+        source.close()
+
+
+def _check_backend(backend: Backend) -> None:
+    needed = {"trio": "trio", "asyncio+uvloop": "uvloop"}.get(backend)
+    if needed is not None and find_spec(needed) is None:
+        raise UsageError(f"--backend {backend} needs: pip install {needed}")
+
+
+class LineRun:
+    """
+    A run and its parts.
+
+    Args:
+        executor: Fresh; runs the events.
+        maker: Makes events of lines.
+        source: The lines; closed by the caller.
+        output: Takes the results; closed by :meth:`run`.
+        options: ``backend``, ``progress`` and ``quiet`` are used.
+    """
+
+    def __init__(
+        self, executor: Executor, maker: JobMaker, source: Source, output: Output, options: RunOptions
+    ) -> None:
+        self.executor = executor
+        self.maker = maker
+        self.source = source
+        self.output = output
+        self.options = options
+        self.tally = Tally(fraction=lambda: source.fraction, running=self._count_running)
+        self.display: Display = make_display(options)
+        self.interrupts = 0
+        self._is_started = False
+        self._has_read_all = True
+        # Of the events that have not ended: line number and record. Not of those that other events append.
+        self._open: dict[UUID, tuple[int, bytes]] = {}
+        self._ended = 0  # since the executor was last told to forget
+        self._reading: anyio.CancelScope  # made in the event loop
+
+    def run(self) -> int:
+        """
+        Run to the end, show the summary, give the exit status.
+
+        Raises:
+            UsageError: The executor cannot be started.
+        """
+        status = COMPLETED
+        try:
+            status = self._run_loop()
+        finally:
+            status = max(status, self._close_output())
+            self.display.close()
+        if not self.options.quiet:
+            self.display.message(self.tally.summary())
+        if self.interrupts:
+            return INTERRUPTED
+        complete = self.tally.all_completed and self._has_read_all
+        return max(status, COMPLETED if complete else INCOMPLETE)
+
+    # ---------------------------------------------------------------- around the event loop
+
+    def _run_loop(self) -> int:
+        backend, _, uvloop = self.options.backend.partition("+")
+        backend_options = {"use_uvloop": True} if uvloop else {}
+        try:
+            anyio.run(self._main, backend=backend, backend_options=backend_options)
+        except BaseException as exc:
+            if not self._is_started and isinstance(exc, Exception):
+                raise UsageError(f"cannot start: {describe(next(leaves(exc)))}") from exc
+            return self._judge(exc)
+        return COMPLETED
+
+    def _judge(self, exc: BaseException) -> int:
+        """Say what ended the run early, if it is one of the things that may; else raise it on."""
+        status = COMPLETED
+        for leaf in leaves(exc):
+            if isinstance(leaf, OutputError):
+                self.display.message(f"{leaf}; stopped")
+                status = max(status, INCOMPLETE)
+            elif isinstance(leaf, KeyboardInterrupt):
+                status = INTERRUPTED
+            elif isinstance(leaf, SystemExit):
+                self.display.message(f"an event raised {describe(leaf)}; stopped")
+                status = max(status, INCOMPLETE)
+            else:
+                raise exc
+        return status
+
+    def _close_output(self) -> int:
+        try:
+            self.output.close()
+        except OutputError as exc:
+            self.display.message(str(exc))
+            return INCOMPLETE
+        return COMPLETED
+
+    # ---------------------------------------------------------------- inside the event loop
+
+    async def _main(self) -> None:
+        self._reading = anyio.CancelScope()
+        self.executor.observe(self._follow)
+        async with anyio.create_task_group() as helpers:
+            await helpers.start(self._watch_signals)
+            helpers.start_soon(self.output.run, self._forget_ended)
+            helpers.start_soon(self._show_progress)
+            async with self.executor:
+                self._is_started = True
+                with self._reading:
+                    await self._read()
+            helpers.cancel_scope.cancel()
+
+    async def _read(self) -> None:
+        async with aclosing(self.source.lines()) as lines:
+            try:
+                async for number, line in lines:
+                    if not self.maker.is_blank(line):
+                        await self._take(number, line)
+            except OSError as exc:
+                self._has_read_all = False
+                self.display.message(f"cannot read on in {self.source.name}: {exc.strerror or exc}")
+
+    async def _take(self, number: int, line: bytes) -> None:
+        try:
+            await self._append(number, self.maker.make(line))
+        except BadLineError as exc:
+            self.tally.bad += 1
+            self.display.message(f"line {number}: {exc}")
+            await checkpoint()  # many in a row must not keep the others waiting
+        if self._ended >= ENDED_KEPT:
+            await self._forget_ended()
+        await self.output.wait_for_room()
+
+    async def _append(self, number: int, job: Job) -> None:
+        event_id = job.event.id
+        if event_id in self._open:
+            raise BadLineError(f"there is an event with the id {event_id} already")
+        self._open[event_id] = (number, job.record)
+        self.tally.events += 1
+        try:
+            await self.executor.append(job.event, job.priority, wait=True)
+        except (LionprideError, TypeError, ValueError) as exc:
+            del self._open[event_id]
+            self.tally.events -= 1
+            raise BadLineError(describe(exc)) from exc
+
+    def _follow(self, event: Event, _previous: EventStatus, status: EventStatus) -> None:
+        """Write the result of an event that has ended. Called inside its transition."""
+        if not status.is_terminal:
+            return
+        number, record = self._open.pop(event.id, (None, b"null"))
+        if number is None:  # the executor's own code has appended it
+            self.tally.events += 1
+        self.tally.ended[status] += 1
+        self._ended += 1
+        self.output.put(result_line(event, record, number))
+
+    async def _forget_ended(self) -> None:
+        self._ended = 0
+        await self.executor.cleanup_events(TERMINAL)
+
+    def _count_running(self) -> int:
+        return self.executor.status_counts()[EventStatus.PROCESSING]
+
+    async def _show_progress(self) -> None:
+        while True:
+            await anyio.sleep(self.display.interval)
+            self.display.update(self.tally)
+
+    async def _watch_signals(self, *, task_status: TaskStatus[Any]) -> None:
+        with anyio.open_signal_receiver(SIGINT, SIGTERM) as signals:
+            async with anyio.create_task_group() as stopping:
+                task_status.started()
+                async for _ in signals:
+                    self.interrupts += 1
+                    if self.interrupts == 1:
+                        self._reading.cancel()
+                        stopping.start_soon(self.executor.stop)
+                        running = self._count_running()
+                        self.display.message(f"stopping; {running} running may finish, Ctrl-C again cancels")
+                    elif self.interrupts == 2:  # noqa: PLR2004  the second
+                        self.display.message("cancelling what runs; Ctrl-C again leaves at once")
+                        stopping.start_soon(self.executor.stop, 0)
+                    else:
+                        self.display.close()
+                        os._exit(INTERRUPTED)

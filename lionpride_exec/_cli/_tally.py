@@ -1,0 +1,104 @@
+"""The count of what has become of the lines, and how it is told."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import attrs
+
+from lionpride_exec._status import EventStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _unknown() -> float | None:
+    return None
+
+
+@attrs.define(eq=False)
+class Tally:
+    """What has become of the lines so far."""
+
+    bad: int = 0
+    events: int = 0  # made of a line, whatever became of them
+    began: float = attrs.field(factory=time.monotonic)
+    ended: Counter[EventStatus] = attrs.field(factory=Counter[EventStatus])
+    # How much of the input has been read, 0 to 1, if that is known.
+    fraction: Callable[[], float | None] = _unknown
+    # Events that run now.
+    running: Callable[[], int] = lambda: 0
+    _samples: deque[tuple[float, int]] = attrs.field(
+        factory=lambda: deque[tuple[float, int]](maxlen=60), init=False
+    )
+
+    @property
+    def done(self) -> int:
+        """Lines that are through with: ended, or bad."""
+        return self.ended.total() + self.bad
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self.began
+
+    @property
+    def unfinished(self) -> int:
+        """Lines that were read and have become nothing yet."""
+        return self.events - self.ended.total()
+
+    @property
+    def all_completed(self) -> bool:
+        """Whether every line has become an event and every event COMPLETED."""
+        return not self.bad and self.ended[EventStatus.COMPLETED] == self.events
+
+    @property
+    def expected(self) -> float | None:
+        """How many lines there are in all, by those read so far; None if the size is unknown."""
+        fraction = self.fraction()
+        return (self.events + self.bad) / fraction if fraction else None
+
+    def sample_rate(self) -> float:
+        """Note how far we are; give the rate over the last 60 notes, per second."""
+        now = time.monotonic()
+        then, done = self._samples[0] if self._samples else (self.began, 0)
+        self._samples.append((now, self.done))
+        return (self.done - done) / (now - then) if now > then else 0.0
+
+    def progress(self) -> str:
+        """Tell how far we are, in one line; notes a sample."""
+        rate = self.sample_rate()
+        running = self.running()
+        parts = [f"{self.done:,} done", f"{rate:,.0f}/s", *self._ended_parts()]
+        parts.append(f"{running:,} running")
+        parts.append(f"{max(self.unfinished - running, 0):,} pending")
+        parts.append(_clock(self.elapsed))
+        expected = self.expected
+        if expected is not None and rate > 0:
+            parts.append(f"{_clock(max(expected - self.done, 0) / rate)} left")
+        return "  ".join(parts)
+
+    def summary(self) -> str:
+        """Tell how it ended, in one line."""
+        parts = self._ended_parts() or ["nothing to do"]
+        if self.unfinished:
+            parts.append(f"{self.unfinished:,} pending")
+        elapsed = self.elapsed
+        rate = self.done / elapsed if elapsed > 0 else 0.0
+        total = self.events + self.bad
+        return f"{_count(total, 'line')}: {', '.join(parts)}; {elapsed:.1f} s, {rate:,.0f}/s"
+
+    def _ended_parts(self) -> list[str]:
+        parts = [f"{self.ended[status]:,} {status}" for status in EventStatus if self.ended[status]]
+        return [*parts, _count(self.bad, "bad line")] if self.bad else parts
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,99 @@
+"""Checks of what a user configures: what is wrong, and what would be right, is said by name."""
+
+from __future__ import annotations
+
+import inspect
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REQUIRED = ("queue_capacity", "capacity_refresh_time")
+
+MAX_QUEUE_CAPACITY = 10_000
+MIN_REFRESH_TIME = 0.01
+MAX_REFRESH_TIME = 3600.0
+
+_LABELS = {
+    "queue_capacity": "Queue capacity",
+    "capacity_refresh_time": "Capacity refresh time",
+    "concurrency_limit": "Concurrency limit",
+    "max_queue_size": "Max queue size",
+    "max_denial_tracking": "Max denial tracking",
+}
+
+
+def check_bounds(*, capacity_refresh_time: float, **counts: int) -> None:
+    """
+    Check the numbers of a processor.
+
+    Raises:
+        ValueError: One is out of its bounds, NaN, or no number of its kind.
+    """
+    for name, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, int):
+            raise ValueError(f"{_LABELS[name]} must be an integer ({name}={count!r})")
+        if count < 1:
+            rule = "greater than 0" if name == "queue_capacity" else ">= 1"
+            raise ValueError(f"{_LABELS[name]} must be {rule} ({name}={count!r})")
+    if counts["queue_capacity"] > MAX_QUEUE_CAPACITY:
+        raise ValueError(
+            f"Queue capacity must be <= {MAX_QUEUE_CAPACITY} (queue_capacity={counts['queue_capacity']!r})"
+        )
+    _check_refresh_time(capacity_refresh_time)
+
+
+def _check_refresh_time(seconds: float) -> None:
+    given = f"(capacity_refresh_time={seconds!r})"
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not isfinite(seconds):
+        raise ValueError(f"Capacity refresh time must be a finite number of seconds {given}")
+    if seconds < MIN_REFRESH_TIME:
+        raise ValueError(f"Capacity refresh time must be >= {MIN_REFRESH_TIME}s {given}")
+    if seconds > MAX_REFRESH_TIME:
+        raise ValueError(f"Capacity refresh time must be <= {MAX_REFRESH_TIME:.0f}s {given}")
+
+
+def check_priority(priority: float) -> float:
+    """
+    Give a priority as a float.
+
+    Raises:
+        ValueError: It is no number, NaN or infinite.
+    """
+    if isinstance(priority, bool) or not isinstance(priority, int | float) or not isfinite(priority):
+        raise ValueError(f"Priority must be finite and not NaN, got {priority!r}")
+    return float(priority)
+
+
+def check_grace(grace: float | None) -> None:
+    """
+    Check a grace period.
+
+    Raises:
+        ValueError: It is no number of seconds, NaN, or negative.
+    """
+    if grace is not None and (isinstance(grace, bool) or not grace >= 0):
+        raise ValueError(f"grace must be seconds, 0 or more, or None, got {grace!r}")
+
+
+def explain_refused_config(processor_type: type, config: Mapping[str, Any]) -> str | None:
+    """
+    Say which keys of a ``processor_config`` made the constructor raise a TypeError; None if none did.
+
+    The keys are judged only after the fact, since a subclass may take keywords of its own out of ``**kwargs``.
+    """
+    known = {
+        name
+        for cls in processor_type.__mro__
+        if cls is not object and "__init__" in vars(cls)
+        for name in inspect.signature(vars(cls)["__init__"]).parameters
+    } - {"self", "args", "kwargs", "pile", "executor"}
+    missing = [key for key in REQUIRED if key not in config]
+    unknown = sorted(set(config) - known)
+    complaints = [
+        f"processor_config {verb}: {', '.join(keys)}"
+        for verb, keys in (("lacks the required keys", missing), ("has unknown keys", unknown))
+        if keys
+    ]
+    return f"{'; '.join(complaints)} (known: {', '.join(sorted(known))})" if complaints else None

@@ -1,0 +1,378 @@
+"""
+An event: one async operation and the record of what became of it.
+
+A user writes a subclass with annotated fields and ``_invoke()``. Its whole life goes through two functions.
+:meth:`Event.invoke` runs it and turns whatever happens into an outcome; :meth:`Event._transition` is the only way
+from one status to the next: synchronous, so a cancellation cannot fall between the status of an event, the
+progression it stands in and the wake-up of those who wait for it.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager, aclosing
+from contextvars import ContextVar
+from inspect import isasyncgen
+from math import isfinite
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+
+import anyio
+import attrs
+from anyio import CancelScope, current_time, get_cancelled_exc_class, move_on_after
+from anyio.lowlevel import checkpoint
+
+from ._element import Element, Mode
+from ._execution import Attempt, Execution, utc_now
+from ._sentinel import Unset, UnsetType
+from ._status import TERMINAL, TRANSITIONS, EventStatus
+from .errors import (
+    EventFailed,
+    EventNotFinished,
+    ExecutorClosedError,
+    InvalidTransition,
+    LionprideError,
+    LionTimeoutError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+# The events that run in the current context, outermost first. An event that waits for one of them, itself
+# included, would wait for ever.
+running_events: ContextVar[tuple[Event, ...]] = ContextVar("running_events", default=())
+
+
+class Owner(Protocol):
+    """What an event knows of the executor it stands in."""
+
+    def event_moved(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
+        """Follow a transition. Called inside it: does not raise, does not wait."""
+
+    def turn_to_move(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
+        """Give the locks that somebody holds at the moment and a move would need; None: nobody does."""
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nothing will run here any more, unless it is started again."""
+        ...
+
+
+def _valid_timeout(_instance: object, _attribute: object, value: float | None) -> None:
+    if value is None:
+        return
+    if not isfinite(value):
+        raise ValueError(f"timeout must be finite, got {value!r}")
+    if value <= 0:
+        raise ValueError(f"timeout must be positive, got {value!r}")
+
+
+class Event(Element):
+    """
+    One async operation, run at most once. Subclass it, annotate its fields, write ``_invoke()``::
+
+        class Fetch(Event):
+            url: str
+
+            async def _invoke(self) -> bytes: ...
+
+    Args:
+        timeout: Seconds that a run may take, from its start; None: no limit. Not serialised.
+        streaming: Whether the event is run by iterating :meth:`stream`. Not serialised.
+        execution: The record of what happened.
+
+    Raises:
+        ValueError: A timeout that is not finite or not positive, at construction and at assignment.
+    """
+
+    timeout: float | None = attrs.field(default=None, validator=_valid_timeout)
+    streaming: bool = False
+    execution: Execution = attrs.field(factory=Execution)
+    # The executor the event stands in.
+    _owner: Owner | None = attrs.field(default=None, init=False)
+    # Set at the end of the event; made by the first task that waits for it.
+    _finished: anyio.Event | None = attrs.field(default=None, init=False)
+
+    _not_serialised: ClassVar[frozenset[str]] = frozenset({"timeout", "streaming", "execution"})
+
+    # ---------------------------------------------------------------- for subclasses
+
+    async def _invoke(self) -> Any:
+        """Do the work and return the response. Override this."""
+        raise NotImplementedError("Subclasses must implement _invoke()")
+
+    async def stream(self) -> Any:
+        """Do the work as an async generator of chunks, for ``streaming=True``. Override this."""
+        raise NotImplementedError("Subclasses must implement stream() if streaming=True")
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What the gate is asked with: the keyword arguments of ``request_permission()``. Override this."""
+        return {}
+
+    # ---------------------------------------------------------------- state
+
+    @property
+    def status(self) -> EventStatus:
+        """
+        Where the event stands.
+
+        Assigning a status (or its lower-case string) moves the event. An event that stands in no executor takes
+        any status, as a fixture or a restored record needs; in an executor the transition table rules.
+
+        Raises:
+            ValueError: No such status.
+            InvalidTransition: The executor's event cannot go there from here. Nothing has changed.
+        """
+        return self.execution.status
+
+    @status.setter
+    def status(self, value: EventStatus | str) -> None:
+        if not isinstance(value, str):
+            raise ValueError(f"Invalid status type: {type(value).__name__}")  # noqa: TRY004  the tested contract
+        target = EventStatus(value)
+        if self._owner is not None:
+            self._transition(target)
+            return
+        self.execution.status = target
+        if target in TERMINAL:
+            self._wake()
+
+    @property
+    def response(self) -> Any:
+        """What the event returned; ``Unset`` before that."""
+        return self.execution.response
+
+    def history(self) -> list[tuple[EventStatus, datetime]]:
+        """Every status the event has had, with the time (UTC) it came to it, oldest first."""
+        known = self.execution.history()
+        return known if self.execution.queued_at else [(EventStatus.PENDING, self.created_at), *known]
+
+    def result(self) -> Any:
+        """
+        Give the response, or raise what the event ended with.
+
+        Raises:
+            EventFailed: It ended without a response; its ``__cause__`` is the event's error.
+            EventNotFinished: It has not ended.
+        """
+        execution = self.execution
+        if execution.status is EventStatus.COMPLETED:
+            return execution.response
+        if execution.status not in TERMINAL:
+            raise EventNotFinished(f"{self!r} is {execution.status}; await wait() first")
+        cause = execution.error if isinstance(execution.error, BaseException) else None
+        reason = f": {cause!r}" if cause is not None else ""
+        raise EventFailed(
+            f"{self!r} is {execution.status}{reason}", event_id=self.id, status=execution.status
+        ) from cause
+
+    async def wait(self) -> None:
+        """
+        Return once the event has ended, however it ended.
+
+        Raises:
+            ExecutorClosedError: Its executor was left, or removed the event, before it ended.
+            RuntimeError: Called from inside the event itself, which could never return.
+
+        Cancellation: leaves the event as it is.
+        """
+        if any(event is self for event in running_events.get()):
+            raise RuntimeError(f"{self!r} would wait for its own end")
+        if self.execution.status in TERMINAL:
+            await checkpoint()
+            return
+        if self.execution._running or self._owner is None or not self._owner.is_abandoned:
+            if self._finished is None:
+                self._finished = anyio.Event()
+            await self._finished.wait()
+        if self.execution.status not in TERMINAL:
+            raise ExecutorClosedError(f"{self!r} will not be run: its executor was left, or removed it")
+
+    # ---------------------------------------------------------------- running
+
+    async def invoke(self) -> None:
+        """
+        Run the event once and record the outcome. Read :attr:`response` or :meth:`result` afterwards.
+
+        Any number of concurrent calls run ``_invoke()`` once; the others return when it has ended. In any status
+        but PENDING nothing happens. An ``Exception`` is recorded (FAILED), the own timeout too (CANCELLED).
+
+        Raises:
+            RuntimeError: Called from inside the event itself.
+            BaseException: What is no ``Exception`` is recorded, then goes on.
+
+        Cancellation: the event ends CANCELLED, retryable, and the cancellation goes on.
+        """
+        if self.execution._running:
+            await self.wait()
+        elif self.execution.status is EventStatus.PENDING:
+            await self._run()
+
+    async def _run(self) -> None:
+        began = current_time()
+        context = running_events.set((*running_events.get(), self))
+        self._transition(EventStatus.PROCESSING)
+        self.execution._running = True
+        late = False
+        try:
+            if self.timeout is None:
+                response = await self._perform()
+            else:
+                response = Unset
+                with move_on_after(self.timeout) as scope:
+                    response = await self._perform()
+                late = scope.cancelled_caught
+        except Exception as exc:  # noqa: BLE001  whatever the user's code raises is the outcome
+            await self._settle(EventStatus.FAILED, began, error=exc)
+        except BaseException as exc:
+            target = EventStatus.CANCELLED if _is_cancellation(exc) else EventStatus.FAILED
+            await self._settle(target, began, error=exc)
+            raise
+        else:
+            if late:
+                error = LionTimeoutError(f"Operation timed out after {self.timeout}s", retryable=True)
+                await self._settle(EventStatus.CANCELLED, began, error=error)
+            else:
+                await self._settle(EventStatus.COMPLETED, began, response=response)
+        finally:
+            running_events.reset(context)
+
+    async def _perform(self) -> Any:
+        overridden = type(self).stream is not Event.stream
+        work = self.stream() if self.streaming and overridden else self._invoke()
+        if not isasyncgen(work):
+            return await work
+        async with aclosing(work):
+            chunks = [chunk async for chunk in work]
+        return chunks if self.execution.response is Unset else self.execution.response
+
+    async def _settle(
+        self,
+        target: EventStatus,
+        began: float,
+        *,
+        response: Any = Unset,
+        error: BaseException | UnsetType = Unset,
+    ) -> None:
+        """Record an outcome: now, or, while somebody holds a lock that the move needs, when it is free."""
+        execution = self.execution
+        execution.duration = current_time() - began
+        execution._running = False
+        if execution.status in TERMINAL:  # decided elsewhere meanwhile, or by the stream itself: that stands
+            execution.finished_at = execution.finished_at or utc_now()
+            self._wake()
+            return
+        turn = None if self._owner is None else self._owner.turn_to_move(execution.status, target)
+        if turn is None or isinstance(error, GeneratorExit):  # a coroutine that is being closed cannot wait
+            self._transition(target, response=response, error=error)
+        else:
+            # The event has ended, whatever becomes of this task: its outcome must not be lost to a cancellation.
+            with CancelScope(shield=True):
+                async with turn:
+                    if execution.status not in TERMINAL:
+                        self._transition(target, response=response, error=error)
+
+    async def _refuse(self, error: BaseException) -> None:
+        """End an event that never started: ABORTED."""
+        turn = None if self._owner is None else self._owner.turn_to_move(self.status, EventStatus.ABORTED)
+        if turn is None:
+            self._transition(EventStatus.ABORTED, error=error)
+            return
+        async with turn:
+            if self.status is EventStatus.PENDING:
+                self._transition(EventStatus.ABORTED, error=error)
+
+    # ---------------------------------------------------------------- the one door
+
+    def _transition(
+        self, target: EventStatus, *, response: Any = Unset, error: BaseException | UnsetType = Unset
+    ) -> None:
+        """
+        Move to another status: check, change, move the index, wake.
+
+        Raises:
+            InvalidTransition: The table does not allow it. Nothing has changed.
+        """
+        execution = self.execution
+        previous = execution.status
+        if target not in TRANSITIONS[previous]:
+            raise InvalidTransition(self.id, previous, target)
+        now = utc_now()
+        if target is EventStatus.PROCESSING:
+            execution.started_at = now
+            execution.attempt += 1
+        elif target is EventStatus.PENDING:
+            started = execution.started_at or now
+            known = None if isinstance(error, UnsetType) else error
+            execution.attempts += (Attempt(execution.attempt, started, now, known),)
+            execution.started_at = None
+        else:
+            execution.finished_at = now
+            execution.response = response
+            completed = target is EventStatus.COMPLETED
+            execution.error = None if completed else error
+            execution.retryable = not completed and _is_retryable(error)
+        execution.status = target
+        if self._owner is not None:
+            self._owner.event_moved(self, previous, target)
+        if target in TERMINAL:
+            self._wake()
+
+    def _wake(self) -> None:
+        """Wake those who wait for the end, or tell them that it will not come."""
+        if self._finished is not None:
+            self._finished.set()
+            self._finished = None  # an event belongs to one event loop; a later waiter may live in another
+
+    # ---------------------------------------------------------------- data and copies
+
+    def _own_to_dict(self, mode: Mode, **kwargs: Any) -> dict[str, Any]:
+        return super()._own_to_dict(mode, **kwargs) | {"execution": self.execution.to_dict()}
+
+    @classmethod
+    def _own_from_dict(cls, fields: dict[str, Any], **_: Any) -> Self:
+        if isinstance(fields.get("execution"), dict):
+            fields["execution"] = Execution.from_dict(fields["execution"])
+        return cls(**fields)
+
+    def as_fresh_event(self, copy_meta: bool = False) -> Self:
+        """
+        Make a new PENDING event of the same class with the same fields, timeout and streaming.
+
+        It has an id and a time of its own; ``metadata["original"]`` names the one it was made from.
+
+        Args:
+            copy_meta: Whether the other metadata are copied too.
+        """
+        kept = {"id", "created_at", "metadata", "execution"}
+        fields = {
+            field.alias: getattr(self, field.name)
+            for field in attrs.fields(type(self))
+            if field.init and field.name not in kept
+        }
+        fresh = type(self)(**fields)
+        if copy_meta:
+            fresh.metadata = dict(self.metadata)
+        fresh.metadata["original"] = {"id": str(self.id), "created_at": self.created_at}
+        return fresh
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Give the errors in a group, at any depth; a plain error is its own and only leaf."""
+    if isinstance(error, BaseExceptionGroup):
+        for member in error.exceptions:
+            yield from leaves(member)
+    else:
+        yield error
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    cancelled = get_cancelled_exc_class()
+    return all(isinstance(leaf, cancelled) for leaf in leaves(error))
+
+
+def _is_retryable(error: BaseException | UnsetType) -> bool:
+    """Whether nowhere in it stands an error of the library that says it is not."""
+    return isinstance(error, UnsetType) or all(
+        leaf.retryable for leaf in leaves(error) if isinstance(leaf, LionprideError)
+    )

@@ -1,0 +1,624 @@
+"""
+The executor: it owns the events, knows where each of them stands, and owns the lifetime of what runs them.
+
+Each status has a progression of event ids. :meth:`Executor.event_moved` moves an id inside the event's own
+transition, so the status of an event and the progression it stands in are never seen to differ. Whoever needs
+several steps seen as one holds a lock (``async with executor.states.progressions``, or a single progression);
+a move then waits for its turn.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import anyio
+from anyio import AsyncContextManagerMixin, get_cancelled_exc_class
+from anyio.lowlevel import checkpoint
+
+from ._background import spawn
+from ._config import check_grace, check_priority, explain_refused_config
+from ._event import Event, running_events
+from ._execution import utc_now
+from ._flow import Flow
+from ._progression import Progression
+from ._status import EventStatus
+from ._waiters import Waiters
+from .errors import ConfigurationError, ExecutorClosedError, ExistsError, NotFoundError, QueueFullError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+    from contextlib import AbstractAsyncContextManager
+    from uuid import UUID
+
+    from anyio.abc import TaskGroup, TaskStatus
+
+    from ._processor import Processor
+
+    Observer = Callable[[Event, EventStatus, EventStatus], None]
+
+logger = logging.getLogger("lionpride_exec")
+
+# A loop of appends that never waits lets other tasks run after so many: about a millisecond.
+APPENDS_BETWEEN_CHECKPOINTS = 100
+
+DEFAULT_CLEANUP = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
+
+
+class Executor(AsyncContextManagerMixin):
+    """
+    Runs events and tracks the status of each.
+
+    Subclasses set ``processor_type``. Three ways to run one: ``async with executor:`` (the block owns
+    everything and, left normally, waits until nothing is pending or processing), ``await
+    tg.start(executor.run)``, or ``await executor.start()`` ... ``await executor.stop()``.
+
+    Args:
+        processor_config: Keywords of the processor; ``queue_capacity`` and ``capacity_refresh_time`` are
+            required by the time it starts.
+        strict_event_type: Whether only events of exactly the processor's ``event_type`` are taken.
+        name: Name of the flow :attr:`states`; default "executor_states".
+
+    Raises:
+        ConfigurationError: The class has no ``processor_type``, or that has no ``event_type``.
+    """
+
+    processor_type: ClassVar[type[Processor]]
+
+    def __init__(
+        self,
+        processor_config: dict[str, Any] | None = None,
+        strict_event_type: bool = False,
+        name: str | None = None,
+    ) -> None:
+        self.processor_config = {} if processor_config is None else processor_config
+        self.processor: Processor | None = None
+        self.states: Flow[Event, Progression] = Flow(
+            name=name or "executor_states", item_type=self.event_type, strict_type=strict_event_type
+        )
+        self._seven = tuple(Progression(name=status.value) for status in EventStatus)
+        for progression in self._seven:
+            self.states.add_progression(progression)
+        self._active: set[UUID] = set()  # events that a task runs now, whoever started them
+        self._early: dict[UUID, float] = {}  # priorities given before there was a processor to keep them
+        self._observers: list[Observer] = []
+        self._waiters = Waiters()
+        self._group: TaskGroup | None = None  # of the lifetime we are in
+        self._has_background = False
+        self._is_leaving = False
+        self._is_abandoned = False
+        self._crash: BaseException | None = None
+        self._appends = 0
+
+    # ---------------------------------------------------------------- looking
+
+    @property
+    def event_type(self) -> type[Event]:
+        """The class of events this executor takes: its processor's ``event_type``."""
+        try:
+            return self.processor_type.event_type
+        except AttributeError:
+            raise ConfigurationError(
+                f"{type(self).__name__} needs a class attribute processor_type = <Processor subclass> "
+                "whose class attribute event_type is an Event subclass"
+            ) from None
+
+    @property
+    def strict_event_type(self) -> bool:
+        """Whether subclasses of :attr:`event_type` are refused."""
+        return self.states.items.strict_type
+
+    @property
+    def pending_events(self) -> list[Event]:
+        """The events that are PENDING, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.PENDING)
+
+    @property
+    def processing_events(self) -> list[Event]:
+        """The events that are PROCESSING, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.PROCESSING)
+
+    @property
+    def completed_events(self) -> list[Event]:
+        """The events that are COMPLETED, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.COMPLETED)
+
+    @property
+    def failed_events(self) -> list[Event]:
+        """The events that are FAILED, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.FAILED)
+
+    def get_events_by_status(self, status: EventStatus | str) -> list[Event]:
+        """
+        Give the events with a status, in the order they came to it. O(number of them).
+
+        Raises:
+            NotFoundError: No such status. (Also a KeyError.)
+        """
+        items = self.states.items
+        return [items[event_id] for event_id in self._progression(_status(status))]
+
+    def status_counts(self) -> dict[str, int]:
+        """Give the number of events in each of the seven statuses, zeros included. O(1)."""
+        return {status.value: len(self._progression(status)) for status in EventStatus}
+
+    def inspect_state(self) -> str:
+        """Give a readable summary: a line per status."""
+        lines = [
+            f"  {status}: {number} event{'' if number == 1 else 's'}"
+            for status, number in self.status_counts().items()
+        ]
+        return "\n".join([f"Executor State ({self.states.name}):", *lines])
+
+    def __contains__(self, event: Event | UUID | str) -> bool:
+        return event in self.states.items
+
+    def __repr__(self) -> str:
+        counts = self.status_counts()
+        shown = ", ".join(f"{status}={number}" for status, number in counts.items())
+        return f"Executor(total={sum(counts.values())}, {shown})"
+
+    def observe(self, observer: Callable[[Event, EventStatus, EventStatus], None]) -> Callable[[], None]:
+        """
+        Have ``observer(event, previous, status)`` called at every transition; returns a function that ends it.
+
+        It runs inside the transition and delays it, so it should be quick. An exception of it is logged.
+        """
+        self._observers.append(observer)
+
+        def end() -> None:
+            if observer in self._observers:
+                self._observers.remove(observer)
+
+        return end
+
+    # ---------------------------------------------------------------- taking events in
+
+    async def append(self, event: Event, priority: float | None = None, *, wait: bool = False) -> None:
+        """
+        Take an event in and queue it. O(log n); does not wait once the event is queued.
+
+        An event that is not PENDING is filed under its status and not queued. Before the first ``start()``
+        events are kept, with their priorities, until then.
+
+        Args:
+            event: Of the executor's event type, not yet in it.
+            priority: Lower runs first; finite; equal priorities run in order of arrival. The default is the
+                event's ``created_at`` in seconds (about 1.8e9), so any smaller number goes before it.
+            wait: Wait for room in a full queue instead of raising; first come, first served.
+
+        Raises:
+            QueueFullError: The queue is full.
+            ExistsError: The event is here already.
+            TypeError: It is of another type.
+            ValueError: The priority is NaN or infinite.
+            ExecutorClosedError: The executor's block is being left, and the caller is no event running in it.
+            BaseException: What the background task crashed with, once.
+
+        After any of them the executor and the event are as before.
+
+        Cancellation: while it waits for room, or before anything has happened; nothing is left behind.
+        """
+        self._raise_crash()
+        if priority is not None:
+            check_priority(priority)
+        self._appends += 1
+        if self._appends > APPENDS_BETWEEN_CHECKPOINTS:
+            self._appends = 0
+            await checkpoint()
+        while True:
+            if wait and self.processor is not None and self.processor.queue.is_full:
+                self._check_new(event)
+                await self.processor.queue.wait_for_room()
+            try:
+                await self._take_in(event, priority)
+            except QueueFullError:
+                if not wait:
+                    raise
+            else:
+                return
+
+    async def invoke(self, event: Event, priority: float | None = None) -> Any:
+        """
+        Append an event, wait for its end, and give its response: ``append(wait=True)``, ``wait``, ``result``.
+
+        Raises:
+            EventFailed: It ended without a response.
+
+        And what :meth:`append` and ``Event.wait()`` raise.
+
+        Cancellation: the event stays in the executor and is run all the same.
+        """
+        await self.append(event, priority, wait=True)
+        await event.wait()
+        return event.result()
+
+    async def cleanup_events(self, statuses: Iterable[EventStatus | str] | None = None) -> int:
+        """
+        Remove the events with these statuses, and what the processor knows of them. O(1) for each.
+
+        CANCELLED and SKIPPED events are removed only when asked for. One that still runs goes on without the
+        executor; whoever waits for a PENDING one gets ``ExecutorClosedError``.
+
+        Args:
+            statuses: Default: COMPLETED, FAILED, ABORTED.
+
+        Returns:
+            The number of events removed.
+
+        Raises:
+            NotFoundError: No such status; nothing was removed.
+
+        Cancellation: while it waits for a lock; nothing has been removed then.
+        """
+        wanted = [_status(status) for status in (DEFAULT_CLEANUP if statuses is None else statuses)]
+        async with self.states.items, self._locks(*EventStatus):
+            events = [event for status in dict.fromkeys(wanted) for event in self.get_events_by_status(status)]
+            for event in events:
+                self._let_go(event)
+                event._wake()
+        return len(events)
+
+    # ---------------------------------------------------------------- lifetime
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
+        try:
+            async with self._open_group():
+                await self.start()
+                yield self
+                self._is_leaving = True
+                await self.join()
+                await self.stop()
+        finally:
+            self._is_leaving = False
+            self._abandon()
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """
+        Run until :meth:`stop`; for ``await tg.start(executor.run)``.
+
+        Raises:
+            RuntimeError: The executor runs already.
+
+        And what :meth:`start` raises.
+
+        Cancellation: what runs ends CANCELLED, what has not begun stays PENDING, whoever waits is woken.
+        """
+        async with self._open_group():
+            await self.start()
+            task_status.started()
+            await self._wait_stopped()
+
+    async def start(self) -> None:
+        """
+        Start, or go on after a stop. Idempotent; does not yield.
+
+        Pending events are queued at the priority they were given, however many. Within ``async with executor``
+        or ``executor.run`` their task group goes on owning what runs. Otherwise a root task of the event loop
+        does, until :meth:`stop`.
+
+        Raises:
+            ConfigurationError: A key of ``processor_config`` is missing or unknown; there is no processor then.
+            ValueError: One of its numbers is out of bounds; likewise.
+            BaseException: What the background task crashed with, once.
+        """
+        self._raise_crash()
+        if self.processor is None:
+            await self._create_processor()
+            assert self.processor is not None
+        await self.processor.start()
+        self._is_abandoned = False
+        self._queue_pending(self.processor)
+        if self._group is not None:
+            self._group.start_soon(self.processor.execute, name=f"{type(self).__name__} dispatcher")
+        elif not self._has_background:
+            self._has_background = True
+            spawn(self._run_in_background, name=f"{type(self).__name__} background")
+
+    async def stop(self, grace: float | None = None) -> None:
+        """
+        Start nothing more, at once, and return when what runs has ended. Pending events stay pending.
+
+        Idempotent; :meth:`start` goes on. Called by an event that runs here, it does not wait for that event.
+
+        Args:
+            grace: Seconds, 0 or more, after which what still runs is cancelled; None: it may take its time.
+
+        Raises:
+            ValueError: The grace is negative or NaN; nothing was stopped.
+            BaseException: What the background task crashed with, once.
+
+        Cancellation: while it waits; nothing more is started all the same, and what runs goes on.
+        """
+        check_grace(grace)
+        if self.processor is not None:
+            await self.processor.stop()
+            with anyio.move_on_after(grace) as scope:
+                await self.processor.wait_idle()
+            if scope.cancelled_caught:
+                self.processor.cancel_running()
+                await self.processor.wait_idle()
+            if not self._runs_caller():
+                await self._waiters.wait_for(lambda: not self._has_background)
+        self._raise_crash()
+
+    async def join(self) -> None:
+        """
+        Return once nothing is pending or processing; when stopped, once nothing is processing.
+
+        Called by an event that runs here, it does not wait for that event.
+
+        Raises:
+            ExecutorClosedError: What ran the executor was cancelled or crashed with events still pending.
+            BaseException: What the background task crashed with, once.
+
+        Cancellation: leaves everything as it is.
+        """
+        self._raise_crash()
+        here = {event.id for event in running_events.get()}
+        await self._waiters.wait_for(lambda: self._is_settled(here))
+        self._raise_crash()
+        if self._is_abandoned and self._progression(EventStatus.PENDING):
+            raise ExecutorClosedError(f"{self!r} was left with events still pending")
+
+    async def forward(self) -> None:
+        """
+        Run one batch now: up to ``queue_capacity`` queued events, without waiting for the capacity window.
+
+        Returns when they, and what was running already, have ended; at once if there is no processor yet. Works
+        when stopped. A denied event is asked again. Any number of calls may overlap.
+
+        Cancellation: what this call started ends CANCELLED, what has not begun stays PENDING and queued.
+        """
+        if self.processor is not None:
+            await self.processor.process()
+
+    # ---------------------------------------------------------------- the owner of events
+
+    def event_moved(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
+        """Move an event between progressions; called by the event inside its transition."""
+        event_id = event.id
+        progression = self._progression(target)
+        if event_id not in progression:
+            self._progression(previous).exclude(event_id)
+            progression.append(event_id)
+        if target is EventStatus.PROCESSING:
+            self._active.add(event_id)
+        elif previous is EventStatus.PROCESSING:
+            self._active.discard(event_id)
+        elif self.processor is not None:
+            self.processor.forget(event_id)  # it will not start any more
+        for observer in self._observers:
+            try:
+                observer(event, previous, target)
+            except Exception:
+                logger.exception("an observer of %r failed at %r", self, event)
+        if self._waiters:
+            self._waiters.notify()
+
+    def turn_to_move(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
+        """Give the locks a move needs if somebody holds one of them now; else it can be made at once."""
+        # A move is synchronous: nobody could tell whether a free lock was taken for it or not.
+        is_held = (
+            self.states.progressions.guard.held
+            or self._progression(previous).guard.held
+            or self._progression(target).guard.held
+        )
+        return self._locks(previous, target) if is_held else None
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the executor was left, or crashed, and has not been started again."""
+        return self._is_abandoned
+
+    async def _update_progression(self, event: Event, force_status: EventStatus | None = None) -> None:
+        """
+        Have an event stand in one progression of the seven: ``force_status``'s, else its own status's.
+
+        The processor reports here before and after a run. The event itself is not changed; an event that has
+        left the executor is ignored.
+
+        Raises:
+            ConfigurationError: That progression was taken out of the flow.
+
+        Cancellation: while it waits for a lock; nothing has been moved then.
+        """
+        target = event.execution.status if force_status is None else force_status
+        if event.id in self._progression(target) or event.id not in self.states.items:
+            return
+        turn = self.turn_to_move(event.execution.status, target)
+        if turn is None:
+            self._file(event, target)
+            return
+        async with turn:
+            if event.id in self.states.items:
+                self._file(event, target)
+
+    async def _create_processor(self) -> None:
+        """
+        Make the processor from ``processor_config``.
+
+        Raises:
+            ConfigurationError: A key is missing or unknown.
+            ValueError: A number is out of bounds.
+        """
+        try:
+            processor = await self.processor_type.create(
+                pile=self.states.items, executor=self, **self.processor_config
+            )
+        except TypeError as exc:
+            complaint = explain_refused_config(self.processor_type, self.processor_config)
+            if complaint is None:
+                raise
+            raise ConfigurationError(complaint) from exc
+        processor._waiters = self._waiters  # one list: what ends here may be awaited there
+        self.processor = processor
+
+    # ---------------------------------------------------------------- inside: events
+
+    async def _take_in(self, event: Event, priority: float | None) -> None:
+        """Store and queue an event, or raise and leave everything as it was."""
+        pending = self._progression(event.status)
+        if self.states.items.guard.held or self.states.progressions.guard.held or pending.guard.held:
+            async with self.states.items, self._locks(event.status):
+                await self._store(event, priority)
+        else:
+            await self._store(event, priority)
+
+    async def _store(self, event: Event, priority: float | None) -> None:
+        self._check_new(event)
+        self.states.items.add(event)
+        self._progression(event.status).append(event.id)
+        _set_owner(event, self)
+        if event.execution._running:
+            self._active.add(event.id)
+        try:
+            if event.status is EventStatus.PENDING:
+                await self._queue_up(event, priority)
+        except BaseException:
+            self._let_go(event)
+            raise
+        event.execution.queued_at = event.execution.queued_at or utc_now()
+
+    async def _queue_up(self, event: Event, priority: float | None) -> None:
+        if self.processor is not None:
+            await self.processor.enqueue(event.id, priority)
+        elif priority is not None:
+            self._early[event.id] = float(priority)
+
+    def _check_new(self, event: Event) -> None:
+        if self._is_leaving and not self._runs_caller():
+            raise ExecutorClosedError(f"{self!r} is being left and takes nothing more in")
+        owner = getattr(event, "_owner", None)
+        if owner is not None and owner is not self:
+            raise ExistsError(f"{event!r} stands in another executor: {owner!r}")
+
+    def _let_go(self, event: Event) -> None:
+        """Forget an event altogether."""
+        self.states.items.remove(event.id)
+        for progression in self._seven:
+            progression.exclude(event.id)
+        self._active.discard(event.id)
+        self._early.pop(event.id, None)
+        if self.processor is not None:
+            self.processor.forget(event.id)
+        _set_owner(event, None)
+
+    def _queue_pending(self, processor: Processor) -> None:
+        """Queue what is pending and not on its way already."""
+        items = self.states.items
+        processor.queue.put_backlog(
+            (self._early.pop(event_id, None) or items[event_id].created_at.timestamp(), event_id)
+            for event_id in self._progression(EventStatus.PENDING)
+            if not processor.is_handling(event_id)
+        )
+
+    def _file(self, event: Event, target: EventStatus) -> None:
+        progression = self._progression(target)
+        for other in self._seven:
+            if other is not progression:
+                other.exclude(event.id)
+        progression.include(event.id)
+
+    def _progression(self, status: EventStatus) -> Progression:
+        try:
+            return self.states.get_progression(status.value)
+        except KeyError:
+            raise ConfigurationError(
+                f"Progression '{status.value}' not found: it was taken out of the executor's flow"
+            ) from None
+
+    @asynccontextmanager
+    async def _locks(self, *statuses: EventStatus) -> AsyncIterator[None]:
+        """Hold the locks of these statuses, taken in one order by everybody: all of them first, then each."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.states.progressions.guard)
+            for status in EventStatus:
+                if status in statuses:
+                    await stack.enter_async_context(self._progression(status).guard)
+            yield
+
+    # ---------------------------------------------------------------- inside: lifetime
+
+    @asynccontextmanager
+    async def _open_group(self) -> AsyncIterator[None]:
+        """Own a task group for the dispatcher and what it starts, until both have come to rest."""
+        if self._group is not None or self._has_background:
+            raise RuntimeError(f"{self!r} is running already")
+        try:
+            async with anyio.create_task_group() as self._group:
+                yield
+                await self._wait_stopped()
+                self._group = None  # no await since the check: nobody can start anything in it any more
+        except BaseException:
+            self._abandon()
+            raise
+        finally:
+            self._group = None
+
+    async def _wait_stopped(self) -> None:
+        """Return when the dispatcher is stopped and gone, and has not been started again by then."""
+        while not self._is_at_rest():
+            await self._waiters.wait_for(self._is_at_rest)
+
+    def _is_at_rest(self) -> bool:
+        return self.processor is None or (self.processor.is_stopped() and not self.processor.is_running)
+
+    async def _run_in_background(self) -> None:
+        """Be the root task behind ``start()``: own the group, and keep a crash for whoever calls next."""
+        try:
+            async with anyio.create_task_group() as self._group:
+                assert self.processor is not None
+                self._group.start_soon(self.processor.execute, name=f"{type(self).__name__} dispatcher")
+                await self._wait_stopped()
+                self._group = None
+        except get_cancelled_exc_class():
+            self._abandon()
+            raise
+        except BaseException as exc:  # noqa: BLE001  a root task has nobody to raise it to
+            self._crash = exc
+            self._abandon()
+        finally:
+            self._group = None
+            self._has_background = False
+            self._waiters.notify()
+
+    def _abandon(self) -> None:
+        """Tell everybody who waits that nothing will happen any more."""
+        self._is_abandoned = True
+        if self.processor is not None:
+            self.processor.abandon()
+        for status in (EventStatus.PENDING, EventStatus.PROCESSING):
+            for event in self.get_events_by_status(status):
+                event._wake()
+        self._waiters.notify()
+
+    def _is_settled(self, here: set[UUID]) -> bool:
+        if self._active <= here:
+            stopped = self.processor is not None and self.processor.is_stopped()
+            return stopped or self._is_abandoned or not self._progression(EventStatus.PENDING)
+        return False
+
+    def _runs_caller(self) -> bool:
+        """Whether the calling code belongs to an event that runs here."""
+        return any(event._owner is self for event in running_events.get())
+
+    def _raise_crash(self) -> None:
+        crash, self._crash = self._crash, None
+        if crash is not None:
+            raise crash
+
+
+def _status(status: EventStatus | str) -> EventStatus:
+    try:
+        return EventStatus(status)
+    except ValueError:
+        known = ", ".join(EventStatus.allowed())
+        raise NotFoundError(f"Status {status!r} not found; there are {known}") from None
+
+
+def _set_owner(event: Event, owner: Executor | None) -> None:
+    # Past the hooks that attrs runs at each assignment: this one needs none, and is made for every event.
+    object.__setattr__(event, "_owner", owner)

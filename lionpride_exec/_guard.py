@@ -1,0 +1,58 @@
+"""A lock for whoever needs several steps on a container seen as one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class Guard:
+    """
+    An async lock that outlives event loops: ``async with guard``.
+
+    The AnyIO lock inside is made when its first user comes and dropped with the last, so a container may be used
+    under one event loop after another. Taken without yielding while nobody holds it.
+    """
+
+    __slots__ = ("_lock", "_users")
+
+    def __init__(self) -> None:
+        self._lock: anyio.Lock | None = None
+        self._users = 0  # who hold it or wait for it; the lock is there exactly while there are any
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody holds it (or waits, in the moment it is handed over). O(1)."""
+        return self._users > 0
+
+    async def __aenter__(self) -> None:
+        """
+        Take the lock.
+
+        Raises:
+            RuntimeError: The calling task holds it already.
+        """
+        if self._lock is None:
+            self._lock = anyio.Lock(fast_acquire=True)
+        self._users += 1
+        try:
+            await self._lock.acquire()
+        except BaseException:
+            self._leave()
+            raise
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        assert self._lock is not None
+        self._lock.release()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._users -= 1
+        if not self._users:
+            self._lock = None

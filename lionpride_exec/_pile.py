@@ -1,0 +1,429 @@
+"""
+Elements by id, in order.
+
+A dict: insertion order is the order, so adding, finding and removing are O(1) and there is no second index to keep
+right or to pay for. Every method is atomic among threads (a reentrant lock). ``async with pile`` holds another
+lock, for tasks that need several steps seen as one; the methods do not take that one.
+"""
+
+from __future__ import annotations
+
+from threading import RLock
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, Union, get_args, get_origin, overload
+from uuid import UUID
+
+import attrs
+
+from ._element import Element, Mode, find_class, to_uuid
+from ._guard import Guard
+from ._progression import Progression
+from .errors import ExistsError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+
+E = TypeVar("E", bound=Element)
+_MISSING: Final = object()
+
+
+class Pile(Element, Generic[E]):
+    """
+    Elements by id, in order. Costs are O(1) unless said otherwise.
+
+    Wherever an id is taken, its text or the element will do; what means no id raises ``ValueError``.
+
+    Args:
+        items: The elements to begin with.
+        item_type: A class, or several (list, tuple, set, union), that items must be instances of.
+        order: The ids of all items, each once: the order to put them in.
+        strict_type: Items must be of exactly one of the classes; nothing without ``item_type``.
+        fields: Of :class:`Element`.
+
+    Raises:
+        TypeError: An item is no Element or of another type.
+        ExistsError: Two items have one id.
+        NotFoundError: An id in the order belongs to no item.
+        ValueError: The order leaves an item out or repeats one.
+    """
+
+    _items: dict[UUID, E] = attrs.field(factory=dict, init=False)
+    _item_type: set[type] | None = attrs.field(default=None, init=False)
+    _strict_type: bool = attrs.field(default=False, init=False)
+    _order_name: str | None = attrs.field(default=None, init=False)
+    _lock: Any = attrs.field(factory=RLock, init=False)
+    guard: Guard = attrs.field(factory=Guard, init=False)
+
+    def __init__(
+        self,
+        items: Iterable[E] | None = None,
+        item_type: Any = None,
+        order: Progression | Iterable[Any] | None = None,
+        strict_type: bool = False,
+        **fields: Any,
+    ) -> None:
+        self.__attrs_init__(**fields)  # type: ignore[attr-defined]  # attrs makes it
+        self._item_type = as_types(item_type)
+        self._strict_type = strict_type
+        for item in items if items is not None else ():
+            self.add(item)
+        if order is not None:
+            self._arrange(list(order) if isinstance(order, Progression) else [to_uuid(i) for i in order])
+            self._order_name = order.name if isinstance(order, Progression) else None
+
+    @property
+    def item_type(self) -> set[type] | None:
+        """The classes that items must be instances of; None: any."""
+        return self._item_type
+
+    @property
+    def strict_type(self) -> bool:
+        """Whether subclasses of these classes are refused."""
+        return self._strict_type
+
+    # ---------------------------------------------------------------- changing
+
+    def add(self, item: E) -> None:
+        """
+        Add an element at the end.
+
+        Raises:
+            ExistsError: Its id is there already.
+            TypeError: It is no Element, or of another type.
+        """
+        self._check(item)
+        with self._lock:
+            if item.id in self._items:
+                raise ExistsError(f"Item {item.id} already exists in pile")
+            self._items[item.id] = item
+
+    def remove(self, item: Any) -> E:
+        """
+        Take an element out and give it.
+
+        Raises:
+            NotFoundError: It is not there.
+        """
+        item_id = item if type(item) is UUID else to_uuid(item)
+        with self._lock:
+            found = self._items.pop(item_id, None)
+        if found is None:
+            raise _missing(item_id)
+        return found
+
+    def pop(self, item: Any, default: Any = _MISSING) -> Any:
+        """
+        Take an element out and give it, or the default.
+
+        Raises:
+            NotFoundError: It is not there, and there is no default.
+        """
+        item_id = to_uuid(item)
+        with self._lock:
+            found = self._items.pop(item_id, default)
+        if found is _MISSING:
+            raise _missing(item_id)
+        return found
+
+    def update(self, item: E) -> None:
+        """
+        Put an element in the place of the one with its id.
+
+        Raises:
+            NotFoundError: There is none with its id.
+            TypeError: It is of another type.
+        """
+        self._check(item)
+        with self._lock:
+            if item.id not in self._items:
+                raise _missing(item.id)
+            self._items[item.id] = item
+
+    def include(self, item: Any) -> bool:
+        """Add an element unless its id is there; whether it is there now (a wrong type is not)."""
+        try:
+            self.add(item)
+        except ExistsError:
+            return True
+        except TypeError:
+            return False
+        return True
+
+    def exclude(self, item: Any) -> bool:
+        """Take an element out if it is there; whether it is not there now (what means no id gives False)."""
+        try:
+            item_id = to_uuid(item)
+        except ValueError:
+            return False
+        with self._lock:
+            self._items.pop(item_id, None)
+        return True
+
+    def clear(self) -> None:
+        """Take everything out."""
+        with self._lock:
+            self._items.clear()
+
+    # ---------------------------------------------------------------- looking
+
+    def get(self, item: Any, default: Any = _MISSING) -> Any:
+        """
+        Give the element with that id, or the default.
+
+        Raises:
+            NotFoundError: It is not there, and there is no default.
+        """
+        item_id = item if type(item) is UUID else to_uuid(item)
+        found = self._items.get(item_id, default)
+        if found is _MISSING:
+            raise _missing(item_id)
+        return found
+
+    def is_empty(self) -> bool:
+        """Whether nothing is there."""
+        return not self._items
+
+    def keys(self) -> Iterator[UUID]:
+        """Iterate over a snapshot of the ids, in order."""
+        with self._lock:
+            return iter(list(self._items))
+
+    def items(self) -> Iterator[tuple[UUID, E]]:
+        """Iterate over a snapshot of the (id, element) pairs, in order."""
+        with self._lock:
+            return iter(list(self._items.items()))
+
+    def __iter__(self) -> Iterator[E]:
+        """Iterate over a snapshot of the elements, in order. O(n)."""
+        with self._lock:
+            return iter(list(self._items.values()))
+
+    def __reversed__(self) -> Iterator[E]:
+        with self._lock:
+            return reversed(list(self._items.values()))
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __bool__(self) -> bool:
+        return bool(self._items)
+
+    def __contains__(self, item: object) -> bool:
+        if type(item) is UUID:
+            return item in self._items
+        try:
+            return to_uuid(item) in self._items
+        except ValueError:
+            return False
+
+    @property
+    def progression(self) -> Progression:
+        """The ids in order: a copy. O(n)."""
+        return Progression(name=self._order_name, order=self.keys())
+
+    @overload
+    def __getitem__(self, key: UUID | str | int) -> E: ...
+    @overload
+    def __getitem__(
+        self,
+        key: slice | list[int] | list[UUID] | tuple[int, ...] | tuple[UUID, ...] | Progression | Callable[[E], bool],
+    ) -> Pile[E]: ...
+    def __getitem__(self, key: Any) -> E | Pile[E]:
+        """
+        Give one element by id, by its text, or by position; or a new pile of those that a slice, a list or tuple
+        of positions or of ids, a progression, or a predicate names, in that order. O(n) unless by id.
+
+        Raises:
+            NotFoundError: An id is not there.
+            IndexError: A position is out of range.
+            ValueError: A list without entries.
+            TypeError: A key of another kind, or a list of mixed ones.
+        """  # noqa: D205  one sentence, two lines
+        if type(key) is UUID:
+            found = self._items.get(key)
+            if found is None:
+                raise _missing(key)
+            return found
+        if isinstance(key, str | UUID):
+            return self[UUID(str(key))]
+        if isinstance(key, int) and not isinstance(key, bool):
+            return list(self)[key]
+        return self._subset(self._select(key))
+
+    def filter_by_type(self, wanted: Any) -> Pile[E]:
+        """
+        Give a new pile of the elements of these classes. O(n).
+
+        Raises:
+            TypeError: The pile cannot hold any such.
+            NotFoundError: It holds none.
+        """
+        types = as_types(wanted) or set()
+        for one in types if self._item_type is not None else ():
+            if self._strict_type and one not in self._item_type:
+                raise TypeError(f"{one.__name__} is not allowed in pile of {_names(self._item_type)}")
+            if not any(issubclass(one, t) or issubclass(t, one) for t in self._item_type):
+                raise TypeError(f"{one.__name__} is not compatible with pile of {_names(self._item_type)}")
+        found = [item for item in self if isinstance(item, tuple(types))]
+        if not found:
+            raise NotFoundError(f"No items of type {_names(types)} in pile")
+        return self._subset(found)
+
+    def __repr__(self) -> str:
+        return f"Pile(len={len(self)})"
+
+    async def __aenter__(self) -> Self:
+        await self.guard.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.guard.__aexit__(exc_type, exc, tb)
+
+    # ---------------------------------------------------------------- data
+
+    def _own_to_dict(
+        self,
+        mode: Mode,
+        *,
+        item_meta_key: str | None = None,
+        item_created_at_format: Any = None,
+        **_: Any,
+    ) -> dict[str, Any]:
+        types = None if self._item_type is None else sorted(full_name(t) for t in self._item_type)
+        item_mode: Mode = "python" if mode == "python" else "json"
+        return {
+            "item_type": types,
+            "strict_type": self._strict_type,
+            "items": [
+                item.to_dict(item_mode, meta_key=item_meta_key, created_at_format=item_created_at_format)
+                for item in self
+            ],
+        }
+
+    def to_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Give the pile as a dict: see ``Element.to_dict()``; ``item_...`` parameters go to the items."""
+        data = super().to_dict(*args, **kwargs)
+        if self._order_name is not None:
+            for key in {"metadata", "node_metadata", kwargs.get("meta_key")} & data.keys():
+                data[key]["progression_name"] = self._order_name
+        return data
+
+    @classmethod
+    def _own_from_dict(
+        cls,
+        fields: dict[str, Any],
+        *,
+        item_type: Any = None,
+        strict_type: bool | None = None,
+        item_meta_key: str | None = None,
+        **_: Any,
+    ) -> Self:
+        types = as_types(item_type if item_type is not None else fields.pop("item_type", None))
+        fields.pop("item_type", None)
+        strict = fields.pop("strict_type", False)
+        strict = strict if strict_type is None else strict_type
+        items = list(fields.pop("items", None) or ())
+        name = fields.get("metadata", {}).pop("progression_name", None)
+        for item in items:  # before any is built
+            check_type(_class_of(item, item_meta_key), types, strict)
+        built = [i if isinstance(i, Element) else Element.from_dict(i, meta_key=item_meta_key) for i in items]
+        pile = cls(built, item_type=types, strict_type=strict, **fields)  # type: ignore[arg-type]  # checked
+        pile._order_name = name
+        return pile
+
+    # ---------------------------------------------------------------- inside
+
+    def _check(self, item: object) -> None:
+        if not isinstance(item, Element):
+            raise TypeError(f"item must be Element subclass, got {type(item).__name__}")
+        if self._item_type is not None:
+            check_type(type(item), self._item_type, self._strict_type)
+
+    def _arrange(self, order: list[UUID]) -> None:
+        for item_id in order:
+            if item_id not in self._items:
+                raise NotFoundError(f"UUID {item_id} not found in items")
+        if len(order) != len(self._items) or len(set(order)) != len(order):
+            raise ValueError(f"order must list each of {len(self._items)} items once, got {len(order)} ids")
+        self._items = {item_id: self._items[item_id] for item_id in order}
+
+    def _subset(self, items: Iterable[E]) -> Pile[E]:
+        unique = {item.id: item for item in items}
+        return Pile(unique.values(), item_type=self._item_type, strict_type=self._strict_type)
+
+    def _select(self, key: Any) -> list[E]:
+        if isinstance(key, slice):
+            return list(self)[key]
+        if isinstance(key, Progression):
+            return [self[item_id] for item_id in key]
+        if isinstance(key, list | tuple):
+            return self._select_listed(list(key))
+        if callable(key):
+            return [item for item in self if key(item)]
+        raise TypeError(f"Invalid key type: {type(key).__name__}")
+
+    def _select_listed(self, keys: list[Any]) -> list[E]:
+        if not keys:
+            raise ValueError("Cannot get items with an empty list/tuple")
+        if all(isinstance(key, int) for key in keys):
+            items = list(self)
+            return [items[key] for key in keys]
+        if all(isinstance(key, UUID) for key in keys):
+            return [self[key] for key in keys]
+        if all(isinstance(key, int | UUID) for key in keys):
+            raise TypeError("Cannot mix int and UUID in a list/tuple")
+        raise TypeError("A list/tuple must contain only int or UUID")
+
+
+def as_types(given: Any) -> set[type] | None:
+    """Give item types as a set: from a class, its full name, a union, or several of these; None stays None."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return {find_class(given)}
+    if get_origin(given) in {Union, UnionType}:
+        return set(get_args(given))
+    if isinstance(given, type):
+        return {given}
+    return {one for several in given for one in as_types(several) or ()}
+
+
+def check_type(cls: type, allowed: set[type] | None, strict: bool) -> None:
+    """
+    Check a class against the types of a pile.
+
+    Raises:
+        TypeError: It does not fit.
+    """
+    if allowed is None:
+        return
+    if strict:
+        if cls not in allowed:
+            raise TypeError(f"{cls.__name__} is not one of {_names(allowed)} (strict_type=True)")
+    elif not issubclass(cls, tuple(allowed)):
+        raise TypeError(f"{cls.__name__} is not a subclass of any allowed type: {_names(allowed)}")
+
+
+def full_name(cls: type) -> str:
+    """Give module and qualified name of a class."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _class_of(item: Any, meta_key: str | None) -> type:
+    if isinstance(item, Element):
+        return type(item)
+    for key in (meta_key, "metadata", "node_metadata"):
+        if key in item and isinstance(item[key], dict) and "lion_class" in item[key]:
+            return find_class(item[key]["lion_class"])
+    return Element
+
+
+def _names(types: Iterable[type]) -> str:
+    return ", ".join(sorted(t.__name__ for t in types))
+
+
+def _missing(item_id: UUID) -> NotFoundError:
+    return NotFoundError(f"Item {item_id} not found in pile")

@@ -1,0 +1,36 @@
+"""The value that says "no value yet", where ``None`` is a real result."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final, Self, final
+
+
+@final
+class UnsetType:
+    """The type of :data:`Unset`, of which there is one object in a process: copies and pickles give the same."""
+
+    __slots__ = ()
+    _instance: ClassVar[UnsetType | None] = None
+
+    def __new__(cls) -> UnsetType:
+        if cls._instance is None:
+            cls._instance = super().__new__(cls)
+        return cls._instance
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "Unset"
+
+    def __reduce__(self) -> str:
+        return "Unset"  # pickle and copy look the name up in this module
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+Unset: Final = UnsetType()

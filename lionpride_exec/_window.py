@@ -1,0 +1,99 @@
+"""
+Capacity: how many starts any window of a given length may hold.
+
+A token is taken at a start and comes back one period later, so no window of that length, wherever it begins,
+holds more than ``total`` starts. (A bucket refilled at fixed times lets up to twice as many through around a
+refill.) Tokens that are due are put back by whoever looks next: there is no timer per token and nothing to poll;
+:meth:`next_at` says how long a wait would take.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf, nextafter
+
+import anyio
+
+
+class CapacityWindow:
+    """
+    At most ``total`` starts in any ``period`` seconds.
+
+    Times are readings of ``anyio.current_time()``. Everything is O(1) amortised.
+    """
+
+    def __init__(self, total: int, period: float) -> None:
+        self.total = total
+        self.period = period
+        self._limiter: anyio.CapacityLimiter | None = None
+        # (time it comes back, token), oldest first: every token stays out equally long.
+        self._out: deque[tuple[float, object]] = deque()
+        # Those of them that were taken by hand: no start stands behind them.
+        self._withheld: set[object] = set()
+
+    def available(self, now: float) -> int:
+        """How many starts are allowed at the time ``now``."""
+        self._refresh(now)
+        return self.total - len(self._out)
+
+    def take(self, now: float) -> None:
+        """
+        Note a start.
+
+        Raises:
+            anyio.WouldBlock: None is allowed at that time; nothing has changed.
+        """
+        self._refresh(now)
+        token = object()
+        self._tokens().acquire_on_behalf_of_nowait(token)
+        back = now + self.period
+        # The sum may be rounded down, and then two starts would stand closer together than a period.
+        self._out.append((back if back - now >= self.period else nextafter(back, inf), token))
+
+    def next_at(self, now: float) -> float:
+        """When a start will be allowed: ``now`` if one is, else the time the oldest token comes back."""
+        return now if self.available(now) else self._out[0][0]
+
+    def set_available(self, count: int, now: float) -> None:
+        """
+        Leave exactly ``count`` tokens for the coming period: those held back by hand return like any other.
+
+        Raises:
+            ValueError: Not within 0 and ``total``; nothing has changed.
+        """
+        if isinstance(count, bool) or not 0 <= count <= self.total:
+            raise ValueError(f"available_capacity must be an integer within 0 and {self.total}, got {count!r}")
+        while self.available(now) > count:
+            self.take(now)
+            self._withheld.add(self._out[-1][1])
+        while self.available(now) < count:
+            self._give_back(self._out.pop()[1])
+
+    @property
+    def withheld(self) -> int:
+        """How many tokens :meth:`set_available` holds back."""
+        return len(self._withheld)
+
+    def release_withheld(self) -> None:
+        """Give back what :meth:`set_available` took."""
+        for entry in [entry for entry in self._out if entry[1] in self._withheld]:
+            self._out.remove(entry)
+            self._give_back(entry[1])
+
+    def _refresh(self, now: float) -> None:
+        out = self._out
+        while out and (out[0][0] <= now or out[0][0] > now + 2 * self.period):
+            # The second case: the clock is another one than at the start, since the processor was used in an
+            # earlier event loop. What that loop started says nothing about this one.
+            self._give_back(out.popleft()[1])
+
+    def _give_back(self, token: object) -> None:
+        self._withheld.discard(token)
+        self._tokens().release_on_behalf_of(token)
+        if not self._out:
+            self._limiter = None  # the next user may live in another event loop
+
+    def _tokens(self) -> anyio.CapacityLimiter:
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(self.total)
+        return self._limiter

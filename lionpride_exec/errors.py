@@ -1,0 +1,183 @@
+"""
+The errors of the package: one root, families below it.
+
+Each is also a child of the builtin that a caller would guess, so ``except KeyError`` around a look-up works.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from ._status import EventStatus
+
+
+class LionprideError(Exception):
+    """
+    The root of all errors of the package.
+
+    Args:
+        message: What went wrong; None or "" gives the default of the class.
+        details: Facts for a program to read.
+        retryable: Whether trying again may help; None gives the default of the class.
+        cause: Becomes ``__cause__``.
+    """
+
+    default_message: ClassVar[str] = "lionpride_exec error"
+    default_retryable: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        details: dict[str, Any] | None = None,
+        retryable: bool | None = None,
+        cause: BaseException | None = None,
+    ) -> None:
+        self.message = message or self.default_message
+        self.details: dict[str, Any] = details or {}
+        self.retryable = self.default_retryable if retryable is None else retryable
+        super().__init__(self.message)
+        if cause is not None:
+            self.__cause__ = cause
+
+    # KeyError would show the repr of its argument.
+    def __str__(self) -> str:
+        return self.message
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give name, message, retryable, and the details if there are any."""
+        data: dict[str, Any] = {
+            "error": type(self).__name__,
+            "message": self.message,
+            "retryable": self.retryable,
+        }
+        if self.details:
+            data["details"] = self.details
+        return data
+
+
+class ValidationError(LionprideError, ValueError):
+    """A value is not what it has to be."""
+
+    default_message = "Validation failed"
+    default_retryable = False
+
+
+class AccessError(LionprideError):
+    """Permission was denied."""
+
+    default_message = "Access denied"
+    default_retryable = False
+
+
+class ConfigurationError(LionprideError, TypeError, AttributeError):
+    """Something is set up wrongly; nothing was started."""
+
+    default_message = "Configuration error"
+    default_retryable = False
+
+
+class NotFoundError(LionprideError, KeyError):
+    """There is no such item. Nothing has changed."""
+
+    default_message = "Item not found"
+    default_retryable = False
+
+
+class ExistsError(LionprideError):
+    """There is one already. Nothing has changed."""
+
+    default_message = "Item already exists"
+    default_retryable = False
+
+
+class ExecutionError(LionprideError):
+    """Running something failed; also what a restored record says instead of the original exception."""
+
+    default_message = "Execution failed"
+
+
+class LionConnectionError(LionprideError):
+    """A connection failed."""
+
+    default_message = "Connection error"
+
+
+class LionTimeoutError(LionprideError):
+    """An event took longer than its own timeout. Not a builtin ``TimeoutError``."""
+
+    default_message = "Operation timed out"
+
+
+class QueueFullError(LionprideError):
+    """The queue has no room. Nothing was queued."""
+
+    default_message = "Queue is full"
+
+
+class OperationError(LionprideError):
+    """An operation failed."""
+
+    default_message = "Operation failed"
+    default_retryable = False
+
+
+class ExecutorClosedError(LionprideError, RuntimeError):
+    """The executor is being left, or was, and the event in question will not be run by it."""
+
+    default_message = "The executor is closed"
+
+
+class EventNotFinished(LionprideError, RuntimeError):
+    """The result of an event was asked for before its end."""
+
+    default_message = "The event has not ended"
+
+
+class EventFailed(ExecutionError):
+    """
+    An event ended without a response; ``__cause__`` is its error, if there was one.
+
+    Attributes:
+        event_id: Which event.
+        status: How it ended: FAILED, CANCELLED, SKIPPED or ABORTED.
+    """
+
+    default_message = "The event failed"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        event_id: UUID | None = None,
+        status: EventStatus | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(message, **kwargs)
+        self.event_id = event_id
+        self.status = status
+
+
+class InvalidTransition(LionprideError, RuntimeError):
+    """
+    An event cannot go from its status to that one. Nothing has changed.
+
+    Attributes:
+        item_id: Which event.
+        previous: The status it has.
+        target: The status it cannot go to.
+    """
+
+    default_retryable = False
+
+    def __init__(self, item_id: UUID, previous: EventStatus, target: EventStatus) -> None:
+        super().__init__(f"event {item_id} cannot go from {previous} to {target}")
+        self.item_id = item_id
+        self.previous = previous
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.item_id, self.previous, self.target), self.__dict__

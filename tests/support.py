@@ -1,0 +1,61 @@
+"""Events, processors and executors that the tests share."""
+
+import anyio
+
+from lionpride_exec import Event, EventStatus, Executor, Processor
+
+CONFIG = {"queue_capacity": 100, "capacity_refresh_time": 1.0}
+
+
+class Job(Event):
+    """Runs until its gate opens (if it has one), then raises or returns."""
+
+    name: str = ""
+    gate: object = None
+    started: object = None
+    error: object = None
+    seconds: float = 0.0
+
+    async def _invoke(self):
+        if self.started is not None:
+            self.started.set()
+        if self.seconds:
+            await anyio.sleep(self.seconds)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return self.name
+
+
+class JobProcessor(Processor):
+    event_type = Job
+
+
+class JobExecutor(Executor):
+    processor_type = JobProcessor
+
+
+def make_executor(cls=JobExecutor, **config):
+    """Make an executor with a configuration that does not get in the way."""
+    return cls(processor_config=CONFIG | config)
+
+
+def with_processor(processor, **config):
+    """Make an executor for a processor class."""
+    return make_executor(type("Made", (Executor,), {"processor_type": processor}), **config)
+
+
+def check_invariants(executor):
+    """Every event in exactly one of the seven progressions, equal to its status, and counts to match."""
+    ids = [event_id for status in EventStatus for event_id in executor.states.get_progression(status.value)]
+    assert len(ids) == len(set(ids)) == len(executor.states.items)
+    for status in EventStatus:
+        events = executor.get_events_by_status(status)
+        assert [event.status for event in events] == [status] * len(events)
+        assert executor.status_counts()[status.value] == len(events)
+
+
+def counts(executor):
+    """Give the statuses that have events, with their numbers."""
+    return {status: number for status, number in executor.status_counts().items() if number}

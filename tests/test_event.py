@@ -1,0 +1,455 @@
+"""An event on its own: outcomes, waiting, copies, records."""
+
+import json
+from datetime import UTC, datetime
+
+import anyio
+import pytest
+from anyio import wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint
+
+from lionpride_exec import (
+    Event,
+    EventFailed,
+    EventNotFinished,
+    EventStatus,
+    Execution,
+    LionprideError,
+    LionTimeoutError,
+    Unset,
+)
+from lionpride_exec.errors import AccessError, ExecutionError
+
+pytestmark = pytest.mark.anyio
+
+
+class Returns(Event):
+    value: object = None
+
+    async def _invoke(self):
+        assert self.status is EventStatus.PROCESSING
+        return self.value
+
+
+class Raises(Event):
+    error: BaseException = ValueError("boom")
+
+    async def _invoke(self):
+        raise self.error
+
+
+class Sleeps(Event):
+    seconds: float = 10.0
+
+    async def _invoke(self):
+        await anyio.sleep(self.seconds)
+        return "slept"
+
+
+class Counts(Event):
+    gate: object = None
+    calls: list = []
+
+    async def _invoke(self):
+        self.calls.append(1)
+        await self.gate.wait()
+        return len(self.calls)
+
+
+@pytest.mark.parametrize("value", [None, 0, "x", {"a": 1}])
+async def test_a_return_value_completes(value):
+    """What _invoke() returns is the response, None included."""
+    event = Returns(value=value)
+    assert await event.invoke() is None
+    execution = event.execution
+    assert (event.status, event.response, execution.error, execution.retryable) == (
+        EventStatus.COMPLETED,
+        value,
+        None,
+        False,
+    )
+    assert event.result() == value
+    assert execution.attempt == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "retryable"),
+    [
+        (ValueError("v"), True),
+        (StopIteration(), True),
+        (TimeoutError("a socket's"), True),
+        (LionprideError("l"), True),
+        (AccessError("a"), False),
+        (ExceptionGroup("g", [ValueError(), AccessError("a")]), False),
+        (ExceptionGroup("g", [ExceptionGroup("inner", [AccessError("a")])]), False),
+        (ExceptionGroup("g", [ValueError(), LionprideError("l")]), True),
+    ],
+    ids=repr,
+)
+async def test_an_exception_fails_and_stays_inside(error, retryable):
+    """An Exception is recorded, not raised; retryable is what the library's errors in it say."""
+    event = Raises(error=error)
+    await event.invoke()
+    assert event.status is EventStatus.FAILED
+    assert event.response is Unset
+    assert event.execution.retryable is retryable
+    assert event.execution.duration >= 0
+    if not isinstance(error, StopIteration):  # Python itself turns that into a RuntimeError
+        assert event.execution.error is error
+    with pytest.raises(EventFailed) as caught:
+        event.result()
+    assert caught.value.__cause__ is event.execution.error
+    assert caught.value.status is EventStatus.FAILED
+
+
+class Odd(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), SystemExit(3), Odd(), BaseExceptionGroup("g", [Odd()])], ids=repr
+)
+async def test_what_is_no_exception_is_recorded_and_goes_on(error):
+    """A BaseException leaves a final status behind and is raised."""
+    event = Raises(error=error)
+    with pytest.raises(type(error)):
+        await event.invoke()
+    assert event.status is EventStatus.FAILED
+    assert event.execution.error is error
+
+
+async def test_own_timeout_cancels():
+    """An event over its timeout ends CANCELLED, retryable, with a LionTimeoutError, after that time."""
+    event = Sleeps(seconds=3600.0, timeout=60.0)
+    await event.invoke()
+    assert event.status is EventStatus.CANCELLED
+    assert isinstance(event.execution.error, LionTimeoutError)
+    assert "timed out after 60.0s" in str(event.execution.error)
+    assert event.execution.retryable is True
+    assert event.execution.duration == pytest.approx(60, abs=0.01)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
+async def test_a_bad_timeout_is_refused(timeout):
+    """Construction and assignment refuse it, and an assignment changes nothing."""
+    with pytest.raises(ValueError, match="timeout must be"):
+        Sleeps(timeout=timeout)
+    event = Sleeps(timeout=1.0)
+    with pytest.raises(ValueError, match="timeout must be"):
+        event.timeout = timeout
+    assert event.timeout == 1.0
+
+
+async def test_outer_cancellation_is_recorded_and_goes_on():
+    """A cancelled scope around the event cancels it, and the scope sees its cancellation."""
+    event = Sleeps()
+    with anyio.move_on_after(1) as scope:
+        await event.invoke()
+    assert scope.cancelled_caught
+    assert event.status is EventStatus.CANCELLED
+    assert event.execution.retryable is True
+    with pytest.raises(EventFailed):
+        event.result()
+
+
+async def test_outer_deadline_raises_its_timeout_error():
+    """fail_after() around an event raises as it does around any call."""
+    event = Sleeps()
+    with pytest.raises(TimeoutError), anyio.fail_after(1):
+        await event.invoke()
+    assert event.status is EventStatus.CANCELLED
+
+
+async def test_any_number_of_calls_run_it_once():
+    """100 concurrent invoke() calls run _invoke() once, and all return after it."""
+    event = Counts(gate=anyio.Event())
+    async with anyio.create_task_group() as group:
+        for _ in range(100):
+            group.start_soon(event.invoke)
+        await wait_all_tasks_blocked()
+        assert event.calls == [1]
+        event.gate.set()
+    assert event.calls == [1]
+    assert event.response == 1
+
+
+@pytest.mark.parametrize("status", [status for status in EventStatus if status is not EventStatus.PENDING])
+async def test_invoke_does_nothing_unless_pending(status):
+    """In every other status invoke() returns without a change."""
+    event = Returns()
+    event.status = status
+    await event.invoke()
+    assert event.status is status
+    assert event.execution.attempt == 0
+
+
+async def test_an_event_that_invokes_itself_fails():
+    """Waiting for itself is an error in the event, not a hang."""
+
+    class Selfish(Event):
+        async def _invoke(self):
+            await self.invoke()
+
+    event = Selfish()
+    await event.invoke()
+    assert event.status is EventStatus.FAILED
+    assert isinstance(event.execution.error, RuntimeError)
+
+
+async def test_an_event_that_waits_for_a_caller_fails():
+    """Two events that would wait for each other's end fail instead of hanging."""
+
+    class Inner(Event):
+        outer: object
+
+        async def _invoke(self):
+            await self.outer.wait()
+
+    class Outer(Event):
+        inner: object = None
+
+        async def _invoke(self):
+            self.inner = Inner(outer=self)
+            await self.inner.invoke()
+
+    event = Outer()
+    await event.invoke()
+    assert event.status is EventStatus.COMPLETED
+    assert event.inner.status is EventStatus.FAILED
+
+
+async def test_wait_returns_at_the_end():
+    """wait() returns when the event has ended, and at once after that."""
+    event = Sleeps()
+    ended = []
+
+    async def waiter():
+        await event.wait()
+        ended.append(event.status)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(waiter)
+        group.start_soon(waiter)
+        await wait_all_tasks_blocked()
+        assert ended == []
+        await event.invoke()
+    assert ended == [EventStatus.COMPLETED] * 2
+    await event.wait()
+
+
+async def test_a_cancelled_waiter_changes_nothing():
+    """Cancelling wait() leaves the event and the other waiters as they are."""
+    event = Sleeps(seconds=5.0)
+    async with anyio.create_task_group() as group:
+        group.start_soon(event.invoke)
+        with anyio.move_on_after(1):
+            await event.wait()
+        assert event.status is EventStatus.PROCESSING
+        await event.wait()
+    assert event.status is EventStatus.COMPLETED
+
+
+async def test_result_before_the_end_is_an_error():
+    """result() does not wait."""
+    with pytest.raises(EventNotFinished):
+        Returns().result()
+
+
+async def test_base_event_and_base_stream_are_not_implemented():
+    """Both override points say so when they are missing."""
+    event = Event()
+    await event.invoke()
+    assert "Subclasses must implement _invoke" in str(event.execution.error)
+    with pytest.raises(NotImplementedError, match="Subclasses must implement stream"):
+        await event.stream()
+
+
+async def test_status_setter():
+    """A free event takes any status or exact string; all else is refused."""
+    event = Returns()
+    event.status = "failed"
+    assert event.status is EventStatus.FAILED
+    with pytest.raises(ValueError, match="FAILED"):
+        event.status = "FAILED"
+    with pytest.raises(ValueError, match="Invalid status type"):
+        event.status = 1
+    assert event.status is EventStatus.FAILED
+    with pytest.raises(AttributeError):
+        event.response = 1
+
+
+class Streams(Event):
+    chunks: int = 3
+    fail_at: int = -1
+    pause: float = 0.0
+
+    async def stream(self):
+        for i in range(self.chunks):
+            if i == self.fail_at:
+                raise ValueError(i)
+            await anyio.sleep(self.pause)
+            yield i
+
+
+async def test_a_stream_completes_with_its_chunks():
+    """A streaming event's response is the list of its chunks."""
+    event = Streams(streaming=True)
+    await event.invoke()
+    assert (event.status, event.response) == (EventStatus.COMPLETED, [0, 1, 2])
+
+
+async def test_a_stream_fails_as_any_event():
+    """An error in a stream is recorded."""
+    event = Streams(streaming=True, fail_at=1)
+    await event.invoke()
+    assert event.status is EventStatus.FAILED
+    assert event.response is Unset
+
+
+async def test_a_stream_has_a_timeout():
+    """The timeout covers the whole stream."""
+    event = Streams(streaming=True, pause=10.0, timeout=15.0)
+    await event.invoke()
+    assert event.status is EventStatus.CANCELLED
+
+
+async def test_a_stream_may_settle_itself():
+    """Status and response that a stream sets stand."""
+
+    class Settles(Event):
+        streaming = True
+
+        async def stream(self):
+            yield 1
+            self.execution.response = "mine"
+            self.execution.status = EventStatus.COMPLETED
+
+    event = Settles()
+    await event.invoke()
+    assert (event.status, event.response) == (EventStatus.COMPLETED, "mine")
+    assert event.execution.finished_at is not None
+
+
+async def test_an_async_generator_invoke_is_iterated():
+    """_invoke() may itself be an async generator."""
+
+    class Generates(Event):
+        async def _invoke(self):
+            yield "a"
+            await checkpoint()
+            yield "b"
+
+    for streaming in (True, False):
+        event = Generates(streaming=streaming)
+        await event.invoke()
+        assert event.response == ["a", "b"]
+
+
+async def test_a_fresh_event_is_a_pending_copy():
+    """Fields, timeout and streaming are kept; identity, record and metadata are new."""
+    event = Returns(value=[1], timeout=5.0, streaming=True, metadata={"k": "v"})
+    await event.invoke()
+    fresh = event.as_fresh_event()
+    assert type(fresh) is Returns
+    assert fresh.id != event.id
+    assert fresh.status is EventStatus.PENDING
+    assert (fresh.value, fresh.timeout, fresh.streaming) == ([1], 5.0, True)
+    assert fresh.metadata == {"original": {"id": str(event.id), "created_at": event.created_at}}
+    copied = event.as_fresh_event(copy_meta=True)
+    assert copied.metadata["k"] == "v"
+    copied.metadata["k"] = "changed"
+    assert event.metadata == {"k": "v"}
+
+
+async def test_history_lists_every_status_with_its_time():
+    """The audit trail: each status in order, with UTC times that do not go back."""
+    event = Returns()
+    await event.invoke()
+    statuses, times = zip(*event.history(), strict=True)
+    assert statuses == ("pending", "processing", "completed")
+    assert list(times) == sorted(times)
+    assert all(time.tzinfo is UTC for time in times)
+
+
+async def test_an_interrupted_attempt_is_recorded():
+    """Going back to PENDING keeps the attempt in the record and in the history."""
+    event = Returns()
+    event._transition(EventStatus.PROCESSING)
+    event._transition(EventStatus.PENDING, error=ValueError("interrupted"))
+    await event.invoke()
+    execution = event.execution
+    assert execution.attempt == 2
+    assert [attempt.number for attempt in execution.attempts] == [1]
+    assert isinstance(execution.attempts[0].error, ValueError)
+    assert [status for status, _ in event.history()] == [
+        "pending", "processing", "pending", "processing", "completed",
+    ]  # fmt: skip
+    restored = Execution.from_dict(json.loads(json.dumps(execution.to_dict())))
+    assert restored.history() == execution.history()
+    assert "interrupted" in str(restored.attempts[0].error)
+
+
+async def test_add_error_collects():
+    """The first error stands alone, later ones form a group, of BaseExceptions if need be."""
+    execution = Execution(error=None)
+    first, second, third = ValueError(1), ValueError(2), KeyboardInterrupt()
+    execution.add_error(first)
+    assert execution.error is first
+    execution.add_error(second)
+    assert type(execution.error) is ExceptionGroup
+    assert execution.error.message == "multiple errors"
+    execution.add_error(third)
+    assert execution.error.exceptions == (first, second, third)
+
+
+async def test_a_fresh_record_has_five_null_keys():
+    """Unset becomes None in the dict form."""
+    assert Execution().to_dict() == {
+        "status": "pending",
+        "duration": None,
+        "response": None,
+        "error": None,
+        "retryable": None,
+    }
+
+
+@pytest.mark.parametrize("status", EventStatus)
+async def test_round_trip_of_every_status(status):
+    """to_dict → JSON → from_dict gives class, fields, status, times and error back."""
+    event = Returns(value={"n": 1})
+    if status is EventStatus.COMPLETED:
+        await event.invoke()
+    elif status is EventStatus.FAILED:
+        event = Raises(error=ExceptionGroup("g", [ValueError("inner"), AccessError("no", details={"d": 1})]))
+        await event.invoke()
+        event.error = ValueError("not JSON")
+    elif status is not EventStatus.PENDING:
+        event.execution.status = status
+        event.execution.finished_at = datetime(2026, 1, 2, tzinfo=UTC)
+    restored = Event.from_dict(json.loads(json.dumps(event.to_dict(mode="json"))))
+    assert type(restored) is type(event)
+    assert (restored.id, restored.created_at, restored.status) == (event.id, event.created_at, status)
+    assert restored.execution.response == event.execution.response
+    assert restored.history() == event.history()
+    if status is EventStatus.FAILED:
+        inner, denied = restored.execution.error.exceptions
+        assert isinstance(inner, ExecutionError)
+        assert "inner" in str(inner)
+        assert denied.details["d"] == 1
+    else:
+        assert restored.value == {"n": 1}
+
+
+@pytest.mark.parametrize("value", [b"bytes", {1, 2}, object(), float("nan"), [b"x"]], ids=repr)
+async def test_json_mode_never_raises_for_a_response(value):
+    """Whatever an event returned, its record can be written."""
+    event = Returns(value=value)
+    await event.invoke()
+    data = event.to_dict(mode="json", exclude={"value"})
+    json.dumps(data)
+
+
+async def test_timeout_and_streaming_are_not_serialised():
+    """They configure a run; they are not part of the record."""
+    data = Returns(timeout=1.0, streaming=True).to_dict()
+    assert {"timeout", "streaming"}.isdisjoint(data)
