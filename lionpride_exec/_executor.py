@@ -201,6 +201,8 @@ class Executor(AsyncContextManagerMixin):
         Cancellation: while it waits for room, or before anything has happened; nothing is left behind.
         """
         self._raise_crash()
+        if not isinstance(event, Event):
+            raise TypeError(f"event must be an Event, got {type(event).__name__}")
         if priority is not None:
             check_priority(priority)
         self._appends += 1
@@ -264,16 +266,16 @@ class Executor(AsyncContextManagerMixin):
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        try:
-            async with self._open_group():
+        async with self._open_group():
+            try:
                 await self.start()
                 yield self
                 self._is_leaving = True
                 await self.join()
                 await self.stop()
-        finally:
-            self._is_leaving = False
-            self._abandon()
+            finally:
+                self._is_leaving = False
+        self._abandon()
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """
@@ -491,9 +493,8 @@ class Executor(AsyncContextManagerMixin):
     def _check_new(self, event: Event) -> None:
         if self._is_leaving and not self._runs_caller():
             raise ExecutorClosedError(f"{self!r} is being left and takes nothing more in")
-        owner = getattr(event, "_owner", None)
-        if owner is not None and owner is not self:
-            raise ExistsError(f"{event!r} stands in another executor: {owner!r}")
+        if event._owner is not None and event._owner is not self:
+            raise ExistsError(f"{event!r} stands in another executor: {event._owner!r}")
 
     def _let_go(self, event: Event) -> None:
         """Forget an event altogether."""
@@ -508,9 +509,9 @@ class Executor(AsyncContextManagerMixin):
 
     def _queue_pending(self, processor: Processor) -> None:
         """Queue what is pending and not on its way already."""
-        items = self.states.items
+        early, items = self._early, self.states.items
         processor.queue.put_backlog(
-            (self._early.pop(event_id, None) or items[event_id].created_at.timestamp(), event_id)
+            (early.pop(event_id) if event_id in early else items[event_id].created_at.timestamp(), event_id)
             for event_id in self._progression(EventStatus.PENDING)
             if not processor.is_handling(event_id)
         )

@@ -2,9 +2,9 @@
 The backends of the async tests.
 
 A module of async tests says ``pytestmark = pytest.mark.anyio``. Each test then runs three times, as
-``[asyncio]``, ``[trio]`` and ``[asyncio+uvloop]``, each under a virtual clock (see ``virtual_clock.py``). uvloop
-has one like the others, so no test has to be marked or skipped for a backend; ``pytest -k "not uvloop"`` leaves
-that one out. Where uvloop does not exist (Windows, PyPy), there are two.
+``[asyncio]``, ``[trio]`` and ``[asyncio+uvloop]``, each under a virtual clock (see ``virtual_clock.py``).
+uvloop has one like the others, so no test has to be marked or skipped for a backend; ``pytest -k "not
+uvloop"`` leaves that one out. Where uvloop does not exist (Windows, PyPy), there are two.
 """
 
 import pytest

@@ -216,7 +216,7 @@ async def test_an_event_of_another_executor_is_refused():
 @pytest.mark.parametrize("wrong", [Event(), "event", None], ids=["base", "str", "None"])
 async def test_another_type_is_refused(wrong):
     """Only events of the executor's type are taken."""
-    await refuse(make_executor(), wrong, TypeError, "")
+    await refuse(make_executor(), wrong, TypeError, "event must be an Event|not a subclass of any allowed type")
 
 
 async def test_strict_type_refuses_subclasses():
@@ -302,7 +302,10 @@ async def test_room_promised_to_a_cancelled_waiter_goes_on():
         await executor.processor.dequeue()
         scope.cancel()
         await wait_all_tasks_blocked()
-    assert executor.processor.queue.qsize() <= 1
+        if second not in executor:  # the first was woken before the cancellation reached it: it has the room
+            await executor.processor.dequeue()
+    assert second in executor
+    assert executor.processor.queue.qsize() == 1
     await executor.processor.dequeue()
     await executor.append(Job())
 

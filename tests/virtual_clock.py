@@ -1,21 +1,21 @@
 """
 Event loops on which an hour costs a millisecond.
 
-On each of the three backends the clock stands still while anything can run; when all tasks are blocked, it jumps
-to the next timer. trio brings such a clock, :class:`trio.testing.MockClock`. asyncio and uvloop get theirs here;
-both loops are otherwise the real ones.
+On each of the three backends the clock stands still while anything can run; when all tasks are blocked, it
+jumps to the next timer. trio brings such a clock, :class:`trio.testing.MockClock`. asyncio and uvloop get
+theirs here; both loops are otherwise the real ones.
 
-Worker threads live in real time. So *the clock holds still while a call of* ``anyio.to_thread.run_sync()`` *runs*,
-and the loop really waits, whatever timers are pending. On asyncio and uvloop ``loop.run_in_executor()``, and with
-it ``asyncio.to_thread()``, counts as well. :class:`ThreadWatch` and :class:`HoldForThreads` say how they know.
-That leaves three things to know when writing a test:
+Worker threads live in real time. So *the clock holds still while a call of* ``anyio.to_thread.run_sync()``
+*runs*, and the loop really waits, whatever timers are pending. On asyncio and uvloop
+``loop.run_in_executor()``, and with it ``asyncio.to_thread()``, counts as well. :class:`ThreadWatch` and
+:class:`HoldForThreads` say how they know. That leaves three things to know when writing a test:
 
-* A thread that itself waits for the clock, as in ``to_thread.run_sync(from_thread.run, anyio.sleep, 1)``, waits
-  for ever, since the clock waits for it.
-* After the cancellation of a call with ``abandon_on_cancel=True``, the clock holds still until the thread ends on
-  asyncio and uvloop, and no longer on trio.
-* Sockets, subprocesses and threads started by hand do not hold the clock: it jumps over a timeout around them.
-  Run a subprocess in a worker thread: ``await to_thread.run_sync(subprocess.run, command)``.
+* A thread that itself waits for the clock, as in ``to_thread.run_sync(from_thread.run, anyio.sleep, 1)``,
+  waits for ever, since the clock waits for it.
+* After the cancellation of a call with ``abandon_on_cancel=True``, the clock holds still until the thread
+  ends on asyncio and uvloop, and no longer on trio.
+* Sockets, subprocesses and threads started by hand do not hold the clock: it jumps over a timeout around
+  them. Run a subprocess in a worker thread: ``await to_thread.run_sync(subprocess.run, command)``.
 """
 
 import asyncio
@@ -38,9 +38,9 @@ class ThreadWatch:
     """
     The part of an asyncio loop that knows whether a thread works for it.
 
-    anyio hands work to a worker thread through a ``Queue``, and the thread calls ``task_done()`` on it when it has
-    *reported* the result to the loop. So ``unfinished_tasks`` is above zero from the moment the work is handed
-    over until the result is on its way, with no gap at either end.
+    anyio hands work to a worker thread through a ``Queue``, and the thread calls ``task_done()`` on it when
+    it has *reported* the result to the loop. So ``unfinished_tasks`` is above zero from the moment the work
+    is handed over until the result is on its way, with no gap at either end.
     """
 
     _executor_calls = 0
@@ -68,13 +68,25 @@ class VirtualClockLoop(ThreadWatch, asyncio.SelectorEventLoop):
     """
     The selector loop of asyncio, with a clock that jumps.
 
-    The loop asks its selector to wait until the next timer is due. Ours looks whether a file is ready; if not, it
-    puts the clock forward by the time that it was to wait, and returns. Without a timer it really waits.
+    The loop asks its selector to wait until the next timer is due. Ours looks whether a file is ready; if
+    not, it puts the clock forward by the time that it was to wait, and returns. Without a timer it really
+    waits.
     """
 
     def __init__(self):
-        self.now = 0.0
         super().__init__(JumpingSelector(self))
+        self.jump(0.0)
+
+    def jump(self, now):
+        """
+        Set the clock.
+
+        The loop calls what is due before ``time() + _clock_resolution``. That has to be the next float after
+        the time: with more, a timer is called early, and if it then looks at the clock, sets itself again,
+        for ever; with less (the usual 1 ns, from the 98th day on), one that is due is never called.
+        """
+        self.now = now
+        self._clock_resolution = math.ulp(now)
 
     def time(self):
         """Give the virtual time, in seconds since the loop was made."""
@@ -97,7 +109,7 @@ class JumpingSelector(selectors.DefaultSelector):
             return super().select(PATIENCE)
         ready = super().select(0)
         if not ready:
-            self._loop.now += timeout
+            self._loop.jump(self._loop.now + timeout)
         return ready
 
 
@@ -132,9 +144,9 @@ if find_spec("uvloop"):  # not on Windows, not for PyPy
         """
         uvloop, with a clock that jumps.
 
-        libuv waits by itself and cannot be told to do otherwise, so it gets no timers: they are kept here. While
-        there are any, a callback (the tick) runs in every pass of the loop. When nothing was scheduled from one
-        tick to the next, the loop has nothing to do, and the clock jumps to the next timer.
+        libuv waits by itself and cannot be told to do otherwise, so it gets no timers: they are kept here.
+        While there are any, a callback (the tick) runs in every pass of the loop. When nothing was scheduled
+        from one tick to the next, the loop has nothing to do, and the clock jumps to the next timer.
         """
 
         def __init__(self):
@@ -169,26 +181,28 @@ if find_spec("uvloop"):  # not on Windows, not for PyPy
             heapq.heappush(self._timers, (when, next(self._numbers), handle))
             if not self._ticking:
                 self._ticking = True
-                super().call_soon(self._tick, None)
+                super().call_soon(self._tick, -1)
             return handle
 
         def _timer_handle_cancelled(self, handle):
             """Do nothing: a cancelled timer is dropped when it is the next one."""
 
         def _tick(self, scheduled_before):
-            """Call what is due; ``scheduled_before`` is the count at the last tick, None if a thread ran then."""
+            """Call what is due, after a jump if nothing was scheduled since the last tick."""
             timers = self._timers
             while timers and timers[0][2].cancelled():
                 heapq.heappop(timers)
             if not timers:
                 self._ticking = False
                 return
-            if self._scheduled == scheduled_before:
+            # First the threads, then the count: a thread that has ended has scheduled its report.
+            held = self.a_thread_runs()
+            if not held and self._scheduled == scheduled_before:
                 self.now = max(self.now, timers[0][0])
             while timers and timers[0][0] <= self.now:
                 self.call_soon(self._fire, heapq.heappop(timers)[2])
-            if self.a_thread_runs():
-                super().call_later(PATIENCE, self._tick, None)
+            if held:
+                super().call_later(PATIENCE, self._tick, self._scheduled)
             else:
                 super().call_soon(self._tick, self._scheduled)
 

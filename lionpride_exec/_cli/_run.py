@@ -8,8 +8,10 @@ written, and when there are many. So what is in memory is bounded by the options
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
+import warnings
 from contextlib import aclosing
 from importlib.util import find_spec
 from signal import SIGINT, SIGTERM
@@ -230,6 +232,15 @@ class LineRun:
         self.tally.ended[status] += 1
         self._ended += 1
         self.output.put(result_line(event, record, number))
+        if isinstance(event.execution.error, SystemExit | KeyboardInterrupt):
+            self._expect_crash()
+
+    def _expect_crash(self) -> None:
+        """Keep asyncio from telling at length what we will tell in a line: these two break out of its loop."""
+        if self.options.backend != "trio":
+            asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+            # It does not even begin the tasks that were about to begin.
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
 
     async def _forget_ended(self) -> None:
         self._ended = 0

@@ -1,0 +1,878 @@
+"""The command line: ``lionpride-exec run``."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from textwrap import dedent
+from uuid import uuid4
+
+import anyio
+import pytest
+from anyio import wait_all_tasks_blocked
+
+import lionpride_exec.__main__ as command
+from lionpride_exec import EventStatus, Execution
+from lionpride_exec._cli._display import PlainDisplay, RichDisplay, SilentDisplay, make_display
+from lionpride_exec._cli._errors import OutputError, UsageError
+from lionpride_exec._cli._jobs import result_line, to_json
+from lionpride_exec._cli._options import RunOptions
+from lionpride_exec._cli._output import MAX_KEPT, Output
+from lionpride_exec._cli._run import run
+from lionpride_exec._cli._source import CHUNK, open_source
+from lionpride_exec._cli._tally import Tally
+from lionpride_exec._cli._target import load_target
+
+BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
+
+TARGETS = '''
+import sys, os, anyio
+from dataclasses import dataclass
+from lionpride_exec import Deny, Event, Executor, Processor
+
+async def echo(record): return record
+async def fail(record): raise LookupError(f"no {record}")
+async def sleep(record): await anyio.sleep(record)
+async def leave(record):
+    if record == "leave": sys.exit("bye")
+    if record == "interrupt": raise KeyboardInterrupt
+    return record
+async def odd(record): return odd_values[record]
+def sync(record): return record
+async def chunks(record): yield record
+async def two(first, second): ...
+number = 5
+
+class Call:
+    async def __call__(self, record): return "called"
+call = Call()
+
+class Deep:
+    async def method(self, record): return "deep"
+    inner = None
+    instance = None
+Deep.instance = Deep()
+
+def nested(depth):
+    value = []
+    for _ in range(depth): value = [value]
+    return value
+
+odd_values = {"nan": [float("nan"), {"a": float("inf")}], "object": object(), "bytes": b"\\xff",
+              "surrogate": "\\udcff", "deep": nested(100_000), "long": 10 ** 5000, "set": {1}, 1: 2}
+
+class Fetch(Event):
+    url: str
+    size: int = 0
+    async def _invoke(self): return f"{self.url}:{self.size}:{self.timeout}"
+
+class Nothing(Event): pass
+
+class Denying(Processor):
+    event_type = Fetch
+    async def request_permission(self, **request): return Deny("closed")
+class DenyingExecutor(Executor): processor_type = Denying
+
+class Following(Event):
+    again: bool = True
+    async def _invoke(self):
+        if self.again: await executors[0].append(Following(again=False))
+executors = []
+class FollowingProcessor(Processor): event_type = Following
+class FollowingExecutor(Executor):
+    processor_type = FollowingProcessor
+    def __init__(self, **kw):
+        super().__init__(**kw)
+        executors.append(self)
+
+class Unfinished(Executor): pass
+class NeedsMore(Processor):
+    event_type = Fetch
+    def __init__(self, *, token, **kw): super().__init__(**kw)
+class NeedsMoreExecutor(Executor): processor_type = NeedsMore
+
+most = 0
+class Echo(Event):
+    number: int
+    async def _invoke(self): return self.number
+class EchoProcessor(Processor): event_type = Echo
+class CountingExecutor(Executor):
+    processor_type = EchoProcessor
+    async def append(self, event, priority=None, *, wait=False):
+        global most
+        await super().append(event, priority, wait=wait)
+        most = max(most, len(self.states.items))
+
+order = []
+async def note(record):
+    order.append(record["name"])
+'''
+
+# For child processes: an event says that it runs, and waits until a byte stands in the pipe.
+GATED = """
+import os, sys, anyio
+async def gated(record):
+    print("started", record, file=sys.stderr, flush=True)
+    await anyio.wait_readable(int(os.environ["GATE"]))
+    return record
+async def echo(record): return record
+"""
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    """A directory of one's own, with the targets, and an unchanged interpreter afterwards."""
+    (tmp_path / "targets.py").write_text(TARGETS)
+    (tmp_path / "gated.py").write_text(GATED)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    known = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - known:
+        if name.startswith("lionpride_exec_target_") or name == "targets":
+            del sys.modules[name]
+
+
+def run_lines(name, lines, **options):
+    """Run a target of ``targets.py`` over lines; give the exit status and the results by line number."""
+    path = anyio.Path("input")._path
+    path.write_bytes(lines if isinstance(lines, bytes) else "".join(f"{line}\n" for line in lines).encode())
+    options = {"output": "results", "quiet": True} | options
+    status = run(f"targets.py:{name}", "input", RunOptions(**options))
+    results = read_results("results") if options["output"] == "results" else []
+    return status, {result["line"]: result for result in results}
+
+
+def read_results(path):
+    """Read JSON lines, with nothing allowed that JSON does not have."""
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line, parse_constant=refuse) for line in file]
+
+
+# -------------------------------------------------------------------- targets and records
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_function_runs_over_json_lines(backend):
+    """Each value is the record; each result holds record, status, response, duration and line number."""
+    status, results = run_lines("echo", ['{"a": 1}', "[2]", '"three"', "null"], backend=backend)
+    assert status == 0
+    assert [results[n]["response"] for n in (1, 2, 3, 4)] == [{"a": 1}, [2], "three", None]
+    assert all(result["record"] == result["response"] for result in results.values())
+    assert all(result["status"] == "completed" and result["duration"] >= 0 for result in results.values())
+    assert list(results[1]) == ["record", "status", "response", "duration", "line"]
+
+
+@pytest.mark.parametrize("name", ["call", "Deep.instance.method"])
+def test_anything_awaitable_of_one_record_is_a_function(name):
+    """An object with an async __call__ and a bound method found by a dotted name."""
+    assert run_lines(name, ["1"])[0] == 0
+
+
+def test_a_module_is_found_in_the_current_directory():
+    """``module:name`` is imported as by a script that stands here."""
+    anyio.Path("input")._path.write_text("1\n")
+    assert run("targets:echo", "input", RunOptions(output="results", quiet=True)) == 0
+    assert "targets" in sys.modules
+
+
+def test_a_file_is_loaded_under_a_stable_name():
+    """Its module is in sys.modules, named after the file, and hides no other module."""
+    load_target("targets.py:echo")
+    assert "lionpride_exec_target_targets" in sys.modules
+
+
+def test_a_file_finds_the_modules_beside_it(workplace):
+    """The directory of the file is on sys.path, as for a script."""
+    (workplace / "below").mkdir()
+    (workplace / "below" / "helper_of_below.py").write_text("async def echo(record): return record")
+    (workplace / "below" / "main.py").write_text("from helper_of_below import echo")
+    load_target("below/main.py:echo")
+    del sys.modules["helper_of_below"]
+
+
+def test_an_event_is_filled_from_the_record():
+    """Keys become fields, those of every event included."""
+    lines = ['{"url": "a"}', '{"url": "b", "size": 3, "timeout": 9.0, "metadata": {"k": 1}, "id": "%s"}' % uuid4()]
+    status, results = run_lines("Fetch", lines)
+    assert status == 0
+    assert [results[n]["response"] for n in (1, 2)] == ["a:0:None", "b:3:9.0"]
+
+
+def test_a_plain_line_fills_the_field():
+    """``--field``: the record is an object with that one key, for an event."""
+    status, results = run_lines("Fetch", ["http://x y ", ' {"url": 1}'], field="url")
+    assert status == 0
+    assert results[1]["record"] == {"url": "http://x y "}
+    assert results[2]["response"] == ' {"url": 1}:0:None'
+
+
+def test_a_function_gets_a_plain_line_as_text():
+    """``--field``: whatever its name, the record of a function is the line."""
+    status, results = run_lines("echo", ["one", "2"], field="any")
+    assert status == 0
+    assert [results[n]["record"] for n in (1, 2)] == ["one", "2"]
+
+
+def test_an_executor_runs_its_own_events():
+    """An Executor subclass brings its processor: here one that refuses everything."""
+    status, results = run_lines("DenyingExecutor", ['{"url": "a"}'])
+    assert status == 1
+    assert results[1]["status"] == "aborted"
+    assert results[1]["error"]["message"] == "closed"
+    assert results[1]["duration"] is None
+
+
+def test_events_that_events_append_are_written_too():
+    """They belong to no line."""
+    status, results = run_lines("FollowingExecutor", ["{}"])
+    assert status == 0
+    assert results[None]["status"] == "completed"
+    assert results[None]["record"] is None
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("targets", "must be module:name"),
+        (":echo", "must be module:name"),
+        ("targets:", "must be module:name"),
+        ("no_such_module:x", "cannot import no_such_module: ModuleNotFoundError"),
+        ("no/such.py:x", "no such file"),
+        ("targets.py:no_such_name", "has no 'no_such_name'"),
+        ("targets.py:number", "is a int; expected an async function"),
+        ("targets.py:Call", "is the class Call; expected"),
+        ("targets.py:Denying", "is the class Denying; expected"),
+        ("targets.py:sync", "must be async"),
+        ("targets.py:chunks", "async generator"),
+        ("targets.py:two", "one record as its only required argument"),
+        ("targets.py:Nothing", "has no _invoke()"),
+        ("targets.py:Unfinished", "needs a class attribute processor_type"),
+        ("targets.py:NeedsMoreExecutor", "token"),
+        ("broken.py:x", "ZeroDivisionError: division by zero"),
+        ("leaving.py:x", "SystemExit: 3"),
+        ("syntax.py:x", "SyntaxError"),
+    ],
+)
+def test_a_target_that_cannot_be_run_is_wrong_use(workplace, capsys, target, message):
+    """One line says what is wrong; the status is 2; no output is made."""
+    (workplace / "broken.py").write_text("1 / 0")
+    (workplace / "leaving.py").write_text("raise SystemExit(3)")
+    (workplace / "syntax.py").write_text("def")
+    (workplace / "input").write_text("1\n")
+    assert run(target, "input", RunOptions(output="results", quiet=True)) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert "lionpride_exec_target_broken" not in sys.modules
+
+
+# -------------------------------------------------------------------- lines
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"{", "not JSON: Expecting property name"),
+        (b"nan", "not JSON"),
+        (b'{"url": NaN}', "NaN is not a JSON number"),
+        (b'{"url": "\xff"}', "not UTF-8: byte 0xff at column 10"),
+        (b"[" * 100_000, "RecursionError"),
+        (b"[1]", "must be a JSON object, got list"),
+        (b"{}", "does not fit Fetch: TypeError"),
+        (b'{"url": "a", "color": 1}', "does not fit Fetch: TypeError"),
+        (b'{"url": "a", "timeout": -1}', "timeout must be positive"),
+        (b'{"url": "a", "timeout": "x"}', "does not fit Fetch"),
+        (b'{"url": "a", "execution": {}}', "execution cannot be given"),
+        (b'{"url": "a", "id": "x"}', "does not fit Fetch"),
+    ],
+)
+def test_a_bad_line_is_told_and_the_run_goes_on(capsys, line, message):
+    """Its number and what is wrong stand on standard error, the others are run, the status is 1."""
+    status, results = run_lines("Fetch", b'{"url": "a"}\n' + line + b'\n{"url": "b"}\n')
+    assert status == 1
+    assert sorted(results) == [1, 3]
+    error = capsys.readouterr().err
+    assert error.startswith("lionpride-exec: line 2: ")
+    assert message in error
+
+
+def test_an_id_that_is_in_use_is_a_bad_line(capsys):
+    """Two lines with one id: the first is run."""
+    line = json.dumps({"url": "a", "id": str(uuid4())})
+    status, results = run_lines("Fetch", [line, line])
+    assert (status, sorted(results)) == (1, [1])
+    assert "line 2: there is an event with the id" in capsys.readouterr().err
+
+
+def test_a_bad_line_cannot_steer_the_terminal(capsys):
+    """Control characters out of a record are shown, not sent."""
+    run_lines("Fetch", [json.dumps({"url": "a", "\x1b[2J": 1})])
+    error = capsys.readouterr().err
+    assert "\x1b" not in error
+    assert "\\x1b[2J" in error
+
+
+def test_blank_lines_are_skipped_and_counted_as_lines():
+    """The numbers are those of an editor; white space is blank for JSON, but a value for plain lines."""
+    assert sorted(run_lines("echo", b"\n1\n  \n2")[1]) == [2, 4]
+    assert sorted(run_lines("echo", b"\na\n  \nb", field="x")[1]) == [2, 3, 4]
+
+
+def test_line_ends_and_a_byte_order_mark_are_no_part_of_a_line():
+    """As text files from elsewhere have them."""
+    _, results = run_lines("echo", b"\xef\xbb\xbfa\r\nb\r\n", field="x")
+    assert [results[n]["record"] for n in (1, 2)] == ["a", "b"]
+
+
+def test_a_line_may_be_longer_than_what_is_read_at_once():
+    """Lines are put together over the borders of reads."""
+    long = "x" * (2 * CHUNK + 5)
+    _, results = run_lines("echo", ["a", long, "b"], field="x")
+    assert [results[n]["record"] for n in (1, 2, 3)] == ["a", long, "b"]
+
+
+def test_no_lines_at_all_is_a_success():
+    """Nothing to do is done."""
+    assert run_lines("echo", b"") == (0, {})
+
+
+def test_odd_bytes_of_a_plain_line_survive():
+    """A name that is no UTF-8 comes through, and its result is valid JSON in valid UTF-8."""
+    status, results = run_lines("echo", b"caf\xe9\n\xc3\xa9\n", field="x")
+    assert status == 0
+    assert results[1]["record"].encode("utf-8", "surrogateescape") == b"caf\xe9"
+    assert results[2]["record"] == "é"
+
+
+@pytest.mark.parametrize("source", ["missing", ".", "input/x"])
+def test_an_input_that_cannot_be_read_is_wrong_use(workplace, capsys, source):
+    """Missing, a directory, below a file."""
+    (workplace / "input").write_text("")
+    assert run("targets.py:echo", source, RunOptions(output="results")) == 2
+    assert f"cannot read {source}: " in capsys.readouterr().err
+    assert not (workplace / "results").exists()
+
+
+# -------------------------------------------------------------------- options
+
+
+def test_the_timeout_is_for_every_event_that_does_not_say_otherwise():
+    """``--timeout``; the record's own wins."""
+    status, results = run_lines("Fetch", ['{"url": "a"}', '{"url": "b", "timeout": 7}'], timeout=5.0)
+    assert status == 0
+    assert [results[n]["response"] for n in (1, 2)] == ["a:0:5.0", "b:0:7"]
+
+
+def test_an_event_that_takes_too_long_is_cancelled():
+    """Its error says so; the status is 1."""
+    status, results = run_lines("sleep", ["60", "0"], timeout=0.05)
+    assert status == 1
+    assert results[1]["status"] == "cancelled"
+    assert results[1]["error"]["error"] == "LionTimeoutError"
+    assert results[2]["status"] == "completed"
+
+
+def test_priority_is_read_from_the_record():
+    """Lower runs first, among what is queued; the field itself need not be one of the event's."""
+    lines = [json.dumps({"name": name, "rank": rank}) for name, rank in [("c", 3), ("a", -1.5), ("b", 2)]]
+    status, results = run_lines("note", lines, priority="rank", concurrency=1)
+    assert status == 0
+    assert sorted(sys.modules["lionpride_exec_target_targets"].order) == ["a", "b", "c"]
+    assert sys.modules["lionpride_exec_target_targets"].order[-2:] == ["b", "c"]
+    assert run_lines("Fetch", ['{"url": "a", "rank": 1}', '{"url": "b", "size": 1, "rank": 1}'], priority="rank")[0] == 0
+
+
+@pytest.mark.parametrize("value", ["", ', "p": null', ', "p": "1"', ', "p": true', ', "p": 1e999', f', "p": {10**400}'])
+def test_a_priority_that_is_no_finite_number_is_a_bad_line(capsys, value):
+    """Missing, of another type, or too large."""
+    status, results = run_lines("echo", [f'{{"a": 1{value}}}', '{"p": 1}'], priority="p")
+    assert (status, sorted(results)) == (1, [2])
+    assert "line 1: priority 'p' must be" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"concurrency": 0}, "Concurrency limit must be >= 1"),
+        ({"capacity": 0}, "Queue capacity"),
+        ({"capacity": 10_001}, "Queue capacity"),
+        ({"window": float("nan")}, "Capacity refresh time"),
+        ({"window": 0.0}, "Capacity refresh time"),
+        ({"queue": 0}, "Max queue size"),
+        ({"timeout": 0.0}, "--timeout"),
+        ({"timeout": float("nan")}, "--timeout"),
+        ({"field": "a", "priority": "b"}, "--priority needs JSON records"),
+        ({"field": "color"}, "no such field; it has created_at, id, metadata, size, streaming, timeout, url"),
+        ({"field": "execution"}, "no such field"),
+        ({"output": "--quiet"}, "looks like an option"),
+        ({"output": "no/such/directory"}, "cannot write no/such/directory: No such file"),
+        ({"output": "input"}, "is the input"),
+    ],
+)
+def test_wrong_options_are_wrong_use(workplace, capsys, options, message):
+    """Each is named; the input is as before."""
+    (workplace / "input").write_text('{"url": "a"}\n')
+    assert run("targets.py:Fetch", "input", RunOptions(**{"output": "results"} | options)) == 2
+    assert message in capsys.readouterr().err
+    assert (workplace / "input").read_text() == '{"url": "a"}\n'
+
+
+def test_a_backend_that_is_not_installed_is_wrong_use(monkeypatch, capsys):
+    """With what to install."""
+    monkeypatch.setattr("lionpride_exec._cli._run.find_spec", lambda _: None)
+    assert run_lines("echo", ["1"], backend="trio", output="-")[0] == 2
+    assert "pip install trio" in capsys.readouterr().err
+
+
+def test_results_go_to_standard_output_by_default(capfd):
+    """And nothing else does."""
+    assert run_lines("echo", ["1"], output="-", quiet=False, progress="plain")[0] == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)["response"] == 1
+    assert err.startswith("lionpride-exec: 1 line: 1 completed; ")
+
+
+def test_an_output_that_is_there_is_replaced(workplace):
+    """As the shell's > does, whatever stood in it."""
+    (workplace / "results").write_text("x" * 10_000)
+    assert sorted(run_lines("echo", ["1"])[1]) == [1]
+
+
+# -------------------------------------------------------------------- results
+
+
+def test_a_failure_is_a_result():
+    """Status failed and the error; the status is 1."""
+    status, results = run_lines("fail", ['"x"'])
+    assert status == 1
+    assert results[1]["status"] == "failed"
+    assert results[1]["error"] == {"error": "LookupError", "message": "no x"}
+    assert "response" not in results[1]
+
+
+@pytest.mark.parametrize(
+    ("key", "written"),
+    [
+        ("nan", [None, {"a": None}]),
+        ("object", "<unserializable>"),
+        ("bytes", "\\xff"),
+        ("surrogate", "\udcff"),
+        ("deep", "<unserializable>"),
+        ("long", "<unserializable>"),
+        ("set", [1]),
+    ],
+)
+def test_any_response_becomes_valid_json(key, written):
+    """What JSON cannot hold is replaced; the event is completed all the same."""
+    status, results = run_lines("odd", [json.dumps(key)])
+    assert status == 0
+    assert results[1]["response"] == written
+
+
+def test_the_record_is_written_as_it_was_read():
+    """Nothing is lost by reading and writing a number."""
+    line = '{"b": 1.50, "a": 12345678901234567890123456789.0}'
+    run_lines("echo", [line])
+    with open("results", encoding="utf-8") as file:
+        assert file.read().startswith(f'{{"record": {line}, "status": "completed"')
+
+
+def test_an_event_without_an_error_has_null():
+    """Skipped and aborted events may have none."""
+
+    class Ended:
+        execution = Execution(status=EventStatus.SKIPPED)
+
+    result = json.loads(result_line(Ended(), b"1", 3))
+    assert result == {"record": 1, "status": "skipped", "error": None, "duration": None, "line": 3}
+
+
+def test_readable_text_stays_readable():
+    """UTF-8 where it can be, escapes only where it cannot."""
+    assert to_json("é") == '"é"'.encode()
+    assert to_json("\udce9") == b'"\\udce9"'
+
+
+# -------------------------------------------------------------------- ends
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_event_that_leaves_ends_the_run(capsys, backend):
+    """SystemExit is recorded, the rest is not run, the status is 1."""
+    status, results = run_lines("leave", ['"a"', '"leave"', *['"b"'] * 50], backend=backend, concurrency=1)
+    assert status == 1
+    assert results[2]["status"] == "failed"
+    assert results[2]["error"] == {"error": "SystemExit", "message": "bye"}
+    assert len(results) < 52
+    assert "an event raised SystemExit: bye; stopped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_keyboard_interrupt_out_of_an_event_is_an_interruption(backend):
+    """It is recorded, and the status is 130."""
+    status, results = run_lines("leave", ['"interrupt"'], backend=backend)
+    assert status == 130
+    assert results[1]["status"] == "failed"
+
+
+def test_reading_that_breaks_off_makes_the_run_incomplete(monkeypatch, capsys):
+    """What was read is run and written; the status is 1."""
+    reads = iter([b"1\n2\n"])
+
+    def read(fd, size):
+        for chunk in reads:
+            return chunk
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("lionpride_exec._cli._source.os.read", read)
+    status, results = run_lines("echo", ["1", "2", "3"])
+    assert (status, sorted(results)) == (1, [1, 2])
+    assert "cannot read on in input: Input/output error" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has /dev/full")
+def test_an_output_that_is_full_ends_the_run(capsys):
+    """The status is 1 and the reason is told once."""
+    assert run_lines("echo", ["1"] * 5000, output="/dev/full")[0] == 1
+    assert capsys.readouterr().err.count("cannot write /dev/full: No space left on device") == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_is_in_memory_is_bounded(backend):
+    """Over 20,000 lines the executor never holds more than queue, running and a fixed number of ended events."""
+    lines = [json.dumps({"number": number}) for number in range(20_000)]
+    status, results = run_lines("CountingExecutor", lines, backend=backend, queue=100, concurrency=10)
+    assert status == 0
+    assert [results[n]["response"] for n in range(1, 20_001)] == list(range(20_000))
+    assert sys.modules["lionpride_exec_target_targets"].most <= 100 + 10 + 256 + 10
+
+
+@pytest.mark.anyio
+async def test_reading_waits_for_an_output_that_nobody_takes():
+    """Above 1 MiB of unwritten results there is no room until somebody reads."""
+    reading, writing = os.pipe()
+    output = Output("pipe", writing)
+    output.put(b"x" * (MAX_KEPT + 1))
+    had_room = anyio.Event()
+    read = 0
+
+    async def wait():
+        await output.wait_for_room()
+        had_room.set()
+
+    async def nothing(): ...
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await wait_all_tasks_blocked()
+        assert not had_room.is_set()
+        group.start_soon(output.run, nothing)
+        while read < MAX_KEPT + 1:
+            read += len(await anyio.to_thread.run_sync(os.read, reading, 1 << 20))
+        await had_room.wait()
+        group.cancel_scope.cancel()
+    output.close()
+    os.close(reading)
+
+
+def test_a_closed_output_drops_what_comes_later():
+    """After a failed write nothing is kept, and close() does not fail again."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    output = Output("pipe", writing)
+    output.put(b"x")
+    with pytest.raises(OutputError, match="cannot write pipe: Broken pipe"):
+        output._write()
+    output.put(b"y")
+    output.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(writing)
+
+
+# -------------------------------------------------------------------- display
+
+
+def test_the_tally_tells_how_far_it_is():
+    """Rate, counts per status, and, where the size is known, the time left."""
+    tally = Tally(fraction=lambda: 0.25, running=lambda: 2)
+    tally.began -= 10
+    tally.events, tally.bad = 9, 1
+    tally.ended[EventStatus.COMPLETED] = 5
+    tally.ended[EventStatus.FAILED] = 1
+    told = tally.progress()
+    assert told == "7 done  1/s  5 completed  1 failed  1 bad line  2 running  1 pending  0:00:10  0:00:47 left"
+    assert tally.summary() == "10 lines: 5 completed, 1 failed, 1 bad line, 3 pending; 10.0 s, 1/s"
+
+
+def test_the_time_left_is_unknown_for_a_pipe():
+    """Then nothing is said about it."""
+    assert "left" not in Tally().progress()
+
+
+def test_the_source_knows_how_much_it_has_given_out(workplace):
+    """A regular file does: by the bytes of the lines it gave."""
+    (workplace / "input").write_bytes(b"12345\n1234")
+    source = open_source("input")
+
+    async def read():
+        return [source.fraction async for _ in source.lines()]
+
+    assert anyio.run(read) == [0.6, 1.0]
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "display"),
+    [
+        ("auto", {}, PlainDisplay),
+        ("plain", {}, PlainDisplay),
+        ("none", {}, SilentDisplay),
+        ("rich", {}, RichDisplay),
+        ("rich", {"quiet": True}, SilentDisplay),
+    ],
+)
+def test_the_display_is_chosen(kind, options, display):
+    """Auto is plain where there is no terminal; quiet wins."""
+    chosen = make_display(RunOptions(progress=kind, **options))
+    chosen.close()
+    assert type(chosen) is display
+
+
+def test_plain_progress_is_a_line(capsys):
+    """Every update writes one."""
+    PlainDisplay().update(Tally())
+    assert capsys.readouterr().err.startswith("lionpride-exec: 0 done  ")
+
+
+def test_a_terminal_gets_a_live_display(workplace):
+    """On a terminal a bar and counts are drawn while it runs; a bad line and the summary stay."""
+    (workplace / "input").write_text('"a"\n{\n"b"\n')
+    with gate() as (reading, open_gate):
+        leader, follower = pty.openpty()
+        child = start(["run", "gated.py:gated", "input", "--output", "results"], reading, stderr=follower)
+        os.close(follower)
+        seen = b""
+        while b"2 running" not in seen:
+            seen += os.read(leader, 4096)
+        open_gate()
+        try:
+            while chunk := os.read(leader, 4096):
+                seen += chunk
+        except OSError:  # how Linux says that the last writer has gone
+            pass
+        os.close(leader)
+        assert child.wait(30) == 1
+    assert "━".encode() in seen
+    assert b"line 2: not JSON" in seen
+    assert b"3 lines: 2 completed, 1 bad line; " in seen
+
+
+# -------------------------------------------------------------------- the command
+
+
+def start(arguments, reading=None, **streams):
+    """Start the command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "lionpride_exec", *arguments],
+        stdin=streams.pop("stdin", subprocess.DEVNULL),
+        stdout=streams.pop("stdout", subprocess.PIPE),
+        stderr=streams.pop("stderr", subprocess.PIPE),
+        env=os.environ | {"GATE": str(reading), "TERM": "xterm", "COLUMNS": "200"},
+        pass_fds=[] if reading is None else [reading],
+        **streams,
+    )
+
+
+@contextmanager
+def gate():
+    """Give a pipe to wait at, and what opens it."""
+    reading, writing = os.pipe()
+    try:
+        yield reading, lambda: os.write(writing, b"x")
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def read_until(stream, text):
+    """Read lines until one holds the text."""
+    seen = b""
+    while text not in seen:
+        line = stream.readline()
+        assert line, seen
+        seen += line
+    return seen
+
+
+def test_main_gives_the_status_to_the_process(workplace, capfd):
+    """``main()`` exits with what the command returns."""
+    (workplace / "input").write_text("1\n")
+    with pytest.raises(SystemExit) as caught:
+        command.main(["run", "targets.py:echo", "input", "--quiet", "--output", "-"])
+    assert caught.value.code == 0
+    assert json.loads(capfd.readouterr().out)["line"] == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run"],
+        ["run", "targets.py:echo"],
+        ["run", "targets.py:echo", "--quiet"],
+        ["run", "targets.py:echo", "--bogus"],
+        ["run", "targets.py:echo", "input", "--bogus"],
+        ["run", "targets.py:echo", "input", "--concurrency", "many"],
+        ["run", "targets.py:echo", "input", "--backend", "curio"],
+        ["run", "targets.py:echo", "missing"],
+        ["walk"],
+    ],
+)
+def test_wrong_arguments_exit_with_2(workplace, capsys, arguments):
+    """Those the parser finds, and those we find."""
+    (workplace / "input").write_text("1\n")
+    with pytest.raises(SystemExit) as caught:
+        command.main(arguments)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_and_version_are_no_errors(capsys, arguments):
+    """They exit with 0."""
+    with pytest.raises(SystemExit) as caught:
+        command.main(arguments)
+    assert not caught.value.code
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("missing", ["cyclopts", "rich"])
+def test_without_the_extra_one_line_says_what_to_install(missing):
+    """The status is 2, and there is no traceback."""
+    code = f"""
+    import sys
+    sys.modules[{missing!r}] = None
+    from lionpride_exec.__main__ import main
+    main(["run", "x:y", "-"])
+    """
+    child = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, check=False, timeout=30)
+    assert child.returncode == 2
+    assert b"pip install 'lionpride-exec[cli]'" in child.stderr
+    assert child.stderr.count(b"\n") == 1
+
+
+def test_standard_input_is_read_from_a_pipe():
+    """``-``; results come as their lines do, while the pipe stays open."""
+    child = start(["run", "gated.py:echo", "-", "--quiet"], stdin=subprocess.PIPE)
+    for number in (1, 2):
+        child.stdin.write(b"%d\n" % number)
+        child.stdin.flush()
+        assert json.loads(child.stdout.readline())["response"] == number
+    out, err = child.communicate(b"3", timeout=30)
+    assert json.loads(out)["response"] == 3
+    assert (child.returncode, err) == (0, b"")
+
+
+def test_standard_input_may_be_a_file(workplace):
+    """Or nothing at all."""
+    (workplace / "input").write_text("1\n2\n")
+    with open("input", "rb") as file:
+        child = start(["run", "gated.py:echo", "-"], stdin=file)
+        out, err = child.communicate(timeout=30)
+    assert (child.returncode, out.count(b"\n")) == (0, 2)
+    assert b"2 lines: 2 completed" in err
+    assert start(["run", "gated.py:echo", "-"]).wait(30) == 0
+
+
+def test_a_reader_that_goes_away_ends_the_run(workplace):
+    """As with ``| head``: no traceback, status 1."""
+    (workplace / "input").write_text("1\n" * 200_000)
+    child = start(["run", "gated.py:echo", "input"])
+    assert child.stdout.readline()
+    child.stdout.close()
+    err = child.stderr.read()
+    assert child.wait(30) == 1
+    assert b"cannot write standard output: Broken pipe; stopped" in err
+    assert b"Traceback" not in err
+    assert b"Exception" not in err
+    child.stderr.close()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_once_it_lets_finish_what_runs(workplace, backend, signum):
+    """Nothing new starts, what runs is completed and written, the rest is pending; 130."""
+    (workplace / "input").write_text("1\n2\n3\n")
+    with gate() as (reading, open_gate):
+        child = start(["run", "gated.py:gated", "input", "--concurrency", "1", "--backend", backend], reading)
+        read_until(child.stderr, b"started 1")
+        child.send_signal(signum)
+        read_until(child.stderr, b"stopping; 1 running may finish, Ctrl-C again cancels")
+        open_gate()
+        out, err = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert [json.loads(line)["status"] for line in out.splitlines()] == ["completed"]
+    assert b"started" not in err
+    assert b"3 lines: 1 completed, 2 pending" in err
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_interrupted_twice_it_cancels_what_runs(workplace, backend):
+    """What runs ends cancelled and is written; 130."""
+    (workplace / "input").write_text("1\n")
+    with gate() as (reading, _):
+        child = start(["run", "gated.py:gated", "input", "--backend", backend], reading)
+        read_until(child.stderr, b"started 1")
+        child.send_signal(signal.SIGINT)
+        read_until(child.stderr, b"stopping")
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert json.loads(out)["status"] == "cancelled"
+    assert b"1 line: 1 cancelled" in err
+    assert b"Traceback" not in err
+
+
+def test_interrupted_three_times_it_leaves(workplace):
+    """Even if an event will not be cancelled."""
+    (workplace / "stubborn.py").write_text(
+        dedent("""
+        import sys, anyio
+        async def stubborn(record):
+            with anyio.CancelScope(shield=True):
+                print("started", file=sys.stderr, flush=True)
+                await anyio.sleep_forever()
+        """)
+    )
+    (workplace / "input").write_text("1\n")
+    child = start(["run", "stubborn.py:stubborn", "input"])
+    for awaited in (b"started", b"stopping", b"cancelling"):
+        read_until(child.stderr, awaited)
+        child.send_signal(signal.SIGINT)
+    child.communicate(timeout=30)
+    assert child.returncode == 130
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_idle_standard_input_does_not_hold_up_an_interruption(backend):
+    """Nothing comes, nothing ends: Ctrl-C still does."""
+    child = start(["run", "gated.py:echo", "-", "--backend", backend], stdin=subprocess.PIPE)
+    child.stdin.write(b"1\n")
+    child.stdin.flush()
+    assert child.stdout.readline()
+    child.send_signal(signal.SIGINT)
+    assert child.wait(30) == 130
+    child.communicate()
+
+
+def test_usage_errors_are_exceptions_inside():
+    """The parts raise; only run() turns them into a status."""
+    with pytest.raises(UsageError, match="must be module:name"):
+        load_target("x")

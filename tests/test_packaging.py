@@ -1,0 +1,53 @@
+"""What is installed: the version, the types, the docstrings, and no import that was not asked for."""
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import lionpride_exec
+
+PACKAGE = Path(lionpride_exec.__file__).parent
+MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+# Extras and tools of development; who only imports the package needs none of them.
+OPTIONAL = {"cyclopts", "hypothesis", "pytest", "rich", "trio", "uvloop"}
+
+
+def test_the_version_is_said_once():
+    """What is installed has the version of pyproject.toml."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    assert version(project["name"]) == project["version"]
+
+
+def test_the_types_are_public():
+    """Type checkers use the annotations only of packages with this file."""
+    assert (PACKAGE / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_module_says_what_it_is(module):
+    """Each module has a docstring."""
+    assert ast.get_docstring(ast.parse((PACKAGE / module).read_text("utf-8")))
+
+
+@pytest.mark.parametrize("name", lionpride_exec.__all__)
+def test_each_public_name_has_a_docstring(name):
+    """Each public name can be imported, and each class and function among them says what it is."""
+    value = getattr(importlib.import_module("lionpride_exec"), name)
+    if inspect.isclass(value) or inspect.isroutine(value):
+        assert value.__doc__
+        assert value.__doc__.strip()
+
+
+def test_the_import_is_light():
+    """Importing the package imports none of what is optional."""
+    program = f"import sys, lionpride_exec; print(*{OPTIONAL} & set(sys.modules))"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - our own program
+    assert done.stdout.split() == []
