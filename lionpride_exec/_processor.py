@@ -376,6 +376,9 @@ class Processor:
                             going_on = await self._run(*picked)
                         finally:
                             crew.seeking += 1
+        except BaseException:
+            crew.is_dismissed = True  # the group is going down: nothing more begins in it
+            raise
         finally:
             crew.workers -= 1
             crew.seeking -= 1
