@@ -77,8 +77,8 @@ class Executor(AsyncContextManagerMixin):
         self.states: Flow[Event, Progression] = Flow(
             name=name or "executor_states", item_type=self.event_type, strict_type=strict_event_type
         )
-        self._seven = tuple(Progression(name=status.value) for status in EventStatus)
-        for progression in self._seven:
+        self._by_status = {status: Progression(name=status.value) for status in EventStatus}
+        for progression in self._by_status.values():
             self.states.add_progression(progression)
         self._active: set[UUID] = set()  # events that a task runs now, whoever started them
         self._early: dict[UUID, float] = {}  # priorities given before there was a processor to keep them
@@ -403,12 +403,12 @@ class Executor(AsyncContextManagerMixin):
     def turn_to_move(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
         """Give the locks a move needs if somebody holds one of them now; else it can be made at once."""
         # A move is synchronous: nobody could tell whether a free lock was taken for it or not.
-        is_held = (
-            self.states.progressions.guard.held
-            or self._progression(previous).guard.held
-            or self._progression(target).guard.held
+        users = (
+            self.states.progressions.guard.users
+            + self._by_status[previous].guard.users
+            + self._by_status[target].guard.users
         )
-        return self._locks(previous, target) if is_held else None
+        return self._locks(previous, target) if users else None
 
     @property
     def is_abandoned(self) -> bool:
@@ -462,8 +462,7 @@ class Executor(AsyncContextManagerMixin):
 
     async def _take_in(self, event: Event, priority: float | None) -> None:
         """Store and queue an event, or raise and leave everything as it was."""
-        pending = self._progression(event.status)
-        if self.states.items.guard.held or self.states.progressions.guard.held or pending.guard.held:
+        if self.states.items.guard.users or self.turn_to_move(event.status, event.status) is not None:
             async with self.states.items, self._locks(event.status):
                 await self._store(event, priority)
         else:
@@ -499,7 +498,7 @@ class Executor(AsyncContextManagerMixin):
     def _let_go(self, event: Event) -> None:
         """Forget an event altogether."""
         self.states.items.remove(event.id)
-        for progression in self._seven:
+        for progression in self._by_status.values():
             progression.exclude(event.id)
         self._active.discard(event.id)
         self._early.pop(event.id, None)
@@ -518,18 +517,18 @@ class Executor(AsyncContextManagerMixin):
 
     def _file(self, event: Event, target: EventStatus) -> None:
         progression = self._progression(target)
-        for other in self._seven:
-            if other is not progression:
+        for other in self._by_status.values():
+            if other is not progression and other:
                 other.exclude(event.id)
         progression.include(event.id)
 
     def _progression(self, status: EventStatus) -> Progression:
-        try:
-            return self.states.get_progression(status.value)
-        except KeyError:
+        progression = self._by_status[status]
+        if self.states._progression_names.get(status) != progression.id:
             raise ConfigurationError(
                 f"Progression '{status.value}' not found: it was taken out of the executor's flow"
-            ) from None
+            )
+        return progression
 
     @asynccontextmanager
     async def _locks(self, *statuses: EventStatus) -> AsyncIterator[None]:

@@ -18,16 +18,12 @@ class Guard:
     under one event loop after another. Taken without yielding while nobody holds it.
     """
 
-    __slots__ = ("_lock", "_users")
+    __slots__ = ("_lock", "users")
 
     def __init__(self) -> None:
         self._lock: anyio.Lock | None = None
-        self._users = 0  # who hold it or wait for it; the lock is there exactly while there are any
-
-    @property
-    def held(self) -> bool:
-        """Whether somebody holds it (or waits, in the moment it is handed over). O(1)."""
-        return self._users > 0
+        # How many hold it or wait for it. A plain attribute, since every move of an event looks at it.
+        self.users = 0
 
     async def __aenter__(self) -> None:
         """
@@ -38,7 +34,7 @@ class Guard:
         """
         if self._lock is None:
             self._lock = anyio.Lock(fast_acquire=True)
-        self._users += 1
+        self.users += 1
         try:
             await self._lock.acquire()
         except BaseException:
@@ -53,6 +49,6 @@ class Guard:
         self._leave()
 
     def _leave(self) -> None:
-        self._users -= 1
-        if not self._users:
+        self.users -= 1
+        if not self.users:
             self._lock = None

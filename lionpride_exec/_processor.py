@@ -14,10 +14,12 @@ An event's way through a worker: wait for a slot → :meth:`Processor._pick` (to
 from __future__ import annotations
 
 from math import inf
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import anyio
 from anyio import current_time
+from anyio.lowlevel import checkpoint
 from attrs import define, field
 
 from ._config import check_bounds, check_priority
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
     from ._pile import Pile
 
 MAX_DENIALS = 3
+
+# How long (in real time, which is what others lose) a worker goes from event to event before it lets others run.
+# With events that never wait it bounds the lag of the event loop: this, or one event, times the workers.
+TURN_SECONDS = 100e-6
 
 
 @define(eq=False)
@@ -101,7 +107,8 @@ class Processor:
         self.max_queue_size = max_queue_size
         self.max_denial_tracking = max_denial_tracking
         self.execution_mode = False
-        self.queue = PriorityQueue(max_queue_size, self._key_of)
+        has_partitions = type(self).partition is not Processor.partition
+        self.queue = PriorityQueue(max_queue_size, self._key_of) if has_partitions else PriorityQueue(max_queue_size)
         self._window = CapacityWindow(queue_capacity, capacity_refresh_time)
         self._slots = anyio.CapacityLimiter(concurrency_limit)
         # Held across the question to a gate: the entry that was taken and the strikes hold still meanwhile.
@@ -329,18 +336,17 @@ class Processor:
             short_of_capacity = self.queue.ready(now) and not self._window.available(now)
             await self.queue.wait(until=self._window.next_at(now) if short_of_capacity else inf)
 
-    def _allowed(self, crew: _Crew) -> float:
+    def _allowed(self, crew: _Crew, now: float) -> float:
+        """How many events these workers may start at that time."""
         if crew.is_dismissed:
             return 0
-        return self._window.available(current_time()) if crew.by_window else crew.budget - crew.started
-
-    def _can_start(self, crew: _Crew) -> bool:
-        return self._allowed(crew) > 0 and self.queue.ready(current_time()) > 0
+        return self._window.available(now) if crew.by_window else crew.budget - crew.started
 
     def _staff(self, crew: _Crew) -> None:
         """Have as many workers look for an event as there are events, permits and slots for."""
+        now = current_time()
         free = self.concurrency_limit - crew.workers + crew.seeking
-        wanted = min(free, self._allowed(crew), self.queue.ready(current_time()))
+        wanted = min(free, self._allowed(crew, now), self.queue.ready(now))
         for _ in range(int(wanted) - crew.seeking):
             crew.workers += 1
             crew.seeking += 1
@@ -365,17 +371,26 @@ class Processor:
     # ---------------------------------------------------------------- inside: working
 
     async def _work(self, crew: _Crew) -> None:
+        me = object()  # the borrower of the slot
+        turn_ends = perf_counter() + TURN_SECONDS
         going_on = True
         try:
-            while going_on and self._can_start(crew):
-                async with self._slots:  # where a worker lets others run, and where a cancellation finds it
+            while going_on:
+                await self._take_slot(me)
+                try:
                     picked = await self._pick(crew)
-                    if picked is not None:
-                        crew.seeking -= 1
-                        try:
-                            going_on = await self._run(*picked)
-                        finally:
-                            crew.seeking += 1
+                    if picked is None:
+                        break
+                    crew.seeking -= 1
+                    try:
+                        going_on = await self._run(*picked)
+                    finally:
+                        crew.seeking += 1
+                finally:
+                    self._slots.release_on_behalf_of(me)
+                if perf_counter() > turn_ends:
+                    await checkpoint()
+                    turn_ends = perf_counter() + TURN_SECONDS
         except BaseException:
             crew.is_dismissed = True  # the group is going down: nothing more begins in it
             raise
@@ -388,11 +403,17 @@ class Processor:
                 self.queue.poke()  # the dispatcher may have a reason to look again, or a new deadline
             self._waiters.notify()
 
+    async def _take_slot(self, borrower: object) -> None:
+        try:
+            self._slots.acquire_on_behalf_of_nowait(borrower)
+        except anyio.WouldBlock:  # others wait for one, or all are taken: queue up behind them
+            await self._slots.acquire_on_behalf_of(borrower)
+
     async def _pick(self, crew: _Crew) -> tuple[Entry, Event] | None:
         """Take the first event whose gate lets it start; the caller runs it at once."""
-        async with self._turn:
-            while self._can_start(crew):
-                entry = self.queue.pop_nowait(current_time())
+        async with self._turn:  # does not yield unless somebody asks a gate; notices a cancellation
+            while self._allowed(crew, now := current_time()) > 0:
+                entry = self.queue.pop_nowait(now)
                 if entry is None:
                     break
                 event = self.pile.get(entry.event_id, None)

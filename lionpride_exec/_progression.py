@@ -30,6 +30,15 @@ _MISSING: Final = object()
 _MIN_DEAD: Final = 32
 
 
+@attrs.define
+class _Dead:
+    """Occurrences that were taken out but still stand in the deque: how many of each id, and of all."""
+
+    # Kept here rather than on the progression, whose assignments go through the hooks of attrs.
+    counts: dict[UUID, int] = attrs.field(factory=dict["UUID", int])
+    total: int = 0
+
+
 class Progression(Element):
     """
     Ids in order; one may occur several times.
@@ -46,10 +55,8 @@ class Progression(Element):
     name: str | None = None
     _ids: deque[UUID] = attrs.field(factory=deque[UUID], init=False)
     _counts: dict[UUID, int] = attrs.field(factory=dict[UUID, int], init=False)
-    _dead: dict[UUID, int] = attrs.field(factory=dict[UUID, int], init=False)
-    # All occurrences, dead ones too: len(_ids); and the living: the sum of _counts.
-    _length: int = attrs.field(default=0, init=False)
-    _guard: Guard | None = attrs.field(default=None, init=False)
+    _dead: _Dead = attrs.field(factory=lambda: _Dead(), init=False)
+    guard: Guard = attrs.field(factory=Guard, init=False)
 
     def __init__(self, *, name: str | None = None, order: Any = None, **fields: Any) -> None:
         self.__attrs_init__(name=name, **fields)  # type: ignore[attr-defined]  # attrs makes it
@@ -61,8 +68,7 @@ class Progression(Element):
         """Add an id at the end."""
         item_id = item if type(item) is UUID else to_uuid(item)
         self._ids.append(item_id)
-        self._counts[item_id] = self._counts.get(item_id, 0) + 1
-        self._length += 1
+        self._count_in(item_id)
 
     def include(self, item: Any) -> bool:
         """Add an id at the end unless it is there; whether it was added."""
@@ -75,19 +81,16 @@ class Progression(Element):
     def exclude(self, item: Any) -> bool:
         """Take out the first occurrence of an id; whether there was one."""
         item_id = item if type(item) is UUID else to_uuid(item)
-        left = self._counts.get(item_id)
-        if left is None:
+        if item_id not in self._counts:
             return False
-        if left == 1:
-            del self._counts[item_id]
-        else:
-            self._counts[item_id] = left - 1
-        self._length -= 1
-        if self._ids[0] == item_id and item_id not in self._dead:
+        self._count_out(item_id)
+        dead = self._dead
+        if not dead.total and self._ids[0] is item_id:
             self._ids.popleft()
         else:
-            self._dead[item_id] = self._dead.get(item_id, 0) + 1
-        self._tidy()
+            dead.counts[item_id] = dead.counts.get(item_id, 0) + 1
+            dead.total += 1
+            self._tidy()
         return True
 
     def remove(self, item: Any) -> None:
@@ -107,26 +110,27 @@ class Progression(Element):
         Raises:
             NotFoundError: The progression is empty.
         """
-        if not self._length:
+        if not self:
             raise NotFoundError("The progression is empty")
         self._drop_dead_heads()
-        first = self._ids[0]
-        self.exclude(first)
+        first = self._ids.popleft()
+        self._count_out(first)
         return first
 
     def pop(self, index: int = -1, default: Any = _MISSING) -> Any:
         """
-        Take out the id at a position. O(1) for the last of unique ids, else O(n).
+        Take out the id at a position. O(1) at the ends unless ids were taken out elsewhere, else O(n).
 
         Raises:
             NotFoundError: There is no such position, and no default.
         """
-        if not -self._length <= index < self._length:
+        length = len(self)
+        if not -length <= index < length:
             if default is not _MISSING:
                 return default
             raise NotFoundError(
-                f"Index {index} not found in a progression of length {self._length}",
-                details={"index": index, "length": self._length},
+                f"Index {index} not found in a progression of length {length}",
+                details={"index": index, "length": length},
             )
         ids = self._compact()
         item_id = ids[index]
@@ -143,10 +147,10 @@ class Progression(Element):
             return False
 
     def __len__(self) -> int:
-        return self._length
+        return len(self._ids) - self._dead.total
 
     def __bool__(self) -> bool:
-        return self._length > 0
+        return bool(self._counts)
 
     # ---------------------------------------------------------------- many
 
@@ -157,8 +161,9 @@ class Progression(Element):
 
     def clear(self) -> None:
         """Take everything out."""
-        self._ids.clear()
-        self._counts, self._dead, self._length = {}, {}, 0
+        self._ids = deque()
+        self._counts = {}
+        self._dead = _Dead()
 
     @property
     def order(self) -> list[UUID]:
@@ -171,7 +176,7 @@ class Progression(Element):
 
     def __iter__(self) -> Iterator[UUID]:
         """Iterate over the ids as they are now; changes meanwhile do not show. O(n)."""
-        return iter(tuple(self._living()) if self._dead else tuple(self._ids))
+        return iter(tuple(self._living()))
 
     def __reversed__(self) -> Iterator[UUID]:
         return reversed(self.order)
@@ -191,8 +196,7 @@ class Progression(Element):
         """Add an id before that position, as ``list.insert()`` does."""
         item_id = to_uuid(item)
         self._compact().insert(index, item_id)
-        self._counts[item_id] = self._counts.get(item_id, 0) + 1
-        self._length += 1
+        self._count_in(item_id)
 
     def move(self, from_index: int, to_index: int) -> None:
         """
@@ -202,7 +206,7 @@ class Progression(Element):
             NotFoundError: The progression is empty, or a position is out of range. Nothing has changed.
         """
         source = self._position(from_index)
-        target = self._length if to_index == self._length else self._position(to_index)
+        target = len(self) if to_index == len(self) else self._position(to_index)
         ids = self._compact()
         item_id = ids[source]
         del ids[source]
@@ -244,15 +248,7 @@ class Progression(Element):
     # ---------------------------------------------------------------- the rest
 
     def __repr__(self) -> str:
-        return f"Progression(len={self._length}{f' name={self.name!r}' if self.name else ''})"
-
-    @property
-    def guard(self) -> Guard:
-        """The lock behind ``async with progression``."""
-        if self._guard is None:
-            object.__setattr__(self, "_guard", Guard())
-        assert self._guard is not None
-        return self._guard
+        return f"Progression(len={len(self)}{f' name={self.name!r}' if self.name else ''})"
 
     async def __aenter__(self) -> Self:
         await self.guard.__aenter__()
@@ -267,21 +263,25 @@ class Progression(Element):
         return {"name": self.name, "order": self.order if mode == "python" else [str(i) for i in self]}
 
     def _position(self, index: int) -> int:
-        if not self._length:
+        if not self:
             raise NotFoundError("The progression is empty")
-        if not -self._length <= index < self._length:
-            raise NotFoundError(f"Index {index} is out of range for length {self._length}")
-        return index % self._length
+        if not -len(self) <= index < len(self):
+            raise NotFoundError(f"Index {index} is out of range for length {len(self)}")
+        return index % len(self)
+
+    def _count_in(self, item_id: UUID) -> None:
+        self._counts[item_id] = self._counts.get(item_id, 0) + 1
 
     def _count_out(self, item_id: UUID) -> None:
-        self._length -= 1
-        if self._counts[item_id] == 1:
-            del self._counts[item_id]
-        else:
-            self._counts[item_id] -= 1
+        left = self._counts.pop(item_id) - 1
+        if left:
+            self._counts[item_id] = left
 
     def _living(self) -> Iterator[UUID]:
-        skip = dict(self._dead)
+        if not self._dead.total:
+            yield from self._ids
+            return
+        skip = dict(self._dead.counts)
         for item_id in self._ids:
             if skip.get(item_id):
                 skip[item_id] -= 1
@@ -290,28 +290,26 @@ class Progression(Element):
 
     def _compact(self) -> deque[UUID]:
         """Drop the dead; what is returned holds exactly the ids in order."""
-        if self._dead:
+        if self._dead.total:
             self._ids = deque(self._living())
-            self._dead = {}
+            self._dead = _Dead()
         return self._ids
 
     def _drop_dead_heads(self) -> None:
         dead = self._dead
-        while dead and (count := dead.get(self._ids[0])):
+        while dead.total and (count := dead.counts.get(self._ids[0])):
             item_id = self._ids.popleft()
+            dead.total -= 1
             if count == 1:
-                del dead[item_id]
+                del dead.counts[item_id]
             else:
-                dead[item_id] = count - 1
+                dead.counts[item_id] = count - 1
 
     def _tidy(self) -> None:
-        if not self._length:
-            self.clear()
-        elif self._dead:
-            self._drop_dead_heads()
-            if len(self._ids) - self._length > _MIN_DEAD + self._length:
-                self._compact()
-                self._counts = dict(self._counts)  # a dict does not shrink by itself
+        self._drop_dead_heads()
+        if self._dead.total > _MIN_DEAD + len(self):
+            self._compact()
+            self._counts = dict(self._counts)  # a dict does not shrink by itself
 
     def _replace(self, ids: list[UUID]) -> None:
         self.clear()

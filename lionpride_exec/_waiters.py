@@ -46,6 +46,8 @@ class Waiters:
 
     def notify(self) -> None:
         """Wake those whose condition holds now."""
+        if not self._waiting:
+            return
         for event, condition in list(self._waiting.items()):
             if condition():
                 del self._waiting[event]

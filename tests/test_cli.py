@@ -657,10 +657,11 @@ def test_a_terminal_gets_a_live_display(workplace):
     (workplace / "input").write_text('"a"\n{\n"b"\n')
     with gate() as (reading, open_gate):
         leader, follower = pty.openpty()
-        child = start(["run", "gated.py:gated", "input", "--output", "results"], reading, stderr=follower)
+        arguments = ["run", "gated.py:gated", "input", "--output", "results", "--concurrency", "1"]
+        child = start(arguments, reading, stderr=follower)
         os.close(follower)
         seen = b""
-        while b"2 running" not in seen:
+        while b"1 running" not in seen:
             seen += os.read(leader, 4096)
         open_gate()
         try:

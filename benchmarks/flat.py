@@ -1,0 +1,32 @@
+"""
+Does an event cost the same among a million as among ten thousand?
+
+Append and full life of no-op events, all of them kept. The target is 1.15 times the cost at 10 000.
+"""
+
+import sys
+
+from _harness import Benchmark, seconds
+from _rivals import ours
+
+
+def main() -> int:
+    """Measure and judge."""
+    benchmark = Benchmark(__doc__, ("trio", "uvloop"))
+    few, many = 10_000, 100_000 if benchmark.quick else 1_000_000
+    for backend in benchmark.backends:
+        ratios = benchmark.race(
+            f"{backend}: time per event",
+            {
+                f"n = {few:,}": lambda: sum(seconds(backend, ours, few) for _ in range(10)) / 10 / few * 1e6,
+                f"n = {many:,}": lambda: seconds(backend, ours, many) / many * 1e6,
+            },
+            rounds=3,
+            baseline=f"n = {few:,}",
+        )
+        benchmark.target(f"n = {many:,}", ratios[f"n = {many:,}"], 1.15, counts="uvloop" not in backend)
+    return benchmark.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

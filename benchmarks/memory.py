@@ -1,0 +1,74 @@
+"""
+How much memory does an event with two fields take, with all that is kept for it?
+
+Everything that is allocated and still there (``tracemalloc``), divided by the number of events: the event,
+its record, its place in the executor and in one of the seven progressions. Once while all are pending, once
+when all have completed. The values of the fields are the caller's. Tables grow in steps, so several numbers
+of events are tried, and the worst counts. The targets are 1.2 KiB, of which the progressions at most 11 %.
+"""
+
+import gc
+import sys
+import tracemalloc
+
+import anyio
+from _harness import Benchmark
+from _rivals import Noop, NoopExecutor, make_executor
+
+NUMBERS = (10_000, 14_000, 20_000, 28_000, 40_000, 56_000, 80_000)
+
+
+async def pending(numbers: list[int]) -> NoopExecutor:
+    """Append events before the start."""
+    executor = make_executor()
+    for number in numbers:
+        await executor.append(Noop(a=number))
+    return executor
+
+
+async def completed(numbers: list[int]) -> NoopExecutor:
+    """Append events and let them run."""
+    executor = make_executor()
+    async with executor:
+        for number in numbers:
+            await executor.append(Noop(a=number), wait=True)
+    return executor
+
+
+def traced() -> int:
+    """Give the bytes that are allocated now."""
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+def main() -> int:
+    """Measure and judge."""
+    benchmark = Benchmark(__doc__, backends=())
+    for fill in (pending, completed):
+        anyio.run(fill, [0] * 1000)  # whatever is allocated once
+        worst = worst_share = 0.0
+        print(f"\n{fill.__name__}: bytes per event")
+        for n in NUMBERS[: 3 if benchmark.quick else None]:
+            numbers = list(range(n))
+            tracemalloc.start()
+            before = traced()
+            executor = anyio.run(fill, numbers)
+            full = traced()
+            assert executor.status_counts()[fill.__name__] == n
+            for progression in executor.states.progressions:
+                progression.clear()
+            without = traced()
+            tracemalloc.stop()
+            each, progressions = (full - before) / n, (full - without) / n
+            print(
+                f"  n = {n:6,}: {each:7.1f}, of which the progressions {progressions:5.1f}, {progressions / each:.1%}"
+            )
+            worst, worst_share = max(worst, each), max(worst_share, progressions / each)
+            del executor
+        benchmark.target("an event", worst / 1024, 1.2, unit="KiB")
+        benchmark.target("the progressions", worst_share * 100, 11, unit="%")
+    return benchmark.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
