@@ -51,6 +51,18 @@ def seconds(backend: str, function: Callable[..., Awaitable[object]], *args: Any
     return run(backend, timed)
 
 
+def per_event(
+    backend: str, function: Callable[[int], Awaitable[object]], n: int, *, repeats: int = 1
+) -> Callable[[], float]:
+    """Make a measurement: the microseconds that an async function of n takes, divided by n."""
+    return lambda: sum(seconds(backend, function, n) for _ in range(repeats)) / repeats / n * 1e6
+
+
+def judged(backend: str) -> bool:
+    """Whether the targets are meant for a backend: asyncio and trio. uvloop is shown beside them."""
+    return backend != "asyncio+uvloop"
+
+
 @contextmanager
 def collected() -> Iterator[None]:
     """Collect the garbage, and keep what is alive now out of later collections."""
@@ -129,9 +141,8 @@ class Benchmark:
         print(f"\n{title}, {rounds} round{'s' if rounds > 1 else ''}")
         for name, its in figures.items():
             spread = f"{min(its):.2f} .. {max(its):.2f}"
-            print(
-                f"  {name:{width}}  {median(its):10.2f} {unit}  ({spread:>18})  {ratios[name]:7.3f} x {baseline}"
-            )
+            ratio = f"{ratios[name]:7.3f} x {baseline}"
+            print(f"  {name:{width}}  {median(its):10.2f} {unit}  ({spread:>18})  {ratio}")
         return ratios
 
     def target(self, what: str, value: float, limit: float, *, unit: str = "x", counts: bool = True) -> None:
@@ -156,7 +167,8 @@ def machine() -> str:
         model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         model = platform.processor() or platform.machine()
-    return f"{model}, {cpu_count()} cores, {platform.system()}; {platform.python_implementation()} {platform.python_version()}"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{model}, {cpu_count()} cores, {platform.system()}; {python}"
 
 
 def versions(*packages: str) -> str:

@@ -4,6 +4,9 @@ The ways to run n no-op operations, at most 100 at once, that the benchmarks com
 All of them run the same nothing: :func:`noop`, or an event whose ``_invoke()`` does as little.
 """
 
+from importlib import import_module
+from typing import Any
+
 import anyio
 
 from lionpride_exec import Event, Executor, Processor
@@ -88,19 +91,19 @@ async def origin(n: int) -> None:
 
     Its ``start()`` starts no loop; ``forward()`` runs one batch, the largest there may be.
     """
-    from lionpride.core import Event, Executor, Processor  # noqa: PLC0415 - slow to import
+    core: Any = import_module("lionpride.core")  # here, as it is slow to import
 
-    class OriginNoop(Event):
+    class OriginNoop(core.Event):  # type: ignore[misc]  # not installed where types are checked
         a: int = 0
         b: str = ""
 
         async def _invoke(self) -> None:
             return None
 
-    class OriginProcessor(Processor):
+    class OriginProcessor(core.Processor):  # type: ignore[misc]
         event_type = OriginNoop
 
-    class OriginExecutor(Executor):
+    class OriginExecutor(core.Executor):  # type: ignore[misc]
         processor_type = OriginProcessor
 
     config = {

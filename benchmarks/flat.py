@@ -6,7 +6,7 @@ Append and full life of no-op events, all of them kept. The target is 1.15 times
 
 import sys
 
-from _harness import Benchmark, seconds
+from _harness import Benchmark, judged, per_event
 from _rivals import ours
 
 
@@ -18,13 +18,13 @@ def main() -> int:
         ratios = benchmark.race(
             f"{backend}: time per event",
             {
-                f"n = {few:,}": lambda: sum(seconds(backend, ours, few) for _ in range(10)) / 10 / few * 1e6,
-                f"n = {many:,}": lambda: seconds(backend, ours, many) / many * 1e6,
+                f"n = {few:,}": per_event(backend, ours, few, repeats=10),
+                f"n = {many:,}": per_event(backend, ours, many),
             },
             rounds=3,
             baseline=f"n = {few:,}",
         )
-        benchmark.target(f"n = {many:,}", ratios[f"n = {many:,}"], 1.15, counts="uvloop" not in backend)
+        benchmark.target(f"n = {many:,}", ratios[f"n = {many:,}"], 1.15, counts=judged(backend))
     return benchmark.end()
 
 

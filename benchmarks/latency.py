@@ -7,10 +7,11 @@ to a task that waits for it. The target is 3 times that, at the median.
 
 import sys
 import time
+from functools import partial
 from statistics import median
 
 import anyio
-from _harness import Benchmark, run
+from _harness import Benchmark, judged, run
 from _rivals import make_executor
 from anyio.lowlevel import checkpoint
 
@@ -67,10 +68,11 @@ async def hand_over(n: int) -> float:
 
     async def receive() -> None:
         nonlocal received
-        async for _ in receiver:
-            received = time.perf_counter()
+        async with receiver:
+            async for _ in receiver:
+                received = time.perf_counter()
 
-    async with anyio.create_task_group() as group, receiver:
+    async with anyio.create_task_group() as group:
         group.start_soon(receive)
         async with sender:
             for number in range(n):
@@ -92,13 +94,13 @@ def main() -> int:
         ratios = benchmark.race(
             f"{backend}: median time, n = {n:,}",
             {
-                "append -> start": lambda: run(backend, append_to_start, n),
-                "memory stream": lambda: run(backend, hand_over, n),
+                "append -> start": partial(run, backend, append_to_start, n),
+                "memory stream": partial(run, backend, hand_over, n),
             },
             rounds=3 if benchmark.quick else 7,
             baseline="memory stream",
         )
-        benchmark.target("append -> start", ratios["append -> start"], 3, counts="uvloop" not in backend)
+        benchmark.target("append -> start", ratios["append -> start"], 3, counts=judged(backend))
     return benchmark.end()
 
 

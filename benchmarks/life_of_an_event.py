@@ -7,7 +7,7 @@ trio.
 
 import sys
 
-from _harness import Benchmark, seconds
+from _harness import Benchmark, judged, per_event
 from _rivals import aiojobs, aiometer, ours, task_group
 
 
@@ -21,14 +21,11 @@ def main() -> int:
             functions["aiojobs"] = aiojobs
         ratios = benchmark.race(
             f"{backend}: time per event, n = {n:,}",
-            {
-                name: lambda function=function: seconds(backend, function, n) / n * 1e6
-                for name, function in functions.items()
-            },
+            {name: per_event(backend, function, n) for name, function in functions.items()},
             rounds=3 if benchmark.quick else 9,
             baseline="task group",
         )
-        benchmark.target("lionpride_exec", ratios["lionpride_exec"], 0.6, counts="uvloop" not in backend)
+        benchmark.target("lionpride_exec", ratios["lionpride_exec"], 0.6, counts=judged(backend))
     return benchmark.end()
 
 

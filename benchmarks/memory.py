@@ -60,10 +60,9 @@ def main() -> int:
             without = traced()
             tracemalloc.stop()
             each, progressions = (full - before) / n, (full - without) / n
-            print(
-                f"  n = {n:6,}: {each:7.1f}, of which the progressions {progressions:5.1f}, {progressions / each:.1%}"
-            )
-            worst, worst_share = max(worst, each), max(worst_share, progressions / each)
+            share = progressions / each
+            print(f"  n = {n:6,}: {each:7.1f}, of which the progressions {progressions:5.1f}, {share:.1%}")
+            worst, worst_share = max(worst, each), max(worst_share, share)
             del executor
         benchmark.target("an event", worst / 1024, 1.2, unit="KiB")
         benchmark.target("the progressions", worst_share * 100, 11, unit="%")

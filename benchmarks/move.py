@@ -8,6 +8,7 @@ the caches of the CPU is no part of the question. The target is 1.2 times the co
 
 import sys
 import time
+from functools import partial
 from statistics import median
 
 import anyio
@@ -49,30 +50,26 @@ class Mover:
         return (time.perf_counter() - began) / (2 * MOVED) * 1e6
 
 
+def measure(n: int, times: int) -> float:
+    """Fill an executor anew, and give the median of so many measurements in it."""
+    mover = Mover(n)
+    with collected():
+        return median(mover() for _ in range(times))
+
+
 def main() -> int:
     """Measure and judge."""
     benchmark = Benchmark(__doc__, backends=())
     few, many = 1_000, 100_000 if benchmark.quick else 1_000_000
-    repeats = 25
-    with collected():
-        ratios = benchmark.race(
-            f"time per move, median of {repeats} runs of {2 * MOVED} moves",
-            {
-                f"n = {n:,}": lambda n=n, step=n // MOVED: median_of_fresh(n, min(repeats, step))
-                for n in (few, many)
-            },
-            rounds=1 if benchmark.quick else 3,
-            baseline=f"n = {few:,}",
-        )
+    times = few // MOVED
+    ratios = benchmark.race(
+        f"time per move, each the median of {times} times {2 * MOVED} moves",
+        {f"n = {n:,}": partial(measure, n, times) for n in (few, many)},
+        rounds=3 if benchmark.quick else 7,
+        baseline=f"n = {few:,}",
+    )
     benchmark.target(f"n = {many:,}", ratios[f"n = {many:,}"], 1.2)
     return benchmark.end()
-
-
-def median_of_fresh(n: int, times: int) -> float:
-    """Fill an executor anew and give the median of so many measurements in it."""
-    mover = Mover(n)
-    with collected():
-        return median(mover() for _ in range(times))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Run all benchmarks, each in a process of its own, with the options given (``--quick``); 0 if all targets hold."""
+"""Run all benchmarks, each in a process of its own, with the options given; status 0 if all targets hold."""
 
 import subprocess
 import sys

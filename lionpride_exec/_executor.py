@@ -383,8 +383,9 @@ class Executor(AsyncContextManagerMixin):
         """Move an event between progressions; called by the event inside its transition."""
         event_id = event.id
         progression = self._progression(target)
-        if event_id not in progression:
-            self._progression(previous).exclude(event_id)
+        if event_id not in progression and (
+            self._progression(previous).exclude(event_id) or event_id in self.states.items
+        ):
             progression.append(event_id)
         if target is EventStatus.PROCESSING:
             self._active.add(event_id)
@@ -524,7 +525,7 @@ class Executor(AsyncContextManagerMixin):
 
     def _progression(self, status: EventStatus) -> Progression:
         progression = self._by_status[status]
-        if self.states._progression_names.get(status) != progression.id:
+        if self.states._progression_names.get(status) is not progression.id:
             raise ConfigurationError(
                 f"Progression '{status.value}' not found: it was taken out of the executor's flow"
             )

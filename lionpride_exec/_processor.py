@@ -42,6 +42,11 @@ if TYPE_CHECKING:
 
 MAX_DENIALS = 3
 
+# How many workers may be on their way to an event at a time. Each that finds one sees to the next, so all slots
+# are filled within a few steps of the event loop; but a hundred short events do not bring a hundred tasks to life
+# of which the first few do all the work.
+MAX_SEEKING = 8
+
 # How long (in real time, which is what others lose) a worker goes from event to event before it lets others run.
 # With events that never wait it bounds the lag of the event loop: this, or one event, times the workers.
 TURN_SECONDS = 100e-6
@@ -344,10 +349,13 @@ class Processor:
 
     def _staff(self, crew: _Crew) -> None:
         """Have as many workers look for an event as there are events, permits and slots for."""
-        now = current_time()
         free = self.concurrency_limit - crew.workers + crew.seeking
-        wanted = min(free, self._allowed(crew, now), self.queue.ready(now))
-        for _ in range(int(wanted) - crew.seeking):
+        wanted = min(free, MAX_SEEKING)
+        if crew.seeking >= wanted:
+            return
+        now = current_time()
+        wanted = int(min(wanted, self._allowed(crew, now), self.queue.ready(now)))
+        for _ in range(wanted - crew.seeking):
             crew.workers += 1
             crew.seeking += 1
             crew.group.start_soon(self._work, crew, name=f"{type(self).__name__} worker")
@@ -382,6 +390,7 @@ class Processor:
                     if picked is None:
                         break
                     crew.seeking -= 1
+                    self._staff(crew)
                     try:
                         going_on = await self._run(*picked)
                     finally:
@@ -430,9 +439,9 @@ class Processor:
         try:
             if event.status is EventStatus.PENDING:
                 verdict = await self._ask(event)
-            if verdict is True and self._may_begin(event, crew):
+            if verdict is True and event.status is EventStatus.PENDING and not crew.is_dismissed:
                 await self._report(event, EventStatus.PROCESSING)
-                # That may have waited for a lock: look again. From here to the run nothing yields.
+                # Gate and lock may have taken their time: look again. From here to the run nothing yields.
                 if self._may_begin(event, crew):
                     self._begin(event, crew)
                     return True
@@ -459,7 +468,8 @@ class Processor:
         if crew.by_window:
             self._window.take(current_time())
         crew.started += 1
-        self._denial_counts.pop(event.id, None)
+        if self._denial_counts:
+            self._denial_counts.pop(event.id, None)
         self._in_flight.add(event.id)
 
     async def _turn_away(self, entry: Entry, event: Event, verdict: bool | Wait | Deny | Exception) -> None:

@@ -608,8 +608,8 @@ def test_the_tally_tells_how_far_it_is():
     tally.ended[EventStatus.COMPLETED] = 5
     tally.ended[EventStatus.FAILED] = 1
     told = tally.progress()
-    assert told == "7 done  1/s  5 completed  1 failed  1 bad line  2 running  1 pending  0:00:10  0:00:47 left"
-    assert tally.summary() == "10 lines: 5 completed, 1 failed, 1 bad line, 3 pending; 10.0 s, 1/s"
+    assert told == "7 done  0.7/s  5 completed  1 failed  1 bad line  2 running  1 pending  0:00:10  0:00:47 left"
+    assert tally.summary() == "10 lines: 5 completed, 1 failed, 1 bad line, 3 pending; 10.0 s, 0.7/s"
 
 
 def test_the_time_left_is_unknown_for_a_pipe():
@@ -658,7 +658,7 @@ def test_a_terminal_gets_a_live_display(workplace):
     with gate() as (reading, open_gate):
         leader, follower = pty.openpty()
         arguments = ["run", "gated.py:gated", "input", "--output", "results", "--concurrency", "1"]
-        child = start(arguments, reading, stderr=follower)
+        child = start(arguments, reading, stdout=subprocess.DEVNULL, stderr=follower)
         os.close(follower)
         seen = b""
         while b"1 running" not in seen:
@@ -789,7 +789,9 @@ def test_standard_input_may_be_a_file(workplace):
         out, err = child.communicate(timeout=30)
     assert (child.returncode, out.count(b"\n")) == (0, 2)
     assert b"2 lines: 2 completed" in err
-    assert start(["run", "gated.py:echo", "-"]).wait(30) == 0
+    child = start(["run", "gated.py:echo", "-"])
+    assert b"0 lines: nothing to do" in child.communicate(timeout=30)[1]
+    assert child.returncode == 0
 
 
 def test_a_reader_that_goes_away_ends_the_run(workplace):

@@ -662,3 +662,18 @@ async def test_a_flow_of_every_status_survives_json():
         await again.append(event)
     assert again.status_counts() == executor.status_counts()
     gate.set()
+
+
+async def test_an_item_taken_out_of_the_flow_by_hand_stays_out():
+    """Removing a running event from the flow itself leaves no id without an item behind."""
+    executor = make_executor()
+    event = Job(gate=anyio.Event(), started=anyio.Event())
+    async with executor:
+        await executor.append(event)
+        await event.started.wait()
+        executor.states.remove_item(event.id)
+        event.gate.set()
+        await event.wait()
+        await executor.join()
+    assert counts(executor) == {}
+    check_invariants(executor)

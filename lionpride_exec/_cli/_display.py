@@ -6,9 +6,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from ._output import STDOUT
@@ -16,6 +17,8 @@ from ._output import STDOUT
 if TYPE_CHECKING:
     from ._options import RunOptions
     from ._tally import Tally
+
+BAR_WIDTH = 20
 
 
 class Display(Protocol):
@@ -81,8 +84,12 @@ class RichDisplay:
         """Draw it anew."""
         expected = tally.expected
         line = Text(tally.progress(), overflow="ellipsis", no_wrap=True)
-        bar = ProgressBar(total=expected, completed=tally.done) if expected else None
-        self._live.update(Group(bar, line) if bar else line, refresh=True)
+        row = Table.grid(padding=(0, 1))
+        if expected:
+            row.add_row(ProgressBar(total=expected, completed=tally.done, width=BAR_WIDTH), line)
+        else:
+            row.add_row(line)
+        self._live.update(row, refresh=True)
 
     def message(self, text: str) -> None:
         """Show a line above it."""

@@ -62,17 +62,19 @@ class Tally:
         return (self.events + self.bad) / fraction if fraction else None
 
     def sample_rate(self) -> float:
-        """Note how far we are; give the rate over the last 60 notes, per second."""
+        """Note how far we are; give the rate per second over the last 60 notes, or over all if nothing ended."""
         now = time.monotonic()
         then, done = self._samples[0] if self._samples else (self.began, 0)
         self._samples.append((now, self.done))
+        if done == self.done:
+            then, done = self.began, 0
         return (self.done - done) / (now - then) if now > then else 0.0
 
     def progress(self) -> str:
         """Tell how far we are, in one line; notes a sample."""
         rate = self.sample_rate()
         running = self.running()
-        parts = [f"{self.done:,} done", f"{rate:,.0f}/s", *self._ended_parts()]
+        parts = [f"{self.done:,} done", _rate(rate), *self._ended_parts()]
         parts.append(f"{running:,} running")
         parts.append(f"{max(self.unfinished - running, 0):,} pending")
         parts.append(_clock(self.elapsed))
@@ -89,7 +91,7 @@ class Tally:
         elapsed = self.elapsed
         rate = self.done / elapsed if elapsed > 0 else 0.0
         total = self.events + self.bad
-        return f"{_count(total, 'line')}: {', '.join(parts)}; {elapsed:.1f} s, {rate:,.0f}/s"
+        return f"{_count(total, 'line')}: {', '.join(parts)}; {elapsed:.1f} s, {_rate(rate)}"
 
     def _ended_parts(self) -> list[str]:
         parts = [f"{self.ended[status]:,} {status}" for status in EventStatus if self.ended[status]]
@@ -98,6 +100,10 @@ class Tally:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:,.0f}/s" if per_second >= 10 else f"{per_second:.1f}/s"  # noqa: PLR2004  two digits
 
 
 def _clock(seconds: float) -> str:
