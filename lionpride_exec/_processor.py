@@ -1,10 +1,11 @@
 """
 Starting events: who runs next, when, and in which task.
 
-One dispatcher (:meth:`Processor.execute`) waits until something can start and then makes sure that there are
-*workers*: tasks that take the next event, run it, and go on to the one after it without a switch of tasks. A
-worker that finds nothing to do ends. So there are as many tasks as events that run, whatever is queued, and under
-load an event costs no task of its own. :meth:`Processor.process` is the same with workers of its own, on an
+Events are run by *workers*: tasks that take the next event, run it, and go on to the one after it without a switch
+of tasks. One that finds nothing to do is parked, and the next arrival wakes it directly. So there are never more
+tasks than ``concurrency_limit`` (and one), whatever is queued, and under load an event costs no task of its own.
+One dispatcher (:meth:`Processor.execute`) sees to it that there are workers enough, and wakes them when capacity
+comes back or a gate may be asked again. :meth:`Processor.process` is the same with workers of its own, on an
 account of its own.
 
 An event's way through a worker: wait for a slot → :meth:`Processor._pick` (token, queue, gate) → ``Event.invoke``
@@ -13,6 +14,7 @@ An event's way through a worker: wait for a slot → :meth:`Processor._pick` (to
 
 from __future__ import annotations
 
+from collections import deque
 from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -60,9 +62,10 @@ class _Crew:
     budget: float = inf  # starts that are left; a batch has some, the loop goes by the capacity window
     by_window: bool = True
     is_dismissed: bool = field(default=False, init=False)
+    started: int = field(default=0, init=False)  # events
     workers: int = field(default=0, init=False)
-    seeking: int = field(default=0, init=False)  # those of them that run no event at the moment
-    started: int = field(default=0, init=False)
+    seeking: int = field(default=0, init=False)  # those of them that are on their way to an event
+    parked: deque[anyio.Event] = field(factory=deque["anyio.Event"], init=False)  # those that wait to be woken
 
 
 class Processor:
@@ -126,6 +129,7 @@ class Processor:
         self._crews: set[_Crew] = set()
         self._loop: _Crew | None = None
         self._waiters = Waiters()
+        self._attention = anyio.Event()  # the dispatcher should look again
 
     @classmethod
     async def create(cls, **kwargs: Any) -> Self:
@@ -173,7 +177,7 @@ class Processor:
     @available_capacity.setter
     def available_capacity(self, value: int) -> None:
         self._window.set_available(value, current_time())
-        self.queue.poke()
+        self._attention.set()
 
     async def enqueue(self, event_id: UUID, priority: float | None = None) -> None:
         """
@@ -234,7 +238,9 @@ class Processor:
         self.queue.open_all()
         for crew in self._crews:
             crew.is_dismissed = True
-        self.queue.poke()
+            while crew.parked:
+                self._unpark(crew)
+        self._attention.set()
         self._waiters.notify()
 
     def is_stopped(self) -> bool:
@@ -296,6 +302,7 @@ class Processor:
                 async with anyio.create_task_group() as group:
                     self._loop = _Crew(group)
                     self._crews.add(self._loop)
+                    self.queue.on_put = self._on_put
                     await self._dispatch(self._loop)
         except BaseException:
             self._abandoned = True
@@ -303,7 +310,7 @@ class Processor:
         finally:
             if self._loop is not None:
                 self._crews.discard(self._loop)
-            self._loop = None
+            self._loop = self.queue.on_put = None
             self.execution_mode = False
             self._waiters.notify()
 
@@ -330,16 +337,33 @@ class Processor:
                 self._crews.discard(batch)
         if batch.started:
             self._window.release_withheld()
-            self.queue.poke()
+            self._attention.set()
 
     # ---------------------------------------------------------------- inside: deciding
 
     async def _dispatch(self, crew: _Crew) -> None:
         while not crew.is_dismissed:
+            self._attention = anyio.Event()
             self._staff(crew)
-            now = current_time()
-            short_of_capacity = self.queue.ready(now) and not self._window.available(now)
-            await self.queue.wait(until=self._window.next_at(now) if short_of_capacity else inf)
+            with anyio.CancelScope(deadline=self._next_at()):
+                await self._attention.wait()
+
+    def _next_at(self) -> float:
+        """When something may start that cannot start now, if nobody does anything until then."""
+        now = current_time()
+        if self.queue.ready(now) and not self._window.available(now):
+            return min(self._window.next_at(now), self.queue.next_at())
+        return self.queue.next_at()
+
+    def _on_put(self) -> None:
+        """See to it that somebody looks at what was just queued."""
+        crew = self._loop
+        if crew is None or crew.seeking:  # who is on the way will look, and see to more workers
+            return
+        if crew.parked:
+            self._unpark(crew)
+        elif crew.workers < self.concurrency_limit:
+            self._attention.set()
 
     def _allowed(self, crew: _Crew, now: float) -> float:
         """How many events these workers may start at that time."""
@@ -349,16 +373,19 @@ class Processor:
 
     def _staff(self, crew: _Crew) -> None:
         """Have as many workers look for an event as there are events, permits and slots for."""
-        free = self.concurrency_limit - crew.workers + crew.seeking
-        wanted = min(free, MAX_SEEKING)
-        if crew.seeking >= wanted:
+        busy = crew.workers - crew.seeking - len(crew.parked)
+        wanted = min(self.concurrency_limit - busy, MAX_SEEKING) - crew.seeking
+        if wanted <= 0:
             return
         now = current_time()
-        wanted = int(min(wanted, self._allowed(crew, now), self.queue.ready(now)))
-        for _ in range(wanted - crew.seeking):
-            crew.workers += 1
-            crew.seeking += 1
-            crew.group.start_soon(self._work, crew, name=f"{type(self).__name__} worker")
+        wanted = int(min(wanted, self._allowed(crew, now), self.queue.ready(now) - crew.seeking))
+        for _ in range(wanted):
+            if crew.parked:
+                self._unpark(crew)
+            else:
+                crew.workers += 1
+                crew.seeking += 1
+                crew.group.start_soon(self._work, crew, name=f"{type(self).__name__} worker")
 
     def _is_drained(self) -> bool:
         return self.queue.empty() and self._asked is None
@@ -387,30 +414,47 @@ class Processor:
                 await self._take_slot(me)
                 try:
                     picked = await self._pick(crew)
-                    if picked is None:
-                        break
-                    crew.seeking -= 1
-                    self._staff(crew)
-                    try:
-                        going_on = await self._run(*picked)
-                    finally:
-                        crew.seeking += 1
+                    if picked is not None:
+                        going_on = await self._run(crew, *picked)
                 finally:
                     self._slots.release_on_behalf_of(me)
-                if perf_counter() > turn_ends:
+                if picked is None:
+                    going_on = await self._park(crew)
+                elif perf_counter() > turn_ends:
                     await checkpoint()
-                    turn_ends = perf_counter() + TURN_SECONDS
+                else:
+                    continue
+                turn_ends = perf_counter() + TURN_SECONDS
         except BaseException:
             crew.is_dismissed = True  # the group is going down: nothing more begins in it
             raise
         finally:
             crew.workers -= 1
             crew.seeking -= 1
-            if not going_on:
-                self._staff(crew)
-            if not self.queue.empty():
-                self.queue.poke()  # the dispatcher may have a reason to look again, or a new deadline
+            self._staff(crew)
             self._waiters.notify()
+
+    async def _park(self, crew: _Crew) -> bool:
+        """Wait until there may be something to do; False: that is not to be expected."""
+        if not self.queue.empty():
+            self._attention.set()  # what is left waits for some time: the dispatcher has to know until when
+        if crew is not self._loop or crew.is_dismissed:
+            return False
+        woken = anyio.Event()
+        crew.parked.append(woken)
+        crew.seeking -= 1
+        try:
+            await woken.wait()
+        except BaseException:
+            if not woken.is_set():
+                crew.parked.remove(woken)
+                crew.seeking += 1
+            raise
+        return not crew.is_dismissed
+
+    def _unpark(self, crew: _Crew) -> None:
+        crew.parked.popleft().set()
+        crew.seeking += 1
 
     async def _take_slot(self, borrower: object) -> None:
         try:
@@ -507,8 +551,10 @@ class Processor:
         await event._refuse(error)
         await self._report(event, EventStatus.ABORTED)
 
-    async def _run(self, entry: Entry, event: Event) -> bool:
+    async def _run(self, crew: _Crew, entry: Entry, event: Event) -> bool:
         """Run an event; whatever it raises is recorded in it. False: this task had better not go on."""
+        crew.seeking -= 1
+        self._staff(crew)
         try:
             await event.invoke()
         except BaseException as exc:
@@ -518,6 +564,7 @@ class Processor:
             # that the event brought about itself concerns only this task, which may be marked by it.
             return False
         finally:
+            crew.seeking += 1
             try:
                 await self._report(event)
             finally:

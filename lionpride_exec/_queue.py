@@ -1,10 +1,9 @@
 """
 The queue of a processor: an AnyIO memory stream in front, heaps behind.
 
-Whoever appends puts an entry on the stream and never waits; the side that starts events takes what has arrived
-and sorts it into a heap. While nothing can start, that side waits on the stream's other end, so an arrival wakes
-it directly. *What is queued* is told by one dict of live entries. An entry that left this dict is stale wherever
-else it stands, so removal is O(1), and an item that a cancelled ``receive()`` swallowed is not lost.
+Whoever appends puts an entry on the stream and never waits, nor sorts; the side that starts events takes what has
+arrived and sorts it into a heap. *What is queued* is told by one dict of live entries. An entry that left this
+dict is stale wherever else it stands, so removal is O(1).
 
 Entries stand in *lanes*, one per partition. A lane can be closed until some time; the first entries of the open
 lanes stand in a heap of their own, so a closed lane costs nothing however much waits in it. (With one heap of
@@ -68,12 +67,15 @@ class PriorityQueue:
         self._delayed: list[tuple[float, Entry]] = []
         self._backlog: list[Entry] = []
         self._stale = 0
-        # The intake. Open only while somebody may wait at its end, since a stream belongs to an event loop.
-        self._send: MemoryObjectSendStream[Entry | None] | None = None
-        self._receive: MemoryObjectReceiveStream[Entry | None] | None = None
+        # The intake. Open only while a loop takes from it, which closes it too; else entries are sorted in at once.
+        self._send: MemoryObjectSendStream[Entry] | None = None
+        self._receive: MemoryObjectReceiveStream[Entry] | None = None
         self._has_arrivals = False  # something may lie on the stream
+        self._getters: deque[anyio.Event] = deque()
         self._room_waiters: deque[anyio.Event] = deque()
         self._promised = 0
+        # Called when something was put that can be taken at once.
+        self.on_put: Callable[[], None] | None = None
 
     # ---------------------------------------------------------------- looking
 
@@ -122,7 +124,12 @@ class PriorityQueue:
         if self._send is None:
             self._sort_in(entry)
         else:
-            self._send_item(entry)
+            self._send.send_nowait(entry)
+            self._has_arrivals = True
+        if self._getters:
+            self._getters.popleft().set()
+        if self.on_put is not None:
+            self.on_put()
 
     def put_delayed(self, entry: Entry, until: float) -> None:
         """Queue an entry again where it stood, but not before the time ``until``. O(log n)."""
@@ -179,9 +186,8 @@ class PriorityQueue:
 
         Cancellation: while it waits; nothing is taken then.
         """
-        with self.intake():
-            while (entry := self.pop_nowait(anyio.current_time())) is None:
-                await self.wait()
+        while (entry := self.pop_nowait(anyio.current_time())) is None:
+            await self._wait_for_put()
         return entry.priority, entry.event_id
 
     def close_lane(self, key: Hashable, until: float) -> None:
@@ -199,34 +205,26 @@ class PriorityQueue:
 
     @contextmanager
     def intake(self) -> Iterator[None]:
-        """Open the intake, as whoever calls :meth:`wait` must have done; within an open one this does nothing."""
-        if self._send is not None:
-            yield
-            return
-        self._send, self._receive = anyio.create_memory_object_stream[Entry | None](inf)
+        """Open the stream in front, for a loop that will take what arrives."""
+        self._send, self._receive = anyio.create_memory_object_stream[Entry](inf)
         with self._send, self._receive:
             try:
                 yield
             finally:
+                self._settle(-inf)
                 self._send = self._receive = None
-                self._rebuild()  # takes in what has arrived and was not sorted in yet
 
-    async def wait(self, until: float = inf) -> None:
-        """
-        Return when something arrives, at a :meth:`poke`, when a lane opens, or at the time ``until``.
-
-        Cancellation: a checkpoint. What arrives meanwhile stays queued.
-        """
-        assert self._receive is not None, "wait() is called within intake()"
-        with anyio.CancelScope(deadline=min(until, self.next_at())):
-            entry = await self._receive.receive()
-            if entry is not None:
-                self._sort_in(entry)
-
-    def poke(self) -> None:
-        """Wake who waits in :meth:`wait`."""
-        if self._send is not None:
-            self._send_item(None)
+    async def _wait_for_put(self) -> None:
+        event = anyio.Event()
+        self._getters.append(event)
+        try:
+            with anyio.CancelScope(deadline=self.next_at()):
+                await event.wait()
+        finally:
+            if not event.is_set():
+                self._getters.remove(event)
+            elif self._getters:  # the wake-up may have been lost on us: pass it on, a needless one does no harm
+                self._getters.popleft().set()
 
     async def wait_for_room(self) -> None:
         """
@@ -251,21 +249,6 @@ class PriorityQueue:
 
     # ---------------------------------------------------------------- inside
 
-    def _send_item(self, item: Entry | None) -> None:
-        assert self._send is not None
-        self._send.send_nowait(item)
-        self._has_arrivals = True
-
-    def _receive_all(self) -> list[Entry]:
-        """Take what lies on the stream, but for the wake-ups."""
-        self._has_arrivals = False
-        entries: list[Entry] = []
-        with suppress(anyio.WouldBlock):
-            while self._receive is not None:
-                if (item := self._receive.receive_nowait()) is not None:
-                    entries.append(item)
-        return entries
-
     def _sort_in(self, entry: Entry) -> None:
         lane = self._lanes.get(entry.key)
         if lane is None:
@@ -276,9 +259,11 @@ class PriorityQueue:
 
     def _settle(self, now: float) -> None:
         """Bring the heaps up to date: take in what has arrived, what is due, and the lanes that open."""
-        if self._has_arrivals:
-            for entry in self._receive_all():
-                self._sort_in(entry)
+        if self._has_arrivals and self._receive is not None:
+            self._has_arrivals = False
+            with suppress(anyio.WouldBlock):
+                while True:
+                    self._sort_in(self._receive.receive_nowait())
         while self._delayed and self._delayed[0][0] <= now:
             self._sort_in(heappop(self._delayed)[1])
         while self._closed and self._closed[0][0] <= now:
@@ -300,8 +285,8 @@ class PriorityQueue:
         return None
 
     def _rebuild(self) -> None:
-        """Build the lanes anew from what is live, whatever stands on the stream."""
-        self._receive_all()
+        """Build the lanes anew from what is live."""
+        self._settle(-inf)
         self._delayed = [item for item in self._delayed if self._live.get(item[1].event_id) is item[1]]
         heapify(self._delayed)
         delayed = {entry.event_id for _, entry in self._delayed}

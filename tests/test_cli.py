@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from textwrap import dedent
 from uuid import uuid4
 
@@ -28,7 +29,7 @@ from lionpride_exec._cli._target import load_target
 
 BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
 
-TARGETS = '''
+TARGETS = """
 import sys, os, anyio
 from dataclasses import dataclass
 from lionpride_exec import Deny, Event, Executor, Processor
@@ -109,7 +110,7 @@ class CountingExecutor(Executor):
 order = []
 async def note(record):
     order.append(record["name"])
-'''
+"""
 
 # For child processes: an event says that it runs, and waits until a byte stands in the pipe.
 GATED = """
@@ -138,7 +139,7 @@ def workplace(tmp_path, monkeypatch):
 
 def run_lines(name, lines, **options):
     """Run a target of ``targets.py`` over lines; give the exit status and the results by line number."""
-    path = anyio.Path("input")._path
+    path = Path("input")
     path.write_bytes(lines if isinstance(lines, bytes) else "".join(f"{line}\n" for line in lines).encode())
     options = {"output": "results", "quiet": True} | options
     status = run(f"targets.py:{name}", "input", RunOptions(**options))
@@ -152,8 +153,8 @@ def read_results(path):
     def refuse(name):
         raise AssertionError(name)
 
-    with open(path, encoding="utf-8") as file:
-        return [json.loads(line, parse_constant=refuse) for line in file]
+    lines = Path(path).read_text("utf-8").splitlines()
+    return [json.loads(line, parse_constant=refuse) for line in lines]
 
 
 # -------------------------------------------------------------------- targets and records
@@ -178,7 +179,7 @@ def test_anything_awaitable_of_one_record_is_a_function(name):
 
 def test_a_module_is_found_in_the_current_directory():
     """``module:name`` is imported as by a script that stands here."""
-    anyio.Path("input")._path.write_text("1\n")
+    Path("input").write_text("1\n")
     assert run("targets:echo", "input", RunOptions(output="results", quiet=True)) == 0
     assert "targets" in sys.modules
 
@@ -200,7 +201,10 @@ def test_a_file_finds_the_modules_beside_it(workplace):
 
 def test_an_event_is_filled_from_the_record():
     """Keys become fields, those of every event included."""
-    lines = ['{"url": "a"}', '{"url": "b", "size": 3, "timeout": 9.0, "metadata": {"k": 1}, "id": "%s"}' % uuid4()]
+    lines = [
+        '{"url": "a"}',
+        json.dumps({"url": "b", "size": 3, "timeout": 9.0, "metadata": {"k": 1}, "id": str(uuid4())}),
+    ]
     status, results = run_lines("Fetch", lines)
     assert status == 0
     assert [results[n]["response"] for n in (1, 2)] == ["a:0:None", "b:3:9.0"]
@@ -383,14 +387,21 @@ def test_an_event_that_takes_too_long_is_cancelled():
 def test_priority_is_read_from_the_record():
     """Lower runs first, among what is queued; the field itself need not be one of the event's."""
     lines = [json.dumps({"name": name, "rank": rank}) for name, rank in [("c", 3), ("a", -1.5), ("b", 2)]]
-    status, results = run_lines("note", lines, priority="rank", concurrency=1)
+    status, _ = run_lines("note", lines, priority="rank", concurrency=1)
     assert status == 0
     assert sorted(sys.modules["lionpride_exec_target_targets"].order) == ["a", "b", "c"]
     assert sys.modules["lionpride_exec_target_targets"].order[-2:] == ["b", "c"]
-    assert run_lines("Fetch", ['{"url": "a", "rank": 1}', '{"url": "b", "size": 1, "rank": 1}'], priority="rank")[0] == 0
+    assert (
+        run_lines(
+            "Fetch", ['{"url": "a", "rank": 1}', '{"url": "b", "size": 1, "rank": 1}'], priority="rank"
+        )[0]
+        == 0
+    )
 
 
-@pytest.mark.parametrize("value", ["", ', "p": null', ', "p": "1"', ', "p": true', ', "p": 1e999', f', "p": {10**400}'])
+@pytest.mark.parametrize(
+    "value", ["", ', "p": null', ', "p": "1"', ', "p": true', ', "p": 1e999', f', "p": {10**400}']
+)
 def test_a_priority_that_is_no_finite_number_is_a_bad_line(capsys, value):
     """Missing, of another type, or too large."""
     status, results = run_lines("echo", [f'{{"a": 1{value}}}', '{"p": 1}'], priority="p")
@@ -481,8 +492,7 @@ def test_the_record_is_written_as_it_was_read():
     """Nothing is lost by reading and writing a number."""
     line = '{"b": 1.50, "a": 12345678901234567890123456789.0}'
     run_lines("echo", [line])
-    with open("results", encoding="utf-8") as file:
-        assert file.read().startswith(f'{{"record": {line}, "status": "completed"')
+    assert Path("results").read_text("utf-8").startswith(f'{{"record": {line}, "status": "completed"')
 
 
 def test_an_event_without_an_error_has_null():
@@ -538,7 +548,7 @@ def test_reading_that_breaks_off_makes_the_run_incomplete(monkeypatch, capsys):
     assert "cannot read on in input: Input/output error" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has /dev/full")
 def test_an_output_that_is_full_ends_the_run(capsys):
     """The status is 1 and the reason is told once."""
     assert run_lines("echo", ["1"] * 5000, output="/dev/full")[0] == 1
@@ -547,7 +557,7 @@ def test_an_output_that_is_full_ends_the_run(capsys):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_what_is_in_memory_is_bounded(backend):
-    """Over 20,000 lines the executor never holds more than queue, running and a fixed number of ended events."""
+    """Over 20,000 lines the executor holds at most what is queued, what runs, and a few that ended."""
     lines = [json.dumps({"number": number}) for number in range(20_000)]
     status, results = run_lines("CountingExecutor", lines, backend=backend, queue=100, concurrency=10)
     assert status == 0
@@ -608,7 +618,10 @@ def test_the_tally_tells_how_far_it_is():
     tally.ended[EventStatus.COMPLETED] = 5
     tally.ended[EventStatus.FAILED] = 1
     told = tally.progress()
-    assert told == "7 done  0.7/s  5 completed  1 failed  1 bad line  2 running  1 pending  0:00:10  0:00:47 left"
+    assert (
+        told
+        == "7 done  0.7/s  5 completed  1 failed  1 bad line  2 running  1 pending  0:00:10  0:00:47 left"
+    )
     assert tally.summary() == "10 lines: 5 completed, 1 failed, 1 bad line, 3 pending; 10.0 s, 0.7/s"
 
 
@@ -681,7 +694,7 @@ def test_a_terminal_gets_a_live_display(workplace):
 
 def start(arguments, reading=None, **streams):
     """Start the command in a process of its own."""
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603  our own
         [sys.executable, "-W", "error", "-m", "lionpride_exec", *arguments],
         stdin=streams.pop("stdin", subprocess.DEVNULL),
         stdout=streams.pop("stdout", subprocess.PIPE),
@@ -763,7 +776,8 @@ def test_without_the_extra_one_line_says_what_to_install(missing):
     from lionpride_exec.__main__ import main
     main(["run", "x:y", "-"])
     """
-    child = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, check=False, timeout=30)
+    arguments = [sys.executable, "-c", dedent(code)]
+    child = subprocess.run(arguments, capture_output=True, check=False, timeout=30)  # noqa: S603  our own
     assert child.returncode == 2
     assert b"pip install 'lionpride-exec[cli]'" in child.stderr
     assert child.stderr.count(b"\n") == 1
@@ -784,7 +798,7 @@ def test_standard_input_is_read_from_a_pipe():
 def test_standard_input_may_be_a_file(workplace):
     """Or nothing at all."""
     (workplace / "input").write_text("1\n2\n")
-    with open("input", "rb") as file:
+    with Path("input").open("rb") as file:
         child = start(["run", "gated.py:echo", "-"], stdin=file)
         out, err = child.communicate(timeout=30)
     assert (child.returncode, out.count(b"\n")) == (0, 2)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -18,45 +19,38 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "hash_files.py"
 TARGET = f"{EXAMPLE}:HashFile"
 BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
 
-NAMES = [b"plain", b"", b" space ", b"-", b"caf\xc3\xa9", b"odd\xff\xfe", b'quote"', b"back\\slash", b"carriage\rreturn"]
+NAMES = ["plain", "", " space ", "-", "café", "odd\udcff\udcfe", 'quote"', "back\\slash", "carriage\rreturn"]
 
 
 @pytest.fixture
 def tree(tmp_path):
-    """Files with odd names and contents; give the directory and the digests by name."""
+    """Files with odd names, one of them empty, one of two chunks."""
     folder = tmp_path / "tree" / "below"
     folder.mkdir(parents=True)
-    for index, name in enumerate(NAMES):
-        path = os.fsencode(folder) + b"/x" + name
-        with open(path, "wb") as file:
-            file.write(bytes([index]) * (1 << 21 if index == 0 else index - 1))  # one empty, one of two chunks
+    sizes = [2 << 20, *range(len(NAMES) - 1)]
+    for name, size in zip(NAMES, sizes, strict=True):
+        (folder / f"x{name}").write_bytes(name[:1].encode() * size)
     return tmp_path / "tree"
 
 
 def files_below(directory):
-    """Give the paths of all regular files, as bytes."""
-    return [
-        os.path.join(folder, name)
-        for folder, _, names in os.walk(os.fsencode(directory))
-        for name in names
-        if os.path.isfile(os.path.join(folder, name))
-    ]
+    """Give all regular files."""
+    return [path for path in Path(directory).rglob("*") if path.is_file()]
 
 
 def digest(path):
     """Give what hashlib says."""
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def hash_list(paths, tmp_path, backend="asyncio"):
     """Run the example over a list of paths; give the exit status and the results by path."""
-    (tmp_path / "list").write_bytes(b"".join(path + b"\n" for path in paths))
+    (tmp_path / "list").write_bytes(b"".join(os.fsencode(path) + b"\n" for path in paths))
     output = tmp_path / "hashes.jsonl"
     options = RunOptions(field="path", output=str(output), backend=backend, quiet=True)
     status = run(TARGET, str(tmp_path / "list"), options)
     results = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
-    return status, {os.fsencode(result["record"]["path"]): result for result in results}
+    return status, {Path(result["record"]["path"]): result for result in results}
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -67,14 +61,14 @@ def test_digests_and_sizes_of_odd_files(tree, tmp_path, backend):
     status, results = hash_list(paths, tmp_path, backend)
     assert status == 0
     assert {path: result["response"] for path, result in results.items()} == {
-        path: {"sha256": digest(path), "size": os.path.getsize(path)} for path in paths
+        path: {"sha256": digest(path), "size": path.stat().st_size} for path in paths
     }
 
 
 def test_a_file_that_vanishes_is_a_failure(tree, tmp_path):
     """The others are hashed; the status is 1."""
     paths = files_below(tree)
-    os.remove(paths[3])
+    paths[3].unlink()
     status, results = hash_list(paths, tmp_path)
     assert status == 1
     failed = [path for path, result in results.items() if result["status"] == "failed"]
@@ -86,9 +80,9 @@ def test_a_file_that_vanishes_is_a_failure(tree, tmp_path):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_standard_library(tmp_path, backend):
     """A package with subpackages, and the modules beside it: equal to hashlib's."""
-    library = os.fsencode(sysconfig.get_path("stdlib"))
-    paths = [path for path in files_below(library + b"/email") + files_below(library + b"/json")]
-    paths += [entry.path for entry in os.scandir(library) if entry.is_file()]
+    library = Path(sysconfig.get_path("stdlib"))
+    paths = files_below(library / "email") + files_below(library / "json")
+    paths += [path for path in library.iterdir() if path.is_file()]
     assert len(paths) > 200
     status, results = hash_list(paths, tmp_path, backend)
     assert status == 0
@@ -100,20 +94,29 @@ def test_the_standard_library(tmp_path, backend):
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs sha256sum")
 def test_the_script_prints_what_sha256sum_prints(tree):
     """Byte for byte, names that have to be escaped included."""
-    with open(tree / "new\nline", "wb"):
-        pass
+    (tree / "new\nline").touch()
     paths = files_below(tree)
-    ours = subprocess.run([sys.executable, EXAMPLE, tree], capture_output=True, check=True, timeout=60).stdout
-    theirs = subprocess.run(["sha256sum", *paths], capture_output=True, check=True, timeout=60).stdout
+    ours = output_of(sys.executable, EXAMPLE, tree)
+    theirs = output_of("sha256sum", *paths)
     assert sorted(ours.splitlines()) == sorted(theirs.splitlines())
 
 
 def test_the_script_says_what_it_could_not_read(tree):
     """It goes on, and its exit status is 1."""
-    script = "import sys, os; sys.argv = sys.argv[1:]; import runpy; os.path.isfile = lambda p: True; "
+    code = """
+    import os, runpy, sys
+    os.path.isfile = lambda path: True  # as if the file vanished after this question
+    sys.argv = sys.argv[1:]
+    runpy.run_path(sys.argv[0], run_name="__main__")
+    """
     (tree / "dangling").symlink_to("nowhere")
-    code = script + "runpy.run_path(sys.argv[0], run_name='__main__')"
-    child = subprocess.run([sys.executable, "-c", code, EXAMPLE, tree], capture_output=True, check=False, timeout=60)
+    arguments = [sys.executable, "-c", dedent(code), EXAMPLE, tree]
+    child = subprocess.run(arguments, capture_output=True, check=False, timeout=60)  # noqa: S603  our own
     assert child.returncode == 1
     assert len(child.stdout.splitlines()) == len(NAMES)
     assert b"dangling" in child.stderr
+
+
+def output_of(*arguments):
+    """Run a command that succeeds; give what it prints."""
+    return subprocess.run(arguments, capture_output=True, check=True, timeout=60).stdout  # noqa: S603  our own

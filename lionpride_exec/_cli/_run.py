@@ -236,9 +236,9 @@ class LineRun:
             self._expect_crash()
 
     def _expect_crash(self) -> None:
-        """Keep asyncio from telling at length what we will tell in a line: these two break out of its loop."""
+        """Keep asyncio, whose loop these two break, from telling at length what we will tell in a line."""
         if self.options.backend != "trio":
-            asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+            asyncio.get_running_loop().set_exception_handler(_tell_nothing)
             # It does not even begin the tasks that were about to begin.
             warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
 
@@ -271,3 +271,7 @@ class LineRun:
                     else:
                         self.display.close()
                         os._exit(INTERRUPTED)
+
+
+def _tell_nothing(_loop: object, _context: object) -> None:
+    pass

@@ -62,7 +62,7 @@ class Tally:
         return (self.events + self.bad) / fraction if fraction else None
 
     def sample_rate(self) -> float:
-        """Note how far we are; give the rate per second over the last 60 notes, or over all if nothing ended."""
+        """Note how far we are; give the rate per second over the last 60 notes, or over all if none ended."""
         now = time.monotonic()
         then, done = self._samples[0] if self._samples else (self.began, 0)
         self._samples.append((now, self.done))
