@@ -17,14 +17,14 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         argv: The arguments; default: those of the process.
     """
     try:
-        from ._cli import app  # noqa: PLC0415  the extra may not be installed, and the library works without
+        from ._cli import run_command  # noqa: PLC0415  the extra may not be installed, and the library works without
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] not in {"cyclopts", "rich"}:
             raise
         sys.exit(
             _complain(f"{exc.name} is missing; the command line needs: pip install 'lionpride-exec[cli]'")
         )
-    sys.exit(app(list(sys.argv[1:] if argv is None else argv), result_action="return_value"))
+    sys.exit(run_command(sys.argv[1:] if argv is None else argv))
 
 
 def _complain(text: str) -> int:

@@ -554,7 +554,8 @@ class Processor:
     async def _run(self, crew: _Crew, entry: Entry, event: Event) -> bool:
         """Run an event; whatever it raises is recorded in it. False: this task had better not go on."""
         crew.seeking -= 1
-        self._staff(crew)
+        if not self.queue.empty():
+            self._staff(crew)
         try:
             await event.invoke()
         except BaseException as exc:

@@ -9,6 +9,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
+from threading import Timer
 from uuid import uuid4
 
 import anyio
@@ -121,6 +122,20 @@ async def gated(record):
     return record
 async def echo(record): return record
 """
+
+
+children = []
+
+
+@pytest.fixture(autouse=True)
+def no_child_is_left():
+    """End the processes that a failed test leaves behind."""
+    yield
+    while children:
+        child, watchdog = children.pop()
+        watchdog.cancel()
+        child.kill()
+        child.wait()
 
 
 @pytest.fixture(autouse=True)
@@ -694,7 +709,7 @@ def test_a_terminal_gets_a_live_display(workplace):
 
 def start(arguments, reading=None, **streams):
     """Start the command in a process of its own."""
-    return subprocess.Popen(  # noqa: S603  our own
+    child = subprocess.Popen(  # noqa: S603  our own
         [sys.executable, "-W", "error", "-m", "lionpride_exec", *arguments],
         stdin=streams.pop("stdin", subprocess.DEVNULL),
         stdout=streams.pop("stdout", subprocess.PIPE),
@@ -703,6 +718,11 @@ def start(arguments, reading=None, **streams):
         pass_fds=[] if reading is None else [reading],
         **streams,
     )
+    watchdog = Timer(60, child.kill)  # a test that waits for its output then sees the end of it
+    watchdog.daemon = True
+    watchdog.start()
+    children.append((child, watchdog))
+    return child
 
 
 @contextmanager

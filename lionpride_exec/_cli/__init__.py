@@ -5,6 +5,6 @@ The command line. It needs the extra ``cli``; nothing else in the package import
 ``_output``, ``_tally``, ``_display`` (events become results).
 """
 
-from ._app import app
+from ._app import run_command
 
-__all__ = ["app"]
+__all__ = ["run_command"]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 
 from ._options import DASH, RunOptions
+from ._run import MISUSED
 from ._run import run as run_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def _version() -> str:
@@ -46,3 +50,14 @@ def run(  # noqa: D417  the options are explained in their class
         source: JSON lines, or with --field plain lines; - is standard input.
     """
     return run_lines(target, source, options)
+
+
+def run_command(argv: Sequence[str]) -> int | None:
+    """Run what the arguments say; give the exit status, None for a success such as ``--help``."""
+    try:
+        status: int | None = app(
+            list(argv), exit_on_error=False, print_error=True, result_action="return_value"
+        )
+    except CycloptsError:  # told already; left to itself, older cyclopts would exit with 1
+        return MISUSED
+    return status
