@@ -391,8 +391,8 @@ class Executor(AsyncContextManagerMixin):
             self._active.add(event_id)
         elif previous is EventStatus.PROCESSING:
             self._active.discard(event_id)
-        elif self.processor is not None:
-            self.processor.forget(event_id)  # it will not start any more
+        if previous is EventStatus.PENDING and self.processor is not None and event_id in self.processor.queue:
+            self.processor.forget(event_id)  # run or decided by somebody else: it does not start here any more
         for observer in self._observers:
             try:
                 observer(event, previous, target)

@@ -608,18 +608,24 @@ async def test_reading_waits_for_an_output_that_nobody_takes():
     os.close(reading)
 
 
-def test_a_closed_output_drops_what_comes_later():
-    """After a failed write nothing is kept, and close() does not fail again."""
+def test_after_a_failed_write_nothing_is_written(monkeypatch):
+    """What came during and after it is dropped, and close() does not fail again."""
     reading, writing = os.pipe()
-    os.close(reading)
     output = Output("pipe", writing)
     output.put(b"x")
+
+    def write(fd, data):
+        output.put(b"during")
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("lionpride_exec._cli._output.os.write", write)
     with pytest.raises(OutputError, match="cannot write pipe: Broken pipe"):
         output._write()
     output.put(b"y")
     output.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(writing)
+    os.close(reading)
 
 
 # -------------------------------------------------------------------- display

@@ -101,6 +101,8 @@ class Output:
 
     def _write(self) -> int:
         with self._writing:
+            if self._failed:  # what was put while the write failed is lost like what came after
+                return 0
             batch: list[bytes] = []
             while self._lines:
                 batch.append(self._lines.popleft())

@@ -1,0 +1,332 @@
+"""Elements: identity, declaring subclasses, dict and JSON forms."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, ClassVar
+from uuid import UUID, uuid1, uuid4
+
+import attrs
+import pytest
+
+from lionpride_exec import Element, Event, Pile, Unset, UnsetType, errors
+from lionpride_exec._json import error_from_dict, error_to_dict, jsonable
+
+
+class Thing(Element):
+    size: int
+    data: dict = {}
+    tags: list = []
+    kind: type[Exception] = ValueError
+    anything: Any = None
+    limit: ClassVar[int] = 3
+
+    @property
+    def double(self):
+        return self.size * 2
+
+
+def test_plain_class_bodies_are_enough():
+    """Annotated names become keyword-only fields; required ones may follow defaulted ones."""
+    thing = Thing(size=2, tags=["a"])
+    assert (thing.size, thing.double, thing.limit, thing.kind) == (2, 4, 3, ValueError)
+    for wrong in ({"size": 1, "sise": 2}, {}, {"size": 1, "double": 3}, {"size": 1, "limit": 3}):
+        with pytest.raises(TypeError):
+            Thing(**wrong)
+    with pytest.raises(TypeError):
+        Thing(1)
+
+
+def test_mutable_defaults_are_copied():
+    """Each instance has its own, nested ones too."""
+
+    class Nested(Element):
+        data: dict = {"inner": []}
+
+    first, second = Nested(), Nested()
+    first.data["inner"].append(1)
+    assert second.data == {"inner": []}
+
+
+def test_inherited_fields_may_get_new_defaults():
+    """With an annotation or without one; validators and frozenness stay."""
+
+    class Annotated(Event):
+        streaming: bool = True
+        timeout: float | None = 5.0
+
+    class Bare(Event):
+        streaming = True
+        timeout = 7.0
+
+    assert (Annotated().streaming, Annotated().timeout) == (True, 5.0)
+    assert (Bare().streaming, Bare().timeout) == (True, 7.0)
+    for cls in (Annotated, Bare):
+        with pytest.raises(ValueError, match="timeout must be"):
+            cls(timeout=-1.0)
+        assert cls(streaming=False).streaming is False
+
+
+def test_attrs_hooks_of_users_work():
+    """attrs.field() and __attrs_post_init__ do what they do in attrs."""
+
+    class Hooked(Element):
+        n: int = attrs.field(default=1, validator=attrs.validators.gt(0))
+
+        def __attrs_post_init__(self):
+            self.metadata["seen"] = self.n
+
+    assert Hooked(n=3).metadata == {"seen": 3}
+    with pytest.raises(ValueError, match="must be > 0"):
+        Hooked(n=0)
+
+
+def test_identity_is_the_id():
+    """Equality and hash go by id alone, across classes; nothing else is equal."""
+    thing = Thing(size=1)
+    same = Element(id=thing.id)
+    assert thing == same
+    assert hash(thing) == hash(same)
+    assert thing != Thing(size=1)
+    assert thing.__eq__("x") is NotImplemented
+    assert bool(thing) is True
+    assert repr(thing) == f"Thing(id={thing.id})"
+
+
+@pytest.mark.parametrize("name", ["id", "created_at"])
+def test_identity_cannot_be_reassigned(name):
+    """id and created_at are frozen; metadata is not, and stays a dict."""
+    thing = Thing(size=1)
+    before = getattr(thing, name)
+    with pytest.raises(attrs.exceptions.FrozenAttributeError):
+        setattr(thing, name, before)
+    thing.metadata = None
+    assert thing.metadata == {}
+
+
+def test_ids_are_coerced():
+    """A UUID of any version, its text, or an element."""
+    one = uuid1()
+    other = Element()
+    assert Element(id=one).id == one
+    assert Element(id=str(one)).id == one
+    assert Element(id=other).id == other.id
+    for bad in ("x", 5, object()):
+        with pytest.raises(ValueError, match="Cannot get ID|badly formed"):
+            Element(id=bad)
+
+
+def test_times_are_coerced():
+    """Aware ones keep their zone, naive ones and numbers are UTC; the rest is refused."""
+    zone = timezone(timedelta(hours=2))
+    assert Element(created_at=datetime(2026, 1, 1, tzinfo=zone)).created_at.tzinfo is zone
+    for value in (datetime(2026, 1, 1), "2026-01-01T00:00:00", 1767225600, 1767225600.0, "1767225600"):  # noqa: DTZ001
+        assert Element(created_at=value).created_at == datetime(2026, 1, 1, tzinfo=UTC)
+    with pytest.raises(ValueError, match="neither a valid timestamp nor ISO"):
+        Element(created_at="yesterday")
+    for bad in (None, [], True):
+        with pytest.raises(ValueError, match="created_at must be"):
+            Element(created_at=bad)
+
+
+def test_metadata_is_coerced():
+    """None, falsy values and what has no dict form give {}; dicts and dict-like objects are taken."""
+    for empty in (None, "", 0, [], "text", 5):
+        assert Element(metadata=empty).metadata == {}
+    assert Element(metadata={"a": 1}).metadata == {"a": 1}
+    assert Element(metadata=errors.LionprideError("m")).metadata["message"] == "m"
+
+
+def test_modes():
+    """python keeps objects, json is JSON, db is json with its metadata key and a datetime."""
+    thing = Thing(size=1, metadata={"m": 1}, data={"u": uuid4()})
+    python, as_json, db = (thing.to_dict(mode) for mode in ("python", "json", "db"))
+    assert (python["id"], python["created_at"]) == (thing.id, thing.created_at)
+    assert python["metadata"] == {"m": 1, "lion_class": Thing.class_name(full=True)}
+    assert thing.metadata == {"m": 1}
+    json.dumps(as_json)
+    assert as_json["created_at"] == thing.created_at.isoformat()
+    assert "metadata" not in db
+    assert db["node_metadata"]["m"] == 1
+    assert isinstance(db["created_at"], datetime)
+    assert thing.to_dict("json", "timestamp")["created_at"] == thing.created_at.timestamp()
+    assert thing.to_dict("python", "isoformat")["created_at"] == thing.created_at.isoformat()
+    assert thing.to_dict(meta_key="x", exclude={"size"}).keys() >= {"x"}
+    assert "size" not in thing.to_dict(exclude=["size"])
+    assert "metadata" not in thing.to_dict(exclude=["metadata"])
+    with pytest.raises(ValueError, match="Invalid mode"):
+        thing.to_dict("xml")
+    with pytest.raises(ValueError, match="created_at_format='datetime' not valid for mode='json'"):
+        thing.to_dict("json", "datetime")
+
+
+def test_from_dict_builds_the_class_that_was_written():
+    """Also from a base or another class; the data are not changed; unknown keys are an error."""
+    thing = Thing(size=4, metadata={"m": 1})
+    data = json.loads(json.dumps(thing.to_dict("json", exclude={"kind"})))
+    kept = copy.deepcopy(data)
+    for cls in (Element, Thing, Event):
+        restored = cls.from_dict(data)
+        assert type(restored) is Thing
+        assert (restored.id, restored.created_at, restored.size) == (thing.id, thing.created_at, 4)
+        assert restored.metadata == {"m": 1}
+    assert data == kept
+    with pytest.raises(TypeError):
+        Thing.from_dict({"size": 1, "nope": 2})
+    assert Element.from_dict({}).metadata == {}
+    assert Element.from_dict({"metadata": 5}).metadata == {}
+    assert Element.from_dict({"meta": {"a": 1}}, meta_key="meta").metadata == {"a": 1}
+    assert Element.from_dict({"node_metadata": {"a": 1}}).metadata == {"a": 1}
+
+
+def test_json_text():
+    """to_json() and from_json() speak text and bytes."""
+    thing = Thing(size=4)
+    text = thing.to_json(pretty=True, sort_keys=True, exclude={"kind"})
+    assert text.index('"anything"') < text.index('"size"')
+    raw = thing.to_json(decode=False, exclude={"kind"})
+    assert isinstance(raw, bytes)
+    assert Element.from_json(raw) == Element.from_json(text) == thing
+
+
+def test_local_classes_are_found():
+    """A class inside a function can be restored while it exists."""
+
+    class Local(Element):
+        n: int = 0
+
+    assert type(Element.from_dict(Local(n=1).to_dict("json"))) is Local
+
+
+@pytest.mark.parametrize(
+    "name", ["os.system", "no.such.Class", "lionpride_exec._executor.Executor", "subprocess.Popen", 5]
+)
+def test_nothing_is_imported(name):
+    """A class that is no Element of this process is refused; its name is not looked up anywhere."""
+    with pytest.raises(ValueError, match="Failed to deserialize"):
+        Element.from_dict({"metadata": {"lion_class": name}})
+
+
+def test_class_name():
+    """Bare or with the module; parameters do not show."""
+    assert Pile[Thing].class_name() == "Pile"
+    assert Thing.class_name(full=True) == f"{Thing.__module__}.Thing"
+
+
+# -------------------------------------------------------------------- Unset
+
+
+def test_unset():
+    """One object, falsy, not None, whatever is done to it."""
+    assert UnsetType() is Unset
+    for other in (copy.copy(Unset), copy.deepcopy(Unset), pickle.loads(pickle.dumps(Unset))):  # noqa: S301
+        assert other is Unset
+    assert not Unset
+    assert Unset is not None
+    assert repr(Unset) == str(Unset) == "Unset"
+
+
+# -------------------------------------------------------------------- errors
+
+LIBRARY_ERRORS = [
+    value
+    for value in vars(errors).values()
+    if isinstance(value, type)
+    and issubclass(value, errors.LionprideError)
+    and value is not errors.InvalidTransition
+]
+NOT_RETRYABLE = {
+    "ValidationError", "AccessError", "ConfigurationError", "NotFoundError", "ExistsError", "OperationError",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cls", LIBRARY_ERRORS)
+def test_errors(cls):
+    """Message, details, retryable and cause; defaults of the class; a dict; a pickle."""
+    assert cls().retryable is (cls.__name__ not in NOT_RETRYABLE)
+    assert cls("").message == cls().message != ""
+    cause = ValueError()
+    error = cls("what", details={"d": 1}, retryable=True, cause=cause)
+    assert (str(error), error.__cause__) == ("what", cause)
+    assert error.to_dict() == {
+        "error": cls.__name__, "message": "what", "retryable": True, "details": {"d": 1},
+    }  # fmt: skip
+    assert "details" not in cls("x").to_dict()
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert (str(again), again.details, again.retryable) == ("what", {"d": 1}, True)
+
+
+def test_families():
+    """Each is also the builtin that a caller would guess; a timeout of ours is not the builtin one."""
+    assert issubclass(errors.NotFoundError, KeyError)
+    assert issubclass(errors.ConfigurationError, TypeError)
+    assert issubclass(errors.ConfigurationError, AttributeError)
+    assert issubclass(errors.ValidationError, ValueError)
+    assert not issubclass(errors.LionTimeoutError, TimeoutError | OSError)
+
+
+def test_invalid_transition_survives_pickling():
+    """Its attributes and its sentence come back."""
+    error = errors.InvalidTransition(uuid4(), "pending", "completed")
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert (again.item_id, again.previous, again.target, str(again)) == (
+        error.item_id, "pending", "completed", str(error),
+    )  # fmt: skip
+
+
+# -------------------------------------------------------------------- JSON forms
+
+
+@attrs.define
+class Point:
+    x: int
+    y: Any
+
+
+def test_jsonable():
+    """Usual values get their usual form; the rest is marked; cycles end."""
+    an_id, moment = uuid4(), datetime(2026, 1, 1, tzinfo=UTC)
+    cycle: list = [1]
+    cycle.append(cycle)
+    given = {
+        "plain": [1, 2.5, "x", None, True], 5: (an_id, moment), "bytes": b"ab", "set": {1}, "point": Point(1, {2}),
+        "error": ValueError("e"), "unset": Unset, "odd": object(), "cycle": cycle,
+    }  # fmt: skip
+    assert jsonable(given) == {
+        "plain": [1, 2.5, "x", None, True], "5": [str(an_id), moment.isoformat()], "bytes": "ab", "set": [1],
+        "point": {"x": 1, "y": [2]}, "error": {"error": "ValueError", "message": "e"}, "unset": None,
+        "odd": "<unserializable>", "cycle": [1, "<unserializable>"],
+    }  # fmt: skip
+
+
+def test_groups_nest():
+    """Members are expanded, BaseExceptions too; a shared one is fine; the way back gives groups."""
+    shared = ValueError("s")
+    group = BaseExceptionGroup("top", [ExceptionGroup("in", [shared]), shared, KeyboardInterrupt()])
+    data = error_to_dict(group)
+    assert data["exceptions"][0]["exceptions"][0] == data["exceptions"][1]
+    assert data["exceptions"][2]["error"] == "KeyboardInterrupt"
+    restored = error_from_dict(json.loads(json.dumps(data)))
+    assert isinstance(restored.exceptions[0], ExceptionGroup)
+    assert "ValueError: s" in str(restored.exceptions[1])
+    assert restored.exceptions[1].details["error"] == "ValueError"
+
+
+def test_deep_groups_are_cut():
+    """Below 100 levels only the number of members is told."""
+    group = ExceptionGroup("leaf", [ValueError(), KeyError()])
+    for _ in range(150):
+        group = ExceptionGroup("level", [group])
+    data = error_to_dict(group)
+    while "exceptions" in data:
+        (data,) = data["exceptions"]
+    assert data["message"] == "Max nesting depth (100) exceeded"
+    assert data["nested_count"] == 1
+
+
+def test_the_original_id_type():
+    """UUIDs of Python objects survive python mode as objects."""
+    assert isinstance(Thing(size=1).to_dict()["id"], UUID)

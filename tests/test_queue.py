@@ -1,0 +1,274 @@
+"""The queue and the capacity window, alone and against simple models."""
+
+from contextlib import nullcontext
+from uuid import uuid4
+
+import anyio
+import pytest
+from anyio import wait_all_tasks_blocked
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lionpride_exec import PriorityQueue
+from lionpride_exec._window import CapacityWindow
+
+IDS = [uuid4() for _ in range(12)]
+PRIORITIES = st.sampled_from([-1.0, 0.0, 1.0, 2.0])
+
+
+@pytest.mark.anyio
+async def test_raw_tuples_by_priority_then_arrival():
+    """put() and get() deal in (priority, id); equal priorities keep their order."""
+    queue = PriorityQueue()
+    for item in [(2.0, IDS[0]), (1.0, IDS[1]), (2.0, IDS[2]), (1.0, IDS[3])]:
+        await queue.put(item)
+    assert queue.qsize() == 4
+    assert [await queue.get() for _ in range(4)] == [
+        (1.0, IDS[1]), (1.0, IDS[3]), (2.0, IDS[0]), (2.0, IDS[2]),
+    ]  # fmt: skip
+    assert queue.empty()
+
+
+@pytest.mark.anyio
+async def test_get_waits_and_several_may():
+    """Each of several waiting get() calls receives one item."""
+    queue = PriorityQueue()
+    got = []
+
+    async def getter():
+        got.append(await queue.get())
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(getter)
+        await wait_all_tasks_blocked()
+        for i in range(3):
+            queue.put_nowait(float(i), IDS[i])
+    assert sorted(got) == [(float(i), IDS[i]) for i in range(3)]
+
+
+@pytest.mark.anyio
+async def test_get_waits_for_a_closed_lane():
+    """get() takes nothing from a closed lane, and wakes when it opens."""
+    queue = PriorityQueue()
+    queue.put_nowait(1.0, IDS[0])
+    queue.close_lane(None, anyio.current_time() + 5)
+    began = anyio.current_time()
+    assert await queue.get() == (1.0, IDS[0])
+    assert anyio.current_time() - began == pytest.approx(5)
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_get_passes_its_wake_up_on():
+    """An item put for a get() that is cancelled in that moment goes to the next."""
+    queue = PriorityQueue()
+    got = []
+
+    async def getter():
+        got.append(await queue.get())
+
+    async with anyio.create_task_group() as group:
+        scope = anyio.CancelScope()
+
+        async def impatient():
+            with scope:
+                await getter()
+
+        group.start_soon(impatient)
+        await wait_all_tasks_blocked()
+        group.start_soon(getter)
+        await wait_all_tasks_blocked()
+        scope.cancel()
+        queue.put_nowait(1.0, IDS[0])
+        await wait_all_tasks_blocked()
+        queue.put_nowait(1.0, IDS[1])
+        await wait_all_tasks_blocked()
+        assert len(got) + queue.qsize() == 2
+        assert got
+        if len(got) == 1 and queue.qsize() == 1:
+            group.cancel_scope.cancel()
+
+
+def test_discarded_entries_make_room_at_once():
+    """Removing is O(1) and leaves nothing that counts."""
+    queue = PriorityQueue(max_size=3)
+    for i in range(3):
+        queue.put_nowait(0.0, IDS[i])
+    assert queue.is_full
+    queue.discard(IDS[1])
+    queue.discard(IDS[1])
+    assert not queue.is_full
+    assert queue.qsize() == 2
+    assert [queue.pop_nowait(0.0).event_id for _ in range(2)] == [IDS[0], IDS[2]]
+    assert queue.pop_nowait(0.0) is None
+
+
+def test_a_second_put_moves_an_event():
+    """An id that is queued already gets its new priority and counts once."""
+    queue = PriorityQueue()
+    queue.put_nowait(1.0, IDS[0])
+    queue.put_nowait(2.0, IDS[1])
+    queue.put_nowait(3.0, IDS[0])
+    assert queue.qsize() == 2
+    assert [queue.pop_nowait(0.0).event_id for _ in range(2)] == [IDS[1], IDS[0]]
+
+
+def test_heaps_do_not_grow_with_discarded_entries():
+    """However many are put and discarded, the heaps stay in proportion to what is live."""
+    queue = PriorityQueue()
+    queue.put_nowait(0.0, IDS[0])
+    for _ in range(5000):
+        event_id = uuid4()
+        queue.put_nowait(1.0, event_id)
+        queue.discard(event_id)
+    assert sum(len(lane.heap) for lane in queue._lanes.values()) < 100
+    assert len(queue._heads) < 100
+
+
+class Model:
+    """The queue as a plain list of (priority, arrival, id, key, due), and the times lanes open."""
+
+    def __init__(self):
+        self.entries = []
+        self.closed = {}
+        self.arrivals = 0
+
+    def put(self, priority, event_id, key):
+        self.discard(event_id)
+        self.entries.append([priority, self.arrivals, event_id, key, 0])
+        self.arrivals += 1
+
+    def discard(self, event_id):
+        self.entries = [entry for entry in self.entries if entry[2] != event_id]
+
+    def pop(self, now):
+        due = [e for e in self.entries if e[4] <= now and self.closed.get(e[3], 0) <= now]
+        if not due:
+            return None
+        first = min(due, key=lambda entry: entry[:2])
+        self.entries.remove(first)
+        return first
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.sampled_from(IDS), PRIORITIES),
+        st.tuples(st.just("discard"), st.sampled_from(IDS)),
+        st.tuples(st.just("pop")),
+        st.tuples(st.just("delay"), st.integers(1, 5)),
+        st.tuples(st.just("close"), st.integers(0, 2), st.integers(1, 5)),
+        st.tuples(st.just("open all")),
+        st.tuples(st.just("time"), st.integers(1, 4)),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS, st.booleans())
+def test_the_queue_agrees_with_a_list(steps, with_intake):
+    """Random puts, removals, closures and delays: always the entry a simple scan would find."""
+    key_of = {event_id: i % 3 for i, event_id in enumerate(IDS)}
+    queue, model, now = PriorityQueue(key_of=key_of.__getitem__), Model(), 0
+    with queue.intake() if with_intake else nullcontext():
+        for step in steps:
+            match step:
+                case "put", event_id, priority:
+                    queue.put_nowait(priority, event_id)
+                    model.put(priority, event_id, key_of[event_id])
+                case "discard", event_id:
+                    queue.discard(event_id)
+                    model.discard(event_id)
+                case "pop" | ("pop",):
+                    entry, expected = queue.pop_nowait(now), model.pop(now)
+                    assert (entry and entry.event_id) == (expected and expected[2])
+                case "delay", seconds:
+                    entry, expected = queue.pop_nowait(now), model.pop(now)
+                    if entry is not None:
+                        queue.put_delayed(entry, now + seconds)
+                        model.entries.append([*expected[:4], now + seconds])
+                case "close", key, seconds:
+                    queue.close_lane(key, now + seconds)
+                    if model.closed.get(key, 0) <= now:
+                        model.closed[key] = now + seconds
+                case ("open all",):
+                    queue.open_all()
+                    model.closed.clear()
+                    for entry in model.entries:
+                        entry[4] = 0
+                case "time", seconds:
+                    now += seconds
+            assert queue.qsize() == len(model.entries)
+            assert queue.empty() == (not model.entries)
+    while (entry := queue.pop_nowait(1000)) is not None:
+        assert entry.event_id == model.pop(1000)[2]
+    assert not model.entries
+
+
+@given(st.lists(st.tuples(PRIORITIES, st.booleans()), max_size=60), st.integers(1, 5))
+def test_a_backlog_is_fed_in_order_within_the_bound(items, max_size):
+    """put_backlog() of any size: the bound holds at each moment, and the order is that of one heap."""
+    queue = PriorityQueue(max_size=max_size)
+    numbered = [(priority, uuid4()) for priority, _ in items]
+    queue.put_backlog(numbered)
+    queue.put_backlog(numbered[:5])
+    order = {event_id: i for i, (_, event_id) in enumerate(numbered)}
+    popped = []
+    while not queue.empty():
+        assert queue.qsize() <= max_size
+        entry = queue.pop_nowait(0.0)
+        popped.append((entry.priority, order[entry.event_id]))
+    assert popped == sorted((priority, i) for i, (priority, _) in enumerate(numbered))
+
+
+# -------------------------------------------------------------------- capacity
+
+
+@given(
+    st.integers(1, 5),
+    st.floats(0.01, 100.0),
+    st.lists(st.floats(0.0, 50.0, allow_subnormal=False), min_size=1, max_size=80),
+)
+def test_no_window_holds_more_than_its_capacity(total, period, pauses):
+    """Whatever the arrivals: in any window of the period at most so many starts; and never fewer than could be."""
+
+    async def main():
+        window, now, starts = CapacityWindow(total, period), 0.0, []
+        for pause in pauses:
+            now += pause
+            in_window = [start for start in starts if now - start < period]
+            if window.available(now):
+                window.take(now)
+                starts.append(now)
+                assert len(in_window) < total
+            else:
+                assert len(in_window) == total
+                assert now < window.next_at(now) <= in_window[0] + period * (1 + 1e-9)
+        for earlier, later in zip(starts, starts[total:], strict=False):
+            assert later - earlier >= period
+
+    anyio.run(main)
+
+
+@pytest.mark.anyio
+async def test_capacity_set_by_hand_comes_back():
+    """A hand-set number holds for one period."""
+    window = CapacityWindow(5, 10.0)
+    window.take(0.0)
+    window.set_available(1, 2.0)
+    assert (window.available(2.0), window.withheld) == (1, 3)
+    assert window.available(9.9) == 1
+    assert window.available(10.0) == 2
+    assert window.available(12.0) == 5
+    window.set_available(0, 20.0)
+    window.set_available(4, 20.0)
+    assert window.available(20.0) == 4
+    window.release_withheld()
+    assert (window.available(20.0), window.withheld) == (5, 0)
+
+
+@pytest.mark.anyio
+async def test_tokens_of_another_clock_are_dropped():
+    """A processor that moves to another event loop, whose clock began elsewhere, is not blocked by the old one."""
+    window = CapacityWindow(1, 10.0)
+    window.take(1e9)
+    assert window.available(5.0) == 1
