@@ -93,9 +93,7 @@ class Benchmark:
         assert question
         self.question = " ".join(question.strip().split("\n\n")[0].split())
         parser = argparse.ArgumentParser(description=self.question)
-        parser.add_argument(
-            "--quick", action="store_true", help="smaller and fewer: a look, not a measurement"
-        )
+        parser.add_argument("--quick", action="store_true", help="smaller and fewer: a look, not a measurement")
         parser.add_argument("--rounds", type=int, help="how often each rival is measured")
         if backends:
             parser.add_argument("--backend", action="append", choices=backends, help="default: each there is")
@@ -149,9 +147,7 @@ class Benchmark:
         """Say whether a figure is within its target; one that does not count leaves the verdict as it is."""
         within = value <= limit
         word = "holds" if within else "MISSED"
-        print(
-            f"  target: {what} <= {limit:.4g} {unit}: {value:.3f}, {word}{'' if counts else ' (not counted)'}"
-        )
+        print(f"  target: {what} <= {limit:.4g} {unit}: {value:.3f}, {word}{'' if counts else ' (not counted)'}")
         self.holds &= within or not counts
 
     def end(self) -> int:

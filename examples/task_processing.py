@@ -1,4 +1,4 @@
-"""A hundred tasks with priorities, watched until all are done. Run: ``python examples/task_processing.py [asyncio|trio]``."""
+"""A hundred tasks with priorities, watched to their end. Run: ``python examples/task_processing.py [asyncio|trio]``."""
 
 import sys
 

@@ -21,9 +21,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] not in {"cyclopts", "rich"}:
             raise
-        sys.exit(
-            _complain(f"{exc.name} is missing; the command line needs: pip install 'lionpride-exec[cli]'")
-        )
+        sys.exit(_complain(f"{exc.name} is missing; the command line needs: pip install 'lionpride-exec[cli]'"))
     sys.exit(run_command(sys.argv[1:] if argv is None else argv))
 
 

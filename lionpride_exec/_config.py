@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +32,8 @@ def check_bounds(*, capacity_refresh_time: float, **counts: int) -> None:
         ValueError: One is out of its bounds, NaN, or no number of its kind.
     """
     for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int):
-            raise ValueError(f"{_LABELS[name]} must be an integer ({name}={count!r})")
+        if isinstance(count, bool) or not isinstance(cast("object", count), int):
+            raise ValueError(f"{_LABELS[name]} must be an integer ({name}={count!r})")  # noqa: TRY004  one kind for all
         if count < 1:
             rule = "greater than 0" if name == "queue_capacity" else ">= 1"
             raise ValueError(f"{_LABELS[name]} must be {rule} ({name}={count!r})")
@@ -46,7 +46,7 @@ def check_bounds(*, capacity_refresh_time: float, **counts: int) -> None:
 
 def _check_refresh_time(seconds: float) -> None:
     given = f"(capacity_refresh_time={seconds!r})"
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not isfinite(seconds):
+    if isinstance(seconds, bool) or not isinstance(cast("object", seconds), int | float) or not isfinite(seconds):
         raise ValueError(f"Capacity refresh time must be a finite number of seconds {given}")
     if seconds < MIN_REFRESH_TIME:
         raise ValueError(f"Capacity refresh time must be >= {MIN_REFRESH_TIME}s {given}")
@@ -61,7 +61,7 @@ def check_priority(priority: float) -> float:
     Raises:
         ValueError: It is no number, NaN or infinite.
     """
-    if isinstance(priority, bool) or not isinstance(priority, int | float) or not isfinite(priority):
+    if isinstance(priority, bool) or not isinstance(cast("object", priority), int | float) or not isfinite(priority):
         raise ValueError(f"Priority must be finite and not NaN, got {priority!r}")
     return float(priority)
 

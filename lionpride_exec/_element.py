@@ -12,6 +12,7 @@ import json
 from copy import deepcopy
 from datetime import UTC, datetime
 from functools import partial
+from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast, dataclass_transform
 from uuid import UUID, uuid4
 from weakref import WeakValueDictionary
@@ -38,13 +39,11 @@ class Model:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in cls.__dict__.get("__annotations__", {}):
+        for name in get_annotations(cls):
             default = cls.__dict__.get(name)
             if type(default).__hash__ is None:  # mutable: each instance gets a copy of its own
                 setattr(cls, name, attrs.Factory(partial(deepcopy, default)))
-        attrs.define(
-            cls, eq=False, kw_only=True, repr=False, slots=False, field_transformer=_inherit_from_redeclared
-        )
+        attrs.define(cls, eq=False, kw_only=True, repr=False, slots=False, field_transformer=_inherit_from_redeclared)
         Model._registry[f"{cls.__module__}.{cls.__qualname__}"] = cls
 
 
@@ -55,11 +54,9 @@ def _inherit_from_redeclared(cls: type, fields: list[attrs.Attribute[Any]]) -> l
     ``streaming = True`` without an annotation is such a redeclaration too: a new default.
     """
     inherited = {
-        field.name: field
-        for base in reversed(cls.__mro__[1:])
-        for field in base.__dict__.get("__attrs_attrs__", ())
+        field.name: field for base in reversed(cls.__mro__[1:]) for field in base.__dict__.get("__attrs_attrs__", ())
     }
-    own = cls.__dict__.get("__annotations__", {})
+    own = get_annotations(cls)
     result: list[attrs.Attribute[Any]] = []
     for field in fields:
         known = inherited.get(field.name)
@@ -222,7 +219,7 @@ class Element(Model):
         """Give the fields beyond id, time and metadata. Subclasses with other ideas override this."""
         return {
             field.alias: getattr(self, field.name) if mode == "python" else jsonable(getattr(self, field.name))
-            for field in attrs.fields(type(self))
+            for field in attrs.fields(cast("type[attrs.AttrsInstance]", type(self)))
             if field.init and field.name not in _BASE_FIELDS and field.name not in self._not_serialised
         }
 
@@ -291,7 +288,7 @@ def find_class(name: str) -> type[Element]:
     if found is None:
         raise ValueError(f"Failed to deserialize: class {name!r} is not registered; import its module first")
     if not issubclass(found, Element):
-        raise ValueError(f"Failed to deserialize: {name!r} is not an Element class")
+        raise ValueError(f"Failed to deserialize: {name!r} is not an Element class")  # noqa: TRY004  bad data
     return found
 
 

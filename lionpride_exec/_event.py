@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from contextvars import ContextVar
 from inspect import isasyncgen
 from math import isfinite
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 
 import anyio
 import attrs
@@ -68,7 +68,9 @@ def _valid_timeout(_instance: object, _attribute: object, value: float | None) -
 
 class Event(Element):
     """
-    One async operation, run at most once. Subclass it, annotate its fields, write ``_invoke()``::
+    One async operation, run at most once. Subclass it, annotate its fields, write ``_invoke()``.
+
+    ::
 
         class Fetch(Event):
             url: str
@@ -347,7 +349,7 @@ class Event(Element):
         kept = {"id", "created_at", "metadata", "execution"}
         fields = {
             field.alias: getattr(self, field.name)
-            for field in attrs.fields(type(self))
+            for field in attrs.fields(cast("type[attrs.AttrsInstance]", type(self)))
             if field.init and field.name not in kept
         }
         fresh = type(self)(**fields)

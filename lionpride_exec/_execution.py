@@ -56,7 +56,7 @@ class Execution:
     status: EventStatus = EventStatus.PENDING
     duration: float | UnsetType = Unset
     response: Any = Unset
-    error: BaseException | None | UnsetType = Unset
+    error: BaseException | UnsetType | None = Unset
     retryable: bool | UnsetType = Unset
     queued_at: datetime | None = None
     started_at: datetime | None = None
@@ -79,7 +79,10 @@ class Execution:
         """Every status the event has had with the time (UTC) it came to it, oldest first."""
         moments: list[tuple[EventStatus, datetime | None]] = [(EventStatus.PENDING, self.queued_at)]
         for earlier in self.attempts:
-            moments += [(EventStatus.PROCESSING, earlier.started_at), (EventStatus.PENDING, earlier.finished_at)]
+            moments += [
+                (EventStatus.PROCESSING, earlier.started_at),
+                (EventStatus.PENDING, earlier.finished_at),
+            ]
         moments.append((EventStatus.PROCESSING, self.started_at))
         if self.status.is_terminal:
             moments.append((self.status, self.finished_at))
@@ -150,7 +153,7 @@ def _attempt(data: Mapping[str, Any]) -> Attempt:
     )
 
 
-def _error_dict(error: BaseException | None | UnsetType) -> dict[str, Any] | None:
+def _error_dict(error: BaseException | UnsetType | None) -> dict[str, Any] | None:
     return None if error is None or isinstance(error, UnsetType) else error_to_dict(error)
 
 

@@ -28,7 +28,7 @@ from ._waiters import Waiters
 from .errors import ConfigurationError, ExecutorClosedError, ExistsError, NotFoundError, QueueFullError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
     from contextlib import AbstractAsyncContextManager
     from uuid import UUID
 
@@ -146,8 +146,7 @@ class Executor(AsyncContextManagerMixin):
     def inspect_state(self) -> str:
         """Give a readable summary: a line per status."""
         lines = [
-            f"  {status}: {number} event{'' if number == 1 else 's'}"
-            for status, number in self.status_counts().items()
+            f"  {status}: {number} event{'' if number == 1 else 's'}" for status, number in self.status_counts().items()
         ]
         return "\n".join([f"Executor State ({self.states.name}):", *lines])
 
@@ -266,7 +265,8 @@ class Executor(AsyncContextManagerMixin):
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        async with self._open_group():
+        self._check_not_running()
+        async with self._own_group():
             try:
                 await self.start()
                 yield self
@@ -288,10 +288,10 @@ class Executor(AsyncContextManagerMixin):
 
         Cancellation: what runs ends CANCELLED, what has not begun stays PENDING, whoever waits is woken.
         """
-        async with self._open_group():
+        self._check_not_running()
+        async with self._own_group():
             await self.start()
             task_status.started()
-            await self._wait_stopped()
 
     async def start(self) -> None:
         """
@@ -314,7 +314,7 @@ class Executor(AsyncContextManagerMixin):
         self._is_abandoned = False
         self._queue_pending(self.processor)
         if self._group is not None:
-            self._group.start_soon(self.processor.execute, name=f"{type(self).__name__} dispatcher")
+            self._launch(self._group)
         elif not self._has_background:
             self._has_background = True
             spawn(self._run_in_background, name=f"{type(self).__name__} background")
@@ -448,9 +448,7 @@ class Executor(AsyncContextManagerMixin):
             ValueError: A number is out of bounds.
         """
         try:
-            processor = await self.processor_type.create(
-                pile=self.states.items, executor=self, **self.processor_config
-            )
+            processor = await self.processor_type.create(pile=self.states.items, executor=self, **self.processor_config)
         except TypeError as exc:
             complaint = explain_refused_config(self.processor_type, self.processor_config)
             if complaint is None:
@@ -526,13 +524,11 @@ class Executor(AsyncContextManagerMixin):
     def _progression(self, status: EventStatus) -> Progression:
         progression = self._by_status[status]
         if self.states._progression_names.get(status) is not progression.id:
-            raise ConfigurationError(
-                f"Progression '{status.value}' not found: it was taken out of the executor's flow"
-            )
+            raise ConfigurationError(f"Progression '{status.value}' not found: it was taken out of the executor's flow")
         return progression
 
     @asynccontextmanager
-    async def _locks(self, *statuses: EventStatus) -> AsyncIterator[None]:
+    async def _locks(self, *statuses: EventStatus) -> AsyncGenerator[None]:
         """Hold the locks of these statuses, taken in one order by everybody: all of them first, then each."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.states.progressions.guard)
@@ -544,14 +540,14 @@ class Executor(AsyncContextManagerMixin):
     # ---------------------------------------------------------------- inside: lifetime
 
     @asynccontextmanager
-    async def _open_group(self) -> AsyncIterator[None]:
+    async def _own_group(self) -> AsyncGenerator[None]:
         """Own a task group for the dispatcher and what it starts, until both have come to rest."""
-        if self._group is not None or self._has_background:
-            raise RuntimeError(f"{self!r} is running already")
         try:
-            async with anyio.create_task_group() as self._group:
+            async with anyio.create_task_group() as group:
+                self._group = group
                 yield
-                await self._wait_stopped()
+                while not self._is_at_rest():
+                    await self._waiters.wait_for(self._is_at_rest)
                 self._group = None  # no await since the check: nobody can start anything in it any more
         except BaseException:
             self._abandon()
@@ -559,30 +555,29 @@ class Executor(AsyncContextManagerMixin):
         finally:
             self._group = None
 
-    async def _wait_stopped(self) -> None:
-        """Return when the dispatcher is stopped and gone, and has not been started again by then."""
-        while not self._is_at_rest():
-            await self._waiters.wait_for(self._is_at_rest)
+    def _check_not_running(self) -> None:
+        if self._group is not None or self._has_background:
+            raise RuntimeError(f"{self!r} is running already")
 
     def _is_at_rest(self) -> bool:
+        """Whether the dispatcher is stopped and gone."""
         return self.processor is None or (self.processor.is_stopped() and not self.processor.is_running)
+
+    def _launch(self, group: TaskGroup) -> None:
+        assert self.processor is not None
+        group.start_soon(self.processor.execute, name=f"{type(self).__name__} dispatcher")
 
     async def _run_in_background(self) -> None:
         """Be the root task behind ``start()``: own the group, and keep a crash for whoever calls next."""
         try:
-            async with anyio.create_task_group() as self._group:
-                assert self.processor is not None
-                self._group.start_soon(self.processor.execute, name=f"{type(self).__name__} dispatcher")
-                await self._wait_stopped()
-                self._group = None
+            async with self._own_group():
+                assert self._group is not None
+                self._launch(self._group)
         except get_cancelled_exc_class():
-            self._abandon()
             raise
         except BaseException as exc:  # noqa: BLE001  a root task has nobody to raise it to
             self._crash = exc
-            self._abandon()
         finally:
-            self._group = None
             self._has_background = False
             self._waiters.notify()
 

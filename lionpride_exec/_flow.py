@@ -77,9 +77,7 @@ class Flow(Element, Generic[E, P]):
             if progression.id in self.progressions:
                 raise ExistsError(f"Progression {progression.id} already exists in flow")
             if strangers := {str(i) for i in progression if i not in self.items}:
-                raise NotFoundError(
-                    f"{progression!r} contains UUIDs not in items pile: {', '.join(sorted(strangers))}"
-                )
+                raise NotFoundError(f"{progression!r} contains UUIDs not in items pile: {', '.join(sorted(strangers))}")
             self.progressions.add(progression)
             if progression.name is not None:
                 self._progression_names[progression.name] = progression.id

@@ -15,7 +15,7 @@ def _valid_seconds(_instance: object, _attribute: object, value: float) -> None:
 @attrs.frozen
 class Wait:
     """
-    "Not yet; ask again in so many seconds." No strike.
+    Not yet; ask again in so many seconds. No strike.
 
     The event keeps its place, and its partition waits with it.
 
@@ -31,6 +31,6 @@ class Wait:
 
 @attrs.frozen
 class Deny:
-    """"Never." The event ends ABORTED with this reason, the next one in its partition is asked."""
+    """Not ever: the event ends ABORTED with this reason, the next one in its partition is asked."""
 
     reason: str = "denied"

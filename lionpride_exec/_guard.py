@@ -23,7 +23,7 @@ class Guard:
     def __init__(self) -> None:
         self._lock: anyio.Lock | None = None
         # How many hold it or wait for it. A plain attribute, since every move of an event looks at it.
-        self.users = 0
+        self.users: int = 0
 
     async def __aenter__(self) -> None:
         """

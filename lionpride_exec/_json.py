@@ -30,7 +30,7 @@ def jsonable(value: Any) -> Any:
     return _jsonable(value, ())
 
 
-def _jsonable(value: Any, around: tuple[int, ...]) -> Any:
+def _jsonable(value: Any, around: tuple[int, ...]) -> Any:  # noqa: PLR0911  a row for each kind
     if value is None or isinstance(value, bool | int | float | str):
         return value.value if isinstance(value, Enum) else value
     if value is Unset:
@@ -48,7 +48,7 @@ def _jsonable(value: Any, around: tuple[int, ...]) -> Any:
     return _container(value, (*around, id(value)))
 
 
-def _container(value: Any, around: tuple[int, ...]) -> Any:
+def _container(value: Any, around: tuple[int, ...]) -> Any:  # noqa: PLR0911  likewise
     if isinstance(value, Enum):
         return _jsonable(value.value, around)
     if isinstance(value, dict):

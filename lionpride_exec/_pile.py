@@ -48,7 +48,7 @@ class Pile(Element, Generic[E]):
         ValueError: The order leaves an item out or repeats one.
     """
 
-    _items: dict[UUID, E] = attrs.field(factory=dict, init=False)
+    _items: dict[UUID, E] = attrs.field(factory=dict[UUID, E], init=False)
     _item_type: set[type] | None = attrs.field(default=None, init=False)
     _strict_type: bool = attrs.field(default=False, init=False)
     _order_name: str | None = attrs.field(default=None, init=False)
@@ -260,11 +260,13 @@ class Pile(Element, Generic[E]):
             NotFoundError: It holds none.
         """
         types = as_types(wanted) or set()
-        for one in types if self._item_type is not None else ():
-            if self._strict_type and one not in self._item_type:
-                raise TypeError(f"{one.__name__} is not allowed in pile of {_names(self._item_type)}")
-            if not any(issubclass(one, t) or issubclass(t, one) for t in self._item_type):
-                raise TypeError(f"{one.__name__} is not compatible with pile of {_names(self._item_type)}")
+        allowed = self._item_type
+        for one in types if allowed is not None else ():
+            assert allowed is not None
+            if self._strict_type and one not in allowed:
+                raise TypeError(f"{one.__name__} is not allowed in pile of {_names(allowed)}")
+            if not any(issubclass(one, t) or issubclass(t, one) for t in allowed):
+                raise TypeError(f"{one.__name__} is not compatible with pile of {_names(allowed)}")
         found = [item for item in self if isinstance(item, tuple(types))]
         if not found:
             raise NotFoundError(f"No items of type {_names(types)} in pile")
@@ -307,7 +309,7 @@ class Pile(Element, Generic[E]):
         """Give the pile as a dict: see ``Element.to_dict()``; ``item_...`` parameters go to the items."""
         data = super().to_dict(*args, **kwargs)
         if self._order_name is not None:
-            for key in {"metadata", "node_metadata", kwargs.get("meta_key")} & data.keys():
+            for key in {"metadata", "node_metadata", str(kwargs.get("meta_key"))} & data.keys():
                 data[key]["progression_name"] = self._order_name
         return data
 

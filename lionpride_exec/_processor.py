@@ -158,7 +158,7 @@ class Processor:
         """
         return True
 
-    def partition(self, event: Event) -> Hashable:
+    def partition(self, event: Event) -> Hashable:  # noqa: ARG002  for subclasses
         """Give the partition that a closed gate closes; the default is one for all. Called when queued."""
         return None
 
@@ -483,7 +483,7 @@ class Processor:
         try:
             if event.status is EventStatus.PENDING:
                 verdict = await self._ask(event)
-            if verdict is True and event.status is EventStatus.PENDING and not crew.is_dismissed:
+            if verdict is True and self._may_begin(event, crew):
                 await self._report(event, EventStatus.PROCESSING)
                 # Gate and lock may have taken their time: look again. From here to the run nothing yields.
                 if self._may_begin(event, crew):
@@ -506,7 +506,8 @@ class Processor:
         return answer if isinstance(answer, Wait | Deny) else bool(answer)
 
     def _may_begin(self, event: Event, crew: _Crew) -> bool:
-        return event.status is EventStatus.PENDING and not crew.is_dismissed and event.id in self.pile
+        is_startable = event.status is EventStatus.PENDING and event.id in self.pile
+        return is_startable and self._allowed(crew, current_time()) > 0
 
     def _begin(self, event: Event, crew: _Crew) -> None:
         if crew.by_window:
@@ -524,7 +525,7 @@ class Processor:
         elif event.status is not EventStatus.PENDING:  # it was run or decided elsewhere
             self.forget(event.id)
             await self._report(event)
-        elif verdict is True:  # the crew was dismissed meanwhile
+        elif verdict is True:  # the crew was dismissed, or its capacity taken by hand, meanwhile
             self.queue.put_back(entry)
             await self._report(event)
         elif isinstance(verdict, Wait):

@@ -55,7 +55,7 @@ class Progression(Element):
     name: str | None = None
     _ids: deque[UUID] = attrs.field(factory=deque[UUID], init=False)
     _counts: dict[UUID, int] = attrs.field(factory=dict[UUID, int], init=False)
-    _dead: _Dead = attrs.field(factory=lambda: _Dead(), init=False)
+    _dead: _Dead = attrs.field(factory=_Dead, init=False)
     guard: Guard = attrs.field(factory=Guard, init=False)
 
     def __init__(self, *, name: str | None = None, order: Any = None, **fields: Any) -> None:

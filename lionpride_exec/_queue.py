@@ -23,7 +23,7 @@ import anyio
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Hashable, Iterable
     from uuid import UUID
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -204,7 +204,7 @@ class PriorityQueue:
     # ---------------------------------------------------------------- waiting
 
     @contextmanager
-    def intake(self) -> Iterator[None]:
+    def intake(self) -> Generator[None]:
         """Open the stream in front, for a loop that will take what arrives."""
         self._send, self._receive = anyio.create_memory_object_stream[Entry](inf)
         with self._send, self._receive:

@@ -36,12 +36,12 @@ class LionprideError(Exception):
         retryable: bool | None = None,
         cause: BaseException | None = None,
     ) -> None:
-        self.message = message or self.default_message
+        self.message: str = message or self.default_message
         self.details: dict[str, Any] = details or {}
-        self.retryable = self.default_retryable if retryable is None else retryable
+        self.retryable: bool = self.default_retryable if retryable is None else retryable
         super().__init__(self.message)
         if cause is not None:
-            self.__cause__ = cause
+            super().__setattr__("__cause__", cause)  # what `raise ... from` does
 
     # KeyError would show the repr of its argument.
     def __str__(self) -> str:

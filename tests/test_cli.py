@@ -407,16 +407,11 @@ def test_priority_is_read_from_the_record():
     assert sorted(sys.modules["lionpride_exec_target_targets"].order) == ["a", "b", "c"]
     assert sys.modules["lionpride_exec_target_targets"].order[-2:] == ["b", "c"]
     assert (
-        run_lines(
-            "Fetch", ['{"url": "a", "rank": 1}', '{"url": "b", "size": 1, "rank": 1}'], priority="rank"
-        )[0]
-        == 0
+        run_lines("Fetch", ['{"url": "a", "rank": 1}', '{"url": "b", "size": 1, "rank": 1}'], priority="rank")[0] == 0
     )
 
 
-@pytest.mark.parametrize(
-    "value", ["", ', "p": null', ', "p": "1"', ', "p": true', ', "p": 1e999', f', "p": {10**400}']
-)
+@pytest.mark.parametrize("value", ["", ', "p": null', ', "p": "1"', ', "p": true', ', "p": 1e999', f', "p": {10**400}'])
 def test_a_priority_that_is_no_finite_number_is_a_bad_line(capsys, value):
     """Missing, of another type, or too large."""
     status, results = run_lines("echo", [f'{{"a": 1{value}}}', '{"p": 1}'], priority="p")
@@ -639,10 +634,7 @@ def test_the_tally_tells_how_far_it_is():
     tally.ended[EventStatus.COMPLETED] = 5
     tally.ended[EventStatus.FAILED] = 1
     told = tally.progress()
-    assert (
-        told
-        == "7 done  0.7/s  5 completed  1 failed  1 bad line  2 running  1 pending  0:00:10  0:00:47 left"
-    )
+    assert told == "7 done  0.7/s  5 completed  1 failed  1 bad line  2 running  1 pending  0:00:10  0:00:47 left"
     assert tally.summary() == "10 lines: 5 completed, 1 failed, 1 bad line, 3 pending; 10.0 s, 0.7/s"
 
 

@@ -98,7 +98,7 @@ def test_identity_is_the_id():
 
 @pytest.mark.parametrize("name", ["id", "created_at"])
 def test_identity_cannot_be_reassigned(name):
-    """id and created_at are frozen; metadata is not, and stays a dict."""
+    """Id and created_at are frozen; metadata is not, and stays a dict."""
     thing = Thing(size=1)
     before = getattr(thing, name)
     with pytest.raises(attrs.exceptions.FrozenAttributeError):
@@ -141,7 +141,7 @@ def test_metadata_is_coerced():
 
 
 def test_modes():
-    """python keeps objects, json is JSON, db is json with its metadata key and a datetime."""
+    """Python keeps objects, json is JSON, db is json with its metadata key and a datetime."""
     thing = Thing(size=1, metadata={"m": 1}, data={"u": uuid4()})
     python, as_json, db = (thing.to_dict(mode) for mode in ("python", "json", "db"))
     assert (python["id"], python["created_at"]) == (thing.id, thing.created_at)
@@ -234,9 +234,7 @@ def test_unset():
 LIBRARY_ERRORS = [
     value
     for value in vars(errors).values()
-    if isinstance(value, type)
-    and issubclass(value, errors.LionprideError)
-    and value is not errors.InvalidTransition
+    if isinstance(value, type) and issubclass(value, errors.LionprideError) and value is not errors.InvalidTransition
 ]
 NOT_RETRYABLE = {
     "ValidationError", "AccessError", "ConfigurationError", "NotFoundError", "ExistsError", "OperationError",

@@ -651,9 +651,7 @@ async def test_a_flow_of_every_status_survives_json():
     executor.states.add_progression(Progression(name="mine", order=[event.id]))
     data = json.loads(json.dumps(executor.states.to_dict(mode="json")))
     restored = Flow.from_dict(data)
-    assert {p.name: p.order for p in restored.progressions} == {
-        p.name: p.order for p in executor.states.progressions
-    }
+    assert {p.name: p.order for p in restored.progressions} == {p.name: p.order for p in executor.states.progressions}
     failed = restored.items[executor.failed_events[0].id]
     assert "bad" in str(failed.execution.error)
     assert [event.status for event in restored.items] == [event.status for event in executor.states.items]

@@ -13,11 +13,17 @@ from anyio import wait_all_tasks_blocked
 from anyio.from_thread import start_blocking_portal
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from support import Job, JobProcessor, check_invariants
 from virtual_clock import VIRTUAL_BACKENDS
 
-from lionpride_exec import Deny, EventStatus, Executor, ExistsError, ExecutorClosedError, QueueFullError, Wait
+from lionpride_exec import Deny, EventStatus, Executor, ExecutorClosedError, ExistsError, QueueFullError, Wait
 
 ANSWERS = st.sampled_from([True, True, True, True, False, False, Wait(1), Wait(0), Deny("no"), ValueError("gate")])
 

@@ -61,7 +61,7 @@ def test_type_rule(types):
 
 
 def test_order_at_construction():
-    """order arranges all items; an unknown id, a missing or a repeated one is refused."""
+    """Order arranges all items; an unknown id, a missing or a repeated one is refused."""
     items = [Base() for _ in range(3)]
     a, b, c = (item.id for item in items)
     assert list(Pile(items, order=[c, a, b]).keys()) == [c, a, b]
@@ -238,7 +238,8 @@ NUMBERS = st.integers(0, 6)
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["add", "remove", "include", "exclude", "update", "get"]), NUMBERS), max_size=60
+        st.tuples(st.sampled_from(["add", "remove", "include", "exclude", "update", "get"]), NUMBERS),
+        max_size=60,
     )
 )
 def test_it_agrees_with_a_dict(operations):

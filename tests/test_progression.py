@@ -83,7 +83,8 @@ def test_errors_of_an_empty_one():
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "result"), [(0, 2, "bac"), (0, 3, "bca"), (0, -1, "bac"), (2, 0, "cab"), (-1, 0, "cab")]
+    ("source", "target", "result"),
+    [(0, 2, "bac"), (0, 3, "bca"), (0, -1, "bac"), (2, 0, "cab"), (-1, 0, "cab")],
 )
 def test_move(source, target, result):
     """move() takes out, then inserts before what was at the target."""
@@ -95,7 +96,11 @@ def test_move(source, target, result):
 def test_out_of_range_changes_nothing():
     """Positions out of range are named, and the order stays."""
     progression = Progression(order=[A, B])
-    for call in (lambda: progression.move(2, 0), lambda: progression.move(0, 5), lambda: progression.swap(0, -3)):
+    for call in (
+        lambda: progression.move(2, 0),
+        lambda: progression.move(0, 5),
+        lambda: progression.swap(0, -3),
+    ):
         with pytest.raises(NotFoundError, match="out of range"):
             call()
     with pytest.raises(IndexError):
@@ -183,6 +188,7 @@ class ListModel:
                 self.ids[i], self.ids[j] = self.ids[j], self.ids[i]
             case _:
                 return getattr(self.ids, name)(*arguments)
+        return None
 
 
 @given(OPERATIONS)

@@ -66,7 +66,11 @@ def test_the_door_obeys_the_table(source, target):
     else:
         with pytest.raises(InvalidTransition) as caught:
             event._transition(target)
-        assert (caught.value.item_id, caught.value.previous, caught.value.target) == (event.id, source, target)
+        assert (caught.value.item_id, caught.value.previous, caught.value.target) == (
+            event.id,
+            source,
+            target,
+        )
         assert source.value in str(caught.value)
         assert target.value in str(caught.value)
         assert event.execution.to_dict() == before

@@ -55,9 +55,7 @@ def run(  # noqa: D417  the options are explained in their class
 def run_command(argv: Sequence[str]) -> int | None:
     """Run what the arguments say; give the exit status, None for a success such as ``--help``."""
     try:
-        status: int | None = app(
-            list(argv), exit_on_error=False, print_error=True, result_action="return_value"
-        )
+        status: int | None = app(list(argv), exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:  # told already; left to itself, older cyclopts would exit with 1
         return MISUSED
     return status

@@ -66,9 +66,7 @@ class JobMaker:
         self._fields = {field.alias for field in fields if field.init} - NOT_FOR_RECORDS
         if self._field is not None and not is_function and self._field not in self._fields:
             known = ", ".join(sorted(self._fields))
-            raise UsageError(
-                f"--field {self._field}: {event_type.__name__} has no such field; it has {known}"
-            )
+            raise UsageError(f"--field {self._field}: {event_type.__name__} has no such field; it has {known}")
 
     def is_blank(self, line: bytes) -> bool:
         """Whether a line is to be passed over: nothing on it or, where JSON is expected, only white space."""

@@ -86,6 +86,4 @@ def check_not_an_option(name: str, value: str) -> None:
         UsageError: It begins with a hyphen, and is more than one.
     """
     if value.startswith("-") and value != "-":
-        raise UsageError(
-            f"{name} got {value!r}, which looks like an option; a file of that name is ./{value}"
-        )
+        raise UsageError(f"{name} got {value!r}, which looks like an option; a file of that name is ./{value}")

@@ -41,9 +41,7 @@ class Output:
     name: str
     fd: int
     _lines: deque[bytes] = attrs.field(factory=deque[bytes], init=False)
-    _kept: int = attrs.field(
-        default=0, init=False
-    )  # bytes put and not written; changed in the event loop only
+    _kept: int = attrs.field(default=0, init=False)  # bytes put and not written; changed in the event loop only
     _failed: bool = attrs.field(default=False, init=False)
     # Held while something is written: after a crash close() may find a thread that still does.
     _writing: Lock = attrs.field(factory=Lock, init=False)

@@ -31,9 +31,7 @@ class Tally:
     fraction: Callable[[], float | None] = _unknown
     # Events that run now.
     running: Callable[[], int] = lambda: 0
-    _samples: deque[tuple[float, int]] = attrs.field(
-        factory=lambda: deque[tuple[float, int]](maxlen=60), init=False
-    )
+    _samples: deque[tuple[float, int]] = attrs.field(factory=lambda: deque[tuple[float, int]](maxlen=60), init=False)
 
     @property
     def done(self) -> int:

@@ -117,9 +117,7 @@ def _load_module(name: str) -> ModuleType:
 
 def _with_place(exc: BaseException) -> str:
     """Describe what a module raised while it was loaded, and where."""
-    frames = [
-        frame for frame in traceback.extract_tb(exc.__traceback__) if not frame.filename.startswith("<frozen")
-    ]
+    frames = [frame for frame in traceback.extract_tb(exc.__traceback__) if not frame.filename.startswith("<frozen")]
     place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames[-1].filename != __file__ else ""
     return f"{describe(exc)}{'' if isinstance(exc, SyntaxError | ModuleNotFoundError) else place}"
 
@@ -148,9 +146,7 @@ def _check_runnable(event_type: type[Event], text: str) -> None:
 def _check_async(function: Callable[..., object], text: str) -> None:
     call = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
     if inspect.isasyncgenfunction(function) or inspect.isasyncgenfunction(call):
-        raise UsageError(
-            f"{text} is an async generator; it must be an async function that returns its result"
-        )
+        raise UsageError(f"{text} is an async generator; it must be an async function that returns its result")
     if not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)):
         raise UsageError(f"{text} must be async (async def): it would block all the others")
     try:
