@@ -47,13 +47,14 @@ def make_executor(*, queue_capacity: int = 10_000, capacity_refresh_time: float 
     )
 
 
-async def ours(n: int) -> None:
+async def ours(n: int) -> NoopExecutor:
     """Append n events to an executor and let it run them; all of them are kept, with their records."""
     executor = make_executor()
     async with executor:
         for number in range(n):
             await executor.append(Noop(a=number), wait=True)
     assert executor.status_counts()["completed"] == n
+    return executor
 
 
 async def task_group(n: int) -> None:
@@ -85,7 +86,7 @@ async def aiojobs(n: int) -> None:
             await scheduler.spawn(noop(number))
 
 
-async def origin(n: int) -> None:
+async def origin(n: int) -> object:
     """
     Append n events to the executor of the package ``lionpride``, and forward it until all have completed.
 
@@ -118,3 +119,4 @@ async def origin(n: int) -> None:
         await executor.append(OriginNoop(a=number))
     while executor.status_counts()["completed"] < n:
         await executor.forward()
+    return executor

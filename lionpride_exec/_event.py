@@ -241,7 +241,7 @@ class Event(Element):
 
     async def _perform(self) -> Any:
         overridden = type(self).stream is not Event.stream
-        work = self.stream() if self.streaming and overridden else self._invoke()
+        work: Any = self.stream() if self.streaming and overridden else self._invoke()
         if not isasyncgen(work):
             return await work
         async with aclosing(work):

@@ -72,7 +72,7 @@ class Executor(AsyncContextManagerMixin):
         strict_event_type: bool = False,
         name: str | None = None,
     ) -> None:
-        self.processor_config = {} if processor_config is None else processor_config
+        self.processor_config: dict[str, Any] = {} if processor_config is None else processor_config
         self.processor: Processor | None = None
         self.states: Flow[Event, Progression] = Flow(
             name=name or "executor_states", item_type=self.event_type, strict_type=strict_event_type

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 from uuid import UUID
 
 import attrs
@@ -120,7 +120,7 @@ class Flow(Element, Generic[E, P]):
             key = key.id
         elif not isinstance(key, UUID):
             raise TypeError(f"a progression is found by name, id or itself, not by {type(key).__name__}")
-        found = self.progressions.get(key, None)
+        found = cast("P | None", self.progressions.get(key, None))
         if found is None:
             raise NotFoundError(f"Progression '{key}' not found in flow")
         return found

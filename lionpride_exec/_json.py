@@ -31,8 +31,10 @@ def jsonable(value: Any) -> Any:
 
 
 def _jsonable(value: Any, around: tuple[int, ...]) -> Any:  # noqa: PLR0911  a row for each kind
+    if isinstance(value, Enum):
+        return _jsonable(value.value, around)
     if value is None or isinstance(value, bool | int | float | str):
-        return value.value if isinstance(value, Enum) else value
+        return value
     if value is Unset:
         return None
     if isinstance(value, UUID):
@@ -48,9 +50,7 @@ def _jsonable(value: Any, around: tuple[int, ...]) -> Any:  # noqa: PLR0911  a r
     return _container(value, (*around, id(value)))
 
 
-def _container(value: Any, around: tuple[int, ...]) -> Any:  # noqa: PLR0911  likewise
-    if isinstance(value, Enum):
-        return _jsonable(value.value, around)
+def _container(value: Any, around: tuple[int, ...]) -> Any:
     if isinstance(value, dict):
         return {_key(key): _jsonable(item, around) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

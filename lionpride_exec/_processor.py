@@ -114,9 +114,11 @@ class Processor:
         self.concurrency_limit = concurrency_limit
         self.max_queue_size = max_queue_size
         self.max_denial_tracking = max_denial_tracking
-        self.execution_mode = False
+        self.execution_mode: bool = False
         has_partitions = type(self).partition is not Processor.partition
-        self.queue = PriorityQueue(max_queue_size, self._key_of) if has_partitions else PriorityQueue(max_queue_size)
+        self.queue: PriorityQueue = (
+            PriorityQueue(max_queue_size, self._key_of) if has_partitions else PriorityQueue(max_queue_size)
+        )
         self._window = CapacityWindow(queue_capacity, capacity_refresh_time)
         self._slots = anyio.CapacityLimiter(concurrency_limit)
         # Held across the question to a gate: the entry that was taken and the strikes hold still meanwhile.
@@ -335,9 +337,9 @@ class Processor:
                 await self._waiters.wait_for(lambda: not batch.workers and not earlier & self._in_flight)
             finally:
                 self._crews.discard(batch)
-        if batch.started:
-            self._window.release_withheld()
-            self._attention.set()
+            if batch.started:
+                self._window.release_withheld()
+                self._attention.set()
 
     # ---------------------------------------------------------------- inside: deciding
 
