@@ -1,0 +1,98 @@
+"""The examples of the request, and the README's, run as they stand."""
+
+import importlib.util
+import re
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import anyio
+import pytest
+from support import check_invariants
+
+from lionpride_exec import EventStatus
+
+pytestmark = pytest.mark.anyio
+ROOT = Path(__file__).parent.parent
+
+
+def load(name):
+    """Import an example by its path."""
+    spec = importlib.util.spec_from_file_location(f"example_{name}", ROOT / "examples" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+async def test_basic_usage(capsys):
+    """Ten events: all pending right after their append, all completed after join()."""
+    completed = await load("basic_usage").main()
+    assert [event.response for event in completed] == [{"processed": {"id": i}} for i in range(10)]
+    assert capsys.readouterr().out == "Pending: 10\nCompleted: 10\n"
+
+
+async def test_task_processing(capsys):
+    """A hundred tasks, the urgent ones first, progress printed until none is left, then cleaned up."""
+    began = anyio.current_time()
+    completed, failed = await load("task_processing").main()
+    assert (len(completed), failed) == (100, [])
+    by_start = sorted(completed, key=lambda event: event.execution.started_at)
+    assert {event.task_id for event in by_start[:10]} == set(range(10))
+    # 50 starts in any half second, 20 at a time, 0.1 s each; looked at each second.
+    assert anyio.current_time() - began < 3
+    out = capsys.readouterr().out
+    assert "✓ Completed: 100, ✗ Failed: 0" in out
+    assert "'pending': 0, 'processing': 0, 'completed': 100" in out
+
+
+async def test_rate_limited(monkeypatch):
+    """Fifty calls through the gate of the request: 50 completed, none aborted, never above the rate."""
+    monkeypatch.setattr(time, "time", lambda: 1e6 + anyio.current_time())
+    executor = await load("rate_limited").main()
+    assert executor.status_counts()["completed"] == 50
+    assert executor.status_counts()["aborted"] == 0
+    starts = [event.response for event in executor.completed_events]
+    assert all(later - earlier >= 0.1 - 1e-6 for earlier, later in pairwise(starts))
+    check_invariants(executor)
+
+
+async def test_the_readme_example(capsys):
+    """The README's program prints what its comments say."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 18
+    namespace = {"__name__": "readme"}
+    exec(code.replace("anyio.run(main)", "pass  #"), namespace)  # noqa: S102  our own page
+    await namespace["main"]()
+    first, last = capsys.readouterr().out.splitlines()
+    assert all(f"'{status}': " in first for status in EventStatus.allowed())
+    assert last == "1000"
+
+
+async def test_the_gate_in_the_docs():
+    """The gate of docs/dispatch.md works as its table says."""
+    from support import Job, with_processor  # noqa: PLC0415
+
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "dispatch.md").read_text(), re.DOTALL)
+
+    class Fetch(Job):
+        host: str = ""
+        cost: int = 0
+
+        @property
+        def request(self):
+            return {"host": self.host, "cost": self.cost}
+
+    namespace = {"Fetch": Fetch}
+    exec(code, namespace)  # noqa: S102  our own page
+    polite = namespace["Polite"]
+    allowed_at = anyio.current_time() + 5
+    polite.seconds_until_allowed = lambda self, host: max(0, allowed_at - anyio.current_time()) * (host == "slow")
+    async with with_processor(polite) as executor:
+        slow, quick, dear = Fetch(host="slow"), Fetch(host="quick"), Fetch(host="slow", cost=101)
+        for event in (slow, quick, dear):
+            await executor.append(event)
+        await quick.wait()
+        assert slow.status is EventStatus.PENDING
+        await slow.wait()
+        assert anyio.current_time() == pytest.approx(allowed_at, abs=0.01)
+    assert dear.status is EventStatus.ABORTED
