@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from math import isfinite
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -15,13 +15,28 @@ MAX_QUEUE_CAPACITY = 10_000
 MIN_REFRESH_TIME = 0.01
 MAX_REFRESH_TIME = 3600.0
 
-_LABELS = {
-    "queue_capacity": "Queue capacity",
-    "capacity_refresh_time": "Capacity refresh time",
-    "concurrency_limit": "Concurrency limit",
-    "max_queue_size": "Max queue size",
-    "max_denial_tracking": "Max denial tracking",
-}
+
+def is_number(value: object) -> bool:
+    """Whether a value is an int or float, and not a bool (which Python takes for an int)."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def check_seconds(name: str, value: float, *, zero_allowed: bool = True, infinite_allowed: bool = False) -> float:
+    """
+    Give a number of seconds.
+
+    Raises:
+        ValueError: It is no number, NaN, infinite, negative, or 0 where that makes no sense.
+    """
+    if not is_number(value) or not (isfinite(value) or (infinite_allowed and value == inf)):
+        raise ValueError(f"{name} must be finite, a number of seconds, got {value!r}")
+    if value < 0 or (value == 0 and not zero_allowed):
+        raise ValueError(f"{name} must be {'not negative' if zero_allowed else 'positive'}, got {value!r}")
+    return value
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def check_bounds(*, capacity_refresh_time: float, **counts: int) -> None:
@@ -33,10 +48,10 @@ def check_bounds(*, capacity_refresh_time: float, **counts: int) -> None:
     """
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(cast("object", count), int):
-            raise ValueError(f"{_LABELS[name]} must be an integer ({name}={count!r})")  # noqa: TRY004  one kind for all
+            raise ValueError(f"{_label(name)} must be an integer ({name}={count!r})")  # noqa: TRY004  one kind for all
         if count < 1:
             rule = "greater than 0" if name == "queue_capacity" else ">= 1"
-            raise ValueError(f"{_LABELS[name]} must be {rule} ({name}={count!r})")
+            raise ValueError(f"{_label(name)} must be {rule} ({name}={count!r})")
     if counts["queue_capacity"] > MAX_QUEUE_CAPACITY:
         raise ValueError(
             f"Queue capacity must be <= {MAX_QUEUE_CAPACITY} (queue_capacity={counts['queue_capacity']!r})"
@@ -46,7 +61,7 @@ def check_bounds(*, capacity_refresh_time: float, **counts: int) -> None:
 
 def _check_refresh_time(seconds: float) -> None:
     given = f"(capacity_refresh_time={seconds!r})"
-    if isinstance(seconds, bool) or not isinstance(cast("object", seconds), int | float) or not isfinite(seconds):
+    if not is_number(seconds) or not isfinite(seconds):
         raise ValueError(f"Capacity refresh time must be a finite number of seconds {given}")
     if seconds < MIN_REFRESH_TIME:
         raise ValueError(f"Capacity refresh time must be >= {MIN_REFRESH_TIME}s {given}")
@@ -61,20 +76,9 @@ def check_priority(priority: float) -> float:
     Raises:
         ValueError: It is no number, NaN or infinite.
     """
-    if isinstance(priority, bool) or not isinstance(cast("object", priority), int | float) or not isfinite(priority):
+    if not is_number(priority) or not isfinite(priority):
         raise ValueError(f"Priority must be finite and not NaN, got {priority!r}")
     return float(priority)
-
-
-def check_grace(grace: float | None) -> None:
-    """
-    Check a grace period.
-
-    Raises:
-        ValueError: It is no number of seconds, NaN, or negative.
-    """
-    if grace is not None and (isinstance(grace, bool) or not grace >= 0):
-        raise ValueError(f"grace must be seconds, 0 or more, or None, got {grace!r}")
 
 
 def explain_refused_config(processor_type: type, config: Mapping[str, Any]) -> str | None:

@@ -1,8 +1,8 @@
 """
 The root of everything that has an identity.
 
-A subclass is a plain class body with annotated names; :meth:`Model.__init_subclass__` turns it into an attrs class
-in place (no slots: those would need a second class). Type checkers see the constructor through
+A subclass is a plain class body with annotated names; :meth:`Model.__init_subclass__` turns it into an attrs
+class in place (no slots: those would need a second class). Type checkers see the constructor through
 ``dataclass_transform``.
 """
 
@@ -12,14 +12,25 @@ import json
 from copy import deepcopy
 from datetime import UTC, datetime
 from functools import partial
-from inspect import get_annotations
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast, dataclass_transform
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    Self,
+    cast,
+    dataclass_transform,
+    get_args,
+    overload,
+)
 from uuid import UUID, uuid4
 from weakref import WeakValueDictionary
 
 import attrs
 
 from ._json import jsonable
+from ._sentinel import Unset
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -34,46 +45,69 @@ CLASS_KEY = "lion_class"
 class Model:
     """Makes attrs classes of its subclasses, and knows them by their full name."""
 
-    # Weak: a class made inside a function goes when nobody uses it any more.
-    _registry: ClassVar[WeakValueDictionary[str, type[Model]]] = WeakValueDictionary()
+    # Whether subclasses inherit the constructor, instead of getting one made of their fields. Such a
+    # constructor is written by hand; it hands what it does not know to __attrs_init__(), which each has.
+    _inherits_init: ClassVar[bool] = False
+
+    if TYPE_CHECKING:
+        __attrs_attrs__: ClassVar[tuple[attrs.Attribute[Any], ...]]
+
+        def __attrs_init__(self, **fields: Any) -> None: ...
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in get_annotations(cls):
-            default = cls.__dict__.get(name)
-            if type(default).__hash__ is None:  # mutable: each instance gets a copy of its own
-                setattr(cls, name, attrs.Factory(partial(deepcopy, default)))
-        attrs.define(cls, eq=False, kw_only=True, repr=False, slots=False, field_transformer=_inherit_from_redeclared)
-        Model._registry[f"{cls.__module__}.{cls.__qualname__}"] = cls
+        attrs.define(
+            cls,
+            auto_attribs=True,  # else an attrs.field() without annotation would hide the annotated names
+            init=not (cls._inherits_init or "__init__" in cls.__dict__),
+            eq=False,
+            kw_only=True,
+            repr=False,
+            slots=False,
+            field_transformer=_complete,
+        )
+        _registry[f"{cls.__module__}.{cls.__qualname__}"] = cls
 
 
-def _inherit_from_redeclared(cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
+# Weak: a class made inside a function goes when nobody uses it any more.
+_registry: Final[WeakValueDictionary[str, type[Model]]] = WeakValueDictionary()
+
+
+def _complete(cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
     """
-    Let a redeclared field keep what it does not say anew: its validator, converter and hooks.
+    Let a redeclared field keep what it does not say anew, and give each instance its own mutable default.
 
     ``streaming = True`` without an annotation is such a redeclaration too: a new default.
+
+    Raises:
+        TypeError: A property stands where a base class has a field, which it could not be set through.
     """
-    inherited = {
+    known = {
         field.name: field for base in reversed(cls.__mro__[1:]) for field in base.__dict__.get("__attrs_attrs__", ())
     }
-    own = get_annotations(cls)
     result: list[attrs.Attribute[Any]] = []
-    for field in fields:
-        known = inherited.get(field.name)
-        if known is None:
-            result.append(field)
-        elif field.name in own:
-            kept = {
-                part: getattr(known, part)
-                for part in ("validator", "converter", "on_setattr")
-                if getattr(field, part) is None
-            }
-            result.append(field.evolve(**kept))
-        elif field.name in cls.__dict__:
-            result.append(field.evolve(default=cls.__dict__[field.name]))
-        else:
-            result.append(field)
+    for field in cast("list[Any]", fields):  # the stubs of attrs do not know Attribute.inherited
+        changes: dict[str, Any] = {"default": _own_default(field.default)}
+        if not field.inherited and field.name in known:
+            for part in ("validator", "converter", "on_setattr"):
+                changes[part] = getattr(field, part) or getattr(known[field.name], part)
+        elif field.inherited and field.name in cls.__dict__:
+            default = cls.__dict__[field.name]
+            if hasattr(default, "__set__"):
+                raise TypeError(f"{cls.__qualname__}.{field.name} is a field and cannot become a property")
+            changes["default"] = _own_default(default)
+        result.append(field.evolve(**changes))
     return result
+
+
+def _own_default(default: Any) -> Any:
+    """Give a default as a factory of copies, if it is mutable."""
+    kind: type[Any] = default.__class__
+    if kind.__hash__ is not None:
+        return default
+    if kind in {dict, list, set} and not default:  # the usual case, at a tenth of the cost
+        return attrs.Factory(kind)
+    return attrs.Factory(partial(deepcopy, default))
 
 
 def to_uuid(value: Any) -> UUID:
@@ -90,7 +124,7 @@ def to_uuid(value: Any) -> UUID:
     found = getattr(value, "id", None)
     if isinstance(found, UUID):
         return found
-    raise ValueError(f"Cannot get ID from {type(value).__name__}: {value!r}")
+    raise ValueError(f"Cannot get ID from {type(value).__name__}")
 
 
 def to_datetime(value: Any) -> datetime:
@@ -102,35 +136,46 @@ def to_datetime(value: Any) -> datetime:
     """
     if isinstance(value, datetime):
         return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return datetime.fromtimestamp(value, UTC)
     if isinstance(value, str):
         try:
-            return datetime.fromtimestamp(float(value), UTC)
-        except ValueError:
-            pass
-        try:
-            return to_datetime(datetime.fromisoformat(value))
+            return to_datetime(datetime.fromisoformat(value) if not _is_number(value) else float(value))
         except ValueError:
             raise ValueError(f"created_at {value!r} is neither a valid timestamp nor ISO text") from None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return datetime.fromtimestamp(value, UTC)
+        except (OverflowError, OSError):
+            raise ValueError(f"created_at {value!r} is out of range") from None
     raise ValueError(f"created_at must be a datetime, a number or text, got {type(value).__name__}")
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def to_metadata(value: Any) -> dict[str, Any]:
-    """Give metadata as a dict: that of an object that has a dict form, else an empty one."""
+    """Give metadata as a new dict: that of an object that has a dict form, else an empty one."""
     if not value:
         return {}
-    if isinstance(value, dict):
-        return cast("dict[str, Any]", value)
-    if callable(getattr(value, "to_dict", None)):
-        return dict(value.to_dict())
-    if hasattr(value, "keys"):
-        return dict(value)
-    return {}
+    convert = getattr(value, "to_dict", None)
+    shape: Any = convert() if callable(convert) else value
+    return dict(shape) if hasattr(shape, "keys") else {}
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+# Every event is made through these two: a factory and a converter would be two calls each.
+def _id(value: Any) -> UUID:
+    return uuid4() if value is Unset else to_uuid(value)
+
+
+def _created_at(value: Any) -> datetime:
+    return datetime.now(UTC) if value is Unset else to_datetime(value)
+
+
+_NOT_GIVEN: Any = Unset
 
 
 class Element(Model):
@@ -139,7 +184,8 @@ class Element(Model):
 
     Args:
         id: A UUID, its text, or an element to share the id of; cannot be reassigned. Default: a random one.
-        created_at: A datetime (naive: UTC), seconds since 1970, or ISO text; cannot be reassigned. Default: now.
+        created_at: A datetime (naive: UTC), seconds since 1970, or ISO text; cannot be reassigned. Default:
+            now.
         metadata: A dict, or something with a dict form; None and what has none become ``{}``.
 
     Raises:
@@ -147,9 +193,9 @@ class Element(Model):
         attrs.exceptions.FrozenAttributeError: At an assignment to ``id`` or ``created_at``.
     """
 
-    id: UUID = attrs.field(factory=uuid4, converter=to_uuid, on_setattr=attrs.setters.frozen)
-    created_at: datetime = attrs.field(factory=_now, converter=to_datetime, on_setattr=attrs.setters.frozen)
-    metadata: dict[str, Any] = attrs.field(factory=dict[str, Any], converter=to_metadata)
+    id: UUID = attrs.field(default=_NOT_GIVEN, converter=_id, on_setattr=attrs.setters.frozen)
+    created_at: datetime = attrs.field(default=_NOT_GIVEN, converter=_created_at, on_setattr=attrs.setters.frozen)
+    metadata: dict[str, Any] = attrs.field(default=_NOT_GIVEN, converter=to_metadata)
 
     # Fields that are no part of the serialised form.
     _not_serialised: ClassVar[frozenset[str]] = frozenset()
@@ -179,64 +225,87 @@ class Element(Model):
         created_at_format: TimeFormat | None = None,
         meta_key: str | None = None,
         *,
-        exclude: Collection[str] = (),
+        exclude: Collection[str] | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
         """
         Give the element as a dict that ``from_dict()`` reads; the class's name is put into its metadata.
 
         Args:
-            mode: "python" keeps ids and times as objects; "json" gives JSON-safe data; "db" the same, with the
-                metadata under ``node_metadata`` and ``created_at`` as a datetime.
+            mode: "python" keeps ids and times as objects; "json" gives JSON-safe data; "db" the same, with
+                the metadata under ``node_metadata`` and ``created_at`` as a datetime.
             created_at_format: Default: "isoformat" for json, else "datetime".
             meta_key: Key for the metadata.
             exclude: Names of fields to leave out.
             kwargs: For subclasses.
 
         Raises:
-            ValueError: No such mode, or a datetime asked for in JSON.
+            ValueError: No such mode or format, or a datetime asked for in JSON.
         """
-        if mode not in {"python", "json", "db"}:
-            raise ValueError(f"Invalid mode: {mode!r}; must be 'python', 'json' or 'db'")
-        time_format = created_at_format or ("isoformat" if mode == "json" else "datetime")
-        if mode == "json" and time_format == "datetime":
-            raise ValueError("created_at_format='datetime' not valid for mode='json'")
-        data: dict[str, Any] = {"id": self.id if mode == "python" else str(self.id)}
-        data["created_at"] = _format_time(self.created_at, time_format)
-        own = self.metadata if mode == "python" else jsonable(self.metadata)
-        data["metadata"] = {**own, CLASS_KEY: self.class_name(full=True)}
+        _check_mode(mode, created_at_format)
+        left_out = exclude or ()
+        metadata = self._own_metadata()
+        data: dict[str, Any] = {
+            "id": self.id if mode == "python" else str(self.id),
+            "created_at": _format_time(self.created_at, created_at_format or _TIME_FORMATS[mode]),
+            "metadata": metadata if mode == "python" else jsonable(metadata),
+        }
+        data["metadata"][CLASS_KEY] = self.class_name(full=True)
         data |= self._own_to_dict(
-            mode, exclude=exclude, meta_key=meta_key, created_at_format=created_at_format, **kwargs
+            mode, exclude=left_out, meta_key=meta_key, created_at_format=created_at_format, **kwargs
         )
-        for name in exclude:
+        for name in left_out:
             data.pop(name, None)
-        key = meta_key or ("node_metadata" if mode == "db" else None)
-        if key is not None and "metadata" in data:
+        key = meta_key or ("node_metadata" if mode == "db" else "metadata")
+        if key != "metadata" and "metadata" in data:
             data[key] = data.pop("metadata")
         return data
 
+    def _own_metadata(self) -> dict[str, Any]:
+        """Give the metadata to write, as a new dict. Subclasses that keep something there override this."""
+        return dict(self.metadata)
+
     def _own_to_dict(self, mode: Mode, **_: Any) -> dict[str, Any]:
         """Give the fields beyond id, time and metadata. Subclasses with other ideas override this."""
-        return {
-            field.alias: getattr(self, field.name) if mode == "python" else jsonable(getattr(self, field.name))
-            for field in attrs.fields(cast("type[attrs.AttrsInstance]", type(self)))
-            if field.init and field.name not in _BASE_FIELDS and field.name not in self._not_serialised
+        left_out = _BASE_FIELDS | self._not_serialised
+        data = {
+            field.alias or field.name: getattr(self, field.name)
+            for field in self.__attrs_attrs__
+            if field.init and field.name not in left_out
         }
+        return data if mode == "python" else {name: jsonable(value) for name, value in data.items()}
+
+    @overload
+    def to_json(
+        self, *, pretty: bool = False, sort_keys: bool = False, decode: Literal[True] = True, **kwargs: Any
+    ) -> str: ...
+    @overload
+    def to_json(
+        self, *, pretty: bool = False, sort_keys: bool = False, decode: Literal[False], **kwargs: Any
+    ) -> bytes: ...
+    @overload
+    def to_json(self, *, pretty: bool = False, sort_keys: bool = False, decode: bool, **kwargs: Any) -> str | bytes: ...
 
     def to_json(
         self, *, pretty: bool = False, sort_keys: bool = False, decode: bool = True, **kwargs: Any
     ) -> str | bytes:
-        """Give the JSON text of ``to_dict(mode="json")``; bytes if not ``decode``."""
+        """Give the JSON text of ``to_dict(mode="json")``; UTF-8 bytes if not ``decode``."""
         data = self.to_dict("json", **kwargs)
-        text = json.dumps(data, indent=2 if pretty else None, sort_keys=sort_keys, ensure_ascii=False)
-        return text if decode else text.encode()
+        write = partial(json.dumps, data, indent=2 if pretty else None, sort_keys=sort_keys)
+        try:
+            encoded = write(ensure_ascii=False).encode()
+        except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can stand for
+            encoded = write().encode()
+        return encoded.decode() if decode else encoded
 
     # ---------------------------------------------------------------- from data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], meta_key: str | None = None, **kwargs: Any) -> Self:
         """
-        Make the element that ``to_dict()`` told of; missing keys get their defaults. The data are not changed.
+        Make the element that ``to_dict()`` told of; missing keys get their defaults.
+
+        The data are not changed.
 
         The class named in the metadata is built, if a class of that name exists in this process: it is looked
         up among those, nothing is imported.
@@ -275,21 +344,31 @@ class Element(Model):
 
 
 _BASE_FIELDS = frozenset({"id", "created_at", "metadata"})
+_TIME_FORMATS: dict[Mode, TimeFormat] = {"python": "datetime", "json": "isoformat", "db": "datetime"}
 
 
-def find_class(name: str) -> type[Element]:
+def find_class(name: object) -> type[Element]:
     """
     Give the Element class of that full name.
 
     Raises:
         ValueError: This process has no such class, or it is no Element.
     """
-    found = Model._registry.get(name)
+    found = _registry.get(name) if isinstance(name, str) else None
     if found is None:
         raise ValueError(f"Failed to deserialize: class {name!r} is not registered; import its module first")
     if not issubclass(found, Element):
-        raise ValueError(f"Failed to deserialize: {name!r} is not an Element class")  # noqa: TRY004  bad data
+        raise ValueError(f"Failed to deserialize: {name!r} is no Element")  # noqa: TRY004  of the data
     return found
+
+
+def _check_mode(mode: Mode, time_format: TimeFormat | None) -> None:
+    if mode not in _TIME_FORMATS:
+        raise ValueError(f"Invalid mode: {mode!r}; must be 'python', 'json' or 'db'")
+    if time_format is not None and time_format not in get_args(TimeFormat):
+        raise ValueError(f"created_at_format must be one of {get_args(TimeFormat)}, got {time_format!r}")
+    if mode == "json" and time_format == "datetime":
+        raise ValueError("created_at_format='datetime' not valid for mode='json'")
 
 
 def _format_time(moment: datetime, time_format: TimeFormat) -> datetime | str | float:

@@ -2,9 +2,9 @@
 An event: one async operation and the record of what became of it.
 
 A user writes a subclass with annotated fields and ``_invoke()``. Its whole life goes through two functions.
-:meth:`Event.invoke` runs it and turns whatever happens into an outcome; :meth:`Event._transition` is the only way
-from one status to the next: synchronous, so a cancellation cannot fall between the status of an event, the
-progression it stands in and the wake-up of those who wait for it.
+:meth:`Event.invoke` runs it and turns whatever happens into an outcome; :meth:`Event._transition` is the way from
+one status to the next: synchronous, so a cancellation cannot fall between the status of an event, the progression it
+stands in and the wake-up of those who wait for it. (Past that door only a record without an owner can be set by hand.)
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager, aclosing
 from contextvars import ContextVar
 from inspect import isasyncgen
-from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 
 import anyio
@@ -20,6 +19,7 @@ import attrs
 from anyio import CancelScope, current_time, get_cancelled_exc_class, move_on_after
 from anyio.lowlevel import checkpoint
 
+from ._config import check_seconds
 from ._element import Element, Mode
 from ._execution import Attempt, Execution, utc_now
 from ._sentinel import Unset, UnsetType
@@ -46,7 +46,7 @@ class Owner(Protocol):
     """What an event knows of the executor it stands in."""
 
     def event_moved(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
-        """Follow a transition. Called inside it: does not raise, does not wait."""
+        """Follow a transition; called inside it. Must not raise, nor wait."""
 
     def turn_to_move(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
         """Give the locks that somebody holds at the moment and a move would need; None: nobody does."""
@@ -58,12 +58,8 @@ class Owner(Protocol):
 
 
 def _valid_timeout(_instance: object, _attribute: object, value: float | None) -> None:
-    if value is None:
-        return
-    if not isfinite(value):
-        raise ValueError(f"timeout must be finite, got {value!r}")
-    if value <= 0:
-        raise ValueError(f"timeout must be positive, got {value!r}")
+    if value is not None:
+        check_seconds("timeout", value, zero_allowed=False)
 
 
 class Event(Element):
@@ -188,7 +184,10 @@ class Event(Element):
                 self._finished = anyio.Event()
             await self._finished.wait()
         if self.execution.status not in TERMINAL:
-            raise ExecutorClosedError(f"{self!r} will not be run: its executor was left, or removed it")
+            raise ExecutorClosedError(
+                f"{self!r} did not end: its executor was left with it, or removed it; "
+                "if it is still there it stays PENDING and runs when the executor is started again"
+            )
 
     # ---------------------------------------------------------------- running
 
@@ -212,11 +211,11 @@ class Event(Element):
 
     async def _run(self) -> None:
         began = current_time()
-        context = running_events.set((*running_events.get(), self))
-        self._transition(EventStatus.PROCESSING)
-        self.execution._running = True
         late = False
+        self.execution._running = True
+        context = running_events.set((*running_events.get(), self))
         try:
+            self._transition(EventStatus.PROCESSING)
             if self.timeout is None:
                 response = await self._perform()
             else:

@@ -18,10 +18,11 @@ from anyio import AsyncContextManagerMixin, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint
 
 from ._background import spawn
-from ._config import check_grace, check_priority, explain_refused_config
+from ._config import check_priority, check_seconds, explain_refused_config
 from ._event import Event, running_events
 from ._execution import utc_now
 from ._flow import Flow
+from ._guard import Guard
 from ._progression import Progression
 from ._status import EventStatus
 from ._waiters import Waiters
@@ -80,6 +81,7 @@ class Executor(AsyncContextManagerMixin):
         self._by_status = {status: Progression(name=status.value) for status in EventStatus}
         for progression in self._by_status.values():
             self.states.add_progression(progression)
+        self._creation = Guard()  # held across the creation of the processor, which may be async: there is one
         self._active: set[UUID] = set()  # events that a task runs now, whoever started them
         self._early: dict[UUID, float] = {}  # priorities given before there was a processor to keep them
         self._observers: list[Observer] = []
@@ -189,13 +191,13 @@ class Executor(AsyncContextManagerMixin):
 
         Raises:
             QueueFullError: The queue is full.
-            ExistsError: The event is here already.
+            ExistsError: The event is here already, or stands in another executor.
             TypeError: It is of another type.
             ValueError: The priority is NaN or infinite.
             ExecutorClosedError: The executor's block is being left, and the caller is no event running in it.
             BaseException: What the background task crashed with, once.
 
-        After any of them the executor and the event are as before.
+        After any of them executor and event are as before, but for the crash, which is told only once.
 
         Cancellation: while it waits for room, or before anything has happened; nothing is left behind.
         """
@@ -266,6 +268,7 @@ class Executor(AsyncContextManagerMixin):
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
         self._check_not_running()
+        await self._prepare()
         async with self._own_group():
             try:
                 await self.start()
@@ -289,13 +292,14 @@ class Executor(AsyncContextManagerMixin):
         Cancellation: what runs ends CANCELLED, what has not begun stays PENDING, whoever waits is woken.
         """
         self._check_not_running()
+        await self._prepare()
         async with self._own_group():
             await self.start()
             task_status.started()
 
     async def start(self) -> None:
         """
-        Start, or go on after a stop. Idempotent; does not yield.
+        Start, or go on after a stop. Idempotent; does not yield (unless ``Processor.create()`` does).
 
         Pending events are queued at the priority they were given, however many. Within ``async with executor``
         or ``executor.run`` their task group goes on owning what runs. Otherwise a root task of the event loop
@@ -306,13 +310,10 @@ class Executor(AsyncContextManagerMixin):
             ValueError: One of its numbers is out of bounds; likewise.
             BaseException: What the background task crashed with, once.
         """
-        self._raise_crash()
-        if self.processor is None:
-            await self._create_processor()
-            assert self.processor is not None
-        await self.processor.start()
+        processor = await self._prepare()
+        await processor.start()
         self._is_abandoned = False
-        self._queue_pending(self.processor)
+        self._queue_pending(processor)
         if self._group is not None:
             self._launch(self._group)
         elif not self._has_background:
@@ -334,7 +335,8 @@ class Executor(AsyncContextManagerMixin):
 
         Cancellation: while it waits; nothing more is started all the same, and what runs goes on.
         """
-        check_grace(grace)
+        if grace is not None:
+            check_seconds("grace", grace, infinite_allowed=True)
         if self.processor is not None:
             await self.processor.stop()
             with anyio.move_on_after(grace) as scope:
@@ -362,7 +364,7 @@ class Executor(AsyncContextManagerMixin):
         here = {event.id for event in running_events.get()}
         await self._waiters.wait_for(lambda: self._is_settled(here))
         self._raise_crash()
-        if self._is_abandoned and self._progression(EventStatus.PENDING):
+        if self._is_abandoned and self._by_status[EventStatus.PENDING]:
             raise ExecutorClosedError(f"{self!r} was left with events still pending")
 
     async def forward(self) -> None:
@@ -382,12 +384,12 @@ class Executor(AsyncContextManagerMixin):
     def event_moved(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
         """Move an event between progressions; called by the event inside its transition."""
         event_id = event.id
-        progression = self._progression(target)
+        progression = self._by_status[target]
         if event_id not in progression and (
-            self._progression(previous).exclude(event_id) or event_id in self.states.items
+            self._by_status[previous].exclude(event_id) or event_id in self.states.items
         ):
             progression.append(event_id)
-        if target is EventStatus.PROCESSING:
+        if event.execution._running:
             self._active.add(event_id)
         elif previous is EventStatus.PROCESSING:
             self._active.discard(event_id)
@@ -438,6 +440,15 @@ class Executor(AsyncContextManagerMixin):
         async with turn:
             if event.id in self.states.items:
                 self._file(event, target)
+
+    async def _prepare(self) -> Processor:
+        """Raise what has to be raised before anything starts, and see to it that there is a processor."""
+        self._raise_crash()
+        async with self._creation:
+            if self.processor is None:
+                await self._create_processor()
+            assert self.processor is not None
+            return self.processor
 
     async def _create_processor(self) -> None:
         """
@@ -493,6 +504,8 @@ class Executor(AsyncContextManagerMixin):
             raise ExecutorClosedError(f"{self!r} is being left and takes nothing more in")
         if event._owner is not None and event._owner is not self:
             raise ExistsError(f"{event!r} stands in another executor: {event._owner!r}")
+        if event.id in self.states.items:
+            raise ExistsError(f"Item {event.id} already exists in {self!r}; as_fresh_event() gives one to run anew")
 
     def _let_go(self, event: Event) -> None:
         """Forget an event altogether."""
@@ -517,7 +530,7 @@ class Executor(AsyncContextManagerMixin):
     def _file(self, event: Event, target: EventStatus) -> None:
         progression = self._progression(target)
         for other in self._by_status.values():
-            if other is not progression and other:
+            if other is not progression and other._counts:
                 other.exclude(event.id)
         progression.include(event.id)
 
@@ -587,14 +600,15 @@ class Executor(AsyncContextManagerMixin):
         if self.processor is not None:
             self.processor.abandon()
         for status in (EventStatus.PENDING, EventStatus.PROCESSING):
-            for event in self.get_events_by_status(status):
-                event._wake()
+            for event_id in self._by_status[status]:
+                if (event := self.states.items.get(event_id, None)) is not None:
+                    event._wake()
         self._waiters.notify()
 
     def _is_settled(self, here: set[UUID]) -> bool:
         if self._active <= here:
             stopped = self.processor is not None and self.processor.is_stopped()
-            return stopped or self._is_abandoned or not self._progression(EventStatus.PENDING)
+            return stopped or self._is_abandoned or not self._by_status[EventStatus.PENDING]
         return False
 
     def _runs_caller(self) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 from uuid import UUID
 
 import attrs
 
-from ._element import Element, Mode
-from ._pile import Pile, as_types
+from ._element import Element, Mode, to_uuid
+from ._pile import Pile
+from ._pile_types import as_types, check_type
 from ._progression import Progression
 from .errors import ExistsError, NotFoundError
 
@@ -30,15 +31,18 @@ class Flow(Element, Generic[E, P]):
         items: A pile (used as it is), several elements, one, or the dict form of a pile.
         progressions: Several progressions, a pile of them, or its dict form.
         name: For people.
-        item_type: As for a pile; not together with a ready pile.
+        item_type: As for a pile. Beside a ready pile they have to agree with its own.
         strict_type: Likewise.
         fields: Of :class:`Element`.
 
     Raises:
         NotFoundError: A progression holds an id that no item has.
         ExistsError: Two progressions have one name.
+        TypeError: Something is no progression, or an item of another type.
         ValueError: Types are given beside a ready pile that has others.
     """
+
+    _inherits_init: ClassVar[bool] = True
 
     name: str | None = None
     items: Pile[E] = attrs.field(init=False)
@@ -55,22 +59,27 @@ class Flow(Element, Generic[E, P]):
         strict_type: bool = False,
         **fields: Any,
     ) -> None:
-        self.__attrs_init__(name=name, **fields)  # type: ignore[attr-defined]  # attrs makes it
+        self.__attrs_init__(name=name, **fields)
         self.items = _as_pile(items, item_type, strict_type)
-        self.progressions = Pile(item_type={Progression})
-        for progression in _as_pile(progressions, None, False):
+        own_type = None if isinstance(progressions, Pile | dict) else Progression
+        given = _as_pile(progressions, own_type, strict_type=False)
+        self.progressions = Pile()  # for the checks of add_progression()
+        for progression in given:
             self.add_progression(progression)
+        self.progressions = given
 
     # ---------------------------------------------------------------- progressions
 
     def add_progression(self, progression: P) -> None:
         """
-        Add a progression.
+        Add a progression. O(its length, and the number of progressions).
 
         Raises:
             ExistsError: Its id is here, or its name is taken.
             NotFoundError: It holds ids that no item has; they are named.
+            TypeError: It is no progression.
         """
+        check_type(type(progression), {Progression}, strict=False)
         with self._lock:
             if progression.name is not None and self._find(progression.name) is not None:
                 raise ExistsError(f"Progression with name {progression.name!r} already exists in flow")
@@ -94,7 +103,7 @@ class Flow(Element, Generic[E, P]):
                 progression = self.get_progression(key)
             except NotFoundError as exc:
                 shown = key.id if isinstance(key, Progression) else key
-                raise NotFoundError(f"Progression {shown} not found in flow", cause=exc) from exc
+                raise NotFoundError(f"Progression {shown} not found in flow") from exc
             self.progressions.remove(progression.id)
             for name in [n for n, i in self._progression_names.items() if i == progression.id]:
                 del self._progression_names[name]
@@ -102,27 +111,19 @@ class Flow(Element, Generic[E, P]):
 
     def get_progression(self, key: UUID | str | Progression) -> P:
         """
-        Give the progression of that name, id, id text, or itself. Names go before id texts. O(1).
+        Give the progression of that name, id, id text, or itself. Names go before id texts.
+
+        O(1), but for a name that no progression had when it was added: O(number of progressions).
 
         Raises:
             NotFoundError: It is not here. (Also a KeyError.)
             TypeError: Not that kind of key.
         """
-        if isinstance(key, str):
-            found = self._find(key)
-            if found is not None:
-                return found
-            try:
-                key = UUID(key)
-            except ValueError:
-                raise NotFoundError(f"Progression {key!r} not found in flow") from None
-        elif isinstance(key, Progression):
-            key = key.id
-        elif not isinstance(key, UUID):
-            raise TypeError(f"a progression is found by name, id or itself, not by {type(key).__name__}")
-        found = cast("P | None", self.progressions.get(key, None))
+        found = self._find(key) if isinstance(key, str) else None
         if found is None:
-            raise NotFoundError(f"Progression '{key}' not found in flow")
+            found = self.progressions.get(_progression_id(key), None)
+        if found is None:
+            raise _missing(key)
         return found
 
     # ---------------------------------------------------------------- items
@@ -136,8 +137,7 @@ class Flow(Element, Generic[E, P]):
             ExistsError: The item is here already.
             TypeError: It is of another type.
         """
-        several = isinstance(progressions, list | tuple | set | frozenset)
-        keys = progressions if several else [] if progressions is None else [progressions]
+        keys = [] if progressions is None else _as_list(progressions)
         with self._lock:
             found = [self.get_progression(key) for key in keys]
             self.items.add(item)
@@ -172,24 +172,34 @@ class Flow(Element, Generic[E, P]):
     # ---------------------------------------------------------------- data
 
     def _own_to_dict(self, mode: Mode, *, exclude: Iterable[str] = (), **kwargs: Any) -> dict[str, Any]:
-        data: dict[str, Any] = {"name": self.name}
+        data = super()._own_to_dict(mode)
         for part, pile in (("items", self.items), ("progressions", self.progressions)):
             if part not in exclude:
                 data[part] = pile.to_dict(mode, **kwargs)
         return data
 
     @classmethod
-    def _own_from_dict(cls, fields: dict[str, Any], *, meta_key: str | None = None, **kwargs: Any) -> Self:
-        for part in ("items", "progressions"):
-            data = fields.get(part)
+    def _own_from_dict(
+        cls,
+        fields: dict[str, Any],
+        *,
+        meta_key: str | None = None,
+        item_type: Any = None,
+        strict_type: bool | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        types = {"item_type": item_type, "strict_type": strict_type}
+        for part, options in (("items", kwargs | types), ("progressions", kwargs)):
+            data: Any = fields.get(part)
             if isinstance(data, dict):
-                fields[part] = Pile.from_dict(data, meta_key=meta_key, **kwargs)
+                fields[part] = Pile.from_dict(cast("dict[str, Any]", data), meta_key, **options)
             elif isinstance(data, list):
-                fields[part] = [i if isinstance(i, Element) else Element.from_dict(i, meta_key) for i in data]
+                options = {"item_meta_key": meta_key} | options  # noqa: PLW2901
+                fields[part] = Pile.from_dict({"items": data}, None, **options)
         return cls(**fields)
 
     def _find(self, name: str) -> P | None:
-        """Give the progression of that name; the index may be outdated, since a progression can be renamed."""
+        """Give the progression of that name. The index may be outdated: a progression can be renamed."""
         item_id = self._progression_names.get(name)
         found: P | None = None if item_id is None else self.progressions.get(item_id, None)
         if found is not None and found.name == name:
@@ -202,11 +212,31 @@ class Flow(Element, Generic[E, P]):
 
 
 def _as_pile(given: Any, item_type: Any, strict_type: bool) -> Pile[Any]:
-    if isinstance(given, dict):
-        return Pile.from_dict(given)
-    if not isinstance(given, Pile):
+    if not isinstance(given, Pile | dict):
         several = [] if given is None else [given] if isinstance(given, Element) else given
         return Pile(several, item_type=item_type, strict_type=strict_type)
-    if item_type is not None and (as_types(item_type), strict_type) != (given.item_type, given.strict_type):
-        raise ValueError(f"item_type and strict_type must agree with those of {given!r}, or not be given")
-    return given
+    pile: Pile[Any] = cast("Any", Pile.from_dict(cast("Any", given)) if isinstance(given, dict) else given)
+    wanted = (as_types(item_type), strict_type)
+    if wanted not in ((None, False), (pile.item_type, pile.strict_type)):
+        raise ValueError(f"item_type and strict_type must agree with those of {pile!r}, or not be given")
+    return pile
+
+
+def _as_list(given: Any) -> list[Any]:
+    several = isinstance(given, list | tuple | set | frozenset)
+    return list(cast("Iterable[Any]", given)) if several else [given]
+
+
+def _progression_id(key: object) -> UUID:
+    if isinstance(key, str):
+        try:
+            return UUID(key)
+        except ValueError:
+            raise _missing(key) from None
+    if isinstance(key, UUID | Progression):
+        return to_uuid(key)
+    raise TypeError(f"a progression is found by name, id or itself, not by {type(key).__name__}")
+
+
+def _missing(key: UUID | str | Progression) -> NotFoundError:
+    return NotFoundError(f"Progression '{key.id if isinstance(key, Progression) else key}' not found in flow")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from math import isfinite
-
 import attrs
 
+from ._config import check_seconds
 
-def _valid_seconds(_instance: object, _attribute: object, value: float) -> None:
-    if not (isfinite(value) and value >= 0):
-        raise ValueError(f"seconds must be finite and not negative, got {value!r}")
+
+def _valid_seconds(_instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    check_seconds(attribute.name, value)
 
 
 @attrs.frozen

@@ -14,8 +14,8 @@ class Guard:
     """
     An async lock that outlives event loops: ``async with guard``.
 
-    The AnyIO lock inside is made when its first user comes and dropped with the last, so a container may be used
-    under one event loop after another. Taken without yielding while nobody holds it.
+    The AnyIO lock inside is made when its first user comes and dropped with the last, so a container may be
+    used under one event loop after another. Taken without yielding while nobody holds it.
     """
 
     __slots__ = ("_lock", "users")
@@ -44,9 +44,12 @@ class Guard:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        assert self._lock is not None
-        self._lock.release()
-        self._leave()
+        try:
+            if self._lock is None:
+                raise RuntimeError("the guard is not held")
+            self._lock.release()
+        finally:
+            self._leave()  # also where releasing fails: a coroutine that is closed outside of its task
 
     def _leave(self) -> None:
         self.users -= 1

@@ -1,31 +1,34 @@
 """
 Elements by id, in order.
 
-A dict: insertion order is the order, so adding, finding and removing are O(1) and there is no second index to keep
-right or to pay for. Every method is atomic among threads (a reentrant lock). ``async with pile`` holds another
-lock, for tasks that need several steps seen as one; the methods do not take that one.
+A dict: insertion order is the order, so adding, finding and removing are O(1) and there is no second index to
+keep right or to pay for. Every method is atomic among threads (a reentrant lock). ``async with pile`` holds
+another lock, for tasks that need several steps seen as one; the methods do not take that one.
 """
 
 from __future__ import annotations
 
 from threading import RLock
-from types import UnionType
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, Union, get_args, get_origin, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar, overload
 from uuid import UUID
 
 import attrs
 
-from ._element import Element, Mode, find_class, to_uuid
+from ._element import Element, Mode, to_metadata, to_uuid
 from ._guard import Guard
+from ._pile_keys import by_position, missing, select
+from ._pile_types import as_types, check_filter, check_type, class_of, full_name, names
 from ._progression import Progression
 from .errors import ExistsError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
 E = TypeVar("E", bound=Element)
+D = TypeVar("D")
 _MISSING: Final = object()
+_NAME_KEY: Final = "progression_name"
 
 
 class Pile(Element, Generic[E]):
@@ -48,7 +51,9 @@ class Pile(Element, Generic[E]):
         ValueError: The order leaves an item out or repeats one.
     """
 
-    _items: dict[UUID, E] = attrs.field(factory=dict[UUID, E], init=False)
+    _inherits_init: ClassVar[bool] = True
+
+    _items: dict[UUID, E] = attrs.field(factory=dict["UUID", "E"], init=False)
     _item_type: set[type] | None = attrs.field(default=None, init=False)
     _strict_type: bool = attrs.field(default=False, init=False)
     _order_name: str | None = attrs.field(default=None, init=False)
@@ -63,13 +68,13 @@ class Pile(Element, Generic[E]):
         strict_type: bool = False,
         **fields: Any,
     ) -> None:
-        self.__attrs_init__(**fields)  # type: ignore[attr-defined]  # attrs makes it
+        self.__attrs_init__(**fields)
         self._item_type = as_types(item_type)
         self._strict_type = strict_type
         for item in items if items is not None else ():
             self.add(item)
         if order is not None:
-            self._arrange(list(order) if isinstance(order, Progression) else [to_uuid(i) for i in order])
+            self._arrange([to_uuid(item) for item in order])
             self._order_name = order.name if isinstance(order, Progression) else None
 
     @property
@@ -93,10 +98,12 @@ class Pile(Element, Generic[E]):
             TypeError: It is no Element, or of another type.
         """
         self._check(item)
+        items = self._items
         with self._lock:
-            if item.id in self._items:
+            before = len(items)
+            items.setdefault(item.id, item)  # one look-up: hashing an id is what it costs
+            if len(items) == before:
                 raise ExistsError(f"Item {item.id} already exists in pile")
-            self._items[item.id] = item
 
     def remove(self, item: Any) -> E:
         """
@@ -109,9 +116,13 @@ class Pile(Element, Generic[E]):
         with self._lock:
             found = self._items.pop(item_id, None)
         if found is None:
-            raise _missing(item_id)
+            raise missing(item_id)
         return found
 
+    @overload
+    def pop(self, item: Any) -> E: ...
+    @overload
+    def pop(self, item: Any, default: D) -> E | D: ...
     def pop(self, item: Any, default: Any = _MISSING) -> Any:
         """
         Take an element out and give it, or the default.
@@ -123,7 +134,7 @@ class Pile(Element, Generic[E]):
         with self._lock:
             found = self._items.pop(item_id, default)
         if found is _MISSING:
-            raise _missing(item_id)
+            raise missing(item_id)
         return found
 
     def update(self, item: E) -> None:
@@ -137,7 +148,7 @@ class Pile(Element, Generic[E]):
         self._check(item)
         with self._lock:
             if item.id not in self._items:
-                raise _missing(item.id)
+                raise missing(item.id)
             self._items[item.id] = item
 
     def include(self, item: Any) -> bool:
@@ -167,6 +178,10 @@ class Pile(Element, Generic[E]):
 
     # ---------------------------------------------------------------- looking
 
+    @overload
+    def get(self, item: Any) -> E: ...
+    @overload
+    def get(self, item: Any, default: D) -> E | D: ...
     def get(self, item: Any, default: Any = _MISSING) -> Any:
         """
         Give the element with that id, or the default.
@@ -177,7 +192,7 @@ class Pile(Element, Generic[E]):
         item_id = item if type(item) is UUID else to_uuid(item)
         found = self._items.get(item_id, default)
         if found is _MISSING:
-            raise _missing(item_id)
+            raise missing(item_id)
         return found
 
     def is_empty(self) -> bool:
@@ -226,30 +241,34 @@ class Pile(Element, Generic[E]):
     def __getitem__(self, key: UUID | str | int) -> E: ...
     @overload
     def __getitem__(
-        self,
-        key: slice | list[int] | list[UUID] | tuple[int, ...] | tuple[UUID, ...] | Progression | Callable[[E], bool],
+        self, key: slice | Sequence[int] | Sequence[UUID] | Progression | Callable[[E], bool]
     ) -> Pile[E]: ...
     def __getitem__(self, key: Any) -> E | Pile[E]:
         """
-        Give one element by id, by its text, or by position; or a new pile of those that a slice, a list or tuple
-        of positions or of ids, a progression, or a predicate names, in that order. O(n) unless by id.
+        Give one element by id, its text or its position, or a new pile of several. O(n) unless by id.
+
+        Several are named by a slice, a list or tuple of positions or of ids, a progression, or a predicate.
+        The new pile has them in that order, each once.
 
         Raises:
             NotFoundError: An id is not there.
             IndexError: A position is out of range.
             ValueError: A list without entries.
             TypeError: A key of another kind, or a list of mixed ones.
-        """  # noqa: D205  one sentence, two lines
+        """
         if type(key) is UUID:
             found = self._items.get(key)
             if found is None:
-                raise _missing(key)
+                raise missing(key)
             return found
         if isinstance(key, str | UUID):
             return self[UUID(str(key))]
-        if isinstance(key, int) and not isinstance(key, bool):
-            return list(self)[key]
-        return self._subset(self._select(key))
+        if callable(key):  # foreign code, so not under the lock
+            return self._subset(item for item in self if key(item))
+        with self._lock:
+            if isinstance(key, int) and not isinstance(key, bool):
+                return by_position(self._items, key)
+            return self._subset(select(self._items, key))
 
     def filter_by_type(self, wanted: Any) -> Pile[E]:
         """
@@ -260,16 +279,10 @@ class Pile(Element, Generic[E]):
             NotFoundError: It holds none.
         """
         types = as_types(wanted) or set()
-        allowed = self._item_type
-        for one in types if allowed is not None else ():
-            assert allowed is not None
-            if self._strict_type and one not in allowed:
-                raise TypeError(f"{one.__name__} is not allowed in pile of {_names(allowed)}")
-            if not any(issubclass(one, t) or issubclass(t, one) for t in allowed):
-                raise TypeError(f"{one.__name__} is not compatible with pile of {_names(allowed)}")
+        check_filter(types, self._item_type, self._strict_type)
         found = [item for item in self if isinstance(item, tuple(types))]
         if not found:
-            raise NotFoundError(f"No items of type {_names(types)} in pile")
+            raise NotFoundError(f"No items of type {names(types)} in pile")
         return self._subset(found)
 
     def __repr__(self) -> str:
@@ -292,11 +305,11 @@ class Pile(Element, Generic[E]):
         *,
         item_meta_key: str | None = None,
         item_created_at_format: Any = None,
-        **_: Any,
+        **kwargs: Any,
     ) -> dict[str, Any]:
-        types = None if self._item_type is None else sorted(full_name(t) for t in self._item_type)
+        types = None if self._item_type is None else sorted(full_name(one) for one in self._item_type)
         item_mode: Mode = "python" if mode == "python" else "json"
-        return {
+        return super()._own_to_dict(mode, **kwargs) | {
             "item_type": types,
             "strict_type": self._strict_type,
             "items": [
@@ -305,13 +318,9 @@ class Pile(Element, Generic[E]):
             ],
         }
 
-    def to_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Give the pile as a dict: see ``Element.to_dict()``; ``item_...`` parameters go to the items."""
-        data = super().to_dict(*args, **kwargs)
-        if self._order_name is not None:
-            for key in {"metadata", "node_metadata", str(kwargs.get("meta_key"))} & data.keys():
-                data[key]["progression_name"] = self._order_name
-        return data
+    def _own_metadata(self) -> dict[str, Any]:
+        name = {} if self._order_name is None else {_NAME_KEY: self._order_name}
+        return super()._own_metadata() | name
 
     @classmethod
     def _own_from_dict(
@@ -323,22 +332,24 @@ class Pile(Element, Generic[E]):
         item_meta_key: str | None = None,
         **_: Any,
     ) -> Self:
-        types = as_types(item_type if item_type is not None else fields.pop("item_type", None))
-        fields.pop("item_type", None)
-        strict = fields.pop("strict_type", False)
-        strict = strict if strict_type is None else strict_type
-        items = list(fields.pop("items", None) or ())
-        name = fields.get("metadata", {}).pop("progression_name", None)
+        kept_type, kept_strict = fields.pop("item_type", None), fields.pop("strict_type", False)
+        types = as_types(kept_type if item_type is None else item_type)
+        strict = bool(kept_strict if strict_type is None else strict_type)
+        items: list[Any] = list(fields.pop("items", None) or ())
         for item in items:  # before any is built
-            check_type(_class_of(item, item_meta_key), types, strict)
-        built = [i if isinstance(i, Element) else Element.from_dict(i, meta_key=item_meta_key) for i in items]
-        pile = cls(built, item_type=types, strict_type=strict, **fields)  # type: ignore[arg-type]  # checked
+            check_type(class_of(item, item_meta_key), types, strict)
+        fields["metadata"] = to_metadata(fields.get("metadata"))
+        name = fields["metadata"].pop(_NAME_KEY, None)
+        built: list[Any] = [
+            item if isinstance(item, Element) else Element.from_dict(item, item_meta_key) for item in items
+        ]
+        pile = cls(built, item_type=types, strict_type=strict, **fields)
         pile._order_name = name
         return pile
 
     # ---------------------------------------------------------------- inside
 
-    def _check(self, item: object) -> None:
+    def _check(self, item: Any) -> None:
         if not isinstance(item, Element):
             raise TypeError(f"item must be Element subclass, got {type(item).__name__}")
         if self._item_type is not None:
@@ -355,77 +366,3 @@ class Pile(Element, Generic[E]):
     def _subset(self, items: Iterable[E]) -> Pile[E]:
         unique = {item.id: item for item in items}
         return Pile(unique.values(), item_type=self._item_type, strict_type=self._strict_type)
-
-    def _select(self, key: Any) -> list[E]:
-        if isinstance(key, slice):
-            return list(self)[key]
-        if isinstance(key, Progression):
-            return [self[item_id] for item_id in key]
-        if isinstance(key, list | tuple):
-            return self._select_listed(list(key))
-        if callable(key):
-            return [item for item in self if key(item)]
-        raise TypeError(f"Invalid key type: {type(key).__name__}")
-
-    def _select_listed(self, keys: list[Any]) -> list[E]:
-        if not keys:
-            raise ValueError("Cannot get items with an empty list/tuple")
-        if all(isinstance(key, int) for key in keys):
-            items = list(self)
-            return [items[key] for key in keys]
-        if all(isinstance(key, UUID) for key in keys):
-            return [self[key] for key in keys]
-        if all(isinstance(key, int | UUID) for key in keys):
-            raise TypeError("Cannot mix int and UUID in a list/tuple")
-        raise TypeError("A list/tuple must contain only int or UUID")
-
-
-def as_types(given: Any) -> set[type] | None:
-    """Give item types as a set: from a class, its full name, a union, or several of these; None stays None."""
-    if given is None:
-        return None
-    if isinstance(given, str):
-        return {find_class(given)}
-    if get_origin(given) in {Union, UnionType}:
-        return set(get_args(given))
-    if isinstance(given, type):
-        return {given}
-    return {one for several in given for one in as_types(several) or ()}
-
-
-def check_type(cls: type, allowed: set[type] | None, strict: bool) -> None:
-    """
-    Check a class against the types of a pile.
-
-    Raises:
-        TypeError: It does not fit.
-    """
-    if allowed is None:
-        return
-    if strict:
-        if cls not in allowed:
-            raise TypeError(f"{cls.__name__} is not one of {_names(allowed)} (strict_type=True)")
-    elif not issubclass(cls, tuple(allowed)):
-        raise TypeError(f"{cls.__name__} is not a subclass of any allowed type: {_names(allowed)}")
-
-
-def full_name(cls: type) -> str:
-    """Give module and qualified name of a class."""
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _class_of(item: Any, meta_key: str | None) -> type:
-    if isinstance(item, Element):
-        return type(item)
-    for key in (meta_key, "metadata", "node_metadata"):
-        if key in item and isinstance(item[key], dict) and "lion_class" in item[key]:
-            return find_class(item[key]["lion_class"])
-    return Element
-
-
-def _names(types: Iterable[type]) -> str:
-    return ", ".join(sorted(t.__name__ for t in types))
-
-
-def _missing(item_id: UUID) -> NotFoundError:
-    return NotFoundError(f"Item {item_id} not found in pile")

@@ -14,8 +14,8 @@ An event's way through a worker: wait for a slot → :meth:`Processor._pick` (to
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from ._executor import Executor
     from ._pile import Pile
 
+logger = logging.getLogger("lionpride_exec")
+
 MAX_DENIALS = 3
 
 # How many workers may be on their way to an event at a time. Each that finds one sees to the next, so all slots
@@ -51,7 +53,7 @@ MAX_SEEKING = 8
 
 # How long (in real time, which is what others lose) a worker goes from event to event before it lets others run.
 # With events that never wait it bounds the lag of the event loop: this, or one event, times the workers.
-TURN_SECONDS = 100e-6
+TIME_SLICE = 100e-6
 
 
 @define(eq=False)
@@ -59,13 +61,17 @@ class _Crew:
     """The workers of one task group, and what they may start."""
 
     group: TaskGroup
-    budget: float = inf  # starts that are left; a batch has some, the loop goes by the capacity window
-    by_window: bool = True
+    budget: int | None = None  # starts in all, for a batch; None: by the capacity window
     is_dismissed: bool = field(default=False, init=False)
     started: int = field(default=0, init=False)  # events
     workers: int = field(default=0, init=False)
-    seeking: int = field(default=0, init=False)  # those of them that are on their way to an event
+    busy: int = field(default=0, init=False)  # those of them that run an event
     parked: deque[anyio.Event] = field(factory=deque["anyio.Event"], init=False)  # those that wait to be woken
+
+    @property
+    def seeking(self) -> int:
+        """How many workers are on their way to an event."""
+        return self.workers - self.busy - len(self.parked)
 
 
 class Processor:
@@ -122,14 +128,14 @@ class Processor:
         self._window = CapacityWindow(queue_capacity, capacity_refresh_time)
         self._slots = anyio.CapacityLimiter(concurrency_limit)
         # Held across the question to a gate: the entry that was taken and the strikes hold still meanwhile.
-        self._turn = anyio.Lock(fast_acquire=True)
+        self._gate_lock = anyio.Lock(fast_acquire=True)
         self._asked: UUID | None = None  # the event in question: it is in no queue and does not run yet
         self._denial_counts: dict[UUID, int] = {}
         self._in_flight: set[UUID] = set()
         self._stopped = False
         self._abandoned = False
         self._crews: set[_Crew] = set()
-        self._loop: _Crew | None = None
+        self._main_crew: _Crew | None = None
         self._waiters = Waiters()
         self._attention = anyio.Event()  # the dispatcher should look again
 
@@ -197,7 +203,7 @@ class Processor:
         if self.queue.is_full:
             size = self.queue.qsize()
             raise QueueFullError(
-                f"Queue size ({size}) exceeds max ({self.max_queue_size})",
+                f"Queue size ({size}) exceeds max ({self.max_queue_size}) with one more; wait=True waits for room",
                 details={"queue_size": size, "max_size": self.max_queue_size},
             )
         if priority is None:
@@ -209,7 +215,9 @@ class Processor:
         Take the first queued event out; waits while there is none.
 
         Raises:
-            NotFoundError: It is no longer in the pile.
+            NotFoundError: It is no longer in the pile; its entry is gone.
+
+        Cancellation: while it waits; nothing is taken then.
         """
         _, event_id = await self.queue.get()
         self._waiters.notify()
@@ -241,7 +249,7 @@ class Processor:
         for crew in self._crews:
             crew.is_dismissed = True
             while crew.parked:
-                self._unpark(crew)
+                crew.parked.popleft().set()
         self._attention.set()
         self._waiters.notify()
 
@@ -252,7 +260,7 @@ class Processor:
     @property
     def is_running(self) -> bool:
         """Whether :meth:`execute` runs."""
-        return self._loop is not None
+        return self._main_crew is not None
 
     def abandon(self) -> None:
         """Tell those who wait in :meth:`join` that nothing will be started any more."""
@@ -260,7 +268,7 @@ class Processor:
         self._waiters.notify()
 
     def cancel_running(self) -> None:
-        """Cancel everything that runs here: those events end CANCELLED."""
+        """Cancel everything that runs here, and the loop: those events end CANCELLED."""
         for crew in self._crews:
             crew.group.cancel_scope.cancel()
 
@@ -292,8 +300,8 @@ class Processor:
 
         Cancellation: what runs ends CANCELLED, what has not begun stays PENDING and queued.
         """
-        if self._loop is not None:
-            await self._waiters.wait_for(lambda: self._loop is None)
+        if self._main_crew is not None:
+            await self._waiters.wait_for(lambda: self._main_crew is None)
             return
         if self._stopped:
             return
@@ -302,17 +310,17 @@ class Processor:
         try:
             with self.queue.intake():
                 async with anyio.create_task_group() as group:
-                    self._loop = _Crew(group)
-                    self._crews.add(self._loop)
+                    self._main_crew = _Crew(group)
+                    self._crews.add(self._main_crew)
                     self.queue.on_put = self._on_put
-                    await self._dispatch(self._loop)
+                    await self._dispatch(self._main_crew)
         except BaseException:
             self._abandoned = True
             raise
         finally:
-            if self._loop is not None:
-                self._crews.discard(self._loop)
-            self._loop = self.queue.on_put = None
+            if self._main_crew is not None:
+                self._crews.discard(self._main_crew)
+            self._main_crew = self.queue.on_put = None
             self.execution_mode = False
             self._waiters.notify()
 
@@ -330,7 +338,7 @@ class Processor:
         self.queue.open_all()
         self._bind()
         async with anyio.create_task_group() as group:
-            batch = _Crew(group, budget=self.queue_capacity - self._window.withheld, by_window=False)
+            batch = _Crew(group, budget=self.queue_capacity - self._window.withheld)
             self._crews.add(batch)
             try:
                 self._staff(batch)
@@ -359,34 +367,32 @@ class Processor:
 
     def _on_put(self) -> None:
         """See to it that somebody looks at what was just queued."""
-        crew = self._loop
+        crew = self._main_crew
         if crew is None or crew.seeking:  # who is on the way will look, and see to more workers
             return
         if crew.parked:
-            self._unpark(crew)
+            crew.parked.popleft().set()
         elif crew.workers < self.concurrency_limit:
             self._attention.set()
 
-    def _allowed(self, crew: _Crew, now: float) -> float:
+    def _allowed(self, crew: _Crew, now: float) -> int:
         """How many events these workers may start at that time."""
         if crew.is_dismissed:
             return 0
-        return self._window.available(now) if crew.by_window else crew.budget - crew.started
+        return self._window.available(now) if crew.budget is None else crew.budget - crew.started
 
     def _staff(self, crew: _Crew) -> None:
         """Have as many workers look for an event as there are events, permits and slots for."""
-        busy = crew.workers - crew.seeking - len(crew.parked)
-        wanted = min(self.concurrency_limit - busy, MAX_SEEKING) - crew.seeking
+        seeking = crew.seeking
+        wanted = min(self.concurrency_limit - crew.busy, MAX_SEEKING) - seeking
         if wanted <= 0:
             return
         now = current_time()
-        wanted = int(min(wanted, self._allowed(crew, now), self.queue.ready(now) - crew.seeking))
-        for _ in range(wanted):
+        for _ in range(min(wanted, self._allowed(crew, now) - seeking, self.queue.ready(now) - seeking)):
             if crew.parked:
-                self._unpark(crew)
+                crew.parked.popleft().set()
             else:
                 crew.workers += 1
-                crew.seeking += 1
                 crew.group.start_soon(self._work, crew, name=f"{type(self).__name__} worker")
 
     def _is_drained(self) -> bool:
@@ -403,13 +409,13 @@ class Processor:
         """Make the limiter and the lock anew while nobody holds them: they belong to one event loop."""
         if not self._crews:
             self._slots = anyio.CapacityLimiter(self.concurrency_limit)
-            self._turn = anyio.Lock(fast_acquire=True)
+            self._gate_lock = anyio.Lock(fast_acquire=True)
 
     # ---------------------------------------------------------------- inside: working
 
     async def _work(self, crew: _Crew) -> None:
         me = object()  # the borrower of the slot
-        turn_ends = perf_counter() + TURN_SECONDS
+        slice_ends = perf_counter() + TIME_SLICE
         going_on = True
         try:
             while going_on:
@@ -422,17 +428,16 @@ class Processor:
                     self._slots.release_on_behalf_of(me)
                 if picked is None:
                     going_on = await self._park(crew)
-                elif perf_counter() > turn_ends:
+                elif perf_counter() > slice_ends:
                     await checkpoint()
                 else:
                     continue
-                turn_ends = perf_counter() + TURN_SECONDS
+                slice_ends = perf_counter() + TIME_SLICE
         except BaseException:
             crew.is_dismissed = True  # the group is going down: nothing more begins in it
             raise
         finally:
             crew.workers -= 1
-            crew.seeking -= 1
             self._staff(crew)
             self._waiters.notify()
 
@@ -440,23 +445,16 @@ class Processor:
         """Wait until there may be something to do; False: that is not to be expected."""
         if not self.queue.empty():
             self._attention.set()  # what is left waits for some time: the dispatcher has to know until when
-        if crew is not self._loop or crew.is_dismissed:
+        if crew is not self._main_crew or crew.is_dismissed:
             return False
         woken = anyio.Event()
         crew.parked.append(woken)
-        crew.seeking -= 1
         try:
             await woken.wait()
-        except BaseException:
+        finally:
             if not woken.is_set():
                 crew.parked.remove(woken)
-                crew.seeking += 1
-            raise
         return not crew.is_dismissed
-
-    def _unpark(self, crew: _Crew) -> None:
-        crew.parked.popleft().set()
-        crew.seeking += 1
 
     async def _take_slot(self, borrower: object) -> None:
         try:
@@ -466,7 +464,7 @@ class Processor:
 
     async def _pick(self, crew: _Crew) -> tuple[Entry, Event] | None:
         """Take the first event whose gate lets it start; the caller runs it at once."""
-        async with self._turn:  # does not yield unless somebody asks a gate; notices a cancellation
+        async with self._gate_lock:  # does not yield unless somebody asks a gate; notices a cancellation
             while self._allowed(crew, now := current_time()) > 0:
                 entry = self.queue.pop_nowait(now)
                 if entry is None:
@@ -485,11 +483,10 @@ class Processor:
         try:
             if event.status is EventStatus.PENDING:
                 verdict = await self._ask(event)
-            if verdict is True and self._may_begin(event, crew):
+            if verdict is True and event.status is EventStatus.PENDING and not crew.is_dismissed:
                 await self._report(event, EventStatus.PROCESSING)
                 # Gate and lock may have taken their time: look again. From here to the run nothing yields.
-                if self._may_begin(event, crew):
-                    self._begin(event, crew)
+                if self._begin(event, crew):
                     return True
             await self._turn_away(entry, event, verdict)
         except BaseException:
@@ -503,21 +500,25 @@ class Processor:
     async def _ask(self, event: Event) -> bool | Wait | Deny | Exception:
         try:
             answer = await self.request_permission(**event.request)
-        except Exception as exc:  # noqa: BLE001  a gate that fails stays closed
+        except Exception as exc:
+            logger.warning("The gate of %r failed for %r, which gets a strike", self, event, exc_info=exc)
             return exc
-        return answer if isinstance(answer, Wait | Deny) else bool(answer)
+        if answer is None:  # most likely a forgotten return: better said than taken for a plain False
+            return TypeError("request_permission() must answer True, False, Wait or Deny, got None")
+        return answer if answer is True or isinstance(answer, Wait | Deny) else bool(answer)
 
-    def _may_begin(self, event: Event, crew: _Crew) -> bool:
-        is_startable = event.status is EventStatus.PENDING and event.id in self.pile
-        return is_startable and self._allowed(crew, current_time()) > 0
-
-    def _begin(self, event: Event, crew: _Crew) -> None:
-        if crew.by_window:
-            self._window.take(current_time())
+    def _begin(self, event: Event, crew: _Crew) -> bool:
+        """Take the event and what its start costs; whether it may start at all."""
+        now = current_time()
+        if event.status is not EventStatus.PENDING or not self._allowed(crew, now) or event.id not in self.pile:
+            return False
+        if crew.budget is None:
+            self._window.take(now)
         crew.started += 1
         if self._denial_counts:
             self._denial_counts.pop(event.id, None)
         self._in_flight.add(event.id)
+        return True
 
     async def _turn_away(self, entry: Entry, event: Event, verdict: bool | Wait | Deny | Exception) -> None:
         """Send an entry that does not start where it belongs."""
@@ -556,7 +557,7 @@ class Processor:
 
     async def _run(self, crew: _Crew, entry: Entry, event: Event) -> bool:
         """Run an event; whatever it raises is recorded in it. False: this task had better not go on."""
-        crew.seeking -= 1
+        crew.busy += 1
         if not self.queue.empty():
             self._staff(crew)
         try:
@@ -568,7 +569,7 @@ class Processor:
             # that the event brought about itself concerns only this task, which may be marked by it.
             return False
         finally:
-            crew.seeking += 1
+            crew.busy -= 1
             try:
                 await self._report(event)
             finally:

@@ -1,18 +1,18 @@
 """
 A sequence of ids that loses any of them in O(1).
 
-A list cannot do that, and a dict cannot hold an id twice nor give up its first entries cheaply for ever. So there
-are three parts: a deque with the ids in order, a dict with how often each occurs, and a dict of *dead*
-occurrences. Taking out the id at the head pops it; elsewhere its first occurrence is only counted dead. Removal
-always takes the first occurrence, so the dead occurrences of an id are its first ones in the deque: that is all
-one needs to skip them. When they outnumber the living everything is rebuilt, so each operation stays O(1)
-amortised and memory in proportion to what is there.
+A list cannot do that, and a dict cannot hold an id twice nor give up its first entries cheaply for ever. So
+there are three parts: a deque with the ids in order, a dict with how often each occurs, and the *dead*
+occurrences. Taking out the id at an end pops it; elsewhere its first occurrence is only counted dead. Removal
+always takes the first occurrence, so the dead occurrences of an id are its first ones in the deque: that is
+all one needs to skip them. Dead ones that come to an end of the deque are dropped; when they outnumber the
+living, all are. So each operation stays O(1) amortised and memory in proportion to what is there.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Self, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast, overload
 from uuid import UUID
 
 import attrs
@@ -22,7 +22,7 @@ from ._guard import Guard
 from .errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
 _MISSING: Final = object()
@@ -35,31 +35,46 @@ class _Dead:
     """Occurrences that were taken out but still stand in the deque: how many of each id, and of all."""
 
     # Kept here rather than on the progression, whose assignments go through the hooks of attrs.
-    counts: dict[UUID, int] = attrs.field(factory=dict["UUID", int])
+    counts: dict[UUID, int] = attrs.field(factory=dict[UUID, int])
     total: int = 0
+
+    def forget(self, item_id: UUID) -> None:
+        """Take note that an occurrence has left the deque."""
+        left = self.counts.pop(item_id) - 1
+        if left:
+            self.counts[item_id] = left
+        elif not self.counts:
+            self.counts.clear()  # an emptied dict keeps the memory of its largest size
+        self.total -= 1
 
 
 class Progression(Element):
     """
     Ids in order; one may occur several times.
 
-    Wherever an id is taken, its text or an element with that id will do; what means no id raises ``ValueError``.
-    Costs are for one id, amortised: O(1) unless said otherwise. ``async with progression`` holds its lock, which
-    the methods do not take.
+    Wherever an id is taken, its text or an element with that id will do; what means no id raises
+    ``ValueError``. Costs are for one id, amortised: O(1) unless said otherwise.
+
+    ``async with progression`` holds its lock, which the methods do not take. Among threads, appends lose
+    nothing; whatever else several threads do needs a lock of theirs.
 
     Args:
         name: What a flow finds it by.
         order: The ids to begin with: an iterable, or a single one.
     """
 
+    _inherits_init: ClassVar[bool] = True
+
     name: str | None = None
+    # Living and dead, in order; neither its head nor its tail is dead.
     _ids: deque[UUID] = attrs.field(factory=deque[UUID], init=False)
+    # How often each id occurs among the living: never 0.
     _counts: dict[UUID, int] = attrs.field(factory=dict[UUID, int], init=False)
     _dead: _Dead = attrs.field(factory=_Dead, init=False)
     guard: Guard = attrs.field(factory=Guard, init=False)
 
     def __init__(self, *, name: str | None = None, order: Any = None, **fields: Any) -> None:
-        self.__attrs_init__(name=name, **fields)  # type: ignore[attr-defined]  # attrs makes it
+        self.__attrs_init__(name=name, **fields)
         self.extend(_as_iterable(order))
 
     # ---------------------------------------------------------------- one id
@@ -68,14 +83,15 @@ class Progression(Element):
         """Add an id at the end."""
         item_id = item if type(item) is UUID else to_uuid(item)
         self._ids.append(item_id)
-        self._count_in(item_id)
+        self._counts[item_id] = self._counts.get(item_id, 0) + 1
 
     def include(self, item: Any) -> bool:
         """Add an id at the end unless it is there; whether it was added."""
         item_id = item if type(item) is UUID else to_uuid(item)
         if item_id in self._counts:
             return False
-        self.append(item_id)
+        self._ids.append(item_id)
+        self._counts[item_id] = 1
         return True
 
     def exclude(self, item: Any) -> bool:
@@ -83,13 +99,16 @@ class Progression(Element):
         item_id = item if type(item) is UUID else to_uuid(item)
         if item_id not in self._counts:
             return False
-        self._count_out(item_id)
-        dead = self._dead
-        if not dead.total and self._ids[0] is item_id:
-            self._ids.popleft()
+        left = self._count_out(item_id)
+        ids, dead = self._ids, self._dead
+        if ids[0] is item_id and not (dead.total and item_id in dead.counts):
+            ids.popleft()
+        elif not left and ids[-1] is item_id:
+            ids.pop()
         else:
             dead.counts[item_id] = dead.counts.get(item_id, 0) + 1
             dead.total += 1
+        if dead.total:
             self._tidy()
         return True
 
@@ -112,14 +131,11 @@ class Progression(Element):
         """
         if not self:
             raise NotFoundError("The progression is empty")
-        self._drop_dead_heads()
-        first = self._ids.popleft()
-        self._count_out(first)
-        return first
+        return self._pop_end(self._ids.popleft)
 
     def pop(self, index: int = -1, default: Any = _MISSING) -> Any:
         """
-        Take out the id at a position. O(1) at the ends unless ids were taken out elsewhere, else O(n).
+        Take out the id at a position. O(1) at either end, else O(n).
 
         Raises:
             NotFoundError: There is no such position, and no default.
@@ -132,6 +148,10 @@ class Progression(Element):
                 f"Index {index} not found in a progression of length {length}",
                 details={"index": index, "length": length},
             )
+        if index in {-1, length - 1}:
+            return self._pop_end(self._ids.pop)
+        if index in {0, -length}:
+            return self._pop_end(self._ids.popleft)
         ids = self._compact()
         item_id = ids[index]
         del ids[index]
@@ -161,14 +181,14 @@ class Progression(Element):
 
     def clear(self) -> None:
         """Take everything out."""
-        self._ids = deque()
-        self._counts = {}
+        self._ids.clear()
+        self._counts.clear()
         self._dead = _Dead()
 
     @property
     def order(self) -> list[UUID]:
         """The ids as a list: a copy. Assigning replaces all of them. O(n)."""
-        return list(self)
+        return self._living()
 
     @order.setter
     def order(self, items: Any) -> None:
@@ -176,10 +196,10 @@ class Progression(Element):
 
     def __iter__(self) -> Iterator[UUID]:
         """Iterate over the ids as they are now; changes meanwhile do not show. O(n)."""
-        return iter(tuple(self._living()))
+        return iter(self._living())
 
     def __reversed__(self) -> Iterator[UUID]:
-        return reversed(self.order)
+        return reversed(self._living())
 
     # ---------------------------------------------------------------- positions, all O(n)
 
@@ -190,13 +210,13 @@ class Progression(Element):
         Raises:
             ValueError: There is none.
         """
-        return self._compact().index(to_uuid(item))
+        return self._living().index(to_uuid(item))
 
     def insert(self, index: int, item: Any) -> None:
         """Add an id before that position, as ``list.insert()`` does."""
         item_id = to_uuid(item)
         self._compact().insert(index, item_id)
-        self._count_in(item_id)
+        self._counts[item_id] = self._counts.get(item_id, 0) + 1
 
     def move(self, from_index: int, to_index: int) -> None:
         """
@@ -232,15 +252,16 @@ class Progression(Element):
     @overload
     def __getitem__(self, key: slice) -> list[UUID]: ...
     def __getitem__(self, key: int | slice) -> UUID | list[UUID]:
-        ids = self._compact()
-        return list(ids)[key] if isinstance(key, slice) else ids[key]
+        if isinstance(key, int) and (key in {0, -1} or not self._dead.total):
+            return self._ids[key]  # O(1) at either end
+        return self._living()[key]
 
     def __setitem__(self, key: int | slice, value: Any) -> None:
-        ids = list(self._compact())
+        ids = self._living()
         if isinstance(key, slice):
             if not isinstance(value, list):
                 raise TypeError(f"expected list to assign to a slice, got {type(value).__name__}")
-            ids[key] = [to_uuid(item) for item in value]
+            ids[key] = [to_uuid(item) for item in cast("Iterable[Any]", value)]
         else:
             ids[key] = to_uuid(value)
         self._replace(ids)
@@ -259,8 +280,11 @@ class Progression(Element):
     ) -> None:
         await self.guard.__aexit__(exc_type, exc, tb)
 
-    def _own_to_dict(self, mode: Mode, **_: Any) -> dict[str, Any]:
-        return {"name": self.name, "order": self.order if mode == "python" else [str(i) for i in self]}
+    def _own_to_dict(self, mode: Mode, **kwargs: Any) -> dict[str, Any]:
+        order = self._living()
+        return super()._own_to_dict(mode, **kwargs) | {
+            "order": order if mode == "python" else [str(item_id) for item_id in order]
+        }
 
     def _position(self, index: int) -> int:
         if not self:
@@ -269,47 +293,54 @@ class Progression(Element):
             raise NotFoundError(f"Index {index} is out of range for length {len(self)}")
         return index % len(self)
 
-    def _count_in(self, item_id: UUID) -> None:
-        self._counts[item_id] = self._counts.get(item_id, 0) + 1
-
-    def _count_out(self, item_id: UUID) -> None:
-        left = self._counts.pop(item_id) - 1
+    def _count_out(self, item_id: UUID) -> int:
+        """Count one occurrence less; how many are left."""
+        counts = self._counts
+        left = counts.pop(item_id) - 1
         if left:
-            self._counts[item_id] = left
+            counts[item_id] = left
+        elif not counts:
+            counts.clear()  # an emptied dict keeps the memory of its largest size
+        return left
 
-    def _living(self) -> Iterator[UUID]:
+    def _pop_end(self, pop: Callable[[], UUID]) -> UUID:
+        item_id = pop()
+        self._count_out(item_id)
+        if self._dead.total:
+            self._tidy()
+        return item_id
+
+    def _living(self) -> list[UUID]:
+        """Give the ids in order, as a new list."""
+        ids = list(self._ids)  # at once, since other threads may append meanwhile
         if not self._dead.total:
-            yield from self._ids
-            return
+            return ids
         skip = dict(self._dead.counts)
-        for item_id in self._ids:
+        living: list[UUID] = []
+        for item_id in ids:
             if skip.get(item_id):
                 skip[item_id] -= 1
             else:
-                yield item_id
+                living.append(item_id)
+        return living
 
     def _compact(self) -> deque[UUID]:
-        """Drop the dead; what is returned holds exactly the ids in order."""
+        """Drop all the dead; what is returned holds exactly the ids in order."""
         if self._dead.total:
             self._ids = deque(self._living())
             self._dead = _Dead()
+            self._counts = dict(self._counts)  # a dict does not shrink by itself
         return self._ids
 
-    def _drop_dead_heads(self) -> None:
-        dead = self._dead
-        while dead.total and (count := dead.counts.get(self._ids[0])):
-            item_id = self._ids.popleft()
-            dead.total -= 1
-            if count == 1:
-                del dead.counts[item_id]
-            else:
-                dead.counts[item_id] = count - 1
-
     def _tidy(self) -> None:
-        self._drop_dead_heads()
-        if self._dead.total > _MIN_DEAD + len(self):
+        """Drop the dead at both ends; all of them, if they outnumber the living."""
+        ids, counts, dead = self._ids, self._counts, self._dead
+        while dead.total and ids[0] in dead.counts:
+            dead.forget(ids.popleft())
+        while dead.total and ids[-1] not in counts:  # the last occurrence is dead only if all are
+            dead.forget(ids.pop())
+        if dead.total > _MIN_DEAD + len(self):
             self._compact()
-            self._counts = dict(self._counts)  # a dict does not shrink by itself
 
     def _replace(self, ids: list[UUID]) -> None:
         self.clear()
@@ -319,6 +350,4 @@ class Progression(Element):
 def _as_iterable(order: Any) -> Iterable[Any]:
     if order is None:
         return ()
-    if isinstance(order, UUID | str) or (isinstance(order, Element) and not hasattr(order, "__iter__")):
-        return (order,)
-    return order  # type: ignore[no-any-return]
+    return (order,) if isinstance(order, str) or not hasattr(order, "__iter__") else order

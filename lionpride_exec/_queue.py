@@ -65,6 +65,7 @@ class PriorityQueue:
         self._heads: list[Entry] = []
         self._closed: list[tuple[float, int, Hashable]] = []  # (opens at, unique number, key)
         self._delayed: list[tuple[float, Entry]] = []
+        self._not_due: set[UUID] = set()  # the live ones among the delayed
         self._backlog: list[Entry] = []
         self._stale = 0
         # The intake. Open only while a loop takes from it, which closes it too; else entries are sorted in at once.
@@ -96,9 +97,9 @@ class PriorityQueue:
         return len(self._live) + self._promised >= self.max_size or bool(self._backlog)
 
     def ready(self, now: float) -> int:
-        """How many entries can be taken at that time: an upper bound, but 0 only if there are none."""
-        self._settle(now)
-        return len(self._live) - len(self._delayed) if self._first() is not None else 0
+        """How many entries can be taken at that time: an upper bound (lanes may be closed), 0 only if none can."""
+        self._catch_up(now)
+        return len(self._live) - len(self._not_due) if self._first() is not None else 0
 
     def next_at(self) -> float:
         """When the next delayed entry is due or closed lane opens; ``inf`` if there is neither."""
@@ -112,6 +113,7 @@ class PriorityQueue:
         entry = Entry(priority, next(self._arrivals), event_id, self._key_of(event_id))
         if event_id in self._live:
             self._stale += 1
+            self._not_due.discard(event_id)
         self.put_back(entry)
 
     async def put(self, item: tuple[float, UUID]) -> None:
@@ -135,6 +137,7 @@ class PriorityQueue:
         """Queue an entry again where it stood, but not before the time ``until``. O(log n)."""
         self._live[entry.event_id] = entry
         heappush(self._delayed, (until, entry))
+        self._not_due.add(entry.event_id)
 
     def put_backlog(self, items: Iterable[tuple[float, UUID]]) -> None:
         """
@@ -155,6 +158,7 @@ class PriorityQueue:
         """Forget an event if it is queued. O(1) amortised."""
         if self._live.pop(event_id, None) is None:
             return
+        self._not_due.discard(event_id)
         self._stale += 1
         if self._stale > 32 + len(self._live):
             self._rebuild()
@@ -164,7 +168,7 @@ class PriorityQueue:
 
     def pop_nowait(self, now: float) -> Entry | None:
         """Take the first entry that stands in an open lane; None if there is none. O(log n)."""
-        self._settle(now)
+        self._catch_up(now)
         while (entry := self._first()) is not None:
             heap = self._lanes[entry.key].heap
             heappop(heap)
@@ -191,7 +195,7 @@ class PriorityQueue:
         return entry.priority, entry.event_id
 
     def close_lane(self, key: Hashable, until: float) -> None:
-        """Keep the entries of a partition from being taken before the time ``until``. O(log n)."""
+        """Keep the entries of a partition from being taken before ``until``; a closed lane keeps its time. O(log n)."""
         lane = self._lanes.setdefault(key, _Lane())
         if lane.is_open:
             lane.is_open = False
@@ -199,7 +203,7 @@ class PriorityQueue:
 
     def open_all(self) -> None:
         """Open all lanes and make all delayed entries due. O(what was closed or delayed)."""
-        self._settle(inf)
+        self._catch_up(inf)
 
     # ---------------------------------------------------------------- waiting
 
@@ -211,7 +215,7 @@ class PriorityQueue:
             try:
                 yield
             finally:
-                self._settle(-inf)
+                self._catch_up(-inf)
                 self._send = self._receive = None
 
     async def _wait_for_put(self) -> None:
@@ -257,7 +261,7 @@ class PriorityQueue:
         if lane.is_open and lane.heap[0] is entry:
             heappush(self._heads, entry)
 
-    def _settle(self, now: float) -> None:
+    def _catch_up(self, now: float) -> None:
         """Bring the heaps up to date: take in what has arrived, what is due, and the lanes that open."""
         if self._has_arrivals and self._receive is not None:
             self._has_arrivals = False
@@ -265,7 +269,10 @@ class PriorityQueue:
                 while True:
                     self._sort_in(self._receive.receive_nowait())
         while self._delayed and self._delayed[0][0] <= now:
-            self._sort_in(heappop(self._delayed)[1])
+            entry = heappop(self._delayed)[1]
+            if self._live.get(entry.event_id) is entry:
+                self._not_due.discard(entry.event_id)
+            self._sort_in(entry)
         while self._closed and self._closed[0][0] <= now:
             key = heappop(self._closed)[2]
             lane = self._lanes[key]
@@ -286,15 +293,14 @@ class PriorityQueue:
 
     def _rebuild(self) -> None:
         """Build the lanes anew from what is live."""
-        self._settle(-inf)
+        self._catch_up(-inf)
         self._delayed = [item for item in self._delayed if self._live.get(item[1].event_id) is item[1]]
         heapify(self._delayed)
-        delayed = {entry.event_id for _, entry in self._delayed}
         self._lanes = {key: _Lane(is_open=False) for _, _, key in self._closed}
         self._heads = []
         self._stale = 0
         for entry in self._live.values():
-            if entry.event_id not in delayed:
+            if entry.event_id not in self._not_due:
                 self._sort_in(entry)
 
     def _fill_room(self) -> None:

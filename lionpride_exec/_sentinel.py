@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, Self, final
 
 @final
 class UnsetType:
-    """The type of :data:`Unset`, of which there is one object in a process: copies and pickles give the same."""
+    """The type of :data:`Unset`: one object in a process, which copies and pickles give back."""
 
     __slots__ = ()
     _instance: ClassVar[UnsetType | None] = None

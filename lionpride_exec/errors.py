@@ -55,7 +55,7 @@ class LionprideError(Exception):
             "retryable": self.retryable,
         }
         if self.details:
-            data["details"] = self.details
+            data["details"] = dict(self.details)
         return data
 
 
@@ -73,7 +73,7 @@ class AccessError(LionprideError):
     default_retryable = False
 
 
-class ConfigurationError(LionprideError, TypeError, AttributeError):
+class ConfigurationError(LionprideError, TypeError, ValueError, AttributeError):
     """Something is set up wrongly; nothing was started."""
 
     default_message = "Configuration error"
@@ -174,10 +174,13 @@ class InvalidTransition(LionprideError, RuntimeError):
     default_retryable = False
 
     def __init__(self, item_id: UUID, previous: EventStatus, target: EventStatus) -> None:
-        super().__init__(f"event {item_id} cannot go from {previous} to {target}")
         self.item_id = item_id
         self.previous = previous
         self.target = target
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        return f"event {self.item_id} cannot go from {self.previous} to {self.target}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.item_id, self.previous, self.target), self.__dict__

@@ -328,3 +328,67 @@ def test_deep_groups_are_cut():
 def test_the_original_id_type():
     """UUIDs of Python objects survive python mode as objects."""
     assert isinstance(Thing(size=1).to_dict()["id"], UUID)
+
+
+def test_a_field_cannot_become_a_property():
+    """It could not be set; the class is refused and names the field."""
+    with pytest.raises(TypeError, match=r"Odd\.metadata is a field and cannot become a property"):
+
+        class Odd(Element):
+            @property
+            def metadata(self):
+                return {}
+
+
+def test_a_field_without_annotation_is_refused():
+    """It would make attrs overlook the annotated names."""
+    with pytest.raises(attrs.exceptions.UnannotatedAttributeError, match="size"):
+
+        class Odd(Element):
+            size = attrs.field(default=1)
+            name: str
+
+
+def test_a_constructor_of_the_user_stays():
+    """A hand-written __init__ is not replaced."""
+
+    class Named(Element):
+        name: str = ""
+
+        def __init__(self, name):
+            self.__attrs_init__(name=name.upper(), metadata={"a": 1})
+
+    assert (Named("a").name, Named("a").metadata) == ("A", {"a": 1})
+
+
+@pytest.mark.parametrize("bad", [float("inf"), float("nan"), "inf", "nan", 1e30, True, b"1"])
+def test_a_time_that_cannot_be_is_a_value_error(bad):
+    """Whatever is wrong with it."""
+    with pytest.raises(ValueError, match=r"created_at|NaN"):
+        Element(created_at=bad)
+
+
+def test_metadata_is_not_shared():
+    """The dict that was given is copied, at construction and at assignment."""
+    given = {"a": 1}
+    element, other = Element(metadata=given), Element()
+    other.metadata = given
+    element.metadata["a"] = other.metadata["a"] = 2
+    assert given == {"a": 1}
+
+
+@pytest.mark.parametrize("name", [[1], 5, None])
+def test_a_class_name_that_is_none(name):
+    """A name of the wrong type is refused like an unknown one; None is none."""
+    data = {"metadata": {"lion_class": name}}
+    if name is None:
+        assert type(Element.from_dict(data)) is Element
+    else:
+        with pytest.raises(ValueError, match="Failed to deserialize"):
+            Element.from_dict(data)
+
+
+def test_an_unknown_time_format_is_refused():
+    """It is not taken for another one."""
+    with pytest.raises(ValueError, match="created_at_format must be one of"):
+        Element().to_dict(created_at_format="epoch")

@@ -180,3 +180,62 @@ def test_of_many_threads_that_add_one_name_one_wins():
         thread.join()
     assert won == [1]
     assert len(flow.progressions) == 1
+
+
+class Stage(Progression):
+    color: str = "red"
+
+
+class Net(Flow):
+    region: str = "eu"
+
+
+def test_subclasses_have_fields_of_their_own():
+    """Those of a flow, of its progressions and of its piles survive JSON."""
+    items = make()[1]
+    net = Net(items, [Stage(name="a", order=items, color="blue")], name="n", region="us")
+    again = Flow.from_json(net.to_json())
+    assert type(again) is Net
+    assert (again.region, again.name, list(again.items)) == ("us", "n", items)
+    assert type(again.get_progression("a")) is Stage
+    assert again.get_progression("a").color == "blue"
+    assert again.progressions.id == net.progressions.id
+
+
+def test_ready_piles_are_used_as_they_are():
+    """The pile of progressions too, once all in it have passed."""
+    items = make()[1]
+    progressions = Pile([Progression(name="a", order=items)])
+    flow = Flow(items, progressions)
+    assert flow.progressions is progressions
+    assert flow.get_progression("a") is progressions[0]
+    with pytest.raises(NotFoundError, match="not in items pile"):
+        Flow(progressions=progressions)
+
+
+def test_what_is_no_progression_is_refused():
+    """At construction and later; nothing is added."""
+    flow, item = Flow(), Item()
+    with pytest.raises(TypeError, match="Progression"):
+        Flow(progressions=[item])
+    with pytest.raises(TypeError, match="Progression"):
+        flow.add_progression(item)
+    assert not flow.progressions
+
+
+@pytest.mark.parametrize("options", [{"item_type": Special}, {"strict_type": True}])
+def test_types_have_to_agree_with_a_ready_pile(options):
+    """They are not ignored."""
+    with pytest.raises(ValueError, match="must agree with those of"):
+        Flow(Pile(item_type=Item), **options)
+    assert Flow(Pile(item_type=Item), item_type=Item).items.item_type == {Item}
+
+
+def test_types_given_to_from_dict_are_for_the_items():
+    """The progressions are not checked against them."""
+    items = make()[1]
+    data = Flow(items, [Progression(name="a", order=items)]).to_dict()
+    assert Flow.from_dict(data, item_type=Item).items.item_type == {Item}
+    data["items"] = [item.to_dict() for item in items]
+    data["progressions"] = [Progression(name="b", order=items).to_dict()]
+    assert Flow.from_dict(data, item_type=Item).get_progression("b").order == [item.id for item in items]

@@ -194,6 +194,9 @@ async def test_run_with_bad_config_raises_in_the_caller():
         async with anyio.create_task_group() as group:
             await group.start(executor.run)
     assert caught.group_contains(ConfigurationError, match="required keys")
+    with pytest.raises(ConfigurationError, match="required keys"):  # bare: nothing has been started yet
+        async with executor:
+            pass
 
 
 # -------------------------------------------------------------------- start … stop
@@ -605,3 +608,46 @@ async def test_an_event_invoked_by_hand_is_tracked():
             await executor.join()
     assert counts(executor) == {"completed": 1}
     assert event.execution.attempt == 1
+
+
+async def test_concurrent_starts_make_one_processor():
+    """A processor whose creation takes its time is made once, however many start() calls wait for it."""
+    made = []
+
+    class Slowly(JobProcessor):
+        @classmethod
+        async def create(cls, **kwargs):
+            await anyio.sleep(1)
+            made.append(cls(**kwargs))
+            return made[-1]
+
+    executor = with_processor(Slowly)
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(executor.start)
+    assert made == [executor.processor]
+    assert await executor.invoke(Job(name="x")) == "x"
+    await executor.stop()
+
+
+async def test_a_removed_progression_does_not_break_the_door():
+    """Status and record stay right when a progression is taken out of the flow; the loop's report is what fails."""
+    executor = make_executor()
+    event = Job(name="done")
+    await executor.append(event)
+    executor.states.remove_progression("processing")
+    await event.invoke()
+    assert event.result() == "done"
+    assert executor.completed_events == [event]
+    await executor.join()
+
+
+async def test_a_status_set_by_hand_does_not_hold_join_up():
+    """An event that nothing runs is not waited for, whatever its status says."""
+    executor = make_executor()
+    async with executor:
+        event = Job()
+        event.status = "processing"
+        await executor.append(event)
+        await executor.join()
+        assert event.status is EventStatus.PROCESSING

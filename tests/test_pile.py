@@ -258,3 +258,54 @@ def test_it_agrees_with_a_dict(operations):
         elif name in {"remove", "exclude"}:
             model.pop(number, None)
         assert list(pile) == list(model.values())
+
+
+class Box(Pile):
+    label: str = ""
+
+
+def test_a_subclass_has_fields_of_its_own():
+    """It is built like a pile; its fields survive JSON."""
+    items = make()[1]
+    box = Element.from_json(Box(items, Base, label="b").to_json())
+    assert type(box) is Box
+    assert (list(box), box.item_type, box.label) == (items, {Base}, "b")
+
+
+def test_parameters_of_classes_have_no_effect():
+    """As an item type, a class with parameters is the class."""
+    assert Pile(item_type=Pile[Base]).item_type == {Pile}
+    assert Pile(item_type=[Base | Other]).item_type == {Base, Other}
+
+
+def test_from_dict_takes_types_as_keywords():
+    """They go before those in the data."""
+    pile = Pile(make()[1], item_type=Element)
+    assert Pile.from_dict(pile.to_dict(), item_type=Base, strict_type=True).item_type == {Base}
+    with pytest.raises(TypeError, match="not a subclass of any allowed type"):
+        Pile.from_dict(pile.to_dict(), item_type=Other)
+
+
+def test_positions_count_from_either_end():
+    """As in a list, whatever was taken out before."""
+    pile = Pile(make(6)[1])
+    pile.remove(pile[0])
+    pile.remove(pile[2])
+    items = list(pile)
+    assert [pile[i] for i in range(-4, 4)] == items + items
+    for beyond in (4, -5):
+        with pytest.raises(IndexError, match="out of range for a pile of 4"):
+            pile[beyond]
+
+
+def test_a_predicate_may_change_the_pile():
+    """It is asked about a snapshot."""
+    items = make()[1]
+    pile = Pile(items)
+    assert list(pile[pile.exclude]) == items
+    assert not pile
+
+
+def test_a_strange_metadata_value_is_not_fatal():
+    """As for any element, it becomes an empty dict."""
+    assert Pile.from_dict({"metadata": "strange"}).metadata == {}

@@ -1,5 +1,7 @@
 """Progression: a list of ids with O(1) removal."""
 
+from collections import Counter
+from sys import getsizeof
 from threading import Thread
 from uuid import UUID, uuid4
 
@@ -7,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lionpride_exec import Element, NotFoundError, Progression
+from lionpride_exec import Element, NotFoundError, Progression, _progression
 
 A, B, C, D = (uuid4() for _ in range(4))
 IDS = [A, B, C, D]
@@ -222,3 +224,70 @@ def test_memory_stays_in_proportion(order, kept):
         progression.exclude(ids[i])
     assert len(progression._ids) <= 2 * kept + 34
     assert progression.order == [ids[i] for i in sorted(order[:kept])]
+
+
+class Stage(Progression):
+    color: str = "red"
+    tags: list = []
+
+
+def test_a_subclass_has_fields_of_its_own():
+    """Beside name and order; all of them survive JSON."""
+    stage = Stage(name="s", order=[A, B], color="blue")
+    again = Element.from_json(stage.to_json())
+    assert type(again) is Stage
+    assert (again.name, again.order, again.color, again.tags) == ("s", [A, B], "blue", [])
+    assert Stage().tags is not Stage().tags
+
+
+@pytest.mark.parametrize("min_dead", [0, 2, 1000])
+@given(operations=OPERATIONS)
+def test_it_agrees_with_a_list_however_often_it_is_rebuilt(min_dead, operations):
+    """The ends are never dead, and the counts are those of the living, after any operations."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_progression, "_MIN_DEAD", min_dead)
+        progression, model = Progression(order=IDS * 2), ListModel()
+        model.ids = IDS * 2
+        for name, *arguments in operations:
+            try:
+                model.apply(name, *arguments)
+            except (ValueError, IndexError):
+                continue
+            getattr(progression, name)(*arguments)
+            assert list(progression) == model.ids
+            assert progression._counts == Counter(model.ids)
+            assert list(reversed(progression)) == model.ids[::-1]
+            if model.ids:
+                assert (progression[0], progression[-1]) == (model.ids[0], model.ids[-1])
+                assert (progression._ids[0], progression._ids[-1]) == (model.ids[0], model.ids[-1])
+
+
+def test_reading_changes_nothing():
+    """Positions can be read while ids taken out of the middle are still in store."""
+    progression = Progression(order=IDS)
+    progression.exclude(B)
+    assert (progression[1], progression[0:2], progression.index(D)) == (C, [A, C], 2)
+    assert len(progression._ids) == 4
+
+
+@pytest.mark.parametrize("take", [lambda p, i: p.exclude(i), lambda p, i: p.popleft(), lambda p, i: p.pop()])
+def test_an_emptied_one_gives_its_memory_back(take):
+    """What held a hundred thousand ids is small again."""
+    ids = [UUID(int=i) for i in range(100_000)]
+    progression = Progression(order=ids)
+    for item_id in ids:
+        take(progression, item_id)
+    assert not progression
+    assert getsizeof(progression._counts) + getsizeof(progression._ids) + getsizeof(progression._dead.counts) < 2000
+
+
+def test_reading_while_others_append():
+    """Iterating never fails because of a thread that appends, taken-out ids in store or not."""
+    progression = Progression(order=[uuid4() for _ in range(500)])
+    progression.exclude(progression[250])
+    thread = Thread(target=lambda: [progression.append(uuid4()) for _ in range(2000)])
+    thread.start()
+    while thread.is_alive():
+        assert len(list(progression)) >= 499
+    thread.join()
+    assert len(progression.order) == len(progression) == 2499

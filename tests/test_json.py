@@ -1,0 +1,196 @@
+"""JSON-safe forms of values and errors."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from enum import Enum, IntEnum, StrEnum
+from math import inf, isnan, nan
+from uuid import UUID
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lionpride_exec import Element, ExecutionError, Unset
+from lionpride_exec._json import UNSERIALIZABLE, error_from_dict, error_to_dict, jsonable
+from lionpride_exec.errors import AccessError
+
+ID = UUID(int=5)
+
+
+class Color(Enum):
+    RED = ("r", 1)
+
+
+class Level(IntEnum):
+    HIGH = 3
+
+
+class Name(StrEnum):
+    A = "a"
+
+
+@dataclass
+class Point:
+    x: int
+    at: UUID
+
+
+@attrs.define
+class Sized:
+    size: int
+    tags: set = attrs.Factory(set)
+
+
+class WithDict:
+    def to_dict(self):
+        return {"id": ID}
+
+
+class Angry:
+    """Fails whenever it is looked at."""
+
+    def to_dict(self):
+        raise OSError
+
+    def __str__(self):
+        raise OSError
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({1: (1, 2.5), None: {"x"}}, {"1": [1, 2.5], "None": ["x"]}),
+        ({ID: ID, Color.RED: 1, Name.A: 2}, {str(ID): str(ID), "Color.RED": 1, "a": 2}),
+        ([True, None, "a", 1], [True, None, "a", 1]),
+        ([Color.RED, Level.HIGH, Name.A], [["r", 1], 3, "a"]),
+        (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00+00:00"),
+        (date(2026, 1, 2), "2026-01-02"),
+        (b"a\xff", "a\\xff"),
+        (Point(1, ID), {"x": 1, "at": str(ID)}),
+        (Sized(2, {3}), {"size": 2, "tags": [3]}),
+        (WithDict(), {"id": str(ID)}),
+        (Unset, None),
+        (ValueError("no"), {"error": "ValueError", "message": "no"}),
+        (object(), UNSERIALIZABLE),
+        ([Angry(), 1], [UNSERIALIZABLE, 1]),
+        ({Angry(): 1}, {UNSERIALIZABLE: 1}),
+        (Point, UNSERIALIZABLE),
+        (lambda: None, UNSERIALIZABLE),
+    ],
+    ids=repr,
+)
+def test_usual_forms(value, expected):
+    """What has a usual form gets it, at any depth; all else is marked."""
+    result = jsonable(value)
+    assert result == expected
+    json.dumps(result, allow_nan=False)
+
+
+def test_enums_lose_their_class():
+    """Members become plain values, also those that are ints or strings."""
+    assert [type(value) for value in jsonable([Level.HIGH, Name.A])] == [int, str]
+
+
+def test_floats_stay_floats():
+    """NaN and infinities are left to whoever writes the text."""
+    assert isnan(jsonable(nan))
+    assert jsonable([inf]) == [inf]
+
+
+def test_what_contains_itself_is_marked():
+    """A cycle ends at once; what merely occurs twice is written twice."""
+    cyclic = [1]
+    cyclic.append({"again": cyclic})
+    assert jsonable(cyclic) == [1, {"again": UNSERIALIZABLE}]
+    shared = [1]
+    assert jsonable([shared, shared]) == [[1], [1]]
+    error = ExecutionError("no")
+    error.details["self"] = error
+    assert jsonable(error)["details"] == {"self": UNSERIALIZABLE}
+
+
+def test_what_is_nested_too_deeply_is_marked_as_a_whole():
+    """Neither the walk nor json.dumps() runs out of stack."""
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert jsonable(deep) == UNSERIALIZABLE
+    assert error_to_dict(ExecutionError("no", details={"deep": deep}))["message"] == "no"
+    fine = []
+    for _ in range(150):
+        fine = [fine]
+    assert json.loads(json.dumps(jsonable(fine))) == fine
+
+
+@given(
+    st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.binary(), st.uuids(), st.datetimes(),
+                  st.complex_numbers()),
+        lambda inner: st.lists(inner) | st.dictionaries(st.integers() | st.text() | st.uuids(), inner),
+    )
+)  # fmt: skip
+def test_it_gives_json(value):
+    """Whatever comes in, json.dumps() takes what comes out, and a second pass changes nothing."""
+    result = jsonable(value)
+    assert jsonable(result) == result == json.loads(json.dumps(result))
+
+
+def test_errors_of_ours_tell_more():
+    """Retryable and details are kept, the details in JSON-safe form; an override that fails loses only itself."""
+
+    class Odd(ExecutionError):
+        def to_dict(self):
+            raise OSError
+
+    assert error_to_dict(AccessError("no", details={"id": ID})) == {
+        "error": "AccessError",
+        "message": "no",
+        "retryable": False,
+        "details": {"id": str(ID)},
+    }
+    assert error_to_dict(Odd("no")) == {"error": "Odd", "message": "no"}
+
+
+def test_a_restored_error_tells_what_the_original_was():
+    """Class, message, details and retryable come back; writing and reading it again changes nothing."""
+    restored = error_from_dict(error_to_dict(AccessError("no", details={"a": 1})))
+    assert type(restored) is ExecutionError
+    assert str(restored) == "AccessError: no"
+    assert restored.details == {"a": 1, "error": "AccessError"}
+    assert restored.retryable is False
+    again = error_from_dict(error_to_dict(restored))
+    assert (str(again), again.details, again.retryable) == (str(restored), restored.details, False)
+
+
+def test_a_restored_group_is_a_group():
+    """At any depth, with the message it was made with, however often it is written and read."""
+    group = BaseExceptionGroup("outer", [ExceptionGroup("inner", [ValueError("a")]), KeyboardInterrupt()])
+    for _ in range(3):
+        group = error_from_dict(error_to_dict(group))
+    assert group.message == "outer"
+    assert group.exceptions[0].message == "inner"
+    assert str(group.exceptions[0].exceptions[0]) == "ValueError: a"
+    assert "KeyboardInterrupt" in str(group.exceptions[1])
+
+
+def test_a_group_that_contains_itself():
+    """The inner one is marked; its class is named."""
+
+    class Loop(ExceptionGroup):
+        @property
+        def exceptions(self):
+            return (self, ValueError("a"))
+
+    first, second = error_to_dict(Loop("loop", [ValueError("b")]))["exceptions"]
+    assert first == {"error": "Loop", "message": "Circular reference detected"}
+    assert second == {"error": "ValueError", "message": "a"}
+
+
+def test_text_that_utf8_cannot_hold():
+    """to_json() escapes half a surrogate pair, in text and in bytes, and from_json() gives it back."""
+    element = Element(metadata={"path": "\udcff é"})
+    text, encoded = element.to_json(), element.to_json(decode=False)
+    assert text.encode() == encoded
+    assert Element.from_json(encoded).metadata == Element.from_json(text).metadata == element.metadata
