@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support import check_invariants
+from support import Job, check_invariants, make_executor, with_processor
 
 from lionpride_exec import EventStatus
 
@@ -70,21 +70,16 @@ async def test_the_readme_example(capsys):
 
 async def test_the_gate_in_the_docs():
     """The gate of docs/dispatch.md works as its table says."""
-    from support import Job, with_processor  # noqa: PLC0415
-
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "dispatch.md").read_text(), re.DOTALL)
 
-    class Fetch(Job):
-        host: str = ""
-        cost: int = 0
-
-        @property
-        def request(self):
-            return {"host": self.host, "cost": self.cost}
-
-    namespace = {"Fetch": Fetch}
+    namespace = {}
     exec(code, namespace)  # noqa: S102  our own page
     polite = namespace["Polite"]
+
+    class Fetch(namespace["Fetch"]):
+        async def _invoke(self):
+            return self.host
+
     allowed_at = anyio.current_time() + 5
     polite.seconds_until_allowed = lambda self, host: max(0, allowed_at - anyio.current_time()) * (host == "slow")
     async with with_processor(polite) as executor:
@@ -96,3 +91,20 @@ async def test_the_gate_in_the_docs():
         await slow.wait()
         assert anyio.current_time() == pytest.approx(allowed_at, abs=0.01)
     assert dear.status is EventStatus.ABORTED
+
+
+async def test_saving_and_going_on(tmp_path):
+    """The recipe of docs/lifetimes.md: what was not finished is finished by another executor."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "lifetimes.md").read_text(), re.DOTALL)
+    namespace = {}
+    exec(code, namespace)  # noqa: S102  our own page
+    first, second = make_executor(concurrency_limit=1), make_executor()
+    await first.start()
+    for name, seconds in (("done", 0.0), ("cut off", 60.0), ("waiting", 1.0)):
+        await first.append(Job(name=name, seconds=seconds), priority=len(name))
+    await anyio.sleep(1)
+    path = tmp_path / "flow.json"
+    await namespace["save"](first, path)
+    async with second:
+        await namespace["resume"](second, path)
+    assert sorted(event.response for event in second.completed_events) == ["cut off", "waiting"]
