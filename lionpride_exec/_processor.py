@@ -1,37 +1,31 @@
 """
-Starting events: who runs next, when, and in which task.
+Starting events: who runs next, and when.
 
-Events are run by *workers*: tasks that take the next event, run it, and go on to the one after it without a switch
-of tasks. One that finds nothing to do is parked, and the next arrival wakes it directly. So there are never more
-tasks than ``concurrency_limit`` (and one), whatever is queued, and under load an event costs no task of its own.
-One dispatcher (:meth:`Processor.execute`) sees to it that there are workers enough, and wakes them when capacity
-comes back or a gate may be asked again. :meth:`Processor.process` is the same with workers of its own, on an
+One dispatcher (:meth:`Processor.execute`) sees to it that there are workers enough (``_crew``), and wakes them when
+capacity comes back or a gate may be asked again. :meth:`Processor.process` is the same with workers of its own, on an
 account of its own.
 
-An event's way through a worker: wait for a slot → :meth:`Processor._pick` (token, queue, gate) → ``Event.invoke``
-→ tell the executor. Nothing here moves an event between statuses; it asks the event, and the executor follows.
+An event's way through a worker: a slot → :meth:`Processor.pick` (capacity, queue, gate) → :meth:`Processor.run`
+(``Event.invoke``) → tell the executor. Nothing here moves an event between statuses; it asks the event, and the
+executor follows.
 """
 
 from __future__ import annotations
 
-import logging
-from collections import deque
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import anyio
 from anyio import current_time
-from anyio.lowlevel import checkpoint
-from attrs import define, field
 
+from ._admission import Admission
 from ._config import check_bounds, check_priority
+from ._crew import Crew
 from ._event import Event, leaves, running_events
-from ._gate import Deny, Wait
 from ._queue import Entry, PriorityQueue
 from ._status import EventStatus
 from ._waiters import Waiters
 from ._window import CapacityWindow
-from .errors import AccessError, ExecutorClosedError, QueueFullError
+from .errors import ExecutorClosedError, QueueFullError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -40,41 +34,11 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from ._executor import Executor
+    from ._gate import Deny, Wait
     from ._pile import Pile
 
-logger = logging.getLogger("lionpride_exec")
 
-MAX_DENIALS = 3
-
-# How many workers may be on their way to an event at a time. Each that finds one sees to the next, so all slots
-# are filled within a few steps of the event loop; but a hundred short events do not bring a hundred tasks to life
-# of which the first few do all the work.
-MAX_SEEKING = 8
-
-# How long (in real time, which is what others lose) a worker goes from event to event before it lets others run.
-# With events that never wait it bounds the lag of the event loop: this, or one event, times the workers.
-TIME_SLICE = 100e-6
-
-
-@define(eq=False)
-class _Crew:
-    """The workers of one task group, and what they may start."""
-
-    group: TaskGroup
-    budget: int | None = None  # starts in all, for a batch; None: by the capacity window
-    is_dismissed: bool = field(default=False, init=False)
-    started: int = field(default=0, init=False)  # events
-    workers: int = field(default=0, init=False)
-    busy: int = field(default=0, init=False)  # those of them that run an event
-    parked: deque[anyio.Event] = field(factory=deque["anyio.Event"], init=False)  # those that wait to be woken
-
-    @property
-    def seeking(self) -> int:
-        """How many workers are on their way to an event."""
-        return self.workers - self.busy - len(self.parked)
-
-
-class Processor:
+class Processor(Admission):
     """
     Starts queued events by priority, under a concurrency limit, a capacity per time, and a gate.
 
@@ -121,7 +85,7 @@ class Processor:
         self.max_queue_size = max_queue_size
         self.max_denial_tracking = max_denial_tracking
         self.execution_mode: bool = False
-        has_partitions = type(self).partition is not Processor.partition
+        has_partitions = type(self).partition is not Admission.partition
         self.queue: PriorityQueue = (
             PriorityQueue(max_queue_size, self._key_of) if has_partitions else PriorityQueue(max_queue_size)
         )
@@ -134,8 +98,8 @@ class Processor:
         self._in_flight: set[UUID] = set()
         self._stopped = False
         self._abandoned = False
-        self._crews: set[_Crew] = set()
-        self._main_crew: _Crew | None = None
+        self._crews: set[Crew] = set()
+        self._main_crew: Crew | None = None
         self._waiters = Waiters()
         self._attention = anyio.Event()  # the dispatcher should look again
 
@@ -149,26 +113,6 @@ class Processor:
             f"{type(self).__name__}(queued={self.queue.qsize()}, running={len(self._in_flight)}, "
             f"stopped={self._stopped})"
         )
-
-    # ---------------------------------------------------------------- for subclasses
-
-    async def request_permission(self, **kwargs: Any) -> bool | Wait | Deny:
-        """
-        Decide whether an event may start now; asked with its ``request``. Override this.
-
-        One event is asked at a time, in order of priority. ``True`` lets it start. ``False`` is a strike: it
-        keeps its place and is asked again 1 s, then 2 s later; the third strike ends it ABORTED. After a
-        ``False`` nobody of that partition is asked for ``capacity_refresh_time``. ``Wait(seconds)`` is no
-        strike: its partition is asked again after that time. ``Deny(reason)`` ends it ABORTED at once. An
-        exception is a strike, and the event's error if it is the third.
-
-        Cancellation: the event stays queued where it stood.
-        """
-        return True
-
-    def partition(self, event: Event) -> Hashable:  # noqa: ARG002  for subclasses
-        """Give the partition that a closed gate closes; the default is one for all. Called when queued."""
-        return None
 
     # ---------------------------------------------------------------- queueing
 
@@ -229,8 +173,7 @@ class Processor:
 
     def forget(self, event_id: UUID) -> None:
         """Drop an event that left the pile or ended elsewhere: its entry and its denials. O(1) amortised."""
-        self.queue.discard(event_id)
-        self._denial_counts.pop(event_id, None)
+        super().forget(event_id)
         self._waiters.notify()
 
     # ---------------------------------------------------------------- lifetime
@@ -247,9 +190,7 @@ class Processor:
         self._denial_counts.clear()
         self.queue.open_all()
         for crew in self._crews:
-            crew.is_dismissed = True
-            while crew.parked:
-                crew.parked.popleft().set()
+            crew.dismiss()
         self._attention.set()
         self._waiters.notify()
 
@@ -305,13 +246,11 @@ class Processor:
             return
         if self._stopped:
             return
-        self._bind()
         self.execution_mode = True
         try:
             with self.queue.intake():
                 async with anyio.create_task_group() as group:
-                    self._main_crew = _Crew(group)
-                    self._crews.add(self._main_crew)
+                    self._main_crew = self._make_crew(group)
                     self.queue.on_put = self._on_put
                     await self._dispatch(self._main_crew)
         except BaseException:
@@ -336,12 +275,10 @@ class Processor:
         """
         earlier = self._in_flight - {event.id for event in running_events.get()}
         self.queue.open_all()
-        self._bind()
         async with anyio.create_task_group() as group:
-            batch = _Crew(group, budget=self.queue_capacity - self._window.withheld)
-            self._crews.add(batch)
+            batch = self._make_crew(group, self.queue_capacity - self._window.withheld)
             try:
-                self._staff(batch)
+                batch.staff()
                 await self._waiters.wait_for(lambda: not batch.workers and not earlier & self._in_flight)
             finally:
                 self._crews.discard(batch)
@@ -351,10 +288,10 @@ class Processor:
 
     # ---------------------------------------------------------------- inside: deciding
 
-    async def _dispatch(self, crew: _Crew) -> None:
+    async def _dispatch(self, crew: Crew) -> None:
         while not crew.is_dismissed:
             self._attention = anyio.Event()
-            self._staff(crew)
+            crew.staff()
             with anyio.CancelScope(deadline=self._next_at()):
                 await self._attention.wait()
 
@@ -370,30 +307,14 @@ class Processor:
         crew = self._main_crew
         if crew is None or crew.seeking:  # who is on the way will look, and see to more workers
             return
-        if crew.parked:
-            crew.parked.popleft().set()
-        elif crew.workers < self.concurrency_limit:
-            self._attention.set()
+        if not crew.staff() and crew.can_grow:
+            self._attention.set()  # it has to wait for some time: the dispatcher has to know until when
 
-    def _allowed(self, crew: _Crew, now: float) -> int:
+    def _allowed(self, crew: Crew, now: float) -> int:
         """How many events these workers may start at that time."""
         if crew.is_dismissed:
             return 0
         return self._window.available(now) if crew.budget is None else crew.budget - crew.started
-
-    def _staff(self, crew: _Crew) -> None:
-        """Have as many workers look for an event as there are events, permits and slots for."""
-        seeking = crew.seeking
-        wanted = min(self.concurrency_limit - crew.busy, MAX_SEEKING) - seeking
-        if wanted <= 0:
-            return
-        now = current_time()
-        for _ in range(min(wanted, self._allowed(crew, now) - seeking, self.queue.ready(now) - seeking)):
-            if crew.parked:
-                crew.parked.popleft().set()
-            else:
-                crew.workers += 1
-                crew.group.start_soon(self._work, crew, name=f"{type(self).__name__} worker")
 
     def _is_drained(self) -> bool:
         return self.queue.empty() and self._asked is None
@@ -405,66 +326,28 @@ class Processor:
         event = self.pile.get(event_id, None)
         return None if event is None else self.partition(event)
 
-    def _bind(self) -> None:
-        """Make the limiter and the lock anew while nobody holds them: they belong to one event loop."""
-        if not self._crews:
+    def _make_crew(self, group: TaskGroup, budget: int | None = None) -> Crew:
+        if not self._crews:  # nobody holds them, and they belong to one event loop
             self._slots = anyio.CapacityLimiter(self.concurrency_limit)
             self._gate_lock = anyio.Lock(fast_acquire=True)
+        crew = Crew(group, self, self._slots, budget=budget, name=f"{type(self).__name__} worker")
+        self._crews.add(crew)
+        return crew
 
-    # ---------------------------------------------------------------- inside: working
+    # ---------------------------------------------------------------- what workers do
 
-    async def _work(self, crew: _Crew) -> None:
-        me = object()  # the borrower of the slot
-        slice_ends = perf_counter() + TIME_SLICE
-        going_on = True
-        try:
-            while going_on:
-                await self._take_slot(me)
-                try:
-                    picked = await self._pick(crew)
-                    if picked is not None:
-                        going_on = await self._run(crew, *picked)
-                finally:
-                    self._slots.release_on_behalf_of(me)
-                if picked is None:
-                    going_on = await self._park(crew)
-                elif perf_counter() > slice_ends:
-                    await checkpoint()
-                else:
-                    continue
-                slice_ends = perf_counter() + TIME_SLICE
-        except BaseException:
-            crew.is_dismissed = True  # the group is going down: nothing more begins in it
-            raise
-        finally:
-            crew.workers -= 1
-            self._staff(crew)
-            self._waiters.notify()
+    def startable(self, crew: Crew) -> int:
+        """How many events these workers may start now, at most. For workers."""
+        now = current_time()
+        return min(self._allowed(crew, now), self.queue.ready(now))
 
-    async def _park(self, crew: _Crew) -> bool:
-        """Wait until there may be something to do; False: that is not to be expected."""
-        if not self.queue.empty():
-            self._attention.set()  # what is left waits for some time: the dispatcher has to know until when
-        if crew is not self._main_crew or crew.is_dismissed:
-            return False
-        woken = anyio.Event()
-        crew.parked.append(woken)
-        try:
-            await woken.wait()
-        finally:
-            if not woken.is_set():
-                crew.parked.remove(woken)
-        return not crew.is_dismissed
+    async def pick(self, crew: Crew) -> tuple[Entry, Event] | None:
+        """
+        Take the first event whose gate lets it start; the caller runs it at once. For workers.
 
-    async def _take_slot(self, borrower: object) -> None:
-        try:
-            self._slots.acquire_on_behalf_of_nowait(borrower)
-        except anyio.WouldBlock:  # others wait for one, or all are taken: queue up behind them
-            await self._slots.acquire_on_behalf_of(borrower)
-
-    async def _pick(self, crew: _Crew) -> tuple[Entry, Event] | None:
-        """Take the first event whose gate lets it start; the caller runs it at once."""
-        async with self._gate_lock:  # does not yield unless somebody asks a gate; notices a cancellation
+        Cancellation: a checkpoint, but does not yield unless somebody asks a gate; the event stays queued.
+        """
+        async with self._gate_lock:
             while self._allowed(crew, now := current_time()) > 0:
                 entry = self.queue.pop_nowait(now)
                 if entry is None:
@@ -476,7 +359,39 @@ class Processor:
                     return entry, event
         return None
 
-    async def _admit(self, entry: Entry, event: Event, crew: _Crew) -> bool:
+    async def run(self, entry: Entry, event: Event) -> bool:
+        """
+        Run an event; whatever it raises is recorded in it. False: this task had better not go on. For workers.
+
+        Raises:
+            BaseException: ``KeyboardInterrupt`` and ``SystemExit``, alone or in a group; they are recorded too.
+        """
+        try:
+            await event.invoke()
+        except BaseException as exc:
+            if any(isinstance(leaf, KeyboardInterrupt | SystemExit) for leaf in leaves(exc)):
+                raise
+            # A cancellation of the scope around us will be raised again at the next worker's first step; one
+            # that the event brought about itself concerns only this task, which may be marked by it.
+            return False
+        finally:
+            try:
+                await self._report(event)
+            finally:
+                self._in_flight.discard(event.id)
+                if event.status is EventStatus.PENDING and event.id in self.pile:
+                    self.queue.put_back(entry)  # interrupted before it was settled: where it stood
+                self._waiters.notify()
+        return True
+
+    def worker_idle(self, crew: Crew) -> None:
+        """Look after what a worker leaves undone. For workers."""
+        if not self.queue.empty():
+            self._attention.set()  # what is left waits for some time: the dispatcher has to know until when
+        if not crew.workers:
+            self._waiters.notify()
+
+    async def _admit(self, entry: Entry, event: Event, crew: Crew) -> bool:
         """Ask an entry's gate. False: the entry has gone where the answer sends it."""
         self._asked = event.id
         verdict: bool | Wait | Deny | Exception = True
@@ -497,17 +412,7 @@ class Processor:
             self._asked = None
         return False
 
-    async def _ask(self, event: Event) -> bool | Wait | Deny | Exception:
-        try:
-            answer = await self.request_permission(**event.request)
-        except Exception as exc:
-            logger.warning("The gate of %r failed for %r, which gets a strike", self, event, exc_info=exc)
-            return exc
-        if answer is None:  # most likely a forgotten return: better said than taken for a plain False
-            return TypeError("request_permission() must answer True, False, Wait or Deny, got None")
-        return answer if answer is True or isinstance(answer, Wait | Deny) else bool(answer)
-
-    def _begin(self, event: Event, crew: _Crew) -> bool:
+    def _begin(self, event: Event, crew: Crew) -> bool:
         """Take the event and what its start costs; whether it may start at all."""
         now = current_time()
         if event.status is not EventStatus.PENDING or not self._allowed(crew, now) or event.id not in self.pile:
@@ -519,70 +424,3 @@ class Processor:
             self._denial_counts.pop(event.id, None)
         self._in_flight.add(event.id)
         return True
-
-    async def _turn_away(self, entry: Entry, event: Event, verdict: bool | Wait | Deny | Exception) -> None:
-        """Send an entry that does not start where it belongs."""
-        now = current_time()
-        if event.id not in self.pile:
-            self.forget(event.id)
-        elif event.status is not EventStatus.PENDING:  # it was run or decided elsewhere
-            self.forget(event.id)
-            await self._report(event)
-        elif verdict is True:  # the crew was dismissed, or its capacity taken by hand, meanwhile
-            self.queue.put_back(entry)
-            await self._report(event)
-        elif isinstance(verdict, Wait):
-            self.queue.put_back(entry)
-            self.queue.close_lane(entry.key, now + verdict.seconds)
-        elif isinstance(verdict, Deny):
-            await self._abort(event, AccessError(verdict.reason))
-        else:
-            self.queue.close_lane(entry.key, now + self.capacity_refresh_time)
-            await self._strike(entry, event, verdict or None)
-
-    async def _strike(self, entry: Entry, event: Event, error: Exception | None) -> None:
-        denials = self._denial_counts.get(event.id, 0) + 1
-        if denials >= MAX_DENIALS:
-            await self._abort(event, error or AccessError(f"Permission was denied {denials} times"))
-            return
-        if event.id not in self._denial_counts and len(self._denial_counts) >= self.max_denial_tracking:
-            del self._denial_counts[next(iter(self._denial_counts))]
-        self._denial_counts[event.id] = denials
-        self.queue.put_delayed(entry, current_time() + denials)
-
-    async def _abort(self, event: Event, error: Exception) -> None:
-        self._denial_counts.pop(event.id, None)
-        await event._refuse(error)
-        await self._report(event, EventStatus.ABORTED)
-
-    async def _run(self, crew: _Crew, entry: Entry, event: Event) -> bool:
-        """Run an event; whatever it raises is recorded in it. False: this task had better not go on."""
-        crew.busy += 1
-        if not self.queue.empty():
-            self._staff(crew)
-        try:
-            await event.invoke()
-        except BaseException as exc:
-            if any(isinstance(leaf, KeyboardInterrupt | SystemExit) for leaf in leaves(exc)):
-                raise
-            # A cancellation of the scope around us will be raised again at the next worker's first step; one
-            # that the event brought about itself concerns only this task, which may be marked by it.
-            return False
-        finally:
-            crew.busy -= 1
-            try:
-                await self._report(event)
-            finally:
-                self._in_flight.discard(event.id)
-                if event.status is EventStatus.PENDING and event.id in self.pile:
-                    self.queue.put_back(entry)  # interrupted before it was settled: where it stood
-                self._waiters.notify()
-        return True
-
-    async def _report(self, event: Event, status: EventStatus | None = None) -> None:
-        if self.executor is None:
-            return
-        if status is None:
-            await self.executor._update_progression(event)
-        else:
-            await self.executor._update_progression(event, status)

@@ -1,0 +1,122 @@
+"""The gate: who may start, and where those go who may not."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from anyio import current_time
+
+from ._gate import Deny, Wait
+from ._status import EventStatus
+from .errors import AccessError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from uuid import UUID
+
+    from ._event import Event
+    from ._executor import Executor
+    from ._pile import Pile
+    from ._queue import Entry, PriorityQueue
+
+logger = logging.getLogger("lionpride_exec")
+
+MAX_DENIALS = 3
+
+
+class Admission:
+    """
+    The half of a processor that asks gates, counts denials, and tells the executor.
+
+    It moves no event between statuses: it asks the event to, and reports.
+    """
+
+    queue: PriorityQueue
+    pile: Pile[Event]
+    executor: Executor | None
+    capacity_refresh_time: float
+    max_denial_tracking: int
+    # How often each waiting event was denied, the oldest entry first. An event that starts or leaves has none.
+    _denial_counts: dict[UUID, int]
+
+    # ---------------------------------------------------------------- for subclasses
+
+    async def request_permission(self, **kwargs: Any) -> bool | Wait | Deny:
+        """
+        Decide whether an event may start now; asked with its ``request``. Override this.
+
+        One event is asked about at a time, in order of priority. ``True`` lets it start. ``False`` is a strike: it
+        keeps its place and is asked again 1 s, then 2 s later; the third strike ends it ABORTED. After a ``False``
+        nobody of that partition is asked for ``capacity_refresh_time``. ``Wait(seconds)`` is no strike: its partition
+        is asked again after that time. ``Deny(reason)`` ends it ABORTED at once. An exception, or ``None``, is a
+        strike, logged as a warning, and the event's error if it is the third.
+
+        Cancellation: the event stays queued where it stood.
+        """
+        return True
+
+    def partition(self, event: Event) -> Hashable:  # noqa: ARG002  for subclasses
+        """Give the partition that a closed gate closes; the default is one for all. Called when queued."""
+        return None
+
+    # ---------------------------------------------------------------- inside
+
+    async def _ask(self, event: Event) -> bool | Wait | Deny | Exception:
+        try:
+            answer = await self.request_permission(**event.request)
+        except Exception as exc:
+            logger.warning("The gate of %r failed for %r, which gets a strike", self, event, exc_info=exc)
+            return exc
+        if answer is None:  # most likely a forgotten return: better said than taken for a plain False
+            return TypeError("request_permission() must answer True, False, Wait or Deny, got None")
+        return answer if answer is True or isinstance(answer, Wait | Deny) else bool(answer)
+
+    async def _turn_away(self, entry: Entry, event: Event, verdict: bool | Wait | Deny | Exception) -> None:
+        """Send an entry that does not start where it belongs."""
+        now = current_time()
+        if event.id not in self.pile:
+            self.forget(event.id)
+        elif event.status is not EventStatus.PENDING:  # it was run or decided elsewhere
+            self.forget(event.id)
+            await self._report(event)
+        elif verdict is True:  # it may, but the workers were dismissed, or the capacity taken by hand, meanwhile
+            self.queue.put_back(entry)
+            await self._report(event)
+        elif isinstance(verdict, Wait):
+            self.queue.put_back(entry)
+            self.queue.close_lane(entry.key, now + verdict.seconds)
+        elif isinstance(verdict, Deny):
+            await self._abort(event, AccessError(verdict.reason))
+        else:
+            self.queue.close_lane(entry.key, now + self.capacity_refresh_time)
+            await self._strike(entry, event, verdict if isinstance(verdict, Exception) else None)
+
+    async def _strike(self, entry: Entry, event: Event, error: Exception | None) -> None:
+        denials = self._denial_counts.get(event.id, 0) + 1
+        if denials >= MAX_DENIALS:
+            await self._abort(event, error or AccessError(f"Permission was denied {denials} times"))
+            return
+        if event.id not in self._denial_counts and len(self._denial_counts) >= self.max_denial_tracking:
+            del self._denial_counts[next(iter(self._denial_counts))]
+        self._denial_counts[event.id] = denials
+        self.queue.put_delayed(entry, current_time() + denials)
+
+    async def _abort(self, event: Event, error: Exception) -> None:
+        self._denial_counts.pop(event.id, None)
+        await event._refuse(error)
+        await self._report(event, EventStatus.ABORTED)
+
+    async def _report(self, event: Event, status: EventStatus | None = None) -> None:
+        """Tell the executor: with a status before the event has it, without one after it has moved."""
+        if self.executor is None:
+            return
+        if status is None:
+            await self.executor._update_progression(event)
+        else:
+            await self.executor._update_progression(event, status)
+
+    def forget(self, event_id: UUID) -> None:
+        """Drop an event that left the pile or ended elsewhere: its entry and its denials. O(1) amortised."""
+        self.queue.discard(event_id)
+        self._denial_counts.pop(event_id, None)

@@ -1,0 +1,164 @@
+"""
+Workers: the tasks that run events.
+
+A worker takes the next event, runs it, and goes on to the one after it without a switch of tasks. One that finds
+nothing to do is parked, and the next arrival wakes it directly. So there are as many tasks as slots at most, whatever
+is queued, and under load an event costs no task of its own: making one is the most expensive part of a short event.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from ._event import Event
+    from ._queue import Entry
+
+# How many workers may be on their way to an event at a time. Each that finds one sees to the next, so all slots
+# are filled within a few steps of the event loop; but a hundred short events do not bring a hundred tasks to life
+# of which the first few do all the work.
+MAX_SEEKING = 8
+
+# How long (in real time, which is what others lose) a worker goes from event to event before it lets others run.
+# With events that never wait it bounds the lag of the event loop: this, or one event, times the workers.
+TIME_SLICE = 100e-6
+
+
+class Jobs(Protocol):
+    """Where workers get their events."""
+
+    def startable(self, crew: Crew) -> int:
+        """How many events the crew may start now: a bound for how many workers it is worth to have looking."""
+        ...
+
+    async def pick(self, crew: Crew) -> tuple[Entry, Event] | None:
+        """Take an event that starts now, or None; notices a cancellation."""
+        ...
+
+    async def run(self, entry: Entry, event: Event) -> bool:
+        """Run it; False: this task had better not go on."""
+        ...
+
+    def worker_idle(self, crew: Crew) -> None:
+        """Learn that a worker found nothing to do, or has ended."""
+
+
+class Crew:
+    """
+    The workers of one task group.
+
+    Args:
+        group: Where they live.
+        jobs: What they do.
+        slots: Of which each holds one while it runs an event; shared with other crews.
+        budget: How many events they may start in all; None: no such bound.
+        name: For the tasks.
+    """
+
+    def __init__(
+        self, group: TaskGroup, jobs: Jobs, slots: anyio.CapacityLimiter, *, budget: int | None = None, name: str
+    ) -> None:
+        self.group = group
+        self.budget = budget
+        self.is_dismissed = False
+        self.started = 0  # events
+        self.workers = 0
+        self._busy = 0  # workers that run an event
+        self._parked: deque[anyio.Event] = deque()  # workers that wait to be woken
+        self._jobs = jobs
+        self._slots = slots
+        self._limit = int(slots.total_tokens)
+        self._name = name
+
+    @property
+    def seeking(self) -> int:
+        """How many workers are on their way to an event."""
+        return self.workers - self._busy - len(self._parked)
+
+    @property
+    def can_grow(self) -> bool:
+        """Whether there is a worker to be woken, or room for one more."""
+        return bool(self._parked) or self.workers < self._limit
+
+    def dismiss(self) -> None:
+        """Let them begin nothing more; those that run an event finish it."""
+        self.is_dismissed = True
+        while self._parked:
+            self._parked.popleft().set()
+
+    def staff(self) -> bool:
+        """Have as many workers look for an event as there are events, permits and slots for; whether any does."""
+        seeking = self.seeking
+        wanted = min(self._limit - self._busy, MAX_SEEKING) - seeking
+        if wanted <= 0 or self.is_dismissed:
+            return seeking > 0
+        for _ in range(min(wanted, self._jobs.startable(self) - seeking)):
+            if self._parked:
+                self._parked.popleft().set()
+            else:
+                self.workers += 1
+                self.group.start_soon(self._work, name=self._name)
+        return self.seeking > 0
+
+    async def _work(self) -> None:
+        me = object()  # the borrower of the slot
+        slice_ends = perf_counter() + TIME_SLICE
+        going_on = True
+        try:
+            while going_on:
+                await self._take_slot(me)
+                try:
+                    picked = await self._jobs.pick(self)
+                    if picked is not None:
+                        going_on = await self._run(*picked)
+                finally:
+                    self._slots.release_on_behalf_of(me)
+                if picked is None:
+                    going_on = await self._park()
+                elif perf_counter() > slice_ends:
+                    await checkpoint()
+                else:
+                    continue
+                slice_ends = perf_counter() + TIME_SLICE
+        except BaseException:
+            self.is_dismissed = True  # the group is going down: nothing more begins in it
+            raise
+        finally:
+            self.workers -= 1
+            self.staff()
+            self._jobs.worker_idle(self)
+
+    async def _take_slot(self, borrower: object) -> None:
+        try:
+            self._slots.acquire_on_behalf_of_nowait(borrower)
+        except anyio.WouldBlock:  # others wait for one, or all are taken: queue up behind them
+            await self._slots.acquire_on_behalf_of(borrower)
+
+    async def _run(self, entry: Entry, event: Event) -> bool:
+        self._busy += 1
+        self.staff()
+        try:
+            return await self._jobs.run(entry, event)
+        finally:
+            self._busy -= 1
+
+    async def _park(self) -> bool:
+        """Wait until there may be something to do; False: that is not to be expected."""
+        self._jobs.worker_idle(self)
+        if self.budget is not None or self.is_dismissed:
+            return False
+        woken = anyio.Event()
+        self._parked.append(woken)
+        try:
+            await woken.wait()
+        finally:
+            if not woken.is_set():
+                self._parked.remove(woken)
+        return not self.is_dismissed
