@@ -1,16 +1,14 @@
 """
-The executor: it owns the events, knows where each of them stands, and owns the lifetime of what runs them.
+The executor: it takes events in, and owns the lifetime of what runs them.
 
-Each status has a progression of event ids. :meth:`Executor.event_moved` moves an id inside the event's own
-transition, so the status of an event and the progression it stands in are never seen to differ. Whoever needs
-several steps seen as one holds a lock (``async with executor.states.progressions``, or a single progression);
-a move then waits for its turn.
+Where each of them stands is the business of its other half, the status board (``_board``); which of them starts when,
+that of its processor.
 """
 
 from __future__ import annotations
 
 import logging
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import anyio
@@ -18,19 +16,17 @@ from anyio import AsyncContextManagerMixin, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint
 
 from ._background import spawn
+from ._board import StatusBoard, to_status
 from ._config import check_priority, check_seconds, explain_refused_config
 from ._event import Event, running_events
 from ._execution import utc_now
-from ._flow import Flow
 from ._guard import Guard
-from ._progression import Progression
 from ._status import EventStatus
 from ._waiters import Waiters
-from .errors import ConfigurationError, ExecutorClosedError, ExistsError, NotFoundError, QueueFullError
+from .errors import ConfigurationError, ExecutorClosedError, ExistsError, QueueFullError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
-    from contextlib import AbstractAsyncContextManager
     from uuid import UUID
 
     from anyio.abc import TaskGroup, TaskStatus
@@ -47,7 +43,7 @@ APPENDS_BETWEEN_CHECKPOINTS = 100
 DEFAULT_CLEANUP = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
 
 
-class Executor(AsyncContextManagerMixin):
+class Executor(StatusBoard, AsyncContextManagerMixin):
     """
     Runs events and tracks the status of each.
 
@@ -75,12 +71,7 @@ class Executor(AsyncContextManagerMixin):
     ) -> None:
         self.processor_config: dict[str, Any] = {} if processor_config is None else processor_config
         self.processor: Processor | None = None
-        self.states: Flow[Event, Progression] = Flow(
-            name=name or "executor_states", item_type=self.event_type, strict_type=strict_event_type
-        )
-        self._by_status = {status: Progression(name=status.value) for status in EventStatus}
-        for progression in self._by_status.values():
-            self.states.add_progression(progression)
+        super().__init__(self.event_type, strict=strict_event_type, name=name or "executor_states")
         self._creation = Guard()  # held across the creation of the processor, which may be async: there is one
         self._active: set[UUID] = set()  # events that a task runs now, whoever started them
         self._early: dict[UUID, float] = {}  # priorities given before there was a processor to keep them
@@ -93,8 +84,6 @@ class Executor(AsyncContextManagerMixin):
         self._crash: BaseException | None = None
         self._appends = 0
 
-    # ---------------------------------------------------------------- looking
-
     @property
     def event_type(self) -> type[Event]:
         """The class of events this executor takes: its processor's ``event_type``."""
@@ -105,60 +94,6 @@ class Executor(AsyncContextManagerMixin):
                 f"{type(self).__name__} needs a class attribute processor_type = <Processor subclass> "
                 "whose class attribute event_type is an Event subclass"
             ) from None
-
-    @property
-    def strict_event_type(self) -> bool:
-        """Whether subclasses of :attr:`event_type` are refused."""
-        return self.states.items.strict_type
-
-    @property
-    def pending_events(self) -> list[Event]:
-        """The events that are PENDING, in the order they came to it."""
-        return self.get_events_by_status(EventStatus.PENDING)
-
-    @property
-    def processing_events(self) -> list[Event]:
-        """The events that are PROCESSING, in the order they came to it."""
-        return self.get_events_by_status(EventStatus.PROCESSING)
-
-    @property
-    def completed_events(self) -> list[Event]:
-        """The events that are COMPLETED, in the order they came to it."""
-        return self.get_events_by_status(EventStatus.COMPLETED)
-
-    @property
-    def failed_events(self) -> list[Event]:
-        """The events that are FAILED, in the order they came to it."""
-        return self.get_events_by_status(EventStatus.FAILED)
-
-    def get_events_by_status(self, status: EventStatus | str) -> list[Event]:
-        """
-        Give the events with a status, in the order they came to it. O(number of them).
-
-        Raises:
-            NotFoundError: No such status. (Also a KeyError.)
-        """
-        items = self.states.items
-        return [items[event_id] for event_id in self._progression(_status(status))]
-
-    def status_counts(self) -> dict[str, int]:
-        """Give the number of events in each of the seven statuses, zeros included. O(1)."""
-        return {status.value: len(self._progression(status)) for status in EventStatus}
-
-    def inspect_state(self) -> str:
-        """Give a readable summary: a line per status."""
-        lines = [
-            f"  {status}: {number} event{'' if number == 1 else 's'}" for status, number in self.status_counts().items()
-        ]
-        return "\n".join([f"Executor State ({self.states.name}):", *lines])
-
-    def __contains__(self, event: Event | UUID | str) -> bool:
-        return event in self.states.items
-
-    def __repr__(self) -> str:
-        counts = self.status_counts()
-        shown = ", ".join(f"{status}={number}" for status, number in counts.items())
-        return f"Executor(total={sum(counts.values())}, {shown})"
 
     def observe(self, observer: Callable[[Event, EventStatus, EventStatus], None]) -> Callable[[], None]:
         """
@@ -255,7 +190,7 @@ class Executor(AsyncContextManagerMixin):
 
         Cancellation: while it waits for a lock; nothing has been removed then.
         """
-        wanted = [_status(status) for status in (DEFAULT_CLEANUP if statuses is None else statuses)]
+        wanted = [to_status(status) for status in (DEFAULT_CLEANUP if statuses is None else statuses)]
         async with self.states.items, self._locks(*EventStatus):
             events = [event for status in dict.fromkeys(wanted) for event in self.get_events_by_status(status)]
             for event in events:
@@ -382,19 +317,14 @@ class Executor(AsyncContextManagerMixin):
     # ---------------------------------------------------------------- the owner of events
 
     def event_moved(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
-        """Move an event between progressions; called by the event inside its transition."""
-        event_id = event.id
-        progression = self._by_status[target]
-        if event_id not in progression and (
-            self._by_status[previous].exclude(event_id) or event_id in self.states.items
-        ):
-            progression.append(event_id)
+        """Follow a transition; called by the event inside it."""
+        self._move(event, previous, target)
         if event.execution._running:
-            self._active.add(event_id)
+            self._active.add(event.id)
         elif previous is EventStatus.PROCESSING:
-            self._active.discard(event_id)
-        if previous is EventStatus.PENDING and self.processor is not None and event_id in self.processor.queue:
-            self.processor.forget(event_id)  # run or decided by somebody else: it does not start here any more
+            self._active.discard(event.id)
+        if previous is EventStatus.PENDING and self.processor is not None and event.id in self.processor.queue:
+            self.processor.forget(event.id)  # run or decided by somebody else: it does not start here any more
         for observer in self._observers:
             try:
                 observer(event, previous, target)
@@ -403,43 +333,10 @@ class Executor(AsyncContextManagerMixin):
         if self._waiters:
             self._waiters.notify()
 
-    def turn_to_move(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
-        """Give the locks a move needs if somebody holds one of them now; else it can be made at once."""
-        # A move is synchronous: nobody could tell whether a free lock was taken for it or not.
-        users = (
-            self.states.progressions.guard.users
-            + self._by_status[previous].guard.users
-            + self._by_status[target].guard.users
-        )
-        return self._locks(previous, target) if users else None
-
     @property
     def is_abandoned(self) -> bool:
         """Whether the executor was left, or crashed, and has not been started again."""
         return self._is_abandoned
-
-    async def _update_progression(self, event: Event, force_status: EventStatus | None = None) -> None:
-        """
-        Have an event stand in one progression of the seven: ``force_status``'s, else its own status's.
-
-        The processor reports here before and after a run. The event itself is not changed; an event that has
-        left the executor is ignored.
-
-        Raises:
-            ConfigurationError: That progression was taken out of the flow.
-
-        Cancellation: while it waits for a lock; nothing has been moved then.
-        """
-        target = event.execution.status if force_status is None else force_status
-        if event.id in self._progression(target) or event.id not in self.states.items:
-            return
-        turn = self.turn_to_move(event.execution.status, target)
-        if turn is None:
-            self._file(event, target)
-            return
-        async with turn:
-            if event.id in self.states.items:
-                self._file(event, target)
 
     async def _prepare(self) -> Processor:
         """Raise what has to be raised before anything starts, and see to it that there is a processor."""
@@ -527,29 +424,6 @@ class Executor(AsyncContextManagerMixin):
             if not processor.is_handling(event_id)
         )
 
-    def _file(self, event: Event, target: EventStatus) -> None:
-        progression = self._progression(target)
-        for other in self._by_status.values():
-            if other is not progression and other._counts:
-                other.exclude(event.id)
-        progression.include(event.id)
-
-    def _progression(self, status: EventStatus) -> Progression:
-        progression = self._by_status[status]
-        if self.states._progression_names.get(status) is not progression.id:
-            raise ConfigurationError(f"Progression '{status.value}' not found: it was taken out of the executor's flow")
-        return progression
-
-    @asynccontextmanager
-    async def _locks(self, *statuses: EventStatus) -> AsyncGenerator[None]:
-        """Hold the locks of these statuses, taken in one order by everybody: all of them first, then each."""
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.states.progressions.guard)
-            for status in EventStatus:
-                if status in statuses:
-                    await stack.enter_async_context(self._progression(status).guard)
-            yield
-
     # ---------------------------------------------------------------- inside: lifetime
 
     @asynccontextmanager
@@ -619,14 +493,6 @@ class Executor(AsyncContextManagerMixin):
         crash, self._crash = self._crash, None
         if crash is not None:
             raise crash
-
-
-def _status(status: EventStatus | str) -> EventStatus:
-    try:
-        return EventStatus(status)
-    except ValueError:
-        known = ", ".join(EventStatus.allowed())
-        raise NotFoundError(f"Status {status!r} not found; there are {known}") from None
 
 
 def _set_owner(event: Event, owner: Executor | None) -> None:

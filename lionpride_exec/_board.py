@@ -1,0 +1,177 @@
+"""
+Events by status.
+
+Each status has a progression of event ids, and an event's id is moved inside the event's own transition: whenever
+another task can look, the status of an event and the progression it stands in agree. (For the length of one step the
+id is ahead: the processor's report files it under PROCESSING just before the event begins.) Whoever needs several
+steps seen as one holds a lock, ``async with executor.states.progressions`` or a single progression; a move then waits
+for its turn.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from ._flow import Flow
+from ._progression import Progression
+from ._status import EventStatus
+from .errors import ConfigurationError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from contextlib import AbstractAsyncContextManager
+    from uuid import UUID
+
+    from ._event import Event
+
+
+class StatusBoard:
+    """
+    The half of an executor that knows where each event stands.
+
+    Attributes:
+        states: The flow: all events, and one progression per status. Progressions of your own may be added.
+    """
+
+    def __init__(self, event_type: type[Event], *, strict: bool, name: str) -> None:
+        self.states: Flow[Event, Progression] = Flow(name=name, item_type=event_type, strict_type=strict)
+        self._by_status = {status: Progression(name=status.value) for status in EventStatus}
+        for progression in self._by_status.values():
+            self.states.add_progression(progression)
+
+    # ---------------------------------------------------------------- looking
+
+    @property
+    def strict_event_type(self) -> bool:
+        """Whether subclasses of :attr:`event_type` are refused."""
+        return self.states.items.strict_type
+
+    @property
+    def pending_events(self) -> list[Event]:
+        """The events that are PENDING, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.PENDING)
+
+    @property
+    def processing_events(self) -> list[Event]:
+        """The events that are PROCESSING, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.PROCESSING)
+
+    @property
+    def completed_events(self) -> list[Event]:
+        """The events that are COMPLETED, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.COMPLETED)
+
+    @property
+    def failed_events(self) -> list[Event]:
+        """The events that are FAILED, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.FAILED)
+
+    def get_events_by_status(self, status: EventStatus | str) -> list[Event]:
+        """
+        Give the events with a status, in the order they came to it. O(number of them).
+
+        Raises:
+            NotFoundError: No such status. (Also a KeyError.)
+        """
+        items = self.states.items
+        return [items[event_id] for event_id in self._progression(to_status(status))]
+
+    def status_counts(self) -> dict[str, int]:
+        """Give the number of events in each of the seven statuses, zeros included. O(1)."""
+        return {status.value: len(self._progression(status)) for status in EventStatus}
+
+    def inspect_state(self) -> str:
+        """Give a readable summary: a line per status."""
+        lines = [
+            f"  {status}: {number} event{'' if number == 1 else 's'}" for status, number in self.status_counts().items()
+        ]
+        return "\n".join([f"Executor State ({self.states.name}):", *lines])
+
+    def __contains__(self, event: Event | UUID | str) -> bool:
+        return event in self.states.items
+
+    def __repr__(self) -> str:
+        counts = self.status_counts()
+        shown = ", ".join(f"{status}={number}" for status, number in counts.items())
+        return f"Executor(total={sum(counts.values())}, {shown})"
+
+    # ---------------------------------------------------------------- moving
+
+    def _move(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
+        """Follow a transition, in O(1). An event that was taken out of the items stays out."""
+        progression = self._by_status[target]
+        if event.id not in progression and (
+            self._by_status[previous].exclude(event.id) or event.id in self.states.items
+        ):
+            progression.append(event.id)
+
+    async def _update_progression(self, event: Event, force_status: EventStatus | None = None) -> None:
+        """
+        Have an event stand in one progression of the seven: ``force_status``'s, else its own status's.
+
+        The processor reports here before and after a run. The event itself is not changed; an event that has
+        left the executor is ignored.
+
+        Raises:
+            ConfigurationError: That progression was taken out of the flow.
+
+        Cancellation: while it waits for a lock; nothing has been moved then.
+        """
+        target = event.execution.status if force_status is None else force_status
+        if event.id in self._progression(target) or event.id not in self.states.items:
+            return
+        turn = self.turn_to_move(event.execution.status, target)
+        if turn is None:
+            self._file(event, target)
+            return
+        async with turn:
+            if event.id in self.states.items:
+                self._file(event, target)
+
+    def _file(self, event: Event, target: EventStatus) -> None:
+        progression = self._progression(target)
+        for other in self._by_status.values():
+            if other is not progression and other._counts:
+                other.exclude(event.id)
+        progression.include(event.id)
+
+    def _progression(self, status: EventStatus) -> Progression:
+        progression = self._by_status[status]
+        if self.states._progression_names.get(status) is not progression.id:
+            raise ConfigurationError(f"Progression '{status.value}' not found: it was taken out of the executor's flow")
+        return progression
+
+    def turn_to_move(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
+        """Give the locks a move needs if somebody holds one of them now; else it can be made at once."""
+        # A move is synchronous: nobody could tell whether a free lock was taken for it or not.
+        users = (
+            self.states.progressions.guard.users
+            + self._by_status[previous].guard.users
+            + self._by_status[target].guard.users
+        )
+        return self._locks(previous, target) if users else None
+
+    @asynccontextmanager
+    async def _locks(self, *statuses: EventStatus) -> AsyncGenerator[None]:
+        """Hold the locks of these statuses, taken in one order by everybody: all of them first, then each."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.states.progressions.guard)
+            for status in EventStatus:
+                if status in statuses:
+                    await stack.enter_async_context(self._progression(status).guard)
+            yield
+
+
+def to_status(status: EventStatus | str) -> EventStatus:
+    """
+    Give the status that a member or its string means.
+
+    Raises:
+        NotFoundError: It means none.
+    """
+    try:
+        return EventStatus(status)
+    except ValueError:
+        known = ", ".join(EventStatus.allowed())
+        raise NotFoundError(f"Status {status!r} not found; there are {known}") from None
