@@ -330,7 +330,7 @@ class Executor(StatusBoard, AsyncContextManagerMixin):
                 observer(event, previous, target)
             except Exception:
                 logger.exception("an observer of %r failed at %r", self, event)
-        if self._waiters:
+        if target is not EventStatus.PROCESSING:  # nobody waits for a beginning
             self._waiters.notify()
 
     @property
