@@ -65,11 +65,11 @@ class Crew:
     def __init__(
         self, group: TaskGroup, jobs: Jobs, slots: anyio.CapacityLimiter, *, budget: int | None = None, name: str
     ) -> None:
-        self.group = group
-        self.budget = budget
-        self.is_dismissed = False
-        self.started = 0  # events
-        self.workers = 0
+        self.group: TaskGroup = group
+        self.budget: int | None = budget
+        self.is_dismissed: bool = False
+        self.started: int = 0  # events
+        self.workers: int = 0
         self._busy = 0  # workers that run an event
         self._parked: deque[anyio.Event] = deque()  # workers that wait to be woken
         self._jobs = jobs
