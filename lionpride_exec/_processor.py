@@ -338,6 +338,8 @@ class Processor(Admission):
 
     def startable(self, crew: Crew) -> int:
         """How many events these workers may start now, at most. For workers."""
+        if self.queue.empty():
+            return 0
         now = current_time()
         return min(self._allowed(crew, now), self.queue.ready(now))
 

@@ -13,7 +13,7 @@ everything, each entry of a closed partition would have to be taken out and put 
 from __future__ import annotations
 
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from heapq import heapify, heappop, heappush, heapreplace
 from itertools import count
 from math import inf
@@ -71,7 +71,7 @@ class PriorityQueue:
         # The intake. Open only while a loop takes from it, which closes it too; else entries are sorted in at once.
         self._send: MemoryObjectSendStream[Entry] | None = None
         self._receive: MemoryObjectReceiveStream[Entry] | None = None
-        self._has_arrivals = False  # something may lie on the stream
+        self._arrived = 0  # how many items lie on it
         self._getters: deque[anyio.Event] = deque()
         self._room_waiters: deque[anyio.Event] = deque()
         self._promised = 0
@@ -127,7 +127,7 @@ class PriorityQueue:
             self._sort_in(entry)
         else:
             self._send.send_nowait(entry)
-            self._has_arrivals = True
+            self._arrived += 1
         if self._getters:
             self._getters.popleft().set()
         if self.on_put is not None:
@@ -263,11 +263,9 @@ class PriorityQueue:
 
     def _catch_up(self, now: float) -> None:
         """Bring the heaps up to date: take in what has arrived, what is due, and the lanes that open."""
-        if self._has_arrivals and self._receive is not None:
-            self._has_arrivals = False
-            with suppress(anyio.WouldBlock):
-                while True:
-                    self._sort_in(self._receive.receive_nowait())
+        while self._arrived and self._receive is not None:
+            self._arrived -= 1
+            self._sort_in(self._receive.receive_nowait())
         while self._delayed and self._delayed[0][0] <= now:
             entry = heappop(self._delayed)[1]
             if self._live.get(entry.event_id) is entry:
