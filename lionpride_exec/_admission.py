@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import current_time
 
+from ._event import running_events
 from ._gate import Deny, Wait
 from ._status import EventStatus
 from .errors import AccessError
@@ -63,14 +64,17 @@ class Admission:
     # ---------------------------------------------------------------- inside
 
     async def _ask(self, event: Event) -> bool | Wait | Deny | Exception:
+        context = running_events.set((*running_events.get(), event))  # stop() called by the gate must not wait for it
         try:
             answer = await self.request_permission(**event.request)
+            if answer is None:  # most likely a forgotten return: better said than taken for a plain False
+                raise TypeError("request_permission() must answer True, False, Wait or Deny, got None")  # noqa: TRY301
+            return answer if answer is True or isinstance(answer, Wait | Deny) else bool(answer)
         except Exception as exc:
             logger.warning("The gate of %r failed for %r, which gets a strike", self, event, exc_info=exc)
             return exc
-        if answer is None:  # most likely a forgotten return: better said than taken for a plain False
-            return TypeError("request_permission() must answer True, False, Wait or Deny, got None")
-        return answer if answer is True or isinstance(answer, Wait | Deny) else bool(answer)
+        finally:
+            running_events.reset(context)
 
     async def _turn_away(self, entry: Entry, event: Event, verdict: bool | Wait | Deny | Exception) -> None:
         """Send an entry that does not start where it belongs."""
@@ -82,7 +86,6 @@ class Admission:
             await self._report(event)
         elif verdict is True:  # it may, but the workers were dismissed, or the capacity taken by hand, meanwhile
             self.queue.put_back(entry)
-            await self._report(event)
         elif isinstance(verdict, Wait):
             self.queue.put_back(entry)
             self.queue.close_lane(entry.key, now + verdict.seconds)
@@ -105,7 +108,8 @@ class Admission:
     async def _abort(self, event: Event, error: Exception) -> None:
         self._denial_counts.pop(event.id, None)
         await event._refuse(error)
-        await self._report(event, EventStatus.ABORTED)
+        # It may have been decided otherwise while that waited for a lock.
+        await self._report(event, EventStatus.ABORTED if event.status is EventStatus.ABORTED else None)
 
     async def _report(self, event: Event, status: EventStatus | None = None) -> None:
         """Tell the executor: with a status before the event has it, without one after it has moved."""

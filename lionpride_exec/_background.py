@@ -19,19 +19,36 @@ if TYPE_CHECKING:
 _tasks: set[asyncio.Task[None]] = set()
 
 
-def spawn(run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+def spawn(run: Callable[[], Coroutine[Any, Any, None]], name: str, on_end: Callable[[], None]) -> None:
     """
     Start ``run()`` as a root task of the running event loop: asyncio: a task; trio: a system task.
 
-    It is cancelled when the event loop ends. On trio it must not raise anything but a cancellation.
+    It is cancelled when the event loop ends. On trio it must not raise anything but a cancellation. ``on_end()`` is
+    called when it has ended, also if it was cancelled before its first step.
 
     Raises:
         RuntimeError: No event loop runs.
     """
-    trio = sys.modules.get("trio")  # whoever runs trio has imported it
-    if trio is not None and trio.lowlevel.in_trio_task():
-        trio.lowlevel.spawn_system_task(run, name=name, context=copy_context())
+    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)  # another thread may be importing it just now
+    if lowlevel is not None and lowlevel.in_trio_task():
+
+        async def run_to_end() -> None:
+            try:
+                await run()
+            finally:
+                on_end()
+
+        lowlevel.spawn_system_task(run_to_end, name=name, context=copy_context())
         return
     task = asyncio.get_running_loop().create_task(run(), name=name)
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
+    task.add_done_callback(lambda _: on_end())
+
+
+def asyncio_task() -> asyncio.Task[Any] | None:
+    """Give the running task if it is one of asyncio's: those can be cancelled past all scopes."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None

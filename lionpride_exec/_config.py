@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -76,9 +76,13 @@ def check_priority(priority: float) -> float:
     Raises:
         ValueError: It is no number, NaN or infinite.
     """
-    if not is_number(priority) or not isfinite(priority):
+    try:
+        number = float(priority) if is_number(priority) else nan
+    except OverflowError:  # an int beyond all floats
+        number = inf
+    if not isfinite(number):
         raise ValueError(f"Priority must be finite and not NaN, got {priority!r}")
-    return float(priority)
+    return number
 
 
 def explain_refused_config(processor_type: type, config: Mapping[str, Any]) -> str | None:

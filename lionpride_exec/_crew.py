@@ -9,17 +9,23 @@ is queued, and under load an event costs no task of its own: making one is the m
 from __future__ import annotations
 
 from collections import deque
+from contextvars import copy_context
+from functools import partial
+from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
+from anyio import current_effective_deadline, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint
+
+from ._background import asyncio_task
+from ._event import running_events
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from ._event import Event
-    from ._queue import Entry
 
 # How many workers may be on their way to an event at a time. Each that finds one sees to the next, so all slots
 # are filled within a few steps of the event loop; but a hundred short events do not bring a hundred tasks to life
@@ -38,11 +44,11 @@ class Jobs(Protocol):
         """How many events the crew may start now: a bound for how many workers it is worth to have looking."""
         ...
 
-    async def pick(self, crew: Crew) -> tuple[Entry, Event] | None:
+    async def pick(self, crew: Crew) -> Event | None:
         """Take an event that starts now, or None; notices a cancellation."""
         ...
 
-    async def run(self, entry: Entry, event: Event) -> bool:
+    async def run(self, event: Event) -> bool:
         """Run it; False: this task had better not go on."""
         ...
 
@@ -75,6 +81,9 @@ class Crew:
         self._jobs = jobs
         self._slots = slots
         self._limit = int(slots.total_tokens)
+        # Workers are started by whoever appends, events included; they all run in the context of who runs the crew.
+        self._context = copy_context()
+        self._context.run(running_events.set, ())
         self._name = name
 
     @property
@@ -104,11 +113,12 @@ class Crew:
                 self._parked.popleft().set()
             else:
                 self.workers += 1
-                self.group.start_soon(self._work, name=self._name)
+                self._context.run(partial(self.group.start_soon, self._work, name=self._name))
         return self.seeking > 0
 
     async def _work(self) -> None:
         me = object()  # the borrower of the slot
+        task = asyncio_task()
         slice_ends = perf_counter() + TIME_SLICE
         going_on = True
         try:
@@ -117,18 +127,27 @@ class Crew:
                 try:
                     picked = await self._jobs.pick(self)
                     if picked is not None:
-                        going_on = await self._run(*picked)
+                        going_on = await self._run(picked)
+                        if task is not None and task.cancelling():
+                            going_on = False  # the event had this task cancelled: that is not for the next one
                 finally:
                     self._slots.release_on_behalf_of(me)
                 if picked is None:
                     going_on = await self._park()
+                elif not going_on:
+                    break
                 elif perf_counter() > slice_ends:
                     await checkpoint()
                 else:
                     continue
                 slice_ends = perf_counter() + TIME_SLICE
+        except get_cancelled_exc_class():
+            if current_effective_deadline() == -inf:
+                self.is_dismissed = True  # the group is going down: nothing more begins in it
+                raise
+            # No scope asked for this cancellation: it concerns this task only, which ends. The others go on.
         except BaseException:
-            self.is_dismissed = True  # the group is going down: nothing more begins in it
+            self.is_dismissed = True  # likewise going down
             raise
         finally:
             self.workers -= 1
@@ -141,11 +160,11 @@ class Crew:
         except anyio.WouldBlock:  # others wait for one, or all are taken: queue up behind them
             await self._slots.acquire_on_behalf_of(borrower)
 
-    async def _run(self, entry: Entry, event: Event) -> bool:
+    async def _run(self, event: Event) -> bool:
         self._busy += 1
         self.staff()
         try:
-            return await self._jobs.run(entry, event)
+            return await self._jobs.run(event)
         finally:
             self._busy -= 1
 

@@ -46,7 +46,10 @@ class Owner(Protocol):
     """What an event knows of the executor it stands in."""
 
     def event_moved(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
-        """Follow a transition; called inside it. Must not raise, nor wait."""
+        """Follow a transition; called inside it. Must not wait."""
+
+    def refile(self, event: Event) -> None:
+        """Put the event where its status says, at once."""
 
     def turn_to_move(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
         """Give the locks that somebody holds at the moment and a move would need; None: nobody does."""
@@ -129,6 +132,8 @@ class Event(Element):
             raise ValueError(f"Invalid status type: {type(value).__name__}")  # noqa: TRY004  the tested contract
         target = EventStatus(value)
         if self._owner is not None:
+            if target is EventStatus.PENDING and self.execution._running:
+                raise InvalidTransition(self.id, self.status, target)  # it would be queued while it runs
             self._transition(target)
             return
         self.execution.status = target
@@ -258,8 +263,8 @@ class Event(Element):
         """Record an outcome: now, or, while somebody holds a lock that the move needs, when it is free."""
         execution = self.execution
         execution.duration = current_time() - began
-        execution._running = False
-        if execution.status in TERMINAL:  # decided elsewhere meanwhile, or by the stream itself: that stands
+        if execution.status is not EventStatus.PROCESSING:  # decided elsewhere, or by the stream itself: that stands
+            execution._running = False
             execution.finished_at = execution.finished_at or utc_now()
             self._wake()
             return
@@ -267,11 +272,17 @@ class Event(Element):
         if turn is None or isinstance(error, GeneratorExit):  # a coroutine that is being closed cannot wait
             self._transition(target, response=response, error=error)
         else:
-            # The event has ended, whatever becomes of this task: its outcome must not be lost to a cancellation.
-            with CancelScope(shield=True):
-                async with turn:
-                    if execution.status not in TERMINAL:
-                        self._transition(target, response=response, error=error)
+            # The event has ended, whatever becomes of this task: its outcome must not be lost. Not to a cancellation,
+            # not to one that goes past the shield (asyncio's own), not to a lock that the caller itself holds.
+            try:
+                with CancelScope(shield=True):
+                    async with turn:
+                        pass
+            except RuntimeError:  # AnyIO: held by this task
+                pass
+            finally:
+                if execution.status is EventStatus.PROCESSING:
+                    self._transition(target, response=response, error=error)
 
     async def _refuse(self, error: BaseException) -> None:
         """End an event that never started: ABORTED."""
@@ -314,10 +325,18 @@ class Event(Element):
             execution.error = None if completed else error
             execution.retryable = not completed and _is_retryable(error)
         execution.status = target
+        execution._running = execution._running and target is EventStatus.PROCESSING
+        try:
+            if self._owner is not None:
+                self._owner.event_moved(self, previous, target)
+        finally:
+            if target in TERMINAL:
+                self._wake()
+
+    def _refile(self) -> None:
+        """Have the executor's index agree with the status, whatever was filed in advance."""
         if self._owner is not None:
-            self._owner.event_moved(self, previous, target)
-        if target in TERMINAL:
-            self._wake()
+            self._owner.refile(self)
 
     def _wake(self) -> None:
         """Wake those who wait for the end, or tell them that it will not come."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
+from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import anyio
@@ -78,7 +80,8 @@ class Executor(StatusBoard, AsyncContextManagerMixin):
         self._observers: list[Observer] = []
         self._waiters = Waiters()
         self._group: TaskGroup | None = None  # of the lifetime we are in
-        self._has_background = False
+        self._background: object | None = None  # stands for the root task behind start(), while there is one
+        self._is_dispatching = False  # a task of this executor keeps the processor's loop alive
         self._is_leaving = False
         self._is_abandoned = False
         self._crash: BaseException | None = None
@@ -156,6 +159,9 @@ class Executor(StatusBoard, AsyncContextManagerMixin):
                     raise
             else:
                 return
+            finally:
+                if wait and self.processor is not None:
+                    self.processor.queue.offer_room()  # of the room it was given it may have made no use
 
     async def invoke(self, event: Event, priority: float | None = None) -> Any:
         """
@@ -251,15 +257,24 @@ class Executor(StatusBoard, AsyncContextManagerMixin):
         self._queue_pending(processor)
         if self._group is not None:
             self._launch(self._group)
-        elif not self._has_background:
-            self._has_background = True
-            spawn(self._run_in_background, name=f"{type(self).__name__} background")
+        elif self._background is None:
+            self._background = token = object()
+            try:
+                spawn(
+                    partial(self._run_in_background, token),
+                    name=f"{type(self).__name__} background",
+                    on_end=partial(self._background_ended, token),
+                )
+            except BaseException:
+                self._background = None
+                raise
 
     async def stop(self, grace: float | None = None) -> None:
         """
         Start nothing more, at once, and return when what runs has ended. Pending events stay pending.
 
-        Idempotent; :meth:`start` goes on. Called by an event that runs here, it does not wait for that event.
+        Idempotent; :meth:`start` goes on, also while this waits. Called by an event or a gate that runs here, it does
+        not wait for that one, nor for others that wait like this.
 
         Args:
             grace: Seconds, 0 or more, after which what still runs is cancelled; None: it may take its time.
@@ -276,18 +291,18 @@ class Executor(StatusBoard, AsyncContextManagerMixin):
             await self.processor.stop()
             with anyio.move_on_after(grace) as scope:
                 await self.processor.wait_idle()
-            if scope.cancelled_caught:
+            if scope.cancelled_caught and self._is_stopped():
                 self.processor.cancel_running()
                 await self.processor.wait_idle()
             if not self._runs_caller():
-                await self._waiters.wait_for(lambda: not self._has_background)
+                await self._waiters.wait_for(lambda: self._background is None or not self._is_stopped())
         self._raise_crash()
 
     async def join(self) -> None:
         """
         Return once nothing is pending or processing; when stopped, once nothing is processing.
 
-        Called by an event that runs here, it does not wait for that event.
+        Called by an event that runs here, it does not wait for that event, nor for others that wait like this.
 
         Raises:
             ExecutorClosedError: What ran the executor was cancelled or crashed with events still pending.
@@ -296,8 +311,8 @@ class Executor(StatusBoard, AsyncContextManagerMixin):
         Cancellation: leaves everything as it is.
         """
         self._raise_crash()
-        here = {event.id for event in running_events.get()}
-        await self._waiters.wait_for(lambda: self._is_settled(here))
+        with self._waiters.standing_aside(event.id for event in running_events.get()):
+            await self._waiters.wait_for(self._is_settled)
         self._raise_crash()
         if self._is_abandoned and self._by_status[EventStatus.PENDING]:
             raise ExecutorClosedError(f"{self!r} was left with events still pending")
@@ -319,19 +334,24 @@ class Executor(StatusBoard, AsyncContextManagerMixin):
     def event_moved(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
         """Follow a transition; called by the event inside it."""
         self._move(event, previous, target)
-        if event.execution._running:
+        if target is EventStatus.PROCESSING and event.execution._running:
             self._active.add(event.id)
         elif previous is EventStatus.PROCESSING:
             self._active.discard(event.id)
         if previous is EventStatus.PENDING and self.processor is not None and event.id in self.processor.queue:
             self.processor.forget(event.id)  # run or decided by somebody else: it does not start here any more
-        for observer in self._observers:
+        for observer in tuple(self._observers):
             try:
                 observer(event, previous, target)
             except Exception:
                 logger.exception("an observer of %r failed at %r", self, event)
         if target is not EventStatus.PROCESSING:  # nobody waits for a beginning
             self._waiters.notify()
+
+    def refile(self, event: Event) -> None:
+        """Put an event where its status says, at once; called when the processor's report was premature."""
+        if event.id in self.states.items:
+            self._file(event, event.status)
 
     @property
     def is_abandoned(self) -> bool:
@@ -443,29 +463,61 @@ class Executor(StatusBoard, AsyncContextManagerMixin):
             self._group = None
 
     def _check_not_running(self) -> None:
-        if self._group is not None or self._has_background:
+        if self._group is not None or self._background is not None:
             raise RuntimeError(f"{self!r} is running already")
+
+    def _is_stopped(self) -> bool:
+        return self.processor is not None and self.processor.is_stopped()
 
     def _is_at_rest(self) -> bool:
         """Whether the dispatcher is stopped and gone."""
-        return self.processor is None or (self.processor.is_stopped() and not self.processor.is_running)
+        return self.processor is None or (self._is_stopped() and not self._is_dispatching)
 
     def _launch(self, group: TaskGroup) -> None:
-        assert self.processor is not None
-        group.start_soon(self.processor.execute, name=f"{type(self).__name__} dispatcher")
+        if not self._is_dispatching:
+            self._is_dispatching = True
+            group.start_soon(self._keep_dispatching, group, name=f"{type(self).__name__} dispatcher")
 
-    async def _run_in_background(self) -> None:
+    async def _keep_dispatching(self, group: TaskGroup) -> None:
+        """Run the processor's loop until stopped: also when somebody else's runs first, or it is started again."""
+        assert self.processor is not None
+        try:
+            while not self.processor.is_stopped():
+                await self.processor.execute()
+        except get_cancelled_exc_class():
+            self._is_dispatching = False
+            if anyio.current_effective_deadline() == -inf:
+                raise
+            self._launch(group)  # no scope asked for this cancellation: it ends this task, and another one goes on
+        except BaseException:
+            self._is_dispatching = False
+            raise
+        else:
+            self._is_dispatching = False  # no await since the check of the loop above
+        finally:
+            self._waiters.notify()
+
+    async def _run_in_background(self, token: object) -> None:
         """Be the root task behind ``start()``: own the group, and keep a crash for whoever calls next."""
         try:
-            async with self._own_group():
-                assert self._group is not None
-                self._launch(self._group)
+            while True:
+                async with self._own_group():
+                    assert self._group is not None
+                    self._launch(self._group)
+                if self._is_stopped():  # else it was started again while the group was closing
+                    break
         except get_cancelled_exc_class():
             raise
         except BaseException as exc:  # noqa: BLE001  a root task has nobody to raise it to
             self._crash = exc
         finally:
-            self._has_background = False
+            self._background_ended(token)
+
+    def _background_ended(self, token: object) -> None:
+        if self._background is token:
+            self._background = None
+            if not self._is_stopped():
+                self._abandon()
             self._waiters.notify()
 
     def _abandon(self) -> None:
@@ -473,21 +525,22 @@ class Executor(StatusBoard, AsyncContextManagerMixin):
         self._is_abandoned = True
         if self.processor is not None:
             self.processor.abandon()
+            self.processor.queue.turn_away_waiters()
         for status in (EventStatus.PENDING, EventStatus.PROCESSING):
             for event_id in self._by_status[status]:
                 if (event := self.states.items.get(event_id, None)) is not None:
                     event._wake()
         self._waiters.notify()
 
-    def _is_settled(self, here: set[UUID]) -> bool:
-        if self._active <= here:
-            stopped = self.processor is not None and self.processor.is_stopped()
-            return stopped or self._is_abandoned or not self._by_status[EventStatus.PENDING]
+    def _is_settled(self) -> bool:
+        if self._active <= self._waiters.aside.keys():
+            return self._is_stopped() or self._is_abandoned or not self._by_status[EventStatus.PENDING]
         return False
 
     def _runs_caller(self) -> bool:
         """Whether the calling code belongs to an event that runs here."""
-        return any(event._owner is self for event in running_events.get())
+        in_flight = () if self.processor is None else self.processor._in_flight
+        return any(event._owner is self or event.id in in_flight for event in running_events.get())
 
     def _raise_crash(self) -> None:
         crash, self._crash = self._crash, None

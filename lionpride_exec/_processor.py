@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import anyio
 from anyio import current_time
+from anyio.lowlevel import checkpoint
 
 from ._admission import Admission
 from ._config import check_bounds, check_priority
 from ._crew import Crew
 from ._event import Event, leaves, running_events
-from ._queue import Entry, PriorityQueue
+from ._queue import PriorityQueue
 from ._status import EventStatus
 from ._waiters import Waiters
 from ._window import CapacityWindow
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ._executor import Executor
     from ._gate import Deny, Wait
     from ._pile import Pile
+    from ._queue import Entry
 
 
 class Processor(Admission):
@@ -217,33 +219,32 @@ class Processor(Admission):
         """
         Return once nothing is queued and nothing runs; when stopped, once nothing runs.
 
-        Called by an event that runs here, it does not wait for that event.
+        Called by an event that runs here, it does not wait for that event, nor for others that wait like this.
 
         Raises:
             ExecutorClosedError: The loop was cancelled or crashed with events still queued.
         """
-        here = {event.id for event in running_events.get()}
-        await self._waiters.wait_for(lambda: self._is_settled(here))
+        with self._waiters.standing_aside(event.id for event in running_events.get()):
+            await self._waiters.wait_for(self._is_settled)
         if self._abandoned and not self._is_drained():
             raise ExecutorClosedError(f"{self!r} was left with events still queued")
 
     async def wait_idle(self) -> None:
-        """Return once nothing runs (but the caller, if it is one of the events)."""
-        here = {event.id for event in running_events.get()}
-        await self._waiters.wait_for(lambda: self._in_flight <= here)
+        """Return once nothing runs (but the caller, if it is one of the events), or :meth:`start` was called."""
+        with self._waiters.standing_aside(event.id for event in running_events.get()):
+            await self._waiters.wait_for(lambda: self._is_idle() or not self._stopped)
 
     async def execute(self) -> None:
         """
         Start events as they can be started, until :meth:`stop`; returns when those have ended.
 
-        A second call beside a running one starts nothing; it returns when that one does. A stop signal that
-        was given before the call holds.
+        A second call beside a running one waits for that one to end, and takes over unless the stop signal was given.
+        A signal that was given before the call holds.
 
         Cancellation: what runs ends CANCELLED, what has not begun stays PENDING and queued.
         """
-        if self._main_crew is not None:
+        while self._main_crew is not None:
             await self._waiters.wait_for(lambda: self._main_crew is None)
-            return
         if self._stopped:
             return
         self.execution_mode = True
@@ -261,6 +262,8 @@ class Processor(Admission):
                 self._crews.discard(self._main_crew)
             self._main_crew = self.queue.on_put = None
             self.execution_mode = False
+            # What waits for some time would wait for a reading of this event loop's clock.
+            self.queue.open_all()
             self._waiters.notify()
 
     async def process(self) -> None:
@@ -273,20 +276,29 @@ class Processor(Admission):
 
         Cancellation: what this call started ends CANCELLED, what has not begun stays PENDING and queued.
         """
-        earlier = self._in_flight - {event.id for event in running_events.get()}
+        earlier = set(self._in_flight)
         self.queue.open_all()
-        async with anyio.create_task_group() as group:
-            batch = self._make_crew(group, self.queue_capacity - self._window.withheld)
-            try:
+        batch: Crew | None = None
+        try:
+            async with anyio.create_task_group() as group:
+                batch = self._make_crew(group, self.queue_capacity - self._window.withheld)
                 batch.staff()
-                await self._waiters.wait_for(lambda: not batch.workers and not earlier & self._in_flight)
-            finally:
-                self._crews.discard(batch)
-            if batch.started:
-                self._window.release_withheld()
-                self._attention.set()
+                await self._wait_for_batch(batch, earlier)
+                if batch.started:
+                    self._window.release_withheld()
+                    self._attention.set()
+        finally:
+            if batch is not None:
+                self._crews.discard(batch)  # not before its last worker has ended
 
     # ---------------------------------------------------------------- inside: deciding
+
+    async def _wait_for_batch(self, batch: Crew, earlier: set[UUID]) -> None:
+        def is_over() -> bool:
+            return not batch.workers and not (earlier & self._in_flight) - self._waiters.aside.keys()
+
+        with self._waiters.standing_aside(event.id for event in running_events.get()):
+            await self._waiters.wait_for(is_over)
 
     async def _dispatch(self, crew: Crew) -> None:
         while not crew.is_dismissed:
@@ -319,8 +331,13 @@ class Processor(Admission):
     def _is_drained(self) -> bool:
         return self.queue.empty() and self._asked is None
 
-    def _is_settled(self, here: set[UUID]) -> bool:
-        return self._in_flight <= here and (self._stopped or self._abandoned or self._is_drained())
+    def _is_idle(self) -> bool:
+        """Whether nothing runs, and no gate is asked, but for those that wait themselves."""
+        aside = self._waiters.aside
+        return self._in_flight <= aside.keys() and (self._asked is None or self._asked in aside)
+
+    def _is_settled(self) -> bool:
+        return self._is_idle() and (self._stopped or self._abandoned or self._is_drained())
 
     def _key_of(self, event_id: UUID) -> Hashable:
         event = self.pile.get(event_id, None)
@@ -343,7 +360,7 @@ class Processor(Admission):
         now = current_time()
         return min(self._allowed(crew, now), self.queue.ready(now))
 
-    async def pick(self, crew: Crew) -> tuple[Entry, Event] | None:
+    async def pick(self, crew: Crew) -> Event | None:
         """
         Take the first event whose gate lets it start; the caller runs it at once. For workers.
 
@@ -358,10 +375,12 @@ class Processor(Admission):
                 if event is None:
                     self.forget(entry.event_id)
                 elif await self._admit(entry, event, crew):
-                    return entry, event
+                    return event
+                else:
+                    await checkpoint()  # whatever the gate answers, it cannot keep the event loop to itself
         return None
 
-    async def run(self, entry: Entry, event: Event) -> bool:
+    async def run(self, event: Event) -> bool:
         """
         Run an event; whatever it raises is recorded in it. False: this task had better not go on. For workers.
 
@@ -381,8 +400,6 @@ class Processor(Admission):
                 await self._report(event)
             finally:
                 self._in_flight.discard(event.id)
-                if event.status is EventStatus.PENDING and event.id in self.pile:
-                    self.queue.put_back(entry)  # interrupted before it was settled: where it stood
                 self._waiters.notify()
         return True
 
@@ -405,13 +422,16 @@ class Processor(Admission):
                 # Gate and lock may have taken their time: look again. From here to the run nothing yields.
                 if self._begin(event, crew):
                     return True
+                event._refile()
             await self._turn_away(entry, event, verdict)
         except BaseException:
+            event._refile()
             if event.status is EventStatus.PENDING:
                 self.queue.put_back(entry)
             raise
         finally:
             self._asked = None
+        self._waiters.notify()
         return False
 
     def _begin(self, event: Event, crew: Crew) -> bool:

@@ -12,7 +12,7 @@ everything, each entry of a closed partition would have to be taken out and put 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from contextlib import contextmanager
 from heapq import heapify, heappop, heappush, heapreplace
 from itertools import count
@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 from attrs import define, field
+
+from .errors import ExecutorClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable, Iterable
@@ -73,7 +75,7 @@ class PriorityQueue:
         self._receive: MemoryObjectReceiveStream[Entry] | None = None
         self._arrived = 0  # how many items lie on it
         self._getters: deque[anyio.Event] = deque()
-        self._room_waiters: deque[anyio.Event] = deque()
+        self._room_waiters: OrderedDict[anyio.Event, bool] = OrderedDict()
         self._promised = 0
         # Called when something was put that can be taken at once.
         self.on_put: Callable[[], None] | None = None
@@ -234,22 +236,40 @@ class PriorityQueue:
         """
         Wait, first come first served, until there is room, and reserve it until the caller's next step.
 
+        A caller that does not use it calls :meth:`offer_room`.
+
+        Raises:
+            ExecutorClosedError: :meth:`turn_away_waiters` was called meanwhile.
+
         Cancellation: while it waits; its turn goes to the next.
         """
-        while self.is_full:
-            event = anyio.Event()
-            self._room_waiters.append(event)
-            try:
-                await event.wait()
-            except BaseException:
-                if event.is_set():
-                    self._promised -= 1
-                    self._offer_room()
-                else:
-                    self._room_waiters.remove(event)
-                raise
-            self._promised -= 1
+        if not self.is_full:
             return
+        event = anyio.Event()
+        self._room_waiters[event] = True
+        try:
+            await event.wait()
+        except BaseException:
+            if self._room_waiters.pop(event, None) is None:
+                self._promised -= 1
+                self.offer_room()
+            raise
+        if self._room_waiters.pop(event, None) is not None:
+            raise ExecutorClosedError("There will be no room: the executor was left while the queue was full")
+        self._promised -= 1
+
+    def turn_away_waiters(self) -> None:
+        """Have all who wait for room raise."""
+        for event in self._room_waiters:
+            event.set()
+
+    def offer_room(self) -> None:
+        """Give room that is there to those who wait for it, in their order."""
+        while self._room_waiters and not self.is_full:
+            event = next(iter(self._room_waiters))
+            del self._room_waiters[event]  # this is how it learns that it was not turned away
+            self._promised += 1
+            event.set()
 
     # ---------------------------------------------------------------- inside
 
@@ -305,10 +325,4 @@ class PriorityQueue:
         """Give room that has appeared to the backlog, then to those who wait for it."""
         while self._backlog and len(self._live) < self.max_size:
             self.put_back(heappop(self._backlog))
-        if self._room_waiters:
-            self._offer_room()
-
-    def _offer_room(self) -> None:
-        while self._room_waiters and not self.is_full:
-            self._promised += 1
-            self._room_waiters.popleft().set()
+        self.offer_room()

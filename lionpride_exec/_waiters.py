@@ -8,22 +8,39 @@ times. A condition is checked after every change, so it has to be cheap and must
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator, Iterable
+    from uuid import UUID
 
 
 class Waiters:
     """Tasks waiting, each for a condition of its own. O(number of waiters) for a :meth:`notify`."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_waiting", "aside")
 
     def __init__(self) -> None:
         self._waiting: dict[anyio.Event, Callable[[], bool]] = {}
+        # Events that wait here themselves, for others to end: nobody waits for them, or two would for each other.
+        self.aside: Counter[UUID] = Counter()
+
+    @contextmanager
+    def standing_aside(self, event_ids: Iterable[UUID]) -> Generator[None]:
+        """Have these events not waited for meanwhile."""
+        ids = list(event_ids)
+        self.aside.update(ids)
+        self.notify()
+        try:
+            yield
+        finally:
+            self.aside.subtract(ids)
+            self.aside = +self.aside  # without the zeros
 
     def __bool__(self) -> bool:
         return bool(self._waiting)

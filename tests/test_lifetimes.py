@@ -382,7 +382,7 @@ async def test_a_crash_in_the_background_is_kept_and_raised(call):
     await executor.append(event)
     with pytest.raises(ExecutorClosedError):
         await event.wait()
-    while executor._has_background:
+    while executor._background is not None:
         await checkpoint()
     with pytest.raises(BaseExceptionGroup) as caught:
         await getattr(executor, call)(*([Job()] if call == "append" else []))

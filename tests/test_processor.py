@@ -15,6 +15,7 @@ from lionpride_exec import (
     Event,
     EventStatus,
     ExecutorClosedError,
+    InvalidTransition,
     NotFoundError,
     Pile,
     Processor,
@@ -834,18 +835,19 @@ async def test_an_event_that_raises_a_cancellation_of_its_own(anyio_backend_name
     assert counts(executor) == {"completed": 3, "cancelled": 3}
 
 
-async def test_an_event_interrupted_by_hand_runs_again():
-    """An event moved back to PENDING while it runs goes back where it stood in the queue."""
+async def test_a_running_event_cannot_be_put_back_by_hand():
+    """PENDING is refused while it runs, in a worker or by hand: it would be run a second time beside itself."""
 
-    class Interrupted(Job):
+    class Restless(Job):
         async def _invoke(self):
-            if self.execution.attempt == 1:
-                self.status = "pending"
-            return self.execution.attempt
+            self.status = "pending"
 
     executor = make_executor()
     async with executor:
-        assert await executor.invoke(Interrupted()) == 2
+        event = Restless()
+        await executor.append(event)
+        await event.wait()
+        assert isinstance(event.execution.error, InvalidTransition)
     check_invariants(executor)
 
 
