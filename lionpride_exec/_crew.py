@@ -9,6 +9,7 @@ is queued, and under load an event costs no task of its own: making one is the m
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from math import inf
@@ -129,7 +130,10 @@ class Crew:
                     if picked is not None:
                         going_on = await self._run(picked)
                         if task is not None and task.cancelling():
-                            going_on = False  # the event had this task cancelled: that is not for the next one
+                            # The event had this task cancelled, past all scopes: not for the next one to suffer.
+                            going_on = False
+                            with suppress(get_cancelled_exc_class()):
+                                await checkpoint()
                 finally:
                     self._slots.release_on_behalf_of(me)
                 if picked is None:

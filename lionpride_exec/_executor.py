@@ -201,7 +201,8 @@ class Executor(StatusBoard, AsyncContextManagerMixin):
             events = [event for status in dict.fromkeys(wanted) for event in self.get_events_by_status(status)]
             for event in events:
                 self._let_go(event)
-                event._wake()
+                if not event.execution._running:  # else its end will come, and wake them
+                    event._wake()
         return len(events)
 
     # ---------------------------------------------------------------- lifetime

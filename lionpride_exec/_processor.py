@@ -184,6 +184,7 @@ class Processor(Admission):
         """Clear the stop signal. Idempotent; starts no loop (``Executor.start()`` does)."""
         self._stopped = False
         self._abandoned = False
+        self._waiters.notify()  # a stop() that waits has been overtaken
 
     async def stop(self) -> None:
         """Start nothing more, at once; what runs goes on. Idempotent. Denials are forgotten."""

@@ -1,0 +1,562 @@
+"""What once went wrong: restarts, cancellations past all scopes, held locks, waiters that wait for each other."""
+
+import asyncio
+from functools import partial
+
+import anyio
+import pytest
+from anyio import wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint
+from support import Job, JobProcessor, check_invariants, counts, make_executor, with_processor
+from virtual_clock import VIRTUAL_BACKENDS
+
+from lionpride_exec import Deny, EventStatus, ExecutorClosedError, ExistsError, Wait
+
+pytestmark = pytest.mark.anyio
+
+
+class Acts(Job):
+    """Runs an async function of itself."""
+
+    act: object = None
+
+    async def _invoke(self):
+        return await self.act(self)
+
+
+# -------------------------------------------------------------------- restarts
+
+
+async def test_start_while_the_old_loop_winds_down():
+    """A start() right after a stop signal is not lost to the loop that is just ending."""
+    executor = make_executor()
+    await executor.start()
+    await wait_all_tasks_blocked()
+    await executor.processor.stop()
+    await executor.start()
+    assert await executor.invoke(Job(name="a")) == "a"
+    await executor.stop()
+
+
+@pytest.mark.parametrize("way", ["block", "start"])
+async def test_an_event_that_stops_and_starts(way):
+    """An event may pause its executor and resume it: what comes after runs."""
+    executor = make_executor()
+
+    async def restart(_):
+        await executor.stop()
+        await executor.start()
+
+    if way == "block":
+        async with executor:
+            await executor.invoke(Acts(act=restart))
+            await executor.invoke(Job())
+    else:
+        await executor.start()
+        await executor.invoke(Acts(act=restart))
+        await executor.invoke(Job())
+        await executor.stop()
+    assert counts(executor) == {"completed": 2}
+
+
+@pytest.mark.parametrize("seconds", [0.0, 5.0])
+@pytest.mark.parametrize("offset", range(8))
+async def test_start_races_stop(seconds, offset):
+    """Wherever in a stop() a start() falls: neither hangs, and the executor does what the last one said."""
+    executor = make_executor()
+    await executor.start()
+    if seconds:
+        await executor.append(Job(seconds=seconds))
+    await wait_all_tasks_blocked()
+
+    async def start_later():
+        for _ in range(offset):
+            await checkpoint()
+        await executor.start()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(executor.stop)
+        group.start_soon(start_later)
+    if not executor.processor.is_stopped():
+        await executor.invoke(Job())
+        await executor.join()
+    await executor.stop()
+    check_invariants(executor)
+
+
+async def test_a_loop_spawned_by_hand_and_cancelled():
+    """When a loop that somebody else's group owned goes down, the executor's own goes on."""
+    executor = make_executor()
+    await executor.start()
+    async with anyio.create_task_group() as group:
+        group.start_soon(executor.processor.execute)
+        await executor.invoke(Job())
+        group.cancel_scope.cancel()
+    await executor.invoke(Job())
+    await executor.stop()
+    assert counts(executor) == {"completed": 2}
+
+
+class Hesitant(JobProcessor):
+    """Says "not yet" to each event once, and keeps it waiting long."""
+
+    answer = Wait(3000)
+    seen: set = set()
+
+    async def request_permission(self, **kwargs):
+        if self.seen:
+            return True
+        self.seen.add(1)
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [Wait(3000), False])
+def test_restart_under_another_clock(answer):
+    """What waited for a time of one event loop does not wait for it in another, on another backend."""
+    executor = with_processor(type("Made", (Hesitant,), {"answer": answer, "seen": set()}))
+
+    async def first():
+        with anyio.move_on_after(1):
+            async with executor:
+                await executor.append(Job())
+                await anyio.sleep_forever()
+
+    async def second():
+        with anyio.fail_after(60):
+            async with executor:
+                pass
+
+    anyio.run(first, backend="trio", backend_options=VIRTUAL_BACKENDS["trio"]()[1])
+    anyio.run(second, backend="asyncio", backend_options=VIRTUAL_BACKENDS["asyncio"]()[1])
+    assert counts(executor) == {"completed": 1}
+
+
+# -------------------------------------------------------------------- asyncio's own cancellation
+
+
+async def cancel_natively(name):
+    """Cancel a task by its name, past all scopes."""
+    for task in asyncio.all_tasks():
+        if task.get_name().endswith(name):
+            task.cancel()
+    await wait_all_tasks_blocked()
+
+
+@pytest.mark.parametrize("name", ["worker", "dispatcher"])
+async def test_a_task_of_the_executor_is_cancelled(anyio_backend_name, name):
+    """A cancellation that no scope asked for ends one task; the executor goes on."""
+    if anyio_backend_name == "trio":
+        return  # trio has no such thing
+    async with make_executor() as executor:
+        await executor.invoke(Job())
+        await cancel_natively(name)
+        await executor.invoke(Job())
+        await cancel_natively(name)
+        await executor.invoke(Job())
+    assert counts(executor) == {"completed": 3}
+
+
+async def test_an_event_that_cancels_its_task_and_returns(anyio_backend_name):
+    """The cancellation it left behind does not hit the next event in that worker."""
+    if anyio_backend_name == "trio":
+        return
+
+    async def cancel(_):
+        asyncio.current_task().cancel()
+
+    executor = make_executor(concurrency_limit=1)
+    async with executor:
+        await executor.append(Acts(act=cancel))
+        for _ in range(3):
+            await executor.append(Job(seconds=1.0))
+    assert counts(executor) == {"completed": 4}
+
+
+async def test_the_root_task_is_cancelled_before_its_first_step(anyio_backend_name):
+    """start() works again afterwards."""
+    if anyio_backend_name == "trio":
+        return
+    executor = make_executor()
+    await executor.append(Job())
+    await executor.start()
+    await cancel_natively("background")
+    while executor._background is not None:
+        await checkpoint()
+    await executor.start()
+    await executor.join()
+    assert counts(executor) == {"completed": 1}
+    await executor.stop()
+
+
+async def test_an_outcome_behind_a_lock_survives_a_native_cancellation(anyio_backend_name):
+    """An event that has returned is COMPLETED, whatever becomes of the task that waits for a lock to say so."""
+    if anyio_backend_name == "trio":
+        return
+    executor = make_executor()
+    event = Job(name="kept")
+    await executor.append(event)
+    async with executor.states.get_progression("completed"):
+        task = asyncio.ensure_future(event.invoke())
+        await wait_all_tasks_blocked()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert event.result() == "kept"
+    check_invariants(executor)
+
+
+# -------------------------------------------------------------------- locks
+
+
+async def test_invoke_under_a_lock_of_the_callers_own():
+    """Whoever holds the lock that the move needs moves at once."""
+    executor = make_executor()
+    event = Job(name="x")
+    await executor.append(event)
+    async with executor.states.progressions:
+        await event.invoke()
+    assert event.result() == "x"
+    assert counts(executor) == {"completed": 1}
+
+
+async def test_a_second_invoke_waits_while_the_first_waits_for_a_lock():
+    """invoke() returns at the end, also when the end waits for its turn."""
+    executor = make_executor()
+    event = Job()
+    await executor.append(event)
+    seen = []
+
+    async def second():
+        await event.invoke()
+        seen.append(event.status)
+
+    async with anyio.create_task_group() as group:
+        async with executor.states.get_progression("completed"):
+            group.start_soon(event.invoke)
+            await wait_all_tasks_blocked()
+            group.start_soon(second)
+            await wait_all_tasks_blocked()
+            assert seen == []
+    assert seen == ["completed"]
+
+
+@pytest.mark.parametrize("meanwhile", ["skipped", "run by hand"])
+async def test_an_abort_that_waits_for_a_lock(meanwhile):
+    """An event that is decided otherwise while its abort waits stands where its status says."""
+
+    class Denies(JobProcessor):
+        async def request_permission(self, **kwargs):
+            return Deny()
+
+    executor = with_processor(Denies)
+    event = Job()
+    async with executor, anyio.create_task_group() as group:
+        async with executor.states.get_progression("aborted"):
+            await executor.append(event)
+            await wait_all_tasks_blocked()
+            if meanwhile == "skipped":
+                event.status = "skipped"
+            else:
+                group.start_soon(event.invoke)
+                await wait_all_tasks_blocked()
+        await executor.join()
+    assert event.status is (EventStatus.SKIPPED if meanwhile == "skipped" else EventStatus.COMPLETED)
+    check_invariants(executor)
+
+
+async def test_a_start_that_waits_for_a_lock_and_is_called_off():
+    """Nobody sees an event filed under PROCESSING that does not begin, not even the next who holds the lock."""
+    executor = make_executor()
+    await executor.append(Job())
+    lock, seen = executor.states.progressions, []
+
+    async def next_holder():
+        async with lock:
+            check_invariants(executor)
+            seen.append(counts(executor))
+
+    async with anyio.create_task_group() as group:
+        async with lock:
+            await executor.start()
+            await wait_all_tasks_blocked()
+            group.start_soon(next_holder)
+            await wait_all_tasks_blocked()
+            await executor.processor.stop()
+    await executor.stop()
+    assert seen == [{"pending": 1}]
+
+
+# -------------------------------------------------------------------- waiting for each other
+
+
+@pytest.mark.parametrize("call", ["stop", "join", "forward"])
+async def test_two_events_that_make_the_same_call(call):
+    """Two events that both stop (join, forward) do not wait for each other."""
+    executor = make_executor()
+
+    async def act(_):
+        await wait_all_tasks_blocked()
+        await getattr(executor, call)()
+
+    await executor.start()
+    events = [Acts(act=act) for _ in range(2)]
+    for event in events:
+        await executor.append(event)
+    for event in events:
+        await event.wait()
+    await executor.stop()
+    assert counts(executor) == {"completed": 2}
+
+
+async def test_an_event_that_removes_itself_and_stops():
+    """Whoever is no longer in the executor but runs in it is not waited for either."""
+    executor = make_executor()
+
+    async def act(_):
+        await executor.cleanup_events(["processing"])
+        await executor.stop()
+
+    await executor.start()
+    event = Acts(act=act)
+    await executor.append(event)
+    await event.wait()
+    assert event.status is EventStatus.COMPLETED
+    await executor.stop()
+
+
+@pytest.mark.parametrize("left", ["normally", "stopped", "cancelled"])
+async def test_who_waits_for_room_is_told_at_the_end(left):
+    """However an executor is left, append(wait=True) returns or raises."""
+    executor = make_executor(concurrency_limit=1, max_queue_size=1)
+    outcomes = []
+
+    async def append():
+        try:
+            await executor.append(Job(), wait=True)
+        except ExecutorClosedError:
+            outcomes.append("closed")
+        else:
+            outcomes.append("taken")
+
+    async with anyio.create_task_group() as group:
+        with anyio.CancelScope() as scope:
+            async with executor:
+                for _ in range(2):
+                    await executor.append(Job(seconds=5.0), wait=True)
+                    await wait_all_tasks_blocked()
+                for _ in range(3):
+                    group.start_soon(append)
+                await wait_all_tasks_blocked()
+                if left == "stopped":
+                    await executor.stop()
+                elif left == "cancelled":
+                    scope.cancel()
+                    await checkpoint()
+    assert len(outcomes) == 3
+    check_invariants(executor)
+
+
+async def test_room_that_is_not_used_goes_to_the_next():
+    """A waiter whose append fails in the end does not keep the room."""
+    executor = make_executor(max_queue_size=1)
+    await executor._create_processor()
+    await executor.append(Job())
+    twice, other = Job(), Job()
+
+    async def append(event):
+        try:
+            await executor.append(event, wait=True)
+        except ExistsError:
+            await executor.processor.dequeue()
+
+    async with anyio.create_task_group() as group:
+        for event in (twice, twice, other):
+            group.start_soon(append, event)
+            await wait_all_tasks_blocked()
+        await executor.processor.dequeue()
+        await wait_all_tasks_blocked()
+        await executor.processor.dequeue()
+    assert other in executor
+
+
+# -------------------------------------------------------------------- gates
+
+
+class Thinks(JobProcessor):
+    async def request_permission(self, **kwargs):
+        await anyio.sleep(1000)
+        return True
+
+
+async def test_grace_bounds_a_gate():
+    """stop(grace=…) does not wait longer for a gate than for an event; the event stays PENDING."""
+    executor = with_processor(Thinks)
+    await executor.start()
+    await executor.append(Job())
+    await wait_all_tasks_blocked()
+    began = anyio.current_time()
+    await executor.stop(grace=2)
+    assert anyio.current_time() - began == pytest.approx(2, abs=0.2)
+    assert counts(executor) == {"pending": 1}
+    check_invariants(executor)
+
+
+async def test_a_gate_that_stops_its_executor():
+    """It does not wait for itself, and its event stays PENDING."""
+
+    class Stops(JobProcessor):
+        async def request_permission(self, **kwargs):
+            await self.executor.stop()
+            return True
+
+    executor = with_processor(Stops)
+    await executor.start()
+    await executor.append(Job())
+    await wait_all_tasks_blocked()
+    await executor.stop()
+    assert counts(executor) == {"pending": 1}
+
+
+async def test_the_processors_join_after_a_denial():
+    """join() on the processor notices that the last event was turned away."""
+
+    class Denies(JobProcessor):
+        async def request_permission(self, **kwargs):
+            await checkpoint()
+            return Deny()
+
+    async with with_processor(Denies) as executor:
+        await executor.append(Job())
+        await executor.processor.join()
+        assert counts(executor) == {"aborted": 1}
+
+
+async def test_a_gate_cannot_keep_the_event_loop():
+    """Wait(0) again and again, without an await in the gate, lets others run."""
+
+    class Never(JobProcessor):
+        async def request_permission(self, **kwargs):
+            return Wait(0)
+
+    executor = with_processor(Never)
+    await executor.start()
+    await executor.append(Job())
+    for _ in range(10):
+        await checkpoint()
+    await executor.stop()
+    assert counts(executor) == {"pending": 1}
+
+
+async def test_an_answer_without_a_truth_value():
+    """An answer whose bool() raises is a strike, not a crash."""
+
+    class Ambiguous:
+        def __bool__(self):
+            raise ValueError("ambiguous")
+
+    class Odd(JobProcessor):
+        async def request_permission(self, **kwargs):
+            return Ambiguous()
+
+    async with with_processor(Odd) as executor:
+        event = Job()
+        await executor.append(event)
+        await event.wait()
+    assert event.status is EventStatus.ABORTED
+
+
+# -------------------------------------------------------------------- context and observers
+
+
+async def test_workers_do_not_inherit_who_appended():
+    """An event that an event appended may wait for its parent; nothing of the parent's context leaks."""
+    executor = make_executor()
+    children = []
+
+    async def parent(_):
+        for _ in range(3):
+            children.append(Acts(act=lambda child: parents[0].wait()))
+            await executor.append(children[-1])
+
+    parents = [Acts(act=parent)]
+    async with executor:
+        await executor.append(parents[0])
+    assert [child.status for child in children] == [EventStatus.COMPLETED] * 3
+
+
+async def test_an_observer_that_ends_itself():
+    """Ending an observer while it is called takes nothing from the others."""
+    executor = make_executor()
+    seen, ends = [], []
+    ends.append(executor.observe(lambda *_: ends[0]()))
+    executor.observe(lambda event, previous, status: seen.append(status.value))
+    async with executor:
+        await executor.append(Job())
+    assert seen == ["processing", "completed"]
+
+
+class Odd(BaseException):
+    pass
+
+
+async def test_an_observer_that_raises_more_than_an_exception():
+    """Whoever waits for the event is woken all the same."""
+    executor = make_executor()
+
+    def observer(event, previous, status):
+        if status.is_terminal:
+            raise Odd
+
+    executor.observe(observer)
+    event = Job(seconds=1.0)
+    await executor.append(event)
+    woken = []
+
+    async def waiter():
+        await event.wait()
+        woken.append(event.status)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(waiter)
+        await wait_all_tasks_blocked()
+        with pytest.raises(Odd):
+            await event.invoke()
+    assert woken == ["completed"]
+
+
+async def test_a_priority_beyond_all_floats():
+    """An int that no float can hold is refused like infinity."""
+    executor = make_executor()
+    with pytest.raises(ValueError, match="Priority must be finite"):
+        await executor.append(Job(), priority=10**400)
+    assert counts(executor) == {}
+
+
+async def test_a_cancelled_forward_keeps_its_slots_until_its_events_have_ended():
+    """Events of a cancelled batch that take their time still count against the limit."""
+    executor = make_executor(concurrency_limit=2)
+    await executor._create_processor()
+    running = []
+
+    async def stubborn(event):
+        running.append(event)
+        try:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(10)
+            assert len(running) <= 2
+        finally:
+            running.remove(event)
+
+    async def forward(seconds):
+        with anyio.move_on_after(seconds):
+            await executor.forward()
+
+    for _ in range(4):
+        await executor.append(Acts(act=stubborn))
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(forward, 1))
+        await anyio.sleep(2)
+        group.start_soon(partial(forward, 1000))
+        await wait_all_tasks_blocked()
+        assert len(running) == 2
+    check_invariants(executor)
