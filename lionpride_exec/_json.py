@@ -117,7 +117,10 @@ def error_to_dict(error: BaseException) -> dict[str, Any]:
 
 
 def _error_to_dict(error: BaseException, around: tuple[int, ...], depth: int = 0) -> dict[str, Any]:
-    data: dict[str, Any] = {"error": type(error).__name__, "message": _text(error)}
+    name = type(error).__name__
+    # What AnyIO writes into a cancellation (addresses, paths of this machine) is for debugging, not for a record.
+    is_cancellation = name in {"Cancelled", "CancelledError"} and type(error).__module__.startswith(("asyncio", "trio"))
+    data: dict[str, Any] = {"error": name, "message": "cancelled" if is_cancellation else _text(error)}
     if isinstance(error, LionprideError):
         own = _limited(_own_form(error), around)
         return data | own if isinstance(own, dict) else data

@@ -560,3 +560,14 @@ async def test_a_cancelled_forward_keeps_its_slots_until_its_events_have_ended()
         await wait_all_tasks_blocked()
         assert len(running) == 2
     check_invariants(executor)
+
+
+async def test_the_record_of_a_cancellation_is_plain():
+    """It says "cancelled" on each backend, without addresses and paths of this machine."""
+    executor = make_executor()
+    await executor.start()
+    event = Job(seconds=100.0)
+    await executor.append(event)
+    await wait_all_tasks_blocked()
+    await executor.stop(grace=0)
+    assert event.execution.to_dict()["error"]["message"] == "cancelled"
