@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
 from math import inf
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 from anyio import current_effective_deadline, get_cancelled_exc_class
@@ -24,6 +24,8 @@ from ._background import asyncio_task
 from ._event import running_events
 
 if TYPE_CHECKING:
+    import asyncio
+
     from anyio.abc import TaskGroup
 
     from ._event import Event
@@ -120,6 +122,7 @@ class Crew:
     async def _work(self) -> None:
         me = object()  # the borrower of the slot
         task = asyncio_task()
+        clean = copy_context()
         slice_ends = perf_counter() + TIME_SLICE
         going_on = True
         try:
@@ -128,12 +131,7 @@ class Crew:
                 try:
                     picked = await self._jobs.pick(self)
                     if picked is not None:
-                        going_on = await self._run(picked)
-                        if task is not None and task.cancelling():
-                            # The event had this task cancelled, past all scopes: not for the next one to suffer.
-                            going_on = False
-                            with suppress(get_cancelled_exc_class()):
-                                await checkpoint()
+                        going_on = await self._run(picked, task, clean)
                 finally:
                     self._slots.release_on_behalf_of(me)
                 if picked is None:
@@ -164,13 +162,21 @@ class Crew:
         except anyio.WouldBlock:  # others wait for one, or all are taken: queue up behind them
             await self._slots.acquire_on_behalf_of(borrower)
 
-    async def _run(self, event: Event) -> bool:
+    async def _run(self, event: Event, task: asyncio.Task[Any] | None, clean: Context) -> bool:
+        """Run an event; whether this task may go on to the next."""
         self._busy += 1
         self.staff()
         try:
-            return await self._jobs.run(event)
+            going_on = await self._jobs.run(event)
         finally:
             self._busy -= 1
+        if task is not None and task.cancelling():
+            # The event had this task cancelled, past all scopes: the next one is not to suffer for it.
+            with suppress(get_cancelled_exc_class()):
+                await checkpoint()
+            return False
+        # The next one is to find a clean context; if this is not, that of a new worker.
+        return going_on and not _differs_from(clean)
 
     async def _park(self) -> bool:
         """Wait until there may be something to do; False: that is not to be expected."""
@@ -185,3 +191,11 @@ class Crew:
             if not woken.is_set():
                 self._parked.remove(woken)
         return not self.is_dismissed
+
+
+def _differs_from(clean: Context) -> bool:
+    """Whether a context variable has another value than there."""
+    try:
+        return copy_context() != clean
+    except Exception:  # noqa: BLE001  some values cannot even be compared; the same ones are not
+        return True

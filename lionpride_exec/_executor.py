@@ -209,8 +209,8 @@ class Executor(StatusBoard, AsyncContextManagerMixin):
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        self._check_not_running()
         await self._prepare()
+        self._check_not_running()
         async with self._own_group():
             try:
                 await self.start()
@@ -233,8 +233,8 @@ class Executor(StatusBoard, AsyncContextManagerMixin):
 
         Cancellation: what runs ends CANCELLED, what has not begun stays PENDING, whoever waits is woken.
         """
-        self._check_not_running()
         await self._prepare()
+        self._check_not_running()
         async with self._own_group():
             await self.start()
             task_status.started()
@@ -339,6 +339,8 @@ class Executor(StatusBoard, AsyncContextManagerMixin):
             self._active.add(event.id)
         elif previous is EventStatus.PROCESSING:
             self._active.discard(event.id)
+        if self._early:
+            self._early.pop(event.id, None)
         if previous is EventStatus.PENDING and self.processor is not None and event.id in self.processor.queue:
             self.processor.forget(event.id)  # run or decided by somebody else: it does not start here any more
         for observer in tuple(self._observers):

@@ -1,6 +1,7 @@
 """What once went wrong: restarts, cancellations past all scopes, held locks, waiters that wait for each other."""
 
 import asyncio
+from contextvars import ContextVar
 from functools import partial
 
 import anyio
@@ -571,3 +572,29 @@ async def test_the_record_of_a_cancellation_is_plain():
     await wait_all_tasks_blocked()
     await executor.stop(grace=0)
     assert event.execution.to_dict()["error"]["message"] == "cancelled"
+
+
+VARIABLE = ContextVar("VARIABLE", default="clean")
+
+
+async def test_an_event_leaves_nothing_in_the_context_of_the_next():
+    """Each event begins in the context of whoever runs the executor, whatever the one before it did to its own."""
+    seen = []
+
+    class Incomparable:
+        def __eq__(self, other):
+            raise ValueError
+
+        __hash__ = None
+
+    async def act(_):
+        seen.append(VARIABLE.get())
+        VARIABLE.set(Incomparable())
+
+    executor = make_executor(concurrency_limit=1)
+    async with executor:
+        VARIABLE.set("the appender's")
+        for _ in range(4):
+            await executor.append(Acts(act=act))
+    assert seen == ["clean"] * 4
+    assert counts(executor) == {"completed": 4}
