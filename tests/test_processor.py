@@ -394,6 +394,20 @@ async def test_no_window_holds_more_than_the_capacity():
     assert times[-1] - times[0] == pytest.approx(14, abs=2)
 
 
+async def test_a_rate_of_1000_a_second_is_held_and_used():
+    """For ten seconds: never more than 1,000 starts in any second, and at least 99 % of them used."""
+    executor = make_executor(queue_capacity=1000, capacity_refresh_time=1.0)
+    times = []
+    executor.observe(lambda event, previous, status: status == "processing" and times.append(anyio.current_time()))
+    async with executor:
+        began = anyio.current_time()
+        while anyio.current_time() < began + 10:
+            await executor.append(Job(), wait=True)
+        await executor.stop()
+    assert all(later - earlier >= 1.0 for earlier, later in zip(times, times[1000:], strict=False))
+    assert sum(time < began + 10 for time in times) >= 0.99 * 10_000
+
+
 async def test_a_slow_event_holds_nobody_back():
     """While one event takes an hour, the others go on."""
     executor = make_executor(concurrency_limit=2)
