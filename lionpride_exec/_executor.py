@@ -1,37 +1,28 @@
 """
-The executor: it takes events in, and owns the lifetime of what runs them.
+The executor: it takes events in and lets them go.
 
-Where each of them stands is the business of its other half, the status board (``_board``); which of them starts when,
-that of its processor.
+Where each of them stands is told by the status board (``_board``), who owns what runs them is settled by the lifetime
+(``_lifetime``), and which of them starts when by the processor.
 """
 
 from __future__ import annotations
 
 import logging
-from contextlib import asynccontextmanager
-from functools import partial
-from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any
 
-import anyio
-from anyio import AsyncContextManagerMixin, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint
 
-from ._background import spawn
-from ._board import StatusBoard, to_status
-from ._config import check_priority, check_seconds, explain_refused_config
-from ._event import Event, running_events
+from ._board import to_status
+from ._config import check_priority
+from ._event import Event
 from ._execution import utc_now
-from ._guard import Guard
+from ._lifetime import Lifetime
 from ._status import EventStatus
-from ._waiters import Waiters
-from .errors import ConfigurationError, ExecutorClosedError, ExistsError, QueueFullError
+from .errors import ExecutorClosedError, ExistsError, QueueFullError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable
+    from collections.abc import Callable, Iterable
     from uuid import UUID
-
-    from anyio.abc import TaskGroup, TaskStatus
 
     from ._processor import Processor
 
@@ -45,7 +36,7 @@ APPENDS_BETWEEN_CHECKPOINTS = 100
 DEFAULT_CLEANUP = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
 
 
-class Executor(StatusBoard, AsyncContextManagerMixin):
+class Executor(Lifetime):
     """
     Runs events and tracks the status of each.
 
@@ -63,40 +54,17 @@ class Executor(StatusBoard, AsyncContextManagerMixin):
         ConfigurationError: The class has no ``processor_type``, or that has no ``event_type``.
     """
 
-    processor_type: ClassVar[type[Processor]]
-
     def __init__(
         self,
         processor_config: dict[str, Any] | None = None,
         strict_event_type: bool = False,
         name: str | None = None,
     ) -> None:
-        self.processor_config: dict[str, Any] = {} if processor_config is None else processor_config
-        self.processor: Processor | None = None
-        super().__init__(self.event_type, strict=strict_event_type, name=name or "executor_states")
-        self._creation = Guard()  # held across the creation of the processor, which may be async: there is one
-        self._active: set[UUID] = set()  # events that a task runs now, whoever started them
+        config = {} if processor_config is None else processor_config
+        super().__init__(config, strict=strict_event_type, name=name or "executor_states")
         self._early: dict[UUID, float] = {}  # priorities given before there was a processor to keep them
         self._observers: list[Observer] = []
-        self._waiters = Waiters()
-        self._group: TaskGroup | None = None  # of the lifetime we are in
-        self._background: object | None = None  # stands for the root task behind start(), while there is one
-        self._is_dispatching = False  # a task of this executor keeps the processor's loop alive
-        self._is_leaving = False
-        self._is_abandoned = False
-        self._crash: BaseException | None = None
         self._appends = 0
-
-    @property
-    def event_type(self) -> type[Event]:
-        """The class of events this executor takes: its processor's ``event_type``."""
-        try:
-            return self.processor_type.event_type
-        except AttributeError:
-            raise ConfigurationError(
-                f"{type(self).__name__} needs a class attribute processor_type = <Processor subclass> "
-                "whose class attribute event_type is an Event subclass"
-            ) from None
 
     def observe(self, observer: Callable[[Event, EventStatus, EventStatus], None]) -> Callable[[], None]:
         """
@@ -205,131 +173,6 @@ class Executor(StatusBoard, AsyncContextManagerMixin):
                     event._wake()
         return len(events)
 
-    # ---------------------------------------------------------------- lifetime
-
-    @asynccontextmanager
-    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        await self._prepare()
-        self._check_not_running()
-        async with self._own_group():
-            try:
-                await self.start()
-                yield self
-                self._is_leaving = True
-                await self.join()
-                await self.stop()
-            finally:
-                self._is_leaving = False
-        self._abandon()
-
-    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """
-        Run until :meth:`stop`; for ``await tg.start(executor.run)``.
-
-        Raises:
-            RuntimeError: The executor runs already.
-
-        And what :meth:`start` raises.
-
-        Cancellation: what runs ends CANCELLED, what has not begun stays PENDING, whoever waits is woken.
-        """
-        await self._prepare()
-        self._check_not_running()
-        async with self._own_group():
-            await self.start()
-            task_status.started()
-
-    async def start(self) -> None:
-        """
-        Start, or go on after a stop. Idempotent; does not yield (unless ``Processor.create()`` does).
-
-        Pending events are queued at the priority they were given, however many. Within ``async with executor``
-        or ``executor.run`` their task group goes on owning what runs. Otherwise a root task of the event loop
-        does, until :meth:`stop`.
-
-        Raises:
-            ConfigurationError: A key of ``processor_config`` is missing or unknown; there is no processor then.
-            ValueError: One of its numbers is out of bounds; likewise.
-            BaseException: What the background task crashed with, once.
-        """
-        processor = await self._prepare()
-        await processor.start()
-        self._is_abandoned = False
-        self._queue_pending(processor)
-        if self._group is not None:
-            self._launch(self._group)
-        elif self._background is None:
-            self._background = token = object()
-            try:
-                spawn(
-                    partial(self._run_in_background, token),
-                    name=f"{type(self).__name__} background",
-                    on_end=partial(self._background_ended, token),
-                )
-            except BaseException:
-                self._background = None
-                raise
-
-    async def stop(self, grace: float | None = None) -> None:
-        """
-        Start nothing more, at once, and return when what runs has ended. Pending events stay pending.
-
-        Idempotent; :meth:`start` goes on, also while this waits. Called by an event or a gate that runs here, it does
-        not wait for that one, nor for others that wait like this.
-
-        Args:
-            grace: Seconds, 0 or more, after which what still runs is cancelled; None: it may take its time.
-
-        Raises:
-            ValueError: The grace is negative or NaN; nothing was stopped.
-            BaseException: What the background task crashed with, once.
-
-        Cancellation: while it waits; nothing more is started all the same, and what runs goes on.
-        """
-        if grace is not None:
-            check_seconds("grace", grace, infinite_allowed=True)
-        if self.processor is not None:
-            await self.processor.stop()
-            with anyio.move_on_after(grace) as scope:
-                await self.processor.wait_idle()
-            if scope.cancelled_caught and self._is_stopped():
-                self.processor.cancel_running()
-                await self.processor.wait_idle()
-            if not self._runs_caller():
-                await self._waiters.wait_for(lambda: self._background is None or not self._is_stopped())
-        self._raise_crash()
-
-    async def join(self) -> None:
-        """
-        Return once nothing is pending or processing; when stopped, once nothing is processing.
-
-        Called by an event that runs here, it does not wait for that event, nor for others that wait like this.
-
-        Raises:
-            ExecutorClosedError: What ran the executor was cancelled or crashed with events still pending.
-            BaseException: What the background task crashed with, once.
-
-        Cancellation: leaves everything as it is.
-        """
-        self._raise_crash()
-        with self._waiters.standing_aside(event.id for event in running_events.get()):
-            await self._waiters.wait_for(self._is_settled)
-        self._raise_crash()
-        if self._is_abandoned and self._by_status[EventStatus.PENDING]:
-            raise ExecutorClosedError(f"{self!r} was left with events still pending")
-
-    async def forward(self) -> None:
-        """
-        Run one batch now: up to ``queue_capacity`` queued events, without waiting for the capacity window.
-
-        Returns when they, and what was running already, have ended; at once if there is no processor yet. Works
-        when stopped. A denied event is asked again. Any number of calls may overlap.
-
-        Cancellation: what this call started ends CANCELLED, what has not begun stays PENDING and queued.
-        """
-        if self.processor is not None:
-            await self.processor.process()
-
     # ---------------------------------------------------------------- the owner of events
 
     def event_moved(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
@@ -355,38 +198,6 @@ class Executor(StatusBoard, AsyncContextManagerMixin):
         """Put an event where its status says, at once; called when the processor's report was premature."""
         if event.id in self.states.items:
             self._file(event, event.status)
-
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether the executor was left, or crashed, and has not been started again."""
-        return self._is_abandoned
-
-    async def _prepare(self) -> Processor:
-        """Raise what has to be raised before anything starts, and see to it that there is a processor."""
-        self._raise_crash()
-        async with self._creation:
-            if self.processor is None:
-                await self._create_processor()
-            assert self.processor is not None
-            return self.processor
-
-    async def _create_processor(self) -> None:
-        """
-        Make the processor from ``processor_config``.
-
-        Raises:
-            ConfigurationError: A key is missing or unknown.
-            ValueError: A number is out of bounds.
-        """
-        try:
-            processor = await self.processor_type.create(pile=self.states.items, executor=self, **self.processor_config)
-        except TypeError as exc:
-            complaint = explain_refused_config(self.processor_type, self.processor_config)
-            if complaint is None:
-                raise
-            raise ConfigurationError(complaint) from exc
-        processor._waiters = self._waiters  # one list: what ends here may be awaited there
-        self.processor = processor
 
     # ---------------------------------------------------------------- inside: events
 
@@ -446,109 +257,6 @@ class Executor(StatusBoard, AsyncContextManagerMixin):
             for event_id in self._progression(EventStatus.PENDING)
             if not processor.is_handling(event_id)
         )
-
-    # ---------------------------------------------------------------- inside: lifetime
-
-    @asynccontextmanager
-    async def _own_group(self) -> AsyncGenerator[None]:
-        """Own a task group for the dispatcher and what it starts, until both have come to rest."""
-        try:
-            async with anyio.create_task_group() as group:
-                self._group = group
-                yield
-                while not self._is_at_rest():
-                    await self._waiters.wait_for(self._is_at_rest)
-                self._group = None  # no await since the check: nobody can start anything in it any more
-        except BaseException:
-            self._abandon()
-            raise
-        finally:
-            self._group = None
-
-    def _check_not_running(self) -> None:
-        if self._group is not None or self._background is not None:
-            raise RuntimeError(f"{self!r} is running already")
-
-    def _is_stopped(self) -> bool:
-        return self.processor is not None and self.processor.is_stopped()
-
-    def _is_at_rest(self) -> bool:
-        """Whether the dispatcher is stopped and gone."""
-        return self.processor is None or (self._is_stopped() and not self._is_dispatching)
-
-    def _launch(self, group: TaskGroup) -> None:
-        if not self._is_dispatching:
-            self._is_dispatching = True
-            group.start_soon(self._keep_dispatching, group, name=f"{type(self).__name__} dispatcher")
-
-    async def _keep_dispatching(self, group: TaskGroup) -> None:
-        """Run the processor's loop until stopped: also when somebody else's runs first, or it is started again."""
-        assert self.processor is not None
-        try:
-            while not self.processor.is_stopped():
-                await self.processor.execute()
-        except get_cancelled_exc_class():
-            self._is_dispatching = False
-            if anyio.current_effective_deadline() == -inf:
-                raise
-            self._launch(group)  # no scope asked for this cancellation: it ends this task, and another one goes on
-        except BaseException:
-            self._is_dispatching = False
-            raise
-        else:
-            self._is_dispatching = False  # no await since the check of the loop above
-        finally:
-            self._waiters.notify()
-
-    async def _run_in_background(self, token: object) -> None:
-        """Be the root task behind ``start()``: own the group, and keep a crash for whoever calls next."""
-        try:
-            while True:
-                async with self._own_group():
-                    assert self._group is not None
-                    self._launch(self._group)
-                if self._is_stopped():  # else it was started again while the group was closing
-                    break
-        except get_cancelled_exc_class():
-            raise
-        except BaseException as exc:  # noqa: BLE001  a root task has nobody to raise it to
-            self._crash = exc
-        finally:
-            self._background_ended(token)
-
-    def _background_ended(self, token: object) -> None:
-        if self._background is token:
-            self._background = None
-            if not self._is_stopped():
-                self._abandon()
-            self._waiters.notify()
-
-    def _abandon(self) -> None:
-        """Tell everybody who waits that nothing will happen any more."""
-        self._is_abandoned = True
-        if self.processor is not None:
-            self.processor.abandon()
-            self.processor.queue.turn_away_waiters()
-        for status in (EventStatus.PENDING, EventStatus.PROCESSING):
-            for event_id in self._by_status[status]:
-                if (event := self.states.items.get(event_id, None)) is not None:
-                    event._wake()
-        self._waiters.notify()
-
-    def _is_settled(self) -> bool:
-        if self._active <= self._waiters.aside.keys():
-            return self._is_stopped() or self._is_abandoned or not self._by_status[EventStatus.PENDING]
-        return False
-
-    def _runs_caller(self) -> bool:
-        """Whether the calling code belongs to an event that runs here."""
-        in_flight = () if self.processor is None else self.processor._in_flight
-        return any(event._owner is self or event.id in in_flight for event in running_events.get())
-
-    def _raise_crash(self) -> None:
-        crash, self._crash = self._crash, None
-        if crash is not None:
-            raise crash
 
 
 def _set_owner(event: Event, owner: Executor | None) -> None:
