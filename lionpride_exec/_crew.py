@@ -37,7 +37,7 @@ MAX_SEEKING = 8
 
 # How long (in real time, which is what others lose) a worker goes from event to event before it lets others run.
 # With events that never wait it bounds the lag of the event loop: this, or one event, times the workers.
-TIME_SLICE = 100e-6
+TIME_SLICE = 250e-6
 
 
 class Jobs(Protocol):

@@ -83,7 +83,11 @@ class Progression(Element):
         """Add an id at the end."""
         item_id = item if type(item) is UUID else to_uuid(item)
         self._ids.append(item_id)
-        self._counts[item_id] = self._counts.get(item_id, 0) + 1
+        counts = self._counts
+        before = len(counts)
+        counts.setdefault(item_id, 1)  # likewise one look-up, for a new id
+        if len(counts) == before:
+            counts[item_id] += 1
 
     def include(self, item: Any) -> bool:
         """Add an id at the end unless it is there; whether it was added."""
@@ -97,9 +101,9 @@ class Progression(Element):
     def exclude(self, item: Any) -> bool:
         """Take out the first occurrence of an id; whether there was one."""
         item_id = item if type(item) is UUID else to_uuid(item)
-        if item_id not in self._counts:
-            return False
         left = self._count_out(item_id)
+        if left < 0:
+            return False
         ids, dead = self._ids, self._dead
         if ids[0] is item_id and not (dead.total and item_id in dead.counts):
             ids.popleft()
@@ -294,10 +298,10 @@ class Progression(Element):
         return index % len(self)
 
     def _count_out(self, item_id: UUID) -> int:
-        """Count one occurrence less; how many are left."""
+        """Count one occurrence less; how many are left, -1 if there was none."""
         counts = self._counts
-        left = counts.pop(item_id) - 1
-        if left:
+        left = counts.pop(item_id, 0) - 1  # one look-up for a unique id: hashing it is what it costs
+        if left > 0:
             counts[item_id] = left
         elif not counts:
             counts.clear()  # an emptied dict keeps the memory of its largest size

@@ -112,19 +112,19 @@ class PriorityQueue:
 
     def put_nowait(self, priority: float, event_id: UUID) -> None:
         """Queue an event. One that is queued already moves to its new priority. O(log n)."""
-        entry = Entry(priority, next(self._arrivals), event_id, self._key_of(event_id))
-        if event_id in self._live:
-            self._stale += 1
-            self._not_due.discard(event_id)
-        self.put_back(entry)
+        self.put_back(Entry(priority, next(self._arrivals), event_id, self._key_of(event_id)))
 
     async def put(self, item: tuple[float, UUID]) -> None:
         """Queue ``(priority, event_id)``. Never waits."""
         self.put_nowait(*item)
 
     def put_back(self, entry: Entry) -> None:
-        """Queue an entry again where it stood: same priority, same place among equals."""
+        """Queue an entry (again, where it stood: same priority, same place among equals)."""
+        before = len(self._live)
         self._live[entry.event_id] = entry
+        if len(self._live) == before:  # it was queued already: that entry is stale now
+            self._stale += 1
+            self._not_due.discard(entry.event_id)
         if self._send is None:
             self._sort_in(entry)
         else:
@@ -179,10 +179,12 @@ class PriorityQueue:
             else:
                 heappop(self._heads)
                 del self._lanes[entry.key]
-            if self._live.get(entry.event_id) is entry:
-                del self._live[entry.event_id]
+            live = self._live.pop(entry.event_id, None)
+            if live is entry:
                 self._fill_room()
                 return entry
+            if live is not None:
+                self._live[entry.event_id] = live
             self._stale -= 1
         return None
 
