@@ -83,11 +83,7 @@ class Progression(Element):
         """Add an id at the end."""
         item_id = item if type(item) is UUID else to_uuid(item)
         self._ids.append(item_id)
-        counts = self._counts
-        before = len(counts)
-        counts.setdefault(item_id, 1)  # likewise one look-up, for a new id
-        if len(counts) == before:
-            counts[item_id] += 1
+        self._counts[item_id] = self._counts.get(item_id, 0) + 1
 
     def include(self, item: Any) -> bool:
         """Add an id at the end unless it is there; whether it was added."""
