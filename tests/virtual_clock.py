@@ -52,6 +52,10 @@ class ThreadWatch:
         future.add_done_callback(self._executor_call_ended)
         return future
 
+    async def shutdown_default_executor(self, timeout=None):  # noqa: ARG002
+        """Wait for the threads as long as it takes: under this clock any limit would be over at once."""
+        await super().shutdown_default_executor()
+
     def _executor_call_ended(self, _):
         self._executor_calls -= 1
 
