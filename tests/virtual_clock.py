@@ -52,7 +52,7 @@ class ThreadWatch:
         future.add_done_callback(self._executor_call_ended)
         return future
 
-    async def shutdown_default_executor(self, timeout=None):  # noqa: ARG002
+    async def shutdown_default_executor(self, timeout=None):
         """Wait for the threads as long as it takes: under this clock any limit would be over at once."""
         await super().shutdown_default_executor()
 
