@@ -10,6 +10,7 @@ of events are tried, and the worst counts. The targets are 1.2 KiB, of which the
 import gc
 import sys
 import tracemalloc
+from collections.abc import Awaitable, Callable
 
 import anyio
 from _harness import Benchmark
@@ -43,30 +44,36 @@ def traced() -> int:
 
 def main() -> int:
     """Measure and judge."""
-    benchmark = Benchmark(__doc__, backends=())
-    for fill in (pending, completed):
-        anyio.run(fill, [0] * 1000)  # whatever is allocated once
-        worst = worst_share = 0.0
-        print(f"\n{fill.__name__}: bytes per event")
-        for n in NUMBERS[: 3 if benchmark.quick else None]:
-            numbers = list(range(n))
-            tracemalloc.start()
-            before = traced()
-            executor = anyio.run(fill, numbers)
-            full = traced()
-            assert executor.status_counts()[fill.__name__] == n
-            for progression in executor.states.progressions:
-                progression.clear()
-            without = traced()
-            tracemalloc.stop()
-            each, progressions = (full - before) / n, (full - without) / n
-            share = progressions / each
-            print(f"  n = {n:6,}: {each:7.1f}, of which the progressions {progressions:5.1f}, {share:.1%}")
-            worst, worst_share = max(worst, each), max(worst_share, share)
-            del executor
-        benchmark.target("an event", worst / 1024, 1.2, unit="KiB")
-        benchmark.target("the progressions", worst_share * 100, 11, unit="%")
+    benchmark = Benchmark(__doc__, ("trio",), backends=("asyncio", "trio"))
+    for backend in benchmark.backends:
+        for fill in (pending, completed):
+            measure(benchmark, backend, fill)
     return benchmark.end()
+
+
+def measure(benchmark: Benchmark, backend: str, fill: Callable[[list[int]], Awaitable[NoopExecutor]]) -> None:
+    """Print bytes per event for several numbers of events, and judge the worst."""
+    anyio.run(fill, [0] * 1000, backend=backend)  # whatever is allocated once
+    worst = worst_share = 0.0
+    print(f"\n{fill.__name__} on {backend}: bytes per event")
+    for n in NUMBERS[: 3 if benchmark.quick else None]:
+        numbers = list(range(n))
+        tracemalloc.start()
+        before = traced()
+        executor = anyio.run(fill, numbers, backend=backend)
+        full = traced()
+        assert executor.status_counts()[fill.__name__] == n
+        for progression in executor.states.progressions:
+            progression.clear()
+        without = traced()
+        tracemalloc.stop()
+        each, progressions = (full - before) / n, (full - without) / n
+        share = progressions / each
+        print(f"  n = {n:6,}: {each:7.1f}, of which the progressions {progressions:5.1f}, {share:.1%}")
+        worst, worst_share = max(worst, each), max(worst_share, share)
+        del executor
+    benchmark.target("an event", worst / 1024, 1.2, unit="KiB")
+    benchmark.target("the progressions", worst_share * 100, 11, unit="%")
 
 
 if __name__ == "__main__":

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from uuid import UUID
 
+    from ._crew import Crew
     from ._event import Event
     from ._executor import Executor
     from ._pile import Pile
     from ._queue import Entry, PriorityQueue
+    from ._waiters import Waiters
 
 logger = logging.getLogger("lionpride_exec")
 
@@ -40,6 +42,9 @@ class Admission:
     max_denial_tracking: int
     # How often each waiting event was denied, the oldest entry first. An event that starts or leaves has none.
     _denial_counts: dict[UUID, int]
+    # The event in question: it is in no queue and does not run yet.
+    _asked: UUID | None
+    _waiters: Waiters
 
     # ---------------------------------------------------------------- for subclasses
 
@@ -62,6 +67,38 @@ class Admission:
         return None
 
     # ---------------------------------------------------------------- inside
+
+    def _key_of(self, event_id: UUID) -> Hashable:
+        event = self.pile.get(event_id, None)
+        return None if event is None else self.partition(event)
+
+    def _begin(self, event: Event, crew: Crew) -> bool:
+        """Take the event and what its start costs; whether it may start at all."""
+        raise NotImplementedError
+
+    async def _admit(self, entry: Entry, event: Event, crew: Crew) -> bool:
+        """Ask an entry's gate. False: the entry has gone where the answer sends it."""
+        self._asked = event.id
+        verdict: bool | Wait | Deny | Exception = True
+        try:
+            if event.status is EventStatus.PENDING:
+                verdict = await self._ask(event)
+            if verdict is True and event.status is EventStatus.PENDING and not crew.is_dismissed:
+                await self._report(event, EventStatus.PROCESSING)
+                # Gate and lock may have taken their time: look again. From here to the run nothing yields.
+                if self._begin(event, crew):
+                    return True
+                event._refile()
+            await self._turn_away(entry, event, verdict)
+        except BaseException:
+            event._refile()
+            if event.status is EventStatus.PENDING:
+                self.queue.put_back(entry)
+            raise
+        finally:
+            self._asked = None
+        self._waiters.notify()
+        return False
 
     async def _ask(self, event: Event) -> bool | Wait | Deny | Exception:
         context = running_events.set((*running_events.get(), event))  # stop() called by the gate must not wait for it

@@ -33,6 +33,7 @@ def spawn(run: Callable[[], Coroutine[Any, Any, None]], name: str, on_end: Calla
     if lowlevel is not None and lowlevel.in_trio_task():
 
         async def run_to_end() -> None:
+            """Do what asyncio's done callback does."""
             try:
                 await run()
             finally:

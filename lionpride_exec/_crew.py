@@ -2,8 +2,8 @@
 Workers: the tasks that run events.
 
 A worker takes the next event, runs it, and goes on to the one after it without a switch of tasks. One that finds
-nothing to do is parked, and the next arrival wakes it directly. So there are as many tasks as slots at most, whatever
-is queued, and under load an event costs no task of its own: making one is the most expensive part of a short event.
+nothing to do is parked, and the next arrival wakes it directly. So a crew has as many tasks as there are slots at most,
+whatever is queued, and under load an event costs no task of its own.
 """
 
 from __future__ import annotations

@@ -283,6 +283,7 @@ class Event(Element):
             finally:
                 if execution.status is EventStatus.PROCESSING:
                     self._transition(target, response=response, error=error)
+                execution._running = False
 
     async def _refuse(self, error: BaseException) -> None:
         """End an event that never started: ABORTED."""

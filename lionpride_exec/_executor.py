@@ -75,6 +75,7 @@ class Executor(Lifetime):
         self._observers.append(observer)
 
         def end() -> None:
+            """Call the observer no more; again does nothing."""
             if observer in self._observers:
                 self._observers.remove(observer)
 

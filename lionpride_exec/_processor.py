@@ -29,15 +29,12 @@ from ._window import CapacityWindow
 from .errors import ExecutorClosedError, QueueFullError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
     from uuid import UUID
 
     from anyio.abc import TaskGroup
 
     from ._executor import Executor
-    from ._gate import Deny, Wait
     from ._pile import Pile
-    from ._queue import Entry
 
 
 class Processor(Admission):
@@ -95,8 +92,8 @@ class Processor(Admission):
         self._slots = anyio.CapacityLimiter(concurrency_limit)
         # Held across the question to a gate: the entry that was taken and the strikes hold still meanwhile.
         self._gate_lock = anyio.Lock(fast_acquire=True)
-        self._asked: UUID | None = None  # the event in question: it is in no queue and does not run yet
-        self._denial_counts: dict[UUID, int] = {}
+        self._asked = None
+        self._denial_counts = {}
         self._in_flight: set[UUID] = set()
         self._stopped = False
         self._abandoned = False
@@ -296,6 +293,7 @@ class Processor(Admission):
 
     async def _wait_for_batch(self, batch: Crew, earlier: set[UUID]) -> None:
         def is_over() -> bool:
+            """Whether its workers have ended, and what ran before it."""
             return not batch.workers and not (earlier & self._in_flight) - self._waiters.aside.keys()
 
         with self._waiters.standing_aside(event.id for event in running_events.get()):
@@ -339,10 +337,6 @@ class Processor(Admission):
 
     def _is_settled(self) -> bool:
         return self._is_idle() and (self._stopped or self._abandoned or self._is_drained())
-
-    def _key_of(self, event_id: UUID) -> Hashable:
-        event = self.pile.get(event_id, None)
-        return None if event is None else self.partition(event)
 
     def _make_crew(self, group: TaskGroup, budget: int | None = None) -> Crew:
         if not self._crews:  # nobody holds them, and they belong to one event loop
@@ -410,30 +404,6 @@ class Processor(Admission):
             self._attention.set()  # what is left waits for some time: the dispatcher has to know until when
         if not crew.workers:
             self._waiters.notify()
-
-    async def _admit(self, entry: Entry, event: Event, crew: Crew) -> bool:
-        """Ask an entry's gate. False: the entry has gone where the answer sends it."""
-        self._asked = event.id
-        verdict: bool | Wait | Deny | Exception = True
-        try:
-            if event.status is EventStatus.PENDING:
-                verdict = await self._ask(event)
-            if verdict is True and event.status is EventStatus.PENDING and not crew.is_dismissed:
-                await self._report(event, EventStatus.PROCESSING)
-                # Gate and lock may have taken their time: look again. From here to the run nothing yields.
-                if self._begin(event, crew):
-                    return True
-                event._refile()
-            await self._turn_away(entry, event, verdict)
-        except BaseException:
-            event._refile()
-            if event.status is EventStatus.PENDING:
-                self.queue.put_back(entry)
-            raise
-        finally:
-            self._asked = None
-        self._waiters.notify()
-        return False
 
     def _begin(self, event: Event, crew: Crew) -> bool:
         """Take the event and what its start costs; whether it may start at all."""

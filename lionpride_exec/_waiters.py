@@ -42,9 +42,6 @@ class Waiters:
             self.aside.subtract(ids)
             self.aside = +self.aside  # without the zeros
 
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
-
     async def wait_for(self, condition: Callable[[], bool]) -> None:
         """
         Return once the condition holds at a :meth:`notify`, or at once if it holds already.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf, nextafter
+from typing import cast
 
 import anyio
 
@@ -58,10 +59,12 @@ class CapacityWindow:
         """
         Leave exactly ``count`` tokens for the coming period: those held back by hand return like any other.
 
+        Raising the number gives tokens of the latest starts back, and those are forgotten: it is meant to.
+
         Raises:
-            ValueError: Not within 0 and ``total``; nothing has changed.
+            ValueError: Not an integer within 0 and ``total``; nothing has changed.
         """
-        if isinstance(count, bool) or not 0 <= count <= self.total:
+        if isinstance(count, bool) or not isinstance(cast("object", count), int) or not 0 <= count <= self.total:
             raise ValueError(f"available_capacity must be an integer within 0 and {self.total}, got {count!r}")
         while self.available(now) > count:
             self.take(now)

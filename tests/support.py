@@ -1,8 +1,15 @@
 """Events, processors and executors that the tests share."""
 
 import anyio
+import pytest
+from virtual_clock import VIRTUAL_BACKENDS
 
 from lionpride_exec import Event, EventStatus, Executor, Processor
+
+# asyncio's own cancellation goes past all scopes; trio has no such thing, so these tests do not run there.
+ASYNCIO_ONLY = pytest.mark.parametrize(
+    "anyio_backend", [name for name in VIRTUAL_BACKENDS if name != "trio"], indirect=True
+)
 
 CONFIG = {"queue_capacity": 100, "capacity_refresh_time": 1.0}
 

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
-from support import Job, JobProcessor, check_invariants, counts, make_executor, with_processor
+from support import ASYNCIO_ONLY, Job, JobProcessor, check_invariants, counts, make_executor, with_processor
 from virtual_clock import VIRTUAL_BACKENDS
 
 from lionpride_exec import Deny, EventStatus, ExecutorClosedError, ExistsError, Wait
@@ -144,10 +144,9 @@ async def cancel_natively(name):
 
 
 @pytest.mark.parametrize("name", ["worker", "dispatcher"])
-async def test_a_task_of_the_executor_is_cancelled(anyio_backend_name, name):
+@ASYNCIO_ONLY
+async def test_a_task_of_the_executor_is_cancelled(name):
     """A cancellation that no scope asked for ends one task; the executor goes on."""
-    if anyio_backend_name == "trio":
-        return  # trio has no such thing
     async with make_executor() as executor:
         await executor.invoke(Job())
         await cancel_natively(name)
@@ -157,10 +156,9 @@ async def test_a_task_of_the_executor_is_cancelled(anyio_backend_name, name):
     assert counts(executor) == {"completed": 3}
 
 
-async def test_an_event_that_cancels_its_task_and_returns(anyio_backend_name):
+@ASYNCIO_ONLY
+async def test_an_event_that_cancels_its_task_and_returns():
     """The cancellation it left behind does not hit the next event in that worker."""
-    if anyio_backend_name == "trio":
-        return
 
     async def cancel(_):
         asyncio.current_task().cancel()
@@ -173,10 +171,9 @@ async def test_an_event_that_cancels_its_task_and_returns(anyio_backend_name):
     assert counts(executor) == {"completed": 4}
 
 
-async def test_the_root_task_is_cancelled_before_its_first_step(anyio_backend_name):
+@ASYNCIO_ONLY
+async def test_the_root_task_is_cancelled_before_its_first_step():
     """start() works again afterwards."""
-    if anyio_backend_name == "trio":
-        return
     executor = make_executor()
     await executor.append(Job())
     await executor.start()
@@ -189,10 +186,9 @@ async def test_the_root_task_is_cancelled_before_its_first_step(anyio_backend_na
     await executor.stop()
 
 
-async def test_an_outcome_behind_a_lock_survives_a_native_cancellation(anyio_backend_name):
+@ASYNCIO_ONLY
+async def test_an_outcome_behind_a_lock_survives_a_native_cancellation():
     """An event that has returned is COMPLETED, whatever becomes of the task that waits for a lock to say so."""
-    if anyio_backend_name == "trio":
-        return
     executor = make_executor()
     event = Job(name="kept")
     await executor.append(event)

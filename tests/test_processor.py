@@ -6,7 +6,7 @@ from unittest.mock import AsyncMock, Mock, call
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
-from support import CONFIG, Job, JobProcessor, check_invariants, counts, make_executor, with_processor
+from support import ASYNCIO_ONLY, CONFIG, Job, JobProcessor, check_invariants, counts, make_executor, with_processor
 from virtual_clock import VIRTUAL_BACKENDS
 
 from lionpride_exec import (
@@ -228,7 +228,7 @@ async def test_available_capacity_by_hand():
     assert processor.available_capacity == 5
 
 
-@pytest.mark.parametrize("value", [-1, 6, True], ids=repr)
+@pytest.mark.parametrize("value", [-1, 6, True, 1.5, None, "3"], ids=repr)
 async def test_a_bad_capacity_is_refused(value):
     """It raises and changes nothing."""
     processor = make_processor(queue_capacity=5)
@@ -821,12 +821,10 @@ async def test_an_event_that_cancels_its_own_scope():
         assert await executor.invoke(Job(name="next")) == "next"
 
 
-async def test_an_event_that_raises_a_cancellation_of_its_own(anyio_backend_name):
+@ASYNCIO_ONLY
+async def test_an_event_that_raises_a_cancellation_of_its_own():
     """On asyncio a stray CancelledError ends its event CANCELLED, and the loop goes on."""
     import asyncio  # noqa: PLC0415
-
-    if anyio_backend_name == "trio":
-        return  # trio's Cancelled cannot be raised by hand
 
     class Strays(Job):
         async def _invoke(self):

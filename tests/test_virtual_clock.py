@@ -10,6 +10,7 @@ from anyio import to_thread, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import ASYNCIO_ONLY
 
 pytestmark = pytest.mark.anyio
 
@@ -175,10 +176,9 @@ async def test_asyncio_to_thread_holds_the_clock(anyio_backend_name):
     assert anyio.current_time() == pytest.approx(1)
 
 
-async def test_callbacks_of_an_asyncio_loop(anyio_backend_name):
+@ASYNCIO_ONLY
+async def test_callbacks_of_an_asyncio_loop():
     """The timers of the loop itself keep their order, times, arguments and cancellation."""
-    if anyio_backend_name != "asyncio":
-        return
     loop = asyncio.get_running_loop()
     called = []
     loop.call_later(2, called.append, "later")

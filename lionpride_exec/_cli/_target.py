@@ -157,6 +157,8 @@ def _check_async(function: Callable[..., object], text: str) -> None:
 
 def _event_for(function: Callable[[Any], Awaitable[Any]]) -> type[Event]:
     class FunctionCall(Event):
+        """A call of the function with one record."""
+
         record: Any = None
 
         async def _invoke(self) -> Any:
@@ -167,9 +169,13 @@ def _event_for(function: Callable[[Any], Awaitable[Any]]) -> type[Event]:
 
 def _executor_for(kind: type[Event]) -> type[Executor]:
     class LineProcessor(Processor):
+        """Starts the events made of lines."""
+
         event_type = kind
 
     class LineExecutor(Executor):
+        """Runs the events made of lines."""
+
         processor_type = LineProcessor
 
     return LineExecutor
