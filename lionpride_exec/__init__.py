@@ -20,6 +20,7 @@ from ._status import TRANSITIONS, EventStatus
 from .errors import (
     AccessError,
     ConfigurationError,
+    EventCancelled,
     EventFailed,
     EventNotFinished,
     ExecutionError,
@@ -30,6 +31,8 @@ from .errors import (
     LionTimeoutError,
     NotFoundError,
     QueueFullError,
+    RateLimited,
+    Skip,
 )
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "Deny",
     "Element",
     "Event",
+    "EventCancelled",
     "EventFailed",
     "EventNotFinished",
     "EventStatus",
@@ -58,6 +62,8 @@ __all__ = [
     "Processor",
     "Progression",
     "QueueFullError",
+    "RateLimited",
+    "Skip",
     "Unset",
     "UnsetType",
     "Wait",

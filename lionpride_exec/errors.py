@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ._config import check_seconds
+
 if TYPE_CHECKING:
     from uuid import UUID
 
@@ -159,6 +161,46 @@ class EventFailed(ExecutionError):
         super().__init__(message, **kwargs)
         self.event_id = event_id
         self.status = status
+
+
+class EventCancelled(LionprideError):
+    """The error of an event that ``Executor.cancel()`` ended; its message is the reason."""
+
+    default_message = "The event was cancelled"
+    default_retryable = False
+
+
+class Skip(LionprideError):
+    """
+    Raised inside ``_invoke()``: there is nothing to do, the event ends SKIPPED. Its message is the reason.
+
+    Also the error of an event that ``Executor.skip()`` ended, or whose dependency did not complete.
+    """
+
+    default_message = "The event was skipped"
+    default_retryable = False
+
+
+class RateLimited(LionprideError):
+    """
+    Raised inside ``_invoke()``: the other side wants fewer calls.
+
+    Nothing of that key starts for ``retry_after`` seconds, and the event is queued again where it stood; the
+    attempt does not count.
+
+    Args:
+        message: The reason.
+        retry_after: Seconds, finite, 0 or more, such as the other side's ``Retry-After``.
+
+    Raises:
+        ValueError: Any other number of seconds.
+    """
+
+    default_message = "Rate limited"
+
+    def __init__(self, message: str | None = None, *, retry_after: float = 1.0, **kwargs: Any) -> None:
+        self.retry_after: float = check_seconds("retry_after", retry_after)
+        super().__init__(message, **kwargs)
 
 
 class InvalidTransition(LionprideError, RuntimeError):
