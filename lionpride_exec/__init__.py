@@ -11,10 +11,12 @@ from ._execution import Attempt, Execution
 from ._executor import Executor
 from ._flow import Flow
 from ._gate import Deny, Wait
+from ._limits import Concurrent, Rate
 from ._pile import Pile
 from ._processor import Processor
 from ._progression import Progression
 from ._queue import PriorityQueue
+from ._retry import Retry
 from ._sentinel import Unset, UnsetType
 from ._status import TRANSITIONS, EventStatus
 from .errors import (
@@ -39,6 +41,7 @@ __all__ = [
     "TRANSITIONS",
     "AccessError",
     "Attempt",
+    "Concurrent",
     "ConfigurationError",
     "Deny",
     "Element",
@@ -62,7 +65,9 @@ __all__ = [
     "Processor",
     "Progression",
     "QueueFullError",
+    "Rate",
     "RateLimited",
+    "Retry",
     "Skip",
     "Unset",
     "UnsetType",

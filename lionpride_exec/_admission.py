@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from ._crew import Crew
     from ._event import Event
     from ._executor import Executor
+    from ._lanes import Entry
     from ._pile import Pile
-    from ._queue import Entry, PriorityQueue
+    from ._queue import PriorityQueue
     from ._waiters import Waiters
 
 logger = logging.getLogger("lionpride_exec")
@@ -68,11 +69,7 @@ class Admission:
 
     # ---------------------------------------------------------------- inside
 
-    def _key_of(self, event_id: UUID) -> Hashable:
-        event = self.pile.get(event_id, None)
-        return None if event is None else self.partition(event)
-
-    def _begin(self, event: Event, crew: Crew) -> bool:
+    def _begin(self, entry: Entry, event: Event, crew: Crew) -> bool:
         """Take the event and what its start costs; whether it may start at all."""
         raise NotImplementedError
 
@@ -86,7 +83,7 @@ class Admission:
             if verdict is True and event.status is EventStatus.PENDING and not crew.is_dismissed:
                 await self._report(event, EventStatus.PROCESSING)
                 # Gate and lock may have taken their time: look again. From here to the run nothing yields.
-                if self._begin(event, crew):
+                if self._begin(entry, event, crew):
                     return True
                 event._refile()
             await self._turn_away(entry, event, verdict)
@@ -121,15 +118,15 @@ class Admission:
         elif event.status is not EventStatus.PENDING:  # it was run or decided elsewhere
             self.forget(event.id)
             await self._report(event)
-        elif verdict is True:  # it may, but the workers were dismissed, or the capacity taken by hand, meanwhile
+        elif verdict is True:  # it may, but meanwhile the workers were dismissed, or capacity or a limit is used up
             self.queue.put_back(entry)
         elif isinstance(verdict, Wait):
             self.queue.put_back(entry)
-            self.queue.close_lane(entry.key, now + verdict.seconds)
+            self.queue.lanes.deny(entry.route.key, now + verdict.seconds)
         elif isinstance(verdict, Deny):
             await self._abort(event, AccessError(verdict.reason))
         else:
-            self.queue.close_lane(entry.key, now + self.capacity_refresh_time)
+            self.queue.lanes.deny(entry.route.key, now + self.capacity_refresh_time)
             await self._strike(entry, event, verdict if isinstance(verdict, Exception) else None)
 
     async def _strike(self, entry: Entry, event: Event, error: Exception | None) -> None:

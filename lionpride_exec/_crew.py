@@ -51,8 +51,8 @@ class Jobs(Protocol):
         """Take an event that starts now, or None; notices a cancellation."""
         ...
 
-    async def run(self, event: Event) -> bool:
-        """Run it; False: this task had better not go on."""
+    async def run(self, event: Event, scope: anyio.CancelScope) -> bool:
+        """Run it, inside a scope by which it can be cancelled; False: this task had better not go on."""
         ...
 
     def worker_idle(self, crew: Crew) -> None:
@@ -83,11 +83,15 @@ class Crew:
         self._parked: deque[anyio.Event] = deque()  # workers that wait to be woken
         self._jobs = jobs
         self._slots = slots
-        self._limit = int(slots.total_tokens)
         # Workers are started by whoever appends, events included; they all run in the context of who runs the crew.
         self._context = copy_context()
         self._context.run(running_events.set, ())
         self._name = name
+
+    @property
+    def limit(self) -> int:
+        """How many workers there may be."""
+        return int(self._slots.total_tokens)
 
     @property
     def seeking(self) -> int:
@@ -97,7 +101,7 @@ class Crew:
     @property
     def can_grow(self) -> bool:
         """Whether there is a worker to be woken, or room for one more."""
-        return bool(self._parked) or self.workers < self._limit
+        return bool(self._parked) or self.workers < self.limit
 
     def dismiss(self) -> None:
         """Let them begin nothing more; those that run an event finish it."""
@@ -108,7 +112,7 @@ class Crew:
     def staff(self) -> bool:
         """Have as many workers look for an event as there are events, permits and slots for; whether any does."""
         seeking = self.seeking
-        wanted = min(self._limit - self._busy, MAX_SEEKING) - seeking
+        wanted = min(self.limit - self._busy, MAX_SEEKING) - seeking
         if wanted <= 0 or self.is_dismissed:
             return seeking > 0
         for _ in range(min(wanted, self._jobs.startable(self) - seeking)):
@@ -120,29 +124,11 @@ class Crew:
         return self.seeking > 0
 
     async def _work(self) -> None:
-        me = object()  # the borrower of the slot
-        task = asyncio_task()
-        clean = copy_context()
-        slice_ends = perf_counter() + TIME_SLICE
-        going_on = True
         try:
-            while going_on:
-                await self._take_slot(me)
-                try:
-                    picked = await self._jobs.pick(self)
-                    if picked is not None:
-                        going_on = await self._run(picked, task, clean)
-                finally:
-                    self._slots.release_on_behalf_of(me)
-                if picked is None:
-                    going_on = await self._park()
-                elif not going_on:
-                    break
-                elif perf_counter() > slice_ends:
-                    await checkpoint()
-                else:
-                    continue
-                slice_ends = perf_counter() + TIME_SLICE
+            # By this scope whatever the worker runs can be cancelled. It is one for all, since a worker whose
+            # scope was cancelled does not go on: so it costs nothing for each event.
+            with anyio.CancelScope() as scope:
+                await self._go_from_event_to_event(scope)
         except get_cancelled_exc_class():
             if current_effective_deadline() == -inf:
                 self.is_dismissed = True  # the group is going down: nothing more begins in it
@@ -156,20 +142,48 @@ class Crew:
             self.staff()
             self._jobs.worker_idle(self)
 
+    async def _go_from_event_to_event(self, scope: anyio.CancelScope) -> None:
+        me = object()  # the borrower of the slot
+        task = asyncio_task()
+        clean = copy_context()
+        slice_ends = perf_counter() + TIME_SLICE
+        going_on = True
+        while going_on:
+            await self._take_slot(me)
+            try:
+                picked = await self._jobs.pick(self)
+                if picked is not None:
+                    going_on = await self._run(picked, scope, task, clean)
+            finally:
+                self._slots.release_on_behalf_of(me)
+            if picked is None:
+                going_on = await self._park()
+            elif not going_on:
+                break
+            elif perf_counter() > slice_ends:
+                await checkpoint()
+            else:
+                continue
+            slice_ends = perf_counter() + TIME_SLICE
+
     async def _take_slot(self, borrower: object) -> None:
         try:
             self._slots.acquire_on_behalf_of_nowait(borrower)
         except anyio.WouldBlock:  # others wait for one, or all are taken: queue up behind them
             await self._slots.acquire_on_behalf_of(borrower)
 
-    async def _run(self, event: Event, task: asyncio.Task[Any] | None, clean: Context) -> bool:
+    async def _run(
+        self, event: Event, scope: anyio.CancelScope, task: asyncio.Task[Any] | None, clean: Context
+    ) -> bool:
         """Run an event; whether this task may go on to the next."""
         self._busy += 1
         self.staff()
         try:
-            going_on = await self._jobs.run(event)
+            going_on = await self._jobs.run(event, scope)
         finally:
             self._busy -= 1
+        if scope.cancel_called:  # for this event, not for the next one
+            return False
         if task is not None and task.cancelling():
             # The event had this task cancelled, past all scopes: the next one is not to suffer for it.
             with suppress(get_cancelled_exc_class()):

@@ -12,16 +12,19 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager, aclosing
 from contextvars import ContextVar
 from inspect import isasyncgen
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 
 import anyio
 import attrs
-from anyio import CancelScope, current_time, get_cancelled_exc_class, move_on_after
+from anyio import CancelScope, current_effective_deadline, current_time, get_cancelled_exc_class, move_on_after
 from anyio.lowlevel import checkpoint
 
 from ._config import check_seconds
 from ._element import Element, Mode
 from ._execution import Attempt, Execution, utc_now
+from ._limits import check_cost
+from ._retry import Retry
 from ._sentinel import Unset, UnsetType
 from ._status import TERMINAL, TRANSITIONS, EventStatus
 from .errors import (
@@ -31,11 +34,15 @@ from .errors import (
     InvalidTransition,
     LionprideError,
     LionTimeoutError,
+    RateLimited,
+    Skip,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+
+    from ._limits import Limit
 
 # The events that run in the current context, outermost first. An event that waits for one of them, itself
 # included, would wait for ever.
@@ -54,6 +61,13 @@ class Owner(Protocol):
     def turn_to_move(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
         """Give the locks that somebody holds at the moment and a move would need; None: nobody does."""
 
+    def runs_again(self, event: Event, error: BaseException, *, began: float, interrupted: bool) -> bool:
+        """Whether an event whose run has ended with this error goes back to PENDING; it is seen to then."""
+        ...
+
+    def settle(self, event: Event, actual: float, limit: Limit | None) -> None:
+        """Correct what a running event has taken of its limits."""
+
     @property
     def is_abandoned(self) -> bool:
         """Whether nothing will run here any more, unless it is started again."""
@@ -63,6 +77,11 @@ class Owner(Protocol):
 def _valid_timeout(_instance: object, _attribute: object, value: float | None) -> None:
     if value is not None:
         check_seconds("timeout", value, zero_allowed=False)
+
+
+def _valid_retry(_instance: object, _attribute: object, value: Retry | None) -> None:
+    if value is not None and not isinstance(value, Retry):
+        raise ValueError(f"retry must be a Retry or None, got {value!r}")
 
 
 class Event(Element):
@@ -79,6 +98,8 @@ class Event(Element):
     Args:
         timeout: Seconds that a run may take, from its start; None: no limit. Not serialised.
         streaming: Whether the event is run by iterating :meth:`stream`. Not serialised.
+        retry: Whether and when an executor runs it again after a failure; None: as the executor is set up. Not
+            serialised.
         execution: The record of what happened.
 
     Raises:
@@ -87,13 +108,14 @@ class Event(Element):
 
     timeout: float | None = attrs.field(default=None, validator=_valid_timeout)
     streaming: bool = False
+    retry: Retry | None = attrs.field(default=None, validator=_valid_retry)
     execution: Execution = attrs.field(factory=Execution)
     # The executor the event stands in.
     _owner: Owner | None = attrs.field(default=None, init=False)
     # Set at the end of the event; made by the first task that waits for it.
     _finished: anyio.Event | None = attrs.field(default=None, init=False)
 
-    _not_serialised: ClassVar[frozenset[str]] = frozenset({"timeout", "streaming", "execution"})
+    _not_serialised: ClassVar[frozenset[str]] = frozenset({"timeout", "streaming", "retry", "execution"})
 
     # ---------------------------------------------------------------- for subclasses
 
@@ -209,10 +231,34 @@ class Event(Element):
 
         Cancellation: the event ends CANCELLED, retryable, and the cancellation goes on.
         """
-        if self.execution._running:
+        execution = self.execution
+        if execution._running:
             await self.wait()
-        elif self.execution.status is EventStatus.PENDING:
-            await self._run()
+        elif execution.status is EventStatus.PENDING:
+            if execution._scope is None:
+                with CancelScope() as execution._scope:
+                    await self._run()
+            else:  # that of the worker, whose task runs one event after the other
+                await self._run()
+
+    def settle(self, actual: float, *, limit: Limit | None = None) -> None:
+        """
+        Correct what the running event has taken of a ``Rate``, once the truth is known; to be called inside it.
+
+        What was taken too much can be used by others at once; for what was taken too little they wait longer.
+
+        Args:
+            actual: The true cost, finite, 0 or more; it may be above the amount of the limit.
+            limit: Of which limit; None: of each that has a ``cost``.
+
+        Raises:
+            ValueError: The cost is negative or not finite. Nothing has changed.
+
+        Outside of a run by an executor it does nothing.
+        """
+        check_cost(actual)
+        if self._owner is not None:
+            self._owner.settle(self, actual, limit)
 
     async def _run(self) -> None:
         began = current_time()
@@ -229,19 +275,45 @@ class Event(Element):
                     response = await self._perform()
                 late = scope.cancelled_caught
         except Exception as exc:  # noqa: BLE001  whatever the user's code raises is the outcome
-            await self._settle(EventStatus.FAILED, began, error=exc)
+            await self._settle_error(exc, began, EventStatus.FAILED)
         except BaseException as exc:
-            target = EventStatus.CANCELLED if _is_cancellation(exc) else EventStatus.FAILED
-            await self._settle(target, began, error=exc)
+            await self._settle_error(exc, began, EventStatus.FAILED)
             raise
         else:
             if late:
                 error = LionTimeoutError(f"Operation timed out after {self.timeout}s", retryable=True)
-                await self._settle(EventStatus.CANCELLED, began, error=error)
+                await self._settle_error(error, began, EventStatus.CANCELLED)
             else:
                 await self._settle(EventStatus.COMPLETED, began, response=response)
         finally:
+            self.execution._scope = self.execution._verdict = None
             running_events.reset(context)
+
+    async def _settle_error(self, error: BaseException, began: float, otherwise: EventStatus) -> None:
+        """Record the outcome of a run that has ended with an error."""
+        verdict = self.execution._verdict
+        interrupted = False
+        if _is_cancellation(error):
+            otherwise = EventStatus.CANCELLED
+            if verdict is not None:
+                otherwise, error = verdict
+            else:
+                interrupted = current_effective_deadline() == -inf  # else it brought that about itself
+                if interrupted and self._runs_again(error, began, interrupted=True):
+                    otherwise = EventStatus.PENDING
+        elif verdict is None:
+            if _consists_of(error, Skip):
+                otherwise = EventStatus.SKIPPED
+            else:
+                interrupted = _consists_of(error, RateLimited)
+                if self._runs_again(error, began, interrupted=interrupted):
+                    otherwise = EventStatus.PENDING
+        await self._settle(otherwise, began, error=error, interrupted=interrupted)
+
+    def _runs_again(self, error: BaseException, began: float, *, interrupted: bool) -> bool:
+        if self._owner is None or not (interrupted or (isinstance(error, Exception) and _is_retryable(error))):
+            return False
+        return self._owner.runs_again(self, error, began=began, interrupted=interrupted)
 
     async def _perform(self) -> Any:
         overridden = type(self).stream is not Event.stream
@@ -259,6 +331,7 @@ class Event(Element):
         *,
         response: Any = Unset,
         error: BaseException | UnsetType = Unset,
+        interrupted: bool = False,
     ) -> None:
         """Record an outcome: now, or, while somebody holds a lock that the move needs, when it is free."""
         execution = self.execution
@@ -270,7 +343,7 @@ class Event(Element):
             return
         turn = None if self._owner is None else self._owner.turn_to_move(execution.status, target)
         if turn is None or isinstance(error, GeneratorExit):  # a coroutine that is being closed cannot wait
-            self._transition(target, response=response, error=error)
+            self._transition(target, response=response, error=error, interrupted=interrupted)
         else:
             # The event has ended, whatever becomes of this task: its outcome must not be lost. Not to a cancellation,
             # not to one that goes past the shield (asyncio's own), not to a lock that the caller itself holds.
@@ -282,7 +355,7 @@ class Event(Element):
                 pass
             finally:
                 if execution.status is EventStatus.PROCESSING:
-                    self._transition(target, response=response, error=error)
+                    self._transition(target, response=response, error=error, interrupted=interrupted)
                 execution._running = False
 
     async def _refuse(self, error: BaseException) -> None:
@@ -298,7 +371,12 @@ class Event(Element):
     # ---------------------------------------------------------------- the one door
 
     def _transition(
-        self, target: EventStatus, *, response: Any = Unset, error: BaseException | UnsetType = Unset
+        self,
+        target: EventStatus,
+        *,
+        response: Any = Unset,
+        error: BaseException | UnsetType = Unset,
+        interrupted: bool = False,
     ) -> None:
         """
         Move to another status: check, change, move the index, wake.
@@ -317,7 +395,8 @@ class Event(Element):
         elif target is EventStatus.PENDING:
             started = execution.started_at or now
             known = None if isinstance(error, UnsetType) else error
-            execution.attempts += (Attempt(execution.attempt, started, now, known),)
+            execution.attempts += (Attempt(execution.attempt, started, now, known, interrupted),)
+            execution.attempt -= interrupted
             execution.started_at = None
         else:
             execution.finished_at = now
@@ -388,8 +467,11 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_cancellation(error: BaseException) -> bool:
-    cancelled = get_cancelled_exc_class()
-    return all(isinstance(leaf, cancelled) for leaf in leaves(error))
+    return _consists_of(error, get_cancelled_exc_class())
+
+
+def _consists_of(error: BaseException, kind: type[BaseException]) -> bool:
+    return all(isinstance(leaf, kind) for leaf in leaves(error))
 
 
 def _is_retryable(error: BaseException | UnsetType) -> bool:

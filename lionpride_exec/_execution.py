@@ -14,6 +14,8 @@ from ._status import EventStatus
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from anyio import CancelScope
+
 _TIMES = ("queued_at", "started_at", "finished_at")
 
 
@@ -23,16 +25,18 @@ class Attempt:
     A run of an event that did not settle it: the event went back to PENDING.
 
     Attributes:
-        number: 1 for the first run.
+        number: 1 for the first run. A run after one that was interrupted has the same number.
         started_at: UTC.
         finished_at: UTC.
         error: What ended it, or None.
+        interrupted: Whether it does not count: it was stopped from outside, or met ``RateLimited``.
     """
 
     number: int
     started_at: datetime
     finished_at: datetime
     error: BaseException | None = None
+    interrupted: bool = False
 
 
 @attrs.define
@@ -49,7 +53,7 @@ class Execution:
         queued_at: When an executor took the event in (UTC).
         started_at: When the last run began (UTC).
         finished_at: When the event ended (UTC).
-        attempt: Number of the last run: 1 for the first, 0 before it.
+        attempt: Number of the last run that counts: 1 for the first, 0 before it.
         attempts: The runs before the last one.
     """
 
@@ -65,6 +69,10 @@ class Execution:
     attempts: tuple[Attempt, ...] = ()
     # A task of this process runs the event now. (A restored record may say PROCESSING without one.)
     _running: bool = attrs.field(default=False, init=False, repr=False, eq=False)
+    # The scope of that task, by which the run can be cancelled.
+    _scope: CancelScope | None = attrs.field(default=None, init=False, repr=False, eq=False)
+    # How a run that is being cancelled is to end, and its error then.
+    _verdict: tuple[EventStatus, BaseException] | None = attrs.field(default=None, init=False, repr=False, eq=False)
 
     def add_error(self, exc: BaseException) -> None:
         """Keep an error beside those that are there: from the second on, in a group "multiple errors"."""
@@ -107,6 +115,7 @@ class Execution:
                     "started_at": earlier.started_at.isoformat(),
                     "finished_at": earlier.finished_at.isoformat(),
                     "error": _error_dict(earlier.error),
+                    "interrupted": earlier.interrupted,
                 }
                 for earlier in self.attempts
             ]
@@ -150,6 +159,7 @@ def _attempt(data: Mapping[str, Any]) -> Attempt:
         started_at=_moment(data["started_at"]),
         finished_at=_moment(data["finished_at"]),
         error=None if error is None else error_from_dict(error),
+        interrupted=data.get("interrupted", False),
     )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from uuid import UUID
 
+    from ._limits import Limit
     from ._processor import Processor
 
     Observer = Callable[[Event, EventStatus, EventStatus], None]
@@ -199,6 +200,17 @@ class Executor(Lifetime):
         """Put an event where its status says, at once; called when the processor's report was premature."""
         if event.id in self.states.items:
             self._file(event, event.status)
+
+    def runs_again(self, event: Event, error: BaseException, *, began: float, interrupted: bool) -> bool:
+        """Whether an event whose run has ended with this error goes back to PENDING; it is seen to then."""
+        return self.processor is not None and self.processor.runs_again(
+            event, error, began=began, interrupted=interrupted
+        )
+
+    def settle(self, event: Event, actual: float, limit: Limit | None) -> None:
+        """Correct what a running event has taken of its limits."""
+        if self.processor is not None:
+            self.processor.settle(event, actual, limit)
 
     # ---------------------------------------------------------------- inside: events
 

@@ -2,12 +2,8 @@
 Starting events: who runs next, and when.
 
 One dispatcher (:meth:`Processor.execute`) sees to it that there are workers enough (``_crew``), and wakes them when
-capacity comes back or a gate may be asked again. :meth:`Processor.process` is the same with workers of its own, on an
-account of its own.
-
-An event's way through a worker: a slot → :meth:`Processor.pick` (capacity, queue, gate) → :meth:`Processor.run`
-(``Event.invoke``) → tell the executor. Nothing here moves an event between statuses; it asks the event, and the
-executor follows.
+capacity or a limit comes back, a gate may be asked again, or a delay is over. :meth:`Processor.process` is the same
+with workers of its own, on an account of its own. An event's way through a worker is told in ``_dispatch``.
 """
 
 from __future__ import annotations
@@ -16,19 +12,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import anyio
 from anyio import current_time
-from anyio.lowlevel import checkpoint
 
 from ._admission import Admission
 from ._config import check_bounds, check_priority
 from ._crew import Crew
-from ._event import Event, leaves, running_events
+from ._dispatch import Dispatch
+from ._event import Event, running_events
+from ._limits import Limit, Route, Router
 from ._queue import PriorityQueue
-from ._status import EventStatus
+from ._retry import Reruns, Retry
 from ._waiters import Waiters
 from ._window import CapacityWindow
-from .errors import ExecutorClosedError, QueueFullError
+from .errors import ConfigurationError, ExecutorClosedError, QueueFullError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from uuid import UUID
 
     from anyio.abc import TaskGroup
@@ -37,9 +35,9 @@ if TYPE_CHECKING:
     from ._pile import Pile
 
 
-class Processor(Admission):
+class Processor(Dispatch):
     """
-    Starts queued events by priority, under a concurrency limit, a capacity per time, and a gate.
+    Starts queued events by priority, under a concurrency limit, a capacity per time, limits, and a gate.
 
     Subclasses set ``event_type`` and may override :meth:`request_permission` and :meth:`partition`.
 
@@ -52,9 +50,12 @@ class Processor(Admission):
         max_queue_size: Queued events above which :meth:`enqueue` refuses, at least 1.
         max_denial_tracking: Events whose denials are counted at the same time, at least 1; the oldest count is
             dropped for a new one.
+        limits: Any number of :class:`Rate` and :class:`Concurrent`. An event starts when all of them allow it.
+        retry: For events that have no ``retry`` of their own; None: they run once.
 
     Raises:
         ValueError: A number out of its bounds, NaN, or of the wrong type; it is named.
+        ConfigurationError: A limit or a retry that is none.
     """
 
     event_type: ClassVar[type[Event]]
@@ -68,6 +69,8 @@ class Processor(Admission):
         concurrency_limit: int = 100,
         max_queue_size: int = 1000,
         max_denial_tracking: int = 10000,
+        limits: Iterable[Limit] = (),
+        retry: Retry | None = None,
     ) -> None:
         check_bounds(
             queue_capacity=queue_capacity,
@@ -84,23 +87,26 @@ class Processor(Admission):
         self.max_queue_size = max_queue_size
         self.max_denial_tracking = max_denial_tracking
         self.execution_mode: bool = False
+        if retry is not None and not isinstance(retry, Retry):
+            raise ConfigurationError(f"retry must be a Retry or None, got {retry!r}")
         has_partitions = type(self).partition is not Admission.partition
-        self.queue: PriorityQueue = (
-            PriorityQueue(max_queue_size, self._key_of) if has_partitions else PriorityQueue(max_queue_size)
-        )
+        self.router: Router = Router(limits, self.partition if has_partitions else None)
+        self.queue: PriorityQueue = PriorityQueue(max_queue_size, self.router, self._route_of)
+        self._reruns = Reruns(retry)
         self._window = CapacityWindow(queue_capacity, capacity_refresh_time)
         self._slots = anyio.CapacityLimiter(concurrency_limit)
         # Held across the question to a gate: the entry that was taken and the strikes hold still meanwhile.
         self._gate_lock = anyio.Lock(fast_acquire=True)
         self._asked = None
         self._denial_counts = {}
-        self._in_flight: set[UUID] = set()
+        self._in_flight = {}
+        self.holders = set()
         self._stopped = False
         self._abandoned = False
         self._crews: set[Crew] = set()
-        self._main_crew: Crew | None = None
+        self._main_crew = None
         self._waiters = Waiters()
-        self._attention = anyio.Event()  # the dispatcher should look again
+        self._attention = anyio.Event()
 
     @classmethod
     async def create(cls, **kwargs: Any) -> Self:
@@ -130,18 +136,19 @@ class Processor(Admission):
         self._window.set_available(value, current_time())
         self._attention.set()
 
-    async def enqueue(self, event_id: UUID, priority: float | None = None) -> None:
+    async def enqueue(self, event_id: UUID, priority: float | None = None, *, until: float | None = None) -> None:
         """
         Queue an event of the pile. Does not wait. O(log n).
 
         Args:
             event_id: An unknown id is accepted with an explicit priority, and passed over later.
             priority: Lower runs first; finite. Default: the event's ``created_at`` as seconds.
+            until: A reading of ``anyio.current_time()`` before which it does not start.
 
         Raises:
             QueueFullError: ``max_queue_size`` events are queued.
             NotFoundError: No priority, and no such event.
-            ValueError: The priority is NaN or infinite.
+            ValueError: The priority is NaN or infinite, or the event takes more of a limit than there ever is.
         """
         if self.queue.is_full:
             size = self.queue.qsize()
@@ -151,7 +158,7 @@ class Processor(Admission):
             )
         if priority is None:
             priority = self.pile[event_id].created_at.timestamp()
-        self.queue.put_nowait(check_priority(priority), event_id)
+        self.queue.put_nowait(check_priority(priority), event_id, until)
 
     async def dequeue(self) -> Event:
         """
@@ -188,7 +195,7 @@ class Processor(Admission):
         self._stopped = True
         self.execution_mode = False
         self._denial_counts.clear()
-        self.queue.open_all()
+        self.queue.forgive()
         for crew in self._crews:
             crew.dismiss()
         self._attention.set()
@@ -246,6 +253,7 @@ class Processor(Admission):
         if self._stopped:
             return
         self.execution_mode = True
+        self.queue.follow_clock()
         try:
             with self.queue.intake():
                 async with anyio.create_task_group() as group:
@@ -260,22 +268,22 @@ class Processor(Admission):
                 self._crews.discard(self._main_crew)
             self._main_crew = self.queue.on_put = None
             self.execution_mode = False
-            # What waits for some time would wait for a reading of this event loop's clock.
-            self.queue.open_all()
             self._waiters.notify()
 
     async def process(self) -> None:
         """
-        Start one batch now: up to ``queue_capacity`` queued events, whatever the window says.
+        Start one batch now: up to ``queue_capacity`` queued events that are due, whatever the window says.
 
         Returns when they, and what was running already, have ended. Works without a running loop and when
-        stopped. A denied event is asked again at once. A hand-set ``available_capacity`` bounds the batch, and
-        is reset by it if anything ran. Calls may overlap; each has a batch of its own.
+        stopped. Limits hold: what they do not allow now is left. A denied event is asked again at once. A hand-set
+        ``available_capacity`` bounds the batch, and is reset by it if anything ran. Calls may overlap; each has a batch
+        of its own.
 
         Cancellation: what this call started ends CANCELLED, what has not begun stays PENDING and queued.
         """
         earlier = set(self._in_flight)
-        self.queue.open_all()
+        self.queue.follow_clock()
+        self.queue.forgive()
         batch: Crew | None = None
         try:
             async with anyio.create_task_group() as group:
@@ -289,43 +297,19 @@ class Processor(Admission):
             if batch is not None:
                 self._crews.discard(batch)  # not before its last worker has ended
 
-    # ---------------------------------------------------------------- inside: deciding
+    # ---------------------------------------------------------------- inside
+
+    def _route_of(self, event_id: UUID) -> Route:
+        event = self.pile.get(event_id, None)
+        return self.router.plain if event is None else self.router.route(event)
 
     async def _wait_for_batch(self, batch: Crew, earlier: set[UUID]) -> None:
         def is_over() -> bool:
             """Whether its workers have ended, and what ran before it."""
-            return not batch.workers and not (earlier & self._in_flight) - self._waiters.aside.keys()
+            return not batch.workers and not (earlier & self._in_flight.keys()) - self._waiters.aside.keys()
 
         with self._waiters.standing_aside(event.id for event in running_events.get()):
             await self._waiters.wait_for(is_over)
-
-    async def _dispatch(self, crew: Crew) -> None:
-        while not crew.is_dismissed:
-            self._attention = anyio.Event()
-            crew.staff()
-            with anyio.CancelScope(deadline=self._next_at()):
-                await self._attention.wait()
-
-    def _next_at(self) -> float:
-        """When something may start that cannot start now, if nobody does anything until then."""
-        now = current_time()
-        if self.queue.ready(now) and not self._window.available(now):
-            return min(self._window.next_at(now), self.queue.next_at())
-        return self.queue.next_at()
-
-    def _on_put(self) -> None:
-        """See to it that somebody looks at what was just queued."""
-        crew = self._main_crew
-        if crew is None or crew.seeking:  # who is on the way will look, and see to more workers
-            return
-        if not crew.staff() and crew.can_grow:
-            self._attention.set()  # it has to wait for some time: the dispatcher has to know until when
-
-    def _allowed(self, crew: Crew, now: float) -> int:
-        """How many events these workers may start at that time."""
-        if crew.is_dismissed:
-            return 0
-        return self._window.available(now) if crew.budget is None else crew.budget - crew.started
 
     def _is_drained(self) -> bool:
         return self.queue.empty() and self._asked is None
@@ -333,7 +317,7 @@ class Processor(Admission):
     def _is_idle(self) -> bool:
         """Whether nothing runs, and no gate is asked, but for those that wait themselves."""
         aside = self._waiters.aside
-        return self._in_flight <= aside.keys() and (self._asked is None or self._asked in aside)
+        return self._in_flight.keys() <= aside.keys() and (self._asked is None or self._asked in aside)
 
     def _is_settled(self) -> bool:
         return self._is_idle() and (self._stopped or self._abandoned or self._is_drained())
@@ -345,75 +329,3 @@ class Processor(Admission):
         crew = Crew(group, self, self._slots, budget=budget, name=f"{type(self).__name__} worker")
         self._crews.add(crew)
         return crew
-
-    # ---------------------------------------------------------------- what workers do
-
-    def startable(self, crew: Crew) -> int:
-        """How many events these workers may start now, at most. For workers."""
-        if self.queue.empty():
-            return 0
-        now = current_time()
-        return min(self._allowed(crew, now), self.queue.ready(now))
-
-    async def pick(self, crew: Crew) -> Event | None:
-        """
-        Take the first event whose gate lets it start; the caller runs it at once. For workers.
-
-        Cancellation: a checkpoint, but does not yield unless somebody asks a gate; the event stays queued.
-        """
-        async with self._gate_lock:
-            while self._allowed(crew, now := current_time()) > 0:
-                entry = self.queue.pop_nowait(now)
-                if entry is None:
-                    break
-                event = self.pile.get(entry.event_id, None)
-                if event is None:
-                    self.forget(entry.event_id)
-                elif await self._admit(entry, event, crew):
-                    return event
-                else:
-                    await checkpoint()  # whatever the gate answers, it cannot keep the event loop to itself
-        return None
-
-    async def run(self, event: Event) -> bool:
-        """
-        Run an event; whatever it raises is recorded in it. False: this task had better not go on. For workers.
-
-        Raises:
-            BaseException: ``KeyboardInterrupt`` and ``SystemExit``, alone or in a group; they are recorded too.
-        """
-        try:
-            await event.invoke()
-        except BaseException as exc:
-            if any(isinstance(leaf, KeyboardInterrupt | SystemExit) for leaf in leaves(exc)):
-                raise
-            # A cancellation of the scope around us will be raised again at the next worker's first step; one
-            # that the event brought about itself concerns only this task, which may be marked by it.
-            return False
-        finally:
-            try:
-                await self._report(event)
-            finally:
-                self._in_flight.discard(event.id)
-                self._waiters.notify()
-        return True
-
-    def worker_idle(self, crew: Crew) -> None:
-        """Look after what a worker leaves undone. For workers."""
-        if not self.queue.empty():
-            self._attention.set()  # what is left waits for some time: the dispatcher has to know until when
-        if not crew.workers:
-            self._waiters.notify()
-
-    def _begin(self, event: Event, crew: Crew) -> bool:
-        """Take the event and what its start costs; whether it may start at all."""
-        now = current_time()
-        if event.status is not EventStatus.PENDING or not self._allowed(crew, now) or event.id not in self.pile:
-            return False
-        if crew.budget is None:
-            self._window.take(now)
-        crew.started += 1
-        if self._denial_counts:
-            self._denial_counts.pop(event.id, None)
-        self._in_flight.add(event.id)
-        return True

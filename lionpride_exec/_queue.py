@@ -1,75 +1,67 @@
 """
-The queue of a processor: an AnyIO memory stream in front, heaps behind.
+The queue of a processor: an AnyIO memory stream in front, lanes behind.
 
 Whoever appends puts an entry on the stream and never waits, nor sorts; the side that starts events takes what has
-arrived and sorts it into a heap. *What is queued* is told by one dict of live entries. An entry that left this
-dict is stale wherever else it stands, so removal is O(1).
+arrived and sorts it into lanes (``_lanes``). *What is queued* is told by one dict of live entries. An entry that left
+this dict is stale wherever else it stands, so removal is O(1).
 
-Entries stand in *lanes*, one per partition. A lane can be closed until some time; the first entries of the open
-lanes stand in a heap of their own, so a closed lane costs nothing however much waits in it. (With one heap of
-everything, each entry of a closed partition would have to be taken out and put back.)
+What is not due yet waits in a heap by time and comes to its lane when it is; it keeps its priority and its place among
+equals.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
 from contextlib import contextmanager
-from heapq import heapify, heappop, heappush, heapreplace
+from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import anyio
-from attrs import define, field
 
+from ._clock import LoopClock
+from ._lanes import Entry, Lanes
+from ._limits import Route, Router
 from .errors import ExecutorClosedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Hashable, Iterable
+    from collections.abc import Callable, Generator, Iterable
     from uuid import UUID
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-
-class Entry(NamedTuple):
-    """One queued event. Entries sort by priority, lower first, then by arrival, which no two share."""
-
-    priority: float
-    arrival: int
-    event_id: UUID
-    key: Hashable
-
-
-@define(eq=False)
-class _Lane:
-    """The queued entries of one partition."""
-
-    heap: list[Entry] = field(factory=list[Entry])
-    is_open: bool = True
+Delay = Literal["gate", "delay", "retry"]
+"""Why an entry is not due: it was denied, it was asked for, its last run failed."""
 
 
 class PriorityQueue:
     """
-    Event ids by priority: the lowest number first, equal ones in order of arrival.
+    Event ids by priority: the lowest number first, equal ones in order of arrival, keys of equal ones in turn.
 
     Args:
         max_size: Bound behind :attr:`is_full` and :meth:`wait_for_room`; ``put()`` itself does not enforce it.
-        key_of: Gives the partition of an event id.
+        router: The limits and partitions; default: none.
+        route_of: Gives the route of an event id.
     """
 
-    def __init__(self, max_size: float = inf, key_of: Callable[[UUID], Hashable] = lambda _: None) -> None:
+    def __init__(
+        self,
+        max_size: float = inf,
+        router: Router | None = None,
+        route_of: Callable[[UUID], Route] | None = None,
+    ) -> None:
+        router = router or Router()
         self.max_size = max_size
-        self._key_of = key_of
+        self._route_of = route_of or (lambda _: router.plain)
         self._arrivals = count()
         self._live: dict[UUID, Entry] = {}
-        self._lanes: dict[Hashable, _Lane] = {}
-        # First entries of open lanes. May hold outdated ones: one counts only while it is the first of its lane.
-        self._heads: list[Entry] = []
-        self._closed: list[tuple[float, int, Hashable]] = []  # (opens at, unique number, key)
+        self.lanes: Lanes = Lanes(self._live, router)
         self._delayed: list[tuple[float, Entry]] = []
-        self._not_due: set[UUID] = set()  # the live ones among the delayed
+        self._not_due: dict[UUID, tuple[float, Delay]] = {}  # the live ones among the delayed
+        self._stale_delayed = 0  # how many of the delayed are not live
         self._backlog: list[Entry] = []
-        self._stale = 0
+        self._clock = LoopClock()
         # The intake. Open only while a loop takes from it, which closes it too; else entries are sorted in at once.
         self._send: MemoryObjectSendStream[Entry] | None = None
         self._receive: MemoryObjectReceiveStream[Entry] | None = None
@@ -77,13 +69,13 @@ class PriorityQueue:
         self._getters: deque[anyio.Event] = deque()
         self._room_waiters: OrderedDict[anyio.Event, bool] = OrderedDict()
         self._promised = 0
-        # Called when something was put that can be taken at once.
+        # Called when something was put.
         self.on_put: Callable[[], None] | None = None
 
     # ---------------------------------------------------------------- looking
 
     def qsize(self) -> int:
-        """How many events are queued, those that wait for a closed gate included, the backlog not."""
+        """How many events are queued, those that wait for a time, a limit or a gate included, the backlog not."""
         return len(self._live)
 
     def empty(self) -> bool:
@@ -99,20 +91,42 @@ class PriorityQueue:
         return len(self._live) + self._promised >= self.max_size or bool(self._backlog)
 
     def ready(self, now: float) -> int:
-        """How many entries can be taken at that time: an upper bound (lanes may be closed), 0 only if none can."""
+        """How many entries can be taken at that time: an upper bound, 0 only if none can."""
         self._catch_up(now)
-        return len(self._live) - len(self._not_due) if self._first() is not None else 0
+        return len(self._live) - len(self._not_due) if self.lanes.first(now) is not None else 0
 
     def next_at(self) -> float:
-        """When the next delayed entry is due or closed lane opens; ``inf`` if there is neither."""
+        """When an entry may be taken that could not be at the last look, if nothing ends until then."""
         delayed = self._delayed[0][0] if self._delayed else inf
-        return min(delayed, self._closed[0][0]) if self._closed else delayed
+        return min(delayed, self.lanes.next_at())
+
+    def entry_of(self, event_id: UUID) -> Entry | None:
+        """Give the entry of a queued event."""
+        return self._live.get(event_id)
+
+    def due(self, event_id: UUID) -> tuple[float, Delay] | None:
+        """Give until when an event is delayed, and why; None: it is due."""
+        return self._not_due.get(event_id)
 
     # ---------------------------------------------------------------- putting
 
-    def put_nowait(self, priority: float, event_id: UUID) -> None:
-        """Queue an event. One that is queued already moves to its new priority. O(log n)."""
-        self.put_back(Entry(priority, next(self._arrivals), event_id, self._key_of(event_id)))
+    def put_nowait(self, priority: float, event_id: UUID, until: float | None = None) -> None:
+        """
+        Queue an event. One that is queued already moves to its new priority. O(log n).
+
+        Raises:
+            ValueError: It takes more of a limit than there ever is. Nothing has changed.
+
+        Args:
+            priority: Lower comes first.
+            event_id: Of the event.
+            until: A time before which it is not due.
+        """
+        entry = Entry(priority, next(self._arrivals), event_id, self._route_of(event_id))
+        if until is None:
+            self.put_back(entry)
+        else:
+            self.put_delayed(entry, until, "delay")
 
     async def put(self, item: tuple[float, UUID]) -> None:
         """Queue ``(priority, event_id)``. Never waits."""
@@ -120,13 +134,9 @@ class PriorityQueue:
 
     def put_back(self, entry: Entry) -> None:
         """Queue an entry (again, where it stood: same priority, same place among equals)."""
-        before = len(self._live)
-        self._live[entry.event_id] = entry
-        if len(self._live) == before:  # it was queued already: that entry is stale now
-            self._stale += 1
-            self._not_due.discard(entry.event_id)
+        self._make_live(entry)
         if self._send is None:
-            self._sort_in(entry)
+            self.lanes.add(entry)
         else:
             self._send.send_nowait(entry)
             self._arrived += 1
@@ -135,58 +145,53 @@ class PriorityQueue:
         if self.on_put is not None:
             self.on_put()
 
-    def put_delayed(self, entry: Entry, until: float) -> None:
-        """Queue an entry again where it stood, but not before the time ``until``. O(log n)."""
-        self._live[entry.event_id] = entry
+    def put_delayed(self, entry: Entry, until: float, why: Delay = "gate") -> None:
+        """Queue an entry (again, where it stood), but not before the time ``until``. O(log n)."""
+        self._make_live(entry)
         heappush(self._delayed, (until, entry))
-        self._not_due.add(entry.event_id)
+        self._not_due[entry.event_id] = until, why
+        if self._getters:
+            self._getters.popleft().set()
+        if self.on_put is not None:
+            self.on_put()
 
     def put_backlog(self, items: Iterable[tuple[float, UUID]]) -> None:
         """
         Queue many events, however many: what exceeds ``max_size`` follows in order as room appears.
 
         While a backlog waits, the queue counts as full. An event that is queued already keeps its entry.
+
+        Raises:
+            ValueError: One takes more of a limit than there ever is; those before it are queued.
         """
         waiting = {entry.event_id for entry in self._backlog}
-        self._backlog.extend(
-            Entry(priority, next(self._arrivals), event_id, self._key_of(event_id))
-            for priority, event_id in items
-            if event_id not in self._live and event_id not in waiting
-        )
-        heapify(self._backlog)
-        self._fill_room()
+        try:
+            for priority, event_id in items:
+                if event_id not in self._live and event_id not in waiting:
+                    route = self._route_of(event_id)
+                    heappush(self._backlog, Entry(priority, next(self._arrivals), event_id, route))
+        finally:
+            self._fill_room()
 
     def discard(self, event_id: UUID) -> None:
         """Forget an event if it is queued. O(1) amortised."""
         if self._live.pop(event_id, None) is None:
             return
-        self._not_due.discard(event_id)
-        self._stale += 1
-        if self._stale > 32 + len(self._live):
+        self._note_stale(event_id)
+        if self.lanes.stale + self._stale_delayed > 32 + len(self._live):
             self._rebuild()
         self._fill_room()
 
     # ---------------------------------------------------------------- taking
 
     def pop_nowait(self, now: float) -> Entry | None:
-        """Take the first entry that stands in an open lane; None if there is none. O(log n)."""
+        """Take the first entry that may start; None if there is none. O(log n) amortised."""
         self._catch_up(now)
-        while (entry := self._first()) is not None:
-            heap = self._lanes[entry.key].heap
-            heappop(heap)
-            if heap:
-                heapreplace(self._heads, heap[0])
-            else:
-                heappop(self._heads)
-                del self._lanes[entry.key]
-            live = self._live.pop(entry.event_id, None)
-            if live is entry:
-                self._fill_room()
-                return entry
-            if live is not None:
-                self._live[entry.event_id] = live
-            self._stale -= 1
-        return None
+        entry = self.lanes.pop(now)
+        if entry is not None:
+            del self._live[entry.event_id]
+            self._fill_room()
+        return entry
 
     async def get(self) -> tuple[float, UUID]:
         """
@@ -198,16 +203,26 @@ class PriorityQueue:
             await self._wait_for_put()
         return entry.priority, entry.event_id
 
-    def close_lane(self, key: Hashable, until: float) -> None:
-        """Keep the entries of a partition from being taken before ``until``; a closed lane keeps its time. O(log n)."""
-        lane = self._lanes.setdefault(key, _Lane())
-        if lane.is_open:
-            lane.is_open = False
-            heappush(self._closed, (until, next(self._arrivals), key))
+    def forgive(self) -> None:
+        """Open the gates that an answer has closed, and make due what was denied. O(what is delayed)."""
+        self.lanes.open_gates()
+        denied = {event_id for event_id, (_, why) in self._not_due.items() if why == "gate"}
+        if denied:
+            self._delayed = [(-inf if entry.event_id in denied else until, entry) for until, entry in self._delayed]
+            heapify(self._delayed)
 
-    def open_all(self) -> None:
-        """Open all lanes and make all delayed entries due. O(what was closed or delayed)."""
-        self._catch_up(inf)
+    def follow_clock(self) -> None:
+        """
+        Carry all times over to the running event loop, if they were read in another; gates are asked anew there.
+
+        O(1), else O(all there is).
+        """
+        seconds = self._clock.shift()
+        if seconds:
+            self.forgive()
+            self.lanes.shift(seconds)
+            self._delayed = [(until + seconds, entry) for until, entry in self._delayed]
+            self._not_due = {at: (until + seconds, why) for at, (until, why) in self._not_due.items()}
 
     # ---------------------------------------------------------------- waiting
 
@@ -275,53 +290,38 @@ class PriorityQueue:
 
     # ---------------------------------------------------------------- inside
 
-    def _sort_in(self, entry: Entry) -> None:
-        lane = self._lanes.get(entry.key)
-        if lane is None:
-            lane = self._lanes[entry.key] = _Lane()
-        heappush(lane.heap, entry)
-        if lane.is_open and lane.heap[0] is entry:
-            heappush(self._heads, entry)
+    def _make_live(self, entry: Entry) -> None:
+        before = len(self._live)
+        self._live[entry.event_id] = entry
+        if len(self._live) == before:  # it was queued already: that entry is stale now
+            self._note_stale(entry.event_id)
+
+    def _note_stale(self, event_id: UUID) -> None:
+        if self._not_due.pop(event_id, None) is None:
+            self.lanes.stale += 1
+        else:
+            self._stale_delayed += 1
 
     def _catch_up(self, now: float) -> None:
-        """Bring the heaps up to date: take in what has arrived, what is due, and the lanes that open."""
+        """Bring the lanes up to date: take in what has arrived, and what is due."""
         while self._arrived and self._receive is not None:
             self._arrived -= 1
-            self._sort_in(self._receive.receive_nowait())
+            self.lanes.add(self._receive.receive_nowait())
         while self._delayed and self._delayed[0][0] <= now:
             entry = heappop(self._delayed)[1]
             if self._live.get(entry.event_id) is entry:
-                self._not_due.discard(entry.event_id)
-            self._sort_in(entry)
-        while self._closed and self._closed[0][0] <= now:
-            key = heappop(self._closed)[2]
-            lane = self._lanes[key]
-            lane.is_open = True
-            if lane.heap:
-                heappush(self._heads, lane.heap[0])
+                del self._not_due[entry.event_id]
+                self.lanes.add(entry)
             else:
-                del self._lanes[key]
-
-    def _first(self) -> Entry | None:
-        while self._heads:
-            entry = self._heads[0]
-            lane = self._lanes.get(entry.key)
-            if lane is not None and lane.is_open and lane.heap and lane.heap[0] is entry:
-                return entry
-            heappop(self._heads)
-        return None
+                self._stale_delayed -= 1
 
     def _rebuild(self) -> None:
-        """Build the lanes anew from what is live."""
+        """Drop what is stale."""
         self._catch_up(-inf)
+        self.lanes.rebuild()
         self._delayed = [item for item in self._delayed if self._live.get(item[1].event_id) is item[1]]
         heapify(self._delayed)
-        self._lanes = {key: _Lane(is_open=False) for _, _, key in self._closed}
-        self._heads = []
-        self._stale = 0
-        for entry in self._live.values():
-            if entry.event_id not in self._not_due:
-                self._sort_in(entry)
+        self._stale_delayed = 0
 
     def _fill_room(self) -> None:
         """Give room that has appeared to the backlog, then to those who wait for it."""

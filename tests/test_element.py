@@ -237,6 +237,7 @@ LIBRARY_ERRORS = [
     if isinstance(value, type) and issubclass(value, errors.LionprideError) and value is not errors.InvalidTransition
 ]
 NOT_RETRYABLE = {
+    "EventCancelled", "Skip",
     "ValidationError", "AccessError", "ConfigurationError", "NotFoundError", "ExistsError", "OperationError",
 }  # fmt: skip
 

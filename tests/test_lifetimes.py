@@ -487,7 +487,7 @@ async def test_cancelled_at_each_step(kind, step):
         if step == "slot":
             await executor.append(Job(gate=anyio.Event()), priority=0)
         if step == "closed gate":
-            processor.queue.close_lane(None, anyio.current_time() + 50)
+            processor.queue.lanes.deny((), anyio.current_time() + 50)
         if step == "queued":
             await executor.append(event)
         group.start_soon(waiter)

@@ -1,0 +1,133 @@
+"""What is left of a limit for one key; also the gate of a partition, which is a limit that opens and closes."""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf, nextafter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from ._lanes import Lane
+    from ._limits import Limit
+
+
+class Use:
+    """What one event has taken of a bucket, until it is back."""
+
+    __slots__ = ("back", "bucket", "cost")
+
+    def __init__(self, bucket: Bucket, cost: float, back: float) -> None:
+        self.bucket = bucket
+        self.cost = cost
+        self.back = back  # the time; inf: not known yet; -inf: it is back
+
+
+class Bucket:
+    """
+    An amount of which events take. Times are readings of ``anyio.current_time()``.
+
+    Everything is O(1) amortised.
+
+    Args:
+        limit: Whose amount it is; None: a gate, which only opens and closes.
+        key: For whom.
+        number: Which of an entry's costs it takes.
+    """
+
+    __slots__ = (
+        "_hold", "_out", "_per", "_uses", "amount", "closed_until", "denied_until", "key", "lanes", "limit", "number",
+        "parked", "used", "wakes_at",
+    )  # fmt: skip
+
+    def __init__(self, limit: Limit | None = None, key: Hashable = None, number: int = 0) -> None:
+        self.limit = limit
+        self.key = key
+        self.number = number
+        self.amount: float = inf if limit is None else limit.amount
+        self._per: float = 0.0 if limit is None else limit.per
+        self._hold: bool = False if limit is None else limit.hold
+        self.used: float = 0
+        self._out: int = 0  # how many uses are not back
+        self._uses: deque[Use] = deque()  # those that come back at a known time, in its order
+        self.closed_until: float = -inf  # by RateLimited
+        self.denied_until: float = -inf  # by the answer of a gate
+        self.lanes: int = 0  # which lead through it
+        self.parked: list[tuple[float, int, Lane]] = []  # of them, those that wait for it; a heap
+        self.wakes_at: float = inf  # when somebody will look after these
+
+    def __repr__(self) -> str:
+        return f"Bucket({self.limit!r}, key={self.key!r}, used={self.used!r})"
+
+    def is_idle(self, now: float) -> bool:
+        """Whether forgetting it would change nothing."""
+        self.refresh(now)
+        return not (self.lanes or self._out or self.closed_until > now or self.denied_until > now)
+
+    def free_at(self, cost: float, now: float) -> float:
+        """When so much may be taken, at the earliest: ``now`` or before: at once; ``inf``: when something ends."""
+        closed = max(self.closed_until, self.denied_until)
+        if self.used + cost <= self.amount:
+            return closed
+        self.refresh(now)
+        excess = self.used + cost - self.amount
+        if excess <= 0:
+            return closed
+        for use in self._uses:
+            excess -= use.cost
+            if excess <= 0:
+                return max(use.back, closed)
+        return inf
+
+    def take(self, cost: float, now: float) -> Use:
+        """Take so much, whether it is there or not."""
+        self.refresh(now)
+        self.used += cost
+        self._out += 1
+        if self._hold:
+            return Use(self, cost, inf)
+        use = Use(self, cost, self._later(now))
+        self._uses.append(use)
+        return use
+
+    def release(self, use: Use, now: float) -> None:
+        """Note the end of an event that has taken something."""
+        if not self._hold:
+            return
+        if self._per:
+            use.back = self._later(now)
+            self._uses.append(use)
+        else:
+            use.back = -inf
+            self._give_back(use)
+
+    def settle(self, use: Use, actual: float) -> None:
+        """Correct what was taken; too late once it is back."""
+        if use.back != -inf:
+            self.used += actual - use.cost
+            use.cost = actual
+
+    def refresh(self, now: float) -> None:
+        """Take back what is due."""
+        uses = self._uses
+        while uses and uses[0].back <= now:
+            use = uses.popleft()
+            use.back = -inf
+            self._give_back(use)
+
+    def shift(self, seconds: float) -> None:
+        """Follow a clock that was set."""
+        self.closed_until += seconds
+        self.denied_until += seconds
+        for use in self._uses:
+            use.back += seconds
+
+    def _give_back(self, use: Use) -> None:
+        self._out -= 1
+        self.used = self.used - use.cost if self._out else 0  # not what rounding has left
+
+    def _later(self, now: float) -> float:
+        back = now + self._per
+        # The sum may be rounded down, and then two starts would stand closer together than a period.
+        return back if back - now >= self._per else nextafter(back, inf)

@@ -1,0 +1,38 @@
+"""
+Times of one event loop, carried over to the next.
+
+A time is a reading of ``anyio.current_time()``, whose zero belongs to the event loop. What has to wait for a time, a
+delayed event or a rate, may outlive the loop in which it was read; then the wall clock tells how much of it is left.
+"""
+
+from __future__ import annotations
+
+import time
+
+from anyio import current_time
+from anyio.lowlevel import RunVar
+
+# A value of its own for each event loop.
+_loop: RunVar[object] = RunVar("lionpride_exec_loop")
+
+
+class LoopClock:
+    """Knows in which event loop times were last read."""
+
+    __slots__ = ("_ahead", "_seen_in")
+
+    def __init__(self) -> None:
+        self._seen_in: object = None
+        self._ahead = 0.0  # of the loop's clock before the wall clock
+
+    def shift(self) -> float:
+        """Give the seconds that have to be added to times read before; 0 in the same event loop. Call it in one."""
+        loop = _loop.get(None)
+        if loop is None:
+            loop = object()
+            _loop.set(loop)
+        if loop is self._seen_in:
+            return 0.0
+        before, self._ahead = self._ahead, current_time() - time.time()
+        is_first, self._seen_in = self._seen_in is None, loop
+        return 0.0 if is_first else self._ahead - before

@@ -1,0 +1,203 @@
+"""
+What workers do.
+
+An event's way: a slot → :meth:`Dispatch.pick` (capacity, limits, queue, gate) →
+:meth:`Dispatch.run` (``Event.invoke``) → tell the executor, and queue it again if it is to run again.
+
+Nothing here moves an event between statuses; it asks the event, and the executor follows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio import current_time
+from anyio.lowlevel import checkpoint
+
+from ._admission import Admission
+from ._event import Event, leaves
+from ._status import EventStatus
+from .errors import RateLimited
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from ._bucket import Use
+    from ._crew import Crew
+    from ._lanes import Entry
+    from ._limits import Limit
+    from ._retry import Reruns
+    from ._window import CapacityWindow
+
+
+class Flight:
+    """What a processor knows of an event that runs."""
+
+    __slots__ = ("again_in", "entry", "uses")
+
+    def __init__(self, entry: Entry, uses: list[Use]) -> None:
+        self.entry = entry
+        self.uses = uses
+        self.again_in: float | None = None  # seconds after its end; None: not, as far as is known
+
+
+class Dispatch(Admission):
+    """The half of a processor that starts events and sees to what they leave."""
+
+    _attention: anyio.Event  # the dispatcher should look again
+    _gate_lock: anyio.Lock
+    _in_flight: dict[UUID, Flight]
+    _main_crew: Crew | None
+    _reruns: Reruns
+    _window: CapacityWindow
+    # Whoever does not want anything to start at the moment.
+    holders: set[object]
+
+    # ---------------------------------------------------------------- deciding
+
+    async def _dispatch(self, crew: Crew) -> None:
+        while not crew.is_dismissed:
+            self._attention = anyio.Event()
+            crew.staff()
+            with anyio.CancelScope(deadline=self._next_at()):
+                await self._attention.wait()
+
+    def _next_at(self) -> float:
+        """When something may start that cannot start now, if nobody does anything until then."""
+        now = current_time()
+        if self.queue.ready(now) and not self._window.available(now):
+            return min(self._window.next_at(now), self.queue.next_at())
+        return self.queue.next_at()
+
+    def _on_put(self) -> None:
+        """See to it that somebody looks at what was just queued."""
+        crew = self._main_crew
+        if crew is None or crew.seeking:  # who is on the way will look, and see to more workers
+            return
+        if not crew.staff() and crew.can_grow:
+            self._attention.set()  # it has to wait for some time: the dispatcher has to know until when
+
+    def _allowed(self, crew: Crew, now: float) -> int:
+        """How many events these workers may start at that time."""
+        if crew.is_dismissed or self.holders:
+            return 0
+        return self._window.available(now) if crew.budget is None else crew.budget - crew.started
+
+    # ---------------------------------------------------------------- what workers do
+
+    def startable(self, crew: Crew) -> int:
+        """How many events these workers may start now, at most. For workers."""
+        if self.queue.empty():
+            return 0
+        now = current_time()
+        return min(self._allowed(crew, now), self.queue.ready(now))
+
+    async def pick(self, crew: Crew) -> Event | None:
+        """
+        Take the first event whose gate lets it start; the caller runs it at once. For workers.
+
+        Cancellation: a checkpoint, but does not yield unless somebody asks a gate; the event stays queued.
+        """
+        async with self._gate_lock:
+            while self._allowed(crew, now := current_time()) > 0:
+                entry = self.queue.pop_nowait(now)
+                if entry is None:
+                    break
+                event = self.pile.get(entry.event_id, None)
+                if event is None:
+                    self.forget(entry.event_id)
+                elif await self._admit(entry, event, crew):
+                    return event
+                else:
+                    await checkpoint()  # whatever the gate answers, it cannot keep the event loop to itself
+        return None
+
+    def _begin(self, entry: Entry, event: Event, crew: Crew) -> bool:
+        """Take the event and what its start costs; whether it may start at all."""
+        now = current_time()
+        if event.status is not EventStatus.PENDING or not self._allowed(crew, now) or event.id not in self.pile:
+            return False
+        lanes = self.queue.lanes
+        if not lanes.may_start(entry, now):
+            return False
+        if crew.budget is None:
+            self._window.take(now)
+        crew.started += 1
+        if self._denial_counts:
+            self._denial_counts.pop(event.id, None)
+        self._reruns.note_start(event, now)
+        self._in_flight[event.id] = Flight(entry, lanes.take(entry, now) if lanes.has_limits else [])
+        return True
+
+    async def run(self, event: Event, scope: anyio.CancelScope) -> bool:
+        """
+        Run an event; whatever it raises is recorded in it. False: this task had better not go on. For workers.
+
+        Raises:
+            BaseException: ``KeyboardInterrupt`` and ``SystemExit``, alone or in a group; they are recorded too.
+        """
+        flight = self._in_flight[event.id]
+        event.execution._scope = scope
+        try:
+            await event.invoke()
+        except BaseException as exc:
+            if any(isinstance(leaf, KeyboardInterrupt | SystemExit) for leaf in leaves(exc)):
+                raise
+            # A cancellation of the scope around us will be raised again at the next worker's first step; one
+            # that the event brought about itself concerns only this task, which may be marked by it.
+            return False
+        finally:
+            try:
+                await self._report(event)
+            finally:
+                self._land(event, flight)
+        return True
+
+    def _land(self, event: Event, flight: Flight) -> None:
+        """Give back what an event that has ended its run has held, and queue it again if it is to run again."""
+        del self._in_flight[event.id]
+        if flight.uses:
+            self.queue.lanes.release(flight.uses, current_time())
+        if flight.again_in is not None and event.status is EventStatus.PENDING and event.id in self.pile:
+            if flight.again_in > 0:
+                self.queue.put_delayed(flight.entry, current_time() + flight.again_in, "retry")
+            else:
+                self.queue.put_back(flight.entry)
+        elif event.status.is_terminal:
+            self._reruns.forget(event.id)
+        self._waiters.notify()
+
+    def worker_idle(self, crew: Crew) -> None:
+        """Look after what a worker leaves undone. For workers."""
+        if not self.queue.empty():
+            self._attention.set()  # what is left waits for some time: the dispatcher has to know until when
+        if not crew.workers:
+            self._waiters.notify()
+
+    # ---------------------------------------------------------------- what running events ask for
+
+    def runs_again(self, event: Event, error: BaseException, *, began: float, interrupted: bool) -> bool:
+        """Whether an event whose run has ended with this error goes back to PENDING; it is queued again then."""
+        flight = self._in_flight.get(event.id)
+        if flight is None or event.id not in self.pile:
+            return False
+        now = current_time()
+        limited = [leaf.retry_after for leaf in leaves(error) if isinstance(leaf, RateLimited)] if interrupted else []
+        if limited:
+            self.queue.lanes.close(flight.entry.route.key, now + max(limited))
+            flight.again_in = 0.0
+        elif interrupted:
+            flight.again_in = 0.0 if self._reruns.of(event) is not None else None
+        else:
+            flight.again_in = self._reruns.seconds_until(event, error, began=began, now=now)
+        return flight.again_in is not None
+
+    def settle(self, event: Event, actual: float, limit: Limit | None) -> None:
+        """Correct what a running event has taken of its limits."""
+        flight = self._in_flight.get(event.id)
+        for use in () if flight is None else flight.uses:
+            theirs = use.bucket.limit
+            if theirs is limit if limit is not None else theirs is not None and theirs.cost is not None:
+                self.queue.lanes.settle(use, actual)
+        self._attention.set()

@@ -1,0 +1,362 @@
+"""
+Lanes: queued entries, sorted so that the next one that may start is found without looking at those that may not.
+
+Entries with the same route wait in one lane, a heap by priority and arrival. The first entries of the lanes stand in
+one more heap, by priority and *turn*: a lane that was served goes to the back of the turns, so lanes of the same
+priority take turns (round robin) and nobody starves.
+
+A lane leads through the *buckets* of its keys. When its first entry does not find there what it takes, the lane is
+parked at that bucket and costs nothing until there may be room: each time something comes back, the first lane parked
+there is offered to the heap again. It keeps its turn, and no lane that comes later takes from that bucket before it,
+so an entry that takes much is not overtaken for ever by those that take little. What all lanes share (limits without
+a key) is looked at last: if it holds up the first entry, it holds up everything.
+
+So with one key an entry costs O(log n), however many keys there are and whatever waits at them. (The alternative, to
+pass over entries that cannot start, costs as much as there are of these, at each start.)
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush, heapreplace
+from itertools import count
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from ._bucket import Bucket
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator, Mapping
+    from uuid import UUID
+
+    from ._bucket import Use
+    from ._limits import Route, Router
+
+# Where a lane stands among others: the priority of its first entry, its turn, and itself.
+Place = tuple[float, int, "Lane"]
+
+MIN_BUCKETS_TO_SWEEP = 64
+
+
+class Entry(NamedTuple):
+    """One queued event. Entries sort by priority, lower first, then by arrival, which no two share."""
+
+    priority: float
+    arrival: int
+    event_id: UUID
+    route: Route
+
+
+class Lane:
+    """The queued entries of one route."""
+
+    __slots__ = ("heap", "key", "parked_at", "path", "turn")
+
+    def __init__(self, key: tuple[Hashable, ...], path: tuple[Bucket, ...], turn: int) -> None:
+        self.key = key
+        self.path = path
+        self.turn = turn
+        self.heap: list[Entry] = []
+        self.parked_at: Bucket | None = None
+
+    def __lt__(self, other: Lane) -> bool:
+        return False  # two places of one lane in a heap are equal
+
+    @property
+    def place(self) -> Place:
+        """Where it stands; it must not be empty."""
+        return self.heap[0].priority, self.turn, self
+
+
+class Lanes:
+    """
+    The lanes and their buckets.
+
+    Args:
+        live: The entries that are queued, by event id; all others in the lanes are stale. Kept up by the queue.
+        router: Whose limits hold.
+    """
+
+    def __init__(self, live: Mapping[UUID, Entry], router: Router) -> None:
+        self._live = live
+        self._lanes: dict[tuple[Hashable, ...], Lane] = {}
+        # Places of the lanes that are not parked. May hold outdated ones: one counts while it is its lane's own.
+        self._heads: list[Place] = []
+        self._turns = count()
+        self._buckets: dict[tuple[int, Hashable], Bucket] = {}
+        self._sweep_at = MIN_BUCKETS_TO_SWEEP
+        self._timers: list[tuple[float, int, Bucket]] = []  # when to look after the lanes parked there
+        self._touched: list[Bucket] = []  # where there may be room for a parked lane
+        self._denied: set[Bucket] = set()  # gates that were closed by an answer
+        self._shared_until = -inf  # until when what all share holds up the first entry
+        self._now = -inf  # the last time somebody looked
+        self.stale: int = 0  # entries in the lanes that are not live any more
+        self._limits = (None, *router.limits)
+        # Which limits (0: the gate) the parts of a key belong to; the others are shared by all.
+        self._keyed = tuple(
+            number
+            for number, limit in enumerate(self._limits)
+            if (router.has_partitions if limit is None else limit.key is not None)
+        )
+        self._shared = tuple(
+            Bucket(limit, number=number) for number, limit in enumerate(self._limits) if number not in self._keyed
+        )
+        self.has_limits: bool = bool(router.limits)
+
+    # ---------------------------------------------------------------- entries
+
+    def add(self, entry: Entry) -> None:
+        """Sort an entry in. O(log n)."""
+        lane = self._lanes.get(entry.route.key)
+        if lane is None:
+            lane = self._lanes[entry.route.key] = self._make_lane(entry.route.key)
+        heappush(lane.heap, entry)
+        if lane.heap[0] is entry:
+            self._place(lane)
+
+    def first(self, now: float) -> Entry | None:
+        """Find the first entry that may start at that time. O(log n) amortised."""
+        self._now = now
+        self._shared_until = -inf
+        while self._timers and self._timers[0][0] <= now:
+            bucket = heappop(self._timers)[2]
+            bucket.wakes_at = inf
+            self._touched.append(bucket)
+        while True:
+            while self._touched:
+                self._offer(self._touched.pop(), now)
+            if not self._heads:
+                return None
+            place = self._heads[0]
+            lane = place[2]
+            if not self._is_in_place(place, None):
+                heappop(self._heads)
+            elif not lane.path or not self._is_blocked(lane, now):
+                return self._unless_all_wait(lane.heap[0], now)
+
+    def pop(self, now: float) -> Entry | None:
+        """Take that entry. O(log n) amortised."""
+        entry = self.first(now)
+        if entry is not None:
+            lane = self._heads[0][2]
+            heappop(lane.heap)
+            lane.turn = next(self._turns)
+            if lane.heap:
+                heapreplace(self._heads, lane.place)
+                self._touch(lane.path)
+            else:
+                heappop(self._heads)
+                self._drop(lane)
+        return entry
+
+    def next_at(self) -> float:
+        """When something may start that could not start at the last look, if nothing ends until then."""
+        soonest = self._timers[0][0] if self._timers else inf
+        return min(soonest, self._shared_until) if self._shared_until > -inf else soonest
+
+    def rebuild(self) -> None:
+        """Drop what is stale. O(n)."""
+        self.stale = 0
+        for lane in list(self._lanes.values()):
+            lane.heap = [entry for entry in lane.heap if self._live.get(entry.event_id) is entry]
+            heapify(lane.heap)
+            if not lane.heap:
+                self._drop(lane)
+        self._heads = [lane.place for lane in self._lanes.values() if lane.parked_at is None]
+        heapify(self._heads)
+        for bucket in {lane.parked_at for lane in self._lanes.values() if lane.parked_at is not None}:
+            bucket.parked.clear()
+        for lane in self._lanes.values():
+            if lane.parked_at is not None:
+                self._place(lane)
+
+    # ---------------------------------------------------------------- buckets
+
+    def stops(self, key: tuple[Hashable, ...]) -> tuple[Bucket, ...]:
+        """Give all the buckets that a route leads through."""
+        return self._path(key) + self._shared if self._keyed else self._shared
+
+    def may_start(self, entry: Entry, now: float) -> bool:
+        """Whether its gate and all its limits allow an entry that was taken to start."""
+        costs = entry.route.costs
+        return all(bucket.free_at(costs[bucket.number], now) <= now for bucket in self.stops(entry.route.key))
+
+    def take(self, entry: Entry, now: float) -> list[Use]:
+        """Take what an entry takes, of all its limits."""
+        costs = entry.route.costs
+        stops = self.stops(entry.route.key)
+        return [bucket.take(costs[bucket.number], now) for bucket in stops if bucket.number]
+
+    def release(self, uses: Iterable[Use], now: float) -> None:
+        """Note the end of an event that has taken these."""
+        for use in uses:
+            use.bucket.release(use, now)
+            self._touch((use.bucket,))
+
+    def settle(self, use: Use, actual: float) -> None:
+        """Correct what was taken."""
+        use.bucket.settle(use, actual)
+        self._touch((use.bucket,))
+
+    def deny(self, key: tuple[Hashable, ...], until: float) -> None:
+        """Close the gate of a route until then, as its answer asks for; the later time counts."""
+        gate = self.gate(key)
+        gate.denied_until = max(gate.denied_until, until)
+        self._denied.add(gate)
+
+    def close(self, key: tuple[Hashable, ...], until: float) -> None:
+        """Let nothing start before then that shares one of these keys; if there are none, nothing at all."""
+        for bucket in self._path(key) or self._shared[:1]:
+            bucket.closed_until = max(bucket.closed_until, until)
+
+    def open_gates(self) -> None:
+        """Open the gates that an answer has closed."""
+        for gate in self._denied:
+            gate.denied_until = -inf
+        self._touch(self._denied)
+        self._denied.clear()
+
+    def gate(self, key: tuple[Hashable, ...]) -> Bucket:
+        """Give the gate of a route."""
+        return self._path(key)[0] if 0 in self._keyed else self._shared[0]
+
+    def shift(self, seconds: float) -> None:
+        """Follow a clock that was set. O(all there is)."""
+        self._timers.clear()
+        for bucket in (*self._buckets.values(), *self._shared):
+            bucket.shift(seconds)
+            bucket.wakes_at = inf
+            self._touch((bucket,))
+
+    def parked(self) -> Iterator[tuple[Bucket, int]]:
+        """Give the buckets at which lanes wait, with the number of events in each. O(events parked)."""
+        for lane in self._lanes.values():
+            if lane.parked_at is not None:
+                yield lane.parked_at, sum(self._live.get(entry.event_id) is entry for entry in lane.heap)
+
+    def busy(self) -> Iterator[Bucket]:
+        """Give the buckets of limits of which something is used."""
+        for bucket in (*self._buckets.values(), *self._shared):
+            if bucket.number and bucket.used:
+                yield bucket
+
+    # ---------------------------------------------------------------- inside: lanes
+
+    def _make_lane(self, key: tuple[Hashable, ...]) -> Lane:
+        lane = Lane(key, self._path(key), next(self._turns))
+        for bucket in lane.path:
+            bucket.lanes += 1
+        return lane
+
+    def _place(self, lane: Lane) -> None:
+        """Put a lane where its first entry says, among those that it stands with."""
+        if lane.parked_at is None:
+            heappush(self._heads, lane.place)
+        else:
+            heappush(lane.parked_at.parked, lane.place)
+            self._touch((lane.parked_at,))
+
+    def _is_in_place(self, place: Place, bucket: Bucket | None) -> bool:
+        """Whether that is where a lane stands now, a live entry first; else it has another place, or none."""
+        priority, turn, lane = place
+        if lane.parked_at is not bucket or lane.turn != turn or not lane.heap:
+            return False
+        entry = lane.heap[0]
+        if self._live.get(entry.event_id) is entry:
+            return entry.priority == priority
+        while lane.heap and self._live.get(lane.heap[0].event_id) is not lane.heap[0]:
+            heappop(lane.heap)
+            self.stale -= 1
+        if lane.heap:
+            self._place(lane)
+        else:
+            self._drop(lane)
+        return False
+
+    def _drop(self, lane: Lane) -> None:
+        """Forget a lane that is empty."""
+        del self._lanes[lane.key]
+        for bucket in lane.path:
+            bucket.lanes -= 1
+        self._touch(lane.path)
+
+    def _is_blocked(self, lane: Lane, now: float) -> bool:
+        """Whether the first lane has to wait for one of its buckets; it is parked there then."""
+        costs = lane.heap[0].route.costs
+        for bucket in lane.path:
+            until = bucket.free_at(costs[bucket.number], now)
+            if until > now or (bucket.parked and self._is_behind(bucket)):
+                place = heappop(self._heads)
+                lane.parked_at = bucket
+                heappush(bucket.parked, place)
+                if until > now:
+                    self._wake(bucket, until)
+                self._touch(other for other in lane.path if other is not bucket)
+                return True
+        return False
+
+    def _is_behind(self, bucket: Bucket) -> bool:
+        """Whether a lane that comes before the first one waits there."""
+        while bucket.parked:
+            if self._is_in_place(bucket.parked[0], bucket):
+                return bucket.parked[0] < self._heads[0]
+            heappop(bucket.parked)
+        return False
+
+    def _offer(self, bucket: Bucket, now: float) -> None:
+        """Give the first lane that is parked at a bucket its place among the heads, if there is room for it."""
+        while bucket.parked:
+            place = bucket.parked[0]
+            lane = place[2]
+            if not self._is_in_place(place, bucket):
+                heappop(bucket.parked)
+                continue
+            until = bucket.free_at(lane.heap[0].route.costs[bucket.number], now)
+            if until > now:
+                self._wake(bucket, until)
+            else:
+                heappop(bucket.parked)
+                lane.parked_at = None
+                heappush(self._heads, place)
+            return
+
+    def _unless_all_wait(self, entry: Entry, now: float) -> Entry | None:
+        """Give the first entry, unless it has to wait for something that all share; then all wait with it."""
+        costs = entry.route.costs
+        for bucket in self._shared:
+            until = bucket.free_at(costs[bucket.number], now)
+            if until > now:
+                self._shared_until = max(until, self._shared_until)
+        return entry if self._shared_until <= now else None
+
+    # ---------------------------------------------------------------- inside: buckets
+
+    def _path(self, key: tuple[Hashable, ...]) -> tuple[Bucket, ...]:
+        """Give the buckets of a key's parts. A part that is None is not limited; the partition None is one."""
+        lane = self._lanes.get(key)
+        if lane is not None:
+            return lane.path
+        if len(self._buckets) >= self._sweep_at:
+            self._sweep()
+        parts = zip(self._keyed, key, strict=True)
+        return tuple([self._bucket(number, part) for number, part in parts if part is not None or number == 0])
+
+    def _bucket(self, number: int, key: Hashable) -> Bucket:
+        bucket = self._buckets.get((number, key))
+        if bucket is None:
+            bucket = self._buckets[number, key] = Bucket(self._limits[number], key, number)
+        return bucket
+
+    def _sweep(self) -> None:
+        """Forget the buckets that nobody uses. O(1) amortised for each bucket that is made."""
+        self._buckets = {at: bucket for at, bucket in self._buckets.items() if not bucket.is_idle(self._now)}
+        self._denied = {gate for gate in self._denied if gate.denied_until > self._now}
+        self._sweep_at = max(MIN_BUCKETS_TO_SWEEP, 2 * len(self._buckets))
+
+    def _touch(self, buckets: Iterable[Bucket]) -> None:
+        """See to it that somebody looks after the lanes that are parked there."""
+        self._touched.extend(bucket for bucket in buckets if bucket.parked)
+
+    def _wake(self, bucket: Bucket, until: float) -> None:
+        if until < bucket.wakes_at:
+            bucket.wakes_at = until
+            heappush(self._timers, (until, next(self._turns), bucket))

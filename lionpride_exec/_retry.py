@@ -1,0 +1,198 @@
+"""Whether and when an event that failed, or was interrupted, is run again."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import attrs
+from attrs.validators import optional
+
+from ._config import check_seconds, is_number
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from ._event import Event
+
+OnError = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
+
+BUDGET_WINDOW = 60.0
+MIN_RETRIES_IN_WINDOW = 10
+
+
+def _valid_attempts(_instance: object, _attribute: object, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"attempts must be an integer, 1 or more, got {value!r}")
+
+
+def _valid_seconds(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not callable(value):
+        check_seconds(attribute.name, value)
+
+
+def _valid_share(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not (is_number(value) and 0 <= value <= 1):
+        raise ValueError(f"{attribute.name} must be a number within 0 and 1, got {value!r}")
+
+
+def _valid_on(_instance: object, _attribute: object, value: object) -> None:
+    kinds = value if isinstance(value, tuple) else (value,)
+    are_errors = bool(kinds) and all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds)
+    if not are_errors and (isinstance(value, type | tuple) or not callable(value)):
+        raise ValueError(f"on must be an exception type, a tuple of them, or a function of the error, got {value!r}")
+
+
+@attrs.frozen(eq=False)
+class Retry:
+    """
+    Run an event again that failed, or ran into its own timeout, if its error is ``retryable`` and matches ``on``.
+
+    While it waits the event is PENDING, holds no slot, and keeps its priority; each run is recorded in
+    ``event.execution.attempts``. With a retry, an event that is interrupted (``stop(grace=...)``, a cancelled
+    scope) goes back to PENDING too, at no cost of an attempt, and runs at the next start.
+
+    Args:
+        attempts: Runs in all, at least 1.
+        backoff: Seconds before the first retry, 0 or more, twice as many before each next one; or a function that gives
+            them for the number of the run that failed, from 1.
+        max_backoff: Upper bound of these seconds.
+        jitter: Share of the seconds that is drawn at random, 0 to 1: the wait is within ``(1 - jitter) * seconds`` and
+            ``seconds``. (1: "full jitter", 0.5: "equal jitter", as in M. Brooker, "Exponential Backoff And Jitter", AWS
+            Architecture Blog, 2015.)
+        on: Exception type, tuple of types, or function of the error. An ``ExceptionGroup`` matches types if all its
+            members do.
+        deadline: Seconds after the event's first start past which no retry begins; None: no such bound.
+        budget: Share of retries among the starts of the last minute, 0 to 1, above which a failure is final: when
+            everything fails, retries would only add to the load. Ten in a minute are always allowed. It is counted for
+            each executor and ``Retry`` object. None: no such bound.
+
+    Raises:
+        ValueError: A value out of its range.
+    """
+
+    attempts: int = attrs.field(default=3, validator=_valid_attempts)
+    backoff: float | Callable[[int], float] = attrs.field(default=1.0, kw_only=True, validator=_valid_seconds)
+    max_backoff: float = attrs.field(default=60.0, kw_only=True, validator=_valid_seconds)
+    jitter: float = attrs.field(default=0.5, kw_only=True, validator=_valid_share)
+    on: OnError = attrs.field(default=Exception, kw_only=True, validator=_valid_on)
+    deadline: float | None = attrs.field(default=None, kw_only=True, validator=optional(_valid_seconds))
+    budget: float | None = attrs.field(default=None, kw_only=True, validator=optional(_valid_share))
+
+    def matches(self, error: BaseException) -> bool:
+        """Whether it is an error to try again after, by ``on`` alone."""
+        if not isinstance(self.on, type | tuple):
+            return bool(self.on(error))
+        if isinstance(error, BaseExceptionGroup):
+            return isinstance(error, self.on) and all(self.matches(member) for member in error.exceptions)
+        return isinstance(error, self.on)
+
+    def seconds_after(self, attempt: int) -> float:
+        """
+        Give the seconds to wait after that run, drawn anew at each call.
+
+        Raises:
+            ValueError: The function ``backoff`` gave no finite number, 0 or more.
+        """
+        if callable(self.backoff):
+            seconds = check_seconds("backoff", self.backoff(attempt))
+        else:
+            seconds = self.backoff * 2.0 ** min(attempt - 1, 1000)
+        seconds = min(seconds, self.max_backoff)
+        return seconds - random.uniform(0, self.jitter) * seconds  # noqa: S311  nobody is to be kept from guessing it
+
+
+class Budget:
+    """Starts and retries of the last minute, by seconds. O(1) amortised."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._seconds: deque[list[float]] = deque()  # [second, starts, retries]
+        self._starts = 0.0
+        self._retries = 0.0
+
+    def note_start(self, now: float) -> None:
+        """Count a start."""
+        self._at(now)[1] += 1
+        self._starts += 1
+
+    def take_retry(self, now: float) -> bool:
+        """Count a retry, if one is allowed."""
+        current = self._at(now)
+        # A retry will be one more start.
+        if self._retries + 1 > max(MIN_RETRIES_IN_WINDOW, self._share * (self._starts + 1)):
+            return False
+        current[2] += 1
+        self._retries += 1
+        return True
+
+    def _at(self, now: float) -> list[float]:
+        seconds = self._seconds
+        while seconds and not now - BUDGET_WINDOW < seconds[0][0] <= now:  # also what another clock has counted
+            _, starts, retries = seconds.popleft()
+            self._starts -= starts
+            self._retries -= retries
+        if not seconds or seconds[-1][0] != now // 1:
+            seconds.append([now // 1, 0, 0])
+        return seconds[-1]
+
+
+class Reruns:
+    """
+    Decides for one processor about running events again.
+
+    Args:
+        default: For events that have no retry of their own.
+    """
+
+    def __init__(self, default: Retry | None) -> None:
+        self.default = default
+        self._budgets: WeakKeyDictionary[Retry, Budget] = WeakKeyDictionary()
+        self._first_starts: dict[UUID, float] = {}  # of events that were run again under a deadline
+
+    def of(self, event: Event) -> Retry | None:
+        """Give the retry that holds for an event."""
+        return event.retry or self.default
+
+    def note_start(self, event: Event, now: float) -> None:
+        """Count a start where a budget needs it."""
+        retry = self.of(event)
+        if retry is not None and retry.budget is not None:
+            self._budget(retry, retry.budget).note_start(now)
+
+    def seconds_until(self, event: Event, error: BaseException, *, began: float, now: float) -> float | None:
+        """
+        Give the seconds after which an event that failed runs again; None: it does not.
+
+        Args:
+            event: Whose run has ended.
+            error: With this, retryable.
+            began: When that run began.
+            now: The time.
+        """
+        retry, attempt = self.of(event), event.execution.attempt
+        if retry is None or attempt >= retry.attempts or not retry.matches(error):
+            return None
+        seconds = retry.seconds_after(attempt)
+        if retry.deadline is not None:
+            first = self._first_starts.setdefault(event.id, began)
+            if now + seconds > first + retry.deadline:
+                return None
+        if retry.budget is not None and not self._budget(retry, retry.budget).take_retry(now):
+            error.add_note("It was not run again: the retry budget is used up")
+            return None
+        return seconds
+
+    def forget(self, event_id: UUID) -> None:
+        """Drop what is known of an event that has ended."""
+        if self._first_starts:
+            self._first_starts.pop(event_id, None)
+
+    def _budget(self, retry: Retry, share: float) -> Budget:
+        budget = self._budgets.get(retry)
+        if budget is None:
+            budget = self._budgets[retry] = Budget(share)
+        return budget
