@@ -39,6 +39,9 @@ class StatusBoard:
         self._by_status = {status: Progression(name=status.value) for status in EventStatus}
         for progression in self._by_status.values():
             self.states.add_progression(progression)
+        self._put_off: list[tuple[Event, EventStatus, BaseException]] = []  # ends that wait for a lock
+        for guard in (self.states.progressions.guard, *(each.guard for each in self._by_status.values())):
+            guard.when_free = self._make_up
 
     # ---------------------------------------------------------------- looking
 
@@ -105,6 +108,31 @@ class StatusBoard:
             self._by_status[previous].exclude(event.id) or event.id in self.states.items
         ):
             progression.append(event.id)
+
+    def _end(self, event: Event, status: EventStatus, error: BaseException) -> bool:
+        """
+        End an event from outside: at once, or by cancelling its run; later, if a lock holds it still. Whether it will.
+
+        An event that has ended stays as it is. One that is being cancelled ends as it was told first.
+        """
+        execution = event.execution
+        if execution.status.is_terminal:
+            return False
+        if execution._running:
+            if execution._scope is not None and execution._verdict is None:
+                execution._verdict = status, error
+                execution._scope.cancel()
+        elif self.turn_to_move(execution.status, status) is None:
+            event._transition(status, error=error)
+        else:
+            self._put_off.append((event, status, error))
+        return True
+
+    def _make_up(self) -> None:
+        """Make the moves that were put off, now that a lock is free."""
+        put_off, self._put_off = self._put_off, []
+        for event, status, error in put_off:
+            self._end(event, status, error)
 
     async def _update_progression(self, event: Event, force_status: EventStatus | None = None) -> None:
         """

@@ -8,26 +8,34 @@ Where each of them stands is told by the status board (``_board``), who owns wha
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from anyio import current_time
 from anyio.lowlevel import checkpoint
 
+from ._agenda import PLAIN, Agenda, Ticket
 from ._board import to_status
-from ._config import check_priority
+from ._config import check_priority, check_seconds
+from ._control import Control
+from ._element import to_datetime, to_uuid
 from ._event import Event
 from ._execution import utc_now
-from ._lifetime import Lifetime
+from ._limits import Router
 from ._status import EventStatus
-from .errors import ExecutorClosedError, ExistsError, QueueFullError
+from .errors import ExecutorClosedError, ExistsError, QueueFullError, Skip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Hashable, Iterable, Sequence
     from uuid import UUID
 
     from ._limits import Limit
     from ._processor import Processor
 
     Observer = Callable[[Event, EventStatus, EventStatus], None]
+
+E = TypeVar("E", bound=Event)
 
 logger = logging.getLogger("lionpride_exec")
 
@@ -37,7 +45,7 @@ APPENDS_BETWEEN_CHECKPOINTS = 100
 DEFAULT_CLEANUP = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
 
 
-class Executor(Lifetime):
+class Executor(Control):
     """
     Runs events and tracks the status of each.
 
@@ -63,7 +71,9 @@ class Executor(Lifetime):
     ) -> None:
         config = {} if processor_config is None else processor_config
         super().__init__(config, strict=strict_event_type, name=name or "executor_states")
-        self._early: dict[UUID, float] = {}  # priorities given before there was a processor to keep them
+        self._agenda = Agenda()
+        self._ended: deque[Event] = deque()  # others may wait for these
+        self._is_following_up = False
         self._observers: list[Observer] = []
         self._appends = 0
 
@@ -84,26 +94,50 @@ class Executor(Lifetime):
 
     # ---------------------------------------------------------------- taking events in
 
-    async def append(self, event: Event, priority: float | None = None, *, wait: bool = False) -> None:
+    async def append(
+        self,
+        event: E,
+        priority: float | None = None,
+        *,
+        wait: bool = False,
+        delay: float | None = None,
+        at: datetime | None = None,
+        after: Event | UUID | Iterable[Event | UUID] = (),
+        key: Hashable = None,
+    ) -> E:
         """
         Take an event in and queue it. O(log n); does not wait once the event is queued.
 
         An event that is not PENDING is filed under its status and not queued. Before the first ``start()``
-        events are kept, with their priorities, until then.
+        events are kept, with all that is given here, until then.
 
         Args:
             event: Of the executor's event type, not yet in it.
-            priority: Lower runs first; finite; equal priorities run in order of arrival. The default is the
-                event's ``created_at`` in seconds (about 1.8e9), so any smaller number goes before it.
+            priority: Lower runs first; finite; equal priorities run in order of arrival, those of different keys of
+                limits in turn. The default is the event's ``created_at`` in seconds (about 1.8e9), so any smaller
+                number goes before it.
             wait: Wait for room in a full queue instead of raising; first come, first served.
+            delay: Seconds, 0 or more, before which it does not start.
+            at: A time before which it does not start (without a zone: UTC); one that is past is now. Measured on the
+                event loop's clock from now on.
+            after: Events of this executor (or their ids). All of them COMPLETED let it be queued, whatever room there
+                is; when one ends otherwise, or leaves the executor, it ends SKIPPED with a :class:`Skip` as its error,
+                and so do those that come after it.
+            key: Anything hashable by which this work is known once: if there is an event with this key here, in
+                whatever status, that one is given back and the new one is left alone.
+
+        Returns:
+            The event; or that which is known under ``key``.
 
         Raises:
             QueueFullError: The queue is full.
             ExistsError: The event is here already, or stands in another executor.
-            TypeError: It is of another type.
-            ValueError: The priority is NaN or infinite.
+            NotFoundError: One of ``after`` is not in this executor.
+            TypeError: It is of another type; or ``key`` is not hashable.
+            ValueError: A number is NaN, infinite or negative; both ``delay`` and ``at``; the event comes after itself;
+                or it takes more of a limit than there ever is.
             ExecutorClosedError: The executor's block is being left, and the caller is no event running in it.
-            BaseException: What the background task crashed with, once.
+            BaseException: What the background task crashed with, once; or what a function of a limit raises.
 
         After any of them executor and event are as before, but for the crash, which is told only once.
 
@@ -112,23 +146,26 @@ class Executor(Lifetime):
         self._raise_crash()
         if not isinstance(event, Event):
             raise TypeError(f"event must be an Event, got {type(event).__name__}")
-        if priority is not None:
-            check_priority(priority)
+        ticket = PLAIN
+        if priority is not None or delay is not None or at is not None:
+            ticket = Ticket(None if priority is None else check_priority(priority), _due(delay, at))
+        first = () if after == () else self._check_after(event, after)
         self._appends += 1
         if self._appends > APPENDS_BETWEEN_CHECKPOINTS:
             self._appends = 0
             await checkpoint()
         while True:
-            if wait and self.processor is not None and self.processor.queue.is_full:
+            if key is not None and (known := self._agenda.known_under(key)) is not None:
+                return cast("E", self.states.items[known])
+            if wait and not first and self.processor is not None and self.processor.queue.is_full:
                 self._check_new(event)
                 await self.processor.queue.wait_for_room()
             try:
-                await self._take_in(event, priority)
+                if await self._take_in(event, ticket, first, key):
+                    return event
             except QueueFullError:
                 if not wait:
                     raise
-            else:
-                return
             finally:
                 if wait and self.processor is not None:
                     self.processor.queue.offer_room()  # of the room it was given it may have made no use
@@ -184,8 +221,8 @@ class Executor(Lifetime):
             self._active.add(event.id)
         elif previous is EventStatus.PROCESSING:
             self._active.discard(event.id)
-        if self._early:
-            self._early.pop(event.id, None)
+        if previous is EventStatus.PENDING:
+            self._agenda.settle(event.id)
         if previous is EventStatus.PENDING and self.processor is not None and event.id in self.processor.queue:
             self.processor.forget(event.id)  # run or decided by somebody else: it does not start here any more
         for observer in tuple(self._observers):
@@ -195,6 +232,8 @@ class Executor(Lifetime):
                 logger.exception("an observer of %r failed at %r", self, event)
         if target is not EventStatus.PROCESSING:  # nobody waits for a beginning
             self._waiters.notify()
+            if self._agenda.has_followers and target.is_terminal:
+                self._follow_up(event)
 
     def refile(self, event: Event) -> None:
         """Put an event where its status says, at once; called when the processor's report was premature."""
@@ -214,15 +253,16 @@ class Executor(Lifetime):
 
     # ---------------------------------------------------------------- inside: events
 
-    async def _take_in(self, event: Event, priority: float | None) -> None:
-        """Store and queue an event, or raise and leave everything as it was."""
+    async def _take_in(self, event: Event, ticket: Ticket, first: Sequence[Event], key: Hashable) -> bool:
+        """Store and queue an event, or raise and leave everything as it was; False: the key is known by now."""
         if self.states.items.guard.users or self.turn_to_move(event.status, event.status) is not None:
             async with self.states.items, self._locks(event.status):
-                await self._store(event, priority)
-        else:
-            await self._store(event, priority)
+                return await self._store(event, ticket, first, key)
+        return await self._store(event, ticket, first, key)
 
-    async def _store(self, event: Event, priority: float | None) -> None:
+    async def _store(self, event: Event, ticket: Ticket, first: Sequence[Event], key: Hashable) -> bool:
+        if key is not None and self._agenda.known_under(key) is not None:
+            return False
         self._check_new(event)
         self.states.items.add(event)
         self._progression(event.status).append(event.id)
@@ -231,17 +271,34 @@ class Executor(Lifetime):
             self._active.add(event.id)
         try:
             if event.status is EventStatus.PENDING:
-                await self._queue_up(event, priority)
+                if first:
+                    self._keep_after(event, ticket, first)
+                else:
+                    await self._queue_up(event, ticket)
         except BaseException:
             self._let_go(event)
             raise
         event.execution.queued_at = event.execution.queued_at or utc_now()
+        if key is not None:
+            self._agenda.give_key(event.id, key)
+        return True
 
-    async def _queue_up(self, event: Event, priority: float | None) -> None:
+    async def _queue_up(self, event: Event, ticket: Ticket) -> None:
+        if self.processor is None:
+            self._check_costs(event)
+            self._agenda.follow_clock()
+            self._agenda.keep_early(event.id, ticket)
+        elif ticket.until is None:
+            await self.processor.enqueue(event.id, ticket.priority)
+        else:
+            await self.processor.enqueue(event.id, ticket.priority, until=ticket.until)
+
+    def _check_costs(self, event: Event) -> None:
+        """Have the limits refuse now what they would refuse at the start."""
         if self.processor is not None:
-            await self.processor.enqueue(event.id, priority)
-        elif priority is not None:
-            self._early[event.id] = float(priority)
+            self.processor.router.route(event)
+        elif self.processor_config.get("limits"):
+            Router(self.processor_config["limits"]).route(event)
 
     def _check_new(self, event: Event) -> None:
         if self._is_leaving and not self._runs_caller():
@@ -257,19 +314,97 @@ class Executor(Lifetime):
         for progression in self._by_status.values():
             progression.exclude(event.id)
         self._active.discard(event.id)
-        self._early.pop(event.id, None)
+        self._agenda.forget(event.id)
         if self.processor is not None:
             self.processor.forget(event.id)
         _set_owner(event, None)
+        if self._agenda.has_followers:
+            self._follow_up(event)
 
     def _queue_pending(self, processor: Processor) -> None:
         """Queue what is pending and not on its way already."""
-        early, items = self._early, self.states.items
-        processor.queue.put_backlog(
-            (early.pop(event_id) if event_id in early else items[event_id].created_at.timestamp(), event_id)
+        self._agenda.follow_clock()
+        waiting = [
+            self.states.items[event_id]
             for event_id in self._progression(EventStatus.PENDING)
-            if not processor.is_handling(event_id)
-        )
+            if not processor.is_handling(event_id) and not self._agenda.is_waiting(event_id)
+        ]
+        self._queue_anyway([(event, self._agenda.take_early(event.id)) for event in waiting], processor)
+
+    def _queue_anyway(self, tickets: Iterable[tuple[Event, Ticket]], processor: Processor) -> None:
+        """Queue events whatever room there is: what is too much follows when there is some."""
+        queue, entries = processor.queue, []
+        for event, ticket in tickets:
+            priority = event.created_at.timestamp() if ticket.priority is None else ticket.priority
+            try:
+                entry = queue.make_entry(priority, event.id)
+            except Exception as exc:  # noqa: BLE001  a function of the user, that of a limit, has changed its mind
+                self._end(event, EventStatus.ABORTED, exc)
+                continue
+            if ticket.until is None:
+                entries.append(entry)
+            else:
+                queue.put_delayed(entry, ticket.until, "delay")
+        queue.put_backlog(entries)
+
+    # ---------------------------------------------------------------- inside: what comes after others
+
+    def _check_after(self, event: Event, after: Event | UUID | Iterable[Event | UUID]) -> Sequence[Event]:
+        others = [after] if isinstance(after, Event | UUID) else list(after)
+        if any(to_uuid(other) == event.id for other in others):
+            raise ValueError(f"{event!r} cannot come after itself: that is a cycle")
+        return [self._known(other) for other in others]
+
+    def _keep_after(self, event: Event, ticket: Ticket, first: Sequence[Event]) -> None:
+        """Keep an event until those have completed; it may be queued, or SKIPPED, already now."""
+        self._check_costs(event)
+        self._agenda.follow_clock()
+        self._agenda.keep_after(event.id, ticket, {other.id for other in first})
+        for other in first:
+            if other.status.is_terminal or other.id not in self.states.items:
+                self._follow_up(other)
+
+    def _follow_up(self, event: Event) -> None:
+        """Let go, or skip, those that wait for an event that has ended or has left; one after the other, all the way."""
+        self._ended.append(event)
+        if self._is_following_up:
+            return
+        self._is_following_up = True
+        try:
+            while self._ended:
+                ended = self._ended.popleft()
+                for follower in self._agenda.take_followers(ended.id):
+                    self._follow(self.states.items[follower], ended)
+        finally:
+            self._is_following_up = False
+
+    def _follow(self, event: Event, ended: Event) -> None:
+        if ended.status is not EventStatus.COMPLETED:
+            became = f"is {ended.status}" if ended.status.is_terminal else "has left the executor"
+            self._end(event, EventStatus.SKIPPED, Skip(f"It comes after {ended!r}, which {became}"))
+            return
+        ticket = self._agenda.complete(event.id, ended.id)
+        if ticket is not None:
+            if self.processor is None:
+                self._agenda.keep_early(event.id, ticket)
+            else:
+                self._queue_anyway([(event, ticket)], self.processor)
+
+
+def _due(delay: float | None, at: datetime | None) -> float | None:
+    """
+    Give the reading of ``anyio.current_time()`` at which it is due; None: it is.
+
+    Raises:
+        ValueError: Both are given, or what is given is no time.
+    """
+    if at is None:
+        return None if delay is None else current_time() + check_seconds("delay", delay)
+    if delay is not None:
+        raise ValueError("delay and at exclude each other")
+    if not isinstance(cast("object", at), datetime):
+        raise ValueError(f"at must be a datetime, got {at!r}")
+    return current_time() + max((to_datetime(at) - utc_now()).total_seconds(), 0.0)
 
 
 def _set_owner(event: Event, owner: Executor | None) -> None:

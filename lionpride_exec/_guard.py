@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 
@@ -18,12 +19,14 @@ class Guard:
     used under one event loop after another. Taken without yielding while nobody holds it.
     """
 
-    __slots__ = ("_lock", "users")
+    __slots__ = ("_lock", "users", "when_free")
 
     def __init__(self) -> None:
         self._lock: anyio.Lock | None = None
         # How many hold it or wait for it. A plain attribute, since every move of an event looks at it.
         self.users: int = 0
+        # Called when the last of them has left.
+        self.when_free: Callable[[], None] | None = None
 
     async def __aenter__(self) -> None:
         """
@@ -55,3 +58,5 @@ class Guard:
         self.users -= 1
         if not self.users:
             self._lock = None
+            if self.when_free is not None:
+                self.when_free()

@@ -46,6 +46,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         self._creation = Guard()  # held across the creation of the processor, which may be async: there is one
         self._active: set[UUID] = set()  # events that a task runs now, whoever started them
         self._waiters = Waiters()
+        self._holders: set[object] = set()  # whoever does not want anything to start at the moment
         self._group: TaskGroup | None = None  # of the lifetime we are in
         self._background: object | None = None  # stands for the root task behind start(), while there is one
         self._is_dispatching = False  # a task of this executor keeps the processor's loop alive
@@ -192,6 +193,16 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         """Whether the executor was left, or crashed, and has not been started again."""
         return self._is_abandoned
 
+    def hold_back(self, holder: object) -> None:
+        """Have nothing start until :meth:`let_go` is called with the same hashable. Idempotent."""
+        self._holders.add(holder)
+
+    def let_go(self, holder: object) -> None:
+        """Have events start again, unless somebody else holds them back. Idempotent."""
+        self._holders.discard(holder)
+        if self.processor is not None:
+            self.processor.look_again()
+
     # ---------------------------------------------------------------- inside
 
     async def _prepare(self) -> Processor:
@@ -219,6 +230,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
                 raise
             raise ConfigurationError(complaint) from exc
         processor._waiters = self._waiters  # one list: what ends here may be awaited there
+        processor.holders = self._holders
         self.processor = processor
 
     def _queue_pending(self, processor: Processor) -> None:

@@ -173,6 +173,20 @@ class Processor(Dispatch):
         self._waiters.notify()
         return self.pile[event_id]
 
+    def look_again(self) -> None:
+        """Have the dispatcher look whether something can start."""
+        self._attention.set()
+
+    def resize(self, *, concurrency_limit: int | None = None, queue_capacity: int | None = None) -> None:
+        """Change the numbers, within their bounds; what runs goes on, what was started counts."""
+        if concurrency_limit is not None:
+            self.concurrency_limit = concurrency_limit
+            self._slots.total_tokens = concurrency_limit
+        if queue_capacity is not None:
+            self.queue_capacity = queue_capacity
+            self._window.resize(queue_capacity)
+        self.look_again()
+
     def is_handling(self, event_id: UUID) -> bool:
         """Whether the event is queued, asked about, or running."""
         return event_id in self.queue or event_id == self._asked or event_id in self._in_flight

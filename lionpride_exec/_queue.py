@@ -61,6 +61,7 @@ class PriorityQueue:
         self._not_due: dict[UUID, tuple[float, Delay]] = {}  # the live ones among the delayed
         self._stale_delayed = 0  # how many of the delayed are not live
         self._backlog: list[Entry] = []
+        self._in_backlog: set[UUID] = set()  # those of it that still count
         self._clock = LoopClock()
         # The intake. Open only while a loop takes from it, which closes it too; else entries are sorted in at once.
         self._send: MemoryObjectSendStream[Entry] | None = None
@@ -80,15 +81,15 @@ class PriorityQueue:
 
     def empty(self) -> bool:
         """Whether nothing is queued and no backlog waits to be."""
-        return not self._live and not self._backlog
+        return not self._live and not self._in_backlog
 
     def __contains__(self, event_id: object) -> bool:
-        return event_id in self._live
+        return event_id in self._live or event_id in self._in_backlog
 
     @property
     def is_full(self) -> bool:
         """Whether there is no room: what is promised to a waiter, or owed to the backlog, is not room."""
-        return len(self._live) + self._promised >= self.max_size or bool(self._backlog)
+        return len(self._live) + self._promised >= self.max_size or bool(self._in_backlog)
 
     def ready(self, now: float) -> int:
         """How many entries can be taken at that time: an upper bound, 0 only if none can."""
@@ -122,11 +123,20 @@ class PriorityQueue:
             event_id: Of the event.
             until: A time before which it is not due.
         """
-        entry = Entry(priority, next(self._arrivals), event_id, self._route_of(event_id))
+        entry = self.make_entry(priority, event_id)
         if until is None:
             self.put_back(entry)
         else:
             self.put_delayed(entry, until, "delay")
+
+    def make_entry(self, priority: float, event_id: UUID) -> Entry:
+        """
+        Make the entry of an event that arrives now, without queueing it.
+
+        Raises:
+            ValueError: It takes more of a limit than there ever is.
+        """
+        return Entry(priority, next(self._arrivals), event_id, self._route_of(event_id))
 
     async def put(self, item: tuple[float, UUID]) -> None:
         """Queue ``(priority, event_id)``. Never waits."""
@@ -155,26 +165,20 @@ class PriorityQueue:
         if self.on_put is not None:
             self.on_put()
 
-    def put_backlog(self, items: Iterable[tuple[float, UUID]]) -> None:
+    def put_backlog(self, entries: Iterable[Entry]) -> None:
         """
-        Queue many events, however many: what exceeds ``max_size`` follows in order as room appears.
+        Queue entries of :meth:`make_entry`, however many: what exceeds ``max_size`` follows in order as room appears.
 
-        While a backlog waits, the queue counts as full. An event that is queued already keeps its entry.
-
-        Raises:
-            ValueError: One takes more of a limit than there ever is; those before it are queued.
+        While such a backlog waits, the queue counts as full.
         """
-        waiting = {entry.event_id for entry in self._backlog}
-        try:
-            for priority, event_id in items:
-                if event_id not in self._live and event_id not in waiting:
-                    route = self._route_of(event_id)
-                    heappush(self._backlog, Entry(priority, next(self._arrivals), event_id, route))
-        finally:
-            self._fill_room()
+        for entry in entries:
+            heappush(self._backlog, entry)
+            self._in_backlog.add(entry.event_id)
+        self._fill_room()
 
     def discard(self, event_id: UUID) -> None:
         """Forget an event if it is queued. O(1) amortised."""
+        self._in_backlog.discard(event_id)
         if self._live.pop(event_id, None) is None:
             return
         self._note_stale(event_id)
@@ -326,5 +330,8 @@ class PriorityQueue:
     def _fill_room(self) -> None:
         """Give room that has appeared to the backlog, then to those who wait for it."""
         while self._backlog and len(self._live) < self.max_size:
-            self.put_back(heappop(self._backlog))
+            entry = heappop(self._backlog)
+            if entry.event_id in self._in_backlog:
+                self._in_backlog.discard(entry.event_id)
+                self.put_back(entry)
         self.offer_room()

@@ -35,7 +35,7 @@ class CapacityWindow:
     def available(self, now: float) -> int:
         """How many starts are allowed at the time ``now``."""
         self._refresh(now)
-        return self.total - len(self._out)
+        return max(self.total - len(self._out), 0)
 
     def take(self, now: float) -> None:
         """
@@ -52,8 +52,14 @@ class CapacityWindow:
         self._out.append((back if back - now >= self.period else nextafter(back, inf), token))
 
     def next_at(self, now: float) -> float:
-        """When a start will be allowed: ``now`` if one is, else the time the oldest token comes back."""
-        return now if self.available(now) else self._out[0][0]
+        """When a start will be allowed: ``now`` if one is, else the time the token comes back that is one too many."""
+        return now if self.available(now) else self._out[len(self._out) - self.total][0]
+
+    def resize(self, total: int) -> None:
+        """Allow another number of starts. What was started counts."""
+        self.total = total
+        if self._limiter is not None:
+            self._limiter.total_tokens = total
 
     def set_available(self, count: int, now: float) -> None:
         """

@@ -223,8 +223,7 @@ def test_a_backlog_is_fed_in_order_within_the_bound(items, max_size):
     """put_backlog() of any size: the bound holds at each moment, and the order is that of one heap."""
     queue = PriorityQueue(max_size=max_size)
     numbered = [(priority, uuid4()) for priority, _ in items]
-    queue.put_backlog(numbered)
-    queue.put_backlog(numbered[:5])
+    queue.put_backlog([queue.make_entry(*item) for item in numbered])
     order = {event_id: i for i, (_, event_id) in enumerate(numbered)}
     popped = []
     while not queue.empty():

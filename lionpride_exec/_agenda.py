@@ -1,0 +1,129 @@
+"""
+What an executor keeps of events that are not with the processor yet, and of the keys it was given.
+
+Before there is a processor, events wait here with their priority and their time; events that come after others wait
+here for these. Nothing here moves an event: it says which, the executor moves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from ._clock import LoopClock
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Hashable
+    from uuid import UUID
+
+
+@attrs.define
+class Ticket:
+    """
+    How an event is to be queued.
+
+    Attributes:
+        priority: As given; None: the default.
+        until: A reading of ``anyio.current_time()`` before which it is not due; None: it is.
+    """
+
+    priority: float | None = None
+    until: float | None = None
+
+
+PLAIN = Ticket()
+
+
+class Agenda:
+    """Everything is O(1), or O(number of dependencies) where those are concerned."""
+
+    def __init__(self) -> None:
+        self._early: dict[UUID, Ticket] = {}
+        self._clock = LoopClock()
+        # Of each event that waits for others: its ticket, and which of them have not completed.
+        self._waiting: dict[UUID, tuple[Ticket, set[UUID]]] = {}
+        self._followers: dict[UUID, list[UUID]] = {}
+        self._keys: dict[Hashable, UUID] = {}
+        self._key_of: dict[UUID, Hashable] = {}
+
+    # ---------------------------------------------------------------- before there is a processor
+
+    def keep_early(self, event_id: UUID, ticket: Ticket) -> None:
+        """Keep how an event is to be queued once there is a processor."""
+        if ticket is not PLAIN:
+            self._early[event_id] = ticket
+
+    def take_early(self, event_id: UUID) -> Ticket:
+        """Give what was kept of an event."""
+        return self._early.pop(event_id, PLAIN) if self._early else PLAIN
+
+    def follow_clock(self) -> None:
+        """Carry the times over to the running event loop, if they were read in another."""
+        seconds = self._clock.shift()
+        if seconds:
+            for ticket in [*self._early.values(), *(ticket for ticket, _ in self._waiting.values())]:
+                if ticket.until is not None:
+                    ticket.until += seconds
+
+    # ---------------------------------------------------------------- after others
+
+    @property
+    def has_followers(self) -> bool:
+        """Whether any event waits for others."""
+        return bool(self._followers)
+
+    def waits_for(self, event_id: UUID) -> Collection[UUID]:
+        """Give the events that have to complete before this one is queued."""
+        return self._waiting[event_id][1] if event_id in self._waiting else ()
+
+    def is_waiting(self, event_id: UUID) -> bool:
+        """Whether an event waits for others."""
+        return event_id in self._waiting
+
+    def keep_after(self, event_id: UUID, ticket: Ticket, needed: set[UUID]) -> None:
+        """Keep an event until all of these have completed."""
+        self._waiting[event_id] = ticket, needed
+        for other in needed:
+            self._followers.setdefault(other, []).append(event_id)
+
+    def take_followers(self, event_id: UUID) -> list[UUID]:
+        """Give the events that wait for one that will not be waited for any longer."""
+        return [follower for follower in self._followers.pop(event_id, ()) if follower in self._waiting]
+
+    def complete(self, follower: UUID, event_id: UUID) -> Ticket | None:
+        """Note that one of the events that it waits for has completed; give its ticket if that was the last."""
+        ticket, needed = self._waiting[follower]
+        needed.discard(event_id)
+        if needed:
+            return None
+        del self._waiting[follower]
+        return ticket
+
+    # ---------------------------------------------------------------- keys
+
+    def known_under(self, key: Hashable) -> UUID | None:
+        """Give the event that was given this key."""
+        return self._keys.get(key)
+
+    def give_key(self, event_id: UUID, key: Hashable) -> None:
+        """Have an event known under a key."""
+        self._keys[key] = event_id
+        self._key_of[event_id] = key
+
+    # ---------------------------------------------------------------- leaving
+
+    def settle(self, event_id: UUID) -> None:
+        """Drop how an event was to be queued: it has begun, or ended."""
+        if self._early:
+            self._early.pop(event_id, None)
+        if self._waiting:
+            self._waiting.pop(event_id, None)
+
+    def forget(self, event_id: UUID) -> None:
+        """Drop all that is kept of an event, but for those that wait for it."""
+        self.settle(event_id)
+        if self._key_of:
+            key = self._key_of.pop(event_id, None)
+            if key is not None:
+                del self._keys[key]

@@ -1,0 +1,95 @@
+"""What a user may do to events, and to the executor, while it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._config import MIN_REFRESH_TIME, check_bounds
+from ._element import to_uuid
+from ._lifetime import Lifetime
+from ._status import EventStatus
+from .errors import EventCancelled, NotFoundError, Skip
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from ._event import Event
+
+PAUSED = "paused"
+
+
+class Control(Lifetime):
+    """The half of an executor that is told what to do with what it has."""
+
+    # ---------------------------------------------------------------- events
+
+    def cancel(self, event: Event | UUID | str, reason: str | None = None) -> bool:
+        """
+        End an event CANCELLED: at once if it waits, by cancelling its run if it runs.
+
+        Its error is an ``EventCancelled`` with the reason; it is not run again. A run that catches the cancellation
+        and returns all the same ends COMPLETED. While somebody holds a lock on the progressions, an event that waits
+        ends when they let go, and does not start before.
+
+        Args:
+            event: In this executor; or its id.
+            reason: For its record.
+
+        Returns:
+            Whether it ends, or is on its way to; False if it had ended. So a second call does nothing.
+
+        Raises:
+            NotFoundError: There is no such event. (Also a KeyError.)
+        """
+        return self._end(self._known(event), EventStatus.CANCELLED, EventCancelled(reason))
+
+    def skip(self, event: Event | UUID | str, reason: str | None = None) -> bool:
+        """
+        End an event SKIPPED, as one that raises :class:`Skip` does; in all else like :meth:`cancel`.
+
+        Raises:
+            NotFoundError: There is no such event.
+        """
+        return self._end(self._known(event), EventStatus.SKIPPED, Skip(reason))
+
+    def _known(self, event: Event | UUID | str) -> Event:
+        known = self.states.items.get(to_uuid(event), None)
+        if known is None:
+            raise NotFoundError(f"There is no {event!r} in {self!r}")
+        return known
+
+    # ---------------------------------------------------------------- the executor
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether :meth:`pause` was called, and :meth:`resume` not since."""
+        return PAUSED in self._holders
+
+    def pause(self) -> None:
+        """
+        Start nothing more until :meth:`resume`; what runs goes on. Idempotent.
+
+        Unlike after ``stop()``, everybody goes on waiting: ``join()``, and the block that is being left. ``stop()`` and
+        ``start()`` do not change it.
+        """
+        self.hold_back(PAUSED)
+
+    def resume(self) -> None:
+        """Go on after :meth:`pause`, at once. Idempotent."""
+        self.let_go(PAUSED)
+
+    def resize(self, *, concurrency_limit: int | None = None, queue_capacity: int | None = None) -> None:
+        """
+        Change how many may run at the same time, and how many may start in a window, up or down, also while it runs.
+
+        What runs already goes on, and what was started counts.
+
+        Raises:
+            ValueError: A number out of its bounds. Nothing has changed.
+        """
+        given = {"concurrency_limit": concurrency_limit, "queue_capacity": queue_capacity}
+        changes = {name: number for name, number in given.items() if number is not None}
+        check_bounds(capacity_refresh_time=MIN_REFRESH_TIME, **({"queue_capacity": 1} | changes))
+        self.processor_config = self.processor_config | changes
+        if self.processor is not None:
+            self.processor.resize(**changes)
