@@ -9,6 +9,7 @@ from ._element import Element
 from ._event import Event
 from ._execution import Attempt, Execution
 from ._executor import Executor
+from ._explain import Explanation, LimitUse, Statistics, WaitReason
 from ._flow import Flow
 from ._gate import Deny, Wait
 from ._limits import Concurrent, Rate
@@ -55,8 +56,10 @@ __all__ = [
     "Executor",
     "ExecutorClosedError",
     "ExistsError",
+    "Explanation",
     "Flow",
     "InvalidTransition",
+    "LimitUse",
     "LionTimeoutError",
     "LionprideError",
     "NotFoundError",
@@ -69,7 +72,9 @@ __all__ = [
     "RateLimited",
     "Retry",
     "Skip",
+    "Statistics",
     "Unset",
     "UnsetType",
     "Wait",
+    "WaitReason",
 ]

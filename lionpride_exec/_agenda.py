@@ -73,6 +73,11 @@ class Agenda:
         """Whether any event waits for others."""
         return bool(self._followers)
 
+    @property
+    def waiting(self) -> int:
+        """How many events wait for others."""
+        return len(self._waiting)
+
     def waits_for(self, event_id: UUID) -> Collection[UUID]:
         """Give the events that have to complete before this one is queued."""
         return self._waiting[event_id][1] if event_id in self._waiting else ()

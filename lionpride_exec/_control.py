@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ._config import MIN_REFRESH_TIME, check_bounds
 from ._element import to_uuid
+from ._explain import Explanation, Statistics, explain, statistics
 from ._lifetime import Lifetime
 from ._status import EventStatus
 from .errors import EventCancelled, NotFoundError, Skip
@@ -13,13 +14,16 @@ from .errors import EventCancelled, NotFoundError, Skip
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from ._agenda import Agenda
     from ._event import Event
 
 PAUSED = "paused"
 
 
 class Control(Lifetime):
-    """The half of an executor that is told what to do with what it has."""
+    """The half of an executor that is told what to do with what it has, and tells about it."""
+
+    _agenda: Agenda
 
     # ---------------------------------------------------------------- events
 
@@ -52,6 +56,15 @@ class Control(Lifetime):
         """
         return self._end(self._known(event), EventStatus.SKIPPED, Skip(reason))
 
+    def explain(self, event: Event | UUID | str) -> Explanation:
+        """
+        Say what an event waits for, and for how long at least. Cheap; changes nothing.
+
+        Raises:
+            NotFoundError: There is no such event.
+        """
+        return explain(self, self._known(event))
+
     def _known(self, event: Event | UUID | str) -> Event:
         known = self.states.items.get(to_uuid(event), None)
         if known is None:
@@ -59,6 +72,10 @@ class Control(Lifetime):
         return known
 
     # ---------------------------------------------------------------- the executor
+
+    def statistics(self) -> Statistics:
+        """Give a snapshot: events by status, pending ones by what they wait for, what is used of the limits."""
+        return statistics(self)
 
     @property
     def is_paused(self) -> bool:

@@ -2,36 +2,32 @@
 The executor: it takes events in and lets them go.
 
 Where each of them stands is told by the status board (``_board``), who owns what runs them is settled by the lifetime
-(``_lifetime``), and which of them starts when by the processor.
+(``_lifetime``), how they come in and leave by the intake (``_intake``), and which of them starts when by the processor.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from anyio import current_time
 from anyio.lowlevel import checkpoint
 
-from ._agenda import PLAIN, Agenda, Ticket
+from ._agenda import PLAIN, Ticket
 from ._board import to_status
 from ._config import check_priority, check_seconds
-from ._control import Control
-from ._element import to_datetime, to_uuid
+from ._element import to_datetime
 from ._event import Event
 from ._execution import utc_now
-from ._limits import Router
+from ._intake import Intake
 from ._status import EventStatus
-from .errors import ExecutorClosedError, ExistsError, QueueFullError, Skip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Sequence
+    from collections.abc import Callable, Hashable, Iterable
     from uuid import UUID
 
     from ._limits import Limit
-    from ._processor import Processor
 
     Observer = Callable[[Event, EventStatus, EventStatus], None]
 
@@ -45,7 +41,7 @@ APPENDS_BETWEEN_CHECKPOINTS = 100
 DEFAULT_CLEANUP = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
 
 
-class Executor(Control):
+class Executor(Intake):
     """
     Runs events and tracks the status of each.
 
@@ -71,9 +67,6 @@ class Executor(Control):
     ) -> None:
         config = {} if processor_config is None else processor_config
         super().__init__(config, strict=strict_event_type, name=name or "executor_states")
-        self._agenda = Agenda()
-        self._ended: deque[Event] = deque()  # others may wait for these
-        self._is_following_up = False
         self._observers: list[Observer] = []
         self._appends = 0
 
@@ -133,7 +126,7 @@ class Executor(Control):
             QueueFullError: The queue is full.
             ExistsError: The event is here already, or stands in another executor.
             NotFoundError: One of ``after`` is not in this executor.
-            TypeError: It is of another type; or ``key`` is not hashable.
+            TypeError: It is of another type; ``at`` is no datetime; ``key`` is not hashable.
             ValueError: A number is NaN, infinite or negative; both ``delay`` and ``at``; the event comes after itself;
                 or it takes more of a limit than there ever is.
             ExecutorClosedError: The executor's block is being left, and the caller is no event running in it.
@@ -155,20 +148,9 @@ class Executor(Control):
             self._appends = 0
             await checkpoint()
         while True:
-            if key is not None and (known := self._agenda.known_under(key)) is not None:
-                return cast("E", self.states.items[known])
-            if wait and not first and self.processor is not None and self.processor.queue.is_full:
-                self._check_new(event)
-                await self.processor.queue.wait_for_room()
-            try:
-                if await self._take_in(event, ticket, first, key):
-                    return event
-            except QueueFullError:
-                if not wait:
-                    raise
-            finally:
-                if wait and self.processor is not None:
-                    self.processor.queue.offer_room()  # of the room it was given it may have made no use
+            entered = await self._enter(event, ticket, first, key, wait=wait)
+            if entered is not None:
+                return cast("E", entered)
 
     async def invoke(self, event: Event, priority: float | None = None) -> Any:
         """
@@ -251,145 +233,6 @@ class Executor(Control):
         if self.processor is not None:
             self.processor.settle(event, actual, limit)
 
-    # ---------------------------------------------------------------- inside: events
-
-    async def _take_in(self, event: Event, ticket: Ticket, first: Sequence[Event], key: Hashable) -> bool:
-        """Store and queue an event, or raise and leave everything as it was; False: the key is known by now."""
-        if self.states.items.guard.users or self.turn_to_move(event.status, event.status) is not None:
-            async with self.states.items, self._locks(event.status):
-                return await self._store(event, ticket, first, key)
-        return await self._store(event, ticket, first, key)
-
-    async def _store(self, event: Event, ticket: Ticket, first: Sequence[Event], key: Hashable) -> bool:
-        if key is not None and self._agenda.known_under(key) is not None:
-            return False
-        self._check_new(event)
-        self.states.items.add(event)
-        self._progression(event.status).append(event.id)
-        _set_owner(event, self)
-        if event.execution._running:
-            self._active.add(event.id)
-        try:
-            if event.status is EventStatus.PENDING:
-                if first:
-                    self._keep_after(event, ticket, first)
-                else:
-                    await self._queue_up(event, ticket)
-        except BaseException:
-            self._let_go(event)
-            raise
-        event.execution.queued_at = event.execution.queued_at or utc_now()
-        if key is not None:
-            self._agenda.give_key(event.id, key)
-        return True
-
-    async def _queue_up(self, event: Event, ticket: Ticket) -> None:
-        if self.processor is None:
-            self._check_costs(event)
-            self._agenda.follow_clock()
-            self._agenda.keep_early(event.id, ticket)
-        elif ticket.until is None:
-            await self.processor.enqueue(event.id, ticket.priority)
-        else:
-            await self.processor.enqueue(event.id, ticket.priority, until=ticket.until)
-
-    def _check_costs(self, event: Event) -> None:
-        """Have the limits refuse now what they would refuse at the start."""
-        if self.processor is not None:
-            self.processor.router.route(event)
-        elif self.processor_config.get("limits"):
-            Router(self.processor_config["limits"]).route(event)
-
-    def _check_new(self, event: Event) -> None:
-        if self._is_leaving and not self._runs_caller():
-            raise ExecutorClosedError(f"{self!r} is being left and takes nothing more in")
-        if event._owner is not None and event._owner is not self:
-            raise ExistsError(f"{event!r} stands in another executor: {event._owner!r}")
-        if event.id in self.states.items:
-            raise ExistsError(f"Item {event.id} already exists in {self!r}; as_fresh_event() gives one to run anew")
-
-    def _let_go(self, event: Event) -> None:
-        """Forget an event altogether."""
-        self.states.items.remove(event.id)
-        for progression in self._by_status.values():
-            progression.exclude(event.id)
-        self._active.discard(event.id)
-        self._agenda.forget(event.id)
-        if self.processor is not None:
-            self.processor.forget(event.id)
-        _set_owner(event, None)
-        if self._agenda.has_followers:
-            self._follow_up(event)
-
-    def _queue_pending(self, processor: Processor) -> None:
-        """Queue what is pending and not on its way already."""
-        self._agenda.follow_clock()
-        waiting = [
-            self.states.items[event_id]
-            for event_id in self._progression(EventStatus.PENDING)
-            if not processor.is_handling(event_id) and not self._agenda.is_waiting(event_id)
-        ]
-        self._queue_anyway([(event, self._agenda.take_early(event.id)) for event in waiting], processor)
-
-    def _queue_anyway(self, tickets: Iterable[tuple[Event, Ticket]], processor: Processor) -> None:
-        """Queue events whatever room there is: what is too much follows when there is some."""
-        queue, entries = processor.queue, []
-        for event, ticket in tickets:
-            priority = event.created_at.timestamp() if ticket.priority is None else ticket.priority
-            try:
-                entry = queue.make_entry(priority, event.id)
-            except Exception as exc:  # noqa: BLE001  a function of the user, that of a limit, has changed its mind
-                self._end(event, EventStatus.ABORTED, exc)
-                continue
-            if ticket.until is None:
-                entries.append(entry)
-            else:
-                queue.put_delayed(entry, ticket.until, "delay")
-        queue.put_backlog(entries)
-
-    # ---------------------------------------------------------------- inside: what comes after others
-
-    def _check_after(self, event: Event, after: Event | UUID | Iterable[Event | UUID]) -> Sequence[Event]:
-        others = [after] if isinstance(after, Event | UUID) else list(after)
-        if any(to_uuid(other) == event.id for other in others):
-            raise ValueError(f"{event!r} cannot come after itself: that is a cycle")
-        return [self._known(other) for other in others]
-
-    def _keep_after(self, event: Event, ticket: Ticket, first: Sequence[Event]) -> None:
-        """Keep an event until those have completed; it may be queued, or SKIPPED, already now."""
-        self._check_costs(event)
-        self._agenda.follow_clock()
-        self._agenda.keep_after(event.id, ticket, {other.id for other in first})
-        for other in first:
-            if other.status.is_terminal or other.id not in self.states.items:
-                self._follow_up(other)
-
-    def _follow_up(self, event: Event) -> None:
-        """Let go, or skip, those that wait for an event that has ended or has left; one after the other, all the way."""
-        self._ended.append(event)
-        if self._is_following_up:
-            return
-        self._is_following_up = True
-        try:
-            while self._ended:
-                ended = self._ended.popleft()
-                for follower in self._agenda.take_followers(ended.id):
-                    self._follow(self.states.items[follower], ended)
-        finally:
-            self._is_following_up = False
-
-    def _follow(self, event: Event, ended: Event) -> None:
-        if ended.status is not EventStatus.COMPLETED:
-            became = f"is {ended.status}" if ended.status.is_terminal else "has left the executor"
-            self._end(event, EventStatus.SKIPPED, Skip(f"It comes after {ended!r}, which {became}"))
-            return
-        ticket = self._agenda.complete(event.id, ended.id)
-        if ticket is not None:
-            if self.processor is None:
-                self._agenda.keep_early(event.id, ticket)
-            else:
-                self._queue_anyway([(event, ticket)], self.processor)
-
 
 def _due(delay: float | None, at: datetime | None) -> float | None:
     """
@@ -403,10 +246,5 @@ def _due(delay: float | None, at: datetime | None) -> float | None:
     if delay is not None:
         raise ValueError("delay and at exclude each other")
     if not isinstance(cast("object", at), datetime):
-        raise ValueError(f"at must be a datetime, got {at!r}")
+        raise TypeError(f"at must be a datetime, got {at!r}")
     return current_time() + max((to_datetime(at) - utc_now()).total_seconds(), 0.0)
-
-
-def _set_owner(event: Event, owner: Executor | None) -> None:
-    # Past the hooks that attrs runs at each assignment: this one needs none, and is made for every event.
-    object.__setattr__(event, "_owner", owner)

@@ -233,10 +233,15 @@ class Lanes:
             if lane.parked_at is not None:
                 yield lane.parked_at, sum(self._live.get(entry.event_id) is entry for entry in lane.heap)
 
-    def busy(self) -> Iterator[Bucket]:
-        """Give the buckets of limits of which something is used."""
+    def front(self) -> Entry | None:
+        """Give the first entry that is not parked, as of the last look; whether it may start or not."""
+        return self._heads[0][2].heap[0] if self._heads else None
+
+    def busy(self, now: float) -> Iterator[Bucket]:
+        """Give the buckets of limits of which something is used. O(keys)."""
         for bucket in (*self._buckets.values(), *self._shared):
-            if bucket.number and bucket.used:
+            bucket.refresh(now)
+            if bucket.used:
                 yield bucket
 
     # ---------------------------------------------------------------- inside: lanes

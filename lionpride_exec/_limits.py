@@ -30,7 +30,7 @@ def _valid_amount(_instance: object, attribute: attrs.Attribute[float], value: f
         raise ValueError(f"{attribute.name} must be a positive, finite number, got {value!r}")
 
 
-def _valid_limit(_instance: object, _attribute: object, value: object) -> None:
+def _valid_limit(_instance: object, _attribute: object, value: Any) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"limit must be an integer, 1 or more, got {value!r}")
 

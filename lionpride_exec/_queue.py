@@ -11,7 +11,7 @@ equals.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from contextlib import contextmanager
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -108,6 +108,14 @@ class PriorityQueue:
     def due(self, event_id: UUID) -> tuple[float, Delay] | None:
         """Give until when an event is delayed, and why; None: it is due."""
         return self._not_due.get(event_id)
+
+    def delayed(self) -> Counter[Delay]:
+        """Count what is not due by why. O(number of them)."""
+        return Counter(why for _, why in self._not_due.values())
+
+    def backlog_size(self) -> int:
+        """How many events wait to be queued."""
+        return len(self._in_backlog)
 
     # ---------------------------------------------------------------- putting
 

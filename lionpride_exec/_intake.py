@@ -1,0 +1,198 @@
+"""
+How events come in and leave: stored, queued, kept until others have completed, forgotten.
+
+Whatever is done here is done at once and as a whole, or raises and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+from ._agenda import Agenda, Ticket
+from ._control import Control
+from ._element import to_uuid
+from ._event import Event
+from ._execution import utc_now
+from ._limits import Router
+from ._status import EventStatus
+from .errors import ExecutorClosedError, ExistsError, QueueFullError, Skip
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+
+    from ._processor import Processor
+
+
+class Intake(Control):
+    """The half of an executor that takes events in and lets them go."""
+
+    def __init__(self, config: dict[str, Any], *, strict: bool, name: str) -> None:
+        super().__init__(config, strict=strict, name=name)
+        self._agenda = Agenda()
+        self._ended: deque[Event] = deque()  # others may wait for these
+        self._is_following_up = False
+
+    # ---------------------------------------------------------------- in and out
+
+    async def _enter(
+        self, event: Event, ticket: Ticket, first: Sequence[Event], key: Hashable, *, wait: bool
+    ) -> Event | None:
+        """Take an event in, or give the one that is known under its key; None: there was no room, try again."""
+        if key is not None and (known := self._agenda.known_under(key)) is not None:
+            return self.states.items[known]
+        if wait and not first and self.processor is not None and self.processor.queue.is_full:
+            self._check_new(event)
+            await self.processor.queue.wait_for_room()
+        try:
+            return event if await self._take_in(event, ticket, first, key) else None
+        except QueueFullError:
+            if not wait:
+                raise
+            return None
+        finally:
+            if wait and self.processor is not None:
+                self.processor.queue.offer_room()  # of the room it was given it may have made no use
+
+    async def _take_in(self, event: Event, ticket: Ticket, first: Sequence[Event], key: Hashable) -> bool:
+        """Store and queue an event, or raise and leave everything as it was; False: the key is known by now."""
+        if self.states.items.guard.users or self.turn_to_move(event.status, event.status) is not None:
+            async with self.states.items, self._locks(event.status):
+                return await self._store(event, ticket, first, key)
+        return await self._store(event, ticket, first, key)
+
+    async def _store(self, event: Event, ticket: Ticket, first: Sequence[Event], key: Hashable) -> bool:
+        if key is not None and self._agenda.known_under(key) is not None:
+            return False
+        self._check_new(event)
+        self.states.items.add(event)
+        self._progression(event.status).append(event.id)
+        _set_owner(event, self)
+        if event.execution._running:
+            self._active.add(event.id)
+        try:
+            if event.status is EventStatus.PENDING:
+                if first:
+                    self._keep_after(event, ticket, first)
+                else:
+                    await self._queue_up(event, ticket)
+        except BaseException:
+            self._let_go(event)
+            raise
+        event.execution.queued_at = event.execution.queued_at or utc_now()
+        if key is not None:
+            self._agenda.give_key(event.id, key)
+        return True
+
+    async def _queue_up(self, event: Event, ticket: Ticket) -> None:
+        if self.processor is None:
+            self._check_costs(event)
+            self._agenda.follow_clock()
+            self._agenda.keep_early(event.id, ticket)
+        elif ticket.until is None:
+            await self.processor.enqueue(event.id, ticket.priority)
+        else:
+            await self.processor.enqueue(event.id, ticket.priority, until=ticket.until)
+
+    def _check_costs(self, event: Event) -> None:
+        """Have the limits refuse now what they would refuse at the start."""
+        if self.processor is not None:
+            self.processor.router.route(event)
+        elif self.processor_config.get("limits"):
+            Router(self.processor_config["limits"]).route(event)
+
+    def _check_new(self, event: Event) -> None:
+        if self._is_leaving and not self._runs_caller():
+            raise ExecutorClosedError(f"{self!r} is being left and takes nothing more in")
+        if event._owner is not None and cast("object", event._owner) is not self:
+            raise ExistsError(f"{event!r} stands in another executor: {event._owner!r}")
+        if event.id in self.states.items:
+            raise ExistsError(f"Item {event.id} already exists in {self!r}; as_fresh_event() gives one to run anew")
+
+    def _let_go(self, event: Event) -> None:
+        """Forget an event altogether."""
+        self.states.items.remove(event.id)
+        for progression in self._by_status.values():
+            progression.exclude(event.id)
+        self._active.discard(event.id)
+        self._agenda.forget(event.id)
+        if self.processor is not None:
+            self.processor.forget(event.id)
+        _set_owner(event, None)
+        if self._agenda.has_followers:
+            self._follow_up(event)
+
+    def _queue_pending(self, processor: Processor) -> None:
+        """Queue what is pending and not on its way already."""
+        self._agenda.follow_clock()
+        waiting = [
+            self.states.items[event_id]
+            for event_id in self._progression(EventStatus.PENDING)
+            if not processor.is_handling(event_id) and not self._agenda.is_waiting(event_id)
+        ]
+        self._queue_anyway([(event, self._agenda.take_early(event.id)) for event in waiting], processor)
+
+    def _queue_anyway(self, tickets: Iterable[tuple[Event, Ticket]], processor: Processor) -> None:
+        """Queue events whatever room there is: what is too much follows when there is some."""
+        queue, entries = processor.queue, []
+        for event, ticket in tickets:
+            priority = event.created_at.timestamp() if ticket.priority is None else ticket.priority
+            try:
+                entry = queue.make_entry(priority, event.id)
+            except Exception as exc:  # noqa: BLE001  a function of the user, that of a limit, has changed its mind
+                self._end(event, EventStatus.ABORTED, exc)
+                continue
+            if ticket.until is None:
+                entries.append(entry)
+            else:
+                queue.put_delayed(entry, ticket.until, "delay")
+        queue.put_backlog(entries)
+
+    # ---------------------------------------------------------------- what comes after others
+
+    def _check_after(self, event: Event, after: Event | UUID | Iterable[Event | UUID]) -> Sequence[Event]:
+        others = [after] if isinstance(after, Event | UUID) else list(after)
+        if any(to_uuid(other) == event.id for other in others):
+            raise ValueError(f"{event!r} cannot come after itself: that is a cycle")
+        return [self._known(other) for other in others]
+
+    def _keep_after(self, event: Event, ticket: Ticket, first: Sequence[Event]) -> None:
+        """Keep an event until those have completed; it may be queued, or SKIPPED, already now."""
+        self._check_costs(event)
+        self._agenda.follow_clock()
+        self._agenda.keep_after(event.id, ticket, {other.id for other in first})
+        for other in first:
+            if other.status.is_terminal or other.id not in self.states.items:
+                self._follow_up(other)
+
+    def _follow_up(self, event: Event) -> None:
+        """Let go, or skip, those that wait for an event that has ended or left; one after the other, all the way."""
+        self._ended.append(event)
+        if self._is_following_up:
+            return
+        self._is_following_up = True
+        try:
+            while self._ended:
+                ended = self._ended.popleft()
+                for follower in self._agenda.take_followers(ended.id):
+                    self._follow(self.states.items[follower], ended)
+        finally:
+            self._is_following_up = False
+
+    def _follow(self, event: Event, ended: Event) -> None:
+        if ended.status is not EventStatus.COMPLETED:
+            became = f"is {ended.status}" if ended.status.is_terminal else "has left the executor"
+            self._end(event, EventStatus.SKIPPED, Skip(f"It comes after {ended!r}, which {became}"))
+            return
+        ticket = self._agenda.complete(event.id, ended.id)
+        if ticket is not None:
+            if self.processor is None:
+                self._agenda.keep_early(event.id, ticket)
+            else:
+                self._queue_anyway([(event, ticket)], self.processor)
+
+
+def _set_owner(event: Event, owner: Intake | None) -> None:
+    # Past the hooks that attrs runs at each assignment: this one needs none, and is made for every event.
+    object.__setattr__(event, "_owner", owner)
