@@ -313,7 +313,11 @@ class Event(Element):
     def _runs_again(self, error: BaseException, began: float, *, interrupted: bool) -> bool:
         if self._owner is None or not (interrupted or (isinstance(error, Exception) and _is_retryable(error))):
             return False
-        return self._owner.runs_again(self, error, began=began, interrupted=interrupted)
+        try:
+            return self._owner.runs_again(self, error, began=began, interrupted=interrupted)
+        except Exception as exc:  # noqa: BLE001  a function of the user's Retry; the event has ended all the same
+            error.add_note(f"It was not run again, since its retry failed: {exc!r}")
+            return False
 
     async def _perform(self) -> Any:
         overridden = type(self).stream is not Event.stream

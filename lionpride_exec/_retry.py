@@ -30,6 +30,10 @@ def _valid_attempts(_instance: object, _attribute: object, value: object) -> Non
 
 
 def _valid_seconds(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    check_seconds(attribute.name, value)
+
+
+def _valid_backoff(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not callable(value):
         check_seconds(attribute.name, value)
 
@@ -75,7 +79,7 @@ class Retry:
     """
 
     attempts: int = attrs.field(default=3, validator=_valid_attempts)
-    backoff: float | Callable[[int], float] = attrs.field(default=1.0, kw_only=True, validator=_valid_seconds)
+    backoff: float | Callable[[int], float] = attrs.field(default=1.0, kw_only=True, validator=_valid_backoff)
     max_backoff: float = attrs.field(default=60.0, kw_only=True, validator=_valid_seconds)
     jitter: float = attrs.field(default=0.5, kw_only=True, validator=_valid_share)
     on: OnError = attrs.field(default=Exception, kw_only=True, validator=_valid_on)
