@@ -13,6 +13,7 @@ from lionpride_exec._sentinel import UnsetType
 from lionpride_exec._status import EventStatus
 
 from ._errors import BadLineError, UsageError
+from ._limits import keep_values
 from ._target import describe
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
     from ._options import RunOptions
 
-# An event's own record of its run is no input.
-NOT_FOR_RECORDS = frozenset({"execution"})
+# An event's own record of its run is no input; whether it is run again, the options say.
+NOT_FOR_RECORDS = frozenset({"execution", "retry"})
 
 
 @attrs.frozen
@@ -49,7 +50,7 @@ class JobMaker:
     Args:
         event_type: What is made.
         is_function: Whether the record goes to the field ``record`` whole.
-        options: ``field``, ``priority`` and ``timeout`` are used.
+        options: ``field``, ``priority``, ``timeout`` and the fields that limits go by are used.
 
     Raises:
         UsageError: The events have no field ``options.field``.
@@ -60,10 +61,13 @@ class JobMaker:
         self._is_function = is_function
         self._field = options.field
         self._priority = options.priority
+        self._limits = options.limits.fields
         self._timeout = options.timeout
         # That an Event is an attrs class is nothing a type checker sees.
         fields = attrs.fields(cast("type[attrs.AttrsInstance]", event_type))
         self._fields = {field.alias for field in fields if field.init} - NOT_FOR_RECORDS
+        ours = self._limits.names | ({self._priority} if self._priority is not None else set[str]())
+        self._ours = ours - self._fields  # fields of a record that are nothing to the event
         if self._field is not None and not is_function and self._field not in self._fields:
             known = ", ".join(sorted(self._fields))
             raise UsageError(f"--field {self._field}: {event_type.__name__} has no such field; it has {known}")
@@ -87,20 +91,28 @@ class JobMaker:
             value = line.decode("utf-8", "surrogateescape")  # a file's name may be any bytes
             record = value if self._is_function else {self._field: value}
             text = to_json(record)
-        priority = None if self._priority is None else _priority_of(record, self._priority)
-        return Job(self._make_event(record), text, priority)
+        priority = self._priority_of(record)
+        values = self._limits.read(record)
+        event = self._make_event(record)
+        keep_values(event, values)
+        return Job(event, text, priority)
+
+    def _priority_of(self, record: Any) -> float | None:
+        if self._priority is not None:
+            return _priority_of(record, self._priority)
+        return None if self._limits.key is None else 0.0  # the keys take turns where priorities are equal
 
     def _make_event(self, record: Any) -> Event:
         if self._is_function:
             keywords = {"record": record}
         elif isinstance(record, dict):
             keywords = dict(cast("dict[str, Any]", record))
-            if self._priority is not None and self._priority not in self._fields:
-                del keywords[self._priority]  # it was there for us
+            for name in self._ours:
+                keywords.pop(name, None)
         else:
             raise BadLineError(f"must be a JSON object, got {type(record).__name__}")
         if refused := NOT_FOR_RECORDS & keywords.keys():
-            raise BadLineError(f"{', '.join(refused)} cannot be given")
+            raise BadLineError(f"{', '.join(sorted(refused))} cannot be given")
         if self._timeout is not None:
             keywords.setdefault("timeout", self._timeout)
         try:

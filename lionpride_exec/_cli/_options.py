@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from lionpride_exec._config import check_bounds
 
 from ._errors import UsageError
+from ._limits import LimitOptions, read_limits
 
 Backend = Literal["asyncio", "trio", "asyncio+uvloop"]
 ProgressKind = Literal["auto", "rich", "plain", "none"]
@@ -31,6 +32,13 @@ class RunOptions:
         capacity: How many events may start in any window of --window seconds, up to 10000.
         window: Length of that window in seconds, 0.01 to 3600.
         queue: How many events may wait in memory.
+        rate: At most so many starts in any such time, 500/60s; with :FIELD (90000/60s:tokens) that field of the
+            record is what a start costs. Repeatable. Units ms, s, m, h.
+        key: Field of the record: each of its values has rates, --concurrency-per-key and pauses of its own.
+        concurrency_per_key: How many events of one key may run at the same time.
+        retries: How often an event that failed is run again, with growing pauses.
+        pause_on: Status code of an error, such as 429, after which nothing of the event's key starts for as long as
+            the error asks (Retry-After), else 1 second; the event is run again. Repeatable, or with commas between.
         timeout: Seconds that an event may take, unless its record says otherwise.
         backend: Event loop to run on.
         output: File for the results, one JSON line each; - is standard output.
@@ -44,6 +52,11 @@ class RunOptions:
     capacity: int = 10_000
     window: float = 0.01
     queue: int = 1000
+    rate: tuple[str, ...] = ()
+    key: str | None = None
+    concurrency_per_key: int | None = None
+    retries: int = 0
+    pause_on: tuple[str, ...] = ()
     timeout: float | None = None
     backend: Backend = "asyncio"
     output: Annotated[str, DASH] = "-"
@@ -53,6 +66,22 @@ class RunOptions:
     @property
     def processor_config(self) -> dict[str, Any]:
         """What the executor's processor is made with."""
+        return self._bounds | self.limits.processor_config
+
+    @property
+    def limits(self) -> LimitOptions:
+        """
+        The options from ``rate`` to ``pause_on``, read.
+
+        Raises:
+            UsageError: One cannot be read, or lacks another one.
+        """
+        return read_limits(
+            self.rate, key=self.key, per_key=self.concurrency_per_key, retries=self.retries, pause_on=self.pause_on
+        )
+
+    @property
+    def _bounds(self) -> dict[str, Any]:
         return {
             "queue_capacity": self.capacity,
             "capacity_refresh_time": self.window,
@@ -68,13 +97,16 @@ class RunOptions:
             UsageError: A number is out of its bounds, or two options exclude each other.
         """
         try:
-            check_bounds(**self.processor_config)
+            check_bounds(**self._bounds)
         except ValueError as exc:
             raise UsageError(str(exc)) from exc
         if self.timeout is not None and not (isfinite(self.timeout) and self.timeout > 0):
             raise UsageError(f"--timeout must be a positive number of seconds, got {self.timeout}")
-        if self.field is not None and self.priority is not None:
-            raise UsageError("--priority needs JSON records; with --field a record is one plain line")
+        limits = self.limits
+        if self.field is not None:
+            fields = {"--priority": self.priority, "--key": self.key, "--rate with :FIELD": limits.fields.costs}
+            for name in (name for name, used in fields.items() if used):
+                raise UsageError(f"{name} needs JSON records; with --field a record is one plain line")
         check_not_an_option("--output", self.output)
 
 

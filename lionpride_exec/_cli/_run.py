@@ -28,6 +28,7 @@ from ._display import make_display
 from ._errors import BadLineError, OutputError, UsageError
 from ._jobs import JobMaker, result_line
 from ._output import Output, open_output
+from ._pauses import pausing_on
 from ._source import Source, open_source
 from ._tally import Tally
 from ._target import describe, load_target
@@ -75,7 +76,8 @@ def _run(target_text: str, source_text: str, options: RunOptions) -> int:
     source = open_source(source_text)
     try:
         output = open_output(options.output, source.status)
-        return LineRun(executor, maker, source, output, options).run()
+        with pausing_on(executor.event_type, options.limits.codes):
+            return LineRun(executor, maker, source, output, options).run()
     finally:
         source.close()
 

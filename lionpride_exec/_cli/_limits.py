@@ -1,0 +1,211 @@
+"""``--rate``, ``--key`` and what goes with them: from their texts, and the fields of a record, to limits."""
+
+from __future__ import annotations
+
+import re
+from math import isfinite
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from lionpride_exec._config import is_number
+from lionpride_exec._limits import Concurrent, Rate
+from lionpride_exec._retry import Retry
+
+from ._errors import BadLineError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from lionpride_exec._event import Event
+
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+RATE = re.compile(r"(\d+)/(\d+(?:\.\d+)?|\.\d+)?(ms|s|m|h)(?::(.+))?", re.ASCII)
+
+NO_LIMIT = 1_000_000_000
+
+# Where an event made of a line keeps what its limits go by.
+VALUES = "_limit_values"
+
+
+@attrs.frozen
+class RateOption:
+    """
+    A ``--rate`` that has been read.
+
+    Attributes:
+        amount: Starts, or the sum of their costs, in any ``per`` seconds.
+        per: Seconds.
+        cost: Field of the record that is the cost of its start; None: each costs 1.
+    """
+
+    amount: int
+    per: float
+    cost: str | None = None
+
+
+def parse_rate(text: str) -> RateOption:
+    """
+    Read ``AMOUNT/TIME[:FIELD]``, such as ``500/60s`` or ``90000/1m:tokens``.
+
+    Raises:
+        UsageError: It is not of that form.
+    """
+    match = RATE.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"--rate must be AMOUNT/TIME or AMOUNT/TIME:FIELD, such as 500/60s or 90000/1m:tokens "
+            f"(units {', '.join(SECONDS)}), got {text!r}"
+        )
+    amount, number, unit, cost = match.groups()
+    if int(amount) < 1:
+        raise UsageError(f"--rate {text}: the amount must be at least 1")
+    per = float(number or 1) * SECONDS[unit]
+    if not (isfinite(per) and per > 0):
+        raise UsageError(f"--rate {text}: the time must be more than 0")
+    return RateOption(int(amount), per, cost)
+
+
+def parse_codes(texts: Iterable[str]) -> frozenset[int]:
+    """
+    Read status codes, several of them with commas between.
+
+    Raises:
+        UsageError: One is none.
+    """
+    codes: set[int] = set()
+    for text in texts:
+        for part in text.split(","):
+            if not re.fullmatch(r"\s*[1-5]\d\d\s*", part, re.ASCII):
+                raise UsageError(
+                    f"--pause-on must be status codes from 100 to 599, such as 429 or 429,503, got {text!r}"
+                )
+            codes.add(int(part))
+    return frozenset(codes)
+
+
+@attrs.frozen(kw_only=True)
+class LimitOptions:
+    """
+    The options that limit starts and runs, read.
+
+    Attributes:
+        rates: Each ``--rate``.
+        key: Field of the record; each of its values has limits of its own. None: one for all.
+        per_key: Events of a key that may run at the same time.
+        retries: Runs after the first.
+        codes: Status codes that pause a key.
+    """
+
+    rates: tuple[RateOption, ...]
+    key: str | None
+    per_key: int | None
+    retries: int
+    codes: frozenset[int]
+
+    @property
+    def fields(self) -> LimitFields:
+        """The fields of a record that the limits go by."""
+        return LimitFields(self.key, frozenset(rate.cost for rate in self.rates if rate.cost is not None))
+
+    @property
+    def processor_config(self) -> dict[str, Any]:
+        """What the processor is made with; nothing that was not asked for, since not every processor takes it."""
+        key_of = None if self.key is None else _value_of(self.key, None)
+        limits: list[Rate | Concurrent] = [
+            Rate(rate.amount, per=rate.per, cost=None if rate.cost is None else _value_of(rate.cost, 1), key=key_of)
+            for rate in self.rates
+        ]
+        if self.per_key is not None or (self.key is not None and not limits):
+            # Without a number, none is reached: a pause goes by the keys of limits.
+            limits.append(Concurrent(self.per_key or NO_LIMIT, key=key_of))
+        config: dict[str, Any] = {"limits": limits} if limits else {}
+        return config | ({"retry": Retry(attempts=self.retries + 1)} if self.retries else {})
+
+
+def read_limits(
+    rates: Iterable[str], *, key: str | None, per_key: int | None, retries: int, pause_on: Iterable[str]
+) -> LimitOptions:
+    """
+    Read the options that limit starts and runs.
+
+    Raises:
+        UsageError: One cannot be read, or lacks another one.
+    """
+    options = LimitOptions(
+        rates=tuple(map(parse_rate, rates)), key=key, per_key=per_key, retries=retries, codes=parse_codes(pause_on)
+    )
+    if retries < 0:
+        raise UsageError(f"--retries must be 0 or more, got {retries}")
+    if per_key is not None and per_key < 1:
+        raise UsageError(f"--concurrency-per-key must be 1 or more, got {per_key}")
+    if per_key is not None and key is None:
+        raise UsageError("--concurrency-per-key needs --key FIELD, the field of the record to go by")
+    if key is not None and not (options.rates or per_key or options.codes):
+        raise UsageError("--key does nothing without --rate, --concurrency-per-key or --pause-on")
+    return options
+
+
+@attrs.frozen
+class LimitFields:
+    """
+    The fields of a record that limits go by.
+
+    An event keeps their values beside its own fields, which need not have them. One that another event appended
+    has no record: its attributes of these names count. Without them it has no key, so that limits by key are not for
+    it, and costs 1.
+    """
+
+    key: str | None
+    costs: frozenset[str]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All of them."""
+        return self.costs if self.key is None else self.costs | {self.key}
+
+    def read(self, record: Any) -> dict[str, Any]:
+        """
+        Give their values in a record.
+
+        Raises:
+            BadLineError: One is missing, or is nothing that can be a key, or a cost.
+        """
+        if not self.names:
+            return {}
+        values = cast("Mapping[str, Any]", record) if isinstance(record, dict) else {}
+        found = {name: values.get(name) for name in self.names}
+        for name in sorted(self.costs):
+            _check_cost(name, found[name])
+        if self.key is not None:
+            _check_key(self.key, found[self.key])
+        return found
+
+
+def keep_values(event: Event, values: Mapping[str, Any]) -> None:
+    """Have an event keep what its limits go by."""
+    if values:
+        object.__setattr__(event, VALUES, values)
+
+
+def _value_of(name: str, default: Any) -> Callable[[Any], Any]:
+    def value_of(event: Event) -> Any:
+        """Give what the event's record has in the field."""
+        values = getattr(event, VALUES, None)
+        return getattr(event, name, default) if values is None else values[name]
+
+    return value_of
+
+
+def _check_cost(name: str, value: Any) -> None:
+    if value is None:
+        raise BadLineError(f"cost {name!r} must be a number: it is missing")
+    if not is_number(value) or not (isinstance(value, int) or isfinite(value)) or value < 0:
+        raise BadLineError(f"cost {name!r} must be a number, 0 or more: got {value!r}")
+
+
+def _check_key(name: str, value: Any) -> None:
+    if value is None:
+        raise BadLineError(f"key {name!r} is missing")
+    if isinstance(value, list | dict):
+        raise BadLineError(f"key {name!r} must be a text or a number: got {value!r}")

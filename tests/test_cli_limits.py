@@ -1,0 +1,564 @@
+"""The command line's limits: ``--rate``, ``--key``, ``--concurrency-per-key``, ``--retries`` and ``--pause-on``."""
+
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http import HTTPStatus
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import anyio
+import httpx
+import pytest
+from virtual_clock import VIRTUAL_BACKENDS
+
+import lionpride_exec.__main__ as command
+from lionpride_exec import Event, RateLimited
+from lionpride_exec._cli._errors import BadLineError, UsageError
+from lionpride_exec._cli._jobs import JobMaker
+from lionpride_exec._cli._limits import RateOption, parse_codes, parse_rate
+from lionpride_exec._cli._options import RunOptions
+from lionpride_exec._cli._pauses import pause_for, pausing_on, retry_after_of
+from lionpride_exec._cli._run import run
+
+TARGETS = """
+import anyio
+from lionpride_exec import Event, Executor, Processor
+
+starts = []  # time and record
+running, most = {}, {}  # by key
+
+async def note(record):
+    starts.append((anyio.current_time(), record))
+    key = record.get("key")
+    running[key] = running.get(key, 0) + 1
+    most[key] = max(most.get(key, 0), running[key])
+    await anyio.sleep(record.get("seconds", 0))
+    running[key] -= 1
+    return record.get("name")
+
+class Refused(Exception):
+    def __init__(self, status_code, **attributes):
+        super().__init__(f"refused with {status_code}")
+        self.status_code = status_code
+        vars(self).update(attributes)
+
+async def refuse(record):
+    '''Raises what is left in the record, one by one.'''
+    starts.append((anyio.current_time(), record["name"]))
+    if record["refusals"]:
+        raise Refused(**record["refusals"].pop(0))
+    return "let in"
+
+class Call(Event):
+    name: str
+    async def _invoke(self):
+        starts.append((anyio.current_time(), self.name))
+        return sorted(name for name in vars(self) if name in ("name", "tokens", "user"))
+
+class Refusing(Event):
+    again: bool = True
+    async def _invoke(self):
+        starts.append((anyio.current_time(), self.again))
+        if self.again:
+            await executors[0].append(Refusing(again=False))
+        elif len(starts) < 4:
+            raise Refused(503)
+executors = []
+class RefusingProcessor(Processor): event_type = Refusing
+class RefusingExecutor(Executor):
+    processor_type = RefusingProcessor
+    def __init__(self, **kw):
+        super().__init__(**kw, strict_event_type=True)
+        executors.append(self)
+"""
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A directory of one's own, with the targets, and an unchanged interpreter afterwards."""
+    (tmp_path / "targets.py").write_text(TARGETS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    yield tmp_path
+    sys.modules.pop("lionpride_exec_target_targets", None)
+
+
+@pytest.fixture(params=VIRTUAL_BACKENDS)
+def run_lines(request, workplace, monkeypatch):
+    """Run a target over records, under a virtual clock; give the exit status and the results by line number."""
+    real_run = anyio.run
+
+    def run_virtually(main, *, backend, backend_options):
+        name, made = VIRTUAL_BACKENDS[request.param]()
+        return real_run(main, backend=name, backend_options=made)
+
+    def run_lines(name, records, **options):
+        monkeypatch.setattr(anyio, "run", run_virtually)
+        Path("input").write_text("".join(f"{json.dumps(record)}\n" for record in records))
+        given = {"output": "results", "quiet": True} | options
+        status = run(f"targets.py:{name}", "input", RunOptions(**given))
+        results = map(json.loads, Path("results").read_text("utf-8").splitlines())
+        return status, {result["line"]: result for result in results}
+
+    return run_lines
+
+
+def targets():
+    """Give the module of the targets, for what they noted."""
+    return sys.modules["lionpride_exec_target_targets"]
+
+
+def check_rate(starts, amount, per):
+    """No window of that length, wherever it begins, holds more starts, and there were more than fit into one."""
+    assert len(starts) > amount
+    assert all(later - earlier >= per for earlier, later in zip(starts, starts[amount:], strict=False))
+
+
+# -------------------------------------------------------------------- reading the options
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("500/60s", RateOption(500, 60.0)),
+        ("1/1h", RateOption(1, 3600.0)),
+        ("20/5m", RateOption(20, 300.0)),
+        ("5/250ms", RateOption(5, 0.25)),
+        ("10/s", RateOption(10, 1.0)),
+        ("10/1.5s", RateOption(10, 1.5)),
+        ("10/.5h", RateOption(10, 1800.0)),
+        ("90000/60s:tokens", RateOption(90_000, 60.0, "tokens")),
+        ("90000/m:a:b c", RateOption(90_000, 60.0, "a:b c")),
+    ],
+)
+def test_a_rate_is_read(text, expected):
+    """An amount, a time with its unit, and perhaps the field that is the cost."""
+    assert parse_rate(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "500", "500/60", "/60s", "500/60d", "500/60s:", "5.5/s", "-1/s", "500 / 60s", "1/1.s", "1/²s", "1/1s\n"],
+)
+def test_what_is_no_rate_is_refused(text):
+    """The message says what is right."""
+    with pytest.raises(
+        UsageError, match=r"--rate must be AMOUNT/TIME or AMOUNT/TIME:FIELD, such as 500/60s .*ms, s, m, h"
+    ):
+        parse_rate(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("0/s", "amount must be at least 1"), ("1/0s", "more than 0"), (f"1/{'9' * 400}h", "more than")],
+)
+def test_a_rate_of_nothing_is_refused(text, message):
+    """Nothing could start, or anything could."""
+    with pytest.raises(UsageError, match=message):
+        parse_rate(text)
+
+
+def test_status_codes_are_read():
+    """One each time, or several with commas between."""
+    assert parse_codes(["429", "503, 529", " 500"]) == {429, 503, 529, 500}
+    assert parse_codes([]) == frozenset()
+
+
+@pytest.mark.parametrize("text", ["", "x", "42", "600", "4290", "429,", "-429", "٤٢٩"])
+def test_what_is_no_status_code_is_refused(text):
+    """The message says what is right."""
+    with pytest.raises(UsageError, match="--pause-on must be status codes from 100 to 599, such as 429 or 429,503"):
+        parse_codes(["429", text])
+
+
+def test_the_command_line_gives_the_options(monkeypatch):
+    """Those that may be repeated are, in their order."""
+    seen = []
+    monkeypatch.setattr("lionpride_exec._cli._app.run_lines", lambda *given: seen.append(given) or 0)
+    arguments = (
+        "run t.py:f in --rate 500/60s --rate 90000/60s:tokens --key user --concurrency-per-key 4 --retries 2 "
+        "--pause-on 429,503 --pause-on 529"
+    )
+    with pytest.raises(SystemExit) as caught:
+        command.main(arguments.split())
+    assert not caught.value.code
+    ((target, source, options),) = seen
+    assert (target, source) == ("t.py:f", "in")
+    limits = options.limits
+    assert limits.rates == (RateOption(500, 60.0), RateOption(90_000, 60.0, "tokens"))
+    assert (limits.key, limits.per_key, limits.retries) == ("user", 4, 2)
+    assert limits.codes == {429, 503, 529}
+    assert limits.fields.names == {"user", "tokens"}
+
+
+def test_nothing_is_configured_that_was_not_asked_for():
+    """A processor of one's own need not know of limits."""
+    assert sorted(RunOptions().processor_config) == [
+        "capacity_refresh_time",
+        "concurrency_limit",
+        "max_queue_size",
+        "queue_capacity",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--rate 500", "--rate must be AMOUNT/TIME"),
+        ("--rate 0/s", "at least 1"),
+        ("--retries -1", "--retries must be 0 or more, got -1"),
+        ("--retries x", "Invalid value"),
+        ("--pause-on teapot", "--pause-on must be status codes"),
+        ("--key user", "--key does nothing without --rate, --concurrency-per-key or --pause-on"),
+        ("--concurrency-per-key 2", "--concurrency-per-key needs --key FIELD"),
+        ("--concurrency-per-key 0 --key user", "--concurrency-per-key must be 1 or more, got 0"),
+        ("--field line --key user --rate 1/s", "--key needs JSON records"),
+        ("--field line --rate 1/s:tokens", "--rate with :FIELD needs JSON records"),
+    ],
+)
+def test_wrong_options_are_wrong_use(workplace, capsys, arguments, message):
+    """Each is named, the status is 2, and no output is made."""
+    (workplace / "input").write_text("1\n")
+    with pytest.raises(SystemExit) as caught:
+        command.main(["run", "targets.py:note", "input", "--output", "results", *arguments.split()])
+    assert caught.value.code == 2
+    shown = capsys.readouterr()
+    assert message in " ".join((shown.out + shown.err).split())
+    assert not (workplace / "results").exists()
+
+
+# -------------------------------------------------------------------- records
+
+
+class Named(Event):
+    """An event with a field of its own that limits may go by."""
+
+    name: str
+    tokens: int = 0
+
+
+def make_job(record, **options):
+    """Make an event of a record."""
+    return JobMaker(Named, False, RunOptions(**options)).make(json.dumps(record).encode())
+
+
+def test_fields_for_limits_reach_the_event_only_if_it_has_them():
+    """As that of ``--priority``; the limits see them in any case."""
+    options = {"rate": ("9/s:tokens", "9/s:bytes"), "key": "user"}
+    job = make_job({"name": "x", "tokens": 5, "bytes": 2.5, "user": "u"}, **options)
+    assert job.event.tokens == 5
+    tokens, size = RunOptions(**options).processor_config["limits"]
+    assert (tokens.cost(job.event), size.cost(job.event)) == (5, 2.5)
+    assert (tokens.key(job.event), size.key(job.event)) == ("u", "u")
+
+
+def test_with_a_key_priorities_are_equal():
+    """So that the keys take turns; without one they are the times of arrival, and --priority is stronger."""
+    assert make_job({"name": "x"}).priority is None
+    assert make_job({"name": "x"}, rate=("1/s",)).priority is None
+    assert make_job({"name": "x", "user": "u"}, rate=("1/s",), key="user").priority == 0
+    assert make_job({"name": "x", "user": "u", "p": 3}, rate=("1/s",), key="user", priority="p").priority == 3
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"tokens": 1}, "key 'user' is missing"),
+        ({"tokens": 1, "user": None}, "key 'user' is missing"),
+        ({"tokens": 1, "user": [1]}, r"key 'user' must be a text or a number: got \[1\]"),
+        ({"user": "u"}, "cost 'tokens' must be a number: it is missing"),
+        ({"user": "u", "tokens": "5"}, "cost 'tokens' must be a number, 0 or more: got '5'"),
+        ({"user": "u", "tokens": True}, "got True"),
+        ({"user": "u", "tokens": -1}, "got -1"),
+        ([], "cost 'tokens' must be a number: it is missing"),
+    ],
+)
+def test_a_record_that_limits_cannot_go_by_is_a_bad_line(record, message):
+    """What is missing or wrong is named."""
+    with pytest.raises(BadLineError, match=message):
+        make_job(record, rate=("9/s:tokens",), key="user")
+
+
+def test_whether_it_is_run_again_is_not_for_the_record():
+    """The field that every event has for it is no input."""
+    with pytest.raises(BadLineError, match="retry cannot be given"):
+        make_job({"name": "x", "retry": None})
+
+
+# -------------------------------------------------------------------- errors that pause
+
+
+def error(**attributes):
+    """Make an error as an HTTP client does."""
+    made = OSError("from afar")
+    vars(made).update(attributes)
+    return made
+
+
+def response(status, **headers):
+    """Make an answer as httpx gives it."""
+    return httpx.Response(status, headers=headers, request=httpx.Request("GET", "http://x"))
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        error(status_code=429),
+        error(status=429),
+        error(code=429),
+        error(status=HTTPStatus.TOO_MANY_REQUESTS),
+        error(code="rate_limit_exceeded", status_code=429),
+        error(response=SimpleNamespace(status_code=429)),
+        httpx.HTTPStatusError("no", request=None, response=response(429)),
+        ExceptionGroup("several", [ValueError(), ExceptionGroup("more", [error(status=429)])]),
+    ],
+)
+def test_a_status_code_is_found(exc):
+    """Where the HTTP clients keep it, and in a group."""
+    assert pause_for(exc, {429}) == 1.0
+    assert pause_for(exc, {430}) is None
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        ValueError("429"),
+        error(code=lambda: 429),
+        error(status="429"),
+        error(response=None),
+        error(response=SimpleNamespace(status_code=None)),
+        RateLimited("it has said so itself", retry_after=5),
+    ],
+)
+def test_what_carries_no_status_code_does_not_pause(exc):
+    """Nor does an error that pauses by itself."""
+    assert pause_for(exc, {429}) is None
+
+
+@pytest.mark.parametrize(
+    ("exc", "seconds"),
+    [
+        (error(retry_after=2.5), 2.5),
+        (error(retry_after="3"), 3.0),
+        (error(retry_after=-1), 0.0),
+        (error(retry_after=None, response=response(429, **{"Retry-After": "0.25"})), 0.25),
+        (error(retry_after=7, response=response(429, **{"Retry-After": "0.25"})), 7.0),
+        (error(response=response(429, **{"retry-after": "4"})), 4.0),
+        (error(response=SimpleNamespace(headers={"retry-after": "5"})), 5.0),
+        (error(headers={"Retry-After": "6"}), 6.0),
+        (error(headers={"Retry-After": "soon"}), 1.0),
+        (error(headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}), 0.0),
+        (error(retry_after=float("nan")), 1.0),
+        (error(retry_after="inf"), 1.0),
+        (error(retry_after=True), 1.0),
+        (error(retry_after=10**400), 1.0),
+        (error(headers=None), 1.0),
+        (error(), 1.0),
+    ],
+)
+def test_the_time_to_wait_is_found(exc, seconds):
+    """The error's own word, then the header, then one second; never less than nothing."""
+    assert retry_after_of(exc) == seconds
+
+
+@pytest.mark.parametrize("in_utc", [True, False])
+def test_the_time_to_wait_may_be_a_date(in_utc):
+    """HTTP has both; one without a zone is taken for UTC."""
+    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    date = date if in_utc else date.replace("GMT", "-0000")
+    assert 3500 < retry_after_of(error(headers={"Retry-After": date})) <= 3600
+
+
+def test_a_group_pauses_for_its_longest():
+    """Of those that carry the code."""
+    group = ExceptionGroup(
+        "", [error(status=429, retry_after=n) for n in (1, 3, 2)] + [error(status=500, retry_after=9)]
+    )
+    assert pause_for(group, {429}) == 3
+
+
+@pytest.mark.anyio
+async def test_errors_are_turned_into_pauses_inside_the_block_only():
+    """The class is as before afterwards; other errors, and results, come through."""
+
+    class Calling(Event):
+        """Raises what it is given."""
+
+        error: object = None
+
+        async def _invoke(self):
+            if self.error is not None:
+                raise self.error
+            return "done"
+
+    before = dict(vars(Calling))
+    refusal, other = error(status=429, retry_after=3), error(status=500)
+    with pausing_on(Calling, {429}):
+        events = [Calling(error=refusal), Calling(error=other), Calling()]
+        for event in events:
+            await event.invoke()
+    assert dict(vars(Calling)) == before
+    first, second, third = events
+    assert isinstance(first.execution.error, RateLimited)
+    assert first.execution.error.retry_after == 3
+    assert first.execution.error.__cause__ is refusal
+    assert str(first.execution.error) == "OSError: from afar"
+    assert second.execution.error is other
+    assert third.response == "done"
+    later = Calling(error=refusal)
+    await later.invoke()
+    assert later.execution.error is refusal
+
+
+# -------------------------------------------------------------------- runs
+
+
+def test_a_rate_is_exact(run_lines):
+    """At most so many starts in any window of that time, wherever it begins; nothing else is held back."""
+    status, results = run_lines("note", [{}] * 10, rate=("3/5s",))
+    assert (status, len(results)) == (0, 10)
+    starts = [at for at, _ in targets().starts]
+    check_rate(starts, 3, 5)
+    assert starts[-1] - starts[0] < 15 + 0.01
+
+
+def test_several_rates_hold_at_the_same_time(run_lines):
+    """Each of them."""
+    assert run_lines("note", [{}] * 10, rate=("3/1s", "5/1m"))[0] == 0
+    starts = [at for at, _ in targets().starts]
+    check_rate(starts, 3, 1)
+    check_rate(starts, 5, 60)
+
+
+def test_a_rate_by_cost_is_exact(run_lines):
+    """What starts in any window costs no more than the amount, by the record's field."""
+    costs = [40, 50, 20, 70, 0, 10, 100, 1]
+    assert run_lines("note", [{"tokens": cost} for cost in costs], rate=("100/1m:tokens",))[0] == 0
+    starts = [(at, record["tokens"]) for at, record in targets().starts]
+    assert sorted(cost for _, cost in starts) == sorted(costs)
+    for begin, _ in starts:
+        assert sum(cost for at, cost in starts if begin <= at < begin + 60) <= 100
+
+
+def test_a_record_that_costs_more_than_the_rate_is_a_bad_line(run_lines, capsys):
+    """It could never start; the others run."""
+    status, results = run_lines("note", [{"tokens": 101}, {"tokens": 100}], rate=("100/s:tokens",))
+    assert (status, sorted(results)) == (1, [2])
+    assert "line 1: ValueError: A cost of 101 can never start" in capsys.readouterr().err
+
+
+def test_a_key_has_rates_of_its_own(run_lines):
+    """One key that is at its rate holds up no other."""
+    records = [{"key": "a", "name": n} for n in range(5)] + [{"key": "b"}]
+    assert run_lines("note", records, rate=("2/10s",), key="key")[0] == 0
+    starts = targets().starts
+    check_rate([at for at, record in starts if record["key"] == "a"], 2, 10)
+    (other,) = [at for at, record in starts if record["key"] == "b"]
+    assert other - starts[0][0] < 0.01
+
+
+def test_the_keys_take_turns(run_lines):
+    """Whatever the order of the lines, among those that are queued."""
+    records = [{"key": key} for key in "aaaaabbbbb"]
+    assert run_lines("note", records, rate=("1000/s",), key="key", concurrency=1, queue=100)[0] == 0
+    keys = [record["key"] for _, record in targets().starts]
+    assert sum(one != next_ for one, next_ in pairwise(keys)) >= 7
+
+
+def test_a_line_without_the_key_is_a_bad_line(run_lines, capsys):
+    """The others run."""
+    status, results = run_lines("note", [{"key": "a"}, {}], rate=("1/s",), key="key")
+    assert (status, sorted(results)) == (1, [1])
+    assert "line 2: key 'key' is missing" in capsys.readouterr().err
+
+
+def test_so_many_of_a_key_run_at_a_time(run_lines):
+    """Of each key; all together no more than --concurrency."""
+    records = [{"key": key, "seconds": 1} for key in "aaaaaabbbb"]
+    assert run_lines("note", records, key="key", concurrency_per_key=2)[0] == 0
+    assert targets().most == {"a": 2, "b": 2}
+    assert targets().starts[-1][0] - targets().starts[0][0] == pytest.approx(2, abs=0.01)
+
+
+def test_limits_for_events_with_fields(run_lines):
+    """Fields that are the limits' alone are not given to the event."""
+    records = [{"name": str(n), "tokens": 5, "user": "u"} for n in range(3)]
+    status, results = run_lines("Call", records, rate=("10/1m:tokens",), key="user")
+    assert status == 0
+    assert results[1]["response"] == ["name"]
+    check_rate([at for at, _ in targets().starts], 2, 60)
+
+
+def test_a_failure_is_run_again(run_lines):
+    """As often as asked for, later each time; what the last run ends with is the result."""
+    records = [
+        {"name": "a", "refusals": [{"status_code": 500}] * 2},
+        {"name": "b", "refusals": [{"status_code": 500}] * 3},
+    ]
+    status, results = run_lines("refuse", records, retries=2)
+    assert status == 1
+    assert results[1]["response"] == "let in"
+    assert results[2]["status"] == "failed"
+    first, second, third = (at for at, name in targets().starts if name == "b")
+    assert 0 < second - first < third - second
+
+
+def test_without_retries_a_failure_is_final(run_lines):
+    """The default."""
+    status, results = run_lines("refuse", [{"name": "a", "refusals": [{"status_code": 500}]}])
+    assert (status, results[1]["status"], len(targets().starts)) == (1, "failed", 1)
+
+
+def test_an_error_with_the_code_pauses_its_key(run_lines):
+    """For as long as it asks; it runs again, which is no retry; other keys, and other codes, are not concerned."""
+    refusals = [{"status_code": 429, "retry_after": 30}, {"status_code": 503, "retry_after": 40}]
+    records = [
+        {"key": "a", "name": "first", "refusals": refusals},
+        {"key": "b", "name": "other", "refusals": []},
+        {"key": "a", "name": "second", "refusals": []},
+        {"key": "b", "name": "gone", "refusals": [{"status_code": 404}]},
+    ]
+    options = {"pause_on": ("429,503",), "key": "key", "concurrency_per_key": 1}
+    status, results = run_lines("refuse", records, **options)
+    assert status == 1
+    assert [results[n]["status"] for n in (1, 2, 3, 4)] == ["completed"] * 3 + ["failed"]
+    times = {}
+    for at, name in targets().starts:
+        times.setdefault(name, []).append(at)
+    begin = times["first"][0]
+    assert [at - begin for at in times["first"]] == pytest.approx([0, 30, 70], abs=0.01)
+    assert times["second"][0] - begin >= 70
+    assert times["other"][0] - begin < 0.01
+    assert len(times["gone"]) == 1
+
+
+def test_a_key_can_be_there_for_pauses_alone(run_lines):
+    """Without a limit by key the pause is the key's all the same."""
+    records = [
+        {"key": "a", "name": "first", "refusals": [{"status_code": 429, "retry_after": 30}]},
+        {"key": "a", "name": "second", "refusals": []},
+        {"key": "b", "name": "other", "refusals": []},
+    ]
+    status, _ = run_lines("refuse", records, pause_on=("429",), key="key", concurrency=1)
+    assert status == 0
+    times = [(name, round(at)) for at, name in targets().starts]
+    assert times == [("first", 0), ("other", 0), ("first", 30), ("second", 30)]
+
+
+def test_without_a_key_a_pause_is_for_all(run_lines):
+    """And for one second, where the error does not say."""
+    records = [{"name": "first", "refusals": [{"status_code": 429}]}, {"name": "second", "refusals": []}]
+    assert run_lines("refuse", records, pause_on=("429",), concurrency=1)[0] == 0
+    begin = targets().starts[0][0]
+    assert [(name, round(at - begin)) for at, name in targets().starts] == [("first", 0), ("first", 1), ("second", 1)]
+
+
+def test_events_that_events_append_pause_too(run_lines):
+    """In an executor that takes this very class only."""
+    status, results = run_lines("RefusingExecutor", [{}], pause_on=("503",))
+    assert status == 0
+    assert results[None]["status"] == "completed"
+    assert [again for _, again in targets().starts] == [True, False, False, False]
