@@ -1,7 +1,7 @@
 """
 An HTTP API with limits as those of language models have them, to try a client against. It stays on this machine.
 
-``python examples/api_server.py --port 8000 --requests 150 --tokens 24000 --per 2``; with ``--port 0`` it takes a free
+``python examples/api_server.py --port 8000 --requests 150 --tokens 25000 --per 2``; with ``--port 0`` it takes a free
 port. The port is the first line it prints. ``POST /v1/generate`` with ``{"prompt": ..., "max_tokens": n}`` and
 ``Authorization: Bearer KEY`` gives a text. For each key no more than so many requests and tokens arrive in any window
 of ``--per`` seconds, and no more than ``--concurrency`` requests run at a time; what goes beyond is answered 429.
@@ -33,7 +33,7 @@ class Limits:
     """What each key may do in any window of ``per`` seconds, and at a time."""
 
     requests: int = 150
-    tokens: int = 24_000
+    tokens: int = 25_000
     per: float = 2.0
     concurrency: int = 8
 

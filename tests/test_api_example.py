@@ -1,10 +1,14 @@
 """The examples ``api_server.py`` and ``prompts.py``: the server alone, then both, each a process of its own."""
 
 import importlib.util
+import json
+import os
+import re
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Timer
 
@@ -13,6 +17,7 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).parent.parent
+CLIENT = ROOT / "examples" / "prompts.py"
 SERVER = ROOT / "examples" / "api_server.py"
 
 
@@ -25,7 +30,7 @@ def load(path):
     return module
 
 
-api = load(SERVER)
+api, prompts = load(SERVER), load(CLIENT)
 
 # -------------------------------------------------------------------- the application alone, under the virtual clock
 
@@ -202,3 +207,76 @@ def test_the_server_ends_with_the_process_that_started_it():
         assert url_of(server)
         server.stdin.close()
         assert server.wait(30) == 0
+
+
+# -------------------------------------------------------------------- both
+
+
+@pytest.mark.anyio
+async def test_two_thousand_prompts_use_the_rate_and_never_exceed_it(monkeypatch, capsys):
+    """All answered, nobody refused, at least 95 % of the rate used: in virtual time, so without a network's noise."""
+    limits = api.Limits(prompts.REQUESTS, prompts.TOKENS, prompts.PER, prompts.CONCURRENCY)
+    app = api.Api(limits, failures=0.02, clock=anyio.current_time)
+    monkeypatch.setattr(httpx, "AsyncClient", partial(httpx.AsyncClient, transport=httpx.ASGITransport(app)))
+    assert await prompts.main("http://api", 2000)
+    assert app.answers == {200: 2000, 500: sum(app.failed.values())}
+    assert app.failed.total() > 10
+    shown = capsys.readouterr().out
+    for account in app.accounts.values():
+        seen = account.stats()
+        assert seen["used_share"] >= 0.95
+        assert (seen["most_requests"], seen["most_running"]) == (limits.requests, limits.concurrency)
+        assert seen["most_tokens"] <= limits.tokens
+        # Without settle() the tokens would have been what holds it up.
+        assert seen["last"] - seen["first"] < 1.05 * (seen["requests"] - 1) // limits.requests * limits.per
+        assert f"{seen['requests']} requests in " in shown
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_example_starts_a_server_and_is_never_refused(backend):
+    """One command: two processes, a network between them, no 429, and most of the rate used."""
+    with process(CLIENT, "--prompts", 800, "--backend", backend) as client:
+        out, err = client.communicate(timeout=60)
+    shown = out.decode()
+    assert (client.returncode, err) == (0, b""), shown
+    assert "calls: {'completed': 800}" in shown
+    assert "refused (429): 0\n" in shown
+    shares = [float(share) for share in re.findall(r"used share of the rate: ([\d.]+)%", shown)]
+    assert len(shares) == len(prompts.KEYS)
+    assert min(shares) >= 75  # 100 on an idle machine
+
+
+def test_the_page_shows_the_example():
+    """The program in docs/api-calls.md is part of the example, letter by letter."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api-calls.md").read_text(), re.DOTALL)
+    assert code in CLIENT.read_text()
+
+
+# The command has no hold: it meets a 429 now and then, and goes on from there.
+CALLING = """
+import os, httpx
+async def call(record):
+    headers = {"Authorization": f"Bearer {record['user']}"}
+    async with httpx.AsyncClient(verify=False) as client:
+        answer = await client.post(os.environ["URL"] + "/v1/generate", json=record, headers=headers)
+    answer.raise_for_status()
+    return answer.json()["usage"]["tokens"]
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_command_line_goes_by_the_server(tmp_path, backend):
+    """With no limits but ``--pause-on 429``, all is answered in the end."""
+    (tmp_path / "calling.py").write_text(CALLING)
+    records = [{"prompt": f"p{n}", "max_tokens": 10, "user": "ab"[n % 2]} for n in range(40)]
+    (tmp_path / "input").write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    arguments = ["run", "calling.py:call", "input", "--pause-on", 429, "--key", "user", "--retries", 3, "--quiet"]
+    with process(SERVER, "--requests", 10, "--per", 0.2, "--concurrency", 4, "--failures", 0.1) as server:
+        environment = os.environ | {"URL": url_of(server)}
+        command = ["-m", "lionpride_exec", *arguments, "--backend", backend]
+        with process(*command, cwd=tmp_path, env=environment) as child:
+            out, err = child.communicate(timeout=60)
+        answers = httpx.get(environment["URL"] + "/stats", trust_env=False).json()["answers"]
+    assert (child.returncode, err) == (0, b"")
+    assert [json.loads(line)["status"] for line in out.splitlines()] == ["completed"] * 40
+    assert answers["429"] > 0
