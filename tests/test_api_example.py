@@ -187,7 +187,7 @@ def url_of(server):
 def test_the_server_says_its_port_and_ends_when_told(signum):
     """The port is the first line; it answers with the limits it was given; SIGTERM ends it without a complaint."""
     arguments = ["--port", 0, "--requests", 1, "--tokens", 5, "--per", 3600, "--concurrency", 4, "--latency", 0]
-    with process(SERVER, *arguments) as server, httpx.Client(base_url=url_of(server)) as client:
+    with process(SERVER, *arguments) as server, httpx.Client(base_url=url_of(server), trust_env=False) as client:
         client.headers["Authorization"] = "Bearer a"
         for expected in (200, 429):
             answer = client.post("/v1/generate", json={"prompt": "abc", "max_tokens": 5})
@@ -257,7 +257,7 @@ CALLING = """
 import os, httpx
 async def call(record):
     headers = {"Authorization": f"Bearer {record['user']}"}
-    async with httpx.AsyncClient(verify=False) as client:
+    async with httpx.AsyncClient(verify=False, trust_env=False) as client:
         answer = await client.post(os.environ["URL"] + "/v1/generate", json=record, headers=headers)
     answer.raise_for_status()
     return answer.json()["usage"]["tokens"]

@@ -1,12 +1,16 @@
 """The command line's limits: ``--rate``, ``--key``, ``--concurrency-per-key``, ``--retries`` and ``--pause-on``."""
 
 import json
+import signal
+import subprocess
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http import HTTPStatus
 from itertools import pairwise
 from pathlib import Path
+from threading import Timer
 from types import SimpleNamespace
 
 import anyio
@@ -66,6 +70,20 @@ class Refusing(Event):
             await executors[0].append(Refusing(again=False))
         elif len(starts) < 4:
             raise Refused(503)
+most_held = 0
+class Failing(Event):
+    number: int
+    async def _invoke(self):
+        if self.execution.attempt < 3:
+            raise ValueError(self.number)
+class FailingProcessor(Processor): event_type = Failing
+class FailingExecutor(Executor):
+    processor_type = FailingProcessor
+    async def append(self, event, priority=None, *, wait=False):
+        global most_held
+        await super().append(event, priority, wait=wait)
+        most_held = max(most_held, len(self.states.items))
+
 executors = []
 class RefusingProcessor(Processor): event_type = Refusing
 class RefusingExecutor(Executor):
@@ -562,3 +580,71 @@ def test_events_that_events_append_pause_too(run_lines):
     assert status == 0
     assert results[None]["status"] == "completed"
     assert [again for _, again in targets().starts] == [True, False, False, False]
+
+
+def test_a_timeout_is_run_again(run_lines):
+    """Like a failure; the last one is the result."""
+    status, results = run_lines("note", [{"seconds": 60}], timeout=5.0, retries=1)
+    assert (status, results[1]["status"], len(targets().starts)) == (1, "cancelled", 2)
+
+
+def test_what_waits_to_be_run_again_is_bounded(run_lines):
+    """It counts as queued: reading waits, however many fail."""
+    records = [{"number": number} for number in range(2000)]
+    status, results = run_lines("FailingExecutor", records, retries=2, queue=50, concurrency=10)
+    assert (status, len(results)) == (0, 2000)
+    assert targets().most_held <= 50 + 10 + 256 + 10
+
+
+# -------------------------------------------------------------------- Ctrl-C
+
+# Says that it runs, then waits for ever or meets a limit that lasts an hour.
+ENDLESS = """
+import sys, anyio
+from lionpride_exec import RateLimited
+async def run(record):
+    print("started", file=sys.stderr, flush=True)
+    if record == "pause":
+        raise RateLimited("later", retry_after=3600)
+    await anyio.sleep_forever()
+"""
+
+
+@contextmanager
+def started(workplace, record, *options):
+    """Start the command on one record, and wait until its event runs."""
+    (workplace / "endless.py").write_text(ENDLESS)
+    (workplace / "input").write_text(json.dumps(record))
+    arguments = [sys.executable, "-W", "error", "-m", "lionpride_exec", "run", "endless.py:run", "input", *options]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:  # noqa: S603  our own
+        watchdog = Timer(60, child.kill)
+        watchdog.start()
+        try:
+            assert child.stderr.readline() == b"started\n"
+            yield child
+        finally:
+            child.kill()
+            watchdog.cancel()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_pause_does_not_hold_up_an_interruption(workplace, backend):
+    """What waits for its end is pending."""
+    with started(workplace, "pause", "--backend", backend) as child:
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+    assert (child.returncode, out) == (130, b"")
+    assert b"1 line: 1 pending" in err
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_interrupted_twice_what_could_be_run_again_is_pending(workplace, backend):
+    """With retries a cancelled run is none that counts."""
+    with started(workplace, "run", "--retries", "1", "--backend", backend) as child:
+        child.send_signal(signal.SIGINT)
+        assert b"stopping" in child.stderr.readline()
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+    assert (child.returncode, out) == (130, b"")
+    assert b"1 line: 1 pending" in err
+    assert b"Traceback" not in err

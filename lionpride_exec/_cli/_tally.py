@@ -83,9 +83,10 @@ class Tally:
 
     def summary(self) -> str:
         """Tell how it ended, in one line."""
-        parts = self._ended_parts() or ["nothing to do"]
+        parts = self._ended_parts()
         if self.unfinished:
             parts.append(f"{self.unfinished:,} pending")
+        parts = parts or ["nothing to do"]
         elapsed = self.elapsed
         rate = self.done / elapsed if elapsed > 0 else 0.0
         total = self.events + self.bad
