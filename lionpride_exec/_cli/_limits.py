@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from math import isfinite
+from sys import float_info
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lionpride_exec._event import Event
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-RATE = re.compile(r"(\d+)/(\d+(?:\.\d+)?|\.\d+)?(ms|s|m|h)(?::(.+))?", re.ASCII)
+RATE = re.compile(r"(\d{1,15})/(\d{1,15}(?:\.\d+)?|\.\d+)?(ms|s|m|h)(?::(.+))?", re.ASCII)
 
 NO_LIMIT = 1_000_000_000
 
@@ -61,7 +61,7 @@ def parse_rate(text: str) -> RateOption:
     if int(amount) < 1:
         raise UsageError(f"--rate {text}: the amount must be at least 1")
     per = float(number or 1) * SECONDS[unit]
-    if not (isfinite(per) and per > 0):
+    if not per:
         raise UsageError(f"--rate {text}: the time must be more than 0")
     return RateOption(int(amount), per, cost)
 
@@ -200,7 +200,7 @@ def _value_of(name: str, default: Any) -> Callable[[Any], Any]:
 def _check_cost(name: str, value: Any) -> None:
     if value is None:
         raise BadLineError(f"cost {name!r} must be a number: it is missing")
-    if not is_number(value) or not (isinstance(value, int) or isfinite(value)) or value < 0:
+    if not is_number(value) or not 0 <= value <= float_info.max:
         raise BadLineError(f"cost {name!r} must be a number, 0 or more: got {value!r}")
 
 
