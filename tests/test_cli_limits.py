@@ -211,7 +211,7 @@ def test_the_command_line_gives_the_options(monkeypatch):
     seen = []
     monkeypatch.setattr("lionpride_exec._cli._app.run_lines", lambda *given: seen.append(given) or 0)
     arguments = (
-        "run t.py:f in --rate 500/60s --rate 90000/60s:tokens --key user --concurrency-per-key 4 --retries 2 "
+        "run --rate 500/60s t.py:f in --rate 90000/60s:tokens --key user --concurrency-per-key 4 --retries 2 "
         "--pause-on 429,503 --pause-on 529"
     )
     with pytest.raises(SystemExit) as caught:

@@ -19,6 +19,9 @@ ProgressKind = Literal["auto", "rich", "plain", "none"]
 # A lone "-" has to get through; what else begins with a hyphen is refused in check().
 DASH = Parameter(allow_leading_hyphen=True)
 
+# One value each time; there is no --empty-rate.
+REPEATED = Parameter(negative="", consume_multiple=False, show_default=False)
+
 
 @attrs.frozen(kw_only=True)
 class RunOptions:
@@ -52,11 +55,11 @@ class RunOptions:
     capacity: int = 10_000
     window: float = 0.01
     queue: int = 1000
-    rate: tuple[str, ...] = ()
+    rate: Annotated[tuple[str, ...], REPEATED] = ()
     key: str | None = None
     concurrency_per_key: int | None = None
     retries: int = 0
-    pause_on: tuple[str, ...] = ()
+    pause_on: Annotated[tuple[str, ...], REPEATED] = ()
     timeout: float | None = None
     backend: Backend = "asyncio"
     output: Annotated[str, DASH] = "-"
