@@ -1,0 +1,234 @@
+"""explain() and statistics(): what an event waits for, and for how long at least."""
+
+import anyio
+import pytest
+from anyio import wait_all_tasks_blocked
+from support import Job, JobProcessor, make_executor, with_processor
+
+from lionpride_exec import (
+    Concurrent,
+    EventStatus,
+    Rate,
+    RateLimited,
+    Retry,
+    Wait,
+    WaitReason,
+)
+
+pytestmark = pytest.mark.anyio
+R = WaitReason
+
+
+def told(executor, event):
+    """Give reason and seconds, rounded."""
+    explanation = executor.explain(event)
+    assert explanation.event_id == event.id
+    assert explanation.status is event.status
+    seconds = explanation.seconds
+    return explanation.waits_for, None if seconds is None else round(seconds)
+
+
+async def test_before_the_start_and_after_a_stop():
+    """It waits for the executor to be started."""
+    executor = make_executor()
+    event = await executor.append(Job())
+    assert told(executor, event) == (R.START, None)
+    assert executor.statistics().waits == {R.START: 1}
+    executor.pause()
+    await executor.start()
+    await executor.stop()
+    assert told(executor, event)[0] in {R.START, R.PAUSED}
+    executor.resume()
+    assert told(executor, event) == (R.START, None)
+    assert executor.statistics().waits == {R.START: 1}
+
+
+async def test_running_and_final():
+    """It waits for nothing."""
+    executor = make_executor()
+    async with executor:
+        event = await executor.append(Job(seconds=5))
+        await wait_all_tasks_blocked()
+        assert told(executor, event) == (R.RUNNING, 0)
+        await event.wait()
+        assert told(executor, event) == (R.FINAL, 0)
+        assert "waits" not in str(executor.explain(event))
+        assert executor.statistics().waits == {}
+
+
+async def test_paused_delay_dependency():
+    """Each by its name; a dependency names the events."""
+    executor = make_executor()
+    async with executor:
+        delayed = await executor.append(Job(), delay=30)
+        after = await executor.append(Job(), after=[delayed])
+        executor.pause()
+        paused = await executor.append(Job())
+        await wait_all_tasks_blocked()
+        assert told(executor, delayed) == (R.DELAY, 30)
+        assert told(executor, after) == (R.DEPENDENCY, None)
+        assert executor.explain(after).after == (delayed.id,)
+        assert told(executor, paused) == (R.PAUSED, None)
+        statistics = executor.statistics()
+        assert statistics.waits == {R.DELAY: 1, R.DEPENDENCY: 1, R.PAUSED: 1}
+        assert statistics.is_paused
+        assert statistics.is_running
+        await anyio.sleep(10)
+        assert told(executor, delayed) == (R.DELAY, 20)
+        executor.resume()
+
+
+async def test_slot_capacity_and_room():
+    """The concurrency limit, the window, the queue's bound."""
+    executor = make_executor(concurrency_limit=1, queue_capacity=2, capacity_refresh_time=100.0, max_queue_size=2)
+    early = [await executor.append(Job(name=str(i), seconds=10), priority=i) for i in range(4)]
+    async with executor:
+        await anyio.sleep(1)
+        assert told(executor, early[1]) == (R.SLOT, None)
+        assert told(executor, early[3]) == (R.ROOM, None)
+        assert executor.statistics().waits == {R.SLOT: 2, R.ROOM: 1}
+        await anyio.sleep(20)
+        assert told(executor, early[2]) == (R.CAPACITY, 79)
+        assert executor.statistics().waits == {R.CAPACITY: 2}
+        statistics = executor.statistics()
+        assert (statistics.available_capacity, statistics.queue_capacity) == (0, 2)
+        assert (statistics.queued, statistics.max_queue_size) == (2, 2)
+        assert (statistics.running, statistics.concurrency_limit) == (0, 1)
+        assert statistics.status_counts["completed"] == 2
+
+
+class Slow(JobProcessor):
+    """Thinks for ten seconds, then wants the first to wait."""
+
+    asked: int = 0
+
+    async def request_permission(self, **kwargs):
+        self.asked += 1
+        await anyio.sleep(10)
+        return Wait(50) if self.asked == 1 else True
+
+    def partition(self, event):
+        return event.name
+
+
+async def test_gates():
+    """Being asked, closed by an answer, and closed by RateLimited."""
+    executor = with_processor(Slow)
+    async with executor:
+        event = await executor.append(Job(name="a"))
+        await anyio.sleep(1)
+        assert told(executor, event) == (R.GATE, None)
+        assert executor.statistics().waits == {R.GATE: 1}
+        await anyio.sleep(10)
+        assert told(executor, event) == (R.GATE, 49)
+        assert executor.explain(event).key == "a"
+        assert executor.statistics().waits == {R.GATE: 1}
+
+
+async def test_a_denied_event():
+    """It waits for its gate to be asked again."""
+
+    class Denying(JobProcessor):
+        answers = [False, True]
+
+        async def request_permission(self, **kwargs):
+            return self.answers.pop(0)
+
+    executor = with_processor(Denying)
+    async with executor:
+        event = await executor.append(Job())
+        await wait_all_tasks_blocked()
+        assert told(executor, event) == (R.GATE, 1)
+        assert executor.statistics().waits == {R.GATE: 1}
+
+
+async def test_limits_name_limit_and_key():
+    """Which one, of which key, and until when if that is known."""
+    rate = Rate(1, per=60, key=lambda event: event.name[0])
+    slots = Concurrent(1, key=lambda event: event.name[-1])
+    executor = make_executor(limits=[rate, slots])
+    async with executor:
+        first = await executor.append(Job(name="ax", seconds=20), priority=0)
+        same_rate = await executor.append(Job(name="ay"), priority=0)
+        same_slot = await executor.append(Job(name="bx"), priority=0)
+        await anyio.sleep(5)
+        assert first.status is EventStatus.PROCESSING
+        assert told(executor, same_rate) == (R.LIMIT, 55)
+        assert (executor.explain(same_rate).limit, executor.explain(same_rate).key) == (rate, "a")
+        assert told(executor, same_slot) == (R.LIMIT, None)
+        assert (executor.explain(same_slot).limit, executor.explain(same_slot).key) == (slots, "x")
+        text = str(executor.explain(same_rate))
+        assert "Rate(amount=1" in text
+        assert "of key 'a'" in text
+        assert "at least 55 s" in text
+        statistics = executor.statistics()
+        assert statistics.waits == {R.LIMIT: 2}
+        assert {(use.limit, use.key, use.used) for use in statistics.limits} == {(rate, "a", 1), (slots, "x", 1)}
+
+
+async def test_limits_of_all_and_rate_limited():
+    """A limit without a key, and the other side's wish."""
+
+    class Limited(Job):
+        async def _invoke(self):
+            if not self.execution.attempts:
+                raise RateLimited(retry_after=30)
+
+    executor = make_executor(limits=[Rate(2, per=100)])
+    async with executor:
+        limited = await executor.append(Limited(), priority=0)
+        await wait_all_tasks_blocked()
+        assert told(executor, limited) == (R.GATE, 30)
+        other = await executor.append(Job(), priority=1)
+        assert told(executor, other) == (R.GATE, 30)
+        assert executor.statistics().waits == {R.GATE: 2}
+        await anyio.sleep(40)
+        assert limited.status is EventStatus.COMPLETED
+        assert told(executor, other) == (R.LIMIT, 60)
+        assert executor.statistics().waits == {R.LIMIT: 1}
+
+
+async def test_retry():
+    """Until its next attempt."""
+
+    class Flaky(Job):
+        async def _invoke(self):
+            if not self.execution.attempts:
+                raise ConnectionError
+
+    executor = make_executor(retry=Retry(2, backoff=30, jitter=0))
+    async with executor:
+        event = await executor.append(Flaky())
+        await anyio.sleep(10)
+        assert told(executor, event) == (R.RETRY, 20)
+        assert executor.statistics().waits == {R.RETRY: 1}
+
+
+async def test_turn():
+    """Nothing holds it up: it starts at the next step."""
+    executor = make_executor()
+    async with executor:
+        await wait_all_tasks_blocked()
+        event = await executor.append(Job())
+        assert told(executor, event) == (R.TURN, None)
+        assert executor.statistics().waits == {R.TURN: 1}
+
+
+async def test_the_counts_add_up():
+    """Waits are the pending events, all of them."""
+    executor = make_executor(
+        limits=[Rate(3, per=60, key="name"), Concurrent(2)], max_queue_size=1000, concurrency_limit=5
+    )
+    async with executor:
+        for i in range(100):
+            await executor.append(Job(name="abc"[i % 3], seconds=7), priority=0)
+        last = None
+        for _ in range(10):
+            last = await executor.append(Job(), delay=5, after=[] if last is None else [last])
+        for _ in range(60):
+            await anyio.sleep(1)
+            statistics = executor.statistics()
+            assert sum(statistics.waits.values()) == statistics.status_counts["pending"]
+        executor.pause()
+        assert sum(executor.statistics().waits.values()) == executor.status_counts()["pending"]
+        await executor.stop()

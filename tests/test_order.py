@@ -1,0 +1,500 @@
+"""Time and order: delays, dependencies, keys."""
+
+from datetime import UTC, datetime, timedelta
+
+import anyio
+import pytest
+from anyio import current_time, wait_all_tasks_blocked
+from hypothesis import given
+from hypothesis import strategies as st
+from support import Job, JobExecutor, check_invariants, counts, make_executor
+from virtual_clock import VIRTUAL_BACKENDS
+
+from lionpride_exec import (
+    EventFailed,
+    EventStatus,
+    ExistsError,
+    NotFoundError,
+    QueueFullError,
+    Rate,
+    Skip,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+def note_starts(executor):
+    """Give a dict that gets the time of each start, by name."""
+    starts = {}
+
+    def note(event, _, status):
+        if status is EventStatus.PROCESSING:
+            starts[event.name] = round(current_time(), 1)
+
+    executor.observe(note)
+    return starts
+
+
+# -------------------------------------------------------------------- delay and at
+
+
+async def test_delay():
+    """It does not start before, and others do meanwhile; join() and the block wait for it."""
+    executor = make_executor()
+    starts = note_starts(executor)
+    async with executor:
+        assert (await executor.append(Job(name="late"), delay=30)).status is EventStatus.PENDING
+        await executor.append(Job(name="now"), delay=0)
+        await executor.join()
+    assert starts == {"now": 0, "late": 30}
+
+
+async def test_at():
+    """A time in the future is waited for, one in the past is now; without a zone it is UTC."""
+    executor = make_executor()
+    starts = note_starts(executor)
+    async with executor:
+        now = datetime.now(UTC)
+        await executor.append(Job(name="future"), at=now + timedelta(hours=1))
+        await executor.append(Job(name="naive"), at=(now + timedelta(minutes=1)).replace(tzinfo=None))
+        await executor.append(Job(name="past"), at=now - timedelta(days=1))
+    assert starts["past"] == 0
+    assert starts["naive"] == pytest.approx(60, abs=1)
+    assert starts["future"] == pytest.approx(3600, abs=1)
+
+
+async def test_a_delayed_event_keeps_its_priority():
+    """When it is due, it goes before what has a higher number."""
+    executor = make_executor(concurrency_limit=1)
+    starts = note_starts(executor)
+    async with executor:
+        await executor.append(Job(name="first", seconds=10), priority=0)
+        await executor.append(Job(name="urgent", seconds=10), priority=-1, delay=5)
+        await executor.append(Job(name="later", seconds=10), priority=1)
+    assert starts == {"first": 0, "urgent": 10, "later": 20}
+
+
+async def test_a_delay_from_before_the_start_counts_from_the_append():
+    """What is delayed before there is a processor is due at the same time."""
+    executor = make_executor()
+    starts = note_starts(executor)
+    await executor.append(Job(name="late"), delay=30)
+    await executor.append(Job(name="over"), delay=5)
+    await anyio.sleep(10)
+    async with executor:
+        pass
+    assert starts == {"over": 10, "late": 30}
+
+
+async def test_a_delay_goes_on_over_stop_and_start():
+    """Stopping does not make it due."""
+    executor = make_executor()
+    starts = note_starts(executor)
+    await executor.start()
+    await executor.append(Job(name="late"), delay=30)
+    await anyio.sleep(1)
+    await executor.stop()
+    await executor.start()
+    await executor.join()
+    await executor.stop()
+    assert starts == {"late": 30}
+
+
+async def test_forward_leaves_what_is_not_due():
+    """It is no part of a batch until its time has come."""
+    executor = make_executor()
+    await executor.start()
+    await executor.processor.stop()
+    await executor.append(Job(name="late"), delay=30)
+    await executor.forward()
+    assert counts(executor) == {"pending": 1}
+    await anyio.sleep(30)
+    await executor.forward()
+    assert counts(executor) == {"completed": 1}
+    await executor.stop()
+
+
+def test_a_delay_is_carried_over_to_another_event_loop(monkeypatch):
+    """By the wall clock."""
+    wall = [1e9]
+    monkeypatch.setattr("time.time", lambda: wall[0])
+    executor, early = make_executor(), make_executor()
+
+    async def first():
+        with anyio.move_on_after(1):
+            async with executor:
+                await executor.append(Job(), delay=100)
+                await anyio.sleep_forever()
+        await early.append(Job(), delay=100)
+
+    async def second():
+        began = current_time()
+        async with executor:
+            pass
+        middle = current_time()
+        wall[0] += middle - began - 10
+        async with early:
+            pass
+        return middle - began, current_time() - began
+
+    name, options = VIRTUAL_BACKENDS["asyncio"]()
+    anyio.run(first, backend=name, backend_options=options)
+    wall[0] += 40
+    name, options = VIRTUAL_BACKENDS["trio"]()
+    took = anyio.run(second, backend=name, backend_options=options)
+    assert took == (pytest.approx(60, abs=2), pytest.approx(70, abs=2))
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"delay": -1}, ValueError, "delay must be not negative"),
+        ({"delay": float("nan")}, ValueError, "delay must be finite"),
+        ({"delay": "1"}, ValueError, "delay must be finite, a number"),
+        ({"at": 5}, TypeError, "at must be a datetime, got 5"),
+        ({"delay": 1, "at": datetime.now(UTC)}, ValueError, "exclude each other"),
+        ({"key": []}, TypeError, "unhashable"),
+        ({"after": [Job()]}, NotFoundError, "There is no"),
+    ],
+)
+@pytest.mark.parametrize("started", [True, False])
+async def test_wrong_arguments_leave_nothing_behind(given, error, message, started):
+    """append() raises, and the executor is as before."""
+    executor = make_executor()
+    if started:
+        await executor.start()
+    event = Job()
+    with pytest.raises(error, match=message):
+        await executor.append(event, **given)
+    assert event not in executor
+    assert not any(executor.status_counts().values())
+    await executor.stop()
+
+
+# -------------------------------------------------------------------- after
+
+
+async def test_after_waits_for_all():
+    """All completed let it go; it counts in no queue before."""
+    executor = make_executor(max_queue_size=2)
+    starts = note_starts(executor)
+    async with executor:
+        a = await executor.append(Job(name="a", seconds=5))
+        b = await executor.append(Job(name="b", seconds=10))
+        c = await executor.append(Job(name="c"), after=[a, b.id])
+        d = await executor.append(Job(name="d"), after=c)
+        assert executor.processor.queue.qsize() == 2
+        assert c.status is d.status is EventStatus.PENDING
+    assert starts == {"a": 0, "b": 0, "c": 10, "d": 10}
+    check_invariants(executor)
+
+
+async def test_after_what_has_completed():
+    """Then it is queued at once."""
+    executor = make_executor()
+    async with executor:
+        a = await executor.append(Job())
+        await a.wait()
+        b = await executor.append(Job(), after=[a, a])
+        await b.wait()
+    assert b.status is EventStatus.COMPLETED
+
+
+@pytest.mark.parametrize("how", ["failed", "cancelled", "skipped", "aborted", "timeout", "Skip"])
+async def test_anything_else_skips_all_the_way_down(how):
+    """Whatever ends a dependency but COMPLETED makes those that come after it SKIPPED, with the reason."""
+    executor = make_executor()
+    async with executor:
+        error = {"failed": ValueError("x"), "Skip": Skip("nothing to do")}.get(how)
+        a = await executor.append(Job(error=error, seconds=5, timeout=1 if how == "timeout" else None))
+        b = await executor.append(Job(), after=[a])
+        c = await executor.append(Job(), after=[b])
+        other = await executor.append(Job())
+        await wait_all_tasks_blocked()
+        if how == "cancelled":
+            executor.cancel(a)
+        elif how == "skipped":
+            executor.skip(a)
+        elif how == "aborted":
+            a = await executor.append(Job(), delay=100)
+            b = await executor.append(Job(), after=[a])
+            c = await executor.append(Job(), after=[b])
+            a.status = "aborted"
+        await c.wait()
+    assert b.status is c.status is EventStatus.SKIPPED
+    assert isinstance(b.execution.error, Skip)
+    assert str(a.id) in str(b.execution.error)
+    assert str(b.id) in str(c.execution.error)
+    assert other.status is EventStatus.COMPLETED
+    with pytest.raises(EventFailed, match="which is skipped"):
+        c.result()
+    check_invariants(executor)
+
+
+async def test_after_what_has_failed_already():
+    """It is taken in and SKIPPED at once; wait() returns."""
+    executor = make_executor()
+    async with executor:
+        a = await executor.append(Job(error=ValueError()))
+        await a.wait()
+        b = await executor.append(Job(), after=[a])
+        assert b.status is EventStatus.SKIPPED
+        await b.wait()
+
+
+async def test_a_long_chain_is_no_deep_recursion():
+    """Ten thousand in a row: completed, or skipped, one after the other."""
+    for error in (None, ValueError()):
+        executor = make_executor(queue_capacity=10_000, capacity_refresh_time=0.01)
+        async with executor:
+            executor.pause()
+            last = await executor.append(Job(error=error))
+            for _ in range(10_000):
+                last = await executor.append(Job(), after=[last])
+            executor.resume()
+        expected = {"completed": 10_001} if error is None else {"failed": 1, "skipped": 10_000}
+        assert counts(executor) == expected
+
+
+async def test_those_after_a_cancelled_one_are_skipped():
+    """At once; or when a lock that holds them still is free."""
+    executor = make_executor()
+    async with executor:
+        a = await executor.append(Job(), delay=100)
+        b = await executor.append(Job(), after=[a])
+        executor.cancel(a)
+        assert b.status is EventStatus.SKIPPED
+        c = await executor.append(Job(), delay=100)
+        d = await executor.append(Job(name="d"), after=[c])
+        async with executor.states.progressions:
+            assert executor.cancel(c)
+            assert c.status is d.status is EventStatus.PENDING
+        assert d.status is EventStatus.SKIPPED
+    check_invariants(executor)
+
+
+async def test_cleanup_of_a_dependency_and_its_followers():
+    """Both leave, or the follower is skipped because the other has left."""
+    executor = make_executor()
+    await executor.start()
+    gate = anyio.Event()
+    a = await executor.append(Job(gate=gate))
+    b = await executor.append(Job(), after=[a])
+    await wait_all_tasks_blocked()
+    assert await executor.cleanup_events(["processing"]) == 1
+    assert b.status is EventStatus.SKIPPED
+    assert "has left the executor" in str(b.execution.error)
+    gate.set()
+    await executor.stop()
+    assert a.status is EventStatus.COMPLETED
+    check_invariants(executor)
+
+
+async def test_cycles_are_refused():
+    """An event cannot come after itself; nothing is left behind."""
+    executor = make_executor()
+    event = Job()
+    with pytest.raises(ValueError, match="cycle"):
+        await executor.append(event, after=[event])
+    with pytest.raises(ValueError, match="cycle"):
+        await executor.append(event, after=event.id)
+    assert event not in executor
+    async with executor:
+        await executor.append(event)
+
+
+async def test_after_before_the_first_start_and_with_a_delay():
+    """Everything given is kept until then."""
+    executor = make_executor(concurrency_limit=1)
+    starts = note_starts(executor)
+    a = await executor.append(Job(name="a"), delay=10)
+    await executor.append(Job(name="c"), after=[a], priority=5)
+    await executor.append(Job(name="b"), after=[a], priority=4)
+    await executor.append(Job(name="d"), after=[a], delay=100)
+    async with executor:
+        pass
+    assert starts == {"a": 10, "b": 10, "c": 10, "d": 100}
+    assert list(starts) == ["a", "b", "c", "d"]
+
+
+async def test_a_dependency_that_is_retried():
+    """Only its last end counts."""
+    from lionpride_exec import Retry  # noqa: PLC0415
+
+    class Second(Job):
+        runs: list = []
+
+        async def _invoke(self):
+            self.runs.append(1)
+            if len(self.runs) == 1:
+                raise ConnectionError
+
+    executor = make_executor(retry=Retry(2, jitter=0))
+    async with executor:
+        a = await executor.append(Second())
+        b = await executor.append(Job(), after=[a])
+    assert b.status is EventStatus.COMPLETED
+
+
+async def test_many_released_at_once_are_fed_in():
+    """A thousand after one, with room for ten: all run, the bound holds."""
+    executor = make_executor(max_queue_size=10, queue_capacity=10_000, capacity_refresh_time=0.01)
+    sizes = []
+    executor.observe(lambda *_: sizes.append(executor.processor.queue.qsize()))
+    async with executor:
+        a = await executor.append(Job(seconds=1))
+        for _ in range(1000):
+            await executor.append(Job(), after=[a])
+    assert counts(executor) == {"completed": 1001}
+    assert max(sizes) <= 10
+
+
+async def test_a_follower_can_be_ended_by_itself():
+    """Cancelled before its turn, it does not run when the other completes."""
+    executor = make_executor()
+    async with executor:
+        a = await executor.append(Job(seconds=5))
+        b = await executor.append(Job(), after=[a])
+        c = await executor.append(Job(), after=[a, b])
+        assert executor.cancel(b)
+        assert c.status is EventStatus.SKIPPED
+    assert counts(executor) == {"completed": 1, "cancelled": 1, "skipped": 1}
+
+
+async def test_after_with_a_cost_that_can_never_start():
+    """It is refused at append, as without."""
+    executor = make_executor(limits=[Rate(1, per=1, cost=lambda event: 2 if event.name == "big" else 1)])
+    async with executor:
+        a = await executor.append(Job())
+        with pytest.raises(ValueError, match="can never start"):
+            await executor.append(Job(name="big"), after=[a])
+    assert counts(executor) == {"completed": 1}
+
+
+# -------------------------------------------------------------------- key
+
+
+async def test_a_key_gives_back_the_known_event():
+    """The second is left alone; also when the first has ended; until it is cleaned away."""
+    executor = make_executor()
+    async with executor:
+        first = await executor.append(Job(name="1"), key="k")
+        second = Job(name="2")
+        assert await executor.append(second, key="k") is first
+        assert second not in executor
+        assert second.execution.queued_at is None
+        await first.wait()
+        assert await executor.append(second, key="k") is first
+        assert await executor.append(Job(), key=("other", 1)) is not first
+        await executor.cleanup_events()
+        assert await executor.append(second, key="k") is second
+    assert second.status is EventStatus.COMPLETED
+
+
+async def test_a_key_before_the_first_start():
+    """It is known from the append on."""
+    executor = make_executor()
+    first = await executor.append(Job(), key=1)
+    assert await executor.append(Job(), key=1) is first
+    async with executor:
+        assert await executor.append(Job(), key=1) is first
+    assert counts(executor) == {"completed": 1}
+
+
+async def test_a_key_in_a_full_queue():
+    """A known key needs no room; two that wait for room with the same key give one event."""
+    executor = make_executor(max_queue_size=1, concurrency_limit=1)
+    got = []
+
+    async def append():
+        got.append(await executor.append(Job(), key="new", wait=True))
+
+    async with executor:
+        await executor.append(Job(seconds=5))
+        await wait_all_tasks_blocked()
+        known = await executor.append(Job(seconds=5), key="k")
+        assert await executor.append(Job(), key="k") is known
+        with pytest.raises(QueueFullError):
+            await executor.append(Job(), key="x")
+        async with anyio.create_task_group() as group:
+            group.start_soon(append)
+            group.start_soon(append)
+    assert got[0] is got[1]
+    assert counts(executor) == {"completed": 3}
+
+
+async def test_a_refused_event_leaves_its_key_free():
+    """What was not taken in is not known."""
+    executor = make_executor()
+    async with executor:
+        event = await executor.append(Job())
+        with pytest.raises(ExistsError):
+            await executor.append(event, key="k")
+        other = Job()
+        assert await executor.append(other, key="k") is other
+
+
+# -------------------------------------------------------------------- properties
+
+
+@pytest.mark.parametrize("backend", VIRTUAL_BACKENDS)
+@given(
+    st.lists(
+        st.tuples(
+            st.sets(st.integers(0, 100), max_size=3),  # after these
+            st.sampled_from(["ok", "ok", "ok", "fail", "skip", "cancel"]),
+            st.sampled_from([0.0, 0.0, 1.0, 3.0]),  # it runs so long
+            st.sampled_from([None, None, 2.0]),  # delay
+        ),
+        max_size=20,
+    ),
+    st.integers(1, 3),
+)
+def test_random_graphs(backend, nodes, concurrency):
+    """Everything ends; what ran ran after all it comes after; what was skipped had a reason."""
+    spans, made = {}, []
+
+    class Node(Job):
+        number: int = 0
+
+        async def _invoke(self):
+            began = current_time()
+            await super()._invoke()
+            spans[self.number] = began, current_time()
+
+    async def main():
+        executor = JobExecutor(
+            {
+                "queue_capacity": 100,
+                "capacity_refresh_time": 0.01,
+                "concurrency_limit": concurrency,
+                "max_queue_size": 5,
+            }
+        )
+        async with executor:
+            for number, (after, fate, seconds, delay) in enumerate(nodes):
+                error = {"fail": ValueError(), "skip": Skip("no")}.get(fate)
+                event = Node(number=number, seconds=seconds, error=error)
+                first = [made[i] for i in after if i < number]
+                made.append(await executor.append(event, after=first, delay=delay, wait=True))
+                if fate == "cancel":
+                    executor.cancel(event)
+        check_invariants(executor)
+        assert not executor._agenda._waiting
+        assert not executor._agenda._followers
+
+    name, options = VIRTUAL_BACKENDS[backend]()
+    anyio.run(main, backend=name, backend_options=options)
+    for number, (after, fate, _, _) in enumerate(nodes):
+        before = [i for i in after if i < number]
+        event = made[number]
+        if fate == "cancel":
+            assert event.status in {EventStatus.CANCELLED, EventStatus.SKIPPED}
+        elif all(made[i].status is EventStatus.COMPLETED for i in before):
+            expected = {"ok": EventStatus.COMPLETED, "fail": EventStatus.FAILED, "skip": EventStatus.SKIPPED}
+            assert event.status is expected[fate]
+            if fate == "ok":
+                assert all(spans[i][1] <= spans[number][0] for i in before)
+        else:
+            assert event.status is EventStatus.SKIPPED
+            assert number not in spans
