@@ -15,11 +15,13 @@ from ._gate import Deny, Wait
 from ._limits import Concurrent, Rate
 from ._pile import Pile
 from ._processor import Processor
+from ._progress import Progress
 from ._progression import Progression
 from ._queue import PriorityQueue
 from ._retry import Retry
 from ._sentinel import Unset, UnsetType
 from ._status import TRANSITIONS, EventStatus
+from ._watch import Transition, Watcher
 from .errors import (
     AccessError,
     ConfigurationError,
@@ -36,6 +38,7 @@ from .errors import (
     QueueFullError,
     RateLimited,
     Skip,
+    WatcherTooSlow,
 )
 
 __all__ = [
@@ -66,6 +69,7 @@ __all__ = [
     "Pile",
     "PriorityQueue",
     "Processor",
+    "Progress",
     "Progression",
     "QueueFullError",
     "Rate",
@@ -73,8 +77,11 @@ __all__ = [
     "Retry",
     "Skip",
     "Statistics",
+    "Transition",
     "Unset",
     "UnsetType",
     "Wait",
     "WaitReason",
+    "Watcher",
+    "WatcherTooSlow",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,30 @@ def spawn(run: Callable[[], Coroutine[Any, Any, None]], name: str, on_end: Calla
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
     task.add_done_callback(lambda _: on_end())
+
+
+def soon_caller() -> Callable[[Callable[[], object]], None]:
+    """
+    Give a function that has another one called by the running event loop, soon.
+
+    It may be used in any thread and within anything, so also by the garbage collector. When the event loop has ended
+    it does nothing.
+
+    Raises:
+        RuntimeError: No event loop runs.
+    """
+    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
+    if lowlevel is not None and lowlevel.in_trio_run():
+        schedule = lowlevel.current_trio_token().run_sync_soon
+    else:
+        schedule = asyncio.get_running_loop().call_soon_threadsafe
+
+    def call_soon(function: Callable[[], object]) -> None:
+        """Have it called; nobody does any more if the loop is closed."""
+        with suppress(RuntimeError):
+            schedule(function)
+
+    return call_soon
 
 
 def asyncio_task() -> asyncio.Task[Any] | None:

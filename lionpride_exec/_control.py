@@ -80,7 +80,7 @@ class Control(Lifetime):
     @property
     def is_paused(self) -> bool:
         """Whether :meth:`pause` was called, and :meth:`resume` not since."""
-        return PAUSED in self._holders
+        return PAUSED in self._held_back
 
     def pause(self) -> None:
         """
@@ -89,11 +89,11 @@ class Control(Lifetime):
         Unlike after ``stop()``, everybody goes on waiting: ``join()``, and the block that is being left. ``stop()`` and
         ``start()`` do not change it.
         """
-        self.hold_back(PAUSED)
+        self._hold_back(PAUSED)
 
     def resume(self) -> None:
         """Go on after :meth:`pause`, at once. Idempotent."""
-        self.let_go(PAUSED)
+        self._let_start(PAUSED)
 
     def resize(self, *, concurrency_limit: int | None = None, queue_capacity: int | None = None) -> None:
         """

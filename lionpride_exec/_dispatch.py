@@ -51,8 +51,8 @@ class Dispatch(Admission):
     _main_crew: Crew | None
     _reruns: Reruns
     _window: CapacityWindow
-    # Whoever does not want anything to start at the moment.
-    holders: set[object]
+    # Why nothing starts at the moment.
+    _held_back: set[object]
 
     # ---------------------------------------------------------------- deciding
 
@@ -75,12 +75,12 @@ class Dispatch(Admission):
         crew = self._main_crew
         if crew is None or crew.seeking:  # who is on the way will look, and see to more workers
             return
-        if not crew.staff() and crew.can_grow:
+        if not crew.staff() and crew.can_grow and not self._held_back:
             self._attention.set()  # it has to wait for some time: the dispatcher has to know until when
 
     def _allowed(self, crew: Crew, now: float) -> int:
         """How many events these workers may start at that time."""
-        if crew.is_dismissed or self.holders:
+        if crew.is_dismissed or self._held_back:
             return 0
         return self._window.available(now) if crew.budget is None else crew.budget - crew.started
 

@@ -9,7 +9,7 @@ stands in and the wake-up of those who wait for it. (Past that door only a recor
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, nullcontext
 from contextvars import ContextVar
 from inspect import isasyncgen
 from math import inf
@@ -67,6 +67,9 @@ class Owner(Protocol):
 
     def settle(self, event: Event, actual: float, limit: Limit | None) -> None:
         """Correct what a running event has taken of its limits."""
+
+    def reader_away(self) -> AbstractContextManager[None] | None:
+        """Give what a task waits in that waits for the executor and so reads no transitions; None: nobody does."""
 
     @property
     def is_abandoned(self) -> bool:
@@ -209,7 +212,9 @@ class Event(Element):
         if self.execution._running or self._owner is None or not self._owner.is_abandoned:
             if self._finished is None:
                 self._finished = anyio.Event()
-            await self._finished.wait()
+            away = None if self._owner is None else self._owner.reader_away()
+            with away or nullcontext():
+                await self._finished.wait()
         if self.execution.status not in TERMINAL:
             raise ExecutorClosedError(
                 f"{self!r} did not end: its executor was left with it, or removed it; "

@@ -8,6 +8,7 @@ Where each of them stands is told by the status board (``_board``), who owns wha
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -21,13 +22,16 @@ from ._element import to_datetime
 from ._event import Event
 from ._execution import utc_now
 from ._intake import Intake
-from ._status import EventStatus
+from ._progress import Pace, progress_of
+from ._status import TERMINAL, EventStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
     from uuid import UUID
 
     from ._limits import Limit
+    from ._progress import Progress
+    from ._watch import OnFull, Watcher
 
     Observer = Callable[[Event, EventStatus, EventStatus], None]
 
@@ -68,6 +72,8 @@ class Executor(Intake):
         config = {} if processor_config is None else processor_config
         super().__init__(config, strict=strict_event_type, name=name or "executor_states")
         self._observers: list[Observer] = []
+        self._removed: Counter[EventStatus] = Counter()  # events that were cleaned up after their end
+        self._pace = Pace()
         self._appends = 0
 
     def observe(self, observer: Callable[[Event, EventStatus, EventStatus], None]) -> Callable[[], None]:
@@ -84,6 +90,53 @@ class Executor(Intake):
                 self._observers.remove(observer)
 
         return end
+
+    def watch(
+        self,
+        *,
+        buffer: int = 1000,
+        on_full: OnFull = "wait",
+        statuses: Iterable[EventStatus | str] | str | None = None,
+    ) -> Watcher:
+        """
+        Give an async iterator of every :class:`Transition` from now on: ``async with executor.watch() as transitions``.
+
+        A transition cannot wait for its reader, so while ``buffer`` or more of them are unread, ``on_full`` holds:
+
+        - "wait": none is missed; nothing new starts and no gate is asked until the reader has caught up. What runs goes
+          on, so more than ``buffer`` may gather: one for each running event, one for an event in question at a
+          gate, and whatever others decide or invoke by hand. A reader that itself waits for the executor (in
+          :meth:`join`, at the end of its block, in ``Event.wait()``, :meth:`invoke`, or ``append(wait=True)``)
+          cannot read meanwhile: it holds nothing back then, however much gathers.
+        - "drop": the oldest are dropped; ``Watcher.missed`` counts them.
+        - "error": after those in the buffer the reader gets :class:`WatcherTooSlow`.
+
+        The iteration ends, after what is unread, when the executor's lifetime ends: its block was left, ``run()`` has
+        returned, or, without either, ``stop()`` has. Until the executor is started it waits. It is subscribed at the
+        call, so a task that is given the watcher sees everything, whenever it begins.
+
+        Args:
+            buffer: How many unread transitions are too many, at least 1.
+            on_full: What to do then.
+            statuses: Transitions to these statuses (or this one) only; None: all.
+
+        Raises:
+            ValueError: ``buffer`` or ``on_full`` is none of those.
+            NotFoundError: No such status.
+
+        Costs nothing while nobody watches.
+        """
+        return self._watchers.watch(buffer, on_full, statuses)
+
+    def progress(self) -> Progress:
+        """
+        Give the number of events done and to do, the rate, and the time left. O(1).
+
+        The rate is that since earlier calls, at most 60 s back, so call it now and then. Events that were taken in
+        with a final status count as done. Works outside an event loop too, without a rate.
+        """
+        counts = {status: len(self._progression(status)) for status in EventStatus}
+        return progress_of(counts, self._removed, self._pace)
 
     # ---------------------------------------------------------------- taking events in
 
@@ -190,6 +243,8 @@ class Executor(Intake):
             events = [event for status in dict.fromkeys(wanted) for event in self.get_events_by_status(status)]
             for event in events:
                 self._let_go(event)
+                if event.status in TERMINAL:
+                    self._removed[event.status] += 1
                 if not event.execution._running:  # else its end will come, and wake them
                     event._wake()
         return len(events)

@@ -226,7 +226,7 @@ def _reason_of(bucket: Bucket, now: float) -> WaitReason:
 
 def _why_all(executor: Control, processor: Processor, now: float) -> tuple[WaitReason, float | None]:
     """Give what holds up an event that nothing of its own holds up."""
-    if executor._holders:
+    if executor._held_back:
         return WaitReason.PAUSED, None
     if not processor.is_running or processor.is_stopped():
         return WaitReason.START, None

@@ -7,6 +7,7 @@ Whatever is done here is done at once and as a whole, or raises and leaves nothi
 from __future__ import annotations
 
 from collections import deque
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -44,7 +45,8 @@ class Intake(Control):
             return self.states.items[known]
         if wait and not first and self.processor is not None and self.processor.queue.is_full:
             self._check_new(event)
-            await self.processor.queue.wait_for_room()
+            with self.reader_away() or nullcontext():
+                await self.processor.queue.wait_for_room()
         try:
             return event if await self._take_in(event, ticket, first, key) else None
         except QueueFullError:

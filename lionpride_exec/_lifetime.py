@@ -7,7 +7,7 @@ There are three ways (``async with``, :meth:`Lifetime.run`, :meth:`Lifetime.star
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
@@ -22,10 +22,12 @@ from ._event import running_events
 from ._guard import Guard
 from ._status import EventStatus
 from ._waiters import Waiters
+from ._watch import Watchers
 from .errors import ConfigurationError, ExecutorClosedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
+    from contextlib import AbstractContextManager
     from uuid import UUID
 
     from anyio.abc import TaskGroup, TaskStatus
@@ -38,6 +40,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
     """The half of an executor that starts and stops it."""
 
     processor_type: ClassVar[type[Processor]]
+    _observers: list[Callable[[Event, EventStatus, EventStatus], None]]
 
     def __init__(self, config: dict[str, Any], *, strict: bool, name: str) -> None:
         super().__init__(self.event_type, strict=strict, name=name)
@@ -46,7 +49,8 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         self._creation = Guard()  # held across the creation of the processor, which may be async: there is one
         self._active: set[UUID] = set()  # events that a task runs now, whoever started them
         self._waiters = Waiters()
-        self._holders: set[object] = set()  # whoever does not want anything to start at the moment
+        self._held_back: set[object] = set()  # why nothing starts at the moment; shared with the processor
+        self._watchers = Watchers(self)
         self._group: TaskGroup | None = None  # of the lifetime we are in
         self._background: object | None = None  # stands for the root task behind start(), while there is one
         self._is_dispatching = False  # a task of this executor keeps the processor's loop alive
@@ -96,6 +100,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         async with self._own_group():
             await self.start()
             task_status.started()
+        self._watchers.end()
 
     async def start(self) -> None:
         """
@@ -170,7 +175,10 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         Cancellation: leaves everything as it is.
         """
         self._raise_crash()
-        with self._waiters.standing_aside(event.id for event in running_events.get()):
+        with (
+            self.reader_away() or nullcontext(),
+            self._waiters.standing_aside(event.id for event in running_events.get()),
+        ):
             await self._waiters.wait_for(self._is_settled)
         self._raise_crash()
         if self._is_abandoned and self._by_status[EventStatus.PENDING]:
@@ -193,17 +201,27 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         """Whether the executor was left, or crashed, and has not been started again."""
         return self._is_abandoned
 
-    def hold_back(self, holder: object) -> None:
-        """Have nothing start until :meth:`let_go` is called with the same hashable. Idempotent."""
-        self._holders.add(holder)
-
-    def let_go(self, holder: object) -> None:
-        """Have events start again, unless somebody else holds them back. Idempotent."""
-        self._holders.discard(holder)
-        if self.processor is not None:
-            self.processor.look_again()
+    def reader_away(self) -> AbstractContextManager[None] | None:
+        """Give what a task waits in that waits for this executor and so reads no transitions; None: nobody does."""
+        return self._watchers.reader_away()
 
     # ---------------------------------------------------------------- inside
+
+    def _hold_back(self, token: object) -> None:
+        """Start nothing new, until this token and all others are given back; also before there is a processor."""
+        self._held_back.add(token)
+
+    def _let_start(self, token: object) -> None:
+        """Give a token back; with the last one, events start at once."""
+        self._held_back.discard(token)
+        if self.processor is not None:
+            self.processor.let_go(token)
+
+    def _let_start_soon(self, token: object) -> None:
+        """Do as :meth:`_let_start`, from any thread and within anything."""
+        self._held_back.discard(token)
+        if self.processor is not None:
+            self.processor.let_go_soon(token)
 
     async def _prepare(self) -> Processor:
         """Raise what has to be raised before anything starts, and see to it that there is a processor."""
@@ -230,7 +248,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
                 raise
             raise ConfigurationError(complaint) from exc
         processor._waiters = self._waiters  # one list: what ends here may be awaited there
-        processor.holders = self._holders
+        processor._held_back = self._held_back
         self.processor = processor
 
     def _queue_pending(self, processor: Processor) -> None:
@@ -309,6 +327,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
             self._background = None
             if not self._is_stopped():
                 self._abandon()
+            self._watchers.end()
             self._waiters.notify()
 
     def _abandon(self) -> None:
@@ -321,6 +340,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
             for event_id in self._by_status[status]:
                 if (event := self.states.items.get(event_id, None)) is not None:
                     event._wake()
+        self._watchers.end()
         self._waiters.notify()
 
     def _is_settled(self) -> bool:

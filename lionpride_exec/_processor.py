@@ -14,6 +14,7 @@ import anyio
 from anyio import current_time
 
 from ._admission import Admission
+from ._background import soon_caller
 from ._config import check_bounds, check_priority
 from ._crew import Crew
 from ._dispatch import Dispatch
@@ -26,7 +27,7 @@ from ._window import CapacityWindow
 from .errors import ConfigurationError, ExecutorClosedError, QueueFullError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from uuid import UUID
 
     from anyio.abc import TaskGroup
@@ -100,13 +101,14 @@ class Processor(Dispatch):
         self._asked = None
         self._denial_counts = {}
         self._in_flight = {}
-        self.holders = set()
         self._stopped = False
         self._abandoned = False
         self._crews: set[Crew] = set()
         self._main_crew = None
         self._waiters = Waiters()
         self._attention = anyio.Event()
+        self._held_back = set()
+        self._call_soon: Callable[[Callable[[], object]], None] | None = None  # by the loop of the main crew
 
     @classmethod
     async def create(cls, **kwargs: Any) -> Self:
@@ -174,8 +176,9 @@ class Processor(Dispatch):
         return self.pile[event_id]
 
     def look_again(self) -> None:
-        """Have the dispatcher look whether something can start."""
-        self._attention.set()
+        """Have the dispatcher, if there is one, look whether something can start. Works in callbacks, too."""
+        if self._main_crew is not None and not self._held_back:
+            self._attention.set()
 
     def resize(self, *, concurrency_limit: int | None = None, queue_capacity: int | None = None) -> None:
         """Change the numbers, within their bounds; what runs goes on, what was started counts."""
@@ -229,6 +232,28 @@ class Processor(Dispatch):
         self._abandoned = True
         self._waiters.notify()
 
+    def hold_back(self, token: object) -> None:
+        """
+        Start nothing, and ask no gate, until this token and all others are given back. Idempotent; does not wait.
+
+        What runs goes on; :meth:`process` starts nothing either. It holds over :meth:`stop` and :meth:`start`.
+
+        Args:
+            token: Hashable.
+        """
+        self._held_back.add(token)
+
+    def let_go(self, token: object) -> None:
+        """Give a token back; with the last one, events start at once. Idempotent."""
+        self._held_back.discard(token)
+        self.look_again()
+
+    def let_go_soon(self, token: object) -> None:
+        """Do as :meth:`let_go`, from any thread and within anything; events start in a moment."""
+        self._held_back.discard(token)
+        if (call_soon := self._call_soon) is not None:
+            call_soon(self.look_again)
+
     def cancel_running(self) -> None:
         """Cancel everything that runs here, and the loop: those events end CANCELLED."""
         for crew in self._crews:
@@ -273,6 +298,7 @@ class Processor(Dispatch):
                 async with anyio.create_task_group() as group:
                     self._main_crew = self._make_crew(group)
                     self.queue.on_put = self._on_put
+                    self._call_soon = soon_caller()
                     await self._dispatch(self._main_crew)
         except BaseException:
             self._abandoned = True
@@ -280,7 +306,7 @@ class Processor(Dispatch):
         finally:
             if self._main_crew is not None:
                 self._crews.discard(self._main_crew)
-            self._main_crew = self.queue.on_put = None
+            self._main_crew = self.queue.on_put = self._call_soon = None
             self.execution_mode = False
             self._waiters.notify()
 

@@ -133,6 +133,12 @@ class ExecutorClosedError(LionprideError, RuntimeError):
     default_message = "The executor is closed"
 
 
+class WatcherTooSlow(LionprideError):
+    """A reader of ``watch(on_full="error")`` was too far behind: transitions were missed. ``watch()`` again goes on."""
+
+    default_message = "The reader of the transitions was too slow"
+
+
 class EventNotFinished(LionprideError, RuntimeError):
     """The result of an event was asked for before its end."""
 
