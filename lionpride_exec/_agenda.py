@@ -14,22 +14,28 @@ import attrs
 from ._clock import LoopClock
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable
+    from collections.abc import Collection, Hashable, Sequence
     from uuid import UUID
+
+    from ._event import Event
 
 
 @attrs.define
 class Ticket:
     """
-    How an event is to be queued.
+    How an event is to be taken in.
 
     Attributes:
         priority: As given; None: the default.
         until: A reading of ``anyio.current_time()`` before which it is not due; None: it is.
+        after: The events that have to complete before it is queued.
+        key: By which it is known; None: by none.
     """
 
     priority: float | None = None
     until: float | None = None
+    after: Sequence[Event] = ()
+    key: Hashable = None
 
 
 PLAIN = Ticket()
@@ -69,9 +75,9 @@ class Agenda:
     # ---------------------------------------------------------------- after others
 
     @property
-    def has_followers(self) -> bool:
-        """Whether any event waits for others."""
-        return bool(self._followers)
+    def is_keeping(self) -> bool:
+        """Whether any event is kept here."""
+        return bool(self._early or self._waiting or self._followers)
 
     @property
     def waiting(self) -> int:
@@ -86,8 +92,9 @@ class Agenda:
         """Whether an event waits for others."""
         return event_id in self._waiting
 
-    def keep_after(self, event_id: UUID, ticket: Ticket, needed: set[UUID]) -> None:
-        """Keep an event until all of these have completed."""
+    def keep_after(self, event_id: UUID, ticket: Ticket) -> None:
+        """Keep an event until all that it comes after have completed."""
+        needed = {event.id for event in ticket.after}
         self._waiting[event_id] = ticket, needed
         for other in needed:
             self._followers.setdefault(other, []).append(event_id)
@@ -120,10 +127,8 @@ class Agenda:
 
     def settle(self, event_id: UUID) -> None:
         """Drop how an event was to be queued: it has begun, or ended."""
-        if self._early:
-            self._early.pop(event_id, None)
-        if self._waiting:
-            self._waiting.pop(event_id, None)
+        self._early.pop(event_id, None)
+        self._waiting.pop(event_id, None)
 
     def forget(self, event_id: UUID) -> None:
         """Drop all that is kept of an event, but for those that wait for it."""

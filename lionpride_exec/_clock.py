@@ -10,10 +10,7 @@ from __future__ import annotations
 import time
 
 from anyio import current_time
-from anyio.lowlevel import RunVar
-
-# A value of its own for each event loop.
-_loop: RunVar[object] = RunVar("lionpride_exec_loop")
+from anyio.lowlevel import current_token
 
 
 class LoopClock:
@@ -27,11 +24,8 @@ class LoopClock:
 
     def shift(self) -> float:
         """Give the seconds that have to be added to times read before; 0 in the same event loop. Call it in one."""
-        loop = _loop.get(None)
-        if loop is None:
-            loop = object()
-            _loop.set(loop)
-        if loop is self._seen_in:
+        loop = current_token()
+        if loop == self._seen_in:
             return 0.0
         before, self._ahead = self._ahead, current_time() - time.time()
         is_first, self._seen_in = self._seen_in is None, loop

@@ -83,15 +83,11 @@ class Crew:
         self._parked: deque[anyio.Event] = deque()  # workers that wait to be woken
         self._jobs = jobs
         self._slots = slots
+        self.limit: int = int(slots.total_tokens)  # how many workers there may be
         # Workers are started by whoever appends, events included; they all run in the context of who runs the crew.
         self._context = copy_context()
         self._context.run(running_events.set, ())
         self._name = name
-
-    @property
-    def limit(self) -> int:
-        """How many workers there may be."""
-        return int(self._slots.total_tokens)
 
     @property
     def seeking(self) -> int:

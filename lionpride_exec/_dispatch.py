@@ -126,7 +126,8 @@ class Dispatch(Admission):
         crew.started += 1
         if self._denial_counts:
             self._denial_counts.pop(event.id, None)
-        self._reruns.note_start(event, now)
+        if event.retry is not None or self._reruns.default is not None:
+            self._reruns.note_start(event, now)
         self._in_flight[event.id] = Flight(entry, lanes.take(entry, now) if lanes.has_limits else [])
         return True
 
@@ -164,7 +165,7 @@ class Dispatch(Admission):
                 self.queue.put_delayed(flight.entry, current_time() + flight.again_in, "retry")
             else:
                 self.queue.put_back(flight.entry)
-        elif event.status.is_terminal:
+        else:
             self._reruns.forget(event.id)
         self._waiters.notify()
 

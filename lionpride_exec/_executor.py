@@ -193,15 +193,15 @@ class Executor(Intake):
         if not isinstance(event, Event):
             raise TypeError(f"event must be an Event, got {type(event).__name__}")
         ticket = PLAIN
-        if priority is not None or delay is not None or at is not None:
-            ticket = Ticket(None if priority is None else check_priority(priority), _due(delay, at))
-        first = () if after == () else self._check_after(event, after)
+        if not (priority is delay is at is key is None and after == ()):
+            priority = None if priority is None else check_priority(priority)
+            ticket = Ticket(priority, _due(delay, at), self._check_after(event, after), key)
         self._appends += 1
         if self._appends > APPENDS_BETWEEN_CHECKPOINTS:
             self._appends = 0
             await checkpoint()
         while True:
-            entered = await self._enter(event, ticket, first, key, wait=wait)
+            entered = await self._enter(event, ticket, wait=wait)
             if entered is not None:
                 return cast("E", entered)
 
@@ -259,9 +259,10 @@ class Executor(Intake):
         elif previous is EventStatus.PROCESSING:
             self._active.discard(event.id)
         if previous is EventStatus.PENDING:
-            self._agenda.settle(event.id)
-        if previous is EventStatus.PENDING and self.processor is not None and event.id in self.processor.queue:
-            self.processor.forget(event.id)  # run or decided by somebody else: it does not start here any more
+            if self._agenda.is_keeping:
+                self._agenda.settle(event.id)
+            if self.processor is not None and event.id in self.processor.queue:
+                self.processor.forget(event.id)  # run or decided by somebody else: it does not start here any more
         for observer in tuple(self._observers):
             try:
                 observer(event, previous, target)
@@ -269,7 +270,7 @@ class Executor(Intake):
                 logger.exception("an observer of %r failed at %r", self, event)
         if target is not EventStatus.PROCESSING:  # nobody waits for a beginning
             self._waiters.notify()
-            if self._agenda.has_followers and target.is_terminal:
+            if self._agenda.is_keeping and target in TERMINAL:
                 self._follow_up(event)
 
     def refile(self, event: Event) -> None:

@@ -21,7 +21,7 @@ from ._status import EventStatus
 from .errors import ExecutorClosedError, ExistsError, QueueFullError, Skip
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from ._processor import Processor
 
@@ -37,18 +37,19 @@ class Intake(Control):
 
     # ---------------------------------------------------------------- in and out
 
-    async def _enter(
-        self, event: Event, ticket: Ticket, first: Sequence[Event], key: Hashable, *, wait: bool
-    ) -> Event | None:
+    async def _enter(self, event: Event, ticket: Ticket, *, wait: bool) -> Event | None:
         """Take an event in, or give the one that is known under its key; None: there was no room, try again."""
-        if key is not None and (known := self._agenda.known_under(key)) is not None:
+        if ticket.key is not None and (known := self._agenda.known_under(ticket.key)) is not None:
             return self.states.items[known]
-        if wait and not first and self.processor is not None and self.processor.queue.is_full:
+        if wait and self.processor is not None and self.processor.queue.is_full and not ticket.after:
             self._check_new(event)
             with self.reader_away() or nullcontext():
                 await self.processor.queue.wait_for_room()
         try:
-            return event if await self._take_in(event, ticket, first, key) else None
+            if self.states.items.guard.users or self.turn_to_move(event.status, event.status) is not None:
+                async with self.states.items, self._locks(event.status):
+                    return await self._store(event, ticket)
+            return await self._store(event, ticket)
         except QueueFullError:
             if not wait:
                 raise
@@ -57,16 +58,10 @@ class Intake(Control):
             if wait and self.processor is not None:
                 self.processor.queue.offer_room()  # of the room it was given it may have made no use
 
-    async def _take_in(self, event: Event, ticket: Ticket, first: Sequence[Event], key: Hashable) -> bool:
-        """Store and queue an event, or raise and leave everything as it was; False: the key is known by now."""
-        if self.states.items.guard.users or self.turn_to_move(event.status, event.status) is not None:
-            async with self.states.items, self._locks(event.status):
-                return await self._store(event, ticket, first, key)
-        return await self._store(event, ticket, first, key)
-
-    async def _store(self, event: Event, ticket: Ticket, first: Sequence[Event], key: Hashable) -> bool:
-        if key is not None and self._agenda.known_under(key) is not None:
-            return False
+    async def _store(self, event: Event, ticket: Ticket) -> Event | None:
+        """Store and queue an event, or raise and leave everything as it was; None: its key is known by now."""
+        if ticket.key is not None and self._agenda.known_under(ticket.key) is not None:
+            return None
         self._check_new(event)
         self.states.items.add(event)
         self._progression(event.status).append(event.id)
@@ -74,28 +69,27 @@ class Intake(Control):
         if event.execution._running:
             self._active.add(event.id)
         try:
-            if event.status is EventStatus.PENDING:
-                if first:
-                    self._keep_after(event, ticket, first)
+            if event.execution.status is EventStatus.PENDING:
+                if ticket.after:
+                    self._keep_after(event, ticket)
+                elif self.processor is None:
+                    self._keep_early(event, ticket)
+                elif ticket.until is None:
+                    await self.processor.enqueue(event.id, ticket.priority)
                 else:
-                    await self._queue_up(event, ticket)
+                    await self.processor.enqueue(event.id, ticket.priority, until=ticket.until)
         except BaseException:
             self._let_go(event)
             raise
         event.execution.queued_at = event.execution.queued_at or utc_now()
-        if key is not None:
-            self._agenda.give_key(event.id, key)
-        return True
+        if ticket.key is not None:
+            self._agenda.give_key(event.id, ticket.key)
+        return event
 
-    async def _queue_up(self, event: Event, ticket: Ticket) -> None:
-        if self.processor is None:
-            self._check_costs(event)
-            self._agenda.follow_clock()
-            self._agenda.keep_early(event.id, ticket)
-        elif ticket.until is None:
-            await self.processor.enqueue(event.id, ticket.priority)
-        else:
-            await self.processor.enqueue(event.id, ticket.priority, until=ticket.until)
+    def _keep_early(self, event: Event, ticket: Ticket) -> None:
+        self._check_costs(event)
+        self._agenda.follow_clock()
+        self._agenda.keep_early(event.id, ticket)
 
     def _check_costs(self, event: Event) -> None:
         """Have the limits refuse now what they would refuse at the start."""
@@ -122,7 +116,7 @@ class Intake(Control):
         if self.processor is not None:
             self.processor.forget(event.id)
         _set_owner(event, None)
-        if self._agenda.has_followers:
+        if self._agenda.is_keeping:
             self._follow_up(event)
 
     def _queue_pending(self, processor: Processor) -> None:
@@ -159,12 +153,12 @@ class Intake(Control):
             raise ValueError(f"{event!r} cannot come after itself: that is a cycle")
         return [self._known(other) for other in others]
 
-    def _keep_after(self, event: Event, ticket: Ticket, first: Sequence[Event]) -> None:
+    def _keep_after(self, event: Event, ticket: Ticket) -> None:
         """Keep an event until those have completed; it may be queued, or SKIPPED, already now."""
         self._check_costs(event)
         self._agenda.follow_clock()
-        self._agenda.keep_after(event.id, ticket, {other.id for other in first})
-        for other in first:
+        self._agenda.keep_after(event.id, ticket)
+        for other in ticket.after:
             if other.status.is_terminal or other.id not in self.states.items:
                 self._follow_up(other)
 

@@ -117,21 +117,23 @@ class Lanes:
         """Find the first entry that may start at that time. O(log n) amortised."""
         self._now = now
         self._shared_until = -inf
-        while self._timers and self._timers[0][0] <= now:
-            bucket = heappop(self._timers)[2]
-            bucket.wakes_at = inf
-            self._touched.append(bucket)
-        while True:
-            while self._touched:
-                self._offer(self._touched.pop(), now)
-            if not self._heads:
-                return None
-            place = self._heads[0]
-            lane = place[2]
-            if not self._is_in_place(place, None):
-                heappop(self._heads)
-            elif not lane.path or not self._is_blocked(lane, now):
-                return self._unless_all_wait(lane.heap[0], now)
+        if self._timers or self._touched:
+            self._look_after_parked(now)
+        heads = self._heads
+        while heads:
+            lane = heads[0][2]
+            if not self._is_in_place(heads[0], None):
+                heappop(heads)
+            elif lane.path and self._is_blocked(lane, now):
+                self._look_after_parked(now)
+            else:
+                entry = lane.heap[0]
+                for bucket in self._shared:  # what holds up the first holds up all
+                    until = bucket.free_at(entry.route.costs[bucket.number], now)
+                    if until > now:
+                        self._shared_until = max(until, self._shared_until)
+                return entry if self._shared_until == -inf else None
+        return None
 
     def pop(self, now: float) -> Entry | None:
         """Take that entry. O(log n) amortised."""
@@ -178,7 +180,10 @@ class Lanes:
     def may_start(self, entry: Entry, now: float) -> bool:
         """Whether its gate and all its limits allow an entry that was taken to start."""
         costs = entry.route.costs
-        return all(bucket.free_at(costs[bucket.number], now) <= now for bucket in self.stops(entry.route.key))
+        for bucket in self.stops(entry.route.key):  # noqa: SIM110  a generator costs more than all the rest
+            if bucket.free_at(costs[bucket.number], now) > now:
+                return False
+        return True
 
     def take(self, entry: Entry, now: float) -> list[Use]:
         """Take what an entry takes, of all its limits."""
@@ -267,7 +272,7 @@ class Lanes:
             return False
         entry = lane.heap[0]
         if self._live.get(entry.event_id) is entry:
-            return entry.priority == priority
+            return entry[0] == priority
         while lane.heap and self._live.get(lane.heap[0].event_id) is not lane.heap[0]:
             heappop(lane.heap)
             self.stale -= 1
@@ -307,6 +312,15 @@ class Lanes:
             heappop(bucket.parked)
         return False
 
+    def _look_after_parked(self, now: float) -> None:
+        """Offer lanes where time has passed, or something may have come back."""
+        while self._timers and self._timers[0][0] <= now:
+            bucket = heappop(self._timers)[2]
+            bucket.wakes_at = inf
+            self._touched.append(bucket)
+        while self._touched:
+            self._offer(self._touched.pop(), now)
+
     def _offer(self, bucket: Bucket, now: float) -> None:
         """Give the first lane that is parked at a bucket its place among the heads, if there is room for it."""
         while bucket.parked:
@@ -323,15 +337,6 @@ class Lanes:
                 lane.parked_at = None
                 heappush(self._heads, place)
             return
-
-    def _unless_all_wait(self, entry: Entry, now: float) -> Entry | None:
-        """Give the first entry, unless it has to wait for something that all share; then all wait with it."""
-        costs = entry.route.costs
-        for bucket in self._shared:
-            until = bucket.free_at(costs[bucket.number], now)
-            if until > now:
-                self._shared_until = max(until, self._shared_until)
-        return entry if self._shared_until <= now else None
 
     # ---------------------------------------------------------------- inside: buckets
 

@@ -135,6 +135,7 @@ class Router:
         self._keys = keys + [_getter(limit.key) for limit in self.limits if limit.key is not None]
         self._costs = [None if limit.cost is None else _getter(limit.cost) for limit in self.limits]
         self._has_costs = any(cost is not None for cost in self._costs)
+        self.is_plain: bool = not (self._keys or self._has_costs)  # all events have the same route
         ones = (0, *(1 for _ in self.limits))
         # Of what no function has to be asked for: all events, or ids without one.
         self.plain: Route = Route((None,) * len(self._keys), ones)
@@ -149,7 +150,7 @@ class Router:
 
         And what a function of the user raises.
         """
-        if not self._keys and not self._has_costs:
+        if self.is_plain:
             return self.plain
         key = tuple([key_of(event) for key_of in self._keys])
         hash(key)

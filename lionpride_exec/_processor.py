@@ -92,7 +92,9 @@ class Processor(Dispatch):
             raise ConfigurationError(f"retry must be a Retry or None, got {retry!r}")
         has_partitions = type(self).partition is not Admission.partition
         self.router: Router = Router(limits, self.partition if has_partitions else None)
-        self.queue: PriorityQueue = PriorityQueue(max_queue_size, self.router, self._route_of)
+        self.queue: PriorityQueue = PriorityQueue(
+            max_queue_size, self.router, None if self.router.is_plain else self._route_of
+        )
         self._reruns = Reruns(retry)
         self._window = CapacityWindow(queue_capacity, capacity_refresh_time)
         self._slots = anyio.CapacityLimiter(concurrency_limit)
@@ -185,6 +187,8 @@ class Processor(Dispatch):
         if concurrency_limit is not None:
             self.concurrency_limit = concurrency_limit
             self._slots.total_tokens = concurrency_limit
+            for crew in self._crews:
+                crew.limit = concurrency_limit
         if queue_capacity is not None:
             self.queue_capacity = queue_capacity
             self._window.resize(queue_capacity)

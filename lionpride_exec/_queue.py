@@ -53,7 +53,8 @@ class PriorityQueue:
     ) -> None:
         router = router or Router()
         self.max_size = max_size
-        self._route_of = route_of or (lambda _: router.plain)
+        self._plain = router.plain
+        self._route_of = route_of
         self._arrivals = count()
         self._live: dict[UUID, Entry] = {}
         self.lanes: Lanes = Lanes(self._live, router)
@@ -144,7 +145,8 @@ class PriorityQueue:
         Raises:
             ValueError: It takes more of a limit than there ever is.
         """
-        return Entry(priority, next(self._arrivals), event_id, self._route_of(event_id))
+        route = self._plain if self._route_of is None else self._route_of(event_id)
+        return Entry(priority, next(self._arrivals), event_id, route)
 
     async def put(self, item: tuple[float, UUID]) -> None:
         """Queue ``(priority, event_id)``. Never waits."""

@@ -35,7 +35,8 @@ class CapacityWindow:
     def available(self, now: float) -> int:
         """How many starts are allowed at the time ``now``."""
         self._refresh(now)
-        return max(self.total - len(self._out), 0)
+        free = self.total - len(self._out)
+        return max(0, free)  # after resize() more may be out
 
     def take(self, now: float) -> None:
         """
