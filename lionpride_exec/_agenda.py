@@ -75,11 +75,6 @@ class Agenda:
     # ---------------------------------------------------------------- after others
 
     @property
-    def is_keeping(self) -> bool:
-        """Whether any event is kept here."""
-        return bool(self._early or self._waiting or self._followers)
-
-    @property
     def waiting(self) -> int:
         """How many events wait for others."""
         return len(self._waiting)

@@ -67,7 +67,7 @@ class Bucket:
 
     def free_at(self, cost: float, now: float) -> float:
         """When so much may be taken, at the earliest: ``now`` or before: at once; ``inf``: when something ends."""
-        closed = max(self.denied_until, self.closed_until)
+        closed = self.closed_until if self.closed_until > self.denied_until else self.denied_until  # noqa: FURB136  faster
         if self.used + cost <= self.amount:
             return closed
         self.refresh(now)

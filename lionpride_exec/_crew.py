@@ -178,8 +178,6 @@ class Crew:
             going_on = await self._jobs.run(event, scope)
         finally:
             self._busy -= 1
-        if scope.cancel_called:  # for this event, not for the next one
-            return False
         if task is not None and task.cancelling():
             # The event had this task cancelled, past all scopes: the next one is not to suffer for it.
             with suppress(get_cancelled_exc_class()):

@@ -142,18 +142,21 @@ class Dispatch(Admission):
         event.execution._scope = scope
         try:
             await event.invoke()
+            # A scope that was cancelled for this event is not to meet the next one.
+            going_on = event.execution._verdict is None
         except BaseException as exc:
             if any(isinstance(leaf, KeyboardInterrupt | SystemExit) for leaf in leaves(exc)):
                 raise
             # A cancellation of the scope around us will be raised again at the next worker's first step; one
             # that the event brought about itself concerns only this task, which may be marked by it.
-            return False
+            going_on = False
         finally:
+            event.execution._verdict = None
             try:
                 await self._report(event)
             finally:
                 self._land(event, flight)
-        return True
+        return going_on
 
     def _land(self, event: Event, flight: Flight) -> None:
         """Give back what an event that has ended its run has held, and queue it again if it is to run again."""
@@ -165,8 +168,8 @@ class Dispatch(Admission):
                 self.queue.put_delayed(flight.entry, current_time() + flight.again_in, "retry")
             else:
                 self.queue.put_back(flight.entry)
-        else:
-            self._reruns.forget(event.id)
+        elif self._reruns.first_starts:
+            self._reruns.first_starts.pop(event.id, None)
         self._waiters.notify()
 
     def worker_idle(self, crew: Crew) -> None:

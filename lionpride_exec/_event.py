@@ -241,8 +241,11 @@ class Event(Element):
             await self.wait()
         elif execution.status is EventStatus.PENDING:
             if execution._scope is None:
-                with CancelScope() as execution._scope:
-                    await self._run()
+                try:
+                    with CancelScope() as execution._scope:
+                        await self._run()
+                finally:
+                    execution._verdict = None
             else:  # that of the worker, whose task runs one event after the other
                 await self._run()
 
@@ -291,7 +294,7 @@ class Event(Element):
             else:
                 await self._settle(EventStatus.COMPLETED, began, response=response)
         finally:
-            self.execution._scope = self.execution._verdict = None
+            self.execution._scope = None
             running_events.reset(context)
 
     async def _settle_error(self, error: BaseException, began: float, otherwise: EventStatus) -> None:

@@ -203,7 +203,7 @@ class Executor(Intake):
         while True:
             entered = await self._enter(event, ticket, wait=wait)
             if entered is not None:
-                return cast("E", entered)
+                return entered
 
     async def invoke(self, event: Event, priority: float | None = None) -> Any:
         """
@@ -254,13 +254,14 @@ class Executor(Intake):
     def event_moved(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
         """Follow a transition; called by the event inside it."""
         self._move(event, previous, target)
+        agenda = self._agenda
         if target is EventStatus.PROCESSING and event.execution._running:
             self._active.add(event.id)
         elif previous is EventStatus.PROCESSING:
             self._active.discard(event.id)
         if previous is EventStatus.PENDING:
-            if self._agenda.is_keeping:
-                self._agenda.settle(event.id)
+            if agenda._early or agenda._waiting:
+                agenda.settle(event.id)
             if self.processor is not None and event.id in self.processor.queue:
                 self.processor.forget(event.id)  # run or decided by somebody else: it does not start here any more
         for observer in tuple(self._observers):
@@ -270,7 +271,7 @@ class Executor(Intake):
                 logger.exception("an observer of %r failed at %r", self, event)
         if target is not EventStatus.PROCESSING:  # nobody waits for a beginning
             self._waiters.notify()
-            if self._agenda.is_keeping and target in TERMINAL:
+            if agenda._followers and target in TERMINAL:
                 self._follow_up(event)
 
     def refile(self, event: Event) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 from ._agenda import Agenda, Ticket
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ._processor import Processor
 
 
+E = TypeVar("E", bound=Event)
+
+
 class Intake(Control):
     """The half of an executor that takes events in and lets them go."""
 
@@ -37,10 +40,10 @@ class Intake(Control):
 
     # ---------------------------------------------------------------- in and out
 
-    async def _enter(self, event: Event, ticket: Ticket, *, wait: bool) -> Event | None:
+    async def _enter(self, event: E, ticket: Ticket, *, wait: bool) -> E | None:
         """Take an event in, or give the one that is known under its key; None: there was no room, try again."""
         if ticket.key is not None and (known := self._agenda.known_under(ticket.key)) is not None:
-            return self.states.items[known]
+            return cast("E", self.states.items[known])
         if wait and self.processor is not None and self.processor.queue.is_full and not ticket.after:
             self._check_new(event)
             with self.reader_away() or nullcontext():
@@ -58,7 +61,7 @@ class Intake(Control):
             if wait and self.processor is not None:
                 self.processor.queue.offer_room()  # of the room it was given it may have made no use
 
-    async def _store(self, event: Event, ticket: Ticket) -> Event | None:
+    async def _store(self, event: E, ticket: Ticket) -> E | None:
         """Store and queue an event, or raise and leave everything as it was; None: its key is known by now."""
         if ticket.key is not None and self._agenda.known_under(ticket.key) is not None:
             return None
@@ -116,7 +119,7 @@ class Intake(Control):
         if self.processor is not None:
             self.processor.forget(event.id)
         _set_owner(event, None)
-        if self._agenda.is_keeping:
+        if self._agenda._followers:
             self._follow_up(event)
 
     def _queue_pending(self, processor: Processor) -> None:

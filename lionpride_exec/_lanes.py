@@ -113,27 +113,28 @@ class Lanes:
         if lane.heap[0] is entry:
             self._place(lane)
 
+    def note_stale(self, entry: Entry) -> None:
+        """Take note that an entry is not live any more; it is dropped when it comes first. O(1)."""
+        self.stale += 1
+        lane = self._lanes.get(entry.route.key)
+        if lane is not None and lane.parked_at is not None and lane.heap[0] is entry:
+            self._touch((lane.parked_at,))  # what comes behind it may take less
+
     def first(self, now: float) -> Entry | None:
         """Find the first entry that may start at that time. O(log n) amortised."""
         self._now = now
         self._shared_until = -inf
-        if self._timers or self._touched:
-            self._look_after_parked(now)
         heads = self._heads
-        while heads:
+        while True:
+            if self._touched or self._timers:
+                self._look_after_parked(now)
+            if not heads:
+                return None
             lane = heads[0][2]
             if not self._is_in_place(heads[0], None):
                 heappop(heads)
-            elif lane.path and self._is_blocked(lane, now):
-                self._look_after_parked(now)
-            else:
-                entry = lane.heap[0]
-                for bucket in self._shared:  # what holds up the first holds up all
-                    until = bucket.free_at(entry.route.costs[bucket.number], now)
-                    if until > now:
-                        self._shared_until = max(until, self._shared_until)
-                return entry if self._shared_until == -inf else None
-        return None
+            elif not lane.path or not self._is_blocked(lane, now):
+                return self._unless_all_wait(lane.heap[0], now)
 
     def pop(self, now: float) -> Entry | None:
         """Take that entry. O(log n) amortised."""
@@ -143,8 +144,9 @@ class Lanes:
             heappop(lane.heap)
             lane.turn = next(self._turns)
             if lane.heap:
-                heapreplace(self._heads, lane.place)
-                self._touch(lane.path)
+                heapreplace(self._heads, (lane.heap[0].priority, lane.turn, lane))
+                if lane.path:
+                    self._touch(lane.path)
             else:
                 heappop(self._heads)
                 self._drop(lane)
@@ -285,9 +287,10 @@ class Lanes:
     def _drop(self, lane: Lane) -> None:
         """Forget a lane that is empty."""
         del self._lanes[lane.key]
-        for bucket in lane.path:
-            bucket.lanes -= 1
-        self._touch(lane.path)
+        if lane.path:
+            for bucket in lane.path:
+                bucket.lanes -= 1
+            self._touch(lane.path)
 
     def _is_blocked(self, lane: Lane, now: float) -> bool:
         """Whether the first lane has to wait for one of its buckets; it is parked there then."""
@@ -311,6 +314,15 @@ class Lanes:
                 return bucket.parked[0] < self._heads[0]
             heappop(bucket.parked)
         return False
+
+    def _unless_all_wait(self, entry: Entry, now: float) -> Entry | None:
+        """Give the first entry, unless it has to wait for something that all share; then all wait with it."""
+        costs = entry.route.costs
+        for bucket in self._shared:
+            until = bucket.free_at(costs[bucket.number], now)
+            if until > now:
+                self._shared_until = max(until, self._shared_until)
+        return entry if self._shared_until == -inf else None
 
     def _look_after_parked(self, now: float) -> None:
         """Offer lanes where time has passed, or something may have come back."""

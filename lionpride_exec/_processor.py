@@ -202,6 +202,7 @@ class Processor(Dispatch):
         """Drop an event that left the pile or ended elsewhere: its entry and its denials. O(1) amortised."""
         super().forget(event_id)
         self._waiters.notify()
+        self.look_again()  # it may have held up others, by what it would have taken
 
     # ---------------------------------------------------------------- lifetime
 

@@ -85,7 +85,7 @@ class PriorityQueue:
         return not self._live and not self._in_backlog
 
     def __contains__(self, event_id: object) -> bool:
-        return event_id in self._live or event_id in self._in_backlog
+        return event_id in self._live or (bool(self._in_backlog) and event_id in self._in_backlog)
 
     @property
     def is_full(self) -> bool:
@@ -189,9 +189,10 @@ class PriorityQueue:
     def discard(self, event_id: UUID) -> None:
         """Forget an event if it is queued. O(1) amortised."""
         self._in_backlog.discard(event_id)
-        if self._live.pop(event_id, None) is None:
+        entry = self._live.pop(event_id, None)
+        if entry is None:
             return
-        self._note_stale(event_id)
+        self._note_stale(entry)
         if self.lanes.stale + self._stale_delayed > 32 + len(self._live):
             self._rebuild()
         self._fill_room()
@@ -305,14 +306,15 @@ class PriorityQueue:
     # ---------------------------------------------------------------- inside
 
     def _make_live(self, entry: Entry) -> None:
-        before = len(self._live)
+        earlier = self._live.get(entry.event_id)
         self._live[entry.event_id] = entry
-        if len(self._live) == before:  # it was queued already: that entry is stale now
-            self._note_stale(entry.event_id)
+        if earlier is not None:  # it was queued already
+            self._note_stale(earlier)
 
-    def _note_stale(self, event_id: UUID) -> None:
-        if self._not_due.pop(event_id, None) is None:
-            self.lanes.stale += 1
+    def _note_stale(self, entry: Entry) -> None:
+        """Take note of an entry that is not live any more."""
+        if self._not_due.pop(entry.event_id, None) is None:
+            self.lanes.note_stale(entry)
         else:
             self._stale_delayed += 1
 

@@ -155,7 +155,7 @@ class Reruns:
     def __init__(self, default: Retry | None) -> None:
         self.default = default
         self._budgets: WeakKeyDictionary[Retry, Budget] = WeakKeyDictionary()
-        self._first_starts: dict[UUID, float] = {}  # of events that were run again under a deadline
+        self.first_starts: dict[UUID, float] = {}  # of events that were run again under a deadline
 
     def of(self, event: Event) -> Retry | None:
         """Give the retry that holds for an event."""
@@ -182,18 +182,13 @@ class Reruns:
             return None
         seconds = retry.seconds_after(attempt)
         if retry.deadline is not None:
-            first = self._first_starts.setdefault(event.id, began)
+            first = self.first_starts.setdefault(event.id, began)
             if now + seconds > first + retry.deadline:
                 return None
         if retry.budget is not None and not self._budget(retry, retry.budget).take_retry(now):
             error.add_note("It was not run again: the retry budget is used up")
             return None
         return seconds
-
-    def forget(self, event_id: UUID) -> None:
-        """Drop what is known of an event that has ended."""
-        if self._first_starts:
-            self._first_starts.pop(event_id, None)
 
     def _budget(self, retry: Retry, share: float) -> Budget:
         budget = self._budgets.get(retry)

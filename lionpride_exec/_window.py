@@ -36,7 +36,7 @@ class CapacityWindow:
         """How many starts are allowed at the time ``now``."""
         self._refresh(now)
         free = self.total - len(self._out)
-        return max(0, free)  # after resize() more may be out
+        return free if free > 0 else 0  # noqa: FURB136  faster; after resize() more may be out
 
     def take(self, now: float) -> None:
         """

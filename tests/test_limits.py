@@ -200,6 +200,21 @@ async def test_an_expensive_event_is_not_overtaken_for_ever():
     assert all(event.response[0] >= 20 - 0.2 for event in cheap)
 
 
+@pytest.mark.parametrize("key", [None, "user"])
+async def test_an_expensive_event_that_is_cancelled_holds_up_nobody(key):
+    """Those behind it start at once, if there is enough for them."""
+    executor = limited(Rate(10, per=60, cost="tokens", key=key))
+    async with executor:
+        await executor.append(Call(tokens=5), priority=0)
+        dear = await executor.append(Call(tokens=10), priority=0)
+        cheap = await executor.append(Call(tokens=1), priority=0)
+        await anyio.sleep(5)
+        assert cheap.status is EventStatus.PENDING
+        executor.cancel(dear)
+        await cheap.wait()
+        assert current_time() == pytest.approx(5, abs=0.2)
+
+
 async def test_settle_both_ways():
     """A cost that was less lets others go earlier, one that was more later."""
     executor = limited(Rate(10, per=60, cost="tokens"))

@@ -264,7 +264,7 @@ async def test_deadline():
         await executor.append(event, priority=1)
     assert event.waits == [3, 3, 3]
     assert event.status is EventStatus.FAILED
-    assert not executor.processor._reruns._first_starts
+    assert not executor.processor._reruns.first_starts
 
 
 async def test_a_budget_stops_a_storm():
