@@ -1,8 +1,9 @@
 """
-A task that belongs to no task group, for ``Executor.start()``: the only place that knows the backends apart.
+The only place that knows the backends apart, for two things that AnyIO does not offer.
 
-AnyIO offers no such task, for good reasons: nobody waits for it and nobody gets its exception. The executor makes
-up for both; it keeps the exception and raises it at its next call.
+One is a task that belongs to no task group, for ``Executor.start()``. There is none in AnyIO for good reasons: nobody
+waits for it and nobody gets its exception. The executor makes up for both; it keeps the exception and raises it at its
+next call. The other is a call from another thread that does not wait for its result.
 """
 
 from __future__ import annotations
@@ -76,5 +77,21 @@ def asyncio_task() -> asyncio.Task[Any] | None:
     """Give the running task if it is one of asyncio's: those can be cancelled past all scopes."""
     try:
         return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+def thread_safe_call_soon() -> Callable[[Callable[[], object]], object] | None:
+    """
+    Give a function that any thread may use to have the running event loop call something; None: none runs.
+
+    It does not wait. It raises a RuntimeError when the event loop has ended.
+    """
+    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
+    if lowlevel is not None and lowlevel.in_trio_run():
+        call_soon: Callable[[Callable[[], object]], object] = lowlevel.current_trio_token().run_sync_soon
+        return call_soon
+    try:
+        return asyncio.get_running_loop().call_soon_threadsafe
     except RuntimeError:
         return None

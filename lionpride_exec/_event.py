@@ -9,9 +9,8 @@ stands in and the wake-up of those who wait for it. (Past that door only a recor
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, nullcontext
+from contextlib import nullcontext
 from contextvars import ContextVar
-from inspect import isasyncgen
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 
@@ -20,6 +19,7 @@ import attrs
 from anyio import CancelScope, current_effective_deadline, current_time, get_cancelled_exc_class, move_on_after
 from anyio.lowlevel import checkpoint
 
+from ._chunks import ChunkReader, Feed, Idle, open_reader
 from ._config import check_seconds
 from ._element import Element, Mode
 from ._execution import Attempt, Execution, utc_now
@@ -39,7 +39,8 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from datetime import datetime
 
     from ._limits import Limit
@@ -77,9 +78,9 @@ class Owner(Protocol):
         ...
 
 
-def _valid_timeout(_instance: object, _attribute: object, value: float | None) -> None:
+def _valid_timeout(_instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
     if value is not None:
-        check_seconds("timeout", value, zero_allowed=False)
+        check_seconds(attribute.name, value, zero_allowed=False)
 
 
 def _valid_retry(_instance: object, _attribute: object, value: Retry | None) -> None:
@@ -100,6 +101,8 @@ class Event(Element):
 
     Args:
         timeout: Seconds that a run may take, from its start; None: no limit. Not serialised.
+        idle_timeout: Seconds that a streaming event may take for its next chunk; waiting for slow readers does not
+            count. Over it the event ends CANCELLED, as at ``timeout``. None: no limit. Not serialised.
         streaming: Whether the event is run by iterating :meth:`stream`. Not serialised.
         retry: Whether and when an executor runs it again after a failure; None: as the executor is set up. Not
             serialised.
@@ -110,6 +113,7 @@ class Event(Element):
     """
 
     timeout: float | None = attrs.field(default=None, validator=_valid_timeout)
+    idle_timeout: float | None = attrs.field(default=None, validator=_valid_timeout)
     streaming: bool = False
     retry: Retry | None = attrs.field(default=None, validator=_valid_retry)
     execution: Execution = attrs.field(factory=Execution)
@@ -117,8 +121,10 @@ class Event(Element):
     _owner: Owner | None = attrs.field(default=None, init=False)
     # Set at the end of the event; made by the first task that waits for it.
     _finished: anyio.Event | None = attrs.field(default=None, init=False)
+    # What a streaming event has produced, and its readers; made by the first reader, or the first run.
+    _feed: Feed | None = attrs.field(default=None, init=False)
 
-    _not_serialised: ClassVar[frozenset[str]] = frozenset({"timeout", "streaming", "retry", "execution"})
+    _not_serialised: ClassVar[frozenset[str]] = frozenset({"timeout", "idle_timeout", "streaming", "retry", "execution"})
 
     # ---------------------------------------------------------------- for subclasses
 
@@ -126,9 +132,22 @@ class Event(Element):
         """Do the work and return the response. Override this."""
         raise NotImplementedError("Subclasses must implement _invoke()")
 
-    async def stream(self) -> Any:
-        """Do the work as an async generator of chunks, for ``streaming=True``. Override this."""
+    def stream(self) -> AsyncIterator[Any]:
+        """
+        Do the work as an async generator of chunks, for ``streaming=True``. Override this.
+
+        ``async def stream(self) -> AsyncIterator[str]:`` with a ``yield`` in it. It is closed however the run ends.
+        """
         raise NotImplementedError("Subclasses must implement stream() if streaming=True")
+
+    def reduce(self, chunks: list[Any]) -> Any:
+        """
+        Make the response of all chunks, once the stream has ended: the list itself. Override this.
+
+        Readers that come later read the same list: make another one rather than change it. What this raises makes the
+        event FAILED. It is not called if the stream has set ``execution.response`` itself.
+        """
+        return chunks
 
     @property
     def request(self) -> dict[str, Any]:
@@ -204,8 +223,7 @@ class Event(Element):
 
         Cancellation: leaves the event as it is.
         """
-        if any(event is self for event in running_events.get()):
-            raise RuntimeError(f"{self!r} would wait for its own end")
+        self._check_outside("end")
         if self.execution.status in TERMINAL:
             await checkpoint()
             return
@@ -220,6 +238,49 @@ class Event(Element):
                 f"{self!r} did not end: its executor was left with it, or removed it; "
                 "if it is still there it stays PENDING and runs when the executor is started again"
             )
+
+    # ---------------------------------------------------------------- chunks
+
+    def chunks(self, *, buffer: int = 16) -> ChunkReader:
+        """
+        Read the chunks of a streaming event while it runs: ``async for chunk in event.chunks():``.
+
+        The reader is there from this call on, and gets every chunk: those of before it first, the others as they
+        come. There may be any number of readers; each has a buffer of its own, and the event waits while one is full.
+        Without readers it waits for nobody. After the end the chunks are still there, at the price of their memory.
+
+        The loop ends when the event has COMPLETED. Otherwise it raises, after the chunks that there were, what
+        :meth:`result` raises, or ``ExecutorClosedError`` where :meth:`wait` would; ``OperationError`` if the event
+        completed, but elsewhere. If the event is run again, the reader goes on with the chunks of the new run.
+
+        A loop that is left in whatever way no longer holds the event up. Give a reader that has a name of its own
+        back by ``async with event.chunks() as reader:`` or ``aclose()``.
+
+        Args:
+            buffer: How many chunks, 0 or more, the event may be ahead of this reader before it waits for it, beside
+                the one it holds then.
+
+        Raises:
+            TypeError: The event does not stream.
+            ValueError: The buffer is no int, or negative.
+            RuntimeError: At a step inside the event itself, which could never return.
+
+        Cancellation: of a step leaves reader and event as they are; the next step goes on there.
+        """
+        return open_reader(self, self.stream if self.streaming and self._has_stream() else self._invoke, buffer)
+
+    @classmethod
+    def _has_stream(cls) -> bool:
+        return cls.stream is not Event.stream
+
+    @property
+    def _is_replayable(self) -> bool:
+        """Whether nobody would notice if the current run were made again: no reader has taken a chunk of it."""
+        return self._feed is None or not self._feed.was_taken
+
+    def _check_outside(self, what: str) -> None:
+        if any(event is self for event in running_events.get()):
+            raise RuntimeError(f"{self!r} would wait for its own {what}")
 
     # ---------------------------------------------------------------- running
 
@@ -282,6 +343,8 @@ class Event(Element):
                 with move_on_after(self.timeout) as scope:
                     response = await self._perform()
                 late = scope.cancelled_caught
+        except Idle as exc:
+            await self._settle_error(exc.error, began, EventStatus.CANCELLED)
         except Exception as exc:  # noqa: BLE001  whatever the user's code raises is the outcome
             await self._settle_error(exc, began, EventStatus.FAILED)
         except BaseException as exc:
@@ -328,13 +391,13 @@ class Event(Element):
             return False
 
     async def _perform(self) -> Any:
-        overridden = type(self).stream is not Event.stream
-        work: Any = self.stream() if self.streaming and overridden else self._invoke()
-        if not isasyncgen(work):
+        work: Any = self.stream() if self.streaming and self._has_stream() else self._invoke()
+        if not hasattr(work, "__anext__"):
             return await work
-        async with aclosing(work):
-            chunks = [chunk async for chunk in work]
-        return chunks if self.execution.response is Unset else self.execution.response
+        if self._feed is None:
+            self._feed = Feed()
+        chunks = await self._feed.fill(work, self.idle_timeout)
+        return self.reduce(chunks) if self.execution.response is Unset else self.execution.response
 
     async def _settle(
         self,
@@ -435,6 +498,8 @@ class Event(Element):
         if self._finished is not None:
             self._finished.set()
             self._finished = None  # an event belongs to one event loop; a later waiter may live in another
+        if self._feed is not None:
+            self._feed.end()
 
     # ---------------------------------------------------------------- data and copies
 

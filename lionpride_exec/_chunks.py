@@ -1,0 +1,304 @@
+"""
+The chunks of a streaming event, and those who read them while it runs.
+
+The list of chunks of the current run is what counts, for readers as for the response: a reader has a position in it.
+How far it may go is told to it through a bounded memory stream of its own, so the producer waits for whoever is more
+than a buffer behind. What a reader must not lose it therefore never loses: not with a cancelled step, not by coming
+late, not by the end of the event while its buffer was full.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing, nullcontext, suppress
+from functools import partial
+from inspect import iscoroutinefunction
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import anyio
+from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, WouldBlock, move_on_after
+from anyio.lowlevel import checkpoint
+
+from ._background import thread_safe_call_soon
+from ._status import TERMINAL, EventStatus
+from .errors import ExecutorClosedError, LionTimeoutError, OperationError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+    from ._event import Event
+
+    # The list of a run, and the index in it of the chunk that has been produced.
+    Produced = tuple[list[Any], int]
+    Sender = MemoryObjectSendStream[Produced]
+    Receiver = MemoryObjectReceiveStream[Produced]
+
+
+class Idle(Exception):
+    """Carries the error of an idle producer out of its run, and no further: the user's code may raise that one too."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.error = LionTimeoutError(f"The stream was idle: no chunk within {seconds}s", retryable=True)
+
+
+class Feed:
+    """
+    What the current run of an event has produced, and the readers it goes to.
+
+    Attributes:
+        chunks: All chunks of the current run, or of the last one; a new list for each.
+        has_run: Whether there has been a run.
+        was_taken: Whether a reader has taken one of them.
+    """
+
+    def __init__(self) -> None:
+        self.chunks: list[Any] = []
+        self.has_run: bool = False
+        self.was_taken: bool = False
+        # One for each reader. Of the reader itself nothing here knows, so that one nobody has any more goes.
+        self._senders: dict[Sender, None] = {}
+
+    def begin(self) -> list[Any]:
+        """Begin anew, with nothing produced."""
+        self.chunks = []
+        self.was_taken = False
+        return self.chunks
+
+    def end(self) -> None:
+        """Have the readers find the end after what they have been handed; what follows does not go to them."""
+        for sender in tuple(self._senders):
+            sender.close()
+        self._senders.clear()
+
+    def join(self, sender: Sender) -> None:
+        """Have all that is produced from now on go to a reader."""
+        self._senders[sender] = None
+
+    def leave(self, sender: Sender, receiver: Receiver) -> None:
+        """Forget a reader; the producer, if it waits for it, goes on."""
+        self._senders.pop(sender, None)
+        receiver.close()
+        sender.close()
+
+    async def fill(self, work: AsyncIterator[Any], idle_timeout: float | None) -> list[Any]:
+        """
+        Take all chunks out of a producer, handing each to the readers, and close the producer.
+
+        Raises:
+            Idle: The next chunk took longer than that.
+
+        Cancellation: in the producer, or while a reader has no room.
+        """
+        chunks = self.begin()
+        self.has_run = True
+        closing: AbstractAsyncContextManager[Any] = aclosing(work) if hasattr(work, "aclose") else nullcontext()
+        async with closing:
+            async for chunk in work if idle_timeout is None else Watched(work, idle_timeout):
+                chunks.append(chunk)
+                if self._senders:
+                    await self._hand_over((chunks, len(chunks) - 1))
+        return chunks
+
+    async def _hand_over(self, item: Produced) -> None:
+        slow = [sender for sender in tuple(self._senders) if not _offer(sender, item)]
+        if len(slow) == 1:
+            await _push(slow[0], item)
+        elif slow:  # all at once: one that takes it must not have to wait for another that does not
+            async with anyio.create_task_group() as group:
+                for sender in slow:
+                    group.start_soon(_push, sender, item, name="chunk for a slow reader")
+
+
+class Watched:
+    """Iterates a producer, and raises :class:`Idle` when the next chunk takes longer than so many seconds."""
+
+    def __init__(self, work: AsyncIterator[Any], seconds: float) -> None:
+        self._work = work
+        self._seconds = seconds
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        with move_on_after(self._seconds):
+            return await anext(self._work)
+        raise Idle(self._seconds)
+
+
+class ChunkReader:
+    """
+    Iterates the chunks of a streaming event; made by ``Event.chunks()``, which says how it goes.
+
+    ``async with`` or :meth:`aclose` end the reading for certain; a loop that is left forgets a reader that has no
+    other name just as well. Cancellation of one step loses no chunk: the next step goes on there.
+    """
+
+    _is_closed = True  # until there is something to close
+
+    def __init__(self, event: Event, feed: Feed, buffer: int, *, is_live: bool) -> None:
+        self._event = event
+        self._feed = feed
+        self._chunks: list[Any] = []
+        self._position = 0
+        self._known = 0  # how many of the chunks may be taken from the list
+        # __del__() may be called by any thread, and no other may touch what tasks wait for.
+        self._thread = get_ident()
+        self._call_soon = thread_safe_call_soon()
+        self._sender: Sender
+        self._receiver: Receiver
+        self._sender, self._receiver = anyio.create_memory_object_stream[Any](buffer)
+        self._is_closed = False
+        self._follow()
+        self._known = len(self._chunks)
+        if is_live:
+            feed.join(self._sender)
+        else:
+            self._sender.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        self._event._check_outside("chunk")
+        try:
+            if self._is_behind():
+                await checkpoint()
+            while not self._is_closed:
+                if self._is_behind():
+                    return self._take()
+                await self._learn()
+            raise StopAsyncIteration
+        finally:
+            del self  # else the traceback of a cancellation would keep a reader that nobody has any more
+
+    async def aclose(self) -> None:
+        """Stop reading: the event no longer waits for this reader. Idempotent; does not wait."""
+        self._close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._close()
+
+    def __del__(self) -> None:
+        if self._is_closed:
+            return
+        if self._call_soon is not None and self._thread != get_ident():
+            try:
+                self._call_soon(partial(self._feed.leave, self._sender, self._receiver))
+            except RuntimeError:  # that event loop has ended: nobody waits
+                pass
+            else:
+                return
+        self._close()
+
+    # ---------------------------------------------------------------- inside
+
+    def _follow(self) -> None:
+        """Go over to the run that is current now."""
+        feed = self._feed
+        if feed.chunks and self._event.status is EventStatus.PENDING:
+            feed.begin()  # it will be run again: what the last run left does not count any more
+        if self._chunks is not feed.chunks:
+            self._chunks, self._position, self._known = feed.chunks, 0, 0
+
+    def _is_behind(self) -> bool:
+        self._follow()
+        return self._position < self._known
+
+    def _take(self) -> Any:
+        chunk = self._chunks[self._position]
+        self._position += 1
+        self._feed.was_taken = True
+        return chunk
+
+    async def _learn(self) -> None:
+        """Wait until there is more, or the end; that ends the reading too, once all has been taken."""
+        receiver = self._receiver
+        try:
+            chunks, index = await receiver.receive()
+        except EndOfStream:
+            pass
+        except ClosedResourceError:  # by another task, or by __anext__'s caller meanwhile
+            return
+        except BaseException:
+            # A cancellation past all scopes (asyncio's own) may come after the hand-over of what it makes us lose.
+            known = receiver.statistics()
+            if not known.current_buffer_used and not known.tasks_waiting_send:
+                self._known = len(self._chunks)
+            raise
+        else:
+            self._follow()
+            if chunks is self._chunks:  # else of an earlier run
+                self._known = max(self._known, index + 1)
+            return
+        self._follow()
+        if self._event.status in TERMINAL:
+            self._known = len(self._chunks)
+        if not self._is_behind():
+            self._finish()
+
+    def _finish(self) -> None:
+        """
+        Stop reading, and raise what the event ended with.
+
+        Raises:
+            EventFailed: It ended without a response.
+            ExecutorClosedError: It did not end, and nobody will run it.
+            OperationError: It completed, but was not run here.
+        """
+        event = self._event
+        self._close()
+        if event.status not in TERMINAL:
+            raise ExecutorClosedError(f"{event!r} did not end: its executor was left with it, or removed it")
+        event.result()
+        if not self._feed.has_run:
+            raise OperationError(f"{event!r} did not stream in this process: its chunks are not known")
+
+    def _close(self) -> None:
+        self._is_closed = True
+        self._feed.leave(self._sender, self._receiver)
+
+
+def open_reader(event: Event, work: Callable[[], object], buffer: int) -> ChunkReader:
+    """
+    Give a reader of what an event produces by ``work()``.
+
+    Raises:
+        TypeError: The event does not stream.
+        ValueError: The buffer is no int, or negative.
+    """
+    if iscoroutinefunction(work):
+        raise TypeError(
+            f"{event!r} does not stream: override stream() and set streaming=True, "
+            "or write _invoke() as an async generator"
+        )
+    if isinstance(buffer, bool) or not isinstance(cast("object", buffer), int) or buffer < 0:
+        raise ValueError(f"buffer must be an int >= 0, got {buffer!r}")
+    if event._feed is None:
+        event._feed = Feed()
+    execution, owner = event.execution, event._owner
+    will_run = execution.status not in TERMINAL and (owner is None or not owner.is_abandoned)
+    return ChunkReader(event, event._feed, buffer, is_live=execution._running or will_run)
+
+
+def _offer(sender: Sender, item: Produced) -> bool:
+    """Whether the reader need not be waited for: it has room, or is gone."""
+    try:
+        sender.send_nowait(item)
+    except WouldBlock:
+        return False
+    except (BrokenResourceError, ClosedResourceError):
+        pass
+    return True
+
+
+async def _push(sender: Sender, item: Produced) -> None:
+    """Wait until the reader has room, or is gone."""
+    with suppress(BrokenResourceError, ClosedResourceError):
+        await sender.send(item)
