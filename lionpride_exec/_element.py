@@ -96,6 +96,7 @@ def _complete(cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attri
             if hasattr(default, "__set__"):
                 raise TypeError(f"{cls.__qualname__}.{field.name} is a field and cannot become a property")
             changes["default"] = _own_default(default)
+            changes["inherited"] = False  # else attrs would give subclasses of this class the old one
         result.append(field.evolve(**changes))
     return result
 

@@ -70,6 +70,25 @@ def test_inherited_fields_may_get_new_defaults():
         assert cls(streaming=False).streaming is False
 
 
+def test_a_new_default_is_inherited():
+    """A subclass of the class that redeclared a field has its default, with or without an annotation."""
+
+    class Annotated(Event):
+        streaming: bool = True
+
+    class Bare(Event):
+        streaming = True
+        timeout = 7.0
+
+    for base in (Annotated, Bare):
+        child = type("Child", (base,), {})
+        grandchild = type("Grandchild", (child,), {"__annotations__": {"extra": int}, "extra": 0})
+        assert child().streaming is grandchild().streaming is True
+        assert child().timeout == base().timeout
+        with pytest.raises(ValueError, match="timeout must be"):
+            grandchild(timeout=-1.0)
+
+
 def test_attrs_hooks_of_users_work():
     """attrs.field() and __attrs_post_init__ do what they do in attrs."""
 
