@@ -134,46 +134,42 @@ class ChunkReader:
     Iterates the chunks of a streaming event; made by ``Event.chunks()``, which says how it goes.
 
     ``async with`` or :meth:`aclose` end the reading for certain; a loop that is left forgets a reader that has no
-    other name just as well. Cancellation of one step loses no chunk: the next step goes on there.
+    other name just as well. A step that is cancelled loses no chunk, and until the next one nobody waits for the
+    reader.
     """
 
-    _is_closed = True  # until there is something to close
+    _streams: tuple[Sender, Receiver] | None = None  # while the event waits for this reader
 
-    def __init__(self, event: Event, feed: Feed, buffer: int, *, is_live: bool) -> None:
+    def __init__(self, event: Event, feed: Feed, buffer: int) -> None:
         self._event = event
         self._feed = feed
+        self._buffer = buffer
+        self._is_closed = False
         self._chunks: list[Any] = []
         self._position = 0
         self._known = 0  # how many of the chunks may be taken from the list
         # __del__() may be called by any thread, and no other may touch what tasks wait for.
         self._thread = get_ident()
         self._call_soon = thread_safe_call_soon()
-        self._sender: Sender
-        self._receiver: Receiver
-        self._sender, self._receiver = anyio.create_memory_object_stream[Any](buffer)
-        self._is_closed = False
-        self._follow()
-        self._known = len(self._chunks)
-        if is_live:
-            feed.join(self._sender)
-        else:
-            self._sender.close()
+        self._attach()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:
-        self._event._check_outside("chunk")
         try:
+            self._event._check_outside("chunk")
             if self._is_behind():
                 await checkpoint()
             while not self._is_closed:
                 if self._is_behind():
                     return self._take()
                 await self._learn()
-            raise StopAsyncIteration
-        finally:
-            del self  # else the traceback of a cancellation would keep a reader that nobody has any more
+        except BaseException:
+            # Cancelled: who waited may be gone for good, and the traceback may keep this object for long.
+            self._detach()
+            raise
+        raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """Stop reading: the event no longer waits for this reader. Idempotent; does not wait."""
@@ -186,16 +182,13 @@ class ChunkReader:
         self._close()
 
     def __del__(self) -> None:
-        if self._is_closed:
+        if self._streams is None:
             return
         if self._call_soon is not None and self._thread != get_ident():
-            try:
-                self._call_soon(partial(self._feed.leave, self._sender, self._receiver))
-            except RuntimeError:  # that event loop has ended: nobody waits
-                pass
-            else:
+            with suppress(RuntimeError):  # that event loop has ended: nobody waits
+                self._call_soon(partial(self._feed.leave, *self._streams))
                 return
-        self._close()
+        self._detach()
 
     # ---------------------------------------------------------------- inside
 
@@ -208,6 +201,8 @@ class ChunkReader:
             self._chunks, self._position, self._known = feed.chunks, 0, 0
 
     def _is_behind(self) -> bool:
+        if self._streams is None and not self._is_closed:
+            self._attach()
         self._follow()
         return self._position < self._known
 
@@ -219,19 +214,13 @@ class ChunkReader:
 
     async def _learn(self) -> None:
         """Wait until there is more, or the end; that ends the reading too, once all has been taken."""
-        receiver = self._receiver
+        assert self._streams is not None
         try:
-            chunks, index = await receiver.receive()
+            chunks, index = await self._streams[1].receive()
+        except ClosedResourceError:  # by another task, whose step was cancelled, or which wants no more
+            return
         except EndOfStream:
             pass
-        except ClosedResourceError:  # by another task, or by __anext__'s caller meanwhile
-            return
-        except BaseException:
-            # A cancellation past all scopes (asyncio's own) may come after the hand-over of what it makes us lose.
-            known = receiver.statistics()
-            if not known.current_buffer_used and not known.tasks_waiting_send:
-                self._known = len(self._chunks)
-            raise
         else:
             self._follow()
             if chunks is self._chunks:  # else of an earlier run
@@ -240,7 +229,7 @@ class ChunkReader:
         self._follow()
         if self._event.status in TERMINAL:
             self._known = len(self._chunks)
-        if not self._is_behind():
+        if not self._is_behind() and not self._is_closed:
             self._finish()
 
     def _finish(self) -> None:
@@ -260,9 +249,25 @@ class ChunkReader:
         if not self._feed.has_run:
             raise OperationError(f"{event!r} did not stream in this process: its chunks are not known")
 
+    def _attach(self) -> None:
+        """Have the event wait for this reader, beyond what there is."""
+        self._follow()
+        self._known = len(self._chunks)
+        self._streams = sender, _ = anyio.create_memory_object_stream[Any](self._buffer)
+        if _may_produce(self._event):
+            self._feed.join(sender)
+        else:
+            sender.close()
+
+    def _detach(self) -> None:
+        """Have it wait no more."""
+        if self._streams is not None:
+            streams, self._streams = self._streams, None
+            self._feed.leave(*streams)
+
     def _close(self) -> None:
         self._is_closed = True
-        self._feed.leave(self._sender, self._receiver)
+        self._detach()
 
 
 def open_reader(event: Event, work: Callable[[], object], buffer: int) -> ChunkReader:
@@ -282,9 +287,13 @@ def open_reader(event: Event, work: Callable[[], object], buffer: int) -> ChunkR
         raise ValueError(f"buffer must be an int >= 0, got {buffer!r}")
     if event._feed is None:
         event._feed = Feed()
+    return ChunkReader(event, event._feed, buffer)
+
+
+def _may_produce(event: Event) -> bool:
+    """Whether there may be more chunks: it runs, or may be run; where not, Event.wait() would not wait."""
     execution, owner = event.execution, event._owner
-    will_run = execution.status not in TERMINAL and (owner is None or not owner.is_abandoned)
-    return ChunkReader(event, event._feed, buffer, is_live=execution._running or will_run)
+    return execution._running or (execution.status not in TERMINAL and (owner is None or not owner.is_abandoned))
 
 
 def _offer(sender: Sender, item: Produced) -> bool:

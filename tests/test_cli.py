@@ -431,7 +431,10 @@ def test_a_priority_that_is_no_finite_number_is_a_bad_line(capsys, value):
         ({"timeout": 0.0}, "--timeout"),
         ({"timeout": float("nan")}, "--timeout"),
         ({"field": "a", "priority": "b"}, "--priority needs JSON records"),
-        ({"field": "color"}, "no such field; it has created_at, id, idle_timeout, metadata, size, streaming, timeout, url"),
+        (
+            {"field": "color"},
+            "no such field; it has created_at, id, idle_timeout, metadata, size, streaming, timeout, url",
+        ),
         ({"field": "execution"}, "no such field"),
         ({"output": "--quiet"}, "looks like an option"),
         ({"output": "no/such/directory"}, "cannot write no/such/directory: No such file"),
