@@ -215,12 +215,12 @@ class ChunkReader:
     async def _learn(self) -> None:
         """Wait until there is more, or the end; that ends the reading too, once all has been taken."""
         assert self._streams is not None
+        _, receiver = streams = self._streams
         try:
-            chunks, index = await self._streams[1].receive()
-        except ClosedResourceError:  # by another task, whose step was cancelled, or which wants no more
-            return
-        except EndOfStream:
-            pass
+            chunks, index = await receiver.receive()
+        except (EndOfStream, ClosedResourceError):
+            if streams is not self._streams:  # closed by another task: its step was cancelled, or it wants no more
+                return
         else:
             self._follow()
             if chunks is self._chunks:  # else of an earlier run
@@ -229,7 +229,7 @@ class ChunkReader:
         self._follow()
         if self._event.status in TERMINAL:
             self._known = len(self._chunks)
-        if not self._is_behind() and not self._is_closed:
+        if not self._is_behind():
             self._finish()
 
     def _finish(self) -> None:

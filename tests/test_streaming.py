@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import ASYNCIO_ONLY, Job, counts, with_processor
 from virtual_clock import VIRTUAL_BACKENDS
@@ -988,7 +988,7 @@ async def test_a_full_buffer_of_the_last_run_is_read_over():
 
 
 async def test_a_run_of_which_a_chunk_was_taken_cannot_be_replayed():
-    """Until the next run begins, of which nobody has seen anything."""
+    """If it is run again all the same, its reader goes on with the new run."""
     event = Numbers(fail_at=3)
     out = []
     async with anyio.create_task_group() as group:
@@ -1001,6 +1001,15 @@ async def test_a_run_of_which_a_chunk_was_taken_cannot_be_replayed():
     assert out[:-6] in ([0], [0, 1], [0, 1, 2])
 
 
+async def test_what_was_taken_counts_for_its_run_only():
+    """A second run that nobody read can be replayed again."""
+    event = Numbers(fail_at=3)
+    async with anyio.create_task_group() as group:
+        group.start_soon(anext, event.chunks())
+        assert not await run_in_vain(event)
+    assert await run_in_vain(event)
+
+
 async def test_an_event_that_does_not_stream_can_be_replayed():
     """Nobody sees anything of it before its end."""
     assert Job()._is_replayable
@@ -1011,35 +1020,32 @@ async def test_an_event_that_does_not_stream_can_be_replayed():
 PACES = st.lists(st.integers(0, 3), min_size=1, max_size=6)
 
 
-@pytest.mark.parametrize("backend", VIRTUAL_BACKENDS)
 @given(
     n=st.integers(0, 12),
     own=PACES,
     readers=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 12), PACES), max_size=5),
 )
-@settings(max_examples=80, deadline=None)
-def test_all_readers_get_exactly_the_chunks(backend, n, own, readers):
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])  # the backend
+async def test_all_readers_get_exactly_the_chunks(n, own, readers):
     """Whatever the buffers, the paces and when they come: each chunk once, in order, then the end."""
-    name, options = VIRTUAL_BACKENDS[backend]()
     event = Numbers(n=n, pauses={i: own[i % len(own)] for i in range(n)})
+
+    def made():
+        return sum(item != "closed" for item in event.made)
 
     async def read_slowly(buffer, begin, paces):
         await anyio.sleep(begin)
-        out = []
-        async for chunk in event.chunks(buffer=buffer):
+        reader, before, out = event.chunks(buffer=buffer), made(), []
+        async for chunk in reader:
             out.append(chunk)
             await anyio.sleep(paces[chunk % len(paces)])
-            made = sum(item != "closed" for item in event.made)
-            assert made >= len(out)
+            assert len(out) <= made() <= max(len(out), before) + buffer + 1
         assert out == list(range(n))
 
-    async def main():
-        async with anyio.create_task_group() as group:
-            for reader in readers:
-                group.start_soon(read_slowly, *reader)
-            await event.invoke()
-
-    anyio.run(main, backend=name, backend_options=options)
+    async with anyio.create_task_group() as group:
+        for reader in readers:
+            group.start_soon(read_slowly, *reader)
+        await event.invoke()
     assert event.response == list(range(n))
     assert event.made == [*range(n), "closed"]
 
