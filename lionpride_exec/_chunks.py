@@ -216,8 +216,10 @@ class ChunkReader:
         """Wait until there is more, or the end; that ends the reading too, once all has been taken."""
         assert self._streams is not None
         _, receiver = streams = self._streams
+        owner = self._event._owner
         try:
-            chunks, index = await receiver.receive()
+            with (None if owner is None else owner.reader_away()) or nullcontext():
+                chunks, index = await receiver.receive()
         except (EndOfStream, ClosedResourceError):
             if streams is not self._streams:  # closed by another task: its step was cancelled, or it wants no more
                 return

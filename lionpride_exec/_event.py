@@ -124,7 +124,9 @@ class Event(Element):
     # What a streaming event has produced, and its readers; made by the first reader, or the first run.
     _feed: Feed | None = attrs.field(default=None, init=False)
 
-    _not_serialised: ClassVar[frozenset[str]] = frozenset({"timeout", "idle_timeout", "streaming", "retry", "execution"})
+    _not_serialised: ClassVar[frozenset[str]] = frozenset(
+        {"timeout", "idle_timeout", "streaming", "retry", "execution"}
+    )
 
     # ---------------------------------------------------------------- for subclasses
 

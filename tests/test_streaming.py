@@ -22,6 +22,7 @@ from lionpride_exec import (
     LionprideError,
     LionTimeoutError,
     Processor,
+    Retry,
 )
 from lionpride_exec.errors import OperationError
 
@@ -892,6 +893,18 @@ async def test_decided_from_outside_while_it_runs():
     assert event.status is EventStatus.SKIPPED
 
 
+async def test_the_reader_of_a_watcher_may_read_chunks():
+    """Waiting for chunks with a full buffer of transitions does not wait for ever."""
+    executor = with_processor(NumbersProcessor, concurrency_limit=1)
+    async with executor, executor.watch(buffer=1) as transitions:
+        events = [Numbers(pause=1.0) for _ in range(10)]
+        for event in events:
+            await executor.append(event)
+        async for _ in transitions:
+            assert await all_of(events[-1].chunks()) == [0, 1, 2, 3, 4, "end"]
+            break
+
+
 # -------------------------------------------------------------------- what is refused
 
 
@@ -1013,6 +1026,64 @@ async def test_what_was_taken_counts_for_its_run_only():
 async def test_an_event_that_does_not_stream_can_be_replayed():
     """Nobody sees anything of it before its end."""
     assert Job()._is_replayable
+
+
+async def test_a_retry_in_an_executor():
+    """The reader of an event that is retried reads on until its end; what it gets of the failed run comes first."""
+
+    class Flaky(Numbers):
+        async def stream(self):
+            for i in range(3):
+                yield (self.execution.attempt, i)
+            if self.execution.attempt < 3:
+                raise OSError("flaky")
+
+    async with with_processor(NumbersProcessor, retry=Retry(3, jitter=0)) as executor:
+        event, out = Flaky(), []
+        async with anyio.create_task_group() as group:
+            group.start_soon(read, event.chunks(buffer=0), out)
+            await executor.append(event)
+    assert out[-4:] == [(3, 0), (3, 1), (3, 2), "end"]
+    assert out[:-1] == sorted(out[:-1])
+    assert out.count("end") == 1
+    assert event.response == [(3, 0), (3, 1), (3, 2)]
+    assert await all_of(event.chunks()) == [(3, 0), (3, 1), (3, 2), "end"]
+
+
+async def test_an_idle_stream_is_retried():
+    """As one that ran into its timeout."""
+
+    class Stalls(Numbers):
+        async def stream(self):
+            yield 1
+            if self.execution.attempt == 1:
+                await anyio.sleep(1000)
+
+    async with with_processor(NumbersProcessor, retry=Retry(2)) as executor:
+        event = Stalls(idle_timeout=5.0)
+        await executor.append(event)
+        await event.wait()
+    assert (event.status, event.response) == (EventStatus.COMPLETED, [1])
+    assert "idle" in str(event.execution.attempts[0].error)
+
+
+async def test_interrupted_with_a_retry():
+    """What goes back to PENDING when its executor is left has ended for its readers, and runs for new ones."""
+    executor = with_processor(NumbersProcessor, retry=Retry(2))
+    event, out = Numbers(gate=anyio.Event()), []
+    async with anyio.create_task_group() as group:
+        group.start_soon(read, event.chunks(), out)
+        with anyio.CancelScope() as scope:
+            async with executor:
+                await executor.append(event)
+                await settle()
+                scope.cancel()
+    assert event.status is EventStatus.PENDING
+    assert out[:-1] == [0, 1, 2, 3]
+    assert isinstance(out[-1], ExecutorClosedError)
+    event.gate.set()
+    async with executor:
+        assert await all_of(event.chunks()) == [0, 1, 2, 3, 4, "end"]
 
 
 # -------------------------------------------------------------------- any number, at any pace
