@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import current_time
 
+from ._board import StatusBoard
 from ._event import Event, running_events
 from ._gate import Deny, Wait
 from ._status import EventStatus
@@ -40,6 +41,8 @@ class Admission:
     executor: Executor | None
     capacity_refresh_time: float
     max_denial_tracking: int
+    # Whether the class leaves everything that a gate would be as it is here.
+    _has_no_gate: bool
     # How often each waiting event was denied, the oldest entry first. An event that starts or leaves has none.
     _denial_counts: dict[UUID, int]
     # The event in question: it is in no queue and does not run yet.
@@ -68,11 +71,52 @@ class Admission:
 
     # ---------------------------------------------------------------- inside
 
-    def _begin(self, entry: Entry, event: Event, crew: Crew) -> bool:
-        """Take the event and what its start costs; whether it may start at all."""
+    def _may_begin(self, entry: Entry, event: Event, crew: Crew, now: float) -> bool:
+        """Whether an event that was let in may still start."""
         raise NotImplementedError
 
-    async def _admit(self, entry: Entry, event: Event, crew: Crew) -> bool:
+    def _begin(self, entry: Entry, event: Event, crew: Crew, now: float) -> None:
+        """Take the event and what its start costs."""
+        raise NotImplementedError
+
+    def _asks_nobody(self) -> bool:
+        """Whether letting an event in takes no time: no gate was written, no lock is held, nobody is being asked."""
+        if self._asked is not None or not self._has_no_gate or "request_permission" in self.__dict__:
+            return False
+        executor = self.executor
+        return executor is None or (
+            getattr(type(executor), "_update_progression", None) is StatusBoard._update_progression
+            and executor.turn_to_move(EventStatus.PENDING, EventStatus.PROCESSING) is None
+        )
+
+    async def _let_in(self, entry: Entry, event: Event, crew: Crew, now: float) -> bool:
+        """Do as :meth:`_admit` where nobody is asked: what lets an event in does not yield, so nothing can change."""
+        verdict: bool | Exception = True
+        try:
+            if type(event).request is not Event.request:
+                verdict = self._check_request(event)
+            if verdict is True and event.execution.status is EventStatus.PENDING:
+                await self._report(event, EventStatus.PROCESSING)
+                self._begin(entry, event, crew, now)
+                return True
+            await self._turn_away(entry, event, verdict)
+        except BaseException:
+            if event.status is EventStatus.PENDING:
+                self.queue.put_back(entry)
+            raise
+        self._waiters.notify()
+        return False
+
+    def _check_request(self, event: Event) -> bool | Exception:
+        """Have a request that cannot be made be a strike, also where no gate is asked with it."""
+        try:
+            event.request  # noqa: B018  a property of the user
+        except Exception as exc:
+            logger.warning("The request of %r failed, which gets a strike", event, exc_info=exc)
+            return exc
+        return True
+
+    async def _admit(self, entry: Entry, event: Event, crew: Crew, _now: float) -> bool:
         """Ask an entry's gate. False: the entry has gone where the answer sends it."""
         self._asked = event.id
         verdict: bool | Wait | Deny | Exception = True
@@ -82,7 +126,9 @@ class Admission:
             if verdict is True and event.status is EventStatus.PENDING and not crew.is_dismissed:
                 await self._report(event, EventStatus.PROCESSING)
                 # Gate and lock may have taken their time: look again. From here to the run nothing yields.
-                if self._begin(entry, event, crew):
+                now = current_time()
+                if self._may_begin(entry, event, crew, now):
+                    self._begin(entry, event, crew, now)
                     return True
                 event._refile()
             await self._turn_away(entry, event, verdict)
@@ -97,10 +143,6 @@ class Admission:
         return False
 
     async def _ask(self, event: Event) -> bool | Wait | Deny | Exception:
-        """Ask the gate, if there is one."""
-        gate = getattr(self.request_permission, "__func__", None)
-        if gate is Admission.request_permission and type(event).request is Event.request:
-            return True
         context = running_events.set((*running_events.get(), event))  # stop() called by the gate must not wait for it
         try:
             answer = await self.request_permission(**event.request)

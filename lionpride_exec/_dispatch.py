@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 from anyio import current_time
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from ._admission import Admission
 from ._event import Event, leaves
@@ -21,6 +21,7 @@ from ._status import EventStatus
 from .errors import RateLimited
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from uuid import UUID
 
     from ._bucket import Use
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from ._limits import Limit
     from ._retry import Reruns
     from ._window import CapacityWindow
+
+    Admit = Callable[[Entry, Event, Crew, float], Awaitable[bool]]
 
 
 class Flight:
@@ -99,28 +102,40 @@ class Dispatch(Admission):
 
         Cancellation: a checkpoint, but does not yield unless somebody asks a gate; the event stays queued.
         """
-        async with self._gate_lock:
-            while self._allowed(crew, now := current_time()) > 0:
-                entry = self.queue.pop_nowait(now)
-                if entry is None:
-                    break
-                event = self.pile.get(entry.event_id, None)
-                if event is None:
-                    self.forget(entry.event_id)
-                elif await self._admit(entry, event, crew):
-                    return event
-                else:
-                    await checkpoint()  # whatever the gate answers, it cannot keep the event loop to itself
+        await checkpoint_if_cancelled()
+        while self._allowed(crew, now := current_time()) > 0:
+            if self._asks_nobody():
+                event, is_in = await self._take_first(crew, now, self._let_in)
+            else:
+                async with self._gate_lock:
+                    if self._allowed(crew, now := current_time()) <= 0:  # while it waited for the lock
+                        return None
+                    event, is_in = await self._take_first(crew, now, self._admit)
+            if is_in or event is None:
+                return event
+            await checkpoint()  # whatever the gate answers, it cannot keep the event loop to itself
         return None
 
-    def _begin(self, entry: Entry, event: Event, crew: Crew) -> bool:
-        """Take the event and what its start costs; whether it may start at all."""
-        now = current_time()
-        if event.status is not EventStatus.PENDING or not self._allowed(crew, now) or event.id not in self.pile:
-            return False
-        lanes = self.queue.lanes
-        if not lanes.may_start(entry, now):
-            return False
+    async def _take_first(self, crew: Crew, now: float, admit: Admit) -> tuple[Event | None, bool]:
+        """Take the first event; whether it was let in. None: there is none that may start."""
+        while (entry := self.queue.pop_nowait(now)) is not None:
+            event = self.pile.get(entry.event_id, None)
+            if event is not None:
+                return event, await admit(entry, event, crew, now)
+            self.forget(entry.event_id)
+        return None, False
+
+    def _may_begin(self, entry: Entry, event: Event, crew: Crew, now: float) -> bool:
+        """Whether an event that was let in may still start."""
+        return (
+            event.status is EventStatus.PENDING
+            and self._allowed(crew, now) > 0
+            and event.id in self.pile
+            and self.queue.lanes.may_start(entry, now)
+        )
+
+    def _begin(self, entry: Entry, event: Event, crew: Crew, now: float) -> None:
+        """Take the event and what its start costs."""
         if crew.budget is None:
             self._window.take(now)
         crew.started += 1
@@ -128,8 +143,8 @@ class Dispatch(Admission):
             self._denial_counts.pop(event.id, None)
         if event.retry is not None or self._reruns.default is not None:
             self._reruns.note_start(event, now)
+        lanes = self.queue.lanes
         self._in_flight[event.id] = Flight(entry, lanes.take(entry, now) if lanes.has_limits else [])
-        return True
 
     async def run(self, event: Event, scope: anyio.CancelScope) -> bool:
         """

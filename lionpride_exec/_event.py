@@ -253,7 +253,8 @@ class Event(Element):
 
         The loop ends when the event has COMPLETED. Otherwise it raises, after the chunks that there were, what
         :meth:`result` raises, or ``ExecutorClosedError`` where :meth:`wait` would; ``OperationError`` if the event
-        completed, but elsewhere. If the event is run again, the reader goes on with the chunks of the new run.
+        completed, but elsewhere. An event is not retried once a reader has taken a chunk of the run that failed; if
+        it is run again, all readers go on with the chunks of the new run.
 
         A loop that is left in whatever way no longer holds the event up. Give a reader that has a name of its own
         back by ``async with event.chunks() as reader:`` or ``aclose()``.
@@ -274,11 +275,6 @@ class Event(Element):
     @classmethod
     def _has_stream(cls) -> bool:
         return cls.stream is not Event.stream
-
-    @property
-    def _is_replayable(self) -> bool:
-        """Whether nobody would notice if the current run were made again: no reader has taken a chunk of it."""
-        return self._feed is None or not self._feed.was_taken
 
     def _check_outside(self, what: str) -> None:
         if any(event is self for event in running_events.get()):
@@ -386,6 +382,8 @@ class Event(Element):
     def _runs_again(self, error: BaseException, began: float, *, interrupted: bool) -> bool:
         if self._owner is None or not (interrupted or (isinstance(error, Exception) and _is_retryable(error))):
             return False
+        if not interrupted and self._feed is not None and self._feed.was_taken:
+            return False  # what a reader has taken cannot be taken back
         try:
             return self._owner.runs_again(self, error, began=began, interrupted=interrupted)
         except Exception as exc:  # noqa: BLE001  a function of the user's Retry; the event has ended all the same

@@ -192,8 +192,9 @@ class Executor(Intake):
         self._raise_crash()
         if not isinstance(event, Event):
             raise TypeError(f"event must be an Event, got {type(event).__name__}")
-        ticket = PLAIN
-        if not (priority is delay is at is key is None and after == ()):
+        if priority is None and delay is None and at is None and key is None and not after:
+            ticket = PLAIN
+        else:
             priority = None if priority is None else check_priority(priority)
             ticket = Ticket(priority, _due(delay, at), self._check_after(event, after), key)
         self._appends += 1

@@ -101,6 +101,10 @@ class Processor(Dispatch):
         # Held across the question to a gate: the entry that was taken and the strikes hold still meanwhile.
         self._gate_lock = anyio.Lock(fast_acquire=True)
         self._asked = None
+        event_type = getattr(self, "event_type", Event)
+        self._has_no_gate = (
+            type(self).request_permission is Admission.request_permission and event_type.request is Event.request
+        )
         self._denial_counts = {}
         self._in_flight = {}
         self._stopped = False
