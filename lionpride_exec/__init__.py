@@ -5,6 +5,7 @@ An :class:`Event` is one operation, a :class:`Processor` starts events by priori
 :class:`Executor` owns them and tells their status. ``async with executor:`` runs it.
 """
 
+from ._call import Call
 from ._element import Element
 from ._event import Event
 from ._execution import Attempt, Execution
@@ -45,6 +46,7 @@ __all__ = [
     "TRANSITIONS",
     "AccessError",
     "Attempt",
+    "Call",
     "Concurrent",
     "ConfigurationError",
     "Deny",

@@ -12,7 +12,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from contextvars import ContextVar
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, cast
 
 import anyio
 import attrs
@@ -39,15 +39,24 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from datetime import datetime
 
+    from typing_extensions import TypeVar  # type checkers bring its stubs; nothing is imported
+
     from ._limits import Limit
+
+    # What an event returns. The default lets `class Fetch(Event)` do without saying.
+    T_co = TypeVar("T_co", covariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    T_co = TypeVar("T_co", covariant=True)
 
 # The events that run in the current context, outermost first. An event that waits for one of them, itself
 # included, would wait for ever.
-running_events: ContextVar[tuple[Event, ...]] = ContextVar("running_events", default=())
+running_events: ContextVar[tuple[Event[Any], ...]] = ContextVar("running_events", default=())
 
 
 class Owner(Protocol):
@@ -88,16 +97,18 @@ def _valid_retry(_instance: object, _attribute: object, value: Retry | None) -> 
         raise ValueError(f"retry must be a Retry or None, got {value!r}")
 
 
-class Event(Element):
+class Event(Element, Generic[T_co]):
     """
     One async operation, run at most once. Subclass it, annotate its fields, write ``_invoke()``.
 
     ::
 
-        class Fetch(Event):
+        class Fetch(Event[bytes]):
             url: str
 
             async def _invoke(self) -> bytes: ...
+
+    The ``[bytes]`` tells type checkers what :meth:`result` gives; without it that is ``Any``.
 
     Args:
         timeout: Seconds that a run may take, from its start; None: no limit. Not serialised.
@@ -119,10 +130,10 @@ class Event(Element):
     execution: Execution = attrs.field(factory=Execution)
     # The executor the event stands in.
     _owner: Owner | None = attrs.field(default=None, init=False)
-    # Set at the end of the event; made by the first task that waits for it.
-    _finished: anyio.Event | None = attrs.field(default=None, init=False)
     # What a streaming event has produced, and its readers; made by the first reader, or the first run.
     _feed: Feed | None = attrs.field(default=None, init=False)
+    # Called with the event when it ends, or when that will not come; a dict, for its keys. Most events have none.
+    _at_end: dict[Callable[[Any], None], None] | None = attrs.field(default=None, init=False)
 
     _not_serialised: ClassVar[frozenset[str]] = frozenset(
         {"timeout", "idle_timeout", "streaming", "retry", "execution"}
@@ -130,7 +141,7 @@ class Event(Element):
 
     # ---------------------------------------------------------------- for subclasses
 
-    async def _invoke(self) -> Any:
+    async def _invoke(self) -> T_co:
         """Do the work and return the response. Override this."""
         raise NotImplementedError("Subclasses must implement _invoke()")
 
@@ -196,7 +207,7 @@ class Event(Element):
         known = self.execution.history()
         return known if self.execution.queued_at else [(EventStatus.PENDING, self.created_at), *known]
 
-    def result(self) -> Any:
+    def result(self) -> T_co:
         """
         Give the response, or raise what the event ended with.
 
@@ -206,7 +217,7 @@ class Event(Element):
         """
         execution = self.execution
         if execution.status is EventStatus.COMPLETED:
-            return execution.response
+            return cast("T_co", execution.response)
         if execution.status not in TERMINAL:
             raise EventNotFinished(f"{self!r} is {execution.status}; await wait() first")
         cause = execution.error if isinstance(execution.error, BaseException) else None
@@ -229,17 +240,19 @@ class Event(Element):
         if self.execution.status in TERMINAL:
             await checkpoint()
             return
-        if self.execution._running or self._owner is None or not self._owner.is_abandoned:
-            if self._finished is None:
-                self._finished = anyio.Event()
-            away = None if self._owner is None else self._owner.reader_away()
+        ended = anyio.Event()
+
+        def tell(_: object) -> None:
+            ended.set()
+
+        self._call_at_end(tell)
+        away = None if self._owner is None else self._owner.reader_away()
+        try:
             with away or nullcontext():
-                await self._finished.wait()
-        if self.execution.status not in TERMINAL:
-            raise ExecutorClosedError(
-                f"{self!r} did not end: its executor was left with it, or removed it; "
-                "if it is still there it stays PENDING and runs when the executor is started again"
-            )
+                await ended.wait()
+        finally:
+            self._call_no_more(tell)
+        self._check_ended()
 
     # ---------------------------------------------------------------- chunks
 
@@ -494,12 +507,47 @@ class Event(Element):
             self._owner.refile(self)
 
     def _wake(self) -> None:
-        """Wake those who wait for the end, or tell them that it will not come."""
-        if self._finished is not None:
-            self._finished.set()
-            self._finished = None  # an event belongs to one event loop; a later waiter may live in another
+        """Tell those who wait for the end that it has come, or that it will not."""
+        if self._at_end is not None:
+            callbacks, self._at_end = self._at_end, None
+            for callback in callbacks:
+                callback(self)
         if self._feed is not None:
             self._feed.end()
+
+    def _call_at_end(self, callback: Callable[[Any], None]) -> None:
+        """
+        Have ``callback(event)`` called once: when the event ends, or when it is known that it will not; now, if so.
+
+        It runs inside the last transition, so it must neither raise nor wait. :meth:`_check_ended` tells the two apart.
+        """
+        is_lost = not self.execution._running and self._owner is not None and self._owner.is_abandoned
+        if is_lost or self.execution.status in TERMINAL:
+            callback(self)
+        elif self._at_end is None:
+            self._at_end = {callback: None}
+        else:
+            self._at_end[callback] = None
+
+    def _call_no_more(self, callback: Callable[[Any], None]) -> None:
+        """Take back :meth:`_call_at_end`; nothing of it stays behind."""
+        if self._at_end is not None:
+            self._at_end.pop(callback, None)
+            if not self._at_end:
+                self._at_end = None
+
+    def _check_ended(self) -> None:
+        """
+        Speak up for whoever waited until the event was to end.
+
+        Raises:
+            ExecutorClosedError: It has not, and will not.
+        """
+        if self.execution.status not in TERMINAL:
+            raise ExecutorClosedError(
+                f"{self!r} did not end: its executor was left with it, or removed it; "
+                "if it is still there it stays PENDING and runs when the executor is started again"
+            )
 
     # ---------------------------------------------------------------- data and copies
 

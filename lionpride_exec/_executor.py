@@ -8,7 +8,6 @@ Where each of them stands is told by the status board (``_board``), who owns wha
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -17,11 +16,11 @@ from anyio.lowlevel import checkpoint
 
 from ._agenda import PLAIN, Ticket
 from ._board import to_status
+from ._bulk import Bulk
 from ._config import check_priority, check_seconds
 from ._element import to_datetime
 from ._event import Event
 from ._execution import utc_now
-from ._intake import Intake
 from ._progress import Pace, progress_of
 from ._status import TERMINAL, EventStatus
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from ._progress import Progress
     from ._watch import OnFull, Watcher
 
+    T = TypeVar("T")
     Observer = Callable[[Event, EventStatus, EventStatus], None]
 
 E = TypeVar("E", bound=Event)
@@ -45,7 +45,7 @@ APPENDS_BETWEEN_CHECKPOINTS = 100
 DEFAULT_CLEANUP = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
 
 
-class Executor(Intake):
+class Executor(Bulk):
     """
     Runs events and tracks the status of each.
 
@@ -72,7 +72,6 @@ class Executor(Intake):
         config = {} if processor_config is None else processor_config
         super().__init__(config, strict=strict_event_type, name=name or "executor_states")
         self._observers: list[Observer] = []
-        self._removed: Counter[EventStatus] = Counter()  # events that were cleaned up after their end
         self._pace = Pace()
         self._appends = 0
 
@@ -206,7 +205,7 @@ class Executor(Intake):
             if entered is not None:
                 return entered
 
-    async def invoke(self, event: Event, priority: float | None = None) -> Any:
+    async def invoke(self, event: Event[T], priority: float | None = None) -> T:
         """
         Append an event, wait for its end, and give its response: ``append(wait=True)``, ``wait``, ``result``.
 
@@ -243,9 +242,7 @@ class Executor(Intake):
         async with self.states.items, self._locks(*EventStatus):
             events = [event for status in dict.fromkeys(wanted) for event in self.get_events_by_status(status)]
             for event in events:
-                self._let_go(event)
-                if event.status in TERMINAL:
-                    self._removed[event.status] += 1
+                self._remove(event)
                 if not event.execution._running:  # else its end will come, and wake them
                     event._wake()
         return len(events)

@@ -6,7 +6,7 @@ Whatever is done here is done at once and as a whole, or raises and leaves nothi
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
@@ -17,7 +17,7 @@ from ._element import to_uuid
 from ._event import Event
 from ._execution import utc_now
 from ._limits import Router
-from ._status import EventStatus
+from ._status import TERMINAL, EventStatus
 from .errors import ExecutorClosedError, ExistsError, QueueFullError, Skip
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Intake(Control):
         self._agenda = Agenda()
         self._ended: deque[Event] = deque()  # others may wait for these
         self._is_following_up = False
+        self._removed: Counter[EventStatus] = Counter()  # events that were removed after their end
 
     # ---------------------------------------------------------------- in and out
 
@@ -121,6 +122,12 @@ class Intake(Control):
         _set_owner(event, None)
         if self._agenda._followers:
             self._follow_up(event)
+
+    def _remove(self, event: Event) -> None:
+        """Forget an event that nobody will ask for any more; as one that has ended it still counts."""
+        self._let_go(event)
+        if event.status in TERMINAL:
+            self._removed[event.status] += 1
 
     def _queue_pending(self, processor: Processor) -> None:
         """Queue what is pending and not on its way already."""

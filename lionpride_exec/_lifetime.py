@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 
 import anyio
 from anyio import AsyncContextManagerMixin, get_cancelled_exc_class
@@ -36,6 +36,13 @@ if TYPE_CHECKING:
     from ._processor import Processor
 
 
+class Guest(Protocol):
+    """A task in the group of an executor that runs no events."""
+
+    def cancel(self) -> None:
+        """Have it end."""
+
+
 class Lifetime(StatusBoard, AsyncContextManagerMixin):
     """The half of an executor that starts and stops it."""
 
@@ -52,6 +59,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         self._held_back: set[object] = set()  # why nothing starts at the moment; shared with the processor
         self._watchers = Watchers(self)
         self._group: TaskGroup | None = None  # of the lifetime we are in
+        self._guests: set[Guest] = set()  # tasks in that group that run no events; cancelled at its end
         self._background: object | None = None  # stands for the root task behind start(), while there is one
         self._is_dispatching = False  # a task of this executor keeps the processor's loop alive
         self._is_leaving = False
@@ -261,15 +269,22 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         try:
             async with anyio.create_task_group() as group:
                 self._group = group
+                self._waiters.notify()
                 yield
                 while not self._is_at_rest():
                     await self._waiters.wait_for(self._is_at_rest)
                 self._group = None  # no await since the check: nobody can start anything in it any more
+                for guest in tuple(self._guests):
+                    guest.cancel()
         except BaseException:
             self._abandon()
             raise
         finally:
             self._group = None
+
+    async def _wait_for_group(self) -> None:
+        """Return when there is a task group, or none is to be expected: the background task may have yet to begin."""
+        await self._waiters.wait_for(lambda: self._group is not None or self._background is None)
 
     def _check_not_running(self) -> None:
         if self._group is not None or self._background is not None:

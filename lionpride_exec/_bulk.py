@@ -1,0 +1,200 @@
+"""Many events at once, and executors made on the spot: what stands on ``append()``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing, nullcontext
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
+
+from ._event import Event
+from ._handles import Endings
+from ._intake import Intake
+from ._map import EventMap, maker_for
+from ._map_run import Plan
+from ._of import GENEROUS, check_config, processor_for
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from ._call import Call
+    from ._executor import Executor
+
+T = TypeVar("T")
+X = TypeVar("X")
+E = TypeVar("E", bound=Event[Any])
+
+
+class Bulk(Intake):
+    """The part of an executor for many events at once."""
+
+    @classmethod
+    def of(
+        cls,
+        target: type[Event] | Callable[..., Awaitable[Any]],
+        *,
+        strict_event_type: bool = False,
+        name: str | None = None,
+        **config: Any,
+    ) -> Self:
+        """
+        Make an executor without class statements: for an event class, or, given an async function, for calls.
+
+        ``Executor.of(fetch, concurrency_limit=20)``. A class with a ``processor_type`` of its own keeps that one's
+        gate and partitions.
+
+        Args:
+            target: An Event subclass; or an async function, whose executor takes any :class:`Call`.
+            strict_event_type: As for the class.
+            name: As for the class.
+            config: Keywords of the processor. ``queue_capacity`` and ``capacity_refresh_time`` default to 10,000
+                starts in any 0.01 s, which is hardly a limit.
+
+        Raises:
+            TypeError: The target is neither.
+            ConfigurationError: The processor has no such keyword. What a value may be is checked at the start.
+        """
+        processor_type = processor_for(target, getattr(cls, "processor_type", None))
+        config = GENEROUS | config
+        check_config(processor_type, config)
+        made = type(f"{processor_type.event_type.__name__}{cls.__name__}", (cls,), {"processor_type": processor_type})
+        return cast("Self", cast("Any", made)(config, strict_event_type=strict_event_type, name=name))
+
+    async def append(self, event: Event, priority: float | None = None, *, wait: bool = False) -> Any:
+        """Take an event in and queue it."""
+        raise NotImplementedError
+
+    async def extend(self, events: Iterable[E] | AsyncIterable[E], priority: float | None = None) -> list[E]:
+        """
+        Append events, each ``append(wait=True)``, and give them back as a list.
+
+        Args:
+            events: A plain or an async iterable; taken one by one, as there is room.
+            priority: Of each of them.
+
+        Raises:
+            TypeError: Not iterable.
+
+        And what :meth:`append` and the iterable raise. The events before that one stay in the executor.
+
+        Cancellation: as for :meth:`append`; the events before stay likewise.
+        """
+        taken: list[E] = []
+        if isinstance(events, AsyncIterable):
+            source = aiter(events)
+            is_generator = isinstance(source, AsyncGenerator)
+            async with aclosing(cast("AsyncGenerator[E]", source)) if is_generator else nullcontext():
+                async for event in source:
+                    await self.append(event, priority, wait=True)
+                    taken.append(event)
+        else:
+            for event in events:
+                await self.append(event, priority, wait=True)
+                taken.append(event)
+        return taken
+
+    @staticmethod
+    def as_completed(events: Iterable[E]) -> Endings[E]:
+        """
+        Give the events as they end: ``async for event in executor.as_completed(events)``.
+
+        In the order they end, those that have ended already first; a duplicate once. However an event ends, it is given
+        and nothing is raised. O(1) for each, and no task. Leaving the loop leaves the events as they are.
+
+        Args:
+            events: Of this executor, of others, of several.
+
+        Raises:
+            TypeError: Something is no event.
+            RuntimeError: Called from inside one of them, which could never be given.
+            ExecutorClosedError: While iterating, after all that did end: an event's executor was left, or removed it,
+                before it ended.
+            anyio.BusyResourceError: Two tasks iterate at the same time.
+
+        Cancellation: leaves events and iterator as they are; iterating can go on.
+        """
+        return Endings(events)
+
+    @overload
+    def map(
+        self,
+        target: type[E],
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        ordered: bool = False,
+        fail_fast: bool = False,
+        lookahead: int | None = None,
+        priority: float | None = None,
+    ) -> EventMap[E]: ...
+    @overload
+    def map(
+        self,
+        target: Callable[[X], Awaitable[T]],
+        items: Iterable[X] | AsyncIterable[X],
+        *,
+        ordered: bool = False,
+        fail_fast: bool = False,
+        lookahead: int | None = None,
+        priority: float | None = None,
+    ) -> EventMap[Call[T]]: ...
+    def map(
+        self,
+        target: type[Event] | Callable[..., Awaitable[Any]],
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        ordered: bool = False,
+        fail_fast: bool = False,
+        lookahead: int | None = None,
+        priority: float | None = None,
+    ) -> EventMap[Any]:
+        """
+        Run an event for each item, and give each when it has ended: ``async for event in executor.map(fetch, urls)``.
+
+        A failure is data: the event is given as any other, and ``event.result()`` raises. Items are taken as they are
+        needed; an event that was given leaves the executor when the next is asked for. So memory stays flat.
+
+        Leaving the loop early, by ``break``, an exception or a cancellation, cancels the events that have not ended and
+        closes the items if they are a generator. What was not given stays in the executor, to be looked at. If somebody
+        else keeps a reference to the iterator, use ``async with`` or :meth:`EventMap.aclose`.
+
+        Args:
+            target: An async function, called with each item (a :class:`Call`); or an Event subclass, made of a mapping
+                of its fields, of the value of its only required field, or the event itself.
+            items: A plain or an async iterable. An async one is read by a task of the executor's, while it runs.
+            ordered: Give the events in the order of the items. Those that ended before their turn count for
+                ``lookahead``, so one slow event can hold up the others.
+            fail_fast: The first event that ends FAILED, CANCELLED or ABORTED ends the loop at once with what its
+                ``result()`` raises. SKIPPED is no failure.
+            lookahead: Events appended and not yet given, at most; at least 1. Default: twice the concurrency limit.
+            priority: Of each event.
+
+        Raises:
+            TypeError: The target is neither; ``items`` is not iterable.
+            ValueError: The lookahead is no integer, or less than 1.
+
+        And while iterating, after which the loop is over as if left early:
+
+        Raises:
+            EventFailed: With ``fail_fast``.
+            RuntimeError: ``items`` is async and the executor is not running.
+            ExecutorClosedError: The executor was left, or stopped and an async iterable with it, before all items were
+                taken and had ended. Events that did end are given first; what stayed PENDING there runs at its next
+                start, as any other event.
+            anyio.BusyResourceError: A second task asks for an event; only that task is concerned.
+            Exception: What ``items`` raised, or the making or appending of an event, at once.
+
+        An event that iterates over a map in its own executor keeps its slot meanwhile. If such events take all
+        ``concurrency_limit`` slots, theirs never start: give them a ``timeout``, or the inner ones another executor.
+
+        Cancellation: while it waits for an end or for room; the loop is over as if left early.
+        """
+        return EventMap(
+            Plan(
+                executor=cast("Executor", self),
+                make=maker_for(target),
+                items=items,
+                ordered=ordered,
+                fail_fast=fail_fast,
+                lookahead=lookahead,
+                priority=priority,
+            )
+        )

@@ -1,0 +1,274 @@
+"""
+The moving parts of ``Executor.map()``.
+
+They are what events call back and what the feeder works for, so they must not know the iterator: that one is to be gone
+as soon as its consumer drops it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterable, Generator, Iterable
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Generic, cast
+
+import anyio
+import attrs
+from anyio import CancelScope
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
+
+from ._feeder import Feeder
+from ._handles import E
+from ._status import TERMINAL, EventStatus
+from .errors import ExecutorClosedError, QueueFullError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from uuid import UUID
+
+    from ._event import Event
+    from ._executor import Executor
+
+# Of a processor that nobody has made yet.
+DEFAULT_CONCURRENCY = 100
+
+# A consumer that never waits lets other tasks run after so many events.
+EVENTS_BETWEEN_CHECKPOINTS = 100
+
+# What fail_fast is about. SKIPPED is not: an event that skips itself had nothing to do.
+FAILURES = frozenset({EventStatus.FAILED, EventStatus.CANCELLED, EventStatus.ABORTED})
+
+
+@attrs.define(eq=False, kw_only=True)
+class Plan:
+    """
+    What a map was asked for.
+
+    Attributes:
+        executor: Where the events go.
+        make: Makes an event of an item.
+        items: A plain or an async iterable.
+        ordered: Whether the events come in the order of the items.
+        fail_fast: Whether the first failure ends it.
+        lookahead: Events appended and not yet given; None: twice the concurrency limit.
+        priority: Of each event.
+    """
+
+    executor: Executor
+    make: Callable[[Any], Event]
+    items: Iterable[Any] | AsyncIterable[Any]
+    ordered: bool
+    fail_fast: bool
+    lookahead: int | None
+    priority: float | None
+
+    def __attrs_post_init__(self) -> None:
+        items, lookahead = cast("object", self.items), cast("object", self.lookahead)
+        if not isinstance(items, AsyncIterable | Iterable):
+            raise TypeError(f"items must be an iterable or an async iterable, got {type(items).__name__}")
+        if lookahead is not None and (isinstance(lookahead, bool) or not isinstance(lookahead, int) or lookahead < 1):
+            raise ValueError(f"lookahead must be an integer, at least 1, got {lookahead!r}")
+
+    @property
+    def limit(self) -> int:
+        """How many events may be appended and not yet given, now."""
+        if self.lookahead is not None:
+            return self.lookahead
+        processor = self.executor.processor
+        if processor is not None:
+            return 2 * processor.concurrency_limit
+        configured = self.executor.processor_config.get("concurrency_limit")
+        return 2 * (configured if isinstance(configured, int) and configured > 0 else DEFAULT_CONCURRENCY)
+
+
+class Run(Generic[E]):
+    """The moving parts of a map: what events call back, and what the feeder works for."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.thread: int | None = None  # None: nothing has begun
+        self.source: Iterator[Any] | None = None  # of a plain iterable
+        self.feeder: Feeder | None = None  # of an async one
+        self.rejected: E | None = None  # made, but there was no room in the queue yet
+        self.held = 0  # events appended and not yet given
+        self.unended: dict[UUID, E] = {}  # those among them that have not ended; each will tell
+        self.queue: deque[E] = deque()  # to be given; ordered: all that are held, else those that have ended
+        self.last: E | None = None  # was given, and stands in the executor still
+        self.failure: E | None = None  # the first, if asked to fail fast
+        self.error: BaseException | None = None  # of the source or of an item
+        self.shut: ExecutorClosedError | None = None  # why not all items were taken; told after what has ended
+        self.exhausted = False  # no more items
+        self.closed = False
+        self.attention: anyio.Event | None = None  # of the consumer, while it waits for an end
+        self.append_scope: CancelScope | None = None  # around the consumer, while it waits for room
+        self.turns = 0
+
+    # ---------------------------------------------------------------- for the consumer
+
+    async def next(self) -> E:
+        """Give the next event."""
+        if self.thread is None:
+            await self._begin()
+        await self._breathe()
+        await self._release_last()
+        while not self.closed:
+            await self._fill()
+            self._raise_failure()
+            event = self._take()
+            if event is not None:
+                event._check_ended()
+                self.last = event
+                return event
+            if self.exhausted and not self.held:
+                break
+            if not self.closed:
+                self.attention = anyio.Event()
+                await self.attention.wait()
+        if self.shut is not None and not self.closed:
+            raise self.shut
+        raise StopAsyncIteration
+
+    def close(self) -> None:
+        """Cancel what has not ended, and the feeder; close the source. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        self._wake()
+        if self.feeder is not None:
+            self.feeder.cancel()  # first, or it would use the room that the others leave
+        unended = list(self.unended.values())
+        self.unended.clear()
+        self.queue.clear()
+        for event in unended:
+            self._give_up(event)
+        source, self.source = self.source, None
+        if isinstance(source, Generator):
+            cast("Generator[Any]", source).close()
+
+    async def wait_closed(self) -> None:
+        """Return when the feeder has closed its source."""
+        await checkpoint()
+        if self.feeder is not None:
+            await self.feeder.done.wait()
+
+    async def _begin(self) -> None:
+        items = self.plan.items
+        if self.closed:
+            return
+        if isinstance(items, AsyncIterable):
+            self.feeder = await Feeder.start(cast("Run[Any]", self), items)
+        else:
+            self.source = iter(items)
+        self.thread = get_ident()
+
+    async def _breathe(self) -> None:
+        self.turns += 1
+        if self.turns % EVENTS_BETWEEN_CHECKPOINTS:
+            await checkpoint_if_cancelled()
+        else:
+            await checkpoint()
+
+    async def _release_last(self) -> None:
+        """Have the event that was given last leave the executor, under the locks that somebody holds."""
+        executor, event = self.plan.executor, self.last
+        if event is None:
+            return
+        if executor.states.items.guard.users or executor.turn_to_move(event.status, event.status) is not None:
+            async with executor.states.items, executor._locks(event.status):
+                self._release(event)
+        else:
+            self._release(event)
+        self.last = None
+
+    def _release(self, event: E) -> None:
+        if event in self.plan.executor:
+            self.plan.executor._remove(event)
+
+    async def _fill(self) -> None:
+        """Append as many events as may be, from a plain iterable."""
+        while self.source is not None and not self.exhausted and self.failure is None and self.held < self.plan.limit:
+            if self.rejected is None:
+                try:
+                    item = next(self.source)
+                except StopIteration:
+                    self.exhausted = True
+                    return
+                self.rejected = cast("E", self.plan.make(item))
+            if not await self._append(self.rejected):
+                return
+            self.rejected = None
+
+    async def _append(self, event: E) -> bool:
+        """Append an event, or wait for room until there is something to give; whether it is there."""
+        executor, priority = self.plan.executor, self.plan.priority
+        appended = False
+        try:
+            await executor.append(event, priority)
+            appended = True
+        except QueueFullError:
+            if not self._has_news():
+                with CancelScope() as self.append_scope:
+                    await executor.append(event, priority, wait=True)
+                    appended = True
+        except ExecutorClosedError as exc:
+            self.shut, self.exhausted = exc, True
+        finally:
+            self.append_scope = None
+        if appended:
+            self.hold(event)
+        return appended
+
+    def _raise_failure(self) -> None:
+        if self.error is not None:
+            raise self.error
+        if self.failure is not None:
+            self.failure.result()
+
+    def _take(self) -> E | None:
+        if not self.queue or self.queue[0].id in self.unended:
+            return None
+        self.held -= 1
+        if self.feeder is not None and self.feeder.room is not None:
+            self.feeder.room.set()
+        return self.queue.popleft()
+
+    # ---------------------------------------------------------------- for the feeder and the events
+
+    def hold(self, event: E) -> None:
+        """Look after an event that was appended just now."""
+        self.held += 1
+        if self.closed:
+            self._give_up(event)
+            return
+        self.unended[event.id] = event
+        if self.plan.ordered:
+            self.queue.append(event)
+        event._call_at_end(self.note)
+
+    def note(self, event: E) -> None:
+        """Learn that an event has ended, or never will."""
+        self.unended.pop(event.id, None)
+        if not self.plan.ordered:
+            self.queue.append(event)
+        if self.plan.fail_fast and self.failure is None and event.execution.status in FAILURES:
+            self.failure = event
+        self._wake()
+
+    def stop_taking(self) -> None:
+        """Learn that no more items will come."""
+        self.exhausted = True
+        self._wake()
+
+    def _has_news(self) -> bool:
+        return self.closed or self.failure is not None or bool(self.queue and self.queue[0].id not in self.unended)
+
+    def _wake(self) -> None:
+        if self.attention is not None:
+            self.attention.set()
+        if self.append_scope is not None and self._has_news():
+            self.append_scope.cancel()
+
+    def _give_up(self, event: E) -> None:
+        event._call_no_more(self.note)
+        if event.execution.status not in TERMINAL and event in self.plan.executor:
+            self.plan.executor.cancel(event, "the loop over its map was left")
