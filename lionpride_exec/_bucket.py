@@ -19,9 +19,9 @@ class Use:
     __slots__ = ("back", "bucket", "cost")
 
     def __init__(self, bucket: Bucket, cost: float, back: float) -> None:
-        self.bucket = bucket
-        self.cost = cost
-        self.back = back  # the time; inf: not known yet; -inf: it is back
+        self.bucket: Bucket = bucket
+        self.cost: float = cost
+        self.back: float = back  # the time; inf: not known yet; -inf: it is back
 
 
 class Bucket:
@@ -42,9 +42,9 @@ class Bucket:
     )  # fmt: skip
 
     def __init__(self, limit: Limit | None = None, key: Hashable = None, number: int = 0) -> None:
-        self.limit = limit
-        self.key = key
-        self.number = number
+        self.limit: Limit | None = limit
+        self.key: Hashable = key
+        self.number: int = number
         self.amount: float = inf if limit is None else limit.amount
         self._per: float = 0.0 if limit is None else limit.per
         self._hold: bool = False if limit is None else limit.hold

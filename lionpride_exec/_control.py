@@ -107,6 +107,4 @@ class Control(Lifetime):
         given = {"concurrency_limit": concurrency_limit, "queue_capacity": queue_capacity}
         changes = {name: number for name, number in given.items() if number is not None}
         check_bounds(capacity_refresh_time=MIN_REFRESH_TIME, **({"queue_capacity": 1} | changes))
-        self.processor_config = self.processor_config | changes
-        if self.processor is not None:
-            self.processor.resize(**changes)
+        self._reconfigure(changes)

@@ -259,6 +259,12 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         processor._held_back = self._held_back
         self.processor = processor
 
+    def _reconfigure(self, changes: dict[str, int]) -> None:
+        """Change numbers of the processor, also of one that is still to be made."""
+        self.processor_config = self.processor_config | changes
+        if self.processor is not None:
+            self.processor.resize(**changes)
+
     def _queue_pending(self, processor: Processor) -> None:
         """Queue what is pending and not on its way already."""
         raise NotImplementedError

@@ -80,11 +80,11 @@ class Processor(Dispatch):
             max_queue_size=max_queue_size,
             max_denial_tracking=max_denial_tracking,
         )
-        self.queue_capacity = queue_capacity
+        self.queue_capacity: int = queue_capacity
         self.capacity_refresh_time = capacity_refresh_time
         self.pile = pile
         self.executor = executor
-        self.concurrency_limit = concurrency_limit
+        self.concurrency_limit: int = concurrency_limit
         self.max_queue_size = max_queue_size
         self.max_denial_tracking = max_denial_tracking
         self.execution_mode: bool = False

@@ -105,10 +105,10 @@ class Subscription:
 
     def __init__(self, hub: Watchers, buffer: int, on_full: OnFull, statuses: frozenset[EventStatus] | None) -> None:
         self.unread: deque[Transition] = deque()
-        self.statuses = statuses
-        self.missed = 0
-        self.is_over = False  # nothing more comes in
-        self.holds = False  # the executor's start of events
+        self.statuses: frozenset[EventStatus] | None = statuses
+        self.missed: int = 0
+        self.is_over: bool = False  # nothing more comes in
+        self.holds: bool = False  # the executor's start of events
         self.reader: int | None = _current_task()  # who is expected to read: whoever called, until somebody reads
         self._hub = hub
         self._buffer = buffer
@@ -201,7 +201,7 @@ class Watchers:
     __slots__ = ("_subscriptions", "away", "executor")
 
     def __init__(self, executor: Watched) -> None:
-        self.executor = executor
+        self.executor: Watched = executor
         # Tasks that wait for the executor itself. They cannot read meanwhile, and would wait for themselves if what
         # they have not read held anything back.
         self.away: Counter[int] = Counter()
