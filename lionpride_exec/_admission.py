@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from anyio import current_time
 
 from ._board import StatusBoard
-from ._event import Event, running_events
+from ._event import Event
 from ._gate import Deny, Wait
+from ._life import running_events
 from ._status import EventStatus
 from .errors import AccessError
 

@@ -21,7 +21,7 @@ from anyio import current_effective_deadline, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint
 
 from ._background import asyncio_task
-from ._event import running_events
+from ._life import running_events
 
 if TYPE_CHECKING:
     import asyncio

@@ -16,7 +16,7 @@ from anyio import current_time
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from ._admission import Admission
-from ._event import Event, leaves
+from ._leaves import leaves
 from ._status import EventStatus
 from .errors import RateLimited
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ._bucket import Use
     from ._crew import Crew
+    from ._event import Event
     from ._lanes import Entry
     from ._limits import Limit
     from ._retry import Reruns

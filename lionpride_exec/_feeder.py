@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 from anyio import CancelScope, current_effective_deadline, get_cancelled_exc_class
 
-from ._event import leaves
+from ._leaves import leaves
 from .errors import ExecutorClosedError
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ import anyio
 from anyio import ResourceGuard
 from anyio.lowlevel import checkpoint
 
-from ._event import Event, running_events
+from ._event import Event
+from ._life import running_events
 from ._status import TERMINAL
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from anyio import AsyncContextManagerMixin, get_cancelled_exc_class
 from ._background import spawn
 from ._board import StatusBoard
 from ._config import check_seconds, explain_refused_config
-from ._event import running_events
 from ._guard import Guard
+from ._life import running_events
 from ._status import EventStatus
 from ._waiters import Waiters
 from ._watch import Watchers

@@ -18,7 +18,8 @@ from ._background import soon_caller
 from ._config import check_bounds, check_priority
 from ._crew import Crew
 from ._dispatch import Dispatch
-from ._event import Event, running_events
+from ._event import Event
+from ._life import running_events
 from ._limits import Limit, Route, Router
 from ._queue import PriorityQueue
 from ._retry import Reruns, Retry

@@ -14,7 +14,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._config import is_number
-from lionpride_exec._event import leaves
+from lionpride_exec._leaves import leaves
 from lionpride_exec.errors import RateLimited
 
 from ._target import describe

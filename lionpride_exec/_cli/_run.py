@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio.lowlevel import checkpoint
 
-from lionpride_exec._event import leaves
+from lionpride_exec._leaves import leaves
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import LionprideError
 

@@ -1,0 +1,234 @@
+"""
+The life of an event: its record, the way from one status to the next, and those who wait for its end.
+
+:meth:`Life._transition` is synchronous, so a cancellation cannot fall between the status of an event, the progression
+it stands in and the wake-up of those who wait for it. (Past that door only a record without an owner can be set by hand.)
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+import attrs
+from anyio.lowlevel import checkpoint
+
+from ._element import Element
+from ._execution import Attempt, Execution, utc_now
+from ._leaves import is_retryable
+from ._sentinel import Unset, UnsetType
+from ._status import TERMINAL, TRANSITIONS, EventStatus
+from .errors import ExecutorClosedError, InvalidTransition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+
+    from ._chunks import Feed
+    from ._limits import Limit
+
+# The events that run in the current context, outermost first. An event that waits for one of them, itself
+# included, would wait for ever.
+running_events: ContextVar[tuple[Life, ...]] = ContextVar("running_events", default=())
+
+
+class Owner(Protocol):
+    """What an event knows of the executor it stands in."""
+
+    def event_moved(self, event: Any, previous: EventStatus, target: EventStatus) -> None:
+        """Follow a transition; called inside it. Must not wait."""
+
+    def refile(self, event: Any) -> None:
+        """Put the event where its status says, at once."""
+
+    def turn_to_move(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
+        """Give the locks that somebody holds at the moment and a move would need; None: nobody does."""
+
+    def runs_again(self, event: Any, error: BaseException, *, began: float, interrupted: bool) -> bool:
+        """Whether an event whose run has ended with this error goes back to PENDING; it is seen to then."""
+        ...
+
+    def settle(self, event: Any, actual: float, limit: Limit | None) -> None:
+        """Correct what a running event has taken of its limits."""
+
+    def reader_away(self) -> AbstractContextManager[None] | None:
+        """Give what a task waits in that waits for the executor and so reads no transitions; None: nobody does."""
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nothing will run here any more, unless it is started again."""
+        ...
+
+
+class Life(Element):
+    """
+    What an event is beside what it does.
+
+    Args:
+        execution: The record of what happened.
+    """
+
+    execution: Execution = attrs.field(factory=Execution)
+    # The executor the event stands in.
+    _owner: Owner | None = attrs.field(default=None, init=False)
+    # What a streaming event has produced, and its readers; made by the first reader, or the first run.
+    _feed: Feed | None = attrs.field(default=None, init=False)
+    # Called with the event when it ends, or when that will not come; a dict, for its keys. Most events have none.
+    _at_end: dict[Callable[[Any], None], None] | None = attrs.field(default=None, init=False)
+
+    @property
+    def status(self) -> EventStatus:
+        """
+        Where the event stands.
+
+        Assigning a status (or its lower-case string) moves the event. An event that stands in no executor takes
+        any status, as a fixture or a restored record needs; in an executor the transition table rules.
+
+        Raises:
+            ValueError: No such status.
+            InvalidTransition: The executor's event cannot go there from here. Nothing has changed.
+        """
+        return self.execution.status
+
+    @status.setter
+    def status(self, value: EventStatus | str) -> None:
+        if not isinstance(value, str):
+            raise ValueError(f"Invalid status type: {type(value).__name__}")  # noqa: TRY004  the tested contract
+        target = EventStatus(value)
+        if self._owner is not None:
+            if target is EventStatus.PENDING and self.execution._running:
+                raise InvalidTransition(self.id, self.status, target)  # it would be queued while it runs
+            self._transition(target)
+            return
+        self.execution.status = target
+        if target in TERMINAL:
+            self._wake()
+
+    # ---------------------------------------------------------------- the one door
+
+    def _transition(
+        self,
+        target: EventStatus,
+        *,
+        response: Any = Unset,
+        error: BaseException | UnsetType = Unset,
+        interrupted: bool = False,
+    ) -> None:
+        """
+        Move to another status: check, change, move the index, wake.
+
+        Raises:
+            InvalidTransition: The table does not allow it. Nothing has changed.
+        """
+        execution = self.execution
+        previous = execution.status
+        if target not in TRANSITIONS[previous]:
+            raise InvalidTransition(self.id, previous, target)
+        now = utc_now()
+        if target is EventStatus.PROCESSING:
+            execution.started_at = now
+            execution.attempt += 1
+        elif target is EventStatus.PENDING:
+            started = execution.started_at or now
+            known = None if isinstance(error, UnsetType) else error
+            execution.attempts += (Attempt(execution.attempt, started, now, known, interrupted),)
+            execution.attempt -= interrupted
+            execution.started_at = None
+        else:
+            execution.finished_at = now
+            execution.response = response
+            completed = target is EventStatus.COMPLETED
+            execution.error = None if completed else error
+            execution.retryable = not completed and is_retryable(error)
+        execution.status = target
+        execution._running = execution._running and target is EventStatus.PROCESSING
+        try:
+            if self._owner is not None:
+                self._owner.event_moved(self, previous, target)
+        finally:
+            if target in TERMINAL:
+                self._wake()
+
+    def _refile(self) -> None:
+        """Have the executor's index agree with the status, whatever was filed in advance."""
+        if self._owner is not None:
+            self._owner.refile(self)
+
+    def _wake(self) -> None:
+        """Tell those who wait for the end that it has come, or that it will not."""
+        if self._at_end is not None:
+            callbacks, self._at_end = self._at_end, None
+            for callback in callbacks:
+                callback(self)
+        if self._feed is not None:
+            self._feed.end()
+
+    # ---------------------------------------------------------------- waiting for the end
+
+    async def wait(self) -> None:
+        """
+        Return once the event has ended, however it ended.
+
+        Raises:
+            ExecutorClosedError: Its executor was left, or removed the event, before it ended.
+            RuntimeError: Called from inside the event itself, which could never return.
+
+        Cancellation: leaves the event as it is.
+        """
+        self._check_outside("end")
+        if self.execution.status in TERMINAL:
+            await checkpoint()
+            return
+        ended = anyio.Event()
+
+        def tell(_: object) -> None:
+            ended.set()
+
+        self._call_at_end(tell)
+        away = None if self._owner is None else self._owner.reader_away()
+        try:
+            with away or nullcontext():
+                await ended.wait()
+        finally:
+            self._call_no_more(tell)
+        self._check_ended()
+
+    def _check_outside(self, what: str) -> None:
+        if any(event is self for event in running_events.get()):
+            raise RuntimeError(f"{self!r} would wait for its own {what}")
+
+    def _call_at_end(self, callback: Callable[[Any], None]) -> None:
+        """
+        Have ``callback(event)`` called once: when the event ends, or when it is known that it will not; now, if so.
+
+        It runs inside the last transition, so it must neither raise nor wait. :meth:`_check_ended` tells the two apart.
+        """
+        is_lost = not self.execution._running and self._owner is not None and self._owner.is_abandoned
+        if is_lost or self.execution.status in TERMINAL:
+            callback(self)
+        elif self._at_end is None:
+            self._at_end = {callback: None}
+        else:
+            self._at_end[callback] = None
+
+    def _call_no_more(self, callback: Callable[[Any], None]) -> None:
+        """Take back :meth:`_call_at_end`; nothing of it stays behind."""
+        if self._at_end is not None:
+            self._at_end.pop(callback, None)
+            if not self._at_end:
+                self._at_end = None
+
+    def _check_ended(self) -> None:
+        """
+        Speak up for whoever waited until the event was to end.
+
+        Raises:
+            ExecutorClosedError: It has not, and will not.
+        """
+        if self.execution.status not in TERMINAL:
+            raise ExecutorClosedError(
+                f"{self!r} did not end: its executor was left with it, or removed it; "
+                "if it is still there it stays PENDING and runs when the executor is started again"
+            )

@@ -1,0 +1,185 @@
+"""
+Running an event once, and turning whatever happens into an outcome.
+
+A run ends in one place, :meth:`Run._settle`, by way of the one door (``_life``). What it ends with is decided before, all
+at once: by what it returned or raised, by who cancelled it, and by whether it is to be run again.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import attrs
+from anyio import CancelScope, current_effective_deadline, current_time, move_on_after
+
+from ._chunks import Idle
+from ._config import check_seconds
+from ._execution import utc_now
+from ._leaves import consists_of, is_cancellation, is_retryable
+from ._life import Life, running_events
+from ._retry import Retry
+from ._sentinel import Unset, UnsetType
+from ._status import EventStatus
+from .errors import LionTimeoutError, RateLimited, Skip
+
+
+def _valid_timeout(_instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
+    if value is not None:
+        check_seconds(attribute.name, value, zero_allowed=False)
+
+
+def _valid_retry(_instance: object, _attribute: object, value: Retry | None) -> None:
+    if value is not None and not isinstance(value, Retry):
+        raise ValueError(f"retry must be a Retry or None, got {value!r}")
+
+
+class Run(Life):
+    """
+    What an event does when it is run.
+
+    Args:
+        timeout: Seconds that a run may take.
+        retry: Whether and when it is run again.
+    """
+
+    timeout: float | None = attrs.field(default=None, validator=_valid_timeout)
+    idle_timeout: float | None = attrs.field(default=None, validator=_valid_timeout)
+    retry: Retry | None = attrs.field(default=None, validator=_valid_retry)
+
+    async def _perform(self) -> Any:
+        """Do the work and give the response."""
+        raise NotImplementedError
+
+    async def invoke(self) -> None:
+        """
+        Run the event once and record the outcome. Read :attr:`response` or :meth:`result` afterwards.
+
+        Any number of concurrent calls run ``_invoke()`` once; the others return when it has ended. In any status
+        but PENDING nothing happens. An ``Exception`` is recorded (FAILED), the own timeout too (CANCELLED).
+
+        Raises:
+            RuntimeError: Called from inside the event itself.
+            BaseException: What is no ``Exception`` is recorded, then goes on.
+
+        Cancellation: the event ends CANCELLED, retryable, and the cancellation goes on.
+        """
+        execution = self.execution
+        if execution._running:
+            await self.wait()
+        elif execution.status is EventStatus.PENDING:
+            if execution._scope is None:
+                try:
+                    with CancelScope() as execution._scope:
+                        await self._run()
+                finally:
+                    execution._verdict = None
+            else:  # that of the worker, whose task runs one event after the other
+                await self._run()
+
+    async def _run(self) -> None:
+        began = current_time()
+        late = False
+        self.execution._running = True
+        context = running_events.set((*running_events.get(), self))
+        try:
+            self._transition(EventStatus.PROCESSING)
+            if self.timeout is None:
+                response = await self._perform()
+            else:
+                response = Unset
+                with move_on_after(self.timeout) as scope:
+                    response = await self._perform()
+                late = scope.cancelled_caught
+        except Idle as exc:
+            await self._settle_error(exc.error, began, EventStatus.CANCELLED)
+        except Exception as exc:  # noqa: BLE001  whatever the user's code raises is the outcome
+            await self._settle_error(exc, began, EventStatus.FAILED)
+        except BaseException as exc:
+            await self._settle_error(exc, began, EventStatus.FAILED)
+            raise
+        else:
+            if late:
+                error = LionTimeoutError(f"Operation timed out after {self.timeout}s", retryable=True)
+                await self._settle_error(error, began, EventStatus.CANCELLED)
+            else:
+                await self._settle(EventStatus.COMPLETED, began, response=response)
+        finally:
+            self.execution._scope = None
+            running_events.reset(context)
+
+    async def _settle_error(self, error: BaseException, began: float, otherwise: EventStatus) -> None:
+        """Record the outcome of a run that has ended with an error."""
+        verdict = self.execution._verdict
+        interrupted = False
+        if is_cancellation(error):
+            otherwise = EventStatus.CANCELLED
+            if verdict is not None:
+                otherwise, error = verdict
+            else:
+                interrupted = current_effective_deadline() == -inf  # else it brought that about itself
+                if interrupted and self._runs_again(error, began, interrupted=True):
+                    otherwise = EventStatus.PENDING
+        elif verdict is None:
+            if consists_of(error, Skip):
+                otherwise = EventStatus.SKIPPED
+            else:
+                interrupted = consists_of(error, RateLimited)
+                if self._runs_again(error, began, interrupted=interrupted):
+                    otherwise = EventStatus.PENDING
+        await self._settle(otherwise, began, error=error, interrupted=interrupted)
+
+    def _runs_again(self, error: BaseException, began: float, *, interrupted: bool) -> bool:
+        if self._owner is None or not (interrupted or (isinstance(error, Exception) and is_retryable(error))):
+            return False
+        if not interrupted and self._feed is not None and self._feed.was_taken:
+            return False  # what a reader has taken cannot be taken back
+        try:
+            return self._owner.runs_again(self, error, began=began, interrupted=interrupted)
+        except Exception as exc:  # noqa: BLE001  a function of the user's Retry; the event has ended all the same
+            error.add_note(f"It was not run again, since its retry failed: {exc!r}")
+            return False
+
+    async def _settle(
+        self,
+        target: EventStatus,
+        began: float,
+        *,
+        response: Any = Unset,
+        error: BaseException | UnsetType = Unset,
+        interrupted: bool = False,
+    ) -> None:
+        """Record an outcome: now, or, while somebody holds a lock that the move needs, when it is free."""
+        execution = self.execution
+        execution.duration = current_time() - began
+        if execution.status is not EventStatus.PROCESSING:  # decided elsewhere, or by the stream itself: that stands
+            execution._running = False
+            execution.finished_at = execution.finished_at or utc_now()
+            self._wake()
+            return
+        turn = None if self._owner is None else self._owner.turn_to_move(execution.status, target)
+        if turn is None or isinstance(error, GeneratorExit):  # a coroutine that is being closed cannot wait
+            self._transition(target, response=response, error=error, interrupted=interrupted)
+        else:
+            # The event has ended, whatever becomes of this task: its outcome must not be lost. Not to a cancellation,
+            # not to one that goes past the shield (asyncio's own), not to a lock that the caller itself holds.
+            try:
+                with CancelScope(shield=True):
+                    async with turn:
+                        pass
+            except RuntimeError:  # AnyIO: held by this task
+                pass
+            finally:
+                if execution.status is EventStatus.PROCESSING:
+                    self._transition(target, response=response, error=error, interrupted=interrupted)
+                execution._running = False
+
+    async def _refuse(self, error: BaseException) -> None:
+        """End an event that never started: ABORTED."""
+        turn = None if self._owner is None else self._owner.turn_to_move(self.status, EventStatus.ABORTED)
+        if turn is None:
+            self._transition(EventStatus.ABORTED, error=error)
+            return
+        async with turn:
+            if self.status is EventStatus.PENDING:
+                self._transition(EventStatus.ABORTED, error=error)
