@@ -2,7 +2,8 @@
 The life of an event: its record, the way from one status to the next, and those who wait for its end.
 
 :meth:`Life._transition` is synchronous, so a cancellation cannot fall between the status of an event, the progression
-it stands in and the wake-up of those who wait for it. (Past that door only a record without an owner can be set by hand.)
+it stands in and the wake-up of those who wait for it. (Past that door only a record without an owner can be set by
+hand.)
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 Running an event once, and turning whatever happens into an outcome.
 
-A run ends in one place, :meth:`Run._settle`, by way of the one door (``_life``). What it ends with is decided before, all
-at once: by what it returned or raised, by who cancelled it, and by whether it is to be run again.
+A run ends in one place, :meth:`Run._settle`, by way of the one door (``_life``). What it ends with is decided before,
+all at once: by what it returned or raised, by who cancelled it, and by whether it is to be run again.
 """
 
 from __future__ import annotations

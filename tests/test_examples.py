@@ -56,12 +56,31 @@ async def test_rate_limited(monkeypatch):
     check_invariants(executor)
 
 
-async def test_the_readme_example(capsys):
-    """The README's program prints what its comments say."""
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def readme_programs():
+    """Give the two programs of the README, to be run in the test's own event loop."""
+    return [
+        code.replace("anyio.run(main)", "pass  #")
+        for code in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    ]
+
+
+async def test_the_first_readme_example(capsys):
+    """A thousand calls at 500 a minute: all of them, within a minute and a little."""
+    code, _ = readme_programs()
+    namespace = {"__name__": "readme"}
+    exec(code, namespace)  # noqa: S102  our own page
+    await namespace["main"]()
+    lines = capsys.readouterr().out.splitlines()
+    assert {tuple(map(int, line.split())) for line in lines} == {(number, number**2) for number in range(1000)}
+    assert 60 <= anyio.current_time() < 65
+
+
+async def test_the_second_readme_example(capsys):
+    """The program prints what its comments say."""
+    _, code = readme_programs()
     assert len([line for line in code.splitlines() if line.strip()]) <= 18
     namespace = {"__name__": "readme"}
-    exec(code.replace("anyio.run(main)", "pass  #"), namespace)  # noqa: S102  our own page
+    exec(code, namespace)  # noqa: S102  our own page
     await namespace["main"]()
     first, last = capsys.readouterr().out.splitlines()
     assert all(f"'{status}': " in first for status in EventStatus.allowed())
