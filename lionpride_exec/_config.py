@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from math import inf, isfinite, nan
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -21,6 +21,14 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def is_finite(value: object) -> bool:
+    """Whether a value is a number that a float can hold, no NaN and no infinity."""
+    try:
+        return is_number(value) and isfinite(cast("float", value))
+    except OverflowError:  # an int beyond all floats
+        return False
+
+
 def check_seconds(name: str, value: float, *, zero_allowed: bool = True, infinite_allowed: bool = False) -> float:
     """
     Give a number of seconds.
@@ -28,7 +36,7 @@ def check_seconds(name: str, value: float, *, zero_allowed: bool = True, infinit
     Raises:
         ValueError: It is no number, NaN, infinite, negative, or 0 where that makes no sense.
     """
-    if not is_number(value) or not (isfinite(value) or (infinite_allowed and value == inf)):
+    if not (is_finite(value) or (infinite_allowed and value == inf)):
         raise ValueError(f"{name} must be finite, a number of seconds, got {value!r}")
     if value < 0 or (value == 0 and not zero_allowed):
         raise ValueError(f"{name} must be {'not negative' if zero_allowed else 'positive'}, got {value!r}")
@@ -61,7 +69,7 @@ def check_bounds(*, capacity_refresh_time: float, **counts: int) -> None:
 
 def _check_refresh_time(seconds: float) -> None:
     given = f"(capacity_refresh_time={seconds!r})"
-    if not is_number(seconds) or not isfinite(seconds):
+    if not is_finite(seconds):
         raise ValueError(f"Capacity refresh time must be a finite number of seconds {given}")
     if seconds < MIN_REFRESH_TIME:
         raise ValueError(f"Capacity refresh time must be >= {MIN_REFRESH_TIME}s {given}")
@@ -76,13 +84,9 @@ def check_priority(priority: float) -> float:
     Raises:
         ValueError: It is no number, NaN or infinite.
     """
-    try:
-        number = float(priority) if is_number(priority) else nan
-    except OverflowError:  # an int beyond all floats
-        number = inf
-    if not isfinite(number):
+    if not is_finite(priority):
         raise ValueError(f"Priority must be finite and not NaN, got {priority!r}")
-    return number
+    return float(priority)
 
 
 def explain_refused_config(processor_type: type, config: Mapping[str, Any]) -> str | None:

@@ -9,13 +9,13 @@ until the end. So the two are one thing inside (``_bucket``), and an event takes
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from math import inf, isfinite
+from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ._config import check_seconds, is_number
+from ._config import check_seconds, is_finite
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ CostOf = str | Callable[[Any], float] | None
 
 
 def _valid_amount(_instance: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not is_number(value) or not isfinite(value) or value <= 0:
+    if not is_finite(value) or value <= 0:
         raise ValueError(f"{attribute.name} must be a positive, finite number, got {value!r}")
 
 
@@ -168,7 +168,7 @@ def check_cost(cost: float, most: float = inf) -> float:
     Raises:
         ValueError: It is negative, no finite number, or more than there may be.
     """
-    if not is_number(cost) or not isfinite(cost) or cost < 0:
+    if not is_finite(cost) or cost < 0:
         raise ValueError(f"A cost must be a finite number, 0 or more, got {cost!r}")
     if cost > most:
         raise ValueError(f"A cost of {cost!r} can never start: the limit allows {most!r}")

@@ -121,7 +121,13 @@ async def test_costs_by_name_or_function():
 
 @pytest.mark.parametrize(
     ("tokens", "message"),
-    [(11, "can never start: the limit allows 10"), (-1, "0 or more"), (inf, "finite"), ("x", "finite number")],
+    [
+        (11, "can never start: the limit allows 10"),
+        (-1, "0 or more"),
+        (inf, "finite"),
+        (10**400, "finite"),
+        ("x", "finite number"),
+    ],
 )
 @pytest.mark.parametrize("started", [True, False])
 async def test_a_cost_that_can_never_start_is_refused_at_append(tokens, message, started):
@@ -401,6 +407,8 @@ async def test_strict_priority_goes_before_turns():
     [
         (lambda: Rate(0, per=1), "amount must be a positive, finite number, got 0"),
         (lambda: Rate(inf, per=1), "amount must be"),
+        (lambda: Rate(10**400, per=1), "amount must be"),
+        (lambda: Rate(1, per=10**400), "per must be finite"),
         (lambda: Rate("5", per=1), "amount must be"),
         (lambda: Rate(True, per=1), "amount must be"),
         (lambda: Rate(5, per=0), "per must be positive"),
