@@ -23,7 +23,20 @@ from hypothesis.stateful import (
 from support import Job, JobProcessor, check_invariants
 from virtual_clock import VIRTUAL_BACKENDS
 
-from lionpride_exec import Deny, EventStatus, Executor, ExecutorClosedError, ExistsError, QueueFullError, Wait
+from lionpride_exec import (
+    Concurrent,
+    Deny,
+    EventStatus,
+    Executor,
+    ExecutorClosedError,
+    ExistsError,
+    QueueFullError,
+    Rate,
+    RateLimited,
+    Retry,
+    Skip,
+    Wait,
+)
 
 ANSWERS = st.sampled_from([True, True, True, True, False, False, Wait(1), Wait(0), Deny("no"), ValueError("gate")])
 
@@ -42,6 +55,15 @@ class MachineProcessor(JobProcessor):
 
     def partition(self, event):
         return event.name
+
+
+class Once(Job):
+    """Is told only once to slow down."""
+
+    async def _invoke(self):
+        if isinstance(self.error, RateLimited) and self.execution.attempts:
+            self.error = None
+        return await super()._invoke()
 
 
 class MachineExecutor(Executor):
@@ -64,8 +86,10 @@ class ExecutorMachine(RuleBasedStateMachine):
                 "capacity_refresh_time": 2.0,
                 "concurrency_limit": 2,
                 "max_queue_size": 6,
+                "limits": [Rate(4, per=5, key="name"), Concurrent(1, key="name")],
             }
         )
+        self.most = 2  # that may ever have run at the same time
         self.events = []
         self.removed = set()
         self.runs = {}
@@ -82,20 +106,36 @@ class ExecutorMachine(RuleBasedStateMachine):
 
     @rule(
         seconds=st.sampled_from([0.0, 0.5, 3.0]),
-        error=st.sampled_from([None, None, None, ValueError("event")]),
+        error=st.sampled_from([None, None, None, ValueError("event"), Skip("no"), RateLimited(retry_after=3)]),
         timeout=st.sampled_from([None, None, 1.0]),
+        retry=st.sampled_from([None, Retry(2, backoff=1, jitter=0)]),
         priority=st.sampled_from([None, 0, 1, 2.5]),
         name=st.sampled_from(["a", "b"]),
+        how=st.sampled_from([{}, {}, {}, {"delay": 2.0}, {"key": "k"}]),
     )
-    def append(self, seconds, error, timeout, priority, name):
-        event = Job(seconds=seconds, error=error, timeout=timeout, name=name)
+    def append(self, seconds, error, timeout, retry, priority, name, how):
+        self.take_in(Once(seconds=seconds, error=error, timeout=timeout, retry=retry, name=name), priority, how)
+
+    @precondition(lambda self: self.events)
+    @rule(data=st.data(), name=st.sampled_from(["a", "b"]))
+    def append_after(self, data, name):
+        first = data.draw(st.lists(st.sampled_from(self.events), min_size=1, max_size=3))
+        here = [event for event in first if event.id not in self.removed]
+        if here:
+            self.take_in(Once(name=name), None, {"after": here})
+
+    def take_in(self, event, priority, how):
         try:
-            self.call(self.executor.append, event, priority)
+            known = self.call(self.executor.append, event, priority, **how)
         except QueueFullError:
             assert event not in self.executor
             assert event.execution.queued_at is None
         else:
-            self.events.append(event)
+            if known is event:
+                self.events.append(event)
+            else:
+                assert known in self.events
+                assert event not in self.executor
 
     @precondition(lambda self: self.events)
     @rule(data=st.data())
@@ -136,6 +176,51 @@ class ExecutorMachine(RuleBasedStateMachine):
 
         self.call(main)
 
+    @precondition(lambda self: self.events)
+    @rule(data=st.data(), how=st.sampled_from(["cancel", "skip"]))
+    def end(self, data, how):
+        event = data.draw(st.sampled_from(self.events))
+        if event.id not in self.removed:
+            was_final = event.status.is_terminal
+
+            async def main():
+                return getattr(self.executor, how)(event)
+
+            assert self.call(main) is not was_final
+
+    @rule()
+    def pause(self):
+        self.executor.pause()
+
+    @rule()
+    def resume(self):
+        async def main():
+            self.executor.resume()
+
+        self.call(main)
+
+    @rule(concurrency=st.integers(1, 3), capacity=st.integers(1, 4))
+    def resize(self, concurrency, capacity):
+        async def main():
+            self.executor.resize(concurrency_limit=concurrency, queue_capacity=capacity)
+
+        self.most = max(self.most, concurrency)
+        self.call(main)
+
+    @precondition(lambda self: self.events)
+    @rule(data=st.data())
+    def explain(self, data):
+        event = data.draw(st.sampled_from(self.events))
+
+        async def main():
+            if event.id not in self.removed:
+                explanation = self.executor.explain(event)
+                assert (explanation.waits_for == "final") is event.status.is_terminal
+            statistics = self.executor.statistics()
+            assert sum(statistics.waits.values()) == statistics.status_counts["pending"]
+
+        self.call(main)
+
     @rule(answers=st.lists(ANSWERS, max_size=4))
     def gate(self, answers):
         MachineProcessor.answers = answers
@@ -144,7 +229,8 @@ class ExecutorMachine(RuleBasedStateMachine):
     def set_capacity(self, capacity):
         async def main():
             if self.executor.processor is not None:
-                self.executor.processor.available_capacity = capacity
+                processor = self.executor.processor
+                processor.available_capacity = min(capacity, processor.queue_capacity)
 
         self.call(main)
 
@@ -176,6 +262,7 @@ class ExecutorMachine(RuleBasedStateMachine):
     @rule()
     def join_while_stopped_or_started(self):
         async def main():
+            self.executor.resume()
             try:
                 await self.executor.join()
             except ExecutorClosedError:  # it was left with these
@@ -191,6 +278,7 @@ class ExecutorMachine(RuleBasedStateMachine):
     @rule()
     def a_block(self):
         async def main():
+            self.executor.resume()
             try:
                 async with self.executor:
                     pass
@@ -231,7 +319,8 @@ class ExecutorMachine(RuleBasedStateMachine):
             assert event.status.is_terminal
         elif outcome == "waited":  # only a stopped or never started executor, or nobody's event, keeps one waiting
             processor = self.executor.processor
-            assert event.id in self.removed or processor is None or processor.is_stopped()
+            is_held = processor is None or processor.is_stopped() or self.executor.is_paused
+            assert event.id in self.removed or is_held
 
     # ---------------------------------------------------------------- after each
 
@@ -244,23 +333,28 @@ class ExecutorMachine(RuleBasedStateMachine):
         processor = self.executor.processor
         if processor is not None:
             queue = processor.queue
-            assert queue.qsize() <= 6
+            assert queue.qsize() <= 6 + self.most  # what ran may come back
             kept = {event.id for event in self.executor.pending_events}
             assert set(queue._live) <= kept
-            assert len(processor._in_flight) <= 2
-            assert processor._slots.borrowed_tokens <= 2
-            # Whatever is pending is on its way: queued, in the backlog, or asked about.
-            backlog = {entry.event_id for entry in queue._backlog}
-            assert kept <= set(queue._live) | backlog | {processor._asked}
-        assert all(number == 1 for number in self.runs.values())
+            assert len(processor._in_flight) <= self.most
+            assert processor._slots.borrowed_tokens <= self.most
+            # Whatever is pending is on its way: queued, in the backlog, asked about, back from a run, or after others.
+            waiting = set(self.executor._agenda._waiting)
+            assert (
+                kept <= set(queue._live) | queue._in_backlog | {processor._asked} | set(processor._in_flight) | waiting
+            )
         for event in self.events:
             assert event.status.is_terminal or event.id in self.removed or event in self.executor
-            assert event.execution.attempt <= 1
+            execution = event.execution
+            assert execution.attempt <= (1 if event.retry is None else event.retry.attempts)
+            interrupted = sum(attempt.interrupted for attempt in execution.attempts)
+            assert self.runs.get(event.id, 0) <= execution.attempt + interrupted
 
     def teardown(self):
         MachineProcessor.answers = []
         self.call(self.executor.stop, grace=0)
         assert not self.executor.processing_events
+        self.resume()
         self.call(self.executor.start)
         self.call(self.executor.join)
         self.call(self.executor.stop)
