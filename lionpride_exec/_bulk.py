@@ -10,7 +10,7 @@ from ._event import Event
 from ._handles import Endings
 from ._intake import Intake
 from ._map import EventMap, maker_for
-from ._map_run import Plan
+from ._map_state import Plan
 from ._of import GENEROUS, check_config, processor_for
 
 if TYPE_CHECKING:

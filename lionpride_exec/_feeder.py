@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
 
     from ._event import Event
-    from ._map_run import Run
+    from ._map_state import MapState
 
 logger = logging.getLogger("lionpride_exec")
 
@@ -32,7 +32,7 @@ class Feeder:
     the generator has all the time it needs to close.
     """
 
-    def __init__(self, run: Run[Any], source: AsyncIterator[Any]) -> None:
+    def __init__(self, run: MapState[Any], source: AsyncIterator[Any]) -> None:
         self.run = run
         self.source = source
         self.done = anyio.Event()
@@ -43,7 +43,7 @@ class Feeder:
         self._is_closing = False  # none will be: the source is being closed
 
     @classmethod
-    async def start(cls, run: Run[Any], items: AsyncIterable[Any]) -> Feeder:
+    async def start(cls, run: MapState[Any], items: AsyncIterable[Any]) -> Feeder:
         """
         Start it in the executor's task group.
 

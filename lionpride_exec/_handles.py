@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 import anyio
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
     from uuid import UUID
+
+    from ._life import Owner
 
 E = TypeVar("E", bound=Event[Any])
 
@@ -72,6 +75,7 @@ class _Watch(Generic[E]):
 
     def __init__(self) -> None:
         self.watched: dict[UUID, E] = {}  # not ended, and each of them will tell
+        self.owners: dict[int, Owner] = {}  # the executors they stand in
         self.ended: deque[E] = deque()
         self.lost: list[E] = []  # will not end
         self.attention: anyio.Event | None = None  # of the consumer, while it waits
@@ -100,7 +104,11 @@ class _Watch(Generic[E]):
         """Return when there is something new. Cancelled, it leaves nothing in the events."""
         self.attention = anyio.Event()
         try:
-            await self.attention.wait()
+            with ExitStack() as stack:
+                for owner in self.owners.values():
+                    if (away := owner.reader_away()) is not None:
+                        stack.enter_context(away)
+                await self.attention.wait()
         except BaseException:
             self.end()
             raise
@@ -122,6 +130,8 @@ class Endings(EventIterator[E]):
             if any(event is one for one in running):
                 raise RuntimeError(f"{event!r} would wait for its own end")
             watch.watched[event.id] = event
+            if event._owner is not None:
+                watch.owners[id(event._owner)] = event._owner
         watch.begin()
 
     async def _next(self) -> E:

@@ -24,7 +24,7 @@ import attrs
 from ._call import Call, check_async
 from ._event import Event
 from ._handles import E, EventIterator
-from ._map_run import Plan, Run
+from ._map_state import MapState, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ class EventMap(EventIterator[E]):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
-        self._run = Run[E](plan)
+        self._run = MapState[E](plan)
 
     async def _next(self) -> E:
         try:

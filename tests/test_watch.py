@@ -782,7 +782,7 @@ async def test_the_reader_handed_on():
     check_paths(seen, jobs)
 
 
-@pytest.mark.parametrize("way", ["join", "wait", "invoke", "append"])
+@pytest.mark.parametrize("way", ["join", "wait", "invoke", "append", "as_completed", "map"])
 async def test_the_reader_waits_for_the_executor(way):
     """In the body of the loop, waiting for the executor with a full buffer does not wait for ever."""
     executor = make_executor(concurrency_limit=1, max_queue_size=20)
@@ -796,6 +796,11 @@ async def test_the_reader_waits_for_the_executor(way):
                 await jobs[19].wait()
             elif way == "invoke":
                 await executor.invoke(Job(), 1)
+            elif way == "as_completed":
+                assert len([event async for event in executor.as_completed(jobs)]) == 20
+            elif way == "map":
+                names = [event.response async for event in executor.map(Job, [{"name": "a"}, {"name": "b"}])]
+                assert sorted(names) == ["a", "b"]
             else:
                 for _ in range(5):
                     await executor.append(Job(), 1, wait=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterable, Generator, Iterable
+from contextlib import nullcontext
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, cast
 
@@ -81,7 +82,7 @@ class Plan:
         return 2 * (configured if isinstance(configured, int) and configured > 0 else DEFAULT_CONCURRENCY)
 
 
-class Run(Generic[E]):
+class MapState(Generic[E]):
     """The moving parts of a map: what events call back, and what the feeder works for."""
 
     def __init__(self, plan: Plan) -> None:
@@ -123,7 +124,8 @@ class Run(Generic[E]):
                 break
             if not self.closed:
                 self.attention = anyio.Event()
-                await self.attention.wait()
+                with self.plan.executor.reader_away() or nullcontext():
+                    await self.attention.wait()
         if self.shut is not None and not self.closed:
             raise self.shut
         raise StopAsyncIteration
@@ -156,7 +158,7 @@ class Run(Generic[E]):
         if self.closed:
             return
         if isinstance(items, AsyncIterable):
-            self.feeder = await Feeder.start(cast("Run[Any]", self), items)
+            self.feeder = await Feeder.start(cast("MapState[Any]", self), items)
         else:
             self.source = iter(items)
         self.thread = get_ident()
