@@ -1,18 +1,33 @@
 """The pages of docs/: their programs print what their comments say, and what the text states is so."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import anyio
 import pytest
 from anyio import current_time, wait_all_tasks_blocked
 
-from lionpride_exec import Event, EventStatus, Executor, Rate, RateLimited
+from lionpride_exec import (
+    AccessError,
+    ConfigurationError,
+    Event,
+    EventStatus,
+    Executor,
+    LionprideError,
+    LionTimeoutError,
+    NotFoundError,
+    QueueFullError,
+    Rate,
+    RateLimited,
+    Retry,
+    Skip,
+)
 
 pytestmark = pytest.mark.anyio
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ["limits"]
+PAGES = ["limits", "retry"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -103,3 +118,134 @@ async def test_a_key_is_asked_when_an_event_is_appended_and_when_it_is_queued():
         late.user = "other"
     assert asked == ["early", "other", "late"]
     assert (round(early.result()), round(late.result())) == (0, 0)
+
+
+# -------------------------------------------------------------------- retries
+
+
+class Failing(Event):
+    """Fails so often; notes when it starts."""
+
+    failures: int = 1
+    error: object = None
+    seconds: float = 0.0
+    starts: list = []
+
+    async def _invoke(self):
+        self.starts.append(current_time())
+        if len(self.starts) <= self.failures:
+            raise self.error or ConnectionError
+        await anyio.sleep(self.seconds)
+
+
+async def waits_of(retry, **fields):
+    """Seconds between the starts of one event."""
+    event = Failing(starts=[], retry=retry, **fields)
+    async with Executor.of(Failing) as executor:
+        await executor.append(event)
+    return [round(later - earlier) for earlier, later in pairwise(event.starts)]
+
+
+async def test_what_is_run_again():
+    """As the table of the page says."""
+    group = ExceptionGroup("both", [ConnectionError(), ValueError()])
+    for error, on, times in (
+        (KeyError(), Exception, 1),
+        (AccessError(), Exception, 0),
+        (ConfigurationError(), Exception, 0),
+        (LionprideError(retryable=False), Exception, 0),
+        (Skip(), Exception, 0),
+        (group, Exception, 1),
+        (group, (ExceptionGroup, ConnectionError), 0),
+        (group, lambda error: isinstance(error, ExceptionGroup), 1),
+    ):
+        assert len(await waits_of(Retry(2, backoff=1, jitter=0, on=on), error=error)) == times
+    for on, times in ((TimeoutError, 0), (LionTimeoutError, 1)):
+        retry = Retry(2, backoff=1, jitter=0, on=on)
+        assert len(await waits_of(retry, failures=0, seconds=5, timeout=1)) == times
+
+
+async def test_max_backoff_bounds_a_function_too():
+    """A minute is the default."""
+    assert await waits_of(Retry(2, jitter=0, backoff=lambda number: 500)) == [60]
+
+
+async def test_the_deadline_of_a_retry_is_looked_at_when_a_run_fails():
+    """Waiting for a slot after that does not count."""
+    event = Failing(starts=[], retry=Retry(5, backoff=5, jitter=0, deadline=10))
+    async with Executor.of(Event, concurrency_limit=1) as executor:
+        await executor.append(event, priority=1)
+        await wait_all_tasks_blocked()
+        assert event.status is EventStatus.PENDING
+        await executor.append(Call(seconds=50), priority=0)
+    assert [round(at - event.starts[0]) for at in event.starts] == [0, 50]
+
+
+async def test_a_retry_keeps_its_place_and_its_room():
+    """It goes before those of its priority that came later, and counts for the size of the queue."""
+    order = []
+    executor = Executor.of(Event, concurrency_limit=1, max_queue_size=2)
+    executor.observe(lambda event, _, status: order.append(event) if status == "processing" else None)
+    async with executor:
+        first = await executor.append(Failing(starts=[], retry=Retry(2, backoff=10, jitter=0)), priority=0)
+        await wait_all_tasks_blocked()
+        second = await executor.append(Call(), priority=0, delay=10)
+        with pytest.raises(QueueFullError):
+            await executor.append(Call())
+    assert order == [first, first, second]
+
+
+# -------------------------------------------------------------------- time and order
+
+
+async def test_what_is_delayed_takes_room_and_what_comes_after_others_takes_none():
+    """max_queue_size counts the one, not the other."""
+    executor = Executor.of(Call, max_queue_size=1)
+    async with executor:
+        first = await executor.append(Call(), delay=10)
+        await executor.append(Call(), after=first)
+        with pytest.raises(QueueFullError):
+            await executor.append(Call())
+
+
+async def test_a_delay_beside_after_counts_from_the_append():
+    """Both have to be over."""
+    async with Executor.of(Call) as executor:
+        first = await executor.append(Call(seconds=20))
+        short = await executor.append(Call(), after=first, delay=10)
+        long = await executor.append(Call(), after=first, delay=30)
+    assert [round(call.result() - first.result()) for call in (short, long)] == [20, 30]
+
+
+async def test_what_was_cleaned_away_cannot_be_come_after():
+    """It is not in the executor any more."""
+    async with Executor.of(Call) as executor:
+        first = await executor.append(Call())
+        await first.wait()
+        await executor.cleanup_events()
+        with pytest.raises(NotFoundError):
+            await executor.append(Call(), after=first)
+
+
+async def test_a_key_whose_event_has_failed():
+    """It is known until it is cleaned away."""
+    async with Executor.of(Failing) as executor:
+        first = await executor.append(Failing(starts=[]), key="report")
+        await first.wait()
+        assert await executor.append(Failing(starts=[]), key="report") is first
+        assert first.status is EventStatus.FAILED
+        await executor.cleanup_events(["failed"])
+        again = first.as_fresh_event()
+        assert await executor.append(again, key="report") is again
+
+
+async def test_a_delayed_event_keeps_its_place_among_equals():
+    """When it is due it goes before those of its priority that were appended later."""
+    order = []
+    executor = Executor.of(Call, concurrency_limit=1)
+    executor.observe(lambda event, _, status: order.append(event.user) if status == "processing" else None)
+    async with executor:
+        await executor.append(Call(user="now", seconds=10), priority=0)
+        await executor.append(Call(user="delayed"), priority=0, delay=5)
+        await executor.append(Call(user="later"), priority=0, delay=0)
+    assert order == ["now", "delayed", "later"]
