@@ -27,7 +27,7 @@ from lionpride_exec import (
 pytestmark = pytest.mark.anyio
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ["limits", "retry"]
+PAGES = ["limits", "retry", "time-and-order"]
 
 
 @pytest.mark.parametrize("page", PAGES)
