@@ -10,6 +10,7 @@ from anyio import current_time, wait_all_tasks_blocked
 
 from lionpride_exec import (
     AccessError,
+    Concurrent,
     ConfigurationError,
     Event,
     EventStatus,
@@ -17,6 +18,7 @@ from lionpride_exec import (
     LionprideError,
     LionTimeoutError,
     NotFoundError,
+    Processor,
     QueueFullError,
     Rate,
     RateLimited,
@@ -27,7 +29,7 @@ from lionpride_exec import (
 pytestmark = pytest.mark.anyio
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ["limits", "retry", "time-and-order"]
+PAGES = ["control", "limits", "retry", "time-and-order"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -249,3 +251,62 @@ async def test_a_delayed_event_keeps_its_place_among_equals():
         await executor.append(Call(user="delayed"), priority=0, delay=5)
         await executor.append(Call(user="later"), priority=0, delay=0)
     assert order == ["now", "delayed", "later"]
+
+
+# -------------------------------------------------------------------- control
+
+
+async def test_a_skip_beside_another_error_is_a_failure():
+    """In a group; without the other one it is a skip, and nothing to be retried."""
+
+    class Grouped(Event):
+        errors: list = []
+
+        async def _invoke(self):
+            raise ExceptionGroup("both", self.errors)
+
+    async with Executor.of(Grouped) as executor:
+        skipped = await executor.append(Grouped(errors=[Skip("a"), Skip("b")]))
+        failed = await executor.append(Grouped(errors=[Skip("a"), ValueError("b")]))
+    assert (skipped.status, skipped.execution.retryable) == (EventStatus.SKIPPED, False)
+    assert failed.status is EventStatus.FAILED
+
+
+async def test_time_goes_on_in_a_pause():
+    """What has become due starts at resume(); gates are not asked; the queue fills up."""
+    asked = []
+
+    class Asking(Processor):
+        event_type = Call
+
+        async def request_permission(self, **_):
+            asked.append(current_time())
+            return True
+
+    class AskingExecutor(Executor):
+        processor_type = Asking
+
+    config = {"queue_capacity": 10, "capacity_refresh_time": 1.0, "max_queue_size": 2}
+    async with AskingExecutor(config) as executor:
+        executor.pause()
+        executor.pause()
+        now = current_time()
+        call = await executor.append(Call(), delay=10)
+        await executor.append(Call())
+        with pytest.raises(QueueFullError):
+            await executor.append(Call())
+        await anyio.sleep(20)
+        assert not asked
+        executor.resume()
+    assert round(call.result() - now) == 20
+
+
+async def test_what_a_cancelled_event_held_is_there_for_others():
+    """Of a Concurrent at once, of a held Rate after its time."""
+    for limit, seconds in ((Concurrent(1), 1), (Rate(1, per=60, hold=True), 61)):
+        now = current_time()
+        async with Executor.of(Call, limits=[limit]) as executor:
+            first, second = await executor.extend([Call(seconds=1000), Call()], priority=0)
+            await anyio.sleep(1)
+            executor.cancel(first)
+        assert round(second.result() - now) == seconds
