@@ -310,3 +310,84 @@ async def test_what_a_cancelled_event_held_is_there_for_others():
             await anyio.sleep(1)
             executor.cancel(first)
         assert round(second.result() - now) == seconds
+
+
+# -------------------------------------------------------------------- dispatch and observing
+
+
+async def test_partitions_take_turns():
+    """At the same priority; by default the oldest goes first."""
+
+    class ByUser(Processor):
+        event_type = Call
+
+        def partition(self, event):
+            return event.user
+
+    class ByUserExecutor(Executor):
+        processor_type = ByUser
+
+    for priority, expected in ((0, "ababaaa"), (None, "aaaaabb")):
+        calls = [Call(user=user) for user in "aaaaabb"]
+        executor = ByUserExecutor({"queue_capacity": 10, "capacity_refresh_time": 1.0, "concurrency_limit": 1})
+        async with executor:
+            executor.pause()
+            await executor.extend(calls, priority)
+            executor.resume()
+        assert "".join(call.user for call in executor.completed_events) == expected
+
+
+async def test_gates_are_asked_last():
+    """Not while capacity, slots or limits do not allow a start anyway."""
+    asked = []
+
+    class Asking(Processor):
+        event_type = Call
+
+        async def request_permission(self, **_):
+            asked.append(round(current_time() - began))
+            return True
+
+    class AskingExecutor(Executor):
+        processor_type = Asking
+
+    config = {"queue_capacity": 100, "capacity_refresh_time": 1.0}
+    for more in (
+        {"limits": [Rate(1, per=60)]},
+        {"queue_capacity": 1, "capacity_refresh_time": 60.0},
+        {"concurrency_limit": 1},
+    ):
+        asked.clear()
+        began = current_time()
+        async with AskingExecutor(config | more) as executor:
+            await executor.extend([Call(seconds=60), Call()], priority=0)
+        assert asked == [0, 60]
+
+
+async def test_behind_an_event_that_takes_much():
+    """explain() says that it waits for its turn, statistics() counts it with the limit."""
+    async with Executor.of(Call, limits=[Rate(10, per=60, cost="tokens")]) as executor:
+        calls = await executor.extend([Call(tokens=tokens) for tokens in (5, 10, 1)], priority=0)
+        await anyio.sleep(1)
+        assert [executor.explain(call).waits_for.value for call in calls] == ["final", "limit", "turn"]
+        assert executor.statistics().waits == {"limit": 2}
+
+
+async def test_the_report_in_the_docs():
+    """It logs what everything waits for, and how full the limits are."""
+    code = re.findall(r"```python\n(.*?)```", (DOCS / "observing.md").read_text(), re.DOTALL)[-1]
+    namespace, lines = {}, []
+    exec(code, namespace)  # noqa: S102  our own page
+    executor = Executor.of(Call, limits=[Rate(1, per=100, key="user")], concurrency_limit=5)
+    calls = [Call(user="ann", seconds=90), Call(user="ann"), Call(user="ann"), Call(user="bob")]
+    await namespace["run_with_report"](executor, calls, lines.append)
+    assert lines[:3] == ["1 of 5 run; 2 wait for limit", "ann: 1 of 1", "bob: 1 of 1"]
+
+
+def test_statistics_and_explain_need_an_event_loop():
+    """They read its clock; counts and progress do not."""
+    executor = Executor.of(Call)
+    with pytest.raises(RuntimeError):
+        executor.statistics()
+    assert executor.progress().total == 0
+    assert not any(executor.status_counts().values())
