@@ -60,8 +60,11 @@ class Control(Lifetime):
         """
         Say what an event waits for, and for how long at least. Cheap; changes nothing.
 
+        An event that only waits for those in front of it waits for what these wait for. To be called in the event loop.
+
         Raises:
             NotFoundError: There is no such event.
+            RuntimeError: No event loop runs.
         """
         return explain(self, self._known(event))
 
@@ -74,7 +77,14 @@ class Control(Lifetime):
     # ---------------------------------------------------------------- the executor
 
     def statistics(self) -> Statistics:
-        """Give a snapshot: events by status, pending ones by what they wait for, what is used of the limits."""
+        """
+        Give a snapshot: events by status, pending ones by what they wait for, what is used of the limits.
+
+        O(what is delayed, or waits for a limit or gate). To be called in the event loop.
+
+        Raises:
+            RuntimeError: No event loop runs.
+        """
         return statistics(self)
 
     @property

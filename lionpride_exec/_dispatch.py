@@ -205,9 +205,11 @@ class Dispatch(Admission):
         now = current_time()
         limited = [leaf.retry_after for leaf in leaves(error) if isinstance(leaf, RateLimited)] if interrupted else []
         if limited:
-            self.queue.lanes.close(flight.entry.route.key, now + max(limited))
-            flight.again_in = 0.0
+            until = now + max(limited)
+            self.queue.lanes.close(flight.entry.route.key, until)
+            flight.again_in = 0.0 if self._reruns.is_in_time(event, until, began=began) else None
         elif interrupted:
+            self._reruns.is_in_time(event, now, began=began)  # its first start is that of this run
             flight.again_in = 0.0 if self._reruns.of(event) is not None else None
         else:
             flight.again_in = self._reruns.seconds_until(event, error, began=began, now=now)

@@ -211,10 +211,11 @@ def _why(executor: Control, event: Event, now: float) -> _Why:
 
 def _why_queued(executor: Control, processor: Processor, entry: Entry, now: float) -> _Why:
     """Give what an event waits for that is queued and due."""
-    for bucket in processor.queue.lanes.stops(entry.route.key):
-        until = bucket.free_at(entry.route.costs[bucket.number], now)
-        if until > now:
-            return _reason_of(bucket, now), (None if until == inf else until), bucket
+    processor.queue.ready(now)  # what has arrived is in its lane by now
+    blocker = processor.queue.lanes.blocker(entry, now)
+    if blocker is not None:
+        bucket, until = blocker
+        return _reason_of(bucket, now), (None if until == inf else until), bucket
     reason, until_all = _why_all(executor, processor, now)
     return reason, until_all, None
 

@@ -244,6 +244,22 @@ class Lanes:
         """Give the first entry that is not parked, as of the last look; whether it may start or not."""
         return self._heads[0][2].heap[0] if self._heads else None
 
+    def blocker(self, entry: Entry, now: float) -> tuple[Bucket, float] | None:
+        """Give what holds up an entry, or those in front of it, and until when at least; None: no bucket does."""
+        self.first(now)  # what cannot start is parked by now
+        lane = self._lanes.get(entry.route.key)
+        is_parked = lane is not None and lane.parked_at is not None
+        fronts = [entry, lane.heap[0]] if lane is not None and is_parked else [entry]
+        first = self.front()
+        stops = [(each, bucket) for each in fronts for bucket in self.stops(each.route.key)]
+        stops += [(first, bucket) for bucket in self._shared if first is not None and not is_parked]
+        for each, bucket in stops:
+            until = bucket.free_at(each.route.costs[bucket.number], now)
+            if until > now:
+                return bucket, until
+        # Another lane that waits there goes first.
+        return (lane.parked_at, inf) if lane is not None and lane.parked_at is not None else None
+
     def busy(self, now: float) -> Iterator[Bucket]:
         """Give the buckets of limits of which something is used. O(keys)."""
         for bucket in (*self._buckets.values(), *self._shared):

@@ -55,7 +55,8 @@ class Rate:
         amount: Positive. Starts, or what ``cost`` counts.
         per: Length of the window in seconds, positive.
         cost: What one event takes: the name of an attribute of the event, or a function of it that gives a finite
-            number, 0 or more; default 1. Asked once, when the event is queued. ``Event.settle()`` corrects it later.
+            number, 0 or more; default 1. Asked when the event is appended, and once more when it is queued later than
+            that (at the first start, or after others). ``Event.settle()`` corrects it.
         key: For whom it holds: the name of an attribute, or a function of the event, giving a hashable; each key has
             an amount of its own. An event whose key is None is not limited by it. Default: one for all.
         hold: When what was taken comes back: False, ``per`` seconds after the start of the event; True, ``per`` seconds

@@ -302,7 +302,7 @@ class Processor(Dispatch):
         if self._stopped:
             return
         self.execution_mode = True
-        self.queue.follow_clock()
+        self._follow_clock()
         try:
             with self.queue.intake():
                 async with anyio.create_task_group() as group:
@@ -332,7 +332,7 @@ class Processor(Dispatch):
         Cancellation: what this call started ends CANCELLED, what has not begun stays PENDING and queued.
         """
         earlier = set(self._in_flight)
-        self.queue.follow_clock()
+        self._follow_clock()
         self.queue.forgive()
         batch: Crew | None = None
         try:
@@ -352,6 +352,11 @@ class Processor(Dispatch):
     def _route_of(self, event_id: UUID) -> Route:
         event = self.pile.get(event_id, None)
         return self.router.plain if event is None else self.router.route(event)
+
+    def _follow_clock(self) -> None:
+        seconds = self.queue.follow_clock()
+        if seconds:
+            self._reruns.shift(seconds)
 
     async def _wait_for_batch(self, batch: Crew, earlier: set[UUID]) -> None:
         def is_over() -> bool:

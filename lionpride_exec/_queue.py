@@ -226,11 +226,14 @@ class PriorityQueue:
             self._delayed = [(-inf if entry.event_id in denied else until, entry) for until, entry in self._delayed]
             heapify(self._delayed)
 
-    def follow_clock(self) -> None:
+    def follow_clock(self) -> float:
         """
         Carry all times over to the running event loop, if they were read in another; gates are asked anew there.
 
         O(1), else O(all there is).
+
+        Returns:
+            The seconds that were added to each; 0: it is the same event loop.
         """
         seconds = self._clock.shift()
         if seconds:
@@ -238,6 +241,7 @@ class PriorityQueue:
             self.lanes.shift(seconds)
             self._delayed = [(until + seconds, entry) for until, entry in self._delayed]
             self._not_due = {at: (until + seconds, why) for at, (until, why) in self._not_due.items()}
+        return seconds
 
     # ---------------------------------------------------------------- waiting
 

@@ -69,7 +69,8 @@ class Retry:
             Architecture Blog, 2015.)
         on: Exception type, tuple of types, or function of the error. An ``ExceptionGroup`` matches types if all its
             members do.
-        deadline: Seconds after the event's first start past which no retry begins; None: no such bound.
+        deadline: Seconds after the event's first start; a retry that would be due later is not made, nor is a
+            ``RateLimited`` waited for any longer: the event ends FAILED. None: no such bound.
         budget: Share of retries among the starts of the last minute, 0 to 1, above which a failure is final: when
             everything fails, retries would only add to the load. Ten in a minute are always allowed. It is counted for
             each executor and ``Retry`` object. None: no such bound.
@@ -181,14 +182,23 @@ class Reruns:
         if retry is None or attempt >= retry.attempts or not retry.matches(error):
             return None
         seconds = retry.seconds_after(attempt)
-        if retry.deadline is not None:
-            first = self.first_starts.setdefault(event.id, began)
-            if now + seconds > first + retry.deadline:
-                return None
+        if not self.is_in_time(event, now + seconds, began=began):
+            return None
         if retry.budget is not None and not self._budget(retry, retry.budget).take_retry(now):
             error.add_note("It was not run again: the retry budget is used up")
             return None
         return seconds
+
+    def is_in_time(self, event: Event, due: float, *, began: float) -> bool:
+        """Whether an event whose run began then, and has ended, may run again as late as that."""
+        retry = self.of(event)
+        if retry is None or retry.deadline is None:
+            return True
+        return due <= self.first_starts.setdefault(event.id, began) + retry.deadline
+
+    def shift(self, seconds: float) -> None:
+        """Follow a clock that was set."""
+        self.first_starts = {at: began + seconds for at, began in self.first_starts.items()}
 
     def _budget(self, retry: Retry, share: float) -> Budget:
         budget = self._budgets.get(retry)

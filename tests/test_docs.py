@@ -365,11 +365,11 @@ async def test_gates_are_asked_last():
 
 
 async def test_behind_an_event_that_takes_much():
-    """explain() says that it waits for its turn, statistics() counts it with the limit."""
+    """It waits for the limit too, says explain() as well as statistics()."""
     async with Executor.of(Call, limits=[Rate(10, per=60, cost="tokens")]) as executor:
         calls = await executor.extend([Call(tokens=tokens) for tokens in (5, 10, 1)], priority=0)
         await anyio.sleep(1)
-        assert [executor.explain(call).waits_for.value for call in calls] == ["final", "limit", "turn"]
+        assert [executor.explain(call).waits_for.value for call in calls] == ["final", "limit", "limit"]
         assert executor.statistics().waits == {"limit": 2}
 
 

@@ -267,6 +267,48 @@ async def test_deadline():
     assert not executor.processor._reruns.first_starts
 
 
+async def test_the_deadline_counts_from_the_first_start_and_bounds_rate_limited():
+    """An interruption does not move it, and the other side cannot put an event off for ever."""
+
+    class Busy(Flaky):
+        async def _invoke(self):
+            self.starts.append(current_time())
+            raise RateLimited("429", retry_after=30)
+
+    event = await run(Busy(), Retry(3, deadline=100))
+    assert event.waits == [30, 30, 30]
+    assert event.status is EventStatus.FAILED
+    assert isinstance(event.execution.error, RateLimited)
+
+
+def test_the_deadline_is_carried_over_to_another_event_loop(monkeypatch):
+    """By the wall clock, whatever the clocks of the two loops say."""
+    wall = [1e9]
+    monkeypatch.setattr("time.time", lambda: wall[0])
+    event = Flaky(failures=99)
+    executor = make_executor(retry=Retry(99, backoff=5, max_backoff=5, jitter=0, deadline=12))
+
+    async def first():
+        await anyio.sleep(1000)
+        wall[0] += 1000
+        with anyio.move_on_after(2):
+            async with executor:
+                await executor.append(event)
+                await anyio.sleep_forever()
+
+    async def second():
+        async with executor:
+            pass
+
+    name, options = VIRTUAL_BACKENDS["trio"]()
+    anyio.run(first, backend=name, backend_options=options)
+    wall[0] += 2
+    name, options = VIRTUAL_BACKENDS["asyncio"]()
+    anyio.run(second, backend=name, backend_options=options)
+    assert [round(start) for start in event.starts] == [1000, 3, 8]
+    assert event.status is EventStatus.FAILED
+
+
 async def test_a_budget_stops_a_storm():
     """When everything fails, retries stay a share of the starts, after the first ten."""
     executor = make_executor(
