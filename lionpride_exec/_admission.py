@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._lanes import Entry
     from ._pile import Pile
     from ._queue import PriorityQueue
+    from ._retry import Reruns
     from ._waiters import Waiters
 
 logger = logging.getLogger("lionpride_exec")
@@ -49,6 +50,7 @@ class Admission:
     # The event in question: it is in no queue and does not run yet.
     _asked: UUID | None
     _waiters: Waiters
+    _reruns: Reruns
 
     # ---------------------------------------------------------------- for subclasses
 
@@ -204,3 +206,4 @@ class Admission:
         """Drop an event that left the pile or ended elsewhere: its entry and its denials. O(1) amortised."""
         self.queue.discard(event_id)
         self._denial_counts.pop(event_id, None)
+        self._reruns.forget(event_id)

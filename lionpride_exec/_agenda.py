@@ -49,7 +49,7 @@ class Agenda:
         self._clock = LoopClock()
         # Of each event that waits for others: its ticket, and which of them have not completed.
         self._waiting: dict[UUID, tuple[Ticket, set[UUID]]] = {}
-        self._followers: dict[UUID, list[UUID]] = {}
+        self._followers: dict[UUID, dict[UUID, None]] = {}  # by what they wait for; in the order they came
         self._keys: dict[Hashable, UUID] = {}
         self._key_of: dict[UUID, Hashable] = {}
 
@@ -92,11 +92,11 @@ class Agenda:
         needed = {event.id for event in ticket.after}
         self._waiting[event_id] = ticket, needed
         for other in needed:
-            self._followers.setdefault(other, []).append(event_id)
+            self._followers.setdefault(other, {})[event_id] = None
 
     def take_followers(self, event_id: UUID) -> list[UUID]:
         """Give the events that wait for one that will not be waited for any longer."""
-        return [follower for follower in self._followers.pop(event_id, ()) if follower in self._waiting]
+        return list(self._followers.pop(event_id, ()))
 
     def complete(self, follower: UUID, event_id: UUID) -> Ticket | None:
         """Note that one of the events that it waits for has completed; give its ticket if that was the last."""
@@ -123,7 +123,13 @@ class Agenda:
     def settle(self, event_id: UUID) -> None:
         """Drop how an event was to be queued: it has begun, or ended."""
         self._early.pop(event_id, None)
-        self._waiting.pop(event_id, None)
+        _, needed = self._waiting.pop(event_id, (None, ()))
+        for other in needed:
+            followers = self._followers.get(other)
+            if followers is not None:
+                followers.pop(event_id, None)
+                if not followers:
+                    del self._followers[other]
 
     def forget(self, event_id: UUID) -> None:
         """Drop all that is kept of an event, but for those that wait for it."""

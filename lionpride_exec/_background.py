@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -49,26 +48,30 @@ def spawn(run: Callable[[], Coroutine[Any, Any, None]], name: str, on_end: Calla
     task.add_done_callback(lambda _: on_end())
 
 
-def soon_caller() -> Callable[[Callable[[], object]], None]:
+def soon_caller() -> Callable[[Callable[[], object]], bool] | None:
     """
-    Give a function that has another one called by the running event loop, soon.
+    Give a function that has another one called by the running event loop, soon; None: no event loop runs.
 
-    It may be used in any thread and within anything, so also by the garbage collector. When the event loop has ended
-    it does nothing.
-
-    Raises:
-        RuntimeError: No event loop runs.
+    It may be used in any thread and within anything, so also by the garbage collector. It gives False, and does
+    nothing, when the event loop has ended.
     """
     lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
+    schedule: Callable[[Callable[[], object]], object]
     if lowlevel is not None and lowlevel.in_trio_run():
         schedule = lowlevel.current_trio_token().run_sync_soon
     else:
-        schedule = asyncio.get_running_loop().call_soon_threadsafe
+        try:
+            schedule = asyncio.get_running_loop().call_soon_threadsafe
+        except RuntimeError:
+            return None
 
-    def call_soon(function: Callable[[], object]) -> None:
-        """Have it called; nobody does any more if the loop is closed."""
-        with suppress(RuntimeError):
+    def call_soon(function: Callable[[], object]) -> bool:
+        """Have it called; False: the event loop has ended, and nobody does any more."""
+        try:
             schedule(function)
+        except RuntimeError:
+            return False
+        return True
 
     return call_soon
 
@@ -77,21 +80,5 @@ def asyncio_task() -> asyncio.Task[Any] | None:
     """Give the running task if it is one of asyncio's: those can be cancelled past all scopes."""
     try:
         return asyncio.current_task()
-    except RuntimeError:
-        return None
-
-
-def thread_safe_call_soon() -> Callable[[Callable[[], object]], object] | None:
-    """
-    Give a function that any thread may use to have the running event loop call something; None: none runs.
-
-    It does not wait. It raises a RuntimeError when the event loop has ended.
-    """
-    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
-    if lowlevel is not None and lowlevel.in_trio_run():
-        call_soon: Callable[[Callable[[], object]], object] = lowlevel.current_trio_token().run_sync_soon
-        return call_soon
-    try:
-        return asyncio.get_running_loop().call_soon_threadsafe
     except RuntimeError:
         return None

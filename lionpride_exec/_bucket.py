@@ -28,7 +28,7 @@ class Bucket:
     """
     An amount of which events take. Times are readings of ``anyio.current_time()``.
 
-    Everything is O(1) amortised.
+    Everything is O(1) amortised; but to be asked in vain costs, once after each change, as much as there are uses.
 
     Args:
         limit: Whose amount it is; None: a gate, which only opens and closes.
@@ -37,8 +37,8 @@ class Bucket:
     """
 
     __slots__ = (
-        "_hold", "_out", "_per", "_uses", "amount", "closed_until", "denied_until", "key", "lanes", "limit", "number",
-        "parked", "used", "wakes_at",
+        "_hold", "_known", "_out", "_per", "_uses", "amount", "closed_until", "denied_until", "key", "lanes", "limit",
+        "number", "parked", "used", "wakes_at",
     )  # fmt: skip
 
     def __init__(self, limit: Limit | None = None, key: Hashable = None, number: int = 0) -> None:
@@ -51,6 +51,9 @@ class Bucket:
         self.used: float = 0
         self._out: int = 0  # how many uses are not back
         self._uses: deque[Use] = deque()  # those that come back at a known time, in its order
+        # For what cost it was last asked in vain, and until when; as long as nothing but time changes it. Whoever waits
+        # at the head is asked about again and again, and to find out takes as long as there are uses.
+        self._known: tuple[float, float] = (-1, -inf)
         self.closed_until: float = -inf  # by RateLimited
         self.denied_until: float = -inf  # by the answer of a gate
         self.lanes: int = 0  # which lead through it
@@ -70,14 +73,21 @@ class Bucket:
         closed = self.closed_until if self.closed_until > self.denied_until else self.denied_until  # noqa: FURB136  faster
         if self.used + cost <= self.amount:
             return closed
-        self.refresh(now)
-        excess = self.used + cost - self.amount
+        known_cost, until = self._known
+        if known_cost != cost or until <= now:
+            self.refresh(now)
+            until = self._free_at(self.used + cost - self.amount)
+            self._known = cost, until
+        return max(until, closed)
+
+    def _free_at(self, excess: float) -> float:
+        """When so much will have come back."""
         if excess <= 0:
-            return closed
+            return -inf
         for use in self._uses:
             excess -= use.cost
             if excess <= 0:
-                return max(use.back, closed)
+                return use.back
         return inf
 
     def take(self, cost: float, now: float) -> Use:
@@ -85,6 +95,7 @@ class Bucket:
         self.refresh(now)
         self.used += cost
         self._out += 1
+        self._known = (-1, -inf)
         if self._hold:
             return Use(self, cost, inf)
         use = Use(self, cost, self._later(now))
@@ -95,6 +106,7 @@ class Bucket:
         """Note the end of an event that has taken something."""
         if not self._hold:
             return
+        self._known = (-1, -inf)
         if self._per:
             use.back = self._later(now)
             self._uses.append(use)
@@ -107,6 +119,7 @@ class Bucket:
         if use.back != -inf:
             self.used += actual - use.cost
             use.cost = actual
+            self._known = (-1, -inf)
 
     def refresh(self, now: float) -> None:
         """Take back what is due."""
@@ -120,6 +133,7 @@ class Bucket:
         """Follow a clock that was set."""
         self.closed_until += seconds
         self.denied_until += seconds
+        self._known = (-1, -inf)
         for use in self._uses:
             use.back += seconds
 

@@ -19,7 +19,7 @@ import anyio
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, WouldBlock, move_on_after
 from anyio.lowlevel import checkpoint
 
-from ._background import thread_safe_call_soon
+from ._background import soon_caller
 from ._status import TERMINAL, EventStatus
 from .errors import ExecutorClosedError, LionTimeoutError, OperationError
 
@@ -150,7 +150,7 @@ class ChunkReader:
         self._known = 0  # how many of the chunks may be taken from the list
         # __del__() may be called by any thread, and no other may touch what tasks wait for.
         self._thread = get_ident()
-        self._call_soon = thread_safe_call_soon()
+        self._call_soon = soon_caller()
         self._attach()
 
     def __aiter__(self) -> Self:
@@ -184,11 +184,12 @@ class ChunkReader:
     def __del__(self) -> None:
         if self._streams is None:
             return
-        if self._call_soon is not None and self._thread != get_ident():
-            with suppress(RuntimeError):  # that event loop has ended: nobody waits
-                self._call_soon(partial(self._feed.leave, *self._streams))
-                return
-        self._detach()
+        if (
+            self._call_soon is None
+            or self._thread == get_ident()
+            or not self._call_soon(partial(self._feed.leave, *self._streams))
+        ):
+            self._detach()
 
     # ---------------------------------------------------------------- inside
 

@@ -184,8 +184,8 @@ class Dispatch(Admission):
                 self.queue.put_delayed(flight.entry, current_time() + flight.again_in, "retry")
             else:
                 self.queue.put_back(flight.entry)
-        elif self._reruns.first_starts:
-            self._reruns.first_starts.pop(event.id, None)
+        elif self._reruns.default is not None or event.retry is not None:
+            self._reruns.forget(event.id)
         self._waiters.notify()
 
     def worker_idle(self, crew: Crew) -> None:

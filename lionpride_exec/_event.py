@@ -122,7 +122,8 @@ class Event(Run, Generic[T_co]):
         Give the response, or raise what the event ended with.
 
         Raises:
-            EventFailed: It ended without a response; its ``__cause__`` is the event's error.
+            EventFailed: It ended without a response; its ``__cause__`` is the event's error, and it is as
+                ``retryable`` as the event.
             EventNotFinished: It has not ended.
         """
         execution = self.execution
@@ -133,7 +134,10 @@ class Event(Run, Generic[T_co]):
         cause = execution.error if isinstance(execution.error, BaseException) else None
         reason = f": {cause!r}" if cause is not None else ""
         raise EventFailed(
-            f"{self!r} is {execution.status}{reason}", event_id=self.id, status=execution.status
+            f"{self!r} is {execution.status}{reason}",
+            event_id=self.id,
+            status=execution.status,
+            retryable=execution.retryable is not False,
         ) from cause
 
     def chunks(self, *, buffer: int = 16) -> ChunkReader:

@@ -54,7 +54,7 @@ class Execution:
         started_at: When the last run began (UTC).
         finished_at: When the event ended (UTC).
         attempt: Number of the last run that counts: 1 for the first, 0 before it.
-        attempts: The runs before the last one.
+        attempts: The runs before the last one, the latest 100 of them.
     """
 
     status: EventStatus = EventStatus.PENDING

@@ -257,20 +257,30 @@ class Executor(Bulk):
             self._active.add(event.id)
         elif previous is EventStatus.PROCESSING:
             self._active.discard(event.id)
+            if (
+                target is EventStatus.PENDING
+                and self.processor is not None
+                and not self.processor.is_handling(event.id)
+            ):
+                self._queue_anyway([(event, PLAIN)], self.processor)  # a restored run that nobody goes on with
         if previous is EventStatus.PENDING:
             if agenda._early or agenda._waiting:
                 agenda.settle(event.id)
             if self.processor is not None and event.id in self.processor.queue:
                 self.processor.forget(event.id)  # run or decided by somebody else: it does not start here any more
+        if self._observers:
+            self._tell(event, previous, target)
+        if target is not EventStatus.PROCESSING:  # nobody waits for a beginning
+            self._waiters.notify()
+            if agenda._followers and target in TERMINAL:
+                self._follow_up(event)
+
+    def _tell(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
         for observer in tuple(self._observers):
             try:
                 observer(event, previous, target)
             except Exception:
                 logger.exception("an observer of %r failed at %r", self, event)
-        if target is not EventStatus.PROCESSING:  # nobody waits for a beginning
-            self._waiters.notify()
-            if agenda._followers and target in TERMINAL:
-                self._follow_up(event)
 
     def refile(self, event: Event) -> None:
         """Put an event where its status says, at once; called when the processor's report was premature."""

@@ -19,7 +19,7 @@ from anyio import ResourceGuard
 from anyio.lowlevel import checkpoint
 
 from ._event import Event
-from ._life import running_events
+from ._life import running_here
 from ._status import TERMINAL
 
 if TYPE_CHECKING:
@@ -79,14 +79,19 @@ class _Watch(Generic[E]):
         self.ended: deque[E] = deque()
         self.lost: list[E] = []  # will not end
         self.attention: anyio.Event | None = None  # of the consumer, while it waits
+        self.is_begun = False  # the events tell
 
     def begin(self) -> None:
-        """Have each event tell. Harmless for one that does already."""
+        """Have each event tell, if they do not already."""
+        if self.is_begun:
+            return
+        self.is_begun = True
         for event in list(self.watched.values()):
             event._call_at_end(self.note)
 
     def end(self) -> None:
         """Have no event tell any more."""
+        self.is_begun = False
         for event in self.watched.values():
             event._call_no_more(self.note)
 
@@ -123,7 +128,7 @@ class Endings(EventIterator[E]):
         self._watch = watch = _Watch[E]()
         super().__init__()
         self._is_closed = False
-        running = running_events.get()
+        running = running_here()
         for event in events:
             if not isinstance(cast("object", event), Event):
                 raise TypeError(f"as_completed() takes events, got {type(event).__name__}")

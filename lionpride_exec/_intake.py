@@ -158,7 +158,7 @@ class Intake(Control):
     # ---------------------------------------------------------------- what comes after others
 
     def _check_after(self, event: Event, after: Event | UUID | Iterable[Event | UUID]) -> Sequence[Event]:
-        others = [after] if isinstance(after, Event | UUID) else list(after)
+        others = [after] if isinstance(after, Event | UUID | str) else list(after)
         if any(to_uuid(other) == event.id for other in others):
             raise ValueError(f"{event!r} cannot come after itself: that is a cycle")
         return [self._known(other) for other in others]
@@ -182,7 +182,11 @@ class Intake(Control):
             while self._ended:
                 ended = self._ended.popleft()
                 for follower in self._agenda.take_followers(ended.id):
-                    self._follow(self.states.items[follower], ended)
+                    event_or_none = self.states.items.get(follower, None)
+                    if event_or_none is None:  # taken out by hand
+                        self._agenda.forget(follower)
+                    else:
+                        self._follow(event_or_none, ended)
         finally:
             self._is_following_up = False
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from contextvars import ContextVar
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
@@ -33,6 +34,16 @@ if TYPE_CHECKING:
 # The events that run in the current context, outermost first. An event that waits for one of them, itself
 # included, would wait for ever.
 running_events: ContextVar[tuple[Life, ...]] = ContextVar("running_events", default=())
+
+
+def running_here() -> list[Life]:
+    """Give the events that run, or whose gate is asked, in the current context and have not ended."""
+    # A task that outlives the event in which it was started goes on having it in its context.
+    return [event for event in running_events.get() if event.execution.status not in TERMINAL]
+
+
+# Of an event that is put off again and again by RateLimited the last ones are remembered.
+MAX_ATTEMPTS_KEPT = 100
 
 
 class Owner(Protocol):
@@ -134,7 +145,10 @@ class Life(Element):
         elif target is EventStatus.PENDING:
             started = execution.started_at or now
             known = None if isinstance(error, UnsetType) else error
-            execution.attempts += (Attempt(execution.attempt, started, now, known, interrupted),)
+            if known is not None and known.__traceback__ is not None:
+                clear_frames(known.__traceback__)  # a record of a run must not keep its variables alive
+            attempt = Attempt(execution.attempt, started, now, known, interrupted)
+            execution.attempts = (*execution.attempts[1 - MAX_ATTEMPTS_KEPT :], attempt)
             execution.attempt -= interrupted
             execution.started_at = None
         else:
@@ -197,7 +211,7 @@ class Life(Element):
         self._check_ended()
 
     def _check_outside(self, what: str) -> None:
-        if any(event is self for event in running_events.get()):
+        if any(event is self for event in running_here()):
             raise RuntimeError(f"{self!r} would wait for its own {what}")
 
     def _call_at_end(self, callback: Callable[[Any], None]) -> None:

@@ -19,7 +19,7 @@ from ._background import spawn
 from ._board import StatusBoard
 from ._config import check_seconds, explain_refused_config
 from ._guard import Guard
-from ._life import running_events
+from ._life import running_here
 from ._status import EventStatus
 from ._waiters import Waiters
 from ._watch import Watchers
@@ -185,7 +185,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         self._raise_crash()
         with (
             self.reader_away() or nullcontext(),
-            self._waiters.standing_aside(event.id for event in running_events.get()),
+            self._waiters.standing_aside(event.id for event in running_here()),
         ):
             await self._waiters.wait_for(self._is_settled)
         self._raise_crash()
@@ -356,7 +356,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         self._is_abandoned = True
         if self.processor is not None:
             self.processor.abandon()
-            self.processor.queue.turn_away_waiters()
+            self.processor.queue.close()
         for status in (EventStatus.PENDING, EventStatus.PROCESSING):
             for event_id in self._by_status[status]:
                 if (event := self.states.items.get(event_id, None)) is not None:
@@ -372,7 +372,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
     def _runs_caller(self) -> bool:
         """Whether the calling code belongs to an event that runs here."""
         in_flight = () if self.processor is None else self.processor._in_flight
-        return any(cast("object", event._owner) is self or event.id in in_flight for event in running_events.get())
+        return any(cast("object", event._owner) is self or event.id in in_flight for event in running_here())
 
     def _raise_crash(self) -> None:
         crash, self._crash = self._crash, None

@@ -19,7 +19,7 @@ from ._config import check_bounds, check_priority
 from ._crew import Crew
 from ._dispatch import Dispatch
 from ._event import Event
-from ._life import running_events
+from ._life import running_here
 from ._limits import Limit, Route, Router
 from ._queue import PriorityQueue
 from ._retry import Reruns, Retry
@@ -115,7 +115,7 @@ class Processor(Dispatch):
         self._waiters = Waiters()
         self._attention = anyio.Event()
         self._held_back = set()
-        self._call_soon: Callable[[Callable[[], object]], None] | None = None  # by the loop of the main crew
+        self._call_soon: Callable[[Callable[[], object]], bool] | None = None  # by the loop of the main crew
 
     @classmethod
     async def create(cls, **kwargs: Any) -> Self:
@@ -215,6 +215,7 @@ class Processor(Dispatch):
         """Clear the stop signal. Idempotent; starts no loop (``Executor.start()`` does)."""
         self._stopped = False
         self._abandoned = False
+        self.queue.reopen()
         self._waiters.notify()  # a stop() that waits has been overtaken
 
     async def stop(self) -> None:
@@ -278,14 +279,14 @@ class Processor(Dispatch):
         Raises:
             ExecutorClosedError: The loop was cancelled or crashed with events still queued.
         """
-        with self._waiters.standing_aside(event.id for event in running_events.get()):
+        with self._waiters.standing_aside(event.id for event in running_here()):
             await self._waiters.wait_for(self._is_settled)
         if self._abandoned and not self._is_drained():
             raise ExecutorClosedError(f"{self!r} was left with events still queued")
 
     async def wait_idle(self) -> None:
         """Return once nothing runs (but the caller, if it is one of the events), or :meth:`start` was called."""
-        with self._waiters.standing_aside(event.id for event in running_events.get()):
+        with self._waiters.standing_aside(event.id for event in running_here()):
             await self._waiters.wait_for(lambda: self._is_idle() or not self._stopped)
 
     async def execute(self) -> None:
@@ -363,7 +364,7 @@ class Processor(Dispatch):
             """Whether its workers have ended, and what ran before it."""
             return not batch.workers and not (earlier & self._in_flight.keys()) - self._waiters.aside.keys()
 
-        with self._waiters.standing_aside(event.id for event in running_events.get()):
+        with self._waiters.standing_aside(event.id for event in running_here()):
             await self._waiters.wait_for(is_over)
 
     def _is_drained(self) -> bool:

@@ -35,6 +35,9 @@ Delay = Literal["gate", "delay", "retry"]
 """Why an entry is not due: it was denied, it was asked for, its last run failed."""
 
 
+_NO_ROOM = "There will be no room: the executor was left while the queue was full"
+
+
 class PriorityQueue:
     """
     Event ids by priority: the lowest number first, equal ones in order of arrival, keys of equal ones in turn.
@@ -71,6 +74,7 @@ class PriorityQueue:
         self._getters: deque[anyio.Event] = deque()
         self._room_waiters: OrderedDict[anyio.Event, bool] = OrderedDict()
         self._promised = 0
+        self.is_closed: bool = False  # nobody takes anything out
         # Called when something was put.
         self.on_put: Callable[[], None] | None = None
 
@@ -275,12 +279,14 @@ class PriorityQueue:
         A caller that does not use it calls :meth:`offer_room`.
 
         Raises:
-            ExecutorClosedError: :meth:`turn_away_waiters` was called meanwhile.
+            ExecutorClosedError: The queue is closed, or was meanwhile.
 
         Cancellation: while it waits; its turn goes to the next.
         """
         if not self.is_full:
             return
+        if self.is_closed:
+            raise ExecutorClosedError(_NO_ROOM)
         event = anyio.Event()
         self._room_waiters[event] = True
         try:
@@ -291,13 +297,18 @@ class PriorityQueue:
                 self.offer_room()
             raise
         if self._room_waiters.pop(event, None) is not None:
-            raise ExecutorClosedError("There will be no room: the executor was left while the queue was full")
+            raise ExecutorClosedError(_NO_ROOM)
         self._promised -= 1
 
-    def turn_away_waiters(self) -> None:
-        """Have all who wait for room raise."""
+    def close(self) -> None:
+        """Have all who wait for room raise, and those who come until :meth:`reopen`: nothing is taken out any more."""
+        self.is_closed = True
         for event in self._room_waiters:
             event.set()
+
+    def reopen(self) -> None:
+        """Have room waited for again."""
+        self.is_closed = False
 
     def offer_room(self) -> None:
         """Give room that is there to those who wait for it, in their order."""

@@ -156,7 +156,7 @@ class Reruns:
     def __init__(self, default: Retry | None) -> None:
         self.default = default
         self._budgets: WeakKeyDictionary[Retry, Budget] = WeakKeyDictionary()
-        self.first_starts: dict[UUID, float] = {}  # of events that were run again under a deadline
+        self._first_starts: dict[UUID, float] = {}  # of events that were run again under a deadline
 
     def of(self, event: Event) -> Retry | None:
         """Give the retry that holds for an event."""
@@ -194,11 +194,15 @@ class Reruns:
         retry = self.of(event)
         if retry is None or retry.deadline is None:
             return True
-        return due <= self.first_starts.setdefault(event.id, began) + retry.deadline
+        return due <= self._first_starts.setdefault(event.id, began) + retry.deadline
+
+    def forget(self, event_id: UUID) -> None:
+        """Drop what is known of an event."""
+        self._first_starts.pop(event_id, None)
 
     def shift(self, seconds: float) -> None:
         """Follow a clock that was set."""
-        self.first_starts = {at: began + seconds for at, began in self.first_starts.items()}
+        self._first_starts = {at: began + seconds for at, began in self._first_starts.items()}
 
     def _budget(self, retry: Retry, share: float) -> Budget:
         budget = self._budgets.get(retry)

@@ -1,7 +1,8 @@
 """
 The errors of the package: one root, families below it.
 
-Each is also a child of the builtin that a caller would guess, so ``except KeyError`` around a look-up works.
+Where there is a builtin that a caller would guess, an error is also a child of it, so ``except KeyError`` around a
+look-up works.
 """
 
 from __future__ import annotations

@@ -1,17 +1,32 @@
 """What once went wrong: restarts, cancellations past all scopes, held locks, waiters that wait for each other."""
 
 import asyncio
+import gc
+import weakref
+from collections import deque
 from contextvars import ContextVar
 from functools import partial
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
+from anyio import current_time, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 from support import ASYNCIO_ONLY, Job, JobProcessor, check_invariants, counts, make_executor, with_processor
 from virtual_clock import VIRTUAL_BACKENDS
 
-from lionpride_exec import Deny, EventStatus, ExecutorClosedError, ExistsError, Wait
+from lionpride_exec import (
+    AccessError,
+    Deny,
+    EventFailed,
+    EventStatus,
+    Execution,
+    ExecutorClosedError,
+    ExistsError,
+    Rate,
+    RateLimited,
+    Retry,
+    Wait,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -594,3 +609,155 @@ async def test_an_event_leaves_nothing_in_the_context_of_the_next():
             await executor.append(Acts(act=act))
     assert seen == ["clean"] * 4
     assert counts(executor) == {"completed": 4}
+
+
+# -------------------------------------------------------------------- limits, retries, handles
+
+
+@pytest.mark.parametrize("how", ["append", "invoke", "extend", "map"])
+async def test_waiting_for_room_in_an_executor_that_was_left(how):
+    """Nobody takes anything out any more: it raises at once, before the next start."""
+    executor = make_executor(max_queue_size=1, concurrency_limit=1)
+    with anyio.move_on_after(1):
+        async with executor:
+            await executor.append(Job(seconds=100))
+            await wait_all_tasks_blocked()
+            await executor.append(Job())
+            await anyio.sleep_forever()
+    with anyio.fail_after(10), pytest.raises(ExecutorClosedError):
+        match how:
+            case "append":
+                await executor.append(Job(), wait=True)
+            case "invoke":
+                await executor.invoke(Job())
+            case "extend":
+                await executor.extend([Job()])
+            case "map":
+                async for _ in executor.map(Job, [{}]):
+                    pass
+    async with executor:
+        await executor.append(Job(), wait=True)
+    assert counts(executor) == {"cancelled": 1, "completed": 2}
+
+
+async def test_what_an_event_left_behind_may_wait_for_it():
+    """A task that outlives the event in which it was started is not taken for it."""
+    ended = []
+
+    class Starter(Job):
+        async def _invoke(self):
+            group.start_soon(self.wait_for_me)
+
+        async def wait_for_me(self):
+            await gate.wait()
+            await self.wait()
+            ended.append(self.status)
+
+    gate = anyio.Event()
+    executor = make_executor()
+    async with anyio.create_task_group() as group:
+        async with executor:
+            await executor.append(Starter())
+        gate.set()
+    assert ended == [EventStatus.COMPLETED]
+
+
+async def test_a_follower_taken_out_by_hand_does_not_hold_up_the_others():
+    """Nobody told the executor; the rest goes on."""
+    executor = make_executor()
+    async with executor:
+        first = await executor.append(Job(seconds=1))
+        gone, other = [await executor.append(Job(), after=first) for _ in range(2)]
+        executor.states.remove_item(gone.id)
+        await other.wait()
+    assert other.status is EventStatus.COMPLETED
+
+
+async def test_a_restored_run_that_is_put_back():
+    """Assigning PENDING to an event that only its record says to run has it queued."""
+    restored = Job.from_dict(Job(execution=Execution(status=EventStatus.PROCESSING, attempt=1)).to_dict())
+    executor = make_executor()
+    async with executor:
+        await executor.append(restored)
+        restored.status = "pending"
+    assert restored.status is EventStatus.COMPLETED
+    check_invariants(executor)
+
+
+async def test_nothing_is_kept_of_what_has_left():
+    """Retries under a deadline, followers: what ended otherwise leaves nothing behind."""
+    executor = make_executor(max_queue_size=10_000)
+    async with executor:
+        long = await executor.append(Job(seconds=1000))
+        for _ in range(100):
+            executor.cancel(await executor.append(Job(), after=long))
+            event = await executor.append(Job(error=OSError(), retry=Retry(3, backoff=50, deadline=500)))
+            await wait_all_tasks_blocked()
+            assert event.status is EventStatus.PENDING
+            executor.cancel(event)
+        assert not executor._agenda._followers
+        assert not executor.processor._reruns._first_starts
+        executor.cancel(long)
+
+
+async def test_a_record_of_a_run_keeps_no_variables_alive():
+    """Of an event that is put off hundreds of times the last hundred are remembered, without what they had in hand."""
+
+    class Big:
+        pass
+
+    alive = weakref.WeakSet()
+
+    class PutOff(Job):
+        async def _invoke(self):
+            big = Big()
+            alive.add(big)
+            if len(alive) and current_time() < 300:
+                raise RateLimited(retry_after=1)
+
+    executor = make_executor()
+    async with executor:
+        event = await executor.append(PutOff())
+    gc.collect()
+    assert len(event.execution.attempts) == 100
+    assert len(alive) < 3
+
+
+async def test_the_error_of_a_failed_event_is_as_retryable_as_the_event():
+    """Whoever awaits the result of another event under a retry does not retry what that one will not."""
+    for error, retryable in ((OSError(), True), (AccessError("no"), False)):
+        event = Job(error=error)
+        await event.invoke()
+        with pytest.raises(EventFailed) as caught:
+            event.result()
+        assert caught.value.retryable is retryable is event.execution.retryable
+
+
+async def test_an_expensive_event_in_front_of_many_costs_no_scan_each():
+    """Asked again and again, a limit remembers its answer until something changes it."""
+
+    class Counting(deque):
+        scans = 0
+
+        def __iter__(self):
+            Counting.scans += 1
+            return super().__iter__()
+
+    executor = make_executor(limits=[Rate(1000, per=60, cost="seconds")], queue_capacity=10_000, max_queue_size=10_000)
+    async with executor:
+        for _ in range(900):
+            await executor.append(Free(seconds=1), priority=0)
+        await executor.append(Free(seconds=500), priority=0)
+        await wait_all_tasks_blocked()
+        bucket = executor.processor.queue.lanes._shared[1]
+        bucket._uses = Counting(bucket._uses)
+        for _ in range(1000):
+            await executor.append(Free(seconds=0.5), priority=1)
+        assert Counting.scans <= 2
+
+
+class Free(Job):
+    """Costs something and takes no time."""
+
+    async def _invoke(self):
+        return None

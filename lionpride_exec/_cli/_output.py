@@ -79,7 +79,8 @@ class Output:
             await self._some.wait()
             self._some, self._much = anyio.Event(), anyio.Event()
             await before_write()
-            self._kept -= await to_thread.run_sync(self._write, limiter=limiter)
+            written = await to_thread.run_sync(self._write, limiter=limiter)
+            self._kept -= written  # what was put meanwhile counts: not to be read before the write
             self._room.set()
             with move_on_after(PAUSE):
                 await self._much.wait()
