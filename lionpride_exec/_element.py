@@ -80,7 +80,8 @@ def _complete(cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attri
     ``streaming = True`` without an annotation is such a redeclaration too: a new default.
 
     Raises:
-        TypeError: A property stands where a base class has a field, which it could not be set through.
+        TypeError: A property stands where a base class has a field, which it could not be set through; or a field where
+            a class of this package has a property, or a method that the package itself calls.
     """
     known = {
         field.name: field for base in reversed(cls.__mro__[1:]) for field in base.__dict__.get("__attrs_attrs__", ())
@@ -91,7 +92,9 @@ def _complete(cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attri
         if not field.inherited and field.name in known:
             for part in ("validator", "converter", "on_setattr"):
                 changes[part] = getattr(field, part) or getattr(known[field.name], part)
-        elif field.inherited and field.name in cls.__dict__:
+        elif not field.inherited:
+            _check_name(cls, field.name)
+        elif field.name in cls.__dict__:
             default = cls.__dict__[field.name]
             if hasattr(default, "__set__"):
                 raise TypeError(f"{cls.__qualname__}.{field.name} is a field and cannot become a property")
@@ -99,6 +102,19 @@ def _complete(cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attri
             changes["inherited"] = False  # else attrs would give subclasses of this class the old one
         result.append(field.evolve(**changes))
     return result
+
+
+# Methods of events that the package calls. Others may be hidden, by whoever does not need them.
+_CALLED = frozenset({"invoke", "reduce", "result", "stream", "wait"})
+
+
+def _check_name(cls: type, name: str) -> None:
+    for base in cls.__mro__[1:]:
+        if name in base.__dict__ and base.__module__.partition(".")[0] == __name__.partition(".")[0]:
+            hidden = base.__dict__[name]
+            if isinstance(hidden, property) or name in _CALLED or name.startswith("_"):
+                kind = "property" if isinstance(hidden, property) else "method"
+                raise TypeError(f"{cls.__qualname__}.{name} cannot be a field: {base.__name__} has a {kind} {name}")
 
 
 def _own_default(default: Any) -> Any:

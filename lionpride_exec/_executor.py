@@ -205,9 +205,20 @@ class Executor(Bulk):
             if entered is not None:
                 return entered
 
-    async def invoke(self, event: Event[T], priority: float | None = None) -> T:
+    async def invoke(
+        self,
+        event: Event[T],
+        priority: float | None = None,
+        *,
+        delay: float | None = None,
+        at: datetime | None = None,
+        after: Event | UUID | Iterable[Event | UUID] = (),
+        key: Hashable = None,
+    ) -> T:
         """
         Append an event, wait for its end, and give its response: ``append(wait=True)``, ``wait``, ``result``.
+
+        With a ``key`` that is known here, the response is that of the known event.
 
         Raises:
             EventFailed: It ended without a response.
@@ -216,9 +227,9 @@ class Executor(Bulk):
 
         Cancellation: the event stays in the executor and is run all the same.
         """
-        await self.append(event, priority, wait=True)
-        await event.wait()
-        return event.result()
+        taken = await self.append(event, priority, wait=True, delay=delay, at=at, after=after, key=key)
+        await taken.wait()
+        return taken.result()
 
     async def cleanup_events(self, statuses: Iterable[EventStatus | str] | None = None) -> int:
         """

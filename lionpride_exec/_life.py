@@ -90,6 +90,11 @@ class Life(Element):
     # Called with the event when it ends, or when that will not come; a dict, for its keys. Most events have none.
     _at_end: dict[Callable[[Any], None], None] | None = attrs.field(default=None, init=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what a pickle or a copy has: all but what ties the event to this process and its executor."""
+        kept = self.__dict__ | {"_owner": None, "_feed": None, "_at_end": None}
+        return kept | {"execution": attrs.evolve(self.execution)}  # without its run, which goes on here only
+
     @property
     def status(self) -> EventStatus:
         """

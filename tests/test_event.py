@@ -1,12 +1,15 @@
 """An event on its own: outcomes, waiting, copies, records."""
 
+import copy
 import json
+import pickle
 from datetime import UTC, datetime
 
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
+from support import Job, make_executor
 
 from lionpride_exec import (
     Event,
@@ -453,3 +456,31 @@ async def test_timeout_and_streaming_are_not_serialised():
     """They configure a run; they are not part of the record."""
     data = Returns(timeout=1.0, streaming=True).to_dict()
     assert {"timeout", "streaming"}.isdisjoint(data)
+
+
+# -------------------------------------------------------------------- names, copies
+
+
+@pytest.mark.parametrize("name", ["result", "wait", "request", "response", "reduce", "status", "_transition"])
+def test_a_field_cannot_hide_what_every_event_has(name):
+    """The class is refused when it is made, and the name is told."""
+    with pytest.raises(TypeError, match=f"Made.{name} cannot be a field"):
+        type("Made", (Event,), {"__annotations__": {name: int}})
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda event: pickle.loads(pickle.dumps(event))])  # noqa: S301  our own
+async def test_an_event_in_an_executor_can_be_copied(copied):
+    """The copy has the record, and nothing of the executor or of the run."""
+    executor = make_executor()
+    async with executor:
+        event = await executor.append(Job(name="a", seconds=5))
+        await wait_all_tasks_blocked()
+        twin = copied(event)
+        assert (twin.id, twin.name, twin.status) == (event.id, "a", EventStatus.PROCESSING)
+        assert twin._owner is None
+        assert not twin.execution._running
+        assert twin.execution._scope is None
+    assert event.status is EventStatus.COMPLETED
+    assert twin.status is EventStatus.PROCESSING
+    again = copied(event)
+    assert (again.response, again.history()) == ("a", event.history())
