@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 _tasks: set[asyncio.Task[None]] = set()
 
 
-def spawn(run: Callable[[], Coroutine[Any, Any, None]], name: str, on_end: Callable[[], None]) -> None:
+def spawn(run: Callable[[], Coroutine[Any, Any, None]], name: str, on_end: Callable[[], None]) -> Callable[[], bool]:
     """
     Start ``run()`` as a root task of the running event loop: asyncio: a task; trio: a system task.
 
     It is cancelled when the event loop ends. On trio it must not raise anything but a cancellation. ``on_end()`` is
     called when it has ended, also if it was cancelled before its first step.
+
+    Returns:
+        A function that tells whether the task is being cancelled past all scopes, as asyncio does when it ends a loop.
 
     Raises:
         RuntimeError: No event loop runs.
@@ -41,11 +44,12 @@ def spawn(run: Callable[[], Coroutine[Any, Any, None]], name: str, on_end: Calla
                 on_end()
 
         lowlevel.spawn_system_task(run_to_end, name=name, context=copy_context())
-        return
+        return lambda: False
     task = asyncio.get_running_loop().create_task(run(), name=name)
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
     task.add_done_callback(lambda _: on_end())
+    return lambda: task.cancelling() > 0
 
 
 def soon_caller() -> Callable[[Callable[[], object]], bool] | None:

@@ -69,6 +69,11 @@ class Owner(Protocol):
         """Give what a task waits in that waits for the executor and so reads no transitions; None: nobody does."""
 
     @property
+    def is_interrupted(self) -> bool:
+        """Whether all that runs here is being cancelled from outside, past all scopes."""
+        ...
+
+    @property
     def is_abandoned(self) -> bool:
         """Whether nothing will run here any more, unless it is started again."""
         ...

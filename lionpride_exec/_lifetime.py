@@ -61,6 +61,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         self._group: TaskGroup | None = None  # of the lifetime we are in
         self._guests: set[Guest] = set()  # tasks in that group that run no events; cancelled at its end
         self._background: object | None = None  # stands for the root task behind start(), while there is one
+        self._is_ending: Callable[[], bool] = bool  # whether the event loop ends, and that root task with it
         self._is_dispatching = False  # a task of this executor keeps the processor's loop alive
         self._is_leaving = False
         self._is_abandoned = False
@@ -132,7 +133,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         elif self._background is None:
             self._background = token = object()
             try:
-                spawn(
+                self._is_ending = spawn(
                     partial(self._run_in_background, token),
                     name=f"{type(self).__name__} background",
                     on_end=partial(self._background_ended, token),
@@ -203,6 +204,11 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         """
         if self.processor is not None:
             await self.processor.process()
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether the event loop that the executor lives in by ``start()`` is being ended."""
+        return self._background is not None and self._is_ending()
 
     @property
     def is_abandoned(self) -> bool:

@@ -117,7 +117,7 @@ class Run(Life):
             if verdict is not None:
                 otherwise, error = verdict
             else:
-                interrupted = current_effective_deadline() == -inf  # else it brought that about itself
+                interrupted = self._is_interrupted()  # else it brought that about itself
                 if interrupted and self._runs_again(error, began, interrupted=True):
                     otherwise = EventStatus.PENDING
         elif verdict is None:
@@ -128,6 +128,9 @@ class Run(Life):
                 if self._runs_again(error, began, interrupted=interrupted):
                     otherwise = EventStatus.PENDING
         await self._settle(otherwise, began, error=error, interrupted=interrupted)
+
+    def _is_interrupted(self) -> bool:
+        return current_effective_deadline() == -inf or (self._owner is not None and self._owner.is_interrupted)
 
     def _runs_again(self, error: BaseException, began: float, *, interrupted: bool) -> bool:
         if self._owner is None or not (interrupted or (isinstance(error, Exception) and is_retryable(error))):

@@ -426,6 +426,32 @@ async def test_a_cancelled_forward_interrupts():
     assert event.status is EventStatus.COMPLETED
 
 
+@pytest.mark.parametrize("backend", VIRTUAL_BACKENDS)
+def test_the_end_of_the_event_loop_interrupts(backend):
+    """In the background, whichever task the loop cancels first: all go back to PENDING, and run in the next one."""
+    executor = make_executor(retry=Retry(2), concurrency_limit=10)
+    events = [Job(seconds=10) for _ in range(10)]
+
+    async def first():
+        await executor.start()
+        for event in events:
+            await executor.append(event)
+        await anyio.sleep(1)
+
+    async def second():
+        await executor.start()
+        await executor.join()
+        await executor.stop()
+
+    name, options = VIRTUAL_BACKENDS[backend]()
+    anyio.run(first, backend=name, backend_options=options)
+    assert counts(executor) == {"pending": 10}
+    name, options = VIRTUAL_BACKENDS[backend]()
+    anyio.run(second, backend=name, backend_options=options)
+    assert counts(executor) == {"completed": 10}
+    assert {event.execution.attempt for event in events} == {1}
+
+
 async def test_a_cancellation_that_the_event_makes_itself_is_final():
     """Only interruptions from outside are given back."""
 
