@@ -98,17 +98,22 @@ class Admission:
         try:
             if type(event).request is not Event.request:
                 verdict = self._check_request(event)
+                now = current_time()  # the user's code may have taken its time
             if verdict is True and event.execution.status is EventStatus.PENDING:
                 await self._report(event, EventStatus.PROCESSING)
                 self._begin(entry, event, crew, now)
                 return True
             await self._turn_away(entry, event, verdict)
         except BaseException:
-            if event.status is EventStatus.PENDING:
-                self.queue.put_back(entry)
+            self._put_back(entry, event)
             raise
         self._waiters.notify()
         return False
+
+    def _put_back(self, entry: Entry, event: Event) -> None:
+        """Queue an entry again, unless its event has left or was decided meanwhile."""
+        if event.status is EventStatus.PENDING and event.id in self.pile:
+            self.queue.put_back(entry)
 
     def _check_request(self, event: Event) -> bool | Exception:
         """Have a request that cannot be made be a strike, also where no gate is asked with it."""
@@ -137,8 +142,7 @@ class Admission:
             await self._turn_away(entry, event, verdict)
         except BaseException:
             event._refile()
-            if event.status is EventStatus.PENDING:
-                self.queue.put_back(entry)
+            self._put_back(entry, event)
             raise
         finally:
             self._asked = None

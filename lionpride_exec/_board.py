@@ -39,7 +39,8 @@ class StatusBoard:
         self._by_status = {status: Progression(name=status.value) for status in EventStatus}
         for progression in self._by_status.values():
             self.states.add_progression(progression)
-        self._put_off: list[tuple[Event, EventStatus, BaseException]] = []  # ends that wait for a lock
+        # Ends that wait for a lock, by event id; shared with the processor, which starts none of these.
+        self._put_off: dict[UUID, tuple[Event, EventStatus, BaseException]] = {}
         for guard in (self.states.progressions.guard, *(each.guard for each in self._by_status.values())):
             guard.when_free = self._make_up
 
@@ -125,13 +126,13 @@ class StatusBoard:
         elif self.turn_to_move(execution.status, status) is None:
             event._transition(status, error=error)
         else:
-            self._put_off.append((event, status, error))
+            self._put_off.setdefault(event.id, (event, status, error))
         return True
 
     def _make_up(self) -> None:
         """Make the moves that were put off, now that a lock is free."""
-        put_off, self._put_off = self._put_off, []
-        for event, status, error in put_off:
+        for event, status, error in list(self._put_off.values()):
+            del self._put_off[event.id]
             self._end(event, status, error)
 
     async def _update_progression(self, event: Event, force_status: EventStatus | None = None) -> None:

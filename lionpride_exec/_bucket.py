@@ -37,16 +37,17 @@ class Bucket:
     """
 
     __slots__ = (
-        "_hold", "_known", "_out", "_per", "_uses", "amount", "closed_until", "denied_until", "key", "lanes", "limit",
-        "number", "parked", "used", "wakes_at",
+        "_hold", "_known", "_out", "_uses", "amount", "closed_until", "denied_until", "key", "lanes", "limit",
+        "number", "parked", "per", "used", "wakes_at",
     )  # fmt: skip
 
     def __init__(self, limit: Limit | None = None, key: Hashable = None, number: int = 0) -> None:
         self.limit: Limit | None = limit
         self.key: Hashable = key
         self.number: int = number
-        self.amount: float = inf if limit is None else limit.amount
-        self._per: float = 0.0 if limit is None else limit.per
+        # What it allows: rounding of costs that are no whole numbers is not to keep the last of them out.
+        self.amount: float = inf if limit is None else limit.amount + min(limit.amount * 1e-12, 1e-6)
+        self.per: float = 0.0 if limit is None else limit.per
         self._hold: bool = False if limit is None else limit.hold
         self.used: float = 0
         self._out: int = 0  # how many uses are not back
@@ -88,7 +89,8 @@ class Bucket:
             excess -= use.cost
             if excess <= 0:
                 return use.back
-        return inf
+        # What is held comes back at a time that nobody knows; else this is rounding, and all is back with the last.
+        return inf if self._out > len(self._uses) else self._uses[-1].back
 
     def take(self, cost: float, now: float) -> Use:
         """Take so much, whether it is there or not."""
@@ -107,7 +109,7 @@ class Bucket:
         if not self._hold:
             return
         self._known = (-1, -inf)
-        if self._per:
+        if self.per:
             use.back = self._later(now)
             self._uses.append(use)
         else:
@@ -142,6 +144,6 @@ class Bucket:
         self.used = self.used - use.cost if self._out else 0  # not what rounding has left
 
     def _later(self, now: float) -> float:
-        back = now + self._per
+        back = now + self.per
         # The sum may be rounded down, and then two starts would stand closer together than a period.
-        return back if back - now >= self._per else nextafter(back, inf)
+        return back if back - now >= self.per else nextafter(back, inf)

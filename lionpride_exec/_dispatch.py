@@ -21,7 +21,7 @@ from ._status import EventStatus
 from .errors import RateLimited
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from uuid import UUID
 
     from ._bucket import Use
@@ -50,11 +50,15 @@ class Dispatch(Admission):
     """The half of a processor that starts events and sees to what they leave."""
 
     _attention: anyio.Event  # the dispatcher should look again
+    _looks_at: float  # when it will do so by itself
     _gate_lock: anyio.Lock
     _in_flight: dict[UUID, Flight]
     _main_crew: Crew | None
+    _on_call: Crew | None  # the same, as long as it can be called back after it was dismissed
     _reruns: Reruns
     _window: CapacityWindow
+    # Events whose end has been decided and waits for a lock.
+    _put_off: Mapping[UUID, object]
     # Why nothing starts at the moment.
     _held_back: set[object]
 
@@ -64,8 +68,19 @@ class Dispatch(Admission):
         while not crew.is_dismissed:
             self._attention = anyio.Event()
             crew.staff()
-            with anyio.CancelScope(deadline=self._next_at()):
+            self._looks_at = self._next_at()
+            with anyio.CancelScope(deadline=self._looks_at):
                 await self._attention.wait()
+
+    async def _work_off(self, crew: Crew) -> None:
+        """Dispatch until the crew is dismissed and gone; or on, if it is called back before that."""
+        self._on_call = crew
+        try:
+            while not crew.is_dismissed:
+                await self._dispatch(crew)
+                await self._waiters.wait_for(lambda: not (crew.is_dismissed and crew.workers))
+        finally:
+            self._on_call = None
 
     def _next_at(self) -> float:
         """When something may start that cannot start now, if nobody does anything until then."""
@@ -95,7 +110,11 @@ class Dispatch(Admission):
         if self.queue.empty():
             return 0
         now = current_time()
-        return min(self._allowed(crew, now), self.queue.ready(now))
+        number = min(self._allowed(crew, now), self.queue.ready(now))
+        if number <= 0 and self._next_at() < self._looks_at:
+            # What was started last has used up what the next one needs: when that comes back is news.
+            self._attention.set()
+        return number
 
     async def pick(self, crew: Crew) -> Event | None:
         """
@@ -121,7 +140,7 @@ class Dispatch(Admission):
         """Take the first event; whether it was let in. None: there is none that may start."""
         while (entry := self.queue.pop_nowait(now)) is not None:
             event = self.pile.get(entry.event_id, None)
-            if event is not None:
+            if event is not None and event.id not in self._put_off:
                 return event, await admit(entry, event, crew, now)
             self.forget(entry.event_id)
         return None, False
@@ -132,6 +151,7 @@ class Dispatch(Admission):
             event.status is EventStatus.PENDING
             and self._allowed(crew, now) > 0
             and event.id in self.pile
+            and event.id not in self._put_off
             and self.queue.lanes.may_start(entry, now)
         )
 

@@ -13,7 +13,7 @@ import attrs
 
 from ._chunks import ChunkReader, Feed, open_reader
 from ._execution import Execution
-from ._limits import check_cost
+from ._limits import Rate, check_cost
 from ._run import Run
 from ._sentinel import Unset
 from ._status import TERMINAL, EventStatus
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar  # type checkers bring its stubs; nothing is imported
 
     from ._element import Mode
-    from ._limits import Limit
 
     # What an event returns. The default lets `class Fetch(Event)` do without saying.
     T_co = TypeVar("T_co", covariant=True, default=Any)
@@ -175,7 +174,7 @@ class Event(Run, Generic[T_co]):
 
     # ---------------------------------------------------------------- while it runs
 
-    def settle(self, actual: float, *, limit: Limit | None = None) -> None:
+    def settle(self, actual: float, *, limit: Rate | None = None) -> None:
         """
         Correct what the running event has taken of a ``Rate``, once the truth is known; to be called inside it.
 
@@ -187,10 +186,13 @@ class Event(Run, Generic[T_co]):
 
         Raises:
             ValueError: The cost is negative or not finite. Nothing has changed.
+            TypeError: The limit is no ``Rate``.
 
         Outside of a run by an executor it does nothing.
         """
-        check_cost(actual)
+        actual = check_cost(actual)
+        if limit is not None and not isinstance(limit, Rate):
+            raise TypeError(f"limit must be a Rate, got {limit!r}: nothing else has a cost")
         if self._owner is not None:
             self._owner.settle(self, actual, limit)
 

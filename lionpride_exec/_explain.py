@@ -151,6 +151,8 @@ _Why = tuple[WaitReason, float | None, "Bucket | None"]
 
 def explain(executor: Control, event: Event) -> Explanation:
     """Say what an event of this executor waits for. O(1), or O(what is used of its limits)."""
+    if executor.processor is not None:
+        executor.processor._follow_clock()
     now = current_time()
     after = tuple(executor._agenda.waits_for(event.id))
     reason, until, bucket = (WaitReason.DEPENDENCY, None, None) if after else _why(executor, event, now)
@@ -167,6 +169,8 @@ def explain(executor: Control, event: Event) -> Explanation:
 
 def statistics(executor: Control) -> Statistics:
     """Give the state of an executor and what its events wait for. O(what is delayed or parked)."""
+    if executor.processor is not None:
+        executor.processor._follow_clock()
     now = current_time()
     kept: dict[str, Any] = {
         "status_counts": MappingProxyType(executor.status_counts()),
@@ -258,7 +262,8 @@ def _waits(executor: Control, processor: Processor, now: float) -> dict[WaitReas
     for bucket, number in queue.lanes.parked():
         waits[_reason_of(bucket, now)] += number
     waits[WaitReason.ROOM] = queue.backlog_size()
-    if processor._asked is not None:
+    asked = None if processor._asked is None else executor.states.items.get(processor._asked, None)
+    if asked is not None and asked.status is EventStatus.PENDING:
         waits[WaitReason.GATE] += 1
     entry = queue.lanes.front()
     rest = executor.status_counts()[EventStatus.PENDING] - waits.total()

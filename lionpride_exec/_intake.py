@@ -21,7 +21,7 @@ from ._status import TERMINAL, EventStatus
 from .errors import ExecutorClosedError, ExistsError, QueueFullError, Skip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
     from ._processor import Processor
 
@@ -43,8 +43,9 @@ class Intake(Control):
 
     async def _enter(self, event: E, ticket: Ticket, *, wait: bool) -> E | None:
         """Take an event in, or give the one that is known under its key; None: there was no room, try again."""
-        if ticket.key is not None and (known := self._agenda.known_under(ticket.key)) is not None:
-            return cast("E", self.states.items[known])
+        known = None if ticket.key is None else self._known_under(ticket.key)
+        if known is not None:
+            return cast("E", known)
         if wait and self.processor is not None and self.processor.queue.is_full and not ticket.after:
             self._check_new(event)
             with self.reader_away() or nullcontext():
@@ -64,7 +65,7 @@ class Intake(Control):
 
     async def _store(self, event: E, ticket: Ticket) -> E | None:
         """Store and queue an event, or raise and leave everything as it was; None: its key is known by now."""
-        if ticket.key is not None and self._agenda.known_under(ticket.key) is not None:
+        if ticket.key is not None and self._known_under(ticket.key) is not None:
             return None
         self._check_new(event)
         self.states.items.add(event)
@@ -88,6 +89,13 @@ class Intake(Control):
         event.execution.queued_at = event.execution.queued_at or utc_now()
         if ticket.key is not None:
             self._agenda.give_key(event.id, ticket.key)
+        return event
+
+    def _known_under(self, key: Hashable) -> Event | None:
+        event_id = self._agenda.known_under(key)
+        event = None if event_id is None else self.states.items.get(event_id, None)
+        if event_id is not None and event is None:  # taken out by hand
+            self._agenda.forget(event_id)
         return event
 
     def _keep_early(self, event: Event, ticket: Ticket) -> None:

@@ -11,6 +11,9 @@ there is offered to the heap again. It keeps its turn, and no lane that comes la
 so an entry that takes much is not overtaken for ever by those that take little. What all lanes share (limits without
 a key) is looked at last: if it holds up the first entry, it holds up everything.
 
+A lane that needs two things of which now one, now the other is taken would wait for ever where there are always others.
+So after some turns in vain it *claims* what is free while it waits for the rest.
+
 So with one key an entry costs O(log n), however many keys there are and whatever waits at them. (The alternative, to
 pass over entries that cannot start, costs as much as there are of these, at each start.)
 """
@@ -36,6 +39,9 @@ Place = tuple[float, int, "Lane"]
 
 MIN_BUCKETS_TO_SWEEP = 64
 
+# How often a lane that needs several things may find one of them taken before it claims the others.
+PATIENCE = 8
+
 
 class Entry(NamedTuple):
     """One queued event. Entries sort by priority, lower first, then by arrival, which no two share."""
@@ -49,7 +55,7 @@ class Entry(NamedTuple):
 class Lane:
     """The queued entries of one route."""
 
-    __slots__ = ("heap", "key", "parked_at", "path", "turn")
+    __slots__ = ("claims", "heap", "key", "parked_at", "passed", "path", "turn")
 
     def __init__(self, key: tuple[Hashable, ...], path: tuple[Bucket, ...], turn: int) -> None:
         self.key = key
@@ -57,6 +63,10 @@ class Lane:
         self.turn = turn
         self.heap: list[Entry] = []
         self.parked_at: Bucket | None = None
+        # How often it found something of its path taken since it was last served; and, once that is too often, what it
+        # has claimed of it: there nobody who comes later goes before it.
+        self.passed = 0
+        self.claims: tuple[Bucket, ...] = ()
 
     def __lt__(self, other: Lane) -> bool:
         return False  # two places of one lane in a heap are equal
@@ -143,6 +153,7 @@ class Lanes:
             lane = self._heads[0][2]
             heappop(lane.heap)
             lane.turn = next(self._turns)
+            lane.passed, lane.claims = 0, ()
             if lane.heap:
                 heapreplace(self._heads, (lane.heap[0].priority, lane.turn, lane))
                 if lane.path:
@@ -229,6 +240,7 @@ class Lanes:
     def shift(self, seconds: float) -> None:
         """Follow a clock that was set. O(all there is)."""
         self._timers.clear()
+        self._now += seconds
         for bucket in (*self._buckets.values(), *self._shared):
             bucket.shift(seconds)
             bucket.wakes_at = inf
@@ -277,6 +289,8 @@ class Lanes:
 
     def _place(self, lane: Lane) -> None:
         """Put a lane where its first entry says, among those that it stands with."""
+        for bucket in lane.claims:
+            heappush(bucket.parked, lane.place)
         if lane.parked_at is None:
             heappush(self._heads, lane.place)
         else:
@@ -286,7 +300,7 @@ class Lanes:
     def _is_in_place(self, place: Place, bucket: Bucket | None) -> bool:
         """Whether that is where a lane stands now, a live entry first; else it has another place, or none."""
         priority, turn, lane = place
-        if lane.parked_at is not bucket or lane.turn != turn or not lane.heap:
+        if (lane.parked_at is not bucket and bucket not in lane.claims) or lane.turn != turn or not lane.heap:
             return False
         entry = lane.heap[0]
         if self._live.get(entry.event_id) is entry:
@@ -319,9 +333,22 @@ class Lanes:
                 heappush(bucket.parked, place)
                 if until > now:
                     self._wake(bucket, until)
+                self._claim(lane, bucket, place)
                 self._touch(other for other in lane.path if other is not bucket)
                 return True
         return False
+
+    def _claim(self, lane: Lane, taken: Bucket, place: Place) -> None:
+        """Have a lane that found something taken too often keep its place at all the rest that it needs."""
+        lane.passed += 1
+        lane.claims = ()
+        if lane.passed > PATIENCE and taken.closed_until <= self._now:
+            # Only of what takes at least as long to come back: nothing is to lie idle for longer than it would be used.
+            lane.claims = tuple(
+                [each for each in lane.path if each is not taken and each.number and each.per >= taken.per]
+            )
+            for bucket in lane.claims:
+                heappush(bucket.parked, place)
 
     def _is_behind(self, bucket: Bucket) -> bool:
         """Whether a lane that comes before the first one waits there."""
@@ -357,6 +384,8 @@ class Lanes:
             if not self._is_in_place(place, bucket):
                 heappop(bucket.parked)
                 continue
+            if lane.parked_at is not bucket:  # claimed by one that waits for something else
+                return
             until = bucket.free_at(lane.heap[0].route.costs[bucket.number], now)
             if until > now:
                 self._wake(bucket, until)

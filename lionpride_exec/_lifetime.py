@@ -263,6 +263,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
             raise ConfigurationError(complaint) from exc
         processor._waiters = self._waiters  # one list: what ends here may be awaited there
         processor._held_back = self._held_back
+        processor._put_off = self._put_off
         self.processor = processor
 
     def _reconfigure(self, changes: dict[str, int]) -> None:

@@ -173,7 +173,7 @@ def check_cost(cost: float, most: float = inf) -> float:
         raise ValueError(f"A cost must be a finite number, 0 or more, got {cost!r}")
     if cost > most:
         raise ValueError(f"A cost of {cost!r} can never start: the limit allows {most!r}")
-    return cost
+    return int(cost) if float(cost).is_integer() else cost  # whole numbers add up exactly
 
 
 def _checked(cost: float, limit: Limit) -> float:

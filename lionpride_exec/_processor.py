@@ -8,6 +8,7 @@ with workers of its own, on an account of its own. An event's way through a work
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import anyio
@@ -111,10 +112,12 @@ class Processor(Dispatch):
         self._stopped = False
         self._abandoned = False
         self._crews: set[Crew] = set()
-        self._main_crew = None
+        self._main_crew = self._on_call = None
         self._waiters = Waiters()
         self._attention = anyio.Event()
+        self._looks_at = inf
         self._held_back = set()
+        self._put_off = {}
         self._call_soon: Callable[[Callable[[], object]], bool] | None = None  # by the loop of the main crew
 
     @classmethod
@@ -138,10 +141,12 @@ class Processor(Dispatch):
         Raises:
             ValueError: Assigned a number that is not within 0 and ``queue_capacity``.
         """
+        self._follow_clock()
         return self._window.available(current_time())
 
     @available_capacity.setter
     def available_capacity(self, value: int) -> None:
+        self._follow_clock()
         self._window.set_available(value, current_time())
         self._attention.set()
 
@@ -167,6 +172,8 @@ class Processor(Dispatch):
             )
         if priority is None:
             priority = self.pile[event_id].created_at.timestamp()
+        if until is not None:
+            self._follow_clock()
         self.queue.put_nowait(check_priority(priority), event_id, until)
 
     async def dequeue(self) -> Event:
@@ -178,6 +185,7 @@ class Processor(Dispatch):
 
         Cancellation: while it waits; nothing is taken then.
         """
+        self._follow_clock()
         _, event_id = await self.queue.get()
         self._waiters.notify()
         return self.pile[event_id]
@@ -216,6 +224,8 @@ class Processor(Dispatch):
         self._stopped = False
         self._abandoned = False
         self.queue.reopen()
+        if self._on_call is not None:
+            self._on_call.is_dismissed = False  # it may be about to end, and goes on instead
         self._waiters.notify()  # a stop() that waits has been overtaken
 
     async def stop(self) -> None:
@@ -310,7 +320,7 @@ class Processor(Dispatch):
                     self._main_crew = self._make_crew(group)
                     self.queue.on_put = self._on_put
                     self._call_soon = soon_caller()
-                    await self._dispatch(self._main_crew)
+                    await self._work_off(self._main_crew)
         except BaseException:
             self._abandoned = True
             raise
@@ -333,12 +343,15 @@ class Processor(Dispatch):
         Cancellation: what this call started ends CANCELLED, what has not begun stays PENDING and queued.
         """
         earlier = set(self._in_flight)
+        # Who calls from inside an event lends its slot: it might be the only one.
+        is_inside = any(event.id in self._in_flight for event in running_here())
         self._follow_clock()
         self.queue.forgive()
         batch: Crew | None = None
         try:
             async with anyio.create_task_group() as group:
-                batch = self._make_crew(group, self.queue_capacity - self._window.withheld)
+                budget = self.queue_capacity - self._window.withheld
+                batch = self._make_crew(group, budget, slots=anyio.CapacityLimiter(1) if is_inside else None)
                 batch.staff()
                 await self._wait_for_batch(batch, earlier)
                 if batch.started:
@@ -355,8 +368,10 @@ class Processor(Dispatch):
         return self.router.plain if event is None else self.router.route(event)
 
     def _follow_clock(self) -> None:
+        """Carry all times over to the running event loop, if they were read in another."""
         seconds = self.queue.follow_clock()
         if seconds:
+            self._window.shift(seconds)
             self._reruns.shift(seconds)
 
     async def _wait_for_batch(self, batch: Crew, earlier: set[UUID]) -> None:
@@ -378,10 +393,12 @@ class Processor(Dispatch):
     def _is_settled(self) -> bool:
         return self._is_idle() and (self._stopped or self._abandoned or self._is_drained())
 
-    def _make_crew(self, group: TaskGroup, budget: int | None = None) -> Crew:
+    def _make_crew(
+        self, group: TaskGroup, budget: int | None = None, slots: anyio.CapacityLimiter | None = None
+    ) -> Crew:
         if not self._crews:  # nobody holds them, and they belong to one event loop
             self._slots = anyio.CapacityLimiter(self.concurrency_limit)
             self._gate_lock = anyio.Lock(fast_acquire=True)
-        crew = Crew(group, self, self._slots, budget=budget, name=f"{type(self).__name__} worker")
+        crew = Crew(group, self, slots or self._slots, budget=budget, name=f"{type(self).__name__} worker")
         self._crews.add(crew)
         return crew

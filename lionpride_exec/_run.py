@@ -173,6 +173,8 @@ class Run(Life):
             except RuntimeError:  # AnyIO: held by this task
                 pass
             finally:
+                if execution._verdict is not None and target is EventStatus.PENDING:
+                    target, error = execution._verdict  # cancelled meanwhile: it is not run again
                 if execution.status is EventStatus.PROCESSING:
                     self._transition(target, response=response, error=error, interrupted=interrupted)
                 execution._running = False

@@ -90,11 +90,19 @@ class CapacityWindow:
             self._out.remove(entry)
             self._give_back(entry[1])
 
+    def shift(self, seconds: float) -> None:
+        """Follow a clock that was set: that of another event loop, in which the tokens need a limiter of its own."""
+        self._out = deque((back + seconds, token) for back, token in self._out)
+        self._limiter = None
+        if self._out:
+            self._limiter = anyio.CapacityLimiter(max(self.total, len(self._out)))
+            for _, token in self._out:
+                self._limiter.acquire_on_behalf_of_nowait(token)
+            self._limiter.total_tokens = self.total
+
     def _refresh(self, now: float) -> None:
         out = self._out
-        while out and (out[0][0] <= now or out[0][0] > now + 2 * self.period):
-            # The second case: the clock is another one than at the start, since the processor was used in an
-            # earlier event loop. What that loop started says nothing about this one.
+        while out and out[0][0] <= now:
             self._give_back(out.popleft()[1])
 
     def _give_back(self, token: object) -> None:

@@ -280,8 +280,15 @@ async def test_capacity_set_by_hand_comes_back():
 
 
 @pytest.mark.anyio
-async def test_tokens_of_another_clock_are_dropped():
-    """A processor that moves to another event loop, whose clock began elsewhere, is not blocked by the old one."""
-    window = CapacityWindow(1, 10.0)
+async def test_starts_are_carried_over_to_another_clock():
+    """A processor that moves to another event loop, whose clock began elsewhere, remembers what it started."""
+    window = CapacityWindow(2, 10.0)
     window.take(1e9)
-    assert window.available(5.0) == 1
+    window.take(1e9 + 3)
+    window.shift(4 - 1e9)
+    assert window.available(5.0) == 0
+    assert window.next_at(5.0) == 14
+    window.resize(1)
+    window.shift(1)
+    assert window.available(15.0) == 0
+    assert window.available(18.0) == 1
