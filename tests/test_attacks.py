@@ -16,6 +16,7 @@ from virtual_clock import VIRTUAL_BACKENDS
 
 from lionpride_exec import (
     AccessError,
+    Concurrent,
     Deny,
     EventFailed,
     EventStatus,
@@ -761,3 +762,258 @@ class Free(Job):
 
     async def _invoke(self):
         return None
+
+
+# -------------------------------------------------------------------- nobody brings the news
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("what", ["rate", "keyed rate", "capacity", "delay", "resized"])
+async def test_what_may_start_at_a_time_does_beside_long_events(what, early):
+    """The next start is not put off until one of those that run ends."""
+    limits = {"rate": [Rate(1, per=5)], "keyed rate": [Rate(1, per=5, key="name")]}.get(what, [])
+    capacity = {"queue_capacity": 1, "capacity_refresh_time": 5.0} if what in {"capacity", "resized"} else {}
+    executor = make_executor(limits=limits, **capacity)
+    events = [Job(seconds=100) for _ in range(4)]
+    started = {}
+    executor.observe(
+        lambda event, _, status: (
+            started.setdefault(events.index(event), round(current_time())) if status is EventStatus.PROCESSING else None
+        )
+    )
+    if not early:
+        await executor.start()
+        await wait_all_tasks_blocked()
+    for number, event in enumerate(events):
+        await executor.append(event, priority=0, delay=number * 5 if what == "delay" else None)
+    if early:
+        await executor.start()
+    if what == "resized":
+        await anyio.sleep(2)
+        executor.resize(queue_capacity=2)
+    await anyio.sleep(30)
+    expected = {0: 0, 1: 2, 2: 5, 3: 7} if what == "resized" else {0: 0, 1: 5, 2: 10, 3: 15}
+    assert started == expected
+    await executor.stop(grace=0)
+
+
+@pytest.mark.parametrize("by", ["outside", "event"])
+async def test_start_goes_on_while_what_was_stopped_still_runs(by):
+    """The last call counts at once, not when the longest of the old events has ended."""
+    executor = make_executor()
+
+    async def restart(_):
+        with anyio.move_on_after(0.5):
+            await executor.stop()
+        await executor.start()
+        await anyio.sleep(100)
+
+    await executor.start()
+    await executor.append(Acts(act=restart if by == "event" else lambda _: anyio.sleep(100)))
+    await anyio.sleep(0.1)
+    if by == "outside":
+        await restart_now(executor)
+    await anyio.sleep(1)
+    new = await executor.append(Job())
+    await new.wait()
+    assert current_time() < 3
+    await executor.stop(grace=0)
+
+
+async def restart_now(executor):
+    """Stop for a moment, and go on."""
+    with anyio.move_on_after(0.5):
+        await executor.stop()
+    await executor.start()
+
+
+async def test_forward_inside_the_only_slot():
+    """The caller lends its slot to the batch."""
+    executor = make_executor(concurrency_limit=1)
+
+    async def forward(_):
+        await executor.append(Job(name="inner"))
+        await executor.forward()
+        return executor.status_counts()["completed"]
+
+    async with executor:
+        event = await executor.append(Acts(act=forward))
+        await event.wait()
+    assert event.response == 1
+
+
+async def test_costs_that_are_no_whole_numbers():
+    """Rounding keeps nobody out for ever, and does not waste a limit."""
+
+    class Costs(Job):
+        cost: float = 0
+
+    for amount, cost, number in ((1.0, 0.1, 10), (0.3, 0.1, 3), (0.7, 0.1, 7)):
+        executor = make_executor(limits=[Rate(amount, per=5, cost="cost")])
+        began = current_time()
+        async with executor:
+            for _ in range(number):
+                await executor.append(Costs(cost=cost))
+            await executor.append(Costs(cost=amount))
+        assert counts(executor) == {"completed": number + 1}
+        assert current_time() - began == pytest.approx(5, abs=0.2)
+
+
+async def test_an_event_that_needs_two_things_is_not_passed_for_ever():
+    """Where there is always somebody for each of them, it claims the one while it waits for the other."""
+
+    class Two(Job):
+        first: object = None
+        second: object = None
+
+    executor = make_executor(
+        limits=[Concurrent(1, key="first"), Concurrent(1, key="second")], queue_capacity=10_000, max_queue_size=10_000
+    )
+    async with executor:
+        for key, offset in (("first", 0), ("second", 0.5)):
+            await executor.append(Two(seconds=0.5 + offset, **{key: "x"}), priority=0)
+        both = await executor.append(Two(first="x", second="x"), priority=0)
+        for _ in range(200):
+            await executor.append(Two(first="x", seconds=1), priority=0)
+            await executor.append(Two(second="x", seconds=1), priority=0)
+        await both.wait()
+        assert current_time() < 20
+        await executor.stop(grace=0)
+
+
+async def test_cancel_between_the_end_of_a_run_and_its_retry():
+    """Decided while the run waits for a lock to be filed: it is not run again."""
+    executor = make_executor(retry=Retry(3, jitter=0))
+    async with executor:
+        event = await executor.append(Job(seconds=1, error=OSError()))
+        await anyio.sleep(0.5)
+        async with executor.states.progressions:
+            await anyio.sleep(2)
+            assert executor.cancel(event, "enough")
+        await event.wait()
+    assert event.status is EventStatus.CANCELLED
+    assert event.execution.attempts == ()
+
+
+async def test_cancel_of_an_event_whose_start_waits_for_a_lock():
+    """Somebody else takes the lock next: it does not start in between."""
+    executor = make_executor()
+    gate = anyio.Event()
+
+    async def hold():
+        async with executor.states.progressions:
+            await gate.wait()
+
+    event = await executor.append(Job())
+    async with anyio.create_task_group() as group:
+        async with executor.states.progressions:
+            await executor.start()
+            await wait_all_tasks_blocked()
+            group.start_soon(hold)
+            await wait_all_tasks_blocked()
+            assert executor.cancel(event)
+        await wait_all_tasks_blocked()
+        assert event.status is EventStatus.PENDING
+        gate.set()
+        await event.wait()
+    assert event.status is EventStatus.CANCELLED
+    assert event.execution.attempt == 0
+    await executor.stop()
+
+
+@pytest.mark.parametrize("look", ["explain", "statistics", "capacity", "append"])
+def test_a_look_at_limits_in_another_event_loop_forgets_nothing(monkeypatch, look):
+    """Whoever asks first, before the start there: what the earlier loop has started counts."""
+    wall = [1e9]
+    monkeypatch.setattr("time.time", lambda: wall[0])
+    executor = make_executor(limits=[Rate(3, per=3600)], queue_capacity=3, capacity_refresh_time=3600.0)
+
+    async def first():
+        await anyio.sleep(5000)
+        wall[0] += 5000
+        async with executor:
+            for _ in range(3):
+                await executor.append(Job())
+
+    async def second():
+        event = await executor.append(Job(), delay=5 if look == "append" else None)
+        if look == "explain":
+            executor.explain(event)
+        elif look == "statistics":
+            executor.statistics()
+        elif look == "capacity":
+            assert executor.processor.available_capacity == 0
+        async with executor:
+            await anyio.sleep(1000)
+            assert event.status is EventStatus.PENDING
+            await event.wait()
+        assert current_time() == pytest.approx(3600 - 10, abs=1)
+
+    anyio.run(first, backend="trio", backend_options=VIRTUAL_BACKENDS["trio"]()[1])
+    wall[0] += 10
+    anyio.run(second, backend="asyncio", backend_options=VIRTUAL_BACKENDS["asyncio"]()[1])
+
+
+def test_a_delay_given_in_another_event_loop(monkeypatch):
+    """It counts from now, before the start there too."""
+    wall = [1e9]
+    monkeypatch.setattr("time.time", lambda: wall[0])
+    executor = make_executor()
+
+    async def first():
+        await anyio.sleep(5000)
+        async with executor:
+            await executor.append(Job())
+
+    async def second():
+        event = await executor.append(Job(), delay=5)
+        async with executor:
+            await event.wait()
+        assert current_time() == pytest.approx(5, abs=0.2)
+
+    anyio.run(first, backend="trio", backend_options=VIRTUAL_BACKENDS["trio"]()[1])
+    anyio.run(second, backend="asyncio", backend_options=VIRTUAL_BACKENDS["asyncio"]()[1])
+
+
+async def test_an_event_removed_while_its_gate_is_asked_and_cancelled():
+    """Nothing of it stays in the queue."""
+
+    class Slow(JobProcessor):
+        async def request_permission(self, **kwargs):
+            await anyio.sleep(100)
+
+    executor = with_processor(Slow, max_queue_size=1)
+    await executor.start()
+    await executor.append(Job())
+    await anyio.sleep(1)
+    await executor.cleanup_events(["pending"])
+    assert executor.statistics().waits == {}
+    await executor.stop(grace=0)
+    assert executor.processor.queue.empty()
+    await executor.append(Job())
+
+
+async def test_only_a_rate_can_be_settled():
+    """Nothing else has a cost; nothing has changed."""
+    slots = Concurrent(1)
+
+    class Settles(Job):
+        async def _invoke(self):
+            with pytest.raises(TypeError, match="limit must be a Rate"):
+                self.settle(0, limit=slots)
+            return await super()._invoke()
+
+    executor = make_executor(limits=[slots])
+    async with executor:
+        for _ in range(3):
+            await executor.append(Settles(seconds=1))
+    assert current_time() == pytest.approx(3, abs=0.2)
+
+
+async def test_a_key_of_an_event_that_was_taken_out_by_hand():
+    """It is free again."""
+    executor = make_executor()
+    gone = await executor.append(Job(), key="k")
+    executor.states.remove_item(gone.id)
+    new = Job()
+    assert await executor.append(new, key="k") is new
