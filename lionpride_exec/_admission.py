@@ -54,7 +54,7 @@ class Admission:
 
     # ---------------------------------------------------------------- for subclasses
 
-    async def request_permission(self, **kwargs: Any) -> bool | Wait | Deny:
+    async def request_permission(self, *args: Any, **kwargs: Any) -> bool | Wait | Deny:
         """
         Decide whether an event may start now; asked with its ``request``. Override this.
 
@@ -68,7 +68,7 @@ class Admission:
         """
         return True
 
-    def partition(self, event: Event) -> Hashable:  # noqa: ARG002  for subclasses
+    def partition(self, event: Any) -> Hashable:  # noqa: ARG002  for subclasses
         """Give the partition that a closed gate closes; the default is one for all. Called when queued."""
         return None
 

@@ -30,12 +30,14 @@ class Ticket:
         until: A reading of ``anyio.current_time()`` before which it is not due; None: it is.
         after: The events that have to complete before it is queued.
         key: By which it is known; None: by none.
+        is_urgent: Whether it is queued whatever room there is.
     """
 
     priority: float | None = None
     until: float | None = None
     after: Sequence[Event] = ()
     key: Hashable = None
+    is_urgent: bool = False
 
 
 PLAIN = Ticket()

@@ -71,6 +71,21 @@ class StatusBoard:
         """The events that are FAILED, in the order they came to it."""
         return self.get_events_by_status(EventStatus.FAILED)
 
+    @property
+    def cancelled_events(self) -> list[Event]:
+        """The events that are CANCELLED, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.CANCELLED)
+
+    @property
+    def skipped_events(self) -> list[Event]:
+        """The events that are SKIPPED, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.SKIPPED)
+
+    @property
+    def aborted_events(self) -> list[Event]:
+        """The events that are ABORTED, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.ABORTED)
+
     def get_events_by_status(self, status: EventStatus | str) -> list[Event]:
         """
         Give the events with a status, in the order they came to it. O(number of them).

@@ -37,7 +37,9 @@ else:
 
 class Event(Run, Generic[T_co]):
     """
-    One async operation, run at most once. Subclass it, annotate its fields, write ``_invoke()``.
+    One async operation. Subclass it, annotate its fields, write ``_invoke()``.
+
+    It is run once, but for a :class:`Retry`, which has it run again until it is done.
 
     ::
 

@@ -132,10 +132,10 @@ class Executor(Bulk):
         Give the number of events done and to do, the rate, and the time left. O(1).
 
         The rate is that since earlier calls, at most 60 s back, so call it now and then. Events that were taken in
-        with a final status count as done. Works outside an event loop too, without a rate.
+        with a final status count as done, but not for the rate. Works outside an event loop too, without a rate.
         """
         counts = {status: len(self._progression(status)) for status in EventStatus}
-        return progress_of(counts, self._removed, self._pace)
+        return progress_of(counts, self._removed, self._taken_final, self._pace)
 
     # ---------------------------------------------------------------- taking events in
 
@@ -161,7 +161,9 @@ class Executor(Bulk):
             priority: Lower runs first; finite; equal priorities run in order of arrival, those of different keys of
                 limits in turn. The default is the event's ``created_at`` in seconds (about 1.8e9), so any smaller
                 number goes before it.
-            wait: Wait for room in a full queue instead of raising; first come, first served.
+            wait: Wait for room in a full queue instead of raising; first come, first served. An event that runs here
+                and appends others does not wait, since it would hold a slot that they wait for: its are taken in beyond
+                the bound.
             delay: Seconds, 0 or more, before which it does not start.
             at: A time before which it does not start (without a zone: UTC); one that is past is now. Measured on the
                 event loop's clock from now on.

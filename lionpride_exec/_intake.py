@@ -11,6 +11,8 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
+import attrs
+
 from ._agenda import Agenda, Ticket
 from ._control import Control
 from ._element import to_uuid
@@ -37,6 +39,7 @@ class Intake(Control):
         self._agenda = Agenda()
         self._ended: deque[Event] = deque()  # others may wait for these
         self._is_following_up = False
+        self._taken_final = 0  # events that had ended before they came
         self._removed: Counter[EventStatus] = Counter()  # events that were removed after their end
 
     # ---------------------------------------------------------------- in and out
@@ -48,8 +51,11 @@ class Intake(Control):
             return cast("E", known)
         if wait and self.processor is not None and self.processor.queue.is_full and not ticket.after:
             self._check_new(event)
-            with self.reader_away() or nullcontext():
-                await self.processor.queue.wait_for_room()
+            if self._runs_caller():
+                ticket = attrs.evolve(ticket, is_urgent=True)  # to wait would hold a slot that the others wait for
+            else:
+                with self.reader_away() or nullcontext():
+                    await self.processor.queue.wait_for_room()
         try:
             if self.states.items.guard.users or self.turn_to_move(event.status, event.status) is not None:
                 async with self.states.items, self._locks(event.status):
@@ -75,10 +81,8 @@ class Intake(Control):
             self._active.add(event.id)
         try:
             if event.execution.status is EventStatus.PENDING:
-                if ticket.after:
-                    self._keep_after(event, ticket)
-                elif self.processor is None:
-                    self._keep_early(event, ticket)
+                if ticket.after or ticket.is_urgent or self.processor is None:
+                    self._keep(event, ticket)
                 elif ticket.until is None:
                     await self.processor.enqueue(event.id, ticket.priority)
                 else:
@@ -86,6 +90,8 @@ class Intake(Control):
         except BaseException:
             self._let_go(event)
             raise
+        if event.execution.status in TERMINAL and not ticket.after:
+            self._taken_final += 1
         event.execution.queued_at = event.execution.queued_at or utc_now()
         if ticket.key is not None:
             self._agenda.give_key(event.id, ticket.key)
@@ -98,10 +104,17 @@ class Intake(Control):
             self._agenda.forget(event_id)
         return event
 
-    def _keep_early(self, event: Event, ticket: Ticket) -> None:
+    def _keep(self, event: Event, ticket: Ticket) -> None:
+        """Keep an event until it can be queued, or queue it whatever room there is."""
+        if ticket.after:
+            self._keep_after(event, ticket)
+            return
         self._check_costs(event)
-        self._agenda.follow_clock()
-        self._agenda.keep_early(event.id, ticket)
+        if self.processor is not None:
+            self._queue_anyway([(event, ticket)], self.processor)
+        else:
+            self._agenda.follow_clock()
+            self._agenda.keep_early(event.id, ticket)
 
     def _check_costs(self, event: Event) -> None:
         """Have the limits refuse now what they would refuse at the start."""

@@ -126,8 +126,10 @@ class Router:
         ConfigurationError: Something among the limits is none.
     """
 
-    def __init__(self, limits: Iterable[Limit] = (), partition: Callable[[Any], Hashable] | None = None) -> None:
-        self.limits: tuple[Limit, ...] = tuple(limits)
+    def __init__(
+        self, limits: Iterable[Limit] | Limit = (), partition: Callable[[Any], Hashable] | None = None
+    ) -> None:
+        self.limits: tuple[Limit, ...] = (limits,) if isinstance(limits, Rate | Concurrent) else tuple(limits)
         for limit in self.limits:
             if not isinstance(limit, Rate | Concurrent):
                 raise ConfigurationError(f"limits must be Rate or Concurrent, got {limit!r}")

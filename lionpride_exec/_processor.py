@@ -53,7 +53,7 @@ class Processor(Dispatch):
         max_queue_size: Queued events above which :meth:`enqueue` refuses, at least 1.
         max_denial_tracking: Events whose denials are counted at the same time, at least 1; the oldest count is
             dropped for a new one.
-        limits: Any number of :class:`Rate` and :class:`Concurrent`. An event starts when all of them allow it.
+        limits: Any number of :class:`Rate` and :class:`Concurrent`, or one. An event starts when all of them allow it.
         retry: For events that have no ``retry`` of their own; None: they run once.
 
     Raises:
@@ -72,7 +72,7 @@ class Processor(Dispatch):
         concurrency_limit: int = 100,
         max_queue_size: int = 1000,
         max_denial_tracking: int = 10000,
-        limits: Iterable[Limit] = (),
+        limits: Iterable[Limit] | Limit = (),
         retry: Retry | None = None,
     ) -> None:
         check_bounds(

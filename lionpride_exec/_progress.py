@@ -99,12 +99,14 @@ class Pace:
         return max(done - done_then, 0) / (now - then) if now > then else None
 
 
-def progress_of(counts: Mapping[EventStatus, int], removed: Mapping[EventStatus, int], pace: Pace) -> Progress:
-    """Put a progress together from how many events have each status, and how many were removed with it."""
+def progress_of(
+    counts: Mapping[EventStatus, int], removed: Mapping[EventStatus, int], taken_final: int, pace: Pace
+) -> Progress:
+    """Put a progress together: from how many events have each status, were removed with it, and had ended before."""
     by_status = {status: counts[status] + removed.get(status, 0) for status in EventStatus if status in TERMINAL}
     done = sum(by_status.values())
     left = counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
-    rate = pace.rate(done)
+    rate = pace.rate(done - taken_final)
     return Progress(
         total=done + left,
         done=done,

@@ -1017,3 +1017,23 @@ async def test_a_key_of_an_event_that_was_taken_out_by_hand():
     executor.states.remove_item(gone.id)
     new = Job()
     assert await executor.append(new, key="k") is new
+
+
+async def test_events_that_find_more_work_than_there_is_room_for():
+    """A crawler whose pages wait for room does not wait for itself: theirs is taken in beyond the bound."""
+
+    class Page(Job):
+        depth: int = 0
+
+        async def _invoke(self):
+            for _ in range(10 if self.depth < 3 else 0):
+                await executor.append(Page(depth=self.depth + 1), wait=True)
+
+    executor = with_processor(
+        type("Pages", (JobProcessor,), {"event_type": Page}),
+        concurrency_limit=2, max_queue_size=5, queue_capacity=10_000, capacity_refresh_time=0.01,
+    )  # fmt: skip
+    async with executor:
+        await executor.append(Page())
+    assert counts(executor) == {"completed": 1111}
+    check_invariants(executor)

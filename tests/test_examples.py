@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import signal
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -114,7 +115,7 @@ async def test_the_gate_in_the_docs():
 
 async def test_saving_and_going_on(tmp_path):
     """The recipe of docs/lifetimes.md: what was not finished is finished by another executor."""
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "lifetimes.md").read_text(), re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "lifetimes.md").read_text(), re.DOTALL)
     namespace = {}
     exec(code, namespace)  # noqa: S102  our own page
     first, second = make_executor(concurrency_limit=1), make_executor()
@@ -127,6 +128,28 @@ async def test_saving_and_going_on(tmp_path):
     async with second:
         await namespace["resume"](second, path)
     assert sorted(event.response for event in second.completed_events) == ["cut off", "waiting"]
+
+
+async def test_stopping_at_ctrl_c():
+    """The recipe of docs/lifetimes.md: what runs may finish, the rest stays PENDING."""
+    _, code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "lifetimes.md").read_text(), re.DOTALL)
+    namespace = {}
+    exec(code, namespace)  # noqa: S102  our own page
+
+    class Interrupting(Job):
+        async def _invoke(self):
+            await anyio.sleep(1)
+            signal.raise_signal(signal.SIGINT)
+            return await super()._invoke()
+
+    for events, expected in (
+        ([Interrupting(seconds=5), Job(seconds=5)], {"pending": 1, "completed": 1}),
+        ([Interrupting(seconds=500), Job(seconds=5)], {"pending": 1, "cancelled": 1}),
+        ([Job(), Job()], {"completed": 2}),
+    ):
+        executor = make_executor(concurrency_limit=1)
+        await namespace["run_until_ctrl_c"](executor, events)
+        assert {status: n for status, n in executor.status_counts().items() if n} == expected
 
 
 def test_the_table_of_promises_names_tests_that_exist():

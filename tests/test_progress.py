@@ -206,3 +206,20 @@ async def test_events_taken_in_after_their_end():
     done.status = "completed"
     await executor.append(done)
     assert (executor.progress().total, executor.progress().done) == (1, 1)
+
+
+async def test_what_had_ended_before_does_not_count_for_the_rate():
+    """Restored events are done, but were not done now."""
+    executor = make_executor(concurrency_limit=1)
+    restored = [Job() for _ in range(300)]
+    for job in restored:
+        job.status = EventStatus.COMPLETED
+    await executor.extend(restored)
+    async with executor:
+        executor.progress()
+        await executor.extend([Job(seconds=0.5) for _ in range(100)])
+        await anyio.sleep(10.2)
+        progress = executor.progress()
+        assert progress.done == 320
+        assert progress.rate == pytest.approx(2, rel=0.1)
+        assert progress.seconds_left == pytest.approx(40, rel=0.1)
