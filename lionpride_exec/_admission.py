@@ -89,7 +89,7 @@ class Admission:
         executor = self.executor
         return executor is None or (
             getattr(type(executor), "_update_progression", None) is StatusBoard._update_progression
-            and executor.turn_to_move(EventStatus.PENDING, EventStatus.PROCESSING) is None
+            and executor._turn_to_move(EventStatus.PENDING, EventStatus.PROCESSING) is None
         )
 
     async def _let_in(self, entry: Entry, event: Event, crew: Crew, now: float) -> bool:

@@ -138,7 +138,7 @@ class StatusBoard:
             if execution._scope is not None and execution._verdict is None:
                 execution._verdict = status, error
                 execution._scope.cancel()
-        elif self.turn_to_move(execution.status, status) is None:
+        elif self._turn_to_move(execution.status, status) is None:
             event._transition(status, error=error)
         else:
             self._put_off.setdefault(event.id, (event, status, error))
@@ -165,7 +165,7 @@ class StatusBoard:
         target = event.execution.status if force_status is None else force_status
         if event.id in self._progression(target) or event.id not in self.states.items:
             return
-        turn = self.turn_to_move(event.execution.status, target)
+        turn = self._turn_to_move(event.execution.status, target)
         if turn is None:
             self._file(event, target)
             return
@@ -186,7 +186,7 @@ class StatusBoard:
             raise ConfigurationError(f"Progression '{status.value}' not found: it was taken out of the executor's flow")
         return progression
 
-    def turn_to_move(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
+    def _turn_to_move(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
         """Give the locks a move needs if somebody holds one of them now; else it can be made at once."""
         # A move is synchronous: nobody could tell whether a free lock was taken for it or not.
         users = (

@@ -219,7 +219,7 @@ class ChunkReader:
         _, receiver = streams = self._streams
         owner = self._event._owner
         try:
-            with (None if owner is None else owner.reader_away()) or nullcontext():
+            with (None if owner is None else owner._reader_away()) or nullcontext():
                 chunks, index = await receiver.receive()
         except (EndOfStream, ClosedResourceError):
             if streams is not self._streams:  # closed by another task: its step was cancelled, or it wants no more

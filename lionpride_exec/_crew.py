@@ -43,19 +43,19 @@ TIME_SLICE = 250e-6
 class Jobs(Protocol):
     """Where workers get their events."""
 
-    def startable(self, crew: Crew) -> int:
+    def _startable(self, crew: Crew) -> int:
         """How many events the crew may start now: a bound for how many workers it is worth to have looking."""
         ...
 
-    async def pick(self, crew: Crew) -> Event | None:
+    async def _pick(self, crew: Crew) -> Event | None:
         """Take an event that starts now, or None; notices a cancellation."""
         ...
 
-    async def run(self, event: Event, scope: anyio.CancelScope) -> bool:
+    async def _run_event(self, event: Event, scope: anyio.CancelScope) -> bool:
         """Run it, inside a scope by which it can be cancelled; False: this task had better not go on."""
         ...
 
-    def worker_idle(self, crew: Crew) -> None:
+    def _worker_idle(self, crew: Crew) -> None:
         """Learn that a worker found nothing to do, or has ended."""
 
 
@@ -111,7 +111,7 @@ class Crew:
         wanted = min(self.limit - self._busy, MAX_SEEKING) - seeking
         if wanted <= 0 or self.is_dismissed:
             return seeking > 0
-        for _ in range(min(wanted, self._jobs.startable(self) - seeking)):
+        for _ in range(min(wanted, self._jobs._startable(self) - seeking)):
             if self._parked:
                 self._parked.popleft().set()
             else:
@@ -136,7 +136,7 @@ class Crew:
         finally:
             self.workers -= 1
             self.staff()
-            self._jobs.worker_idle(self)
+            self._jobs._worker_idle(self)
 
     async def _go_from_event_to_event(self, scope: anyio.CancelScope) -> None:
         me = object()  # the borrower of the slot
@@ -147,7 +147,7 @@ class Crew:
         while going_on:
             await self._take_slot(me)
             try:
-                picked = await self._jobs.pick(self)
+                picked = await self._jobs._pick(self)
                 if picked is not None:
                     going_on = await self._run(picked, scope, task, clean)
             finally:
@@ -175,7 +175,7 @@ class Crew:
         self._busy += 1
         self.staff()
         try:
-            going_on = await self._jobs.run(event, scope)
+            going_on = await self._jobs._run_event(event, scope)
         finally:
             self._busy -= 1
         if task is not None and task.cancelling():
@@ -188,7 +188,7 @@ class Crew:
 
     async def _park(self) -> bool:
         """Wait until there may be something to do; False: that is not to be expected."""
-        self._jobs.worker_idle(self)
+        self._jobs._worker_idle(self)
         if self.budget is not None or self.is_dismissed:
             return False
         woken = anyio.Event()

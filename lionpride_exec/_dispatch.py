@@ -1,8 +1,8 @@
 """
 What workers do.
 
-An event's way: a slot → :meth:`Dispatch.pick` (capacity, limits, queue, gate) →
-:meth:`Dispatch.run` (``Event.invoke``) → tell the executor, and queue it again if it is to run again.
+An event's way: a slot → :meth:`Dispatch._pick` (capacity, limits, queue, gate) →
+:meth:`Dispatch._run_event` (``Event.invoke``) → tell the executor, and queue it again if it is to run again.
 
 Nothing here moves an event between statuses; it asks the event, and the executor follows.
 """
@@ -105,7 +105,7 @@ class Dispatch(Admission):
 
     # ---------------------------------------------------------------- what workers do
 
-    def startable(self, crew: Crew) -> int:
+    def _startable(self, crew: Crew) -> int:
         """How many events these workers may start now, at most. For workers."""
         if self.queue.empty():
             return 0
@@ -116,7 +116,7 @@ class Dispatch(Admission):
             self._attention.set()
         return number
 
-    async def pick(self, crew: Crew) -> Event | None:
+    async def _pick(self, crew: Crew) -> Event | None:
         """
         Take the first event whose gate lets it start; the caller runs it at once. For workers.
 
@@ -167,7 +167,7 @@ class Dispatch(Admission):
         lanes = self.queue.lanes
         self._in_flight[event.id] = Flight(entry, lanes.take(entry, now) if lanes.has_limits else [])
 
-    async def run(self, event: Event, scope: anyio.CancelScope) -> bool:
+    async def _run_event(self, event: Event, scope: anyio.CancelScope) -> bool:
         """
         Run an event; whatever it raises is recorded in it. False: this task had better not go on. For workers.
 
@@ -208,7 +208,7 @@ class Dispatch(Admission):
             self._reruns.forget(event.id)
         self._waiters.notify()
 
-    def worker_idle(self, crew: Crew) -> None:
+    def _worker_idle(self, crew: Crew) -> None:
         """Look after what a worker leaves undone. For workers."""
         if not self.queue.empty():
             self._attention.set()  # what is left waits for some time: the dispatcher has to know until when
@@ -217,8 +217,8 @@ class Dispatch(Admission):
 
     # ---------------------------------------------------------------- what running events ask for
 
-    def runs_again(self, event: Event, error: BaseException, *, began: float, interrupted: bool) -> bool:
-        """Whether an event whose run has ended with this error goes back to PENDING; it is queued again then."""
+    def _take_back(self, event: Event, error: BaseException, *, began: float, interrupted: bool) -> bool:
+        """Take back an event whose run has ended with this error, if it is to run again; whether it is, PENDING."""
         flight = self._in_flight.get(event.id)
         if flight is None or event.id not in self.pile:
             return False
@@ -235,7 +235,7 @@ class Dispatch(Admission):
             flight.again_in = self._reruns.seconds_until(event, error, began=began, now=now)
         return flight.again_in is not None
 
-    def settle(self, event: Event, actual: float, limit: Limit | None) -> None:
+    def _settle_cost(self, event: Event, actual: float, limit: Limit | None) -> None:
         """Correct what a running event has taken of its limits."""
         flight = self._in_flight.get(event.id)
         for use in () if flight is None else flight.uses:

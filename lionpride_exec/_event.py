@@ -100,6 +100,8 @@ class Event(Run, Generic[T_co]):
     async def _perform(self) -> Any:
         work: Any = self.stream() if self.streaming and self._has_stream() else self._invoke()
         if not hasattr(work, "__anext__"):
+            if not hasattr(work, "__await__"):
+                raise TypeError(f"{type(self).__name__}._invoke() must be async (async def)")
             return await work
         if self._feed is None:
             self._feed = Feed()
@@ -196,7 +198,7 @@ class Event(Run, Generic[T_co]):
         if limit is not None and not isinstance(limit, Rate):
             raise TypeError(f"limit must be a Rate, got {limit!r}: nothing else has a cost")
         if self._owner is not None:
-            self._owner.settle(self, actual, limit)
+            self._owner._settle_cost(self, actual, limit)
 
     # ---------------------------------------------------------------- data and copies
 

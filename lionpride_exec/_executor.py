@@ -262,7 +262,7 @@ class Executor(Bulk):
 
     # ---------------------------------------------------------------- the owner of events
 
-    def event_moved(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
+    def _event_moved(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
         """Follow a transition; called by the event inside it."""
         self._move(event, previous, target)
         agenda = self._agenda
@@ -295,21 +295,21 @@ class Executor(Bulk):
             except Exception:
                 logger.exception("an observer of %r failed at %r", self, event)
 
-    def refile(self, event: Event) -> None:
+    def _refile_event(self, event: Event) -> None:
         """Put an event where its status says, at once; called when the processor's report was premature."""
         if event.id in self.states.items:
             self._file(event, event.status)
 
-    def runs_again(self, event: Event, error: BaseException, *, began: float, interrupted: bool) -> bool:
-        """Whether an event whose run has ended with this error goes back to PENDING; it is seen to then."""
-        return self.processor is not None and self.processor.runs_again(
+    def _take_back(self, event: Event, error: BaseException, *, began: float, interrupted: bool) -> bool:
+        """Take back an event whose run has ended with this error, if it is to run again; whether it is, PENDING."""
+        return self.processor is not None and self.processor._take_back(
             event, error, began=began, interrupted=interrupted
         )
 
-    def settle(self, event: Event, actual: float, limit: Limit | None) -> None:
+    def _settle_cost(self, event: Event, actual: float, limit: Limit | None) -> None:
         """Correct what a running event has taken of its limits."""
         if self.processor is not None:
-            self.processor.settle(event, actual, limit)
+            self.processor._settle_cost(event, actual, limit)
 
 
 def _due(delay: float | None, at: datetime | None) -> float | None:

@@ -62,7 +62,7 @@ class Explanation:
     What an event waits for at the moment.
 
     Attributes:
-        event_id: Which event.
+        event: Which event.
         status: Its status.
         waits_for: What it waits for; of several things the one that is decided first.
         seconds: How long at least, if nothing is done until then; 0 for nothing, None: that cannot be told.
@@ -71,7 +71,7 @@ class Explanation:
         after: The events that have not completed yet, if it waits for others.
     """
 
-    event_id: UUID
+    event: Event
     status: EventStatus
     waits_for: WaitReason
     seconds: float | None = None
@@ -79,10 +79,15 @@ class Explanation:
     key: Hashable = None
     after: tuple[UUID, ...] = ()
 
+    @property
+    def event_id(self) -> UUID:
+        """The id of the event."""
+        return self.event.id
+
     def __str__(self) -> str:
-        parts = [f"{self.event_id} is {self.status}"]
+        parts = [f"{self.event!r} is {self.status}"]
         if self.waits_for not in _NOTHING:
-            parts.append(f"waits for {self.waits_for}")
+            parts.append(f"waits for {_WORDS.get(self.waits_for, self.waits_for)}")
             if self.limit is not None:
                 parts.append(f"{self.limit!r}")
             if self.key is not None:
@@ -94,6 +99,16 @@ class Explanation:
         return ", ".join(parts)
 
 
+_WORDS: Final = {
+    WaitReason.START: "the executor to be started",
+    WaitReason.PAUSED: "resume()",
+    WaitReason.DEPENDENCY: "the end",
+    WaitReason.DELAY: "its time",
+    WaitReason.RETRY: "its next attempt",
+    WaitReason.ROOM: "room in the queue",
+    WaitReason.SLOT: "a slot",
+    WaitReason.TURN: "its turn",
+}
 _NOTHING: Final = frozenset({WaitReason.RUNNING, WaitReason.FINAL})
 
 
@@ -157,7 +172,7 @@ def explain(executor: Control, event: Event) -> Explanation:
     after = tuple(executor._agenda.waits_for(event.id))
     reason, until, bucket = (WaitReason.DEPENDENCY, None, None) if after else _why(executor, event, now)
     return Explanation(
-        event_id=event.id,
+        event=event,
         status=event.status,
         waits_for=reason,
         seconds=0.0 if reason in _NOTHING else None if until is None else max(until - now, 0.0),

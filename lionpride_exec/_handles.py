@@ -111,7 +111,7 @@ class _Watch(Generic[E]):
         try:
             with ExitStack() as stack:
                 for owner in self.owners.values():
-                    if (away := owner.reader_away()) is not None:
+                    if (away := owner._reader_away()) is not None:
                         stack.enter_context(away)
                 await self.attention.wait()
         except BaseException:

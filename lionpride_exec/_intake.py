@@ -54,10 +54,10 @@ class Intake(Control):
             if self._runs_caller():
                 ticket = attrs.evolve(ticket, is_urgent=True)  # to wait would hold a slot that the others wait for
             else:
-                with self.reader_away() or nullcontext():
+                with self._reader_away() or nullcontext():
                     await self.processor.queue.wait_for_room()
         try:
-            if self.states.items.guard.users or self.turn_to_move(event.status, event.status) is not None:
+            if self.states.items.guard.users or self._turn_to_move(event.status, event.status) is not None:
                 async with self.states.items, self._locks(event.status):
                     return await self._store(event, ticket)
             return await self._store(event, ticket)

@@ -49,27 +49,27 @@ MAX_ATTEMPTS_KEPT = 100
 class Owner(Protocol):
     """What an event knows of the executor it stands in."""
 
-    def event_moved(self, event: Any, previous: EventStatus, target: EventStatus) -> None:
+    def _event_moved(self, event: Any, previous: EventStatus, target: EventStatus) -> None:
         """Follow a transition; called inside it. Must not wait."""
 
-    def refile(self, event: Any) -> None:
+    def _refile_event(self, event: Any) -> None:
         """Put the event where its status says, at once."""
 
-    def turn_to_move(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
+    def _turn_to_move(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
         """Give the locks that somebody holds at the moment and a move would need; None: nobody does."""
 
-    def runs_again(self, event: Any, error: BaseException, *, began: float, interrupted: bool) -> bool:
-        """Whether an event whose run has ended with this error goes back to PENDING; it is seen to then."""
+    def _take_back(self, event: Any, error: BaseException, *, began: float, interrupted: bool) -> bool:
+        """Take back an event whose run has ended with this error, if it is to run again; whether it is, PENDING."""
         ...
 
-    def settle(self, event: Any, actual: float, limit: Limit | None) -> None:
+    def _settle_cost(self, event: Any, actual: float, limit: Limit | None) -> None:
         """Correct what a running event has taken of its limits."""
 
-    def reader_away(self) -> AbstractContextManager[None] | None:
+    def _reader_away(self) -> AbstractContextManager[None] | None:
         """Give what a task waits in that waits for the executor and so reads no transitions; None: nobody does."""
 
     @property
-    def is_interrupted(self) -> bool:
+    def _is_interrupted(self) -> bool:
         """Whether all that runs here is being cancelled from outside, past all scopes."""
         ...
 
@@ -171,7 +171,7 @@ class Life(Element):
         execution._running = execution._running and target is EventStatus.PROCESSING
         try:
             if self._owner is not None:
-                self._owner.event_moved(self, previous, target)
+                self._owner._event_moved(self, previous, target)
         finally:
             if target in TERMINAL:
                 self._wake()
@@ -179,7 +179,7 @@ class Life(Element):
     def _refile(self) -> None:
         """Have the executor's index agree with the status, whatever was filed in advance."""
         if self._owner is not None:
-            self._owner.refile(self)
+            self._owner._refile_event(self)
 
     def _wake(self) -> None:
         """Tell those who wait for the end that it has come, or that it will not."""
@@ -212,7 +212,7 @@ class Life(Element):
             ended.set()
 
         self._call_at_end(tell)
-        away = None if self._owner is None else self._owner.reader_away()
+        away = None if self._owner is None else self._owner._reader_away()
         try:
             with away or nullcontext():
                 await ended.wait()

@@ -185,7 +185,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         """
         self._raise_crash()
         with (
-            self.reader_away() or nullcontext(),
+            self._reader_away() or nullcontext(),
             self._waiters.standing_aside(event.id for event in running_here()),
         ):
             await self._waiters.wait_for(self._is_settled)
@@ -206,7 +206,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
             await self.processor.process()
 
     @property
-    def is_interrupted(self) -> bool:
+    def _is_interrupted(self) -> bool:
         """Whether the event loop that the executor lives in by ``start()`` is being ended."""
         return self._background is not None and self._is_ending()
 
@@ -215,7 +215,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         """Whether the executor was left, or crashed, and has not been started again."""
         return self._is_abandoned
 
-    def reader_away(self) -> AbstractContextManager[None] | None:
+    def _reader_away(self) -> AbstractContextManager[None] | None:
         """Give what a task waits in that waits for this executor and so reads no transitions; None: nobody does."""
         return self._watchers.reader_away()
 
@@ -229,13 +229,13 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         """Give a token back; with the last one, events start at once."""
         self._held_back.discard(token)
         if self.processor is not None:
-            self.processor.let_go(token)
+            self.processor._let_start(token)
 
     def _let_start_soon(self, token: object) -> None:
         """Do as :meth:`_let_start`, from any thread and within anything."""
         self._held_back.discard(token)
         if self.processor is not None:
-            self.processor.let_go_soon(token)
+            self.processor._let_start_soon(token)
 
     async def _prepare(self) -> Processor:
         """Raise what has to be raised before anything starts, and see to it that there is a processor."""

@@ -155,8 +155,14 @@ class Router:
         """
         if self.is_plain:
             return self.plain
-        key = tuple([key_of(event) for key_of in self._keys])
-        hash(key)
+        try:
+            key = tuple([key_of(event) for key_of in self._keys])
+            hash(key)
+        except Exception as exc:
+            exc.add_note(
+                f"asked for the key of {event!r}, by {[limit for limit in self.limits if limit.key is not None]}"
+            )
+            raise
         costs = self.plain.costs
         if self._has_costs:
             pairs = zip(self.limits, self._costs, strict=True)

@@ -124,7 +124,7 @@ class MapState(Generic[E]):
                 break
             if not self.closed:
                 self.attention = anyio.Event()
-                with self.plan.executor.reader_away() or nullcontext():
+                with self.plan.executor._reader_away() or nullcontext():
                     await self.attention.wait()
         if self.shut is not None and not self.closed:
             raise self.shut
@@ -175,7 +175,7 @@ class MapState(Generic[E]):
         executor, event = self.plan.executor, self.last
         if event is None:
             return
-        if executor.states.items.guard.users or executor.turn_to_move(event.status, event.status) is not None:
+        if executor.states.items.guard.users or executor._turn_to_move(event.status, event.status) is not None:
             async with executor.states.items, executor._locks(event.status):
                 self._release(event)
         else:

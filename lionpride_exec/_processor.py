@@ -190,7 +190,7 @@ class Processor(Dispatch):
         self._waiters.notify()
         return self.pile[event_id]
 
-    def look_again(self) -> None:
+    def _look_again(self) -> None:
         """Have the dispatcher, if there is one, look whether something can start. Works in callbacks, too."""
         if self._main_crew is not None and not self._held_back:
             self._attention.set()
@@ -205,7 +205,7 @@ class Processor(Dispatch):
         if queue_capacity is not None:
             self.queue_capacity = queue_capacity
             self._window.resize(queue_capacity)
-        self.look_again()
+        self._look_again()
 
     def is_handling(self, event_id: UUID) -> bool:
         """Whether the event is queued, asked about, or running."""
@@ -215,7 +215,7 @@ class Processor(Dispatch):
         """Drop an event that left the pile or ended elsewhere: its entry and its denials. O(1) amortised."""
         super().forget(event_id)
         self._waiters.notify()
-        self.look_again()  # it may have held up others, by what it would have taken
+        self._look_again()  # it may have held up others, by what it would have taken
 
     # ---------------------------------------------------------------- lifetime
 
@@ -253,7 +253,7 @@ class Processor(Dispatch):
         self._abandoned = True
         self._waiters.notify()
 
-    def hold_back(self, token: object) -> None:
+    def _hold_back(self, token: object) -> None:
         """
         Start nothing, and ask no gate, until this token and all others are given back. Idempotent; does not wait.
 
@@ -264,16 +264,16 @@ class Processor(Dispatch):
         """
         self._held_back.add(token)
 
-    def let_go(self, token: object) -> None:
+    def _let_start(self, token: object) -> None:
         """Give a token back; with the last one, events start at once. Idempotent."""
         self._held_back.discard(token)
-        self.look_again()
+        self._look_again()
 
-    def let_go_soon(self, token: object) -> None:
-        """Do as :meth:`let_go`, from any thread and within anything; events start in a moment."""
+    def _let_start_soon(self, token: object) -> None:
+        """Do as :meth:`_let_start`, from any thread and within anything; events start in a moment."""
         self._held_back.discard(token)
         if (call_soon := self._call_soon) is not None:
-            call_soon(self.look_again)
+            call_soon(self._look_again)
 
     def cancel_running(self) -> None:
         """Cancel everything that runs here, and the loop: those events end CANCELLED."""

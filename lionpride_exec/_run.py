@@ -118,27 +118,28 @@ class Run(Life):
                 otherwise, error = verdict
             else:
                 interrupted = self._is_interrupted()  # else it brought that about itself
-                if interrupted and self._runs_again(error, began, interrupted=True):
+                if interrupted and self._give_back(error, began, interrupted=True):
                     otherwise = EventStatus.PENDING
         elif verdict is None:
             if consists_of(error, Skip):
                 otherwise = EventStatus.SKIPPED
             else:
                 interrupted = consists_of(error, RateLimited)
-                if self._runs_again(error, began, interrupted=interrupted):
+                if self._give_back(error, began, interrupted=interrupted):
                     otherwise = EventStatus.PENDING
         await self._settle(otherwise, began, error=error, interrupted=interrupted)
 
     def _is_interrupted(self) -> bool:
-        return current_effective_deadline() == -inf or (self._owner is not None and self._owner.is_interrupted)
+        return current_effective_deadline() == -inf or (self._owner is not None and self._owner._is_interrupted)
 
-    def _runs_again(self, error: BaseException, began: float, *, interrupted: bool) -> bool:
+    def _give_back(self, error: BaseException, began: float, *, interrupted: bool) -> bool:
+        """Offer the event to its executor, to be run again; whether it is."""
         if self._owner is None or not (interrupted or (isinstance(error, Exception) and is_retryable(error))):
             return False
         if not interrupted and self._feed is not None and self._feed.was_taken:
             return False  # what a reader has taken cannot be taken back
         try:
-            return self._owner.runs_again(self, error, began=began, interrupted=interrupted)
+            return self._owner._take_back(self, error, began=began, interrupted=interrupted)
         except Exception as exc:  # noqa: BLE001  a function of the user's Retry; the event has ended all the same
             error.add_note(f"It was not run again, since its retry failed: {exc!r}")
             return False
@@ -160,7 +161,7 @@ class Run(Life):
             execution.finished_at = execution.finished_at or utc_now()
             self._wake()
             return
-        turn = None if self._owner is None else self._owner.turn_to_move(execution.status, target)
+        turn = None if self._owner is None else self._owner._turn_to_move(execution.status, target)
         if turn is None or isinstance(error, GeneratorExit):  # a coroutine that is being closed cannot wait
             self._transition(target, response=response, error=error, interrupted=interrupted)
         else:
@@ -181,7 +182,7 @@ class Run(Life):
 
     async def _refuse(self, error: BaseException) -> None:
         """End an event that never started: ABORTED."""
-        turn = None if self._owner is None else self._owner.turn_to_move(self.status, EventStatus.ABORTED)
+        turn = None if self._owner is None else self._owner._turn_to_move(self.status, EventStatus.ABORTED)
         if turn is None:
             self._transition(EventStatus.ABORTED, error=error)
             return

@@ -3,7 +3,7 @@ Watching: a stream of the transitions of an executor's events.
 
 A transition is synchronous and cannot wait for a reader, so each watcher has a buffer, and says what is to happen when
 that is full. What it asks for by default, that nothing new starts, is asked of the executor by a token (see
-``Processor.hold_back()``): the watcher holds one while it has too much to read.
+``Processor._hold_back()``): the watcher holds one while it has too much to read.
 
 A watcher is two objects. The executor knows the :class:`Subscription`, the reader has the :class:`Watcher`; when the
 reader drops that, the garbage collector tells us, as it could not if the executor held it.
@@ -51,6 +51,7 @@ class Transition:
         status: The status it came to.
         at: When (UTC): the moment that stands in the event's own record.
         attempt: The number of its run at that time: 1 for the first, 0 before it.
+        error: What it ended with, or what the run failed with after which it is run again; None: nothing.
     """
 
     event: Event
@@ -58,6 +59,7 @@ class Transition:
     status: EventStatus
     at: datetime
     attempt: int
+    error: BaseException | None = None
 
     @property
     def event_id(self) -> UUID:
@@ -263,8 +265,7 @@ class Watchers:
         for subscription in tuple(self._subscriptions):
             if subscription.statuses is None or status in subscription.statuses:
                 if transition is None:
-                    moment = _moment(event, status)
-                    transition = Transition(event, previous, status, moment, event.execution.attempt)
+                    transition = _transition(event, previous, status)
                 subscription.deliver(transition)
 
 
@@ -331,17 +332,17 @@ class Watcher:
         self._subscription.drop()
 
 
-def _moment(event: Event, status: EventStatus) -> datetime:
-    """Give the time of the transition that an event is in, as its record has it."""
+def _transition(event: Event, previous: EventStatus, status: EventStatus) -> Transition:
+    """Make the record of the transition that an event is in, as its own record has it."""
     execution: Any = event.execution
+    moment, error = execution.started_at, None
     if status in TERMINAL:
-        moment = execution.finished_at
-    elif status is EventStatus.PROCESSING:
-        moment = execution.started_at
-    else:
-        runs = execution.attempts
-        moment = runs[-1].finished_at if runs and runs[-1].number == execution.attempt else None
-    return moment or utc_now()
+        moment, error = execution.finished_at, execution.error
+    elif status is EventStatus.PENDING:
+        run = execution.attempts[-1] if execution.attempts else None
+        moment, error = (None, None) if run is None else (run.finished_at, run.error)
+    known = error if isinstance(error, BaseException) else None
+    return Transition(event, previous, status, moment or utc_now(), execution.attempt, known)
 
 
 def _current_task() -> int | None:

@@ -521,10 +521,10 @@ class Broken(JobProcessor):
 
     crash = False
 
-    async def pick(self, crew):
+    async def _pick(self, crew):
         if self.crash:
             raise OSError("crash")
-        return await super().pick(crew)
+        return await super()._pick(crew)
 
     def partition(self, event):
         return event.id

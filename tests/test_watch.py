@@ -336,20 +336,20 @@ async def test_held_back_before_there_is_a_processor():
 
 
 async def test_the_processor_holds_back_for_several_reasons():
-    """hold_back() and let_go() are idempotent; events start when the last token is given back; kept over a stop."""
+    """Holding back and letting go are idempotent; events start when the last token is given back; kept over a stop."""
     executor = make_executor()
     async with executor:
         processor = executor.processor
         for token in ("one", "one", "two"):
-            processor.hold_back(token)
+            processor._hold_back(token)
         (job,) = await fill(executor, 1)
-        processor.let_go("one")
-        processor.let_go("never given")
+        processor._let_start("one")
+        processor._let_start("never given")
         await executor.stop()
         await executor.start()
         await anyio.sleep(10)
         assert job.status is PENDING
-        processor.let_go("two")
+        processor._let_start("two")
         await job.wait()
 
 
@@ -365,13 +365,13 @@ async def test_delayed_events_do_not_keep_the_dispatcher_busy():
     async with executor:
         (job,) = await fill(executor, 1)
         await wait_all_tasks_blocked()
-        executor.processor.hold_back("test")
+        executor.processor._hold_back("test")
         looks, next_at = [], executor.processor._next_at
         executor.processor._next_at = lambda: looks.append(1) or next_at()
         await anyio.sleep(3600)
         assert len(looks) <= 3
         assert answers == [True]
-        executor.processor.let_go("test")
+        executor.processor._let_start("test")
         await job.wait()
 
 
@@ -990,7 +990,7 @@ async def test_the_logger_in_the_docs(caplog):
         await logging["run_all"](make_executor(), [bad, good], group)
     (record,) = [record for record in caplog.records if record.name == "jobs"]
     assert (record.getMessage(), record.event_id, record.attempt, record.error) == (
-        "Job failed",
+        "Job is failed",
         str(bad.id),
         1,
         "ValueError('no')",
