@@ -5,20 +5,22 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+import anyio
 from anyio import current_time
 
 from ._board import StatusBoard
-from ._event import Event
 from ._gate import Deny, Wait
 from ._life import running_events
 from ._status import EventStatus
 from .errors import AccessError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
     from uuid import UUID
 
+    from ._bucket import Use
     from ._crew import Crew
+    from ._event import Event
     from ._executor import Executor
     from ._lanes import Entry
     from ._pile import Pile
@@ -29,6 +31,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger("lionpride_exec")
 
 MAX_DENIALS = 3
+
+
+class Flight:
+    """What a processor knows of an event that runs."""
+
+    __slots__ = ("again_in", "entry", "event", "uses")
+
+    def __init__(self, event: Event, entry: Entry, uses: Sequence[Use]) -> None:
+        self.event: Event = event
+        self.entry: Entry = entry
+        self.uses: Sequence[Use] = uses
+        self.again_in: float | None = None  # seconds after its end; None: not, as far as is known
+
+
+# An entry that does not start, its event, and what its gate has answered.
+Refused = tuple["Entry", "Event", "bool | Wait | Deny | Exception"]
 
 
 class Admission:
@@ -47,6 +65,8 @@ class Admission:
     _has_no_gate: bool
     # How often each waiting event was denied, the oldest entry first. An event that starts or leaves has none.
     _denial_counts: dict[UUID, int]
+    # Held across the question to a gate.
+    _gate_lock: anyio.Lock
     # The event in question: it is in no queue and does not run yet.
     _asked: UUID | None
     _waiters: Waiters
@@ -78,37 +98,73 @@ class Admission:
         """Whether an event that was let in may still start."""
         raise NotImplementedError
 
-    def _begin(self, entry: Entry, event: Event, crew: Crew, now: float) -> None:
+    def _begin(self, entry: Entry, event: Event, crew: Crew, now: float) -> Flight:
         """Take the event and what its start costs."""
         raise NotImplementedError
+
+    def _follows_events(self) -> bool:
+        """Whether the executor follows its events' transitions, as ours do: then nothing has to be reported to it."""
+        executor = self.executor
+        return executor is None or (
+            getattr(type(executor), "_update_progression", None) is StatusBoard._update_progression
+            and "_update_progression" not in executor.__dict__
+        )
 
     def _asks_nobody(self) -> bool:
         """Whether letting an event in takes no time: no gate was written, no lock is held, nobody is being asked."""
         if self._asked is not None or not self._has_no_gate or "request_permission" in self.__dict__:
             return False
         executor = self.executor
-        return executor is None or (
-            getattr(type(executor), "_update_progression", None) is StatusBoard._update_progression
-            and executor._turn_to_move(EventStatus.PENDING, EventStatus.PROCESSING) is None
+        return self._follows_events() and (
+            executor is None or executor._turn_to_move(EventStatus.PENDING, EventStatus.PROCESSING) is None
         )
 
-    async def _let_in(self, entry: Entry, event: Event, crew: Crew, now: float) -> bool:
-        """Do as :meth:`_admit` where nobody is asked: what lets an event in does not yield, so nothing can change."""
-        verdict: bool | Exception = True
+    async def _admit(self, entry: Entry, event: Event, crew: Crew) -> Flight | Refused:
+        """Ask an entry's gate, and begin the event or say what became of the question."""
+        self._asked = event.id
+        verdict: bool | Wait | Deny | Exception = True
         try:
-            if type(event).request is not Event.request:
-                verdict = self._check_request(event)
-                now = current_time()  # the user's code may have taken its time
-            if verdict is True and event.execution.status is EventStatus.PENDING:
+            if event.status is EventStatus.PENDING:
+                verdict = await self._ask(event)
+            if verdict is True and event.status is EventStatus.PENDING and not crew.is_dismissed:
                 await self._report(event, EventStatus.PROCESSING)
-                self._begin(entry, event, crew, now)
-                return True
-            await self._turn_away(entry, event, verdict)
+                # Gate and lock may have taken their time: look again. From here to the run nothing yields.
+                now = current_time()
+                if self._may_begin(entry, event, crew, now):
+                    return self._begin(entry, event, crew, now)
+                event._refile()
+        except BaseException:
+            event._refile()
+            self._put_back(entry, event)
+            raise
+        finally:
+            self._asked = None
+        return entry, event, verdict
+
+    async def _refuse_alone(self, entry: Entry, event: Event, verdict: bool | Wait | Deny | Exception) -> None:
+        """Do as :meth:`_refuse` where the lock of the gate is not held yet."""
+        try:
+            await self._gate_lock.acquire()
         except BaseException:
             self._put_back(entry, event)
             raise
+        try:
+            await self._refuse(entry, event, verdict)
+        finally:
+            self._gate_lock.release()
+
+    async def _refuse(self, entry: Entry, event: Event, verdict: bool | Wait | Deny | Exception) -> None:
+        """Send an entry that does not start where it belongs; if that is cut short, back to the queue."""
+        self._asked = event.id
+        try:
+            await self._turn_away(entry, event, verdict)
+        except BaseException:
+            event._refile()
+            self._put_back(entry, event)
+            raise
+        finally:
+            self._asked = None
         self._waiters.notify()
-        return False
 
     def _put_back(self, entry: Entry, event: Event) -> None:
         """Queue an entry again, unless its event has left or was decided meanwhile."""
@@ -124,31 +180,6 @@ class Admission:
             return exc
         return True
 
-    async def _admit(self, entry: Entry, event: Event, crew: Crew, _now: float) -> bool:
-        """Ask an entry's gate. False: the entry has gone where the answer sends it."""
-        self._asked = event.id
-        verdict: bool | Wait | Deny | Exception = True
-        try:
-            if event.status is EventStatus.PENDING:
-                verdict = await self._ask(event)
-            if verdict is True and event.status is EventStatus.PENDING and not crew.is_dismissed:
-                await self._report(event, EventStatus.PROCESSING)
-                # Gate and lock may have taken their time: look again. From here to the run nothing yields.
-                now = current_time()
-                if self._may_begin(entry, event, crew, now):
-                    self._begin(entry, event, crew, now)
-                    return True
-                event._refile()
-            await self._turn_away(entry, event, verdict)
-        except BaseException:
-            event._refile()
-            self._put_back(entry, event)
-            raise
-        finally:
-            self._asked = None
-        self._waiters.notify()
-        return False
-
     async def _ask(self, event: Event) -> bool | Wait | Deny | Exception:
         context = running_events.set((*running_events.get(), event))  # stop() called by the gate must not wait for it
         try:
@@ -163,7 +194,7 @@ class Admission:
             running_events.reset(context)
 
     async def _turn_away(self, entry: Entry, event: Event, verdict: bool | Wait | Deny | Exception) -> None:
-        """Send an entry that does not start where it belongs."""
+        """Decide where an entry goes that does not start."""
         now = current_time()
         if event.id not in self.pile:
             self.forget(event.id)

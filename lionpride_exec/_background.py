@@ -80,6 +80,21 @@ def soon_caller() -> Callable[[Callable[[], object]], bool] | None:
     return call_soon
 
 
+def loop_clock() -> Callable[[], float]:
+    """
+    Give the clock behind ``anyio.current_time()`` of the running event loop, without the way to it.
+
+    Raises:
+        RuntimeError: No event loop runs.
+    """
+    trio = sys.modules.get("trio")
+    lowlevel = getattr(trio, "lowlevel", None)
+    if lowlevel is not None and lowlevel.in_trio_task():
+        clock: Callable[[], float] = lowlevel.current_clock().current_time
+        return clock
+    return asyncio.get_running_loop().time
+
+
 def asyncio_task() -> asyncio.Task[Any] | None:
     """Give the running task if it is one of asyncio's: those can be cancelled past all scopes."""
     try:

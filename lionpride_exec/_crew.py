@@ -20,15 +20,16 @@ import anyio
 from anyio import current_effective_deadline, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint
 
-from ._background import asyncio_task
+from ._background import asyncio_task, loop_clock
 from ._life import running_events
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from anyio.abc import TaskGroup
 
-    from ._event import Event
+    from ._admission import Flight
 
 # How many workers may be on their way to an event at a time. Each that finds one sees to the next, so all slots
 # are filled within a few steps of the event loop; but a hundred short events do not bring a hundred tasks to life
@@ -47,11 +48,11 @@ class Jobs(Protocol):
         """How many events the crew may start now: a bound for how many workers it is worth to have looking."""
         ...
 
-    async def _pick(self, crew: Crew) -> Event | None:
+    async def _pick(self, crew: Crew) -> Flight | None:
         """Take an event that starts now, or None; notices a cancellation."""
         ...
 
-    async def _run_event(self, event: Event, scope: anyio.CancelScope) -> bool:
+    async def _run_event(self, flight: Flight, scope: anyio.CancelScope) -> bool:
         """Run it, inside a scope by which it can be cancelled; False: this task had better not go on."""
         ...
 
@@ -80,6 +81,7 @@ class Crew:
         self.started: int = 0  # events
         self.workers: int = 0
         self._busy = 0  # workers that run an event
+        self.now: Callable[[], float] = loop_clock()  # they look at it for every event
         self._parked: deque[anyio.Event] = deque()  # workers that wait to be woken
         self._jobs = jobs
         self._slots = slots
@@ -169,13 +171,13 @@ class Crew:
             await self._slots.acquire_on_behalf_of(borrower)
 
     async def _run(
-        self, event: Event, scope: anyio.CancelScope, task: asyncio.Task[Any] | None, clean: Context
+        self, flight: Flight, scope: anyio.CancelScope, task: asyncio.Task[Any] | None, clean: Context
     ) -> bool:
         """Run an event; whether this task may go on to the next."""
         self._busy += 1
         self.staff()
         try:
-            going_on = await self._jobs._run_event(event, scope)
+            going_on = await self._jobs._run_event(flight, scope)
         finally:
             self._busy -= 1
         if task is not None and task.cancelling():

@@ -15,35 +15,21 @@ import anyio
 from anyio import current_time
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
-from ._admission import Admission
+from ._admission import Admission, Flight, Refused
+from ._event import Event
 from ._leaves import leaves
 from ._status import EventStatus
 from .errors import RateLimited
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
     from uuid import UUID
 
-    from ._bucket import Use
     from ._crew import Crew
-    from ._event import Event
     from ._lanes import Entry
     from ._limits import Limit
     from ._retry import Reruns
     from ._window import CapacityWindow
-
-    Admit = Callable[[Entry, Event, Crew, float], Awaitable[bool]]
-
-
-class Flight:
-    """What a processor knows of an event that runs."""
-
-    __slots__ = ("again_in", "entry", "uses")
-
-    def __init__(self, entry: Entry, uses: list[Use]) -> None:
-        self.entry = entry
-        self.uses = uses
-        self.again_in: float | None = None  # seconds after its end; None: not, as far as is known
 
 
 class Dispatch(Admission):
@@ -51,7 +37,6 @@ class Dispatch(Admission):
 
     _attention: anyio.Event  # the dispatcher should look again
     _looks_at: float  # when it will do so by itself
-    _gate_lock: anyio.Lock
     _in_flight: dict[UUID, Flight]
     _main_crew: Crew | None
     _on_call: Crew | None  # the same, as long as it can be called back after it was dismissed
@@ -109,41 +94,63 @@ class Dispatch(Admission):
         """How many events these workers may start now, at most. For workers."""
         if self.queue.empty():
             return 0
-        now = current_time()
+        now = crew.now()
         number = min(self._allowed(crew, now), self.queue.ready(now))
         if number <= 0 and self._next_at() < self._looks_at:
             # What was started last has used up what the next one needs: when that comes back is news.
             self._attention.set()
         return number
 
-    async def _pick(self, crew: Crew) -> Event | None:
+    async def _pick(self, crew: Crew) -> Flight | None:
         """
         Take the first event whose gate lets it start; the caller runs it at once. For workers.
 
         Cancellation: a checkpoint, but does not yield unless somebody asks a gate; the event stays queued.
         """
         await checkpoint_if_cancelled()
-        while self._allowed(crew, now := current_time()) > 0:
+        while self._allowed(crew, now := crew.now()) > 0:
             if self._asks_nobody():
-                event, is_in = await self._take_first(crew, now, self._let_in)
+                first = self._start_first(crew, now)
+                if isinstance(first, tuple):
+                    await self._refuse_alone(*first)
             else:
                 async with self._gate_lock:
                     if self._allowed(crew, now := current_time()) <= 0:  # while it waited for the lock
                         return None
-                    event, is_in = await self._take_first(crew, now, self._admit)
-            if is_in or event is None:
-                return event
+                    first = await self._admit_first(crew, now)
+                    if isinstance(first, tuple):
+                        await self._refuse(*first)
+            if not isinstance(first, tuple):
+                return first
             await checkpoint()  # whatever the gate answers, it cannot keep the event loop to itself
         return None
 
-    async def _take_first(self, crew: Crew, now: float, admit: Admit) -> tuple[Event | None, bool]:
-        """Take the first event; whether it was let in. None: there is none that may start."""
+    def _start_first(self, crew: Crew, now: float) -> Flight | Refused | None:
+        """Take the first event and begin it, where nobody has to be asked, so that nothing can change meanwhile."""
+        entry, event = self._take_first(now)
+        if entry is None or event is None:
+            return None
+        if type(event).request is not Event.request:
+            verdict = self._check_request(event)
+            if verdict is not True:
+                return entry, event, verdict
+            now = current_time()  # the user's code may have taken its time
+        if event.execution.status is not EventStatus.PENDING:
+            return entry, event, True
+        return self._begin(entry, event, crew, now)
+
+    async def _admit_first(self, crew: Crew, now: float) -> Flight | Refused | None:
+        """Take the first event, ask its gate, and begin it."""
+        entry, event = self._take_first(now)
+        return None if entry is None or event is None else await self._admit(entry, event, crew)
+
+    def _take_first(self, now: float) -> tuple[Entry, Event] | tuple[None, None]:
         while (entry := self.queue.pop_nowait(now)) is not None:
             event = self.pile.get(entry.event_id, None)
-            if event is not None and event.id not in self._put_off:
-                return event, await admit(entry, event, crew, now)
+            if event is not None and not (self._put_off and event.id in self._put_off):
+                return entry, event
             self.forget(entry.event_id)
-        return None, False
+        return None, None
 
     def _may_begin(self, entry: Entry, event: Event, crew: Crew, now: float) -> bool:
         """Whether an event that was let in may still start."""
@@ -155,7 +162,7 @@ class Dispatch(Admission):
             and self.queue.lanes.may_start(entry, now)
         )
 
-    def _begin(self, entry: Entry, event: Event, crew: Crew, now: float) -> None:
+    def _begin(self, entry: Entry, event: Event, crew: Crew, now: float) -> Flight:
         """Take the event and what its start costs."""
         if crew.budget is None:
             self._window.take(now)
@@ -165,16 +172,18 @@ class Dispatch(Admission):
         if event.retry is not None or self._reruns.default is not None:
             self._reruns.note_start(event, now)
         lanes = self.queue.lanes
-        self._in_flight[event.id] = Flight(entry, lanes.take(entry, now) if lanes.has_limits else [])
+        flight = Flight(event, entry, lanes.take(entry, now) if lanes.has_limits else ())
+        self._in_flight[event.id] = flight
+        return flight
 
-    async def _run_event(self, event: Event, scope: anyio.CancelScope) -> bool:
+    async def _run_event(self, flight: Flight, scope: anyio.CancelScope) -> bool:
         """
         Run an event; whatever it raises is recorded in it. False: this task had better not go on. For workers.
 
         Raises:
             BaseException: ``KeyboardInterrupt`` and ``SystemExit``, alone or in a group; they are recorded too.
         """
-        flight = self._in_flight[event.id]
+        event = flight.event
         event.execution._scope = scope
         try:
             await event.invoke()
@@ -189,7 +198,8 @@ class Dispatch(Admission):
         finally:
             event.execution._verdict = None
             try:
-                await self._report(event)
+                if not self._follows_events():
+                    await self._report(event)
             finally:
                 self._land(event, flight)
         return going_on

@@ -267,9 +267,9 @@ class Executor(Bulk):
         self._move(event, previous, target)
         agenda = self._agenda
         if target is EventStatus.PROCESSING and event.execution._running:
-            self._active.add(event.id)
+            self._active[id(event)] = event.id
         elif previous is EventStatus.PROCESSING:
-            self._active.discard(event.id)
+            self._active.pop(id(event), None)
             if (
                 target is EventStatus.PENDING
                 and self.processor is not None

@@ -78,7 +78,7 @@ class Intake(Control):
         self._progression(event.status).append(event.id)
         _set_owner(event, self)
         if event.execution._running:
-            self._active.add(event.id)
+            self._active[id(event)] = event.id
         try:
             if event.execution.status is EventStatus.PENDING:
                 if ticket.after or ticket.is_urgent or self.processor is None:
@@ -136,7 +136,7 @@ class Intake(Control):
         self.states.items.remove(event.id)
         for progression in self._by_status.values():
             progression.exclude(event.id)
-        self._active.discard(event.id)
+        self._active.pop(id(event), None)
         self._agenda.forget(event.id)
         if self.processor is not None:
             self.processor.forget(event.id)

@@ -54,7 +54,8 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         self.processor_config: dict[str, Any] = config
         self.processor: Processor | None = None
         self._creation = Guard()  # held across the creation of the processor, which may be async: there is one
-        self._active: set[UUID] = set()  # events that a task runs now, whoever started them
+        # Events that a task runs now, whoever started them; by identity, which costs less than by id.
+        self._active: dict[int, UUID] = {}
         self._waiters = Waiters()
         self._held_back: set[object] = set()  # why nothing starts at the moment; shared with the processor
         self._watchers = Watchers(self)
@@ -372,7 +373,8 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         self._waiters.notify()
 
     def _is_settled(self) -> bool:
-        if self._active <= self._waiters.aside.keys():
+        aside = self._waiters.aside
+        if len(self._active) <= len(aside) and all(event_id in aside for event_id in self._active.values()):
             return self._is_stopped() or self._is_abandoned or not self._by_status[EventStatus.PENDING]
         return False
 
