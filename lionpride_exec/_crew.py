@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from ._admission import Flight
+    from ._slots import Slots
 
 # How many workers may be on their way to an event at a time. Each that finds one sees to the next, so all slots
 # are filled within a few steps of the event loop; but a hundred short events do not bring a hundred tasks to life
@@ -72,9 +73,7 @@ class Crew:
         name: For the tasks.
     """
 
-    def __init__(
-        self, group: TaskGroup, jobs: Jobs, slots: anyio.CapacityLimiter, *, budget: int | None = None, name: str
-    ) -> None:
+    def __init__(self, group: TaskGroup, jobs: Jobs, slots: Slots, *, budget: int | None = None, name: str) -> None:
         self.group: TaskGroup = group
         self.budget: int | None = budget
         self.is_dismissed: bool = False
@@ -85,7 +84,7 @@ class Crew:
         self._parked: deque[anyio.Event] = deque()  # workers that wait to be woken
         self._jobs = jobs
         self._slots = slots
-        self.limit: int = int(slots.total_tokens)  # how many workers there may be
+        self.limit: int = slots.total  # how many workers there may be
         # Workers are started by whoever appends, events included; they all run in the context of who runs the crew.
         self._context = copy_context()
         self._context.run(running_events.set, ())
@@ -142,33 +141,32 @@ class Crew:
 
     async def _go_from_event_to_event(self, scope: anyio.CancelScope) -> None:
         me = object()  # the borrower of the slot
+        slots, taken_at = self._slots, -1  # -1: no slot is held
         task = asyncio_task()
         clean = copy_context()
         slice_ends = perf_counter() + TIME_SLICE
         going_on = True
-        while going_on:
-            await self._take_slot(me)
-            try:
+        try:
+            while going_on:
+                if taken_at < 0:
+                    await slots.take(me)
+                    taken_at = slots.resized
                 picked = await self._jobs._pick(self)
                 if picked is not None:
                     going_on = await self._run(picked, scope, task, clean)
-            finally:
-                self._slots.release_on_behalf_of(me)
-            if picked is None:
-                going_on = await self._park()
-            elif not going_on:
-                break
-            elif perf_counter() > slice_ends:
-                await checkpoint()
-            else:
-                continue
-            slice_ends = perf_counter() + TIME_SLICE
-
-    async def _take_slot(self, borrower: object) -> None:
-        try:
-            self._slots.acquire_on_behalf_of_nowait(borrower)
-        except anyio.WouldBlock:  # others wait for one, or all are taken: queue up behind them
-            await self._slots.acquire_on_behalf_of(borrower)
+                    is_over = perf_counter() > slice_ends
+                    if going_on and not is_over and not slots.waiting and taken_at == slots.resized:
+                        continue  # with the slot
+                slots.give_back(me)
+                taken_at = -1
+                if picked is None:
+                    going_on = await self._park()
+                elif going_on:
+                    await checkpoint()
+                slice_ends = perf_counter() + TIME_SLICE
+        finally:
+            if taken_at >= 0:
+                slots.give_back(me)
 
     async def _run(
         self, flight: Flight, scope: anyio.CancelScope, task: asyncio.Task[Any] | None, clean: Context

@@ -24,6 +24,7 @@ from ._life import running_here
 from ._limits import Limit, Route, Router
 from ._queue import PriorityQueue
 from ._retry import Reruns, Retry
+from ._slots import Slots
 from ._waiters import Waiters
 from ._window import CapacityWindow
 from .errors import ConfigurationError, ExecutorClosedError, QueueFullError
@@ -99,7 +100,7 @@ class Processor(Dispatch):
         )
         self._reruns = Reruns(retry)
         self._window = CapacityWindow(queue_capacity, capacity_refresh_time)
-        self._slots = anyio.CapacityLimiter(concurrency_limit)
+        self._slots = Slots(concurrency_limit)
         # Held across the question to a gate: the entry that was taken and the strikes hold still meanwhile.
         self._gate_lock = anyio.Lock(fast_acquire=True)
         self._asked = None
@@ -199,7 +200,7 @@ class Processor(Dispatch):
         """Change the numbers, within their bounds; what runs goes on, what was started counts."""
         if concurrency_limit is not None:
             self.concurrency_limit = concurrency_limit
-            self._slots.total_tokens = concurrency_limit
+            self._slots.resize(concurrency_limit)
             for crew in self._crews:
                 crew.limit = concurrency_limit
         if queue_capacity is not None:
@@ -351,7 +352,7 @@ class Processor(Dispatch):
         try:
             async with anyio.create_task_group() as group:
                 budget = self.queue_capacity - self._window.withheld
-                batch = self._make_crew(group, budget, slots=anyio.CapacityLimiter(1) if is_inside else None)
+                batch = self._make_crew(group, budget, slots=Slots(1) if is_inside else None)
                 batch.staff()
                 await self._wait_for_batch(batch, earlier)
                 if batch.started:
@@ -393,11 +394,9 @@ class Processor(Dispatch):
     def _is_settled(self) -> bool:
         return self._is_idle() and (self._stopped or self._abandoned or self._is_drained())
 
-    def _make_crew(
-        self, group: TaskGroup, budget: int | None = None, slots: anyio.CapacityLimiter | None = None
-    ) -> Crew:
+    def _make_crew(self, group: TaskGroup, budget: int | None = None, slots: Slots | None = None) -> Crew:
         if not self._crews:  # nobody holds them, and they belong to one event loop
-            self._slots = anyio.CapacityLimiter(self.concurrency_limit)
+            self._slots = Slots(self.concurrency_limit)
             self._gate_lock = anyio.Lock(fast_acquire=True)
         crew = Crew(group, self, slots or self._slots, budget=budget, name=f"{type(self).__name__} worker")
         self._crews.add(crew)

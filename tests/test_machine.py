@@ -337,7 +337,7 @@ class ExecutorMachine(RuleBasedStateMachine):
             kept = {event.id for event in self.executor.pending_events}
             assert set(queue._live) <= kept
             assert len(processor._in_flight) <= self.most
-            assert processor._slots.borrowed_tokens <= self.most
+            assert processor._slots.limiter.borrowed_tokens <= self.most
             # Whatever is pending is on its way: queued, in the backlog, asked about, back from a run, or after others.
             waiting = set(self.executor._agenda._waiting)
             assert (
