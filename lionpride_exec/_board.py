@@ -135,8 +135,8 @@ class StatusBoard:
         if execution.status.is_terminal:
             return False
         if execution._running:
-            if execution._scope is not None and execution._verdict is None:
-                execution._verdict = status, error
+            if execution._scope is not None and event._verdict is None:
+                event._verdict = status, error
                 execution._scope.cancel()
         elif self._turn_to_move(execution.status, status) is None:
             event._transition(status, error=error)

@@ -7,10 +7,12 @@ from math import inf, nextafter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator
 
     from ._lanes import Lane
-    from ._limits import Limit
+    from ._limits import Limit, Router
+
+MIN_BUCKETS_TO_SWEEP = 64
 
 
 class Use:
@@ -68,6 +70,11 @@ class Bucket:
         """Whether forgetting it would change nothing."""
         self.refresh(now)
         return not (self.lanes or self._out or self.closed_until > now or self.denied_until > now)
+
+    def used_at(self, now: float) -> float:
+        """How much is used at that time."""
+        self.refresh(now)
+        return self.used
 
     def free_at(self, cost: float, now: float) -> float:
         """When so much may be taken, at the earliest: ``now`` or before: at once; ``inf``: when something ends."""
@@ -147,3 +154,54 @@ class Bucket:
         back = now + self.per
         # The sum may be rounded down, and then two starts would stand closer together than a period.
         return back if back - now >= self.per else nextafter(back, inf)
+
+
+class Buckets:
+    """
+    The buckets of a processor: one for each limit that all share, and one for each key of the others.
+
+    Args:
+        router: Whose limits hold.
+    """
+
+    def __init__(self, router: Router) -> None:
+        self._limits = (None, *router.limits)
+        # Which limits (0: the gate) the parts of a key belong to; the others are shared by all.
+        self._keyed = tuple(
+            number
+            for number, limit in enumerate(self._limits)
+            if (router.has_partitions if limit is None else limit.key is not None)
+        )
+        self.shared: tuple[Bucket, ...] = tuple(
+            Bucket(limit, number=number) for number, limit in enumerate(self._limits) if number not in self._keyed
+        )
+        self._by_key: dict[tuple[int, Hashable], Bucket] = {}
+        self._sweep_at = MIN_BUCKETS_TO_SWEEP
+        self.has_keys: bool = bool(self._keyed)
+        self.has_limits: bool = bool(router.limits)
+
+    def __iter__(self) -> Iterator[Bucket]:
+        yield from self._by_key.values()
+        yield from self.shared
+
+    def path(self, key: tuple[Hashable, ...], now: float) -> tuple[Bucket, ...]:
+        """Give the buckets of a key's parts. A part that is None is not limited; the partition None is one."""
+        if len(self._by_key) >= self._sweep_at:
+            self._sweep(now)
+        parts = zip(self._keyed, key, strict=True)
+        return tuple([self._of(number, part) for number, part in parts if part is not None or number == 0])
+
+    def gate(self, path: tuple[Bucket, ...]) -> Bucket:
+        """Give the gate of a path."""
+        return path[0] if 0 in self._keyed else self.shared[0]
+
+    def _of(self, number: int, key: Hashable) -> Bucket:
+        bucket = self._by_key.get((number, key))
+        if bucket is None:
+            bucket = self._by_key[number, key] = Bucket(self._limits[number], key, number)
+        return bucket
+
+    def _sweep(self, now: float) -> None:
+        """Forget the buckets that nobody uses. O(1) amortised for each bucket that is made."""
+        self._by_key = {at: bucket for at, bucket in self._by_key.items() if not bucket.is_idle(now)}
+        self._sweep_at = max(MIN_BUCKETS_TO_SWEEP, 2 * len(self._by_key))

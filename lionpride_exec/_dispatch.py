@@ -172,7 +172,7 @@ class Dispatch(Admission):
         if event.retry is not None or self._reruns.default is not None:
             self._reruns.note_start(event, now)
         lanes = self.queue.lanes
-        flight = Flight(event, entry, lanes.take(entry, now) if lanes.has_limits else ())
+        flight = Flight(event, entry, lanes.take(entry, now) if lanes.buckets.has_limits else ())
         self._in_flight[event.id] = flight
         return flight
 
@@ -188,7 +188,7 @@ class Dispatch(Admission):
         try:
             await event.invoke()
             # A scope that was cancelled for this event is not to meet the next one.
-            going_on = event.execution._verdict is None
+            going_on = event._verdict is None
         except BaseException as exc:
             if any(isinstance(leaf, KeyboardInterrupt | SystemExit) for leaf in leaves(exc)):
                 raise
@@ -196,7 +196,8 @@ class Dispatch(Admission):
             # that the event brought about itself concerns only this task, which may be marked by it.
             going_on = False
         finally:
-            event.execution._verdict = None
+            if event._verdict is not None:
+                event._verdict = None
             try:
                 if not self._follows_events():
                     await self._report(event)

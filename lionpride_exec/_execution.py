@@ -71,8 +71,6 @@ class Execution:
     _running: bool = attrs.field(default=False, init=False, repr=False, eq=False)
     # The scope of that task, by which the run can be cancelled.
     _scope: CancelScope | None = attrs.field(default=None, init=False, repr=False, eq=False)
-    # How a run that is being cancelled is to end, and its error then.
-    _verdict: tuple[EventStatus, BaseException] | None = attrs.field(default=None, init=False, repr=False, eq=False)
 
     def add_error(self, exc: BaseException) -> None:
         """Keep an error beside those that are there: from the second on, in a group "multiple errors"."""

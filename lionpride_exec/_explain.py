@@ -204,8 +204,8 @@ def statistics(executor: Control) -> Statistics:
         queue_capacity=processor.queue_capacity,
         limits=tuple(
             LimitUse(bucket.limit, bucket.key, bucket.used)
-            for bucket in processor.queue.lanes.busy(now)
-            if bucket.limit is not None
+            for bucket in processor.queue.lanes.buckets
+            if bucket.limit is not None and bucket.used_at(now)
         ),
         is_running=processor.is_running,
         **kept,

@@ -25,7 +25,7 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._bucket import Bucket
+from ._bucket import Bucket, Buckets
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 # Where a lane stands among others: the priority of its first entry, its turn, and itself.
 Place = tuple[float, int, "Lane"]
-
-MIN_BUCKETS_TO_SWEEP = 64
 
 # How often a lane that needs several things may find one of them taken before it claims the others.
 PATIENCE = 8
@@ -92,25 +90,13 @@ class Lanes:
         # Places of the lanes that are not parked. May hold outdated ones: one counts while it is its lane's own.
         self._heads: list[Place] = []
         self._turns = count()
-        self._buckets: dict[tuple[int, Hashable], Bucket] = {}
-        self._sweep_at = MIN_BUCKETS_TO_SWEEP
+        self.buckets: Buckets = Buckets(router)
         self._timers: list[tuple[float, int, Bucket]] = []  # when to look after the lanes parked there
         self._touched: list[Bucket] = []  # where there may be room for a parked lane
         self._denied: set[Bucket] = set()  # gates that were closed by an answer
         self._shared_until = -inf  # until when what all share holds up the first entry
         self._now = -inf  # the last time somebody looked
         self.stale: int = 0  # entries in the lanes that are not live any more
-        self._limits = (None, *router.limits)
-        # Which limits (0: the gate) the parts of a key belong to; the others are shared by all.
-        self._keyed = tuple(
-            number
-            for number, limit in enumerate(self._limits)
-            if (router.has_partitions if limit is None else limit.key is not None)
-        )
-        self._shared = tuple(
-            Bucket(limit, number=number) for number, limit in enumerate(self._limits) if number not in self._keyed
-        )
-        self.has_limits: bool = bool(router.limits)
 
     # ---------------------------------------------------------------- entries
 
@@ -188,7 +174,8 @@ class Lanes:
 
     def stops(self, key: tuple[Hashable, ...]) -> tuple[Bucket, ...]:
         """Give all the buckets that a route leads through."""
-        return self._path(key) + self._shared if self._keyed else self._shared
+        shared = self.buckets.shared
+        return self._path(key) + shared if self.buckets.has_keys else shared
 
     def may_start(self, entry: Entry, now: float) -> bool:
         """Whether its gate and all its limits allow an entry that was taken to start."""
@@ -217,13 +204,13 @@ class Lanes:
 
     def deny(self, key: tuple[Hashable, ...], until: float) -> None:
         """Close the gate of a route until then, as its answer asks for; the later time counts."""
-        gate = self.gate(key)
+        gate = self.buckets.gate(self._path(key) if self.buckets.has_keys else ())
         gate.denied_until = max(gate.denied_until, until)
         self._denied.add(gate)
 
     def close(self, key: tuple[Hashable, ...], until: float) -> None:
         """Let nothing start before then that shares one of these keys; if there are none, nothing at all."""
-        for bucket in self._path(key) or self._shared[:1]:
+        for bucket in self._path(key) or self.buckets.shared[:1]:
             bucket.closed_until = max(bucket.closed_until, until)
 
     def open_gates(self) -> None:
@@ -233,15 +220,11 @@ class Lanes:
         self._touch(self._denied)
         self._denied.clear()
 
-    def gate(self, key: tuple[Hashable, ...]) -> Bucket:
-        """Give the gate of a route."""
-        return self._path(key)[0] if 0 in self._keyed else self._shared[0]
-
     def shift(self, seconds: float) -> None:
         """Follow a clock that was set. O(all there is)."""
         self._timers.clear()
         self._now += seconds
-        for bucket in (*self._buckets.values(), *self._shared):
+        for bucket in self.buckets:
             bucket.shift(seconds)
             bucket.wakes_at = inf
             self._touch((bucket,))
@@ -264,20 +247,13 @@ class Lanes:
         fronts = [entry, lane.heap[0]] if lane is not None and is_parked else [entry]
         first = self.front()
         stops = [(each, bucket) for each in fronts for bucket in self.stops(each.route.key)]
-        stops += [(first, bucket) for bucket in self._shared if first is not None and not is_parked]
+        stops += [(first, bucket) for bucket in self.buckets.shared if first is not None and not is_parked]
         for each, bucket in stops:
             until = bucket.free_at(each.route.costs[bucket.number], now)
             if until > now:
                 return bucket, until
         # Another lane that waits there goes first.
         return (lane.parked_at, inf) if lane is not None and lane.parked_at is not None else None
-
-    def busy(self, now: float) -> Iterator[Bucket]:
-        """Give the buckets of limits of which something is used. O(keys)."""
-        for bucket in (*self._buckets.values(), *self._shared):
-            bucket.refresh(now)
-            if bucket.used:
-                yield bucket
 
     # ---------------------------------------------------------------- inside: lanes
 
@@ -361,7 +337,7 @@ class Lanes:
     def _unless_all_wait(self, entry: Entry, now: float) -> Entry | None:
         """Give the first entry, unless it has to wait for something that all share; then all wait with it."""
         costs = entry.route.costs
-        for bucket in self._shared:
+        for bucket in self.buckets.shared:
             until = bucket.free_at(costs[bucket.number], now)
             if until > now:
                 self._shared_until = max(until, self._shared_until)
@@ -398,26 +374,8 @@ class Lanes:
     # ---------------------------------------------------------------- inside: buckets
 
     def _path(self, key: tuple[Hashable, ...]) -> tuple[Bucket, ...]:
-        """Give the buckets of a key's parts. A part that is None is not limited; the partition None is one."""
         lane = self._lanes.get(key)
-        if lane is not None:
-            return lane.path
-        if len(self._buckets) >= self._sweep_at:
-            self._sweep()
-        parts = zip(self._keyed, key, strict=True)
-        return tuple([self._bucket(number, part) for number, part in parts if part is not None or number == 0])
-
-    def _bucket(self, number: int, key: Hashable) -> Bucket:
-        bucket = self._buckets.get((number, key))
-        if bucket is None:
-            bucket = self._buckets[number, key] = Bucket(self._limits[number], key, number)
-        return bucket
-
-    def _sweep(self) -> None:
-        """Forget the buckets that nobody uses. O(1) amortised for each bucket that is made."""
-        self._buckets = {at: bucket for at, bucket in self._buckets.items() if not bucket.is_idle(self._now)}
-        self._denied = {gate for gate in self._denied if gate.denied_until > self._now}
-        self._sweep_at = max(MIN_BUCKETS_TO_SWEEP, 2 * len(self._buckets))
+        return self.buckets.path(key, self._now) if lane is None else lane.path
 
     def _touch(self, buckets: Iterable[Bucket]) -> None:
         """See to it that somebody looks after the lanes that are parked there."""

@@ -90,14 +90,21 @@ class Life(Element):
     execution: Execution = attrs.field(factory=Execution)
     # The executor the event stands in.
     _owner: Owner | None = attrs.field(default=None, init=False)
-    # What a streaming event has produced, and its readers; made by the first reader, or the first run.
-    _feed: Feed | None = attrs.field(default=None, init=False)
-    # Called with the event when it ends, or when that will not come; a dict, for its keys. Most events have none.
-    _at_end: dict[Callable[[Any], None], None] | None = attrs.field(default=None, init=False)
+
+    # What most events never have is no field: the garbage collector looks at each field of each event there is.
+    if TYPE_CHECKING:
+        # What a streaming event has produced, and its readers; made by the first reader, or the first run.
+        _feed: Feed | None = attrs.field(default=None, init=False)
+        # Called with the event when it ends, or when that will not come; a dict, for its keys.
+        _at_end: dict[Callable[[Any], None], None] | None = attrs.field(default=None, init=False)
+        # How a run that is being cancelled is to end, and its error then.
+        _verdict: tuple[EventStatus, BaseException] | None = attrs.field(default=None, init=False)
+    else:
+        _feed = _at_end = _verdict = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Give what a pickle or a copy has: all but what ties the event to this process and its executor."""
-        kept = self.__dict__ | {"_owner": None, "_feed": None, "_at_end": None}
+        kept = self.__dict__ | {"_owner": None, "_feed": None, "_at_end": None, "_verdict": None}
         return kept | {"execution": attrs.evolve(self.execution)}  # without its run, which goes on here only
 
     @property

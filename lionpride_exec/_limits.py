@@ -44,6 +44,11 @@ def _valid_getter(_instance: object, attribute: attrs.Attribute[Any], value: obj
         raise ValueError(f"{attribute.name} must be the name of an attribute or a function of the event, got {value!r}")
 
 
+def _shown(getter: object) -> str:
+    """Give a field or a function as a person would name it."""
+    return str(getattr(getter, "__qualname__", repr(getter)))
+
+
 @attrs.frozen(eq=False)
 class Rate:
     """
@@ -69,8 +74,8 @@ class Rate:
 
     amount: float = attrs.field(validator=_valid_amount)
     per: float = attrs.field(validator=_valid_per)
-    cost: CostOf = attrs.field(default=None, kw_only=True, validator=_valid_getter)
-    key: KeyOf = attrs.field(default=None, kw_only=True, validator=_valid_getter)
+    cost: CostOf = attrs.field(default=None, kw_only=True, validator=_valid_getter, repr=_shown)
+    key: KeyOf = attrs.field(default=None, kw_only=True, validator=_valid_getter, repr=_shown)
     hold: bool = attrs.field(default=False, kw_only=True)
 
 
@@ -88,7 +93,7 @@ class Concurrent:
     """
 
     limit: int = attrs.field(validator=_valid_limit)
-    key: KeyOf = attrs.field(default=None, kw_only=True, validator=_valid_getter)
+    key: KeyOf = attrs.field(default=None, kw_only=True, validator=_valid_getter, repr=_shown)
 
     # What makes it one kind with a rate: its amount comes back at once, at the end.
     amount: float = attrs.field(init=False, repr=False, default=attrs.Factory(lambda self: self.limit, takes_self=True))

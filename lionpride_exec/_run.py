@@ -73,7 +73,7 @@ class Run(Life):
                     with CancelScope() as execution._scope:
                         await self._run()
                 finally:
-                    execution._verdict = None
+                    self._verdict = None
             else:  # that of the worker, whose task runs one event after the other
                 await self._run()
 
@@ -110,7 +110,7 @@ class Run(Life):
 
     async def _settle_error(self, error: BaseException, began: float, otherwise: EventStatus) -> None:
         """Record the outcome of a run that has ended with an error."""
-        verdict = self.execution._verdict
+        verdict = self._verdict
         interrupted = False
         if is_cancellation(error):
             otherwise = EventStatus.CANCELLED
@@ -174,8 +174,8 @@ class Run(Life):
             except RuntimeError:  # AnyIO: held by this task
                 pass
             finally:
-                if execution._verdict is not None and target is EventStatus.PENDING:
-                    target, error = execution._verdict  # cancelled meanwhile: it is not run again
+                if self._verdict is not None and target is EventStatus.PENDING:
+                    target, error = self._verdict  # cancelled meanwhile: it is not run again
                 if execution.status is EventStatus.PROCESSING:
                     self._transition(target, response=response, error=error, interrupted=interrupted)
                 execution._running = False

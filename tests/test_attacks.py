@@ -750,7 +750,7 @@ async def test_an_expensive_event_in_front_of_many_costs_no_scan_each():
             await executor.append(Free(seconds=1), priority=0)
         await executor.append(Free(seconds=500), priority=0)
         await wait_all_tasks_blocked()
-        bucket = executor.processor.queue.lanes._shared[1]
+        bucket = executor.processor.queue.lanes.buckets.shared[1]
         bucket._uses = Counting(bucket._uses)
         for _ in range(1000):
             await executor.append(Free(seconds=0.5), priority=1)

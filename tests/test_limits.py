@@ -498,7 +498,7 @@ async def test_many_keys_are_forgotten_when_idle():
             await executor.append(Call(user=i), priority=0)
             await anyio.sleep(0.5)
         lanes = executor.processor.queue.lanes
-        assert len(lanes._buckets) <= 300
+        assert len(lanes.buckets._by_key) <= 300
         assert len(lanes._lanes) <= 2
 
 

@@ -194,6 +194,7 @@ def _value_of(name: str, default: Any) -> Callable[[Any], Any]:
         values = getattr(event, VALUES, None)
         return getattr(event, name, default) if values is None else values[name]
 
+    value_of.__qualname__ = name  # for messages
     return value_of
 
 
