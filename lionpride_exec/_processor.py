@@ -348,6 +348,7 @@ class Processor(Dispatch):
         is_inside = any(event.id in self._in_flight for event in running_here())
         self._follow_clock()
         self.queue.forgive()
+        self._look_again()  # what this batch leaves may be asked again too
         batch: Crew | None = None
         try:
             async with anyio.create_task_group() as group:

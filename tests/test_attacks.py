@@ -1037,3 +1037,22 @@ async def test_events_that_find_more_work_than_there_is_room_for():
         await executor.append(Page())
     assert counts(executor) == {"completed": 1111}
     check_invariants(executor)
+
+
+async def test_what_a_batch_leaves_behind_an_opened_gate():
+    """forward() opens closed gates; what it does not take itself is asked by the loop at once, not at the old time."""
+
+    class Hesitates(JobProcessor):
+        answers = [Wait(50)]
+
+        async def request_permission(self, **kwargs):
+            return self.answers.pop() if self.answers else True
+
+    executor = with_processor(Hesitates, queue_capacity=1, capacity_refresh_time=0.01)
+    async with executor:
+        first, second = [await executor.append(Job(), priority=number) for number in range(2)]
+        await anyio.sleep(1)
+        assert first.status is EventStatus.PENDING
+        await executor.forward()
+        await second.wait()
+        assert current_time() < 2
