@@ -1049,10 +1049,12 @@ async def test_what_a_batch_leaves_behind_an_opened_gate():
             return self.answers.pop() if self.answers else True
 
     executor = with_processor(Hesitates, queue_capacity=1, capacity_refresh_time=0.01)
-    async with executor:
-        first, second = [await executor.append(Job(), priority=number) for number in range(2)]
+    async with executor, anyio.create_task_group() as group:
+        first = await executor.append(Job(seconds=30), priority=0)
+        second = await executor.append(Job(), priority=1)
         await anyio.sleep(1)
         assert first.status is EventStatus.PENDING
-        await executor.forward()
+        group.start_soon(executor.forward)
         await second.wait()
+        assert first.status is EventStatus.PROCESSING
         assert current_time() < 2
