@@ -101,10 +101,10 @@ async def origin(n: int) -> object:
         async def _invoke(self) -> None:
             return None
 
-    class OriginProcessor(core.Processor):  # type: ignore[misc]
+    class OriginProcessor(core.Processor):  # type: ignore[misc]  # likewise
         event_type = OriginNoop
 
-    class OriginExecutor(core.Executor):  # type: ignore[misc]
+    class OriginExecutor(core.Executor):  # type: ignore[misc]  # likewise
         processor_type = OriginProcessor
 
     config = {

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import current_time
 
 from ._board import StatusBoard
+from ._event import Event
 from ._gate import Deny, Wait
 from ._life import running_events
 from ._status import EventStatus
+from ._waiters import Waiters
 from .errors import AccessError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Generator, Hashable, Sequence
     from uuid import UUID
 
     from ._bucket import Use
     from ._crew import Crew
-    from ._event import Event
     from ._executor import Executor
     from ._lanes import Entry
     from ._pile import Pile
     from ._queue import PriorityQueue
     from ._retry import Reruns
-    from ._waiters import Waiters
 
 logger = logging.getLogger("lionpride_exec")
 
@@ -61,16 +62,21 @@ class Admission:
     executor: Executor | None
     capacity_refresh_time: float
     max_denial_tracking: int
-    # Whether the class leaves everything that a gate would be as it is here.
-    _has_no_gate: bool
-    # How often each waiting event was denied, the oldest entry first. An event that starts or leaves has none.
-    _denial_counts: dict[UUID, int]
-    # Held across the question to a gate.
-    _gate_lock: anyio.Lock
-    # The event in question: it is in no queue and does not run yet.
-    _asked: UUID | None
-    _waiters: Waiters
     _reruns: Reruns
+
+    def __init__(self) -> None:
+        # Whether the class leaves everything that a gate would be as it is here.
+        event_type = getattr(self, "event_type", Event)
+        self._has_no_gate = (
+            type(self).request_permission is Admission.request_permission and event_type.request is Event.request
+        )
+        # How often each waiting event was denied, the oldest entry first. An event that starts or leaves has none.
+        self._denial_counts: dict[UUID, int] = {}
+        # Held across the question to a gate: the entry that was taken and the strikes hold still meanwhile.
+        self._gate_lock = anyio.Lock(fast_acquire=True)
+        # The event in question: it is in no queue and does not run yet.
+        self._asked: UUID | None = None
+        self._waiters = Waiters()
 
     # ---------------------------------------------------------------- for subclasses
 
@@ -121,9 +127,8 @@ class Admission:
 
     async def _admit(self, entry: Entry, event: Event, crew: Crew) -> Flight | Refused:
         """Ask an entry's gate, and begin the event or say what became of the question."""
-        self._asked = event.id
         verdict: bool | Wait | Deny | Exception = True
-        try:
+        with self._asking(entry, event):
             if event.status is EventStatus.PENDING:
                 verdict = await self._ask(event)
             if verdict is True and event.status is EventStatus.PENDING and not crew.is_dismissed:
@@ -133,12 +138,6 @@ class Admission:
                 if self._may_begin(entry, event, crew, now):
                     return self._begin(entry, event, crew, now)
                 event._refile()
-        except BaseException:
-            event._refile()
-            self._put_back(entry, event)
-            raise
-        finally:
-            self._asked = None
         return entry, event, verdict
 
     async def _refuse_alone(self, entry: Entry, event: Event, verdict: bool | Wait | Deny | Exception) -> None:
@@ -154,17 +153,23 @@ class Admission:
             self._gate_lock.release()
 
     async def _refuse(self, entry: Entry, event: Event, verdict: bool | Wait | Deny | Exception) -> None:
-        """Send an entry that does not start where it belongs; if that is cut short, back to the queue."""
+        """Send an entry that does not start where it belongs."""
+        with self._asking(entry, event):
+            await self._turn_away(entry, event, verdict)
+        self._waiters.notify()
+
+    @contextmanager
+    def _asking(self, entry: Entry, event: Event) -> Generator[None]:
+        """Have an event be the one in question; if that is cut short, it goes back to the queue."""
         self._asked = event.id
         try:
-            await self._turn_away(entry, event, verdict)
+            yield
         except BaseException:
             event._refile()
             self._put_back(entry, event)
             raise
         finally:
             self._asked = None
-        self._waiters.notify()
 
     def _put_back(self, entry: Entry, event: Event) -> None:
         """Queue an entry again, unless its event has left or was decided meanwhile."""

@@ -2,10 +2,10 @@
 Events by status.
 
 Each status has a progression of event ids, and an event's id is moved inside the event's own transition: whenever
-another task can look, the status of an event and the progression it stands in agree. (For the length of one step the
-id is ahead: the processor's report files it under PROCESSING just before the event begins.) Whoever needs several
-steps seen as one holds a lock, ``async with executor.states.progressions`` or a single progression; a move then waits
-for its turn.
+another task can look, the status of an event and the progression it stands in agree. (Where a gate was asked, the id is
+ahead for the length of one step: the processor's report files it under PROCESSING just before the event begins.)
+Whoever needs several steps seen as one holds a lock, ``async with executor.states.progressions`` or a single
+progression; a move then waits for its turn.
 """
 
 from __future__ import annotations
@@ -154,8 +154,8 @@ class StatusBoard:
         """
         Have an event stand in one progression of the seven: ``force_status``'s, else its own status's.
 
-        The processor reports here before and after a run. The event itself is not changed; an event that has
-        left the executor is ignored.
+        A processor reports here before a run whose gate it has asked; and, to a class that overrides this, before and
+        after each run. The event itself is not changed; an event that has left the executor is ignored.
 
         Raises:
             ConfigurationError: That progression was taken out of the flow.

@@ -20,6 +20,7 @@ from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, WouldBl
 from anyio.lowlevel import checkpoint
 
 from ._background import soon_caller
+from ._closing import ClosingIterator
 from ._status import TERMINAL, EventStatus
 from .errors import ExecutorClosedError, LionTimeoutError, OperationError
 
@@ -129,7 +130,7 @@ class Watched:
         raise Idle(self._seconds)
 
 
-class ChunkReader:
+class ChunkReader(ClosingIterator[Any]):
     """
     Iterates the chunks of a streaming event; made by ``Event.chunks()``, which says how it goes.
 
@@ -153,9 +154,6 @@ class ChunkReader:
         self._call_soon = soon_caller()
         self._attach()
 
-    def __aiter__(self) -> Self:
-        return self
-
     async def __anext__(self) -> Any:
         try:
             self._event._check_outside("chunk")
@@ -173,12 +171,6 @@ class ChunkReader:
 
     async def aclose(self) -> None:
         """Stop reading: the event no longer waits for this reader. Idempotent; does not wait."""
-        self._close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
         self._close()
 
     def __del__(self) -> None:

@@ -9,6 +9,7 @@ Nothing here moves an event between statuses; it asks the event, and the executo
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 import anyio
@@ -28,24 +29,25 @@ if TYPE_CHECKING:
     from ._crew import Crew
     from ._lanes import Entry
     from ._limits import Limit
-    from ._retry import Reruns
     from ._window import CapacityWindow
 
 
 class Dispatch(Admission):
     """The half of a processor that starts events and sees to what they leave."""
 
-    _attention: anyio.Event  # the dispatcher should look again
-    _looks_at: float  # when it will do so by itself
-    _in_flight: dict[UUID, Flight]
-    _main_crew: Crew | None
-    _on_call: Crew | None  # the same, as long as it can be called back after it was dismissed
-    _reruns: Reruns
     _window: CapacityWindow
-    # Events whose end has been decided and waits for a lock.
-    _put_off: Mapping[UUID, object]
-    # Why nothing starts at the moment.
-    _held_back: set[object]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._attention = anyio.Event()  # the dispatcher should look again
+        self._looks_at = inf  # when it will do so by itself
+        self._in_flight: dict[UUID, Flight] = {}
+        self._main_crew: Crew | None = None
+        self._on_call: Crew | None = None  # the same, as long as it can be called back after it was dismissed
+        # Events whose end has been decided and waits for a lock; the executor's, if there is one.
+        self._put_off: Mapping[UUID, object] = {}
+        # Why nothing starts at the moment; likewise.
+        self._held_back: set[object] = set()
 
     # ---------------------------------------------------------------- deciding
 

@@ -10,21 +10,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import anyio
 from anyio import ResourceGuard
 from anyio.lowlevel import checkpoint
 
+from ._closing import ClosingIterator
 from ._event import Event
 from ._life import running_here
 from ._status import TERMINAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
     from uuid import UUID
 
     from ._life import Owner
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Event[Any])
 
 
-class EventIterator(AsyncIterator[E]):
+class EventIterator(ClosingIterator[E]):
     """
     An iterator over events for one consumer: ``async for``, with or without ``async with`` around it.
 
@@ -46,9 +45,6 @@ class EventIterator(AsyncIterator[E]):
     def __init__(self) -> None:
         self._consumer = ResourceGuard("iterating over")
 
-    def __aiter__(self) -> Self:
-        return self
-
     async def __anext__(self) -> E:
         with self._consumer:
             return await self._next()
@@ -56,18 +52,6 @@ class EventIterator(AsyncIterator[E]):
     @abstractmethod
     async def _next(self) -> E:
         """Give the next event, or raise ``StopAsyncIteration``."""
-
-    @abstractmethod
-    async def aclose(self) -> None:
-        """End the iteration. Idempotent."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 class _Watch(Generic[E]):

@@ -216,6 +216,7 @@ class Life(Element):
         ended = anyio.Event()
 
         def tell(_: object) -> None:
+            """Learn that it has ended, or never will."""
             ended.set()
 
         self._call_at_end(tell)

@@ -44,7 +44,7 @@ def check_config(processor_type: type[Processor], config: Mapping[str, Any]) -> 
     Raises:
         ConfigurationError: There are some; they are named.
     """
-    if processor_type.create.__func__ is not Processor.create.__func__:  # type: ignore[attr-defined]
+    if getattr(processor_type.create, "__func__", None) is not getattr(Processor.create, "__func__", None):
         return  # what it makes of its keywords shows when it is called
     try:
         inspect.signature(processor_type).bind(pile=None, executor=None, **config)

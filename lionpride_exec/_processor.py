@@ -8,24 +8,20 @@ with workers of its own, on an account of its own. An event's way through a work
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import anyio
 from anyio import current_time
 
-from ._admission import Admission
 from ._background import soon_caller
 from ._config import check_bounds, check_priority
 from ._crew import Crew
 from ._dispatch import Dispatch
-from ._event import Event
 from ._life import running_here
 from ._limits import Limit, Route, Router
 from ._queue import PriorityQueue
 from ._retry import Reruns, Retry
 from ._slots import Slots
-from ._waiters import Waiters
 from ._window import CapacityWindow
 from .errors import ConfigurationError, ExecutorClosedError, QueueFullError
 
@@ -35,6 +31,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
+    from ._event import Event
     from ._executor import Executor
     from ._pile import Pile
 
@@ -83,6 +80,9 @@ class Processor(Dispatch):
             max_queue_size=max_queue_size,
             max_denial_tracking=max_denial_tracking,
         )
+        if retry is not None and not isinstance(retry, Retry):
+            raise ConfigurationError(f"retry must be a Retry or None, got {retry!r}")
+        super().__init__()
         self.queue_capacity: int = queue_capacity
         self.capacity_refresh_time = capacity_refresh_time
         self.pile = pile
@@ -91,34 +91,15 @@ class Processor(Dispatch):
         self.max_queue_size = max_queue_size
         self.max_denial_tracking = max_denial_tracking
         self.execution_mode: bool = False
-        if retry is not None and not isinstance(retry, Retry):
-            raise ConfigurationError(f"retry must be a Retry or None, got {retry!r}")
-        has_partitions = type(self).partition is not Admission.partition
+        has_partitions = type(self).partition is not Processor.partition
         self.router: Router = Router(limits, self.partition if has_partitions else None)
-        self.queue: PriorityQueue = PriorityQueue(
-            max_queue_size, self.router, None if self.router.is_plain else self._route_of
-        )
+        route_of = None if self.router.is_plain else self._route_of
+        self.queue: PriorityQueue = PriorityQueue(max_queue_size, self.router, route_of)
         self._reruns = Reruns(retry)
         self._window = CapacityWindow(queue_capacity, capacity_refresh_time)
         self._slots = Slots(concurrency_limit)
-        # Held across the question to a gate: the entry that was taken and the strikes hold still meanwhile.
-        self._gate_lock = anyio.Lock(fast_acquire=True)
-        self._asked = None
-        event_type = getattr(self, "event_type", Event)
-        self._has_no_gate = (
-            type(self).request_permission is Admission.request_permission and event_type.request is Event.request
-        )
-        self._denial_counts = {}
-        self._in_flight = {}
-        self._stopped = False
-        self._abandoned = False
         self._crews: set[Crew] = set()
-        self._main_crew = self._on_call = None
-        self._waiters = Waiters()
-        self._attention = anyio.Event()
-        self._looks_at = inf
-        self._held_back = set()
-        self._put_off = {}
+        self._stopped = self._abandoned = False
         self._call_soon: Callable[[Callable[[], object]], bool] | None = None  # by the loop of the main crew
 
     @classmethod

@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from contextlib import AbstractContextManager, contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import anyio
 import attrs
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from ._board import to_status
+from ._closing import ClosingIterator
 from ._crew import TIME_SLICE
 from ._execution import utc_now
 from ._status import TERMINAL, EventStatus
@@ -30,7 +31,6 @@ from .errors import WatcherTooSlow
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from datetime import datetime
-    from types import TracebackType
     from uuid import UUID
 
     from ._event import Event
@@ -269,7 +269,7 @@ class Watchers:
                 subscription.deliver(transition)
 
 
-class Watcher:
+class Watcher(ClosingIterator[Transition]):
     """
     The transitions of an executor's events, as they happen; made by ``Executor.watch()``.
 
@@ -300,9 +300,6 @@ class Watcher:
         ended = ", ended" if self._subscription.is_over else ""
         return f"{type(self).__name__}(unread={self.unread}, missed={self.missed}{ended})"
 
-    def __aiter__(self) -> Self:
-        return self
-
     async def __anext__(self) -> Transition:
         """
         Give the next transition; waits while there is none.
@@ -319,14 +316,6 @@ class Watcher:
         """Unsubscribe, and forget what was not read: whoever reads gets the end. Idempotent; does not wait."""
         self._subscription.unread.clear()
         self._subscription.finish()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     def __del__(self) -> None:
         self._subscription.drop()

@@ -73,6 +73,7 @@ async def calls(executor: Executor) -> None:
     assert_type(await executor.invoke(Call.of(Doubler(), 3)), str)
     assert_type(Call.of(partial(double, plus=1), 3), Call[float])
     assert_type(Call(function=Doubler(), args=(3,)).result(), str)
+    # Wrong calls: that both type checkers object is what these lines are for.
     Call.of(double, "3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Call.of(double, 3, minus=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
@@ -82,6 +83,7 @@ async def executors() -> None:
     assert_type(Executor.of(Fetch), Executor)
     assert_type(Executor.of(double, concurrency_limit=3, name="n"), Executor)
     assert_type(PlainExecutor.of(Plain), PlainExecutor)
+    # Wrong: an ignored error that is none would be one.
     Executor.of("double")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
@@ -100,4 +102,5 @@ async def iterations(executor: Executor) -> None:
         assert_type(call.result(), float)
     async with executor.map(Doubler(), [1, 2]) as mapped:
         assert_type((await anext(mapped)).result(), str)
+    # Wrong: the items are not what the function takes.
     executor.map(double, ["a"])  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]

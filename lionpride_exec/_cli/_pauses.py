@@ -42,6 +42,7 @@ def pausing_on(event_type: type[Event], codes: Container[int]) -> Iterator[None]
     is_own = "_perform" in vars(event_type)
 
     async def perform_or_pause(self: Event) -> Any:
+        """Do the work; an error with one of the codes is a request to pause."""
         try:
             return await perform(self)
         except Exception as exc:
@@ -50,12 +51,12 @@ def pausing_on(event_type: type[Event], codes: Container[int]) -> Iterator[None]
                 raise
             raise RateLimited(describe(exc), retry_after=seconds) from exc
 
-    event_type._perform = perform_or_pause  # type: ignore[method-assign]
+    event_type._perform = perform_or_pause  # type: ignore[method-assign]  # for the run only
     try:
         yield
     finally:
         if is_own:
-            event_type._perform = perform  # type: ignore[method-assign]
+            event_type._perform = perform  # type: ignore[method-assign]  # and back
         else:
             del event_type._perform
 
