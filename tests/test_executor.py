@@ -361,6 +361,12 @@ async def test_queries_by_status():
     assert executor.pending_events == [events[1], events[3]]
     executor.pending_events.clear()
     assert len(executor.pending_events) == 2
+    last = Job()
+    await executor.append(last)
+    events[1].status, events[3].status, last.status = "cancelled", "skipped", "aborted"
+    assert executor.cancelled_events == [events[1]]
+    assert executor.skipped_events == [events[3]]
+    assert executor.aborted_events == [last]
 
 
 @pytest.mark.parametrize("status", ["invalid", "PENDING", 5, None, str(uuid4())], ids=repr)

@@ -15,7 +15,7 @@ import attrs
 
 from lionpride_exec._event import Event
 from lionpride_exec._executor import Executor
-from lionpride_exec._processor import Processor
+from lionpride_exec._of import processor_for
 
 from ._errors import UsageError
 
@@ -168,14 +168,9 @@ def _event_for(function: Callable[[Any], Awaitable[Any]]) -> type[Event]:
 
 
 def _executor_for(kind: type[Event]) -> type[Executor]:
-    class LineProcessor(Processor):
-        """Starts the events made of lines."""
-
-        event_type = kind
-
     class LineExecutor(Executor):
         """Runs the events made of lines."""
 
-        processor_type = LineProcessor
+        processor_type = processor_for(kind, None)
 
     return LineExecutor
