@@ -13,12 +13,14 @@ from ._executor import Executor
 from ._explain import Explanation, LimitUse, Statistics, WaitReason
 from ._flow import Flow
 from ._gate import Deny, Wait
+from ._journal import Journal
 from ._limits import Concurrent, Rate
 from ._pile import Pile
 from ._processor import Processor
 from ._progress import Progress
 from ._progression import Progression
 from ._queue import PriorityQueue
+from ._retain import Retain
 from ._retry import Retry
 from ._sentinel import Unset, UnsetType
 from ._status import TRANSITIONS, EventStatus
@@ -33,11 +35,14 @@ from .errors import (
     ExecutorClosedError,
     ExistsError,
     InvalidTransition,
+    JournalError,
+    JournalLockedError,
     LionprideError,
     LionTimeoutError,
     NotFoundError,
     QueueFullError,
     RateLimited,
+    RemoteError,
     Skip,
     WatcherTooSlow,
 )
@@ -64,6 +69,9 @@ __all__ = [
     "Explanation",
     "Flow",
     "InvalidTransition",
+    "Journal",
+    "JournalError",
+    "JournalLockedError",
     "LimitUse",
     "LionTimeoutError",
     "LionprideError",
@@ -76,6 +84,8 @@ __all__ = [
     "QueueFullError",
     "Rate",
     "RateLimited",
+    "RemoteError",
+    "Retain",
     "Retry",
     "Skip",
     "Statistics",

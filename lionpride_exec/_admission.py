@@ -76,6 +76,8 @@ class Admission:
         self._gate_lock = anyio.Lock(fast_acquire=True)
         # The event in question: it is in no queue and does not run yet.
         self._asked: UUID | None = None
+        # Whether what is interrupted is run again even without a Retry: a journal is to lose nothing.
+        self.resumes: bool = False
         self._waiters = Waiters()
 
     # ---------------------------------------------------------------- for subclasses

@@ -7,7 +7,7 @@ here for these. Nothing here moves an event: it says which, the executor moves.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -31,13 +31,15 @@ class Ticket:
         after: The events that have to complete before it is queued.
         key: By which it is known; None: by none.
         is_urgent: Whether it is queued whatever room there is.
+        lost: An event that it comes after, too, that is in the journal only and did not complete; None: there is none.
     """
 
     priority: float | None = None
     until: float | None = None
     after: Sequence[Event] = ()
-    key: Hashable = None
+    key: Any = None
     is_urgent: bool = False
+    lost: UUID | None = None
 
 
 PLAIN = Ticket()

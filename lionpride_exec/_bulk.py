@@ -6,25 +6,27 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing, nullcontext
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
+from ._durable import Coming, Durable
 from ._event import Event
 from ._handles import Endings
-from ._intake import Intake
 from ._map import EventMap, maker_for
 from ._map_state import Plan
 from ._of import GENEROUS, check_config, processor_for
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
 
     from ._call import Call
     from ._executor import Executor
+    from ._journal import Journal
+    from ._retain import RetainRule
 
 T = TypeVar("T")
 X = TypeVar("X")
 E = TypeVar("E", bound=Event[Any])
 
 
-class Bulk(Intake):
+class Bulk(Durable):
     """The part of an executor for many events at once."""
 
     @classmethod
@@ -34,6 +36,8 @@ class Bulk(Intake):
         *,
         strict_event_type: bool = False,
         name: str | None = None,
+        journal: Journal | None = None,
+        retain: RetainRule = None,
         **config: Any,
     ) -> Self:
         """
@@ -46,6 +50,9 @@ class Bulk(Intake):
             target: An Event subclass; or an async function, whose executor takes any :class:`Call`.
             strict_event_type: As for the class.
             name: As for the class.
+            journal: As for the class. It keeps calls of the function by that one's full name, if ``types`` of the
+                journal do not name it.
+            retain: As for the class.
             config: Keywords of the processor. ``queue_capacity`` and ``capacity_refresh_time`` default to 10,000
                 starts in any 0.01 s, which is hardly a limit.
 
@@ -57,11 +64,12 @@ class Bulk(Intake):
         config = GENEROUS | config
         check_config(processor_type, config)
         made = type(f"{processor_type.event_type.__name__}{cls.__name__}", (cls,), {"processor_type": processor_type})
-        return cast("Self", cast("Any", made)(config, strict_event_type=strict_event_type, name=name))
-
-    async def append(self, event: Event, priority: float | None = None, *, wait: bool = False) -> Any:
-        """Take an event in and queue it."""
-        raise NotImplementedError
+        if journal is not None and not isinstance(target, type):
+            journal._know_function(target)
+        return cast(
+            "Self",
+            cast("Any", made)(config, strict_event_type=strict_event_type, name=name, journal=journal, retain=retain),
+        )
 
     async def extend(self, events: Iterable[E] | AsyncIterable[E], priority: float | None = None) -> list[E]:
         """
@@ -76,21 +84,32 @@ class Bulk(Intake):
 
         And what :meth:`append` and the iterable raise. The events before that one stay in the executor.
 
-        Cancellation: as for :meth:`append`; the events before stay likewise.
+        With a journal up to 100 of them are written in one commit.
+
+        Cancellation: as for :meth:`append`; the events before stay likewise, with a journal those that are on disk.
         """
         taken: list[E] = []
-        if isinstance(events, AsyncIterable):
-            source = aiter(events)
-            is_generator = isinstance(source, AsyncGenerator)
-            async with aclosing(cast("AsyncGenerator[E]", source)) if is_generator else nullcontext():
-                async for event in source:
-                    await self.append(event, priority, wait=True)
+        coming: list[Coming] = []
+        try:
+            if isinstance(events, AsyncIterable):
+                source = aiter(events)
+                is_generator = isinstance(source, AsyncGenerator)
+                async with aclosing(cast("AsyncGenerator[E]", source)) if is_generator else nullcontext():
+                    async for event in source:
+                        await self._extend_by(event, priority, coming)
+                        taken.append(event)
+            else:
+                for event in events:
+                    await self._extend_by(event, priority, coming)
                     taken.append(event)
-        else:
-            for event in events:
-                await self.append(event, priority, wait=True)
-                taken.append(event)
+        finally:
+            await self._settle_together(coming)
         return taken
+
+    def _extend_by(self, event: Event, priority: float | None, coming: list[Coming]) -> Coroutine[Any, Any, Any]:
+        if self.journal is None:
+            return self.append(event, priority, wait=True)
+        return self._append_together(event, priority, coming)
 
     @staticmethod
     def as_completed(events: Iterable[E]) -> Endings[E]:
@@ -124,6 +143,7 @@ class Bulk(Intake):
         fail_fast: bool = False,
         lookahead: int | None = None,
         priority: float | None = None,
+        key: Callable[[Any], Hashable] | None = None,
     ) -> EventMap[E]: ...
     @overload
     def map(
@@ -135,6 +155,7 @@ class Bulk(Intake):
         fail_fast: bool = False,
         lookahead: int | None = None,
         priority: float | None = None,
+        key: Callable[[X], Hashable] | None = None,
     ) -> EventMap[Call[T]]: ...
     def map(
         self,
@@ -145,15 +166,18 @@ class Bulk(Intake):
         fail_fast: bool = False,
         lookahead: int | None = None,
         priority: float | None = None,
+        key: Callable[[Any], Hashable] | None = None,
     ) -> EventMap[Any]:
         """
         Run an event for each item, and give each when it has ended: ``async for event in executor.map(fetch, urls)``.
 
         A failure is data: the event is given as any other, and ``event.result()`` raises. Items are taken as they are
-        needed; an event that was given leaves the executor when the next is asked for. So memory stays flat.
+        needed; an event that was given leaves the executor when the next is asked for (with a journal: once its end is
+        on disk). So memory stays flat.
 
         Leaving the loop early, by ``break``, an exception or a cancellation, cancels the events that have not ended and
-        closes the items if they are a generator. What was not given stays in the executor, to be looked at. If somebody
+        closes the items if they are a generator; with a journal it cancels nothing, and the events go on. What was not
+        given stays in the executor, to be looked at. If somebody
         else keeps a reference to the iterator, use ``async with`` or :meth:`EventMap.aclose`.
 
         Args:
@@ -166,9 +190,12 @@ class Bulk(Intake):
                 ``result()`` raises. SKIPPED is no failure.
             lookahead: Events appended and not yet given, at most; at least 1. Default: twice the concurrency limit.
             priority: Of each event.
+            key: Function that gives the key of an item's event, as for :meth:`append`: an event that is known under it
+                is given instead of a new one. With a journal, what was done in an earlier run is not done again;
+                without a key it is. Without a journal a key is known until its event was given.
 
         Raises:
-            TypeError: The target is neither; ``items`` is not iterable.
+            TypeError: The target is neither; ``items`` is not iterable; ``key`` is no function.
             ValueError: The lookahead is no integer, or less than 1.
 
         And while iterating, after which the loop is over as if left early:
@@ -196,5 +223,6 @@ class Bulk(Intake):
                 fail_fast=fail_fast,
                 lookahead=lookahead,
                 priority=priority,
+                key=key,
             )
         )

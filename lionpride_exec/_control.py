@@ -33,7 +33,7 @@ class Control(Lifetime):
 
         Its error is an ``EventCancelled`` with the reason; it is not run again. A run that catches the cancellation
         and returns all the same ends COMPLETED. While somebody holds a lock on the progressions, an event that waits
-        ends when they let go, and does not start before.
+        ends when they let go; with a strict journal, when that is on disk. It does not start before.
 
         Args:
             event: In this executor; or its id.

@@ -228,6 +228,11 @@ class Dispatch(Admission):
         if not crew.workers:
             self._waiters.notify()
 
+    def seconds_until_again(self, event_id: UUID) -> float | None:
+        """Give the seconds after which an event that was taken back goes on; None: it was not."""
+        flight = self._in_flight.get(event_id)
+        return None if flight is None else flight.again_in
+
     # ---------------------------------------------------------------- what running events ask for
 
     def _take_back(self, event: Event, error: BaseException, *, began: float, interrupted: bool) -> bool:
@@ -243,7 +248,8 @@ class Dispatch(Admission):
             flight.again_in = 0.0 if self._reruns.is_in_time(event, until, began=began) else None
         elif interrupted:
             self._reruns.is_in_time(event, now, began=began)  # its first start is that of this run
-            flight.again_in = 0.0 if self._reruns.of(event) is not None else None
+            goes_on = self._reruns.of(event) is not None or (self.resumes and event._kind.on_crash == "rerun")
+            flight.again_in = 0.0 if goes_on else None
         else:
             flight.again_in = self._reruns.seconds_until(event, error, began=began, now=now)
         return flight.again_in is not None

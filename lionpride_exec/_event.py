@@ -13,6 +13,7 @@ import attrs
 
 from ._chunks import ChunkReader, Feed, open_reader
 from ._execution import Execution
+from ._kinds import Kind, OnCrash, register
 from ._limits import Rate, check_cost
 from ._run import Run
 from ._sentinel import Unset
@@ -35,6 +36,10 @@ else:
     T_co = TypeVar("T_co", covariant=True)
 
 
+# What a class statement may say: ``class Fetch(Event, tag="app.fetch", on_crash="fail")``.
+_KIND_WORDS = ("tag", "version", "on_crash", "max_attempts")
+
+
 class Event(Run, Generic[T_co]):
     """
     One async operation. Subclass it, annotate its fields, write ``_invoke()``.
@@ -50,13 +55,17 @@ class Event(Run, Generic[T_co]):
 
     The ``[bytes]`` tells type checkers what :meth:`result` gives; without it that is ``Any``.
 
+    A class whose events a journal keeps says in its statement how: ``class Fetch(Event, tag="app.fetch")``. ``tag`` is
+    a text by which it is found again; ``version`` (1) that of its fields, see :meth:`_upgrade`; ``on_crash`` what
+    becomes of an event that ran when the process died: "rerun" (the default), "fail" or "hold"; ``max_attempts`` (5)
+    how often that may happen before a "rerun" ends FAILED. The last two are inherited.
+
     Args:
-        timeout: Seconds that a run may take, from its start; None: no limit. Not serialised.
+        timeout: Seconds that a run may take, from its start; None: no limit. In a journal, not in ``to_dict()``.
         idle_timeout: Seconds that a streaming event may take for its next chunk; waiting for slow readers does not
-            count. Over it the event ends CANCELLED, as at ``timeout``. None: no limit. Not serialised.
-        streaming: Whether the event is run by iterating :meth:`stream`. Not serialised.
-        retry: Whether and when an executor runs it again after a failure; None: as the executor is set up. Not
-            serialised.
+            count. Over it the event ends CANCELLED, as at ``timeout``. None: no limit. Likewise.
+        streaming: Whether the event is run by iterating :meth:`stream`. Likewise.
+        retry: Whether and when an executor runs it again after a failure; None: as the executor is set up. Likewise.
         execution: The record of what happened.
 
     Raises:
@@ -64,6 +73,27 @@ class Event(Run, Generic[T_co]):
     """
 
     streaming: bool = False
+
+    # What the class statement says to a journal.
+    _kind: ClassVar[Kind] = Kind()
+
+    if TYPE_CHECKING:
+
+        def __init_subclass__(
+            cls,
+            *,
+            tag: str | None = None,
+            version: int = 1,
+            on_crash: OnCrash = ...,
+            max_attempts: int = ...,
+        ) -> None: ...
+
+    else:
+
+        def __init_subclass__(cls, **kwargs: Any) -> None:
+            given = {name: kwargs.pop(name) for name in _KIND_WORDS if name in kwargs}
+            super().__init_subclass__(**kwargs)
+            cls._kind = register(cls, cls._kind, given)
 
     _not_serialised: ClassVar[frozenset[str]] = frozenset(
         {"timeout", "idle_timeout", "streaming", "retry", "execution"}
@@ -97,6 +127,9 @@ class Event(Run, Generic[T_co]):
         """What the gate is asked with: the keyword arguments of ``request_permission()``. Override this."""
         return {}
 
+    def _has_to_be_seen(self) -> bool:
+        return self._is_suspect or self._kind.on_crash != "rerun"
+
     async def _perform(self) -> Any:
         work: Any = self.stream() if self.streaming and self._has_stream() else self._invoke()
         if not hasattr(work, "__anext__"):
@@ -107,6 +140,22 @@ class Event(Run, Generic[T_co]):
             self._feed = Feed()
         chunks = await self._feed.fill(work, self.idle_timeout)
         return self.reduce(chunks) if self.execution.response is Unset else self.execution.response
+
+    @classmethod
+    def _upgrade(cls, data: dict[str, Any], version: int) -> dict[str, Any]:
+        """
+        Give the fields of this version of the class, from those that a journal has kept of an older one.
+
+        Override this beside ``version=2`` in the class statement.
+
+        Args:
+            data: The fields as JSON data; yours to change.
+            version: Of the class that wrote them.
+
+        Raises:
+            Exception: Whatever it raises leaves the event in the journal, counted as unreadable.
+        """
+        raise NotImplementedError(f"version {version} is stored, and {cls.__qualname__} has no _upgrade()")
 
     # ---------------------------------------------------------------- what became of it
 

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
     from uuid import UUID
 
+    from ._journal import Journal
     from ._limits import Limit
     from ._progress import Progress
+    from ._retain import RetainRule
     from ._watch import OnFull, Watcher
 
     T = TypeVar("T")
@@ -58,9 +60,17 @@ class Executor(Bulk):
             required by the time it starts.
         strict_event_type: Whether only events of exactly the processor's ``event_type`` are taken.
         name: Name of the flow :attr:`states`; default "executor_states".
+        journal: Keeps the events on disk; the next start goes on where this one ends, however that is. None: what is
+            pending when the process ends is gone.
+        retain: What is kept in memory of events that have ended: a :class:`Retain`, or one by status. Default:
+            everything; with a journal nothing that is on disk, where :meth:`get` finds it. Without one, what has left
+            is gone with its key, and nothing can come ``after`` it.
 
     Raises:
-        ConfigurationError: The class has no ``processor_type``, or that has no ``event_type``.
+        ConfigurationError: The class has no ``processor_type``, or that has no ``event_type``; the journal is that of
+            another executor.
+        TypeError: ``retain`` is no such thing.
+        ValueError: It is about a status that is not final.
     """
 
     def __init__(
@@ -68,9 +78,14 @@ class Executor(Bulk):
         processor_config: dict[str, Any] | None = None,
         strict_event_type: bool = False,
         name: str | None = None,
+        *,
+        journal: Journal | None = None,
+        retain: RetainRule = None,
     ) -> None:
         config = {} if processor_config is None else processor_config
-        super().__init__(config, strict=strict_event_type, name=name or "executor_states")
+        super().__init__(
+            config, strict=strict_event_type, name=name or "executor_states", journal=journal, retain=retain
+        )
         self._observers: list[Observer] = []
         self._pace = Pace()
         self._appends = 0
@@ -156,6 +171,9 @@ class Executor(Bulk):
         An event that is not PENDING is filed under its status and not queued. Before the first ``start()``
         events are kept, with all that is given here, until then.
 
+        With a journal it returns once the event is on disk, and takes events only while the executor runs; see
+        ``docs/durability.md``.
+
         Args:
             event: Of the executor's event type, not yet in it.
             priority: Lower runs first; finite; equal priorities run in order of arrival, those of different keys of
@@ -169,12 +187,14 @@ class Executor(Bulk):
                 event loop's clock from now on.
             after: Events of this executor (or their ids). All of them COMPLETED let it be queued, whatever room there
                 is; when one ends otherwise, or leaves the executor, it ends SKIPPED with a :class:`Skip` as its error,
-                and so do those that come after it.
+                and so do those that come after it. With a journal also events that are on disk only, at the price of
+                :meth:`get`.
             key: Anything hashable by which this work is known once: if there is an event with this key here, in
-                whatever status, that one is given back and the new one is left alone.
+                whatever status, that one is given back and the new one is left alone. With a journal anything that
+                JSON can hold; what is written alike is one key.
 
         Returns:
-            The event; or that which is known under ``key``.
+            The event; or that which is known under ``key``, which may be a copy read from the journal.
 
         Raises:
             QueueFullError: The queue is full.
@@ -183,21 +203,34 @@ class Executor(Bulk):
             TypeError: It is of another type; ``at`` is no datetime; ``key`` is not hashable.
             ValueError: A number is NaN, infinite or negative; both ``delay`` and ``at``; the event comes after itself;
                 or it takes more of a limit than there ever is.
-            ExecutorClosedError: The executor's block is being left, and the caller is no event running in it.
+            ExecutorClosedError: The executor's block is being left, and the caller is no event running in it; or it has
+                a journal and does not run.
             BaseException: What the background task crashed with, once; or what a function of a limit raises.
+
+        With a journal also:
+
+        Raises:
+            JournalError: It could not be written.
+            ValidationError: A field cannot be kept; it is named. (Also a ValueError.)
+            TypeError: The class has no tag, or JSON cannot hold the key.
+            ExistsError: The key is that of an event that is held or cannot be read.
 
         After any of them executor and event are as before, but for the crash, which is told only once.
 
-        Cancellation: while it waits for room, or before anything has happened; nothing is left behind.
+        Cancellation: while it waits for room or for the disk, or before anything has happened; nothing is left behind.
         """
         self._raise_crash()
         if not isinstance(event, Event):
             raise TypeError(f"event must be an Event, got {type(event).__name__}")
-        if priority is None and delay is None and at is None and key is None and not after:
+        lost: UUID | None = None
+        if self.journal is not None and after != ():
+            after, lost = await self._find_after(after)  # those that have ended may be on disk only
+        if priority is None and delay is None and at is None and key is None and lost is None and not after:
             ticket = PLAIN
         else:
             priority = None if priority is None else check_priority(priority)
-            ticket = Ticket(priority, _due(delay, at), self._check_after(event, after), key)
+            known_by = None if key is None else self._key_of(key)
+            ticket = Ticket(priority, _due(delay, at), self._check_after(event, after), known_by, lost=lost)
         self._appends += 1
         if self._appends > APPENDS_BETWEEN_CHECKPOINTS:
             self._appends = 0
@@ -238,7 +271,8 @@ class Executor(Bulk):
         Remove the events with these statuses, and what the processor knows of them. O(1) for each.
 
         CANCELLED and SKIPPED events are removed only when asked for. One that still runs goes on without the
-        executor; whoever waits for a PENDING one gets ``ExecutorClosedError``.
+        executor; whoever waits for a PENDING one gets ``ExecutorClosedError``. With a journal, what has ended stays
+        there, with its key, and is still counted; what has not is taken out of it.
 
         Args:
             statuses: Default: COMPLETED, FAILED, ABORTED.
@@ -265,28 +299,34 @@ class Executor(Bulk):
     def _event_moved(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
         """Follow a transition; called by the event inside it."""
         self._move(event, previous, target)
-        agenda = self._agenda
         if target is EventStatus.PROCESSING and event.execution._running:
             self._active[id(event)] = event.id
         elif previous is EventStatus.PROCESSING:
             self._active.pop(id(event), None)
-            if (
-                target is EventStatus.PENDING
-                and self.processor is not None
-                and not self.processor.is_handling(event.id)
-            ):
-                self._queue_anyway([(event, PLAIN)], self.processor)  # a restored run that nobody goes on with
+            if target is EventStatus.PENDING:
+                self._queue_unless_handled(event)
         if previous is EventStatus.PENDING:
-            if agenda._early or agenda._waiting:
-                agenda.settle(event.id)
-            if self.processor is not None and event.id in self.processor.queue:
-                self.processor.forget(event.id)  # run or decided by somebody else: it does not start here any more
+            self._unqueue(event)
         if self._observers:
             self._tell(event, previous, target)
         if target is not EventStatus.PROCESSING:  # nobody waits for a beginning
             self._waiters.notify()
-            if agenda._followers and target in TERMINAL:
+            if self._agenda._followers and target in TERMINAL:
                 self._follow_up(event)
+        if self.journal is not None or self._retain:
+            self._keep_record(event, target)
+
+    def _unqueue(self, event: Event) -> None:
+        """Forget how an event was to start: it has begun, or was decided by somebody else."""
+        if self._agenda._early or self._agenda._waiting:
+            self._agenda.settle(event.id)
+        if self.processor is not None and event.id in self.processor.queue:
+            self.processor.forget(event.id)
+
+    def _queue_unless_handled(self, event: Event) -> None:
+        """Queue an event that was set back to PENDING: a restored run that nobody goes on with."""
+        if self.processor is not None and not self.processor.is_handling(event.id):
+            self._queue_anyway([(event, PLAIN)], self.processor)
 
     def _tell(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
         for observer in tuple(self._observers):

@@ -15,7 +15,7 @@ from ._leaves import leaves
 from .errors import ExecutorClosedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator
+    from collections.abc import AsyncIterable, AsyncIterator, Hashable
 
     from ._event import Event
     from ._map_state import MapState
@@ -103,7 +103,7 @@ class Feeder:
                     except StopAsyncIteration:
                         self.run.shut = None
                         break
-                    await self._append(self.run.plan.make(item))
+                    await self._append(self.run.plan.make(item), self.run.plan.key_of(item))
             finally:
                 self._is_closing = True
 
@@ -117,14 +117,14 @@ class Feeder:
                 self.room = None
         return not self._is_over
 
-    async def _append(self, event: Event) -> None:
+    async def _append(self, event: Event, key: Hashable) -> None:
         run = self.run
         try:
             with CancelScope() as self._appending:
                 if self._is_over:
                     return
-                await run.plan.executor.append(event, run.plan.priority, wait=True)
-                run.hold(event)
+                taken = await run.plan.executor.append(event, run.plan.priority, wait=True, key=key)
+                run.hold(taken, is_own=taken is event)
         except ExecutorClosedError as exc:
             run.shut = exc
             self._is_over = True

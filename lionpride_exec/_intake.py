@@ -23,7 +23,7 @@ from ._status import TERMINAL, EventStatus
 from .errors import ExecutorClosedError, ExistsError, QueueFullError, Skip
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Coroutine, Hashable, Iterable, Sequence
 
     from ._processor import Processor
 
@@ -44,7 +44,11 @@ class Intake(Control):
 
     # ---------------------------------------------------------------- in and out
 
-    async def _enter(self, event: E, ticket: Ticket, *, wait: bool) -> E | None:
+    def _enter(self, event: E, ticket: Ticket, *, wait: bool) -> Coroutine[Any, Any, E | None]:
+        """Do as :meth:`_enter_now`. Subclasses may do more."""
+        return self._enter_now(event, ticket, wait=wait)
+
+    async def _enter_now(self, event: E, ticket: Ticket, *, wait: bool) -> E | None:
         """Take an event in, or give the one that is known under its key; None: there was no room, try again."""
         known = None if ticket.key is None else self._known_under(ticket.key)
         if known is not None:
@@ -69,33 +73,49 @@ class Intake(Control):
             if wait and self.processor is not None:
                 self.processor.queue.offer_room()  # of the room it was given it may have made no use
 
-    async def _store(self, event: E, ticket: Ticket) -> E | None:
+    def _store(self, event: E, ticket: Ticket) -> Coroutine[Any, Any, E | None]:
+        """Do as :meth:`_store_now`. Subclasses may do something else."""
+        return self._store_now(event, ticket)
+
+    async def _store_now(self, event: E, ticket: Ticket) -> E | None:
         """Store and queue an event, or raise and leave everything as it was; None: its key is known by now."""
         if ticket.key is not None and self._known_under(ticket.key) is not None:
             return None
         self._check_new(event)
+        self._take_in(event)
+        try:
+            await self._place(event, ticket)
+        except BaseException:
+            self._let_go(event)
+            raise
+        self._note_taken(event, ticket)
+        return event
+
+    def _take_in(self, event: Event) -> None:
+        """Store an event under its status."""
         self.states.items.add(event)
         self._progression(event.status).append(event.id)
         _set_owner(event, self)
         if event.execution._running:
             self._active[id(event)] = event.id
-        try:
-            if event.execution.status is EventStatus.PENDING:
-                if ticket.after or ticket.is_urgent or self.processor is None:
-                    self._keep(event, ticket)
-                elif ticket.until is None:
-                    await self.processor.enqueue(event.id, ticket.priority)
-                else:
-                    await self.processor.enqueue(event.id, ticket.priority, until=ticket.until)
-        except BaseException:
-            self._let_go(event)
-            raise
+
+    async def _place(self, event: Event, ticket: Ticket) -> None:
+        """Queue a stored event, or keep it until it can be."""
+        if event.execution.status is not EventStatus.PENDING:
+            return
+        if ticket.after or ticket.is_urgent or self.processor is None:
+            self._keep(event, ticket)
+        elif ticket.until is None:
+            await self.processor.enqueue(event.id, ticket.priority)
+        else:
+            await self.processor.enqueue(event.id, ticket.priority, until=ticket.until)
+
+    def _note_taken(self, event: Event, ticket: Ticket) -> None:
         if event.execution.status in TERMINAL and not ticket.after:
             self._taken_final += 1
         event.execution.queued_at = event.execution.queued_at or utc_now()
         if ticket.key is not None:
             self._agenda.give_key(event.id, ticket.key)
-        return event
 
     def _known_under(self, key: Hashable) -> Event | None:
         event_id = self._agenda.known_under(key)
@@ -137,6 +157,7 @@ class Intake(Control):
         for progression in self._by_status.values():
             progression.exclude(event.id)
         self._active.pop(id(event), None)
+        self._put_off.pop(event.id, None)
         self._agenda.forget(event.id)
         if self.processor is not None:
             self.processor.forget(event.id)
@@ -156,9 +177,15 @@ class Intake(Control):
         waiting = [
             self.states.items[event_id]
             for event_id in self._progression(EventStatus.PENDING)
-            if not processor.is_handling(event_id) and not self._agenda.is_waiting(event_id)
+            if not processor.is_handling(event_id)
+            and not self._agenda.is_waiting(event_id)
+            and not self._is_coming(self.states.items[event_id])
         ]
         self._queue_anyway([(event, self._agenda.take_early(event.id)) for event in waiting], processor)
+
+    def _is_coming(self, event: Event) -> bool:  # noqa: ARG002  for subclasses
+        """Whether an event is stored, but not to be queued yet."""
+        return False
 
     def _queue_anyway(self, tickets: Iterable[tuple[Event, Ticket]], processor: Processor) -> None:
         """Queue events whatever room there is: what is too much follows when there is some."""
@@ -211,12 +238,22 @@ class Intake(Control):
         finally:
             self._is_following_up = False
 
+    def _waits_for_less(self, event: Event) -> None:
+        """Learn that one of the events that it comes after has completed."""
+
     def _follow(self, event: Event, ended: Event) -> None:
         if ended.status is not EventStatus.COMPLETED:
             became = f"is {ended.status}" if ended.status.is_terminal else "has left the executor"
             self._end(event, EventStatus.SKIPPED, Skip(f"It comes after {ended!r}, which {became}"))
             return
-        ticket = self._agenda.complete(event.id, ended.id)
+        self._come_nearer(event, ended.id)
+
+    def _come_nearer(self, event: Event, completed: UUID) -> None:
+        """Queue an event that comes after one that has completed, if that was the last."""
+        if not self._agenda.is_waiting(event.id):
+            return
+        ticket = self._agenda.complete(event.id, completed)
+        self._waits_for_less(event)
         if ticket is not None:
             if self.processor is None:
                 self._agenda.keep_early(event.id, ticket)

@@ -27,8 +27,8 @@ def is_cancellation(error: BaseException) -> bool:
     return consists_of(error, get_cancelled_exc_class())
 
 
-def consists_of(error: BaseException, kind: type[BaseException]) -> bool:
-    """Whether all its leaves are of a kind."""
+def consists_of(error: BaseException, kind: type[BaseException] | tuple[type[BaseException], ...]) -> bool:
+    """Whether all its leaves are of a kind, or of one of several."""
     return all(isinstance(leaf, kind) for leaf in leaves(error))
 
 

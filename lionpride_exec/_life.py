@@ -27,6 +27,7 @@ from .errors import ExecutorClosedError, InvalidTransition
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
+    from datetime import datetime
 
     from ._chunks import Feed
     from ._limits import Limit
@@ -65,6 +66,22 @@ class Owner(Protocol):
     def _settle_cost(self, event: Any, actual: float, limit: Limit | None) -> None:
         """Correct what a running event has taken of its limits."""
 
+    # Its open journal, if it has one; and whether nobody is to be told of an end before that is in it.
+    _book: Any
+    _is_strict: bool
+
+    def _is_end_noted(self, event: Any) -> bool:
+        """Whether the end of an event is being written, of which it does not know yet."""
+        ...
+
+    async def _confirm_start(self) -> None:
+        """Return once it is on disk that an event runs."""
+
+    async def _confirm_end(
+        self, event: Any, target: EventStatus, response: Any, error: BaseException | UnsetType, at: datetime
+    ) -> None:
+        """Return once the end of an event is on disk, which it is to learn of next; or cannot be written."""
+
     def _reader_away(self) -> AbstractContextManager[None] | None:
         """Give what a task waits in that waits for the executor and so reads no transitions; None: nobody does."""
 
@@ -99,12 +116,24 @@ class Life(Element):
         _at_end: dict[Callable[[Any], None], None] | None = attrs.field(default=None, init=False)
         # How a run that is being cancelled is to end, and its error then.
         _verdict: tuple[EventStatus, BaseException] | None = attrs.field(default=None, init=False)
+        # Its number in the journal of its executor; 0: it has none.
+        _seq: int = attrs.field(default=0, init=False)
+        # It was open when a process died, and may be what it died of.
+        _is_suspect: bool = attrs.field(default=False, init=False)
     else:
         _feed = _at_end = _verdict = None
+        _seq, _is_suspect = 0, False
 
     def __getstate__(self) -> dict[str, Any]:
         """Give what a pickle or a copy has: all but what ties the event to this process and its executor."""
-        kept = self.__dict__ | {"_owner": None, "_feed": None, "_at_end": None, "_verdict": None}
+        kept = self.__dict__ | {
+            "_owner": None,
+            "_feed": None,
+            "_at_end": None,
+            "_verdict": None,
+            "_seq": 0,
+            "_is_suspect": False,
+        }
         return kept | {"execution": attrs.evolve(self.execution)}  # without its run, which goes on here only
 
     @property
@@ -127,8 +156,9 @@ class Life(Element):
             raise ValueError(f"Invalid status type: {type(value).__name__}")  # noqa: TRY004  the tested contract
         target = EventStatus(value)
         if self._owner is not None:
-            if target is EventStatus.PENDING and self.execution._running:
-                raise InvalidTransition(self.id, self.status, target)  # it would be queued while it runs
+            would_run_twice = target is EventStatus.PENDING and self.execution._running  # it would be queued
+            if would_run_twice or self._owner._is_end_noted(self):
+                raise InvalidTransition(self.id, self.status, target)
             self._transition(target)
             return
         self.execution.status = target
@@ -144,6 +174,7 @@ class Life(Element):
         response: Any = Unset,
         error: BaseException | UnsetType = Unset,
         interrupted: bool = False,
+        at: datetime | None = None,
     ) -> None:
         """
         Move to another status: check, change, move the index, wake.
@@ -155,7 +186,7 @@ class Life(Element):
         previous = execution.status
         if target not in TRANSITIONS[previous]:
             raise InvalidTransition(self.id, previous, target)
-        now = utc_now()
+        now = at or utc_now()
         if target is EventStatus.PROCESSING:
             execution.started_at = now
             execution.attempt += 1

@@ -60,6 +60,7 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         self._held_back: set[object] = set()  # why nothing starts at the moment; shared with the processor
         self._watchers = Watchers(self)
         self._group: TaskGroup | None = None  # of the lifetime we are in
+        self._is_broken = False  # that group is being left early: nothing in it is to go on
         self._guests: set[Guest] = set()  # tasks in that group that run no events; cancelled at its end
         self._background: object | None = None  # stands for the root task behind start(), while there is one
         self._is_ending: Callable[[], bool] = bool  # whether the event loop ends, and that root task with it
@@ -114,7 +115,9 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
 
     async def start(self) -> None:
         """
-        Start, or go on after a stop. Idempotent; does not yield (unless ``Processor.create()`` does).
+        Start, or go on after a stop. Idempotent.
+
+        Does not yield, unless ``Processor.create()`` does or a journal is opened.
 
         Pending events are queued at the priority they were given, however many. Within ``async with executor``
         or ``executor.run`` their task group goes on owning what runs. Otherwise a root task of the event loop
@@ -123,6 +126,8 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         Raises:
             ConfigurationError: A key of ``processor_config`` is missing or unknown; there is no processor then.
             ValueError: One of its numbers is out of bounds; likewise.
+            JournalLockedError: Another executor has the journal; nothing was started.
+            JournalError: It cannot be opened; likewise.
             BaseException: What the background task crashed with, once.
         """
         processor = await self._prepare()
@@ -283,13 +288,21 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         try:
             async with anyio.create_task_group() as group:
                 self._group = group
+                self._is_broken = False
                 self._waiters.notify()
-                yield
-                while not self._is_at_rest():
-                    await self._waiters.wait_for(self._is_at_rest)
-                self._group = None  # no await since the check: nobody can start anything in it any more
-                for guest in tuple(self._guests):
-                    guest.cancel()
+                try:
+                    yield
+                    while not self._is_at_rest():
+                        await self._waiters.wait_for(self._is_at_rest)
+                except BaseException:
+                    self._is_broken = True
+                    raise
+                else:
+                    self._group = None  # no await since the check: nobody can start anything in it any more
+                    for guest in tuple(self._guests):
+                        guest.cancel()
+                finally:
+                    self._waiters.notify()
         except BaseException:
             self._abandon()
             raise

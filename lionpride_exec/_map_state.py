@@ -7,7 +7,7 @@ as soon as its consumer drops it.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterable, Generator, Iterable
 from contextlib import nullcontext
 from threading import get_ident
@@ -24,7 +24,7 @@ from ._status import TERMINAL, EventStatus
 from .errors import ExecutorClosedError, QueueFullError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
     from uuid import UUID
 
     from ._event import Event
@@ -53,6 +53,7 @@ class Plan:
         fail_fast: Whether the first failure ends it.
         lookahead: Events appended and not yet given; None: twice the concurrency limit.
         priority: Of each event.
+        key: Gives the key of an item's event; None: it has none.
     """
 
     executor: Executor
@@ -62,6 +63,7 @@ class Plan:
     fail_fast: bool
     lookahead: int | None
     priority: float | None
+    key: Callable[[Any], Hashable] | None
 
     def __attrs_post_init__(self) -> None:
         items, lookahead = cast("object", self.items), cast("object", self.lookahead)
@@ -69,6 +71,12 @@ class Plan:
             raise TypeError(f"items must be an iterable or an async iterable, got {type(items).__name__}")
         if lookahead is not None and (isinstance(lookahead, bool) or not isinstance(lookahead, int) or lookahead < 1):
             raise ValueError(f"lookahead must be an integer, at least 1, got {lookahead!r}")
+        if self.key is not None and not callable(cast("object", self.key)):
+            raise TypeError(f"key must be a function of an item, got {self.key!r}")
+
+    def key_of(self, item: Any) -> Hashable:
+        """Give the key of an item's event; None: it has none."""
+        return None if self.key is None else self.key(item)
 
     @property
     def limit(self) -> int:
@@ -90,7 +98,9 @@ class MapState(Generic[E]):
         self.thread: int | None = None  # None: nothing has begun
         self.source: Iterator[Any] | None = None  # of a plain iterable
         self.feeder: Feeder | None = None  # of an async one
-        self.rejected: E | None = None  # made, but there was no room in the queue yet
+        self.rejected: tuple[E, Hashable] | None = None  # made, with its key; there was no room in the queue yet
+        self.own: set[UUID] = set()  # events that we have appended and not let go: others are not ours to end
+        self.again: Counter[UUID] = Counter()  # how many more times than once an event is held, by its key
         self.held = 0  # events appended and not yet given
         self.unended: dict[UUID, E] = {}  # those among them that have not ended; each will tell
         self.queue: deque[E] = deque()  # to be given; ordered: all that are held, else those that have ended
@@ -183,8 +193,12 @@ class MapState(Generic[E]):
         self.last = None
 
     def _release(self, event: E) -> None:
-        if event in self.plan.executor:
-            self.plan.executor._remove(event)
+        # With a journal an event leaves when its end is on disk.
+        executor = self.plan.executor
+        if event.id in self.own:
+            self.own.discard(event.id)
+            if executor.journal is None and event in executor:
+                executor._remove(event)
 
     async def _fill(self) -> None:
         """Append as many events as may be, from a plain iterable."""
@@ -195,30 +209,28 @@ class MapState(Generic[E]):
                 except StopIteration:
                     self.exhausted = True
                     return
-                self.rejected = cast("E", self.plan.make(item))
-            if not await self._append(self.rejected):
+                self.rejected = cast("E", self.plan.make(item)), self.plan.key_of(item)
+            if not await self._append(*self.rejected):
                 return
             self.rejected = None
 
-    async def _append(self, event: E) -> bool:
+    async def _append(self, event: E, key: Hashable) -> bool:
         """Append an event, or wait for room until there is something to give; whether it is there."""
         executor, priority = self.plan.executor, self.plan.priority
-        appended = False
+        taken: E | None = None
         try:
-            await executor.append(event, priority)
-            appended = True
+            taken = await executor.append(event, priority, key=key)
         except QueueFullError:
             if not self._has_news():
                 with CancelScope() as self.append_scope:
-                    await executor.append(event, priority, wait=True)
-                    appended = True
+                    taken = await executor.append(event, priority, wait=True, key=key)
         except ExecutorClosedError as exc:
             self.shut, self.exhausted = exc, True
         finally:
             self.append_scope = None
-        if appended:
-            self.hold(event)
-        return appended
+        if taken is not None:
+            self.hold(taken, is_own=taken is event)
+        return taken is not None
 
     def _raise_failure(self) -> None:
         if self.error is not None:
@@ -236,22 +248,27 @@ class MapState(Generic[E]):
 
     # ---------------------------------------------------------------- for the feeder and the events
 
-    def hold(self, event: E) -> None:
-        """Look after an event that was appended just now."""
+    def hold(self, event: E, *, is_own: bool) -> None:
+        """Look after an event that was appended just now, or is known under its key."""
         self.held += 1
+        if is_own:
+            self.own.add(event.id)
         if self.closed:
             self._give_up(event)
             return
-        self.unended[event.id] = event
         if self.plan.ordered:
             self.queue.append(event)
+        if event.id in self.unended:
+            self.again[event.id] += 1
+            return
+        self.unended[event.id] = event
         event._call_at_end(self.note)
 
     def note(self, event: E) -> None:
         """Learn that an event has ended, or never will."""
         self.unended.pop(event.id, None)
         if not self.plan.ordered:
-            self.queue.append(event)
+            self.queue.extend([event] * (1 + self.again.pop(event.id, 0)))
         if self.plan.fail_fast and self.failure is None and event.execution.status in FAILURES:
             self.failure = event
         self._wake()
@@ -272,5 +289,7 @@ class MapState(Generic[E]):
 
     def _give_up(self, event: E) -> None:
         event._call_no_more(self.note)
+        if self.plan.executor.journal is not None or event.id not in self.own:
+            return  # leaving a loop is an interruption: it goes on, now or at the next start
         if event.execution.status not in TERMINAL and event in self.plan.executor:
             self.plan.executor.cancel(event, "the loop over its map was left")

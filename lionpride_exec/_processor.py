@@ -146,17 +146,26 @@ class Processor(Dispatch):
             NotFoundError: No priority, and no such event.
             ValueError: The priority is NaN or infinite, or the event takes more of a limit than there ever is.
         """
+        self.check_room()
+        if priority is None:
+            priority = self.pile[event_id].created_at.timestamp()
+        if until is not None:
+            self._follow_clock()
+        self.queue.put_nowait(check_priority(priority), event_id, until)
+
+    def check_room(self) -> None:
+        """
+        Check that an event can be queued.
+
+        Raises:
+            QueueFullError: ``max_queue_size`` events are queued.
+        """
         if self.queue.is_full:
             size = self.queue.qsize()
             raise QueueFullError(
                 f"Queue size ({size}) exceeds max ({self.max_queue_size}) with one more; wait=True waits for room",
                 details={"queue_size": size, "max_size": self.max_queue_size},
             )
-        if priority is None:
-            priority = self.pile[event_id].created_at.timestamp()
-        if until is not None:
-            self._follow_clock()
-        self.queue.put_nowait(check_priority(priority), event_id, until)
 
     async def dequeue(self) -> Event:
         """

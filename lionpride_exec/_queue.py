@@ -300,6 +300,14 @@ class PriorityQueue:
             raise ExecutorClosedError(_NO_ROOM)
         self._promised -= 1
 
+    def promise_room(self) -> None:
+        """Count an event that will be queued, whatever room there is, as if it were."""
+        self._promised += 1
+
+    def withdraw_promise(self) -> None:
+        """Take that back; whoever does not queue the event at once calls :meth:`offer_room`."""
+        self._promised -= 1
+
     def close(self) -> None:
         """Have all who wait for room raise, and those who come until :meth:`reopen`: nothing is taken out any more."""
         self.is_closed = True

@@ -7,8 +7,9 @@ all at once: by what it returned or raised, by who cancelled it, and by whether 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from anyio import CancelScope, current_effective_deadline, current_time, move_on_after
@@ -23,6 +24,11 @@ from ._sentinel import Unset, UnsetType
 from ._status import EventStatus
 from .errors import LionTimeoutError, RateLimited, Skip
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ._life import Owner
+
 
 def _valid_timeout(_instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
     if value is not None:
@@ -32,6 +38,10 @@ def _valid_timeout(_instance: object, attribute: attrs.Attribute[Any], value: fl
 def _valid_retry(_instance: object, _attribute: object, value: Retry | None) -> None:
     if value is not None and not isinstance(value, Retry):
         raise ValueError(f"retry must be a Retry or None, got {value!r}")
+
+
+class Unconfirmed(Exception):
+    """It cannot be written that an event runs, so it does not."""
 
 
 class Run(Life):
@@ -51,6 +61,10 @@ class Run(Life):
         """Do the work and give the response."""
         raise NotImplementedError
 
+    def _has_to_be_seen(self) -> bool:
+        """Whether a journal has to know that it runs before it does, since it matters if the process then dies."""
+        return False
+
     async def invoke(self) -> None:
         """
         Run the event once and record the outcome. Read :attr:`response` or :meth:`result` afterwards.
@@ -65,7 +79,7 @@ class Run(Life):
         Cancellation: the event ends CANCELLED, retryable, and the cancellation goes on.
         """
         execution = self.execution
-        if execution._running:
+        if execution._running or (self._owner is not None and self._owner._is_end_noted(self)):
             await self.wait()
         elif execution.status is EventStatus.PENDING:
             if execution._scope is None:
@@ -84,6 +98,9 @@ class Run(Life):
         context = running_events.set((*running_events.get(), self))
         try:
             self._transition(EventStatus.PROCESSING)
+            owner = self._owner
+            if owner is not None and owner._book is not None and (owner._is_strict or self._has_to_be_seen()):
+                await owner._confirm_start()
             if self.timeout is None:
                 response = await self._perform()
             else:
@@ -124,7 +141,7 @@ class Run(Life):
             if consists_of(error, Skip):
                 otherwise = EventStatus.SKIPPED
             else:
-                interrupted = consists_of(error, RateLimited)
+                interrupted = consists_of(error, (RateLimited, Unconfirmed))
                 if self._give_back(error, began, interrupted=interrupted):
                     otherwise = EventStatus.PENDING
         await self._settle(otherwise, began, error=error, interrupted=interrupted)
@@ -156,36 +173,76 @@ class Run(Life):
         """Record an outcome: now, or, while somebody holds a lock that the move needs, when it is free."""
         execution = self.execution
         execution.duration = current_time() - began
+        at, cut = None, None
+        if self._owner is not None and self._owner._is_strict and execution.status is EventStatus.PROCESSING:
+            at, cut = await self._confirm(self._owner, target, response, error)
         if execution.status is not EventStatus.PROCESSING:  # decided elsewhere, or by the stream itself: that stands
             execution._running = False
             execution.finished_at = execution.finished_at or utc_now()
             self._wake()
-            return
+        else:
+            await self._settle_in_turn(target, response, error, interrupted=interrupted, at=at)
+        if cut is not None:
+            raise cut
+
+    async def _settle_in_turn(
+        self,
+        target: EventStatus,
+        response: Any,
+        error: BaseException | UnsetType,
+        *,
+        interrupted: bool,
+        at: datetime | None,
+    ) -> None:
+        """Make the last transition of a run, when nobody holds a lock that it needs."""
+        execution = self.execution
         turn = None if self._owner is None else self._owner._turn_to_move(execution.status, target)
         if turn is None or isinstance(error, GeneratorExit):  # a coroutine that is being closed cannot wait
-            self._transition(target, response=response, error=error, interrupted=interrupted)
-        else:
-            # The event has ended, whatever becomes of this task: its outcome must not be lost. Not to a cancellation,
-            # not to one that goes past the shield (asyncio's own), not to a lock that the caller itself holds.
-            try:
-                with CancelScope(shield=True):
-                    async with turn:
-                        pass
-            except RuntimeError:  # AnyIO: held by this task
-                pass
-            finally:
-                if self._verdict is not None and target is EventStatus.PENDING:
-                    target, error = self._verdict  # cancelled meanwhile: it is not run again
-                if execution.status is EventStatus.PROCESSING:
-                    self._transition(target, response=response, error=error, interrupted=interrupted)
-                execution._running = False
+            self._transition(target, response=response, error=error, interrupted=interrupted, at=at)
+            return
+        # The event has ended, whatever becomes of this task: its outcome must not be lost. Not to a cancellation,
+        # not to one that goes past the shield (asyncio's own), not to a lock that the caller itself holds.
+        try:
+            with CancelScope(shield=True):
+                async with turn:
+                    pass
+        except RuntimeError:  # AnyIO: held by this task
+            pass
+        finally:
+            if self._verdict is not None and target is EventStatus.PENDING:
+                target, error = self._verdict  # cancelled meanwhile: it is not run again
+            if execution.status is EventStatus.PROCESSING:
+                self._transition(target, response=response, error=error, interrupted=interrupted, at=at)
+            execution._running = False
+
+    async def _confirm(
+        self, owner: Owner, target: EventStatus, response: Any, error: BaseException | UnsetType
+    ) -> tuple[datetime, BaseException | None]:
+        """
+        Have the end be on disk first, where that is asked for.
+
+        Returns:
+            The time of the end; and what has cut this short, to be raised when the event has ended all the same.
+        """
+        at = utc_now()
+        if target is EventStatus.PENDING or isinstance(
+            error, GeneratorExit
+        ):  # the last cannot wait: it is being closed
+            return at, None
+        try:
+            await owner._confirm_end(self, target, response, error, at)
+        except BaseException as exc:  # noqa: BLE001  raised by the caller
+            return at, exc
+        return at, None
 
     async def _refuse(self, error: BaseException) -> None:
         """End an event that never started: ABORTED."""
+        at, cut = None, None
+        if self._owner is not None and self._owner._is_strict:
+            at, cut = await self._confirm(self._owner, EventStatus.ABORTED, Unset, error)
         turn = None if self._owner is None else self._owner._turn_to_move(self.status, EventStatus.ABORTED)
-        if turn is None:
-            self._transition(EventStatus.ABORTED, error=error)
-            return
-        async with turn:
+        async with turn or nullcontext():
             if self.status is EventStatus.PENDING:
-                self._transition(EventStatus.ABORTED, error=error)
+                self._transition(EventStatus.ABORTED, error=error, at=at)
+        if cut is not None:
+            raise cut

@@ -233,3 +233,47 @@ class InvalidTransition(LionprideError, RuntimeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.item_id, self.previous, self.target), self.__dict__
+
+
+class JournalError(LionprideError):
+    """
+    A journal cannot be opened, read or written; ``__cause__`` tells why.
+
+    Nothing that was acknowledged is lost. Of what :meth:`Executor.append` raised it for, nothing is left behind.
+    """
+
+    default_message = "The journal failed"
+
+
+class JournalLockedError(JournalError):
+    """Another executor, of this or another process, has the journal open. Nothing was changed."""
+
+    default_message = "The journal is in use"
+
+
+class RemoteError(ExecutionError):
+    """
+    What an event ended with in another process, as a journal kept it.
+
+    Args:
+        message: The original's text.
+        type_name: Qualified name of its class.
+        traceback_text: Its traceback, as Python prints it; "" if there was none.
+        kwargs: Of :class:`LionprideError`.
+
+    Attributes:
+        original_message: The original's text; the message of this one has the name of the class before it.
+    """
+
+    default_message = "An error of another process"
+
+    def __init__(
+        self, message: str | None = None, type_name: str = "", traceback_text: str = "", **kwargs: Any
+    ) -> None:
+        self.type_name: str = type_name
+        self.original_message: str = message or ""
+        self.traceback_text: str = traceback_text
+        super().__init__(f"{type_name}: {message}" if type_name and message else type_name or message, **kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.original_message, self.type_name, self.traceback_text), self.__dict__

@@ -1,0 +1,117 @@
+"""Looking something up in an open journal: what has ended, what is known by a key, what is held."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from anyio import CapacityLimiter, to_thread
+
+from lionpride_exec._status import EventStatus
+from lionpride_exec.errors import JournalError, NotFoundError
+
+from ._codec import Unreadable, encode_key
+from ._restore import Restored
+from ._rows import Change, Row, Step
+from ._schema import HELD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from lionpride_exec._event import Event
+
+    from ._codec import Codec
+    from ._store import Store
+
+ROWS_AT_A_TIME = 500
+
+
+class Lookup:
+    """
+    Reads in a store, in a worker thread.
+
+    Args:
+        store: Open.
+        codec: For its events.
+    """
+
+    def __init__(self, store: Store, codec: Codec) -> None:
+        self._store = store
+        self._codec = codec
+        self._limiter = CapacityLimiter(1)
+
+    async def in_thread(self, function: Callable[[], Any]) -> Any:
+        """Have a function run in the worker thread."""
+        return await to_thread.run_sync(function, limiter=self._limiter)
+
+    async def find(self, event_id: UUID) -> Event:
+        """
+        Give an event that is on disk; one that is held as PENDING.
+
+        Raises:
+            NotFoundError: It is not.
+            JournalError: It cannot be read.
+        """
+        rows = await self.in_thread(partial(self._store.rows_by_id, [event_id.bytes]))
+        if not rows:
+            raise NotFoundError(f"There is no event {event_id} in {self._store.path}")
+        return self.decode(rows[0])
+
+    async def statuses(self, ids: Sequence[UUID]) -> dict[UUID, str]:
+        """Give the statuses of those events that are on disk."""
+        found: dict[bytes, str] = await self.in_thread(partial(self._store.statuses_by_id, [one.bytes for one in ids]))
+        return {UUID(bytes=event_id): status for event_id, status in found.items()}
+
+    async def known_keys(self, keys: Collection[Any]) -> set[Any]:
+        """Give those of the keys that stand in the file."""
+        texts = {encode_key(key): key for key in keys}
+        known: list[str] = await self.in_thread(partial(self._store.known_keys, list(texts)))
+        return {texts[text] for text in known}
+
+    async def held(self) -> list[Event]:
+        """Give the events that are held."""
+        rows: list[Row] = []
+        seen = 0
+        while some := await self.in_thread(partial(self._store.open_rows, seen, ROWS_AT_A_TIME)):
+            rows += [row for row in some if row.status == HELD]
+            seen = some[-1].seq
+        return [self.decode(row) for row in rows]
+
+    async def release(self, event_id: UUID, *, audit: bool) -> Restored:
+        """
+        Have a held event be pending again.
+
+        Args:
+            event_id: Of the event.
+            audit: Whether the trail is to say so.
+
+        Raises:
+            NotFoundError: No such event is held.
+            JournalError: It cannot be read, or written.
+        """
+        rows = await self.in_thread(partial(self._store.rows_by_id, [event_id.bytes]))
+        if not rows or rows[0].status != HELD:
+            raise NotFoundError(f"No event {event_id} is held in {self._store.path}")
+        row: Row = rows[0]
+        event = self.decode(row)
+        pending = EventStatus.PENDING.value
+        change = Change(row.seq, pending, row.attempt, None, None, None, None, row.attempts)
+        steps = [Step(row.seq, time.time(), pending, row.attempt, "released")] if audit else []
+        await self.in_thread(partial(self._store.settle_interrupted, [(change, row.crashes)], steps))
+        return Restored(row.seq, event, row.priority, None, [], None, row.key)
+
+    def decode(self, row: Row) -> Event:
+        """
+        Give the event of a row.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        # What a decision is waited for about has not ended.
+        shown = row._replace(status=EventStatus.PENDING.value) if row.status == HELD else row
+        try:
+            return self._codec.decode(shown)
+        except Unreadable as exc:
+            raise JournalError(f"event {UUID(bytes=row.id)} in {self._store.path} cannot be read: {exc}") from exc

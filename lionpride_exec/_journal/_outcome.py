@@ -1,0 +1,286 @@
+"""What became of an event, as JSON: its response or error, and the runs before the last one."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import msgspec
+
+from lionpride_exec._execution import Attempt, Execution
+from lionpride_exec._json import jsonable
+from lionpride_exec._leaves import is_cancellation, is_retryable
+from lionpride_exec._sentinel import Unset, UnsetType
+from lionpride_exec._status import EventStatus
+from lionpride_exec.errors import LionprideError, RemoteError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._rows import Row
+
+logger = logging.getLogger("lionpride_exec")
+
+# Frames of a traceback that are kept, the last ones.
+MAX_FRAMES = 20
+
+NO_TYPE: Any = Any
+
+
+NULL = msgspec.Raw(b"null")
+
+
+class ErrorData(msgspec.Struct, omit_defaults=True):
+    """An error."""
+
+    type: str
+    message: str = ""
+    traceback: str = ""
+    retryable: bool = True
+    details: dict[str, Any] = {}
+
+
+class OutcomeData(msgspec.Struct, omit_defaults=True):
+    """How an event ended. One of response, repr and error, or none: a response of None."""
+
+    response: msgspec.Raw = NULL  # not in a union: msgspec would take it for something else
+    repr: str | None = None  # of a response that JSON cannot hold
+    error: ErrorData | None = None
+    duration: float | None = None
+    retryable: bool | None = None
+
+
+class AttemptData(msgspec.Struct, omit_defaults=True):
+    """A run that did not settle an event. Times are seconds since 1970, UTC."""
+
+    number: int
+    started: float
+    finished: float
+    error: ErrorData | None = None
+    interrupted: bool = False
+
+
+_encode = msgspec.json.Encoder().encode
+_outcomes = msgspec.json.Decoder(OutcomeData)
+_attempts = msgspec.json.Decoder(list[AttemptData])
+
+
+def to_seconds(moment: datetime | None) -> float | None:
+    """Give a time as seconds since 1970."""
+    return None if moment is None else moment.timestamp()
+
+
+def from_seconds(since: float) -> datetime:
+    """Give the time of so many seconds since 1970."""
+    return datetime.fromtimestamp(since, UTC)
+
+
+# ---------------------------------------------------------------- to JSON
+
+
+def encode_outcome(
+    status: EventStatus,
+    response: Any,
+    error: BaseException | UnsetType | None,
+    duration: float | UnsetType,
+) -> bytes:
+    """Give how an event ended; never raises: what JSON cannot hold is kept as its repr."""
+    data = OutcomeData(
+        duration=None if isinstance(duration, UnsetType) else duration,
+    )
+    if status is not EventStatus.COMPLETED:
+        data.retryable = error is None or is_retryable(error)
+        data.error = None if error is None or isinstance(error, UnsetType) else error_data(error)
+    elif response is not None and response is not Unset:
+        try:
+            _check_whole(type(response))
+            data.response = msgspec.Raw(_encode(response))
+        except Exception:  # noqa: BLE001  whatever an object does when it is encoded, the event has ended
+            data.repr = _repr(response)
+            _tell_of_repr(type(response).__qualname__)
+    return _encode(data)
+
+
+def encode_attempts(attempts: Sequence[Attempt]) -> bytes | None:
+    """Give the runs before the last one; None: there were none."""
+    if not attempts:
+        return None
+    return _encode(
+        [
+            AttemptData(
+                number=one.number,
+                started=one.started_at.timestamp(),
+                finished=one.finished_at.timestamp(),
+                error=None if one.error is None else error_data(one.error),
+                interrupted=one.interrupted,
+            )
+            for one in attempts
+        ]
+    )
+
+
+def error_data(error: BaseException) -> ErrorData:
+    """Give an error as data; one that came from a journal as what it was there. Never raises."""
+    try:
+        data = _error_data(error)
+        _encode(data)
+    except Exception:  # noqa: BLE001  whatever an error does when it is looked at, the event has ended
+        return ErrorData(type(error).__qualname__, _text(error))
+    return data
+
+
+def _error_data(error: BaseException) -> ErrorData:
+    if isinstance(error, RemoteError):
+        data = ErrorData(error.type_name, error.original_message, error.traceback_text, error.retryable)
+    else:
+        # What event loops write into a cancellation (addresses, paths) is for debugging, not for a record.
+        message = "interrupted" if not isinstance(error, LionprideError) and _is_cancellation(error) else _text(error)
+        data = ErrorData(type(error).__qualname__, message, _traceback(error), is_retryable(error))
+    if isinstance(error, LionprideError) and error.details:
+        details = jsonable(error.details)
+        data.details = details if isinstance(details, dict) else {}
+    return data
+
+
+def one_line(error: BaseException | UnsetType | None) -> str | None:
+    """Give an error as one line, for the audit trail; None: there is none."""
+    if error is None or isinstance(error, UnsetType):
+        return None
+    if isinstance(error, RemoteError):
+        return " ".join(str(error).split())[:500]
+    if not isinstance(error, LionprideError) and _is_cancellation(error):
+        return "interrupted"
+    return " ".join(f"{type(error).__qualname__}: {_text(error)}".split())[:500]
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    try:
+        return is_cancellation(error)
+    except Exception:  # noqa: BLE001  outside of an event loop there is none
+        return False
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return _clean(str(error))
+    except Exception:  # noqa: BLE001  some errors cannot even tell what they are
+        return ""
+
+
+def _traceback(error: BaseException) -> str:
+    if error.__traceback__ is None:
+        return ""
+    try:
+        return _clean("".join(traceback.format_exception(error, limit=-MAX_FRAMES)))
+    except Exception:  # noqa: BLE001  as above
+        return ""
+
+
+def _repr(value: object) -> str:
+    try:
+        return _clean(repr(value))
+    except Exception:  # noqa: BLE001  as above
+        return f"<{type(value).__qualname__}>"
+
+
+def _clean(text: str) -> str:
+    """Replace what UTF-8 cannot hold."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+@cache
+def _tell_of_repr(name: str) -> None:
+    """Say once for each class that a response is not kept as it is."""
+    logger.warning(
+        "a response of class %s cannot be kept in a journal as it is: of this one, and of others like it, the repr is "
+        "kept",
+        name,
+    )
+
+
+_whole: set[type] = set()
+
+
+def _check_whole(kind: type) -> None:
+    """
+    Check that msgspec leaves nothing out of the instances of a class.
+
+    Raises:
+        TypeError: It has private fields, which msgspec passes over.
+    """
+    if kind not in _whole:
+        if attrs.has(kind) and any(field.name.startswith("_") for field in attrs.fields(kind)):
+            raise TypeError(f"{kind.__qualname__} has private fields")
+        _whole.add(kind)
+
+
+# ---------------------------------------------------------------- from JSON
+
+
+def restore_execution(row: Row, response_type: Any = NO_TYPE) -> Execution:
+    """
+    Give the record of an event from its row.
+
+    Args:
+        row: Whose event has been decoded.
+        response_type: What its class says it returns.
+
+    Raises:
+        msgspec.MsgspecError: What stands there cannot be read.
+    """
+    status = EventStatus(row.status)
+    execution = Execution(
+        status=status,
+        queued_at=None if row.queued is None else from_seconds(row.queued),
+        started_at=None if row.started is None else from_seconds(row.started),
+        finished_at=None if row.finished is None else from_seconds(row.finished),
+        attempt=row.attempt,
+        attempts=restore_attempts(row.attempts),
+    )
+    if row.outcome is not None and status.is_terminal:
+        data = _outcomes.decode(row.outcome)
+        execution.duration = Unset if data.duration is None else data.duration
+        execution.retryable = status is not EventStatus.COMPLETED and data.retryable is not False
+        if status is EventStatus.COMPLETED:
+            execution.response = _response(data, response_type)
+            execution.error = None
+        elif data.error is not None:
+            execution.error = remote_error(data.error)
+    return execution
+
+
+def restore_attempts(attempts: bytes | None) -> tuple[Attempt, ...]:
+    """
+    Give the runs before the last one.
+
+    Raises:
+        msgspec.MsgspecError: They cannot be read.
+    """
+    return tuple(
+        Attempt(
+            number=one.number,
+            started_at=from_seconds(one.started),
+            finished_at=from_seconds(one.finished),
+            error=None if one.error is None else remote_error(one.error),
+            interrupted=one.interrupted,
+        )
+        for one in (() if attempts is None else _attempts.decode(attempts))
+    )
+
+
+def remote_error(data: ErrorData) -> RemoteError:
+    """Give the error that stands for one of another process."""
+    return RemoteError(data.message, data.type, data.traceback, retryable=data.retryable, details=data.details)
+
+
+def _response(data: OutcomeData, response_type: Any) -> Any:
+    if data.repr is not None:
+        return data.repr
+    try:
+        return msgspec.json.decode(data.response, type=response_type)
+    except (msgspec.ValidationError, TypeError):  # it was not what the class says, or nothing that msgspec knows
+        return msgspec.json.decode(data.response)

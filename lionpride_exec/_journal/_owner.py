@@ -1,0 +1,79 @@
+"""One owner at a time: a lock beside the file, which ends with the process that holds it, however that ends."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from weakref import WeakSet
+
+from lionpride_exec.errors import JournalError, JournalLockedError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock()
+    fcntl = None  # type: ignore[assignment]  # looked at before it is used
+
+
+# A child made by fork() has its parent's descriptors, and would hold their locks beyond its parent's death.
+_owners: WeakSet[Ownership] = WeakSet()
+
+
+def _forget_in_child() -> None:
+    for owner in tuple(_owners):
+        owner.give_back()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
+
+
+class Ownership:
+    """
+    Holds the lock of a journal.
+
+    Not on the file itself: closing any descriptor of a file drops the locks that SQLite has on it. The lock file stays
+    when the lock is given back: to remove it would pull it away under the next owner.
+
+    Args:
+        path: Of the journal.
+
+    Raises:
+        JournalLockedError: Somebody else holds it.
+        JournalError: The lock file cannot be written, or the system has no such locks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd: int | None = None
+        if fcntl is None:
+            raise JournalError("a journal needs flock(), which this system does not have")
+        place = Path(f"{path}-lock")
+        try:
+            self._fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as exc:
+            raise JournalError(f"cannot open {place}: {exc.strerror or exc}") from exc
+        _owners.add(self)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+        except BlockingIOError as exc:
+            owner = _read(self._fd)
+            self.give_back()
+            known = f" (process {owner})" if owner else ""
+            raise JournalLockedError(f"{path} is in use by another executor{known}; one at a time can go on") from exc
+        except OSError as exc:
+            self.give_back()
+            raise JournalError(f"cannot lock {place}: {exc.strerror or exc}") from exc
+
+    def give_back(self) -> None:
+        """Give the lock back. Idempotent."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def _read(fd: int) -> str:
+    with suppress(OSError, UnicodeDecodeError):
+        return os.pread(fd, 32, 0).decode()
+    return ""

@@ -1,0 +1,148 @@
+"""
+What is in the file.
+
+``event`` has one row for each event, by its number (the order of arrival). Ids are random: an index on them alone would
+be written all over at every commit, which costs more than all the rest. The index on (number, id) is written at its end
+only, and a look-up by id reads it from end to end, about 60 ms for a million events; who asks often has the number.
+
+``transition`` is the audit trail. ``tally`` counts what has ended, so that opening a file does not
+have to. ``meta`` has single facts.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from lionpride_exec._status import EventStatus
+from lionpride_exec.errors import JournalError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# "LPEX": what the file command shows, and how we know our own.
+APPLICATION_ID: Final = 0x4C504558
+VERSION: Final = 1
+
+# A status on disk only: it ran when the process died, and its class asks for a decision.
+HELD: Final = "held"
+
+OPEN: Final = (EventStatus.PENDING.value, EventStatus.PROCESSING.value, HELD)
+
+_IS_OPEN = "status IN ('pending', 'processing', 'held')"
+
+# Each script brings a file from the version of its index to the next one.
+MIGRATIONS: Final = (
+    f"""
+    CREATE TABLE event (
+        seq INTEGER PRIMARY KEY,
+        id BLOB NOT NULL,           -- 16 bytes
+        event BLOB NOT NULL,        -- JSON: tag, version, data
+        key TEXT,                   -- JSON
+        after BLOB,                 -- ids, 16 bytes each, that have to complete first
+        priority REAL,              -- NULL: by creation
+        due REAL,                   -- times are seconds since 1970, UTC
+        status TEXT NOT NULL,
+        attempt INTEGER NOT NULL DEFAULT 0,
+        crashes INTEGER NOT NULL DEFAULT 0,  -- runs that the end of the process cut off
+        queued REAL,
+        started REAL,
+        finished REAL,
+        outcome BLOB,               -- JSON: response or error, duration, retryable
+        attempts BLOB               -- JSON: the runs before the last one
+    );
+    CREATE INDEX event_open ON event (seq) WHERE {_IS_OPEN};
+    CREATE INDEX event_waiting ON event (seq) WHERE after IS NOT NULL AND {_IS_OPEN};
+    CREATE INDEX event_id ON event (seq, id);
+    CREATE UNIQUE INDEX event_key ON event (key) WHERE key IS NOT NULL;
+    CREATE TABLE transition (
+        n INTEGER PRIMARY KEY,      -- in the order they were written
+        seq INTEGER NOT NULL,       -- of the event
+        at REAL NOT NULL,
+        status TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        error TEXT                  -- one line
+    );
+    CREATE INDEX transition_seq ON transition (seq);
+    CREATE TABLE tally (status TEXT PRIMARY KEY, events INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+    """,
+)
+
+# What a Row is read from.
+COLUMNS: Final = (
+    "seq, id, event, key, after, priority, due, status, attempt, crashes, queued, started, finished, outcome, attempts"
+)
+
+# The rows that are open, in order of arrival; the condition has to be that of the index.
+SELECT_OPEN: Final = (
+    f"SELECT {COLUMNS} FROM event INDEXED BY event_open WHERE {_IS_OPEN} AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608  no value in it
+)
+
+
+# What open events come after.
+SELECT_WAITED_FOR: Final = f"SELECT after FROM event INDEXED BY event_waiting WHERE after IS NOT NULL AND {_IS_OPEN}"  # noqa: S608  likewise
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """
+    Open a file; it is not looked at yet.
+
+    Raises:
+        sqlite3.Error: It cannot be opened.
+    """
+    uri = f"file:{quote(os.fspath(path.absolute()))}?mode={'ro' if read_only else 'rwc'}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=64)
+    connection.execute("PRAGMA busy_timeout = 5000")
+    return connection
+
+
+def check_magic(path: Path) -> None:
+    """
+    Check that a file that there is begins as SQLite's do, before anything is put beside it.
+
+    Raises:
+        JournalError: It does not, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise JournalError(f"cannot open {path}: {exc.strerror or exc}") from exc
+    if head and head != b"SQLite format 3\0":
+        raise JournalError(f"{path} is no SQLite file, so no journal")
+
+
+def check_file(connection: sqlite3.Connection, path: Path) -> int:
+    """
+    Give the version of a file; 0: it is new.
+
+    Raises:
+        JournalError: It is something else, newer than this code, or was cut off.
+        sqlite3.Error: It is no SQLite file.
+    """
+    page_size: int = connection.execute("PRAGMA page_size").fetchone()[0]
+    size = path.stat().st_size
+    if size % page_size:
+        raise JournalError(f"{path} was cut off: {size:,} bytes are not a whole number of pages of {page_size} bytes")
+    application: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables: int = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if application != APPLICATION_ID and (tables or version):
+        raise JournalError(f"{path} is a SQLite file, but no journal of lionpride_exec")
+    if version > VERSION:
+        raise JournalError(f"{path} is of version {version}; this lionpride_exec knows up to {VERSION}")
+    return version
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Bring a file up to the newest version, step by step; each is done as a whole or not at all."""
+    for step in range(version, VERSION):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {MIGRATIONS[step]}; "
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {step + 1}; COMMIT;"
+        )

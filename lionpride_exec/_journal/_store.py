@@ -1,0 +1,420 @@
+"""
+The file of a journal, as its owner uses it. Everything here blocks and belongs into a worker thread.
+
+Rows are written many in a statement. With ``executemany()`` a thread would have to get hold of the interpreter for each
+row, which it waits for up to 5 ms beside a loop that computes; statements come in a few sizes, filled up with rows of
+NULL that write nothing, so that each is prepared once.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections import Counter
+from contextlib import contextmanager, suppress
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from lionpride_exec._status import EventStatus
+from lionpride_exec.errors import JournalError
+
+from ._owner import Ownership
+from ._rows import Batch, Change, NewRow, Row, Step, values_of
+from ._schema import COLUMNS, SELECT_OPEN, check_file, check_magic, connect, migrate
+from ._sweep import MOST, sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from lionpride_exec._retain import Retain
+
+logger = logging.getLogger("lionpride_exec")
+
+Synchronous = Literal["FULL", "NORMAL"]
+
+# Deleting what is not to be kept waits for so many ends, or seconds.
+SWEEP_AFTER = 1000
+SWEEP_SECONDS = 60.0
+
+SIZES = (1, 10, 100)  # rows in a statement
+
+FINAL = tuple(status.value for status in EventStatus if status.is_terminal)
+
+# Rows of NULL fill a statement up; each says how it tells them.
+INSERT_NEW = (
+    "INSERT INTO event (seq, id, event, key, after, priority, due, status, queued) "
+    "SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL"
+)
+UPDATE = (
+    "UPDATE event SET status = new.column2, attempt = new.column3, due = new.column4, started = new.column5, "
+    "finished = new.column6, outcome = new.column7, attempts = new.column8 "
+    "FROM (VALUES {rows}) AS new WHERE event.seq = new.column1"
+)
+INSERT_STEPS = (
+    "INSERT INTO transition (seq, at, status, attempt, error) SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL"
+)
+COUNT = (
+    "INSERT INTO tally (status, events) VALUES (?, ?) "
+    "ON CONFLICT (status) DO UPDATE SET events = events + excluded.events"
+)
+
+
+class Written(NamedTuple):
+    """
+    What a commit has come to.
+
+    Attributes:
+        known: By the number of a new event that was not written: the row that has its key already.
+        deleted: Events that were deleted since they are not to be kept, by status.
+    """
+
+    known: dict[int, Row]
+    deleted: dict[str, int]
+
+
+class Store:
+    """
+    A file, from :meth:`open` to :meth:`close`.
+
+    Its methods may be called by any thread; they wait for each other.
+
+    Args:
+        path: Of the file; it is made if there is none, the directory is not.
+        synchronous: "FULL": a commit waits until the disk has it. "NORMAL": until the system has it.
+        retain: What is kept of what has ended, by status.
+    """
+
+    def __init__(
+        self, path: Path, synchronous: Synchronous = "FULL", retain: Mapping[str, Retain] | None = None
+    ) -> None:
+        self.path: Path = path
+        self.next_seq: int = 1
+        self.tally: dict[str, int] = {}  # events that have ended, by status
+        self.generation: int = 0  # how often it was opened
+        self.was_closed: bool = True  # its last owner has closed it: no process died
+        self._synchronous = synchronous
+        self._retain = retain or {}
+        self._ended_since_sweep = 0
+        self._swept_at = 0.0
+        self._lock = Lock()
+        self._owner: Ownership | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._inode: tuple[int, int] | None = None
+
+    # ---------------------------------------------------------------- opening and closing
+
+    def open(self) -> None:
+        """
+        Become the owner of the file, and bring it up to date.
+
+        Raises:
+            JournalLockedError: It has an owner.
+            JournalError: It cannot be opened, or is no journal of ours.
+        """
+        with self._lock, wrapped(self.path):
+            check_magic(self.path)
+            self._owner = Ownership(self.path)
+            try:
+                self._connection = connection = connect(self.path)
+                version = check_file(connection, self.path)
+                connection.execute("PRAGMA journal_mode = WAL")
+                migrate(connection, version)
+                self._set_up(connection)
+            except BaseException:
+                self._close()
+                raise
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        connection.execute(
+            "INSERT INTO meta (name, value) VALUES ('generation', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
+        )
+        self.generation = connection.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()[0]
+        found = connection.execute("SELECT value FROM meta WHERE name = 'is_closed'").fetchone()
+        self.was_closed = found is None or found[0] == 1
+        connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('is_closed', 0)")
+        self.next_seq = 1 + (connection.execute("SELECT max(seq) FROM event").fetchone()[0] or 0)
+        self.tally = dict(connection.execute("SELECT status, events FROM tally"))
+        self._inode = self._inode_now()
+
+    def close(self) -> None:
+        """Bring everything into the main file, close it and give it up. Idempotent."""
+        with self._lock, wrapped(self.path):
+            self._close()
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        try:
+            if connection is not None:
+                with suppress(sqlite3.Error):  # somebody reads: the next owner does it
+                    connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('is_closed', 1)")
+                    connection.execute("PRAGMA busy_timeout = 100")
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                connection.close()
+        finally:
+            if self._owner is not None:
+                self._owner.give_back()
+                self._owner = None
+
+    # ---------------------------------------------------------------- writing
+
+    def commit(self, batch: Batch) -> Written:
+        """
+        Write a batch, all of it or nothing, and delete what is not to be kept any longer.
+
+        New rows whose key is known are left out.
+
+        Raises:
+            JournalError: It could not be written; the file is as it was.
+        """
+        with self._transaction() as connection:
+            # First: what is removed may have the key of something new.
+            removed = self._remove(connection, batch.removed)
+            known = self._known(connection, batch.new)
+            new, steps, changes = batch.new, batch.steps, list(batch.changes.values())
+            if left_out := known.keys() | set(batch.removed):
+                new = [row for row in new if row.seq not in left_out]
+                steps = [step for step in steps if step.seq not in left_out]
+                changes = [change for change in changes if change.seq not in left_out]
+            _execute(connection, INSERT_NEW, new)
+            _execute(connection, UPDATE, changes)
+            _execute(connection, INSERT_STEPS, steps)
+            self._write_rest(connection, batch)
+            ended = Counter(change.status for change in changes if change.finished is not None)
+            ended.subtract(removed)
+            for counted in ended.items():
+                connection.execute(COUNT, counted)
+        for status, number in ended.items():
+            self.tally[status] = self.tally.get(status, 0) + number
+        return Written(known, self._sweep_if_due(ended.total()))
+
+    @staticmethod
+    def _remove(connection: sqlite3.Connection, seqs: Iterable[int]) -> Counter[str]:
+        """Take events out; count those that had ended, by status."""
+        removed: Counter[str] = Counter()
+        for seq in seqs:
+            removed.update(row[0] for row in connection.execute("SELECT status FROM event WHERE seq = ?", (seq,)))
+            connection.execute("DELETE FROM event WHERE seq = ?", (seq,))
+            connection.execute("DELETE FROM transition WHERE seq = ?", (seq,))
+        return Counter({status: number for status, number in removed.items() if status in FINAL})
+
+    @staticmethod
+    def _known(connection: sqlite3.Connection, new: Sequence[NewRow]) -> dict[int, Row]:
+        """Give the rows that have the key of a new one, by the number of that."""
+        seq_of = {row.key: row.seq for row in new if row.key is not None}
+        rows = (Row(*values) for values in _by_key(connection, COLUMNS, list(seq_of)))
+        return {seq_of[row.key]: row for row in rows if row.key is not None}
+
+    @staticmethod
+    def _write_rest(connection: sqlite3.Connection, batch: Batch) -> None:
+        """Write what is rare, row by row."""
+        for seq, after in batch.waits_for.items():
+            connection.execute("UPDATE event SET after = ? WHERE seq = ?", (after, seq))
+        if batch.is_empty():  # to see whether it can be written again
+            connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('probe', randomblob(64))")
+
+    def settle_interrupted(self, changes: Iterable[tuple[Change, int]], steps: Sequence[Step]) -> None:
+        """
+        Write what becomes of events that ran when the process died.
+
+        Args:
+            changes: With the number of times that has happened to the event.
+            steps: For the audit trail.
+
+        Raises:
+            JournalError: It could not be written; the file is as it was.
+        """
+        with self._transaction() as connection:
+            for change, crashes in changes:
+                connection.execute(UPDATE.format(rows="(?, ?, ?, ?, ?, ?, ?, ?)"), change)
+                connection.execute("UPDATE event SET crashes = ? WHERE seq = ?", (crashes, change.seq))
+                if change.status in FINAL:
+                    connection.execute(COUNT, (change.status, 1))
+                    self.tally[change.status] = self.tally.get(change.status, 0) + 1
+            _execute(connection, INSERT_STEPS, list(steps))
+
+    def requeue(self, statuses: Collection[str], seqs: Collection[int] | None = None) -> int:
+        """
+        Put events that have ended, or are held, back to pending, as if they had never run; give their number.
+
+        O(number of events in the file).
+
+        Args:
+            statuses: Of which ones.
+            seqs: Among these only; None: all.
+
+        Raises:
+            JournalError: It could not be written; the file is as it was.
+        """
+        with self._transaction() as connection:
+            marks = ",".join("?" * len(statuses))
+            found: list[tuple[int, str]] = connection.execute(
+                f"SELECT seq, status FROM event WHERE status IN ({marks})",  # noqa: S608  marks only
+                tuple(statuses),
+            ).fetchall()
+            chosen = [(seq, status) for seq, status in found if seqs is None or seq in seqs]
+            for seq, status in chosen:
+                connection.execute(
+                    "UPDATE event SET status = 'pending', attempt = 0, crashes = 0, due = NULL, started = NULL, "
+                    "finished = NULL, outcome = NULL, attempts = NULL WHERE seq = ?",
+                    (seq,),
+                )
+                connection.execute(
+                    "INSERT INTO transition (seq, at, status, attempt, error) "
+                    "VALUES (?, ?, 'pending', 0, 'put back by hand')",
+                    (seq, time.time()),
+                )
+                if status in FINAL:
+                    connection.execute(COUNT, (status, -1))
+                    self.tally[status] = self.tally.get(status, 0) - 1
+        return len(chosen)
+
+    def _sweep_if_due(self, ended: int) -> dict[str, int]:
+        """Delete what is not to be kept, now and then; give how many, by status."""
+        if not self._retain:
+            return {}
+        self._ended_since_sweep += ended
+        now = time.time()
+        if self._ended_since_sweep < SWEEP_AFTER and now - self._swept_at < SWEEP_SECONDS:
+            return {}
+        self._ended_since_sweep, self._swept_at = 0, now
+        try:
+            with self._transaction() as connection:
+                deleted = sweep(connection, self._retain, self.tally, now)
+        except JournalError:  # the batch is written; this is done the next time
+            logger.exception("old events could not be deleted from %s", self.path)
+            return {}
+        for status, number in deleted.items():
+            self.tally[status] -= number
+            if number >= MOST:
+                self._swept_at = 0.0  # there may be more
+        return deleted
+
+    # ---------------------------------------------------------------- reading
+
+    def open_rows(self, after_seq: int, limit: int) -> list[Row]:
+        """
+        Give rows that are open, those that are held included, in order of arrival.
+
+        Raises:
+            JournalError: They cannot be read.
+        """
+        with self._lock, wrapped(self.path):
+            return [Row(*values) for values in self._open().execute(SELECT_OPEN, (after_seq, limit))]
+
+    def rows_by_id(self, ids: Sequence[bytes]) -> list[Row]:
+        """
+        Give the rows with these ids that there are. O(number of events in the file).
+
+        Raises:
+            JournalError: They cannot be read.
+        """
+        with self._lock, wrapped(self.path):
+            return [Row(*values) for values in _by_id(self._open(), COLUMNS, ids)]
+
+    def statuses_by_id(self, ids: Sequence[bytes]) -> dict[bytes, str]:
+        """
+        Give the statuses of these events, where they are there. O(number of events in the file).
+
+        Raises:
+            JournalError: They cannot be read.
+        """
+        with self._lock, wrapped(self.path):
+            return dict(_by_id(self._open(), "id, status", ids))
+
+    def known_keys(self, keys: Sequence[str]) -> list[str]:
+        """
+        Give those of the keys that there are.
+
+        Raises:
+            JournalError: They cannot be read.
+        """
+        with self._lock, wrapped(self.path):
+            return [key for (key,) in _by_key(self._open(), "key", keys)]
+
+    # ---------------------------------------------------------------- inside
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise JournalError(f"{self.path} is closed")
+        return self._connection
+
+    @contextmanager
+    def _transaction(self) -> Generator[sqlite3.Connection]:
+        with self._lock, wrapped(self.path):
+            connection = self._open()
+            if self._inode_now() != self._inode:
+                raise JournalError(
+                    f"{self.path} is gone: it was moved, removed or replaced while it was in use", retryable=False
+                )
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    with suppress(sqlite3.Error):
+                        connection.execute("ROLLBACK")
+                raise
+
+    def _inode_now(self) -> tuple[int, int] | None:
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+
+@contextmanager
+def wrapped(path: Path) -> Generator[None]:
+    """Have what SQLite raises be a JournalError that names the file."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        text = str(exc)
+        hint = "; try: sqlite3 FILE .recover" if "malformed" in text or "not a database" in text else ""
+        raise JournalError(f"{path}: {text}{hint}") from exc
+
+
+def _execute(connection: sqlite3.Connection, statement: str, rows: Sequence[NewRow | Change | Step]) -> None:
+    """Write rows by statements of the known sizes."""
+    begin = 0
+    while begin < len(rows):
+        some = rows[begin : begin + SIZES[-1]]
+        size = next(size for size in SIZES if size >= len(some))
+        connection.execute(_sql(statement, size, len(some[0])), values_of(some, size, len(some[0])))
+        begin += len(some)
+
+
+def _sql(statement: str, size: int, width: int, _known: dict[tuple[str, int], str] = {}) -> str:  # noqa: B006  a cache
+    text = _known.get((statement, size))
+    if text is None:
+        row = f"({', '.join('?' * width)})"
+        text = _known[statement, size] = statement.format(rows=", ".join([row] * size))
+    return text
+
+
+def _by_id(connection: sqlite3.Connection, columns: str, ids: Sequence[bytes]) -> list[tuple[Any, ...]]:
+    """Give columns of the rows with these ids, found by one pass over the index for some hundred of them."""
+    rows: list[tuple[Any, ...]] = []
+    for some in _chunks(ids, 500):
+        marks = ",".join("?" * len(some))
+        seqs = f"SELECT seq FROM event INDEXED BY event_id WHERE id IN ({marks})"  # noqa: S608  marks only
+        rows += connection.execute(f"SELECT {columns} FROM event WHERE seq IN ({seqs})", some)  # noqa: S608  likewise
+    return rows
+
+
+def _by_key(connection: sqlite3.Connection, columns: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Give columns of the rows with these keys."""
+    rows: list[tuple[Any, ...]] = []
+    for some in _chunks(keys, 500):
+        marks = ",".join("?" * len(some))
+        select = f"SELECT {columns} FROM event WHERE key IN ({marks})"  # noqa: S608  marks only
+        rows += connection.execute(select, some)
+    return rows
+
+
+def _chunks(items: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
+    return (items[begin : begin + size] for begin in range(0, len(items), size))

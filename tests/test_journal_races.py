@@ -1,0 +1,429 @@
+"""What may happen while something is on its way to the disk: it arrives later, twice, by other hands, or not at all."""
+
+import asyncio
+import os
+import sqlite3
+import threading
+from contextlib import contextmanager
+
+import anyio
+import pytest
+from anyio import wait_all_tasks_blocked
+from journal_support import CONFIG, FailStep, HoldStep, Step, StepExecutor, crash, open_executor, rows, until
+from support import ASYNCIO_ONLY, Job
+
+from lionpride_exec import (
+    Event,
+    EventStatus,
+    Executor,
+    ExistsError,
+    InvalidTransition,
+    Journal,
+    JournalError,
+    NotFoundError,
+    Processor,
+    Retain,
+)
+from lionpride_exec._journal._store import Store
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.db"
+
+
+class Gated(Step, tag="tests.gated"):
+    """Ends when it is let."""
+
+    gate: object = None
+
+    async def _invoke(self):
+        await self.metadata_gate.wait()
+        return self.name
+
+    @property
+    def metadata_gate(self):
+        return GATES[self.name]
+
+
+GATES = {}
+
+
+@contextmanager
+def held_commits(executor):
+    """Have commits wait in their thread; gives a list of those that wait, and a function that lets them go."""
+    store = executor._book.store
+    original, gate, waiting = store.commit, threading.Event(), []
+
+    def commit(batch):
+        waiting.append(batch)
+        gate.wait(10)
+        return original(batch)
+
+    store.commit = commit
+    try:
+        yield waiting, gate.set
+    finally:
+        gate.set()
+        store.commit = original
+
+
+async def steps(number=20):
+    """Let other tasks take some steps, without time."""
+    for _ in range(number):
+        await anyio.lowlevel.checkpoint()
+
+
+async def test_an_event_leaves_memory_only_when_its_own_end_is_on_disk(path):
+    """A commit that says PROCESSING, of an event that has ended meanwhile, is not taken for its end."""
+    async with open_executor(path) as executor:
+        GATES["slow"] = anyio.Event()
+        with held_commits(executor) as (waiting, let_go):
+            appending = []
+
+            async def append():
+                appending.append(await executor.append(Gated(name="slow")))
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(append)
+                await wait_for(lambda: waiting)
+                let_go()
+        (event,) = appending
+        with held_commits(executor) as (waiting, let_go):
+            await wait_for(lambda: any(batch.changes for batch in waiting) or event.status == "processing")
+            GATES["slow"].set()
+            await event.wait()
+            assert event in executor
+            let_go()
+        await until(lambda: event not in executor)
+        assert rows(path) == ["completed"]
+
+
+async def wait_for(condition):
+    """Return when a thread has brought about a condition, while no time passes."""
+    for _ in range(100_000):
+        if condition():
+            return
+        await anyio.lowlevel.checkpoint()
+    raise AssertionError("the condition never held")
+
+
+async def test_what_extend_has_taken_starts_while_its_source_goes_on(path):
+    """An async source that takes its time holds up nothing that came before."""
+    async with open_executor(path) as executor:
+        seen = []
+
+        async def source():
+            for number in range(3):
+                event = Step(name=str(number))
+                yield event
+                await anyio.sleep(10)
+                seen.append(event.status)
+
+        await executor.extend(source())
+    assert seen == ["completed"] * 3
+
+
+async def test_extend_comes_in_under_the_locks(path):
+    """While somebody holds the progressions still, extend() adds nothing to them."""
+    async with open_executor(path) as executor:
+        async with anyio.create_task_group() as group:
+            async with executor.states.progressions:
+                group.start_soon(executor.extend, [Step(seconds=1), Step(seconds=1)])
+                await wait_all_tasks_blocked()
+                assert len(executor.states.get_progression("pending")) == 0
+    assert rows(path) == ["completed"] * 2
+
+
+async def test_a_second_caller_with_a_key_that_is_on_disk_gets_that_event(path):
+    """Two at once ask for work that was done in an earlier run: both get it."""
+    async with open_executor(path) as executor:
+        done = await executor.append(Step(name="done"), key="k")
+    async with open_executor(path) as executor:
+        results = []
+
+        async def invoke():
+            results.append(await executor.invoke(Step(name="again"), key="k"))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(invoke)
+        assert results == ["done"] * 3
+        assert (await executor.append(Step(), key="k")).id == done.id
+    assert rows(path) == ["completed"]
+
+
+async def test_a_second_caller_does_not_get_what_the_first_took_back(path):
+    """The first caller with a key is cancelled while its event is written: the second one's takes its place."""
+    async with open_executor(path) as executor:
+        first, second, results = Step(name="first"), Step(name="second"), []
+        with held_commits(executor) as (waiting, let_go):
+            scope = anyio.CancelScope()
+
+            async def take_back():
+                with scope:
+                    await executor.append(first, key="k")
+
+            async def invoke():
+                results.append(await executor.invoke(second, key="k"))
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(take_back)
+                await wait_for(lambda: waiting)
+                group.start_soon(invoke)
+                await steps()
+                scope.cancel()
+                await steps()
+                let_go()
+        assert results == ["second"]
+    assert rows(path, "json_extract(event, '$.data.name'), status") == [("second", "completed")]
+
+
+@ASYNCIO_ONLY
+async def test_a_cancellation_that_comes_too_late_takes_the_row_out_again(path):
+    """Asyncio cancels the caller after the commit and before its next step: nothing is left on disk."""
+    async with open_executor(path) as executor:
+        event = Step(name="gone")
+        task = asyncio.ensure_future(executor.append(event))
+        await wait_for(lambda: event._seq)
+        arrival = executor._book.arrival_of(event)
+        await wait_for(arrival.done.is_set)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert event not in executor
+        await executor.append(Step(name="stays"))
+    assert rows(path, "json_extract(event, '$.data.name')") == ["stays"]
+
+
+@pytest.mark.parametrize("ack", ["lazy", "strict"])
+async def test_an_event_can_be_cancelled_while_it_is_on_its_way(path, ack):
+    """cancel() of an event that is being written: it never runs, and ends on disk and in memory."""
+    async with open_executor(path, ack=ack) as executor:
+        event = Step(name="never")
+        with held_commits(executor) as (waiting, let_go):
+            async with anyio.create_task_group() as group:
+                group.start_soon(executor.append, event)
+                await wait_for(lambda: waiting)
+                assert executor.cancel(event)
+                let_go()
+        await event.wait()
+        assert event.status is EventStatus.CANCELLED
+    assert rows(path, "status, attempt") == [("cancelled", 0)]
+
+
+async def test_the_status_of_an_event_whose_end_is_being_written_is_decided(path):
+    """Strictly: by hand it cannot be changed any more, nor can the event be run."""
+    async with open_executor(path, ack="strict") as executor:
+        event = await executor.append(Step(), delay=100)
+        with held_commits(executor) as (waiting, let_go):
+            executor.cancel(event)
+            await wait_for(lambda: waiting)
+            with pytest.raises(InvalidTransition):
+                event.status = "skipped"
+            async with anyio.create_task_group() as group:
+                group.start_soon(event.invoke)
+                await steps()
+                assert event.status is EventStatus.PENDING
+                let_go()
+        assert event.status is EventStatus.CANCELLED
+    assert rows(path, "status, attempt") == [("cancelled", 0)]
+
+
+async def test_what_was_put_off_is_done_when_the_journal_is_closed(path):
+    """A strict cancel() that could not be written is done when the block is left, and next time on disk."""
+    executor = open_executor(path, ack="strict")
+    with pytest.raises(ExceptionGroup):
+        async with executor:
+            event = await executor.append(Step(), delay=1000)
+            executor._book.store.commit = refuse
+            executor.cancel(event)
+            await anyio.sleep(3)
+            assert event.status is EventStatus.PENDING
+            await executor.stop()
+    assert event.status is EventStatus.CANCELLED
+    assert rows(path) == ["pending"]
+    async with executor:
+        pass
+    assert rows(path) == ["cancelled"]
+
+
+def refuse(_batch):
+    """Stand for a disk that takes nothing."""
+    raise JournalError("no room")
+
+
+async def test_a_decision_between_two_lifetimes_is_written_in_the_next(path):
+    """cancel() while the journal is closed holds: the event does not run, and its row says so."""
+    executor = open_executor(path)
+    with anyio.move_on_after(1):
+        async with executor:
+            event = await executor.append(Step(seconds=10))
+            await anyio.sleep_forever()
+    executor.cancel(event)
+    async with executor:
+        pass
+    assert rows(path) == ["cancelled"]
+
+
+@pytest.mark.parametrize("kind", [FailStep, HoldStep])
+async def test_an_interrupted_run_of_a_class_that_is_run_once_is_not_repeated(path, kind):
+    """What must not be done twice by itself ends CANCELLED when a scope or stop() cuts it off."""
+    async with StepExecutor(CONFIG, journal=Journal(path)) as executor:
+        event = await executor.append(kind(seconds=10))
+        await anyio.sleep(1)
+        await executor.stop(grace=0)
+        await executor.start()
+    assert event.status is EventStatus.CANCELLED
+    assert rows(path, "status, attempt") == [("cancelled", 1)]
+
+
+async def test_a_row_of_a_class_that_this_executor_does_not_take_stays(path):
+    """An executor of another type opens the file all the same."""
+    with anyio.CancelScope() as scope:
+        async with open_executor(path) as executor:
+            await executor.append(Step(), delay=1000)
+            scope.cancel()
+            await anyio.sleep_forever()
+
+    class Other(Event, tag="tests.other"):
+        async def _invoke(self):
+            return 1
+
+    async with Executor.of(Other, journal=Journal(path)) as executor:
+        assert executor.journal.left == {"unreadable": 1}
+        await executor.append(Other())
+    assert rows(path) == ["pending", "completed"]
+
+
+async def test_what_comes_after_a_failure_is_never_runnable_on_disk(path):
+    """An event after one that failed long ago is written so that a crash at once would not have it run."""
+    async with open_executor(path) as executor:
+        bad = await executor.append(Step(fails=1))
+        await bad.wait()
+        await until(lambda: bad not in executor)
+        with held_commits(executor) as (waiting, let_go):
+            async with anyio.create_task_group() as group:
+                group.start_soon(executor.extend, [])
+                skipped = []
+
+                async def append():
+                    skipped.append(await executor.append(Step(name="after"), after=bad))
+
+                group.start_soon(append)
+                await wait_for(lambda: waiting)
+                (row,) = waiting[0].new
+                assert row.after == bad.id.bytes
+                let_go()
+        assert skipped[0].status is EventStatus.SKIPPED
+    assert rows(path) == ["failed", "skipped"]
+
+
+async def test_an_event_cannot_come_after_one_that_is_held(path):
+    """What is left in the file cannot be waited for; and its key is not free."""
+    with anyio.CancelScope() as scope:
+        async with open_executor(path) as executor:
+            held = await executor.append(HoldStep(seconds=10), key="k")
+            await anyio.sleep(1)
+            copy = crash(path)
+            scope.cancel()
+            await anyio.sleep_forever()
+    async with open_executor(copy) as executor:
+        with pytest.raises(NotFoundError):
+            await executor.append(Step(), after=held.id)
+        with pytest.raises(ExistsError, match="left in the journal as it is: held"):
+            await executor.append(Step(), key="k")
+        assert (await executor.get(held.id)).status is EventStatus.PENDING
+    assert rows(copy) == ["held"]
+
+
+async def test_bound_methods_are_functions_too(path):
+    """A method of an object is the same at each look."""
+
+    class Client:
+        async def fetch(self, number):
+            return number + 1
+
+    client = Client()
+    async with Executor.of(client.fetch, journal=Journal(path)) as executor:
+        assert [call.result() async for call in executor.map(client.fetch, [1, 2], ordered=True)] == [2, 3]
+
+
+async def test_no_trail_means_no_trail(path):
+    """audit=False writes no transitions, not even of what a crash did."""
+    with anyio.CancelScope() as scope:
+        async with open_executor(path, ack="strict", audit=False) as executor:
+            await executor.append(Step(seconds=10))
+            await anyio.sleep(1)
+            copy = crash(path)
+            scope.cancel()
+            await anyio.sleep_forever()
+    async with open_executor(copy, audit=False):
+        pass
+    connection = sqlite3.connect(copy)
+    assert connection.execute("SELECT count(*) FROM transition").fetchone() == (0,)
+    connection.close()
+
+
+async def test_an_event_that_had_ended_comes_in_whole(path):
+    """Its row, its outcome and the count of such are one commit."""
+    done = Step(name="done")
+    await done.invoke()
+    async with open_executor(path) as executor:
+        await executor.append(done)
+        copy = crash(path)
+    connection = sqlite3.connect(copy)
+    assert connection.execute("SELECT status, outcome IS NULL FROM event").fetchall() == [("completed", 0)]
+    assert connection.execute("SELECT * FROM tally").fetchall() == [("completed", 1)]
+    connection.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork() here")
+def test_a_child_does_not_keep_the_lock_of_its_parent(path):
+    """A process made by fork() can outlive its parent without holding the journal."""
+    store = Store(path)
+    store.open()
+    (reading, writing), (told, telling) = os.pipe(), os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(telling, b"x")
+        os.close(writing)  # so that it ends with its parent at the latest
+        os.read(reading, 1)
+        os._exit(0)
+    try:
+        os.read(told, 1)
+        store.close()
+        other = Store(path)
+        other.open()
+        other.close()
+    finally:
+        for descriptor in (reading, writing, told, telling):
+            os.close(descriptor)
+        os.waitpid(child, 0)
+
+
+async def test_what_is_kept_in_memory_can_be_told_for_some_statuses_only(path):
+    """Statuses that retain= does not name keep what they keep by default: with a journal, nothing."""
+    async with open_executor(path, retain={"failed": Retain(1)}) as executor:
+        await executor.extend([*(Step() for _ in range(5)), *(Step(fails=1) for _ in range(3))])
+        await executor.join()
+        await until(lambda: len(executor.states.items) == 1)
+        assert executor.status_counts()["completed"] == 5
+        assert len(executor.failed_events) == 1
+
+
+async def test_an_event_taken_out_by_hand_does_not_keep_the_others_in_memory():
+    """states.items is the user's to change; retention goes on."""
+
+    class JobExecutor(Executor):
+        processor_type = type("JobProcessor", (Processor,), {"event_type": Job})
+
+    async with JobExecutor(CONFIG, retain=Retain(2)) as executor:
+        for number in range(6):
+            event = await executor.append(Job(name=str(number)))
+            await event.wait()
+            if number == 1:
+                executor.states.items.remove(event)
+        assert len(executor.states.items) == 2

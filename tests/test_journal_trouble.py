@@ -1,0 +1,269 @@
+"""Trouble: a disk that is full, a file that is lost, cut off, or somebody else's."""
+
+import shutil
+import sqlite3
+
+import anyio
+import pytest
+from anyio import wait_all_tasks_blocked
+from journal_support import Step, open_executor, rows, until
+
+from lionpride_exec import EventStatus, Journal, JournalError
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.db"
+
+
+def fill_up(executor):
+    """Have the file be as large as it may be."""
+    connection = executor._book.store._connection
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def make_room(executor):
+    """Have there be room again."""
+    executor._book.store._connection.execute("PRAGMA max_page_count = 1000000")
+
+
+async def until_full(executor):
+    """Append until the disk is full; give what was acknowledged."""
+    taken = []
+    with pytest.raises(JournalError, match="full"):
+        while True:
+            taken.append(await executor.append(Step(name="x" * 2000, seconds=5)))
+    return taken
+
+
+@pytest.mark.parametrize("ack", ["lazy", "strict"])
+async def test_a_full_disk_is_loud_and_loses_nothing(path, ack, caplog):
+    """Who waits for an acknowledgement is told, more is refused, what runs finishes, and all is written in the end."""
+    async with open_executor(path, ack=ack) as executor:
+        running = await executor.append(Step(name="running", seconds=5))
+        await wait_all_tasks_blocked()
+        fill_up(executor)
+        taken = await until_full(executor)
+        refused = Step(name="refused")
+        assert executor._book.writer.trouble is not None
+        with pytest.raises(JournalError, match="nothing is taken in while the journal cannot be written"):
+            await executor.append(refused)
+        assert refused not in executor
+        assert executor.status_counts()["pending"] + executor.status_counts()["processing"] == len(taken) + 1
+        await anyio.sleep(3)
+        make_room(executor)
+        await anyio.sleep(10)
+        await running.wait()
+        await executor.append(refused)
+        assert "can be written again" in caplog.text
+    assert set(rows(path)) == {"completed"}
+    assert len(rows(path)) == len(taken) + 2
+
+
+@pytest.mark.parametrize("ack", ["lazy", "strict"])
+async def test_nothing_starts_while_nothing_can_be_written(path, ack):
+    """What runs finishes (strictly: once that can be written), what waits goes on waiting, until it works again."""
+    async with open_executor(path, ack=ack, config={"concurrency_limit": 1}) as executor:
+        running, _, waiting = await executor.extend(
+            [Step(name="running", seconds=5), Step(name="begins with the end of that", seconds=5), Step(name="waiting")]
+        )
+        await until(lambda: running.status is EventStatus.PROCESSING)
+        store = executor._book.store
+        original, store.commit = store.commit, broken
+        await anyio.sleep(100)
+        assert running.status == ("completed" if ack == "lazy" else "processing")
+        assert waiting.status is EventStatus.PENDING
+        store.commit = original
+        await waiting.wait()
+    assert rows(path) == ["completed"] * 3
+
+
+async def test_leaving_while_the_disk_is_full_tells_what_is_missing(path):
+    """What could not be written by the end is said by an error that leaves the block; those events run again."""
+    with pytest.raises(ExceptionGroup) as caught:
+        async with open_executor(path) as executor:
+            await executor.extend(Step(name=str(number), seconds=5) for number in range(3))
+            await wait_all_tasks_blocked()
+            executor._book.store.commit = broken
+            await executor.join()
+            assert executor.status_counts()["completed"] == 3
+    (error,) = caught.value.exceptions
+    assert isinstance(error, JournalError)
+    assert "3 changes of" in str(error)
+    assert "run again at the next start" in str(error)
+    assert set(rows(path)) <= {"pending", "processing"}
+    async with open_executor(path):
+        pass
+    assert rows(path) == ["completed"] * 3
+
+
+def broken(_batch):
+    """Stand for a disk that does not take anything."""
+    raise JournalError("broken")
+
+
+async def test_strict_events_can_be_cancelled_while_nothing_can_be_written(path):
+    """Leaving the block does not wait for a disk that does not answer; nobody is left waiting."""
+    with pytest.raises(ExceptionGroup):
+        with anyio.move_on_after(20):
+            async with open_executor(path, ack="strict") as executor:
+                event = await executor.append(Step(seconds=5))
+                await until(lambda: rows(path) == ["processing"])
+                executor._book.store.commit = broken
+                await event.wait()
+    assert anyio.current_time() < 60
+    assert event.status.is_terminal or event.status is EventStatus.PENDING
+    assert rows(path) == ["processing"]
+
+
+async def test_a_lost_file_is_noticed(path):
+    """Removing the file under a running executor is an error, not a write into nowhere."""
+    with pytest.raises(ExceptionGroup):
+        async with open_executor(path) as executor:
+            await executor.append(Step())
+            path.unlink()
+            with pytest.raises(JournalError, match="is gone: it was moved, removed or replaced"):
+                await executor.append(Step())
+    assert not path.exists()
+
+
+async def test_a_commit_that_fails_once_is_made_up_for(path):
+    """A passing failure costs a second; an append in it is refused, a completion is written later."""
+    async with open_executor(path) as executor:
+        event = await executor.append(Step(seconds=1))
+        store = executor._book.store
+        original, failures = store.commit, []
+
+        def once(batch):
+            if not failures:
+                failures.append(batch)
+                raise JournalError("for a moment")
+            return original(batch)
+
+        store.commit = once
+        await event.wait()
+        await until(lambda: executor._book.writer.trouble is not None)
+        with pytest.raises(JournalError, match="for a moment"):
+            await executor.append(Step())
+        await anyio.sleep(2)
+        await executor.append(Step())
+    assert rows(path) == ["completed", "completed"]
+
+
+async def test_closing_is_bounded(path, monkeypatch):
+    """A disk that hangs is not waited for for ever when the block is left."""
+
+    async def hang(*_, **__):
+        await anyio.sleep_forever()
+
+    began = anyio.current_time()
+    with pytest.raises(ExceptionGroup) as caught:
+        async with open_executor(path) as executor:
+            await executor.append(Step())
+            monkeypatch.setattr("lionpride_exec._journal._writer.to_thread.run_sync", hang)
+    assert anyio.current_time() - began < 40
+    (error,) = caught.value.exceptions
+    assert "1 changes of" in str(error)
+    assert "did not answer within 30 s" in str(error)
+
+
+# ---------------------------------------------------------------- files
+
+
+async def make(path, number=40):
+    """Make a journal that was left in the middle, all of it in the main file."""
+    with anyio.CancelScope() as scope:
+        async with open_executor(path) as executor:
+            executor.pause()
+            await executor.extend(Step(name="n" * 100) for _ in range(number))
+            scope.cancel()
+            await anyio.sleep_forever()
+
+
+async def test_a_file_that_is_cut_off_says_so_or_opens(path):
+    """Cut off at any byte of its last page, a journal opens with all it had, or says what is wrong with it."""
+    await make(path)
+    whole = path.read_bytes()
+    with sqlite3.connect(path) as connection:
+        page = connection.execute("PRAGMA page_size").fetchone()[0]
+    connection.close()
+    for cut in [*range(1, page, 97), page - 1, page, page + 1]:
+        copy = path.with_name(f"cut{cut}.db")
+        copy.write_bytes(whole[:-cut])
+        executor = open_executor(copy)
+        try:
+            await executor.start()
+        except JournalError as exc:
+            assert "cut off" in str(exc) or "malformed" in str(exc)  # noqa: PT017  one of two outcomes
+        else:
+            assert executor.status_counts()["pending"] == 40
+            await executor.stop()
+
+
+async def test_a_log_that_is_cut_off_gives_what_was_committed_before(path):
+    """A torn write-ahead log opens at the last commit that is whole."""
+    async with open_executor(path) as executor:
+        executor.pause()
+        for number in range(10):
+            await executor.append(Step(name=str(number)))
+        log = path.with_name("run.db-wal").read_bytes()
+        for number, cut in enumerate([1, 100, 4096, 5000, len(log) // 2, len(log) - 10]):
+            copy = path.with_name(f"torn{number}.db")
+            shutil.copy(path, copy)
+            copy.with_name(f"{copy.name}-wal").write_bytes(log[:-cut])
+            other = open_executor(copy)
+            await other.start()
+            assert other.status_counts()["pending"] + other.status_counts()["processing"] < 10
+            await other.stop()
+        executor.resume()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"hello, this is no database, but long enough to look like something" * 100,
+            "is no SQLite file, so no journal",
+        ),
+        (b"\x00" * 4096, "no journal|not a database|cut off"),
+    ],
+)
+async def test_a_file_of_something_else_is_refused(path, content, message):
+    """A file that is no journal is left as it is."""
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match=message):
+        await open_executor(path).start()
+    assert path.read_bytes() == content
+
+
+async def test_the_database_of_somebody_else_is_refused(path):
+    """A SQLite file of another program is not touched."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match="is a SQLite file, but no journal"):
+        await open_executor(path).start()
+    assert path.read_bytes() == before
+
+
+async def test_a_newer_file_is_refused(path):
+    """A file of a version that is not known yet is left alone."""
+    await make(path, 1)
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(JournalError, match="is of version 99; this lionpride_exec knows up to 1"):
+        await open_executor(path).start()
+
+
+async def test_a_place_that_cannot_be_written_is_an_error(tmp_path):
+    """A directory that does not exist, or a path that is a directory."""
+    with pytest.raises(JournalError, match="cannot open"):
+        await open_executor(tmp_path / "nowhere" / "run.db").start()
+    with pytest.raises(JournalError, match="Is a directory"):
+        await open_executor(tmp_path).start()
+    assert Journal(tmp_path / "nowhere" / "run.db").path.name == "run.db"
