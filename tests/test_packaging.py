@@ -16,7 +16,7 @@ import lionpride_exec
 PACKAGE = Path(lionpride_exec.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 # Extras and tools of development; who only imports the package needs none of them.
-OPTIONAL = {"cyclopts", "hypothesis", "pytest", "rich", "trio", "uvloop"}
+OPTIONAL = {"cyclopts", "hypothesis", "msgspec", "pytest", "rich", "trio", "uvloop"}
 
 
 def test_the_version_is_said_once():

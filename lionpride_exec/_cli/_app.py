@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
+from ._journal_app import add_journal_commands
 from ._options import DASH, RunOptions
 from ._run import MISUSED
 from ._run import run as run_lines
@@ -42,6 +43,8 @@ def run(  # noqa: D417  the options are explained in their class
     """
     Run TARGET once for each line of INPUT; results are JSON lines, written as events end.
 
+    With --journal the same command again goes on where a run was stopped, and completes its output.
+
     Ctrl-C once: nothing more is started, what runs may finish. Twice: what runs is cancelled.
     Exit status: 0 all completed, 1 some not, 2 wrong use, 130 interrupted.
 
@@ -50,6 +53,9 @@ def run(  # noqa: D417  the options are explained in their class
         source: JSON lines, or with --field plain lines; - is standard input.
     """
     return run_lines(target, source, options)
+
+
+add_journal_commands(app)
 
 
 def run_command(argv: Sequence[str]) -> int | None:

@@ -86,7 +86,7 @@ class RichDisplay:
         line = Text(tally.progress(), overflow="ellipsis", no_wrap=True)
         row = Table.grid(padding=(0, 1))
         if expected:
-            row.add_row(ProgressBar(total=expected, completed=tally.done, width=BAR_WIDTH), line)
+            row.add_row(ProgressBar(total=expected, completed=tally.done_in_all, width=BAR_WIDTH), line)
         else:
             row.add_row(line)
         self._live.update(row, refresh=True)
@@ -112,7 +112,11 @@ def make_display(options: RunOptions) -> Display:
     return displays[kind]()
 
 
+def visible(text: str) -> str:
+    """Give a text as one line; what a record brings must not steer the terminal."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 def _line(text: str) -> str:
-    """Name the program; what a record brings must not steer the terminal."""
-    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-    return f"lionpride-exec: {shown}"
+    """Name the program."""
+    return f"lionpride-exec: {visible(text)}"

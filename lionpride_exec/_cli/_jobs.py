@@ -76,6 +76,16 @@ class JobMaker:
         """Whether a line is to be passed over: nothing on it or, where JSON is expected, only white space."""
         return not (line.strip() if self._field is None else line)
 
+    def record_of(self, line: bytes) -> bytes:
+        """Give the record of a line as JSON, if it is one; it is not looked at."""
+        if self._field is None:
+            return line.strip()
+        return to_json(self._value_of(line))
+
+    def _value_of(self, line: bytes) -> Any:
+        value = line.decode("utf-8", "surrogateescape")  # a file's name may be any bytes
+        return value if self._is_function else {self._field: value}
+
     def make(self, line: bytes) -> Job:
         """
         Make an event of a line.
@@ -83,14 +93,8 @@ class JobMaker:
         Raises:
             BadLineError: It is no record, or does not fit the event.
         """
-        record: Any
-        if self._field is None:
-            record = _parse(line)
-            text = line.strip()
-        else:
-            value = line.decode("utf-8", "surrogateescape")  # a file's name may be any bytes
-            record = value if self._is_function else {self._field: value}
-            text = to_json(record)
+        record = _parse(line) if self._field is None else self._value_of(line)
+        text = self.record_of(line)
         priority = self._priority_of(record)
         values = self._limits.read(record)
         event = self._make_event(record)

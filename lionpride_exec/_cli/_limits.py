@@ -13,6 +13,7 @@ from lionpride_exec._limits import Concurrent, Rate
 from lionpride_exec._retry import Retry
 
 from ._errors import BadLineError, UsageError
+from ._identity import fields_of_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -192,7 +193,13 @@ def _value_of(name: str, default: Any) -> Callable[[Any], Any]:
     def value_of(event: Event) -> Any:
         """Give what the event's record has in the field."""
         values = getattr(event, VALUES, None)
-        return getattr(event, name, default) if values is None else values[name]
+        if values is not None:
+            return values[name]
+        record = fields_of_record(event)  # it has come back from a journal
+        if record is None:
+            return getattr(event, name, default)
+        value = record.get(name)
+        return default if value is None or isinstance(value, list | dict) else value
 
     value_of.__qualname__ = name  # for messages
     return value_of

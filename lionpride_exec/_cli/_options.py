@@ -14,6 +14,7 @@ from ._errors import UsageError
 from ._limits import LimitOptions, read_limits
 
 Backend = Literal["asyncio", "trio", "asyncio+uvloop"]
+JournalSync = Literal["full", "normal"]
 ProgressKind = Literal["auto", "rich", "plain", "none"]
 
 # A lone "-" has to get through; what else begins with a hyphen is refused in check().
@@ -45,6 +46,8 @@ class RunOptions:
         timeout: Seconds that an event may take, unless its record says otherwise.
         backend: Event loop to run on.
         output: File for the results, one JSON line each; - is standard output.
+        journal: File that keeps what was done: the same command again goes on where it was.
+        journal_sync: What the journal survives: full the loss of power, normal the end of the process.
         progress: Display on standard error; auto is rich on a terminal, else a line every 5 seconds.
         quiet: Show no progress and no summary; bad lines and errors are still told.
     """
@@ -63,6 +66,8 @@ class RunOptions:
     timeout: float | None = None
     backend: Backend = "asyncio"
     output: Annotated[str, DASH] = "-"
+    journal: str | None = None
+    journal_sync: JournalSync = "full"
     progress: ProgressKind = "auto"
     quiet: Annotated[bool, Parameter(negative="")] = False
 
@@ -111,6 +116,10 @@ class RunOptions:
             for name in (name for name, used in fields.items() if used):
                 raise UsageError(f"{name} needs JSON records; with --field a record is one plain line")
         check_not_an_option("--output", self.output)
+        if self.journal is not None:
+            check_not_an_option("--journal", self.journal)
+            if self.output == "-":
+                raise UsageError("--journal needs --output FILE, which the next run can go on with")
 
 
 def check_not_an_option(name: str, value: str) -> None:

@@ -59,6 +59,10 @@ class Output:
         if self._kept > HURRY:
             self._much.set()
 
+    def forget(self) -> None:
+        """Drop what has been put and is not written."""
+        self._lines.clear()
+
     async def wait_for_room(self) -> None:
         """Wait while more than 1 MiB has not been written; for one task."""
         while self._kept > MAX_KEPT and not self._failed:
@@ -106,27 +110,52 @@ class Output:
             while self._lines:
                 batch.append(self._lines.popleft())
             text = b"".join(batch)
-            left = memoryview(text)
-            try:
-                while left:
-                    left = left[os.write(self.fd, left) :]
-            except OSError as exc:
-                self._failed = True
-                raise OutputError(f"cannot write {self.name}: {exc.strerror or exc}") from exc
+            self.write_now(text)
             return len(text)
 
+    def write_now(self, text: bytes) -> None:
+        """
+        Write something at once. Blocks.
 
-def open_output(text: str, source: os.stat_result) -> Output:
+        Raises:
+            OutputError: It cannot be written.
+        """
+        left = memoryview(text)
+        try:
+            while left:
+                left = left[os.write(self.fd, left) :]
+        except OSError as exc:
+            self._failed = True
+            raise OutputError(f"cannot write {self.name}: {exc.strerror or exc}") from exc
+
+    def reopen(self) -> None:
+        """
+        Go on with the file that has the name now.
+
+        Raises:
+            OSError: It cannot be opened; the old one is open still.
+        """
+        fd = os.open(self.name, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            os.dup2(fd, self.fd, inheritable=False)
+        finally:
+            os.close(fd)
+
+
+def open_output(text: str, source: os.stat_result, *, goes_on: bool = False) -> Output:
     """
     Open a file, which loses what it holds, or standard output for ``-``.
 
     Args:
         text: Its path, or "-".
         source: Of the input: the output must not be the same file.
+        goes_on: Whether it is a file to be gone on with, which loses nothing.
 
     Raises:
-        UsageError: It cannot be opened, or is the input.
+        UsageError: It cannot be opened, is the input, or is nothing to go on with.
     """
+    if goes_on:
+        return _open_again(text, source)
     if text == "-":
         return Output("standard output", STDOUT)
     try:
@@ -139,4 +168,19 @@ def open_output(text: str, source: os.stat_result) -> Output:
             os.ftruncate(fd, 0)
     except OSError as exc:
         raise UsageError(f"cannot write {text}: {exc.strerror or exc}") from exc
+    return Output(text, fd)
+
+
+def _open_again(text: str, source: os.stat_result) -> Output:
+    try:
+        fd = os.open(text, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    except OSError as exc:
+        raise UsageError(f"cannot write {text}: {exc.strerror or exc}") from exc
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or os.path.samestat(status, source):
+        os.close(fd)
+        is_input = stat.S_ISREG(status.st_mode)
+        raise UsageError(
+            f"--output {text} is the input" if is_input else f"--output {text} is no file that can be gone on with"
+        )
     return Output(text, fd)

@@ -22,7 +22,7 @@ from anyio.lowlevel import checkpoint
 
 from lionpride_exec._leaves import leaves
 from lionpride_exec._status import TERMINAL, EventStatus
-from lionpride_exec.errors import LionprideError
+from lionpride_exec.errors import JournalError, LionprideError
 
 from ._display import make_display
 from ._errors import BadLineError, OutputError, UsageError
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ._display import Display
     from ._jobs import Job
     from ._options import Backend, RunOptions
+    from ._target import Target
 
 COMPLETED, INCOMPLETE, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -71,13 +72,31 @@ def _run(target_text: str, source_text: str, options: RunOptions) -> int:
     options.check()
     _check_backend(options.backend)
     target = load_target(target_text)
+    if options.journal is not None:
+        if find_spec("msgspec") is None:
+            raise UsageError("--journal needs: pip install 'lionpride-exec[journal]'")
+        from ._journal_run import prepare  # noqa: PLC0415  needs the extra
+
+        return prepare(target, source_text, options, options.journal)
     executor = target.build(options.processor_config)
+    return run_executor(LineRun, executor, target, source_text, options)
+
+
+def run_executor(
+    run_type: type[LineRun], executor: Executor, target: Target, source_text: str, options: RunOptions
+) -> int:
+    """
+    Run an executor over the lines of the source; give the exit status.
+
+    Raises:
+        UsageError: Something cannot be opened or started.
+    """
     maker = JobMaker(executor.event_type, target.is_function, options)
     source = open_source(source_text)
     try:
-        output = open_output(options.output, source.status)
+        output = open_output(options.output, source.status, goes_on=options.journal is not None)
         with pausing_on(executor.event_type, options.limits.codes):
-            return LineRun(executor, maker, source, output, options).run()
+            return run_type(executor, maker, source, output, options).run()
     finally:
         source.close()
 
@@ -132,11 +151,16 @@ class LineRun:
             status = max(status, self._close_output())
             self.display.close()
         if not self.options.quiet:
-            self.display.message(self.tally.summary())
+            self.display.message(self._summary())
         if self.interrupts:
             return INTERRUPTED
-        complete = self.tally.all_completed and self._has_read_all
-        return max(status, COMPLETED if complete else INCOMPLETE)
+        return max(status, COMPLETED if self._is_complete() else INCOMPLETE)
+
+    def _summary(self) -> str:
+        return self.tally.summary()
+
+    def _is_complete(self) -> bool:
+        return self.tally.all_completed and self._has_read_all
 
     # ---------------------------------------------------------------- around the event loop
 
@@ -147,15 +171,19 @@ class LineRun:
             anyio.run(self._main, backend=backend, backend_options=backend_options)
         except BaseException as exc:
             if not self._is_started and isinstance(exc, Exception):
-                raise UsageError(f"cannot start: {describe(next(leaves(exc)))}") from exc
+                raise self._refusal(next(leaves(exc))) from exc
             return self._judge(exc)
         return COMPLETED
+
+    @staticmethod
+    def _refusal(leaf: BaseException) -> UsageError:
+        return UsageError(f"cannot start: {describe(leaf)}")
 
     def _judge(self, exc: BaseException) -> int:
         """Say what ended the run early, if it is one of the things that may; else raise it on."""
         status = COMPLETED
         for leaf in leaves(exc):
-            if isinstance(leaf, OutputError):
+            if isinstance(leaf, OutputError | JournalError):
                 self.display.message(f"{leaf}; stopped")
                 status = max(status, INCOMPLETE)
             elif isinstance(leaf, KeyboardInterrupt):
@@ -182,34 +210,44 @@ class LineRun:
         self.executor.observe(self._follow)
         async with anyio.create_task_group() as helpers:
             await helpers.start(self._watch_signals)
-            helpers.start_soon(self.output.run, self._forget_ended)
             helpers.start_soon(self._show_progress)
             async with self.executor:
-                self._is_started = True
                 with self._reading:
+                    await self._get_ready()
+                    self._is_started = True
+                    helpers.start_soon(self.output.run, self._forget_ended)
                     await self._read()
             helpers.cancel_scope.cancel()
 
+    async def _get_ready(self) -> None:
+        """Do what is to be done between the start of the executor and the first event."""
+
     async def _read(self) -> None:
+        try:
+            await self._read_lines()
+        except OSError as exc:
+            self._has_read_all = False
+            self.display.message(f"cannot read on in {self.source.name}: {exc.strerror or exc}")
+
+    async def _read_lines(self) -> None:
         async with aclosing(self.source.lines()) as lines:
-            try:
-                async for number, line in lines:
-                    if not self.maker.is_blank(line):
-                        await self._take(number, line)
-            except OSError as exc:
-                self._has_read_all = False
-                self.display.message(f"cannot read on in {self.source.name}: {exc.strerror or exc}")
+            async for number, line in lines:
+                if not self.maker.is_blank(line):
+                    await self._take(number, line)
 
     async def _take(self, number: int, line: bytes) -> None:
         try:
             await self._append(number, self.maker.make(line))
         except BadLineError as exc:
-            self.tally.bad += 1
-            self.display.message(f"line {number}: {exc}")
-            await checkpoint()  # many in a row must not keep the others waiting
+            await self._refuse(number, exc)
         if self._ended >= ENDED_KEPT:
             await self._forget_ended()
         await self.output.wait_for_room()
+
+    async def _refuse(self, number: int, reason: BadLineError) -> None:
+        self.tally.bad += 1
+        self.display.message(f"line {number}: {reason}")
+        await checkpoint()  # many in a row must not keep the others waiting
 
     async def _append(self, number: int, job: Job) -> None:
         event_id = job.event.id

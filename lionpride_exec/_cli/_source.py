@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import attrs
@@ -63,23 +64,27 @@ class Source:
 
         Cancellation: while it waits for more.
         """
-        limiter = CapacityLimiter(1)  # its own: the events' threads must not keep it waiting
-        number = 0
-        parts: list[bytes] = []  # of the line whose end has not been read yet
-        while chunk := await self._read(limiter):
-            *ended, rest = chunk.split(b"\n")
-            if ended:
-                ended[0] = b"".join((*parts, ended[0]))
-                parts.clear()
-            parts.append(rest)
-            for line in ended:
-                number += 1
-                self._consumed += len(line) + 1
-                yield number, _clean(line, number)
-        last = b"".join(parts)
-        self._consumed += len(last)
-        if last:
-            yield number + 1, _clean(last, number + 1)
+        async with aclosing(self._reads()) as reads:
+            async for first, lines in reads:
+                for number, line in enumerate(lines, first):
+                    self._consumed += len(line) + 1
+                    yield number, _clean(line, number)
+
+    async def batches(self, size: int) -> AsyncGenerator[list[tuple[int, bytes]]]:
+        """
+        Give what :meth:`lines` gives, up to ``size`` at once: as many as have been read; nobody waits for more.
+
+        Raises:
+            OSError: It cannot be read on.
+
+        Cancellation: while it waits for more.
+        """
+        async with aclosing(self._reads()) as reads:
+            async for first, lines in reads:
+                for begin in range(0, len(lines), size):
+                    some = lines[begin : begin + size]
+                    self._consumed += sum(map(len, some)) + len(some)
+                    yield [(number, _clean(line, number)) for number, line in enumerate(some, first + begin)]
 
     def close(self) -> None:
         """Close it, unless it is standard input."""
@@ -94,6 +99,22 @@ class Source:
     def _can_be_awaited(self) -> bool:
         mode = self.status.st_mode
         return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(self.fd)
+
+    async def _reads(self) -> AsyncGenerator[tuple[int, list[bytes]]]:
+        """Give the lines that each read has brought to their end, with the number of the first."""
+        limiter = CapacityLimiter(1)  # its own: the events' threads must not keep it waiting
+        number = 1
+        parts: list[bytes] = []  # of the line whose end has not been read yet
+        while chunk := await self._read(limiter):
+            *ended, rest = chunk.split(b"\n")
+            if ended:
+                ended[0] = b"".join((*parts, ended[0]))
+                parts.clear()
+                yield number, ended
+                number += len(ended)
+            parts.append(rest)
+        if last := b"".join(parts):
+            yield number, [last]
 
     async def _read(self, limiter: CapacityLimiter) -> bytes:
         if self._can_be_awaited:

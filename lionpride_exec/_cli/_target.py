@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from types import ModuleType
 
+    from lionpride_exec._journal import Journal
+
 EXPECTED = "an async function of one record, an Event subclass or an Executor subclass"
 
 # Files are loaded under this prefix, so that one called json.py hides nothing. The name depends on the file's
@@ -36,25 +38,28 @@ class Target:
     What to run.
 
     Attributes:
+        name: As it was given, without its place.
         executor_type: The class given, or one made around the event or function given.
         is_function: Whether its events have the one field ``record``, which takes any value.
     """
 
+    name: str
     executor_type: type[Executor]
     is_function: bool = False
 
-    def build(self, processor_config: Mapping[str, Any]) -> Executor:
+    def build(self, processor_config: Mapping[str, Any], journal: Journal | None = None) -> Executor:
         """
         Make the executor.
 
         Raises:
-            UsageError: Its class is unfinished, or cannot be made with ``processor_config`` alone.
+            UsageError: Its class is unfinished, or cannot be made with ``processor_config`` (and ``journal``) alone.
         """
+        given: dict[str, Any] = {} if journal is None else {"journal": journal}
         try:
-            return self.executor_type(processor_config=dict(processor_config))
+            return self.executor_type(processor_config=dict(processor_config), **given)
         except Exception as exc:
-            name = self.executor_type.__name__
-            raise UsageError(f"cannot make {name}(processor_config=...): {describe(exc)}") from exc
+            call = f"{self.executor_type.__name__}(processor_config=...{', journal=...' if given else ''})"
+            raise UsageError(f"cannot make {call}: {describe(exc)}") from exc
 
 
 def load_target(text: str) -> Target:
@@ -123,18 +128,19 @@ def _with_place(exc: BaseException) -> str:
 
 
 def _target_of(found: object, text: str) -> Target:
+    name = text.rpartition(":")[2]
     if isinstance(found, type):
         if issubclass(found, Executor):
-            return Target(found)
+            return Target(name, found)
         if issubclass(found, Event):
             _check_runnable(found, text)
-            return Target(_executor_for(found))
+            return Target(name, _executor_for(found))
         raise UsageError(f"{text} is the class {found.__name__}; expected {EXPECTED}")
     if not callable(found):
         raise UsageError(f"{text} is a {type(found).__name__}; expected {EXPECTED}")
     _check_async(found, text)
     function = cast("Callable[[Any], Awaitable[Any]]", found)
-    return Target(_executor_for(_event_for(function)), is_function=True)
+    return Target(name, _executor_for(_event_for(function)), is_function=True)
 
 
 def _check_runnable(event_type: type[Event], text: str) -> None:
@@ -164,6 +170,7 @@ def _event_for(function: Callable[[Any], Awaitable[Any]]) -> type[Event]:
         async def _invoke(self) -> Any:
             return await function(self.record)
 
+    FunctionCall.__qualname__ = FunctionCall.__name__  # as messages are to name it
     return FunctionCall
 
 

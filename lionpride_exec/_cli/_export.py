@@ -1,0 +1,58 @@
+"""``lionpride-exec export``: the events of a journal as JSON lines."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from ._as_data import encode, event_record, reading
+from ._errors import OutputError, UsageError
+from ._options import check_not_an_option
+from ._output import open_output
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator
+
+# Beside the journal, and part of it.
+SUFFIXES = ("", "-wal", "-shm", "-lock")
+
+
+def export_events(journal: str, statuses: Collection[str], tags: Collection[str], output: str) -> int:
+    """
+    Write events as JSON lines, in order of arrival; give the exit status. Flat memory.
+
+    Args:
+        journal: Its file.
+        statuses: Of which ones; empty: any.
+        tags: Of which classes; empty: any.
+        output: A path, or "-". What a file holds is replaced.
+
+    Raises:
+        UsageError: The journal or the output cannot be opened, or the output is a part of the journal.
+        JournalError: It cannot be read.
+        OutputError: The output cannot be written.
+    """
+    check_not_an_option("--output", output)
+    with reading(journal) as reader, _writing(output, Path(journal)) as file:
+        for row in reader.events(statuses or None, tags or None):
+            file.write(encode(event_record(row)) + b"\n")
+    return 0
+
+
+@contextmanager
+def _writing(output: str, journal: Path) -> Generator[BinaryIO]:
+    if output == "-":
+        yield sys.stdout.buffer
+        return
+    parts = (journal.with_name(journal.name + suffix) for suffix in SUFFIXES)
+    if any(part.exists() and Path(output).exists() and part.samefile(output) for part in parts):
+        raise UsageError(f"--output {output} is part of the journal")
+    opened = open_output(output, journal.stat())
+    try:
+        with os.fdopen(opened.fd, "wb") as file:
+            yield file
+    except OSError as exc:
+        raise OutputError(f"cannot write {output}: {exc.strerror or exc}") from exc

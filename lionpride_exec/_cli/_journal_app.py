@@ -1,0 +1,180 @@
+"""The arguments of the commands that look at a journal. They need the extra ``journal``, and only when they are run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from lionpride_exec.errors import LionprideError
+
+from ._display import visible
+from ._errors import OutputError, UsageError
+from ._options import DASH, REPEATED
+from ._run import INCOMPLETE, INTERRUPTED, MISUSED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cyclopts import App
+
+Status = Literal["pending", "processing", "completed", "failed", "cancelled", "skipped", "aborted", "held"]
+Ended = Literal["completed", "failed", "cancelled", "skipped", "aborted", "held"]
+
+FLAG = Parameter(negative="")
+Json = Annotated[bool, FLAG]
+
+
+def add_journal_commands(app: App) -> None:
+    """Add them to an app."""
+    for command in (inspect, tail, show, export, retry):
+        app.command(command)
+
+
+def inspect(journal: str, /, *, top: int = 5, json: Json = False) -> int:
+    """
+    Tell how a run goes, or went: counts, rates, what is slow, what fails, what waits.
+
+    Args:
+        journal: File of the journal; a run may be writing it.
+        top: How many to name of each kind.
+        json: Write one JSON object.
+    """
+
+    def work() -> int:
+        from ._inspect import inspect_journal  # noqa: PLC0415  the extra may not be installed
+
+        return inspect_journal(journal, top, as_json=json)
+
+    return guarded(work)
+
+
+def tail(
+    journal: str,
+    /,
+    *,
+    lines: Annotated[int, Parameter(name=["--lines", "-n"])] = 10,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="")] = False,
+    json: Json = False,
+) -> int:
+    """
+    Show the last transitions, oldest first.
+
+    Args:
+        journal: File of the journal; a run may be writing it.
+        lines: How many.
+        follow: Go on with those to come, until Ctrl-C.
+        json: Write one JSON object a line.
+    """
+
+    def work() -> int:
+        from ._tail import tail_journal  # noqa: PLC0415  the extra may not be installed
+
+        return tail_journal(journal, lines, follow=follow, as_json=json)
+
+    return guarded(work)
+
+
+def show(journal: str, event: str, /, *, json: Json = False) -> int:
+    """
+    Show all there is about one event.
+
+    Args:
+        journal: File of the journal; a run may be writing it.
+        event: Its number (#17 or 17), its id or the first 4 or more digits of it, or its key.
+        json: Write one JSON object.
+    """
+
+    def work() -> int:
+        from ._show import show_event  # noqa: PLC0415  the extra may not be installed
+
+        return show_event(journal, event, as_json=json)
+
+    return guarded(work)
+
+
+def export(
+    journal: str,
+    /,
+    *,
+    status: Annotated[tuple[Status, ...], REPEATED] = (),
+    tag: Annotated[tuple[str, ...], REPEATED] = (),
+    output: Annotated[str, DASH] = "-",
+) -> int:
+    """
+    Write the events as JSON lines, in order of arrival.
+
+    Args:
+        journal: File of the journal; a run may be writing it.
+        status: Of this status only. Repeatable.
+        tag: Of the class with this tag only. Repeatable.
+        output: File for the lines; - is standard output.
+    """
+
+    def work() -> int:
+        from ._export import export_events  # noqa: PLC0415  the extra may not be installed
+
+        return export_events(journal, status, tag, output)
+
+    return guarded(work)
+
+
+def retry(
+    journal: str,
+    /,
+    *,
+    status: Annotated[tuple[Ended, ...], REPEATED] = (),
+    event: Annotated[tuple[str, ...], Parameter(name="--id"), REPEATED] = (),
+) -> int:
+    """
+    Put events that have ended back to pending: the next run takes them. No run may be going on.
+
+    Args:
+        journal: File of the journal.
+        status: Events of this status; completed ones only with --id. Repeatable.
+        event: This event only: its id, number or key, as for show. Repeatable.
+    """
+
+    def work() -> int:
+        from ._requeue import requeue_events  # noqa: PLC0415  the extra may not be installed
+
+        return requeue_events(journal, status, event)
+
+    return guarded(work)
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """
+    Do the work of a command; give its exit status.
+
+    What goes wrong is told in one line. A reader of our output that goes away is not worth a word.
+    """
+    if find_spec("msgspec") is None:
+        return _tell("msgspec is missing; journals need: pip install 'lionpride-exec[journal]'", MISUSED)
+    try:
+        status = work()
+        sys.stdout.flush()
+    except (UsageError, LionprideError, OutputError) as exc:
+        return _tell(str(exc), MISUSED if isinstance(exc, UsageError) else INCOMPLETE)
+    except OSError as exc:
+        _drop_output()
+        is_gone = isinstance(exc, BrokenPipeError)
+        return INCOMPLETE if is_gone else _tell(f"cannot write standard output: {exc.strerror or exc}", INCOMPLETE)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return status
+
+
+def _tell(text: str, status: int) -> int:
+    sys.stderr.write(f"lionpride-exec: {visible(text)}\n")
+    return status
+
+
+def _drop_output() -> None:
+    """Keep the interpreter from writing what is left when it ends, which would fail once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,572 @@
+"""The commands that look at a journal: inspect, tail, show, export, retry."""
+
+import json
+import os
+import pty
+import re
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from journal_files import T0, add_event, add_step, error_outcome, event_id, fill, make_journal
+
+from lionpride_exec._cli import _journal_app, run_command
+from lionpride_exec._cli._tail import tail_journal
+from lionpride_exec._journal._store import Store
+from lionpride_exec.errors import JournalLockedError
+
+COMMAND = [sys.executable, "-m", "lionpride_exec"]
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    """A directory of one's own, with a journal that has an event of each kind."""
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path / "run.db")
+    return tmp_path
+
+
+@pytest.fixture
+def call(capsys):
+    """Run a command; give its exit status and what it wrote to standard output and error."""
+
+    def run(*argv):
+        status = run_command(argv)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def writer():
+    """A connection that writes to the journal."""
+    with closing(sqlite3.connect("run.db", isolation_level=None)) as connection:
+        yield connection
+
+
+def values(text):
+    """Read JSON lines, with nothing allowed that JSON does not have."""
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+
+
+def on_terminal(*argv):
+    """Run a command on a terminal; give what it wrote."""
+    leader, follower = pty.openpty()
+    try:
+        environment = os.environ | {"COLUMNS": "120", "TERM": "xterm"}
+        subprocess.run([*COMMAND, *argv], stdout=follower, check=True, timeout=60, env=environment)  # noqa: S603
+        os.close(follower)
+        parts = []
+        with pytest.raises(OSError):  # its end, on Linux
+            while part := os.read(leader, 65536):
+                parts.append(part)
+        return b"".join(parts).decode()
+    finally:
+        os.close(leader)
+
+
+# -------------------------------------------------------------------- inspect
+
+
+def test_inspect_tells_how_it_goes(call):
+    """Counts of all statuses, rates, and a table each of what runs, is slow, and fails."""
+    status, out, err = call("inspect", "run.db")
+    assert (status, err) == (0, "")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert lines[0].startswith("run.db: 6 events at 2")
+    assert {"pending 1", "processing 1", "completed 1", "failed 1", "cancelled 0", "aborted 1", "held 1"} < set(lines)
+    assert (
+        "finished: 0 in the last 60 s, 0 in the last 3600 s; 0.3/s from the first queued to the last finished" in lines
+    )
+    assert any(
+        line.startswith("oldest pending: #4 00000004 Fetch, queued 2023-11-14T22:13:24.000Z, ") for line in lines
+    )
+    assert "Running (1)" in lines
+    assert any(line.startswith("3 00000003 Send 1 2023-11-14T22:13:40.000Z") for line in lines)
+    assert "2 00000002 Fetch failed 5.000 s" in lines
+    assert "1 failed ValueError: bad #2 00000002" in lines
+
+
+def test_inspect_as_json(call):
+    """One object, with the ids whole and the times in UTC."""
+    status, out, _ = call("inspect", "run.db", "--json")
+    (seen,) = values(out)
+    assert status == 0
+    assert list(seen) == [
+        "path", "at", "counts", "last_minute", "last_hour", "rate", "slowest", "errors", "other_errors",
+        "oldest_pending", "running", "file_bytes", "wal_bytes",
+    ]  # fmt: skip
+    assert seen["slowest"][0] == {
+        "seq": 2,
+        "id": str(event_id(2)),
+        "tag": "Fetch",
+        "status": "failed",
+        "duration": 5.0,
+    }
+    assert seen["errors"][1]["example_id"] == str(event_id(6))
+    assert seen["running"][0]["since"] == "2023-11-14T22:13:40.000Z"
+
+
+def test_inspect_names_so_many(call):
+    """``--top``; what is not named is counted."""
+    _, out, _ = call("inspect", "run.db", "--top", "1")
+    assert "Deny" not in out
+    assert "1 more ended with other errors" in out
+    assert "Slowest" not in call("inspect", "run.db", "--top", "0")[1]
+    assert call("inspect", "run.db", "--top", "-1") == (2, "", "lionpride-exec: --top must be 0 or more, got -1\n")
+
+
+def test_inspect_on_a_terminal():
+    """Drawn tables."""
+    out = on_terminal("inspect", "run.db")
+    assert "┃" in out
+    assert "ValueError: bad" in out
+
+
+# -------------------------------------------------------------------- tail
+
+
+def test_tail_shows_the_last_transitions(call):
+    """Oldest first: time, number, id, class, status, attempt, error."""
+    status, out, err = call("tail", "run.db", "-n", "2")
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [
+        "2023-11-14T22:13:30.000Z  #2  00000002  Fetch  failed (2)  ValueError: bad value",
+        "2023-11-14T22:13:40.000Z  #3  00000003  Send  processing (1)",
+    ]
+    assert len(call("tail", "run.db")[1].splitlines()) == 5
+    assert call("tail", "run.db", "-n", "0")[1] == ""
+    assert call("tail", "run.db", "-n", "-1")[0] == 2
+
+
+def test_tail_as_json(call):
+    """An object a line; of an event that is gone the number is left."""
+    with closing(sqlite3.connect("run.db")) as connection:
+        add_step(connection, 99, "failed", T0, 3, "gone")
+        connection.commit()
+    _, out, _ = call("tail", "run.db", "-n", "2", "--json")
+    first, second = values(out)
+    assert first == {
+        "n": 5, "at": "2023-11-14T22:13:40.000Z", "seq": 3, "id": str(event_id(3)), "tag": "Send",
+        "status": "processing", "attempt": 1, "error": None,
+    }  # fmt: skip
+    assert (second["id"], second["tag"], second["error"]) == (None, None, "gone")
+
+
+def test_tail_follows(writer, capsys):
+    """What is committed between two looks is shown once; also if numbers come again."""
+    looks = []
+
+    def sleep(_seconds):
+        looks.append(capsys.readouterr().out.splitlines())
+        if len(looks) == 1:
+            writer.execute("BEGIN IMMEDIATE")
+            add_step(writer, 3, "completed", T0 + 21)
+        elif len(looks) == 2:
+            writer.execute("COMMIT")
+        elif len(looks) == 3:
+            writer.execute("DELETE FROM transition WHERE seq = 3")
+        elif len(looks) == 4:
+            add_step(writer, 4, "pending", T0 + 22)
+        elif len(looks) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tail_journal("run.db", 1, follow=True, as_json=False, sleep=sleep)
+    assert [[line.split()[1] for line in look] for look in looks] == [["#3"], [], ["#3"], [], ["#4"]]
+
+
+def test_ctrl_c_ends_tail(call, monkeypatch):
+    """Quietly, with the exit status of an interruption."""
+
+    def interrupt(_seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lionpride_exec._cli._tail.tail_journal.__kwdefaults__", {"sleep": interrupt})
+    status, out, err = call("tail", "run.db", "-n", "1", "--follow")
+    assert (status, len(out.splitlines()), err) == (130, 1, "")
+
+
+# -------------------------------------------------------------------- show
+
+
+def test_show_tells_all_about_an_event(call):
+    """Fields, transitions with the time between them, earlier attempts, the error with its traceback."""
+    status, out, err = call("show", "run.db", "#2")
+    assert (status, err) == (0, "")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert lines[:2] == ["event #2", f"id: {event_id(2)}"]
+    assert "status: failed" in lines
+    assert "2023-11-14T22:13:24.000Z +1.000 s pending 1 OSError: gone" in lines
+    assert "attempt 1: 2023-11-14T22:13:23.000Z to 2023-11-14T22:13:24.000Z, failed" in lines
+    assert lines[lines.index("error") :] == ["error", "ValueError: bad", "value", "Trace", "line"]
+
+
+def test_show_of_an_event_that_completed(call):
+    """Its key, its data and its response."""
+    _, out, _ = call("show", "run.db", "first")
+    assert "key:        first" in out
+    assert 'data\n  {\n    "url": "a"\n  }\n' in out
+    assert 'response\n  {\n    "n": 1\n  }\n' in out
+
+
+def test_show_of_a_response_of_none(call, writer):
+    """It is shown as null; what JSON could not hold as its repr."""
+    add_event(writer, 7, "completed", outcome={})
+    add_event(writer, 8, "completed", outcome={"repr": "<Thing>"})
+    assert "response\n  null\n" in call("show", "run.db", "7")[1]
+    assert "repr\n  <Thing>\n" in call("show", "run.db", "8")[1]
+
+
+def test_show_as_json(call):
+    """All of it, as one object."""
+    (two,) = values(call("show", "run.db", "2", "--json")[1])
+    (four,) = values(call("show", "run.db", str(event_id(4)), "--json")[1])
+    assert two["error"] == {
+        "type": "ValueError",
+        "message": "bad\nvalue",
+        "traceback": "Trace\n  line",
+        "retryable": True,
+    }
+    assert [step["status"] for step in two["transitions"]] == ["pending", "processing", "pending", "failed"]
+    (attempt,) = two["attempts"]
+    assert (attempt["number"], attempt["started"], attempt["interrupted"]) == (1, "2023-11-14T22:13:23.000Z", False)
+    assert attempt["error"]["type"] == "OSError"
+    assert (four["priority"], four["due"], four["after"]) == (2.5, "2023-11-14T22:14:20.000Z", [str(event_id(3))])
+
+
+def test_show_of_what_is_not_there(call):
+    """One line, exit status 1; also if more than one is meant."""
+    status, out, err = call("show", "run.db", "nothing")
+    assert (status, out) == (1, "")
+    assert err.startswith("lionpride-exec: no event has the number, id or key 'nothing'")
+    status, _, err = call("show", "run.db", "0000")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "means more than one event" in err
+
+
+# -------------------------------------------------------------------- export
+
+
+def test_export_writes_json_lines(call):
+    """One for each event, in order of arrival."""
+    status, out, err = call("export", "run.db")
+    lines = values(out)
+    assert (status, err) == (0, "")
+    assert [line["seq"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert lines[0] == {
+        "id": str(event_id(1)), "seq": 1, "tag": "Fetch", "version": 1, "data": {"url": "a"}, "key": "first",
+        "status": "completed", "attempt": 1, "runs": 1, "crashes": 0, "queued": "2023-11-14T22:13:21.000Z",
+        "started": "2023-11-14T22:13:22.000Z", "finished": "2023-11-14T22:13:24.000Z", "duration": 2.0,
+        "response": {"n": 1},
+    }  # fmt: skip
+    assert lines[1]["error"]["message"] == "bad\nvalue"
+    assert (lines[3]["error"], lines[3]["duration"], lines[3]["started"]) == (None, None, None)
+
+
+def test_export_of_some(call):
+    """By status and by class."""
+    assert [line["seq"] for line in values(call("export", "run.db", "--status", "failed", "--status", "held")[1])] == [
+        2,
+        5,
+    ]
+    assert [line["seq"] for line in values(call("export", "run.db", "--tag", "Send")[1])] == [3, 6]
+    status, out, err = call("export", "run.db", "--status", "lost")
+    assert (status, out) == (2, "")
+    assert "lost" in err
+
+
+def test_export_is_valid_json_whatever_the_file_holds(call, writer):
+    """A part that cannot be read is null and named; numbers that JSON does not have are null."""
+    rubbish = [b"\xff", b"{", b"[" * 100_000, b"[1]", b'"\\udc80"', b"9" * 10_000, b"NaN", b"1e999"]
+    for seq, part in enumerate(rubbish, 10):
+        add_event(writer, seq, "failed", event=part)
+    writer.execute("UPDATE event SET outcome = event, key = seq || '{' WHERE seq >= 10")
+    add_event(writer, 30, "completed", started=float("inf"), finished=1e300, queued="then", attempt=b"\xff", id=b"1")
+    add_event(writer, 31, "completed", outcome={"response": [10**40, "\u2028", "é"]})
+    status, out, err = call("export", "run.db")
+    lines = {line["seq"]: line for line in values(out.replace("\u2028", " "))}
+    assert (status, err) == (0, "")
+    assert len(lines) == 6 + len(rubbish) + 2
+    for seq in range(10, 10 + len(rubbish)):
+        assert lines[seq]["unreadable"] == ["event", "outcome", "key"]
+        assert (lines[seq]["tag"], lines[seq]["error"], lines[seq]["status"]) == (None, None, "failed")
+    assert [lines[30][name] for name in ("queued", "started", "finished")] == [None] * 3
+    assert lines[31]["response"][0] == 10**40
+    for seq in lines:
+        assert call("show", "run.db", f"#{seq}")[0] == call("show", "run.db", f"#{seq}", "--json")[0] == 0
+
+
+def test_export_into_a_file(call):
+    """What it held is replaced."""
+    Path("out").write_text("x" * 100_000)
+    assert call("export", "run.db", "--output", "out") == (0, "", "")
+    assert len(values(Path("out").read_text())) == 6
+
+
+@pytest.mark.parametrize("name", ["run.db", "./run.db", "run.db-wal", "link"])
+def test_export_does_not_write_into_the_journal(call, writer, name):
+    """Nor into its log, nor by another name."""
+    add_event(writer, 7)
+    Path("link").symlink_to("run.db")
+    before = Path(name).read_bytes()
+    status, _, err = call("export", "run.db", "--output", name)
+    assert (status, err) == (2, f"lionpride-exec: --output {name} is part of the journal\n")
+    assert Path(name).read_bytes() == before
+
+
+@pytest.mark.parametrize(("output", "status"), [("no/such", 2), ("--quiet", 2), (".", 2), ("/dev/full", 1)])
+def test_export_that_cannot_be_written(call, output, status):
+    """One line says so."""
+    found, out, err = call("export", "run.db", f"--output={output}")
+    assert (found, out) == (status, "")
+    assert err.startswith("lionpride-exec: ")
+    assert err.count("\n") == 1
+
+
+# -------------------------------------------------------------------- retry
+
+
+class StandIn:
+    """In place of the owner of a journal: notes what it is asked for."""
+
+    calls = []
+    error = None
+
+    def __init__(self, path):
+        self.path = path
+
+    def open(self):
+        if self.error is not None:
+            raise self.error
+        self.calls.append("open")
+
+    def requeue(self, statuses, seqs):
+        self.calls.append((sorted(statuses), seqs))
+        return 1
+
+    def close(self):
+        self.calls.append("close")
+
+
+@pytest.fixture
+def store(monkeypatch):
+    """A stand-in for the store."""
+    module = ModuleType("lionpride_exec._journal._store")
+    module.Store = StandIn
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(StandIn, "calls", [])
+    return StandIn
+
+
+ANY = ["aborted", "cancelled", "completed", "failed", "held", "skipped"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "asked"),
+    [
+        (["--status", "failed", "--status", "held"], (["failed", "held"], None)),
+        (["--id", "first"], (ANY, {1})),
+        (["--status", "completed", "--id", "#1"], (["completed"], {1})),
+    ],
+)
+def test_retry_asks_the_owner(call, store, argv, asked):
+    """For those of the statuses, and for those that are named."""
+    assert call("retry", "run.db", *argv) == (0, "1 event is pending again\n", "")
+    assert store.calls == ["open", asked, "close"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "message"),
+    [
+        ([], 2, "which events?"),
+        (["--status", "completed"], 2, "--status completed needs --id"),
+        (["--status", "pending"], 2, "pending"),
+        (["--id", "nothing"], 1, "no event has"),
+    ],
+)
+def test_retry_that_is_refused(call, store, argv, status, message):
+    """Nothing is opened for writing."""
+    found, out, err = call("retry", "run.db", *argv)
+    assert (found, out) == (status, "")
+    assert message in err
+    assert store.calls == []
+
+
+def test_retry_tells_that_not_all_were_put_back(call, store):
+    """An event that was named and has not ended: exit status 1."""
+    assert call("retry", "run.db", "--id", "1", "--id", "4") == (1, "1 event is pending again\n", "")
+
+
+def test_retry_while_a_run_goes_on(call, store, monkeypatch):
+    """It is told; nothing has changed."""
+    monkeypatch.setattr(StandIn, "error", JournalLockedError("run.db is in use"))
+    assert call("retry", "run.db", "--status", "failed") == (1, "", "lionpride-exec: run.db is in use\n")
+
+
+def test_retry_puts_events_back(call):
+    """They are pending and counted as such; a completed one only if it is named."""
+    assert call("retry", "run.db", "--status", "failed", "--status", "held", "--status", "aborted")[:2] == (
+        0,
+        "3 events are pending again\n",
+    )
+    assert values(call("inspect", "run.db", "--json")[1])[0]["counts"] | {"pending": 4, "completed": 1} == (
+        dict.fromkeys(["pending", "processing", "completed", "failed", "cancelled", "skipped", "aborted", "held"], 0)
+        | {"pending": 4, "processing": 1, "completed": 1}
+    )
+    assert call("retry", "run.db", "--id", "1")[:2] == (0, "1 event is pending again\n")
+    (one,) = values(call("show", "run.db", "1", "--json")[1])
+    assert (one["status"], one["finished"], one["error"]) == ("pending", None, None)
+
+
+def test_retry_needs_to_be_the_only_one(call):
+    """While somebody has the journal open nothing is changed."""
+    store = Store(Path("run.db"))
+    store.open()
+    try:
+        status, out, err = call("retry", "run.db", "--status", "failed")
+    finally:
+        store.close()
+    assert (status, out) == (1, "")
+    assert "run.db is in use by another executor" in err
+    assert values(call("inspect", "run.db", "--json")[1])[0]["counts"]["failed"] == 1
+
+
+# -------------------------------------------------------------------- all of them
+
+READING = [["inspect", "run.db"], ["tail", "run.db"], ["show", "run.db", "2"], ["export", "run.db"]]
+
+
+@pytest.mark.parametrize("argv", READING, ids=lambda argv: argv[0])
+def test_a_run_that_writes_is_no_hindrance(call, writer, argv):
+    """An open transaction is not waited for; its commit shows the next time, where it matters."""
+    before = call(*argv)
+    writer.execute("BEGIN IMMEDIATE")
+    add_event(writer, 7, "failed", outcome=error_outcome("New", "new"))
+    add_step(writer, 7, "failed")
+    add_step(writer, 2, "pending")
+    during = call(*argv)
+    writer.execute("COMMIT")
+    after = call(*argv)
+    assert before[0] == during[0] == after[0] == 0
+    if argv[0] != "inspect":  # it tells the time
+        assert during == before
+    assert after[1] != during[1]
+
+
+@pytest.mark.parametrize("argv", [*READING, ["retry", "run.db", "--status", "failed"]], ids=lambda argv: argv[0])
+def test_what_is_no_journal_is_wrong_use(call, store, argv):
+    """One line, exit status 2; nothing is made or changed."""
+    for content in (None, b"", b"text " * 2000):
+        for left in Path.cwd().glob("run.db*"):
+            left.unlink()
+        if content is not None:
+            Path("run.db").write_bytes(content)
+        status, out, err = call(*argv)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith("lionpride-exec: run.db")
+        assert (Path("run.db").read_bytes() if Path("run.db").exists() else None) == content
+
+
+def test_a_record_does_not_steer_the_terminal(call, writer):
+    """Escape sequences, changes of direction and line ends are shown, not done, wherever they stand."""
+    evil = "\x1b[2J\u202e\r\x9b\x07\u2028"
+    add_event(
+        writer, 7, "failed", tag=evil, data={evil: evil}, key=json.dumps(evil), attempt=1, started=T0, finished=T0,
+        outcome=error_outcome(evil, evil, traceback=evil, details={evil: evil}) | {"duration": 1.0},
+        attempts=json.dumps([{"number": evil, "error": {"type": evil, "message": evil}}]).encode(),
+    )  # fmt: skip
+    add_event(writer, 8, evil, tag=evil, started=T0)
+    add_event(writer, 9, "completed", outcome={"repr": evil})
+    add_event(writer, 10, "processing", tag=evil, started=T0)
+    add_step(writer, 7, evil, error=evil)
+    for argv in (*READING[:2], *(["show", "run.db", f"#{seq}"] for seq in (7, 8, 9)), ["show", "run.db", evil + evil]):
+        _, out, err = call(*argv)
+        assert all(char.isprintable() or char == "\n" for char in out + err)
+        assert "\\x1b[2J" in out + err or "\\u001b[2J" in out + err
+    drawn = on_terminal("inspect", "run.db")
+    assert "\x1b[2J" not in drawn
+    assert "\u202e" not in drawn
+    assert "\\x1b[2J" in drawn
+
+
+@pytest.mark.parametrize("argv", READING, ids=lambda argv: argv[0])
+def test_nobody_reads_on(argv):
+    """As before ``| head``: quiet, exit status 1."""
+    reader, pipe = os.pipe()
+    os.close(reader)
+    done = subprocess.run([*COMMAND, *argv], stdout=pipe, stderr=subprocess.PIPE, check=False, timeout=60)  # noqa: S603
+    os.close(pipe)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_full_disk_is_told():
+    """Standard output that cannot be written: one line, exit status 1."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(  # noqa: S603
+            [*COMMAND, "export", "run.db"], stdout=full, stderr=subprocess.PIPE, check=False, timeout=60
+        )
+    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+    assert done.stderr.startswith(b"lionpride-exec: cannot write standard output: ")
+
+
+def test_a_locale_without_the_characters(writer):
+    """Text is escaped, JSON is UTF-8."""
+    add_event(writer, 7, tag="é", data={"é": 1})
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    outputs = [
+        subprocess.run([*COMMAND, *argv], capture_output=True, check=True, timeout=60, env=environment).stdout  # noqa: S603
+        for argv in (["show", "run.db", "7"], ["show", "run.db", "7", "--json"])
+    ]
+    assert b"\\xe9" in outputs[0]
+    assert json.loads(outputs[1])["tag"] == "é"
+
+
+@pytest.mark.parametrize("argv", READING, ids=lambda argv: argv[0])
+def test_without_msgspec_it_is_said_how_to_get_it(call, monkeypatch, argv):
+    """Exit status 2, as for any package that is missing."""
+    monkeypatch.setattr(_journal_app, "find_spec", lambda name: None)
+    status, out, err = call(*argv)
+    assert (status, out) == (2, "")
+    assert err == "lionpride-exec: msgspec is missing; journals need: pip install 'lionpride-exec[journal]'\n"
+
+
+def test_the_command_line_itself_needs_no_msgspec():
+    """Only the commands for journals do."""
+    program = "import sys, lionpride_exec._cli; print('msgspec' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout == "False\n"
+
+
+def test_an_empty_journal(call, workplace):
+    """There is nothing to tell, and nothing wrong."""
+    make_journal(workplace / "new.db").close()
+    assert call("tail", "new.db") == (0, "", "")
+    assert call("export", "new.db") == (0, "", "")
+    assert call("inspect", "new.db")[1].startswith("new.db: 0 events at ")
+
+
+def test_the_json_of_the_docs(call):
+    """Each object of the page has the fields that are written."""
+    page = (DOCS / "journal-commands.md").read_text("utf-8")
+    overview, step, event = map(json.loads, re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+    (seen,) = values(call("inspect", "run.db", "--json")[1])
+    assert list(seen) == list(overview)
+    for name in ("slowest", "errors", "running"):
+        assert list(seen[name][0]) == list(overview[name][0])
+    assert list(seen["oldest_pending"]) == list(overview["oldest_pending"])
+    assert list(seen["counts"]) == list(overview["counts"])
+    assert list(values(call("tail", "run.db", "--json")[1])[0]) == list(step)
+    exported = values(call("export", "run.db")[1])[1]
+    assert list(exported) == list(event)
+    assert list(exported["error"]) == list(event["error"])
