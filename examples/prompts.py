@@ -3,6 +3,9 @@
 
 ``python examples/prompts.py [--backend trio]`` starts the API (``api_server.py``) as a process of its own and takes
 about 15 seconds, since that is what the limits allow; ``--url`` takes one that runs already.
+
+With ``--journal run.db`` the answers go to ``results.jsonl`` (``--output``), each once, even if the program is killed:
+the same command goes on where it was.
 """
 
 import argparse
@@ -11,14 +14,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from io import FileIO
 from pathlib import Path
 from typing import Any, ClassVar
 
 import anyio
 import httpx
 
-from lionpride_exec import Concurrent, Event, Executor, Processor, Rate, RateLimited, Retry
+from lionpride_exec import Concurrent, Event, EventStatus, Executor, Journal, Processor, Rate, RateLimited, Retry
 
 KEYS = ["key-one", "key-two"]
 
@@ -80,17 +84,70 @@ CONFIG = {
 }
 
 
-async def main(url: str, n: int) -> bool:
+def make_prompt(number: int) -> Prompt:
+    """Make one of the prompts."""
+    return Prompt(prompt=f"prompt {number}", max_tokens=100 + number % 200, api_key=KEYS[number % len(KEYS)])
+
+
+async def send(executor: PromptExecutor, n: int) -> None:
+    """Send ``n`` prompts."""
+    for number in range(n):
+        await executor.append(make_prompt(number), priority=0, wait=True)
+
+
+class Results:
+    """
+    The answers, in a file: one line of JSON for each prompt that has one.
+
+    Args:
+        file: Unbuffered; what is in it is read, and a last line that was cut off removed.
+    """
+
+    def __init__(self, file: FileIO) -> None:
+        self.file = file
+        file.seek(0)
+        whole = [line for line in file.read().splitlines(keepends=True) if line.endswith(b"\n")]
+        file.truncate(sum(map(len, whole)))
+        self.numbers: set[int] = {json.loads(line)["number"] for line in whole}
+
+    def write(self, number: int, text: str) -> None:
+        """Add an answer, by one write."""
+        self.file.write(json.dumps({"number": number, "text": text}).encode() + b"\n")
+        self.numbers.add(number)
+
+
+async def send_once(executor: PromptExecutor, n: int, results: Results) -> None:
+    """
+    Send those of ``n`` prompts that have no result yet, and write the result of each.
+
+    The key is what makes it once: the journal gives a prompt back that it knows, whether it waits, runs or has been
+    answered. And it is strict: an answer that we see is in the journal, so if we are killed before it is in the file as
+    well, the journal gives it to us the next time.
+    """
+
+    async def keep(number: int, prompt: Prompt) -> None:
+        await prompt.wait()
+        if prompt.status is EventStatus.COMPLETED:
+            results.write(number, prompt.result())
+
+    async with anyio.create_task_group() as group:
+        for number in range(n):
+            if number not in results.numbers:
+                prompt = await executor.append(make_prompt(number), priority=0, wait=True, key=number)
+                group.start_soon(keep, number, prompt)
+
+
+async def main(url: str, n: int, journal: Journal | None = None, output: str = "results.jsonl") -> bool:
     """Send ``n`` prompts and print what became of them, and what the API saw; give whether all were answered."""
     # No proxy between us and a server on this machine.
     async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as client:
         Prompt.client = client
-        async with PromptExecutor(CONFIG) as executor:
-            for number in range(n):
-                event = Prompt(
-                    prompt=f"prompt {number}", max_tokens=100 + number % 200, api_key=KEYS[number % len(KEYS)]
-                )
-                await executor.append(event, priority=0, wait=True)
+        async with PromptExecutor(CONFIG, journal=journal) as executor:
+            if journal is None:
+                await send(executor, n)
+            else:
+                with Path(output).open("a+b", buffering=0) as file:  # noqa: ASYNC230  small and local
+                    await send_once(executor, n, Results(file))
         counts = {status: count for status, count in executor.status_counts().items() if count}
         print(f"calls: {counts}")
         print_stats((await client.get("/stats")).json())
@@ -141,10 +198,10 @@ if __name__ == "__main__":
     parser.add_argument("--url", help="of a server that runs already, with the limits named above")
     parser.add_argument("--prompts", type=int, default=2000)
     parser.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio")
+    parser.add_argument("--journal", help="a file that keeps the prompts, and what became of them")
+    parser.add_argument("--output", default="results.jsonl", help="with a journal: where the answers go")
     given = parser.parse_args()
-    if given.url:
-        is_done = anyio.run(main, given.url, given.prompts, backend=given.backend)
-    else:
-        with server() as own_url:
-            is_done = anyio.run(main, own_url, given.prompts, backend=given.backend)
+    kept = Journal(given.journal, ack="strict", types={"prompt": Prompt}) if given.journal else None
+    with nullcontext(given.url) if given.url else server() as its_url:
+        is_done = anyio.run(main, its_url, given.prompts, kept, given.output, backend=given.backend)
     sys.exit(0 if is_done else 1)

@@ -3,7 +3,9 @@
 import importlib.util
 import re
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -58,7 +60,7 @@ async def test_rate_limited(monkeypatch):
 
 
 def readme_programs():
-    """Give the two programs of the README, to be run in the test's own event loop."""
+    """Give the three programs of the README, to be run in the test's own event loop."""
     return [
         code.replace("anyio.run(main)", "pass  #")
         for code in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -67,7 +69,7 @@ def readme_programs():
 
 async def test_the_first_readme_example(capsys):
     """A thousand calls at 500 a minute: all of them, within a minute and a little."""
-    code, _ = readme_programs()
+    code, _, _ = readme_programs()
     namespace = {"__name__": "readme"}
     exec(code, namespace)  # noqa: S102  our own page
     await namespace["main"]()
@@ -78,7 +80,7 @@ async def test_the_first_readme_example(capsys):
 
 async def test_the_second_readme_example(capsys):
     """The program prints what its comments say."""
-    _, code = readme_programs()
+    _, code, _ = readme_programs()
     assert len([line for line in code.splitlines() if line.strip()]) <= 18
     namespace = {"__name__": "readme"}
     exec(code, namespace)  # noqa: S102  our own page
@@ -86,6 +88,22 @@ async def test_the_second_readme_example(capsys):
     first, last = capsys.readouterr().out.splitlines()
     assert all(f"'{status}': " in first for status in EventStatus.allowed())
     assert last == "1000"
+
+
+async def test_the_third_readme_example(tmp_path, monkeypatch, capsys):
+    """Cut off in the middle and started again, it prints all in the end, and does nothing twice."""
+    monkeypatch.chdir(tmp_path)
+    _, _, code = readme_programs()
+    namespace = {"__name__": "readme"}
+    exec(code, namespace)  # noqa: S102  our own page
+    with anyio.move_on_after(0.35):
+        await namespace["main"]()
+    assert 20 <= len(capsys.readouterr().out.splitlines()) < 100
+    await namespace["main"]()
+    lines = capsys.readouterr().out.splitlines()
+    assert {tuple(map(int, line.split())) for line in lines} == {(number, number**2) for number in range(100)}
+    with closing(sqlite3.connect("run.db")) as connection:
+        assert connection.execute("SELECT count(*), sum(attempt) FROM event").fetchone() == (100, 100)
 
 
 async def test_the_gate_in_the_docs():
