@@ -38,7 +38,7 @@ Synchronous = Literal["FULL", "NORMAL"]
 SWEEP_AFTER = 1000
 SWEEP_SECONDS = 60.0
 
-SIZES = (1, 10, 100)  # rows in a statement
+SIZES = (1, 10, 100, 500)  # rows in a statement
 
 FINAL = tuple(status.value for status in EventStatus if status.is_terminal)
 
@@ -382,8 +382,10 @@ def _execute(connection: sqlite3.Connection, statement: str, rows: Sequence[NewR
     """Write rows by statements of the known sizes."""
     begin = 0
     while begin < len(rows):
-        some = rows[begin : begin + SIZES[-1]]
-        size = next(size for size in SIZES if size >= len(some))
+        left = len(rows) - begin
+        # As large as can be filled; what is less than the third is filled up with NULL.
+        size = max(size for size in SIZES if size <= left) if left >= SIZES[2] else next(s for s in SIZES if s >= left)
+        some = rows[begin : begin + size]
         connection.execute(_sql(statement, size, len(some[0])), values_of(some, size, len(some[0])))
         begin += len(some)
 
