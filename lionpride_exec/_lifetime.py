@@ -117,11 +117,9 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         """
         Start, or go on after a stop. Idempotent.
 
-        Does not yield, unless ``Processor.create()`` does or a journal is opened.
-
-        Pending events are queued at the priority they were given, however many. Within ``async with executor``
-        or ``executor.run`` their task group goes on owning what runs. Otherwise a root task of the event loop
-        does, until :meth:`stop`.
+        Does not yield, unless ``Processor.create()`` does or a journal is opened. Pending events are queued at the
+        priority they were given, however many. Within ``async with executor`` or ``executor.run`` their task group goes
+        on owning what runs. Otherwise a root task of the event loop does, until :meth:`stop`.
 
         Raises:
             ConfigurationError: A key of ``processor_config`` is missing or unknown; there is no processor then.

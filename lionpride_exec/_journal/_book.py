@@ -10,9 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
-
-import attrs
+from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._status import TERMINAL, EventStatus
 
@@ -21,6 +19,7 @@ from ._outcome import encode_attempts, encode_outcome, one_line, to_seconds
 from ._restore import Restorer
 from ._rows import Change, NewRow, Step, pack_ids
 from ._store import Store
+from ._way import Way
 from ._writer import MAX_BEHIND, Arrival, Writer
 
 if TYPE_CHECKING:
@@ -38,58 +37,13 @@ if TYPE_CHECKING:
     from ._restore import Restored
     from ._rows import Batch
     from ._store import Written
+    from ._way import Host
 
 logger = logging.getLogger("lionpride_exec")
 
 # Why nothing starts.
 TROUBLE = "journal trouble"
 BEHIND = "journal behind"
-
-
-class Host(Protocol):
-    """What a book needs of the executor."""
-
-    def _find_here(self, event_id: UUID) -> Event | None:
-        """Give an event that is in memory."""
-
-    def _takes(self, event: Event) -> bool:
-        """Whether an event is of a class that the executor takes."""
-        ...
-
-    def _retire(self, event: Any) -> None:
-        """Let an event leave memory, whose end is on disk."""
-
-    def _journal_closing(self) -> None:
-        """Learn that from now on nothing is written."""
-
-    def _journal_deleted(self, counts: dict[str, int]) -> None:
-        """Learn that events that had ended were deleted from the file, by status."""
-
-    def _hold_back(self, token: object) -> None:
-        """Start nothing new, until the token is given back."""
-
-    def _let_start(self, token: object) -> None:
-        """Give a token back."""
-
-
-@attrs.define(eq=False)
-class Way:
-    """
-    How far an event is on its way to the disk.
-
-    Attributes:
-        event: Which one.
-        arrival: Tells when the event itself is on disk; None: it is.
-        end: What it ends with, if that has been noted; the event may not know of it yet.
-        is_end_written: Whether that is on disk.
-        then: Called when it is.
-    """
-
-    event: Life
-    arrival: Arrival | None = None
-    end: EventStatus | None = None
-    is_end_written: bool = False
-    then: Callable[[], None] | None = None
 
 
 class Book:

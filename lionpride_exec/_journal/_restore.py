@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from lionpride_exec._event import Event
 
-    from ._book import Host
     from ._codec import Codec
     from ._store import Store
+    from ._way import Host
 
 logger = logging.getLogger("lionpride_exec")
 

@@ -1,10 +1,4 @@
-"""
-The file of a journal, as its owner uses it. Everything here blocks and belongs into a worker thread.
-
-Rows are written many in a statement. With ``executemany()`` a thread would have to get hold of the interpreter for each
-row, which it waits for up to 5 ms beside a loop that computes; statements come in a few sizes, filled up with rows of
-NULL that write nothing, so that each is prepared once.
-"""
+"""The file of a journal, as its owner uses it. Everything here blocks and belongs into a worker thread."""
 
 from __future__ import annotations
 
@@ -14,14 +8,15 @@ import time
 from collections import Counter
 from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
 
 from ._owner import Ownership
-from ._rows import Batch, Change, NewRow, Row, Step, values_of
+from ._rows import Batch, Change, NewRow, Row, Step
 from ._schema import COLUMNS, SELECT_OPEN, check_file, check_magic, connect, migrate
+from ._statements import COUNT, INSERT_NEW, INSERT_STEPS, UPDATE, rows_by_id, rows_by_key, write_rows
 from ._sweep import MOST, sweep
 
 if TYPE_CHECKING:
@@ -38,27 +33,7 @@ Synchronous = Literal["FULL", "NORMAL"]
 SWEEP_AFTER = 1000
 SWEEP_SECONDS = 60.0
 
-SIZES = (1, 10, 100, 500)  # rows in a statement
-
 FINAL = tuple(status.value for status in EventStatus if status.is_terminal)
-
-# Rows of NULL fill a statement up; each says how it tells them.
-INSERT_NEW = (
-    "INSERT INTO event (seq, id, event, key, after, priority, due, status, queued) "
-    "SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL"
-)
-UPDATE = (
-    "UPDATE event SET status = new.column2, attempt = new.column3, due = new.column4, started = new.column5, "
-    "finished = new.column6, outcome = new.column7, attempts = new.column8 "
-    "FROM (VALUES {rows}) AS new WHERE event.seq = new.column1"
-)
-INSERT_STEPS = (
-    "INSERT INTO transition (seq, at, status, attempt, error) SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL"
-)
-COUNT = (
-    "INSERT INTO tally (status, events) VALUES (?, ?) "
-    "ON CONFLICT (status) DO UPDATE SET events = events + excluded.events"
-)
 
 
 class Written(NamedTuple):
@@ -178,9 +153,9 @@ class Store:
                 new = [row for row in new if row.seq not in left_out]
                 steps = [step for step in steps if step.seq not in left_out]
                 changes = [change for change in changes if change.seq not in left_out]
-            _execute(connection, INSERT_NEW, new)
-            _execute(connection, UPDATE, changes)
-            _execute(connection, INSERT_STEPS, steps)
+            write_rows(connection, INSERT_NEW, new)
+            write_rows(connection, UPDATE, changes)
+            write_rows(connection, INSERT_STEPS, steps)
             self._write_rest(connection, batch)
             ended = Counter(change.status for change in changes if change.finished is not None)
             ended.subtract(removed)
@@ -204,7 +179,7 @@ class Store:
     def _known(connection: sqlite3.Connection, new: Sequence[NewRow]) -> dict[int, Row]:
         """Give the rows that have the key of a new one, by the number of that."""
         seq_of = {row.key: row.seq for row in new if row.key is not None}
-        rows = (Row(*values) for values in _by_key(connection, COLUMNS, list(seq_of)))
+        rows = (Row(*values) for values in rows_by_key(connection, COLUMNS, list(seq_of)))
         return {seq_of[row.key]: row for row in rows if row.key is not None}
 
     @staticmethod
@@ -233,7 +208,7 @@ class Store:
                 if change.status in FINAL:
                     connection.execute(COUNT, (change.status, 1))
                     self.tally[change.status] = self.tally.get(change.status, 0) + 1
-            _execute(connection, INSERT_STEPS, list(steps))
+            write_rows(connection, INSERT_STEPS, list(steps))
 
     def requeue(self, statuses: Collection[str], seqs: Collection[int] | None = None) -> int:
         """
@@ -312,7 +287,7 @@ class Store:
             JournalError: They cannot be read.
         """
         with self._lock, wrapped(self.path):
-            return [Row(*values) for values in _by_id(self._open(), COLUMNS, ids)]
+            return [Row(*values) for values in rows_by_id(self._open(), COLUMNS, ids)]
 
     def statuses_by_id(self, ids: Sequence[bytes]) -> dict[bytes, str]:
         """
@@ -322,7 +297,7 @@ class Store:
             JournalError: They cannot be read.
         """
         with self._lock, wrapped(self.path):
-            return dict(_by_id(self._open(), "id, status", ids))
+            return dict(rows_by_id(self._open(), "id, status", ids))
 
     def known_keys(self, keys: Sequence[str]) -> list[str]:
         """
@@ -332,7 +307,7 @@ class Store:
             JournalError: They cannot be read.
         """
         with self._lock, wrapped(self.path):
-            return [key for (key,) in _by_key(self._open(), "key", keys)]
+            return [key for (key,) in rows_by_key(self._open(), "key", keys)]
 
     # ---------------------------------------------------------------- inside
 
@@ -376,47 +351,3 @@ def wrapped(path: Path) -> Generator[None]:
         text = str(exc)
         hint = "; try: sqlite3 FILE .recover" if "malformed" in text or "not a database" in text else ""
         raise JournalError(f"{path}: {text}{hint}") from exc
-
-
-def _execute(connection: sqlite3.Connection, statement: str, rows: Sequence[NewRow | Change | Step]) -> None:
-    """Write rows by statements of the known sizes."""
-    begin = 0
-    while begin < len(rows):
-        left = len(rows) - begin
-        # As large as can be filled; what is less than the third is filled up with NULL.
-        size = max(size for size in SIZES if size <= left) if left >= SIZES[2] else next(s for s in SIZES if s >= left)
-        some = rows[begin : begin + size]
-        connection.execute(_sql(statement, size, len(some[0])), values_of(some, size, len(some[0])))
-        begin += len(some)
-
-
-def _sql(statement: str, size: int, width: int, _known: dict[tuple[str, int], str] = {}) -> str:  # noqa: B006  a cache
-    text = _known.get((statement, size))
-    if text is None:
-        row = f"({', '.join('?' * width)})"
-        text = _known[statement, size] = statement.format(rows=", ".join([row] * size))
-    return text
-
-
-def _by_id(connection: sqlite3.Connection, columns: str, ids: Sequence[bytes]) -> list[tuple[Any, ...]]:
-    """Give columns of the rows with these ids, found by one pass over the index for some hundred of them."""
-    rows: list[tuple[Any, ...]] = []
-    for some in _chunks(ids, 500):
-        marks = ",".join("?" * len(some))
-        seqs = f"SELECT seq FROM event INDEXED BY event_id WHERE id IN ({marks})"  # noqa: S608  marks only
-        rows += connection.execute(f"SELECT {columns} FROM event WHERE seq IN ({seqs})", some)  # noqa: S608  likewise
-    return rows
-
-
-def _by_key(connection: sqlite3.Connection, columns: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
-    """Give columns of the rows with these keys."""
-    rows: list[tuple[Any, ...]] = []
-    for some in _chunks(keys, 500):
-        marks = ",".join("?" * len(some))
-        select = f"SELECT {columns} FROM event WHERE key IN ({marks})"  # noqa: S608  marks only
-        rows += connection.execute(select, some)
-    return rows
-
-
-def _chunks(items: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
-    return (items[begin : begin + size] for begin in range(0, len(items), size))

@@ -1,0 +1,105 @@
+"""What annotations say of the fields of an event, and of what it returns."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import typing
+from dataclasses import is_dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+
+import attrs
+import msgspec
+
+from lionpride_exec._event import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+# Floats too: JSON has no NaN.
+_LOOSE = (Any, object, dict, list, tuple, float)
+
+
+def struct_of(cls: type[Event], hints: Mapping[str, Any]) -> Any:
+    """Give the struct of these fields of a class; all may be left out."""
+    fields = [(name, _plain(hint) | msgspec.UnsetType, msgspec.UNSET) for name, hint in hints.items()]
+    try:
+        struct = msgspec.defstruct(f"{cls.__name__}Data", fields, kw_only=True, forbid_unknown_fields=True)
+        msgspec.json.Decoder(struct)
+    except TypeError as exc:
+        raise TypeError(f"a journal cannot keep {cls.__qualname__}: {exc}") from exc
+    return struct
+
+
+def hint_of(cls: type[Event], name: str) -> Any:
+    """
+    Give the type that a field is annotated with.
+
+    Raises:
+        TypeError: It cannot be resolved, or has something in it that msgspec would keep in part only.
+    """
+    owner = next(base for base in cls.__mro__ if name in inspect.get_annotations(base))
+    bare = SimpleNamespace(__annotations__={name: inspect.get_annotations(owner)[name]})
+    module = sys.modules.get(owner.__module__)
+    try:
+        hint = typing.get_type_hints(bare, vars(module) if module else {}, dict(vars(owner)))[name]
+    except NameError as exc:
+        raise TypeError(
+            f"a journal cannot keep {cls.__qualname__}.{name}: its annotation cannot be resolved ({exc}); "
+            "import what it names at run time, not for type checkers only"
+        ) from exc
+    for part in _parts(hint):
+        _check_part(cls, name, part)
+    return hint
+
+
+def _plain(hint: Any) -> Any:
+    """Say what msgspec needs to hear: anything is what has no type of its own."""
+    return Any if hint is object or hint is Ellipsis or isinstance(hint, TypeVar) else hint
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    """Give the types in a type."""
+    yield hint
+    for part in get_args(hint):
+        yield from _parts(part)
+
+
+def is_loose(hint: Any) -> bool:
+    """Whether a type leaves open what a value of it is, so that one has to look at what comes back."""
+    return any(isinstance(part, TypeVar) or any(part is one for one in _LOOSE) for part in _parts(hint))
+
+
+def _check_part(cls: type[Event], name: str, part: Any) -> None:
+    kind = get_origin(part) or part
+    if not isinstance(kind, type):
+        return
+    names = [field.name for field in attrs.fields(kind)] if attrs.has(kind) else []
+    if is_dataclass(kind):
+        names = list(kind.__dataclass_fields__)
+    for private in (one for one in names if one.startswith("_")):
+        raise TypeError(
+            f"a journal cannot keep {cls.__qualname__}.{name}: {kind.__qualname__}.{private} is private, "
+            "and would be left out"
+        )
+
+
+def response_type(cls: type[Event]) -> Any:
+    """Give T of ``class Fetch(Event[T])``, as far as it says."""
+    for base in cls.__mro__:
+        for generic in base.__dict__.get("__orig_bases__", ()):
+            origin, arguments = get_origin(generic), get_args(generic)
+            if isinstance(origin, type) and issubclass(origin, Event) and arguments:
+                found = arguments[0]
+                return Any if isinstance(found, TypeVar | str) or found is object else found
+    return Any
+
+
+def returned_by(function: Callable[..., Any]) -> Any:
+    """Give what the annotation of a function says it returns."""
+    try:
+        hint = typing.get_type_hints(function).get("return", Any)
+    except Exception:  # noqa: BLE001  whatever an annotation is, it is not needed
+        return Any
+    return Any if hint is None or isinstance(hint, TypeVar) else hint
