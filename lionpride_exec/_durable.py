@@ -195,7 +195,8 @@ class Durable(Journaling):
             return
         coming.is_decided = True
         if self._book is not None:
-            self._book.writer.remove(arrival.row.seq)  # with whatever was noted of it
+            if arrival.is_on_disk or not arrival.done.is_set():
+                self._book.writer.remove(arrival.row.seq)  # with whatever was noted of it
             self._book.forget(event)
         arrival.is_withdrawn = True
         if event.id in self.states.items:

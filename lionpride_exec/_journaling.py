@@ -108,9 +108,13 @@ class Journaling(Keeping):
     async def _follow_file(self, book: Book, events: Iterable[Event]) -> None:
         """End events that are open in memory only: their end was written, and a lock held back what was to follow."""
         for event in events:
-            known = await book.lookup.find(event.id)
-            error = known.execution.error
             self._put_off.pop(event.id, None)
+            try:
+                known = await book.lookup.find(event.id)
+            except NotFoundError:  # it has ended, and is not kept any longer
+                self._let_go(event)
+                continue
+            error = known.execution.error
             super()._end(event, known.status, error if isinstance(error, BaseException) else EventCancelled())
 
     async def _settle_unsettled(self, book: Book) -> None:

@@ -12,6 +12,7 @@ holds off (those of a loop that ends); it goes on all the same.
 
 from __future__ import annotations
 
+import logging
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from ._rows import Change, NewRow, Row, Step
     from ._store import Store, Written
+
+logger = logging.getLogger("lionpride_exec")
 
 # New events that may wait for the next commit; more make their callers wait. A commit takes all there are.
 MAX_ARRIVALS = 1000
@@ -277,6 +280,8 @@ class Writer:
         commit = Commit(self._next, [], [], self.next_done)
         if not commit.batch.is_empty():
             commit.run(self._store)
+        if commit.error is not None:
+            logger.error("%s changes could not be written: %s", len(commit.batch.changes), commit.error)
         self._store.close()
         self._end()
 
@@ -314,7 +319,9 @@ class Writer:
             self._listener.written(commit.batch, commit.result)
             for arrival in commit.arrivals:
                 arrival.known = commit.result.known.get(arrival.row.seq) if commit.result.known else None
-                if arrival.is_withdrawn or arrival.known is not None:
+                if arrival.known is not None:
+                    self._drop(arrival.row.seq)
+                elif arrival.is_withdrawn:
                     self.remove(arrival.row.seq)
             self._decide(commit.arrivals, commit.done)
             for ack in commit.acks:
@@ -346,6 +353,11 @@ class Writer:
         self._decide(commit.arrivals, commit.done)
         for ack in self._acks:
             ack.news.set()
+
+    def _drop(self, seq: int) -> None:
+        """Forget what was noted of an event that was not written."""
+        if self._next.changes.pop(seq, None) is not None:
+            self._next.steps = [step for step in self._next.steps if step.seq != seq]
 
     @staticmethod
     def _decide(arrivals: list[Arrival], done: anyio.Event) -> None:
