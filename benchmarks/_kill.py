@@ -243,8 +243,8 @@ class Trial:
         whole = sum(len(f"ack {number}\nrun {number}\nend {number}\n") for number in range(self.events))
         wanted = max(begin + 1, moment.share * whole)
         while self._size() < wanted and process.poll() is None:
-            time.sleep(0.0005)
-        time.sleep(moment.seconds)
+            time.sleep(0.0005)  # another process writes it, in real time
+        time.sleep(moment.seconds)  # so that the kill comes at any moment, not only at a line of the file
 
     @contextmanager
     def _copy(self) -> Iterator[sqlite3.Connection]:

@@ -192,7 +192,7 @@ class Admission:
         try:
             answer = await self.request_permission(**event.request)
             if answer is None:  # most likely a forgotten return: better said than taken for a plain False
-                raise TypeError("request_permission() must answer True, False, Wait or Deny, got None")  # noqa: TRY301
+                raise TypeError("request_permission() must answer True, False, Wait or Deny, got None")  # noqa: TRY301  handled as what a gate raises
             return answer if answer is True or isinstance(answer, Wait | Deny) else bool(answer)
         except Exception as exc:
             logger.warning("The gate of %r failed for %r, which gets a strike", self, event, exc_info=exc)

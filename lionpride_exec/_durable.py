@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Hashable
     from datetime import datetime
 
+    from ._journal._commit import Arrival
     from ._journal._rows import Row
-    from ._journal._writer import Arrival
     from ._processor import Processor
 
 E = TypeVar("E", bound=Event)

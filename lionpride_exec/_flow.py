@@ -194,7 +194,7 @@ class Flow(Element, Generic[E, P]):
             if isinstance(data, dict):
                 fields[part] = Pile.from_dict(cast("dict[str, Any]", data), meta_key, **options)
             elif isinstance(data, list):
-                options = {"item_meta_key": meta_key} | options  # noqa: PLW2901
+                options = {"item_meta_key": meta_key} | options  # noqa: PLW2901  for this part only
                 fields[part] = Pile.from_dict({"items": data}, None, **options)
         return cls(**fields)
 

@@ -33,7 +33,7 @@ def add_event(connection, seq, status="pending", *, tag="Fetch", data=None, outc
         "outcome": None if outcome is None else json.dumps(outcome).encode(),
     } | columns
     marks = ", ".join("?" * len(values))
-    connection.execute(f"INSERT INTO event ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))  # noqa: S608
+    connection.execute(f"INSERT INTO event ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))  # noqa: S608  ours
     if status not in {"pending", "processing", "held"}:
         connection.execute(
             "INSERT INTO tally VALUES (?, 1) ON CONFLICT (status) DO UPDATE SET events = events + 1", (status,)

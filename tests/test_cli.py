@@ -6,15 +6,15 @@ import pty
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
-from threading import Timer
 from uuid import uuid4
 
 import anyio
+import cli_children
 import pytest
 from anyio import wait_all_tasks_blocked
+from cli_children import end_children, gate, read_until
 
 import lionpride_exec.__main__ as command
 from lionpride_exec import EventStatus, Execution
@@ -124,18 +124,11 @@ async def echo(record): return record
 """
 
 
-children = []
-
-
 @pytest.fixture(autouse=True)
 def no_child_is_left():
     """End the processes that a failed test leaves behind."""
     yield
-    while children:
-        child, watchdog = children.pop()
-        watchdog.cancel()
-        child.kill()
-        child.wait()
+    end_children()
 
 
 @pytest.fixture(autouse=True)
@@ -709,42 +702,8 @@ def test_a_terminal_gets_a_live_display(workplace):
 
 
 def start(arguments, reading=None, **streams):
-    """Start the command in a process of its own."""
-    child = subprocess.Popen(  # noqa: S603  our own
-        [sys.executable, "-W", "error", "-m", "lionpride_exec", *arguments],
-        stdin=streams.pop("stdin", subprocess.DEVNULL),
-        stdout=streams.pop("stdout", subprocess.PIPE),
-        stderr=streams.pop("stderr", subprocess.PIPE),
-        env=os.environ | {"GATE": str(reading), "TERM": "xterm", "COLUMNS": "200"},
-        pass_fds=[] if reading is None else [reading],
-        **streams,
-    )
-    watchdog = Timer(60, child.kill)  # a test that waits for its output then sees the end of it
-    watchdog.daemon = True
-    watchdog.start()
-    children.append((child, watchdog))
-    return child
-
-
-@contextmanager
-def gate():
-    """Give a pipe to wait at, and what opens it."""
-    reading, writing = os.pipe()
-    try:
-        yield reading, lambda: os.write(writing, b"x")
-    finally:
-        os.close(reading)
-        os.close(writing)
-
-
-def read_until(stream, text):
-    """Read lines until one holds the text."""
-    seen = b""
-    while text not in seen:
-        line = stream.readline()
-        assert line, seen
-        seen += line
-    return seen
+    """Start the command, for a terminal of a known kind."""
+    return cli_children.start(arguments, reading, {"TERM": "xterm", "COLUMNS": "200"}, **streams)
 
 
 def test_main_gives_the_status_to_the_process(workplace, capfd):

@@ -64,7 +64,7 @@ def on_terminal(*argv):
     leader, follower = pty.openpty()
     try:
         environment = os.environ | {"COLUMNS": "120", "TERM": "xterm"}
-        subprocess.run([*COMMAND, *argv], stdout=follower, check=True, timeout=60, env=environment)  # noqa: S603
+        subprocess.run([*COMMAND, *argv], stdout=follower, check=True, timeout=60, env=environment)  # noqa: S603  our own command
         os.close(follower)
         parts = []
         with pytest.raises(OSError):  # its end, on Linux
@@ -505,7 +505,7 @@ def test_nobody_reads_on(argv):
     """As before ``| head``: quiet, exit status 1."""
     reader, pipe = os.pipe()
     os.close(reader)
-    done = subprocess.run([*COMMAND, *argv], stdout=pipe, stderr=subprocess.PIPE, check=False, timeout=60)  # noqa: S603
+    done = subprocess.run([*COMMAND, *argv], stdout=pipe, stderr=subprocess.PIPE, check=False, timeout=60)  # noqa: S603  our own command
     os.close(pipe)
     assert (done.returncode, done.stderr) == (1, b"")
 
@@ -513,7 +513,7 @@ def test_nobody_reads_on(argv):
 def test_a_full_disk_is_told():
     """Standard output that cannot be written: one line, exit status 1."""
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(  # noqa: S603  our own command
             [*COMMAND, "export", "run.db"], stdout=full, stderr=subprocess.PIPE, check=False, timeout=60
         )
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
@@ -525,7 +525,7 @@ def test_a_locale_without_the_characters(writer):
     add_event(writer, 7, tag="é", data={"é": 1})
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     outputs = [
-        subprocess.run([*COMMAND, *argv], capture_output=True, check=True, timeout=60, env=environment).stdout  # noqa: S603
+        subprocess.run([*COMMAND, *argv], capture_output=True, check=True, timeout=60, env=environment).stdout  # noqa: S603  our own command
         for argv in (["show", "run.db", "7"], ["show", "run.db", "7", "--json"])
     ]
     assert b"\\xe9" in outputs[0]
@@ -544,7 +544,7 @@ def test_without_msgspec_it_is_said_how_to_get_it(call, monkeypatch, argv):
 def test_the_command_line_itself_needs_no_msgspec():
     """Only the commands for journals do."""
     program = "import sys, lionpride_exec._cli; print('msgspec' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603  our own command
     assert done.stdout == "False\n"
 
 

@@ -6,13 +6,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import count
 from pathlib import Path
-from threading import Timer
 
 import anyio
+import cli_children
 import pytest
+from cli_children import end_children, gate, read_until
 
 from lionpride_exec import Event, Executor, Journal
 from lionpride_exec._cli import _journal_run
@@ -117,19 +118,11 @@ class Echo(Event, tag="tests.cli.echo"):
         return None
 
 
-children = []
-
-
 @pytest.fixture(autouse=True)
 def no_child_is_left():
     """End the processes that a failed test leaves behind."""
     yield
-    while children:
-        child, watchdog = children.pop()
-        watchdog.cancel()
-        child.kill()
-        child.wait()
-        child.stderr.close()
+    end_children()
 
 
 @pytest.fixture(autouse=True)
@@ -384,39 +377,8 @@ def test_limits_by_key_hold_for_what_comes_back():
 
 
 def start(arguments, reading=None, **env):
-    child = subprocess.Popen(  # noqa: S603  our own
-        [sys.executable, "-W", "error", "-m", "lionpride_exec", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"GATE": str(reading)} | env,
-        pass_fds=[] if reading is None else [reading],
-    )
-    watchdog = Timer(60, child.kill)
-    watchdog.daemon = True
-    watchdog.start()
-    children.append((child, watchdog))
-    return child
-
-
-@contextmanager
-def gate():
-    """Give a pipe to wait at, and what opens it."""
-    reading, writing = os.pipe()
-    try:
-        yield reading, lambda: os.write(writing, b"x")
-    finally:
-        os.close(reading)
-        os.close(writing)
-
-
-def read_until(stream, text):
-    seen = b""
-    while text not in seen:
-        line = stream.readline()
-        assert line, seen
-        seen += line
-    return seen
+    """Start the command; its results go to a file."""
+    return cli_children.start(arguments, reading, env, stdout=subprocess.DEVNULL)
 
 
 COMMAND = ["run", "children.py:work", "input", "--journal", "run.db", "--output", "out", "--progress", "none"]

@@ -142,7 +142,7 @@ def test_times_are_coerced():
     """Aware ones keep their zone, naive ones and numbers are UTC; the rest is refused."""
     zone = timezone(timedelta(hours=2))
     assert Element(created_at=datetime(2026, 1, 1, tzinfo=zone)).created_at.tzinfo is zone
-    for value in (datetime(2026, 1, 1), "2026-01-01T00:00:00", 1767225600, 1767225600.0, "1767225600"):  # noqa: DTZ001
+    for value in (datetime(2026, 1, 1), "2026-01-01T00:00:00", 1767225600, 1767225600.0, "1767225600"):  # noqa: DTZ001  a naive one is what is tested
         assert Element(created_at=value).created_at == datetime(2026, 1, 1, tzinfo=UTC)
     with pytest.raises(ValueError, match="neither a valid timestamp nor ISO"):
         Element(created_at="yesterday")
@@ -241,7 +241,7 @@ def test_class_name():
 def test_unset():
     """One object, falsy, not None, whatever is done to it."""
     assert UnsetType() is Unset
-    for other in (copy.copy(Unset), copy.deepcopy(Unset), pickle.loads(pickle.dumps(Unset))):  # noqa: S301
+    for other in (copy.copy(Unset), copy.deepcopy(Unset), pickle.loads(pickle.dumps(Unset))):  # noqa: S301  our own
         assert other is Unset
     assert not Unset
     assert Unset is not None
@@ -273,7 +273,7 @@ def test_errors(cls):
         "error": cls.__name__, "message": "what", "retryable": True, "details": {"d": 1},
     }  # fmt: skip
     assert "details" not in cls("x").to_dict()
-    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301  our own
     assert (str(again), again.details, again.retryable) == ("what", {"d": 1}, True)
 
 
@@ -289,7 +289,7 @@ def test_families():
 def test_invalid_transition_survives_pickling():
     """Its attributes and its sentence come back."""
     error = errors.InvalidTransition(uuid4(), "pending", "completed")
-    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301  our own
     assert (again.item_id, again.previous, again.target, str(again)) == (
         error.item_id, "pending", "completed", str(error),
     )  # fmt: skip

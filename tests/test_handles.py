@@ -70,7 +70,7 @@ class Doubler:
 @pytest.mark.parametrize("event", [Twice(number=3), Boxed[int](value=3), Boxed(value=3)], ids=repr)
 async def test_a_parametrised_event_is_an_event_like_any_other(event):
     """Fields, run, record, registry, pickle and fresh copy work for a subclass of Event[int]."""
-    for copied in (type(event).from_json(event.to_json()), pickle.loads(pickle.dumps(event)), event.as_fresh_event()):  # noqa: S301
+    for copied in (type(event).from_json(event.to_json()), pickle.loads(pickle.dumps(event)), event.as_fresh_event()):  # noqa: S301  our own
         assert type(copied) is type(event)
         await copied.invoke()
         assert copied.result() in (6, [3])
@@ -172,7 +172,7 @@ async def test_a_record_of_a_call_has_the_name_of_its_function():
     again.function = double
     await again.invoke()
     assert again.result() == 7
-    assert pickle.loads(pickle.dumps(call)).function is double  # noqa: S301
+    assert pickle.loads(pickle.dumps(call)).function is double  # noqa: S301  our own
     assert Call.from_dict(call.to_dict()).function is double
 
 

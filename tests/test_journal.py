@@ -52,6 +52,14 @@ def finals(executor):
     return {name: number for name, number in executor.status_counts().items() if number}
 
 
+def count_commits(executor):
+    """Give a list that gets the number of new events of each commit from now on."""
+    commits, store = [], executor._book.store
+    original = store.commit
+    store.commit = lambda batch: (commits.append(len(batch.new)), original(batch))[1]
+    return commits
+
+
 # ---------------------------------------------------------------- taking in
 
 
@@ -67,10 +75,7 @@ async def test_append_returns_once_the_event_is_on_disk_and_has_not_started(path
 async def test_many_callers_share_a_commit(path):
     """What arrives together is written in one transaction."""
     async with open_executor(path) as executor:
-        commits = []
-        store = executor._book.store
-        original = store.commit
-        store.commit = lambda batch: (commits.append(len(batch.new)), original(batch))[1]
+        commits = count_commits(executor)
         await wait_all_tasks_blocked()
         async with anyio.create_task_group() as group:
             for number in range(50):
@@ -81,10 +86,7 @@ async def test_many_callers_share_a_commit(path):
 async def test_extend_writes_together(path):
     """extend() has its events written a hundred in a commit, and gives them back in order, all on disk."""
     async with open_executor(path) as executor:
-        commits = []
-        store = executor._book.store
-        original = store.commit
-        store.commit = lambda batch: (commits.append(len(batch.new)), original(batch))[1]
+        commits = count_commits(executor)
         events = await executor.extend(Step(name=str(number), seconds=5) for number in range(250))
         assert len(rows(path)) == 250
         assert [number for number in commits if number] == [100, 100, 50]

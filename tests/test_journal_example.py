@@ -66,7 +66,7 @@ def run(arguments, cwd, *, kill_at=None):
         watchdog.start()
         try:
             while kill_at is not None and size_of(output) < kill_at and client.poll() is None:
-                time.sleep(0.0005)
+                time.sleep(0.0005)  # another process writes it, in real time
             if kill_at is not None:
                 client.kill()
             out, err = client.communicate()

@@ -597,7 +597,7 @@ class LaneModel:
         max_size=80,
     )
 )
-def test_the_lanes_give_whatever_may_start(steps):  # noqa: PLR0912
+def test_the_lanes_give_whatever_may_start(steps):  # noqa: PLR0912  a rule for each kind of step
     """Two limits with different keys and one for all: an entry is given when one may start, and only then."""
     by_user = Rate(4, per=3, cost="tokens", key="user")
     by_seconds = Concurrent(2, key="seconds")

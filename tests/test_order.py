@@ -319,7 +319,7 @@ async def test_after_before_the_first_start_and_with_a_delay():
 
 async def test_a_dependency_that_is_retried():
     """Only its last end counts."""
-    from lionpride_exec import Retry  # noqa: PLC0415
+    from lionpride_exec import Retry  # noqa: PLC0415  for this test only
 
     class Second(Job):
         runs: list = []

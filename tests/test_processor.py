@@ -824,7 +824,7 @@ async def test_an_event_that_cancels_its_own_scope():
 @ASYNCIO_ONLY
 async def test_an_event_that_raises_a_cancellation_of_its_own():
     """On asyncio a stray CancelledError ends its event CANCELLED, and the loop goes on."""
-    import asyncio  # noqa: PLC0415
+    import asyncio  # noqa: PLC0415  for this test only
 
     class Strays(Job):
         async def _invoke(self):

@@ -532,7 +532,7 @@ async def test_leaving_the_block_early(how):
                 jobs = await fill(executor, 4, seconds=100)
                 await wait_all_tasks_blocked()
                 if how == "exception":
-                    raise KeyError  # noqa: TRY301
+                    raise KeyError  # noqa: TRY301  as an event's code may
                 await anyio.sleep_forever()
         except* KeyError:
             pass
@@ -882,7 +882,7 @@ async def test_events_that_append_events(buffer):
 @pytest.mark.parametrize("seed", range(5))
 async def test_completeness_under_random_operations(seed):
     """Appends, failures, timeouts, skips by hand, forward, stop and start, cleanup: everybody's path is seen."""
-    choose = random.Random(seed)  # noqa: S311
+    choose = random.Random(seed)  # noqa: S311  to be repeated by its seed
     executor, seen, jobs = make_executor(concurrency_limit=3, queue_capacity=5), [], []
 
     async def pause_at_times(_):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import wraps
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, ParamSpec
 
 from cyclopts import Parameter
 
@@ -21,11 +22,41 @@ if TYPE_CHECKING:
 
     from cyclopts import App
 
+P = ParamSpec("P")
+
 Status = Literal["pending", "processing", "completed", "failed", "cancelled", "skipped", "aborted", "held"]
 Ended = Literal["completed", "failed", "cancelled", "skipped", "aborted", "held"]
 
 FLAG = Parameter(negative="")
 Json = Annotated[bool, FLAG]
+
+
+def guarded(command: Callable[P, int]) -> Callable[P, int]:
+    """
+    Give a command that tells what goes wrong in one line, and gives the exit status for it.
+
+    A reader of our output that goes away is not worth a word.
+    """
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> int:
+        """Do the work of the command."""
+        if find_spec("msgspec") is None:
+            return _tell("msgspec is missing; journals need: pip install 'lionpride-exec[journal]'", MISUSED)
+        try:
+            status = command(*args, **kwargs)
+            sys.stdout.flush()
+        except (UsageError, LionprideError, OutputError) as exc:
+            return _tell(str(exc), MISUSED if isinstance(exc, UsageError) else INCOMPLETE)
+        except OSError as exc:
+            _drop_output()
+            is_gone = isinstance(exc, BrokenPipeError)
+            return INCOMPLETE if is_gone else _tell(f"cannot write standard output: {exc.strerror or exc}", INCOMPLETE)
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        return status
+
+    return run
 
 
 def add_journal_commands(app: App) -> None:
@@ -34,6 +65,7 @@ def add_journal_commands(app: App) -> None:
         app.command(command)
 
 
+@guarded
 def inspect(journal: str, /, *, top: int = 5, json: Json = False) -> int:
     """
     Tell how a run goes, or went: counts, rates, what is slow, what fails, what waits.
@@ -43,15 +75,12 @@ def inspect(journal: str, /, *, top: int = 5, json: Json = False) -> int:
         top: How many to name of each kind.
         json: Write one JSON object.
     """
+    from ._inspect import inspect_journal  # noqa: PLC0415  the extra may not be installed
 
-    def work() -> int:
-        from ._inspect import inspect_journal  # noqa: PLC0415  the extra may not be installed
-
-        return inspect_journal(journal, top, as_json=json)
-
-    return guarded(work)
+    return inspect_journal(journal, top, as_json=json)
 
 
+@guarded
 def tail(
     journal: str,
     /,
@@ -69,15 +98,12 @@ def tail(
         follow: Go on with those to come, until Ctrl-C.
         json: Write one JSON object a line.
     """
+    from ._tail import tail_journal  # noqa: PLC0415  the extra may not be installed
 
-    def work() -> int:
-        from ._tail import tail_journal  # noqa: PLC0415  the extra may not be installed
-
-        return tail_journal(journal, lines, follow=follow, as_json=json)
-
-    return guarded(work)
+    return tail_journal(journal, lines, follow=follow, as_json=json)
 
 
+@guarded
 def show(journal: str, event: str, /, *, json: Json = False) -> int:
     """
     Show all there is about one event.
@@ -87,15 +113,12 @@ def show(journal: str, event: str, /, *, json: Json = False) -> int:
         event: Its number (#17 or 17), its id or the first 4 or more digits of it, or its key.
         json: Write one JSON object.
     """
+    from ._show import show_event  # noqa: PLC0415  the extra may not be installed
 
-    def work() -> int:
-        from ._show import show_event  # noqa: PLC0415  the extra may not be installed
-
-        return show_event(journal, event, as_json=json)
-
-    return guarded(work)
+    return show_event(journal, event, as_json=json)
 
 
+@guarded
 def export(
     journal: str,
     /,
@@ -113,15 +136,12 @@ def export(
         tag: Of the class with this tag only. Repeatable.
         output: File for the lines; - is standard output.
     """
+    from ._export import export_events  # noqa: PLC0415  the extra may not be installed
 
-    def work() -> int:
-        from ._export import export_events  # noqa: PLC0415  the extra may not be installed
-
-        return export_events(journal, status, tag, output)
-
-    return guarded(work)
+    return export_events(journal, status, tag, output)
 
 
+@guarded
 def retry(
     journal: str,
     /,
@@ -137,35 +157,9 @@ def retry(
         status: Events of this status; completed ones only with --id. Repeatable.
         event: This event only: its id, number or key, as for show. Repeatable.
     """
+    from ._requeue import requeue_events  # noqa: PLC0415  the extra may not be installed
 
-    def work() -> int:
-        from ._requeue import requeue_events  # noqa: PLC0415  the extra may not be installed
-
-        return requeue_events(journal, status, event)
-
-    return guarded(work)
-
-
-def guarded(work: Callable[[], int]) -> int:
-    """
-    Do the work of a command; give its exit status.
-
-    What goes wrong is told in one line. A reader of our output that goes away is not worth a word.
-    """
-    if find_spec("msgspec") is None:
-        return _tell("msgspec is missing; journals need: pip install 'lionpride-exec[journal]'", MISUSED)
-    try:
-        status = work()
-        sys.stdout.flush()
-    except (UsageError, LionprideError, OutputError) as exc:
-        return _tell(str(exc), MISUSED if isinstance(exc, UsageError) else INCOMPLETE)
-    except OSError as exc:
-        _drop_output()
-        is_gone = isinstance(exc, BrokenPipeError)
-        return INCOMPLETE if is_gone else _tell(f"cannot write standard output: {exc.strerror or exc}", INCOMPLETE)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return status
+    return requeue_events(journal, status, event)
 
 
 def _tell(text: str, status: int) -> int:

@@ -150,7 +150,7 @@ def _check_runnable(event_type: type[Event], text: str) -> None:
 
 
 def _check_async(function: Callable[..., object], text: str) -> None:
-    call = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
+    call = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004  it is looked at, not called
     if inspect.isasyncgenfunction(function) or inspect.isasyncgenfunction(call):
         raise UsageError(f"{text} is an async generator; it must be an async function that returns its result")
     if not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)):

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._status import TERMINAL, EventStatus
 
+from ._commit import Arrival
 from ._lookup import ROWS_AT_A_TIME, Lookup
 from ._outcome import encode_attempts, encode_outcome, one_line, to_seconds
 from ._restore import Restorer
 from ._rows import Change, NewRow, Step, pack_ids
 from ._store import Store
 from ._way import Way
-from ._writer import MAX_BEHIND, Arrival, Writer
+from ._writer import MAX_BEHIND, Writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable

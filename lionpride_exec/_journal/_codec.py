@@ -44,7 +44,7 @@ def encode_key(key: object) -> str:
         text = _encode_key(key).decode()
         if text == "null":
             raise ValueError("it is written as null")  # noqa: TRY301  as what msgspec itself raises
-        return text  # noqa: TRY300
+        return text  # noqa: TRY300  it belongs to what may fail
     except (TypeError, ValueError) as exc:
         raise TypeError(f"key must be something that JSON can hold, such as a text, got {key!r}: {exc}") from exc
 

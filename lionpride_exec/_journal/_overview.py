@@ -187,6 +187,7 @@ class _Seen:
     )
 
     def add(self, seq: int, status: str, queued: float | None, finished: float | None, outcome: Any) -> None:
+        """Count an event."""
         if queued is not None and (self.first is None or queued < self.first):
             self.first = queued
         if finished is not None:
@@ -223,14 +224,17 @@ class _Seen:
 
     @property
     def rate(self) -> float | None:
+        """Ends per second, from the first event queued to the last end; None: not known."""
         if self.first is None or self.last is None or self.last <= self.first:
             return None
         return self.finished / (self.last - self.first)
 
     def longest_first(self) -> list[tuple[float, int, str]]:
+        """Give seconds, number and status of the slowest."""
         return sorted(self.slowest, reverse=True)
 
     def most_frequent(self) -> list[tuple[tuple[str, str, str], tuple[int, int]]]:
+        """Give the groups of errors with their count and the number of the first event."""
         return nlargest(self.top, self.groups.items(), key=_count)
 
 

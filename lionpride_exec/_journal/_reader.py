@@ -153,7 +153,7 @@ class JournalReader:
         """Give up to CHUNK rows behind a number, and up to which number all have been seen."""
         chosen = () if statuses is None else tuple(statuses)
         condition = "" if statuses is None else f"AND status IN ({','.join('?' * len(chosen))})"
-        select = f"SELECT {COLUMNS} FROM event WHERE seq > ? AND seq <= ? {condition} ORDER BY seq LIMIT ?"  # noqa: S608
+        select = f"SELECT {COLUMNS} FROM event WHERE seq > ? AND seq <= ? {condition} ORDER BY seq LIMIT ?"  # noqa: S608  no value in it
         rows: list[Row] = []
         size = 0
         with self._snapshot() as connection:

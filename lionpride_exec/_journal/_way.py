@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lionpride_exec._life import Life
     from lionpride_exec._status import EventStatus
 
-    from ._writer import Arrival
+    from ._commit import Arrival
 
 
 class Host(Protocol):
