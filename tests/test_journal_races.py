@@ -427,3 +427,57 @@ async def test_an_event_taken_out_by_hand_does_not_keep_the_others_in_memory():
             if number == 1:
                 executor.states.items.remove(event)
         assert len(executor.states.items) == 2
+
+
+async def test_of_several_changes_in_one_commit_the_last_is_written(path):
+    """An event that begins and ends while a commit is on its way is written once, with both lines in its trail."""
+    async with open_executor(path) as executor:
+        with held_commits(executor) as (batches, let_go):
+            let_go()  # they are only looked at
+            event = await executor.append(Step(name="brief"))
+            await event.wait()
+            await until(lambda: event not in executor)
+    assert [len(batch.new) for batch in batches if batch.new] == [1]
+    (ending,) = (batch for batch in batches if batch.changes)
+    assert [change.status for change in ending.changes.values()] == ["completed"]
+    assert [step.status for step in ending.steps] == ["processing", "completed"]
+    assert rows(path, "status, attempt") == [("completed", 1)]
+    connection = sqlite3.connect(path)
+    trail = connection.execute("SELECT status FROM transition ORDER BY n").fetchall()
+    connection.close()
+    assert trail == [("pending",), ("processing",), ("completed",)]
+
+
+async def test_callers_wait_while_too_many_events_are_on_their_way(path, monkeypatch):
+    """The stream to the writer is bounded: more callers wait for the next commit, and all get through in the end."""
+    monkeypatch.setattr("lionpride_exec._journal._writer.MAX_ARRIVALS", 3)
+    async with open_executor(path) as executor:
+        with held_commits(executor) as (waiting, let_go):
+            async with anyio.create_task_group() as group:
+                for number in range(12):
+                    group.start_soon(executor.append, Step(name=str(number)))
+                await wait_for(lambda: waiting)
+                await steps()
+                assert executor._book.writer._brought <= 3
+                assert len(executor.states.items) <= 6
+                let_go()
+        await executor.join()
+    assert all(len(batch.new) <= 3 for batch in waiting)
+    assert rows(path) == ["completed"] * 12
+
+
+async def test_nothing_starts_while_too_much_is_unwritten(path, monkeypatch):
+    """A disk that is slower than the events holds their start up, so that what waits for it is bounded."""
+    monkeypatch.setattr("lionpride_exec._journal._book.MAX_BEHIND", 4)
+    async with open_executor(path, config={"concurrency_limit": 1}) as executor:
+        executor.pause()
+        events = await executor.extend(Step(name=str(number)) for number in range(20))
+        with held_commits(executor) as (waiting, let_go):
+            executor.resume()
+            await wait_for(lambda: waiting)
+            await steps(200)
+            ended = sum(event.status is EventStatus.COMPLETED for event in events)
+            assert 4 <= ended <= 8
+            let_go()
+        await executor.join()
+    assert rows(path) == ["completed"] * 20

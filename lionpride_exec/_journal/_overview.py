@@ -11,7 +11,7 @@ import msgspec
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
 
-from ._schema import _IS_OPEN, HELD
+from ._schema import HELD, IS_OPEN
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,7 +26,7 @@ MAX_LINE = 200  # characters of a message
 
 MINUTE, HOUR = 60.0, 3600.0
 
-_OPEN = f"FROM event INDEXED BY event_open WHERE {_IS_OPEN}"
+_OPEN = f"FROM event INDEXED BY event_open WHERE {IS_OPEN}"
 
 
 @attrs.frozen

@@ -16,7 +16,6 @@ import sqlite3
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
 
 if TYPE_CHECKING:
@@ -29,9 +28,7 @@ VERSION: Final = 1
 # A status on disk only: it ran when the process died, and its class asks for a decision.
 HELD: Final = "held"
 
-OPEN: Final = (EventStatus.PENDING.value, EventStatus.PROCESSING.value, HELD)
-
-_IS_OPEN = "status IN ('pending', 'processing', 'held')"
+IS_OPEN = "status IN ('pending', 'processing', 'held')"
 
 # Each script brings a file from the version of its index to the next one.
 MIGRATIONS: Final = (
@@ -53,8 +50,8 @@ MIGRATIONS: Final = (
         outcome BLOB,               -- JSON: response or error, duration, retryable
         attempts BLOB               -- JSON: the runs before the last one
     );
-    CREATE INDEX event_open ON event (seq) WHERE {_IS_OPEN};
-    CREATE INDEX event_waiting ON event (seq) WHERE after IS NOT NULL AND {_IS_OPEN};
+    CREATE INDEX event_open ON event (seq) WHERE {IS_OPEN};
+    CREATE INDEX event_waiting ON event (seq) WHERE after IS NOT NULL AND {IS_OPEN};
     CREATE INDEX event_id ON event (seq, id);
     CREATE UNIQUE INDEX event_key ON event (key) WHERE key IS NOT NULL;
     CREATE TABLE transition (
@@ -78,12 +75,12 @@ COLUMNS: Final = (
 
 # The rows that are open, in order of arrival; the condition has to be that of the index.
 SELECT_OPEN: Final = (
-    f"SELECT {COLUMNS} FROM event INDEXED BY event_open WHERE {_IS_OPEN} AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608  no value in it
+    f"SELECT {COLUMNS} FROM event INDEXED BY event_open WHERE {IS_OPEN} AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608  no value in it
 )
 
 
 # What open events come after.
-SELECT_WAITED_FOR: Final = f"SELECT after FROM event INDEXED BY event_waiting WHERE after IS NOT NULL AND {_IS_OPEN}"  # noqa: S608  likewise
+SELECT_WAITED_FOR: Final = f"SELECT after FROM event INDEXED BY event_waiting WHERE after IS NOT NULL AND {IS_OPEN}"  # noqa: S608  likewise
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
