@@ -93,10 +93,10 @@ class Durable(Journaling):
 
     async def _store_on_disk(self, event: E, ticket: Ticket) -> E | None:
         book = self._book
-        if book is not None and not book.writer.has_room:
-            await book.writer.wait_for_room()
         if book is not None and event.execution.status in TERMINAL and await book.lookup.statuses([event.id]):
             raise ExistsError(f"{event!r} is in the journal already")
+        if book is not None and not book.writer.has_room:
+            await book.writer.wait_for_room()  # the last wait: what follows is one step, up to the room that is taken
         if ticket.key is not None and self._known_under(ticket.key) is not None:
             return None
         return cast("E", await self._settle_in(self._announce(event, ticket)))
