@@ -1,0 +1,62 @@
+"""What calls promise by returning; a trace looks at it when they do."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from lionpride_exec._life import running_here
+
+from ._look import InvariantBroken, broken
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lionpride_exec import Event, Executor
+
+    from ._history import History
+
+AT_RETURN: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "known_once": "Work with a `key` is taken in once: `append()` gives back what is known under it.",
+        "stopped": "When `stop()` has returned nothing runs, but who called it, until something is started again.",
+    }
+)
+
+
+def check_known_once(history: History, event: Event[Any], key: Any) -> None:
+    """
+    Check that an event that was taken in is the only one here that was given its key.
+
+    Raises:
+        InvariantBroken: Another one is here.
+    """
+    if key is None:
+        return
+    executor = history.executor
+    known = executor.states.items.get(history.keys.get(key, event.id), event)
+    history.keys[key] = event.id
+    if known is not event and event in executor:
+        raise _broken("known_once", f"another is here with the key {key!r}", known, event)
+
+
+def check_stopped(executor: Executor) -> None:
+    """
+    Check, when ``stop()`` has returned, that nothing runs.
+
+    Raises:
+        InvariantBroken: Something does, and nobody has started it since.
+    """
+    processor = executor.processor
+    if processor is None or not processor.is_stopped():
+        return
+    calling = {event.id for event in running_here()}
+    aside = processor._waiters.aside
+    running = [flight.event for flight in processor._in_flight.values()]
+    left = [event for event in running if event.id not in aside and event.id not in calling]
+    if left and all(crew.budget is None for crew in processor._crews):
+        raise _broken("stopped", f"{len(left)} events run", *left)
+
+
+def _broken(name: str, found: str, *events: Event[Any]) -> InvariantBroken:
+    return broken(name, AT_RETURN[name], found, events)

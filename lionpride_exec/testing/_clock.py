@@ -1,0 +1,194 @@
+"""
+An asyncio loop on which an hour costs a millisecond.
+
+The clock stands still while anything can run; when all tasks are blocked, it jumps to the next timer. The loop is
+otherwise the real one, and so are its threads, sockets and processes. They do not know of the virtual clock, so it
+has to wait for them:
+
+- While a thread works for the loop, the clock stands still. A thread that works will end.
+- While a file (a socket, a pipe, a process) is in use, the clock jumps only when none has become ready for some real
+  time, ``io_patience``. An answer that is under way arrives in it; an idle connection must not stop the clock for good.
+
+The loop is a selector loop on all platforms. On Windows that one has no subprocesses and no pipes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import selectors
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
+
+from anyio._backends._asyncio import WorkerThread
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ._deadlock import Watch
+
+    T = TypeVar("T")
+    Ready = list[tuple[selectors.SelectorKey, int]]
+
+# While it is held, a loop looks again after this many real seconds, or as soon as something reports.
+POLL_INTERVAL = 0.001
+
+
+class HeldLoop:
+    """
+    The part of an asyncio loop that knows which threads and processes work for it. Mixed in before the loop itself.
+
+    anyio hands work to a worker thread through a ``Queue``, and the thread calls ``task_done()`` on it when
+    it has *reported* the result to the loop. So ``unfinished_tasks`` is above zero from the moment the work
+    is handed over until the result is on its way, with no gap at either end.
+    """
+
+    def _begin_watching(self) -> None:
+        self._executor_calls = 0  # whose futures are not done
+        self._pool: WeakSet[threading.Thread] = WeakSet()  # threads that have run such calls
+        self._starting = 0  # processes that are being started
+        self._processes: list[asyncio.SubprocessTransport] = []  # that may not have ended
+
+    @property
+    def _real(self) -> Any:
+        """The loop that this is mixed into; untyped, since the stubs of the loops differ from each other."""
+        return super()
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+        """Run a function as any loop does, and count the call until its future is done."""
+        future = self._real.run_in_executor(executor, self._call_in_pool, func, *args)
+        self._executor_calls += 1
+        future.add_done_callback(self._executor_call_ended)
+        return future
+
+    async def shutdown_default_executor(self, *_: Any, **__: Any) -> None:
+        """Wait for the threads as long as it takes: under this clock any limit would be over at once."""
+        self._executor_calls += 1  # a thread waits for the threads
+        try:
+            await self._real.shutdown_default_executor()
+        finally:
+            self._executor_calls -= 1
+
+    async def subprocess_exec(self, *args: Any, **kwargs: Any) -> Any:
+        """Start a process as any loop does, and remember it until it has ended."""
+        return await self._start_process(self._real.subprocess_exec(*args, **kwargs))
+
+    async def subprocess_shell(self, *args: Any, **kwargs: Any) -> Any:
+        """Start a shell as any loop does, and remember it until it has ended."""
+        return await self._start_process(self._real.subprocess_shell(*args, **kwargs))
+
+    async def _start_process(self, starting: Awaitable[Any]) -> Any:
+        self._starting += 1
+        try:
+            started = await starting
+        finally:
+            self._starting -= 1
+        self._processes.append(started[0])
+        return started
+
+    def _call_in_pool(self, func: Callable[..., T], *args: Any) -> T:
+        self._pool.add(threading.current_thread())
+        return func(*args)
+
+    def _executor_call_ended(self, _: object) -> None:
+        self._executor_calls -= 1
+
+    def a_thread_runs(self) -> bool:
+        """Tell whether the result of a thread is still to come; if not, all have been reported by now."""
+        me: Any = self
+        return self._executor_calls > 0 or any(
+            thread.queue.unfinished_tasks
+            for thread in threading.enumerate()
+            if isinstance(thread, WorkerThread) and thread.loop is me
+        )
+
+    def a_process_runs(self) -> bool:
+        """Tell whether the end of a process is still to come."""
+        if self._processes:
+            self._processes = [one for one in self._processes if one.get_returncode() is None]
+        return self._starting > 0 or bool(self._processes)
+
+    def is_own_thread(self, thread: threading.Thread) -> bool:
+        """Tell whether a thread works for a loop when it is told to, and not by itself."""
+        return isinstance(thread, WorkerThread) or thread in self._pool
+
+    def blocked_tasks(self) -> list[tuple[str, Any]]:
+        """Give the names and coroutines of the tasks that have not ended."""
+        loop: Any = self
+        return [(task.get_name(), task.get_coro()) for task in asyncio.all_tasks(loop)]
+
+
+class VirtualClockLoop(HeldLoop, asyncio.SelectorEventLoop):  # type: ignore[misc]  # run_in_executor() by typeshed
+    """
+    The selector loop of asyncio, with a clock that jumps.
+
+    The loop asks its selector to wait until the next timer is due. Ours looks whether a file is ready; if
+    not, it puts the clock forward by the time that it was to wait, and returns. Without a timer it really
+    waits.
+
+    Args:
+        io_patience: Real seconds without a ready file after which the clock jumps, while files are in use.
+        watch: Is told when nothing can go on; None: the loop waits, as a real one does.
+    """
+
+    def __init__(self, *, io_patience: float, watch: Watch | None) -> None:
+        selector = JumpingSelector(self, io_patience, watch)
+        self._begin_watching()
+        super().__init__(selector)
+        selector.own_files = len(selector.get_map())
+        self.jump(0.0)
+
+    def jump(self, now: float) -> None:
+        """
+        Set the clock.
+
+        The loop calls what is due before ``time() + _clock_resolution``. That has to be the next float after
+        the time: with more, a timer is called early, and if it then looks at the clock, sets itself again,
+        for ever; with less (the usual 1 ns, from the 98th day on), one that is due is never called.
+        """
+        self.now: float = now
+        self._clock_resolution = math.ulp(now)
+
+    def time(self) -> float:
+        """Give the virtual time, in seconds since the loop was made."""
+        return self.now
+
+
+class JumpingSelector(selectors.DefaultSelector):
+    """The selector of a :class:`VirtualClockLoop`."""
+
+    def __init__(self, loop: VirtualClockLoop, io_patience: float, watch: Watch | None) -> None:
+        super().__init__()
+        self.own_files: int = 0  # of the loop itself: how it is woken by threads and signals
+        self._loop = loop
+        self._io_patience = io_patience
+        self._watch = watch
+
+    def select(self, timeout: float | None = None) -> Ready:
+        """Give what is ready; when nothing is, let the time pass at once."""
+        if timeout is not None and timeout <= 0:
+            return super().select(timeout)
+        # First the threads, then the files: when a thread ends in between, its result is among the files.
+        if self._loop.a_thread_runs():
+            return super().select(POLL_INTERVAL)
+        uses_files = len(self.get_map()) > self.own_files or self._loop.a_process_runs()
+        ready = super().select(self._io_patience if uses_files else 0)
+        if ready:
+            return ready
+        if timeout is not None:
+            self._loop.jump(self._loop.now + timeout)
+            return ready
+        return self._wait_for_ever(uses_files=uses_files)
+
+    def _wait_for_ever(self, *, uses_files: bool) -> Ready:
+        """Wait for what comes from outside, since no timer will do anything; or find that nothing will."""
+        if self._watch is None:
+            return super().select(None)
+        if uses_files or self._watch.may_be_woken(self._loop.is_own_thread):
+            return super().select(POLL_INTERVAL)  # and look again: a thread may end without a word
+        ready = super().select(0)  # the last word of a thread that has just ended
+        if not ready and not self._watch.end(self._loop.blocked_tasks()):
+            assert self._watch.error is not None
+            raise self._watch.error
+        return ready

@@ -1,0 +1,206 @@
+"""What a trace knows of an executor by itself: what was asked for, and what was done since."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import attrs
+
+from lionpride_exec._config import is_number
+from lionpride_exec._event import Event
+from lionpride_exec._status import EventStatus
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from lionpride_exec import Executor, Processor
+    from lionpride_exec._admission import Flight
+    from lionpride_exec._bucket import Use
+    from lionpride_exec._crew import Crew
+
+
+# Seconds. Who observes a start looks at the clock a moment later than who made it.
+TOLERANCE = 1e-3
+
+
+@attrs.define
+class Asked:
+    """
+    What ``append()`` was asked for.
+
+    Attributes:
+        priority: Lower starts first.
+        not_before: A reading of the clock.
+        after: What has to be COMPLETED.
+        arrival: The order in which they came; None: it stands in no order.
+    """
+
+    priority: float
+    not_before: float = -inf
+    after: tuple[Event[Any] | UUID, ...] = ()
+    arrival: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        event: Event[Any],
+        priority: float | None,
+        now: float,
+        *,
+        delay: float | None = None,
+        at: datetime | None = None,
+        after: Any = (),
+        **_: Any,
+    ) -> Asked:
+        """Make it of the arguments of ``append()``, right or wrong; ``at`` is of the wall clock and not looked at."""
+        number = event.created_at.timestamp() if priority is None or not is_number(priority) else priority
+        due = -inf if at is not None or delay is None or not is_number(delay) else now + delay
+        others = after if isinstance(after, list | tuple | set) else [after]
+        return cls(number, due, tuple([other for other in others if isinstance(other, Event | UUID)]))
+
+    def goes_before(self, other: Asked) -> bool:
+        """Whether this starts first, of two that both may start."""
+        if self.priority != other.priority:
+            return self.priority < other.priority
+        return self.arrival is not None and other.arrival is not None and self.arrival < other.arrival
+
+
+@attrs.define(eq=False)
+class Taking:
+    """What a run has taken of a limit."""
+
+    flight: Flight
+    use: Use
+    started: float
+    ended: float | None = None
+
+
+@attrs.frozen
+class Change:
+    """A transition, at the time of which ``now`` is the reading of the clock."""
+
+    event: Event[Any]
+    previous: EventStatus
+    status: EventStatus
+    now: float
+
+
+@attrs.frozen
+class Start:
+    """The start of an event by the processor."""
+
+    event: Event[Any]
+    processor: Processor
+    flight: Flight
+    now: float
+
+
+class History:
+    """
+    What was asked for and done so far.
+
+    Args:
+        executor: Which one is followed.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor: Executor = executor
+        self.asked: dict[UUID, Asked] = {}
+        self.last: dict[UUID, EventStatus] = {}
+        # The number of the last run that counts, and how many of these were seen.
+        self.runs: dict[UUID, tuple[int, int]] = {}
+        self.starts: list[float] = []  # those that the window counts
+        self.takings: dict[tuple[int, Any], list[Taking]] = {}
+        self.keys: dict[Any, UUID] = {}
+        self._arrivals = 0
+        self._main: tuple[Crew | None, int] = (None, 0)  # the workers behind the window, and how many they had started
+        self._forgotten = 0  # starts that were taken out of the window by hand
+
+    # ---------------------------------------------------------------- what is asked for
+
+    def expect(self, event: Event[Any], asked: Asked) -> None:
+        """Take note of what is asked for."""
+        self.asked[event.id] = asked
+        self.last[event.id] = event.execution.status
+
+    def arrived(self, event: Event[Any]) -> None:
+        """Take note that an event is in; one that comes after others stands in the queue later."""
+        asked = self.asked.get(event.id)
+        if asked is not None and not asked.after and self.executor.journal is None:
+            self._arrivals += 1
+            asked.arrival = self._arrivals
+
+    def refused(self, event: Event[Any]) -> None:
+        """Take note that an event is not in after all."""
+        if event.id not in self.executor.states.items:
+            self.asked.pop(event.id, None)
+            self.last.pop(event.id, None)
+
+    def forget_times(self) -> None:
+        """Forget what was read from a clock that does not go on."""
+        self.starts.clear()
+        self.takings.clear()
+        for asked in self.asked.values():
+            asked.not_before = -inf
+
+    # ---------------------------------------------------------------- what is done
+
+    def start_of(self, change: Change) -> Start | None:
+        """Give the start that a transition is; None: it is none, or not one by the processor."""
+        flight = None if change.status is not EventStatus.PROCESSING else self._flight_of(change.event)
+        processor = self.executor.processor
+        return None if processor is None or flight is None else Start(change.event, processor, flight, change.now)
+
+    def is_in_window(self, start: Start) -> bool:
+        """Whether the start that is being made is one that the window counts, as those of ``forward()`` are not."""
+        main = start.processor._main_crew
+        return main is not None and (main, main.started) != self._main and main.started > 0
+
+    def forget_starts(self, forgotten: int) -> None:
+        """Forget the last starts, up to as many in all: those that the user has taken out of the window."""
+        number, self._forgotten = forgotten - self._forgotten, forgotten
+        del self.starts[len(self.starts) - min(number, len(self.starts)) :]
+
+    def is_out(self, taking: Taking, now: float) -> bool:
+        """Whether what a run has taken of a limit has not come back yet."""
+        limit = taking.use.bucket.limit
+        if limit is None:
+            return False
+        if not limit.hold:
+            return now - taking.started < limit.per - TOLERANCE
+        if taking.ended is None:  # where the event was removed meanwhile, nobody can tell when its run has ended
+            return self._flight_of(taking.flight.event) is taking.flight
+        return now - taking.ended < limit.per - TOLERANCE
+
+    def note(self, change: Change) -> None:
+        """Take note of a transition, once it was checked."""
+        event, status, now = change.event, change.status, change.now
+        self.last[event.id] = status
+        if status is EventStatus.PROCESSING:
+            processor = self.executor.processor
+            if processor is not None and processor._main_crew is not None:
+                self._main = processor._main_crew, processor._main_crew.started
+            return
+        if status is EventStatus.PENDING:
+            self._note_run(event)
+            again_in = None if (flight := self._flight_of(event)) is None else flight.again_in
+            if again_in and event.id in self.asked:
+                self.asked[event.id].not_before = now + again_in
+        for takings in self.takings.values():
+            for taking in takings:
+                if taking.flight.event is event and taking.ended is None:
+                    taking.ended = now
+
+    def _note_run(self, event: Event[Any]) -> None:
+        """Take note of a run after which an event is run again. One that was set back by hand begins anew."""
+        execution, seen = event.execution, self.runs.get(event.id, (0, 0))[1]
+        run = execution.attempts[-1] if execution.attempts else None
+        counts = 0 if run is None or run.error is None else seen + (not run.interrupted)
+        self.runs[event.id] = execution.attempt, counts
+
+    def _flight_of(self, event: Event[Any]) -> Flight | None:
+        """Give what the processor knows of an event that it has started; None: it has not."""
+        processor = self.executor.processor
+        return None if processor is None else processor._in_flight.get(event.id)

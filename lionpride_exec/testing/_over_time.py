@@ -1,0 +1,178 @@
+"""
+Invariants over time: what a trace checks at each transition, by what it has counted itself.
+
+They are for what a processor starts. An event that somebody runs by hand (``event.invoke()``) starts at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Final
+from uuid import UUID
+
+import attrs
+
+from lionpride_exec._status import TRANSITIONS, EventStatus
+
+from ._history import TOLERANCE, Change, History, Start, Taking
+from ._look import broken
+
+# What looks at a transition, in view of those before it, and says what is wrong with its event; None: nothing.
+Check = Callable[[History, Change], str | None]
+
+
+@attrs.frozen
+class OverTime:
+    """
+    What has to hold of each transition, in view of those before it.
+
+    Attributes:
+        name: Of the function.
+        sentence: What it promises.
+        find: Says what is wrong.
+    """
+
+    name: str
+    sentence: str
+    find: Check
+
+    def check(self, history: History, change: Change) -> None:
+        """
+        Look whether it holds.
+
+        Raises:
+            InvariantBroken: It does not.
+        """
+        wrong = self.find(history, change)
+        if wrong is not None:
+            raise broken(self.name, self.sentence, f"an event {wrong}", [change.event])
+
+
+OVER_TIME: Final[dict[str, OverTime]] = {}
+
+
+def _over_time(find: Check) -> Check:
+    """Have a function be an invariant over time."""
+    name = find.__name__
+    OVER_TIME[name] = OverTime(name, (find.__doc__ or "").strip().partition("\n")[0], find)
+    return find
+
+
+def _of_starts(find: Callable[[History, Start], str | None]) -> Check:
+    """Have a function be an invariant of those transitions by which the processor starts an event."""
+
+    @wraps(find)
+    def check(history: History, change: Change) -> str | None:
+        start = history.start_of(change)
+        return None if start is None else find(history, start)
+
+    return _over_time(check)
+
+
+@_over_time
+def transitions(history: History, change: Change) -> str | None:
+    """Each transition is one of the table, and goes on from where the last one led; nothing leaves a final status."""
+    previous, status = change.previous, change.status
+    last = history.last.get(change.event.id, previous)
+    if previous is not last:
+        return f"went from {previous} to {status}, and was {last}"
+    return None if status in TRANSITIONS[previous] else f"went from {previous} to {status}"
+
+
+@_over_time
+def run_numbers(history: History, change: Change) -> str | None:
+    """A run has the number after that of the last one, or the same if that was interrupted; `Retry` allows no more."""
+    event = change.event
+    if change.status is not EventStatus.PROCESSING or event.id not in history.runs:
+        return None
+    number, (last, seen) = event.execution.attempt, history.runs[event.id]
+    if number != last + 1:
+        return f"is at run {number}, and {last + 1} is next"
+    start = history.start_of(change)
+    if start is None:
+        return None
+    retry = event.retry or start.processor._reruns.default
+    allowed = 1 if retry is None else retry.attempts
+    return f"runs once more after {seen} runs that counted, of {allowed}" if seen >= allowed else None
+
+
+@_of_starts
+def concurrency(_: History, start: Start) -> str | None:
+    """Nothing starts while `concurrency_limit` events run, not counting those that wait for others in their slot."""
+    processor = start.processor
+    running, aside = set(processor._in_flight), processor._waiters.aside
+    allowed = processor.concurrency_limit + sum(number for each, number in aside.items() if each in running)
+    return None if len(running) <= allowed else f"is number {len(running)} of those that run, of {allowed}"
+
+
+@_of_starts
+def capacity_window(history: History, start: Start) -> str | None:
+    """No window of `capacity_refresh_time` seconds holds more than `queue_capacity` starts, wherever it begins."""
+    if not history.is_in_window(start):
+        return None
+    processor, now = start.processor, start.now
+    history.forget_starts(processor._window.forgotten)
+    period = processor.capacity_refresh_time
+    history.starts = [each for each in history.starts if now - each < period - TOLERANCE]
+    history.starts.append(now)
+    number, allowed = len(history.starts), processor.queue_capacity
+    return None if number <= allowed else f"is start {number} within {period} s, of {allowed}"
+
+
+@_of_starts
+def limit_windows(history: History, start: Start) -> str | None:
+    """No window of a `Rate` holds more than its amount, and no more than its limit run under a `Concurrent`; by key."""
+    for use in start.flight.uses:
+        takings = history.takings.setdefault((id(use.bucket.limit), use.bucket.key), [])
+        takings[:] = [taking for taking in takings if history.is_out(taking, start.now)]
+        takings.append(Taking(start.flight, use, start.now))
+        taken = sum(taking.use.cost for taking in takings)
+        limit = use.bucket.limit
+        if limit is not None and taken > limit.amount * (1 + 1e-9):
+            return f"brings what is taken of {limit!r}, key {use.bucket.key!r}, to {taken}"
+    return None
+
+
+@_of_starts
+def not_early(history: History, start: Start) -> str | None:
+    """Nothing starts before its time, as `delay` or the wait for a retry say, nor before what it comes after."""
+    asked = history.asked.get(start.event.id)
+    if asked is None:
+        return None
+    if start.now < asked.not_before - TOLERANCE:
+        return f"has started {asked.not_before - start.now:.3f} s before its time"
+    for other in asked.after:
+        found = history.executor.states.items.get(other, None) if isinstance(other, UUID) else other
+        if found is not None and found.execution.status is not EventStatus.COMPLETED:
+            return f"has started and comes after {found!r}, which is {found.execution.status}"
+    return None
+
+
+@_of_starts
+def held_back(history: History, start: Start) -> str | None:
+    """Nothing starts between `pause()` and `resume()`, nor after `stop()`, but what `forward()` starts then."""
+    # A watcher that is told before us, and of this start, may have had enough by it.
+    held = [token for token in history.executor._held_back if isinstance(token, str)]
+    if held:
+        return f"has started, and is held back: {', '.join(held)}"
+    is_forward = any(crew.budget is not None for crew in start.processor._crews)
+    return "has started after stop()" if start.processor.is_stopped() and not is_forward else None
+
+
+@_of_starts
+def order(history: History, start: Start) -> str | None:
+    """What starts has the lowest priority number of all that may, and came first of equals; without gates and keys."""
+    executor, processor, asked = history.executor, start.processor, history.asked.get(start.event.id)
+    asks_nobody = processor._follows_events() and processor._has_no_gate() and processor._is_free()
+    if asked is None or not asks_nobody or processor.queue.lanes.buckets.has_keys:
+        return None  # a gate is asked in this order, and answers in its own; keys take turns
+    if processor.queue.qsize() >= processor.queue.max_size:
+        return None  # the room that this one has left may have been taken since
+    for other in executor.pending_events:
+        theirs = history.asked.get(other.id)
+        if theirs is None or other.id in executor._put_off or processor.queue.entry_of(other.id) is None:
+            continue
+        if processor.queue.due(other.id) is None and theirs.goes_before(asked):
+            return f"has started (priority {asked.priority}) before {other!r} (priority {theirs.priority})"
+    return None

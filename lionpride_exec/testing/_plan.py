@@ -1,0 +1,216 @@
+"""
+Faults by seed.
+
+Whether a visit of a point meets a fault is a function of the seed, the point, the event and how often that event was
+there: a hash, not the next number of a random sequence. So two runs meet the same faults however their tasks take
+turns, on whichever event loop.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from contextvars import ContextVar
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio import current_time
+from anyio.lowlevel import checkpoint
+
+from lionpride_exec._background import asyncio_task
+from lionpride_exec._executor import Executor
+from lionpride_exec.errors import JournalError
+
+from ._faults import Cancellation, Crash, Failure, Fault, Injected, InjectedFailure, Latency
+from ._labels import Label, class_and_fields, label_by
+from ._points import check_point, visiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Mapping
+
+    from lionpride_exec._event import Event
+
+# The scope that a caller is cancelled by.
+_scope: ContextVar[anyio.CancelScope | None] = ContextVar("_scope", default=None)
+
+# In which order several faults of one point happen.
+_ORDER = (Crash, Latency, Cancellation, Failure)
+
+
+class FaultPlan:
+    """
+    Latency, failures, cancellations and crashes, by seed, at the awaits of an event's way.
+
+    ::
+
+        plan = FaultPlan(7, {"gate:before": Latency(0, 5), "run:after": Failure(share=0.1)})
+        with plan.applied(executor):
+            ...
+
+    Args:
+        seed: Any number. What is injected is a function of it, of the point, of the event's label and the number of
+            its visit.
+        faults: A fault, or several, for each point: "gate:before", "run:after" and so on; see :data:`POINTS`.
+        label: What an event is called, so that it is known in another run: the name of an attribute, or a function of
+            the event. Default: its class and those of its own fields that are texts or numbers.
+
+    Attributes:
+        injected: What was injected so far, in order; for you to read.
+
+    Raises:
+        ValueError: There is no such point, or the fault cannot happen there.
+        AttributeError: This version of the library has no such method any more.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        faults: Mapping[str, Fault | Iterable[Fault]],
+        *,
+        label: Label | None = None,
+    ) -> None:
+        self.seed: int = seed
+        self.faults: Mapping[str, tuple[Fault, ...]] = {
+            point: _checked(point, (given,) if isinstance(given, Fault) else tuple(given))
+            for point, given in faults.items()
+        }
+        self.injected: list[Injected] = []
+        self._label: Label = class_and_fields if label is None else label
+        self._visits: Counter[tuple[str, str]] = Counter()
+        self._on_crash: Callable[[str], object] | None = None
+        self._is_over = False
+
+    def __repr__(self) -> str:
+        told = {point: given[0] if len(given) == 1 else list(given) for point, given in self.faults.items()}
+        return f"FaultPlan({self.seed}, {told})"
+
+    @contextmanager
+    def applied(
+        self,
+        *executors: Executor | type[Executor],
+        on_crash: Callable[[str], object] | None = None,
+    ) -> Generator[None]:
+        """
+        Inject faults inside this block.
+
+        Inside it methods of classes are replaced. So it reaches all executors of these classes, and of other classes
+        as far as they share code; there can be one plan at a time. Outside it nothing costs anything. The next life
+        of a process is another block of the same plan, which goes on counting visits.
+
+        Args:
+            executors: Executors or their classes.
+            on_crash: Called with the name of the point at a :class:`Crash`, and must not wait. That is in the event
+                loop, but at "disk" in the worker thread: there it has to cancel through ``anyio.from_thread``.
+
+        Raises:
+            ValueError: There is a crash in the plan, and nobody to tell; or no executor.
+        """
+        has_crash = any(isinstance(fault, Crash) for given in self.faults.values() for fault in given)
+        if has_crash and on_crash is None:
+            raise ValueError("a plan with a Crash needs on_crash, which ends what runs")
+        if not executors:
+            raise ValueError("give the executor, or its class")
+        self._on_crash, self._is_over = on_crash, False
+        with visiting(self, self.faults, [each if isinstance(each, type) else type(each) for each in executors]):
+            yield
+
+    @staticmethod
+    @contextmanager
+    def cancellable() -> Generator[anyio.CancelScope]:
+        """Open a cancel scope by which ``Cancellation(of="caller")`` cancels the task that is in it."""
+        with anyio.CancelScope() as scope:
+            token = _scope.set(scope)
+            try:
+                yield scope
+            finally:
+                _scope.reset(token)
+
+    # ---------------------------------------------------------------- at the points
+
+    async def _visit(self, point: str, event: Event[Any] | None) -> None:
+        """Inject what is due at this visit of a point."""
+        for one in self._due(point, event):
+            fault = one.fault
+            if isinstance(fault, Crash):
+                self._crash(point)
+                await checkpoint()  # most likely we are being cancelled by now
+                return
+            if isinstance(fault, Latency):
+                await anyio.sleep(one.seconds)
+            elif isinstance(fault, Cancellation):
+                self._cancel(fault, event, one.seconds)
+                await checkpoint()
+            else:
+                raise InjectedFailure(str(one))
+
+    def _visit_nowait(self, point: str, event: Event[Any] | None) -> None:
+        """Do as :meth:`_visit`, where nothing can be awaited."""
+        for one in self._due(point, event):
+            if isinstance(one.fault, Crash):
+                self._crash(point)
+                return
+            raise JournalError(f"injected: {one}")
+
+    def _due(self, point: str, event: Event[Any] | None) -> Generator[Injected]:
+        """Give what this visit meets, one after the other, and note it."""
+        faults = self.faults.get(point)
+        if faults is None or self._is_over:
+            return
+        label = "" if event is None else label_by(self._label, event)
+        self._visits[point, label] += 1
+        visit = self._visits[point, label]
+        for number, fault in enumerate(faults):
+            if fault.visit not in (None, visit) or self._drawn(point, label, visit, number, "share") >= fault.share:
+                continue
+            least, most = fault._seconds
+            seconds = least + (most - least) * self._drawn(point, label, visit, number, "seconds")
+            one = Injected(point, label, visit, fault, seconds)
+            self.injected.append(one)
+            yield one
+            if self._is_over:
+                return
+
+    def _drawn(self, *what: object) -> float:
+        """Give a number from 0 to below 1 that is the same for the same things."""
+        digest = blake2b(repr((self.seed, what)).encode(), digest_size=7).digest()
+        return int.from_bytes(digest) / 2**56
+
+    def _crash(self, point: str) -> None:
+        assert self._on_crash is not None
+        self._is_over = True
+        self._on_crash(point)
+
+    @staticmethod
+    def _cancel(fault: Cancellation, event: Event[Any] | None, seconds: float) -> None:
+        if fault.of == "event":
+            if event is not None and isinstance(event._owner, Executor):
+                event._owner.cancel(event, "injected")
+        elif fault.of == "caller":
+            scope = _scope.get()
+            if scope is not None:
+                scope.deadline = min(scope.deadline, current_time() + seconds)
+                if not seconds:
+                    scope.cancel()
+        else:
+            task = asyncio_task()
+            if task is not None:
+                task.cancel()
+
+
+def _checked(point: str, faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    """
+    Give the faults of a point in the order in which they happen.
+
+    Raises:
+        ValueError: There is no such point, or a fault that cannot happen there.
+    """
+    where = check_point(point)
+    for fault in faults:
+        if not isinstance(fault, _ORDER):
+            raise ValueError(f"{fault!r} at {point!r} is no fault")  # noqa: TRY004  one error for what is wrong
+        if isinstance(fault, Failure) and point.partition(":")[2] not in where.fails:
+            raise ValueError(f"nothing fails at {point!r}: that is no code of the user's, and not the disk")
+        if where.in_thread and not isinstance(fault, Failure | Crash):
+            raise ValueError(f"{point!r} is in a worker thread and knows Failure and Crash only; take 'commit'")
+    return tuple(sorted(faults, key=lambda fault: _ORDER.index(type(fault))))

@@ -1,0 +1,147 @@
+"""Running under virtual time, on each of the backends."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+
+from lionpride_exec._config import check_seconds
+
+from ._clock import VirtualClockLoop
+from ._deadlock import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+    from contextlib import AbstractContextManager
+
+T = TypeVar("T")
+
+# What has to be installed for a backend.
+PACKAGES = {"asyncio": None, "trio": "trio", "asyncio+uvloop": "uvloop"}
+
+BACKENDS: tuple[str, ...] = tuple(name for name, needed in PACKAGES.items() if needed is None or find_spec(needed))
+"""The backends that are installed: "asyncio"; "trio", an extra; "asyncio+uvloop" (not for Windows, nor PyPy)."""
+
+IO_PATIENCE = 0.1
+
+
+def backend_options(backend: str, *, io_patience: float = IO_PATIENCE) -> tuple[str, dict[str, Any]]:
+    """
+    Give the name and the options by which AnyIO starts a backend under a virtual clock of its own.
+
+    For ``anyio.run(main, backend=name, backend_options=options)``, once, and for the fixture ``anyio_backend`` of
+    AnyIO's pytest plugin. asyncio is run on a selector loop, on Windows too, where that one has no subprocesses.
+
+    Args:
+        backend: One of :data:`BACKENDS`.
+        io_patience: Real seconds, 0 or more, as for :func:`run`.
+
+    Raises:
+        ValueError: There is no such backend; or the patience is negative, infinite or NaN.
+        ModuleNotFoundError: What it needs is not installed.
+    """
+    return _options(backend, io_patience, None)
+
+
+def _options(backend: str, io_patience: float, watch: Watch | None) -> tuple[str, dict[str, Any]]:
+    if backend not in PACKAGES:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    needed = PACKAGES[backend]
+    if needed is not None and find_spec(needed) is None:
+        hint = "pip install 'lionpride-exec[trio]'" if needed == "trio" else f"pip install {needed}"
+        raise ModuleNotFoundError(f"backend {backend!r} needs {needed}, which is not installed: {hint}", name=needed)
+    check_seconds("io_patience", io_patience)
+    if backend == "trio":
+        from ._trio import trio_options  # noqa: PLC0415  an extra
+
+        return "trio", trio_options(io_patience, watch)
+    if backend == "asyncio+uvloop":
+        from ._uvloop import VirtualUvloop  # noqa: PLC0415  likewise
+
+        return "asyncio", {"loop_factory": partial(VirtualUvloop, io_patience=io_patience, watch=watch)}
+    return "asyncio", {"loop_factory": partial(VirtualClockLoop, io_patience=io_patience, watch=watch)}
+
+
+def run(
+    function: Callable[..., Awaitable[T]],
+    *arguments: Any,
+    backend: str = "asyncio",
+    seed: int | None = None,
+    io_patience: float = IO_PATIENCE,
+) -> T:
+    """
+    Run an async function under virtual time, which begins at 0, and give its result.
+
+    Whenever all tasks are blocked, the clock jumps to the next timer: an hour costs about a millisecond. It stands
+    still while a thread works for the event loop; while sockets, pipes or processes are in use, it jumps once none of
+    them has become ready for ``io_patience`` real seconds. Only what asks the event loop sees the virtual time:
+    ``anyio.current_time()``, not ``time.time()``.
+
+    Args:
+        function: What to run.
+        arguments: Of the function.
+        backend: One of :data:`BACKENDS`.
+        seed: Makes a run repeat: ``random`` is seeded for its time, and so is the order in which trio runs what can
+            run. (asyncio has an order of its own.) What threads and files do is not repeated, nor what depends on
+            ``id()``, ``uuid4()``, or the hash of strings.
+        io_patience: Real seconds, 0 or more.
+
+    Raises:
+        Deadlock: Nothing can ever go on. What ran has been cancelled.
+        ValueError: There is no such backend; or the patience is negative, infinite or NaN.
+        ModuleNotFoundError: What the backend needs is not installed.
+        RuntimeError: Called from inside an event loop.
+
+    And what the function raises.
+    """
+    _check_outside()
+    watch = Watch()
+    name, options = _options(backend, io_patience, watch)
+    with _seeded(seed, name):
+        try:
+            return anyio.run(watch.guard, function, arguments, backend=name, backend_options=options)
+        except Exception as exc:
+            if watch.error is not None and exc is not watch.error:  # stuck again, when it was cancelled
+                raise watch.error from exc
+            raise
+
+
+def _check_outside() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        trio = sys.modules.get("trio")
+        if trio is None or not trio.lowlevel.in_trio_run():
+            return
+    raise RuntimeError("run() starts an event loop of its own, and cannot be called from inside one")
+
+
+@contextmanager
+def _seeded(seed: int | None, backend: str) -> Generator[None]:
+    """Have everything that is random go by a seed; afterwards it is as before."""
+    if seed is None:
+        yield
+        return
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        with seeded_order(seed, backend):
+            yield
+    finally:
+        random.setstate(state)
+
+
+def seeded_order(seed: int, backend: str) -> AbstractContextManager[None]:
+    """Have the order in which a backend runs what can run go by a seed, where it goes by chance."""
+    if backend != "trio":
+        return nullcontext()
+    from ._trio import seeded_scheduler  # noqa: PLC0415  an extra
+
+    return seeded_scheduler(seed)

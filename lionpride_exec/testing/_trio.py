@@ -1,0 +1,132 @@
+"""The clock of trio that jumps, and waits for threads and files."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import random
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import trio
+from trio.testing import MockClock, active_thread_count
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Generator
+
+    from ._deadlock import Watch
+
+# What trio counts as tasks that wait for files; which of them there are depends on the platform.
+WAITING = ("tasks_waiting_read", "tasks_waiting_write", "tasks_waiting", "tasks_waiting_overlapped")
+
+# trio does not wait for longer than a day at a time; what waits for other tasks to block waits for less.
+FOR_EVER = 3600.0
+
+
+class Holder(trio.abc.Instrument):
+    """
+    Decides how long trio waits until its clock jumps: not at all, ``io_patience`` seconds, or for ever.
+
+    ``MockClock`` has a threshold for that. When it has to be looked at is when nothing can run; trio then asks its
+    clock how long to wait, and reads the threshold after that. So the look costs nothing while something runs.
+
+    Args:
+        clock: The clock.
+        io_patience: Real seconds without a ready file after which the clock jumps, while files are in use.
+        watch: Is told when nothing can go on; None: trio waits.
+    """
+
+    def __init__(self, clock: MockClock, io_patience: float, watch: Watch | None) -> None:
+        self._clock = clock
+        self._io_patience = io_patience
+        self._watch = watch
+        self._may_be_stuck = False  # no timer, no thread, no file
+        self._gave_up = False  # it was stuck again
+        self._sleep_time = clock.deadline_to_sleep_time
+        # The class allows no subclasses, and trio no other class of clocks that jump.
+        vars(clock)["deadline_to_sleep_time"] = self.deadline_to_sleep_time
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """
+        Give the real seconds until the next deadline, and set the threshold. For trio, when nothing can run.
+
+        Raises:
+            Deadlock: The run is stuck, and was when it was cancelled for that.
+        """
+        uses_files = self._uses_files()
+        threads = active_thread_count()
+        self._may_be_stuck = deadline == math.inf and not uses_files and not threads
+        if self._may_be_stuck and self._watch is not None and self._gave_up:
+            assert self._watch.error is not None
+            raise self._watch.error
+        if deadline == math.inf or threads:
+            self._set_threshold(math.inf)  # nothing to jump to, or a thread that will end
+        else:
+            self._set_threshold(self._io_patience if uses_files else 0)
+        return self._sleep_time(deadline)
+
+    def before_io_wait(self, timeout: float) -> None:
+        """Find out whether the run is stuck: not if a task waits for the others to block."""
+        watch = self._watch
+        if not self._may_be_stuck or timeout < FOR_EVER or watch is None or watch.may_be_woken(_is_own_thread):
+            return
+        if not trio.lowlevel.current_statistics().run_sync_soon_queue_size:  # no last word of one that has just ended
+            trio.lowlevel.current_trio_token().run_sync_soon(self._end_run, watch)
+
+    def _end_run(self, watch: Watch) -> None:
+        self._gave_up = not watch.end(_blocked_tasks())
+
+    def _set_threshold(self, threshold: float) -> None:
+        if threshold != self._clock.autojump_threshold:
+            self._clock.autojump_threshold = threshold
+
+    @staticmethod
+    def _uses_files() -> bool:
+        # One task waits always: trio's own, which is woken by threads and signals.
+        statistics = trio.lowlevel.current_statistics().io_statistics
+        return sum(getattr(statistics, name, 0) for name in WAITING) > 1
+
+
+def _is_own_thread(thread: threading.Thread) -> bool:
+    return thread.name.startswith("Trio thread")
+
+
+def _blocked_tasks() -> list[tuple[str, Any]]:
+    root = trio.lowlevel.current_root_task()
+    nurseries = [] if root is None else list(root.child_nurseries)
+    tasks: list[tuple[str, Any]] = []
+    while nurseries:
+        for task in nurseries.pop().child_tasks:
+            nurseries.extend(task.child_nurseries)
+            if not task.name.startswith("<"):  # trio's own
+                tasks.append((task.name, task.coro))
+    return tasks
+
+
+def trio_options(io_patience: float, watch: Watch | None) -> dict[str, Any]:
+    """Give the options of ``trio.run()`` for a clock that jumps."""
+    clock = MockClock(autojump_threshold=0)
+    return {"clock": clock, "instruments": [Holder(clock, io_patience, watch)]}
+
+
+@contextmanager
+def seeded_scheduler(seed: int) -> Generator[None]:
+    """
+    Have trio's scheduler, which shuffles what can run, do so by a seed; afterwards as before.
+
+    It sorts what it shuffles only if it is told to, as it is by its own plugin for hypothesis.
+    """
+    scheduler: Any = importlib.import_module("trio._core._run")
+    shuffler = getattr(scheduler, "_r", None)
+    if not isinstance(shuffler, random.Random) or not hasattr(scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING"):
+        yield  # a trio that does it in another way
+        return
+    state, is_sorted = shuffler.getstate(), scheduler._ALLOW_DETERMINISTIC_SCHEDULING
+    shuffler.seed(seed)
+    scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True
+    try:
+        yield
+    finally:
+        scheduler._ALLOW_DETERMINISTIC_SCHEDULING = is_sorted
+        shuffler.setstate(state)

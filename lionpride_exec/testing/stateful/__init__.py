@@ -1,0 +1,11 @@
+"""
+Property tests of your own executor, by a state machine of Hypothesis.
+
+See :class:`ExecutorMachine`, and ``docs/testing.md``. It needs the extra: ``pip install
+'lionpride-exec[testing]'``.
+"""
+
+from ._machine import ExecutorMachine
+from ._promises import PROMISES
+
+__all__ = ["PROMISES", "ExecutorMachine"]

@@ -1,0 +1,319 @@
+"""One example: the loop it runs in, the executor, what was done to it, and what has to hold after each step."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from contextlib import suppress
+from inspect import isawaitable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+
+import anyio
+from hypothesis import note
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant
+
+from lionpride_exec._gate import Deny, Wait
+from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec.errors import ExecutorClosedError, QueueFullError, RateLimited, Skip
+from lionpride_exec.testing import strategies
+from lionpride_exec.testing._look import InvariantBroken
+from lionpride_exec.testing._run import BACKENDS
+from lionpride_exec.testing._trace import Trace, record
+
+from ._loop import FrozenLoop
+from ._promises import promise_broken, require
+from ._seams import Failures, Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+    from uuid import UUID
+
+    from hypothesis.strategies import SearchStrategy
+
+    from lionpride_exec._event import Event
+    from lionpride_exec._executor import Executor
+
+T = TypeVar("T")
+
+
+# A journal keeps times of the wall clock, which goes on while a virtual one stands still; and what is appended is
+# queued when it is on disk, which may not be in the order in which it was made.
+NOT_WITH_A_JOURNAL = frozenset({"not_early", "order"})
+
+
+def own(name: str) -> SearchStrategy[Any]:
+    """Give the strategy that a machine has as its attribute, once there is a machine."""
+    return st.runner().flatmap(lambda machine: getattr(machine, name))
+
+
+class MachineBase(RuleBasedStateMachine):
+    """What all rules stand on. See ``ExecutorMachine``, of which this is a part."""
+
+    events: SearchStrategy[Any]
+    configs: SearchStrategy[dict[str, Any]] = st.just({})
+    priorities: SearchStrategy[float | None] = strategies.priorities()
+    keys: SearchStrategy[Any] = st.sampled_from(["key 1", "key 2"])
+    seconds: SearchStrategy[float] = st.sampled_from([0.1, 1.0, 5.0, 60.0])
+    errors: SearchStrategy[Exception] = st.one_of(
+        st.builds(ValueError, st.just("by the machine")),
+        st.builds(Skip, st.just("by the machine")),
+        st.builds(RateLimited, retry_after=st.sampled_from([1.0, 30.0])),
+    )
+    gate_answers: SearchStrategy[Any] = st.one_of(
+        st.sampled_from([False, True, Wait(1), Wait(0), Deny("by the machine")]),
+        st.builds(ValueError, st.just("by the machine")),
+    )
+    backends: Sequence[str] = BACKENDS
+    patience: float = 86_400.0
+    refusals: tuple[type[Exception], ...] = (QueueFullError, ExecutorClosedError)
+    without_rules: ClassVar[Collection[str]] = ()
+    ignored_invariants: Collection[str] = ()
+
+    #: The events that were taken in, for ``@rule(event=ExecutorMachine.appended)``.
+    appended: ClassVar[Bundle[Any]] = Bundle("appended")
+
+    # What was drawn for this example.
+    backend: str
+    config: dict[str, Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in cls.without_rules:
+            if not hasattr(cls, name):
+                raise ValueError(f"without_rules names {name!r}, and {cls.__name__} has no such rule")
+            setattr(cls, name, None)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._opened: FrozenLoop | None = None
+        self._directory: TemporaryDirectory[str] | None = None
+        self._deaths = 0
+        self._outer_error = sys.exc_info()[1]
+        self._seed = 0
+
+    # ---------------------------------------------------------------- for subclasses
+
+    def make_executor(self) -> Executor:
+        """Make the executor. Called again after each death of the process, if it has a journal."""
+        raise NotImplementedError(f"{type(self).__name__} must implement make_executor()")
+
+    @property
+    def journal_path(self) -> Path:
+        """Where ``make_executor()`` may have a journal: ``journal=Journal(self.journal_path)``."""
+        if self._directory is None:
+            self._directory = TemporaryDirectory(prefix="lionpride-machine-", dir=_quick_directory())
+        return Path(self._directory.name) / f"{self._deaths}.db"
+
+    @overload
+    def call(self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T: ...
+
+    @overload
+    def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T: ...
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """
+        Call a function in the event loop, and give its result.
+
+        While an async one waits everything else goes on there; while a plain one runs nothing does.
+
+        Raises:
+            InvariantBroken: It has not returned within ``patience`` seconds.
+            Exception: What it raises.
+        """
+
+        async def within_patience() -> Any:
+            """Cancel it when that has taken for ever."""
+            with anyio.move_on_after(self.patience):
+                result = function(*args, **kwargs)
+                return await result if isawaitable(result) else result
+            name = getattr(function, "__qualname__", repr(function)).removesuffix(".<locals>.main")
+            raise promise_broken("calls_return", f"{name}() has not returned within {self.patience} s")
+
+        return self._loop.call(within_patience)
+
+    async def come_to_rest(self) -> None:
+        """
+        Let all tasks go on until each waits for something: only then a virtual clock moves.
+
+        By a microsecond or so, never twice the same: so nothing else is due at exactly that moment.
+
+        Cancellation: at once.
+        """
+        await anyio.sleep(self._chance.uniform(1e-6, 2e-6))
+
+    def current(self, event: Event | UUID) -> Event | None:
+        """
+        Give an event as it stands in the executor now; None: it is not there.
+
+        That is another object once the process has died since, with the same id.
+        """
+        return self.executor.states.items.get(getattr(event, "id", event), None)
+
+    @property
+    def _loop(self) -> FrozenLoop:
+        """The event loop; a new one after each death of the process."""
+        assert self._opened is not None
+        return self._opened
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the executor is in one of its lifetimes."""
+        return self.executor._group is not None or self.executor._background is not None
+
+    # ---------------------------------------------------------------- the beginning
+
+    @initialize(
+        backend=st.runner().flatmap(lambda machine: st.sampled_from(machine.backends)),
+        config=own("configs"),
+        seed=st.integers(0, 255),
+        started=st.booleans(),
+        rests=st.booleans(),
+    )
+    def open(self, backend: str, config: dict[str, Any], seed: int, started: bool, rests: bool) -> None:
+        """
+        Begin with a new executor, in a new event loop.
+
+        Args:
+            backend: Of ``backends``.
+            config: Of ``configs``.
+            seed: Any number; for what the event loop decides by chance.
+            started: Whether it is started at once.
+            rests: Whether everything comes to rest after each step, so that nothing is cut off halfway; and whether it
+                is checked then, too, that nobody waits for what has come.
+
+        Raises:
+            ValueError: ``make_executor()`` has made a journal elsewhere than at ``journal_path``.
+        """
+        self.backend, self.config, self._seed, self._rests = backend, config, seed, rests
+        self._chance = random.Random(seed)  # noqa: S311  nobody is to be kept from guessing it
+        self.taken: dict[UUID, Event] = {}  # that were taken in, as they stand in the executor of now
+        self.known_ids: set[UUID] = set()  # of all that ever were
+        self.cleaned: set[UUID] = set()
+        self.finals: dict[UUID, EventStatus] = {}
+        self._open_executor()
+        if started:
+            self.call(self.executor.start)
+
+    def _open_executor(self) -> None:
+        self._opened = FrozenLoop(self.backend, self._seed)
+        self.executor = self.make_executor()
+        journal = self.executor.journal
+        if journal is not None and journal.path != self.journal_path.resolve():
+            raise ValueError(f"make_executor() must give its journal self.journal_path as the path, not {journal.path}")
+        self.failures = Failures()
+        self.gate = Gate()
+        self.confirmed_finals: set[UUID] = set()  # that were on disk before anybody knew
+        self._runs: dict[UUID, int] = {}
+        self._reruns: list[Event] = []  # that ran after their end
+        self._is_by_hand = False
+        self.trace: Trace = record(self.executor, check=False)
+        self._stop_observing = self.executor.observe(self._follow)
+
+    def _follow(self, event: Event, _: EventStatus, status: EventStatus) -> None:
+        """Learn of a transition, inside it; what is raised here would only be logged."""
+        if status is EventStatus.PROCESSING:
+            self._runs[event.id] = self._runs.get(event.id, 0) + 1
+            self.failures.take_over(event)
+        if event.id in self.finals:
+            self._reruns.append(event)
+        if status in TERMINAL:
+            self.finals.setdefault(event.id, status)
+            if self.executor._is_strict and not self._is_by_hand:
+                self.confirmed_finals.add(event.id)
+
+    # ---------------------------------------------------------------- after each step
+
+    @invariant()
+    def everything_agrees(self) -> None:
+        """Check what holds at any time."""
+        self.call(self._check)
+
+    async def _check(self) -> None:
+        if self._rests:
+            await self.come_to_rest()
+        with suppress(InvariantBroken):  # it is among those that the trace keeps
+            self.trace.check(at_rest=self._rests)
+        for error in self.trace.broken:
+            if error.invariant not in self.ignored_invariants and error.invariant not in self._not_defined():
+                raise error
+        require(not self._reruns, "final_stays", "these went on after their end", *self._reruns)
+        for event in self.taken.values():
+            self._check_event(event)
+
+    def _not_defined(self) -> Collection[str]:
+        """Give the invariants that do not hold here."""
+        return () if self.executor.journal is None else NOT_WITH_A_JOURNAL
+
+    def _check_event(self, event: Event) -> None:
+        execution = event.execution
+        if execution.status in TERMINAL:
+            final = self.finals.setdefault(event.id, execution.status)
+            require(final is execution.status, "final_stays", f"it was {final} and is {execution.status}", event)
+        else:
+            is_kept = event.id in self.cleaned or self.current(event) is event
+            require(is_kept, "nothing_is_lost", f"this is {execution.status} and not in the executor", event)
+        retry = event.retry or self.executor.processor_config.get("retry")
+        # A run that the process died of may count.
+        most = (1 if retry is None else retry.attempts) + self._deaths
+        require(execution.attempt <= most, "attempts_are_bounded", f"it makes number {execution.attempt}", event)
+        runs = self._runs.get(event.id, 0)
+        recorded = execution.attempt + sum(attempt.interrupted for attempt in execution.attempts)
+        require(runs <= recorded, "runs_are_recorded", f"it ran {runs} times, of which {recorded} are known", event)
+
+    # ---------------------------------------------------------------- the end
+
+    def teardown(self) -> None:
+        """Bring everything to an end: nothing may be left, and nothing may be lost."""
+        has_failed = sys.exc_info()[1] is not self._outer_error  # Hypothesis tears down while that goes up
+        try:
+            if self._opened is not None and not has_failed:
+                self._finish()
+        except Exception:
+            has_failed = True
+            raise
+        finally:
+            if has_failed and hasattr(self, "trace"):
+                note(f"What has happened, on {self.backend}:\n{self.trace}")
+            self._clean_up()
+
+    def _clean_up(self) -> None:
+        if self._opened is not None:
+            with suppress(Exception):  # of an example that has failed
+                self.call(self.executor.stop, grace=0)
+            self._opened.close()
+        if self._directory is not None:
+            self._directory.cleanup()
+
+    def _finish(self) -> None:
+        self.gate.open()
+        self.failures.clear()
+        self.call(self.executor.stop, grace=0)
+        self.call(self.executor.resume)
+        self.call(self.executor.start)
+        self._join_to_the_end()
+        self.call(self.executor.stop)
+        self.call(self._check)
+        left = [*self.executor.pending_events, *self.executor.processing_events]
+        require(not left, "everything_ends", "these have not ended", *left)
+
+    def _join_to_the_end(self) -> None:
+        try:
+            self.call(self.executor.join)
+        except InvariantBroken as exc:
+            left = [*self.executor.pending_events, *self.executor.processing_events]
+            waits = [self.call(self.executor.explain, event) for event in left]
+            raise promise_broken("everything_ends", f"these wait for {waits}", *left) from exc
+
+    def _remember(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.taken[event.id] = event
+            self.known_ids.add(event.id)
+
+
+def _quick_directory() -> str | None:
+    """Give a directory in memory, where there is one: nothing here has to survive a power failure."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  a directory of its own is made there

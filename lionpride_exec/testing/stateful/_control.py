@@ -1,0 +1,168 @@
+"""Rules by which events and the executor are told what to do, and time passes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec.errors import ExecutorClosedError, InvalidTransition
+
+from ._base import MachineBase, own
+from ._promises import require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lionpride_exec._event import Event
+
+
+class ControlRules(MachineBase):
+    """Cancelling, skipping, pausing, resizing; failing events, closing gates; waiting."""
+
+    # ---------------------------------------------------------------- time
+
+    @rule(seconds=own("seconds"))
+    def advance_time(self, seconds: float) -> None:
+        """Let some seconds of virtual time pass."""
+        self.call(anyio.sleep, seconds)
+
+    @rule()
+    def settle(self) -> None:
+        """Let all tasks go on until each waits for something; hardly any time passes."""
+        self.call(self.come_to_rest)
+
+    @rule(event=MachineBase.appended)
+    def wait_for_the_end(self, event: Event) -> None:
+        """``event.wait()``, which returns if the executor runs."""
+        known = self.current(event)
+        if known is None:
+            return
+
+        async def main() -> str:
+            with anyio.move_on_after(self.patience / 2):
+                try:
+                    await known.wait()
+                except ExecutorClosedError:
+                    return "closed"
+                return "ended"
+            return "waited"
+
+        outcome = self.call(main)
+        if outcome == "ended":
+            require(known.status in TERMINAL, "nobody_waits_for_ever", "its wait() has returned before its end", known)
+        elif outcome == "waited":
+            processor = self.executor.processor
+            is_held = processor is None or processor.is_stopped() or self.executor.is_paused
+            require(is_held, "nobody_waits_for_ever", f"nobody was told of this within {self.patience / 2} s", known)
+
+    # ---------------------------------------------------------------- events
+
+    @rule(event=MachineBase.appended)
+    def cancel(self, event: Event) -> None:
+        """``executor.cancel()``."""
+        self._end(event, self.executor.cancel)
+
+    @rule(event=MachineBase.appended)
+    def skip(self, event: Event) -> None:
+        """``executor.skip()``."""
+        self._end(event, self.executor.skip)
+
+    def _end(self, event: Event, end: Callable[[Event], bool]) -> None:
+        known = self.current(event)
+        if known is None:
+            return
+
+        def main() -> None:
+            previous = known.status
+            ends = end(known)
+            require(ends is not previous.is_terminal, "cancel_tells", f"it said {ends} of what was {previous}", known)
+            if previous is EventStatus.PENDING and not self.executor._is_strict:
+                require(known.status in TERMINAL, "cancel_tells", "this waited, and goes on waiting", known)
+
+        self.call(main)
+
+    @rule(event=MachineBase.appended, error=own("errors"))
+    def fail(self, event: Event, error: Exception) -> None:
+        """Have the run of an event, the one that goes on or the next one, end with an error."""
+        if (known := self.current(event)) is not None and known.status not in TERMINAL:
+            self.failures.plan(known, error)
+
+    @rule(event=MachineBase.appended, status=st.sampled_from(["skipped", "cancelled", "aborted"]))
+    def set_status(self, event: Event, status: str) -> None:
+        """``event.status = ...``, of one that waits."""
+        known = self.current(event)
+        if known is None or known.status is not EventStatus.PENDING or not self._can_keep():
+            return
+
+        def main() -> None:
+            self._is_by_hand = True
+            try:
+                known.status = EventStatus(status)
+            except InvalidTransition:  # its end is on the way to the disk
+                require(self.executor._is_strict, "cancel_tells", f"this cannot become {status}", known)
+            finally:
+                self._is_by_hand = False
+
+        self.call(main)
+
+    @rule(event=MachineBase.appended)
+    def invoke(self, event: Event) -> None:
+        """``event.invoke()``: run by hand, past all limits."""
+        known = self.current(event)
+        if known is not None and self._can_keep():
+            self.call(known.invoke)
+
+    def _can_keep(self) -> bool:
+        """Whether a journal, if there is one, is open for what is decided past the executor."""
+        return self.executor.journal is None or self.executor._book is not None
+
+    # ---------------------------------------------------------------- the executor
+
+    @rule()
+    def pause(self) -> None:
+        """``executor.pause()``."""
+        self.call(self.executor.pause)
+
+    @rule()
+    def resume(self) -> None:
+        """``executor.resume()``."""
+        self.call(self.executor.resume)
+
+    @rule(concurrency=st.integers(1, 3), capacity=st.integers(1, 4))
+    def resize(self, concurrency: int, capacity: int) -> None:
+        """``executor.resize()`` to another concurrency and another capacity, each at least 1."""
+        self.call(self.executor.resize, concurrency_limit=concurrency, queue_capacity=capacity)
+
+    @precondition(lambda self: self.executor.processor is not None)
+    @rule(capacity=st.integers(0, 3))
+    def withhold_capacity(self, capacity: int) -> None:
+        """``processor.available_capacity = capacity``, 0 or more."""
+        processor = self.executor.processor
+        assert processor is not None
+        self.call(setattr, processor, "available_capacity", min(capacity, processor.queue_capacity))
+
+    @precondition(lambda self: self.executor.processor is not None)
+    @rule(answers=st.lists(own("gate_answers"), min_size=1, max_size=4))
+    def close_gate(self, answers: list[Any]) -> None:
+        """Have the gate give these answers next."""
+        assert self.executor.processor is not None
+        self.call(self.gate.close, self.executor.processor, answers)
+
+    @rule(event=MachineBase.appended)
+    def explain(self, event: Event) -> None:
+        """``executor.explain()`` and ``executor.statistics()``."""
+
+        def main() -> None:
+            statistics = self.executor.statistics()
+            waits, pending = sum(statistics.waits.values()), statistics.status_counts["pending"]
+            require(waits == pending, "explained", f"{waits} wait for something, and {pending} are pending")
+            if (known := self.current(event)) is not None:
+                waits_for = self.executor.explain(known).waits_for
+                is_right = (waits_for == "final") is (known.status in TERMINAL)
+                require(is_right, "explained", f"it is {known.status} and waits for {waits_for}", known)
+
+        self.call(main)

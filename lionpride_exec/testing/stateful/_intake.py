@@ -1,0 +1,125 @@
+"""Rules by which events come in and leave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from hypothesis import strategies as st
+from hypothesis.stateful import MultipleResults, multiple, precondition, rule
+
+from lionpride_exec._status import EventStatus
+from lionpride_exec.errors import ExistsError
+
+from ._base import MachineBase, own
+from ._promises import require
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from lionpride_exec._event import Event
+
+# What some appends say beside the priority; most say nothing.
+NOTHING: st.SearchStrategy[dict[str, Any]] = st.just({})
+
+
+class IntakeRules(MachineBase):
+    """Appending in all ways, and cleaning up."""
+
+    @rule(
+        target=MachineBase.appended,
+        event=own("events"),
+        priority=own("priorities"),
+        how=st.one_of(
+            NOTHING,
+            NOTHING,
+            st.fixed_dictionaries({"delay": own("seconds")}),
+            st.fixed_dictionaries({"key": own("keys")}),
+        ),
+    )
+    def append(self, event: Event, priority: float | None, how: dict[str, Any]) -> Any:
+        """``executor.append()`` with any priority, or None; some with a delay or a key."""
+        return self._append(event, priority, None, how)
+
+    @rule(target=MachineBase.appended, event=own("events"), priority=own("priorities"), seconds=own("seconds"))
+    def append_and_wait_for_room(self, event: Event, priority: float | None, seconds: float) -> Any:
+        """``append(wait=True)`` with any priority, or None; given up after some seconds."""
+        return self._append(event, priority, seconds, {"wait": True})
+
+    @rule(
+        target=MachineBase.appended,
+        event=own("events"),
+        first=st.lists(MachineBase.appended, min_size=1, max_size=3),
+    )
+    def append_after(self, event: Event, first: list[Event]) -> Any:
+        """``append(after=...)``: the events that come first are here already."""
+        here = [one for one in map(self.current, first) if one is not None]
+        return self._append(event, None, None, {"after": here} if here else {})
+
+    def _append(
+        self, event: Event, priority: float | None, seconds: float | None, how: dict[str, Any]
+    ) -> MultipleResults[Event] | Event:
+        known: Event | None = self.call(self._append_now, event, priority, seconds, how)
+        if known is None:
+            return multiple()
+        if known is event:
+            self._remember([event])
+            return event
+        require(known.id in self.known_ids, "known_once", "its key gave an event that was never taken in", known)
+        require(event not in self.executor, "known_once", "its key is known, and it was taken in", event)
+        return multiple()
+
+    async def _append_now(
+        self, event: Event, priority: float | None, seconds: float | None, how: dict[str, Any]
+    ) -> Event | None:
+        with anyio.move_on_after(seconds):
+            try:
+                return await self.executor.append(event, priority, **how)
+            except self.refusals:
+                pass
+            except ExistsError:  # its key is that of an event that a journal holds
+                if "key" not in how:
+                    raise
+        require(event not in self.executor, "refused_leaves_no_trace", "this is in the executor", event)
+        require(event.execution.queued_at is None, "refused_leaves_no_trace", "this says it was queued", event)
+        return None
+
+    @rule(event=MachineBase.appended)
+    def append_again(self, event: Event) -> None:
+        """``append()`` of an event that is here already, which is refused."""
+
+        async def main() -> bool:
+            known = self.current(event)
+            refusals: tuple[type[Exception], ...] = (ExistsError, *self.refusals)
+            try:
+                return known is None or await self.executor.append(known) is None
+            except refusals:
+                return True
+
+        require(self.call(main), "known_once", "this was taken in twice", event)
+
+    @rule(statuses=st.none() | st.lists(st.sampled_from(EventStatus), max_size=3))
+    def clean_up(self, statuses: Collection[EventStatus] | None) -> None:
+        """``executor.cleanup_events()``, of some statuses."""
+
+        async def main() -> set[Any]:
+            before = {event.id for event in self.executor.states.items}
+            await self.executor.cleanup_events(statuses)
+            return {event_id for event_id in before if event_id not in self.executor}
+
+        self.cleaned |= self.call(main)
+
+    @precondition(lambda self: self.executor.processor is not None)
+    @rule(events=st.lists(own("events"), max_size=4), seconds=own("seconds"))
+    def extend(self, events: list[Event], seconds: float) -> None:
+        """``executor.extend()``, given up after some seconds."""
+
+        async def main() -> None:
+            with anyio.move_on_after(seconds):
+                try:
+                    await self.executor.extend(events)
+                except self.refusals:
+                    return
+
+        self.call(main)
+        self._remember(event for event in events if event in self.executor or event.status.is_terminal)

@@ -1,0 +1,111 @@
+"""Rules by which the executor starts, stops and works off."""
+
+from __future__ import annotations
+
+import anyio
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from lionpride_exec.errors import ExecutorClosedError
+
+from ._base import MachineBase, own
+from ._promises import require
+
+
+class LifetimeRules(MachineBase):
+    """The three lifetimes, stopping, joining, batches."""
+
+    @rule()
+    def start(self) -> None:
+        """``executor.start()``; where nothing runs, in a root task of the event loop."""
+        self.call(self.executor.start)
+
+    @precondition(lambda self: not self.is_running)
+    @rule()
+    def run_in_a_task_group(self) -> None:
+        """``await group.start(executor.run)``; it goes on from here."""
+        assert self._loop.group is not None
+        self.call(self._loop.group.start, self.executor.run)
+
+    @rule(grace=st.sampled_from([0, 1, None]))
+    def stop(self, grace: float | None) -> None:
+        """``executor.stop()``, with a grace in seconds."""
+        self.call(self.executor.stop, grace=grace)
+        running = self.executor.processing_events
+        require(not running, "stop_waits", "these run", *running)
+
+    @precondition(lambda self: self.executor.processor is not None)
+    @rule()
+    def join(self) -> None:
+        """``executor.join()``, of an executor that is not paused."""
+
+        async def main() -> None:
+            self.executor.resume()
+            try:
+                await self.executor.join()
+            except ExecutorClosedError:
+                closed = self.executor.is_abandoned and self.executor.pending_events
+                require(closed, "join_waits", "it says that the executor was left")
+
+        self.call(main)
+        running, pending = self.executor.processing_events, self.executor.pending_events
+        require(not running, "join_waits", "these run", *running)
+        assert self.executor.processor is not None
+        is_stopped = self.executor.processor.is_stopped() or self.executor.is_abandoned
+        require(is_stopped or not pending, "join_waits", "these are pending", *pending)
+
+    @precondition(lambda self: not self.is_running)
+    @rule()
+    def use_a_block(self) -> None:
+        """``async with executor:``, left normally."""
+
+        async def main() -> None:
+            self.executor.resume()
+            async with self.executor:
+                pass
+
+        self.call(main)
+        pending = self.executor.pending_events
+        require(not pending, "block_waits", "these are pending", *pending)
+
+    @precondition(lambda self: not self.is_running)
+    @rule(seconds=own("seconds"))
+    def use_a_block_that_is_cancelled(self, seconds: float) -> None:
+        """``async with executor:``, left by a cancellation."""
+
+        async def main() -> None:
+            with anyio.move_on_after(seconds):
+                async with self.executor:
+                    await anyio.sleep_forever()
+
+        self.call(main)
+
+    @rule()
+    def forward(self) -> None:
+        """``executor.forward()``."""
+
+        async def main() -> None:
+            try:
+                await self.executor.forward()
+            except self.refusals:  # its journal is closed
+                return
+
+        self.call(main)
+
+    @rule(times=st.integers(2, 4), seconds=own("seconds"))
+    def forward_several_times_and_cancel(self, times: int, seconds: float) -> None:
+        """``forward()`` so many times (2 or more) at once; calls that take longer than some seconds are cancelled."""
+
+        async def forward() -> None:
+            try:
+                await self.executor.forward()
+            except self.refusals:
+                return
+
+        async def main() -> None:
+            with anyio.move_on_after(seconds):
+                async with anyio.create_task_group() as group:
+                    for _ in range(times):
+                        group.start_soon(forward)
+
+        self.call(main)

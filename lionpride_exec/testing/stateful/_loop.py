@@ -1,0 +1,121 @@
+"""
+An event loop in a thread of its own, which stands still between two calls.
+
+A state machine is plain code that calls the executor again and again. Under a clock that jumps, time would pass
+between two calls, and how much of it, would be chance. So the loop's own task blocks its thread while there is nothing
+to do. Nothing moves then, and an example that is replayed goes the same way. For the same reason a journal works in
+this thread, and takes some steps of the loop for it.
+"""
+
+from __future__ import annotations
+
+import random
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from lionpride_exec._journal._threads import in_place_of_threads
+from lionpride_exec.testing._run import backend_options, seeded_order
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from anyio.abc import TaskGroup
+
+T = TypeVar("T")
+
+# Before a loop ends its tasks take their first step: asyncio would warn of those that never did.
+LAST_STEPS = 20
+
+
+class FrozenLoop:
+    """
+    Runs async functions one after the other, under the virtual clock of a backend.
+
+    Args:
+        backend: One of ``BACKENDS``.
+        seed: For the order in which trio runs tasks that could all run, and the steps that a journal takes.
+    """
+
+    def __init__(self, backend: str, seed: int = 0) -> None:
+        self.group: TaskGroup | None = None  # its tasks go on from one call to the next
+        self._calls: SimpleQueue[Callable[[], Awaitable[Any]] | None] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+        self._is_over = False
+        self._thread = Thread(target=self._run, args=(backend, seed), name=f"{backend} of a state machine", daemon=True)
+        self._thread.start()
+
+    def call(self, function: Callable[[], Awaitable[T]]) -> T:
+        """
+        Run an async function to its end, and all other tasks meanwhile.
+
+        Raises:
+            RuntimeError: The loop has ended.
+            BaseException: What the function raises, or the loop crashes with.
+        """
+        if self._is_over:
+            raise RuntimeError("the event loop has ended")
+        self._calls.put(function)
+        answer, error = self._answers.get()
+        if error is not None:
+            raise error
+        result: T = answer
+        return result
+
+    def close(self) -> None:
+        """End the loop, with all that runs in it, and wait for that. Idempotent."""
+        self._calls.put(None)
+        self._thread.join()
+
+    def _run(self, backend: str, seed: int) -> None:
+        name, options = backend_options(backend)
+        error: BaseException | None = None
+        try:
+            with seeded_order(seed, backend):
+                anyio.run(self._serve, seed, backend=name, backend_options=options)
+        except BaseException as exc:  # noqa: BLE001  raised by call()
+            error = exc
+        self._is_over = True
+        self._answers.put((None, error or RuntimeError("the event loop has ended")))
+
+    async def _serve(self, seed: int) -> None:
+        in_place_of_threads.set(SlowDisk(seed).run)
+        async with anyio.create_task_group() as group:
+            self.group = group
+            while (function := self._calls.get()) is not None:  # blocks the thread, on purpose
+                try:
+                    self._answers.put((await function(), None))
+                except Exception as exc:  # noqa: BLE001  raised by call()
+                    self._answers.put((None, exc))
+            await _take_steps(LAST_STEPS)
+            group.cancel_scope.cancel()
+
+
+class SlowDisk:
+    """
+    Does what a journal's thread does, in the event loop.
+
+    Args:
+        seed: For the number of steps before and after, in which other tasks go on.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311  nobody is to be kept from guessing it
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call a function after some steps, and return after some more; like a thread it is never cut short."""
+        before, after = self._random.choices(range(4), k=2)
+        try:
+            await _take_steps(before)
+        finally:
+            result = function()
+        await _take_steps(after)
+        return result
+
+
+async def _take_steps(number: int) -> None:
+    for _ in range(number):
+        await checkpoint()

@@ -1,0 +1,82 @@
+"""The machine that users subclass."""
+
+from __future__ import annotations
+
+from typing import Self, cast
+
+from ._control import ControlRules
+from ._intake import IntakeRules
+from ._journal import JournalRules
+from ._lifetimes import LifetimeRules
+
+
+class ExecutorMachine(IntakeRules, LifetimeRules, ControlRules, JournalRules):
+    """
+    Does to an executor of yours whatever can be done to one, in any order, and checks after each step what has to hold.
+
+    Subclass it, say what your events are and how the executor is made; its ``TestCase`` is a test for pytest and for
+    unittest, as with any state machine of Hypothesis::
+
+        class CrawlMachine(ExecutorMachine):
+            events = st.builds(Fetch, url=st.sampled_from(URLS))
+
+            def make_executor(self):
+                return Executor.of(Fetch, concurrency_limit=3)
+
+        TestCrawl = CrawlMachine.TestCase
+
+    Everything runs under virtual time. What is checked after each step is what :func:`check_invariants` and
+    :func:`record` know, and what only the machine can know (``PROMISES``). At the end of each example all is brought
+    to an end: gates open, the executor is resumed, started and joined. An example that fails is shrunk and printed,
+    step by step.
+
+    If ``make_executor()`` gives the executor a journal, ``journal=Journal(self.journal_path)``, the process also dies
+    now and then, and another executor goes on with what is in the file.
+
+    Your own rules and invariants stand beside these: ``@rule(event=ExecutorMachine.appended)`` draws one of the events
+    that were taken in, :meth:`current` gives it as it is now, :meth:`call` calls a function in the event loop. A rule
+    that you override is yours; ``without_rules`` names those that are left out.
+
+    What is drawn, by strategies that a subclass may replace:
+
+    Attributes:
+        events: A new event each time. There is no default; see ``strategies.events()``.
+        configs: A dict for each example, which ``make_executor()`` finds as ``self.config``. Default: an empty one.
+        priorities: Default: ``strategies.priorities()``.
+        keys: Of some events, hashable; two of them, so that they meet.
+        seconds: Of delays, of time that passes, until something is given up; default: 0.1, 1, 5 or 60.
+        errors: What a run is made to end with; default: a ValueError, a Skip or a RateLimited.
+        gate_answers: True, False, a ``Wait``, a ``Deny``, or an exception that is raised.
+
+    What is fixed:
+
+    Attributes:
+        backends: One of them is drawn for each example; default: all that are installed. See :meth:`on`.
+        patience: Seconds of virtual time after which something is said to take for ever; default: a day. It has to be
+            more than all that your events wait for, one after the other.
+        refusals: Errors with which ``append()`` may refuse an event of yours; default: a full queue, a closed executor.
+        without_rules: Names of rules that are left out.
+        ignored_invariants: Names of invariants (of ``INVARIANTS``) that your executor may break.
+
+    What there is in each example:
+
+    Attributes:
+        executor: What ``make_executor()`` made.
+        backend: That was drawn.
+        config: That was drawn.
+        taken: The events that were taken in, by id, as they stand in this executor.
+        trace: The recording of this executor, see :func:`record`; printed when an example fails.
+    """
+
+    @classmethod
+    def on(cls, backend: str) -> type[Self]:
+        """
+        Give this machine for one backend only, where there is to be a test for each.
+
+        Raises:
+            ValueError: It is none of ``backends``.
+        """
+        if backend not in cls.backends:
+            raise ValueError(f"backend must be one of {', '.join(cls.backends)}, got {backend!r}")
+        name = f"{cls.__name__}_{backend.replace('+', '_')}"
+        return cast("type[Self]", type(name, (cls,), {"backends": (backend,), "__module__": cls.__module__}))

@@ -1,0 +1,50 @@
+"""What only a machine can know to be broken, since it knows what it has done."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from lionpride_exec.testing._look import InvariantBroken, broken
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lionpride_exec._event import Event
+
+PROMISES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "calls_return": "Every call returns, however long that takes.",
+        "refused_leaves_no_trace": "What is refused, or withdrawn while it waits, is as before, and not here.",
+        "known_once": "An event is taken in once, and the work of a key is one event.",
+        "nothing_is_lost": "What was taken in is in the executor until it has ended or is cleaned up.",
+        "final_stays": "A final status never changes, and what has it does not run again.",
+        "attempts_are_bounded": "An event makes no more attempts than its Retry allows; without one, it makes one.",
+        "runs_are_recorded": "Each run of an event is among its attempts.",
+        "cancel_tells": "cancel() and skip() say whether the event ends by them, and one that waits ends at once.",
+        "stop_waits": "When stop() returns nothing runs.",
+        "join_waits": "When join() returns nothing runs; nothing is pending either, unless it is stopped.",
+        "block_waits": "A block that is left normally leaves nothing pending.",
+        "nobody_waits_for_ever": "Who waits for an event of a running executor is told.",
+        "explained": "explain() and statistics() agree with the statuses.",
+        "acknowledged_survives": "What was acknowledged is in the journal after a crash.",
+        "ended_stays_ended": "What a journal (strict: its executor) says to have ended does not run after a crash.",
+        "everything_ends": "Resumed, started, and with open gates, the executor brings everything to an end.",
+    }
+)
+
+
+def require(holds: object, promise: str, found: str, *events: Event) -> None:
+    """
+    Raise if a promise does not hold.
+
+    Raises:
+        InvariantBroken: It does not; with its name, what was found instead, and the events it is about.
+    """
+    if not holds:
+        raise promise_broken(promise, found, *events)
+
+
+def promise_broken(promise: str, found: str, *events: Event) -> InvariantBroken:
+    """Make the error that tells of a broken promise."""
+    return broken(promise, PROMISES[promise], found, events)

@@ -1,0 +1,156 @@
+"""
+Strategies of Hypothesis for what is given to an executor.
+
+All values they give are valid, and they shrink towards what does least: no priority, no limits, no retry, one of each.
+It needs the extra: ``pip install 'lionpride-exec[testing]'``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
+
+import attrs
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from lionpride_exec._event import Event
+from lionpride_exec._limits import Concurrent, Limit, Rate
+from lionpride_exec._retry import Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["configs", "events", "limits", "priorities", "retries", "timeouts"]
+
+E = TypeVar("E", bound=Event[Any])
+
+# What only the package sets, and how an event is run, which events() sees to.
+_NOT_DRAWN = frozenset({"id", "created_at", "metadata", "execution", "streaming", "idle_timeout", "timeout", "retry"})
+
+
+def priorities() -> SearchStrategy[float | None]:
+    """Give priorities: None (the default), whole numbers from -3 to 3, or any number from minus to plus a billion."""
+    return st.none() | st.integers(-3, 3) | st.floats(-1e9, 1e9)
+
+
+def timeouts() -> SearchStrategy[float | None]:
+    """Give timeouts: None, or from 0.125 to 60 seconds."""
+    return st.none() | st.floats(0.125, 60.0, width=16)
+
+
+def limits(
+    *, keys: Sequence[str] = (), costs: Sequence[str] = (), min_amount: int = 1, max_size: int = 3
+) -> SearchStrategy[list[Limit]]:
+    """
+    Give lists of up to ``max_size`` limits.
+
+    Each is a ``Concurrent`` of 1 to 5, or a ``Rate`` of ``min_amount`` to ``min_amount + 10`` in 0.125 to 60 seconds,
+    with and without ``hold``; for all events, or for each value of one of the keys.
+
+    Args:
+        keys: Names of attributes of your events that may be the ``key`` of a limit.
+        costs: Names of attributes that may be the ``cost`` of a rate.
+        min_amount: At least 1; the most that one event costs: an event that takes more than there is would be refused.
+        max_size: 0 or more.
+    """
+    key = st.sampled_from([None, *keys])
+    concurrent = st.builds(Concurrent, st.integers(1, 5), key=key)
+    rate = st.builds(
+        Rate,
+        st.integers(min_amount, min_amount + 10),
+        per=st.floats(0.125, 60.0, width=16),
+        key=key,
+        cost=st.sampled_from([None, *costs]),
+        hold=st.booleans(),
+    )
+    return st.lists(concurrent | rate, max_size=max_size)
+
+
+def retries() -> SearchStrategy[Retry]:
+    """
+    Give retries: 1 to 4 attempts, a backoff of 0 to 8 seconds, with and without jitter, a deadline, and a budget.
+
+    A deadline is from 1 to 60 seconds, a budget from 0 to 1. They retry after any ``Exception``.
+    """
+    return st.builds(
+        Retry,
+        st.integers(1, 4),
+        backoff=st.sampled_from([0.0, 0.5, 1.0, 8.0]),
+        jitter=st.sampled_from([0.0, 0.5, 1.0]),
+        deadline=st.none() | st.sampled_from([1.0, 10.0, 60.0]),
+        budget=st.none() | st.sampled_from([0.0, 0.5, 1.0]),
+    )
+
+
+def configs(**fixed: Any) -> SearchStrategy[dict[str, Any]]:
+    """
+    Give configurations: a ``processor_config``, or the keywords of ``Executor.of(cls, **config)``.
+
+    ``queue_capacity`` is 1 to 20 in a ``capacity_refresh_time`` of 0.125 to 10 seconds, ``concurrency_limit`` 1 to 5,
+    ``max_queue_size`` 1 to 20; up to three ``limits()`` without keys, a retry or none.
+
+    Args:
+        fixed: What is to be as it is said, or drawn from the strategy that is given: ``configs(concurrency_limit=1,
+            limits=limits(keys=["host"]))``. Also keywords of a processor of your own.
+    """
+    parts: dict[str, SearchStrategy[Any]] = {
+        "queue_capacity": st.integers(1, 20),
+        "capacity_refresh_time": st.floats(0.125, 10.0, width=16),
+        "concurrency_limit": st.integers(1, 5),
+        "max_queue_size": st.integers(1, 20),
+        "limits": limits(),
+        "retry": st.none() | retries(),
+    }
+    return st.fixed_dictionaries(parts | {name: _as_strategy(value) for name, value in fixed.items()})
+
+
+def events(cls: type[E], **fields: Any) -> SearchStrategy[E]:
+    """
+    Give new events of a class, each field drawn by its annotation.
+
+    Numbers are finite. A field that is annotated with ``Any`` or ``object``, or whose name begins with an underscore,
+    is left at its default; so is what only the package sets (``id``, ``created_at``, ``execution``), ``metadata``, and
+    how it is streamed. ``timeout`` and ``retry`` are drawn from :func:`timeouts`, :func:`retries` and None.
+
+    Args:
+        cls: Of which class.
+        fields: For a field a value, or a strategy: ``events(Fetch, url=st.sampled_from(URLS), timeout=None)``.
+
+    Raises:
+        TypeError: The class has no such field; or a field without a default has no annotation that says what to draw.
+    """
+    known = {field.alias or field.name: field for field in attrs.fields(cast("Any", cls)) if field.init}
+    unknown = sorted(fields.keys() - known.keys())
+    if unknown:
+        raise TypeError(f"{cls.__qualname__} has no field {', '.join(unknown)} (known: {', '.join(sorted(known))})")
+    parts: dict[str, SearchStrategy[Any]] = {"timeout": timeouts(), "retry": st.none() | retries()}
+    for name, field in known.items():
+        if name not in fields and name not in _NOT_DRAWN and not field.name.startswith("_"):
+            strategy = _by_annotation(cls, field)
+            if strategy is not None:
+                parts[name] = strategy
+    return st.builds(cls, **parts | {name: _as_strategy(value) for name, value in fields.items()})
+
+
+def _as_strategy(value: Any) -> SearchStrategy[Any]:
+    return value if isinstance(value, SearchStrategy) else st.just(value)
+
+
+def _by_annotation(cls: type[Event[Any]], field: attrs.Attribute[Any]) -> SearchStrategy[Any] | None:
+    """
+    Give a strategy for a field; None: it is left at its default.
+
+    Raises:
+        TypeError: It has no default, and its annotation does not say what to draw.
+    """
+    try:
+        annotation = get_type_hints(cls).get(field.name, field.type)
+    except NameError:  # a name of a function's
+        annotation = field.type
+    if isinstance(annotation, str) or annotation in {None, Any, object}:
+        if field.default is attrs.NOTHING:
+            raise TypeError(f"{cls.__qualname__}.{field.name} is {annotation!r}: say what to draw for it")
+        return None
+    if annotation is float:
+        return st.floats(allow_nan=False, allow_infinity=False)
+    return st.from_type(cast("type[Any]", annotation))
