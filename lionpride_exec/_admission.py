@@ -52,7 +52,7 @@ Refused = tuple["Entry", "Event", "bool | Wait | Deny | Exception"]
 
 class Admission:
     """
-    The half of a processor that asks gates, counts denials, and tells the executor.
+    The part of a processor that asks gates, counts denials, and tells the executor.
 
     It moves no event between statuses: it asks the event to, and reports.
     """
@@ -65,11 +65,6 @@ class Admission:
     _reruns: Reruns
 
     def __init__(self) -> None:
-        # Whether the class leaves everything that a gate would be as it is here.
-        event_type = getattr(self, "event_type", Event)
-        self._has_no_gate = (
-            type(self).request_permission is Admission.request_permission and event_type.request is Event.request
-        )
         # How often each waiting event was denied, the oldest entry first. An event that starts or leaves has none.
         self._denial_counts: dict[UUID, int] = {}
         # Held across the question to a gate: the entry that was taken and the strikes hold still meanwhile.
@@ -118,13 +113,21 @@ class Admission:
             and "_update_progression" not in executor.__dict__
         )
 
-    def _asks_nobody(self) -> bool:
-        """Whether letting an event in takes no time: no gate was written, no lock is held, nobody is being asked."""
-        if self._asked is not None or not self._has_no_gate or "request_permission" in self.__dict__:
-            return False
+    def _has_no_gate(self) -> bool:
+        """Whether the processor leaves everything that a gate would be as it is here."""
+        return (
+            type(self).request_permission is Admission.request_permission
+            and "request_permission" not in self.__dict__
+            and getattr(self, "event_type", Event).request is Event.request
+        )
+
+    def _is_free(self) -> bool:
+        """Whether nobody is being asked, nobody holds a lock that a start needs, and no gate was given meanwhile."""
         executor = self.executor
-        return self._follows_events() and (
-            executor is None or executor._turn_to_move(EventStatus.PENDING, EventStatus.PROCESSING) is None
+        return (
+            self._asked is None
+            and "request_permission" not in self.__dict__
+            and (executor is None or executor._turn_to_move(EventStatus.PENDING, EventStatus.PROCESSING) is None)
         )
 
     async def _admit(self, entry: Entry, event: Event, crew: Crew) -> Flight | Refused:

@@ -91,6 +91,10 @@ class Agenda:
         """Whether an event waits for others."""
         return event_id in self._waiting
 
+    def until(self, event_id: UUID) -> float | None:
+        """Give the time before which an event that waits for others does not start; None: it has none."""
+        return self._waiting[event_id][0].until
+
     def keep_after(self, event_id: UUID, ticket: Ticket) -> None:
         """Keep an event until all that it comes after have completed."""
         needed = {event.id for event in ticket.after}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 class StatusBoard:
     """
-    The half of an executor that knows where each event stands.
+    The part of an executor that knows where each event stands.
 
     Attributes:
         states: The flow: all events, and one progression per status. Progressions of your own may be added.
@@ -41,8 +41,10 @@ class StatusBoard:
             self.states.add_progression(progression)
         # Ends that wait for a lock, by event id; shared with the processor, which starts none of these.
         self._put_off: dict[UUID, tuple[Event, EventStatus, BaseException]] = {}
+        self._locks_in_use = 0  # of these, by anybody: every move looks at it
         for guard in (self.states.progressions.guard, *(each.guard for each in self._by_status.values())):
-            guard.when_free = self._make_up
+            guard.when_taken = self._lock_taken
+            guard.when_free = self._lock_freed
 
     # ---------------------------------------------------------------- looking
 
@@ -92,6 +94,7 @@ class StatusBoard:
 
         Raises:
             NotFoundError: No such status. (Also a KeyError.)
+            ConfigurationError: Its progression was taken out of :attr:`states`.
         """
         items = self.states.items
         return [items[event_id] for event_id in self._progression(to_status(status))]
@@ -119,11 +122,13 @@ class StatusBoard:
 
     def _move(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
         """Follow a transition, in O(1). An event that was taken out of the items stays out."""
-        progression = self._by_status[target]
-        if event.id not in progression and (
-            self._by_status[previous].exclude(event.id) or event.id in self.states.items
-        ):
-            progression.append(event.id)
+        if self._by_status[previous].exclude(event.id):
+            self._by_status[target].include(event.id)
+        elif event.id in self.states.items and self._by_status[target].include(event.id):
+            # It may have been filed in advance, for a start to which it does not come.
+            for status, other in self._by_status.items():
+                if status is not target and other._counts:
+                    other.exclude(event.id)
 
     def _end(self, event: Event, status: EventStatus, error: BaseException) -> bool:
         """
@@ -144,11 +149,18 @@ class StatusBoard:
             self._put_off.setdefault(event.id, (event, status, error))
         return True
 
+    def _lock_taken(self) -> None:
+        self._locks_in_use += 1
+
+    def _lock_freed(self) -> None:
+        self._locks_in_use -= 1
+        self._make_up()
+
     def _make_up(self) -> None:
         """Make the moves that were put off, now that a lock is free."""
         for event, status, error in list(self._put_off.values()):
-            del self._put_off[event.id]
-            self._end(event, status, error)
+            if self._put_off.pop(event.id, None) is not None:  # else it has ended by following another of them
+                self._end(event, status, error)
 
     async def _update_progression(self, event: Event, force_status: EventStatus | None = None) -> None:
         """
@@ -170,7 +182,8 @@ class StatusBoard:
             self._file(event, target)
             return
         async with turn:
-            if event.id in self.states.items:
+            # An end that was put off comes with the release of these locks: the event is not to stand elsewhere then.
+            if event.id in self.states.items and event.id not in self._put_off:
                 self._file(event, target)
 
     def _file(self, event: Event, target: EventStatus) -> None:
@@ -189,6 +202,8 @@ class StatusBoard:
     def _turn_to_move(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
         """Give the locks a move needs if somebody holds one of them now; else it can be made at once."""
         # A move is synchronous: nobody could tell whether a free lock was taken for it or not.
+        if not self._locks_in_use:
+            return None
         users = (
             self.states.progressions.guard.users
             + self._by_status[previous].guard.users

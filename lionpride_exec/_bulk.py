@@ -77,7 +77,7 @@ class Bulk(Durable):
 
         Args:
             events: A plain or an async iterable; taken one by one, as there is room.
-            priority: Of each of them.
+            priority: Of each of them, finite; as for :meth:`append`.
 
         Raises:
             TypeError: Not iterable.
@@ -189,7 +189,7 @@ class Bulk(Durable):
             fail_fast: The first event that ends FAILED, CANCELLED or ABORTED ends the loop at once with what its
                 ``result()`` raises. SKIPPED is no failure.
             lookahead: Events appended and not yet given, at most; at least 1. Default: twice the concurrency limit.
-            priority: Of each event.
+            priority: Of each event, finite; as for :meth:`append`.
             key: Function that gives the key of an item's event, as for :meth:`append`: an event that is known under it
                 is given instead of a new one. With a journal, what was done in an earlier run is not done again;
                 without a key it is. Without a journal a key is known until its event was given.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._config import MIN_REFRESH_TIME, check_bounds
 from ._element import to_uuid
 from ._explain import Explanation, Statistics, explain, statistics
 from ._lifetime import Lifetime
 from ._status import EventStatus
+from ._watch import Watchers
 from .errors import EventCancelled, NotFoundError, Skip
 
 if TYPE_CHECKING:
@@ -21,9 +22,13 @@ PAUSED = "paused"
 
 
 class Control(Lifetime):
-    """The half of an executor that is told what to do with what it has, and tells about it."""
+    """The part of an executor that is told what to do with what it has, and tells about it."""
 
     _agenda: Agenda
+
+    def __init__(self, config: dict[str, Any], *, strict: bool, name: str) -> None:
+        super().__init__(config, strict=strict, name=name)
+        self._watchers: Watchers = Watchers(self)
 
     # ---------------------------------------------------------------- events
 
@@ -49,7 +54,7 @@ class Control(Lifetime):
 
     def skip(self, event: Event | UUID | str, reason: str | None = None) -> bool:
         """
-        End an event SKIPPED, as one that raises :class:`Skip` does; in all else like :meth:`cancel`.
+        End an event SKIPPED, as one that raises :class:`Skip` does; in all else, the reason too, like :meth:`cancel`.
 
         Raises:
             NotFoundError: There is no such event.
@@ -75,6 +80,18 @@ class Control(Lifetime):
         return known
 
     # ---------------------------------------------------------------- the executor
+
+    async def forward(self) -> None:
+        """
+        Run one batch now: up to ``queue_capacity`` queued events, without waiting for the capacity window.
+
+        Returns when they, and what was running already, have ended; at once if there is no processor yet. Works
+        when stopped. A denied event is asked again. Any number of calls may overlap.
+
+        Cancellation: what this call started ends CANCELLED, what has not begun stays PENDING and queued.
+        """
+        if self.processor is not None:
+            await self.processor.process()
 
     def statistics(self) -> Statistics:
         """
@@ -111,6 +128,10 @@ class Control(Lifetime):
 
         What runs already goes on, and what was started counts.
 
+        Args:
+            concurrency_limit: At least 1; None: as it is.
+            queue_capacity: 1 to 10,000; None: as it is.
+
         Raises:
             ValueError: A number out of its bounds. Nothing has changed.
         """
@@ -118,3 +139,27 @@ class Control(Lifetime):
         changes = {name: number for name, number in given.items() if number is not None}
         check_bounds(capacity_refresh_time=MIN_REFRESH_TIME, **({"queue_capacity": 1} | changes))
         self._reconfigure(changes)
+
+    # ---------------------------------------------------------------- inside
+
+    def _hold_back(self, token: object) -> None:
+        """Start nothing new, until this token and all others are given back; also before there is a processor."""
+        self._held_back.add(token)
+
+    def _let_start(self, token: object) -> None:
+        """Give a token back; with the last one, events start at once."""
+        self._held_back.discard(token)
+        if self.processor is not None:
+            self.processor._let_start(token)
+
+    def _let_start_soon(self, token: object) -> None:
+        """Do as :meth:`_let_start`, from any thread and within anything."""
+        self._held_back.discard(token)
+        if self.processor is not None:
+            self.processor._let_start_soon(token)
+
+    def _reconfigure(self, changes: dict[str, int]) -> None:
+        """Change numbers of the processor, also of one that is still to be made."""
+        self.processor_config = self.processor_config | changes
+        if self.processor is not None:
+            self.processor.resize(**changes)

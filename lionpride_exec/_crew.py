@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 from anyio import current_effective_deadline, get_cancelled_exc_class
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from ._background import asyncio_task, loop_clock
 from ._life import running_events
@@ -50,10 +50,18 @@ class Jobs(Protocol):
         ...
 
     async def _pick(self, crew: Crew) -> Flight | None:
-        """Take an event that starts now, or None; notices a cancellation."""
+        """Take an event that starts now, or None."""
         ...
 
-    async def _run_event(self, flight: Flight, scope: anyio.CancelScope) -> bool:
+    def _follows_events(self) -> bool:
+        """Whether whoever wants to know of starts and ends learns of them by the events."""
+        ...
+
+    def _has_no_gate(self) -> bool:
+        """Whether no gate was written that is to be asked."""
+        ...
+
+    async def _run_event(self, flight: Flight, scope: anyio.CancelScope, *, is_followed: bool) -> bool:
         """Run it, inside a scope by which it can be cancelled; False: this task had better not go on."""
         ...
 
@@ -81,9 +89,11 @@ class Crew:
         self.workers: int = 0
         self._busy = 0  # workers that run an event
         self.now: Callable[[], float] = loop_clock()  # they look at it for every event
+        self.is_followed: bool = jobs._follows_events()
+        self.asks_nobody: bool = self.is_followed and jobs._has_no_gate()
         self._parked: deque[anyio.Event] = deque()  # workers that wait to be woken
         self._jobs = jobs
-        self._slots = slots
+        self.slots: Slots = slots
         self.limit: int = slots.total  # how many workers there may be
         # Workers are started by whoever appends, events included; they all run in the context of who runs the crew.
         self._context = copy_context()
@@ -108,7 +118,7 @@ class Crew:
 
     def staff(self) -> bool:
         """Have as many workers look for an event as there are events, permits and slots for; whether any does."""
-        seeking = self.seeking
+        seeking = self.workers - self._busy - len(self._parked)
         wanted = min(self.limit - self._busy, MAX_SEEKING) - seeking
         if wanted <= 0 or self.is_dismissed:
             return seeking > 0
@@ -141,11 +151,14 @@ class Crew:
 
     async def _go_from_event_to_event(self, scope: anyio.CancelScope) -> None:
         me = object()  # the borrower of the slot
-        slots, taken_at = self._slots, -1  # -1: no slot is held
+        slots, taken_at = self.slots, -1  # -1: no slot is held
         task = asyncio_task()
         clean = copy_context()
         slice_ends = perf_counter() + TIME_SLICE
         going_on = True
+        # A cancellation is noticed here, when the slice of time is over, and where a worker waits; not before each
+        # event: on asyncio to look for it costs as much as all else that is done to pick one.
+        await checkpoint_if_cancelled()
         try:
             while going_on:
                 if taken_at < 0:
@@ -175,7 +188,7 @@ class Crew:
         self._busy += 1
         self.staff()
         try:
-            going_on = await self._jobs._run_event(flight, scope)
+            going_on = await self._jobs._run_event(flight, scope, is_followed=self.is_followed)
         finally:
             self._busy -= 1
         if task is not None and task.cancelling():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 from anyio import current_time
-from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
+from anyio.lowlevel import checkpoint
 
 from ._admission import Admission, Flight, Refused
 from ._event import Event
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Dispatch(Admission):
-    """The half of a processor that starts events and sees to what they leave."""
+    """The part of a processor that starts events and sees to what they leave."""
 
     _window: CapacityWindow
 
@@ -54,8 +54,8 @@ class Dispatch(Admission):
     async def _dispatch(self, crew: Crew) -> None:
         while not crew.is_dismissed:
             self._attention = anyio.Event()
-            crew.staff()
             self._looks_at = self._next_at()
+            crew.staff()
             with anyio.CancelScope(deadline=self._looks_at):
                 await self._attention.wait()
 
@@ -86,7 +86,8 @@ class Dispatch(Admission):
 
     def _allowed(self, crew: Crew, now: float) -> int:
         """How many events these workers may start at that time."""
-        if crew.is_dismissed or self._held_back:
+        # A slot that was taken before a resize() may be one too many by the time the gate has answered.
+        if crew.is_dismissed or self._held_back or crew.slots.is_overdrawn:
             return 0
         return self._window.available(now) if crew.budget is None else crew.budget - crew.started
 
@@ -107,11 +108,10 @@ class Dispatch(Admission):
         """
         Take the first event whose gate lets it start; the caller runs it at once. For workers.
 
-        Cancellation: a checkpoint, but does not yield unless somebody asks a gate; the event stays queued.
+        Cancellation: while somebody asks a gate; the event stays queued.
         """
-        await checkpoint_if_cancelled()
         while self._allowed(crew, now := crew.now()) > 0:
-            if self._asks_nobody():
+            if crew.asks_nobody and self._is_free():
                 first = self._start_first(crew, now)
                 if isinstance(first, tuple):
                     await self._refuse_alone(*first)
@@ -178,7 +178,7 @@ class Dispatch(Admission):
         self._in_flight[event.id] = flight
         return flight
 
-    async def _run_event(self, flight: Flight, scope: anyio.CancelScope) -> bool:
+    async def _run_event(self, flight: Flight, scope: anyio.CancelScope, *, is_followed: bool) -> bool:
         """
         Run an event; whatever it raises is recorded in it. False: this task had better not go on. For workers.
 
@@ -201,7 +201,7 @@ class Dispatch(Admission):
             if event._verdict is not None:
                 event._verdict = None
             try:
-                if not self._follows_events():
+                if not is_followed:
                     await self._report(event)
             finally:
                 self._land(event, flight)

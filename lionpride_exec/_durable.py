@@ -24,9 +24,10 @@ from ._status import TERMINAL, EventStatus
 from .errors import ExecutorClosedError, ExistsError, JournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Hashable
+    from collections.abc import Hashable
     from datetime import datetime
 
+    from ._journal._book import Book
     from ._journal._commit import Arrival
     from ._journal._rows import Row
     from ._processor import Processor
@@ -46,6 +47,7 @@ class Coming:
         event: Which one.
         ticket: How it is to be queued then.
         arrival: Tells when.
+        book: The journal, as it is open meanwhile.
         takes_room: Whether it has a promise of room in the queue.
         is_final: Whether it had ended before.
         queued_at: What stood in its record before.
@@ -55,6 +57,7 @@ class Coming:
     event: Event
     ticket: Ticket
     arrival: Arrival
+    book: Book
     takes_room: bool
     is_final: bool
     queued_at: datetime | None
@@ -64,29 +67,20 @@ class Coming:
 class Durable(Journaling):
     """What an executor does to have events on disk before they are queued."""
 
-    def _enter(self, event: E, ticket: Ticket, *, wait: bool) -> Coroutine[Any, Any, E | None]:
-        # A plain function that chooses: without a journal an event is not to go through one more coroutine.
-        entering = self._enter_now(event, ticket, wait=wait)
-        return entering if self.journal is None or ticket.key is None else self._when_arrived(event, entering)
-
-    def _store(self, event: E, ticket: Ticket) -> Coroutine[Any, Any, E | None]:
-        return self._store_now(event, ticket) if self.journal is None else self._store_on_disk(event, ticket)
-
-    async def _when_arrived(self, event: E, entering: Coroutine[Any, Any, E | None]) -> E | None:
+    async def _when_arrived(self, known: E) -> E | None:
         """
-        Return when what was entered is on disk: one that is known under its key may be on its way still.
+        Give an event that is known under its key when it is on disk: it may be on its way still.
 
-        None: that one did not get there; try again.
+        None: it did not get there; try again.
         """
-        entered = await entering
-        arrival = None if entered is None or entered is event or self._book is None else self._book.arrival_of(entered)
+        arrival = None if self._book is None else self._book.arrival_of(known)
         if arrival is not None:
             await arrival.done.wait()
             if arrival.error is not None:
                 raise JournalError(str(arrival.error)) from arrival.error
             if arrival.is_withdrawn or arrival.known is not None:
                 return None
-        return entered
+        return known
 
     def _is_coming(self, event: Event) -> bool:
         return self._book is not None and self._book.arrival_of(event) is not None
@@ -126,7 +120,7 @@ class Durable(Journaling):
         if takes_room:
             processor.queue.promise_room()
         book.bring(event, arrival)
-        return Coming(event, ticket, arrival, takes_room, not is_pending, queued_at)
+        return Coming(event, ticket, arrival, book, takes_room, not is_pending, queued_at)
 
     async def _settle_in(self, coming: Coming) -> Event:
         """
@@ -147,7 +141,7 @@ class Durable(Journaling):
         self._decide(coming)
         if arrival.error is not None:
             raise JournalError(str(arrival.error)) from arrival.error
-        return coming.event if arrival.known is None else self._known_by_row(arrival.known)
+        return coming.event if arrival.known is None else self._known_by_row(coming.book, arrival.known)
 
     def _decide(self, coming: Coming) -> None:
         """Queue an event that is on disk now, or have it leave, if it is not; once."""
@@ -201,23 +195,24 @@ class Durable(Journaling):
         arrival.is_withdrawn = True
         if event.id in self.states.items:
             self._let_go(event)
+            if not event.execution._running:  # else its end will come, and wake them
+                event._wake()  # somebody may have found it here meanwhile, and wait for it
         event.execution.queued_at = coming.queued_at
         if coming.takes_room and self.processor is not None:
             self.processor.queue.withdraw_promise()
             self.processor.queue.offer_room()
 
-    def _known_by_row(self, row: Row) -> Event:
-        """Give the event that has a key on disk."""
+    def _known_by_row(self, book: Book, row: Row) -> Event:
+        """Give the event that has a key on disk; also when the journal has been closed since it was looked up."""
         known_id = UUID(bytes=row.id)
         known = self.states.items.get(known_id, None)
         if known is not None:
             return known
-        assert self._book is not None
         if row.status not in TERMINAL:
             raise ExistsError(
                 f"The key is that of event {known_id}, which is left in the journal as it is: {row.status}"
             )
-        return self._book.lookup.decode(row)
+        return book.lookup.decode(row)
 
     async def _append_together(
         self, event: Event, priority: float | None, coming: list[Coming], key: Hashable = None

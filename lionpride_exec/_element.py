@@ -24,11 +24,12 @@ from typing import (
     get_args,
     overload,
 )
-from uuid import UUID, uuid4
+from uuid import UUID
 from weakref import WeakValueDictionary
 
 import attrs
 
+from ._ids import random_id
 from ._json import jsonable
 from ._sentinel import Unset
 
@@ -176,7 +177,7 @@ def _is_number(text: str) -> bool:
 
 def to_metadata(value: Any) -> dict[str, Any]:
     """Give metadata as a new dict: that of an object that has a dict form, else an empty one."""
-    if not value:
+    if value is Unset or not value:
         return {}
     convert = getattr(value, "to_dict", None)
     shape: Any = convert() if callable(convert) else value
@@ -185,7 +186,7 @@ def to_metadata(value: Any) -> dict[str, Any]:
 
 # Every event is made through these two: a factory and a converter would be two calls each.
 def _id(value: Any) -> UUID:
-    return uuid4() if value is Unset else to_uuid(value)
+    return random_id() if value is Unset else to_uuid(value)
 
 
 def _created_at(value: Any) -> datetime:
@@ -306,7 +307,18 @@ class Element(Model):
     def to_json(
         self, *, pretty: bool = False, sort_keys: bool = False, decode: bool = True, **kwargs: Any
     ) -> str | bytes:
-        """Give the JSON text of ``to_dict(mode="json")``; UTF-8 bytes if not ``decode``."""
+        """
+        Give the JSON text of ``to_dict(mode="json")``.
+
+        Args:
+            pretty: Whether it has line breaks, and indents of two spaces.
+            sort_keys: Whether keys are in the order of the alphabet.
+            decode: Whether it is text; else it is UTF-8 bytes.
+            kwargs: Of :meth:`to_dict`.
+
+        Raises:
+            ValueError: As :meth:`to_dict`.
+        """
         data = self.to_dict("json", **kwargs)
         write = partial(json.dumps, data, indent=2 if pretty else None, sort_keys=sort_keys)
         try:

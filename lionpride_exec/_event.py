@@ -7,6 +7,7 @@ status to the next in ``_life``.
 
 from __future__ import annotations
 
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast
 
 import attrs
@@ -21,7 +22,7 @@ from ._status import TERMINAL, EventStatus
 from .errors import EventFailed, EventNotFinished
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
     from datetime import datetime
 
     from typing_extensions import TypeVar  # type checkers bring its stubs; nothing is imported
@@ -130,12 +131,17 @@ class Event(Run, Generic[T_co]):
     def _has_to_be_seen(self) -> bool:
         return self._is_suspect or self._kind.on_crash != "rerun"
 
-    async def _perform(self) -> Any:
+    def _perform(self) -> Awaitable[Any]:
         work: Any = self.stream() if self.streaming and self._has_stream() else self._invoke()
-        if not hasattr(work, "__anext__"):
-            if not hasattr(work, "__await__"):
-                raise TypeError(f"{type(self).__name__}._invoke() must be async (async def)")
-            return await work
+        if isinstance(work, CoroutineType):  # as nearly always: the task steps right into it
+            return work
+        if hasattr(work, "__anext__"):
+            return self._perform_stream(work)
+        if not hasattr(work, "__await__"):
+            raise TypeError(f"{type(self).__name__}._invoke() must be async (async def)")
+        return cast("Awaitable[Any]", work)
+
+    async def _perform_stream(self, work: Any) -> Any:
         if self._feed is None:
             self._feed = Feed()
         chunks = await self._feed.fill(work, self.idle_timeout)

@@ -73,7 +73,7 @@ class Execution:
     _scope: CancelScope | None = attrs.field(default=None, init=False, repr=False, eq=False)
 
     def add_error(self, exc: BaseException) -> None:
-        """Keep an error beside those that are there: from the second on, in a group "multiple errors"."""
+        """Keep ``exc`` beside the errors that are there: from the second on, in a group "multiple errors"."""
         if self.error is None or isinstance(self.error, UnsetType):
             self.error = exc
             return
@@ -122,7 +122,7 @@ class Execution:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Execution:
         """
-        Read what :meth:`to_dict` wrote.
+        Read the data that :meth:`to_dict` wrote.
 
         An error comes back as an ``ExecutionError`` that tells its class, message and details. PROCESSING stays
         PROCESSING, although nothing runs the event.

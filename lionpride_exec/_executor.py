@@ -87,6 +87,7 @@ class Executor(Bulk):
             config, strict=strict_event_type, name=name or "executor_states", journal=journal, retain=retain
         )
         self._observers: list[Observer] = []
+        self._telling = 0  # transitions that observers are being told of, one inside the other
         self._pace = Pace()
         self._appends = 0
 
@@ -148,6 +149,9 @@ class Executor(Bulk):
 
         The rate is that since earlier calls, at most 60 s back, so call it now and then. Events that were taken in
         with a final status count as done, but not for the rate. Works outside an event loop too, without a rate.
+
+        Raises:
+            ConfigurationError: A progression was taken out of :attr:`states`.
         """
         counts = {status: len(self._progression(status)) for status in EventStatus}
         return progress_of(counts, self._removed, self._taken_final, self._pace)
@@ -219,7 +223,8 @@ class Executor(Bulk):
 
         Cancellation: while it waits for room or for the disk, or before anything has happened; nothing is left behind.
         """
-        self._raise_crash()
+        if self._crash is not None:
+            self._raise_crash()
         if not isinstance(event, Event):
             raise TypeError(f"event must be an Event, got {type(event).__name__}")
         lost: UUID | None = None
@@ -237,6 +242,8 @@ class Executor(Bulk):
             await checkpoint()
         while True:
             entered = await self._enter(event, ticket, wait=wait)
+            if entered is not event and entered is not None and self.journal is not None:
+                entered = await self._when_arrived(entered)
             if entered is not None:
                 return entered
 
@@ -253,7 +260,8 @@ class Executor(Bulk):
         """
         Append an event, wait for its end, and give its response: ``append(wait=True)``, ``wait``, ``result``.
 
-        With a ``key`` that is known here, the response is that of the known event.
+        With a ``key`` that is known here, the response is that of the known event. ``priority`` (finite), ``delay``
+        (seconds, 0 or more), ``at`` and ``after`` are those of :meth:`append` too.
 
         Raises:
             EventFailed: It ended without a response.
@@ -299,22 +307,36 @@ class Executor(Bulk):
     def _event_moved(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
         """Follow a transition; called by the event inside it."""
         self._move(event, previous, target)
+        # The processor runs it: it has taken it from the queue, and tells who waits when it has landed.
+        is_flying = self.processor is not None and event.id in self.processor._in_flight
         if target is EventStatus.PROCESSING and event.execution._running:
             self._active[id(event)] = event.id
         elif previous is EventStatus.PROCESSING:
             self._active.pop(id(event), None)
             if target is EventStatus.PENDING:
                 self._queue_unless_handled(event)
-        if previous is EventStatus.PENDING:
+        if previous is EventStatus.PENDING and not is_flying:
             self._unqueue(event)
-        if self._observers:
-            self._tell(event, previous, target)
-        if target is not EventStatus.PROCESSING:  # nobody waits for a beginning
+        is_kept = self.journal is not None or bool(self._retain)
+        if is_kept and target not in TERMINAL:
+            self._keep_record(event, target)  # now: an observer may lead on to the next status, whose record is later
+        try:
+            if self._observers:
+                self._tell(event, previous, target)
+        finally:  # also past what an observer raises that is no Exception
+            # Nobody waits for a beginning, nor, most often, for the end of what flies.
+            if target is not EventStatus.PROCESSING and (not is_flying or is_kept or self._agenda._followers):
+                self._pass_on(event, target, is_flying=is_flying, is_kept=is_kept)
+
+    def _pass_on(self, event: Event, target: EventStatus, *, is_flying: bool, is_kept: bool) -> None:
+        """Have those learn of a transition who wait for it, and what remains."""
+        if not is_flying:
             self._waiters.notify()
-            if self._agenda._followers and target in TERMINAL:
+        if target in TERMINAL:
+            if self._agenda._followers:
                 self._follow_up(event)
-        if self.journal is not None or self._retain:
-            self._keep_record(event, target)
+            if is_kept:
+                self._keep_record(event, target)
 
     def _unqueue(self, event: Event) -> None:
         """Forget how an event was to start: it has begun, or was decided by somebody else."""
@@ -329,11 +351,15 @@ class Executor(Bulk):
             self._queue_anyway([(event, PLAIN)], self.processor)
 
     def _tell(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
-        for observer in tuple(self._observers):
-            try:
-                observer(event, previous, target)
-            except Exception:
-                logger.exception("an observer of %r failed at %r", self, event)
+        self._telling += 1
+        try:
+            for observer in tuple(self._observers):
+                try:
+                    observer(event, previous, target)
+                except Exception:
+                    logger.exception("an observer of %r failed at %r", self, event)
+        finally:
+            self._telling -= 1
 
     def _refile_event(self, event: Event) -> None:
         """Put an event where its status says, at once; called when the processor's report was premature."""

@@ -65,7 +65,7 @@ class Explanation:
         event: Which event.
         status: Its status.
         waits_for: What it waits for; of several things the one that is decided first.
-        seconds: How long at least, if nothing is done until then; 0 for nothing, None: that cannot be told.
+        seconds: For how many seconds at least, if nothing is done until then; 0 for nothing, None: that cannot be told.
         limit: Which limit, if it is one.
         key: Of which key, if the limit or the gate has keys.
         after: The events that have not completed yet, if it waits for others.

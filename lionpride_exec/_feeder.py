@@ -90,6 +90,7 @@ class Feeder:
             run.error = exc
         finally:
             run.plan.executor._guests.discard(self)
+            run.plan.executor._waiters.notify()  # it may be the last that a journal is kept open for
             run.stop_taking()
             self.done.set()
 

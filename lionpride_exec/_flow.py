@@ -93,7 +93,10 @@ class Flow(Element, Generic[E, P]):
 
     def remove_progression(self, key: UUID | str | Progression) -> P:
         """
-        Take a progression out, by id, name or itself, and give it; the items stay.
+        Take a progression out and give it; the items stay.
+
+        Args:
+            key: Its id, its name, or itself.
 
         Raises:
             NotFoundError: It is not here.

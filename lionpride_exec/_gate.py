@@ -19,7 +19,7 @@ class Wait:
     The event keeps its place, and its partition waits with it.
 
     Args:
-        seconds: Finite, 0 or more.
+        seconds: How many seconds; finite, 0 or more.
 
     Raises:
         ValueError: Any other number of seconds.

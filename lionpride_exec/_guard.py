@@ -19,13 +19,14 @@ class Guard:
     used under one event loop after another. Taken without yielding while nobody holds it.
     """
 
-    __slots__ = ("_lock", "users", "when_free")
+    __slots__ = ("_lock", "users", "when_free", "when_taken")
 
     def __init__(self) -> None:
         self._lock: anyio.Lock | None = None
         # How many hold it or wait for it. A plain attribute, since every move of an event looks at it.
         self.users: int = 0
-        # Called when the last of them has left.
+        # Called when the first of them comes, and when the last has left.
+        self.when_taken: Callable[[], None] | None = None
         self.when_free: Callable[[], None] | None = None
 
     async def __aenter__(self) -> None:
@@ -38,6 +39,8 @@ class Guard:
         if self._lock is None:
             self._lock = anyio.Lock(fast_acquire=True)
         self.users += 1
+        if self.users == 1 and self.when_taken is not None:
+            self.when_taken()
         try:
             await self._lock.acquire()
         except BaseException:

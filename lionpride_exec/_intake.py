@@ -7,7 +7,7 @@ Whatever is done here is done at once and as a whole, or raises and leaves nothi
 from __future__ import annotations
 
 from collections import Counter, deque
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
@@ -23,8 +23,9 @@ from ._status import TERMINAL, EventStatus
 from .errors import ExecutorClosedError, ExistsError, QueueFullError, Skip
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Hashable, Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
+    from ._journal import Journal
     from ._processor import Processor
 
 
@@ -32,7 +33,9 @@ E = TypeVar("E", bound=Event)
 
 
 class Intake(Control):
-    """The half of an executor that takes events in and lets them go."""
+    """The part of an executor that takes events in and lets them go."""
+
+    journal: Journal | None
 
     def __init__(self, config: dict[str, Any], *, strict: bool, name: str) -> None:
         super().__init__(config, strict=strict, name=name)
@@ -44,11 +47,7 @@ class Intake(Control):
 
     # ---------------------------------------------------------------- in and out
 
-    def _enter(self, event: E, ticket: Ticket, *, wait: bool) -> Coroutine[Any, Any, E | None]:
-        """Do as :meth:`_enter_now`. Subclasses may do more."""
-        return self._enter_now(event, ticket, wait=wait)
-
-    async def _enter_now(self, event: E, ticket: Ticket, *, wait: bool) -> E | None:
+    async def _enter(self, event: E, ticket: Ticket, *, wait: bool) -> E | None:
         """Take an event in, or give the one that is known under its key; None: there was no room, try again."""
         known = None if ticket.key is None else self._known_under(ticket.key)
         if known is not None:
@@ -61,10 +60,11 @@ class Intake(Control):
                 with self._reader_away() or nullcontext():
                     await self.processor.queue.wait_for_room()
         try:
-            if self.states.items.guard.users or self._turn_to_move(event.status, event.status) is not None:
-                async with self.states.items, self._locks(event.status):
-                    return await self._store(event, ticket)
-            return await self._store(event, ticket)
+            status = event.execution.status
+            if self.states.items.guard.users or self._turn_to_move(status, status) is not None:
+                async with self.states.items, self._locks(status):
+                    return await self._store_on_disk(event, ticket) if self.journal else self._store(event, ticket)
+            return await self._store_on_disk(event, ticket) if self.journal else self._store(event, ticket)
         except QueueFullError:
             if not wait:
                 raise
@@ -73,18 +73,18 @@ class Intake(Control):
             if wait and self.processor is not None:
                 self.processor.queue.offer_room()  # of the room it was given it may have made no use
 
-    def _store(self, event: E, ticket: Ticket) -> Coroutine[Any, Any, E | None]:
-        """Do as :meth:`_store_now`. Subclasses may do something else."""
-        return self._store_now(event, ticket)
+    async def _store_on_disk(self, event: E, ticket: Ticket) -> E | None:
+        """Do as :meth:`_store`, but have the event on disk before it is queued."""
+        raise NotImplementedError
 
-    async def _store_now(self, event: E, ticket: Ticket) -> E | None:
+    def _store(self, event: E, ticket: Ticket) -> E | None:
         """Store and queue an event, or raise and leave everything as it was; None: its key is known by now."""
         if ticket.key is not None and self._known_under(ticket.key) is not None:
             return None
         self._check_new(event)
         self._take_in(event)
         try:
-            await self._place(event, ticket)
+            self._place(event, ticket)
         except BaseException:
             self._let_go(event)
             raise
@@ -93,22 +93,25 @@ class Intake(Control):
 
     def _take_in(self, event: Event) -> None:
         """Store an event under its status."""
+        progression = self._progression(event.execution.status)  # first: it may have been taken out
         self.states.items.add(event)
-        self._progression(event.status).append(event.id)
-        _set_owner(event, self)
+        progression.append(event.id)
+        object.__setattr__(event, "_owner", self)  # as _set_owner()
         if event.execution._running:
             self._active[id(event)] = event.id
 
-    async def _place(self, event: Event, ticket: Ticket) -> None:
+    def _place(self, event: Event, ticket: Ticket) -> None:
         """Queue a stored event, or keep it until it can be."""
         if event.execution.status is not EventStatus.PENDING:
             return
         if ticket.after or ticket.is_urgent or self.processor is None:
             self._keep(event, ticket)
-        elif ticket.until is None:
-            await self.processor.enqueue(event.id, ticket.priority)
         else:
-            await self.processor.enqueue(event.id, ticket.priority, until=ticket.until)
+            self.processor.check_room()
+            if ticket.until is not None:
+                self.processor._follow_clock()
+            priority = event.created_at.timestamp() if ticket.priority is None else ticket.priority
+            self.processor.queue.put_nowait(priority, event.id, ticket.until)
 
     def _note_taken(self, event: Event, ticket: Ticket) -> None:
         if event.execution.status in TERMINAL and not ticket.after:
@@ -146,10 +149,16 @@ class Intake(Control):
     def _check_new(self, event: Event) -> None:
         if self._is_leaving and not self._runs_caller():
             raise ExecutorClosedError(f"{self!r} is being left and takes nothing more in")
-        if event._owner is not None and cast("object", event._owner) is not self:
+        owner: object = event._owner
+        if owner is not None and owner is not self:
             raise ExistsError(f"{event!r} stands in another executor: {event._owner!r}")
         if event.id in self.states.items:
             raise ExistsError(f"Item {event.id} already exists in {self!r}; as_fresh_event() gives one to run anew")
+        flight = None if self.processor is None else self.processor._in_flight.get(event.id)
+        if flight is not None and flight.event is not event:
+            raise ExistsError(
+                f"{flight.event!r}, which was removed, still runs here: another one is not to have its id"
+            )
 
     def _let_go(self, event: Event) -> None:
         """Forget an event altogether."""
@@ -252,6 +261,8 @@ class Intake(Control):
         """Queue an event that comes after one that has completed, if that was the last."""
         if not self._agenda.is_waiting(event.id):
             return
+        if self._agenda.until(event.id) is not None:
+            self._follow_clocks()
         ticket = self._agenda.complete(event.id, completed)
         self._waits_for_less(event)
         if ticket is not None:
@@ -259,6 +270,13 @@ class Intake(Control):
                 self._agenda.keep_early(event.id, ticket)
             else:
                 self._queue_anyway([(event, ticket)], self.processor)
+
+    def _follow_clocks(self) -> None:
+        """Carry all times over to the running event loop, which may not be that in which they were given."""
+        with suppress(RuntimeError):  # no event loop runs: a status was set by hand
+            self._agenda.follow_clock()
+            if self.processor is not None:
+                self.processor._follow_clock()
 
 
 def _set_owner(event: Event, owner: Intake | None) -> None:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import anyio
 from anyio import CancelScope, current_time, get_cancelled_exc_class
 
 from ._agenda import Ticket
@@ -25,7 +26,7 @@ from .errors import EventCancelled, ExecutorClosedError, JournalError, NotFoundE
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Hashable, Iterable
 
-    from anyio.abc import TaskStatus
+    from anyio.abc import TaskGroup
 
     from ._journal import Journal
     from ._journal._book import Book
@@ -48,6 +49,7 @@ class Journaling(Keeping):
         self._unsettled: list[tuple[Event, list[UUID], UUID | None]] = []
         self._opening = Guard()
         self._is_closing_journal = False  # nothing is written any more, but the file is not closed yet
+        self._is_kept = False  # a group has the tasks that write it, and will close it at its end
 
     # ---------------------------------------------------------------- opening and closing
 
@@ -66,8 +68,8 @@ class Journaling(Keeping):
         if self.journal is None:
             return
         async with self._opening:
-            while self._is_closing_journal:
-                await self._waiters.wait_for(lambda: not self._is_closing_journal)
+            while self._is_ending_journal():
+                await self._waiters.wait_for(lambda: not self._is_ending_journal())
             if self._book is not None:
                 return
             from ._journal._book import Book  # noqa: PLC0415  needs the extra
@@ -80,6 +82,10 @@ class Journaling(Keeping):
                 self._close_at_once(book)
                 raise
 
+    def _is_ending_journal(self) -> bool:
+        """Whether the journal is on the way to its end: nobody is to take it over from a group that has ended."""
+        return self._is_closing_journal or (self._is_kept and self._is_deserted())
+
     async def _catch_up(self, book: Book) -> None:
         """Bring memory and file together."""
         if self._generation and book.store.generation != self._generation + 1:
@@ -88,7 +94,10 @@ class Journaling(Keeping):
             )
         self._generation = book.store.generation
         here = [event for event in self.pending_events if event._seq]
+        gone = set(self._gone)
         async for restored in book.restore():
+            if restored.seq in gone:  # it was removed while the journal was closed
+                continue
             self._take_back_in(restored)
             if not book.store.was_closed:
                 object.__setattr__(restored.event, "_is_suspect", True)  # past the hooks of attrs, as elsewhere
@@ -160,14 +169,32 @@ class Journaling(Keeping):
                 yield
             return
         await self._open_journal()
+        self._check_unowned()  # somebody else may have begun meanwhile
         async with super()._own_group():
             assert self._group is not None
-            # Both have taken their first step when anything else happens: before it, asyncio can end a task that is
-            # shielded, and does so without a trace.
-            with CancelScope(shield=True):
-                await self._group.start(self._keep_journal, name=f"{type(self).__name__} journal")
-                await self._group.start(self._close_journal_at_end, name=f"{type(self).__name__} journal's end")
+            await self._start_keeping(self._group)
             yield
+
+    async def _start_keeping(self, group: TaskGroup) -> None:
+        """
+        Start what writes the journal, and what closes it.
+
+        Both have taken their first step when anything else happens: before it, asyncio can end a task that is shielded,
+        and does so without a trace. If this one is ended so, the first may run, and is not to wait for the second.
+        """
+        book = self._book
+        assert book is not None
+        begun = [anyio.Event(), anyio.Event()]
+        group.start_soon(self._keep_journal, begun[0], name=f"{type(self).__name__} journal")
+        group.start_soon(self._close_journal_at_end, begun[1], name=f"{type(self).__name__} journal's end")
+        try:
+            with CancelScope(shield=True):
+                for each in begun:
+                    await each.wait()
+        except BaseException:
+            book.writer.close_soon()
+            raise
+        self._is_kept = True
 
     def _abandon(self) -> None:
         super()._abandon()
@@ -180,25 +207,29 @@ class Journaling(Keeping):
         finally:
             self._is_closing_journal = False
 
-    async def _keep_journal(self, *, task_status: TaskStatus[None]) -> None:
+    async def _keep_journal(self, begun: anyio.Event) -> None:
         assert self._book is not None
-        task_status.started()
+        begun.set()
         try:
             await self._book.writer.run()
         finally:
             self._is_closing_journal = False
             self._waiters.notify()
 
+    def _check_unowned(self) -> None:
+        if self._group is not None:
+            raise RuntimeError(f"{self!r} is running already")
+
     def _journal_closing(self) -> None:
         """Learn that from now on nothing is written; what is decided now is made up for at the next start."""
-        self._book, self._is_strict, self._is_closing_journal = None, False, True
+        self._book, self._is_strict, self._is_kept, self._is_closing_journal = None, False, False, True
         self._make_up()  # what waited for the disk to end does not wait any longer
 
-    async def _close_journal_at_end(self, *, task_status: TaskStatus[None]) -> None:
+    async def _close_journal_at_end(self, begun: anyio.Event) -> None:
         """Close the journal when nothing can happen any more in the group."""
         book = self._book
         assert book is not None
-        task_status.started()
+        begun.set()
         with CancelScope(shield=True):
             while not self._is_deserted():
                 try:
@@ -225,7 +256,7 @@ class Journaling(Keeping):
         await super().forward()
 
     def _is_deserted(self) -> bool:
-        return (self._group is None or self._is_broken) and not self._is_dispatching and not self._guests
+        return (self._group is None or self._is_broken) and not self._dispatches and not self._guests
 
     # ---------------------------------------------------------------- looking
 
@@ -239,6 +270,9 @@ class Journaling(Keeping):
         Raises:
             NotFoundError: There is no such event.
             JournalError: It cannot be read.
+            ValueError: What was given means no id.
+
+        Cancellation: while it is read from the journal; that has changed nothing.
         """
         event_id = to_uuid(event)
         known = self.states.items.get(event_id, None)
@@ -255,6 +289,8 @@ class Journaling(Keeping):
         Raises:
             TypeError: A key is not hashable, or nothing that JSON can hold.
             JournalError: The journal cannot be read.
+
+        Cancellation: while the journal is read; that has changed nothing.
         """
         wanted = set(keys)
         known = {key for key in wanted if self._known_under(self._key_of(key)) is not None}
@@ -291,6 +327,8 @@ class Journaling(Keeping):
 
         Raises:
             JournalError: They cannot be read; or there is no open journal.
+
+        Cancellation: while they are read; that has changed nothing.
         """
         return await self._open_book().lookup.held()
 
@@ -301,6 +339,7 @@ class Journaling(Keeping):
         Raises:
             NotFoundError: No such event is held.
             JournalError: The journal cannot be read or written; or there is no open one.
+            ValueError: What was given means no id.
 
         Cancellation: before it is written; then it goes on.
         """

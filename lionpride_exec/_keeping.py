@@ -114,7 +114,8 @@ class Keeping(Intake):
             return super()._end(event, status, error)
         if book.is_ending(event) and book.is_end_written(event):
             _, status, error = self._put_off.pop(event.id, (event, status, error))  # what was decided first
-            return super()._end(event, status, error)
+            # Another end that is on disk is that of its gate, which is about to tell it.
+            return status is not book.end_of(event) or super()._end(event, status, error)
         self._put_off.setdefault(event.id, (event, status, error))  # it does not start before
 
         def end() -> None:

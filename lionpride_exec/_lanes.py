@@ -80,11 +80,12 @@ class Lanes:
     The lanes and their buckets.
 
     Args:
-        live: The entries that are queued, by event id; all others in the lanes are stale. Kept up by the queue.
+        live: The entries that are queued, by the number of the event's id; all others in the lanes are stale. Kept up
+            by the queue.
         router: Whose limits hold.
     """
 
-    def __init__(self, live: Mapping[UUID, Entry], router: Router) -> None:
+    def __init__(self, live: Mapping[int, Entry], router: Router) -> None:
         self._live = live
         self._lanes: dict[tuple[Hashable, ...], Lane] = {}
         # Places of the lanes that are not parked. May hold outdated ones: one counts while it is its lane's own.
@@ -158,11 +159,11 @@ class Lanes:
         """Drop what is stale. O(n)."""
         self.stale = 0
         for lane in list(self._lanes.values()):
-            lane.heap = [entry for entry in lane.heap if self._live.get(entry.event_id) is entry]
+            lane.heap = [entry for entry in lane.heap if self._live.get(entry.event_id.int) is entry]
             heapify(lane.heap)
             if not lane.heap:
                 self._drop(lane)
-        self._heads = [lane.place for lane in self._lanes.values() if lane.parked_at is None]
+        self._heads = [lane.place for lane in self._lanes.values() if lane.heap and lane.parked_at is None]
         heapify(self._heads)
         for bucket in {lane.parked_at for lane in self._lanes.values() if lane.parked_at is not None}:
             bucket.parked.clear()
@@ -233,7 +234,7 @@ class Lanes:
         """Give the buckets at which lanes wait, with the number of events in each. O(events parked)."""
         for lane in self._lanes.values():
             if lane.parked_at is not None:
-                yield lane.parked_at, sum(self._live.get(entry.event_id) is entry for entry in lane.heap)
+                yield lane.parked_at, sum(self._live.get(entry.event_id.int) is entry for entry in lane.heap)
 
     def front(self) -> Entry | None:
         """Give the first entry that is not parked, as of the last look; whether it may start or not."""
@@ -279,9 +280,9 @@ class Lanes:
         if (lane.parked_at is not bucket and bucket not in lane.claims) or lane.turn != turn or not lane.heap:
             return False
         entry = lane.heap[0]
-        if self._live.get(entry.event_id) is entry:
+        if self._live.get(entry.event_id.int) is entry:
             return entry[0] == priority
-        while lane.heap and self._live.get(lane.heap[0].event_id) is not lane.heap[0]:
+        while lane.heap and self._live.get(lane.heap[0].event_id.int) is not lane.heap[0]:
             heappop(lane.heap)
             self.stale -= 1
         if lane.heap:
@@ -292,8 +293,8 @@ class Lanes:
 
     def _drop(self, lane: Lane) -> None:
         """Forget a lane that is empty."""
-        del self._lanes[lane.key]
-        if lane.path:
+        if lane.path:  # of those that lead through no buckets there is only one, and it is needed again soon
+            del self._lanes[lane.key]
             for bucket in lane.path:
                 bucket.lanes -= 1
             self._touch(lane.path)

@@ -8,7 +8,6 @@ hand.)
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from contextvars import ContextVar
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, Protocol
@@ -65,6 +64,9 @@ class Owner(Protocol):
 
     def _settle_cost(self, event: Any, actual: float, limit: Limit | None) -> None:
         """Correct what a running event has taken of its limits."""
+
+    # The clock of the event loop in which it lives.
+    _clock: Callable[[], float]
 
     # Its open journal, if it has one; and whether nobody is to be told of an end before that is in it.
     _book: Any
@@ -253,8 +255,11 @@ class Life(Element):
         self._call_at_end(tell)
         away = None if self._owner is None else self._owner._reader_away()
         try:
-            with away or nullcontext():
+            if away is None:
                 await ended.wait()
+            else:
+                with away:
+                    await ended.wait()
         finally:
             self._call_no_more(tell)
         self._check_ended()

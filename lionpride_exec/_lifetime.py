@@ -2,27 +2,22 @@
 Lifetimes: who owns the task group that runs an executor, how it begins and how it ends.
 
 There are three ways (``async with``, :meth:`Lifetime.run`, :meth:`Lifetime.start`), and one thing they have in common:
-:meth:`Lifetime._own_group`, a task group that holds the processor's loop until that has come to rest.
+the task group of :class:`GroupOwner`, which holds the processor's loop until that has come to rest.
 """
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, nullcontext
-from functools import partial
-from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import anyio
-from anyio import AsyncContextManagerMixin, get_cancelled_exc_class
+from anyio import AsyncContextManagerMixin
 
-from ._background import spawn
-from ._board import StatusBoard
 from ._config import check_seconds, explain_refused_config
+from ._group import GroupOwner
 from ._guard import Guard
 from ._life import running_here
 from ._status import EventStatus
-from ._waiters import Waiters
-from ._watch import Watchers
 from .errors import ConfigurationError, ExecutorClosedError
 
 if TYPE_CHECKING:
@@ -30,21 +25,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from uuid import UUID
 
-    from anyio.abc import TaskGroup, TaskStatus
+    from anyio.abc import TaskStatus
 
     from ._event import Event
     from ._processor import Processor
 
 
-class Guest(Protocol):
-    """A task in the group of an executor that runs no events."""
-
-    def cancel(self) -> None:
-        """Have it end."""
-
-
-class Lifetime(StatusBoard, AsyncContextManagerMixin):
-    """The half of an executor that starts and stops it."""
+class Lifetime(GroupOwner, AsyncContextManagerMixin):
+    """The part of an executor that starts and stops it."""
 
     processor_type: ClassVar[type[Processor]]
     _observers: list[Callable[[Event, EventStatus, EventStatus], None]]
@@ -52,26 +40,20 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
     def __init__(self, config: dict[str, Any], *, strict: bool, name: str) -> None:
         super().__init__(self.event_type, strict=strict, name=name)
         self.processor_config: dict[str, Any] = config
-        self.processor: Processor | None = None
         self._creation = Guard()  # held across the creation of the processor, which may be async: there is one
         # Events that a task runs now, whoever started them; by identity, which costs less than by id.
         self._active: dict[int, UUID] = {}
-        self._waiters = Waiters()
         self._held_back: set[object] = set()  # why nothing starts at the moment; shared with the processor
-        self._watchers = Watchers(self)
-        self._group: TaskGroup | None = None  # of the lifetime we are in
-        self._is_broken = False  # that group is being left early: nothing in it is to go on
-        self._guests: set[Guest] = set()  # tasks in that group that run no events; cancelled at its end
-        self._background: object | None = None  # stands for the root task behind start(), while there is one
-        self._is_ending: Callable[[], bool] = bool  # whether the event loop ends, and that root task with it
-        self._is_dispatching = False  # a task of this executor keeps the processor's loop alive
         self._is_leaving = False
-        self._is_abandoned = False
-        self._crash: BaseException | None = None
 
     @property
     def event_type(self) -> type[Event]:
-        """The class of events this executor takes: its processor's ``event_type``."""
+        """
+        The class of events this executor takes: its processor's ``event_type``.
+
+        Raises:
+            ConfigurationError: The class has no ``processor_type``, or that has no ``event_type``.
+        """
         try:
             return self.processor_type.event_type
         except AttributeError:
@@ -127,24 +109,14 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
             JournalLockedError: Another executor has the journal; nothing was started.
             JournalError: It cannot be opened; likewise.
             BaseException: What the background task crashed with, once.
+
+        Cancellation: where it yields; nothing was started then.
         """
         processor = await self._prepare()
         await processor.start()
         self._is_abandoned = False
         self._queue_pending(processor)
-        if self._group is not None:
-            self._launch(self._group)
-        elif self._background is None:
-            self._background = token = object()
-            try:
-                self._is_ending = spawn(
-                    partial(self._run_in_background, token),
-                    name=f"{type(self).__name__} background",
-                    on_end=partial(self._background_ended, token),
-                )
-            except BaseException:
-                self._background = None
-                raise
+        self._ensure_dispatcher()
 
     async def stop(self, grace: float | None = None) -> None:
         """
@@ -197,23 +169,6 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         if self._is_abandoned and self._by_status[EventStatus.PENDING]:
             raise ExecutorClosedError(f"{self!r} was left with events still pending")
 
-    async def forward(self) -> None:
-        """
-        Run one batch now: up to ``queue_capacity`` queued events, without waiting for the capacity window.
-
-        Returns when they, and what was running already, have ended; at once if there is no processor yet. Works
-        when stopped. A denied event is asked again. Any number of calls may overlap.
-
-        Cancellation: what this call started ends CANCELLED, what has not begun stays PENDING and queued.
-        """
-        if self.processor is not None:
-            await self.processor.process()
-
-    @property
-    def _is_interrupted(self) -> bool:
-        """Whether the event loop that the executor lives in by ``start()`` is being ended."""
-        return self._background is not None and self._is_ending()
-
     @property
     def is_abandoned(self) -> bool:
         """Whether the executor was left, or crashed, and has not been started again."""
@@ -224,22 +179,6 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         return self._watchers.reader_away()
 
     # ---------------------------------------------------------------- inside
-
-    def _hold_back(self, token: object) -> None:
-        """Start nothing new, until this token and all others are given back; also before there is a processor."""
-        self._held_back.add(token)
-
-    def _let_start(self, token: object) -> None:
-        """Give a token back; with the last one, events start at once."""
-        self._held_back.discard(token)
-        if self.processor is not None:
-            self.processor._let_start(token)
-
-    def _let_start_soon(self, token: object) -> None:
-        """Do as :meth:`_let_start`, from any thread and within anything."""
-        self._held_back.discard(token)
-        if self.processor is not None:
-            self.processor._let_start_soon(token)
 
     async def _prepare(self) -> Processor:
         """Raise what has to be raised before anything starts, and see to it that there is a processor."""
@@ -270,118 +209,9 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         processor._put_off = self._put_off
         self.processor = processor
 
-    def _reconfigure(self, changes: dict[str, int]) -> None:
-        """Change numbers of the processor, also of one that is still to be made."""
-        self.processor_config = self.processor_config | changes
-        if self.processor is not None:
-            self.processor.resize(**changes)
-
     def _queue_pending(self, processor: Processor) -> None:
         """Queue what is pending and not on its way already."""
         raise NotImplementedError
-
-    @asynccontextmanager
-    async def _own_group(self) -> AsyncGenerator[None]:
-        """Own a task group for the dispatcher and what it starts, until both have come to rest."""
-        try:
-            async with anyio.create_task_group() as group:
-                self._group = group
-                self._is_broken = False
-                self._waiters.notify()
-                try:
-                    yield
-                    while not self._is_at_rest():
-                        await self._waiters.wait_for(self._is_at_rest)
-                except BaseException:
-                    self._is_broken = True
-                    raise
-                else:
-                    self._group = None  # no await since the check: nobody can start anything in it any more
-                    for guest in tuple(self._guests):
-                        guest.cancel()
-                finally:
-                    self._waiters.notify()
-        except BaseException:
-            self._abandon()
-            raise
-        finally:
-            self._group = None
-
-    async def _wait_for_group(self) -> None:
-        """Return when there is a task group, or none is to be expected: the background task may have yet to begin."""
-        await self._waiters.wait_for(lambda: self._group is not None or self._background is None)
-
-    def _check_not_running(self) -> None:
-        if self._group is not None or self._background is not None:
-            raise RuntimeError(f"{self!r} is running already")
-
-    def _is_stopped(self) -> bool:
-        return self.processor is not None and self.processor.is_stopped()
-
-    def _is_at_rest(self) -> bool:
-        """Whether the dispatcher is stopped and gone."""
-        return self.processor is None or (self._is_stopped() and not self._is_dispatching)
-
-    def _launch(self, group: TaskGroup) -> None:
-        if not self._is_dispatching:
-            self._is_dispatching = True
-            group.start_soon(self._keep_dispatching, group, name=f"{type(self).__name__} dispatcher")
-
-    async def _keep_dispatching(self, group: TaskGroup) -> None:
-        """Run the processor's loop until stopped: also when somebody else's runs first, or it is started again."""
-        assert self.processor is not None
-        try:
-            while not self.processor.is_stopped():
-                await self.processor.execute()
-        except get_cancelled_exc_class():
-            self._is_dispatching = False
-            if anyio.current_effective_deadline() == -inf:
-                raise
-            self._launch(group)  # no scope asked for this cancellation: it ends this task, and another one goes on
-        except BaseException:
-            self._is_dispatching = False
-            raise
-        else:
-            self._is_dispatching = False  # no await since the check of the loop above
-        finally:
-            self._waiters.notify()
-
-    async def _run_in_background(self, token: object) -> None:
-        """Be the root task behind ``start()``: own the group, and keep a crash for whoever calls next."""
-        try:
-            while True:
-                async with self._own_group():
-                    assert self._group is not None
-                    self._launch(self._group)
-                if self._is_stopped():  # else it was started again while the group was closing
-                    break
-        except get_cancelled_exc_class():
-            raise
-        except BaseException as exc:  # noqa: BLE001  a root task has nobody to raise it to
-            self._crash = exc
-        finally:
-            self._background_ended(token)
-
-    def _background_ended(self, token: object) -> None:
-        if self._background is token:
-            self._background = None
-            if not self._is_stopped():
-                self._abandon()
-            self._watchers.end()
-            self._waiters.notify()
-
-    def _abandon(self) -> None:
-        """Tell everybody who waits that nothing will happen any more."""
-        self._is_abandoned = True
-        if self.processor is not None:
-            self.processor.abandon()
-            self.processor.queue.close()
-        for status in (EventStatus.PENDING, EventStatus.PROCESSING):
-            for event_id in self._by_status[status]:
-                if (event := self.states.items.get(event_id, None)) is not None:
-                    event._wake()
-        self._watchers.end()
-        self._waiters.notify()
 
     def _is_settled(self) -> bool:
         aside = self._waiters.aside
@@ -393,8 +223,3 @@ class Lifetime(StatusBoard, AsyncContextManagerMixin):
         """Whether the calling code belongs to an event that runs here."""
         in_flight = () if self.processor is None else self.processor._in_flight
         return any(cast("object", event._owner) is self or event.id in in_flight for event in running_here())
-
-    def _raise_crash(self) -> None:
-        crash, self._crash = self._crash, None
-        if crash is not None:
-            raise crash

@@ -57,7 +57,7 @@ class Rate:
     It is exact: not a bucket that lets twice the amount through around a refill.
 
     Args:
-        amount: Positive. Starts, or what ``cost`` counts.
+        amount: Positive, finite. Starts, or what ``cost`` counts.
         per: Length of the window in seconds, positive.
         cost: What one event takes: the name of an attribute of the event, or a function of it that gives a finite
             number, 0 or more; default 1. Asked when the event is appended, and once more when it is queued later than
@@ -87,6 +87,12 @@ class Concurrent:
     Args:
         limit: 1 or more.
         key: As for :class:`Rate`.
+
+    Attributes:
+        amount: The limit, as a :class:`Rate` calls it.
+        per: 0 seconds: it comes back at once, at the end.
+        cost: None: one event takes 1.
+        hold: True: it comes back after the end.
 
     Raises:
         ValueError: A number out of its range.

@@ -21,7 +21,7 @@ def missing(item_id: UUID) -> NotFoundError:
     return NotFoundError(f"Item {item_id} not found in pile")
 
 
-def by_position(items: dict[UUID, E], index: int) -> E:
+def by_position(items: dict[int, E], index: int) -> E:
     """
     Give the item at a position. O(distance from the nearer end).
 
@@ -37,7 +37,7 @@ def by_position(items: dict[UUID, E], index: int) -> E:
     return next(islice(items.values(), position, None))
 
 
-def select(items: dict[UUID, E], key: Any) -> list[E]:
+def select(items: dict[int, E], key: Any) -> list[E]:
     """
     Give the items that a slice, a list or tuple, or a progression names, in its order. O(n).
 
@@ -56,7 +56,7 @@ def select(items: dict[UUID, E], key: Any) -> list[E]:
     raise TypeError(f"Invalid key type: {type(key).__name__}")
 
 
-def _listed(items: dict[UUID, E], keys: list[Any]) -> list[E]:
+def _listed(items: dict[int, E], keys: list[Any]) -> list[E]:
     if not keys:
         raise ValueError("Cannot get items with an empty list/tuple")
     if all(isinstance(key, int) for key in keys):
@@ -69,10 +69,10 @@ def _listed(items: dict[UUID, E], keys: list[Any]) -> list[E]:
     raise TypeError("A list/tuple must contain only int or UUID")
 
 
-def _by_ids(items: dict[UUID, E], ids: Iterable[UUID]) -> list[E]:
+def _by_ids(items: dict[int, E], ids: Iterable[UUID]) -> list[E]:
     found: list[E] = []
     for item_id in ids:
-        item = items.get(item_id)
+        item = items.get(item_id.int)
         if item is None:
             raise missing(item_id)
         found.append(item)

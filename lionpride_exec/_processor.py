@@ -104,7 +104,7 @@ class Processor(Dispatch):
 
     @classmethod
     async def create(cls, **kwargs: Any) -> Self:
-        """Make a processor; every keyword goes to the class. Override it to do async work first."""
+        """Make a processor; every keyword goes to the class. Does not wait; override it to do async work first."""
         return cls(**kwargs)
 
     def __repr__(self) -> str:
@@ -211,7 +211,7 @@ class Processor(Dispatch):
     # ---------------------------------------------------------------- lifetime
 
     async def start(self) -> None:
-        """Clear the stop signal. Idempotent; starts no loop (``Executor.start()`` does)."""
+        """Clear the stop signal. Idempotent, does not wait; starts no loop (``Executor.start()`` does)."""
         self._stopped = False
         self._abandoned = False
         self.queue.reopen()
@@ -220,7 +220,7 @@ class Processor(Dispatch):
         self._waiters.notify()  # a stop() that waits has been overtaken
 
     async def stop(self) -> None:
-        """Start nothing more, at once; what runs goes on. Idempotent. Denials are forgotten."""
+        """Start nothing more, at once; what runs goes on. Idempotent, does not wait. Denials are forgotten."""
         self._stopped = True
         self.execution_mode = False
         self._denial_counts.clear()
@@ -286,7 +286,11 @@ class Processor(Dispatch):
             raise ExecutorClosedError(f"{self!r} was left with events still queued")
 
     async def wait_idle(self) -> None:
-        """Return once nothing runs (but the caller, if it is one of the events), or :meth:`start` was called."""
+        """
+        Return once nothing runs (but the caller, if it is one of the events), or :meth:`start` was called.
+
+        Cancellation: only the waiting ends.
+        """
         with self._waiters.standing_aside(event.id for event in running_here()):
             await self._waiters.wait_for(lambda: self._is_idle() or not self._stopped)
 

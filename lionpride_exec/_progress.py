@@ -39,7 +39,8 @@ class Progress:
         by_status: Of those that have ended, how many ended how; all five final statuses, zeros included.
         rate: Ends per second since the earliest call of ``progress()`` in the last 60 s (or the last one before,
             if there was none); None if there was none before, or no time has passed.
-        seconds_left: What the rest takes at this rate; 0 if nothing is left, None if the rate is 0 or unknown.
+        seconds_left: How many seconds the rest takes at this rate; 0 if nothing is left, None if the rate is 0 or
+            unknown.
     """
 
     total: int

@@ -7,6 +7,8 @@ occurrences. Taking out the id at an end pops it; elsewhere its first occurrence
 always takes the first occurrence, so the dead occurrences of an id are its first ones in the deque: that is
 all one needs to skip them. Dead ones that come to an end of the deque are dropped; when they outnumber the
 living, all are. So each operation stays O(1) amortised and memory in proportion to what is there.
+
+Ids are counted by their number (``UUID.int``): a UUID hashes in Python, an int in C, at a third of the cost.
 """
 
 from __future__ import annotations
@@ -35,14 +37,14 @@ class _Dead:
     """Occurrences that were taken out but still stand in the deque: how many of each id, and of all."""
 
     # Kept here rather than on the progression, whose assignments go through the hooks of attrs.
-    counts: dict[UUID, int] = attrs.field(factory=dict[UUID, int])
+    counts: dict[int, int] = attrs.field(factory=dict[int, int])
     total: int = 0
 
     def forget(self, item_id: UUID) -> None:
         """Take note that an occurrence has left the deque."""
-        left = self.counts.pop(item_id) - 1
+        left = self.counts.pop(item_id.int) - 1
         if left:
-            self.counts[item_id] = left
+            self.counts[item_id.int] = left
         elif not self.counts:
             self.counts.clear()  # an emptied dict keeps the memory of its largest size
         self.total -= 1
@@ -69,7 +71,7 @@ class Progression(Element):
     # Living and dead, in order; neither its head nor its tail is dead.
     _ids: deque[UUID] = attrs.field(factory=deque[UUID], init=False)
     # How often each id occurs among the living: never 0.
-    _counts: dict[UUID, int] = attrs.field(factory=dict[UUID, int], init=False)
+    _counts: dict[int, int] = attrs.field(factory=dict[int, int], init=False)
     _dead: _Dead = attrs.field(factory=_Dead, init=False)
     guard: Guard = attrs.field(factory=Guard, init=False)
 
@@ -80,33 +82,35 @@ class Progression(Element):
     # ---------------------------------------------------------------- one id
 
     def append(self, item: Any) -> None:
-        """Add an id at the end."""
+        """Add an item's id at the end."""
         item_id = item if type(item) is UUID else to_uuid(item)
         self._ids.append(item_id)
-        self._counts[item_id] = self._counts.get(item_id, 0) + 1
+        counts, number = self._counts, item_id.int
+        counts[number] = counts.get(number, 0) + 1
 
     def include(self, item: Any) -> bool:
-        """Add an id at the end unless it is there; whether it was added."""
+        """Add an item's id at the end unless it is there; whether it was added."""
         item_id = item if type(item) is UUID else to_uuid(item)
-        if item_id in self._counts:
+        if item_id.int in self._counts:
             return False
         self._ids.append(item_id)
-        self._counts[item_id] = 1
+        self._counts[item_id.int] = 1
         return True
 
     def exclude(self, item: Any) -> bool:
-        """Take out the first occurrence of an id; whether there was one."""
+        """Take out the first occurrence of an item's id; whether there was one."""
         item_id = item if type(item) is UUID else to_uuid(item)
-        left = self._count_out(item_id)
+        number = item_id.int
+        left = self._count_out(number)
         if left < 0:
             return False
         ids, dead = self._ids, self._dead
-        if ids[0] is item_id and not (dead.total and item_id in dead.counts):
+        if ids[0] is item_id and not (dead.total and number in dead.counts):
             ids.popleft()
         elif not left and ids[-1] is item_id:
             ids.pop()
         else:
-            dead.counts[item_id] = dead.counts.get(item_id, 0) + 1
+            dead.counts[number] = dead.counts.get(number, 0) + 1
             dead.total += 1
         if dead.total:
             self._tidy()
@@ -114,7 +118,7 @@ class Progression(Element):
 
     def remove(self, item: Any) -> None:
         """
-        Take out the first occurrence of an id.
+        Take out the first occurrence of an item's id.
 
         Raises:
             ValueError: There is none.
@@ -135,7 +139,7 @@ class Progression(Element):
 
     def pop(self, index: int = -1, default: Any = _MISSING) -> Any:
         """
-        Take out the id at a position. O(1) at either end, else O(n).
+        Take out the id at an index, from the end if that is negative. O(1) at either end, else O(n).
 
         Raises:
             NotFoundError: There is no such position, and no default.
@@ -155,14 +159,14 @@ class Progression(Element):
         ids = self._compact()
         item_id = ids[index]
         del ids[index]
-        self._count_out(item_id)
+        self._count_out(item_id.int)
         return item_id
 
     def __contains__(self, item: object) -> bool:
         if type(item) is UUID:
-            return item in self._counts
+            return item.int in self._counts
         try:
-            return to_uuid(item) in self._counts
+            return to_uuid(item).int in self._counts
         except ValueError:
             return False
 
@@ -175,7 +179,7 @@ class Progression(Element):
     # ---------------------------------------------------------------- many
 
     def extend(self, items: Iterable[Any]) -> None:
-        """Add ids at the end; all are checked before any is added. O(their number)."""
+        """Add the ids of items at the end; all are checked before any is added. O(their number)."""
         for item_id in [to_uuid(item) for item in items]:
             self.append(item_id)
 
@@ -205,7 +209,7 @@ class Progression(Element):
 
     def index(self, item: Any) -> int:
         """
-        Give the position of the first occurrence.
+        Give the index of the first occurrence of an item's id.
 
         Raises:
             ValueError: There is none.
@@ -213,14 +217,18 @@ class Progression(Element):
         return self._living().index(to_uuid(item))
 
     def insert(self, index: int, item: Any) -> None:
-        """Add an id before that position, as ``list.insert()`` does."""
+        """Add an item's id before the one at that index; any index will do, as for ``list.insert()``."""
         item_id = to_uuid(item)
         self._compact().insert(index, item_id)
-        self._counts[item_id] = self._counts.get(item_id, 0) + 1
+        self._counts[item_id.int] = self._counts.get(item_id.int, 0) + 1
 
     def move(self, from_index: int, to_index: int) -> None:
         """
-        Take the id at one position out and put it before what was at the other; ``len`` means the end.
+        Take the id at ``from_index`` out and put it before what was at ``to_index``; there ``len`` means the end.
+
+        Args:
+            from_index: Within the progression; a negative one counts from the end.
+            to_index: Likewise.
 
         Raises:
             NotFoundError: The progression is empty, or a position is out of range. Nothing has changed.
@@ -234,7 +242,11 @@ class Progression(Element):
 
     def swap(self, first: int, second: int) -> None:
         """
-        Exchange two positions.
+        Exchange the ids at two indexes.
+
+        Args:
+            first: Within the progression; a negative one counts from the end.
+            second: Likewise.
 
         Raises:
             NotFoundError: The progression is empty, or a position is out of range. Nothing has changed.
@@ -293,19 +305,19 @@ class Progression(Element):
             raise NotFoundError(f"Index {index} is out of range for length {len(self)}")
         return index % len(self)
 
-    def _count_out(self, item_id: UUID) -> int:
+    def _count_out(self, number: int) -> int:
         """Count one occurrence less; how many are left, -1 if there was none."""
         counts = self._counts
-        left = counts.pop(item_id, 0) - 1  # one look-up for a unique id: hashing it is what it costs
+        left = counts.pop(number, 0) - 1
         if left > 0:
-            counts[item_id] = left
+            counts[number] = left
         elif not counts:
             counts.clear()  # an emptied dict keeps the memory of its largest size
         return left
 
     def _pop_end(self, pop: Callable[[], UUID]) -> UUID:
         item_id = pop()
-        self._count_out(item_id)
+        self._count_out(item_id.int)
         if self._dead.total:
             self._tidy()
         return item_id
@@ -318,8 +330,8 @@ class Progression(Element):
         skip = dict(self._dead.counts)
         living: list[UUID] = []
         for item_id in ids:
-            if skip.get(item_id):
-                skip[item_id] -= 1
+            if skip.get(item_id.int):
+                skip[item_id.int] -= 1
             else:
                 living.append(item_id)
         return living
@@ -335,9 +347,9 @@ class Progression(Element):
     def _tidy(self) -> None:
         """Drop the dead at both ends; all of them, if they outnumber the living."""
         ids, counts, dead = self._ids, self._counts, self._dead
-        while dead.total and ids[0] in dead.counts:
+        while dead.total and ids[0].int in dead.counts:
             dead.forget(ids.popleft())
-        while dead.total and ids[-1] not in counts:  # the last occurrence is dead only if all are
+        while dead.total and ids[-1].int not in counts:  # the last occurrence is dead only if all are
             dead.forget(ids.pop())
         if dead.total > _MIN_DEAD + len(self):
             self._compact()

@@ -43,7 +43,7 @@ class PriorityQueue:
     Event ids by priority: the lowest number first, equal ones in order of arrival, keys of equal ones in turn.
 
     Args:
-        max_size: Bound behind :attr:`is_full` and :meth:`wait_for_room`; ``put()`` itself does not enforce it.
+        max_size: Bound behind :attr:`is_full` and :meth:`wait_for_room`, 0 or more; ``put()`` does not enforce it.
         router: The limits and partitions; default: none.
         route_of: Gives the route of an event id.
     """
@@ -59,7 +59,7 @@ class PriorityQueue:
         self._plain = router.plain
         self._route_of = route_of
         self._arrivals = count()
-        self._live: dict[UUID, Entry] = {}
+        self._live: dict[int, Entry] = {}  # by the number of the id, which hashes faster
         self.lanes: Lanes = Lanes(self._live, router)
         self._delayed: list[tuple[float, Entry]] = []
         self._not_due: dict[UUID, tuple[float, Delay]] = {}  # the live ones among the delayed
@@ -88,8 +88,8 @@ class PriorityQueue:
         """Whether nothing is queued and no backlog waits to be."""
         return not self._live and not self._in_backlog
 
-    def __contains__(self, event_id: object) -> bool:
-        return event_id in self._live or (bool(self._in_backlog) and event_id in self._in_backlog)
+    def __contains__(self, event_id: UUID) -> bool:
+        return event_id.int in self._live or (bool(self._in_backlog) and event_id in self._in_backlog)
 
     @property
     def is_full(self) -> bool:
@@ -97,7 +97,7 @@ class PriorityQueue:
         return len(self._live) + self._promised >= self.max_size or bool(self._in_backlog)
 
     def ready(self, now: float) -> int:
-        """How many entries can be taken at that time: an upper bound, 0 only if none can."""
+        """How many entries can be taken now, by ``current_time()``: an upper bound, 0 only if none can."""
         self._catch_up(now)
         return len(self._live) - len(self._not_due) if self.lanes.first(now) is not None else 0
 
@@ -108,7 +108,7 @@ class PriorityQueue:
 
     def entry_of(self, event_id: UUID) -> Entry | None:
         """Give the entry of a queued event."""
-        return self._live.get(event_id)
+        return self._live.get(event_id.int)
 
     def due(self, event_id: UUID) -> tuple[float, Delay] | None:
         """Give until when an event is delayed, and why; None: it is due."""
@@ -132,9 +132,9 @@ class PriorityQueue:
             ValueError: It takes more of a limit than there ever is. Nothing has changed.
 
         Args:
-            priority: Lower comes first.
+            priority: Lower comes first; finite.
             event_id: Of the event.
-            until: A time before which it is not due.
+            until: A reading of ``current_time()`` before which it is not due.
         """
         entry = self.make_entry(priority, event_id)
         if until is None:
@@ -150,10 +150,11 @@ class PriorityQueue:
             ValueError: It takes more of a limit than there ever is.
         """
         route = self._plain if self._route_of is None else self._route_of(event_id)
-        return Entry(priority, next(self._arrivals), event_id, route)
+        # Past the function that a NamedTuple makes of its fields, which takes three times as long as the tuple itself.
+        return tuple.__new__(Entry, (priority, next(self._arrivals), event_id, route))
 
     async def put(self, item: tuple[float, UUID]) -> None:
-        """Queue ``(priority, event_id)``. Never waits."""
+        """Queue an item ``(priority, event_id)``. Does not wait."""
         self.put_nowait(*item)
 
     def put_back(self, entry: Entry) -> None:
@@ -170,7 +171,14 @@ class PriorityQueue:
             self.on_put()
 
     def put_delayed(self, entry: Entry, until: float, why: Delay = "gate") -> None:
-        """Queue an entry (again, where it stood), but not before the time ``until``. O(log n)."""
+        """
+        Queue an entry (again, where it stood), but not for now. O(log n).
+
+        Args:
+            entry: Of :meth:`make_entry`.
+            until: A reading of ``current_time()`` before which it is not due.
+            why: What :meth:`due` says of it, and whether :meth:`forgive` is about it.
+        """
         self._make_live(entry)
         heappush(self._delayed, (until, entry))
         self._not_due[entry.event_id] = until, why
@@ -193,7 +201,7 @@ class PriorityQueue:
     def discard(self, event_id: UUID) -> None:
         """Forget an event if it is queued. O(1) amortised."""
         self._in_backlog.discard(event_id)
-        entry = self._live.pop(event_id, None)
+        entry = self._live.pop(event_id.int, None)
         if entry is None:
             return
         self._note_stale(entry)
@@ -204,11 +212,11 @@ class PriorityQueue:
     # ---------------------------------------------------------------- taking
 
     def pop_nowait(self, now: float) -> Entry | None:
-        """Take the first entry that may start; None if there is none. O(log n) amortised."""
+        """Take the first entry that may start now, by ``current_time()``; None: there is none. O(log n) amortised."""
         self._catch_up(now)
         entry = self.lanes.pop(now)
         if entry is not None:
-            del self._live[entry.event_id]
+            del self._live[entry.event_id.int]
             self._fill_room()
         return entry
 
@@ -227,6 +235,7 @@ class PriorityQueue:
         self.lanes.open_gates()
         denied = {event_id for event_id, (_, why) in self._not_due.items() if why == "gate"}
         if denied:
+            self._not_due |= dict.fromkeys(denied, (-inf, "gate"))
             self._delayed = [(-inf if entry.event_id in denied else until, entry) for until, entry in self._delayed]
             heapify(self._delayed)
 
@@ -329,8 +338,9 @@ class PriorityQueue:
     # ---------------------------------------------------------------- inside
 
     def _make_live(self, entry: Entry) -> None:
-        earlier = self._live.get(entry.event_id)
-        self._live[entry.event_id] = entry
+        number = entry.event_id.int
+        earlier = self._live.get(number)
+        self._live[number] = entry
         if earlier is not None:  # it was queued already
             self._note_stale(earlier)
 
@@ -348,7 +358,7 @@ class PriorityQueue:
             self.lanes.add(self._receive.receive_nowait())
         while self._delayed and self._delayed[0][0] <= now:
             entry = heappop(self._delayed)[1]
-            if self._live.get(entry.event_id) is entry:
+            if self._live.get(entry.event_id.int) is entry:
                 del self._not_due[entry.event_id]
                 self.lanes.add(entry)
             else:
@@ -358,7 +368,7 @@ class PriorityQueue:
         """Drop what is stale."""
         self._catch_up(-inf)
         self.lanes.rebuild()
-        self._delayed = [item for item in self._delayed if self._live.get(item[1].event_id) is item[1]]
+        self._delayed = [item for item in self._delayed if self._live.get(item[1].event_id.int) is item[1]]
         heapify(self._delayed)
         self._stale_delayed = 0
 

@@ -25,6 +25,7 @@ from ._status import EventStatus
 from .errors import LionTimeoutError, RateLimited, Skip
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Coroutine
     from datetime import datetime
 
     from ._life import Owner
@@ -57,8 +58,8 @@ class Run(Life):
     idle_timeout: float | None = attrs.field(default=None, validator=_valid_timeout)
     retry: Retry | None = attrs.field(default=None, validator=_valid_retry)
 
-    async def _perform(self) -> Any:
-        """Do the work and give the response."""
+    def _perform(self) -> Awaitable[Any]:
+        """Begin the work; what is returned gives the response."""
         raise NotImplementedError
 
     def _has_to_be_seen(self) -> bool:
@@ -79,7 +80,8 @@ class Run(Life):
         Cancellation: the event ends CANCELLED, retryable, and the cancellation goes on.
         """
         execution = self.execution
-        if execution._running or (self._owner is not None and self._owner._is_end_noted(self)):
+        owner = self._owner
+        if execution._running or (owner is not None and owner._is_strict and owner._is_end_noted(self)):
             await self.wait()
         elif execution.status is EventStatus.PENDING:
             if execution._scope is None:
@@ -92,13 +94,13 @@ class Run(Life):
                 await self._run()
 
     async def _run(self) -> None:
-        began = current_time()
+        owner = self._owner
+        began = current_time() if owner is None else owner._clock()
         late = False
         self.execution._running = True
         context = running_events.set((*running_events.get(), self))
         try:
             self._transition(EventStatus.PROCESSING)
-            owner = self._owner
             if owner is not None and owner._book is not None and (owner._is_strict or self._has_to_be_seen()):
                 await owner._confirm_start()
             if self.timeout is None:
@@ -120,7 +122,9 @@ class Run(Life):
                 error = LionTimeoutError(f"Operation timed out after {self.timeout}s", retryable=True)
                 await self._settle_error(error, began, EventStatus.CANCELLED)
             else:
-                await self._settle(EventStatus.COMPLETED, began, response=response)
+                waiting = self._settle(EventStatus.COMPLETED, began, response=response)
+                if waiting is not None:
+                    await waiting
         finally:
             self.execution._scope = None
             running_events.reset(context)
@@ -144,7 +148,9 @@ class Run(Life):
                 interrupted = consists_of(error, (RateLimited, Unconfirmed))
                 if self._give_back(error, began, interrupted=interrupted):
                     otherwise = EventStatus.PENDING
-        await self._settle(otherwise, began, error=error, interrupted=interrupted)
+        waiting = self._settle(otherwise, began, error=error, interrupted=interrupted)
+        if waiting is not None:
+            await waiting
 
     def _is_interrupted(self) -> bool:
         return current_effective_deadline() == -inf or (self._owner is not None and self._owner._is_interrupted)
@@ -161,7 +167,7 @@ class Run(Life):
             error.add_note(f"It was not run again, since its retry failed: {exc!r}")
             return False
 
-    async def _settle(
+    def _settle(
         self,
         target: EventStatus,
         began: float,
@@ -169,35 +175,63 @@ class Run(Life):
         response: Any = Unset,
         error: BaseException | UnsetType = Unset,
         interrupted: bool = False,
-    ) -> None:
-        """Record an outcome: now, or, while somebody holds a lock that the move needs, when it is free."""
-        execution = self.execution
-        execution.duration = current_time() - began
-        at, cut = None, None
-        if self._owner is not None and self._owner._is_strict and execution.status is EventStatus.PROCESSING:
-            at, cut = await self._confirm(self._owner, target, response, error)
-        if execution.status is not EventStatus.PROCESSING:  # decided elsewhere, or by the stream itself: that stands
-            execution._running = False
-            execution.finished_at = execution.finished_at or utc_now()
-            self._wake()
-        else:
-            await self._settle_in_turn(target, response, error, interrupted=interrupted, at=at)
-        if cut is not None:
-            raise cut
+    ) -> Coroutine[Any, Any, None] | None:
+        """
+        Record an outcome at once, as nearly always; else give what does, to be awaited.
 
-    async def _settle_in_turn(
+        It takes time while somebody holds a lock that the move needs, or if the end is to be on disk first.
+        """
+        execution, owner = self.execution, self._owner
+        execution.duration = (current_time() if owner is None else owner._clock()) - began
+        if execution.status is not EventStatus.PROCESSING:  # decided elsewhere, or by the stream itself: that stands
+            self._leave_as_decided()
+        elif owner is not None and owner._is_strict:
+            return self._settle_on_disk(owner, target, response, error, interrupted=interrupted)
+        # A coroutine that is being closed cannot wait.
+        elif owner is None or owner._turn_to_move(execution.status, target) is None or isinstance(error, GeneratorExit):
+            self._transition(target, response=response, error=error, interrupted=interrupted)
+        else:
+            return self._settle_in_turn(owner, target, response, error, interrupted=interrupted)
+        return None
+
+    def _leave_as_decided(self) -> None:
+        execution = self.execution
+        execution._running = False
+        execution.finished_at = execution.finished_at or utc_now()
+        self._wake()
+
+    async def _settle_on_disk(
         self,
+        owner: Owner,
         target: EventStatus,
         response: Any,
         error: BaseException | UnsetType,
         *,
         interrupted: bool,
-        at: datetime | None,
+    ) -> None:
+        """Record an outcome that is to be on disk before anybody learns of it."""
+        at, cut = await self._confirm(owner, target, response, error)
+        if self.execution.status is not EventStatus.PROCESSING:
+            self._leave_as_decided()
+        else:
+            await self._settle_in_turn(owner, target, response, error, interrupted=interrupted, at=at)
+        if cut is not None:
+            raise cut
+
+    async def _settle_in_turn(
+        self,
+        owner: Owner,
+        target: EventStatus,
+        response: Any,
+        error: BaseException | UnsetType,
+        *,
+        interrupted: bool,
+        at: datetime | None = None,
     ) -> None:
         """Make the last transition of a run, when nobody holds a lock that it needs."""
         execution = self.execution
-        turn = None if self._owner is None else self._owner._turn_to_move(execution.status, target)
-        if turn is None or isinstance(error, GeneratorExit):  # a coroutine that is being closed cannot wait
+        turn = owner._turn_to_move(execution.status, target)
+        if turn is None or isinstance(error, GeneratorExit):
             self._transition(target, response=response, error=error, interrupted=interrupted, at=at)
             return
         # The event has ended, whatever becomes of this task: its outcome must not be lost. Not to a cancellation,

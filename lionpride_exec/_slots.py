@@ -25,6 +25,11 @@ class Slots:
         """How many there are."""
         return int(self.limiter.total_tokens)
 
+    @property
+    def is_overdrawn(self) -> bool:
+        """Whether more are taken than there are, since there were more before."""
+        return self.resized > 0 and self.limiter.borrowed_tokens > self.limiter.total_tokens
+
     def resize(self, total: int) -> None:
         """Have another number of them. Those above it go as they are given back."""
         self.limiter.total_tokens = total

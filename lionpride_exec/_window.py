@@ -31,10 +31,12 @@ class CapacityWindow:
         self._out: deque[tuple[float, object]] = deque()
         # Those of them that were taken by hand: no start stands behind them.
         self._withheld: set[object] = set()
+        self.forgotten: int = 0  # starts that were given back by hand
 
     def available(self, now: float) -> int:
         """How many starts are allowed at the time ``now``."""
-        self._refresh(now)
+        if self._out and self._out[0][0] <= now:
+            self._refresh(now)
         free = self.total - len(self._out)
         return free if free > 0 else 0  # noqa: FURB136  faster; after resize() more may be out
 
@@ -45,9 +47,10 @@ class CapacityWindow:
         Raises:
             anyio.WouldBlock: None is allowed at that time; nothing has changed.
         """
-        self._refresh(now)
+        if self._out and self._out[0][0] <= now:
+            self._refresh(now)
         token = object()
-        self._tokens().acquire_on_behalf_of_nowait(token)
+        (self._limiter or self._tokens()).acquire_on_behalf_of_nowait(token)
         back = now + self.period
         # The sum may be rounded down, and then two starts would stand closer together than a period.
         self._out.append((back if back - now >= self.period else nextafter(back, inf), token))
@@ -77,7 +80,9 @@ class CapacityWindow:
             self.take(now)
             self._withheld.add(self._out[-1][1])
         while self.available(now) < count:
-            self._give_back(self._out.pop()[1])
+            token = self._out.pop()[1]
+            self.forgotten += token not in self._withheld
+            self._give_back(token)
 
     @property
     def withheld(self) -> int:
@@ -106,10 +111,9 @@ class CapacityWindow:
             self._give_back(out.popleft()[1])
 
     def _give_back(self, token: object) -> None:
-        self._withheld.discard(token)
-        self._tokens().release_on_behalf_of(token)
-        if not self._out:
-            self._limiter = None  # the next user may live in another event loop
+        if self._withheld:
+            self._withheld.discard(token)
+        (self._limiter or self._tokens()).release_on_behalf_of(token)
 
     def _tokens(self) -> anyio.CapacityLimiter:
         if self._limiter is None:

@@ -278,6 +278,11 @@ class Book:
         way = self._ways.get(event._seq)
         return way is not None and way.end is not None and event.execution.status not in TERMINAL
 
+    def end_of(self, event: Life) -> EventStatus | None:
+        """Give the end of an event that has been noted, whether it knows of it or not; None: none, or it is over."""
+        way = self._ways.get(event._seq)
+        return None if way is None else way.end
+
     def is_end_written(self, event: Life) -> bool:
         """Whether the end of an event, whether it knows of it or not, is on disk, if it was noted at all."""
         way = self._ways.get(event._seq)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError, NotFoundError
@@ -16,6 +16,7 @@ from ._codec import Unreadable, encode_key
 from ._restore import Restored
 from ._rows import Change, Row, Step
 from ._schema import HELD
+from ._threads import run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -44,7 +45,7 @@ class Lookup:
 
     async def in_thread(self, function: Callable[[], Any]) -> Any:
         """Have a function run in the worker thread."""
-        return await to_thread.run_sync(function, limiter=self._limiter)
+        return await run_in_thread(function, limiter=self._limiter)
 
     async def find(self, event_id: UUID) -> Event:
         """

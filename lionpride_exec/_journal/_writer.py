@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import attrs
-from anyio import CancelScope, CapacityLimiter, current_time, get_cancelled_exc_class, move_on_after, to_thread
+from anyio import CancelScope, CapacityLimiter, current_time, get_cancelled_exc_class, move_on_after
 
 from lionpride_exec.errors import ExecutorClosedError, JournalError
 
 from ._commit import Ack, Arrival, Commit
 from ._rows import Batch
+from ._threads import run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -322,7 +323,7 @@ class Writer:
         self._receive.close()
 
     async def _in_thread(self, function: Callable[[], None]) -> None:
-        await self._undisturbed(lambda: to_thread.run_sync(function, limiter=self._limiter, abandon_on_cancel=True))
+        await self._undisturbed(lambda: run_in_thread(function, limiter=self._limiter, abandon_on_cancel=True))
 
     async def _undisturbed(self, wait: Callable[[], Awaitable[object]]) -> None:
         """Wait for something; or return early, at a cancellation that comes past all scopes."""
