@@ -1,0 +1,379 @@
+"""
+Deliberate bugs: each of them has to be caught by the simulation.
+
+    python tests/mutants.py                       # all of them
+    python tests/mutants.py strike --seeds 50     # those with these words in their names
+
+Each is a change of one place of our own code. The package is copied, the copy is changed, and the simulation runs on
+it, seed after seed on one backend after the other, until one run goes wrong that is well without the change; which,
+and what was wrong, is printed. The exit status is 1 if one survives: an invariant or a workload is missing.
+"""
+
+# ruff: noqa: T201  a command
+
+import argparse
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import NamedTuple
+
+from lionpride_exec.testing import INVARIANTS, InvariantBroken
+
+ROOT = Path(__file__).parent.parent
+BACKENDS = ("asyncio", "trio")
+SECONDS = 300  # for one of them; a run that never ends is one that went wrong
+CAUGHT = 3  # the exit status of a hunt that was successful
+
+
+class Mutant(NamedTuple):
+    """
+    A bug.
+
+    Attributes:
+        name: What is wrong then.
+        file: In the package.
+        old: What stands there once.
+        new: What stands there instead.
+        every: Only one seed in so many is of use: one in 20 has a journal (``JOURNAL_EVERY``).
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    every: int = 1
+
+
+MUTANTS = [
+    Mutant(
+        "a lost wake-up: of two that wait for one thing only one is told",
+        "_waiters.py",
+        "                event.set()\n",
+        "                event.set()\n                return\n",
+    ),
+    Mutant(
+        "a lost wake-up: nobody looks when the capacity of the window comes back",
+        "_dispatch.py",
+        "            return min(self._window.next_at(now), self.queue.next_at())\n",
+        "            return self.queue.next_at()\n",
+    ),
+    Mutant(
+        "a lost wake-up: nobody looks when a limit has room again",
+        "_lanes.py",
+        "            use.bucket.release(use, now)\n            self._touch((use.bucket,))\n",
+        "            use.bucket.release(use, now)\n",
+    ),
+    Mutant(
+        "a lost wake-up: nobody looks when the time of a limit has come",
+        "_lanes.py",
+        "            heappush(self._timers, (until, next(self._turns), bucket))\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "a lost wake-up: who has got an event does not see to the next one",
+        "_crew.py",
+        "        self._busy += 1\n        self.staff()\n",
+        "        self._busy += 1\n",
+    ),
+    Mutant(
+        "a lost wake-up: resume() tells nobody",
+        "_processor.py",
+        "        self._held_back.discard(token)\n        self._look_again()\n",
+        "        self._held_back.discard(token)\n",
+    ),
+    Mutant(
+        "a lost wake-up: room in the queue is not offered",
+        "_queue.py",
+        "            del self._live[entry.event_id.int]\n            self._fill_room()\n",
+        "            del self._live[entry.event_id.int]\n",
+    ),
+    Mutant(
+        "an await inside the transition: the list follows a step later",
+        "_executor.py",
+        "        self._move(event, previous, target)\n",
+        "        from anyio.lowlevel import current_token\n"
+        "        from ._background import soon_caller\n"
+        "        soon_caller()(lambda: self._move(event, previous, target))\n",
+    ),
+    Mutant(
+        "a token of a limit is not given back after a failure",
+        "_dispatch.py",
+        "        if flight.uses:\n",
+        "        if flight.uses and event.status is not EventStatus.FAILED:\n",
+    ),
+    Mutant(
+        "a token of a limit is not given back after a cancellation",
+        "_dispatch.py",
+        "        if flight.uses:\n",
+        "        if flight.uses and event.status is not EventStatus.CANCELLED:\n",
+    ),
+    Mutant(
+        "a slot is not given back by a worker that is cancelled",
+        "_crew.py",
+        "            if taken_at >= 0:\n                slots.give_back(me)\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "a strike is not counted",
+        "_admission.py",
+        "        self._denial_counts[event.id] = denials\n",
+        "        self._denial_counts.pop(event.id, None)\n",
+    ),
+    Mutant(
+        "a fourth strike is waited for",
+        "_admission.py",
+        "        if denials >= MAX_DENIALS:\n",
+        "        if denials > MAX_DENIALS:\n",
+    ),
+    Mutant(
+        "a limit allows one more",
+        "_bucket.py",
+        "        if self.used + cost <= self.amount:\n",
+        "        if self.used + cost <= self.amount + 1:\n",
+    ),
+    Mutant(
+        "what was taken of a rate comes back early",
+        "_bucket.py",
+        "        back = now + self.per\n",
+        "        back = now + self.per * 0.9\n",
+    ),
+    Mutant(
+        "the window allows one more",
+        "_window.py",
+        "        back = now + self.period\n",
+        "        back = now if len(self._out) == self.total - 1 else now + self.period\n",
+    ),
+    Mutant(
+        "equal priorities start in the wrong order",
+        "_queue.py",
+        "        return tuple.__new__(Entry, (priority, next(self._arrivals), event_id, route))\n",
+        "        return tuple.__new__(Entry, (priority, -next(self._arrivals), event_id, route))\n",
+    ),
+    Mutant(
+        "higher numbers start first",
+        "_queue.py",
+        "        return tuple.__new__(Entry, (priority, next(self._arrivals), event_id, route))\n",
+        "        return tuple.__new__(Entry, (-priority, next(self._arrivals), event_id, route))\n",
+    ),
+    Mutant(
+        "one retry too many",
+        "_retry.py",
+        "        if retry is None or attempt >= retry.attempts or",
+        "        if retry is None or attempt > retry.attempts or",
+    ),
+    Mutant(
+        "an interruption counts as an attempt",
+        "_life.py",
+        "            execution.attempt -= interrupted\n",
+        "",
+    ),
+    Mutant(
+        "an event is lost when its worker is cancelled between take and start",
+        "_admission.py",
+        "        except BaseException:\n            event._refile()\n            self._put_back(entry, event)\n",
+        "        except BaseException:\n            event._refile()\n",
+    ),
+    Mutant(
+        "FAILED is filed as COMPLETED",
+        "_executor.py",
+        "        self._move(event, previous, target)\n",
+        "        self._move(event, previous, EventStatus.COMPLETED if target is EventStatus.FAILED else target)\n",
+    ),
+    Mutant(
+        "stop() does not wait",
+        "_lifetime.py",
+        "            with anyio.move_on_after(grace) as scope:\n                await self.processor.wait_idle()\n",
+        "            with anyio.move_on_after(grace) as scope:\n                pass\n",
+    ),
+    Mutant(
+        "pause() holds nothing up",
+        "_dispatch.py",
+        "        if crew.is_dismissed or self._held_back or",
+        "        if crew.is_dismissed or",
+    ),
+    Mutant(
+        "a cancelled event is left in the queue",
+        "_executor.py",
+        "            self.processor.forget(event.id)\n\n    def _queue_unless_handled",
+        "            pass\n\n    def _queue_unless_handled",
+    ),
+    Mutant(
+        "a delay is ignored",
+        "_queue.py",
+        '            self.put_delayed(entry, until, "delay")\n',
+        "            self.put_back(entry)\n",
+    ),
+    Mutant(
+        "the wait for a retry is cut short",
+        "_dispatch.py",
+        "self.queue.put_delayed(flight.entry, current_time() + flight.again_in,",
+        "self.queue.put_delayed(flight.entry, current_time() + flight.again_in / 2,",
+    ),
+    Mutant(
+        "what comes after others starts although one of them has failed",
+        "_intake.py",
+        "        if ended.status is not EventStatus.COMPLETED:\n",
+        "        if ended.status not in {EventStatus.COMPLETED, EventStatus.FAILED}:\n",
+    ),
+    Mutant(
+        "what comes after others is never queued",
+        "_intake.py",
+        "        if ticket is not None:\n            if self.processor is None:\n",
+        "        if ticket is not None and ticket.priority is not None:\n            if self.processor is None:\n",
+    ),
+    Mutant(
+        "a key is forgotten",
+        "_intake.py",
+        "        if ticket.key is not None:\n            self._agenda.give_key(event.id, ticket.key)\n",
+        "",
+    ),
+    Mutant(
+        "a key is kept of an event that has left",
+        "_keeping.py",
+        "        if self._agenda._key_of:\n            self._agenda.forget(event.id)\n",
+        "",
+    ),
+    Mutant(
+        "those who wait for an end are told only of a good one",
+        "_life.py",
+        "        finally:\n            if target in TERMINAL:\n                self._wake()\n",
+        "        finally:\n            if target is EventStatus.COMPLETED:\n                self._wake()\n",
+    ),
+    Mutant(
+        "a journal confirms an event before the commit",
+        "_journal/_writer.py",
+        "        self._on_its_way = commit\n",
+        "        self._on_its_way = commit\n        self._decide(arrivals, commit.done)\n",
+        every=20,
+    ),
+    Mutant(
+        "a strict journal confirms an end before the commit",
+        "_journal/_writer.py",
+        "        self._on_its_way = commit\n",
+        "        self._on_its_way = commit\n        [ack.tell() for ack in commit.acks]\n",
+        every=20,
+    ),
+    Mutant(
+        "an end is not written",
+        "_journal/_book.py",
+        "            self._write(*self._end(event, target, execution.response,",
+        "            id(self._end(event, target, execution.response,",
+        every=20,
+    ),
+]
+
+
+def problem_with(mutant):
+    """Say why a mutant cannot be made; None: it can."""
+    source = (ROOT / "lionpride_exec" / mutant.file).read_text()
+    if (number := source.count(mutant.old)) != 1:
+        return f"what it changes is {number} times in {mutant.file}"
+    try:
+        compile(source.replace(mutant.old, mutant.new), mutant.file, "exec")
+    except SyntaxError as exc:
+        return str(exc)
+    return None
+
+
+def catch(mutant, seeds):
+    """Run the simulation on a copy of the package that has this bug; give what has caught it, or None."""
+    with tempfile.TemporaryDirectory() as directory:
+        for part in ("lionpride_exec", "tests"):
+            shutil.copytree(ROOT / part, Path(directory, part), ignore=shutil.ignore_patterns("__pycache__"))
+        changed = Path(directory, "lionpride_exec", mutant.file)
+        sound = changed.read_text()
+        changed.write_text(sound.replace(mutant.old, mutant.new))
+        caught = _hunt_in(directory, range(0, seeds * mutant.every, mutant.every))
+        if caught is not None:
+            changed.write_text(sound)
+            seed = int(caught.split()[1])
+            if (wrong := _hunt_in(directory, range(seed, seed + 1))) is not None:
+                raise RuntimeError(f"it is not the bug that is caught, without it there is: {wrong}")
+        return caught
+
+
+def _hunt_in(directory, seeds):
+    """Hunt in a process of its own, with the package that is in this directory; give what was caught, or None."""
+    numbers = [str(number) for number in (seeds.start, seeds.stop, seeds.step)]
+    try:
+        done = subprocess.run(  # noqa: S603  ours
+            [sys.executable, str(Path(directory, "tests", "mutants.py")), "--hunt", *numbers],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([directory, str(Path(directory, "tests"))])},
+            cwd=directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as exc:
+        last = (exc.stdout or b"").decode().strip().splitlines()[-1:]
+        return f"{''.join(last)} it never ends"
+    if done.returncode not in {0, CAUGHT}:
+        raise RuntimeError(f"the hunt failed: {done.stdout[-1000:]}")
+    return done.stdout.strip().splitlines()[-1] if done.returncode == CAUGHT else None
+
+
+def hunt(seeds):
+    """Run seed after seed in this process until one goes wrong; tell which. Whether one did."""
+    from simulation import simulate  # noqa: PLC0415  in a copy of the package only
+
+    logging.disable()
+    for seed in seeds:
+        for backend in BACKENDS:
+            print(f"seed {seed:3} {backend:7}", flush=True, end=" ")
+            outcome = simulate(seed, backend)
+            if outcome.error is not None or outcome.problems:
+                print(_told(outcome), flush=True)
+                return True
+            print("is well")
+    return False
+
+
+def _told(outcome):
+    """Give what is wrong with a run in a word or two: an invariant if one was broken, else what it ended with."""
+    error = outcome.cause
+    names = [problem.partition(":")[0] for problem in outcome.problems]
+    if isinstance(error, InvariantBroken):
+        names.insert(0, error.invariant)
+    broken = [name for name in names if name in INVARIANTS]
+    ended_with = [] if error is None else [f"{type(error).__name__}: {error}"[:100]]
+    return next(iter(broken + ended_with + names))
+
+
+def main():
+    """Hunt for all of them, or for some."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", help="only those whose name has these words")
+    parser.add_argument("--seeds", type=int, default=1000, help="that are tried for each, at most (1000)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="at a time (one for each processor)")
+    parser.add_argument("--hunt", type=int, nargs=3, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.hunt is not None:
+        return CAUGHT if hunt(range(*given.hunt)) else 0
+    wanted = [mutant for mutant in MUTANTS if all(word in mutant.name for word in given.words)]
+    problems = {mutant: problem for mutant in wanted if (problem := problem_with(mutant)) is not None}
+    survivors = [f"{mutant.name}: {problem}" for mutant, problem in problems.items()]
+    with ThreadPoolExecutor(given.jobs) as pool:
+        began = time.monotonic()
+        running = {pool.submit(catch, mutant, given.seeds): mutant for mutant in wanted if mutant not in problems}
+        for number, future in enumerate(as_completed(running), 1):
+            mutant, caught = running[future], future.result()
+            told = "SURVIVES" if caught is None else f"caught: {caught}"
+            print(
+                f"[{number:2}/{len(running)}, {time.monotonic() - began:3.0f} s] {mutant.name}\n    {told}", flush=True
+            )
+            if caught is None:
+                survivors.append(mutant.name)
+    print(f"{len(wanted) - len(survivors)} of {len(wanted)} are caught", *survivors, sep="\n  ")
+    return int(bool(survivors))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""
+Executors by seed: what happens to them, with faults, is as it has to be, and the same on all backends.
+
+Two thousand seeds on asyncio and trio, some on uvloop too; ``tests/simulation.py`` runs any number, or one of them.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import simulation
+from simulation import CHUNK, JOURNAL_EVERY, check_many, simulate
+
+from lionpride_exec.testing import BACKENDS
+
+# A worker that was just started when its process dies may not come to its first step on asyncio.
+pytestmark = pytest.mark.filterwarnings("ignore:coroutine 'Crew._work' was never awaited:RuntimeWarning")
+
+ROOT = Path(__file__).parent.parent
+SEEDS = 2000
+SEEDS_ON_ALL = 300
+PAIR = tuple(backend for backend in ("asyncio", "trio") if backend in BACKENDS)
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_seeds(first):
+    """No event is lost, no limit exceeded, no state inconsistent; and the backends agree where order is defined."""
+    failed, _ = check_many(BACKENDS if first < SEEDS_ON_ALL else PAIR, range(first, first + CHUNK))
+    assert not failed, "\n" + "\n".join(failed)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_same_seed_is_the_same_run(backend):
+    """Done again, a seed gives the same transitions at the same times, and meets the same faults."""
+    for seed in (*range(1, 30), *range(0, 3 * JOURNAL_EVERY, JOURNAL_EVERY)):
+        one, other = simulate(seed, backend), simulate(seed, backend)
+        assert one.trace == other.trace, one.command
+        assert one.driver.plan.injected == other.driver.plan.injected, one.command
+
+
+def test_what_the_seeds_come_to():
+    """Among the seeds there is all that is to be tested: each status, each kind of fault, crashes, refusals."""
+    drivers = [simulate(seed, "asyncio").driver for seed in range(0, 300, 3)]
+    statuses = {status for driver in drivers for *_, status in driver.trace}
+    faults = {type(one.fault).__name__ for driver in drivers for one in driver.plan.injected}
+    points = {one.point for driver in drivers for one in driver.plan.injected}
+    assert len(statuses) == 7
+    assert faults == {"Latency", "Failure", "Cancellation", "Crash"}
+    assert len(points) > 15
+    assert sum(len(driver.crashes) for driver in drivers) > 5
+    assert sum(len(driver.refused) for driver in drivers) > 20
+    assert sum(driver.workload.is_defined for driver in drivers) > 20
+
+
+def run_command(*arguments):
+    """Run the command as a user does; give what it prints and how it ends."""
+    done = subprocess.run(  # noqa: S603  ours
+        [sys.executable, ROOT / "tests" / "simulation.py", *arguments],
+        capture_output=True, text=True, timeout=100, check=False, cwd=ROOT,
+    )  # fmt: skip
+    return done.stdout, done.returncode
+
+
+def test_the_command_for_one_seed():
+    """It tells what the seed means, what happened, what was injected, and the command itself."""
+    told, status = run_command("--seed", "7", "--backend", "asyncio")
+    assert status == 0
+    assert told.startswith("seed 7\n")
+    assert "pending -> processing" in told
+    assert told.endswith("python tests/simulation.py --seed 7 --backend asyncio\n")
+
+
+def test_the_command_for_many():
+    """It counts them, and ends with 0 if all is well."""
+    told, status = run_command("--seeds", "6", "--from", "11", "--backend", "asyncio", "--jobs", "2")
+    assert "6 of 6 seeds, 0 failed" in told
+    assert status == 0
+
+
+def test_a_failure_is_told_as_a_command(monkeypatch):
+    """Each failure is a line that can be run."""
+    monkeypatch.setattr(simulation, "judge", lambda driver: [f"bad seed {driver.workload.seed}"])
+    failed, number = check_many(("asyncio",), [3, 4])
+    assert number == 2
+    assert failed == [
+        f"python tests/simulation.py --seed {seed} --backend asyncio    # bad seed {seed}" for seed in (3, 4)
+    ]
