@@ -84,6 +84,7 @@ class Benchmark:
         question: Its docstring; the first paragraph is printed.
         packages: The packages whose versions count.
         backends: Those it makes a difference for; empty if none does.
+        options: More options, by name: the keywords of ``add_argument()``. Their values are in :attr:`options`.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Benchmark:
         question: str | None,
         packages: tuple[str, ...] = (),
         backends: tuple[str, ...] = tuple(BACKENDS),
+        options: Mapping[str, dict[str, Any]] | None = None,
     ) -> None:
         assert question
         self.question = " ".join(question.strip().split("\n\n")[0].split())
@@ -99,10 +101,12 @@ class Benchmark:
         parser.add_argument("--rounds", type=int, help="how often each rival is measured")
         if backends:
             parser.add_argument("--backend", action="append", choices=backends, help="default: each there is")
-        options = parser.parse_args()
-        self.quick: bool = options.quick
-        self._rounds: int | None = options.rounds
-        wanted = backends and (options.backend or backends)
+        for name, keywords in (options or {}).items():
+            parser.add_argument(name, **keywords)
+        self.options = parser.parse_args()
+        self.quick: bool = self.options.quick
+        self._rounds: int | None = self.options.rounds
+        wanted = backends and (self.options.backend or backends)
         self.backends = [name for name in wanted if importlib.util.find_spec(name.rpartition("+")[2])]
         self.holds = True
         print(f"# {self.question}\n")
