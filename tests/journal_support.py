@@ -5,9 +5,9 @@ import sqlite3
 from pathlib import Path
 
 import anyio
-from virtual_clock import VIRTUAL_BACKENDS
 
 from lionpride_exec import Event, Executor, Journal, Processor
+from lionpride_exec.testing import backend_options
 
 
 class Step(Event[str], tag="tests.step"):
@@ -72,7 +72,7 @@ def crash(path, name="crashed.db"):
 
 def run_on(backend, function, *arguments):
     """Run an async function on a backend, under its virtual clock."""
-    name, options = VIRTUAL_BACKENDS[backend]()
+    name, options = backend_options(backend)
     return anyio.run(function, *arguments, backend=name, backend_options=options)
 
 

@@ -2,14 +2,12 @@
 
 import anyio
 import pytest
-from virtual_clock import VIRTUAL_BACKENDS
 
 from lionpride_exec import Event, EventStatus, Executor, Processor
+from lionpride_exec.testing import BACKENDS
 
 # asyncio's own cancellation goes past all scopes; trio has no such thing, so these tests do not run there.
-ASYNCIO_ONLY = pytest.mark.parametrize(
-    "anyio_backend", [name for name in VIRTUAL_BACKENDS if name != "trio"], indirect=True
-)
+ASYNCIO_ONLY = pytest.mark.parametrize("anyio_backend", [name for name in BACKENDS if name != "trio"], indirect=True)
 
 CONFIG = {"queue_capacity": 100, "capacity_refresh_time": 1.0}
 

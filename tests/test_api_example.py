@@ -246,12 +246,6 @@ def test_the_example_starts_a_server_and_is_never_refused(backend):
     assert min(shares) >= 75  # 100 on an idle machine
 
 
-def test_the_page_shows_the_example():
-    """The program in docs/api-calls.md is part of the example, letter by letter."""
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api-calls.md").read_text(), re.DOTALL)
-    assert code in CLIENT.read_text()
-
-
 # The command has no hold: it meets a 429 now and then, and goes on from there.
 CALLING = """
 import os, httpx

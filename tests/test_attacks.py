@@ -12,7 +12,6 @@ import pytest
 from anyio import current_time, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 from support import ASYNCIO_ONLY, Job, JobProcessor, check_invariants, counts, make_executor, with_processor
-from virtual_clock import VIRTUAL_BACKENDS
 
 from lionpride_exec import (
     AccessError,
@@ -28,6 +27,7 @@ from lionpride_exec import (
     Retry,
     Wait,
 )
+from lionpride_exec.testing import backend_options
 
 pytestmark = pytest.mark.anyio
 
@@ -143,8 +143,8 @@ def test_restart_under_another_clock(answer):
             async with executor:
                 pass
 
-    anyio.run(first, backend="trio", backend_options=VIRTUAL_BACKENDS["trio"]()[1])
-    anyio.run(second, backend="asyncio", backend_options=VIRTUAL_BACKENDS["asyncio"]()[1])
+    anyio.run(first, backend="trio", backend_options=backend_options("trio")[1])
+    anyio.run(second, backend="asyncio", backend_options=backend_options("asyncio")[1])
     assert counts(executor) == {"completed": 1}
 
 
@@ -949,9 +949,9 @@ def test_a_look_at_limits_in_another_event_loop_forgets_nothing(monkeypatch, loo
             await event.wait()
         assert current_time() == pytest.approx(3600 - 10, abs=1)
 
-    anyio.run(first, backend="trio", backend_options=VIRTUAL_BACKENDS["trio"]()[1])
+    anyio.run(first, backend="trio", backend_options=backend_options("trio")[1])
     wall[0] += 10
-    anyio.run(second, backend="asyncio", backend_options=VIRTUAL_BACKENDS["asyncio"]()[1])
+    anyio.run(second, backend="asyncio", backend_options=backend_options("asyncio")[1])
 
 
 def test_a_delay_given_in_another_event_loop(monkeypatch):
@@ -971,8 +971,8 @@ def test_a_delay_given_in_another_event_loop(monkeypatch):
             await event.wait()
         assert current_time() == pytest.approx(5, abs=0.2)
 
-    anyio.run(first, backend="trio", backend_options=VIRTUAL_BACKENDS["trio"]()[1])
-    anyio.run(second, backend="asyncio", backend_options=VIRTUAL_BACKENDS["asyncio"]()[1])
+    anyio.run(first, backend="trio", backend_options=backend_options("trio")[1])
+    anyio.run(second, backend="asyncio", backend_options=backend_options("asyncio")[1])
 
 
 async def test_an_event_removed_while_its_gate_is_asked_and_cancelled():

@@ -3,7 +3,6 @@
 import json
 import os
 import pty
-import re
 import sqlite3
 import subprocess
 import sys
@@ -20,7 +19,6 @@ from lionpride_exec._journal._store import Store
 from lionpride_exec.errors import JournalLockedError
 
 COMMAND = [sys.executable, "-m", "lionpride_exec"]
-DOCS = Path(__file__).parent.parent / "docs"
 
 
 @pytest.fixture(autouse=True)
@@ -554,19 +552,3 @@ def test_an_empty_journal(call, workplace):
     assert call("tail", "new.db") == (0, "", "")
     assert call("export", "new.db") == (0, "", "")
     assert call("inspect", "new.db")[1].startswith("new.db: 0 events at ")
-
-
-def test_the_json_of_the_docs(call):
-    """Each object of the page has the fields that are written."""
-    page = (DOCS / "journal-commands.md").read_text("utf-8")
-    overview, step, event = map(json.loads, re.findall(r"```json\n(.*?)```", page, re.DOTALL))
-    (seen,) = values(call("inspect", "run.db", "--json")[1])
-    assert list(seen) == list(overview)
-    for name in ("slowest", "errors", "running"):
-        assert list(seen[name][0]) == list(overview[name][0])
-    assert list(seen["oldest_pending"]) == list(overview["oldest_pending"])
-    assert list(seen["counts"]) == list(overview["counts"])
-    assert list(values(call("tail", "run.db", "--json")[1])[0]) == list(step)
-    exported = values(call("export", "run.db")[1])[1]
-    assert list(exported) == list(event)
-    assert list(exported["error"]) == list(event["error"])

@@ -16,16 +16,16 @@ from types import SimpleNamespace
 import anyio
 import httpx
 import pytest
-from virtual_clock import VIRTUAL_BACKENDS
 
 import lionpride_exec.__main__ as command
-from lionpride_exec import Event, RateLimited
+from lionpride_exec import Event, RateLimited, testing
 from lionpride_exec._cli._errors import BadLineError, UsageError
 from lionpride_exec._cli._jobs import JobMaker
 from lionpride_exec._cli._limits import RateOption, parse_codes, parse_rate
 from lionpride_exec._cli._options import RunOptions
 from lionpride_exec._cli._pauses import pause_for, pausing_on, retry_after_of
 from lionpride_exec._cli._run import run
+from lionpride_exec.testing import BACKENDS
 
 TARGETS = """
 import anyio
@@ -104,13 +104,13 @@ def workplace(tmp_path, monkeypatch):
     sys.modules.pop("lionpride_exec_target_targets", None)
 
 
-@pytest.fixture(params=VIRTUAL_BACKENDS)
+@pytest.fixture(params=BACKENDS)
 def run_lines(request, workplace, monkeypatch):
     """Run a target over records, under a virtual clock; give the exit status and the results by line number."""
     real_run = anyio.run
 
-    def run_virtually(main, *, backend, backend_options):
-        name, made = VIRTUAL_BACKENDS[request.param]()
+    def run_virtually(main, **_):
+        name, made = testing.backend_options(request.param)
         return real_run(main, backend=name, backend_options=made)
 
     def run_lines(name, records, **options):

@@ -6,7 +6,6 @@ from anyio import CancelScope, current_time, wait_all_tasks_blocked
 from hypothesis import given
 from hypothesis import strategies as st
 from support import Job, JobExecutor, JobProcessor, check_invariants, counts, make_executor, with_processor
-from virtual_clock import VIRTUAL_BACKENDS
 
 from lionpride_exec import (
     EventCancelled,
@@ -19,6 +18,7 @@ from lionpride_exec import (
     Wait,
     WaitReason,
 )
+from lionpride_exec.testing import BACKENDS, backend_options
 
 pytestmark = pytest.mark.anyio
 
@@ -430,7 +430,7 @@ async def test_wrong_sizes_change_nothing(given):
         assert executor.processor.queue_capacity == 100
 
 
-@pytest.mark.parametrize("backend", VIRTUAL_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @given(
     st.lists(
         st.one_of(
@@ -487,7 +487,29 @@ def test_random_control(backend, steps):
             executor.resume()
         check_invariants(executor)
 
-    name, options = VIRTUAL_BACKENDS[backend]()
+    name, options = backend_options(backend)
     anyio.run(main, backend=name, backend_options=options)
     assert ends == {event.id: 1 for event in events}
     assert not over
+
+
+async def test_cancelled_while_a_lock_holds_up_its_start():
+    """An event that its gate has let in, and that ends before it begins, stands in one place, also for observers."""
+    opened, places = anyio.Event(), []
+
+    class Gate(JobProcessor):
+        async def request_permission(self, **_):
+            await opened.wait()
+            return True
+
+    async with with_processor(Gate) as executor:
+        executor.observe(lambda *_: places.append(counts(executor)))
+        job = await executor.append(Job())
+        await wait_all_tasks_blocked()
+        async with executor.states.progressions:
+            opened.set()
+            await wait_all_tasks_blocked()
+            executor.cancel(job)
+        await job.wait()
+        check_invariants(executor)
+    assert places == [{"cancelled": 1}]

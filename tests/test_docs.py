@@ -1,12 +1,11 @@
-"""The pages of docs/: their programs print what their comments say, and what the text states is so."""
+"""The pages of docs/: what their text states is so; their programs are run by test_pages.py."""
 
-import re
 from itertools import pairwise
-from pathlib import Path
 
 import anyio
 import pytest
 from anyio import current_time, wait_all_tasks_blocked
+from pages import code_of, define
 
 from lionpride_exec import (
     AccessError,
@@ -27,22 +26,6 @@ from lionpride_exec import (
 )
 
 pytestmark = pytest.mark.anyio
-
-DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ["control", "limits", "retry", "time-and-order"]
-
-
-@pytest.mark.parametrize("page", PAGES)
-async def test_the_programs_of_a_page(page, capsys):
-    """Each block, run in the namespace of those before it, prints the lines that are marked with #>."""
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text(), re.DOTALL)
-    assert blocks
-    namespace = {"__name__": page}
-    for code in blocks:
-        exec(re.sub(r"(?m)^anyio\.run\(main\)$", "", code), namespace)  # noqa: S102  our own page
-        if "anyio.run(main)" in code:
-            await namespace["main"]()
-        assert capsys.readouterr().out.splitlines() == re.findall(r"#> (.*)", code)
 
 
 # -------------------------------------------------------------------- limits
@@ -375,9 +358,7 @@ async def test_behind_an_event_that_takes_much():
 
 async def test_the_report_in_the_docs():
     """It logs what everything waits for, and how full the limits are."""
-    code = re.findall(r"```python\n(.*?)```", (DOCS / "observing.md").read_text(), re.DOTALL)[-1]
-    namespace, lines = {}, []
-    exec(code, namespace)  # noqa: S102  our own page
+    namespace, lines = define(code_of("docs/observing.md")[-1]), []
     executor = Executor.of(Call, limits=[Rate(1, per=100, key="user")], concurrency_limit=5)
     calls = [Call(user="ann", seconds=90), Call(user="ann"), Call(user="ann"), Call(user="bob")]
     await namespace["run_with_report"](executor, calls, lines.append)

@@ -7,16 +7,15 @@ import sqlite3
 import time
 from contextlib import closing
 from itertools import pairwise
-from pathlib import Path
 
 import anyio
 import pytest
+from pages import ROOT, code_of, define, run_block
 from support import Job, check_invariants, make_executor, with_processor
 
 from lionpride_exec import EventStatus
 
 pytestmark = pytest.mark.anyio
-ROOT = Path(__file__).parent.parent
 
 
 def load(name):
@@ -59,20 +58,10 @@ async def test_rate_limited(monkeypatch):
     check_invariants(executor)
 
 
-def readme_programs():
-    """Give the three programs of the README, to be run in the test's own event loop."""
-    return [
-        code.replace("anyio.run(main)", "pass  #")
-        for code in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    ]
-
-
 async def test_the_first_readme_example(capsys):
     """A thousand calls at 500 a minute: all of them, within a minute and a little."""
-    code, _, _ = readme_programs()
-    namespace = {"__name__": "readme"}
-    exec(code, namespace)  # noqa: S102  our own page
-    await namespace["main"]()
+    code = code_of("README.md")[0]
+    await run_block(code, {})
     lines = capsys.readouterr().out.splitlines()
     assert {tuple(map(int, line.split())) for line in lines} == {(number, number**2) for number in range(1000)}
     assert 60 <= anyio.current_time() < 65
@@ -80,11 +69,9 @@ async def test_the_first_readme_example(capsys):
 
 async def test_the_second_readme_example(capsys):
     """The program prints what its comments say."""
-    _, code, _ = readme_programs()
+    code = code_of("README.md")[1]
     assert len([line for line in code.splitlines() if line.strip()]) <= 18
-    namespace = {"__name__": "readme"}
-    exec(code, namespace)  # noqa: S102  our own page
-    await namespace["main"]()
+    await run_block(code, {})
     first, last = capsys.readouterr().out.splitlines()
     assert all(f"'{status}': " in first for status in EventStatus.allowed())
     assert last == "1000"
@@ -93,9 +80,8 @@ async def test_the_second_readme_example(capsys):
 async def test_the_third_readme_example(tmp_path, monkeypatch, capsys):
     """Cut off in the middle and started again, it prints all in the end, and does nothing twice."""
     monkeypatch.chdir(tmp_path)
-    _, _, code = readme_programs()
-    namespace = {"__name__": "readme"}
-    exec(code, namespace)  # noqa: S102  our own page
+    code = code_of("README.md")[2]
+    namespace = define(code)
     with anyio.move_on_after(0.35):
         await namespace["main"]()
     assert 20 <= len(capsys.readouterr().out.splitlines()) < 100
@@ -108,10 +94,8 @@ async def test_the_third_readme_example(tmp_path, monkeypatch, capsys):
 
 async def test_the_gate_in_the_docs():
     """The gate of docs/dispatch.md works as its table says."""
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "dispatch.md").read_text(), re.DOTALL)
-
-    namespace = {}
-    exec(code, namespace)  # noqa: S102  our own page
+    (code,) = code_of("docs/dispatch.md")
+    namespace = define(code)
     polite = namespace["Polite"]
 
     class Fetch(namespace["Fetch"]):
@@ -133,9 +117,8 @@ async def test_the_gate_in_the_docs():
 
 async def test_saving_and_going_on(tmp_path):
     """The recipe of docs/lifetimes.md: what was not finished is finished by another executor."""
-    code, _ = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "lifetimes.md").read_text(), re.DOTALL)
-    namespace = {}
-    exec(code, namespace)  # noqa: S102  our own page
+    code, _ = code_of("docs/lifetimes.md")
+    namespace = define(code)
     first, second = make_executor(concurrency_limit=1), make_executor()
     await first.start()
     for name, seconds in (("done", 0.0), ("cut off", 60.0), ("waiting", 1.0)):
@@ -150,9 +133,8 @@ async def test_saving_and_going_on(tmp_path):
 
 async def test_stopping_at_ctrl_c():
     """The recipe of docs/lifetimes.md: what runs may finish, the rest stays PENDING."""
-    _, code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "lifetimes.md").read_text(), re.DOTALL)
-    namespace = {}
-    exec(code, namespace)  # noqa: S102  our own page
+    _, code = code_of("docs/lifetimes.md")
+    namespace = define(code)
 
     class Interrupting(Job):
         async def _invoke(self):

@@ -1,7 +1,6 @@
 """A journal: what is promised while a run goes on, and when it ends."""
 
 import asyncio
-import re
 import sqlite3
 import subprocess
 import sys
@@ -15,8 +14,8 @@ import attrs
 import pytest
 from anyio import wait_all_tasks_blocked
 from journal_support import Step, StepExecutor, crash, open_executor, rows, until
+from pages import code_of, run_block
 from support import ASYNCIO_ONLY
-from virtual_clock import VIRTUAL_BACKENDS
 
 from lionpride_exec import (
     Call,
@@ -36,10 +35,9 @@ from lionpride_exec import (
     Retain,
     Retry,
 )
+from lionpride_exec.testing import BACKENDS, backend_options
 
 pytestmark = pytest.mark.anyio
-
-DOCS = Path(__file__).parent.parent / "docs"
 
 
 @pytest.fixture
@@ -537,11 +535,11 @@ def test_the_end_of_the_event_loop_is_an_interruption(path):
         async with open_executor(path) as executor:
             assert finals(executor) == {"pending": 1, "completed": 1}
 
-    for backend in VIRTUAL_BACKENDS:
-        name, options = VIRTUAL_BACKENDS[backend]()
+    for backend in BACKENDS:
+        name, options = backend_options(backend)
         anyio.run(begin, backend=name, backend_options=options)
         assert rows(path) == ["completed", "pending"]
-        name, options = VIRTUAL_BACKENDS[backend]()
+        name, options = backend_options(backend)
         anyio.run(go_on, backend=name, backend_options=options)
         assert rows(path) == ["completed", "completed"]
         path.unlink()
@@ -704,18 +702,12 @@ async def test_a_map_with_keys_that_come_twice_gives_each(ordered):
             executor.map(wait, [1], key="k")
 
 
-async def test_the_programs_of_the_page(tmp_path, monkeypatch, capsys):
-    """The programs of docs/durability.md print what they say, in a directory of their own."""
+async def test_the_upgrade_in_the_docs(tmp_path, monkeypatch):
+    """The second class of docs/durability.md reads what the first one has written."""
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "durability.md").read_text(), re.DOTALL)
-    assert len(blocks) == 3
-    namespace = {"__name__": "durability"}
-    for code in blocks:
-        exec(code.replace("\nanyio.run(main)\n", ""), namespace)  # noqa: S102  our own page
-        if "anyio.run(main)" in code:
-            await namespace["main"]()
-        assert capsys.readouterr().out.splitlines() == re.findall(r"#> (.*)", code)
-    # The last class of the page reads what the first one has written.
+    namespace = {}
+    for code in code_of("docs/durability.md"):
+        await run_block(code, namespace)
     with sqlite3.connect("run.db") as connection:
         connection.execute("UPDATE event SET event = replace(event, 'app.fetch', 'app.page')")
     connection.close()

@@ -13,9 +13,11 @@ from journal_support import CONFIG, FailStep, HoldStep, Step, StepExecutor, cras
 from support import ASYNCIO_ONLY, Job
 
 from lionpride_exec import (
+    Deny,
     Event,
     EventStatus,
     Executor,
+    ExecutorClosedError,
     ExistsError,
     InvalidTransition,
     Journal,
@@ -25,6 +27,7 @@ from lionpride_exec import (
     Retain,
 )
 from lionpride_exec._journal._store import Store
+from lionpride_exec.testing import Cancellation, FaultPlan
 
 pytestmark = pytest.mark.anyio
 
@@ -477,7 +480,215 @@ async def test_nothing_starts_while_too_much_is_unwritten(path, monkeypatch):
             await wait_for(lambda: waiting)
             await steps(200)
             ended = sum(event.status is EventStatus.COMPLETED for event in events)
-            assert 4 <= ended <= 8
+            assert 4 <= ended <= 10  # what one commit holds, and as many again: of each one more than that is too much
             let_go()
         await executor.join()
     assert rows(path) == ["completed"] * 20
+
+
+@pytest.mark.parametrize("steps_between", range(6))
+@pytest.mark.parametrize("way", ["run", "start"])
+@pytest.mark.parametrize("is_durable", [True, False])
+async def test_a_lifetime_may_follow_closely(path, way, steps_between, is_durable):
+    """run() or start() just after stop() does not meddle with the group that is ending, nor that one with it."""
+    executor = open_executor(path) if is_durable else Executor.of(Step)
+    async with anyio.create_task_group() as group:
+        await group.start(executor.run)
+        await executor.append(Step(name="first"))
+        await executor.stop()
+        await steps(steps_between)
+        try:
+            await (executor.start() if way == "start" else group.start(executor.run))
+        except RuntimeError as exc:  # the first run() has not even been told
+            assert "is running already" in str(exc)  # noqa: PT017
+            await executor.start()
+        await executor.invoke(Step(name="second"))
+        await executor.join()
+        await executor.stop()
+    assert executor.status_counts()["completed"] == 2
+
+
+# asyncio ends tasks before their first step; the coroutine that AnyIO has put into one is not awaited then.
+NEVER_AWAITED = pytest.mark.filterwarnings(
+    "ignore:coroutine .* was never awaited:RuntimeWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
+
+
+@NEVER_AWAITED
+@pytest.mark.parametrize("steps_between", range(8))
+async def test_a_loop_that_ends_right_after_the_start_ends(path, anyio_backend_name, steps_between):
+    """However soon after start() the event loop ends, the journal is closed and nothing waits for ever."""
+
+    async def main():
+        executor = open_executor(path)
+        await executor.start()
+        await steps(steps_between)
+
+    with anyio.fail_after(60):
+        await anyio.to_thread.run_sync(anyio.run, main, abandon_on_cancel=True)
+    async with open_executor(path) as executor:
+        await executor.append(Step())
+    assert rows(path) == ["completed"]
+
+
+@NEVER_AWAITED
+@pytest.mark.parametrize("steps_between", range(8))
+def test_an_executor_outlives_a_loop_that_ends_right_after_the_start(steps_between):
+    """However soon after start() the event loop ends, the executor runs in the next one; without a journal, too."""
+    executor = Executor.of(Step)
+
+    async def start():
+        await executor.start()
+        await steps(steps_between)
+
+    async def work():
+        async with executor:
+            return await executor.invoke(Step(name="done"))
+
+    asyncio.run(start())
+    assert asyncio.run(work()) == "done"
+
+
+async def test_what_was_removed_while_the_journal_was_closed_does_not_come_back(path):
+    """The next start of the same executor takes it out of the file, and does not run it."""
+    executor = open_executor(path)
+    await executor.start()
+    await executor.append(Step(name="removed"), delay=10)
+    await executor.stop()
+    assert await executor.cleanup_events(["pending"]) == 1
+    async with executor:
+        assert executor.pending_events == []
+        await executor.append(Step(name="kept"))
+    assert rows(path) == ["completed"]
+    assert executor.status_counts()["completed"] == 1
+
+
+async def test_a_key_is_found_on_disk_while_the_journal_closes(path):
+    """Who appends an event whose key is on disk gets that one, also if the journal is closed in the same step."""
+    async with open_executor(path) as executor:
+        first = await executor.append(Step(name="first"), key="k")
+    again, given = open_executor(path), []
+    await again.start()
+
+    async def append():
+        given.append(await again.append(Step(name="second"), key="k"))
+
+    async with anyio.create_task_group() as group:
+        with held_commits(again) as (waiting, let_go):
+            group.start_soon(append)
+            while not waiting:
+                await anyio.lowlevel.checkpoint()
+            group.start_soon(again.stop)
+            await steps()
+            let_go()
+    assert [(event.id, event.response) for event in given] == [(first.id, "first")]
+
+
+async def test_the_source_of_a_map_that_closes_last(path):
+    """A block with a journal can be left while a map() takes items, however long their source takes to close."""
+
+    async def source():
+        try:
+            yield Step(name="a", seconds=1)
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(5)
+
+    with anyio.fail_after(60, shield=True):
+        with anyio.move_on_after(3):
+            async with open_executor(path) as executor:
+                async for _ in executor.map(Step, source()):
+                    pass
+    assert rows(path) == ["completed"]
+
+
+async def test_two_that_begin_at_once(path):
+    """Of two tasks that run() an executor with a journal at the same time, one does; the other is told."""
+    executor, refused = open_executor(path), []
+
+    async def run():
+        try:
+            await executor.run()
+        except RuntimeError as exc:
+            refused.append(str(exc))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        group.start_soon(run)
+        await until(lambda: refused)
+        await executor.append(Step(name="a"))
+        await executor.join()
+        await executor.stop()
+    assert refused == [f"{open_executor(path)!r} is running already"]
+    assert rows(path) == ["completed"]
+
+
+async def test_run_again_at_once(path):
+    """run() right after a stop() waits until the journal of the last one is closed."""
+    executor = open_executor(path)
+    async with anyio.create_task_group() as group:
+        for name in "abc":
+            await group.start(executor.run)
+            await executor.append(Step(name=name))
+            await executor.join()
+            await executor.stop()
+            while executor._group is not None:  # until it is over, run() is refused
+                await anyio.lowlevel.checkpoint()
+    assert rows(path) == ["completed"] * 3
+
+
+class Refused(Step, tag="tests.refused"):
+    """Is not let in."""
+
+
+class RefusingProcessor(Processor):
+    event_type = Refused
+
+    async def request_permission(self, **_):
+        return Deny("no")
+
+
+async def test_cancelled_when_its_refusal_is_on_disk(path):
+    """What a strict journal has written of an event that its gate has refused is what becomes of it."""
+    executor = type("Refusing", (Executor,), {"processor_type": RefusingProcessor})(
+        CONFIG, journal=Journal(path, ack="strict"), retain=Retain(10)
+    )
+    plan = FaultPlan(1, {"end:after": Cancellation()})
+    with plan.applied(executor):
+        async with executor:
+            refused = await executor.append(Refused(name="a"))
+            await refused.wait()
+    assert [one.point for one in plan.injected] == ["end:after"]
+    assert rows(path) == [refused.status] == ["aborted"]
+
+
+async def test_who_waits_for_an_event_that_is_withdrawn_is_told(path):
+    """An event whose append is cancelled on the way to the disk may have been found: nobody waits for it for ever."""
+    told = []
+
+    async def wait_for_it(event):
+        with pytest.raises(ExecutorClosedError):
+            await event.wait()
+        told.append(event)
+
+    async with open_executor(path) as executor:
+        with held_commits(executor) as (waiting, let_go):
+            async with anyio.create_task_group() as group:
+                appending = anyio.CancelScope()
+
+                async def append():
+                    with appending:
+                        await executor.append(Step(name="withdrawn"))
+
+                group.start_soon(append)
+                await wait_for(lambda: waiting)
+                (event,) = executor.pending_events
+                group.start_soon(wait_for_it, event)
+                await steps()
+                appending.cancel()
+                await steps()
+                let_go()
+    assert told == [event]
+    assert rows(path) == []

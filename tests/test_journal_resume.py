@@ -7,9 +7,9 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 from journal_support import BriefStep, FailStep, HoldStep, Step, crash, open_executor, rows, run_on, until
-from virtual_clock import VIRTUAL_BACKENDS
 
 from lionpride_exec import Event, EventStatus, Executor, Journal, JournalError, NotFoundError, Retry
+from lionpride_exec.testing import BACKENDS
 
 pytestmark = pytest.mark.anyio
 
@@ -340,7 +340,7 @@ def test_a_journal_goes_from_one_backend_to_the_others(path):
                 await anyio.sleep_forever()
 
     seen = []
-    for backend in [*VIRTUAL_BACKENDS, *VIRTUAL_BACKENDS]:
+    for backend in [*BACKENDS, *BACKENDS]:
         run_on(backend, some)
         seen.append(rows(path).count("completed"))
     assert seen[0] >= 6

@@ -164,7 +164,7 @@ async def test_closing_is_bounded(path, monkeypatch):
         async with open_executor(path) as executor:
             await executor.append(Step())
             store = executor._book.store
-            monkeypatch.setattr("lionpride_exec._journal._writer.to_thread.run_sync", hang)
+            monkeypatch.setattr("lionpride_exec._journal._threads.to_thread.run_sync", hang)
     store.close()  # what the disk would do some time
     assert anyio.current_time() - began < 40
     (error,) = caught.value.exceptions

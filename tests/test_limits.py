@@ -10,7 +10,6 @@ from anyio import current_time, wait_all_tasks_blocked
 from hypothesis import given
 from hypothesis import strategies as st
 from support import check_invariants, counts, make_executor, with_processor
-from virtual_clock import VIRTUAL_BACKENDS
 
 from lionpride_exec import (
     Concurrent,
@@ -26,6 +25,7 @@ from lionpride_exec import (
     Wait,
 )
 from lionpride_exec._limits import Router
+from lionpride_exec.testing import BACKENDS, backend_options
 
 pytestmark = pytest.mark.anyio
 
@@ -484,9 +484,9 @@ def test_a_rate_is_carried_over_to_another_event_loop(monkeypatch):
             await executor.append(Noting())
         return current_time() - began
 
-    anyio.run(first, backend="trio", backend_options=VIRTUAL_BACKENDS["trio"]()[1])
+    anyio.run(first, backend="trio", backend_options=backend_options("trio")[1])
     wall[0] += 20
-    took = anyio.run(second, backend="asyncio", backend_options=VIRTUAL_BACKENDS["asyncio"]()[1])
+    took = anyio.run(second, backend="asyncio", backend_options=backend_options("asyncio")[1])
     assert took == pytest.approx(40, abs=0.5)
 
 
@@ -519,7 +519,7 @@ ARRIVALS = st.lists(
 RATES = st.tuples(st.integers(1, 6), st.sampled_from([0.5, 1.0, 3.0]), st.booleans())
 
 
-@pytest.mark.parametrize("backend", VIRTUAL_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @given(RATES, RATES, st.integers(1, 3), st.integers(1, 4), ARRIVALS)
 def test_random_loads_never_exceed_a_limit(backend, whole, keyed, tokens_factor, concurrent, arrivals):
     """Random rates, costs, keys and arrivals: no limit is exceeded in any window, all complete, order is kept."""
@@ -551,7 +551,7 @@ def test_random_loads_never_exceed_a_limit(backend, whole, keyed, tokens_factor,
                 event = Numbered(user=user, tokens=tokens, seconds=seconds, number=next(numbers))
                 await executor.append(event, priority=priority)
 
-    name, options = VIRTUAL_BACKENDS[backend]()
+    name, options = backend_options(backend)
     anyio.run(main, backend=name, backend_options=options)
     events = list(executor.completed_events)
     assert len(events) == len(arrivals)

@@ -2,9 +2,7 @@
 
 import asyncio
 import gc
-import re
 from contextlib import suppress
-from pathlib import Path
 
 import anyio
 import pytest
@@ -12,7 +10,6 @@ from anyio import wait_all_tasks_blocked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ASYNCIO_ONLY, Job, check_invariants, counts, make_executor
-from virtual_clock import VIRTUAL_BACKENDS
 
 from lionpride_exec import (
     Call,
@@ -24,10 +21,10 @@ from lionpride_exec import (
     ExecutorClosedError,
     ExistsError,
 )
+from lionpride_exec.testing import BACKENDS, backend_options
 
 pytestmark = pytest.mark.anyio
 
-DOCS = Path(__file__).parent.parent / "docs"
 SOURCES = pytest.mark.parametrize("kind", ["sync", "async"])
 HOW_TO_LEAVE = pytest.mark.parametrize("how", ["break", "raise", "cancel", "aclose", "with"])
 
@@ -809,7 +806,7 @@ async def test_events_that_map_and_take_all_slots_need_a_timeout(kind):
 ITEMS = st.lists(st.sampled_from([0, 0, 0.5, 1, 2, 7, -1, -2]), max_size=30)
 
 
-@pytest.mark.parametrize("backend", VIRTUAL_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @given(
     items=ITEMS,
     pauses=st.lists(st.sampled_from([0, 0, 0, 1, 5]), min_size=1, max_size=5),
@@ -822,7 +819,7 @@ ITEMS = st.lists(st.sampled_from([0, 0, 0.5, 1, 2, 7, -1, -2]), max_size=30)
 @settings(max_examples=60, deadline=None)
 def test_each_item_comes_once(backend, items, pauses, kind, ordered, lookahead, concurrency, queue_size):
     """In its order if asked to, as it ended; never more than the look-ahead is taken; nothing stays."""
-    name, options = VIRTUAL_BACKENDS[backend]()
+    name, options = backend_options(backend)
     source, given = Source(kind, list(enumerate(items))), []
     bound = lookahead or 2 * concurrency
 
@@ -847,18 +844,3 @@ def test_each_item_comes_once(backend, items, pauses, kind, ordered, lookahead, 
     for event in given:
         assert event.status.value == ("failed" if event.args[0][1] < 0 else "completed")
     assert source.closed == 1
-
-
-# -------------------------------------------------------------------- the page
-
-
-async def test_the_page_on_handles(capsys):
-    """Its programs print what their comments say."""
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "handles.md").read_text(), re.DOTALL)
-    assert len(blocks) >= 3
-    for code in blocks:
-        namespace = {"__name__": "page"}
-        exec(re.sub(r"(?m)^anyio\.run\(.*$", "", code), namespace)  # noqa: S102  our own page
-        await namespace["main"]()
-        printed = re.findall(r"print\(.*\)  # (.*)", code)
-        assert capsys.readouterr().out.splitlines() == printed

@@ -7,8 +7,7 @@ import pytest
 from anyio import current_time, wait_all_tasks_blocked
 from hypothesis import given
 from hypothesis import strategies as st
-from support import Job, JobExecutor, check_invariants, counts, make_executor
-from virtual_clock import VIRTUAL_BACKENDS
+from support import CONFIG, Job, JobExecutor, check_invariants, counts, make_executor
 
 from lionpride_exec import (
     EventFailed,
@@ -17,8 +16,11 @@ from lionpride_exec import (
     NotFoundError,
     QueueFullError,
     Rate,
+    Retain,
     Skip,
+    _dispatch,
 )
+from lionpride_exec.testing import BACKENDS, backend_options
 
 pytestmark = pytest.mark.anyio
 
@@ -72,6 +74,22 @@ async def test_a_delayed_event_keeps_its_priority():
         await executor.append(Job(name="urgent", seconds=10), priority=-1, delay=5)
         await executor.append(Job(name="later", seconds=10), priority=1)
     assert starts == {"first": 0, "urgent": 10, "later": 20}
+
+
+async def test_what_becomes_due_while_the_dispatcher_looks(monkeypatch):
+    """Reading the clock takes time, in which a delay may run out: between two readings nothing is overlooked."""
+    real, step = _dispatch.current_time, 0.0
+    monkeypatch.setattr(_dispatch, "current_time", lambda: real() + step)
+    async with anyio.create_task_group() as group:
+        executor = make_executor()
+        await group.start(executor.run)
+        event = await executor.append(Job(), delay=5)
+        await anyio.sleep(4.9995)
+        step = 0.001
+        executor.processor.available_capacity = 50  # the dispatcher looks again
+        await anyio.sleep(60)
+        assert event.status is EventStatus.COMPLETED
+        await executor.stop()
 
 
 async def test_a_delay_from_before_the_start_counts_from_the_append():
@@ -137,10 +155,10 @@ def test_a_delay_is_carried_over_to_another_event_loop(monkeypatch):
             pass
         return middle - began, current_time() - began
 
-    name, options = VIRTUAL_BACKENDS["asyncio"]()
+    name, options = backend_options("asyncio")
     anyio.run(first, backend=name, backend_options=options)
     wall[0] += 40
-    name, options = VIRTUAL_BACKENDS["trio"]()
+    name, options = backend_options("trio")
     took = anyio.run(second, backend=name, backend_options=options)
     assert took == (pytest.approx(60, abs=2), pytest.approx(70, abs=2))
 
@@ -361,6 +379,22 @@ async def test_a_follower_can_be_ended_by_itself():
     assert counts(executor) == {"completed": 1, "cancelled": 1, "skipped": 1}
 
 
+@pytest.mark.parametrize("lock", ["progressions", "pending", "skipped"])
+async def test_followers_that_end_each_other_when_a_lock_is_free(lock):
+    """One that comes after two of those whose ends were put off ends once, with the first of them."""
+    executor = JobExecutor(CONFIG, retain=Retain(5))
+    async with executor:
+        first = await executor.append(Job(seconds=1, error=OSError()))
+        second = await executor.append(Job(), after=first)
+        third = await executor.append(Job(), after=[first, second])
+        await anyio.sleep(0.5)
+        held = executor.states.progressions if lock == "progressions" else executor.states.get_progression(lock)
+        async with held:
+            await anyio.sleep(1)
+            assert second.status is third.status is EventStatus.PENDING
+    assert counts(executor) == {"failed": 1, "skipped": 2}
+
+
 async def test_after_with_a_cost_that_can_never_start():
     """It is refused at append, as without."""
     executor = make_executor(limits=[Rate(1, per=1, cost=lambda event: 2 if event.name == "big" else 1)])
@@ -437,7 +471,7 @@ async def test_a_refused_event_leaves_its_key_free():
 # -------------------------------------------------------------------- properties
 
 
-@pytest.mark.parametrize("backend", VIRTUAL_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @given(
     st.lists(
         st.tuples(
@@ -483,7 +517,7 @@ def test_random_graphs(backend, nodes, concurrency):
         assert not executor._agenda._waiting
         assert not executor._agenda._followers
 
-    name, options = VIRTUAL_BACKENDS[backend]()
+    name, options = backend_options(backend)
     anyio.run(main, backend=name, backend_options=options)
     for number, (after, fate, _, _) in enumerate(nodes):
         before = [i for i in after if i < number]

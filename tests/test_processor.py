@@ -7,7 +7,6 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 from support import ASYNCIO_ONLY, CONFIG, Job, JobProcessor, check_invariants, counts, make_executor, with_processor
-from virtual_clock import VIRTUAL_BACKENDS
 
 from lionpride_exec import (
     AccessError,
@@ -22,6 +21,7 @@ from lionpride_exec import (
     QueueFullError,
     Wait,
 )
+from lionpride_exec.testing import BACKENDS, backend_options
 
 pytestmark = pytest.mark.anyio
 
@@ -773,7 +773,7 @@ async def test_an_event_may_raise_anything(error, way):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("way", ["block", "start"])
-@pytest.mark.parametrize("backend", VIRTUAL_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_keyboard_interrupt_and_system_exit_go_on(error, way, backend):
     """They are recorded, then leave the program; siblings are cancelled, the rest stays pending."""
     executor = make_executor(concurrency_limit=2)
@@ -796,7 +796,7 @@ def test_keyboard_interrupt_and_system_exit_go_on(error, way, backend):
 
     # asyncio lets the two out of its loop as they are, trio as a group.
     with pytest.raises((error, BaseExceptionGroup)) as caught:
-        name, options = VIRTUAL_BACKENDS[backend]()
+        name, options = backend_options(backend)
         anyio.run(main, backend=name, backend_options=options)
     assert isinstance(caught.value, error) or caught.group_contains(error)
     assert bad.status is EventStatus.FAILED

@@ -3,10 +3,10 @@
 import anyio
 import pytest
 from support import Job, make_executor
-from virtual_clock import VIRTUAL_BACKENDS
 
 from lionpride_exec import EventStatus, Executor, Progress
 from lionpride_exec._progress import SAMPLE_INTERVAL, SPAN
+from lionpride_exec.testing import BACKENDS, backend_options
 
 pytestmark = pytest.mark.anyio
 
@@ -155,11 +155,11 @@ def test_outside_an_event_loop():
             await anyio.sleep(3)
         assert executor.progress().rate > 0
 
-    for backend in VIRTUAL_BACKENDS:
-        name, options = VIRTUAL_BACKENDS[backend]()
+    for backend in BACKENDS:
+        name, options = backend_options(backend)
         anyio.run(main, backend=name, backend_options=options)
         assert executor.progress().rate is None
-    assert executor.progress().done == 3 * len(VIRTUAL_BACKENDS)
+    assert executor.progress().done == 3 * len(BACKENDS)
 
 
 async def test_a_status_that_was_removed_by_hand_makes_no_negative_rate():

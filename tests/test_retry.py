@@ -8,7 +8,6 @@ from anyio import current_time
 from hypothesis import given
 from hypothesis import strategies as st
 from support import CONFIG, Job, JobExecutor, check_invariants, counts, make_executor
-from virtual_clock import VIRTUAL_BACKENDS
 
 from lionpride_exec import (
     EventFailed,
@@ -21,6 +20,7 @@ from lionpride_exec import (
 )
 from lionpride_exec._retry import BUDGET_WINDOW, MIN_RETRIES_IN_WINDOW, Budget
 from lionpride_exec.errors import ValidationError
+from lionpride_exec.testing import BACKENDS, backend_options
 
 pytestmark = pytest.mark.anyio
 
@@ -300,10 +300,10 @@ def test_the_deadline_is_carried_over_to_another_event_loop(monkeypatch):
         async with executor:
             pass
 
-    name, options = VIRTUAL_BACKENDS["trio"]()
+    name, options = backend_options("trio")
     anyio.run(first, backend=name, backend_options=options)
     wall[0] += 2
-    name, options = VIRTUAL_BACKENDS["asyncio"]()
+    name, options = backend_options("asyncio")
     anyio.run(second, backend=name, backend_options=options)
     assert [round(start) for start in event.starts] == [1000, 3, 8]
     assert event.status is EventStatus.FAILED
@@ -426,7 +426,7 @@ async def test_a_cancelled_forward_interrupts():
     assert event.status is EventStatus.COMPLETED
 
 
-@pytest.mark.parametrize("backend", VIRTUAL_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_the_end_of_the_event_loop_interrupts(backend):
     """In the background, whichever task the loop cancels first: all go back to PENDING, and run in the next one."""
     executor = make_executor(retry=Retry(2), concurrency_limit=10)
@@ -443,10 +443,10 @@ def test_the_end_of_the_event_loop_interrupts(backend):
         await executor.join()
         await executor.stop()
 
-    name, options = VIRTUAL_BACKENDS[backend]()
+    name, options = backend_options(backend)
     anyio.run(first, backend=name, backend_options=options)
     assert counts(executor) == {"pending": 10}
-    name, options = VIRTUAL_BACKENDS[backend]()
+    name, options = backend_options(backend)
     anyio.run(second, backend=name, backend_options=options)
     assert counts(executor) == {"completed": 10}
     assert {event.execution.attempt for event in events} == {1}
@@ -565,7 +565,7 @@ def test_a_wrong_retry_of_an_event_is_refused():
         event.retry = "often"
 
 
-@pytest.mark.parametrize("backend", VIRTUAL_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @given(
     st.lists(
         st.tuples(st.integers(0, 4), st.sampled_from([None, 1.0]), st.sampled_from([0.0, 0.5, 3.0])),
@@ -603,7 +603,7 @@ def test_every_event_settles_once(backend, events, attempts, interruptions):
         await executor.stop()
         check_invariants(executor)
 
-    name, options = VIRTUAL_BACKENDS[backend]()
+    name, options = backend_options(backend)
     anyio.run(main, backend=name, backend_options=options)
     assert ends == {event.id: 1 for event in made}
     for event in made:

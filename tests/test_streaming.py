@@ -2,16 +2,13 @@
 
 import asyncio
 import gc
-import re
 import threading
-from pathlib import Path
 
 import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import ASYNCIO_ONLY, Job, counts, with_processor
-from virtual_clock import VIRTUAL_BACKENDS
 
 from lionpride_exec import (
     Deny,
@@ -25,9 +22,9 @@ from lionpride_exec import (
     Retry,
 )
 from lionpride_exec.errors import OperationError
+from lionpride_exec.testing import BACKENDS, backend_options
 
 pytestmark = pytest.mark.anyio
-ROOT = Path(__file__).parent.parent
 
 
 class Numbers(Event):
@@ -421,10 +418,10 @@ async def test_a_reader_dropped_by_another_thread():
     assert event.response == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("backend", VIRTUAL_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_reader_dropped_by_another_thread_after_all(backend):
     """When the event loop has ended nobody waits, and the streams are closed all the same."""
-    name, options = VIRTUAL_BACKENDS[backend]()
+    name, options = backend_options(backend)
     readers = []
 
     async def main():
@@ -437,10 +434,10 @@ def test_a_reader_dropped_by_another_thread_after_all(backend):
     gc.collect()
 
 
-@pytest.mark.parametrize("backend", VIRTUAL_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_reader_made_before_the_event_loop(backend):
     """It works in whichever comes."""
-    name, options = VIRTUAL_BACKENDS[backend]()
+    name, options = backend_options(backend)
     event = Numbers()
     reader, out = event.chunks(buffer=1), []
 
@@ -1125,17 +1122,3 @@ async def test_all_readers_get_exactly_the_chunks(n, own, readers):
         await event.invoke()
     assert event.response == list(range(n))
     assert event.made == [*range(n), "closed"]
-
-
-# -------------------------------------------------------------------- the docs
-
-
-async def test_the_example_in_the_docs(capsys):
-    """The program of docs/streaming.md prints what its comments say."""
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "streaming.md").read_text(), re.DOTALL)
-    namespace = {"__name__": "streaming"}
-    exec(code.replace("anyio.run(main)", "pass  #"), namespace)  # noqa: S102  our own page
-    await namespace["main"]()
-    expected = re.findall(r"#> (.*)", code)
-    assert capsys.readouterr().out.splitlines() == expected
-    assert len(expected) > 3

@@ -5,15 +5,14 @@ import random
 import re
 from collections import defaultdict
 from datetime import UTC
-from pathlib import Path
 
 import anyio
 import pytest
 from anyio import create_task_group, move_on_after, wait_all_tasks_blocked
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pages import code_of, define
 from support import Job, JobProcessor, counts, make_executor, with_processor
-from virtual_clock import VIRTUAL_BACKENDS
 
 from lionpride_exec import (
     TRANSITIONS,
@@ -26,9 +25,9 @@ from lionpride_exec import (
     Watcher,
     WatcherTooSlow,
 )
+from lionpride_exec.testing import BACKENDS, backend_options
 
 pytestmark = pytest.mark.anyio
-ROOT = Path(__file__).parent.parent
 PENDING, PROCESSING, COMPLETED = EventStatus.PENDING, EventStatus.PROCESSING, EventStatus.COMPLETED
 
 
@@ -929,7 +928,7 @@ async def test_cleanup_is_no_transition():
         assert (await anext(transitions)).event is job
 
 
-@pytest.mark.parametrize("backend", VIRTUAL_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @settings(max_examples=40, deadline=None)
 @given(
     buffer=st.integers(1, 12),
@@ -953,7 +952,7 @@ def test_wait_misses_nothing_and_the_bound_holds(backend, buffer, limit, delays,
             for position, seconds in enumerate(runs):
                 await executor.append(Job(seconds=seconds), position)
 
-    name, options = VIRTUAL_BACKENDS[backend]()
+    name, options = backend_options(backend)
     anyio.run(main, backend=name, backend_options=options)
     assert len(seen) == 2 * len(runs)
     check_paths(seen, executor.completed_events)
@@ -975,11 +974,7 @@ async def test_a_result_is_not_touched():
 
 def page():
     """Run the blocks of docs/observing.md; give what each defines."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "observing.md").read_text(), re.DOTALL)
-    namespaces = [{} for _ in blocks]
-    for code, namespace in zip(blocks, namespaces, strict=True):
-        exec(code, namespace)  # noqa: S102  our own page
-    return namespaces
+    return [define(code) for code in code_of("docs/observing.md")]
 
 
 async def test_the_logger_in_the_docs(caplog):

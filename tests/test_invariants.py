@@ -1,0 +1,538 @@
+"""
+Each invariant holds of an executor at work, and is found broken when it is broken by hand.
+
+The tests that break them reach into an executor, as nobody else should.
+"""
+
+import re
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import anyio
+import pytest
+from journal_support import CONFIG, Step, StepExecutor
+from support import Job, JobProcessor, make_executor, with_processor
+
+from lionpride_exec import Concurrent, EventStatus, Executor, Journal, Rate, Retry
+from lionpride_exec._agenda import Ticket
+from lionpride_exec._execution import Attempt
+from lionpride_exec.testing import BACKENDS, INVARIANTS, InvariantBroken, check_invariants, record, run
+from lionpride_exec.testing._look import CHECKS, Look
+
+pytestmark = pytest.mark.anyio
+ROOT = Path(__file__).parent.parent
+
+
+@asynccontextmanager
+async def at_work():
+    """Give an executor, one event of which has ended, one runs, one is queued, and one comes after that one."""
+    limits = [Rate(5, per=60, key="name"), Concurrent(2)]
+    executor = make_executor(concurrency_limit=1, limits=limits, retry=Retry(2))
+    done, queued, follower = Job(name="done"), Job(name="queued"), Job(name="follower")
+    running = Job(name="running", started=anyio.Event(), gate=anyio.Event())
+    async with anyio.create_task_group() as group:
+        await group.start(executor.run)
+        await executor.append(done, key="a key")
+        await done.wait()
+        await executor.append(running)
+        await running.started.wait()
+        await executor.append(queued)
+        await executor.append(follower, after=queued)
+        await anyio.wait_all_tasks_blocked()
+        check_invariants(executor, at_rest=True)
+        yield executor, SimpleNamespace(done=done, running=running, queued=queued, follower=follower)
+        executor._waiters._waiting.clear()  # whatever was broken: nobody is to wait for it
+        group.cancel_scope.cancel()
+
+
+def all_broken(executor):
+    """Give the names of all invariants of a moment that do not hold now."""
+    look, names = Look(executor, at_rest=True), []
+    for name, each in CHECKS.items():
+        try:
+            each.check(look)
+        except InvariantBroken:
+            names.append(name)
+    return names
+
+
+def assert_broken(executor, name, *events, message, also=()):
+    """Have one invariant be broken, with these events, and no other, but for those that follow from it."""
+    with pytest.raises(InvariantBroken, match=message) as caught:
+        check_invariants(executor, at_rest=True)
+    assert caught.value.invariant == name
+    assert set(caught.value.events) == set(events)
+    text = str(caught.value)
+    assert text.startswith(f"{name}: {INVARIANTS[name]}\nBut ")
+    assert all(str(event.id) in text for event in events)
+    assert set(all_broken(executor)) == {name, *also}
+
+
+# ---------------------------------------------------------------- of events
+
+
+async def test_one_place():
+    """An event in two progressions, in none, an id without an event, and a progression that is missing."""
+    async with at_work() as (executor, events):
+        failed = executor.states.get_progression("failed")
+        failed.append(events.done.id)
+        with pytest.raises(InvariantBroken, match="stands in 2 places: completed, failed") as caught:
+            check_invariants(executor)
+        assert caught.value.events == (events.done,)
+        failed.remove(events.done.id)
+        completed = executor.states.get_progression("completed")
+        completed.remove(events.done.id)
+        assert_broken(executor, "one_place", events.done, message="in 0 places: none", also={"counts"})
+        completed.append(events.done.id)
+        stranger = Job()
+        failed.append(stranger.id)
+        with pytest.raises(InvariantBroken, match="1 ids in the progressions belong to no event") as caught:
+            check_invariants(executor)
+        assert caught.value.events == ()
+        assert str(stranger.id) in str(caught.value)
+        failed.remove(stranger.id)
+        executor.states.remove_progression("skipped")
+        with pytest.raises(InvariantBroken, match="there is no progression for skipped"):
+            check_invariants(executor)
+
+
+async def test_status_is_place():
+    """A status that was set past the door."""
+    async with at_work() as (executor, events):
+        events.done.execution.status = EventStatus.SKIPPED
+        assert_broken(
+            executor, "status_is_place", events.done, message="events in 'completed' have another", also={"counts"}
+        )
+
+
+async def test_counts():
+    """A number that goes its own way."""
+    async with at_work() as (executor, events):
+        executor._on_disk[EventStatus.COMPLETED] -= 1
+        assert_broken(executor, "counts", events.done, message="0 are told to be completed, and 1 are")
+
+
+async def test_owner():
+    """An event that does not know its executor moves without it."""
+    async with at_work() as (executor, events):
+        object.__setattr__(events.queued, "_owner", None)
+        assert_broken(executor, "owner", events.queued, message="1 events stand here and do not know it")
+
+
+async def test_runs():
+    """An event that runs unknown to join(), and one that join() waits for in vain."""
+    async with at_work() as (executor, events):
+        executor._active.clear()
+        assert_broken(executor, "runs", events.running, message="1 events run unknown")
+        executor._active[id(events.running)] = events.running.id
+        executor._active[0] = events.queued.id
+        assert_broken(executor, "runs", events.queued, message="waits for 1 that do not run")
+        del executor._active[0]
+        events.running.execution._running = False
+        assert_broken(executor, "runs", events.running, message="0 events run unknown")
+        events.running.execution._running = True
+        events.queued.execution._running = True
+        assert_broken(executor, "runs", events.queued, message="1 events run that are not PROCESSING", also={"record"})
+        events.queued.execution._running = False
+
+
+@pytest.mark.parametrize(
+    ("which", "changes", "message"),
+    [
+        ("queued", {"finished_at": "now"}, "has an end"),
+        ("done", {"error": ValueError("what")}, r"has an error, ValueError\('what'\)"),
+        ("done", {"finished_at": None}, "1 events have ended and have no time of that"),
+        ("running", {"started_at": None}, "does not know of the run"),
+        ("done", {"attempt": 2}, "counts 2 runs, and keeps 0 earlier ones"),
+    ],
+)
+async def test_record(which, changes, message):
+    """A record that does not fit the status."""
+    async with at_work() as (executor, events):
+        event = getattr(events, which)
+        for name, value in changes.items():
+            setattr(event.execution, name, value)
+        assert_broken(executor, "record", event, message=message)
+
+
+async def test_attempts():
+    """One run more than the Retry of the executor, or of the event, allows."""
+    async with at_work() as (executor, events):
+        execution = events.done.execution
+        first = Attempt(1, execution.started_at, execution.finished_at, ValueError())
+        execution.attempt, execution.attempts = 2, (first,)
+        check_invariants(executor)
+        executor.processor._reruns.default = None
+        assert_broken(executor, "attempts", events.done, message="at run 2 of 1")
+
+
+async def test_keys():
+    """A key that leads nowhere, and one that will not be forgotten."""
+    async with at_work() as (executor, events):
+        executor._agenda._keys.clear()
+        assert_broken(executor, "keys", events.done, message="1 keys lead nowhere")
+        executor._agenda._keys["a key"] = Job().id
+        assert_broken(executor, "keys", message="leads to an event that is not here")
+        executor._agenda._keys["a key"] = events.queued.id
+        assert_broken(executor, "keys", events.queued, message="does not know its key")
+
+
+async def test_followers():
+    """One that waits for what has ended, for somebody who will not tell it, or although it runs."""
+    async with at_work() as (executor, events):
+        agenda = executor._agenda
+        ticket, needed = agenda._waiting[events.follower.id]
+        agenda._followers.clear()
+        assert_broken(executor, "followers", events.follower, events.queued, message="one that will not tell it")
+        agenda._followers[events.queued.id] = {events.follower.id: None}
+        needed.add(events.done.id)
+        agenda._followers[events.done.id] = {events.follower.id: None}
+        assert_broken(executor, "followers", events.follower, events.done, message="has ended or left")
+        needed.remove(events.done.id)
+        agenda._followers[events.done.id] = {events.running.id: None}
+        assert_broken(executor, "followers", events.running, message="do not wait for")
+        agenda._followers.clear()
+        del agenda._waiting[events.follower.id]
+        agenda._waiting[events.running.id] = (ticket, set())
+        assert_broken(executor, "nothing_lost", events.follower, message="nothing will start them", also={"followers"})
+
+
+async def test_ended():
+    """Somebody who still waits for an end that has come; a way to the queue that is still kept."""
+    async with at_work() as (executor, events):
+        events.done._at_end = {print: None}
+        assert_broken(executor, "ended", events.done, message="1 still wait for the end")
+        events.done._at_end = None
+        executor._agenda._early[events.done.id] = Ticket()
+        assert_broken(executor, "ended", events.done, message="how an event is to be queued that has ended")
+
+
+async def test_ended_of_an_executor_that_was_left():
+    """Who waits for an event that nobody will run is told."""
+    async with at_work() as (executor, events):
+        pass
+    check_invariants(executor)
+    events.queued._at_end = {print: None}
+    assert_broken(executor, "ended", events.queued, message="the executor was left, and they still wait")
+
+
+# ---------------------------------------------------------------- of what starts them
+
+
+async def test_nothing_lost():
+    """An event that stands in no queue."""
+    async with at_work() as (executor, events):
+        executor.processor.queue.discard(events.queued.id)
+        assert_broken(executor, "nothing_lost", events.queued, message="1 events are PENDING, and nothing will start")
+
+
+async def test_queue():
+    """An event in the queue that has ended, or runs, or is none."""
+    async with at_work() as (executor, events):
+        queue = executor.processor.queue
+        queue.put_nowait(0, events.done.id)
+        assert_broken(executor, "queue", events.done, message="1 events are queued and not PENDING")
+        queue.discard(events.done.id)
+        queue.put_nowait(0, Job().id)
+        assert_broken(executor, "queue", events.queued, message="the queue counts 2, and 1 events")
+
+
+async def test_queue_of_what_was_taken_out():
+    """An event that is asked about is not queued at the same time, to be started twice."""
+    async with at_work() as (executor, events):
+        executor.processor._asked = events.queued.id
+        assert_broken(executor, "queue", events.queued, message="1 events are queued that were taken out")
+        executor.processor._asked = None
+
+
+async def test_flights():
+    """A start of which nothing came, and a worker that nobody knows."""
+    async with at_work() as (executor, events):
+        (flight,) = executor.processor._in_flight.values()
+        flight.event = events.queued
+        assert_broken(executor, "flights", events.queued, message="started and are PENDING", also={"landed"})
+        flight.event = events.running
+        executor.processor._main_crew._busy += 1
+        assert_broken(executor, "flights", events.running, message="2 workers run 1 events", also={"slots"})
+        executor.processor._main_crew._busy -= 1
+
+
+async def test_slots():
+    """A slot that was not given back, and one that was never taken."""
+    async with at_work() as (executor, events):
+        slots = executor.processor._slots
+        slots.limiter.total_tokens = 2
+        slots.limiter.acquire_on_behalf_of_nowait("nobody")
+        assert_broken(executor, "slots", events.running, message="2 slots are taken, by 1 workers")
+        slots.limiter.release_on_behalf_of("nobody")
+        slots.limiter.total_tokens = 1
+        executor.processor._slots = type(slots)(1)
+        executor.processor._main_crew.slots = executor.processor._slots
+        assert_broken(executor, "slots", events.running, message="0 slots are taken, by 1 workers")
+        executor.processor._slots = executor.processor._main_crew.slots = slots
+
+
+async def test_capacity():
+    """A window of another size than was asked for."""
+    async with at_work() as (executor, _):
+        executor.processor._window.total = 1000
+        assert_broken(executor, "capacity", message="998 starts of 100 are available")
+
+
+async def test_limits():
+    """A token that was not given back, and one that was taken by nobody."""
+    async with at_work() as (executor, events):
+        lanes = executor.processor.queue.lanes
+        (concurrent,) = [each for each in lanes.buckets if isinstance(each.limit, Concurrent)]
+        rates = {bucket.key: bucket for bucket in lanes.buckets if isinstance(bucket.limit, Rate)}
+        concurrent.used += 1
+        assert_broken(executor, "limits", events.running, message="counts 2, and 1 run")
+        concurrent.used -= 1
+        rates["done"].used += 1
+        assert_broken(executor, "limits", message="key='done', used=2.* counts 2, and 1 is to come back")
+        rates["done"].used -= 1
+        object.__setattr__(concurrent.limit, "limit", 0)
+        assert_broken(executor, "limits", events.running, message="counts 1")
+
+
+async def test_limit_keys():
+    """Lines and accounts that stay when their events have gone."""
+    async with at_work() as (executor, _):
+        lanes = executor.processor.queue.lanes
+        for number in range(3):
+            lanes._lanes[(str(number),)] = lanes._make_lane((str(number),))
+        assert_broken(executor, "limit_keys", message="there are 4 lines for 1 queued events")
+        for number in range(3):
+            del lanes._lanes[(str(number),)]
+        for number in range(100):
+            lanes.buckets._of(1, number)
+        assert_broken(executor, "limit_keys", message="accounts are kept")
+
+
+async def test_denials():
+    """Strikes of an event that does not wait, or that is still there after its third."""
+    async with at_work() as (executor, events):
+        denials = executor.processor._denial_counts
+        denials[events.done.id] = 1
+        assert_broken(executor, "denials", events.done, message="strikes are counted of an event that does not wait")
+        del denials[events.done.id]
+        denials[events.queued.id] = 3
+        assert_broken(executor, "denials", events.queued, message="an event waits with 3 strikes")
+        denials.clear()
+
+
+async def test_denials_that_are_not_counted():
+    """An event that waits because it was denied, and nobody knows how often."""
+
+    class Denying(JobProcessor):
+        async def request_permission(self, **_):
+            return False
+
+    event = Job()
+    executor = with_processor(Denying)
+    await executor.append(event)
+    await executor.start()
+    await anyio.sleep(0.5)
+    check_invariants(executor, at_rest=True)
+    executor.processor._denial_counts.clear()
+    assert_broken(executor, "denials", event, message="because it was denied, and has no strike")
+    await executor.stop()
+    check_invariants(executor, at_rest=True)
+
+
+async def test_reruns():
+    """What is remembered of an event that has gone."""
+    async with at_work() as (executor, events):
+        executor.processor._reruns._first_starts[events.done.id] = 0.0
+        assert_broken(executor, "reruns", events.done, message="of 1 that do neither")
+
+
+# ---------------------------------------------------------------- of rest
+
+
+async def test_nobody_idle():
+    """An event that could start, and a dispatcher that sleeps."""
+    async with at_work() as (executor, events):
+        processor = executor.processor
+        processor.queue.on_put = None
+        running = processor._in_flight
+        processor._in_flight = {}
+        with pytest.raises(InvariantBroken, match="1 events could start, and nobody looks") as caught:
+            CHECKS["nobody_idle"].check(Look(executor, at_rest=True))
+        assert caught.value.events == (events.queued,)
+        processor._in_flight = running
+
+
+async def test_nobody_idle_when_a_time_has_come():
+    """A delay that is over, and a dispatcher that did not set its alarm."""
+    async with at_work() as (executor, events):
+        events.running.gate.set()
+        await events.follower.wait()
+        processor = executor.processor
+        on_put, processor.queue.on_put = processor.queue.on_put, None
+        late = Job(name="late")
+        await executor.append(late, delay=10)
+        processor.queue.on_put = on_put
+        await anyio.sleep(11)
+        assert_broken(executor, "nobody_idle", late, message="1 events could start")
+        executor.pause()
+        check_invariants(executor, at_rest=True)
+
+
+async def test_nobody_idle_at_a_limit_that_is_free():
+    """A line that waits for a limit, and was not told that there is room."""
+    executor = make_executor(limits=Concurrent(1, key="name"))
+    gate, second = anyio.Event(), Job(name="same")
+    async with anyio.create_task_group() as group:
+        await group.start(executor.run)
+        await executor.append(Job(name="same", gate=gate), priority=0)
+        await executor.append(second, priority=1)
+        await anyio.sleep(1)
+        assert executor.explain(second).waits_for == "limit"  # its line is parked by now
+        executor.processor.queue.lanes._touch = lambda _: None
+        gate.set()
+        await anyio.sleep(1)
+        assert_broken(executor, "nobody_idle", second, message="1 events wait for limits that nobody holds")
+        group.cancel_scope.cancel()
+
+
+async def test_nobody_waits_in_vain():
+    """A condition that holds, and nobody was told."""
+    async with at_work() as (executor, _):
+        executor._waiters._waiting[anyio.Event()] = executor._is_settled
+        check_invariants(executor, at_rest=True)
+        executor._waiters._waiting[anyio.Event()] = lambda: not executor._is_settled()
+        assert_broken(executor, "nobody_waits_in_vain", message="somebody waits for .*<lambda>, which holds")
+
+
+async def test_room():
+    """Room that is there, and nobody was told; or that is promised to nobody."""
+    async with at_work() as (executor, events):
+        queue = executor.processor.queue
+        queue._room_waiters[anyio.Event()] = True
+        assert_broken(executor, "room", message="1 tasks wait for room, with 1 queued of 1000")
+        queue._room_waiters.clear()
+        queue._promised = 1
+        assert_broken(executor, "room", message="1 places are promised, to 0 events")
+        queue._promised = 0
+        queue._in_backlog.add(events.queued.id)
+        assert "room" in all_broken(executor)
+        queue._in_backlog.clear()
+
+
+async def test_landed():
+    """An event that is back from its run, and still holds its slot."""
+    async with at_work() as (executor, events):
+        (flight,) = executor.processor._in_flight.values()
+        flight.event, flight.again_in = events.queued, 1.0
+        assert_broken(executor, "landed", events.queued, message="1 events are back from their run")
+        flight.event, flight.again_in = events.running, None
+
+
+# ---------------------------------------------------------------- when they are checked
+
+
+async def test_in_an_observer():
+    """An observer may look at any transition; it is not told of what the transition is still to do."""
+    executor, event, seen = make_executor(), Job(), []
+
+    def look(_event, _previous, status):
+        check_invariants(executor, at_rest=True)
+        seen.append((status, event._at_end is not None))
+
+    executor.observe(look)
+    async with executor:
+        await executor.invoke(event)
+    assert seen == [("processing", True), ("completed", True)]  # those who wait are woken after that
+    check_invariants(executor, at_rest=True)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_without_an_event_loop(backend):
+    """Before and after the event loop the same is checked, but for what depends on the time."""
+    executor = make_executor()
+    check_invariants(executor)
+
+    async def main():
+        await executor.append(Job())
+        check_invariants(executor)
+        async with executor:
+            pass
+
+    run(main, backend=backend)
+    check_invariants(executor)
+    executor.completed_events[0].execution.status = EventStatus.FAILED
+    with pytest.raises(InvariantBroken, match="status_is_place"):
+        check_invariants(executor)
+
+
+async def test_with_a_journal(tmp_path):
+    """What is on its way to the disk is not lost, and what is on disk only is counted."""
+    executor = StepExecutor(CONFIG, journal=Journal(tmp_path / "run.db"))
+    async with executor, anyio.create_task_group() as group:
+        for number in range(10):
+            group.start_soon(executor.append, Step(name=str(number)))
+        while not executor.pending_events:  # stored, and being written
+            await anyio.lowlevel.checkpoint()
+        check_invariants(executor)
+    check_invariants(executor)
+    assert executor.status_counts()["completed"] == 10
+    assert len(executor.states.items) == 0
+
+
+async def test_many_events_are_not_all_shown():
+    """A message shows five events, and how many more there are; the error has them all."""
+    executor = make_executor()
+    for _ in range(8):
+        await executor.append(Job())
+    for event in executor.pending_events:
+        object.__setattr__(event, "_owner", None)
+    with pytest.raises(InvariantBroken, match="  and 3 more") as caught:
+        check_invariants(executor)
+    assert len(caught.value.events) == 8
+
+
+def test_an_executor_is_unchanged():
+    """Looking changes nothing."""
+    executor = Executor.of(Job)
+    before = repr(executor)
+    check_invariants(executor)
+    assert repr(executor) == before
+
+
+async def test_an_event_that_is_cancelled_behind_a_lock_stands_in_one_place():
+    """Cancelled while it waits for a lock to start, it ends as the lock is let go, and is never seen as PROCESSING."""
+
+    class Gated(JobProcessor):
+        async def request_permission(self, **_):
+            await anyio.sleep(1)
+            return True
+
+    executor, event = with_processor(Gated), Job()
+    trace = record(executor)
+    async with executor:
+        await executor.append(event)
+        await anyio.sleep(0.5)
+        async with executor.states.progressions:
+            await anyio.sleep(2)  # the gate has let it in by now
+            executor.cancel(event)
+            assert event.status is EventStatus.PENDING
+        await event.wait()
+    trace.check(at_rest=True)
+    assert [(entry.at, entry.status) for entry in trace.entries] == [(2.5, "cancelled")]
+
+
+# ---------------------------------------------------------------- the page
+
+
+def test_the_page_lists_all_of_them():
+    """docs/invariants.md has each invariant, with its sentence, and a test that breaks it."""
+    text = (ROOT / "docs" / "invariants.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", text, re.MULTILINE)
+    assert [(name, sentence) for name, sentence, _ in rows] == list(INVARIANTS.items())
+    for name, _, tests in rows:
+        named = re.findall(r"`(test_\w+\.py)::(\w+)`", tests)
+        assert named[0][1] == f"test_{name}"
+        for file, test in named:
+            assert f"def {test}(" in (ROOT / "tests" / file).read_text(), (file, test)

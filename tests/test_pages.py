@@ -1,0 +1,297 @@
+"""
+Every code block of every page does what the page says.
+
+What language a block has decides how it is held to that; a page or a block that is new is covered without being named:
+
+- ``python``: the blocks of a page run in order, in one namespace and one directory, on each backend; what they print is
+  what stands behind ``#>``. But a block that is part of a file to which the page links has to stand there letter by
+  letter; and a page with tests in it is run by pytest, blocks that begin with ``# name.py`` as files of that name.
+- ``sh``: see ``page_shell.py``.
+- ``json``: an object has the fields of one that a command has really written.
+- none, or ``text``: what is shown there is no code.
+"""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+from journal_files import fill
+from page_shell import SECONDS, Shell
+from pages import BLOCK, PAGES, SAID, blocks_in, run_block
+
+pytestmark = pytest.mark.anyio
+LANGUAGES = {"python", "sh", "json", "text", ""}
+
+# Pages whose programs print what no line of theirs says; tests/test_examples.py looks at what they print.
+PRINTS_MORE = {"README.md"}
+
+
+def of_language(text, *languages):
+    """Give the blocks of a text that are of these languages."""
+    return [block for block in blocks_in(text) if block.language in languages]
+
+
+def check(blocks, problems_of):
+    """Fail with all that is wrong in some blocks, by line."""
+    assert not [f"line {block.line}: {problem}" for block in blocks for problem in problems_of(block.text)]
+
+
+def with_language(*languages):
+    """Give the names of the pages with a block of one of these languages."""
+    texts = {name: path.read_text("utf-8") for name, path in PAGES.items()}
+    return [name for name, text in texts.items() if any(match[1] in languages for match in BLOCK.finditer(text))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_block_is_of_a_known_language(page):
+    """No block is passed over since no rule here knows it."""
+    found = {block.language for block in blocks_in(PAGES[page].read_text("utf-8"))}
+    assert found <= LANGUAGES
+
+
+# -------------------------------------------------------------------- python
+
+
+def is_part_of_a_file(code, page):
+    """Whether a block stands in a Python file to which the page links: what runs that file runs it."""
+    links = re.findall(r"\]\(([^)#]+\.py)\)", page.read_text("utf-8"))
+    return any(code in (page.parent / link).read_text("utf-8") for link in links)
+
+
+def has_tests(blocks):
+    """Whether there are tests for pytest among the blocks."""
+    return any(re.search(r"(?m)^(async )?def test_", block.text) for block in blocks)
+
+
+async def run_programs(blocks, name, read_output, *, prints_more=False):
+    """Run the blocks of a page; each prints what its lines say."""
+    namespace = {}
+    for block in blocks:
+        await run_block(block.text, namespace, name)
+        said, printed = SAID.findall(block.text), read_output().splitlines()
+        assert printed == said or (prints_more and not said), f"line {block.line}"
+
+
+def run_tests(blocks, directory):
+    """Run the blocks of a page as the tests that they are; give what pytest has to say if they fail."""
+    files = {}
+    for block in blocks:
+        named = re.match(r"# ([\w/]+\.py)$", block.text.partition("\n")[0])
+        files.setdefault(named[1] if named else "test_page.py", []).append(block.text)
+    for name, texts in files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text("\n\n".join(texts), "utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:asyncio", "-p", "no:cacheprovider", "."]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603  ours
+    return done.returncode and done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", with_language("python"))
+async def test_the_programs(page, tmp_path, monkeypatch, capsys):
+    """Each block of a page runs after those before it, and prints what it says."""
+    path = PAGES[page]
+    blocks = [
+        block for block in of_language(path.read_text("utf-8"), "python") if not is_part_of_a_file(block.text, path)
+    ]
+    if not has_tests(blocks):
+        monkeypatch.chdir(tmp_path)
+        await run_programs(blocks, page, lambda: capsys.readouterr().out, prints_more=page in PRINTS_MORE)
+
+
+def test_the_tests_of_the_pages(tmp_path):
+    """A page that shows tests shows such as pass."""
+    for name, path in PAGES.items():
+        blocks = of_language(path.read_text("utf-8"), "python")
+        if has_tests(blocks):
+            directory = tmp_path / path.stem
+            directory.mkdir()
+            assert not run_tests(blocks, directory), name
+
+
+# -------------------------------------------------------------------- sh
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """A directory to run commands in."""
+    return Shell(tmp_path)
+
+
+@pytest.mark.parametrize("page", with_language("sh"))
+def test_the_commands(page, shell):
+    """Each does what it is there for, or would, as far as one can see."""
+    check(of_language(PAGES[page].read_text("utf-8"), "sh"), shell.problems_of)
+
+
+def test_the_first_two_commands_of_the_readme_are_those_that_ci_runs():
+    """It takes the first two blocks from the page itself, each a line; so here they are only looked at."""
+    first, second, *_ = of_language(PAGES["README.md"].read_text("utf-8"), "sh")
+    assert first.text.count("\n") == second.text.count("\n") == 1
+    assert "lionpride-exec run examples/" in first.text
+    assert "pytest" in second.text
+
+
+# -------------------------------------------------------------------- json
+
+# Fields whose value is the user's own.
+FREE = {"record", "response", "data"}
+BROKEN = """
+async def fetch(record):
+    if record["path"] == "b":
+        raise FileNotFoundError(2, "no such file")
+    return {"size": 0}
+"""
+
+
+def values_in(text):
+    """Give the JSON values of a text, one after the other."""
+    decoder, rest = json.JSONDecoder(), text.strip()
+    while rest:
+        value, end = decoder.raw_decode(rest)
+        yield value
+        rest = rest[end:].lstrip()
+
+
+def fits(shown, seen):
+    """Whether a value has the same fields, in the same order, as another, as far as both have any."""
+    if isinstance(shown, dict) and isinstance(seen, dict):
+        return list(shown) == list(seen) and all(name in FREE or fits(shown[name], seen[name]) for name in shown)
+    if isinstance(shown, list) and isinstance(seen, list) and shown and seen:
+        return all(fits(value, seen[0]) for value in shown)
+    return not (isinstance(shown, dict | list) and seen and not isinstance(seen, dict | list))
+
+
+def unreal(text, written):
+    """Tell which objects of a block are not such as a command has written."""
+    for shown in values_in(text):
+        if not any(isinstance(value, dict) and fits(shown, value) for value in written):
+            yield f"nothing writes an object with {list(shown)}"
+
+
+@pytest.fixture
+def written(shell):
+    """What each command that writes JSON has written."""
+    (shell.directory / "broken.py").write_text(BROKEN)
+    fill(shell.directory / "run.db")
+    (shell.directory / "input").write_text('{"path": "a"}\n{"path": "b"}\n')
+    lines = ["run broken.py:fetch input", "inspect run.db --json", "tail run.db --json", "show run.db 2 --json"]
+    lines.append("export run.db")
+    return [value for line in lines for value in values_in(shell.run(f"lionpride-exec {line}").stdout)]
+
+
+def test_the_json(written):
+    """Each object that a page shows has the fields of one that was really written."""
+    for path in PAGES.values():
+        check(of_language(path.read_text("utf-8"), "json"), lambda text: unreal(text, written))
+
+
+# -------------------------------------------------------------------- others
+
+
+def code_in(text):
+    """Tell what of a block that names no language is in one."""
+    with suppress(SyntaxError):
+        ast.parse(text)
+        yield "this is Python"
+    with suppress(ValueError):
+        list(values_in(text))
+        yield "this is JSON"
+    for line in text.splitlines():
+        if re.match(
+            r"\s*(\$ |(\S*/)?(lionpride-exec|python3?|pip|uv|sqlite3|import|from|def|async|await|class)\s)", line
+        ):
+            yield f"this is code: {line}"
+
+
+@pytest.mark.parametrize("page", with_language("text", ""))
+def test_what_is_no_code(page):
+    """What is code is called so, and thereby held to run."""
+    check(of_language(PAGES[page].read_text("utf-8"), "text", ""), code_in)
+
+
+# -------------------------------------------------------------------- the rules themselves
+
+
+def block(language, *lines):
+    """Give a page of one block."""
+    return "\n".join([f"```{language}", *lines, "```", ""])
+
+
+@pytest.mark.parametrize(
+    "text", ["~~~\nx\n~~~\n", "````\nx\n````\n", "- a list\n\n   ```python\n   x\n   ```\n", "```sh\nx\n"]
+)
+def test_a_block_in_other_fences_is_told(text):
+    """Else nobody would see it."""
+    with pytest.raises(AssertionError, match="no block that is known"):
+        blocks_in(text)
+
+
+@pytest.mark.parametrize(
+    ("lines", "error"),
+    [
+        (["1 / 0"], ZeroDivisionError),
+        (["print(1)", "#> 2"], AssertionError),
+        (["print(1)"], AssertionError),
+        (["#> 1"], AssertionError),
+        (["async def main():", "    1 / 0", "anyio.run(main)  # on asyncio"], ZeroDivisionError),
+    ],
+)
+async def test_a_program_that_does_not_do_what_it_says_is_told(lines, error, capsys):
+    """It raises, or prints something else."""
+    with pytest.raises(error):
+        await run_programs(blocks_in(block("python", *lines)), "planted", lambda: capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("result", [1, 2])
+def test_tests_of_a_page_are_run(tmp_path, result):
+    """In files of the names that they have."""
+    page = block("python", "# given.py", "ONE = 1") + block(
+        "python", "from given import ONE", "def test_it():", f"    assert ONE == {result}"
+    )
+    blocks = blocks_in(page)
+    assert has_tests(blocks)
+    assert bool(run_tests(blocks, tmp_path)) is (result != 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("lionpride-exec run client.py:nothing requests.jsonl", "exit status 2"),
+        ("lionpride-exec run TARGET INPUT  # exit status 1", "exit status 0"),
+        ("lionpride-exec run TARGET INPUT  # or: --retires 3", "has no option --retires"),
+        ("lionpride-exec inspect run.db [--tops 5]", "has no option --tops"),
+        ("python examples/nothing.py", "exit status 2"),
+        ("true", "no rule says how to run"),
+        ("pip install .[nothing]", "there is no extra nothing"),
+        ("pip install another", "is not this project"),
+        ("pip install -q -e '../another'", "is not this project"),
+        ("pip install . && .venv/bin/python benchmarks/nothing.py", "there is no file"),
+        ("pip install . && true", "no rule says what to look at"),
+        ("pip install . && lionpride-exec run nothing.py:F -", "there is no file nothing.py"),
+        ("pip install . && lionpride-exec run client.py:F - --fields x", "has no option --fields"),
+        ("lionpride-exec run TARGET INPUT [--retries 2]", None),
+    ],
+)
+def test_a_command_that_does_not_work_is_told(shell, line, problem):
+    """With what is wrong about it; none of them does any harm."""
+    problems = "\n".join(shell.problems_of(line))
+    assert problem in problems if problem else not problems
+
+
+def test_an_object_that_nothing_writes_is_told():
+    """A field more or less, or in another place, also within; what is the user's own may be anything."""
+    written = [{"a": 1, "b": {"c": [{"d": None}]}, "data": {}}]
+    for text in ('{"a": 0, "b": null, "data": 1}', '{"a": "x", "b": {"c": [{"d": {}}]}, "data": {"x": 1}}'):
+        assert not list(unreal(text, written))
+    for text in ('{"a": 1}', '{"a": 1, "b": {"c": [{"e": 1}]}, "data": {}}', '{"a": 1, "data": {}, "b": {}}'):
+        assert list(unreal(text, written))
+
+
+@pytest.mark.parametrize("text", ["x = 1", '{"a": 1}', "$ ls", "  lionpride-exec run a b", "some words\nimport anyio"])
+def test_code_that_is_not_called_so_is_told(text):
+    """It would not be run."""
+    assert list(code_in(text))

@@ -1,0 +1,518 @@
+"""A recording tells what happened, finds what must not happen over time, and where two recordings differ."""
+
+import logging
+from functools import partial
+
+import anyio
+import pytest
+from support import Job, JobProcessor, make_executor, with_processor
+
+from lionpride_exec import Concurrent, EventStatus, Rate, RateLimited, Retry
+from lionpride_exec.testing import BACKENDS, InvariantBroken, record, run
+from lionpride_exec.testing._over_time import OVER_TIME
+
+pytestmark = pytest.mark.anyio
+
+
+class Unsteady(Job):
+    """Fails the first time."""
+
+    async def _invoke(self):
+        await super()._invoke()
+        if not self.execution.attempts:
+            raise ValueError(self.name)
+
+
+class SlowGate(JobProcessor):
+    """Lets everybody in, after a second."""
+
+    async def request_permission(self, **_):
+        await anyio.sleep(1)
+        return True
+
+
+async def work(executor, label="name"):
+    """Run a few events, and give the recording."""
+    trace = record(executor, label=label)
+    async with executor:
+        await executor.append(Job(name="plain", seconds=1), priority=0)
+        await executor.append(Unsteady(name="unsteady", seconds=1, retry=Retry(2, backoff=5, jitter=0)), priority=1)
+        await executor.append(Job(name="failing", error=KeyError()), priority=2)
+        await executor.append(Job(name="late"), priority=-1, delay=20)
+    trace.check(at_rest=True)
+    return trace
+
+
+LOG = """\
+     0.000  plain: pending -> processing (attempt 1)
+     1.000  plain: processing -> completed (attempt 1)
+     1.000  unsteady: pending -> processing (attempt 1)
+     2.000  unsteady: processing -> pending (attempt 1): ValueError
+     2.000  failing: pending -> processing (attempt 1)
+     2.000  failing: processing -> failed (attempt 1): KeyError
+     7.000  unsteady: pending -> processing (attempt 2)
+     8.000  unsteady: processing -> completed (attempt 2)
+    20.000  late: pending -> processing (attempt 1)
+    20.000  late: processing -> completed (attempt 1)"""
+
+
+async def test_the_log():
+    """A recording is read as a log, and by event."""
+    trace = await work(make_executor(concurrency_limit=1))
+    assert str(trace) == LOG
+    assert repr(trace) == "Trace(entries=10, broken=0)"
+    last = trace.entries[-1]
+    assert (last.at, last.label, last.previous, last.status) == (20, "late", "processing", "completed")
+    assert (last.attempt, last.error, last.event.name) == (1, None, "late")
+    assert trace.of("late") == trace.of(last.event) == trace.entries[-2:]
+    assert trace.entries[5].error == "KeyError"
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"), [(None, "1"), ("name", "plain"), (lambda event: (event.name, 1), "('plain', 1)")]
+)
+async def test_labels(label, expected):
+    """Numbers in the order of append(), an attribute, or a function."""
+    assert (await work(make_executor(), label)).entries[0].label == expected
+
+
+async def test_until_it_is_closed():
+    """A recording ends with its block, and leaves nothing in the executor; what there is stays."""
+    executor = make_executor()
+    async with executor:
+        with record(executor) as trace:
+            await executor.invoke(Job())
+        trace.close()
+        await executor.invoke(Job())
+    assert len(trace.entries) == 2
+    assert executor._observers == []
+    assert not {"append", "stop"} & vars(executor).keys()
+
+
+async def test_append_does_what_it_does():
+    """What append() gives and raises is what it gives and raises without a recording."""
+    executor = make_executor(max_queue_size=1)
+    with record(executor) as trace:
+        async with executor:
+            executor.pause()
+            first = await executor.append(Job(), key="k")
+            assert await executor.append(Job(), key="k") is first
+            for event, error in ((first, "already exists"), (Job(), "exceeds max"), ("no event", "must be an Event")):
+                with pytest.raises(Exception, match=error):
+                    await executor.append(event)
+            with pytest.raises(ValueError, match="delay must be"):
+                await executor.append(Job(), delay="soon")
+            executor.resume()
+        trace.check()
+    assert [entry.label for entry in trace.entries] == ["1", "1"]
+
+
+async def test_causes_come_before_effects():
+    """An observer of the user that moves an event itself does not put the log out of order."""
+    executor = make_executor()
+    other = Job(name="other")
+    executor.observe(lambda event, _, status: status == "completed" and event is not other and executor.cancel(other))
+    trace = record(executor, label="name")
+    async with executor:
+        await executor.append(other, delay=5)
+        await executor.append(Job(name="one"))
+    assert [entry.label for entry in trace.entries] == ["one", "one", "other"]
+    trace.check(at_rest=True)
+
+
+# ---------------------------------------------------------------- two recordings
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_backends_agree(backend):
+    """The same work leaves the same recording on each backend."""
+    one, other = (
+        run(partial(work, make_executor(concurrency_limit=1)), backend=each, seed=1) for each in ("asyncio", backend)
+    )
+    assert one.differences(other, order=True) == []
+
+
+async def test_differences():
+    """Each event's first difference is told, in words, by what is compared."""
+    one = await work(make_executor(concurrency_limit=1))
+    same_but_time = await work(make_executor(concurrency_limit=2))
+    assert one.differences(same_but_time, times=False) == []
+    found = one.differences(same_but_time)
+    assert len(found) == 2
+    assert found[0].startswith("unsteady, transition 1, the time: here      1.000  unsteady: pending -> processing")
+    found = one.differences(same_but_time, times=False, order=True)
+    assert len(found) == 1
+    assert found[0].startswith("the order: here ")
+
+    executor = make_executor()
+    with record(executor, label="name") as other:
+        async with executor:
+            await executor.append(Job(name="plain", error=OSError()))
+            await executor.append(Unsteady(name="unsteady"))
+    assert [line.partition(":")[0] for line in one.differences(other, times=False)] == [
+        "plain, transition 2",
+        "unsteady, transition 2",
+        "failing",
+        "late",
+    ]
+    assert "there processing -> failed" not in str(one)
+
+
+# ---------------------------------------------------------------- over time
+
+
+async def assert_found(executor, trace, name, message):
+    """Let it run, and have the recording find that this invariant was broken, and no other of those over time."""
+    await executor.start()
+    await executor.join()
+    await executor.stop()
+    over_time = [each for each in trace.broken if each.invariant in OVER_TIME]
+    assert {each.invariant for each in over_time} == {name}
+    assert message in str(over_time[0])
+    assert "The last that happened:" in "".join(over_time[0].__notes__)
+    with pytest.raises(InvariantBroken):
+        trace.check()
+
+
+async def test_transitions():
+    """A status that was set past the door; a step that the table does not have."""
+    executor, event = make_executor(), Job(name="one")
+    trace = record(executor)
+    async with executor:
+        await executor.invoke(event)
+    trace.check()
+    trace._follow(event, EventStatus.PENDING, EventStatus.PROCESSING)
+    assert [each.invariant for each in trace.broken][:1] == ["transitions"]
+    assert "went from pending to processing, and was completed" in str(trace.broken[0])
+    assert trace.broken[0].events == (event,)
+    trace._history.last.clear()
+    trace.broken.clear()
+    trace._follow(event, EventStatus.COMPLETED, EventStatus.PENDING)
+    assert "went from completed to pending" in str(trace.broken[0])
+
+
+async def test_run_numbers():
+    """A run that is not counted."""
+    executor = make_executor(retry=Retry(2, backoff=0))
+    trace = record(executor, check=False)
+
+    def forget(event, _previous, status):
+        if status is EventStatus.PENDING:
+            event.execution.attempt = 0
+
+    executor.observe(forget)
+    await executor.append(Unsteady())
+    await assert_found(executor, trace, "run_numbers", "is at run 1, and 2 is next")
+
+
+async def test_run_numbers_of_too_many_runs():
+    """One retry more than is allowed."""
+    executor = make_executor()
+    trace = record(executor, check=False)
+    event = Job(error=ValueError(), retry=Retry(2, backoff=0))
+
+    def allow_more(event, _previous, status):
+        if status is EventStatus.PROCESSING:
+            event.retry = Retry(3, backoff=0)
+        else:
+            event.retry = Retry(2, backoff=0)
+
+    executor.observe(allow_more)
+    await executor.append(event)
+    await assert_found(executor, trace, "run_numbers", "runs once more after 2 runs that counted, of 2")
+
+
+async def test_interrupted_runs_do_not_count():
+    """Whoever is told to slow down runs again with the same number, as often as need be."""
+
+    class Busy(Job):
+        async def _invoke(self):
+            if len(self.execution.attempts) < 5:
+                raise RateLimited(retry_after=1)
+
+    executor = make_executor()
+    trace = record(executor)
+    async with executor:
+        await executor.append(Busy())
+    trace.check(at_rest=True)
+    assert len(trace.entries) == 12
+
+
+async def test_concurrency():
+    """A slot too many."""
+    executor = make_executor(concurrency_limit=2)
+    trace = record(executor)
+    await executor.start()
+    await anyio.wait_all_tasks_blocked()
+    executor.processor.concurrency_limit = 1
+    for _ in range(3):
+        await executor.append(Job(seconds=1))
+    await assert_found(executor, trace, "concurrency", "is number 2 of those that run, of 1")
+
+
+async def test_a_resize_while_a_gate_is_asked():
+    """A slot that was taken before there were fewer is given back, and the event waits."""
+    executor = with_processor(SlowGate, concurrency_limit=2)
+    trace = record(executor)
+    async with executor:
+        for number in range(3):
+            await executor.append(Job(seconds=10), priority=number)
+        await anyio.sleep(1.5)
+        executor.resize(concurrency_limit=1)
+    trace.check(at_rest=True)
+    assert [entry.at for entry in trace.entries if entry.status == "processing"] == [1, 12, 23]
+
+
+async def test_those_that_wait_in_their_slot_are_not_counted():
+    """An event that runs others by forward() lends them its slot."""
+
+    class Forwarding(Job):
+        async def _invoke(self):
+            await executor.forward()
+
+    executor = make_executor(concurrency_limit=1)
+    trace = record(executor)
+    async with executor:
+        await executor.append(Forwarding(), priority=0)
+        await executor.append(Job(seconds=1), priority=1)
+    trace.check(at_rest=True)
+    assert [entry.label for entry in trace.entries] == ["1", "2", "2", "1"]
+
+
+async def test_capacity_window():
+    """A start more than the window allows."""
+    executor = make_executor(queue_capacity=2, capacity_refresh_time=10)
+    trace = record(executor)
+    await executor.start()
+    executor.processor._window.available = lambda _: 1
+    executor.processor._window.take = lambda _: None
+    for _ in range(3):
+        await executor.append(Job())
+    await assert_found(executor, trace, "capacity_window", "is start 3 within 10 s, of 2")
+
+
+async def test_what_the_window_does_not_count():
+    """Starts by forward(), by hand, and those that the user has given back by hand."""
+    executor = make_executor(queue_capacity=2, capacity_refresh_time=10)
+    trace = record(executor)
+    async with executor:
+        for _ in range(2):
+            await executor.append(Job())
+        await executor.join()
+        executor.processor.available_capacity = 1
+        await executor.append(Job())
+        await executor.join()
+        for _ in range(2):
+            await executor.append(Job(seconds=3))
+        await executor.forward()
+        by_hand = Job()
+        await executor.append(by_hand)
+        await by_hand.invoke()
+        await executor.append(Job())
+    trace.check(at_rest=True)
+    assert trace.entries[-1].at == 10
+
+
+@pytest.mark.parametrize(
+    "limit", [Rate(2, per=10, key="name"), Rate(2, per=10, key="name", hold=True), Concurrent(2, key="name")]
+)
+async def test_limit_windows(limit, monkeypatch):
+    """One more than a limit allows, for each kind; and none where it is kept."""
+    for amount, found in ((2, 0), (3, 2)):
+        executor = make_executor(limits=limit)
+        trace = record(executor)
+        await executor.start()
+        for bucket in executor.processor.queue.lanes.buckets:
+            bucket.amount = amount
+        path = executor.processor.queue.lanes.buckets.path
+
+        def more(key, now, path=path, amount=amount):
+            buckets = path(key, now)
+            for bucket in buckets:
+                bucket.amount = amount
+            return buckets
+
+        executor.processor.queue.lanes.buckets.path = more
+        for number in range(6):
+            await executor.append(Job(name="ab"[number % 2], seconds=1))
+        await executor.join()
+        await executor.stop()
+        over_time = [each for each in trace.broken if each.invariant in OVER_TIME]
+        assert [each.invariant for each in over_time] == ["limit_windows"] * found
+        assert all("key 'a', to 3" in str(each) or "key 'b', to 3" in str(each) for each in over_time)
+
+
+async def test_costs_that_are_settled_count_as_they_are():
+    """What was given back can be taken by others, and is no more than the amount."""
+
+    class Costly(Job):
+        tokens: int = 100
+
+        async def _invoke(self):
+            self.settle(10)
+
+    executor = make_executor(limits=Rate(100, per=60, cost="tokens"), concurrency_limit=1)
+    trace = record(executor)
+    async with executor:
+        await executor.append(Costly(), priority=0)
+        for _ in range(9):
+            await executor.append(Costly(tokens=10), priority=1)
+        await executor.join()
+        assert anyio.current_time() < 60
+        await executor.append(Costly())
+    trace.check(at_rest=True)
+
+
+async def test_not_early():
+    """A delay, a wait for a retry, and a predecessor that are not waited for."""
+    executor = make_executor()
+    trace = record(executor)
+    await executor.start()
+    put = executor.processor.queue.put_delayed
+    executor.processor.queue.put_delayed = lambda entry, until, why="gate": put(entry, until - 5, why)
+    await executor.append(Job(), delay=20)
+    await assert_found(executor, trace, "not_early", "has started 5.000 s before its time")
+    trace.broken.clear()
+    await executor.append(Unsteady(retry=Retry(2, backoff=10, jitter=0)))
+    await assert_found(executor, trace, "not_early", "has started 5.000 s before its time")
+
+
+async def test_not_early_after_others():
+    """An event that is queued although what it comes after has failed."""
+    executor = make_executor()
+    trace = record(executor)
+    await executor.start()
+    first = Job(error=ValueError())
+    await executor.append(first)
+    executor._follow = lambda event, ended: executor._come_nearer(event, ended.id)
+    await executor.append(Job(), after=first)
+    await assert_found(executor, trace, "not_early", f"comes after {first!r}, which is failed")
+
+
+async def test_held_back():
+    """A start while the executor is paused, and one after it was stopped."""
+    for hold in ("pause", "stop"):
+        executor = make_executor()
+        trace = record(executor)
+        await executor.start()
+        await anyio.wait_all_tasks_blocked()
+        if hold == "pause":
+            executor.pause()
+            executor.processor._held_back = set()
+        else:
+            executor.processor._stopped = True
+        await executor.invoke(Job())
+        executor.processor._stopped = False
+        await executor.stop()
+        assert [each.invariant for each in trace.broken] == ["held_back"]
+
+
+async def test_known_once():
+    """A key that was forgotten too early."""
+    executor, first, second = make_executor(), Job(), Job()
+    trace = record(executor)
+    async with executor:
+        await executor.append(first, key="k")
+        assert await executor.append(Job(), key="k") is first
+        trace.check()
+        executor._agenda.forget(first.id)
+        await executor.append(second, key="k")
+    assert [each.invariant for each in trace.broken] == ["known_once"]
+    assert trace.broken[0].events == (first, second)
+
+
+async def test_a_key_is_free_again_when_its_event_has_left():
+    """Then it is work of its own."""
+    executor = make_executor()
+    trace = record(executor)
+    async with executor:
+        for _ in range(2):
+            await (await executor.append(Job(), key="k")).wait()
+            await executor.cleanup_events()
+    trace.check(at_rest=True)
+
+
+async def test_stopped():
+    """A stop() that returns too early."""
+    executor = make_executor()
+    trace = record(executor)
+    await executor.start()
+    event = Job(seconds=5, started=anyio.Event())
+    await executor.append(event)
+    await event.started.wait()
+    executor.processor.wait_idle = anyio.lowlevel.checkpoint
+    executor._runs_caller = lambda: True
+    await executor.stop()
+    assert [each.invariant for each in trace.broken] == ["stopped"]
+    assert trace.broken[0].events == (event,)
+    del executor.processor.wait_idle, executor._runs_caller
+    await executor.stop()
+
+
+async def test_order():
+    """A later one that goes before, by priority or by arrival."""
+    for priorities, message in (([1, 2], "(priority 2) before"), ([1, 1], "(priority 1) before")):
+        executor = make_executor(concurrency_limit=1)
+        trace = record(executor)
+        await executor.start()
+        queue = executor.processor.queue
+        make, numbers = queue.make_entry, iter((5, 4))
+        queue.make_entry = lambda priority, event_id, make=make, numbers=numbers: make(next(numbers), event_id)
+        for priority in priorities:
+            await executor.append(Job(), priority)
+        await assert_found(executor, trace, "order", message)
+
+
+async def test_order_where_a_gate_decides():
+    """Where a gate is asked, or keys take turns, there is no one order, and none is asked for."""
+    executor = with_processor(SlowGate, concurrency_limit=1)
+    trace = record(executor)
+    async with executor:
+        await executor.append(Job(), 1)
+        await anyio.sleep(0.5)
+        await executor.append(Job(), 0)
+    trace.check(at_rest=True)
+
+
+# ---------------------------------------------------------------- what is checked, and when
+
+
+async def test_each_moment_is_checked(caplog):
+    """What is wrong for a moment only is found, although an observer's exception goes nowhere."""
+    executor, lost = make_executor(), Job()
+    trace = record(executor)
+
+    def lose(_event, _previous, status):
+        if status is EventStatus.COMPLETED:
+            executor.processor.queue.discard(lost.id)
+
+    executor._observers.insert(0, lose)
+    with caplog.at_level(logging.CRITICAL):
+        await executor.start()
+        await executor.append(lost, delay=10)
+        await executor.invoke(Job())
+        await executor.append(Job(), delay=5)
+        await executor.stop()
+    with pytest.raises(InvariantBroken, match="nothing_lost") as caught:
+        trace.check()
+    assert caught.value.events == (lost,)
+    executor.cancel(lost)
+    with pytest.raises(InvariantBroken):  # it was
+        trace.check()
+
+
+def test_another_event_loop():
+    """An executor that goes on in another event loop is followed: entries go on, and no time is taken for another."""
+    executor = make_executor(queue_capacity=1, capacity_refresh_time=10)
+    trace = record(executor)
+
+    async def main(number):
+        async with executor:
+            await executor.append(Job(name=str(number)))
+            await anyio.sleep(3)
+
+    for number, backend in enumerate(BACKENDS):
+        run(partial(main, number), backend=backend)
+    trace.check()
+    assert len(trace.entries) == 2 * len(BACKENDS)
+    assert [entry.at for entry in trace.entries] == sorted(entry.at for entry in trace.entries)
