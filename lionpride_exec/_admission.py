@@ -234,6 +234,7 @@ class Admission:
 
     async def _abort(self, event: Event, error: Exception) -> None:
         self._denial_counts.pop(event.id, None)
+        self._reruns.forget(event.id)
         await event._refuse(error)
         # It may have been decided otherwise while that waited for a lock.
         await self._report(event, EventStatus.ABORTED if event.status is EventStatus.ABORTED else None)

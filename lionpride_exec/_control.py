@@ -160,6 +160,6 @@ class Control(Lifetime):
 
     def _reconfigure(self, changes: dict[str, int]) -> None:
         """Change numbers of the processor, also of one that is still to be made."""
-        self.processor_config = self.processor_config | changes
+        self.processor_config: dict[str, Any] = self.processor_config | changes
         if self.processor is not None:
             self.processor.resize(**changes)

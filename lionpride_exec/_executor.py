@@ -317,7 +317,7 @@ class Executor(Bulk):
                 self._queue_unless_handled(event)
         if previous is EventStatus.PENDING and not is_flying:
             self._unqueue(event)
-        is_kept = self.journal is not None or bool(self._retain)
+        is_kept = self._keeps_records
         if is_kept and target not in TERMINAL:
             self._keep_record(event, target)  # now: an observer may lead on to the next status, whose record is later
         try:

@@ -154,7 +154,8 @@ class Intake(Control):
             raise ExistsError(f"{event!r} stands in another executor: {event._owner!r}")
         if event.id in self.states.items:
             raise ExistsError(f"Item {event.id} already exists in {self!r}; as_fresh_event() gives one to run anew")
-        flight = None if self.processor is None else self.processor._in_flight.get(event.id)
+        in_flight = None if self.processor is None else self.processor._in_flight
+        flight = in_flight.get(event.id) if in_flight else None
         if flight is not None and flight.event is not event:
             raise ExistsError(
                 f"{flight.event!r}, which was removed, still runs here: another one is not to have its id"

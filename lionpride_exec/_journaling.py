@@ -112,6 +112,7 @@ class Journaling(Keeping):
         self._book, self._is_strict = book, book.journal.is_strict
         book.remove_rows(self._gone)
         self._gone.clear()
+        self._ended_late.clear()
         await self._settle_unsettled(book)
 
     async def _follow_file(self, book: Book, events: Iterable[Event]) -> None:

@@ -52,10 +52,13 @@ class Keeping(Intake):
         super().__init__(config, strict=strict, name=name)
         self.journal: Journal | None = journal
         self._retain: Mapping[EventStatus, Retain] = by_status(retain, None if journal is None else Retain(0))
+        self._keeps_records: bool = journal is not None or bool(self._retain)
         self._book: Book | None = None  # while the journal is open
         self._is_strict = False  # it is open, and nobody is to be told of an end before that is in it
         self._on_disk: Counter[EventStatus] = Counter()  # events that have ended and are on disk only
         self._gone: list[int] = []  # events that were removed while the journal was closed, by number
+        # Events that have ended while it was closed, to be written at the next start, removed ones included.
+        self._ended_late: dict[UUID, Event] = {}
         if journal is not None:
             journal._belong_to(self)
         if self._retain:
@@ -72,6 +75,7 @@ class Keeping(Intake):
                 if target in TERMINAL:
                     self._retire(event)
             elif target in TERMINAL:
+                self._ended_late[event.id] = event
                 logger.warning(
                     "%r has ended while its journal was closed: only a next start of this executor writes that", event
                 )
@@ -196,6 +200,10 @@ class Keeping(Intake):
     def _find_here(self, event_id: UUID) -> Event | None:
         """Give an event that is in memory."""
         return self.states.items.get(event_id, None)
+
+    def _find_ended_late(self, event_id: UUID) -> Event | None:
+        """Give an event whose end is still to be written, also one that was removed since."""
+        return self._ended_late.get(event_id)
 
     def _takes(self, event: Event) -> bool:
         """Whether an event is of a class that this executor takes."""

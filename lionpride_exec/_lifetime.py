@@ -207,7 +207,7 @@ class Lifetime(GroupOwner, AsyncContextManagerMixin):
         processor._waiters = self._waiters  # one list: what ends here may be awaited there
         processor._held_back = self._held_back
         processor._put_off = self._put_off
-        self.processor = processor
+        self.processor: Processor | None = processor
 
     def _queue_pending(self, processor: Processor) -> None:
         """Queue what is pending and not on its way already."""

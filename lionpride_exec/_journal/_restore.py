@@ -111,7 +111,8 @@ class Restorer:
             self._leave(row, "after what is left")
             return None
         try:
-            here = self._host._find_here(UUID(bytes=row.id))
+            event_id = UUID(bytes=row.id)
+            here = self._host._find_here(event_id) or self._host._find_ended_late(event_id)
             if here is not None:
                 self.here.append((row, here))
                 return None
@@ -139,9 +140,13 @@ class Restorer:
         for one in unpack_ids(row.after):
             if self._host._find_here(UUID(bytes=one)) is not None and statuses.get(one) != EventStatus.COMPLETED:
                 after.append(UUID(bytes=one))
-            elif statuses.get(one) != EventStatus.COMPLETED:
+            elif statuses.get(one) != EventStatus.COMPLETED and not self._has_completed_late(one):
                 return after, UUID(bytes=one)
         return after, None
+
+    def _has_completed_late(self, one: bytes) -> bool:
+        event = self._host._find_ended_late(UUID(bytes=one))
+        return event is not None and event.execution.status is EventStatus.COMPLETED
 
     def _goes_on(self, row: Row, event: Event) -> bool:
         """Decide about an event that ran when the process died; whether it runs again."""

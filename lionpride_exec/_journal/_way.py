@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 class Host(Protocol):
     """What a book needs of the executor."""
 
+    def _find_ended_late(self, event_id: UUID) -> Event | None:
+        """Give an event whose end is still to be written, also one that was removed since."""
+        ...
+
     def _find_here(self, event_id: UUID) -> Event | None:
         """Give an event that is in memory."""
 

@@ -21,7 +21,7 @@ from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import ExecutorClosedError, QueueFullError, RateLimited, Skip
 from lionpride_exec.testing import strategies
 from lionpride_exec.testing._look import InvariantBroken
-from lionpride_exec.testing._run import BACKENDS
+from lionpride_exec.testing._run import BACKENDS, backend_options
 from lionpride_exec.testing._trace import Trace, record
 
 from ._loop import FrozenLoop
@@ -86,6 +86,8 @@ class MachineBase(RuleBasedStateMachine):
             if not hasattr(cls, name):
                 raise ValueError(f"without_rules names {name!r}, and {cls.__name__} has no such rule")
             setattr(cls, name, None)
+        for name in cls.backends:
+            backend_options(name)  # raises for one that there is not
 
     def __init__(self) -> None:
         super().__init__()
@@ -200,12 +202,12 @@ class MachineBase(RuleBasedStateMachine):
 
     def _open_executor(self) -> None:
         self._opened = FrozenLoop(self.backend, self._seed)
-        self.executor = self.make_executor()
+        self.executor: Executor = self.make_executor()
         journal = self.executor.journal
         if journal is not None and journal.path != self.journal_path.resolve():
             raise ValueError(f"make_executor() must give its journal self.journal_path as the path, not {journal.path}")
-        self.failures = Failures()
-        self.gate = Gate()
+        self.failures: Failures = Failures()
+        self.gate: Gate = Gate()
         self.confirmed_finals: set[UUID] = set()  # that were on disk before anybody knew
         self._runs: dict[UUID, int] = {}
         self._reruns: list[Event] = []  # that ran after their end

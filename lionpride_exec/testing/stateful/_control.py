@@ -111,9 +111,9 @@ class ControlRules(MachineBase):
 
     @rule(event=MachineBase.appended)
     def invoke(self, event: Event) -> None:
-        """``event.invoke()``: run by hand, past all limits."""
+        """``event.invoke()``: run by hand, past all limits; but one that runs, for whose end that would wait."""
         known = self.current(event)
-        if known is not None and self._can_keep():
+        if known is not None and known.status is not EventStatus.PROCESSING and self._can_keep():
             self.call(known.invoke)
 
     def _can_keep(self) -> bool:

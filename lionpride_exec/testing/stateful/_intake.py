@@ -107,7 +107,7 @@ class IntakeRules(MachineBase):
             await self.executor.cleanup_events(statuses)
             return {event_id for event_id in before if event_id not in self.executor}
 
-        self.cleaned |= self.call(main)
+        self.cleaned.update(self.call(main))
 
     @precondition(lambda self: self.executor.processor is not None)
     @rule(events=st.lists(own("events"), max_size=4), seconds=own("seconds"))

@@ -47,7 +47,9 @@ class JournalRules(MachineBase):
         self._loop.close()
         strict_finals = self.confirmed_finals
         on_disk = _statuses(self.journal_path)
-        self.finals = {one: EventStatus(status) for one, status in on_disk.items() if status in TERMINAL}
+        self.finals: dict[UUID, EventStatus] = {
+            one: EventStatus(status) for one, status in on_disk.items() if status in TERMINAL
+        }
         self._open_executor()
         self.call(self._resume, strict_finals)
 
@@ -85,7 +87,7 @@ class JournalRules(MachineBase):
         """Start, and compare with what was known before."""
         executor = self.executor
         await executor.start()
-        self.cleaned -= {event.id for event in executor.states.items}  # not written as removed yet
+        self.cleaned.difference_update({event.id for event in executor.states.items})  # not written as removed yet
         lost = strict_finals - self.finals.keys() - self.cleaned
         assert executor.journal is not None
         if executor.journal.retain:

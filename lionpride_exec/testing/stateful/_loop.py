@@ -71,9 +71,9 @@ class FrozenLoop:
         self._thread.join()
 
     def _run(self, backend: str, seed: int) -> None:
-        name, options = backend_options(backend)
         error: BaseException | None = None
         try:
+            name, options = backend_options(backend)
             with seeded_order(seed, backend):
                 anyio.run(self._serve, seed, backend=name, backend_options=options)
         except BaseException as exc:  # noqa: BLE001  raised by call()
