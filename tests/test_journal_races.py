@@ -692,3 +692,20 @@ async def test_who_waits_for_an_event_that_is_withdrawn_is_told(path):
                 let_go()
     assert told == [event]
     assert rows(path) == []
+
+
+@pytest.mark.parametrize("ack", ["lazy", "strict"])
+async def test_what_is_skipped_and_cleaned_up_while_stopped_does_not_run_again(path, ack):
+    """An end that came while the journal was closed is written at the next start, also of an event that has left."""
+    executor = open_executor(path, ack=ack)
+    await executor.start()
+    event = await executor.append(Step(name="skipped", seconds=1))
+    await anyio.sleep(0.3)
+    await executor.stop(grace=0)
+    assert executor.skip(event)
+    assert await executor.cleanup_events(["skipped"]) == 1
+    async with executor:
+        await anyio.sleep(5)
+    assert event.execution.attempt == 0
+    assert rows(path) == ["skipped"]
+    assert executor.status_counts()["skipped"] == 1

@@ -249,6 +249,13 @@ def test_rules_can_be_left_out():
         type("Wrong", (Small,), {"without_rules": ("cancle",)})
 
 
+def test_a_backend_that_there_is_not_is_told():
+    """When the class is made; also a text in place of several."""
+    for backends in (("curio",), "trio"):
+        with pytest.raises(ValueError, match="backend must be one of asyncio"):
+            type("Wrong", (Small,), {"backends": backends})
+
+
 def test_on_refuses_an_unknown_backend():
     """A machine for one backend is made for those there are."""
     with pytest.raises(ValueError, match="backend must be one of asyncio, .*, got 'curio'"):

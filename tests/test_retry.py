@@ -7,9 +7,10 @@ import pytest
 from anyio import current_time
 from hypothesis import given
 from hypothesis import strategies as st
-from support import CONFIG, Job, JobExecutor, check_invariants, counts, make_executor
+from support import CONFIG, Job, JobExecutor, JobProcessor, check_invariants, counts, make_executor, with_processor
 
 from lionpride_exec import (
+    Deny,
     EventFailed,
     EventStatus,
     ExecutorClosedError,
@@ -21,6 +22,7 @@ from lionpride_exec import (
 from lionpride_exec._retry import BUDGET_WINDOW, MIN_RETRIES_IN_WINDOW, Budget
 from lionpride_exec.errors import ValidationError
 from lionpride_exec.testing import BACKENDS, backend_options
+from lionpride_exec.testing import check_invariants as everything_holds
 
 pytestmark = pytest.mark.anyio
 
@@ -610,3 +612,19 @@ def test_every_event_settles_once(backend, events, attempts, interruptions):
         assert event.execution.attempt <= attempts
         counted = [attempt for attempt in event.execution.attempts if not attempt.interrupted]
         assert event.execution.attempt == len(counted) + 1
+
+
+async def test_the_deadline_of_an_event_that_its_gate_ends_is_forgotten():
+    """It ran once, waits to be run again, and is denied: nothing is kept of it."""
+
+    class OnceOnly(JobProcessor):
+        async def request_permission(self, **_):
+            return True if not self.pile[next(iter(self.pile.keys()))].execution.attempts else Deny("once")
+
+    executor = with_processor(OnceOnly, retry=Retry(3, deadline=60, **STEADY))
+    async with executor:
+        event = await executor.append(Job(error=OSError()))
+        await event.wait()
+        await anyio.sleep(1)
+        everything_holds(executor)
+    assert event.status is EventStatus.ABORTED
