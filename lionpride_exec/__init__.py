@@ -15,6 +15,7 @@ from ._flow import Flow
 from ._gate import Deny, Wait
 from ._journal import Journal
 from ._limits import Concurrent, Rate
+from ._pauses import Pause
 from ._pile import Pile
 from ._processor import Processor
 from ._progress import Progress
@@ -40,6 +41,7 @@ from .errors import (
     LionprideError,
     LionTimeoutError,
     NotFoundError,
+    PauseTooLong,
     QueueFullError,
     RateLimited,
     RemoteError,
@@ -76,6 +78,8 @@ __all__ = [
     "LionTimeoutError",
     "LionprideError",
     "NotFoundError",
+    "Pause",
+    "PauseTooLong",
     "Pile",
     "PriorityQueue",
     "Processor",

@@ -37,12 +37,13 @@ MAX_DENIALS = 3
 class Flight:
     """What a processor knows of an event that runs."""
 
-    __slots__ = ("again_in", "entry", "event", "uses")
+    __slots__ = ("again_in", "began", "entry", "event", "uses")
 
-    def __init__(self, event: Event, entry: Entry, uses: Sequence[Use]) -> None:
+    def __init__(self, event: Event, entry: Entry, uses: Sequence[Use], began: float) -> None:
         self.event: Event = event
         self.entry: Entry = entry
         self.uses: Sequence[Use] = uses
+        self.began: float = began  # when it was started
         self.again_in: float | None = None  # seconds after its end; None: not, as far as is known
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from ._lanes import Lane
     from ._limits import Limit, Router
+    from ._reopening import Reopening
 
 MIN_BUCKETS_TO_SWEEP = 64
 
@@ -40,7 +41,7 @@ class Bucket:
 
     __slots__ = (
         "_hold", "_known", "_out", "_uses", "amount", "closed_until", "denied_until", "key", "lanes", "limit",
-        "number", "parked", "per", "used", "wakes_at",
+        "number", "parked", "per", "reopening", "used", "wakes_at",
     )  # fmt: skip
 
     def __init__(self, limit: Limit | None = None, key: Hashable = None, number: int = 0) -> None:
@@ -58,6 +59,7 @@ class Bucket:
         # at the head is asked about again and again, and to find out takes as long as there are uses.
         self._known: tuple[float, float] = (-1, -inf)
         self.closed_until: float = -inf  # by RateLimited
+        self.reopening: Reopening | None = None  # what RateLimited leaves behind; None: there was none of late
         self.denied_until: float = -inf  # by the answer of a gate
         self.lanes: int = 0  # which lead through it
         self.parked: list[tuple[float, int, Lane]] = []  # of them, those that wait for it; a heap
@@ -69,7 +71,8 @@ class Bucket:
     def is_idle(self, now: float) -> bool:
         """Whether forgetting it would change nothing."""
         self.refresh(now)
-        return not (self.lanes or self._out or self.closed_until > now or self.denied_until > now)
+        is_closed = self.closed_until > now or self.denied_until > now
+        return not (self.lanes or self._out or is_closed or (self.reopening and not self.reopening.is_over(now)))
 
     def used_at(self, now: float) -> float:
         """How much is used at that time."""

@@ -9,6 +9,7 @@ Nothing here moves an event between statuses; it asks the event, and the executo
 
 from __future__ import annotations
 
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from ._admission import Admission, Flight, Refused
 from ._event import Event
 from ._leaves import leaves
 from ._status import EventStatus
-from .errors import RateLimited
+from .errors import PauseTooLong, RateLimited
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ._crew import Crew
     from ._lanes import Entry
     from ._limits import Limit
+    from ._pauses import Pauses
     from ._window import CapacityWindow
 
 
@@ -36,6 +38,7 @@ class Dispatch(Admission):
     """The part of a processor that starts events and sees to what they leave."""
 
     _window: CapacityWindow
+    _pauses: Pauses
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,6 +51,7 @@ class Dispatch(Admission):
         self._put_off: Mapping[UUID, object] = {}
         # Why nothing starts at the moment; likewise.
         self._held_back: set[object] = set()
+        self.retries: int = 0  # runs that failed and were followed by another one
 
     # ---------------------------------------------------------------- deciding
 
@@ -174,7 +178,7 @@ class Dispatch(Admission):
         if event.retry is not None or self._reruns.default is not None:
             self._reruns.note_start(event, now)
         lanes = self.queue.lanes
-        flight = Flight(event, entry, lanes.take(entry, now) if lanes.buckets.has_limits else ())
+        flight = Flight(event, entry, lanes.take(entry, now) if lanes.buckets.has_limits else (), now)
         self._in_flight[event.id] = flight
         return flight
 
@@ -210,6 +214,8 @@ class Dispatch(Admission):
     def _land(self, event: Event, flight: Flight) -> None:
         """Give back what an event that has ended its run has held, and queue it again if it is to run again."""
         del self._in_flight[event.id]
+        if self._pauses.buckets:
+            self._note_end(event, flight)
         if flight.uses:
             self.queue.lanes.release(flight.uses, current_time())
         if flight.again_in is not None and event.status is EventStatus.PENDING and event.id in self.pile:
@@ -220,6 +226,11 @@ class Dispatch(Admission):
         elif self._reruns.default is not None or event.retry is not None:
             self._reruns.forget(event.id)
         self._waiters.notify()
+
+    def _note_end(self, event: Event, flight: Flight) -> None:
+        """Let the keys that were refused know how a run has ended."""
+        if event.status is EventStatus.COMPLETED:
+            self._pauses.accept(flight)
 
     def _worker_idle(self, crew: Crew) -> None:
         """Look after what a worker leaves undone. For workers."""
@@ -236,23 +247,34 @@ class Dispatch(Admission):
     # ---------------------------------------------------------------- what running events ask for
 
     def _take_back(self, event: Event, error: BaseException, *, began: float, interrupted: bool) -> bool:
-        """Take back an event whose run has ended with this error, if it is to run again; whether it is, PENDING."""
+        """
+        Take back an event whose run has ended with this error, if it is to run again; whether it is, PENDING.
+
+        Raises:
+            PauseTooLong: The event is not run again, and ends with this error instead.
+        """
         flight = self._in_flight.get(event.id)
         if flight is None or event.id not in self.pile:
             return False
         now = current_time()
-        limited = [leaf.retry_after for leaf in leaves(error) if isinstance(leaf, RateLimited)] if interrupted else []
-        if limited:
-            until = now + max(limited)
-            self.queue.lanes.close(flight.entry.route.key, until)
+        if interrupted and any(isinstance(leaf, RateLimited) for leaf in leaves(error)):
+            until = self._pauses.refuse(flight, error, now=now, max_pause=self._reruns.max_pause(event))
             flight.again_in = 0.0 if self._reruns.is_in_time(event, until, began=began) else None
         elif interrupted:
             self._reruns.is_in_time(event, now, began=began)  # its first start is that of this run
             goes_on = self._reruns.of(event) is not None or (self.resumes and event._kind.on_crash == "rerun")
             flight.again_in = 0.0 if goes_on else None
         else:
+            self._pause_beside(error, flight, now)
             flight.again_in = self._reruns.seconds_until(event, error, began=began, now=now)
+            self.retries += flight.again_in is not None
         return flight.again_in is not None
+
+    def _pause_beside(self, error: BaseException, flight: Flight, now: float) -> None:
+        """Close the keys of a run that met ``RateLimited`` among other errors, by which the event goes on."""
+        if any(isinstance(leaf, RateLimited) for leaf in leaves(error)):
+            with suppress(PauseTooLong):
+                self._pauses.refuse(flight, error, now=now, max_pause=self._reruns.max_pause(flight.event))
 
     def _settle_cost(self, event: Event, actual: float, limit: Limit | None) -> None:
         """Correct what a running event has taken of its limits."""

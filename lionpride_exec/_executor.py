@@ -154,7 +154,7 @@ class Executor(Bulk):
             ConfigurationError: A progression was taken out of :attr:`states`.
         """
         counts = {status: len(self._progression(status)) for status in EventStatus}
-        return progress_of(counts, self._removed, self._taken_final, self._pace)
+        return progress_of(counts, self._removed, self._taken_final, self._pace, self.processor)
 
     # ---------------------------------------------------------------- taking events in
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._event import Event
     from ._lanes import Entry
     from ._limits import Limit
+    from ._pauses import Pause
     from ._processor import Processor
 
 
@@ -145,6 +146,10 @@ class Statistics:
         limits: What is used of each limit and key; only what is.
         is_running: Whether events are started.
         is_paused: Whether ``pause()`` holds.
+        pauses: The keys that are closed by ``RateLimited``, the one that opens last first.
+        rate_limited: Runs that ended with ``RateLimited`` so far.
+        retries: Runs that failed so far and were followed by another run. Those that ended with ``RateLimited`` and
+            those that were interrupted are not among them.
     """
 
     status_counts: Mapping[str, int]
@@ -158,6 +163,9 @@ class Statistics:
     limits: tuple[LimitUse, ...] = ()
     is_running: bool = False
     is_paused: bool = False
+    pauses: tuple[Pause, ...] = ()
+    rate_limited: int = 0
+    retries: int = 0
 
 
 # A reason, until when, and the bucket if it is one.
@@ -208,6 +216,9 @@ def statistics(executor: Control) -> Statistics:
             if bucket.limit is not None and bucket.used_at(now)
         ),
         is_running=processor.is_running,
+        pauses=tuple(sorted(processor._pauses.current(now), key=lambda pause: -pause.seconds)),
+        rate_limited=processor._pauses.rate_limited,
+        retries=processor.retries,
         **kept,
     )
 

@@ -209,10 +209,9 @@ class Lanes:
         gate.denied_until = max(gate.denied_until, until)
         self._denied.add(gate)
 
-    def close(self, key: tuple[Hashable, ...], until: float) -> None:
-        """Let nothing start before then that shares one of these keys; if there are none, nothing at all."""
-        for bucket in self._path(key) or self.buckets.shared[:1]:
-            bucket.closed_until = max(bucket.closed_until, until)
+    def closable(self, key: tuple[Hashable, ...]) -> tuple[Bucket, ...]:
+        """Return the buckets that ``RateLimited`` closes: those of the keys. Without keys, one that all share."""
+        return self._path(key) or self.buckets.shared[:1]
 
     def open_gates(self) -> None:
         """Open the gates that an answer has closed."""

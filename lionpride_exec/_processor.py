@@ -19,6 +19,7 @@ from ._crew import Crew
 from ._dispatch import Dispatch
 from ._life import running_here
 from ._limits import Limit, Route, Router
+from ._pauses import Pauses
 from ._queue import PriorityQueue
 from ._retry import Reruns, Retry
 from ._slots import Slots
@@ -96,6 +97,7 @@ class Processor(Dispatch):
         route_of = None if self.router.is_plain else self._route_of
         self.queue: PriorityQueue = PriorityQueue(max_queue_size, self.router, route_of)
         self._reruns = Reruns(retry)
+        self._pauses = Pauses(self.queue.lanes)
         self._window = CapacityWindow(queue_capacity, capacity_refresh_time)
         self._slots = Slots(concurrency_limit)
         self._crews: set[Crew] = set()
@@ -369,6 +371,7 @@ class Processor(Dispatch):
         if seconds:
             self._window.shift(seconds)
             self._reruns.shift(seconds)
+            self._pauses.shift(seconds)
 
     async def _wait_for_batch(self, batch: Crew, earlier: set[UUID]) -> None:
         def is_over() -> bool:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from anyio import current_time
 from anyio.lowlevel import current_token
 
+from ._pauses import shown_seconds
 from ._status import TERMINAL, EventStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ._processor import Processor
 
 # Seconds of which the rate is the mean.
 SPAN = 60.0
@@ -41,6 +44,11 @@ class Progress:
             if there was none); None if there was none before, or no time has passed.
         seconds_left: How many seconds the rest takes at this rate; 0 if nothing is left, None if the rate is 0 or
             unknown.
+        retries: Runs that failed so far and were followed by another run.
+        rate_limited: Runs that ended with ``RateLimited`` so far.
+        paused_keys: How many keys are closed by ``RateLimited``. 1 if there are no keys and everything is closed.
+        paused_for: Seconds until the last of these keys opens; 0 if none is closed, or outside an event loop.
+        pause_reason: The message of the ``RateLimited`` that asked for that pause; None if no key is closed.
     """
 
     total: int
@@ -50,6 +58,11 @@ class Progress:
     by_status: Mapping[EventStatus, int]
     rate: float | None
     seconds_left: float | None
+    retries: int = 0
+    rate_limited: int = 0
+    paused_keys: int = 0
+    paused_for: float = 0.0
+    pause_reason: str | None = None
 
     @property
     def fraction(self) -> float:
@@ -64,6 +77,13 @@ class Progress:
             if number and status is not EventStatus.COMPLETED
         ]
         parts += [f"{self.processing:,} running", f"{self.pending:,} pending"]
+        if self.retries:
+            parts.append(f"{self.retries:,} {'retry' if self.retries == 1 else 'retries'}")
+        if self.rate_limited:
+            parts.append(f"{self.rate_limited:,} rate limited")
+        if self.paused_keys:
+            keys = f"{self.paused_keys:,} keys " if self.paused_keys > 1 else ""
+            parts.append(f"{keys}paused for {shown_seconds(self.paused_for)}: {self.pause_reason}")
         if self.rate is not None:
             parts.append(f"{self.rate:,.0f}/s" if self.rate >= 10 else f"{self.rate:.1f}/s")  # noqa: PLR2004  two digits
         if self.seconds_left:
@@ -101,7 +121,11 @@ class Pace:
 
 
 def progress_of(
-    counts: Mapping[EventStatus, int], removed: Mapping[EventStatus, int], taken_final: int, pace: Pace
+    counts: Mapping[EventStatus, int],
+    removed: Mapping[EventStatus, int],
+    taken_final: int,
+    pace: Pace,
+    processor: Processor | None,
 ) -> Progress:
     """Put a progress together: from how many events have each status, were removed with it, and had ended before."""
     by_status = {status: counts[status] + removed.get(status, 0) for status in EventStatus if status in TERMINAL}
@@ -116,4 +140,19 @@ def progress_of(
         by_status=by_status,
         rate=rate,
         seconds_left=(left / rate if rate else None) if left else 0.0,
+        **({} if processor is None else _troubles(processor)),
     )
+
+
+def _troubles(processor: Processor) -> dict[str, Any]:
+    """Return what is told of retries and pauses. O(keys that were refused of late)."""
+    told: dict[str, Any] = {"retries": processor.retries, "rate_limited": processor._pauses.rate_limited}
+    try:
+        processor._follow_clock()
+        pauses = list(processor._pauses.current(current_time()))
+    except RuntimeError:  # no event loop runs, and without its clock nobody can tell
+        return told
+    if pauses:
+        longest = max(pauses, key=lambda pause: pause.seconds)
+        told |= {"paused_keys": len(pauses), "paused_for": longest.seconds, "pause_reason": longest.reason}
+    return told

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 OnError = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
+# Seconds that a pause may last unless a Retry says otherwise: a week. Quotas that are longer than that are rare; a date
+# that was read as a number of seconds is beyond.
+DEFAULT_MAX_PAUSE = 7 * 86_400.0
+
 BUDGET_WINDOW = 60.0
 MIN_RETRIES_IN_WINDOW = 10
 
@@ -31,6 +35,10 @@ def _valid_attempts(_instance: object, _attribute: object, value: object) -> Non
 
 def _valid_seconds(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     check_seconds(attribute.name, value)
+
+
+def _valid_max_pause(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    check_seconds(attribute.name, value, infinite_allowed=True)
 
 
 def _valid_backoff(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -74,6 +82,9 @@ class Retry:
         budget: Share of retries among the starts of the last minute, 0 to 1, above which a failure is final: when
             everything fails, retries would only add to the load. Ten in a minute are always allowed. It is counted for
             each executor and ``Retry`` object. None: no such bound.
+        max_pause: Seconds, 0 or more: the longest pause after a ``RateLimited`` that the event waits for. If the other
+            side asks for more, or the pause has grown beyond, the event ends FAILED with a ``PauseTooLong``. Default: a
+            week, which also holds for an event without a retry. ``inf``: no such bound.
 
     Raises:
         ValueError: A value out of its range.
@@ -86,6 +97,7 @@ class Retry:
     on: OnError = attrs.field(default=Exception, kw_only=True, validator=_valid_on)
     deadline: float | None = attrs.field(default=None, kw_only=True, validator=optional(_valid_seconds))
     budget: float | None = attrs.field(default=None, kw_only=True, validator=optional(_valid_share))
+    max_pause: float = attrs.field(default=DEFAULT_MAX_PAUSE, kw_only=True, validator=_valid_max_pause)
 
     def matches(self, error: BaseException) -> bool:
         """Whether it is an error to try again after, by ``on`` alone."""
@@ -195,6 +207,11 @@ class Reruns:
         if retry is None or retry.deadline is None:
             return True
         return due <= self._first_starts.setdefault(event.id, began) + retry.deadline
+
+    def max_pause(self, event: Event) -> float:
+        """Return the seconds that a pause may last for an event."""
+        retry = self.of(event)
+        return DEFAULT_MAX_PAUSE if retry is None else retry.max_pause
 
     def forget(self, event_id: UUID) -> None:
         """Drop what is known of an event."""

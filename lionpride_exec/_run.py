@@ -22,7 +22,7 @@ from ._life import Life, running_events
 from ._retry import Retry
 from ._sentinel import Unset, UnsetType
 from ._status import EventStatus
-from .errors import LionTimeoutError, RateLimited, Skip
+from .errors import LionTimeoutError, PauseTooLong, RateLimited, Skip
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
@@ -146,8 +146,11 @@ class Run(Life):
                 otherwise = EventStatus.SKIPPED
             else:
                 interrupted = consists_of(error, (RateLimited, Unconfirmed))
-                if self._give_back(error, began, interrupted=interrupted):
-                    otherwise = EventStatus.PENDING
+                try:
+                    if self._give_back(error, began, interrupted=interrupted):
+                        otherwise = EventStatus.PENDING
+                except PauseTooLong as exc:
+                    error = exc.with_traceback(None)  # its cause tells where; and no cycle of references is left
         waiting = self._settle(otherwise, began, error=error, interrupted=interrupted)
         if waiting is not None:
             await waiting
@@ -163,6 +166,8 @@ class Run(Life):
             return False  # what a reader has taken cannot be taken back
         try:
             return self._owner._take_back(self, error, began=began, interrupted=interrupted)
+        except PauseTooLong:
+            raise
         except Exception as exc:  # noqa: BLE001  a function of the user's Retry; the event has ended all the same
             error.add_note(f"It was not run again, since its retry failed: {exc!r}")
             return False

@@ -7,14 +7,18 @@ look-up works.
 
 from __future__ import annotations
 
+from math import inf, isnan
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ._config import check_seconds
+from ._config import is_number
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from ._status import EventStatus
+
+# Seconds of a pause if the other side does not say how long it has to be.
+_UNKNOWN_PAUSE = 1.0
 
 
 class LionprideError(Exception):
@@ -192,22 +196,68 @@ class RateLimited(LionprideError):
     """
     Raised inside ``_invoke()``: the other side wants fewer calls.
 
-    Nothing of that key starts for ``retry_after`` seconds, and the event is queued again where it stood; the
-    attempt does not count.
+    Nothing of the event's keys starts for ``retry_after`` seconds. The event is queued again where it stood, and the
+    attempt does not count. A pause lasts 0.1 s at least, and longer if refusals follow one another. If the pause is
+    longer than ``Retry(max_pause=...)`` allows, the event ends FAILED with a :class:`PauseTooLong`.
 
     Args:
         message: The reason.
-        retry_after: Seconds, finite, 0 or more, such as the other side's ``Retry-After``.
+        retry_after: Seconds, such as the other side's ``Retry-After``. None and NaN: the other side did not say, which
+            counts as 1. A negative number, such as that of a date that is over, counts as 0. ``inf``: never.
+
+    Attributes:
+        retry_after: Seconds, 0 or more.
 
     Raises:
-        ValueError: Any other number of seconds.
+        ValueError: ``retry_after`` is no number.
     """
 
     default_message = "Rate limited"
 
-    def __init__(self, message: str | None = None, *, retry_after: float = 1.0, **kwargs: Any) -> None:
-        self.retry_after: float = check_seconds("retry_after", retry_after)
+    def __init__(self, message: str | None = None, *, retry_after: float | None = 1.0, **kwargs: Any) -> None:
+        self.retry_after: float = _seconds_asked(retry_after)
         super().__init__(message, **kwargs)
+
+
+class PauseTooLong(RateLimited):
+    """
+    An event ended FAILED, since the other side asked for a pause that is longer than ``Retry(max_pause=...)`` allows.
+
+    ``__cause__`` is the error that asked for the pause.
+
+    Args:
+        message: What was asked, and what is allowed.
+        retry_after: The length of the pause in seconds. It may exceed the seconds that were asked for, since pauses
+            grow while refusals follow one another.
+        max_pause: Seconds that are allowed, 0 or more.
+        kwargs: Of :class:`LionprideError`.
+    """
+
+    default_message = "The pause is too long"
+
+    def __init__(
+        self, message: str | None = None, *, retry_after: float | None = inf, max_pause: float = inf, **kwargs: Any
+    ) -> None:
+        self.max_pause: float = max_pause
+        super().__init__(message, retry_after=retry_after, **kwargs)
+
+
+def _seconds_asked(seconds: float | None) -> float:
+    """
+    Return the seconds that the other side asked for, 0 or more.
+
+    Raises:
+        ValueError: They are no number.
+    """
+    if seconds is None:
+        return _UNKNOWN_PAUSE
+    if not is_number(seconds):
+        raise ValueError(f"retry_after must be a number of seconds, got {seconds!r}")
+    try:
+        number = float(seconds)
+    except OverflowError:  # an int beyond all floats
+        number = inf if seconds > 0 else 0.0
+    return _UNKNOWN_PAUSE if isnan(number) else max(number, 0.0)
 
 
 class InvalidTransition(LionprideError, RuntimeError):

@@ -1,0 +1,177 @@
+"""Pauses: what the processor does about runs that were refused with ``RateLimited``, and what it tells of that."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import attrs
+
+from ._bucket import MIN_BUCKETS_TO_SWEEP
+from ._execution import utc_now
+from ._leaves import leaves
+from ._reopening import Reopening
+from .errors import PauseTooLong, RateLimited
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
+
+    from ._admission import Flight
+    from ._bucket import Bucket
+    from ._lanes import Lanes
+    from ._limits import Limit
+
+logger = logging.getLogger("lionpride_exec")
+
+# A pause that makes a key wait so many seconds longer than was told before is told in the log.
+SECONDS_TO_TELL = 5.0
+
+# Where an event is given up because of a pause, its key is closed for the floor, but for so many seconds at most: the
+# events behind it are to learn the same soon, but not all at once.
+MAX_PAUSE_AFTER_GIVING_UP = 1.0
+
+# Seconds from which on a length of time is shown as hours, minutes and seconds.
+SECONDS_SHOWN_PLAINLY = 120.0
+
+# Seconds: beyond, a date would be beyond all dates.
+_MAX_SECONDS = 1e9
+
+
+@attrs.frozen(kw_only=True)
+class Pause:
+    """
+    A key that is closed since a run of it was refused with :class:`RateLimited`.
+
+    Attributes:
+        limit: The limit that has the key; None: it is that of a partition, or there are no keys and nothing starts.
+        key: Which key; None: there are no keys.
+        seconds: Seconds until the pause ends; positive.
+        until: When the pause ends (UTC), as the clock says now; at most some 30 years from now.
+        reason: The message of the error that asked for the pause.
+        refusals: How many times in a row the key was refused. Runs that were refused together count once.
+    """
+
+    limit: Limit | None
+    key: Hashable
+    seconds: float
+    until: datetime
+    reason: str
+    refusals: int
+
+
+class Pauses:
+    """
+    The keys that were refused.
+
+    Args:
+        lanes: Whose buckets are closed.
+    """
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+        # The buckets that remember a refusal. Empty for a processor that never met one: then nothing else here is used.
+        self.buckets: dict[Bucket, Reopening] = {}
+        self._sweep_at = MIN_BUCKETS_TO_SWEEP
+        self.rate_limited: int = 0  # runs that ended with RateLimited
+
+    def refuse(self, flight: Flight, error: BaseException, *, now: float, max_pause: float) -> float:
+        """
+        Close the keys of a run that was refused.
+
+        Args:
+            flight: The run.
+            error: A ``RateLimited``, or a group with some; the longest time that is asked for counts.
+            now: The time.
+            max_pause: How many seconds a pause may last.
+
+        Returns:
+            When the pause ends.
+
+        Raises:
+            PauseTooLong: The pause would be longer than that. The keys are closed for a moment only.
+        """
+        self.rate_limited += 1
+        request = max((leaf for leaf in leaves(error) if isinstance(leaf, RateLimited)), key=_seconds_of)
+        closed = [(bucket, self._reopening_of(bucket, now)) for bucket in self._lanes.closable(flight.entry.route.key)]
+        floor = max(reopening.floor(flight.began) for _, reopening in closed)
+        seconds = max(request.retry_after, floor)
+        is_too_long = seconds > max_pause
+        until = now + (min(floor, MAX_PAUSE_AFTER_GIVING_UP, max_pause) if is_too_long else seconds)
+        self._tell([bucket for bucket, _ in closed], until, now, request.message)
+        for bucket, reopening in closed:
+            reopening.refuse(flight.began, now, until, request.message)
+            bucket.closed_until = max(bucket.closed_until, until)
+        if is_too_long:
+            raise PauseTooLong(
+                _too_long(request, seconds, max_pause), retry_after=seconds, max_pause=max_pause, cause=error
+            )
+        return until
+
+    def accept(self, flight: Flight) -> None:
+        """Note that a run has succeeded."""
+        for bucket in self._lanes.closable(flight.entry.route.key):
+            if (reopening := self.buckets.get(bucket)) is not None:
+                reopening.accept(flight.began)
+
+    def current(self, now: float) -> Iterator[Pause]:
+        """Yield the pauses that hold at that time."""
+        for bucket, reopening in self.buckets.items():
+            seconds = reopening.until - now
+            if seconds > 0:
+                yield Pause(
+                    limit=bucket.limit,
+                    key=bucket.key,
+                    seconds=seconds,
+                    until=utc_now() + timedelta(seconds=min(seconds, _MAX_SECONDS)),
+                    reason=reopening.reason,
+                    refusals=reopening.refusals,
+                )
+
+    def shift(self, seconds: float) -> None:
+        """Follow a clock that was set, as the buckets do by themselves."""
+        for reopening in self.buckets.values():
+            reopening.shift(seconds)
+
+    def _reopening_of(self, bucket: Bucket, now: float) -> Reopening:
+        reopening = self.buckets.get(bucket)
+        if reopening is None:
+            self._forget(now)
+            reopening = self.buckets[bucket] = bucket.reopening = Reopening()
+        return reopening
+
+    def _forget(self, now: float) -> None:
+        """Forget the keys that were not in use for long. O(1) amortised for each key that was refused."""
+        if len(self.buckets) >= self._sweep_at:
+            for bucket in [bucket for bucket, reopening in self.buckets.items() if reopening.is_over(now)]:
+                del self.buckets[bucket]
+                bucket.reopening = None
+            self._sweep_at = max(MIN_BUCKETS_TO_SWEEP, 2 * len(self.buckets))
+
+    def _tell(self, buckets: Sequence[Bucket], until: float, now: float, reason: str) -> None:
+        """Log a pause that is long: once, not for each run that was refused."""
+        told = [bucket for bucket in buckets if until - max(bucket.closed_until, now) > SECONDS_TO_TELL]
+        if told:
+            logger.warning("%s for %s: %s", _shown_keys(told), shown_seconds(until - now), reason)
+
+
+def shown_seconds(seconds: float) -> str:
+    """Return a length of time as a person would say it."""
+    if seconds > _MAX_SECONDS:
+        return "ever"
+    return f"{seconds:.3g} s" if seconds < SECONDS_SHOWN_PLAINLY else str(timedelta(seconds=round(seconds)))
+
+
+def _shown_keys(buckets: Iterable[Bucket]) -> str:
+    keys = ", ".join(repr(bucket.key) for bucket in buckets if bucket.key is not None)
+    return f"Nothing of key {keys} starts" if keys else "Nothing starts"
+
+
+def _seconds_of(error: RateLimited) -> float:
+    return error.retry_after
+
+
+def _too_long(request: RateLimited, seconds: float, max_pause: float) -> str:
+    asked = f"asked for a pause of {request.retry_after:.6g} s"
+    grown = f" and it has grown to {seconds:.6g} s" if seconds > request.retry_after else ""
+    return f"The other side {asked}{grown}; Retry(max_pause=) allows {max_pause:.6g} s: {request.message}"
