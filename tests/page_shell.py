@@ -32,7 +32,9 @@ RECORDS = "".join(
     json.dumps({"prompt": f"{number}", "api_key": "ab"[number % 2], "tokens": 9, "max_tokens": 9}) + "\n"
     for number in range(10)
 )
+BATCH = '{"custom_id": "r1", "body": {"model": "m", "max_tokens": 9}}\n'
 READER = {
+    "batch.jsonl": lambda path: path.write_text(BATCH),
     "client.py": lambda path: path.write_text(CLIENT),
     "prompts.jsonl": lambda path: path.write_text(RECORDS),
     "requests.jsonl": lambda path: path.write_text(RECORDS),

@@ -315,6 +315,38 @@ def test_a_record_that_limits_cannot_go_by_is_a_bad_line(record, message):
         make_job(record, rate=("9/s:tokens",), key="user")
 
 
+def test_a_path_into_a_record_is_a_cost_a_key_and_a_priority():
+    """As in the request files of batch APIs; what the event has no field for is left out of it."""
+    options = {"rate": ("9/s:body.max_tokens",), "key": "body.messages.0.role", "priority": "body.p"}
+    body = {"max_tokens": 5, "messages": [{"role": "user"}], "p": 2}
+    job = make_job({"name": "x", "body": body}, **options)
+    (limit,) = RunOptions(**options).processor_config["limits"]
+    assert (limit.cost(job.event), limit.key(job.event), job.priority) == (5, "user", 2)
+
+
+def test_a_field_whose_name_has_dots_wins_over_a_path():
+    """So every field can be named."""
+    options = {"key": "a.b", "concurrency_per_key": 1}
+    job = make_job({"name": "x", "a.b": "literal", "a": {"b": "inside"}}, **options)
+    (limit,) = RunOptions(**options).processor_config["limits"]
+    assert limit.key(job.event) == "literal"
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"body": {"user": "u"}}, "cost 'body.tokens' must be a number: it is missing"),
+        ({"body": {"tokens": 1}}, "key 'body.user' is missing"),
+        ({"body": [1]}, "cost 'body.tokens' must be a number: it is missing"),
+        ({"body": {"user": {}, "tokens": 1}}, "key 'body.user' must be a text or a number: got {}"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_named(record, message):
+    """It is a bad line."""
+    with pytest.raises(BadLineError, match=message):
+        make_job({"name": "x"} | record, rate=("9/s:body.tokens",), key="body.user")
+
+
 def test_whether_it_is_run_again_is_not_for_the_record():
     """The field that every event has for it is no input."""
     with pytest.raises(BadLineError, match="retry cannot be given"):

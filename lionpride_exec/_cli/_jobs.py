@@ -13,12 +13,10 @@ from lionpride_exec._sentinel import UnsetType
 from lionpride_exec._status import EventStatus
 
 from ._errors import BadLineError, UsageError
-from ._limits import keep_values
+from ._limits import keep_values, value_at
 from ._target import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from lionpride_exec._event import Event
 
     from ._options import RunOptions
@@ -67,7 +65,8 @@ class JobMaker:
         fields = attrs.fields(cast("type[attrs.AttrsInstance]", event_type))
         self._fields = {field.alias for field in fields if field.init} - NOT_FOR_RECORDS
         ours = self._limits.names | ({self._priority} if self._priority is not None else set[str]())
-        self._ours = ours - self._fields  # fields of a record that are nothing to the event
+        # Fields of a record that are nothing to the event: those of the options, or in which those are.
+        self._ours = (ours | {name.partition(".")[0] for name in ours}) - self._fields
         if self._field is not None and not is_function and self._field not in self._fields:
             known = ", ".join(sorted(self._fields))
             raise UsageError(f"--field {self._field}: {event_type.__name__} has no such field; it has {known}")
@@ -204,7 +203,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _priority_of(record: Any, field: str) -> float:
-    value = cast("Mapping[str, Any]", record).get(field) if isinstance(record, dict) else None
+    value = value_at(record, field)
     if isinstance(value, bool) or not isinstance(value, int | float):
         found = "it is missing" if value is None else f"got {value!r}"
         raise BadLineError(f"priority {field!r} must be a number: {found}")

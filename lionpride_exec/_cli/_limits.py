@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from sys import float_info
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from lionpride_exec._config import is_number
 from lionpride_exec._limits import Concurrent, Rate
+from lionpride_exec._paths import MISSING, look_up, look_up_field
 from lionpride_exec._retry import Retry
 
 from ._errors import BadLineError, UsageError
@@ -37,7 +38,7 @@ class RateOption:
     Attributes:
         amount: Starts, or the sum of their costs, in any ``per`` seconds.
         per: Seconds.
-        cost: Field of the record that is the cost of its start; None: each costs 1.
+        cost: Field of the record, or a path into it, that is the cost of its start; None: each costs 1.
     """
 
     amount: int
@@ -92,7 +93,7 @@ class LimitOptions:
 
     Attributes:
         rates: Each ``--rate``.
-        key: Field of the record; each of its values has limits of its own. None: one for all.
+        key: Field of the record, or a path into it; each of its values has limits of its own. None: one for all.
         per_key: Events of a key that may run at the same time.
         retries: Runs after the first.
         codes: Status codes that pause a key.
@@ -150,7 +151,7 @@ def read_limits(
 @attrs.frozen
 class LimitFields:
     """
-    The fields of a record that limits go by.
+    The fields of a record that limits go by; each may be a path into the record.
 
     An event keeps their values beside its own fields, which need not have them. One that another event appended
     has no record: its attributes of these names count. Without them it has no key, so that limits by key are not for
@@ -174,13 +175,18 @@ class LimitFields:
         """
         if not self.names:
             return {}
-        values = cast("Mapping[str, Any]", record) if isinstance(record, dict) else {}
-        found = {name: values.get(name) for name in self.names}
+        found = {name: value_at(record, name) for name in self.names}
         for name in sorted(self.costs):
             _check_cost(name, found[name])
         if self.key is not None:
             _check_key(self.key, found[self.key])
         return found
+
+
+def value_at(record: Any, path: str) -> Any:
+    """Return what a path leads to in a record; None if it is missing or null."""
+    found = look_up(record, path)
+    return None if found is MISSING else found
 
 
 def keep_values(event: Event, values: Mapping[str, Any]) -> None:
@@ -197,8 +203,9 @@ def _value_of(name: str, default: Any) -> Callable[[Any], Any]:
             return values[name]
         record = fields_of_record(event)  # it has come back from a journal
         if record is None:
-            return getattr(event, name, default)
-        value = record.get(name)
+            value = look_up_field(event, name)
+            return default if value is MISSING else value
+        value = value_at(record, name)
         return default if value is None or isinstance(value, list | dict) else value
 
     value_of.__qualname__ = name  # for messages

@@ -31,14 +31,15 @@ class RunOptions:
 
     Attributes:
         field: INPUT is plain lines, not JSON; each fills this field of the event (a function gets the line).
-        priority: Field of the record that is the priority: a number, lower runs first.
+        priority: Field of the record, or a path into it (body.rank), that is the priority: a number, lower runs first.
         concurrency: How many events may run at the same time.
         capacity: How many events may start in any window of --window seconds, up to 10000.
         window: Length of that window in seconds, 0.01 to 3600.
         queue: How many events may wait in memory.
         rate: At most so many starts in any such time, 500/60s; with :FIELD (90000/60s:tokens) that field of the
-            record is what a start costs. Repeatable. Units ms, s, m, h.
-        key: Field of the record: each of its values has rates, --concurrency-per-key and pauses of its own.
+            record, or a path into it, is what a start costs. Repeatable. Units ms, s, m, h.
+        key: Field of the record, or a path into it: each of its values has rates, --concurrency-per-key and pauses of
+            its own.
         concurrency_per_key: How many events of one key may run at the same time.
         retries: How often an event that failed is run again, with growing pauses.
         pause_on: Status code of an error, such as 429, after which nothing of the event's key starts for as long as
