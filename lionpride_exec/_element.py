@@ -9,7 +9,6 @@ class in place (no slots: those would need a second class). Type checkers see th
 from __future__ import annotations
 
 import json
-from copy import deepcopy
 from datetime import UTC, datetime
 from functools import partial
 from typing import (
@@ -29,6 +28,7 @@ from weakref import WeakValueDictionary
 
 import attrs
 
+from ._declare import check_methods, complete
 from ._ids import random_id
 from ._json import jsonable
 from ._sentinel import Unset
@@ -50,6 +50,9 @@ class Model:
     # constructor is written by hand; it hands what it does not know to __attrs_init__(), which each has.
     _inherits_init: ClassVar[bool] = False
 
+    # Whether what the package calls on an instance must not be hidden.
+    _keeps_names: ClassVar[bool] = False
+
     if TYPE_CHECKING:
         __attrs_attrs__: ClassVar[tuple[attrs.Attribute[Any], ...]]
 
@@ -57,6 +60,8 @@ class Model:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if cls._keeps_names:
+            check_methods(cls)
         attrs.define(
             cls,
             auto_attribs=True,  # else an attrs.field() without annotation would hide the annotated names
@@ -65,67 +70,13 @@ class Model:
             kw_only=True,
             repr=False,
             slots=False,
-            field_transformer=_complete,
+            field_transformer=complete,
         )
         _registry[f"{cls.__module__}.{cls.__qualname__}"] = cls
 
 
 # Weak: a class made inside a function goes when nobody uses it any more.
 _registry: Final[WeakValueDictionary[str, type[Model]]] = WeakValueDictionary()
-
-
-def _complete(cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
-    """
-    Let a redeclared field keep what it does not say anew, and give each instance its own mutable default.
-
-    ``streaming = True`` without an annotation is such a redeclaration too: a new default.
-
-    Raises:
-        TypeError: A property stands where a base class has a field, which it could not be set through; or a field where
-            a class of this package has a property, or a method that the package itself calls.
-    """
-    known = {
-        field.name: field for base in reversed(cls.__mro__[1:]) for field in base.__dict__.get("__attrs_attrs__", ())
-    }
-    result: list[attrs.Attribute[Any]] = []
-    for field in cast("list[Any]", fields):  # the stubs of attrs do not know Attribute.inherited
-        changes: dict[str, Any] = {"default": _own_default(field.default)}
-        if not field.inherited and field.name in known:
-            for part in ("validator", "converter", "on_setattr"):
-                changes[part] = getattr(field, part) or getattr(known[field.name], part)
-        elif not field.inherited:
-            _check_name(cls, field.name)
-        elif field.name in cls.__dict__:
-            default = cls.__dict__[field.name]
-            if hasattr(default, "__set__"):
-                raise TypeError(f"{cls.__qualname__}.{field.name} is a field and cannot become a property")
-            changes["default"] = _own_default(default)
-            changes["inherited"] = False  # else attrs would give subclasses of this class the old one
-        result.append(field.evolve(**changes))
-    return result
-
-
-# Methods of events that the package calls. Others may be hidden, by whoever does not need them.
-_CALLED = frozenset({"invoke", "reduce", "result", "stream", "wait"})
-
-
-def _check_name(cls: type, name: str) -> None:
-    for base in cls.__mro__[1:]:
-        if name in base.__dict__ and base.__module__.partition(".")[0] == __name__.partition(".")[0]:
-            hidden = base.__dict__[name]
-            if isinstance(hidden, property) or name in _CALLED or name.startswith("_"):
-                kind = "property" if isinstance(hidden, property) else "method"
-                raise TypeError(f"{cls.__qualname__}.{name} cannot be a field: {base.__name__} has a {kind} {name}")
-
-
-def _own_default(default: Any) -> Any:
-    """Give a default as a factory of copies, if it is mutable."""
-    kind: type[Any] = default.__class__
-    if kind.__hash__ is not None:
-        return default
-    if kind in {dict, list, set} and not default:  # the usual case, at a tenth of the cost
-        return attrs.Factory(kind)
-    return attrs.Factory(partial(deepcopy, default))
 
 
 def to_uuid(value: Any) -> UUID:
@@ -186,7 +137,12 @@ def to_metadata(value: Any) -> dict[str, Any]:
 
 # Every event is made through these two: a factory and a converter would be two calls each.
 def _id(value: Any) -> UUID:
-    return random_id() if value is Unset else to_uuid(value)
+    if value is Unset:
+        return random_id()
+    try:
+        return to_uuid(value)
+    except ValueError as exc:
+        raise ValueError(f"id must be a UUID, its text, or an element, got {value!r:.100} ({exc})") from None
 
 
 def _created_at(value: Any) -> datetime:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from traceback import clear_frames
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import anyio
 import attrs
 from anyio.lowlevel import checkpoint
 
-from ._element import Element
+from ._element import Element, to_metadata
 from ._execution import Attempt, Execution, utc_now
 from ._leaves import is_retryable
 from ._sentinel import Unset, UnsetType
@@ -98,13 +98,34 @@ class Owner(Protocol):
         ...
 
 
+_NOT_GIVEN: Any = Unset
+
+
+def _event_metadata(value: Any) -> dict[str, Any]:
+    """Return metadata as a new dict; unlike those of other elements, what is given is never dropped."""
+    if value is Unset or value is None:
+        return {}
+    metadata = to_metadata(value)
+    if not metadata and value != {} and not hasattr(value, "keys") and not hasattr(value, "to_dict"):
+        raise ValueError(f"metadata must be a dict or have a dict form, got {value!r:.100}")
+    return metadata
+
+
 class Life(Element):
     """
     What an event is beside what it does.
 
     Args:
+        metadata: A dict, or an object with a dict form; None becomes ``{}``.
         execution: The record of what happened.
+
+    Raises:
+        ValueError: The metadata have no dict form.
     """
+
+    _keeps_names: ClassVar[bool] = True
+
+    metadata: dict[str, Any] = attrs.field(default=_NOT_GIVEN, converter=_event_metadata)
 
     execution: Execution = attrs.field(factory=Execution)
     # The executor the event stands in.

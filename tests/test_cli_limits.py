@@ -348,9 +348,8 @@ def test_a_path_that_leads_nowhere_is_named(record, message):
 
 
 def test_whether_it_is_run_again_is_not_for_the_record():
-    """The field that every event has for it is no input."""
-    with pytest.raises(BadLineError, match="retry cannot be given"):
-        make_job({"name": "x", "retry": None})
+    """A column of that name is the record's: the event has its own."""
+    assert make_job({"name": "x", "retry": 5}).event.retry is None
 
 
 # -------------------------------------------------------------------- errors that pause

@@ -4,8 +4,11 @@ import copy
 import json
 import pickle
 from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import UUID, uuid4
 
 import anyio
+import attrs
 import pytest
 from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
@@ -484,3 +487,73 @@ async def test_an_event_in_an_executor_can_be_copied(copied):
     assert twin.status is EventStatus.PROCESSING
     again = copied(event)
     assert (again.response, again.history()) == ("a", event.history())
+
+
+@pytest.mark.parametrize(
+    ("name", "annotation"),
+    [
+        ("id", str), ("id", int), ("id", "str"), ("id", "str | None"), ("id", object), ("metadata", str),
+        ("created_at", "str"), ("created_at", float), ("timeout", str), ("idle_timeout", "list[int]"),
+        ("streaming", str), ("retry", int), ("execution", dict), ("execution", "Unknown"),
+    ],
+)  # fmt: skip
+def test_a_field_that_every_event_has_keeps_its_type(name, annotation):
+    """A column of a data set with that name is refused when the class is made; the message says what to do."""
+    with pytest.raises(TypeError, match=rf"Made\.{name} cannot be a field of type .*rename the field.*row_{name}"):
+        type("Made", (Event,), {"__annotations__": {name: annotation}})
+
+
+@pytest.mark.parametrize(
+    ("name", "annotation", "default"),
+    [
+        ("id", UUID, attrs.field(factory=uuid4)), ("id", "UUID", attrs.field(factory=uuid4)),
+        ("id", "uuid.UUID", attrs.field(factory=uuid4)), ("metadata", dict, {}),
+        ("metadata", "dict[str, str]", {}), ("timeout", float, 5.0), ("timeout", "float | None", None),
+        ("timeout", int | None, 3), ("timeout", "Optional[float]", 3.0), ("streaming", bool, True),
+        ("streaming", Literal[True], True), ("retry", "Retry | None", None), ("idle_timeout", Any, 1.0),
+    ],
+)  # fmt: skip
+def test_a_field_that_every_event_has_can_get_a_new_default(name, annotation, default):
+    """Whatever way its own type is written."""
+    made = type("Made", (Event,), {"__annotations__": {name: annotation}, name: default})
+    assert name in {field.name for field in attrs.fields(made)}
+    made()
+
+
+@pytest.mark.parametrize("name", ["_run", "_wake", "_transition", "wait", "result", "invoke", "status", "history"])
+def test_a_method_cannot_hide_what_the_package_calls(name):
+    """A helper of that name, or a mixin's, is refused when the class is made."""
+    with pytest.raises(TypeError, match=rf"Made\.{name} hides the (method|property) \w+\.{name}.*rename it"):
+        type("Made", (Event,), {name: lambda _self: None})
+    mixin = type("Mixin", (), {name: lambda _self: None})
+    with pytest.raises(TypeError, match=rf"Made\.{name} hides"):
+        type("Made", (mixin, Event), {})
+
+
+async def test_a_method_that_goes_on_with_super_may_stand_in_its_place():
+    """It hides nothing."""
+
+    class Loud(Returns):
+        async def invoke(self):
+            await super().invoke()
+            self.value = "done"
+
+        def result(self):
+            return [super().result()]
+
+    event = Loud(value=1)
+    await event.invoke()
+    assert (event.value, event.result()) == ("done", [1])
+
+
+@pytest.mark.parametrize("metadata", ["text", 5, ["a"], [("a", 1)]], ids=repr)
+def test_metadata_without_a_dict_form_are_refused(metadata):
+    """They are not dropped."""
+    with pytest.raises(ValueError, match="metadata must be a dict or have a dict form, got"):
+        Event(metadata=metadata)
+
+
+def test_an_id_that_is_none_is_named():
+    """The message tells the field and the value."""
+    with pytest.raises(ValueError, match=r"id must be a UUID.*got 'q0'"):
+        Event(id="q0")

@@ -12,6 +12,7 @@ from lionpride_exec._json import UNSERIALIZABLE, jsonable
 from lionpride_exec._sentinel import UnsetType
 from lionpride_exec._status import EventStatus
 
+from ._columns import Columns
 from ._errors import BadLineError, UsageError
 from ._limits import keep_values, value_at
 from ._target import describe
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from lionpride_exec._event import Event
 
     from ._options import RunOptions
-
-# An event's own record of its run is no input; whether it is run again, the options say.
-NOT_FOR_RECORDS = frozenset({"execution", "retry"})
 
 
 @attrs.frozen
@@ -48,7 +46,7 @@ class JobMaker:
     Args:
         event_type: What is made.
         is_function: Whether the record goes to the field ``record`` whole.
-        options: ``field``, ``priority``, ``timeout`` and the fields that limits go by are used.
+        options: ``field``, ``priority``, ``timeout``, ``event_fields`` and the fields that limits go by are used.
 
     Raises:
         UsageError: The events have no field ``options.field``.
@@ -60,10 +58,10 @@ class JobMaker:
         self._field = options.field
         self._priority = options.priority
         self._limits = options.limits.fields
-        self._timeout = options.timeout
+        self._columns = Columns(event_type, options.event_fields, options.timeout, is_function=is_function)
         # That an Event is an attrs class is nothing a type checker sees.
         fields = attrs.fields(cast("type[attrs.AttrsInstance]", event_type))
-        self._fields = {field.alias for field in fields if field.init} - NOT_FOR_RECORDS
+        self._fields = {field.alias for field in fields if field.init} - {"execution", "retry"}
         ours = self._limits.names | ({self._priority} if self._priority is not None else set[str]())
         # Fields of a record that are nothing to the event: those of the options, or in which those are.
         self._ours = (ours | {name.partition(".")[0] for name in ours}) - self._fields
@@ -106,20 +104,17 @@ class JobMaker:
         return None if self._limits.key is None else 0.0  # the keys take turns where priorities are equal
 
     def _make_event(self, record: Any) -> Event:
+        own = self._columns.read(record if self._field is None else None)
         if self._is_function:
             keywords = {"record": record}
         elif isinstance(record, dict):
-            keywords = dict(cast("dict[str, Any]", record))
+            keywords = self._columns.others(cast("dict[str, Any]", record), but=self._field)
             for name in self._ours:
                 keywords.pop(name, None)
         else:
             raise BadLineError(f"must be a JSON object, got {type(record).__name__}")
-        if refused := NOT_FOR_RECORDS & keywords.keys():
-            raise BadLineError(f"{', '.join(sorted(refused))} cannot be given")
-        if self._timeout is not None:
-            keywords.setdefault("timeout", self._timeout)
         try:
-            return self._event_type(**keywords)
+            return self._event_type(**own | keywords)
         except Exception as exc:
             raise BadLineError(f"does not fit {self._event_type.__name__}: {describe(exc)}") from exc
 

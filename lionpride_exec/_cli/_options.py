@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from lionpride_exec._config import check_bounds
 
+from ._columns import parse_event_fields
 from ._errors import UsageError
 from ._limits import LimitOptions, read_limits
 
@@ -44,7 +45,9 @@ class RunOptions:
         retries: How often an event that failed is run again, with growing pauses.
         pause_on: Status code of an error, such as 429, after which nothing of the event's key starts for as long as
             the error asks (Retry-After), else 1 second; the event is run again. Repeatable, or with commas between.
-        timeout: Seconds that an event may take, unless its record says otherwise.
+        timeout: Seconds that an event may take, unless its record has a timeout.
+        event_fields: Fields of the record that are the event's own too, with commas between: id, created_at, metadata,
+            timeout, idle_timeout, streaming; or none. Default: metadata that is an object, and with --timeout timeout.
         backend: Event loop to run on.
         output: File for the results, one JSON line each; - is standard output.
         journal: File that keeps what was done: the same command again goes on where it was.
@@ -65,6 +68,7 @@ class RunOptions:
     retries: int = 0
     pause_on: Annotated[tuple[str, ...], REPEATED] = ()
     timeout: float | None = None
+    event_fields: str | None = None
     backend: Backend = "asyncio"
     output: Annotated[str, DASH] = "-"
     journal: str | None = None
@@ -116,6 +120,7 @@ class RunOptions:
             fields = {"--priority": self.priority, "--key": self.key, "--rate with :FIELD": limits.fields.costs}
             for name in (name for name, used in fields.items() if used):
                 raise UsageError(f"{name} needs JSON records; with --field a record is one plain line")
+        parse_event_fields(self.event_fields)
         check_not_an_option("--output", self.output)
         if self.journal is not None:
             check_not_an_option("--journal", self.journal)

@@ -1,0 +1,232 @@
+"""
+What the body of a subclass may declare: fields, new defaults, and which names are taken.
+
+A field or method that hides what the package itself uses would break an event far from the line that is wrong. So the
+class statement refuses it, with the name.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import typing
+from copy import deepcopy
+from functools import partial
+from inspect import get_annotations
+from types import NoneType, SimpleNamespace
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin
+
+import attrs
+
+# What the annotation of a field that every event has may name, where a class declares it anew.
+_OWN_TYPES = {
+    "id": frozenset({"UUID"}),
+    "created_at": frozenset({"datetime"}),
+    "metadata": frozenset({"dict", "Dict", "Mapping", "MutableMapping"}),
+    "execution": frozenset({"Execution"}),
+    "timeout": frozenset({"float", "int", "Any", "object"}),
+    "idle_timeout": frozenset({"float", "int", "Any", "object"}),
+    "streaming": frozenset({"bool", "Any", "object"}),
+    "retry": frozenset({"Retry", "Any", "object"}),
+}
+
+# Methods that the package itself calls, or that its records go by. Others may be hidden, where nobody needs them.
+_CALLED = frozenset(
+    {
+        "invoke", "reduce", "result", "stream", "wait", "history", "as_fresh_event",
+        "to_dict", "from_dict", "to_json", "from_json", "class_name",
+    }
+)  # fmt: skip
+
+# What a subclass of Event is meant to write.
+_MEANT = frozenset(
+    {
+        "_invoke", "stream", "reduce", "request", "_upgrade",
+        "_own_to_dict", "_own_from_dict", "_own_metadata", "_not_serialised", "_inherits_init",
+    }
+)  # fmt: skip
+
+_HEAD = re.compile(r"[\w.]+")
+_WRAPPERS = frozenset({"Optional", "Union", "Annotated", "Final", "Literal"})
+
+
+def complete(cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
+    """
+    Let a redeclared field keep what it does not say anew, and give each instance its own mutable default.
+
+    ``streaming = True`` without an annotation is such a redeclaration too: a new default.
+
+    Raises:
+        TypeError: A property stands where a base class has a field, which it could not be set through; or a field hides
+            something that the package uses; or a field that every event has is declared with another type.
+    """
+    known = {
+        field.name: field for base in reversed(cls.__mro__[1:]) for field in base.__dict__.get("__attrs_attrs__", ())
+    }
+    result: list[attrs.Attribute[Any]] = []
+    for field in cast("list[Any]", fields):  # the stubs of attrs do not know Attribute.inherited
+        changes: dict[str, Any] = {"default": _own_default(field.default)}
+        if not field.inherited and field.name in known:
+            _check_type(cls, field)
+            for part in ("validator", "converter", "on_setattr"):
+                changes[part] = getattr(field, part) or getattr(known[field.name], part)
+        elif not field.inherited:
+            _check_name(cls, field.name)
+        elif field.name in cls.__dict__:
+            default = cls.__dict__[field.name]
+            if hasattr(default, "__set__"):
+                raise TypeError(f"{cls.__qualname__}.{field.name} is a field and cannot become a property")
+            changes["default"] = _own_default(default)
+            changes["inherited"] = False  # else attrs would give subclasses of this class the old one
+        result.append(field.evolve(**changes))
+    return result
+
+
+def check_methods(cls: type) -> None:
+    """
+    Check that no method or attribute of a class hides what the package uses.
+
+    One that calls ``super()`` goes on with what it hides, so it may.
+
+    Raises:
+        TypeError: One does; it is named.
+    """
+    if _is_ours(cls):
+        return
+    annotated = get_annotations(cls)
+    for owner in _before_ours(cls):
+        for name, value in owner.__dict__.items():
+            if name in annotated or name in _MEANT or name.startswith("__"):
+                continue
+            base = _ours_with(cls, name)
+            is_free = base is None or name in _field_names(base) or not _is_used(name, base.__dict__[name])
+            if base is None or is_free or _calls_super(value):
+                continue
+            raise TypeError(
+                f"{cls.__qualname__}.{name} hides the {_kind(base.__dict__[name])} {base.__name__}.{name}, which the "
+                f"package uses: rename it, or call super().{name} in it"
+            )
+
+
+def _check_name(cls: type, name: str) -> None:
+    for base in cls.__mro__[1:]:
+        if name in base.__dict__ and _is_ours(base):
+            hidden = base.__dict__[name]
+            if _is_used(name, hidden):
+                raise TypeError(
+                    f"{cls.__qualname__}.{name} cannot be a field: {base.__name__} has a {_kind(hidden)} {name}; "
+                    f"rename the field, for instance to {name.strip('_')}_value"
+                )
+
+
+def _check_type(cls: type, field: attrs.Attribute[Any]) -> None:
+    """
+    Check that a field that every event has stays what it is, where a class declares it anew.
+
+    Raises:
+        TypeError: Its annotation names another type, as that of a column of a data set would.
+    """
+    allowed = _OWN_TYPES.get(field.name)
+    base = _ours_with_field(cls, field.name)
+    if allowed is None or base is None or _is_ours(cls) or _fits(cls, field.type, allowed):
+        return
+    annotation: Any = field.type
+    told = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", annotation)
+    own = " or ".join(sorted(allowed - {"Any", "object", "Dict"}))
+    raise TypeError(
+        f"{cls.__qualname__}.{field.name} cannot be a field of type {told}: {base.__name__} has a field {field.name} "
+        f"of its own ({own}); rename the field, for instance to row_{field.name}"
+    )
+
+
+def _fits(cls: type, annotation: Any, allowed: frozenset[str]) -> bool:
+    """Whether all that an annotation allows has one of these names."""
+    if isinstance(annotation, str):
+        module = sys.modules.get(cls.__module__)
+        bare = SimpleNamespace(__annotations__={"it": annotation})
+        try:
+            annotation = typing.get_type_hints(bare, vars(module) if module else {}, dict(vars(cls)))["it"]
+        except Exception:  # noqa: BLE001  a name that only type checkers know: its text has to do
+            head = _HEAD.match(annotation.strip())
+            name = "" if head is None else head.group().rpartition(".")[2]
+            return name in allowed | _WRAPPERS
+    return _is_one_of(annotation, allowed)
+
+
+def _is_one_of(kind: Any, allowed: frozenset[str]) -> bool:
+    if kind is Any or isinstance(kind, TypeVar):
+        return "Any" in allowed
+    kind = getattr(kind, "__supertype__", getattr(kind, "__value__", kind))  # NewType; `type X = ...`
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return all(_is_one_of(type(value), allowed) for value in arguments)
+    if origin is typing.Annotated or origin is typing.Final:
+        return _is_one_of(arguments[0], allowed)
+    if (origin is not None and not isinstance(origin, type)) or _is_union(origin):
+        return all(_is_one_of(part, allowed) for part in arguments)
+    kind = origin or kind
+    if kind is None or kind is NoneType:
+        return True
+    return isinstance(kind, type) and any(base.__name__ in allowed for base in kind.__mro__ if base is not object)
+
+
+def _is_union(origin: Any) -> bool:
+    return isinstance(origin, type) and origin.__name__ in {"UnionType", "Union"}
+
+
+def _before_ours(cls: type) -> list[type]:
+    """Give the classes whose names come before those of this package, but for those that were checked before."""
+    found: list[type] = []
+    for base in cls.__mro__:
+        if _is_ours(base):
+            break
+        if base is cls or not getattr(base, "_keeps_names", False):
+            found.append(base)
+    return found
+
+
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def _ours_with(cls: type, name: str) -> type | None:
+    return next((base for base in cls.__mro__ if _is_ours(base) and name in base.__dict__), None)
+
+
+def _ours_with_field(cls: type, name: str) -> type | None:
+    return next((base for base in cls.__mro__ if _is_ours(base) and name in _field_names(base)), None)
+
+
+def _field_names(cls: type) -> frozenset[str]:
+    return frozenset(field.name for field in cls.__dict__.get("__attrs_attrs__", ()))
+
+
+def _is_used(name: str, hidden: Any) -> bool:
+    return isinstance(hidden, property) or name in _CALLED or name.startswith("_")
+
+
+def _kind(hidden: Any) -> str:
+    if isinstance(hidden, property):
+        return "property"
+    return "method" if callable(hidden) or isinstance(hidden, classmethod | staticmethod) else "value"
+
+
+def _calls_super(value: Any) -> bool:
+    """Whether a method, or what it is wrapped in, calls ``super()``."""
+    while value is not None:
+        inner = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
+        code = getattr(inner, "__code__", None)
+        if code is not None and "__class__" in code.co_freevars:
+            return True
+        value = getattr(inner, "__wrapped__", None)
+    return False
+
+
+def _own_default(default: Any) -> Any:
+    """Give a default as a factory of copies, if it is mutable."""
+    kind: type[Any] = default.__class__
+    if kind.__hash__ is not None:
+        return default
+    if kind in {dict, list, set} and not default:  # the usual case, at a tenth of the cost
+        return attrs.Factory(kind)
+    return attrs.Factory(partial(deepcopy, default))
