@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio import current_time
 
+from ._background import current_time
 from ._board import StatusBoard
 from ._event import Event
 from ._gate import Deny, Wait

@@ -1,20 +1,38 @@
 """
-The only place that knows the backends apart, for two things that AnyIO does not offer.
+The only place that knows the backends apart, for three things that AnyIO does not offer.
 
 One is a task that belongs to no task group, for ``Executor.start()``. There is none in AnyIO for good reasons: nobody
 waits for it and nobody gets its exception. The executor makes up for both; it keeps the exception and raises it at its
-next call. The other is a call from another thread that does not wait for its result.
+next call. The second is a call from another thread that does not wait for its result. The third is a clock that is
+finer than the one of the event loop, where that one is coarse.
+
+Which backend runs is asked with ``in_trio_task()``. ``in_trio_run()`` is also true in the tasks of an asyncio loop
+that hosts a trio guest run.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
+import time
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+# The clock of libuv counts whole milliseconds, rounded down, and is read once in each pass of the event loop.
+TICKS_PER_SECOND: Final = 1000
+
+# Beyond this time, about two million years, a float cannot tell ticks apart.
+MAX_TICKED: Final = 2.0**46
+
+# The seconds by which a loop's reading of a clock may be behind that clock: the longest pass of an event loop that is
+# reckoned with.
+MAX_LAG: Final = 60.0
 
 # asyncio itself keeps only weak references to its tasks.
 _tasks: set[asyncio.Task[None]] = set()
@@ -33,8 +51,8 @@ def spawn(run: Callable[[], Coroutine[Any, Any, None]], name: str, on_end: Calla
     Raises:
         RuntimeError: No event loop runs.
     """
-    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)  # another thread may be importing it just now
-    if lowlevel is not None and lowlevel.in_trio_task():
+    lowlevel = _trio_lowlevel()
+    if lowlevel is not None:
 
         async def run_to_end() -> None:
             """Do what asyncio's done callback does."""
@@ -59,9 +77,9 @@ def soon_caller() -> Callable[[Callable[[], object]], bool] | None:
     It may be used in any thread and within anything, so also by the garbage collector. It gives False, and does
     nothing, when the event loop has ended.
     """
-    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
+    lowlevel = _trio_lowlevel()
     schedule: Callable[[Callable[[], object]], object]
-    if lowlevel is not None and lowlevel.in_trio_run():
+    if lowlevel is not None:
         schedule = lowlevel.current_trio_token().run_sync_soon
     else:
         try:
@@ -82,22 +100,119 @@ def soon_caller() -> Callable[[Callable[[], object]], bool] | None:
 
 def loop_clock() -> Callable[[], float]:
     """
-    Give the clock behind ``anyio.current_time()`` of the running event loop, without the way to it.
+    Return the clock of the running event loop, read the short way: ``anyio.current_time()``, or finer.
+
+    Where the clock of the event loop is coarse, as on uvloop, it is a finer clock that is never behind the event
+    loop's own. So a time that was noted by it is never too early, and what waits for a time never starts too early.
 
     Raises:
         RuntimeError: No event loop runs.
     """
-    trio = sys.modules.get("trio")
-    lowlevel = getattr(trio, "lowlevel", None)
-    if lowlevel is not None and lowlevel.in_trio_task():
+    lowlevel = _trio_lowlevel()
+    if lowlevel is not None:
         clock: Callable[[], float] = lowlevel.current_clock().current_time
         return clock
-    return asyncio.get_running_loop().time
+    loop = asyncio.get_running_loop()
+    return _fine_clock(loop) or loop.time
+
+
+def current_time() -> float:
+    """Return the time by :func:`loop_clock`."""
+    return loop_clock()()
+
+
+def scope_deadline(until: float) -> float:
+    """
+    Return the deadline of a cancel scope that ends when :func:`current_time` is ``until`` or later, not before.
+
+    On a coarse clock a deadline that is no whole number of ticks would be reached too early by the timer, which AnyIO
+    then sets again and again until the tick is over. So the deadline is the next whole tick.
+
+    Raises:
+        RuntimeError: No event loop runs.
+    """
+    if _trio_lowlevel() is not None:
+        return until
+    loop = asyncio.get_running_loop()
+    clock = _fine_clock(loop)
+    now = loop.time()
+    if clock is None or not now < until < MAX_TICKED:
+        return until
+    until += max(now - clock(), 0.0)  # not 0 if the computer has slept since, which some clocks count and some do not
+    ticks = int(until * TICKS_PER_SECOND)
+    while ticks / TICKS_PER_SECOND < until:
+        ticks += 1
+    return ticks / TICKS_PER_SECOND
+
+
+def timeout_deadline(seconds: float | None) -> float:
+    """
+    Return the deadline of a cancel scope that ends after so many seconds, not before; None: it does not end.
+
+    Raises:
+        RuntimeError: No event loop runs.
+    """
+    return math.inf if seconds is None else scope_deadline(current_time() + seconds)
 
 
 def asyncio_task() -> asyncio.Task[Any] | None:
-    """Give the running task if it is one of asyncio's: those can be cancelled past all scopes."""
+    """Return the running task if it is one of asyncio's: those can be cancelled past all scopes."""
+    if _trio_lowlevel() is not None:
+        return None
     try:
         return asyncio.current_task()
     except RuntimeError:
         return None
+
+
+def _trio_lowlevel() -> Any:
+    """Return ``trio.lowlevel`` if a task of trio runs, else None."""
+    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)  # another thread may be importing it just now
+    return lowlevel if lowlevel is not None and lowlevel.in_trio_task() else None
+
+
+class _FineClock:
+    """A clock that goes beside the coarse one of an event loop."""
+
+    # Kept here, so that tests which stop the clocks of a program (freezegun) do not stop this one: the event loop's
+    # own cannot be stopped.
+    read = staticmethod(time.perf_counter)
+
+    def __init__(self, ahead: float) -> None:
+        self._ahead = ahead
+
+    def __call__(self) -> float:
+        return self.read() + self._ahead
+
+
+# The finer clock for each event loop; None: its own clock is exact.
+_fine_clocks: WeakKeyDictionary[asyncio.AbstractEventLoop, Callable[[], float] | None] = WeakKeyDictionary()
+
+
+def _fine_clock(loop: asyncio.AbstractEventLoop) -> Callable[[], float] | None:
+    """Return a clock for a loop whose own is coarse; None if it is exact."""
+    try:
+        return _fine_clocks[loop]
+    except KeyError:
+        clock = _fine_clocks[loop] = _make_fine_clock(loop) if _is_coarse(loop) else None
+        return clock
+
+
+def _is_coarse(loop: asyncio.AbstractEventLoop) -> bool:
+    """
+    Tell whether a loop's clock counts milliseconds.
+
+    The loops of asyncio say what their clock can tell apart. Of the others, those on libuv have coarse clocks, and a
+    clock that is written in Python is a virtual one, which is exact.
+    """
+    resolution: float | None = getattr(loop, "_clock_resolution", None)
+    if resolution is not None:
+        return resolution >= 1 / TICKS_PER_SECOND
+    return not isinstance(getattr(loop.time, "__func__", loop.time), FunctionType)
+
+
+def _make_fine_clock(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    behind = loop.time() - _FineClock.read()
+    if -MAX_LAG < behind <= 0:
+        return _FineClock.read  # the loop reads the same clock, only once in a while
+    return _FineClock(behind + 1 / TICKS_PER_SECOND)

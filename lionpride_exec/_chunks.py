@@ -16,10 +16,10 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import anyio
-from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, WouldBlock, move_on_after
+from anyio import BrokenResourceError, CancelScope, ClosedResourceError, EndOfStream, WouldBlock
 from anyio.lowlevel import checkpoint
 
-from ._background import soon_caller
+from ._background import soon_caller, timeout_deadline
 from ._closing import ClosingIterator
 from ._status import TERMINAL, EventStatus
 from .errors import ExecutorClosedError, LionTimeoutError, OperationError
@@ -125,7 +125,7 @@ class Watched:
         return self
 
     async def __anext__(self) -> Any:
-        with move_on_after(self._seconds):
+        with CancelScope(deadline=timeout_deadline(self._seconds)):
             return await anext(self._work)
         raise Idle(self._seconds)
 

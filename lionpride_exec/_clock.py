@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 
-from anyio import current_time
 from anyio.lowlevel import current_token
+
+from ._background import current_time
 
 
 class LoopClock:

@@ -14,10 +14,10 @@ from math import inf
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio import current_time
 from anyio.lowlevel import checkpoint
 
 from ._admission import Admission, Flight, Refused
+from ._background import current_time, scope_deadline
 from ._event import Event
 from ._leaves import leaves
 from ._status import EventStatus
@@ -58,9 +58,9 @@ class Dispatch(Admission):
     async def _dispatch(self, crew: Crew) -> None:
         while not crew.is_dismissed:
             self._attention = anyio.Event()
-            self._looks_at = self._next_at()
+            self._looks_at = self._next_at(crew.now())
             crew.staff()
-            with anyio.CancelScope(deadline=self._looks_at):
+            with anyio.CancelScope(deadline=scope_deadline(self._looks_at)):
                 await self._attention.wait()
 
     async def _work_off(self, crew: Crew) -> None:
@@ -73,9 +73,8 @@ class Dispatch(Admission):
         finally:
             self._on_call = None
 
-    def _next_at(self) -> float:
+    def _next_at(self, now: float) -> float:
         """When something may start that cannot start now, if nobody does anything until then."""
-        now = current_time()
         if self.queue.ready(now) and not self._window.available(now):
             return min(self._window.next_at(now), self.queue.next_at())
         return self.queue.next_at()
@@ -103,7 +102,7 @@ class Dispatch(Admission):
             return 0
         now = crew.now()
         number = min(self._allowed(crew, now), self.queue.ready(now))
-        if number <= 0 and self._next_at() < self._looks_at:
+        if number <= 0 and self._next_at(now) < self._looks_at:
             # What was started last has used up what the next one needs: when that comes back is news.
             self._attention.set()
         return number

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 import attrs
-from anyio import current_time
 
 from ._agenda import Ticket
+from ._background import current_time
 from ._config import check_priority
 from ._event import Event
 from ._execution import utc_now

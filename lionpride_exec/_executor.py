@@ -11,10 +11,10 @@ import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from anyio import current_time
 from anyio.lowlevel import checkpoint
 
 from ._agenda import PLAIN, Ticket
+from ._background import current_time
 from ._board import to_status
 from ._bulk import Bulk
 from ._config import check_priority, check_seconds

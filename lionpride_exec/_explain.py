@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-from anyio import current_time
 
+from ._background import current_time
 from ._status import EventStatus
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 from anyio import get_cancelled_exc_class
 
-from ._background import loop_clock, spawn
+from ._background import current_time, loop_clock, spawn
 from ._board import StatusBoard
 from ._status import EventStatus
 from ._waiters import Waiters
@@ -52,7 +52,7 @@ class GroupOwner(StatusBoard):
         self._guests: set[Guest] = set()  # tasks in that group that run no events; cancelled at its end
         self._background: object | None = None  # stands for the root task behind start(), while there is one
         self._is_ending: Callable[[], bool] = bool  # whether the event loop ends, and that root task with it
-        self._clock: Callable[[], float] = anyio.current_time  # in a lifetime: the short way to the same reading
+        self._clock: Callable[[], float] = current_time  # in a lifetime: the short way to the same reading
         self._is_dispatching = False  # a task of this executor keeps the processor's loop alive
         self._has_begun = False  # that task has taken its first step; before it, asyncio can end it without a trace
         self._is_abandoned = False
@@ -93,7 +93,7 @@ class GroupOwner(StatusBoard):
 
     def _leave_group(self) -> None:
         self._group = None
-        self._clock = anyio.current_time
+        self._clock = current_time
 
     async def _wait_for_group(self) -> None:
         """Return when there is a task group, or none is to be expected: the background task may have yet to begin."""

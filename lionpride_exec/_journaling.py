@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import anyio
-from anyio import CancelScope, current_time, get_cancelled_exc_class
+from anyio import CancelScope, get_cancelled_exc_class
 
 from ._agenda import Ticket
+from ._background import current_time
 from ._element import to_uuid
 from ._event import Event
 from ._guard import Guard

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 import anyio
 from anyio import AsyncContextManagerMixin
 
+from ._background import timeout_deadline
 from ._config import check_seconds, explain_refused_config
 from ._group import GroupOwner
 from ._guard import Guard
@@ -138,7 +139,7 @@ class Lifetime(GroupOwner, AsyncContextManagerMixin):
             check_seconds("grace", grace, infinite_allowed=True)
         if self.processor is not None:
             await self.processor.stop()
-            with anyio.move_on_after(grace) as scope:
+            with anyio.CancelScope(deadline=timeout_deadline(grace)) as scope:
                 await self.processor.wait_idle()
             if scope.cancelled_caught and self._is_stopped():
                 self.processor.cancel_running()

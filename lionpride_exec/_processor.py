@@ -11,9 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import anyio
-from anyio import current_time
 
-from ._background import soon_caller
+from ._background import current_time, soon_caller
 from ._config import check_bounds, check_priority
 from ._crew import Crew
 from ._dispatch import Dispatch

@@ -11,9 +11,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from anyio import current_time
 from anyio.lowlevel import current_token
 
+from ._background import current_time
 from ._pauses import shown_seconds
 from ._status import TERMINAL, EventStatus
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 import anyio
 
+from ._background import current_time, scope_deadline
 from ._clock import LoopClock
 from ._lanes import Entry, Lanes
 from ._limits import Route, Router
@@ -226,7 +227,7 @@ class PriorityQueue:
 
         Cancellation: while it waits; nothing is taken then.
         """
-        while (entry := self.pop_nowait(anyio.current_time())) is None:
+        while (entry := self.pop_nowait(current_time())) is None:
             await self._wait_for_put()
         return entry.priority, entry.event_id
 
@@ -273,7 +274,7 @@ class PriorityQueue:
         event = anyio.Event()
         self._getters.append(event)
         try:
-            with anyio.CancelScope(deadline=self.next_at()):
+            with anyio.CancelScope(deadline=scope_deadline(self.next_at())):
                 await event.wait()
         finally:
             if not event.is_set():

@@ -12,8 +12,9 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from anyio import CancelScope, current_effective_deadline, current_time, move_on_after
+from anyio import CancelScope, current_effective_deadline
 
+from ._background import current_time, timeout_deadline
 from ._chunks import Idle
 from ._config import check_seconds
 from ._execution import utc_now
@@ -107,7 +108,7 @@ class Run(Life):
                 response = await self._perform()
             else:
                 response = Unset
-                with move_on_after(self.timeout) as scope:
+                with CancelScope(deadline=timeout_deadline(self.timeout)) as scope:
                     response = await self._perform()
                 late = scope.cancelled_caught
         except Idle as exc:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import attrs
-from anyio import current_time
 
+from lionpride_exec._background import current_time
 from lionpride_exec._status import TERMINAL, EventStatus
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import attrs
-from anyio import current_time
 from anyio.lowlevel import current_token
 
+from lionpride_exec._background import current_time
 from lionpride_exec._event import Event
 from lionpride_exec._status import EventStatus
 
