@@ -96,8 +96,11 @@ class StatusBoard:
             NotFoundError: No such status. (Also a KeyError.)
             ConfigurationError: Its progression was taken out of :attr:`states`.
         """
+        return self._events_in_memory(to_status(status))
+
+    def _events_in_memory(self, status: EventStatus) -> list[Event]:
         items = self.states.items
-        return [items[event_id] for event_id in self._progression(to_status(status))]
+        return [items[event_id] for event_id in self._progression(status)]
 
     def status_counts(self) -> dict[str, int]:
         """Give the number of events in each of the seven statuses, zeros included. O(1)."""

@@ -41,7 +41,8 @@ class Control(Lifetime):
         ends when they let go; with a strict journal, when that is on disk. It does not start before.
 
         Args:
-            event: In this executor; or its id.
+            event: In this executor; or its id. With a journal also an event that has ended and left memory: the event
+                itself, or the id of one of the last 10,000.
             reason: For its record.
 
         Returns:
@@ -66,6 +67,8 @@ class Control(Lifetime):
         Say what an event waits for, and for how long at least. Cheap; changes nothing.
 
         An event that only waits for those in front of it waits for what these wait for. To be called in the event loop.
+        For the bare id of an event that has ended and left memory, as with a journal, ``Explanation.event`` is a plain
+        ``Event`` with that id and status; ``await executor.get(id)`` reads the event itself.
 
         Raises:
             NotFoundError: There is no such event.
@@ -74,10 +77,18 @@ class Control(Lifetime):
         return explain(self, self._known(event))
 
     def _known(self, event: Event | UUID | str) -> Event:
-        known = self.states.items.get(to_uuid(event), None)
+        known = self.states.items.get(to_uuid(event), None) or self._known_ended(event)
         if known is None:
-            raise NotFoundError(f"There is no {event!r} in {self!r}")
+            raise NotFoundError(f"There is no {event!r} in {self!r}{self._where_else()}")
         return known
+
+    def _known_ended(self, event: Event | UUID | str) -> Event | None:  # noqa: ARG002  for subclasses
+        """Return an event that has ended and left memory, if that is known without a look at the disk."""
+        return None
+
+    def _where_else(self) -> str:
+        """Return what a message says about events that are not in memory."""
+        return ""
 
     # ---------------------------------------------------------------- the executor
 

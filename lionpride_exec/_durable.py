@@ -86,14 +86,37 @@ class Durable(Journaling):
         return self._book is not None and self._book.arrival_of(event) is not None
 
     async def _store_on_disk(self, event: E, ticket: Ticket) -> E | None:
+        try:
+            coming = await self._announce_in_turn(event, ticket)
+        except Exception:
+            # What is wrong with the event, or with the room for it, does not matter if its work is known already.
+            known = None if ticket.key is None else await self._known_on_disk(ticket.key)
+            if known is None:
+                raise
+            return cast("E", known)
+        return None if coming is None else cast("E", await self._settle_in(coming))
+
+    async def _announce_in_turn(self, event: Event, ticket: Ticket) -> Coming | None:
+        """Store an event, and have it written as soon as the journal has room; None: its key is known by now."""
         book = self._book
-        if book is not None and event.execution.status in TERMINAL and await book.lookup.statuses([event.id]):
-            raise ExistsError(f"{event!r} is in the journal already")
+        if (
+            book is not None
+            and event.execution.status in TERMINAL
+            and (self._known_ended(event) is not None or await book.lookup.statuses([event.id]))
+        ):
+            raise ExistsError(f"{event!r} is in the journal already; as_fresh_event() gives one to run anew")
         if book is not None and not book.writer.has_room:
             await book.writer.wait_for_room()  # the last wait: what follows is one step, up to the room that is taken
         if ticket.key is not None and self._known_under(ticket.key) is not None:
             return None
-        return cast("E", await self._settle_in(self._announce(event, ticket)))
+        return self._announce(event, ticket)
+
+    async def _known_on_disk(self, key: Hashable) -> Event | None:
+        book = self._book
+        if book is None:
+            return None
+        row = await book.lookup.row_of_key(cast("str", key))
+        return None if row is None else self._known_by_row(book, row)
 
     def _announce(self, event: Event, ticket: Ticket) -> Coming:
         """Store an event, and have it written; the journal has room. Leaves nothing behind if it raises."""

@@ -229,7 +229,7 @@ class Executor(Bulk):
             raise TypeError(f"event must be an Event, got {type(event).__name__}")
         lost: UUID | None = None
         if self.journal is not None and after != ():
-            after, lost = await self._find_after(after)  # those that have ended may be on disk only
+            after, lost = await self._find_after(event, after)  # those that have ended may be on disk only
         if priority is None and delay is None and at is None and key is None and lost is None and not after:
             ticket = PLAIN
         else:
@@ -295,7 +295,7 @@ class Executor(Bulk):
         """
         wanted = [to_status(status) for status in (DEFAULT_CLEANUP if statuses is None else statuses)]
         async with self.states.items, self._locks(*EventStatus):
-            events = [event for status in dict.fromkeys(wanted) for event in self.get_events_by_status(status)]
+            events = [event for status in dict.fromkeys(wanted) for event in self._events_in_memory(status)]
             for event in events:
                 self._remove(event)
                 if not event.execution._running:  # else its end will come, and wake them

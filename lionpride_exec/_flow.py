@@ -49,6 +49,8 @@ class Flow(Element, Generic[E, P]):
     progressions: Pile[P] = attrs.field(init=False)
     _progression_names: dict[str, UUID] = attrs.field(factory=dict[str, UUID], init=False)
     _lock: Any = attrs.field(factory=RLock, init=False)
+    # Called before a record is made: the owner of the flow may have to say what is not in it.
+    _before_record: Any = attrs.field(default=None, init=False)
 
     def __init__(
         self,
@@ -175,6 +177,8 @@ class Flow(Element, Generic[E, P]):
     # ---------------------------------------------------------------- data
 
     def _own_to_dict(self, mode: Mode, *, exclude: Iterable[str] = (), **kwargs: Any) -> dict[str, Any]:
+        if self._before_record is not None:
+            self._before_record()
         data = super()._own_to_dict(mode)
         for part, pile in (("items", self.items), ("progressions", self.progressions)):
             if part not in exclude:

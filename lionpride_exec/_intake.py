@@ -53,6 +53,8 @@ class Intake(Control):
         if known is not None:
             return cast("E", known)
         if wait and self.processor is not None and self.processor.queue.is_full and not ticket.after:
+            if ticket.key is not None and (known := await self._known_on_disk(ticket.key)) is not None:
+                return cast("E", known)  # which needs no room
             self._check_new(event)
             if self._runs_caller():
                 ticket = attrs.evolve(ticket, is_urgent=True)  # to wait would hold a slot that the others wait for
@@ -76,6 +78,10 @@ class Intake(Control):
     async def _store_on_disk(self, event: E, ticket: Ticket) -> E | None:
         """Do as :meth:`_store`, but have the event on disk before it is queued."""
         raise NotImplementedError
+
+    async def _known_on_disk(self, key: Hashable) -> Event | None:  # noqa: ARG002  for subclasses
+        """Return the event that is known under a key and is on disk only; None: there is none."""
+        return None
 
     def _store(self, event: E, ticket: Ticket) -> E | None:
         """Store and queue an event, or raise and leave everything as it was; None: its key is known by now."""

@@ -162,7 +162,9 @@ class Journaling(Keeping):
 
     def _skip_lost(self, event: Event, other: UUID) -> None:
         """End an event that comes after one that is in the file only, and did not complete."""
-        self._end(event, EventStatus.SKIPPED, Skip(f"It comes after event {other}, which did not complete"))
+        status = self._remembered.status_of(other)
+        became = "did not complete" if status is None else f"is {status}"
+        self._end(event, EventStatus.SKIPPED, Skip(f"It comes after event {other}, which {became}"))
 
     @asynccontextmanager
     async def _own_group(self) -> AsyncGenerator[None]:
@@ -282,7 +284,10 @@ class Journaling(Keeping):
             return known
         if self._book is None:
             raise NotFoundError(f"There is no event {event_id} in {self!r}")
-        return await self._book.lookup.find(event_id)
+        found = await self._book.lookup.find(event_id)
+        if found.execution.status in TERMINAL:
+            self._remembered.note(event_id, found.execution.status)
+        return found
 
     async def known_keys(self, keys: Iterable[Hashable]) -> set[Hashable]:
         """
@@ -300,22 +305,31 @@ class Journaling(Keeping):
             known |= await self._book.lookup.known_keys(wanted - known)
         return known
 
-    async def _find_after(self, after: Event | UUID | Iterable[Event | UUID]) -> tuple[list[Event | UUID], UUID | None]:
+    async def _find_after(
+        self, event: Event, after: Event | UUID | Iterable[Event | UUID]
+    ) -> tuple[list[Event | UUID], UUID | None]:
         """
         Give those of the events that are in memory, and one of the others that did not complete.
 
         Raises:
             NotFoundError: One is nowhere, or is left in the journal as it is.
+            ValueError: The event comes after itself.
         """
         others = [after] if isinstance(after, Event | UUID | str) else list(after)
         ids = {to_uuid(other): other for other in others}
+        if event.id in ids:
+            self._check_after(event, [event])
         statuses: dict[UUID, str] = {}
         # Again after the look: meanwhile others may have ended and left.
         while away := [one for one in ids if one not in self.states.items and one not in statuses]:
             statuses |= {} if self._book is None else await self._book.lookup.statuses(away)
             for event_id in away:
-                if event_id not in statuses or (statuses[event_id] not in TERMINAL and event_id not in self):
+                is_open = event_id in statuses and statuses[event_id] not in TERMINAL
+                if event_id not in statuses or (is_open and event_id not in self.states.items):
                     raise NotFoundError(f"There is no event {event_id} in {self!r}")
+        for event_id, status in statuses.items():
+            if status in TERMINAL:
+                self._remembered.note(event_id, EventStatus(status))
         lost = [event_id for event_id, status in statuses.items() if status != EventStatus.COMPLETED]
         return [other for event_id, other in ids.items() if event_id not in statuses], next(iter(lost), None)
 

@@ -8,26 +8,31 @@ journal, which an event waits for before it says that it has ended.
 from __future__ import annotations
 
 import logging
+import sys
 import time
+import warnings
 from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._board import to_status
+from ._element import to_uuid
+from ._event import Event
 from ._execution import utc_now
 from ._intake import Intake
-from ._retain import Retain, by_status
+from ._retain import Remembered, Retain, by_status
 from ._run import Unconfirmed
 from ._sentinel import Unset
 from ._status import TERMINAL, EventStatus
-from .errors import JournalError
+from .errors import EventsOnDiskWarning, JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
     from datetime import datetime
     from uuid import UUID
 
-    from ._event import Event
     from ._journal import Journal
     from ._journal._book import Book
     from ._life import Life
@@ -35,6 +40,8 @@ if TYPE_CHECKING:
     from ._sentinel import UnsetType
 
 logger = logging.getLogger("lionpride_exec")
+
+_PACKAGE = str(Path(__file__).parent)
 
 
 class Keeping(Intake):
@@ -56,11 +63,13 @@ class Keeping(Intake):
         self._book: Book | None = None  # while the journal is open
         self._is_strict = False  # it is open, and nobody is to be told of an end before that is in it
         self._on_disk: Counter[EventStatus] = Counter()  # events that have ended and are on disk only
+        self._remembered = Remembered()  # of those, the last
         self._gone: list[int] = []  # events that were removed while the journal was closed, by number
         # Events that have ended while it was closed, to be written at the next start, removed ones included.
         self._ended_late: dict[UUID, Event] = {}
         if journal is not None:
             journal._belong_to(self)
+            self.states._before_record = self._warn_of_all_on_disk
         if self._retain:
             self.states.items.guard.when_free = self._make_up
 
@@ -179,7 +188,7 @@ class Keeping(Intake):
         object.__setattr__(event, "_owner", None)
         self._removed[status] += 1
         if self.journal is not None:
-            self._on_disk[status] += 1
+            self._remember(event, status, self.journal)
 
     def _remove(self, event: Event) -> None:
         status = event.execution.status
@@ -187,11 +196,85 @@ class Keeping(Intake):
         if self.journal is None:
             return
         if status in TERMINAL:
-            self._on_disk[status] += 1
+            self._remember(event, status, self.journal)
         elif self._book is not None:
             self._book.remove(event)
         elif event._seq:
             self._gone.append(event._seq)
+
+    def _remember(self, event: Event, status: EventStatus, journal: Journal) -> None:
+        """Count an event that is on disk only, and go on knowing that it has ended."""
+        self._on_disk[status] += 1
+        self._remembered.note(event.id, status)
+        object.__setattr__(event, "_kept_in", journal.path)  # past the hooks of attrs, as elsewhere
+
+    # ---------------------------------------------------------------- what has left memory
+
+    def _known_ended(self, event: Event | UUID | str) -> Event | None:
+        """
+        Return an event that has ended and left memory.
+
+        For an id that is a plain event with that id and status. None: it is not here, or nobody knows any more without
+        a look at the disk.
+        """
+        if self.journal is None:
+            return None
+        in_hand = event if isinstance(event, Event) and event.execution.status in TERMINAL else None
+        if in_hand is not None and in_hand._kept_in == self.journal.path:
+            return in_hand
+        event_id = to_uuid(event)
+        status = self._remembered.status_of(event_id)
+        if status is None or in_hand is not None:
+            return None if status is None else in_hand
+        stand_in = Event(id=event_id)
+        stand_in.execution.status = status
+        return stand_in
+
+    def _where_else(self) -> str:
+        if self.journal is None:
+            return ""
+        return " that is in memory; if it has ended and is in the journal only, `await executor.get(id)` reads it"
+
+    def __contains__(self, event: Event | UUID | str) -> bool:
+        if super().__contains__(event):
+            return True
+        if self.journal is None:
+            return False
+        try:
+            return self._known_ended(event) is not None
+        except (TypeError, ValueError):  # no id
+            return False
+
+    def get_events_by_status(self, status: EventStatus | str) -> list[Event]:
+        """
+        Return the events with a status that are in memory, in the order they came to it. O(number of them).
+
+        Warns:
+            EventsOnDiskWarning: The executor has a journal, and more events with this status are in the journal only.
+
+        Raises:
+            NotFoundError: No such status. (Also a KeyError.)
+            ConfigurationError: Its progression was taken out of :attr:`states`.
+        """
+        events = super().get_events_by_status(status)
+        wanted = to_status(status)
+        if self._on_disk[wanted]:
+            self._warn_of_events_on_disk(self._on_disk[wanted], len(events), f"{wanted.value} events")
+        return events
+
+    def _warn_of_all_on_disk(self) -> None:
+        if number := self._on_disk.total():
+            self._warn_of_events_on_disk(number, len(self.states.items), "events")
+
+    def _warn_of_events_on_disk(self, on_disk: int, in_memory: int, what: str) -> None:
+        assert self.journal is not None
+        warnings.warn(
+            f"{on_disk:,} of the {on_disk + in_memory:,} {what} are in the journal only ({self.journal.path}), and not "
+            "in what this returns: status_counts() counts them, `await executor.get(id)` reads one, and "
+            "Executor(..., retain=Retain()) keeps them in memory",
+            EventsOnDiskWarning,
+            stacklevel=_levels_to_the_caller(),
+        )
 
     def _key_of(self, key: Hashable) -> Hashable:
         """Give what a key is known by: with a journal as it stands there."""
@@ -227,3 +310,11 @@ class Keeping(Intake):
 def _ended_before(event: Event, moment: datetime) -> bool:
     finished = event.execution.finished_at
     return finished is not None and finished < moment
+
+
+def _levels_to_the_caller() -> int:
+    """Return the level, as seen from the function that warns, of the code outside the package that called it."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from datetime import datetime
+    from pathlib import Path
 
     from ._chunks import Feed
     from ._limits import Limit
@@ -143,8 +144,10 @@ class Life(Element):
         _seq: int = attrs.field(default=0, init=False)
         # It was open when a process died, and may be what it died of.
         _is_suspect: bool = attrs.field(default=False, init=False)
+        # The file of the journal that has its end, once the event stands in no executor any more; None: there is none.
+        _kept_in: Path | None = attrs.field(default=None, init=False)
     else:
-        _feed = _at_end = _verdict = None
+        _feed = _at_end = _verdict = _kept_in = None
         _seq, _is_suspect = 0, False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -156,6 +159,7 @@ class Life(Element):
             "_verdict": None,
             "_seq": 0,
             "_is_suspect": False,
+            "_kept_in": None,
         }
         return kept | {"execution": attrs.evolve(self.execution)}  # without its run, which goes on here only
 
@@ -169,7 +173,8 @@ class Life(Element):
 
         Raises:
             ValueError: No such status.
-            InvalidTransition: The executor's event cannot go there from here. Nothing has changed.
+            InvalidTransition: The executor's event cannot go there from here, or it has ended and a journal has it.
+                Nothing has changed.
         """
         return self.execution.status
 
@@ -184,6 +189,8 @@ class Life(Element):
                 raise InvalidTransition(self.id, self.status, target)
             self._transition(target)
             return
+        if self._kept_in is not None and self.execution.status in TERMINAL:
+            raise InvalidTransition(self.id, self.status, target)  # its executor has let it go, but not its journal
         self.execution.status = target
         if target in TERMINAL:
             self._wake()

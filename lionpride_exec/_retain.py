@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from ._board import to_status
 from ._config import check_seconds
 from ._status import TERMINAL, EventStatus
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+# Events that have left memory of which an executor with a journal still knows how they ended; about 250 bytes each.
+REMEMBERED = 10_000
 
 
 def _valid_count(_instance: object, _attribute: object, value: Any) -> None:
@@ -75,3 +82,22 @@ def by_status(retain: RetainRule, default: Retain | None = None) -> dict[EventSt
             raise TypeError(f"retain must be a Retain for {status.value}, got {rule!r}")
         rules[status] = rule
     return {status: rule for status, rule in rules.items() if not rule.is_all}
+
+
+class Remembered:
+    """How the last events ended that have left memory, by id. O(1), at most ``REMEMBERED`` of them."""
+
+    __slots__ = ("_statuses",)
+
+    def __init__(self) -> None:
+        self._statuses: OrderedDict[int, EventStatus] = OrderedDict()
+
+    def note(self, event_id: UUID, status: EventStatus) -> None:
+        """Remember an event, and forget the oldest if there are too many."""
+        self._statuses[event_id.int] = status
+        if len(self._statuses) > REMEMBERED:
+            self._statuses.popitem(last=False)
+
+    def status_of(self, event_id: UUID) -> EventStatus | None:
+        """Return the status an event ended with; None if that is not known, or not any more."""
+        return self._statuses.get(event_id.int)

@@ -301,6 +301,15 @@ class JournalLockedError(JournalError):
     default_message = "The journal is in use"
 
 
+class EventsOnDiskWarning(UserWarning):
+    """
+    A list of events, or a record of them, lacks some that are in the journal only.
+
+    With a journal, events that have ended leave memory. ``status_counts()`` counts them, ``await executor.get(id)``
+    reads one of them, and ``Executor(..., retain=Retain())`` keeps them in memory.
+    """
+
+
 class RemoteError(ExecutionError):
     """
     What an event ended with in another process, as a journal kept it.

@@ -142,7 +142,7 @@ async def test_append_after_what_is_only_on_disk(path):
     async with open_executor(path) as executor:
         good, bad = await executor.extend([Step(), Step(fails=1)])
         await executor.join()
-        await until(lambda: good not in executor)
+        await until(lambda: good.id not in executor.states.items)
         assert (await executor.append(Step(), after=good.id)).status is EventStatus.PENDING
         skipped = await executor.append(Step(), after=[good, bad])
         await skipped.wait()

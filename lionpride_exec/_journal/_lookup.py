@@ -9,7 +9,7 @@ from uuid import UUID
 
 from anyio import CapacityLimiter
 
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError, NotFoundError
 
 from ._codec import Unreadable, encode_key
@@ -71,6 +71,11 @@ class Lookup:
         known: list[str] = await self.in_thread(partial(self._store.known_keys, list(texts)))
         return {texts[text] for text in known}
 
+    async def row_of_key(self, key: str) -> Row | None:
+        """Return the row of the event that has a key, as :func:`encode_key` gives it; None: there is none."""
+        rows: list[Row] = await self.in_thread(partial(self._store.rows_by_key, [key]))
+        return rows[0] if rows else None
+
     async def held(self) -> list[Event]:
         """Give the events that are held."""
         rows: list[Row] = []
@@ -113,6 +118,9 @@ class Lookup:
         # What a decision is waited for about has not ended.
         shown = row._replace(status=EventStatus.PENDING.value) if row.status == HELD else row
         try:
-            return self._codec.decode(shown)
+            event = self._codec.decode(shown)
+            if event.execution.status in TERMINAL:
+                object.__setattr__(event, "_kept_in", self._store.path)
+            return event  # noqa: TRY300  nothing else in it raises that
         except Unreadable as exc:
             raise JournalError(f"event {UUID(bytes=row.id)} in {self._store.path} cannot be read: {exc}") from exc

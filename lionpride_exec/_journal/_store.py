@@ -299,6 +299,16 @@ class Store:
         with self._lock, wrapped(self.path):
             return dict(rows_by_id(self._open(), "id, status", ids))
 
+    def rows_by_key(self, keys: Sequence[str]) -> list[Row]:
+        """
+        Give the rows with these keys that there are.
+
+        Raises:
+            JournalError: They cannot be read.
+        """
+        with self._lock, wrapped(self.path):
+            return [Row(*values) for values in rows_by_key(self._open(), COLUMNS, keys)]
+
     def known_keys(self, keys: Sequence[str]) -> list[str]:
         """
         Give those of the keys that there are.
