@@ -7,11 +7,16 @@ here for these. Nothing here moves an event: it says which, the executor moves.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
+from ._background import current_time
 from ._clock import LoopClock
+from ._config import check_seconds
+from ._element import to_datetime
+from ._execution import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Sequence
@@ -146,3 +151,19 @@ class Agenda:
             key = self._key_of.pop(event_id, None)
             if key is not None:
                 del self._keys[key]
+
+
+def due(delay: float | None, at: datetime | None) -> float | None:
+    """
+    Give the reading of ``anyio.current_time()`` at which it is due; None: it is.
+
+    Raises:
+        ValueError: Both are given, or what is given is no time.
+    """
+    if at is None:
+        return None if delay is None else current_time() + check_seconds("delay", delay)
+    if delay is not None:
+        raise ValueError("delay and at exclude each other")
+    if not isinstance(cast("object", at), datetime):
+        raise TypeError(f"at must be a datetime, got {at!r}")
+    return current_time() + max((to_datetime(at) - utc_now()).total_seconds(), 0.0)

@@ -79,6 +79,15 @@ class Bucket:
         self.refresh(now)
         return self.used
 
+    @property
+    def uses(self) -> int:
+        """How many events have taken what is used."""
+        return self._out
+
+    def returns(self) -> list[tuple[float, float]]:
+        """Return when how much of it comes back, the earliest first; without what running events hold. O(uses)."""
+        return [(use.back, use.cost) for use in self._uses]
+
     def free_at(self, cost: float, now: float) -> float:
         """When so much may be taken, at the earliest: ``now`` or before: at once; ``inf``: when something ends."""
         closed = self.closed_until if self.closed_until > self.denied_until else self.denied_until  # noqa: FURB136  faster

@@ -144,6 +144,7 @@ class Bulk(Durable):
         lookahead: int | None = None,
         priority: float | None = None,
         key: Callable[[Any], Hashable] | None = None,
+        total: int | None = None,
     ) -> EventMap[E]: ...
     @overload
     def map(
@@ -156,6 +157,7 @@ class Bulk(Durable):
         lookahead: int | None = None,
         priority: float | None = None,
         key: Callable[[X], Hashable] | None = None,
+        total: int | None = None,
     ) -> EventMap[Call[T]]: ...
     def map(
         self,
@@ -167,6 +169,7 @@ class Bulk(Durable):
         lookahead: int | None = None,
         priority: float | None = None,
         key: Callable[[Any], Hashable] | None = None,
+        total: int | None = None,
     ) -> EventMap[Any]:
         """
         Run an event for each item, and give each when it has ended: ``async for event in executor.map(fetch, urls)``.
@@ -193,10 +196,13 @@ class Bulk(Durable):
             key: Function that gives the key of an item's event, as for :meth:`append`: an event that is known under it
                 is given instead of a new one. With a journal, what was done in an earlier run is not done again;
                 without a key it is. Without a journal a key is known until its event was given.
+            total: How many items there are, for :meth:`progress`; 0 or more. Default: what ``len()`` of ``items`` or
+                its ``__length_hint__()`` says. If neither does, :meth:`progress` tells no time left while items are
+                taken.
 
         Raises:
             TypeError: The target is neither; ``items`` is not iterable; ``key`` is no function.
-            ValueError: The lookahead is no integer, or less than 1.
+            ValueError: The lookahead is no integer, or less than 1; the total is none, or less than 0.
 
         And while iterating, after which the loop is over as if left early:
 
@@ -224,5 +230,6 @@ class Bulk(Durable):
                 lookahead=lookahead,
                 priority=priority,
                 key=key,
+                total=total,
             )
         )

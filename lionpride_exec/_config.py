@@ -43,6 +43,18 @@ def check_seconds(name: str, value: float, *, zero_allowed: bool = True, infinit
     return value
 
 
+def check_number(name: str, value: float) -> float:
+    """
+    Return a number of things, which may be an estimate.
+
+    Raises:
+        ValueError: It is no number, NaN, infinite or negative.
+    """
+    if not is_finite(value) or value < 0:
+        raise ValueError(f"{name} must be a finite number, 0 or more, got {value!r}")
+    return value
+
+
 def _label(name: str) -> str:
     return name.replace("_", " ").capitalize()
 

@@ -8,28 +8,27 @@ Where each of them stands is told by the status board (``_board``), who owns wha
 from __future__ import annotations
 
 import logging
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 from anyio.lowlevel import checkpoint
 
-from ._agenda import PLAIN, Ticket
-from ._background import current_time
+from ._agenda import PLAIN, Ticket, due
 from ._board import to_status
 from ._bulk import Bulk
-from ._config import check_priority, check_seconds
-from ._element import to_datetime
+from ._config import check_number, check_priority
 from ._event import Event
-from ._execution import utc_now
 from ._progress import Pace, progress_of
 from ._status import TERMINAL, EventStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
+    from datetime import datetime
     from uuid import UUID
 
     from ._journal import Journal
     from ._limits import Limit
+    from ._map_state import MapState
     from ._progress import Progress
     from ._retain import RetainRule
     from ._watch import OnFull, Watcher
@@ -89,6 +88,7 @@ class Executor(Bulk):
         self._observers: list[Observer] = []
         self._telling = 0  # transitions that observers are being told of, one inside the other
         self._pace = Pace()
+        self._maps: WeakSet[MapState[Any]] = WeakSet()  # those that have begun
         self._appends = 0
 
     def observe(self, observer: Callable[[Event, EventStatus, EventStatus], None]) -> Callable[[], None]:
@@ -143,18 +143,23 @@ class Executor(Bulk):
         """
         return self._watchers.watch(buffer, on_full, statuses)
 
-    def progress(self) -> Progress:
+    def progress(self, *, to_come: float = 0) -> Progress:
         """
-        Give the number of events done and to do, the rate, and the time left. O(1).
+        Return the number of events done and to do, the rate, and the time left.
 
         The rate is that since earlier calls, at most 60 s back, so call it now and then. Events that were taken in
-        with a final status count as done, but not for the rate. Works outside an event loop too, without a rate.
+        with a final status count as done, but not for the rate. Works outside an event loop too, without a rate and
+        without the time left. O(what is queued, runs, or is used of the limits).
+
+        Args:
+            to_come: How many events will come that the executor cannot know of, 0 or more; an estimate will do. What
+                a running :meth:`map` will take from its source is known, if the source has a length.
 
         Raises:
             ConfigurationError: A progression was taken out of :attr:`states`.
+            ValueError: ``to_come`` is negative, infinite or NaN.
         """
-        counts = {status: len(self._progression(status)) for status in EventStatus}
-        return progress_of(counts, self._removed, self._taken_final, self._pace, self.processor)
+        return progress_of(self, check_number("to_come", to_come))
 
     # ---------------------------------------------------------------- taking events in
 
@@ -235,7 +240,7 @@ class Executor(Bulk):
         else:
             priority = None if priority is None else check_priority(priority)
             known_by = None if key is None else self._key_of(key)
-            ticket = Ticket(priority, _due(delay, at), self._check_after(event, after), known_by, lost=lost)
+            ticket = Ticket(priority, due(delay, at), self._check_after(event, after), known_by, lost=lost)
         self._appends += 1
         if self._appends > APPENDS_BETWEEN_CHECKPOINTS:
             self._appends = 0
@@ -376,19 +381,3 @@ class Executor(Bulk):
         """Correct what a running event has taken of its limits."""
         if self.processor is not None:
             self.processor._settle_cost(event, actual, limit)
-
-
-def _due(delay: float | None, at: datetime | None) -> float | None:
-    """
-    Give the reading of ``anyio.current_time()`` at which it is due; None: it is.
-
-    Raises:
-        ValueError: Both are given, or what is given is no time.
-    """
-    if at is None:
-        return None if delay is None else current_time() + check_seconds("delay", delay)
-    if delay is not None:
-        raise ValueError("delay and at exclude each other")
-    if not isinstance(cast("object", at), datetime):
-        raise TypeError(f"at must be a datetime, got {at!r}")
-    return current_time() + max((to_datetime(at) - utc_now()).total_seconds(), 0.0)

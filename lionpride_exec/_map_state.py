@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import AsyncIterable, Generator, Iterable
 from contextlib import nullcontext
+from operator import length_hint
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, cast
 
@@ -54,6 +55,7 @@ class Plan:
         lookahead: Events appended and not yet given; None: twice the concurrency limit.
         priority: Of each event.
         key: Gives the key of an item's event; None: it has none.
+        total: How many items there are; None: as many as ``items`` says.
     """
 
     executor: Executor
@@ -64,6 +66,7 @@ class Plan:
     lookahead: int | None
     priority: float | None
     key: Callable[[Any], Hashable] | None
+    total: int | None = None
 
     def __attrs_post_init__(self) -> None:
         items, lookahead = cast("object", self.items), cast("object", self.lookahead)
@@ -73,6 +76,19 @@ class Plan:
             raise ValueError(f"lookahead must be an integer, at least 1, got {lookahead!r}")
         if self.key is not None and not callable(cast("object", self.key)):
             raise TypeError(f"key must be a function of an item, got {self.key!r}")
+        total = cast("object", self.total)
+        if total is not None and (isinstance(total, bool) or not isinstance(total, int) or total < 0):
+            raise ValueError(f"total must be an integer, 0 or more, got {total!r}")
+
+    def expected(self) -> int | None:
+        """Return how many items there are, as far as anybody says; None if nobody does."""
+        if self.total is not None:
+            return self.total
+        try:
+            number = length_hint(self.items, -1)
+        except Exception:  # noqa: BLE001  the items' own code: it is asked for a guess only
+            return None
+        return number if number >= 0 else None
 
     def key_of(self, item: Any) -> Hashable:
         """Give the key of an item's event; None: it has none."""
@@ -101,6 +117,8 @@ class MapState(Generic[E]):
         self.rejected: tuple[E, Hashable] | None = None  # made, with its key; there was no room in the queue yet
         self.own: set[UUID] = set()  # events that we have appended and not let go: others are not ours to end
         self.again: Counter[UUID] = Counter()  # how many more times than once an event is held, by its key
+        self.expected: int | None = None  # how many items there are, as far as anybody says
+        self.appended = 0  # events of items, known ones included
         self.held = 0  # events appended and not yet given
         self.unended: dict[UUID, E] = {}  # those among them that have not ended; each will tell
         self.queue: deque[E] = deque()  # to be given; ordered: all that are held, else those that have ended
@@ -113,6 +131,13 @@ class MapState(Generic[E]):
         self.attention: anyio.Event | None = None  # of the consumer, while it waits for an end
         self.append_scope: CancelScope | None = None  # around the consumer, while it waits for room
         self.turns = 0
+
+    @property
+    def to_come(self) -> int | None:
+        """How many events are still to be appended; None if that is not known."""
+        if self.exhausted or self.closed:
+            return 0
+        return None if self.expected is None or self.expected < self.appended else self.expected - self.appended
 
     # ---------------------------------------------------------------- for the consumer
 
@@ -167,11 +192,13 @@ class MapState(Generic[E]):
         items = self.plan.items
         if self.closed:
             return
+        self.expected = self.plan.expected()
         if isinstance(items, AsyncIterable):
             self.feeder = await Feeder.start(cast("MapState[Any]", self), items)
         else:
             self.source = iter(items)
         self.thread = get_ident()
+        self.plan.executor._maps.add(cast("MapState[Any]", self))
 
     async def _breathe(self) -> None:
         self.turns += 1
@@ -251,6 +278,7 @@ class MapState(Generic[E]):
     def hold(self, event: E, *, is_own: bool) -> None:
         """Look after an event that was appended just now, or is known under its key."""
         self.held += 1
+        self.appended += 1
         if is_own:
             self.own.add(event.id)
         if self.closed:

@@ -119,6 +119,18 @@ class PriorityQueue:
         """Count what is not due by why. O(number of them)."""
         return Counter(why for _, why in self._not_due.values())
 
+    def delayed_size(self) -> int:
+        """Return how many events are queued and not due."""
+        return len(self._not_due)
+
+    def last_due(self) -> float:
+        """Return when the last of them is due; ``-inf`` if there are none. O(number of them)."""
+        return max((until for until, _ in self._not_due.values()), default=-inf)
+
+    def entries(self) -> Iterable[Entry]:
+        """Return the entries of all that is queued."""
+        return self._live.values()
+
     def backlog_size(self) -> int:
         """How many events wait to be queued."""
         return len(self._in_backlog)

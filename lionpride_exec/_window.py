@@ -59,6 +59,10 @@ class CapacityWindow:
         """When a start will be allowed: ``now`` if one is, else the time the token comes back that is one too many."""
         return now if self.available(now) else self._out[len(self._out) - self.total][0]
 
+    def returns(self) -> list[tuple[float, float]]:
+        """Return when each token comes back that is out, the earliest first. O(number of them)."""
+        return [(back, 1.0) for back, _ in self._out]
+
     def resize(self, total: int) -> None:
         """Allow another number of starts. What was started counts."""
         self.total = total
