@@ -6,6 +6,7 @@ An :class:`Event` is one operation, a :class:`Processor` starts events by priori
 """
 
 from ._call import Call
+from ._client_errors import retry_after, status_of
 from ._element import Element
 from ._event import Event
 from ._execution import Attempt, Execution
@@ -102,4 +103,6 @@ __all__ = [
     "WaitReason",
     "Watcher",
     "WatcherTooSlow",
+    "retry_after",
+    "status_of",
 ]

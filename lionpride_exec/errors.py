@@ -8,8 +8,9 @@ look-up works.
 from __future__ import annotations
 
 from math import inf, isnan
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from ._client_errors import retry_after as seconds_of
 from ._config import is_number
 
 if TYPE_CHECKING:
@@ -217,6 +218,26 @@ class RateLimited(LionprideError):
     def __init__(self, message: str | None = None, *, retry_after: float | None = 1.0, **kwargs: Any) -> None:
         self.retry_after: float = _seconds_asked(retry_after)
         super().__init__(message, **kwargs)
+
+    @classmethod
+    def from_error(cls, error: BaseException, message: str | None = None) -> Self:
+        """
+        Return an error that asks for the pause that another one asks for, as :func:`retry_after` reads it, else 1 s.
+
+        Args:
+            error: An error of a client. It becomes the ``__cause__``.
+            message: The reason. None: the class and the text of the error.
+        """
+        return cls(message or _shown(error), retry_after=seconds_of(error), cause=error)
+
+
+def _shown(error: BaseException) -> str:
+    """Return the class and the text of an error, or its class alone."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  an error that cannot be printed
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 class PauseTooLong(RateLimited):

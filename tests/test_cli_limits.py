@@ -5,8 +5,6 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from http import HTTPStatus
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +21,7 @@ from lionpride_exec._cli._errors import BadLineError, UsageError
 from lionpride_exec._cli._jobs import JobMaker
 from lionpride_exec._cli._limits import RateOption, parse_codes, parse_rate
 from lionpride_exec._cli._options import RunOptions
-from lionpride_exec._cli._pauses import pause_for, pausing_on, retry_after_of
+from lionpride_exec._cli._pauses import pause_for, pausing_on
 from lionpride_exec._cli._run import run
 from lionpride_exec.testing import BACKENDS
 
@@ -405,35 +403,22 @@ def test_what_carries_no_status_code_does_not_pause(exc):
 @pytest.mark.parametrize(
     ("exc", "seconds"),
     [
-        (error(retry_after=2.5), 2.5),
-        (error(retry_after="3"), 3.0),
-        (error(retry_after=-1), 0.0),
-        (error(retry_after=None, response=response(429, **{"Retry-After": "0.25"})), 0.25),
-        (error(retry_after=7, response=response(429, **{"Retry-After": "0.25"})), 7.0),
-        (error(response=response(429, **{"retry-after": "4"})), 4.0),
-        (error(response=SimpleNamespace(headers={"retry-after": "5"})), 5.0),
-        (error(headers={"Retry-After": "6"}), 6.0),
-        (error(headers={"Retry-After": "soon"}), 1.0),
-        (error(headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}), 0.0),
-        (error(retry_after=float("nan")), 1.0),
-        (error(retry_after="inf"), 1.0),
-        (error(retry_after=True), 1.0),
-        (error(retry_after=10**400), 1.0),
-        (error(headers=None), 1.0),
-        (error(), 1.0),
+        (error(status=429, retry_after=2.5), 2.5),
+        (error(status=429, headers={"Retry-After": "6"}), 6.0),
+        (error(status=429, headers={"Retry-After": "soon"}), 1.0),
+        (error(status=429), 1.0),
+        (error(response={"Error": {"Code": "ThrottlingException"}, "ResponseMetadata": {"HTTPStatusCode": 400}}), 1.0),
     ],
 )
 def test_the_time_to_wait_is_found(exc, seconds):
-    """The error's own word, then the header, then one second; never less than nothing."""
-    assert retry_after_of(exc) == seconds
+    """As ``retry_after()`` reads it, else one second."""
+    assert pause_for(exc, {429}) == seconds
 
 
-@pytest.mark.parametrize("in_utc", [True, False])
-def test_the_time_to_wait_may_be_a_date(in_utc):
-    """HTTP has both; one without a zone is taken for UTC."""
-    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-    date = date if in_utc else date.replace("GMT", "-0000")
-    assert 3500 < retry_after_of(error(headers={"Retry-After": date})) <= 3600
+def test_a_throttling_code_goes_by_429_and_by_its_own_status():
+    """Some services of AWS throttle with a 400."""
+    exc = error(response={"Error": {"Code": "ThrottlingException"}, "ResponseMetadata": {"HTTPStatusCode": 400}})
+    assert [pause_for(exc, {code}) for code in (400, 429, 503)] == [1.0, 1.0, None]
 
 
 def test_a_group_pauses_for_its_longest():

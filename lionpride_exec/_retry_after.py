@@ -1,0 +1,196 @@
+"""
+How long an answer asks its caller to wait, read from texts and headers.
+
+Servers say it in a dozen ways, and most clients read one or two of them. Two rules hold for all. A number is what HTTP
+calls a number: ASCII digits, with a decimal fraction because real servers send one ("0.5"); what Python's ``float()``
+takes besides ("1e3", "inf", "nan", "1_000", "+5", digits of other scripts) is no number. And a point in time is
+compared with the ``Date`` header of the same answer, since the clocks of two machines differ; without one, with ours.
+
+None stands for "it does not say" and for what cannot be read; 0 for a time that is over.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, cast
+
+from ._config import is_finite
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NUMBER = re.compile(r"[0-9]{1,30}(?:\.[0-9]{0,30})?", re.ASCII)
+DURATION = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{1,15})?(?:h|ms|m|s|us|µs|μs|ns))+", re.ASCII)
+DURATION_PART = re.compile(r"([0-9.]+)(h|ms|m|s|us|µs|μs|ns)", re.ASCII)
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+HTTP_DATE = re.compile(r"[A-Za-z]{3,9},? .*\d\d:\d\d:\d\d.*", re.ASCII)
+
+SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
+
+# A number beyond is no number of seconds to wait (31 years) but a point in time, in seconds or in milliseconds.
+EPOCH_SECONDS = 1e9
+EPOCH_MILLISECONDS = 1e11
+EPOCH_END = 1e14
+
+# Headers that say how long to wait and nothing else, with the seconds of their unit; the most exact ones first.
+EXPLICIT = (
+    ("retry-after-ms", 1e-3),  # Azure, OpenAI
+    ("x-ms-retry-after-ms", 1e-3),  # Azure Cosmos DB
+    ("x-amz-retry-after", 1e-3),  # AWS
+    ("retry-after", 1.0),
+)
+
+# RateLimit: "name";r=0;t=30 (one or more of them), or in older drafts: limit=100, remaining=0, reset=30.
+REMAINING_PARAMETER = re.compile(r"(?:^|[;,\s])(?:r|remaining)\s*=\s*(\d{1,15})(?![\d.])", re.ASCII)
+RESET_PARAMETER = re.compile(r"(?:^|[;,\s])(?:t|reset)\s*=\s*(\d{1,15})(?![\d.])", re.ASCII)
+
+
+def to_seconds(value: object, *, now: float | None = None, unit: float = 1.0) -> float | None:
+    """
+    Return the seconds that a value asks to wait, 0 or more. None if it cannot be read.
+
+    Args:
+        value: A number of seconds, a ``timedelta``, a ``datetime``, or a text: a number, a duration ("1m30s"), a time
+            by HTTP or RFC 3339, or the second or millisecond of an epoch time.
+        now: The time of the answer, in seconds of the epoch; None: the time of our clock.
+        unit: Seconds that the number 1 stands for.
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, timedelta):
+        return max(value.total_seconds(), 0.0)
+    if isinstance(value, datetime):
+        return _until(value, now)
+    if isinstance(value, str):
+        return _read(value.strip(" \t"), now, unit)
+    if is_finite(value):
+        return _of_number(float(cast("float", value)), now, unit)
+    return None
+
+
+def explicit_seconds(headers: Mapping[str, str]) -> float | None:
+    """
+    Return the seconds that an answer's headers ask to wait outright, 0 or more. None if they do not say.
+
+    Args:
+        headers: By names in lower case.
+    """
+    now = time_of(headers)
+    for name, unit in EXPLICIT:
+        seconds = _of_list(headers.get(name), now, unit)
+        if seconds is not None:
+            return seconds
+    return None
+
+
+def seconds_until_reset(headers: Mapping[str, str]) -> float | None:
+    """
+    Return the seconds until the limits that are used up begin anew, 0 or more; the latest. None if it is not said.
+
+    Args:
+        headers: By names in lower case. A limit whose rest is not given is taken for used up.
+    """
+    now = time_of(headers)
+    found = [*_ietf_resets(headers.get("ratelimit", ""))]
+    for name, value in headers.items():
+        if _is_about("reset", name):
+            remaining = headers.get(name.removesuffix("-after").replace("reset", "remaining"))
+            seconds = to_seconds(value, now=now) if remaining is None or _is_none_left(remaining) else None
+            if seconds is not None:
+                found.append(seconds)
+    return max(found, default=None)
+
+
+def is_used_up(headers: Mapping[str, str]) -> bool:
+    """Whether an answer's headers say that nothing remains of a rate limit."""
+    return any(_is_about("remaining", name) and _is_none_left(value) for name, value in headers.items())
+
+
+def time_of(headers: Mapping[str, str]) -> float | None:
+    """Return when an answer was made by the clock of its server, in seconds of the epoch. None if it does not say."""
+    date = headers.get("date", "")
+    return _epoch_of_http_date(date) if HTTP_DATE.fullmatch(date) else None
+
+
+def _is_about(what: str, name: str) -> bool:
+    return what in name and ("ratelimit" in name or "rate-limit" in name)
+
+
+def _of_list(text: str | None, now: float | None, unit: float) -> float | None:
+    """Read a header; where a proxy has added one of its own, the longer of the two."""
+    if text is None:
+        return None
+    seconds = to_seconds(text, now=now, unit=unit)
+    if seconds is None and "," in text:
+        parts = [part.strip(" \t") for part in text.split(",")]
+        if all(NUMBER.fullmatch(part) for part in parts):
+            seconds = max(filter(None, (to_seconds(part, now=now, unit=unit) for part in parts)), default=0.0)
+    return seconds
+
+
+def _ietf_resets(text: str) -> list[float]:
+    """Return the seconds until the resets in a ``RateLimit`` header."""
+    items = text.split(",") if ";" in text else [text]
+    found: list[float] = []
+    for item in items:
+        remaining, reset = REMAINING_PARAMETER.search(item), RESET_PARAMETER.search(item)
+        if reset is not None and (remaining is None or _is_none_left(remaining[1])):
+            found.append(float(reset[1]))
+    return found
+
+
+def _is_none_left(text: str) -> bool:
+    match = NUMBER.match(text.strip(" \t"))
+    return match is not None and float(match[0]) < 1
+
+
+def _read(text: str, now: float | None, unit: float) -> float | None:
+    if NUMBER.fullmatch(text):
+        return _of_number(float(text), now, unit)
+    if DURATION.fullmatch(text):
+        return sum(float(number) * SECONDS[name] for number, name in DURATION_PART.findall(text))
+    if RFC_3339.fullmatch(text):
+        return _until_text(text, now)
+    if HTTP_DATE.fullmatch(text):
+        at = _epoch_of_http_date(text)
+        return None if at is None else max(at - _at(now), 0.0)
+    return None
+
+
+def _of_number(number: float, now: float | None, unit: float) -> float | None:
+    seconds = number * unit
+    if seconds < EPOCH_SECONDS:
+        return max(seconds, 0.0)
+    if number >= EPOCH_END:
+        return None
+    at = number / 1000 if number >= EPOCH_MILLISECONDS else number
+    return max(at - _at(now), 0.0)
+
+
+def _until_text(text: str, now: float | None) -> float | None:
+    try:
+        return _until(datetime.fromisoformat(text.upper()), now)
+    except ValueError:  # the 31st of a month that has 30 days
+        return None
+
+
+def _until(at: datetime, now: float | None) -> float | None:
+    try:
+        return max((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - _at(now), 0.0)
+    except OverflowError:
+        return None
+
+
+def _epoch_of_http_date(text: str) -> float | None:
+    try:
+        at = parsedate_to_datetime(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+def _at(now: float | None) -> float:
+    return time.time() if now is None else now
