@@ -31,6 +31,7 @@ import attrs
 from ._declare import check_methods, complete
 from ._ids import random_id
 from ._json import jsonable
+from ._json_text import shown
 from ._sentinel import Unset
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _id(value: Any) -> UUID:
     try:
         return to_uuid(value)
     except ValueError as exc:
-        raise ValueError(f"id must be a UUID, its text, or an element, got {value!r:.100} ({exc})") from None
+        raise ValueError(f"id must be a UUID, its text, or an element, got {shown(value)} ({exc})") from None
 
 
 def _created_at(value: Any) -> datetime:

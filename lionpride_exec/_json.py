@@ -1,115 +1,127 @@
-"""JSON-safe forms of values and errors, and the way back for errors."""
+"""
+JSON-safe forms of values and errors, and the way back for errors.
+
+There is one form, wherever a value is written: in ``to_dict(mode="json")``, in the results of the command, in a
+journal. What has a usual text or dict gets that (``_json_forms``). What has none is its ``repr()``, and that is logged
+once for each class.
+"""
 
 from __future__ import annotations
 
+import logging
 import re
-from dataclasses import fields, is_dataclass
-from datetime import date, time
-from enum import Enum
+from functools import lru_cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any, cast
-from uuid import UUID
 
-import attrs
-
-from ._sentinel import Unset
+from ._json_forms import MAX_BITS, walk
+from ._json_text import MAX_DEPTH
 from .errors import ExecutionError, LionprideError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Generator, Mapping
+
+logger = logging.getLogger("lionpride_exec")
 
 UNSERIALIZABLE = "<unserializable>"
 MAX_ERROR_DEPTH = 100
-# Deeper data would be beyond what json.dumps() can write.
-MAX_DEPTH = 200
 
-_PLAIN = frozenset({type(None), bool, int, float, str})
+_PLAIN = frozenset({type(None), bool, str})
 
-# What str() adds to the message of a group.
+# What str() adds to the message of a group, and repr() to the class of an object: it differs from run to run.
 _GROUP_SUFFIX = re.compile(r" \(\d+ sub-exceptions?\)$")
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
 def jsonable(value: Any) -> Any:
     """
-    Give a value as JSON-safe data, whatever it is; it never raises.
+    Return a value as JSON-safe data, whatever it is; never raises.
 
-    Scalars stay; containers become dicts and lists; ids, times and enum members their usual text or value;
-    bytes text; objects with ``to_dict()``, attrs and dataclass instances dicts; exceptions their error form.
-    All else, and what contains itself, becomes ``"<unserializable>"``; so does the whole of what is nested
-    too deeply for JSON.
+    Plain values stay. NaN and infinities stay too; the writers of text make null of them, and that is logged. Other
+    values get their usual form, see ``_json_forms``. A value without one becomes its ``repr()``. A value that has no
+    ``repr()`` of its own, contains itself, or is nested more than 500 levels deep, becomes ``"<unserializable>"``. Both
+    are logged once for each class.
     """
-    return _limited(value, ())
+    return _form(value, ())[0]
 
 
-# `around` are the ids of what stands around a value, outermost first.
-def _limited(value: Any, around: tuple[int, ...]) -> Any:
+def form_of(value: Any) -> tuple[Any, bool]:
+    """Return what :func:`jsonable` does, and whether that only stands for a value that has no JSON form."""
+    return _form(value, ())
+
+
+# `around` are the ids of what stands around a value. The walk has a stack of its own, so that nothing is nested too
+# deeply for it. Each walk yields what stands in its value, and is sent the form of that.
+def _form(value: Any, around: tuple[int, ...]) -> tuple[Any, bool]:
+    path = set(around)
+    stack: list[tuple[Generator[Any, Any, Any], Any]] = []
+    wanted = value
+    while True:
+        leaf = _leaf(wanted, path, len(stack))
+        if leaf is None:
+            path.add(id(wanted))
+            stack.append((walk(wanted), wanted))
+        form, is_lost = leaf or (None, False)
+        while stack:
+            step, holder = stack[-1]
+            try:
+                wanted = step.send(form)
+                break
+            except StopIteration as exc:
+                form, is_lost = exc.value, False
+            except Exception:  # noqa: BLE001  it has no form, or fails when it is looked at
+                form, is_lost = _repr(holder), True
+            stack.pop()
+            path.discard(id(holder))
+        else:
+            return form, is_lost
+
+
+def _leaf(value: Any, path: set[int], depth: int) -> tuple[Any, bool] | None:
+    """Return the form of what nothing stands in, and whether it is lost; None: one has to walk through it."""
+    kind = type(value)
+    if kind in _PLAIN or (kind is int and value.bit_length() <= MAX_BITS):
+        return value, False
+    if kind is float:
+        if not isfinite(value):
+            _tell("float", "is NaN or infinite, which JSON has no number for: results and journals have null")
+        return value, False
+    if id(value) in path:
+        _tell(kind.__qualname__, f"contains itself: {UNSERIALIZABLE!r} stands where it begins anew")
+        return UNSERIALIZABLE, True
+    if depth >= MAX_DEPTH:
+        _tell(kind.__qualname__, f"is nested more than {MAX_DEPTH} levels deep: {UNSERIALIZABLE!r} stands for it")
+        return UNSERIALIZABLE, True
+    if isinstance(value, BaseException):
+        return _error_to_dict(value, (*path, id(value))), False
+    return None
+
+
+def _repr(value: Any) -> str:
+    """Return the repr of what has no other form, without addresses, and say once for each class that it is kept."""
+    kind: type[Any] = type(value)
     try:
-        return _jsonable(value, around)
-    except RecursionError:
-        return UNSERIALIZABLE
+        if getattr(kind, "__repr__", None) is not object.__repr__:
+            text = _ADDRESS.sub("", repr(value)).encode("utf-8", "backslashreplace").decode()
+            _tell(kind.__qualname__, "has no JSON form: its repr() is kept")
+            return text
+    except Exception:  # noqa: BLE001, S110  some objects cannot even tell what they are
+        pass
+    _tell(kind.__qualname__, f"has no JSON form, and no repr() of its own: {UNSERIALIZABLE!r} is kept")
+    return UNSERIALIZABLE
 
 
-def _jsonable(value: Any, around: tuple[int, ...]) -> Any:
-    if type(value) in _PLAIN:
-        return value
-    if value is Unset:
-        return None
-    if id(value) in around:
-        return UNSERIALIZABLE
-    if len(around) > MAX_DEPTH:
-        raise RecursionError
-    try:
-        return _convert(value, (*around, id(value)))
-    except RecursionError:
-        raise
-    except Exception:  # noqa: BLE001  a record is written whatever an object does when it is looked at
-        return UNSERIALIZABLE
-
-
-def _convert(value: Any, around: tuple[int, ...]) -> Any:  # noqa: PLR0911  a table of kinds
-    match value:
-        case Enum():
-            return _jsonable(value.value, around)
-        case bool() | int() | float() | str():  # their subclasses
-            return value
-        case UUID():
-            return str(value)
-        case date() | time():
-            return value.isoformat()
-        case bytes() | bytearray():
-            return bytes(value).decode("utf-8", "backslashreplace")
-        case BaseException():
-            return _error_to_dict(value, around)
-        case dict():
-            pairs = cast("Iterable[tuple[Any, Any]]", value.items())
-            return {_key(key): _jsonable(item, around) for key, item in pairs}
-        case list() | tuple() | set() | frozenset():
-            return [_jsonable(item, around) for item in cast("Iterable[Any]", value)]
-        case _:
-            return _fields(value, around)
-
-
-def _fields(value: Any, around: tuple[int, ...]) -> Any:
-    """Give the dict form of an object, if it has one."""
-    if callable(getattr(value, "to_dict", None)):
-        return _jsonable(value.to_dict(), around)
-    cls: type[Any] = value.__class__
-    if attrs.has(cls):
-        names = [field.name for field in attrs.fields(cls)]
-    elif is_dataclass(value):
-        names = [field.name for field in fields(value)]
-    else:
-        return UNSERIALIZABLE
-    return {name: _jsonable(getattr(value, name), around) for name in names}
-
-
-def _key(key: Any) -> str:
-    plain = _jsonable(key, ())
-    return plain if isinstance(plain, str) else _text(key)
+@lru_cache(maxsize=1000)
+def _tell(name: str, reason: str) -> None:
+    """Say once for each class that a value is not kept as it is."""
+    logger.warning(
+        "a value of class %s cannot be kept as it is in JSON; of this one, and of others like it: it %s", name, reason
+    )
 
 
 def error_to_dict(error: BaseException) -> dict[str, Any]:
     """
-    Give class name and message of an error as JSON-safe data; never raises.
+    Return class name and message of an error as JSON-safe data; never raises.
 
     Ours add whether they are retryable, and details; groups their members, nested.
     """
@@ -122,7 +134,7 @@ def _error_to_dict(error: BaseException, around: tuple[int, ...], depth: int = 0
     is_cancellation = name in {"Cancelled", "CancelledError"} and type(error).__module__.startswith(("asyncio", "trio"))
     data: dict[str, Any] = {"error": name, "message": "cancelled" if is_cancellation else _text(error)}
     if isinstance(error, LionprideError):
-        own = _limited(_own_form(error), around)
+        own = _form(_own_form(error), around)[0]
         return data | own if isinstance(own, dict) else data
     if not isinstance(error, BaseExceptionGroup):
         return data

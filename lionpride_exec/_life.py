@@ -18,6 +18,7 @@ from anyio.lowlevel import checkpoint
 
 from ._element import Element, to_metadata
 from ._execution import Attempt, Execution, utc_now
+from ._json_text import shown
 from ._leaves import is_retryable
 from ._sentinel import Unset, UnsetType
 from ._status import TERMINAL, TRANSITIONS, EventStatus
@@ -108,7 +109,7 @@ def _event_metadata(value: Any) -> dict[str, Any]:
         return {}
     metadata = to_metadata(value)
     if not metadata and value != {} and not hasattr(value, "keys") and not hasattr(value, "to_dict"):
-        raise ValueError(f"metadata must be a dict or have a dict form, got {value!r:.100}")
+        raise ValueError(f"metadata must be a dict or have a dict form, got {shown(value)}")
     return metadata
 
 

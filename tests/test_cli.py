@@ -20,13 +20,14 @@ import lionpride_exec.__main__ as command
 from lionpride_exec import EventStatus, Execution
 from lionpride_exec._cli._display import PlainDisplay, RichDisplay, SilentDisplay, make_display
 from lionpride_exec._cli._errors import OutputError, UsageError
-from lionpride_exec._cli._jobs import result_line, to_json
+from lionpride_exec._cli._jobs import result_line
 from lionpride_exec._cli._options import RunOptions
 from lionpride_exec._cli._output import MAX_KEPT, Output
 from lionpride_exec._cli._run import run
 from lionpride_exec._cli._source import CHUNK, open_source
 from lionpride_exec._cli._tally import Tally
 from lionpride_exec._cli._target import load_target
+from lionpride_exec._json_text import write_json
 
 BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
 
@@ -476,10 +477,9 @@ def test_a_failure_is_a_result():
     [
         ("nan", [None, {"a": None}]),
         ("object", "<unserializable>"),
-        ("bytes", "\\xff"),
+        ("bytes", "/w=="),
         ("surrogate", "\udcff"),
-        ("deep", "<unserializable>"),
-        ("long", "<unserializable>"),
+        ("long", "1" + "0" * 5000),
         ("set", [1]),
     ],
 )
@@ -509,8 +509,8 @@ def test_an_event_without_an_error_has_null():
 
 def test_readable_text_stays_readable():
     """UTF-8 where it can be, escapes only where it cannot."""
-    assert to_json("é") == '"é"'.encode()
-    assert to_json("\udce9") == b'"\\udce9"'
+    assert write_json("é") == '"é"'.encode()
+    assert write_json("\udce9") == b'"\\udce9"'
 
 
 # -------------------------------------------------------------------- ends

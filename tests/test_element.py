@@ -314,7 +314,7 @@ def test_jsonable():
         "error": ValueError("e"), "unset": Unset, "odd": object(), "cycle": cycle,
     }  # fmt: skip
     assert jsonable(given) == {
-        "plain": [1, 2.5, "x", None, True], "5": [str(an_id), moment.isoformat()], "bytes": "ab", "set": [1],
+        "plain": [1, 2.5, "x", None, True], "5": [str(an_id), moment.isoformat()], "bytes": "YWI=", "set": [1],
         "point": {"x": 1, "y": [2]}, "error": {"error": "ValueError", "message": "e"}, "unset": None,
         "odd": "<unserializable>", "cycle": [1, "<unserializable>"],
     }  # fmt: skip

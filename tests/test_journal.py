@@ -255,20 +255,20 @@ async def test_finished_events_leave_memory_and_are_found_on_disk(path):
     assert executor.progress().done == 2
 
 
-async def test_a_response_that_json_cannot_hold_is_kept_as_its_repr(path):
-    """Nothing of the run is lost because of what it returned."""
+async def test_a_response_is_kept_in_its_json_form_and_a_value_without_one_as_its_repr(path):
+    """Nothing of the run is lost because of what it returned; what stands beside such a value is kept as it is."""
 
     class Odd(Step, tag="tests.odd"):
         async def _invoke(self):
-            return {1, object}
+            return [{1}, object, 3]
 
     async with open_executor(path) as executor:
         event = await executor.append(Odd())
         await event.wait()
-        assert event.result() == {1, object}
+        assert event.result() == [{1}, object, 3]
         await executor.join()
     async with open_executor(path) as executor:
-        assert (await executor.get(event.id)).result() == repr({1, object})
+        assert (await executor.get(event.id)).result() == [[1], repr(object), 3]
 
 
 async def test_the_response_comes_back_as_the_class_says(path):

@@ -67,7 +67,7 @@ class Angry:
         ([Color.RED, Level.HIGH, Name.A], [["r", 1], 3, "a"]),
         (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00+00:00"),
         (date(2026, 1, 2), "2026-01-02"),
-        (b"a\xff", "a\\xff"),
+        (b"a\xff", "Yf8="),
         (Point(1, ID), {"x": 1, "at": str(ID)}),
         (Sized(2, {3}), {"size": 2, "tags": [3]}),
         (WithDict(), {"id": str(ID)}),
@@ -76,8 +76,8 @@ class Angry:
         (object(), UNSERIALIZABLE),
         ([Angry(), 1], [UNSERIALIZABLE, 1]),
         ({Angry(): 1}, {UNSERIALIZABLE: 1}),
-        (Point, UNSERIALIZABLE),
-        (lambda: None, UNSERIALIZABLE),
+        (Point, repr(Point)),
+        (lambda: None, "<function <lambda>>"),
     ],
     ids=repr,
 )
@@ -111,12 +111,12 @@ def test_what_contains_itself_is_marked():
     assert jsonable(error)["details"] == {"self": UNSERIALIZABLE}
 
 
-def test_what_is_nested_too_deeply_is_marked_as_a_whole():
+def test_what_is_nested_too_deeply_is_marked_where_it_begins():
     """Neither the walk nor json.dumps() runs out of stack."""
     deep = []
     for _ in range(100_000):
         deep = [deep]
-    assert jsonable(deep) == UNSERIALIZABLE
+    assert UNSERIALIZABLE in json.dumps(jsonable([deep, 1]))
     assert error_to_dict(ExecutionError("no", details={"deep": deep}))["message"] == "no"
     fine = []
     for _ in range(150):

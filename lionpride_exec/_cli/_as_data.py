@@ -11,6 +11,7 @@ import msgspec
 
 from lionpride_exec._journal._overview import UNREADABLE
 from lionpride_exec._journal._reader import JournalReader, id_text
+from lionpride_exec._json_text import read_json, write_json
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
 
@@ -26,8 +27,15 @@ if TYPE_CHECKING:
 ID_BYTES = 16
 SHORT_ID = 8  # digits: enough to tell events apart on a screen, and to find them again
 
-encode = msgspec.json.Encoder().encode
-"""Gives valid JSON: NaN and infinities become null."""
+_encode = msgspec.json.Encoder().encode
+
+
+def encode(value: Any) -> bytes:
+    """Return valid JSON: NaN and infinities become null."""
+    try:
+        return _encode(value)
+    except ValueError:  # half of a surrogate pair, an int of very many digits
+        return write_json(value)
 
 
 @contextmanager
@@ -88,7 +96,8 @@ def event_record(row: Row) -> dict[str, Any]:
         "duration": outcome.get("duration"),
     }
     if row.status == EventStatus.COMPLETED:
-        record["response"] = outcome.get("response")
+        escaped = outcome.get("escaped")
+        record["response"] = outcome.get("response") if escaped is None else _read(escaped, "outcome", unreadable)
         if outcome.get("repr") is not None:
             record["repr"] = outcome["repr"]
     else:
@@ -170,7 +179,7 @@ def _object(text: Any, name: str, unreadable: list[str]) -> dict[str, Any]:
 
 def _read(text: Any, name: str, unreadable: list[str]) -> Any:
     try:
-        return msgspec.json.decode(text)
+        return read_json(text)
     except UNREADABLE:
         unreadable.append(name)
         return None

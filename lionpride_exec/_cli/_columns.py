@@ -13,6 +13,7 @@ import attrs
 
 from lionpride_exec._config import is_number
 from lionpride_exec._event import Event
+from lionpride_exec._json_text import shown
 
 from ._errors import BadLineError, UsageError
 
@@ -93,7 +94,7 @@ class Columns:
     def _conflict(self, name: str, value: Any) -> str:
         others = ",".join(sorted(self._taken - {name})) or NONE
         cure = f"--event-fields {others} leaves the field to the record"
-        return f"{name} must be {_EXPECTED[name]} to be the event's own field, got {value!r:.100}; {cure}"
+        return f"{name} must be {_EXPECTED[name]} to be the event's own field, got {shown(value)}; {cure}"
 
 
 def _own_names() -> set[str]:

@@ -8,9 +8,10 @@ in the output tells the same two, or the event's id where there was no line. A m
 
 from __future__ import annotations
 
-import json
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, cast
+
+from lionpride_exec._json_text import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +67,7 @@ def recall(metadata: Mapping[str, Any], event_id: str) -> tuple[int | None, byte
 def fields_of_record(event: Event) -> Mapping[str, Any] | None:
     """Give the record that an event was made of, if it is an object; None: it is not, or there was none."""
     number, text = recall(event.metadata, str(event.id))
-    record = None if number is None else json.loads(text)
+    record = None if number is None else read_json(text)
     return cast("dict[str, Any]", record) if isinstance(record, dict) else None
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import attrs
 
-from lionpride_exec._json import UNSERIALIZABLE, jsonable
+from lionpride_exec._json import jsonable
+from lionpride_exec._json_text import MAX_DEPTH, read_json, shown, write_json
 from lionpride_exec._sentinel import UnsetType
 from lionpride_exec._status import EventStatus
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from lionpride_exec._event import Event
 
     from ._options import RunOptions
+
+# With a journal and without: what is nested more deeply would come out of a journal no more.
+TOO_DEEP = f"not readable: nested more than {MAX_DEPTH} levels deep"
 
 
 @attrs.frozen
@@ -77,7 +81,7 @@ class JobMaker:
         """Give the record of a line as JSON, if it is one; it is not looked at."""
         if self._field is None:
             return line.strip()
-        return to_json(self._value_of(line))
+        return write_json(self._value_of(line))
 
     def _value_of(self, line: bytes) -> Any:
         value = line.decode("utf-8", "surrogateescape")  # a file's name may be any bytes
@@ -137,60 +141,36 @@ def result_line(event: Event, record: bytes, number: int | None) -> bytes:
         "duration": duration,
         "line": number,
     }
-    try:
-        rest[outcome] = jsonable(execution.response if outcome == "response" else _known(execution.error))
-        text = to_json(rest)
-    except Exception:  # noqa: BLE001  nested too deeply, a number too long, an object that fails: it has ended all the same
-        rest[outcome] = UNSERIALIZABLE
-        text = to_json(rest)
+    rest[outcome] = jsonable(execution.response if outcome == "response" else _known(execution.error))
+    text = write_json(rest)
     return b'{"record": ' + record + b", " + text[1:] + b"\n"
-
-
-def to_json(value: Any) -> bytes:
-    r"""
-    Give JSON-safe data as valid JSON in UTF-8.
-
-    A character that UTF-8 cannot hold (it stands for an odd byte in a file's name) is written as ``\udcXX``,
-    which Python reads back as it was. NaN and infinities become null.
-
-    Raises:
-        ValueError: An int is too long to be written.
-        RecursionError: It is nested too deeply.
-    """
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except ValueError:
-        value = _without_nan(value)
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(value).encode()
 
 
 def _known(error: BaseException | UnsetType | None) -> BaseException | None:
     return None if isinstance(error, UnsetType) else error
 
 
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in cast("list[Any]", value)]
-    return value
-
-
 def _parse(line: bytes) -> Any:
     try:
-        return json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
+        record = read_json(line, parse_constant=_refuse_constant)
     except UnicodeDecodeError as exc:
         raise BadLineError(f"not UTF-8: byte 0x{line[exc.start]:02x} at column {exc.start + 1}") from exc
     except json.JSONDecodeError as exc:
         raise BadLineError(f"not JSON: {exc.msg} (column {exc.colno})") from exc
-    except (ValueError, RecursionError) as exc:  # a number too long to read; nested too deeply
-        raise BadLineError(f"not readable: {describe(exc)}") from exc
+    except RecursionError as exc:
+        raise BadLineError(TOO_DEEP) from exc
+    if line.count(b"[") + line.count(b"{") > MAX_DEPTH and _depth(record) > MAX_DEPTH:
+        raise BadLineError(TOO_DEEP)
+    return record
+
+
+def _depth(record: Any) -> int:
+    """Return how many lists and objects stand around the innermost one, itself included."""
+    depth, level = 0, [record]
+    while level := [part for part in level if isinstance(part, list | dict)]:
+        depth += 1
+        level = [item for part in level for item in (part.values() if isinstance(part, dict) else part)]
+    return depth
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -200,7 +180,7 @@ def _refuse_constant(name: str) -> NoReturn:
 def _priority_of(record: Any, field: str) -> float:
     value = value_at(record, field)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        found = "it is missing" if value is None else f"got {value!r}"
+        found = "it is missing" if value is None else f"got {shown(value)}"
         raise BadLineError(f"priority {field!r} must be a number: {found}")
     try:
         priority = float(value)

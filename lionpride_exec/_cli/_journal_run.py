@@ -8,7 +8,6 @@ hundred at once; those whose key is known are passed over, the others are append
 
 from __future__ import annotations
 
-import logging
 import os
 from contextlib import aclosing, closing
 from pathlib import Path
@@ -46,8 +45,6 @@ BATCH = 500
 PAUSE = 1.0
 
 TAG = "run:"
-
-logger = logging.getLogger("lionpride_exec")
 
 
 def prepare(target: Target, source: str, options: RunOptions, place: str) -> int:
@@ -106,12 +103,9 @@ class JournalRun(LineRun):
     # ---------------------------------------------------------------- around the event loop
 
     def _run_loop(self) -> int:
-        teller = Teller(self)
-        logger.addHandler(teller)
         try:
             return super()._run_loop()
         finally:
-            logger.removeHandler(teller)
             if not self._is_started:
                 self.output.forget()  # what has ended before is in the journal
 
@@ -120,6 +114,10 @@ class JournalRun(LineRun):
         if isinstance(leaf, UsageError):
             return leaf
         return UsageError(str(leaf)) if isinstance(leaf, JournalError) else LineRun._refusal(leaf)
+
+    @property
+    def _is_telling(self) -> bool:
+        return self._is_open  # what is left in the journal at the start is told in one line
 
     def _summary(self) -> str:
         summary = super()._summary()
@@ -221,17 +219,3 @@ class JournalRun(LineRun):
     def _count_open(self) -> int:
         counts = self.executor.status_counts()
         return counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]
-
-
-class Teller(logging.Handler):
-    """Tells what the package logs while a run goes on, as that the disk is full."""
-
-    def __init__(self, run: JournalRun) -> None:
-        super().__init__(logging.WARNING)
-        self._run = run
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Show it as a line; what is left in the journal at the start is told in one."""
-        if self._run._is_open:
-            error = record.exc_info[1] if record.exc_info else None
-            self._run.display.message(record.getMessage() + ("" if error is None else f": {describe(error)}"))

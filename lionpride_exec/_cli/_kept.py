@@ -15,9 +15,9 @@ import msgspec
 
 from lionpride_exec import errors
 from lionpride_exec._journal._outcome import ErrorData, OutcomeData, encode_outcome
+from lionpride_exec._json_text import read_json, write_json
 
 from ._identity import mark_of_id, mark_of_line, recall
-from ._jobs import to_json
 
 if TYPE_CHECKING:
     from lionpride_exec._event import Event
@@ -96,7 +96,7 @@ def _read_slowly(line: bytes) -> tuple[int, str] | None:
     """Read what JSON allows and msgspec does not: half of a surrogate pair."""
     try:
         text = line.decode()
-        found: Any = json.loads(text)
+        found: Any = read_json(text)
         _, end = json.JSONDecoder().raw_decode(text, len(HEAD))
         if not line.startswith(HEAD):
             return None
@@ -108,14 +108,20 @@ def _read_slowly(line: bytes) -> tuple[int, str] | None:
 def _line(number: int | None, record: bytes, its_id: str, status: str, outcome: bytes) -> bytes:
     data = _outcomes.decode(outcome)
     if status != "completed":
-        what, text = b"error", b"null" if data.error is None else to_json(_error(data.error))
+        what, text = b"error", b"null" if data.error is None else write_json(_error(data.error))
     else:
-        what, text = b"response", bytes(data.response) if data.repr is None else to_json(data.repr)
+        what, text = b"response", _response(data)
     duration = None if data.duration is None else round(data.duration, 6)
     rest: dict[str, Any] = {"duration": duration, "line": number}
     if number is None:
         rest["id"] = its_id
-    return b'%b%b, "status": "%b", "%b": %b, %b\n' % (HEAD, record, status.encode(), what, text, to_json(rest)[1:])
+    return b'%b%b, "status": "%b", "%b": %b, %b\n' % (HEAD, record, status.encode(), what, text, write_json(rest)[1:])
+
+
+def _response(data: OutcomeData) -> bytes:
+    if data.repr is not None:
+        return write_json(data.repr)
+    return bytes(data.response) if data.escaped is None else data.escaped.encode()
 
 
 def _error(data: ErrorData) -> dict[str, Any]:

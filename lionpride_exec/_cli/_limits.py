@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from lionpride_exec._config import is_number
+from lionpride_exec._json_forms import plain_of
+from lionpride_exec._json_text import shown
 from lionpride_exec._limits import Concurrent, Rate
 from lionpride_exec._paths import MISSING, look_up, look_up_field
 from lionpride_exec._retry import Retry
@@ -186,7 +188,9 @@ class LimitFields:
 def value_at(record: Any, path: str) -> Any:
     """Return what a path leads to in a record; None if it is missing or null."""
     found = look_up(record, path)
-    return None if found is MISSING else found
+    if found is MISSING:
+        return None
+    return plain_of(found) if isinstance(found, int) else found  # an int that nothing could print becomes text
 
 
 def keep_values(event: Event, values: Mapping[str, Any]) -> None:
@@ -216,11 +220,11 @@ def _check_cost(name: str, value: Any) -> None:
     if value is None:
         raise BadLineError(f"cost {name!r} must be a number: it is missing")
     if not is_number(value) or not 0 <= value <= float_info.max:
-        raise BadLineError(f"cost {name!r} must be a number, 0 or more: got {value!r}")
+        raise BadLineError(f"cost {name!r} must be a number, 0 or more: got {shown(value)}")
 
 
 def _check_key(name: str, value: Any) -> None:
     if value is None:
         raise BadLineError(f"key {name!r} is missing")
     if isinstance(value, list | dict):
-        raise BadLineError(f"key {name!r} must be a text or a number: got {value!r}")
+        raise BadLineError(f"key {name!r} must be a text or a number: got {shown(value)}")

@@ -32,6 +32,7 @@ from ._pauses import pausing_on
 from ._source import Source, open_source
 from ._tally import Tally
 from ._target import describe, load_target
+from ._teller import telling
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -146,7 +147,8 @@ class LineRun:
         """
         status = COMPLETED
         try:
-            status = self._run_loop()
+            with telling(self.display.message, lambda: self._is_telling):
+                status = self._run_loop()
         finally:
             status = max(status, self._close_output())
             self.display.close()
@@ -155,6 +157,11 @@ class LineRun:
         if self.interrupts:
             return INTERRUPTED
         return max(status, COMPLETED if self._is_complete() else INCOMPLETE)
+
+    @property
+    def _is_telling(self) -> bool:
+        """Whether what is logged is shown."""
+        return True
 
     def _summary(self) -> str:
         return self.tally.summary()

@@ -6,6 +6,7 @@ import inspect
 import sys
 import typing
 from dataclasses import is_dataclass
+from pathlib import PurePath
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
@@ -72,17 +73,32 @@ def is_loose(hint: Any) -> bool:
 
 
 def _check_part(cls: type[Event], name: str, part: Any) -> None:
+    private = private_field(part)
+    if private is not None:
+        raise TypeError(f"a journal cannot keep {cls.__qualname__}.{name}: {private} is private, and would be left out")
+
+
+def private_field(part: Any) -> str | None:
+    """Return the first private field of an attrs class or dataclass, which msgspec passes over; None: there is none."""
     kind = get_origin(part) or part
     if not isinstance(kind, type):
-        return
+        return None
     names = [field.name for field in attrs.fields(kind)] if attrs.has(kind) else []
     if is_dataclass(kind):
         names = list(kind.__dataclass_fields__)
-    for private in (one for one in names if one.startswith("_")):
-        raise TypeError(
-            f"a journal cannot keep {cls.__qualname__}.{name}: {kind.__qualname__}.{private} is private, "
-            "and would be left out"
-        )
+    return next((f"{kind.__qualname__}.{name}" for name in names if name.startswith("_")), None)
+
+
+def has_private_fields(hint: Any) -> bool:
+    """Whether msgspec would leave something out of a value of a type."""
+    return any(private_field(part) is not None for part in _parts(hint))
+
+
+def read_path(kind: type, value: Any) -> Any:
+    """Read what msgspec does not know by itself: a path."""
+    if issubclass(kind, PurePath):
+        return kind(value)
+    raise NotImplementedError(f"Objects of type {kind.__qualname__} are unsupported")
 
 
 def response_type(cls: type[Event]) -> Any:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import traceback
 from datetime import UTC, datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import msgspec
 
 from lionpride_exec._execution import Attempt, Execution
-from lionpride_exec._json import jsonable
+from lionpride_exec._json import form_of, jsonable
+from lionpride_exec._json_text import read_json, write_json
 from lionpride_exec._leaves import is_cancellation, is_retryable
 from lionpride_exec._sentinel import Unset, UnsetType
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import LionprideError, RemoteError
 
+from ._hints import has_private_fields, read_path
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ._rows import Row
-
-logger = logging.getLogger("lionpride_exec")
 
 # Frames of a traceback that are kept, the last ones.
 MAX_FRAMES = 20
@@ -45,10 +43,11 @@ class ErrorData(msgspec.Struct, omit_defaults=True):
 
 
 class OutcomeData(msgspec.Struct, omit_defaults=True):
-    """How an event ended. One of response, repr and error, or none: a response of None."""
+    """How an event ended. One of response, escaped, repr and error, or none: a response of None."""
 
     response: msgspec.Raw = NULL  # not in a union: msgspec would take it for something else
-    repr: str | None = None  # of a response that JSON cannot hold
+    escaped: str | None = None  # JSON text of a response with half a surrogate pair, which msgspec does not read
+    repr: str | None = None  # of a response that has no JSON form
     error: ErrorData | None = None
     duration: float | None = None
     retryable: bool | None = None
@@ -88,7 +87,7 @@ def encode_outcome(
     error: BaseException | UnsetType | None,
     duration: float | UnsetType,
 ) -> bytes:
-    """Give how an event ended; never raises: what JSON cannot hold is kept as its repr."""
+    """Return how an event ended; never raises: a response is kept in its JSON form, or as its repr."""
     data = OutcomeData(
         duration=None if isinstance(duration, UnsetType) else duration,
     )
@@ -96,12 +95,14 @@ def encode_outcome(
         data.retryable = error is None or is_retryable(error)
         data.error = None if error is None or isinstance(error, UnsetType) else error_data(error)
     elif response is not None and response is not Unset:
-        try:
-            _check_whole(type(response))
-            data.response = msgspec.Raw(_encode(response))
-        except Exception:  # noqa: BLE001  whatever an object does when it is encoded, the event has ended
-            data.repr = _repr(response)
-            _tell_of_repr(type(response).__qualname__)
+        form, is_lost = form_of(response)
+        if is_lost:
+            data.repr = form
+        else:
+            try:
+                data.response = msgspec.Raw(_encode(form))
+            except ValueError:  # UnicodeEncodeError
+                data.escaped = write_json(form).decode()
     return _encode(data)
 
 
@@ -180,42 +181,9 @@ def _traceback(error: BaseException) -> str:
         return ""
 
 
-def _repr(value: object) -> str:
-    try:
-        return _clean(repr(value))
-    except Exception:  # noqa: BLE001  as above
-        return f"<{type(value).__qualname__}>"
-
-
 def _clean(text: str) -> str:
     """Replace what UTF-8 cannot hold."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-@cache
-def _tell_of_repr(name: str) -> None:
-    """Say once for each class that a response is not kept as it is."""
-    logger.warning(
-        "a response of class %s cannot be kept in a journal as it is: of this one, and of others like it, the repr is "
-        "kept",
-        name,
-    )
-
-
-_whole: set[type] = set()
-
-
-def _check_whole(kind: type) -> None:
-    """
-    Check that msgspec leaves nothing out of the instances of a class.
-
-    Raises:
-        TypeError: It has private fields, which msgspec passes over.
-    """
-    if kind not in _whole:
-        if attrs.has(kind) and any(field.name.startswith("_") for field in attrs.fields(kind)):
-            raise TypeError(f"{kind.__qualname__} has private fields")
-        _whole.add(kind)
 
 
 # ---------------------------------------------------------------- from JSON
@@ -280,7 +248,15 @@ def remote_error(data: ErrorData) -> RemoteError:
 def _response(data: OutcomeData, response_type: Any) -> Any:
     if data.repr is not None:
         return data.repr
+    if data.escaped is not None:
+        value = read_json(data.escaped)
+        try:
+            return msgspec.convert(value, response_type, dec_hook=read_path)
+        except (ValueError, TypeError):
+            return value
     try:
-        return msgspec.json.decode(data.response, type=response_type)
-    except (msgspec.ValidationError, TypeError):  # it was not what the class says, or nothing that msgspec knows
-        return msgspec.json.decode(data.response)
+        if not has_private_fields(response_type):
+            return msgspec.json.decode(data.response, type=response_type, dec_hook=read_path)
+    except (msgspec.ValidationError, TypeError, NotImplementedError):  # not what the class says, or unknown to msgspec
+        pass
+    return msgspec.json.decode(data.response)

@@ -1,0 +1,115 @@
+"""
+JSON text, and the way back, for all that JSON text can carry.
+
+Python's and msgspec's writers stop at ints of more than 4300 digits and, in UTF-8, at half of a surrogate pair. An
+escape or a long number in a record must not end a run. These values are rare, so the quick way comes first.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from math import isfinite
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# What is nested more deeply is written and read by nobody: Python's own reader ends at about 1000.
+MAX_DEPTH = 500
+
+
+def write_json(value: Any, *, exact: bool = False) -> bytes:
+    r"""
+    Return JSON-safe data as JSON in UTF-8.
+
+    A character that UTF-8 cannot hold (half of a surrogate pair) is written as ``\udcXX``. An int may have any number
+    of digits.
+
+    Args:
+        value: Made of dicts with text as keys, lists, tuples, texts, numbers, bools and None.
+        exact: Whether NaN and infinities are written as ``NaN`` and ``Infinity``, which is no JSON, for
+            :func:`read_json`; else they become null.
+
+    Raises:
+        TypeError: The value is not JSON-safe.
+        RecursionError: It is nested too deeply.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=exact)
+    except ValueError:
+        text = _write(value, exact=exact)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return _escape(text)
+
+
+def _escape(text: str) -> bytes:
+    """Escape the halves of surrogate pairs, which only stand within the quotes."""
+    return "".join(f"\\u{ord(one):04x}" if "\ud800" <= one <= "\udfff" else one for one in text).encode()
+
+
+def _write(value: Any, *, exact: bool) -> str:
+    if isinstance(value, dict):
+        pairs: list[str] = []
+        for key, item in cast("dict[str, Any]", value).items():
+            pairs.append(f"{json.dumps(key, ensure_ascii=False)}: {_write(item, exact=exact)}")
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list | tuple):
+        items: list[str] = []
+        for item in cast("list[Any]", value):
+            items.append(_write(item, exact=exact))  # noqa: PERF401  likewise
+        return "[" + ", ".join(items) + "]"
+    if isinstance(value, float):
+        return json.dumps(value if exact or isfinite(value) else None)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return digits(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def read_json(text: str | bytes, *, parse_constant: Callable[[str], Any] | None = None) -> Any:
+    """
+    Return the value of a JSON text; an int may have any number of digits.
+
+    Args:
+        text: In UTF-8, if it is bytes.
+        parse_constant: Called with ``NaN``, ``Infinity`` or ``-Infinity``; None: they are read as floats.
+
+    Raises:
+        ValueError: It is no JSON, or no UTF-8.
+        RecursionError: It is nested too deeply.
+    """
+    if isinstance(text, bytes):
+        text = text.decode()
+    try:
+        return json.loads(text, parse_constant=parse_constant)
+    except json.JSONDecodeError:
+        raise
+    except ValueError as exc:
+        if "integer string conversion" not in str(exc):
+            raise
+    return json.loads(text, parse_constant=parse_constant, parse_int=_int)
+
+
+def digits(number: int) -> str:
+    """Return an int in decimal, however long it is: ``str()`` refuses more than 4300 digits."""
+    try:
+        return int.__repr__(number)
+    except ValueError:
+        return format(Decimal(number), "f")
+
+
+def shown(value: object) -> str:
+    """Return the repr of a value for a message, at most 100 characters of it; never raises."""
+    try:
+        return f"{value!r:.100}"
+    except Exception:  # noqa: BLE001  an int of too many digits; or whatever an object does when it is looked at
+        return f"<{type(value).__name__}>"
+
+
+def _int(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        return int(Decimal(text))

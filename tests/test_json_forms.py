@@ -1,0 +1,359 @@
+"""One JSON form for each value: in records, in the results of the command, in a journal."""
+
+import array
+import collections
+import datetime as dt
+import decimal
+import enum
+import fractions
+import ipaddress
+import json
+import logging
+import math
+import pathlib
+import re
+import types
+import typing
+import uuid
+import zoneinfo
+from dataclasses import dataclass
+from unittest.mock import AsyncMock, MagicMock, Mock
+
+import attrs
+import msgspec
+import pydantic
+import pytest
+
+from lionpride_exec import Event, EventStatus, Execution
+from lionpride_exec._cli._jobs import result_line
+from lionpride_exec._cli._kept import line_of_event
+from lionpride_exec._json import _tell, jsonable
+from lionpride_exec._json_forms import duration_of
+
+BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
+
+
+class Color(enum.Enum):
+    RED = "r"
+    BLUE = 2
+
+
+class Text(str):
+    """As bs4.NavigableString."""
+
+    __slots__ = ()
+
+    def __str__(self):
+        return "not this"
+
+
+class Real(float):
+    """As numpy.float64."""
+
+    def item(self):
+        return "not this"
+
+    def __repr__(self):
+        return f"np.float64({float(self)})"
+
+
+class Scalar:
+    """As a numpy scalar that is no float."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def item(self):
+        return self.value
+
+    def tolist(self):
+        return self.value
+
+
+class Array:
+    """As a numpy array of more than one item."""
+
+    def item(self):
+        raise ValueError("can only convert an array of size 1")
+
+    def tolist(self):
+        return [[1, 2], [3.5, None]]
+
+
+class LongDouble:
+    """As numpy.longdouble, whose item() is itself."""
+
+    def item(self):
+        return self
+
+    def __repr__(self):
+        return "np.longdouble('1.5')"
+
+
+class Frame:
+    """As pandas.DataFrame."""
+
+    def to_dict(self):
+        return {"price": {0: decimal.Decimal("1.10"), 1: None}}
+
+
+class Old:
+    """As a model of pydantic 1."""
+
+    __fields__: typing.ClassVar = {"a": None}
+
+    def dict(self):
+        return {"a": Color.RED}
+
+
+class New(pydantic.BaseModel):
+    when: dt.datetime
+    path: pathlib.Path
+
+
+class Picky:
+    """Its model_dump() takes no mode; its to_dict() fails."""
+
+    def to_dict(self):
+        raise OSError
+
+    def model_dump(self):
+        return {"a": {3, 1, 2}}
+
+
+class Odd:
+    """Its to_dict() gives nothing that is data."""
+
+    def __init__(self, told):
+        self.told = told
+
+    def to_dict(self):
+        return self.told
+
+    def __repr__(self):
+        return "Odd()"
+
+
+class Late:
+    """Its to_dict() is async."""
+
+    async def to_dict(self):
+        return {}
+
+    def __repr__(self):
+        return "Late()"
+
+
+class Shape:
+    """Has the shape of a mapping."""
+
+    def keys(self):
+        return ["a", "b"]
+
+    def __getitem__(self, key):
+        return key * 2
+
+
+class Proxy:
+    """Has every attribute."""
+
+    def __getattr__(self, name):
+        return lambda *_, **__: self
+
+    def __repr__(self):
+        return "Proxy()"
+
+
+class Opaque:
+    """Tells nothing of itself."""
+
+
+class Broken:
+    """Fails whenever it is looked at."""
+
+    def __repr__(self):
+        raise OSError
+
+    def to_dict(self):
+        raise OSError
+
+
+@dataclass
+class Data:
+    _secret: int
+    at: dt.datetime
+
+
+@attrs.define
+class Private:
+    _hidden: int
+    tags: frozenset = frozenset()
+
+
+class Tagged(msgspec.Struct, tag="t", rename="camel"):
+    first_name: str
+    at: dt.timedelta
+
+
+class Row(msgspec.Struct, array_like=True):
+    a: int
+    b: bytes
+
+
+Pair = collections.namedtuple("Pair", "a b")  # noqa: PYI024  plain ones are what is meant
+
+VALUES = {
+    "path": (pathlib.PurePosixPath("/data/a.png"), "/data/a.png"),
+    "decimal": (decimal.Decimal("1.10"), "1.10"),
+    "timedelta": (dt.timedelta(seconds=90), "PT90S"),
+    "datetime": (dt.datetime(2026, 1, 2, 3, tzinfo=BERLIN), "2026-01-02T03:00:00+01:00"),
+    "time": (dt.time(12, 30), "12:30:00"),
+    "enum": ([Color.RED, Color.BLUE], ["r", 2]),
+    "flag": (re.IGNORECASE | re.MULTILINE, int(re.IGNORECASE | re.MULTILINE)),
+    "set": ({"b", "a", "c"}, ["a", "b", "c"]),
+    "mixed set": (frozenset({1, "a", None}), ["a", 1, None]),
+    "deque": (collections.deque([1, 2]), [1, 2]),
+    "array": (array.array("d", [1.5]), [1.5]),
+    "views": ([{"a": 1}.keys(), {"a": 1}.items()], [["a"], [["a", 1]]]),
+    "bytes": ([b"\x00\xff", bytearray(b"ab"), memoryview(b"ab")], ["AP8=", "YWI=", "YWI="]),
+    "complex": (1 + 2j, "(1+2j)"),
+    "range": (range(10**9), "range(0, 1000000000)"),
+    "fraction": (fractions.Fraction(1, 3), "1/3"),
+    "uuid": (uuid.UUID(int=5), str(uuid.UUID(int=5))),
+    "ip": ([ipaddress.ip_address("::1"), ipaddress.ip_network("10.0.0.0/8")], ["::1", "10.0.0.0/8"]),
+    "pattern": (
+        [re.compile("a+"), re.compile("a", re.IGNORECASE | re.DOTALL), re.compile(b"\xff")], ["a+", "(?is)a", "\xff"],
+    ),
+    "zone": ([BERLIN, dt.UTC], ["Europe/Berlin", "UTC"]),
+    "dataclass": (Data(1, dt.datetime(2026, 1, 1)), {"_secret": 1, "at": "2026-01-01T00:00:00"}),  # noqa: DTZ001
+    "attrs": (Private(1, frozenset({2})), {"_hidden": 1, "tags": [2]}),
+    "struct": (Tagged("x", dt.timedelta(1)), {"type": "t", "firstName": "x", "at": "P1D"}),
+    "array_like": (Row(1, b"a"), [1, "YQ=="]),
+    "pydantic": (
+        New(when=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), path="a"), {"when": "2026-01-01T00:00:00Z", "path": "a"},
+    ),
+    "pydantic 1": (Old(), {"a": "r"}),
+    "picky": (Picky(), {"a": [1, 2, 3]}),
+    "namedtuple": (Pair(1, {2}), [1, [2]]),
+    "namespace": (types.SimpleNamespace(a=1), {"a": 1}),
+    "proxy of a dict": (types.MappingProxyType({"a": 1}), {"a": 1}),
+    "chain": (collections.ChainMap({"a": 1}, {"b": 2}), {"b": 2, "a": 1}),
+    "shape": (Shape(), {"a": "aa", "b": "bb"}),
+    "scalar": ([Scalar(5), Scalar(True)], [5, True]),
+    "numpy array": (Array(), [[1, 2], [3.5, None]]),
+    "frame": (Frame(), {"price": {"0": "1.10", "1": None}}),
+    "str": ({"title": Text("A title"), Text("k"): 1}, {"title": "A title", "k": 1}),
+    "float": ([Real(0.25)], [0.25]),
+    "keys": (
+        {None: 1, True: 2, 1.5: 3, (1, 2): 4, Color.RED: 5, b"k": 6, dt.date(2026, 1, 1): 7},
+        {"None": 1, "True": 2, "1.5": 3, "(1, 2)": 4, "r": 5, "aw==": 6, "2026-01-01": 7},
+    ),
+    "keys that look alike": (
+        {1: "int", "1": "text", "1 (int)": 3, 2: 4}, {"1 (int 3)": "int", "1": "text", "1 (int)": 3, "2": 4},
+    ),
+    "half a pair": ({"cut\ud800": ["abc\ud83d"]}, {"cut\ud800": ["abc\ud83d"]}),
+    "big": ([2**70, -(2**64), 10**4000], [2**70, -(2**64), 10**4000]),
+    "very big": ([10**5000, {-(10**5000): 1}], ["1" + "0" * 5000, {"-1" + "0" * 5000: 1}]),
+    "nan": ([math.nan, math.inf, {"a": -math.inf}], [None, None, {"a": None}]),
+    "error": ([ValueError("no")], [{"error": "ValueError", "message": "no"}]),
+    "class": ([pathlib.PurePath, len], ["<class 'pathlib.PurePath'>", "<built-in function len>"]),
+    "lambda": ([lambda: 1], ["<function <lambda>>"]),
+    "long double": ([LongDouble(), 1], ["np.longdouble('1.5')", 1]),
+    "odd": ([Odd(None), Odd(5), Odd(len)], ["Odd()", "Odd()", "Odd()"]),
+    "async": ([Late()], ["Late()"]),
+    "mock": ([Proxy()], ["Proxy()"]),
+    "opaque": ([Opaque(), 5], ["<unserializable>", 5]),
+    "broken": ({"a": Broken(), "b": 1}, {"a": "<unserializable>", "b": 1}),
+    "as a whole": (LongDouble(), "np.longdouble('1.5')"),
+    "none": ({"a": None}, {"a": None}),
+}  # fmt: skip
+
+
+def ended(value):
+    """Return an event that has returned a value."""
+    event = Event()
+    event.execution = Execution(status=EventStatus.COMPLETED, response=value, error=None, duration=1.0)
+    return event
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_response_has_one_form(name):
+    """The result with a journal, the result without one and the record tell the same."""
+    value, expected = VALUES[name]
+    event = ended(value)
+    without = json.loads(result_line(event, b"null", 1))["response"]
+    with_journal = json.loads(line_of_event(event, EventStatus.COMPLETED))["response"]
+    assert without == with_journal == expected
+    if name != "nan":
+        assert json.loads(json.dumps(event.to_dict(mode="json")["execution"]["response"])) == expected
+
+
+@pytest.mark.parametrize("make", [Mock, MagicMock, AsyncMock])
+def test_a_mock_is_its_repr(make):
+    """It has every method, and they tell nothing."""
+    form = jsonable([make(name="client")])
+    assert isinstance(form[0], str)
+    assert "client" in form[0]
+
+
+@pytest.mark.parametrize("depth", [1, 499, 500, 501, 5000])
+def test_nesting_costs_only_what_is_too_deep(depth):
+    """500 levels are kept; what stands deeper is marked, and all around it is there."""
+    value = "leaf"
+    for _ in range(depth):
+        value = [value, 1]
+    event = ended(value)
+    lines = [result_line(event, b"null", 1), line_of_event(event, EventStatus.COMPLETED)]
+    found = [json.loads(line)["response"] for line in lines]
+    assert found[0] == found[1]
+    assert (b"leaf" in lines[0]) == (depth <= 500)
+    assert (b"<unserializable>" in lines[0]) == (depth > 500)
+    assert found[0][1] == 1
+
+
+def test_cycles_end_whatever_they_are_made_of():
+    """An object whose to_dict() leads back to it, too."""
+    loop = {}
+    loop["odd"] = Odd({"back": loop})
+    assert jsonable(loop) == {"odd": {"back": "<unserializable>"}}
+    me = Odd(None)
+    me.told = {"me": me}
+    assert jsonable(me) == {"me": "<unserializable>"}
+
+
+@pytest.mark.parametrize(
+    "value", [Opaque(), LongDouble(), lambda: 1, math.nan], ids=["opaque", "repr", "lambda", "nan"]
+)
+def test_what_is_not_kept_as_it_is_is_told_once_for_each_class(caplog, value):
+    """At WARNING, by the logger of the package, with the name of the class."""
+    _tell.cache_clear()
+    with caplog.at_level(logging.WARNING, "lionpride_exec"):
+        for _ in range(3):
+            jsonable({"a": [value, value]})
+    (record,) = caplog.records
+    assert f"class {type(value).__qualname__} cannot be kept as it is" in record.getMessage()
+
+
+def test_what_has_a_usual_form_is_not_told(caplog):
+    """Nobody is warned of a path."""
+    _tell.cache_clear()
+    for name in ("path", "decimal", "set", "bytes", "keys", "pydantic", "frame", "very big", "half a pair"):
+        jsonable(VALUES[name][0])
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "span",
+    [dt.timedelta(), dt.timedelta(1), dt.timedelta(-1), dt.timedelta(seconds=90), dt.timedelta(microseconds=-1),
+     dt.timedelta(days=-1, seconds=3, microseconds=70), dt.timedelta.max, dt.timedelta.min + dt.timedelta(1)],
+)  # fmt: skip
+def test_a_time_span_is_written_as_msgspec_reads_it(span):
+    """So that ``Event[timedelta]`` gets it back."""
+    assert msgspec.convert(duration_of(span), dt.timedelta) == span
+
+
+def test_the_encoded_names_of_a_struct_are_those_of_msgspec():
+    """So that ``Event[Struct]`` gets it back."""
+    for name in ("struct", "array_like"):
+        value = VALUES[name][0]
+        assert msgspec.convert(jsonable(value), type(value)) == value
