@@ -72,6 +72,7 @@ class Admission:
         self._gate_lock = anyio.Lock(fast_acquire=True)
         # The event in question: it is in no queue and does not run yet.
         self._asked: UUID | None = None
+        self._is_asking = False  # its gate has not answered yet; afterwards the event may wait for a lock
         # Whether what is interrupted is run again even without a Retry: a journal is to lose nothing.
         self.resumes: bool = False
         self._waiters = Waiters()
@@ -193,6 +194,7 @@ class Admission:
 
     async def _ask(self, event: Event) -> bool | Wait | Deny | Exception:
         context = running_events.set((*running_events.get(), event))  # stop() called by the gate must not wait for it
+        self._is_asking = True
         try:
             answer = await self.request_permission(**event.request)
             if answer is None:  # most likely a forgotten return: better said than taken for a plain False
@@ -202,6 +204,7 @@ class Admission:
             logger.warning("The gate of %r failed for %r, which gets a strike", self, event, exc_info=exc)
             return exc
         finally:
+            self._is_asking = False
             running_events.reset(context)
 
     async def _turn_away(self, entry: Entry, event: Event, verdict: bool | Wait | Deny | Exception) -> None:

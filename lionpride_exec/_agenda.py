@@ -73,6 +73,10 @@ class Agenda:
         """Give what was kept of an event."""
         return self._early.pop(event_id, PLAIN) if self._early else PLAIN
 
+    def early_until(self, event_id: UUID) -> float | None:
+        """Return the time before which an event that is kept early is not due; None if it has none."""
+        return self._early[event_id].until if event_id in self._early else None
+
     def follow_clock(self) -> None:
         """Carry the times over to the running event loop, if they were read in another."""
         seconds = self._clock.shift()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._config import MIN_REFRESH_TIME, check_bounds
 from ._element import to_uuid
-from ._explain import Explanation, Statistics, explain, statistics
+from ._explain import PAUSED, Explanation, Statistics, explain, statistics
 from ._lifetime import Lifetime
 from ._status import EventStatus
 from ._watch import Watchers
@@ -18,13 +18,19 @@ if TYPE_CHECKING:
     from ._agenda import Agenda
     from ._event import Event
 
-PAUSED = "paused"
-
 
 class Control(Lifetime):
     """The part of an executor that is told what to do with what it has, and tells about it."""
 
     _agenda: Agenda
+
+    def _is_coming(self, event: Event) -> bool:
+        """Whether an event is stored, but not to be queued yet."""
+        raise NotImplementedError
+
+    def _count_coming(self) -> int:
+        """Return how many PENDING events are stored, but not to be queued yet."""
+        raise NotImplementedError
 
     def __init__(self, config: dict[str, Any], *, strict: bool, name: str) -> None:
         super().__init__(config, strict=strict, name=name)
@@ -66,7 +72,7 @@ class Control(Lifetime):
         """
         Say what an event waits for, and for how long at least. Cheap; changes nothing.
 
-        An event that only waits for those in front of it waits for what these wait for. To be called in the event loop.
+        An event that could start but for those in front of it waits for what these wait for. Call it in the event loop.
         For the bare id of an event that has ended and left memory, as with a journal, ``Explanation.event`` is a plain
         ``Event`` with that id and status; ``await executor.get(id)`` reads the event itself.
 
@@ -108,7 +114,7 @@ class Control(Lifetime):
         """
         Give a snapshot: events by status, pending ones by what they wait for, what is used of the limits.
 
-        O(what is delayed, or waits for a limit or gate). To be called in the event loop.
+        O(what is delayed, or waits for a limit or gate). Call it in the event loop.
 
         Raises:
             RuntimeError: No event loop runs.

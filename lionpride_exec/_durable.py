@@ -85,6 +85,9 @@ class Durable(Journaling):
     def _is_coming(self, event: Event) -> bool:
         return self._book is not None and self._book.arrival_of(event) is not None
 
+    def _count_coming(self) -> int:
+        return 0 if self._book is None else self._book.count_coming()
+
     async def _store_on_disk(self, event: E, ticket: Ticket) -> E | None:
         try:
             coming = await self._announce_in_turn(event, ticket)

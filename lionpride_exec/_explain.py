@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from ._background import current_time
+from ._blockers import find_blocker
 from ._status import EventStatus
+from ._watch import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Collection, Hashable, Mapping
     from uuid import UUID
 
     from ._bucket import Bucket
@@ -26,13 +28,23 @@ if TYPE_CHECKING:
     from ._processor import Processor
 
 
+# The token of pause().
+PAUSED: Final = "paused"
+
+
 class WaitReason(StrEnum):
     """What an event waits for."""
 
     START = "start"
     """For the executor to be started (again)."""
     PAUSED = "paused"
-    """For ``resume()``, or for a watcher that has to catch up."""
+    """For ``resume()``."""
+    WATCHER = "watcher"
+    """For the reader of a ``watch()`` that has to catch up."""
+    LOCK = "lock"
+    """For a lock on the progressions that somebody holds."""
+    JOURNAL = "journal"
+    """For the journal: the event is not on disk yet, or the disk is behind or in trouble."""
     DEPENDENCY = "dependency"
     """For the events that it comes after."""
     DELAY = "delay"
@@ -65,11 +77,13 @@ class Explanation:
     Attributes:
         event: Which event.
         status: Its status.
-        waits_for: What it waits for; of several things the one that is decided first.
-        seconds: For how many seconds at least, if nothing is done until then; 0 for nothing, None: that cannot be told.
-        limit: Which limit, if it is one.
-        key: Of which key, if the limit or the gate has keys.
+        waits_for: The first unmet condition, of the event or of those that go before it.
+        seconds: How many seconds the event waits at least, unless somebody changes something (``cancel()``,
+            ``resize()``, ``settle()``, ``forward()``, …). 0 if it waits for nothing, None if no time is known.
+        limit: The limit that has no room, if it waits for one.
+        key: The key of that limit or gate, if it has keys.
         after: The events that have not completed yet, if it waits for others.
+        holder: Who holds things up, in words: which watcher, or which task holds which lock. None for other reasons.
     """
 
     event: Event
@@ -79,6 +93,7 @@ class Explanation:
     limit: Limit | None = None
     key: Hashable = None
     after: tuple[UUID, ...] = ()
+    holder: str | None = None
 
     @property
     def event_id(self) -> UUID:
@@ -95,6 +110,8 @@ class Explanation:
                 parts.append(f"of key {self.key!r}")
             if self.after:
                 parts.append(f"of {len(self.after)} event{'' if len(self.after) == 1 else 's'}")
+            if self.holder is not None:
+                parts.append(self.holder)
             if self.seconds is not None:
                 parts.append(f"at least {self.seconds:.3g} s")
         return ", ".join(parts)
@@ -103,6 +120,8 @@ class Explanation:
 _WORDS: Final = {
     WaitReason.START: "the executor to be started",
     WaitReason.PAUSED: "resume()",
+    WaitReason.WATCHER: "a watcher that has to catch up",
+    WaitReason.JOURNAL: "the journal",
     WaitReason.DEPENDENCY: "the end",
     WaitReason.DELAY: "its time",
     WaitReason.RETRY: "its next attempt",
@@ -136,7 +155,8 @@ class Statistics:
 
     Attributes:
         status_counts: Events by status, all seven.
-        waits: Pending events by what they wait for; only what there is.
+        waits: Pending events by what they wait for; only what there is. Events with the same keys are counted with
+            the first of them.
         running: Events that run, of ``concurrency_limit``.
         concurrency_limit: Of the executor; 0: it was not started yet.
         queued: Events in the queue, of ``max_queue_size``.
@@ -168,32 +188,38 @@ class Statistics:
     retries: int = 0
 
 
-# A reason, until when, and the bucket if it is one.
-_Why = tuple[WaitReason, float | None, "Bucket | None"]
+# What an event waits for, the time (of the loop's clock) before which it does not start (-inf: none is known), and the
+# bucket if one has no room.
+_Why = tuple[WaitReason, float, "Bucket | None"]
 
 
 def explain(executor: Control, event: Event) -> Explanation:
     """Say what an event of this executor waits for. O(1), or O(what is used of its limits)."""
-    if executor.processor is not None:
-        executor.processor._follow_clock()
+    _follow_clocks(executor)
     now = current_time()
-    after = tuple(executor._agenda.waits_for(event.id))
-    reason, until, bucket = (WaitReason.DEPENDENCY, None, None) if after else _why(executor, event, now)
+    reason, until, bucket = _why(executor, event, now)
     return Explanation(
         event=event,
         status=event.status,
         waits_for=reason,
-        seconds=0.0 if reason in _NOTHING else None if until is None else max(until - now, 0.0),
+        seconds=0.0 if reason in _NOTHING else until - now if until > now else None,
         limit=None if bucket is None else bucket.limit,
         key=None if bucket is None else bucket.key,
-        after=after,
+        after=tuple(executor._agenda.waits_for(event.id)) if reason is WaitReason.DEPENDENCY else (),
+        holder=_holder(executor, reason),
     )
+
+
+def _follow_clocks(executor: Control) -> None:
+    """Carry all times over to the running event loop."""
+    executor._agenda.follow_clock()
+    if executor.processor is not None:
+        executor.processor._follow_clock()
 
 
 def statistics(executor: Control) -> Statistics:
     """Give the state of an executor and what its events wait for. O(what is delayed or parked)."""
-    if executor.processor is not None:
-        executor.processor._follow_clock()
+    _follow_clocks(executor)
     now = current_time()
     kept: dict[str, Any] = {
         "status_counts": MappingProxyType(executor.status_counts()),
@@ -224,30 +250,50 @@ def statistics(executor: Control) -> Statistics:
 
 
 def _why(executor: Control, event: Event, now: float) -> _Why:
-    """Give what an event waits for that comes after no others."""
-    processor = executor.processor
+    """Return what an event waits for."""
+    processor, agenda = executor.processor, executor._agenda
     if event.status is not EventStatus.PENDING:
         return (WaitReason.FINAL if event.status.is_terminal else WaitReason.RUNNING), now, None
-    if processor is None or not (processor.is_running or event.id in processor.queue):
-        return WaitReason.START, None, None
-    delayed = processor.queue.due(event.id)
-    if delayed is not None:
+    if event.id in executor._put_off:  # its end is decided
+        return (WaitReason.LOCK if _lock_held(executor) else WaitReason.JOURNAL), -inf, None
+    if agenda.is_waiting(event.id):
+        return WaitReason.DEPENDENCY, _or_unknown(agenda.until(event.id)), None
+    if executor._is_coming(event):
+        return WaitReason.JOURNAL, -inf, None
+    if processor is None:
+        return WaitReason.START, _or_unknown(agenda.early_until(event.id)), None
+    return _why_in_processor(executor, processor, event, now)
+
+
+def _why_in_processor(executor: Control, processor: Processor, event: Event, now: float) -> _Why:
+    """Return what an event waits for that waits for nothing before it comes to the processor."""
+    queue = processor.queue
+    queue.ready(now)  # what has arrived, or has become due, is in its lane by now, and what cannot start is parked
+    if event.id == processor._asked:
+        return _why_asked(executor, processor), -inf, None
+    if (flight := processor._in_flight.get(event.id)) is not None:  # its run is over, but for what comes after it
+        return WaitReason.RETRY, now + (flight.again_in or 0.0), None
+    if queue.is_in_backlog(event.id):
+        return WaitReason.ROOM, -inf, None
+    if (delayed := queue.due(event.id)) is not None:
         return WaitReason(delayed[1]), delayed[0], None
-    entry = processor.queue.entry_of(event.id)
+    entry = queue.entry_of(event.id)
     if entry is None:
-        return (WaitReason.GATE if event.id == processor._asked else WaitReason.ROOM), None, None
+        return WaitReason.START, -inf, None
     return _why_queued(executor, processor, entry, now)
 
 
+def _why_asked(executor: Control, processor: Processor) -> WaitReason:
+    """Return what the event waits for that was taken out of the queue to be asked about."""
+    return WaitReason.LOCK if not processor._is_asking and _lock_held(executor) else WaitReason.GATE
+
+
 def _why_queued(executor: Control, processor: Processor, entry: Entry, now: float) -> _Why:
-    """Give what an event waits for that is queued and due."""
-    processor.queue.ready(now)  # what has arrived is in its lane by now
-    blocker = processor.queue.lanes.blocker(entry, now)
-    if blocker is not None:
-        bucket, until = blocker
-        return _reason_of(bucket, now), (None if until == inf else until), bucket
+    """Return what an event waits for that is queued and due. The lanes have to be up to date."""
+    bucket, until = find_blocker(processor.queue.lanes, entry, now)
     reason, until_all = _why_all(executor, processor, now)
-    return reason, until_all, None
+    until = max(until, until_all)
+    return (reason if bucket is None else _reason_of(bucket, now)), until, bucket
 
 
 def _reason_of(bucket: Bucket, now: float) -> WaitReason:
@@ -255,45 +301,85 @@ def _reason_of(bucket: Bucket, now: float) -> WaitReason:
     return WaitReason.GATE if is_closed else WaitReason.LIMIT
 
 
-def _why_all(executor: Control, processor: Processor, now: float) -> tuple[WaitReason, float | None]:
-    """Give what holds up an event that nothing of its own holds up."""
-    if executor._held_back:
-        return WaitReason.PAUSED, None
+def _why_all(executor: Control, processor: Processor, now: float) -> tuple[WaitReason, float]:
+    """Return what holds up an event that has room in all its limits, and until when at least."""
+    until = -inf if processor.available_capacity else processor._window.next_at(now)
+    held = executor._held_back
+    if held:
+        return _why_held(held), until
     if not processor.is_running or processor.is_stopped():
-        return WaitReason.START, None
-    if not processor.available_capacity:
-        return WaitReason.CAPACITY, processor._window.next_at(now)
+        return WaitReason.START, -inf  # forward() asks for no capacity
+    if _lock_held(executor):
+        return WaitReason.LOCK, until
+    if until > now:
+        return WaitReason.CAPACITY, until
     if len(processor._in_flight) >= processor.concurrency_limit:
-        return WaitReason.SLOT, None
-    return WaitReason.TURN, None
+        return WaitReason.SLOT, -inf
+    return WaitReason.TURN, -inf
+
+
+def _why_held(held: Collection[object]) -> WaitReason:
+    """Return what these tokens stand for: pause(), a watcher, the journal."""
+    if PAUSED in held:
+        return WaitReason.PAUSED
+    return WaitReason.WATCHER if any(isinstance(token, Subscription) for token in held) else WaitReason.JOURNAL
+
+
+def _lock_held(executor: Control) -> str | None:
+    """Say which lock holds up a start at the moment, and who holds the lock; None if none does."""
+    if not executor._locks_in_use:
+        return None
+    pending, processing = (executor._by_status[status] for status in (EventStatus.PENDING, EventStatus.PROCESSING))
+    # In the order in which everybody takes them: who holds one of the others may wait for the last one that is taken.
+    locks = {
+        "'processing'": processing.guard,
+        "'pending'": pending.guard,
+        "all progressions": executor.states.progressions.guard,
+    }
+    held = next(((name, guard) for name, guard in locks.items() if guard.users), None)
+    return None if held is None else f"the lock of {held[0]} is held by {held[1].owner or 'a task'}"
+
+
+def _holder(executor: Control, reason: WaitReason) -> str | None:
+    """Say who holds things up, if it is a watcher or a lock."""
+    if reason is WaitReason.WATCHER:
+        watchers = [token for token in executor._held_back if isinstance(token, Subscription)]
+        return "; ".join(watcher.describe() for watcher in watchers)
+    return _lock_held(executor) if reason is WaitReason.LOCK else None
+
+
+def _or_unknown(until: float | None) -> float:
+    return -inf if until is None else until
 
 
 def _waits_before_start(executor: Control) -> dict[WaitReason, int]:
     pending = executor.status_counts()[EventStatus.PENDING]
-    waiting = executor._agenda.waiting
-    return {
-        reason: number
-        for reason, number in ((WaitReason.DEPENDENCY, waiting), (WaitReason.START, pending - waiting))
-        if number
-    }
+    waiting, coming = executor._agenda.waiting, executor._count_coming()
+    counts = {WaitReason.DEPENDENCY: waiting, WaitReason.JOURNAL: coming, WaitReason.START: pending - waiting - coming}
+    return {reason: number for reason, number in counts.items() if number > 0}
 
 
 def _waits(executor: Control, processor: Processor, now: float) -> dict[WaitReason, int]:
     queue = processor.queue
     waits: Counter[WaitReason] = Counter()
     waits[WaitReason.DEPENDENCY] = executor._agenda.waiting
+    waits[WaitReason.JOURNAL] = executor._count_coming()
     queue.ready(now)  # what cannot start is parked by now
     for why, number in queue.delayed().items():
         waits[WaitReason(why)] += number
-    for bucket, number in queue.lanes.parked():
-        waits[_reason_of(bucket, now)] += number
-    waits[WaitReason.ROOM] = queue.backlog_size()
+    for front, number in list(queue.lanes.parked()):
+        waits[_why_queued(executor, processor, front, now)[0]] += number
+    waits[WaitReason.ROOM] += queue.backlog_size()
+    waits[WaitReason.RETRY] += sum(
+        flight.event.status is EventStatus.PENDING for flight in processor._in_flight.values()
+    )
     asked = None if processor._asked is None else executor.states.items.get(processor._asked, None)
     if asked is not None and asked.status is EventStatus.PENDING:
-        waits[WaitReason.GATE] += 1
-    entry = queue.lanes.front()
+        waits[_why_asked(executor, processor)] += 1
+    front_entry = queue.lanes.front()
     rest = executor.status_counts()[EventStatus.PENDING] - waits.total()
     if rest > 0:  # they all wait for what the first of them waits for
-        first = None if entry is None else executor.states.items.get(entry.event_id, None)
-        waits[_why_all(executor, processor, now)[0] if first is None else _why(executor, first, now)[0]] += rest
+        all_wait_for = _why_all(executor, processor, now)[0]
+        first = None if front_entry is None else _why_queued(executor, processor, front_entry, now)[0]
+        waits[first or all_wait_for] += rest
     return dict(+waits)

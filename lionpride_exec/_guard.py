@@ -29,6 +29,12 @@ class Guard:
         self.when_taken: Callable[[], None] | None = None
         self.when_free: Callable[[], None] | None = None
 
+    @property
+    def owner(self) -> str | None:
+        """The task that holds the lock, by its name; None if nobody does, or the lock is just passed on."""
+        owner = None if self._lock is None else self._lock.statistics().owner
+        return None if owner is None else f"task {owner.name!r}"
+
     async def __aenter__(self) -> None:
         """
         Take the lock.

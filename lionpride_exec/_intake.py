@@ -203,6 +203,10 @@ class Intake(Control):
         """Whether an event is stored, but not to be queued yet."""
         return False
 
+    def _count_coming(self) -> int:
+        """Return how many PENDING events are stored, but not to be queued yet."""
+        return 0
+
     def _queue_anyway(self, tickets: Iterable[tuple[Event, Ticket]], processor: Processor) -> None:
         """Queue events whatever room there is: what is too much follows when there is some."""
         queue, entries = processor.queue, []

@@ -229,31 +229,36 @@ class Lanes:
             bucket.wakes_at = inf
             self._touch((bucket,))
 
-    def parked(self) -> Iterator[tuple[Bucket, int]]:
-        """Give the buckets at which lanes wait, with the number of events in each. O(events parked)."""
+    def parked(self) -> Iterator[tuple[Entry, int]]:
+        """Yield the first entry of each lane that waits at a bucket, with the size of the lane. O(events parked)."""
         for lane in self._lanes.values():
             if lane.parked_at is not None:
-                yield lane.parked_at, sum(self._live.get(entry.event_id.int) is entry for entry in lane.heap)
+                number = sum(self._live.get(entry.event_id.int) is entry for entry in lane.heap)
+                if number:
+                    yield self.front_of(lane), number
 
     def front(self) -> Entry | None:
-        """Give the first entry that is not parked, as of the last look; whether it may start or not."""
+        """Return the first entry that is not parked, as of the last look; whether it may start or not."""
         return self._heads[0][2].heap[0] if self._heads else None
 
-    def blocker(self, entry: Entry, now: float) -> tuple[Bucket, float] | None:
-        """Give what holds up an entry, or those in front of it, and until when at least; None: no bucket does."""
-        self.first(now)  # what cannot start is parked by now
-        lane = self._lanes.get(entry.route.key)
-        is_parked = lane is not None and lane.parked_at is not None
-        fronts = [entry, lane.heap[0]] if lane is not None and is_parked else [entry]
-        first = self.front()
-        stops = [(each, bucket) for each in fronts for bucket in self.stops(each.route.key)]
-        stops += [(first, bucket) for bucket in self.buckets.shared if first is not None and not is_parked]
-        for each, bucket in stops:
-            until = bucket.free_at(each.route.costs[bucket.number], now)
-            if until > now:
-                return bucket, until
-        # Another lane that waits there goes first.
-        return (lane.parked_at, inf) if lane is not None and lane.parked_at is not None else None
+    def front_of(self, lane: Lane) -> Entry:
+        """Return the first live entry of a lane, which has one. O(1), unless stale ones stand in front of it."""
+        front = lane.heap[0]
+        if self._live.get(front.event_id.int) is front:
+            return front
+        return min(entry for entry in lane.heap if self._live.get(entry.event_id.int) is entry)
+
+    def lane_of(self, entry: Entry) -> Lane | None:
+        """Return the lane of an entry; None if the entry has not been sorted in."""
+        return self._lanes.get(entry.route.key)
+
+    def leader_at(self, bucket: Bucket) -> Lane | None:
+        """Return the lane that goes first of those that wait at a bucket, or have claimed it; None if there is none."""
+        while bucket.parked:
+            if self._is_in_place(bucket.parked[0], bucket):
+                return bucket.parked[0][2]
+            heappop(bucket.parked)
+        return None
 
     # ---------------------------------------------------------------- inside: lanes
 

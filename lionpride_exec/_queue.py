@@ -131,6 +131,10 @@ class PriorityQueue:
         """Return the entries of all that is queued."""
         return self._live.values()
 
+    def is_in_backlog(self, event_id: UUID) -> bool:
+        """Whether an event waits to be queued."""
+        return event_id in self._in_backlog
+
     def backlog_size(self) -> int:
         """How many events wait to be queued."""
         return len(self._in_backlog)

@@ -96,6 +96,7 @@ class Subscription:
         "_hub",
         "_is_too_slow",
         "_on_full",
+        "_reader_name",
         "_slice_ends",
         "holds",
         "is_over",
@@ -111,13 +112,16 @@ class Subscription:
         self.missed: int = 0
         self.is_over: bool = False  # nothing more comes in
         self.holds: bool = False  # the executor's start of events
-        self.reader: int | None = _current_task()  # who is expected to read: whoever called, until somebody reads
+        # The task that is expected to read: the one that called, until another one reads.
+        self.reader: int | None = None
+        self._reader_name: str | None = None
         self._hub = hub
         self._buffer = buffer
         self._on_full = on_full
         self._is_too_slow = False
         self._arrivals = Waiters()
         self._slice_ends = 0.0
+        self._note_reader()
 
     def deliver(self, transition: Transition) -> None:
         """Take a transition in; what happens when there are too many is the watcher's choice."""
@@ -166,6 +170,11 @@ class Subscription:
             if not holds or self.is_over:  # the garbage collector may have come in between
                 self._hub.executor._let_start(self)
 
+    def describe(self) -> str:
+        """Say which watcher it is: how much is unread, and by whom."""
+        reader = "no task" if self._reader_name is None else f"task {self._reader_name!r}"
+        return f"watch(buffer={self._buffer}), {len(self.unread)} unread, read by {reader}"
+
     def finish(self) -> None:
         """Take nothing more in; what is there can still be read. Idempotent."""
         self.is_over = True
@@ -191,10 +200,19 @@ class Subscription:
 
     def _begin_slice(self) -> None:
         self._slice_ends = perf_counter() + TIME_SLICE
-        reader = _current_task()
-        if reader != self.reader:  # it was handed on
-            self.reader = reader
+        if self._note_reader():  # the watcher was handed on
             self.review()
+
+    def _note_reader(self) -> bool:
+        """Note which task reads; return whether it is another one than before."""
+        before = self.reader
+        try:
+            task = anyio.get_current_task()
+        except RuntimeError:  # no event loop, or a callback of one
+            self.reader = self._reader_name = None
+        else:
+            self.reader, self._reader_name = task.id, task.name
+        return self.reader != before
 
 
 class Watchers:
@@ -332,10 +350,3 @@ def _transition(event: Event, previous: EventStatus, status: EventStatus) -> Tra
         moment, error = (None, None) if run is None else (run.finished_at, run.error)
     known = error if isinstance(error, BaseException) else None
     return Transition(event, previous, status, moment or utc_now(), execution.attempt, known)
-
-
-def _current_task() -> int | None:
-    try:
-        return anyio.get_current_task().id
-    except RuntimeError:  # no event loop, or a callback of one
-        return None

@@ -232,3 +232,154 @@ async def test_the_counts_add_up():
         executor.pause()
         assert sum(executor.statistics().waits.values()) == executor.status_counts()["pending"]
         await executor.stop()
+
+
+async def test_a_limit_with_room_is_not_named():
+    """What waits behind others, in another line of the same limit, waits for what these wait for: a slot."""
+    rate, hosts = Rate(2, per=1, key="name"), Concurrent(9, key="lane")
+
+    class Call(Job):
+        lane: str = "x"
+
+    executor = make_executor(concurrency_limit=2, limits=[rate, hosts])
+    async with executor:
+        early = [await executor.append(Call(name="user", lane=lane, seconds=1), priority=0) for lane in "ab"]
+        late = [await executor.append(Call(name="user", lane=lane), priority=2) for lane in "cd"]
+        await anyio.sleep(0.5)
+        assert [told(executor, event)[0] for event in late] == [R.LIMIT] * 2
+        for _ in range(2):
+            await executor.append(Call(name="other", seconds=20), priority=1)
+        await anyio.sleep(5)
+        assert all(event.status is EventStatus.COMPLETED for event in early)
+        assert [told(executor, event) for event in late] == [(R.SLOT, None)] * 2
+        assert executor.statistics().waits == {R.SLOT: 2}
+
+
+async def test_a_line_behind_one_that_needs_more():
+    """A limit that has room for an event, and none for the one that goes before it there, is what both wait for."""
+    rate = Rate(10, per=60, cost="tokens", key="name")
+
+    class Call(Job):
+        tokens: int = 1
+        lane: str = "x"
+
+    executor = make_executor(limits=[rate, Concurrent(9, key="lane")])
+    async with executor:
+        await executor.append(Call(name="user", tokens=8), priority=0)
+        large = await executor.append(Call(name="user", tokens=5, lane="a"), priority=1)
+        small = await executor.append(Call(name="user", tokens=1, lane="b"), priority=2)
+        await anyio.sleep(10)
+        assert told(executor, large) == (R.LIMIT, 50)
+        assert told(executor, small) == (R.LIMIT, None)  # it may go first, if the key of the other is closed
+        assert executor.explain(small).limit is rate
+        assert executor.statistics().waits == {R.LIMIT: 2}
+
+
+async def test_a_known_time_is_told_beside_an_unknown_one():
+    """An event that waits for an end and for a time cannot start before the time."""
+    executor = make_executor(limits=[Concurrent(1, key="name"), Rate(1, per=60, key="name")])
+    async with executor:
+        await executor.append(Job(seconds=30))
+        event = await executor.append(Job())
+        await anyio.sleep(10)
+        assert told(executor, event) == (R.LIMIT, 50)
+        assert executor.explain(event).limit.key == "name"
+
+
+async def test_a_known_time_before_the_start_and_behind_others():
+    """The delay of an event is told also before the start, and while the event waits for others."""
+    executor = make_executor()
+    first = await executor.append(Job(seconds=30))
+    delayed = await executor.append(Job(), delay=30)
+    behind = await executor.append(Job(), delay=40, after=first)
+    await anyio.sleep(10)
+    assert told(executor, first) == (R.START, None)
+    assert told(executor, delayed) == (R.START, 20)
+    assert told(executor, behind) == (R.DEPENDENCY, 30)
+
+
+async def test_a_time_that_is_over_is_not_waited_for():
+    """After stop(), an event whose delay or wait for a retry has passed waits for the start."""
+
+    class Flaky(Job):
+        async def _invoke(self):
+            if not self.execution.attempts:
+                raise ConnectionError
+
+    executor = make_executor()
+    await executor.start()
+    delayed = await executor.append(Job(), delay=10)
+    retried = await executor.append(Flaky(retry=Retry(2, backoff=10, jitter=0)))
+    await anyio.sleep(1)
+    await executor.stop()
+    assert [told(executor, event)[0] for event in (delayed, retried)] == [R.DELAY, R.RETRY]
+    await anyio.sleep(60)
+    assert [told(executor, event) for event in (delayed, retried)] == [(R.START, None)] * 2
+    assert executor.statistics().waits == {R.START: 2}
+
+
+async def test_a_watcher_that_holds_things_up_is_named():
+    """The text says how much is unread, and which task reads."""
+    executor = make_executor(concurrency_limit=1)
+    async with executor:
+        watcher = executor.watch(buffer=2)
+        events = [await executor.append(Job(), priority=0) for _ in range(5)]
+        await wait_all_tasks_blocked()
+        assert told(executor, events[-1]) == (R.WATCHER, None)
+        assert executor.statistics().waits[R.WATCHER] == executor.status_counts()["pending"]
+        text = str(executor.explain(events[-1]))
+        assert "waits for a watcher that has to catch up, watch(buffer=2), 2 unread, read by task" in text
+        executor.pause()
+        assert told(executor, events[-1]) == (R.PAUSED, None)
+        executor.resume()
+        assert told(executor, events[-1]) == (R.WATCHER, None)
+        await watcher.aclose()
+
+
+async def test_a_lock_that_holds_things_up_is_named():
+    """The text says which lock, and which task holds the lock; an end that waits for the lock waits for it too."""
+    executor = make_executor()
+    async with executor:
+        await wait_all_tasks_blocked()
+        async with executor.states.get_progression("pending"):
+            event, other = [Job(), Job()]
+            async with anyio.create_task_group() as group:
+                group.start_soon(executor.append, event)
+                group.start_soon(executor.append, other)
+                await wait_all_tasks_blocked()
+                assert event not in executor
+                group.cancel_scope.cancel()
+        first = await executor.append(Job(), delay=5)
+        second = await executor.append(Job(), delay=5)
+        async with executor.states.get_progression("processing"):
+            await anyio.sleep(10)
+            assert [told(executor, event) for event in (first, second)] == [(R.LOCK, None)] * 2
+            text = str(executor.explain(first))
+            assert "waits for lock, the lock of 'processing' is held by task" in text
+            assert executor.statistics().waits == {R.LOCK: 2}
+        third = await executor.append(Job(), delay=5)
+        async with executor.states.get_progression("pending"):
+            assert executor.cancel(third)
+            assert told(executor, third) == (R.LOCK, None)
+        await third.wait()
+        assert third.status is EventStatus.CANCELLED
+
+
+async def test_a_run_that_is_not_over_yet():
+    """An event that is to run again is told to wait for that while its last run is still being wound up."""
+
+    class Flaky(Job):
+        async def _invoke(self):
+            raise ConnectionError
+
+    executor = make_executor(retry=Retry(2, backoff=10, jitter=0))
+    seen = []
+
+    def look(event, previous, status):
+        if status is EventStatus.PENDING:
+            seen.append((told(executor, event), dict(executor.statistics().waits)))
+
+    executor.observe(look)
+    async with executor:
+        await executor.append(Flaky())
+    assert seen == [((R.RETRY, 10), {R.RETRY: 1})]

@@ -4,17 +4,19 @@ Each invariant holds of an executor at work, and is found broken when it is brok
 The tests that break them reach into an executor, as nobody else should.
 """
 
+import math
 import re
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import anyio
 import pytest
 from journal_support import CONFIG, Step, StepExecutor
 from support import Job, JobProcessor, make_executor, with_processor
 
-from lionpride_exec import Concurrent, EventStatus, Executor, Journal, Rate, Retry
+from lionpride_exec import Concurrent, EventStatus, Executor, Journal, Rate, Retry, WaitReason
 from lionpride_exec._agenda import Ticket
 from lionpride_exec._execution import Attempt
 from lionpride_exec.testing import BACKENDS, INVARIANTS, InvariantBroken, check_invariants, record, run
@@ -287,7 +289,7 @@ async def test_limits():
         (concurrent,) = [each for each in lanes.buckets if isinstance(each.limit, Concurrent)]
         rates = {bucket.key: bucket for bucket in lanes.buckets if isinstance(bucket.limit, Rate)}
         concurrent.used += 1
-        assert_broken(executor, "limits", events.running, message="counts 2, and 1 run")
+        assert_broken(executor, "limits", events.running, message="counts 2, and 1 run", also={"explained"})
         concurrent.used -= 1
         rates["done"].used += 1
         assert_broken(executor, "limits", message="key='done', used=2.* counts 2, and 1 is to come back")
@@ -348,6 +350,23 @@ async def test_reruns():
         assert_broken(executor, "reruns", events.done, message="of 1 that do neither")
 
 
+# ---------------------------------------------------------------- of what explain() says
+
+
+async def test_explained():
+    """A limit that is said to have no room, and has; a pause and a lock that are not there."""
+    async with at_work() as (executor, events):
+        queued = events.queued
+        with patch("lionpride_exec._explain._why_queued", lambda *_: (WaitReason.PAUSED, -math.inf, None)):
+            assert_broken(executor, "explained", queued, message="wait for paused, and that is not so")
+        with patch("lionpride_exec._explain._why_queued", lambda *_: (WaitReason.CAPACITY, -math.inf, None)):
+            assert_broken(executor, "explained", queued, message="wait for capacity, and that is not so")
+        buckets = list(executor.processor.queue.lanes.buckets)
+        for bucket in (each for each in buckets if each.limit is not None and each.key in {None, "queued"}):
+            with patch("lionpride_exec._explain._why_queued", lambda *_, to=bucket: (WaitReason.LIMIT, -math.inf, to)):
+                assert_broken(executor, "explained", queued, message="are used, and nothing takes more than 1")
+
+
 # ---------------------------------------------------------------- of rest
 
 
@@ -369,6 +388,7 @@ async def test_nobody_idle_when_a_time_has_come():
     async with at_work() as (executor, events):
         events.running.gate.set()
         await events.follower.wait()
+        await anyio.wait_all_tasks_blocked()  # a worker that is on its way would see to what comes
         processor = executor.processor
         on_put, processor.queue.on_put = processor.queue.on_put, None
         late = Job(name="late")
@@ -393,7 +413,7 @@ async def test_nobody_idle_at_a_limit_that_is_free():
         executor.processor.queue.lanes._touch = lambda _: None
         gate.set()
         await anyio.sleep(1)
-        assert_broken(executor, "nobody_idle", second, message="1 events wait for limits that nobody holds")
+        assert_broken(executor, "nobody_idle", second, message="1 events could start")
         group.cancel_scope.cancel()
 
 

@@ -161,13 +161,13 @@ async def test_differences():
 # ---------------------------------------------------------------- over time
 
 
-async def assert_found(executor, trace, name, message):
-    """Let it run, and have the recording find that this invariant was broken, and no other of those over time."""
+async def assert_found(executor, trace, name, message, also=()):
+    """Let it run; the recording finds this invariant broken, and of those over time only what follows from it."""
     await executor.start()
     await executor.join()
     await executor.stop()
     over_time = [each for each in trace.broken if each.invariant in OVER_TIME]
-    assert {each.invariant for each in over_time} == {name}
+    assert {each.invariant for each in over_time} == {name, *also}
     assert message in str(over_time[0])
     assert "The last that happened:" in "".join(over_time[0].__notes__)
     with pytest.raises(InvariantBroken):
@@ -374,7 +374,8 @@ async def test_not_early():
     await assert_found(executor, trace, "not_early", "has started 5.000 s before its time")
     trace.broken.clear()
     await executor.append(Unsteady(retry=Retry(2, backoff=10, jitter=0)))
-    await assert_found(executor, trace, "not_early", "has started 5.000 s before its time")
+    also = {"not_before_told"}  # explain() has told the ten seconds, too
+    await assert_found(executor, trace, "not_early", "has started 5.000 s before its time", also)
 
 
 async def test_not_early_after_others():
@@ -387,6 +388,58 @@ async def test_not_early_after_others():
     executor._follow = lambda event, ended: executor._come_nearer(event, ended.id)
     await executor.append(Job(), after=first)
     await assert_found(executor, trace, "not_early", f"comes after {first!r}, which is failed")
+
+
+async def test_not_before_told():
+    """An explanation that tells a later time than that of the start."""
+    executor = make_executor(limits=Rate(1, per=60))
+    trace = record(executor)
+    async with executor:
+        for _ in range(2):
+            await executor.append(Job())
+        await anyio.sleep(10)
+        trace._history.told = {executor.pending_events[0].id: anyio.current_time() + 55}
+    over_time = [each for each in trace.broken if each.invariant in OVER_TIME]
+    assert [each.invariant for each in over_time] == ["not_before_told"]
+    assert "has started 5.000 s before the time that explain() gave" in str(over_time[0])
+
+
+@pytest.mark.parametrize("change", ["cancel", "resize", "forward", "settle"])
+async def test_what_was_told_holds_unless_something_is_changed(change):
+    """After a call that lets events start earlier, or a corrected cost, the times that were told do not count."""
+
+    class Costly(Job):
+        tokens: int = 60
+
+        async def _invoke(self):
+            await anyio.sleep(10)
+            if change == "settle":
+                self.settle(10)
+
+    executor = make_executor(
+        limits=[] if change in {"resize", "forward"} else Rate(100, per=60, cost="tokens", key="name"),
+        queue_capacity=1 if change in {"resize", "forward"} else 100,
+        capacity_refresh_time=60,
+    )
+    trace = record(executor)
+    async with executor:
+        await executor.append(Costly(), priority=0)
+        large = await executor.append(Costly(), priority=1)
+        small = await executor.append(Costly(tokens=30), priority=2)
+        first = large if change == "forward" else small
+        await anyio.sleep(5)
+        seconds = executor.explain(first).seconds
+        assert seconds == 55
+        trace._history.told[first.id] = anyio.current_time() + seconds
+        if change == "cancel":
+            executor.cancel(large)
+        elif change == "resize":
+            executor.resize(queue_capacity=3)
+        elif change == "forward":
+            await executor.forward()
+        await anyio.sleep(10)
+        assert first.execution.started_at is not None
+    trace.check()
 
 
 async def test_held_back():

@@ -169,6 +169,12 @@ class Book:
         way = self._ways.get(event._seq)
         return None if way is None else way.arrival
 
+    def count_coming(self) -> int:
+        """Return how many PENDING events are on their way to the disk. O(what is not written yet)."""
+        return sum(
+            way.arrival is not None and way.event.execution.status is EventStatus.PENDING for way in self._ways.values()
+        )
+
     def arrived(self, event: Event) -> None:
         """Take note that an event is on disk."""
         way = self._ways.get(event._seq)

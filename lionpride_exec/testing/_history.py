@@ -73,6 +73,7 @@ class Taking:
 
     flight: Flight
     use: Use
+    cost: float
     started: float
     ended: float | None = None
 
@@ -114,6 +115,9 @@ class History:
         self.starts: list[float] = []  # those that the window counts
         self.takings: dict[tuple[int, Any], list[Taking]] = {}
         self.keys: dict[Any, UUID] = {}
+        # Times before which events are not to start, as explain() has said, unless somebody changes something.
+        self.told: dict[UUID, float] = {}
+        self._next_told = 0
         self._arrivals = 0
         self._main: tuple[Crew | None, int] = (None, 0)  # the workers behind the window, and how many they had started
         self._forgotten = 0  # starts that were taken out of the window by hand
@@ -142,6 +146,7 @@ class History:
         """Forget what was read from a clock that does not go on."""
         self.starts.clear()
         self.takings.clear()
+        self.told.clear()
         for asked in self.asked.values():
             asked.not_before = -inf
 
@@ -161,6 +166,8 @@ class History:
     def forget_starts(self, forgotten: int) -> None:
         """Forget the last starts, up to as many in all: those that the user has taken out of the window."""
         number, self._forgotten = forgotten - self._forgotten, forgotten
+        if number:
+            self.told.clear()
         del self.starts[len(self.starts) - min(number, len(self.starts)) :]
 
     def is_out(self, taking: Taking, now: float) -> bool:
@@ -192,6 +199,25 @@ class History:
             for taking in takings:
                 if taking.flight.event is event and taking.ended is None:
                     taking.ended = now
+
+    def note_told(self, change: Change) -> None:
+        """Have explain() say of one pending event when it starts at the earliest: of each in its turn."""
+        if change.previous is EventStatus.PENDING and change.status is not EventStatus.PROCESSING:
+            self.told.clear()  # what went after it may go earlier than was said
+        pending = self.executor.pending_events
+        if pending:
+            self._next_told += 1
+            event = pending[self._next_told % len(pending)]
+            seconds = self.executor.explain(event).seconds
+            if seconds is not None:
+                self.told[event.id] = max(change.now + seconds, self.told.get(event.id, -inf))
+
+    def told_of(self, event: Event[Any]) -> float:
+        """Return the time before which explain() said that an event would not start; once."""
+        takings = (taking for each in self.takings.values() for taking in each)
+        if any(taking.use.cost < taking.cost for taking in takings):
+            self.told.clear()  # a limit has got room back, by settle()
+        return self.told.pop(event.id, -inf)
 
     def _note_run(self, event: Event[Any]) -> None:
         """Take note of a run after which an event is run again. One that was set back by hand begins anew."""

@@ -126,7 +126,7 @@ def limit_windows(history: History, start: Start) -> str | None:
     for use in start.flight.uses:
         takings = history.takings.setdefault((id(use.bucket.limit), use.bucket.key), [])
         takings[:] = [taking for taking in takings if history.is_out(taking, start.now)]
-        takings.append(Taking(start.flight, use, start.now))
+        takings.append(Taking(start.flight, use, use.cost, start.now))
         taken = sum(taking.use.cost for taking in takings)
         limit = use.bucket.limit
         if limit is not None and taken > limit.amount * (1 + 1e-9):
@@ -147,6 +147,16 @@ def not_early(history: History, start: Start) -> str | None:
         if found is not None and found.execution.status is not EventStatus.COMPLETED:
             return f"has started and comes after {found!r}, which is {found.execution.status}"
     return None
+
+
+@_of_starts
+def not_before_told(history: History, start: Start) -> str | None:
+    """Nothing starts before the time that `explain()` gave, unless it is cancelled, resized, settled or run at once."""
+    told = history.told_of(start.event)
+    is_forward = any(crew.budget is not None for crew in start.processor._crews)
+    if is_forward or start.now >= told - TOLERANCE:
+        return None
+    return f"has started {told - start.now:.3f} s before the time that explain() gave"
 
 
 @_of_starts

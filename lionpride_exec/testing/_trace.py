@@ -26,13 +26,17 @@ from ._look import InvariantBroken
 from ._over_time import OVER_TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from types import TracebackType
     from uuid import UUID
 
     from lionpride_exec import Executor
 
     from ._labels import Label
+
+
+# Methods of the executor by which events may start earlier than was said before; stop() is another one.
+CHANGES = ("cancel", "skip", "forward", "resize", "cleanup_events")
 
 
 @attrs.frozen
@@ -88,7 +92,8 @@ class Trace:
         self._began = 0.0  # a reading of its clock
         # The first: an observer that moves events itself would have us see the effect before the cause.
         executor._observers.insert(0, self._follow)
-        self._notes = {"append": self._note_append, "stop": self._note_stop}
+        self._notes: dict[str, Callable[..., Any]] = {"append": self._note_append, "stop": self._note_stop}
+        self._notes |= {name: partial(self._note_change, name) for name in CHANGES}
         self._before = {name: executor.__dict__[name] for name in self._notes if name in executor.__dict__}
         executor.__dict__ |= self._notes
 
@@ -184,13 +189,19 @@ class Trace:
             self._history.refused(event)
         return taken
 
+    def _note_change(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Forget when events were to start: what is called changes that."""
+        self._history.told.clear()
+        return self._as_before(name)(*args, **kwargs)
+
     async def _note_stop(self, grace: float | None = None) -> None:
         """Stop it, and look whether that is so."""
+        self._history.told.clear()
         await self._as_before("stop")(grace)
         if self._follow in self._executor._observers:
             self._watch(partial(check_stopped, self._executor))
 
-    def _as_before(self, name: str) -> Callable[..., Awaitable[Any]]:
+    def _as_before(self, name: str) -> Callable[..., Any]:
         """Give a method as it is without this recording; looked up now, since the class may have been replaced."""
         return self._before.get(name) or partial(getattr(type(self._executor), name), self._executor)
 
@@ -209,6 +220,7 @@ class Trace:
         for each in OVER_TIME.values():
             self._watch(partial(each.check, self._history, change))
         self._history.note(change)
+        self._history.note_told(change)
         if self._checks:
             self._watch(partial(check_invariants, self._executor))
 

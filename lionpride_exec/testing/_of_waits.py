@@ -1,0 +1,82 @@
+"""Invariants of what ``explain()`` says: what an event is said to wait for has not come yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lionpride_exec._explain import Explanation, WaitReason
+from lionpride_exec._limits import Concurrent
+from lionpride_exec._watch import Subscription
+
+from ._look import Findings, Look, When, invariant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lionpride_exec import Event, Executor, Processor
+
+# An explanation takes some microseconds, and is looked at after each transition.
+MAX_EXPLAINED = 20
+
+
+@invariant(When.BETWEEN_STEPS)
+def explained(look: Look) -> Findings:
+    """What `explain()` names is so: a limit without room, a time to come, a closed gate, a pause, a watcher, a lock."""
+    if look.processor is None or look.now is None:
+        return
+    for event in spread(look.pending, MAX_EXPLAINED):
+        told = look.executor.explain(event)
+        if (wrong := _find_wrong(look.executor, look.processor, told)) is not None:
+            yield f"an event is said to wait for {told.waits_for}, and {wrong}", [event]
+
+
+def spread(events: Sequence[Event[Any]], number: int) -> Sequence[Event[Any]]:
+    """Return at most so many of the events, taken at equal distances."""
+    return events[:: max(-(-len(events) // number), 1)]
+
+
+def _find_wrong(executor: Executor, processor: Processor, told: Explanation) -> str | None:
+    """Return what is wrong with an explanation of a PENDING event; None if nothing is."""
+    match told.waits_for:
+        case WaitReason.LIMIT:
+            return _find_room(processor, told)
+        case WaitReason.DELAY:
+            return None if told.seconds else "no time is left"
+        case WaitReason.RUNNING | WaitReason.FINAL:
+            return "it is PENDING"
+        case WaitReason.START if not processor.is_handling(told.event_id):
+            return None  # `nothing_lost` looks after these
+        case reason if reason in _IS_SO:
+            return None if _IS_SO[reason](executor, processor, told) else "that is not so"
+        case _:
+            return None
+
+
+_IS_SO: dict[WaitReason, Callable[[Executor, Processor, Explanation], bool]] = {
+    WaitReason.PAUSED: lambda executor, _, __: executor.is_paused,
+    WaitReason.WATCHER: lambda executor, _, __: any(isinstance(each, Subscription) for each in executor._held_back),
+    WaitReason.LOCK: lambda executor, _, told: executor._locks_in_use > 0 and told.holder is not None,
+    WaitReason.CAPACITY: lambda _, processor, __: not processor.available_capacity,
+    WaitReason.SLOT: lambda _, processor, __: len(processor._in_flight) >= processor.concurrency_limit,
+    WaitReason.ROOM: lambda _, processor, __: processor.queue.backlog_size() > 0,
+    WaitReason.START: lambda _, processor, __: processor.is_stopped() or not processor.is_running,
+    WaitReason.GATE: lambda _, processor, told: processor._asked is not None or bool(told.seconds),
+}
+
+
+def _find_room(processor: Processor, told: Explanation) -> str | None:
+    """Return how much room a limit has for all that is queued; None if it has none for some of it."""
+    limit, lanes = told.limit, processor.queue.lanes
+    found = [bucket for bucket in lanes.buckets if bucket.limit is limit and bucket.key == told.key]
+    if limit is None or not found:
+        return "there is no such limit"
+    bucket = found[0]
+    if isinstance(limit, Concurrent):
+        used = float(sum(use.bucket is bucket for flight in processor._in_flight.values() for use in flight.uses))
+    else:
+        used = bucket.used
+    entries = processor.queue._live.values()
+    largest = max((e.route.costs[bucket.number] for e in entries if bucket in lanes.stops(e.route.key)), default=0)
+    if used + largest > limit.amount:
+        return None
+    return f"{used} of its {limit.amount} are used, and nothing takes more than {largest}"
