@@ -82,7 +82,7 @@ class Bulk(Durable):
         Raises:
             TypeError: Not iterable.
 
-        And what :meth:`append` and the iterable raise. The events before that one stay in the executor.
+        And what :meth:`append` and the iterable raise. The events before that one stay in the executor and run.
 
         With a journal up to 100 of them are written in one commit.
 
@@ -204,16 +204,18 @@ class Bulk(Durable):
             TypeError: The target is neither; ``items`` is not iterable; ``key`` is no function.
             ValueError: The lookahead is no integer, or less than 1; the total is none, or less than 0.
 
-        And while iterating, after which the loop is over as if left early:
+        And while iterating. All that was started is given first, also with ``ordered``; then the error is raised and
+        the loop is over. Only ``EventFailed`` comes at once, and a cancellation:
 
         Raises:
-            EventFailed: With ``fail_fast``.
+            EventFailed: With ``fail_fast``. The loop is over as if left early.
             RuntimeError: ``items`` is async and the executor is not running.
             ExecutorClosedError: The executor was left, or stopped and an async iterable with it, before all items were
                 taken and had ended. Events that did end are given first; what stayed PENDING there runs at its next
                 start, as any other event.
             anyio.BusyResourceError: A second task asks for an event; only that task is concerned.
-            Exception: What ``items`` raised, or the making or appending of an event, at once.
+            Exception: What ``items`` raised, or ``key``, or the making or appending of an event: no more items are
+                taken.
 
         An event that iterates over a map in its own executor keeps its slot meanwhile. If such events take all
         ``concurrency_limit`` slots, theirs never start: give them a ``timeout``, or the inner ones another executor.

@@ -7,12 +7,13 @@ as soon as its consumer drops it.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterable, Generator, Iterable
 from contextlib import nullcontext
 from operator import length_hint
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Generic, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, cast
 
 import anyio
 import attrs
@@ -22,7 +23,7 @@ from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 from ._feeder import Feeder
 from ._handles import E
 from ._status import TERMINAL, EventStatus
-from .errors import ExecutorClosedError, QueueFullError
+from .errors import EventFailed, ExecutorClosedError, QueueFullError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
     from ._event import Event
     from ._executor import Executor
+
+logger = logging.getLogger("lionpride_exec")
+
+# What a source gives that has nothing more.
+END: Final = object()
 
 # Of a processor that nobody has made yet.
 DEFAULT_CONCURRENCY = 100
@@ -124,7 +130,8 @@ class MapState(Generic[E]):
         self.queue: deque[E] = deque()  # to be given; ordered: all that are held, else those that have ended
         self.last: E | None = None  # was given, and stands in the executor still
         self.failure: E | None = None  # the first, if asked to fail fast
-        self.error: BaseException | None = None  # of the source or of an item
+        self.lost: list[E] = []  # will not end: their executor was left; told after what has ended
+        self.error: BaseException | None = None  # of the source or of an item; raised after what has ended
         self.shut: ExecutorClosedError | None = None  # why not all items were taken; told after what has ended
         self.exhausted = False  # no more items
         self.closed = False
@@ -149,10 +156,10 @@ class MapState(Generic[E]):
         await self._release_last()
         while not self.closed:
             await self._fill()
-            self._raise_failure()
+            if self.failure is not None:
+                self._raise_failure(self.failure)
             event = self._take()
             if event is not None:
-                event._check_ended()
                 self.last = event
                 return event
             if self.exhausted and not self.held:
@@ -161,9 +168,7 @@ class MapState(Generic[E]):
                 self.attention = anyio.Event()
                 with self.plan.executor._reader_away() or nullcontext():
                     await self.attention.wait()
-        if self.shut is not None and not self.closed:
-            raise self.shut
-        raise StopAsyncIteration
+        raise StopAsyncIteration if self.closed else self._last_word()
 
     def close(self) -> None:
         """Cancel what has not ended, and the feeder; close the source. Idempotent."""
@@ -178,6 +183,9 @@ class MapState(Generic[E]):
         self.queue.clear()
         for event in unended:
             self._give_up(event)
+        error, self.error = self.error, None
+        if error is not None:
+            logger.warning("the source or an item of a map() that was left had failed", exc_info=error)
         source, self.source = self.source, None
         if isinstance(source, Generator):
             cast("Generator[Any]", source).close()
@@ -228,18 +236,20 @@ class MapState(Generic[E]):
                 executor._remove(event)
 
     async def _fill(self) -> None:
-        """Append as many events as may be, from a plain iterable."""
+        """Append as many events as may be, from a plain iterable; what goes wrong is raised after what was started."""
         while self.source is not None and not self.exhausted and self.failure is None and self.held < self.plan.limit:
-            if self.rejected is None:
-                try:
-                    item = next(self.source)
-                except StopIteration:
-                    self.exhausted = True
+            try:
+                if self.rejected is None:
+                    item = next(self.source, END)
+                    if item is END:
+                        self.exhausted = True
+                        return
+                    self.rejected = cast("E", self.plan.make(item)), self.plan.key_of(item)
+                if not await self._append(*self.rejected):
                     return
-                self.rejected = cast("E", self.plan.make(item)), self.plan.key_of(item)
-            if not await self._append(*self.rejected):
-                return
-            self.rejected = None
+                self.rejected = None
+            except Exception as exc:  # noqa: BLE001  raised at the end
+                self.error, self.exhausted = exc, True
 
     async def _append(self, event: E, key: Hashable) -> bool:
         """Append an event, or wait for room until there is something to give; whether it is there."""
@@ -259,19 +269,40 @@ class MapState(Generic[E]):
             self.hold(taken, is_own=taken is event)
         return taken is not None
 
-    def _raise_failure(self) -> None:
-        if self.error is not None:
-            raise self.error
-        if self.failure is not None:
-            self.failure.result()
+    def _raise_failure(self, failure: E) -> None:
+        """Raise what the first failure raises, at once."""
+        error, self.error = self.error, None
+        try:
+            failure.result()
+        except EventFailed as exc:
+            if error is not None:
+                exc.add_note(f"Before that the source or an item of the map had failed: {type(error).__name__}")
+                logger.warning("the source or an item of a map() had failed before an event did", exc_info=error)
+            raise
 
     def _take(self) -> E | None:
-        if not self.queue or self.queue[0].id in self.unended:
-            return None
-        self.held -= 1
-        if self.feeder is not None and self.feeder.room is not None:
-            self.feeder.room.set()
-        return self.queue.popleft()
+        """Return the next event that is to be given; those that will not end are put aside."""
+        while self.queue and self.queue[0].id not in self.unended:
+            self.held -= 1
+            if self.feeder is not None and self.feeder.room is not None:
+                self.feeder.room.set()
+            event = self.queue.popleft()
+            if event.execution.status in TERMINAL:
+                return event
+            self.lost.append(event)
+            self.exhausted = True
+        return None
+
+    def _last_word(self) -> BaseException:
+        """Return what ends the loop when all that has ended was given."""
+        error, self.error = self.error, None
+        if error is not None:
+            return error
+        if self.shut is not None:
+            return self.shut
+        for event in self.lost:
+            event._check_ended()
+        return StopAsyncIteration()
 
     # ---------------------------------------------------------------- for the feeder and the events
 

@@ -20,7 +20,10 @@ from lionpride_exec import (
     Executor,
     ExecutorClosedError,
     ExistsError,
+    Journal,
+    Retry,
 )
+from lionpride_exec.errors import ValidationError
 from lionpride_exec.testing import BACKENDS, backend_options
 
 pytestmark = pytest.mark.anyio
@@ -538,18 +541,99 @@ async def test_a_skipped_event_is_no_failure():
 
 
 @SOURCES
-async def test_an_error_of_the_source_ends_the_loop(kind):
-    """With that error, the rest cancelled; the executor lives on."""
-    source = Source(kind, range(3), error=OSError("source"))
-    async with Executor.of(forever, concurrency_limit=2) as executor:
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("fail_fast", [False, True])
+@pytest.mark.parametrize("number", [0, 1, 10])
+async def test_an_error_of_the_source_comes_last(kind, ordered, fail_fast, number):
+    """After all that was started has been given; the executor lives on."""
+    source, given = Source(kind, [1 + n % 3 for n in range(number)], error=OSError("source")), []
+    async with Executor.of(work, concurrency_limit=4) as executor:
+        mapped = executor.map(work, source(), ordered=ordered, fail_fast=fail_fast)
         with pytest.raises(OSError, match="source"):
-            async for _ in executor.map(forever, source()):
-                pass
-        assert executor.status_counts()["cancelled"] >= 1
-        assert executor.status_counts()["pending"] == 0
+            async for event in mapped:
+                given.append(event.result())  # noqa: PERF401  kept although it raises
+        with pytest.raises(StopAsyncIteration):
+            await anext(mapped)
+        assert counts(executor) == {}
         check_left(executor.states.items)
         assert source.closed == 1
-        await executor.stop(grace=0)
+    assert given == source.taken if ordered else sorted(given) == sorted(source.taken)
+    assert len(given) == number
+
+
+@SOURCES
+async def test_an_iterable_that_cannot_be_iterated(kind):
+    """Its error comes at once, since nothing was started."""
+
+    class Broken:
+        pass
+
+    def fail(_self):
+        raise OSError("no list")
+
+    setattr(Broken, "__iter__" if kind == "sync" else "__aiter__", fail)
+    async with Executor.of(work) as executor:
+        with pytest.raises(OSError, match="no list"):
+            await anext(executor.map(work, Broken()))
+
+
+async def test_an_error_in_closing_the_source_comes_last():
+    """As any other error of the source."""
+
+    class Items:
+        """Behaves as an async generator whose cleanup fails."""
+
+        def __aiter__(self):
+            return self.items()
+
+        async def items(self):
+            try:
+                yield 1
+                yield 2
+            finally:
+                raise OSError("cleanup")
+
+    given = []
+    async with Executor.of(work) as executor:
+        with pytest.raises(OSError, match="cleanup"):
+            async for event in executor.map(work, Items()):
+                given.append(event.result())  # noqa: PERF401  kept although it raises
+    assert given == [1, 2]
+
+
+@SOURCES
+@pytest.mark.parametrize(
+    ("error", "raised"), [(ValueError("no key"), ValueError), (StopIteration(), RuntimeError)], ids=["error", "stop"]
+)
+async def test_an_error_of_a_key_function_comes_last(kind, error, raised):
+    """No more items are taken; a StopIteration is an error too (as Python raises it), and not the end of the items."""
+
+    def key(item):
+        if item == 3:
+            raise error
+        return item
+
+    source, given = Source(kind, [1, 2, 3, 4]), []
+    async with Executor.of(work) as executor:
+        with pytest.raises(raised):
+            async for event in executor.map(work, source(), key=key):
+                given.append(event.result())  # noqa: PERF401  kept although it raises
+    assert given == [1, 2]
+    assert source.taken == [1, 2, 3]
+    assert source.closed == 1
+
+
+@SOURCES
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_what_a_journal_refuses_ends_the_loop(kind, ordered, tmp_path):
+    """With the refusal, when what came before was given."""
+    source, given = Source(kind, [3, 1, {"when": object()}, 1]), []
+    async with Executor.of(work, journal=Journal(tmp_path / "run.db")) as executor:
+        with pytest.raises((ValidationError, NotImplementedError)):
+            async for event in executor.map(work, source(), ordered=ordered):
+                given.append(event.result())  # noqa: PERF401  kept although it raises
+    assert given == ([3, 1] if ordered else [1, 3])
+    assert source.closed == 1
 
 
 @SOURCES
@@ -563,19 +647,64 @@ async def test_an_error_of_the_source_ends_the_loop(kind):
     ],
     ids=["value", "field", "bad value", "duplicate"],
 )
-async def test_a_refused_item_ends_the_loop(kind, item, error, match):
-    """With the refusal, the rest cancelled."""
-    first = Job(id="00000000-0000-0000-0000-000000000001", gate=anyio.Event())
-    source = Source(kind, [first, Job(), item, Job()])
-    async with make_executor(concurrency_limit=1) as executor:
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_refused_item_ends_the_loop(kind, item, error, match, ordered):
+    """With the refusal, when what came before was given."""
+    first, second = Job(id="00000000-0000-0000-0000-000000000001", seconds=3), Job(seconds=1)
+    source, given = Source(kind, [first, second, item, Job()]), []
+    async with make_executor(concurrency_limit=2) as executor:
         with pytest.raises(error, match=match):
-            async for _ in executor.map(Job, source(), lookahead=10):
-                pass
+            async for event in executor.map(Job, source(), lookahead=10, ordered=ordered):
+                given.append(event)  # noqa: PERF401  kept although it raises
+        assert given == ([first, second] if ordered else [second, first])
         await wait_all_tasks_blocked()
         assert source.closed == 1
         assert len(source.taken) == 3
-        assert executor.status_counts()["cancelled"] >= 1
-        first.gate.set()
+
+
+@SOURCES
+@pytest.mark.parametrize("how", ["break", "cancel"])
+async def test_leaving_while_an_error_waits(kind, how, caplog):
+    """The loop is over at once, as always, and the error is in the log."""
+    source = Source(kind, [1, 50, 50], error=OSError("source"))
+    async with Executor.of(work, concurrency_limit=5) as executor:
+        with anyio.move_on_after(5):
+            async for _ in executor.map(work, source()):
+                if how == "break":
+                    break
+        gc.collect()
+        await wait_all_tasks_blocked()
+        assert executor.status_counts()["cancelled"] == 2
+    assert [record.exc_info[1].args for record in caplog.records if record.exc_info] == [("source",)]
+
+
+@SOURCES
+async def test_fail_fast_goes_before_an_error_of_the_source(kind, caplog):
+    """It comes at once; the error of the source is noted in it, and logged."""
+    source = Source(kind, [-1, 50], error=OSError("source"))
+    async with Executor.of(work) as executor:
+        with pytest.raises(EventFailed) as caught:
+            await anext(executor.map(work, source(), fail_fast=True))
+    assert "OSError" in caught.value.__notes__[-1]
+    assert "source" in caplog.text
+
+
+async def test_ordered_events_are_not_withheld_behind_one_that_is_lost():
+    """The executor is left: what ended is given, though the one before it never will; then ExecutorClosedError."""
+    given = []
+    async with anyio.create_task_group() as group:
+        with pytest.raises(ExceptionGroup):
+            async with Executor.of(work, concurrency_limit=2, retry=Retry(3)) as executor:
+
+                async def consume():
+                    with pytest.raises(ExecutorClosedError, match="did not end"):
+                        async for event in executor.map(work, [50, 1, 2, 3], ordered=True):
+                            given.append(event.result())  # noqa: PERF401  kept although it raises
+
+                group.start_soon(consume)
+                await anyio.sleep(10)
+                raise ValueError
+    assert given == [1, 2, 3]
 
 
 async def test_events_of_another_type_are_refused():
@@ -843,4 +972,41 @@ def test_each_item_comes_once(backend, items, pauses, kind, ordered, lookahead, 
         assert numbers == sorted(numbers)
     for event in given:
         assert event.status.value == ("failed" if event.args[0][1] < 0 else "completed")
+    assert source.closed == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@given(
+    items=st.lists(st.sampled_from([0, 0.5, 1, 2, -1]), max_size=20),
+    trouble=st.sampled_from(["source", "make", "key"]),
+    kind=st.sampled_from(["sync", "async"]),
+    ordered=st.booleans(),
+    lookahead=st.one_of(st.none(), st.integers(1, 12)),
+    concurrency=st.integers(1, 5),
+    queue_size=st.integers(1, 8),
+)
+@settings(max_examples=40, deadline=None)
+def test_what_was_started_is_given_before_the_error(
+    backend, items, trouble, kind, ordered, lookahead, concurrency, queue_size
+):
+    """Whatever fails, and wherever: given is what was started, each once, then comes the error."""
+    name, options = backend_options(backend)
+    jobs = [Job(seconds=abs(item), error=ValueError() if item < 0 else None) for item in items]
+    last = {"source": [], "make": [3], "key": [Job(name="bad")]}
+    source, given_events = Source(kind, jobs + last[trouble], OSError() if trouble == "source" else None), []
+
+    def key(item):
+        return 1 / 0 if isinstance(item, Job) and item.name == "bad" else None
+
+    async def main():
+        config = {"concurrency_limit": concurrency, "max_queue_size": queue_size}
+        async with make_executor(**config) as executor:
+            with pytest.raises({"source": OSError, "make": TypeError, "key": ZeroDivisionError}[trouble]):
+                async for event in executor.map(Job, source(), ordered=ordered, lookahead=lookahead, key=key):
+                    given_events.append(event)  # noqa: PERF401  likewise
+
+    anyio.run(main, backend=name, backend_options=options)
+    assert sorted(event.id for event in given_events) == sorted(job.id for job in jobs)
+    if ordered:
+        assert given_events == jobs
     assert source.closed == 1
