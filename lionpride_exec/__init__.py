@@ -5,6 +5,7 @@ An :class:`Event` is one operation, a :class:`Processor` starts events by priori
 :class:`Executor` owns them and tells their status. ``async with executor:`` runs it.
 """
 
+from . import _start as _start  # first: see there
 from ._call import Call
 from ._client_errors import retry_after, status_of
 from ._element import Element

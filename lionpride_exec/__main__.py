@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from ._cli._streams import finish_output, say
+from ._start import INTERRUPTED, leave_at_interrupt, occupy_closed_streams, raise_at_interrupt
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -16,18 +19,27 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     Args:
         argv: The arguments; default: those of the process.
     """
+    occupy_closed_streams()
     try:
-        from ._cli import run_command  # noqa: PLC0415  the extra may not be installed, and the library works without
+        status = _run(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:  # outside of a run, which has its own way to stop: during an import, for instance
+        status = INTERRUPTED
+    status = finish_output(status)
+    if argv is None:
+        leave_at_interrupt()
+    sys.exit(status)
+
+
+def _run(argv: Sequence[str]) -> int:
+    try:
+        from ._cli._app import run_command  # noqa: PLC0415  the extra may not be installed, and the library works without
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] not in {"cyclopts", "rich"}:
             raise
-        sys.exit(_complain(f"{exc.name} is missing; the command line needs: pip install 'lionpride-exec[cli]'"))
-    sys.exit(run_command(sys.argv[1:] if argv is None else argv))
-
-
-def _complain(text: str) -> int:
-    sys.stderr.write(f"lionpride-exec: {text}\n")
-    return 2
+        say(f"{exc.name} is missing; the command line needs: pip install 'lionpride-exec[cli]'")
+        return 2
+    raise_at_interrupt()
+    return run_command(argv)
 
 
 if __name__ == "__main__":

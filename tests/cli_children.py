@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from threading import Timer
 
 children = []
+COMMAND = [sys.executable, "-W", "error", "-m", "lionpride_exec"]
 
 
 def start(arguments, reading=None, env=None, **streams):
     """Start the command; a watchdog ends it after a minute."""
     child = subprocess.Popen(  # noqa: S603  our own
-        [sys.executable, "-W", "error", "-m", "lionpride_exec", *arguments],
+        [*COMMAND, *arguments],
         stdin=streams.pop("stdin", subprocess.DEVNULL),
         stdout=streams.pop("stdout", subprocess.PIPE),
         stderr=streams.pop("stderr", subprocess.PIPE),

@@ -150,7 +150,7 @@ def run_lines(name, lines, **options):
     """Run a target of ``targets.py`` over lines; give the exit status and the results by line number."""
     path = Path("input")
     path.write_bytes(lines if isinstance(lines, bytes) else "".join(f"{line}\n" for line in lines).encode())
-    options = {"output": "results", "quiet": True} | options
+    options = {"output": "results", "overwrite": True, "quiet": True} | options
     status = run(f"targets.py:{name}", "input", RunOptions(**options))
     results = read_results("results") if options["output"] == "results" else []
     return status, {result["line"]: result for result in results}

@@ -13,7 +13,8 @@ from types import ModuleType
 import pytest
 from journal_files import T0, add_event, add_step, error_outcome, event_id, fill, make_journal
 
-from lionpride_exec._cli import _journal_app, run_command
+from lionpride_exec._cli import _journal_app
+from lionpride_exec._cli._app import run_command
 from lionpride_exec._cli._tail import tail_journal
 from lionpride_exec._journal._store import Store
 from lionpride_exec.errors import JournalLockedError
@@ -306,9 +307,12 @@ def test_export_is_valid_json_whatever_the_file_holds(call, writer):
 
 
 def test_export_into_a_file(call):
-    """What it held is replaced."""
+    """What it held is replaced if that is asked for, else it is refused and nothing is lost."""
     Path("out").write_text("x" * 100_000)
-    assert call("export", "run.db", "--output", "out") == (0, "", "")
+    status, _, err = call("export", "run.db", "--output", "out")
+    assert (status, err) == (2, "lionpride-exec: --output out is not empty: --overwrite replaces what it holds\n")
+    assert Path("out").read_text() == "x" * 100_000
+    assert call("export", "run.db", "--output", "out", "--overwrite") == (0, "", "")
     assert len(values(Path("out").read_text())) == 6
 
 

@@ -114,7 +114,7 @@ def run_lines(request, workplace, monkeypatch):
     def run_lines(name, records, **options):
         monkeypatch.setattr(anyio, "run", run_virtually)
         Path("input").write_text("".join(f"{json.dumps(record)}\n" for record in records))
-        given = {"output": "results", "quiet": True} | options
+        given = {"output": "results", "overwrite": True, "quiet": True} | options
         status = run(f"targets.py:{name}", "input", RunOptions(**given))
         results = map(json.loads, Path("results").read_text("utf-8").splitlines())
         return status, {result["line"]: result for result in results}

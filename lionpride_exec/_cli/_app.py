@@ -9,8 +9,9 @@ from cyclopts import App, CycloptsError, Parameter
 
 from ._journal_app import add_journal_commands
 from ._options import DASH, RunOptions
-from ._run import MISUSED
+from ._run import COMPLETED, INCOMPLETE, MISUSED
 from ._run import run as run_lines
+from ._streams import STDERR, drop, tell_of_lost_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,10 +59,24 @@ def run(  # noqa: D417  the options are explained in their class
 add_journal_commands(app)
 
 
-def run_command(argv: Sequence[str]) -> int | None:
-    """Run what the arguments say; give the exit status, None for a success such as ``--help``."""
+def run_command(argv: Sequence[str]) -> int:
+    """Run what the arguments say; return the exit status."""
     try:
         status: int | None = app(list(argv), exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:  # told already; left to itself, older cyclopts would exit with 1
         return MISUSED
-    return status
+    except OSError as exc:
+        if _tells_of_misuse(exc):
+            drop(STDERR)
+            return MISUSED
+        tell_of_lost_output(exc)  # what --help or --version writes
+        return INCOMPLETE
+    return status or COMPLETED
+
+
+def _tells_of_misuse(exc: OSError) -> bool:
+    """Whether a write failed by which cyclopts wanted to say what is wrong with the arguments."""
+    error: BaseException | None = exc
+    while error is not None and not isinstance(error, CycloptsError):
+        error = error.__context__
+    return error is not None

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ._output import STDOUT
+from ._streams import STDOUT, say, telling, visible
 
 if TYPE_CHECKING:
     from ._options import RunOptions
@@ -47,8 +47,7 @@ class SilentDisplay:
 
     def message(self, text: str) -> None:
         """Show a line."""
-        sys.stderr.write(_line(text) + "\n")
-        sys.stderr.flush()
+        say(text)
 
     def close(self) -> None:
         """Do nothing."""
@@ -78,7 +77,8 @@ class RichDisplay:
             transient=True,
             redirect_stdout=os.isatty(STDOUT),  # what an event prints into a pipe stays in the pipe
         )
-        self._live.start()
+        with telling():
+            self._live.start()
 
     def update(self, tally: Tally) -> None:
         """Draw it anew."""
@@ -89,15 +89,18 @@ class RichDisplay:
             row.add_row(ProgressBar(total=expected, completed=tally.done_in_all, width=BAR_WIDTH), line)
         else:
             row.add_row(line)
-        self._live.update(row, refresh=True)
+        with telling():
+            self._live.update(row, refresh=True)
 
     def message(self, text: str) -> None:
         """Show a line above it."""
-        self._console.print(_line(text), markup=False, highlight=False, soft_wrap=True)
+        with telling():
+            self._console.print(f"lionpride-exec: {visible(text)}", markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Take it away."""
-        self._live.stop()
+        with telling():
+            self._live.stop()
 
 
 def make_display(options: RunOptions) -> Display:
@@ -110,13 +113,3 @@ def make_display(options: RunOptions) -> Display:
         kind = "rich" if sys.stderr.isatty() and not results_on_terminal else "plain"
     displays: dict[str, type[Display]] = {"none": SilentDisplay, "plain": PlainDisplay, "rich": RichDisplay}
     return displays[kind]()
-
-
-def visible(text: str) -> str:
-    """Give a text as one line; what a record brings must not steer the terminal."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
-def _line(text: str) -> str:
-    """Name the program."""
-    return f"lionpride-exec: {visible(text)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 SUFFIXES = ("", "-wal", "-shm", "-lock")
 
 
-def export_events(journal: str, statuses: Collection[str], tags: Collection[str], output: str) -> int:
+def export_events(
+    journal: str, statuses: Collection[str], tags: Collection[str], output: str, *, overwrite: bool = False
+) -> int:
     """
     Write events as JSON lines, in order of arrival; give the exit status. Flat memory.
 
@@ -28,31 +31,37 @@ def export_events(journal: str, statuses: Collection[str], tags: Collection[str]
         journal: Its file.
         statuses: Of which ones; empty: any.
         tags: Of which classes; empty: any.
-        output: A path, or "-". What a file holds is replaced.
+        output: A path, or "-".
+        overwrite: Whether a file loses what it holds.
 
     Raises:
-        UsageError: The journal or the output cannot be opened, or the output is a part of the journal.
+        UsageError: The journal or the output cannot be opened, or the output is not empty or a part of the journal.
         JournalError: It cannot be read.
         OutputError: The output cannot be written.
     """
     check_not_an_option("--output", output)
-    with reading(journal) as reader, _writing(output, Path(journal)) as file:
-        for row in reader.events(statuses or None, tags or None):
-            file.write(encode(event_record(row)) + b"\n")
+    with reading(journal) as reader:
+        rows = iter(reader.events(statuses or None, tags or None))
+        first = list(islice(rows, 1))  # now: what cannot be read must not cost what the output holds
+        with _writing(output, Path(journal), overwrite=overwrite) as file:
+            for row in chain(first, rows):
+                file.write(encode(event_record(row)) + b"\n")
     return 0
 
 
 @contextmanager
-def _writing(output: str, journal: Path) -> Generator[BinaryIO]:
+def _writing(output: str, journal: Path, *, overwrite: bool) -> Generator[BinaryIO]:
     if output == "-":
         yield sys.stdout.buffer
         return
     parts = (journal.with_name(journal.name + suffix) for suffix in SUFFIXES)
     if any(part.exists() and Path(output).exists() and part.samefile(output) for part in parts):
         raise UsageError(f"--output {output} is part of the journal")
-    opened = open_output(output, journal.stat())
+    opened = open_output(output, journal.stat(), overwrite=overwrite)
     try:
         with os.fdopen(opened.fd, "wb") as file:
+            if opened.replaces:
+                file.truncate(0)
             yield file
     except OSError as exc:
         raise OutputError(f"cannot write {output}: {exc.strerror or exc}") from exc

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import wraps
 from importlib.util import find_spec
@@ -12,10 +11,10 @@ from cyclopts import Parameter
 
 from lionpride_exec.errors import LionprideError
 
-from ._display import visible
 from ._errors import OutputError, UsageError
 from ._options import DASH, REPEATED
 from ._run import INCOMPLETE, INTERRUPTED, MISUSED
+from ._streams import say, tell_of_lost_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,9 +48,8 @@ def guarded(command: Callable[P, int]) -> Callable[P, int]:
         except (UsageError, LionprideError, OutputError) as exc:
             return _tell(str(exc), MISUSED if isinstance(exc, UsageError) else INCOMPLETE)
         except OSError as exc:
-            _drop_output()
-            is_gone = isinstance(exc, BrokenPipeError)
-            return INCOMPLETE if is_gone else _tell(f"cannot write standard output: {exc.strerror or exc}", INCOMPLETE)
+            tell_of_lost_output(exc)
+            return INCOMPLETE
         except KeyboardInterrupt:
             return INTERRUPTED
         return status
@@ -126,6 +124,7 @@ def export(
     status: Annotated[tuple[Status, ...], REPEATED] = (),
     tag: Annotated[tuple[str, ...], REPEATED] = (),
     output: Annotated[str, DASH] = "-",
+    overwrite: Annotated[bool, FLAG] = False,
 ) -> int:
     """
     Write the events as JSON lines, in order of arrival.
@@ -134,11 +133,12 @@ def export(
         journal: File of the journal; a run may be writing it.
         status: Of this status only. Repeatable.
         tag: Of the class with this tag only. Repeatable.
-        output: File for the lines; - is standard output.
+        output: File for the lines; - is standard output. A file that is not empty is refused.
+        overwrite: Replace what the file for the lines holds.
     """
     from ._export import export_events  # noqa: PLC0415  the extra may not be installed
 
-    return export_events(journal, status, tag, output)
+    return export_events(journal, status, tag, output, overwrite=overwrite)
 
 
 @guarded
@@ -163,12 +163,5 @@ def retry(
 
 
 def _tell(text: str, status: int) -> int:
-    sys.stderr.write(f"lionpride-exec: {visible(text)}\n")
+    say(text)
     return status
-
-
-def _drop_output() -> None:
-    """Keep the interpreter from writing what is left when it ends, which would fail once more."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)

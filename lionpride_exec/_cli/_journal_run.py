@@ -119,6 +119,9 @@ class JournalRun(LineRun):
     def _is_telling(self) -> bool:
         return self._is_open  # what is left in the journal at the start is told in one line
 
+    def _has_begun(self) -> bool:
+        return True  # the journal is there, and the output with it
+
     def _summary(self) -> str:
         summary = super()._summary()
         is_over = not self.tally.unfinished and not self.interrupts and self._has_read_all

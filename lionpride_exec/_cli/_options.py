@@ -49,7 +49,8 @@ class RunOptions:
         event_fields: Fields of the record that are the event's own too, with commas between: id, created_at, metadata,
             timeout, idle_timeout, streaming; or none. Default: metadata that is an object, and with --timeout timeout.
         backend: Event loop to run on.
-        output: File for the results, one JSON line each; - is standard output.
+        output: File for the results, one JSON line each; - is standard output. A file that is not empty is refused.
+        overwrite: Replace what the file for the results holds.
         journal: File that keeps what was done: the same command again goes on where it was.
         journal_sync: What the journal survives: full the loss of power, normal the end of the process.
         progress: Display on standard error; auto is rich on a terminal, else a line every 5 seconds.
@@ -71,6 +72,7 @@ class RunOptions:
     event_fields: str | None = None
     backend: Backend = "asyncio"
     output: Annotated[str, DASH] = "-"
+    overwrite: Annotated[bool, Parameter(negative="")] = False
     journal: str | None = None
     journal_sync: JournalSync = "full"
     progress: ProgressKind = "auto"
@@ -126,6 +128,10 @@ class RunOptions:
             check_not_an_option("--journal", self.journal)
             if self.output == "-":
                 raise UsageError("--journal needs --output FILE, which the next run can go on with")
+            if self.overwrite:
+                raise UsageError(
+                    "--overwrite and --journal exclude each other: with a journal a run completes its output"
+                )
 
 
 def check_not_an_option(name: str, value: str) -> None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import warnings
 from contextlib import aclosing
 from importlib.util import find_spec
+from math import inf
 from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +27,10 @@ from lionpride_exec.errors import JournalError, LionprideError
 from ._display import make_display
 from ._errors import BadLineError, OutputError, UsageError
 from ._jobs import JobMaker, result_line
-from ._output import Output, open_output
+from ._output import OVERWRITE, Output, open_output
 from ._pauses import pausing_on
 from ._source import Source, open_source
+from ._streams import say
 from ._tally import Tally
 from ._target import describe, load_target
 from ._teller import telling
@@ -65,7 +66,7 @@ def run(target: str, source: str, options: RunOptions) -> int:
     try:
         return _run(target, source, options)
     except UsageError as exc:
-        sys.stderr.write(f"lionpride-exec: {exc}\n")
+        say(str(exc))
         return MISUSED
 
 
@@ -95,7 +96,14 @@ def run_executor(
     maker = JobMaker(executor.event_type, target.is_function, options)
     source = open_source(source_text)
     try:
-        output = open_output(options.output, source.status, goes_on=options.journal is not None)
+        source.check_file(is_plain=options.field is not None)
+        output = open_output(
+            options.output,
+            source.status,
+            overwrite=options.overwrite,
+            goes_on=options.journal is not None,
+            cures=f"{OVERWRITE}; with --journal FILE a run goes on where it was stopped",
+        )
         with pausing_on(executor.event_type, options.limits.codes):
             return run_type(executor, maker, source, output, options).run()
     finally:
@@ -145,12 +153,13 @@ class LineRun:
         Raises:
             UsageError: The executor cannot be started.
         """
-        status = COMPLETED
+        status = MISUSED
         try:
             with telling(self.display.message, lambda: self._is_telling):
                 status = self._run_loop()
         finally:
-            status = max(status, self._close_output())
+            has_run = self._is_started and (self._has_begun() or not (self.interrupts or status == INTERRUPTED))
+            status = max(status, self._close_output(has_run=has_run))
             self.display.close()
         if not self.options.quiet:
             self.display.message(self._summary())
@@ -162,6 +171,10 @@ class LineRun:
     def _is_telling(self) -> bool:
         """Whether what is logged is shown."""
         return True
+
+    def _has_begun(self) -> bool:
+        """Whether a line has become an event."""
+        return self.tally.events > 0
 
     def _summary(self) -> str:
         return self.tally.summary()
@@ -177,8 +190,11 @@ class LineRun:
         try:
             anyio.run(self._main, backend=backend, backend_options=backend_options)
         except BaseException as exc:
+            first = next(leaves(exc))
+            if isinstance(first, UsageError):
+                raise first from exc
             if not self._is_started and isinstance(exc, Exception):
-                raise self._refusal(next(leaves(exc))) from exc
+                raise self._refusal(first) from exc
             return self._judge(exc)
         return COMPLETED
 
@@ -202,9 +218,9 @@ class LineRun:
                 raise exc
         return status
 
-    def _close_output(self) -> int:
+    def _close_output(self, *, has_run: bool) -> int:
         try:
-            self.output.close()
+            self.output.close(has_run=has_run)
         except OutputError as exc:
             self.display.message(str(exc))
             return INCOMPLETE
@@ -218,6 +234,9 @@ class LineRun:
         async with anyio.create_task_group() as helpers:
             await helpers.start(self._watch_signals)
             helpers.start_soon(self._show_progress)
+            with self._reading:
+                await self.source.check_stream(is_plain=self.options.field is not None)
+            self._reading = anyio.CancelScope(deadline=-inf if self.interrupts else inf)
             async with self.executor:
                 with self._reading:
                     await self._get_ready()
@@ -230,6 +249,8 @@ class LineRun:
         """Do what is to be done between the start of the executor and the first event."""
 
     async def _read(self) -> None:
+        if self.source.is_empty and not self.options.quiet:
+            self.display.message(f"{self.source.name} is empty")
         try:
             await self._read_lines()
         except OSError as exc:

@@ -9,6 +9,7 @@ readable and each read of it ends soon: those go to a worker thread.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -16,12 +17,15 @@ from typing import TYPE_CHECKING
 import attrs
 from anyio import CapacityLimiter, to_thread, wait_readable
 
+from lionpride_exec import _start
+
 from ._errors import UsageError
+from ._formats import HEAD, is_enough, problem_of
+from ._streams import STDIN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-STDIN = 0
 CHUNK = 256 * 1024
 BOM = b"\xef\xbb\xbf"
 
@@ -41,6 +45,7 @@ class Source:
     status: os.stat_result = attrs.field(init=False)
     _start: int = attrs.field(default=0, init=False)
     _consumed: int = attrs.field(default=0, init=False)  # bytes of the lines given out
+    _head: bytes = attrs.field(default=b"", init=False)  # what was read to be looked at, and is not given out yet
 
     def __attrs_post_init__(self) -> None:
         self.status = os.fstat(self.fd)
@@ -50,10 +55,59 @@ class Source:
             self._start = os.lseek(self.fd, 0, os.SEEK_CUR)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether it is a file without a byte in it."""
+        return self._is_regular and self.status.st_size <= self._start
+
+    @property
     def fraction(self) -> float | None:
         """How much of a regular file has been given out, 0 to 1; None if the whole is not known."""
         size = self.status.st_size - self._start
         return min(self._consumed / size, 1.0) if self._is_regular and size > 0 else None
+
+    def check_file(self, *, is_plain: bool) -> None:
+        """
+        Look at the beginning of a file, so that nothing is run of what is not lines; a pipe is left for later.
+
+        Args:
+            is_plain: Whether lines of text are expected, not JSON.
+
+        Raises:
+            UsageError: It is something else (compressed, in another encoding, one JSON value, a table) or unreadable.
+        """
+        if self._is_regular:
+            try:
+                head = os.pread(self.fd, HEAD, self._start)
+            except OSError as exc:
+                raise UsageError(f"cannot read {self.name}: {exc.strerror or exc}") from exc
+            self._refuse(problem_of(head, is_plain=is_plain, is_all=len(head) < HEAD))
+
+    async def check_stream(self, *, is_plain: bool) -> None:
+        """
+        Look at the beginning of a pipe, as :meth:`check_file` does.
+
+        It is read up to the end of its first line if that is a record, else up to the end of its second line.
+
+        Raises:
+            UsageError: As for a file.
+
+        Cancellation: while it waits for more; nothing that was read is lost.
+        """
+        is_all = self._is_regular
+        while not (is_all or is_enough(self._head, is_plain=is_plain)):
+            try:
+                chunk = await self._read(None)
+            except OSError as exc:
+                raise UsageError(f"cannot read {self.name}: {exc.strerror or exc}") from exc
+            self._head += chunk
+            is_all = not chunk
+        self._refuse(problem_of(self._head[:HEAD], is_plain=is_plain, is_all=is_all and len(self._head) < HEAD))
+
+    def _refuse(self, problem: tuple[str, str] | None) -> None:
+        if problem is not None:
+            what, cure = problem
+            cure = cure.replace(" FILE", "" if self.fd == STDIN else f" {shlex.quote(self.name)}").replace(" < |", " |")
+            raise UsageError(f"{self.name} is {what}, not JSON lines: {cure}")
 
     async def lines(self) -> AsyncGenerator[tuple[int, bytes]]:
         r"""
@@ -105,7 +159,7 @@ class Source:
         limiter = CapacityLimiter(1)  # its own: the events' threads must not keep it waiting
         number = 1
         parts: list[bytes] = []  # of the line whose end has not been read yet
-        while chunk := await self._read(limiter):
+        while chunk := self._take_head() or await self._read(limiter):
             *ended, rest = chunk.split(b"\n")
             if ended:
                 ended[0] = b"".join((*parts, ended[0]))
@@ -116,7 +170,11 @@ class Source:
         if last := b"".join(parts):
             yield number, [last]
 
-    async def _read(self, limiter: CapacityLimiter) -> bytes:
+    def _take_head(self) -> bytes:
+        head, self._head = self._head, b""
+        return head
+
+    async def _read(self, limiter: CapacityLimiter | None) -> bytes:
         if self._can_be_awaited:
             await wait_readable(self.fd)
             return os.read(self.fd, CHUNK)
@@ -128,9 +186,11 @@ def open_source(text: str) -> Source:
     Open a file, or standard input for ``-``.
 
     Raises:
-        UsageError: It cannot be opened, or is a directory.
+        UsageError: It cannot be opened, is a directory, or is standard input and that is closed.
     """
     name = "standard input" if text == "-" else text
+    if text == "-" and STDIN in _start.closed:
+        raise UsageError(f"cannot read {name}: it is closed")
     try:
         fd = STDIN if text == "-" else os.open(text, os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -1,0 +1,152 @@
+r"""
+What INPUT is, if it is not lines of JSON, or of text: told from its first bytes, before anything is run.
+
+There must be no false alarm. A file is refused for its first bytes only if no text begins like that, and for its first
+lines only if the first of them is no JSON: a list, a text or a number on a line is a record like any other.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from io import StringIO
+from itertools import islice
+from typing import Final
+
+# How much of INPUT is looked at.
+HEAD: Final = 64 * 1024
+
+# So many bytes tell a binary format.
+MAGIC: Final = 16
+
+TO_STDIN: Final = "| lionpride-exec run TARGET -"
+
+# The first bytes of a format; its name; what writes it as lines, where FILE stands for INPUT.
+_BINARY: Final[tuple[tuple[bytes, str, str], ...]] = (
+    (b"\x1f\x8b", "compressed with gzip", f"gunzip -c FILE {TO_STDIN}"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd", f"zstd -dc FILE {TO_STDIN}"),
+    (b"\xfd7zXZ\0", "compressed with xz", f"xz -dc FILE {TO_STDIN}"),
+    (b"BZh", "compressed with bzip2", f"bzip2 -dc FILE {TO_STDIN}"),
+    (b"\x04\x22\x4d\x18", "compressed with lz4", f"lz4 -dc FILE {TO_STDIN}"),
+    (b"PK\x03\x04", "a zip archive", f"unzip -p FILE {TO_STDIN}"),
+    (b"PK\x05\x06", "an empty zip archive", "give the lines themselves"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", f"7z x -so FILE {TO_STDIN}"),
+    (b"\xff\xfe\0\0", "UTF-32", f"iconv -f UTF-32 -t UTF-8 FILE {TO_STDIN}"),
+    (b"\0\0\xfe\xff", "UTF-32", f"iconv -f UTF-32 -t UTF-8 FILE {TO_STDIN}"),
+    (b"\xff\xfe", "UTF-16", f"iconv -f UTF-16 -t UTF-8 FILE {TO_STDIN}"),
+    (b"\xfe\xff", "UTF-16", f"iconv -f UTF-16 -t UTF-8 FILE {TO_STDIN}"),
+    (b"PAR1", "Parquet", "write it as JSON lines first (pandas: to_json(..., orient='records', lines=True))"),
+    (
+        b"ARROW1\0\0",
+        "an Arrow file",
+        "write it as JSON lines first (pandas: to_json(..., orient='records', lines=True))",
+    ),
+    (b"SQLite format 3\0", "an SQLite database", f"sqlite3 -json FILE 'SELECT ...' | jq -c '.[]' {TO_STDIN}"),
+)
+
+# What follows "BZh" and a digit.
+_BZIP2_BLOCKS: Final = (b"1AY&SY", b"\x17rE8P\x90")
+
+_CSV: Final = (
+    "python3 -c 'import csv, json, sys; [print(json.dumps(row)) for row in csv.DictReader(sys.stdin%s)]' < FILE "
+    + TO_STDIN
+)
+_ONE_A_LINE: Final = f"jq -c {{}} FILE {TO_STDIN}"
+_OR_FIELD: Final = "; where a line is one value: --field NAME"
+_DELIMITERS: Final = {",": "CSV", "\t": "TSV", ";": "CSV with semicolons"}
+
+
+def problem_of(head: bytes, *, is_plain: bool, is_all: bool) -> tuple[str, str] | None:
+    """
+    Return what INPUT is, and what to do about it; None if it may be lines.
+
+    Args:
+        head: The first bytes.
+        is_plain: Whether lines of text are expected (``--field``), not JSON.
+        is_all: Whether there are no more bytes.
+    """
+    for magic, name, cure in _BINARY:
+        if head.startswith(magic) and _is_certain(magic, head):
+            return name, cure
+    if is_plain:
+        return None
+    return _utf_without_mark(head) or _problem_of_text(head if is_all else head[: head.rfind(b"\n") + 1])
+
+
+def is_enough(head: bytes, *, is_plain: bool) -> bool:
+    """Whether :func:`problem_of` can tell by these bytes, although more may come: a first record is not to wait."""
+    if len(head) >= HEAD or (len(head) >= MAGIC and problem_of(head, is_plain=True, is_all=False) is not None):
+        return True
+    lines = [line for line in head.split(b"\n")[:-1] if line.strip()]
+    return bool(lines) and (is_plain or len(lines) > 1 or _is_json(lines[0]))
+
+
+def _is_certain(magic: bytes, head: bytes) -> bool:
+    """Whether a file is of a format whose first bytes are letters, as those of a text could be."""
+    if magic == b"BZh":
+        return head[3:4].isdigit() and head[4:10] in _BZIP2_BLOCKS
+    if magic == b"PAR1":
+        return any(byte < 0x09 or 0x0D < byte < 0x20 for byte in head[4:MAGIC])  # noqa: PLR2004  no text has these
+    return True
+
+
+def _utf_without_mark(head: bytes) -> tuple[str, str] | None:
+    """Tell UTF-16 by its zero bytes: nearly every other one, in text that is ASCII for the most part."""
+    even, odd = head[::2], head[1::2]
+    for order, zeros, others in (("LE", odd, even), ("BE", even, odd)):
+        if zeros.count(0) * 2 > len(zeros) and others.count(0) * 10 <= len(others):
+            return "UTF-16, without a byte order mark", f"iconv -f UTF-16{order} -t UTF-8 FILE {TO_STDIN}"
+    return None
+
+
+def _problem_of_text(head: bytes) -> tuple[str, str] | None:
+    text = head.decode("utf-8", "replace").removeprefix("\ufeff").strip()
+    first = text.partition("\n")[0]
+    if first == text or _is_json(first):
+        return None
+    if first[0] in "[{":
+        return _problem_of_json(text, first)
+    if first[0] == "<":
+        return "XML or HTML", "write it as JSON lines first"
+    return _problem_of_table(text)
+
+
+def _problem_of_json(text: str, first: str) -> tuple[str, str] | None:
+    """Tell a JSON value that goes on over several lines."""
+    try:
+        _, end = json.JSONDecoder().raw_decode(text)
+    except json.JSONDecodeError as exc:
+        goes_on = exc.pos >= len(text)  # it is right so far, and cut off
+    except (ValueError, RecursionError):
+        return None
+    else:
+        goes_on = end > len(first)
+    if not goes_on:
+        return None
+    if first[0] == "[":
+        return "a JSON array over several lines", _ONE_A_LINE.format("'.[]'")
+    return "JSON objects over several lines", _ONE_A_LINE.format(".")
+
+
+def _problem_of_table(text: str) -> tuple[str, str] | None:
+    """Tell CSV and TSV by two rows of equally many cells, the first of them a header."""
+    for delimiter, name in _DELIMITERS.items():
+        try:
+            rows = list(islice(csv.reader(StringIO(text), delimiter=delimiter), 2))
+        except csv.Error:
+            continue
+        widths = {len(row) for row in rows}
+        if len(rows) > 1 and len(widths) == 1 and widths.pop() > 1 and all(cell.strip() for cell in rows[0]):
+            given = "" if delimiter == "," else f', delimiter="{delimiter}"'.replace("\t", "\\t")
+            return name, _CSV % given + _OR_FIELD
+    return None
+
+
+def _is_json(line: str | bytes) -> bool:
+    try:
+        json.loads(line)
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    return True

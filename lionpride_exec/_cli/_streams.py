@@ -1,0 +1,67 @@
+"""
+Writing to standard output and standard error, which may be closed, full, or read by nobody.
+
+A message that cannot be written is worth no error of its own: the exit status tells. Nothing here needs an extra.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+
+def visible(text: str) -> str:
+    """Return a text as one line; what a record brings must not steer the terminal."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def say(text: str) -> None:
+    """Write a message as one line on standard error, with the name of the program."""
+    with telling():
+        sys.stderr.write(f"lionpride-exec: {visible(text)}\n")
+        sys.stderr.flush()
+
+
+@contextmanager
+def telling() -> Generator[None]:
+    """Write to standard error inside; if that fails, the rest of the process writes there in vain."""
+    try:
+        yield
+    except (OSError, ValueError):  # ValueError: the target has closed sys.stderr
+        drop(STDERR)
+
+
+def finish_output(status: int) -> int:
+    """
+    Flush standard output at the end of a command; return the exit status.
+
+    Args:
+        status: What it is if nothing goes wrong. 0 becomes 1 if standard output cannot be written.
+    """
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError) as exc:
+        tell_of_lost_output(exc)
+        return status or 1
+    return status
+
+
+def tell_of_lost_output(exc: OSError | ValueError) -> None:
+    """Say that standard output cannot be written, unless its reader has gone away: that is not worth a word."""
+    drop(STDOUT)
+    if not isinstance(exc, BrokenPipeError):
+        say(f"cannot write standard output: {getattr(exc, 'strerror', None) or exc}")
+
+
+def drop(fd: int) -> None:
+    """Keep the interpreter from writing what is left when the process ends, which would fail once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, fd)
+    os.close(nowhere)

@@ -1,0 +1,301 @@
+"""The command line at its edges: streams that are closed or full, a Ctrl-C during the imports, outputs that exist."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli_children import COMMAND, end_children, start
+from journal_files import fill
+
+from lionpride_exec import _start
+from lionpride_exec._cli._export import export_events
+from lionpride_exec._cli._options import RunOptions
+from lionpride_exec._cli._run import run
+from lionpride_exec.errors import LionprideError
+
+TARGET = """
+import sys
+async def echo(record): return record
+async def leave(record): raise KeyboardInterrupt
+async def close(record): sys.stderr.close()
+"""
+SLOW = """
+import sys, time
+print("importing", flush=True)
+time.sleep(60)
+"""
+JOURNAL_COMMANDS = ["inspect run.db", "tail run.db", "show run.db 2", "export run.db", "retry run.db --status failed"]
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    """A directory with targets, an input and a journal."""
+    (tmp_path / "target.py").write_text(TARGET)
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "in").write_text("1\n2\n3\n")
+    fill(tmp_path / "run.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    known = set(sys.modules)
+    yield
+    end_children()
+    for name in set(sys.modules) - known:
+        if name.startswith("lionpride_exec_target_"):
+            del sys.modules[name]
+
+
+def shell(line):
+    """Run a line of shell in which L is the command; give its exit status and what was told, no traceback in it."""
+    words = " ".join(map(shlex.quote, COMMAND))
+    done = subprocess.run(  # noqa: S603  lines of our own
+        ["/bin/bash", "-c", line.replace("L ", f"{words} ", 1)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def results(path):
+    return [json.loads(line)["response"] for line in Path(path).read_text().splitlines()]
+
+
+# -------------------------------------------------------------------- streams
+
+
+@pytest.mark.parametrize(
+    "streams", ["2>&-", "2>/dev/full", "<&-", "<&- 2>&-", "--progress rich 2>/dev/full", ">&- 2>&- <&-"]
+)
+def test_a_run_needs_only_the_streams_that_it_uses(streams):
+    """The results are in the output, whatever is closed or full beside it."""
+    status, out, _ = shell(f"L run target.py:echo in --output out {streams}")
+    assert (status, out) == (0, "")
+    assert sorted(results("out")) == [1, 2, 3]
+
+
+def test_a_closed_stream_is_not_the_place_of_another_file():
+    """What goes to standard output and error does not end up in INPUT or in the output."""
+    shell("L run target.py:echo in --output out >&- 2>&-")
+    assert Path("in").read_text() == "1\n2\n3\n"
+    assert len(results("out")) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("run target.py:echo in >&-", "cannot write standard output: it is closed"),
+        ("run target.py:echo in --output /dev/stdout >&-", "cannot write standard output: it is closed"),
+        ("run target.py:echo in --output /dev/stderr 2>&-", ""),
+        ("run target.py:echo in --output /dev/fd/77", "cannot write /dev/fd/77: Bad file descriptor"),
+        ("run target.py:echo - <&-", "cannot read standard input: it is closed"),
+        ("run target.py:echo in --colour 2>&-", ""),
+        ("run target.py:echo in --colour 2>/dev/full", ""),
+        ("run target.py:nothing in 2>/dev/full", ""),
+        ("tail nothing.db 2>/dev/full", ""),
+        ("nothing 2>&-", ""),
+    ],
+)
+def test_wrong_use_is_2_whatever_becomes_of_the_message(line, told):
+    """Nothing is run."""
+    status, out, err = shell(f"L {line}")
+    assert (status, out) == (2, "")
+    assert err == (f"lionpride-exec: {told}\n" if told else "")
+
+
+@pytest.mark.parametrize("stream", [">&-", ">/dev/full"])
+@pytest.mark.parametrize("line", [*JOURNAL_COMMANDS, "--help", "--version", "run --help"])
+def test_standard_output_that_cannot_be_written_is_told_in_a_line(line, stream):
+    """The exit status is 1, for each command."""
+    status, _, err = shell(f"L {line} {stream}")
+    assert status == 1
+    assert err.startswith("lionpride-exec: cannot write standard output: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("line", [*JOURNAL_COMMANDS, "--help", "--version"])
+def test_standard_error_is_not_needed(line):
+    """A command that has nothing to complain of does its work."""
+    status, out, _ = shell(f"L {line} 2>&-")
+    assert status == 0
+    assert out
+
+
+def test_a_full_disk_under_the_results_is_told():
+    """The run ends with status 1."""
+    status, _, err = shell("L run target.py:echo in --output /dev/full --quiet")
+    assert (status, err) == (1, "lionpride-exec: cannot write /dev/full: No space left on device; stopped\n")
+
+
+def test_a_target_that_closes_standard_error_costs_the_messages_only():
+    """The run goes on to its end."""
+    assert shell("L run target.py:close in --output out")[0] == 0
+    assert results("out") == [None] * 3
+
+
+# -------------------------------------------------------------------- Ctrl-C
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_ctrl_c_while_the_target_is_imported(overwrite):
+    """Status 130, no word, and the output is as it was: missing, or with what it held."""
+    if overwrite:
+        Path("out").write_text("old")
+    child = start(["run", "slow.py:echo", "in", "--output", "out", *["--overwrite"] * overwrite])
+    assert child.stdout.readline() == b"importing\n"
+    child.send_signal(signal.SIGINT)
+    assert child.communicate()[1] == b""
+    assert child.returncode == 130
+    assert (Path("out").read_text() == "old") if overwrite else not Path("out").exists()
+
+
+def test_a_ctrl_c_while_the_package_is_imported():
+    """Likewise: here one of its dependencies takes its time."""
+    Path("attrs.py").write_text(SLOW)
+    Path("attr.py").write_text(SLOW)
+    child = start(["run", "target.py:echo", "in", "--output", "out"], env={"PYTHONPATH": "."})
+    assert child.stdout.readline() == b"importing\n"
+    child.send_signal(signal.SIGINT)
+    assert child.communicate()[1] == b""
+    assert child.returncode == 130
+    assert not Path("out").exists()
+
+
+def test_a_ctrl_c_while_standard_input_is_awaited():
+    """Nothing has been run, so there is no output, whether the event loop has begun or not."""
+    Path("loud.py").write_text(TARGET + "print('imported', flush=True)")
+    reading, writing = os.pipe()
+    child = start(["run", "loud.py:echo", "-", "--output", "out", "--progress", "none"], stdin=reading)
+    os.close(reading)
+    assert child.stdout.readline() == b"imported\n"
+    child.send_signal(signal.SIGINT)
+    assert b"Traceback" not in child.communicate()[1]
+    os.close(writing)
+    assert child.returncode == 130
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "started_as", "expected"),
+    [
+        (["-m"], ["python", "-W", "error", "-m", "lionpride_exec", "run"], True),
+        (["-m"], ["python", "-Im", "lionpride_exec"], True),
+        (["-m"], ["python", "-m", "other", "lionpride_exec"], False),
+        (["-m"], ["python", "-m"], False),
+        (["/usr/bin/lionpride-exec", "run"], [], True),
+        (["/usr/bin/pytest", "lionpride-exec"], [], False),
+        (["-c"], ["python", "-c", "import lionpride_exec"], False),
+        ([""], ["python"], False),
+        ([], [], False),
+    ],
+)
+def test_only_the_command_itself_is_prepared(argv, started_as, expected):
+    """An import in any other program leaves its signals and streams alone."""
+    assert _start.is_command(argv, started_as) is expected
+
+
+def test_an_import_leaves_signals_and_streams_alone():
+    """In a program of somebody else, also with a stream closed."""
+    program = (
+        "import signal, sys, os, lionpride_exec as _; "
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler; assert sys.stdout is None"
+    )
+    assert subprocess.run(["/bin/sh", "-c", f"{sys.executable} -c '{program}' >&-"], check=False).returncode == 0  # noqa: S603  ours
+
+
+# -------------------------------------------------------------------- the output
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_an_output_that_is_empty_or_missing_is_written(made):
+    """There is nothing to lose."""
+    if made:
+        Path("out").touch()
+    assert run("target.py:echo", "in", RunOptions(output="out", quiet=True)) == 0
+    assert len(results("out")) == 3
+
+
+def test_an_output_that_holds_something_is_refused(capsys):
+    """The message names both cures; nothing is run, and nothing lost."""
+    Path("out").write_text("paid for")
+    assert run("target.py:echo", "in", RunOptions(output="out", quiet=True)) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("lionpride-exec: --output out is not empty: ")
+    assert "--overwrite" in told
+    assert "--journal" in told
+    assert Path("out").read_text() == "paid for"
+
+
+def test_an_output_is_overwritten_if_that_is_asked_for():
+    """What it held is gone, however long."""
+    Path("out").write_text("x" * 100_000)
+    assert run("target.py:echo", "in", RunOptions(output="out", quiet=True, overwrite=True)) == 0
+    assert len(results("out")) == 3
+
+
+def test_an_output_is_overwritten_also_by_a_run_without_results():
+    """An empty INPUT has an empty output."""
+    Path("in").write_text("")
+    Path("out").write_text("old")
+    assert run("target.py:echo", "in", RunOptions(output="out", quiet=True, overwrite=True)) == 0
+    assert Path("out").read_text() == ""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_run_that_cannot_start_leaves_the_output_as_it_was(capsys, monkeypatch, backend):
+    """With what it held, or missing."""
+    for old in ("old", None):
+        if old is None:
+            Path("out").unlink()
+        else:
+            Path("out").write_text(old)
+        monkeypatch.setattr("lionpride_exec.Executor.start", refuse_to_start)
+        options = RunOptions(output="out", quiet=True, overwrite=True, backend=backend)
+        assert run("target.py:echo", "in", options) == 2
+        assert "cannot start: OSError: no" in capsys.readouterr().err
+        assert (Path("out").read_text() if Path("out").exists() else None) == old
+
+
+async def refuse_to_start(_):
+    """Be an executor that cannot be started."""
+    raise OSError("no")
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/fd/1", "pipe"])
+def test_what_is_no_file_needs_no_leave(name):
+    """Devices and pipes are never refused, nor emptied."""
+    os.mkfifo("pipe")
+    assert shell(f"cat pipe >/dev/null & L run target.py:echo in --quiet --output {name} >log 2>>log")[0] == 0
+
+
+def test_the_name_of_standard_output_means_where_it_stands():
+    """Behind ``>>`` what is there stays."""
+    Path("log").write_text("first\n")
+    assert shell("L run target.py:echo in --quiet --output /dev/stdout >>log")[0] == 0
+    assert Path("log").read_text().splitlines()[0] == "first"
+    assert len(Path("log").read_text().splitlines()) == 4
+
+
+def test_overwrite_and_journal_exclude_each_other(capsys):
+    """One replaces the output, the other completes it."""
+    options = RunOptions(output="out", journal="new.db", overwrite=True)
+    assert run("target.py:echo", "in", options) == 2
+    assert "--overwrite and --journal exclude each other" in capsys.readouterr().err
+    assert not Path("new.db").exists()
+
+
+def test_an_export_that_cannot_be_read_leaves_the_output_as_it_was(monkeypatch):
+    """What the file held is dropped when there is something to write."""
+    Path("out").write_text("old")
+
+    def fail(*_):
+        raise LionprideError("no")
+        yield
+
+    monkeypatch.setattr("lionpride_exec._journal._reader.Reader.events", fail)
+    with pytest.raises(LionprideError):
+        export_events("run.db", (), (), "out", overwrite=True)
+    assert Path("out").read_text() == "old"
