@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from ._flow import Flow
 from ._progression import Progression
 from ._status import EventStatus
+from ._unseen import UnseenFailures
 from .errors import ConfigurationError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
     from contextlib import AbstractAsyncContextManager
     from uuid import UUID
 
@@ -41,6 +42,7 @@ class StatusBoard:
             self.states.add_progression(progression)
         # Ends that wait for a lock, by event id; shared with the processor, which starts none of these.
         self._put_off: dict[UUID, tuple[Event, EventStatus, BaseException]] = {}
+        self._failures = UnseenFailures()
         self._locks_in_use = 0  # of these, by anybody: every move looks at it
         for guard in (self.states.progressions.guard, *(each.guard for each in self._by_status.values())):
             guard.when_taken = self._lock_taken
@@ -92,15 +94,32 @@ class StatusBoard:
         """
         Give the events with a status, in the order they came to it. O(number of them).
 
+        Events that failed count as looked at: the end of the lifetime does not warn of them.
+
         Raises:
             NotFoundError: No such status. (Also a KeyError.)
             ConfigurationError: Its progression was taken out of :attr:`states`.
         """
-        return self._events_in_memory(to_status(status))
+        wanted = to_status(status)
+        events = self._events_in_memory(wanted)
+        self._failures.look_at_all(wanted)
+        return events
 
     def _events_in_memory(self, status: EventStatus) -> list[Event]:
+        """Return the events with a status, without looking at their failures."""
         items = self.states.items
         return [items[event_id] for event_id in self._progression(status)]
+
+    def _tell_failures(self) -> None:
+        """Warn of failures that nobody has looked at; a lifetime has ended."""
+        items = self.states.items
+
+        def events_of(status: EventStatus) -> Iterator[Event]:
+            """Iterate over those of a status; some may have been taken out by hand."""
+            found = (items.get(event_id, None) for event_id in self._by_status[status])
+            return (event for event in found if event is not None)
+
+        self._failures.tell(events_of)
 
     def status_counts(self) -> dict[str, int]:
         """Give the number of events in each of the seven statuses, zeros included. O(1)."""

@@ -189,6 +189,8 @@ class Event(Run, Generic[T_co]):
             return cast("T_co", execution.response)
         if execution.status not in TERMINAL:
             raise EventNotFinished(f"{self!r} is {execution.status}; await wait() first")
+        if self._unseen is not None:
+            self._unseen.look_at(self)
         cause = execution.error if isinstance(execution.error, BaseException) else None
         reason = f": {cause!r}" if cause is not None else ""
         raise EventFailed(

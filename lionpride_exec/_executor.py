@@ -43,6 +43,8 @@ logger = logging.getLogger("lionpride_exec")
 # A loop of appends that never waits lets other tasks run after so many: about a millisecond.
 APPENDS_BETWEEN_CHECKPOINTS = 100
 
+FAILED, CANCELLED, ABORTED = EventStatus.FAILED, EventStatus.CANCELLED, EventStatus.ABORTED
+
 DEFAULT_CLEANUP = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
 
 
@@ -322,6 +324,8 @@ class Executor(Bulk):
                 self._queue_unless_handled(event)
         if previous is EventStatus.PENDING and not is_flying:
             self._unqueue(event)
+        if target is FAILED or target is CANCELLED or target is ABORTED:
+            self._note_failure(event, target)
         is_kept = self._keeps_records
         if is_kept and target not in TERMINAL:
             self._keep_record(event, target)  # now: an observer may lead on to the next status, whose record is later
@@ -342,6 +346,13 @@ class Executor(Bulk):
                 self._follow_up(event)
             if is_kept:
                 self._keep_record(event, target)
+
+    def _note_failure(self, event: Event, status: EventStatus) -> None:
+        """Count an event that has failed, unless somebody is told of it now."""
+        if not self._observers or (
+            self._observers == [self._watchers._follow] and not self._watchers.are_told_of(status)
+        ):
+            self._failures.note(event, status)
 
     def _unqueue(self, event: Event) -> None:
         """Forget how an event was to start: it has begun, or was decided by somebody else."""

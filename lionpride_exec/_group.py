@@ -185,6 +185,7 @@ class GroupOwner(StatusBoard):
             self._background = None
             if not self._is_stopped():
                 self._abandon()
+            self._tell_failures()
             self._watchers.end()
             self._waiters.notify()
 

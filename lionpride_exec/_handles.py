@@ -134,7 +134,7 @@ class Endings(EventIterator[E]):
         if self._is_closed:
             raise StopAsyncIteration
         if watch.ended:
-            return watch.ended.popleft()
+            return _look_at(watch.ended.popleft())
         return self._last_word()
 
     def _last_word(self) -> E:
@@ -143,7 +143,7 @@ class Endings(EventIterator[E]):
         for event in lost:
             if event.execution.status in TERMINAL:
                 lost.remove(event)
-                return event
+                return _look_at(event)
         self._is_closed = True
         if lost:
             lost[0]._check_ended()
@@ -163,3 +163,10 @@ class Endings(EventIterator[E]):
 
     def __del__(self) -> None:
         self._watch.end()
+
+
+def _look_at(event: E) -> E:
+    """Note that an event is given to somebody, who learns of its failure."""
+    if event._unseen is not None:
+        event._unseen.look_at(event)
+    return event

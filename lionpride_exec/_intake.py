@@ -169,6 +169,8 @@ class Intake(Control):
 
     def _let_go(self, event: Event) -> None:
         """Forget an event altogether."""
+        if event._unseen is not None:
+            event._unseen.let_go(event)
         self.states.items.remove(event.id)
         for progression in self._by_status.values():
             progression.exclude(event.id)

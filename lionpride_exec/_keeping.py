@@ -181,6 +181,8 @@ class Keeping(Intake):
 
     def _drop(self, event: Event, status: EventStatus) -> None:
         """Let an event leave memory that has ended, so that neither the processor nor other events know it."""
+        if event._unseen is not None:
+            event._unseen.let_go(event)
         self.states.items.remove(event.id)
         self._by_status[status].exclude(event.id)
         if self._agenda._key_of:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from ._chunks import Feed
     from ._limits import Limit
+    from ._unseen import Count
 
 # The events that run in the current context, outermost first. An event that waits for one of them, itself
 # included, would wait for ever.
@@ -147,8 +148,10 @@ class Life(Element):
         _is_suspect: bool = attrs.field(default=False, init=False)
         # The file of the journal that has its end, once the event stands in no executor any more; None: there is none.
         _kept_in: Path | None = attrs.field(default=None, init=False)
+        # The count of failures in which it stands; None: it has not failed, or somebody has looked at it.
+        _unseen: Count | None = attrs.field(default=None, init=False)
     else:
-        _feed = _at_end = _verdict = _kept_in = None
+        _feed = _at_end = _verdict = _kept_in = _unseen = None
         _seq, _is_suspect = 0, False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -161,6 +164,7 @@ class Life(Element):
             "_seq": 0,
             "_is_suspect": False,
             "_kept_in": None,
+            "_unseen": None,
         }
         return kept | {"execution": attrs.evolve(self.execution)}  # without its run, which goes on here only
 

@@ -67,15 +67,18 @@ class Lifetime(GroupOwner, AsyncContextManagerMixin):
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
         await self._prepare()
         self._check_not_running()
-        async with self._own_group():
-            try:
-                await self.start()
-                yield self
-                self._is_leaving = True
-                await self.join()
-                await self.stop()
-            finally:
-                self._is_leaving = False
+        try:
+            async with self._own_group():
+                try:
+                    await self.start()
+                    yield self
+                    self._is_leaving = True
+                    await self.join()
+                    await self.stop()
+                finally:
+                    self._is_leaving = False
+        finally:
+            self._tell_failures()
         self._abandon()
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -91,9 +94,12 @@ class Lifetime(GroupOwner, AsyncContextManagerMixin):
         """
         await self._prepare()
         self._check_not_running()
-        async with self._own_group():
-            await self.start()
-            task_status.started()
+        try:
+            async with self._own_group():
+                await self.start()
+                task_status.started()
+        finally:
+            self._tell_failures()
         self._watchers.end()
 
     async def start(self) -> None:

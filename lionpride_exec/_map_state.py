@@ -160,6 +160,8 @@ class MapState(Generic[E]):
                 self._raise_failure(self.failure)
             event = self._take()
             if event is not None:
+                if event._unseen is not None:
+                    event._unseen.look_at(event)
                 self.last = event
                 return event
             if self.exhausted and not self.held:

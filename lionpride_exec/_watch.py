@@ -252,6 +252,10 @@ class Watchers:
         for subscription in tuple(self._subscriptions):
             subscription.finish()
 
+    def are_told_of(self, status: EventStatus) -> bool:
+        """Whether somebody watches who learns of a transition to a status."""
+        return any(each.statuses is None or status in each.statuses for each in self._subscriptions)
+
     def reader_away(self) -> AbstractContextManager[None] | None:
         """Give what a task has to wait in that waits for the executor; None: nobody watches."""
         return self._reader_away() if self._subscriptions else None

@@ -38,7 +38,7 @@ def status_is_place(look: Look) -> Findings:
     asked = None if look.processor is None else look.processor._asked  # its gate has let it in: it is filed in advance
     for status in EventStatus:
         progression = look.executor.states.get_progression(status.value)
-        wrong = [event for event in look.executor.get_events_by_status(status) if event.execution.status is not status]
+        wrong = [event for event in look.executor._events_in_memory(status) if event.execution.status is not status]
         if wrong and not (status is EventStatus.PROCESSING and [event.id for event in wrong] == [asked]):
             yield f"{len(wrong)} of {len(progression)} events in {status.value!r} have another status", wrong
 
