@@ -102,7 +102,7 @@ class StatusBoard:
         """
         wanted = to_status(status)
         events = self._events_in_memory(wanted)
-        self._failures.look_at_all(wanted)
+        self._failures.look_at_all(wanted, events)
         return events
 
     def _events_in_memory(self, status: EventStatus) -> list[Event]:

@@ -2,9 +2,8 @@
 Failures that nobody has looked at, told once at the end of a lifetime.
 
 A failure is data: nothing is raised for it. So a program that asks for no result would never learn of one. Each event
-that fails is counted, and marked with the count it stands in. Whoever asks for its result takes the mark away; whoever
-asks for all events of its status begins a new count. So looking and failing are O(1), a success costs nothing, and
-nothing is kept of an event but, of those that have left the executor, the first.
+that fails is counted, and marked with the count it stands in; whoever looks at the event takes the mark away. So both
+are O(1), a success costs nothing, and nothing is kept of an event but, of those that have left the executor, the first.
 """
 
 from __future__ import annotations
@@ -78,10 +77,13 @@ class UnseenFailures:
         if isinstance(error, BaseException) and not is_asked_for and not goes_on:
             self._counts[status].note(event)
 
-    def look_at_all(self, status: EventStatus) -> None:
-        """Learn that somebody has asked for all events of a status."""
-        if status in self._counts and self._counts[status].number:
-            self._counts[status] = Count()
+    def look_at_all(self, status: EventStatus, events: Iterable[Event]) -> None:
+        """Learn that somebody was given the events of a status that are in memory."""
+        count = self._counts.get(status)
+        if count is not None and count.number:
+            for event in events:
+                if event._unseen is count:
+                    count.look_at(event)
 
     def tell(self, events_of: Callable[[EventStatus], Iterable[Event]]) -> None:
         """

@@ -128,6 +128,17 @@ async def test_with_a_journal_it_is_the_same(caplog, tmp_path):
     assert error is first.execution.error
 
 
+@pytest.mark.filterwarnings("ignore:.*in the journal")
+async def test_a_list_that_lacks_events_is_no_look_at_them(caplog, tmp_path):
+    """With a journal those that are on disk only are still told of."""
+    async with Executor.of(Failing, journal=Journal(tmp_path / "run.db")) as executor:
+        await executor.append(Failing(n=1))
+        await executor.join()
+        await anyio.sleep(1)  # until its end is on disk
+        assert executor.failed_events == []
+    assert ": 1 failed" in told(caplog)[0]
+
+
 class Failing(Event, tag="test_unseen.failing"):
     """Fails."""
 
