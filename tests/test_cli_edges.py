@@ -296,7 +296,7 @@ def test_an_export_that_cannot_be_read_leaves_the_output_as_it_was(monkeypatch):
         raise LionprideError("no")
         yield
 
-    monkeypatch.setattr("lionpride_exec._journal._reader.Reader.events", fail)
+    monkeypatch.setattr("lionpride_exec._journal._reader.JournalReader.events", fail)
     with pytest.raises(LionprideError):
         export_events("run.db", (), (), "out", overwrite=True)
     assert Path("out").read_text() == "old"
