@@ -55,6 +55,8 @@ class Journaling(Keeping):
     # ---------------------------------------------------------------- opening and closing
 
     async def _prepare(self) -> Processor:
+        if self._book is not None:
+            self._book.store.check_process()
         processor = await super()._prepare()
         await self._open_journal()
         return processor
@@ -257,6 +259,8 @@ class Journaling(Keeping):
         """
         if self.journal is not None and self.processor is not None and self._book is None:
             raise ExecutorClosedError(f"{self!r} has a journal, which is closed: start it first")
+        if self._book is not None:
+            self._book.store.check_process()
         await super().forward()
 
     def _is_deserted(self) -> bool:
@@ -371,4 +375,5 @@ class Journaling(Keeping):
     def _open_book(self) -> Book:
         if self._book is None:
             raise JournalError(f"{self!r} has no open journal")
+        self._book.store.check_process()
         return self._book

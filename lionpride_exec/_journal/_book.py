@@ -45,6 +45,7 @@ logger = logging.getLogger("lionpride_exec")
 # Why nothing starts.
 TROUBLE = "journal trouble"
 BEHIND = "journal behind"
+FORKED = "journal of the parent"
 
 
 class Book:
@@ -81,6 +82,7 @@ class Book:
             JournalLockedError: It has an owner.
             JournalError: It cannot be opened, or is no journal of ours.
         """
+        self.store.when_forked = partial(self._host._hold_back, FORKED)
         await self.lookup.in_thread(self.store.open)
         self._next_seq = self.store.next_seq
         self.writer = Writer(self.store, self)

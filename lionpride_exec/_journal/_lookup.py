@@ -15,11 +15,13 @@ from lionpride_exec.errors import JournalError, NotFoundError
 from ._codec import Unreadable, encode_key
 from ._restore import Restored
 from ._rows import Change, Row, Step
-from ._schema import HELD
+from ._schema import COLUMNS, HELD
+from ._statements import rows_by_key
 from ._threads import run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+    from sqlite3 import Connection
 
     from lionpride_exec._event import Event
 
@@ -44,8 +46,17 @@ class Lookup:
         self._limiter = CapacityLimiter(1)
 
     async def in_thread(self, function: Callable[[], Any]) -> Any:
-        """Have a function run in the worker thread."""
+        """
+        Have a function run in the worker thread.
+
+        Raises:
+            JournalError: This process is a child that was forked from the owner of the journal.
+        """
+        self._store.check_process()
         return await run_in_thread(function, limiter=self._limiter)
+
+    async def _ask(self, question: Callable[[Connection], Any]) -> Any:
+        return await self.in_thread(partial(self._store.read, question))
 
     async def find(self, event_id: UUID) -> Event:
         """
@@ -68,12 +79,13 @@ class Lookup:
     async def known_keys(self, keys: Collection[Any]) -> set[Any]:
         """Give those of the keys that stand in the file."""
         texts = {encode_key(key): key for key in keys}
-        known: list[str] = await self.in_thread(partial(self._store.known_keys, list(texts)))
-        return {texts[text] for text in known}
+        wanted = list(texts)
+        known: list[tuple[str]] = await self._ask(lambda connection: rows_by_key(connection, "key", wanted))
+        return {texts[text] for (text,) in known}
 
     async def row_of_key(self, key: str) -> Row | None:
         """Return the row of the event that has a key, as :func:`encode_key` gives it; None: there is none."""
-        rows: list[Row] = await self.in_thread(partial(self._store.rows_by_key, [key]))
+        rows: list[Row] = await self._ask(lambda connection: _rows_of_keys(connection, [key]))
         return rows[0] if rows else None
 
     async def held(self) -> list[Event]:
@@ -124,3 +136,7 @@ class Lookup:
             return event  # noqa: TRY300  nothing else in it raises that
         except Unreadable as exc:
             raise JournalError(f"event {UUID(bytes=row.id)} in {self._store.path} cannot be read: {exc}") from exc
+
+
+def _rows_of_keys(connection: Connection, keys: Sequence[str]) -> list[Row]:
+    return [Row(*values) for values in rows_by_key(connection, COLUMNS, keys)]

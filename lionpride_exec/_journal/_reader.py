@@ -3,11 +3,13 @@ A look at a journal that may be somebody else's, who may be writing at this mome
 
 It never writes: SQLite's write-ahead log lets it read what was committed last while others commit. Each question is
 answered from one snapshot; while it lasts, the log cannot be cleared, so what takes long is read in pieces. SQLite
-itself may leave an empty ``-wal`` and a ``-shm`` beside the file.
+itself may leave an empty ``-wal`` and a ``-shm`` beside the file. Where it cannot make them, as on a read-only mount, a
+journal that was closed is read as a file that nobody changes.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import time
@@ -20,12 +22,12 @@ import msgspec
 
 from lionpride_exec.errors import JournalError, NotFoundError
 
+from ._fork import foreign_error, keep_from_closing
 from ._overview import UNREADABLE, Overview, count_events, survey, tag_of
 from ._rows import Row
 from ._schema import COLUMNS, check_file, connect
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Collection, Generator, Iterator
     from types import TracebackType
 
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 CHUNK = 500
 CHUNK_BYTES = 4 << 20
 STRIDE = 5000
+
+# SQLite's codes where it cannot make, or write, what it wants beside the file: READONLY, CANTOPEN.
+CANNOT_WRITE = frozenset({8, 14})
 
 # Matches that an error names.
 NAMED = 3
@@ -74,6 +79,8 @@ class JournalReader:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path: Path = Path(path)
         self._connection: sqlite3.Connection | None = None
+        self._is_immutable = False  # nothing could be made beside the file, and all there was in it
+        self._pid = os.getpid()
 
     def __enter__(self) -> Self:
         if self._connection is None:
@@ -90,26 +97,53 @@ class JournalReader:
         Open it.
 
         Raises:
-            JournalError: There is no such file, it is no journal, newer than this code, or damaged.
+            JournalError: There is no such file, it is no journal, newer than this code, or damaged; or it has a log
+                that cannot be read where it lies.
         """
+        self._pid = os.getpid()
         if not self.path.is_file():
             raise JournalError(f"{self.path}: there is no such file")
         with self._wrapped():
-            self._connection = connection = connect(self.path, read_only=True)
             try:
-                version = check_file(connection, self.path)
-            except BaseException:
-                self.close()
-                raise
+                version = self._connect(immutable=False)
+            except sqlite3.OperationalError as exc:
+                if exc.sqlite_errorcode & 0xFF not in CANNOT_WRITE:
+                    raise
+                if self._log_size():
+                    raise JournalError(
+                        f"{self.path} has a log, {self.path.name}-wal, which can be read only where files can be made "
+                        f"beside it: copy both to a folder that can be written, and look there ({exc})"
+                    ) from exc
+                version = self._connect(immutable=True)
         if not version:
             self.close()
             raise JournalError(f"{self.path} is empty: no journal yet")
 
+    def _connect(self, *, immutable: bool) -> int:
+        """Open it one way or the other; return its version."""
+        self._is_immutable = immutable
+        self._connection = connection = connect(self.path, read_only=True, immutable=immutable)
+        try:
+            return check_file(connection, self.path)
+        except BaseException:
+            self.close()
+            raise
+
+    def _log_size(self) -> int:
+        try:
+            return Path(f"{self.path}-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def close(self) -> None:
         """Close it. Idempotent."""
         connection, self._connection = self._connection, None
-        if connection is not None:
+        if connection is None:
+            return
+        if self._pid == os.getpid():
             connection.close()
+        else:
+            keep_from_closing(connection)
 
     # ---------------------------------------------------------------- all together
 
@@ -218,7 +252,11 @@ class JournalReader:
         connection = self._connection
         if connection is None:
             raise JournalError(f"{self.path} is not open")
+        if self._pid != os.getpid():
+            raise foreign_error(self.path, self._pid)
         with self._wrapped():
+            if self._is_immutable and self._log_size():
+                raise JournalError(f"{self.path} has been opened by a run since; look again from the beginning")
             connection.execute("BEGIN")
             try:
                 yield connection

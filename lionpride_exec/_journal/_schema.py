@@ -83,14 +83,20 @@ SELECT_OPEN: Final = (
 SELECT_WAITED_FOR: Final = f"SELECT after FROM event INDEXED BY event_waiting WHERE after IS NOT NULL AND {IS_OPEN}"  # noqa: S608  likewise
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+def connect(path: Path, *, read_only: bool = False, immutable: bool = False) -> sqlite3.Connection:
     """
     Open a file; it is not looked at yet.
+
+    Args:
+        path: Of the file.
+        read_only: Whether it is only read; SQLite may still make ``-shm`` beside it.
+        immutable: Whether nobody changes it meanwhile, so that nothing is made beside it. Its log is not looked at.
 
     Raises:
         sqlite3.Error: It cannot be opened.
     """
-    uri = f"file:{quote(os.fspath(path.absolute()))}?mode={'ro' if read_only else 'rwc'}"
+    uri = f"file:{quote(os.fspath(path.absolute()))}?mode={'ro' if read_only or immutable else 'rwc'}"
+    uri += "&immutable=1" if immutable else ""
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=64)
     connection.execute("PRAGMA busy_timeout = 5000")
     return connection

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
 
-from ._owner import Ownership
+from ._fork import foreign_error, keep_from_closing, watch_for_forks
+from ._owner import Ownership, make_private
 from ._rows import Batch, Change, NewRow, Row, Step
 from ._schema import COLUMNS, SELECT_OPEN, check_file, check_magic, connect, migrate
 from ._statements import COUNT, INSERT_NEW, INSERT_STEPS, UPDATE, rows_by_id, rows_by_key, write_rows
 from ._sweep import MOST, sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from lionpride_exec._retain import Retain
 
 logger = logging.getLogger("lionpride_exec")
+
+T = TypeVar("T")
 
 Synchronous = Literal["FULL", "NORMAL"]
 
@@ -53,7 +57,8 @@ class Store:
     """
     A file, from :meth:`open` to :meth:`close`.
 
-    Its methods may be called by any thread; they wait for each other.
+    Its methods may be called by any thread; they wait for each other. In a child made by ``fork()`` all but
+    :meth:`close` raise, and that one lets the file alone.
 
     Args:
         path: Of the file; it is made if there is none, the directory is not.
@@ -77,6 +82,8 @@ class Store:
         self._owner: Ownership | None = None
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
+        self._pid = os.getpid()  # of the process that has opened it
+        self.when_forked: Callable[[], None] | None = None  # called in a child
 
     # ---------------------------------------------------------------- opening and closing
 
@@ -88,10 +95,13 @@ class Store:
             JournalLockedError: It has an owner.
             JournalError: It cannot be opened, or is no journal of ours.
         """
-        with self._lock, wrapped(self.path):
+        self._pid = os.getpid()
+        with self._alone():
             check_magic(self.path)
             self._owner = Ownership(self.path)
+            watch_for_forks(self)
             try:
+                make_private(self.path)
                 self._connection = connection = connect(self.path)
                 version = check_file(connection, self.path)
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -115,9 +125,35 @@ class Store:
         self._inode = self._inode_now()
 
     def close(self) -> None:
-        """Bring everything into the main file, close it and give it up. Idempotent."""
-        with self._lock, wrapped(self.path):
+        """Bring everything into the main file, close it and give it up. Idempotent; in a child it does nothing."""
+        if self.is_foreign:
+            self.disown()
+            return
+        with self._alone():
             self._close()
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another process, of which this one was forked, has opened it."""
+        return self._pid != os.getpid()
+
+    def check_process(self) -> None:
+        """
+        Check that this process has opened it.
+
+        Raises:
+            JournalError: Another one has, of which this one was forked.
+        """
+        if self._pid != os.getpid():
+            raise foreign_error(self.path, self._pid)
+
+    def disown(self) -> None:
+        """Let the connection of the parent alone, for ever."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            keep_from_closing(connection)
+        if self.when_forked is not None:
+            self.when_forked()
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -276,7 +312,7 @@ class Store:
         Raises:
             JournalError: They cannot be read.
         """
-        with self._lock, wrapped(self.path):
+        with self._alone():
             return [Row(*values) for values in self._open().execute(SELECT_OPEN, (after_seq, limit))]
 
     def rows_by_id(self, ids: Sequence[bytes]) -> list[Row]:
@@ -286,7 +322,7 @@ class Store:
         Raises:
             JournalError: They cannot be read.
         """
-        with self._lock, wrapped(self.path):
+        with self._alone():
             return [Row(*values) for values in rows_by_id(self._open(), COLUMNS, ids)]
 
     def statuses_by_id(self, ids: Sequence[bytes]) -> dict[bytes, str]:
@@ -296,30 +332,26 @@ class Store:
         Raises:
             JournalError: They cannot be read.
         """
-        with self._lock, wrapped(self.path):
+        with self._alone():
             return dict(rows_by_id(self._open(), "id, status", ids))
 
-    def rows_by_key(self, keys: Sequence[str]) -> list[Row]:
+    def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
         """
-        Give the rows with these keys that there are.
+        Return what a function finds that is given the connection, to read only.
 
         Raises:
-            JournalError: They cannot be read.
+            JournalError: It cannot be read.
         """
-        with self._lock, wrapped(self.path):
-            return [Row(*values) for values in rows_by_key(self._open(), COLUMNS, keys)]
-
-    def known_keys(self, keys: Sequence[str]) -> list[str]:
-        """
-        Give those of the keys that there are.
-
-        Raises:
-            JournalError: They cannot be read.
-        """
-        with self._lock, wrapped(self.path):
-            return [key for (key,) in rows_by_key(self._open(), "key", keys)]
+        with self._alone():
+            return question(self._open())
 
     # ---------------------------------------------------------------- inside
+
+    @contextmanager
+    def _alone(self) -> Generator[None]:
+        self.check_process()  # first: the lock of a child may be held by a thread that it has not got
+        with self._lock, wrapped(self.path):
+            yield
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -328,7 +360,7 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
-        with self._lock, wrapped(self.path):
+        with self._alone():
             connection = self._open()
             if self._inode_now() != self._inode:
                 raise JournalError(

@@ -104,6 +104,7 @@ class Writer:
 
         Cancellation: nothing has happened then.
         """
+        self._store.check_process()
         while self._brought >= MAX_ARRIVALS and self.trouble is None and not self.is_closing:
             await self.next_done.wait()
         if self.trouble is not None:
@@ -116,7 +117,8 @@ class Writer:
     @property
     def has_room(self) -> bool:
         """Whether a new event can be brought at once."""
-        return self._brought < MAX_ARRIVALS and self.trouble is None and not self.is_closing
+        has_room = self._brought < MAX_ARRIVALS and self.trouble is None
+        return has_room and not self.is_closing and not self._store.is_foreign
 
     def bring(self, arrival: Arrival) -> None:
         """Have a new event written, where there is room; it is told when it is, or that it will not be."""
@@ -151,6 +153,7 @@ class Writer:
 
         Cancellation: not while it is being written; while that is not possible, at once.
         """
+        self._store.check_process()
         ack = Ack()
         self._acks.append(ack)
         self._work.set()
@@ -194,6 +197,8 @@ class Writer:
                 await self._in_thread(self._store.close)
         finally:
             self._end()
+        if self._store.is_foreign:
+            return
         unwritten = len(self._next.changes) + len(self._next.removed)
         if unwritten:
             raise JournalError(
@@ -203,6 +208,9 @@ class Writer:
 
     def finish(self) -> None:
         """Do in this thread what :meth:`run` does at its end, where that does not come. Blocks."""
+        if self._store.is_foreign:
+            self._end()
+            return
         if self._on_its_way is not None:
             self._on_its_way.run(self._store)
             if self._on_its_way.error is None:
@@ -217,6 +225,8 @@ class Writer:
 
     async def _write_next(self) -> bool:
         """Commit what there is, or wait for something; False: it is over."""
+        if self._store.is_foreign:
+            return False
         self._work = anyio.Event()
         brought = self._brought
         arrivals = self._arrived()
@@ -236,6 +246,8 @@ class Writer:
         commit.batch.steps[:0] = [arrival.step for arrival in arrivals if arrival.step is not None]
         self._on_its_way = commit
         while not commit.is_over:
+            if self._store.is_foreign:  # the thread that writes it is one of the parent
+                return False
             await self._in_thread(lambda: commit.run(self._store))
         self._on_its_way = None
         return await self._follow(commit)
@@ -310,7 +322,7 @@ class Writer:
         """Leave nobody waiting."""
         self._listener.closing()
         self.is_closing = self.is_over = True
-        if self._on_its_way is not None:  # the disk does not answer
+        if self._on_its_way is not None and not self._store.is_foreign:  # the disk does not answer
             self._take_back(self._on_its_way, JournalError(f"it did not answer within {CLOSE_SECONDS:.0f} s"))
         error = self.trouble or JournalError("the journal is closed")
         arrivals = self._arrived()
@@ -323,6 +335,8 @@ class Writer:
         self._receive.close()
 
     async def _in_thread(self, function: Callable[[], None]) -> None:
+        if self._store.is_foreign:  # fork() has copied no threads
+            return
         await self._undisturbed(lambda: run_in_thread(function, limiter=self._limiter, abandon_on_cancel=True))
 
     async def _undisturbed(self, wait: Callable[[], Awaitable[object]]) -> None:
