@@ -5,7 +5,8 @@ The clock stands still while anything can run; when all tasks are blocked, it ju
 otherwise the real one, and so are its threads, sockets and processes. They do not know of the virtual clock, so it
 has to wait for them:
 
-- While a thread works for the loop, the clock stands still. A thread that works will end.
+- While a thread works for the loop, the clock stands still. A thread that works will end. One that waits for the loop
+  (``anyio.from_thread``) does not work.
 - While a file (a socket, a pipe, a process) is in use, the clock jumps only when none has become ready for some real
   time, ``io_patience``. An answer that is under way arrives in it; an idle connection must not stop the clock for good.
 
@@ -23,8 +24,12 @@ from weakref import WeakSet
 
 from anyio._backends._asyncio import WorkerThread
 
+from ._threads import futures_of, stacks, waits_for_answer
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
+    from types import FrameType
 
     from ._deadlock import Watch
 
@@ -47,6 +52,7 @@ class HeldLoop:
     def _begin_watching(self) -> None:
         self._executor_calls = 0  # whose futures are not done
         self._pool: WeakSet[threading.Thread] = WeakSet()  # threads that have run such calls
+        self._asked: WeakSet[Future[Any]] = WeakSet()  # futures of other threads, for what they asked this loop to do
         self._starting = 0  # processes that are being started
         self._processes: list[asyncio.SubprocessTransport] = []  # that may not have ended
 
@@ -54,6 +60,11 @@ class HeldLoop:
     def _real(self) -> Any:
         """The loop that this is mixed into; untyped, since the stubs of the loops differ from each other."""
         return super()
+
+    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:
+        """Schedule a callback as any loop does, and note who waits for what it does."""
+        self._asked.update(futures_of(callback))
+        return self._real.call_soon_threadsafe(callback, *args, context=context)
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
         """Run a function as any loop does, and count the call until its future is done."""
@@ -95,13 +106,25 @@ class HeldLoop:
         self._executor_calls -= 1
 
     def a_thread_runs(self) -> bool:
-        """Tell whether the result of a thread is still to come; if not, all have been reported by now."""
+        """
+        Tell whether the result of a thread is still to come by itself; if not, all have been reported by now.
+
+        A thread that waits for the loop does nothing by itself.
+        """
         me: Any = self
-        return self._executor_calls > 0 or any(
-            thread.queue.unfinished_tasks
+        busy = {
+            thread.ident
             for thread in threading.enumerate()
-            if isinstance(thread, WorkerThread) and thread.loop is me
-        )
+            if isinstance(thread, WorkerThread) and thread.loop is me and thread.queue.unfinished_tasks
+        }
+        if not busy and not self._executor_calls:
+            return False
+        pool = {thread.ident for thread in self._pool}
+        waiting = {ident for ident, frame in stacks() if (ident in busy or ident in pool) and self._is_asked_by(frame)}
+        return bool(busy - waiting) or self._executor_calls > len(pool & waiting)
+
+    def _is_asked_by(self, frame: FrameType) -> bool:
+        return waits_for_answer(frame, self.blocked_tasks(), self._asked)
 
     def a_process_runs(self) -> bool:
         """Tell whether the end of a process is still to come."""

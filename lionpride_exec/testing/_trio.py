@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.testing import MockClock, active_thread_count
 
+from ._clock import POLL_INTERVAL
+from ._threads import TrioThreads, is_thread_of_trio, stacks
+
 if TYPE_CHECKING:
     import threading
     from collections.abc import Generator
@@ -43,6 +46,7 @@ class Holder(trio.abc.Instrument):
         self._watch = watch
         self._may_be_stuck = False  # no timer, no thread, no file
         self._gave_up = False  # it was stuck again
+        self._threads = TrioThreads()
         self._sleep_time = clock.deadline_to_sleep_time
         # The class allows no subclasses, and trio no other class of clocks that jump.
         vars(clock)["deadline_to_sleep_time"] = self.deadline_to_sleep_time
@@ -56,6 +60,8 @@ class Holder(trio.abc.Instrument):
         """
         uses_files = self._uses_files()
         threads = active_thread_count()
+        if threads:
+            threads -= self._threads.waiting(_blocked_tasks())
         self._may_be_stuck = deadline == math.inf and not uses_files and not threads
         if self._may_be_stuck and self._watch is not None and self._gave_up:
             assert self._watch.error is not None
@@ -64,7 +70,9 @@ class Holder(trio.abc.Instrument):
             self._set_threshold(math.inf)  # nothing to jump to, or a thread that will end
         else:
             self._set_threshold(self._io_patience if uses_files else 0)
-        return self._sleep_time(deadline)
+        seconds = self._sleep_time(deadline)
+        # A thread that begins to wait for this event loop says no word of it, so look again.
+        return min(seconds, POLL_INTERVAL) if threads else seconds
 
     def before_io_wait(self, timeout: float) -> None:
         """Find out whether the run is stuck: not if a task waits for the others to block."""
@@ -89,7 +97,7 @@ class Holder(trio.abc.Instrument):
 
 
 def _is_own_thread(thread: threading.Thread) -> bool:
-    return thread.name.startswith("Trio thread")
+    return any(ident == thread.ident and is_thread_of_trio(frame) for ident, frame in stacks())
 
 
 def _blocked_tasks() -> list[tuple[str, Any]]:

@@ -136,7 +136,7 @@ class JumpingClock(FileWatch):
     def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:
         """Schedule a callback, and count it."""
         self._last_from_thread = next(self._numbers)
-        return self._real.call_soon_threadsafe(callback, *args, context=context)
+        return super().call_soon_threadsafe(callback, *args, context=context)
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
         """Schedule a callback for so many virtual seconds from now."""

@@ -1,0 +1,121 @@
+"""
+Which threads wait for the event loop.
+
+A thread that works holds the virtual clock. But a thread may call back into the event loop, for example by
+``anyio.from_thread.run()``. While it waits for the answer it does no work, so it must not hold the clock: what it waits
+for may itself wait for the clock.
+
+No library tells from outside what a thread waits for. So this module looks at the stack of the thread. A thread that
+waits for the event loop stands in ``concurrent.futures.Future.result()``, or in the function of trio that sends a
+message to the event loop. In both cases the question has been sent by then, and the answer has not been given.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from concurrent.futures import Future
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import anyio.from_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator
+    from types import CodeType, FrameType
+
+    Task = tuple[str, Any]  # its name and its coroutine
+
+# Where a thread stands that waits for a future.
+_WAITING = frozenset({Future.result.__code__, Future.exception.__code__})
+
+# Whose futures are answered by the event loop.
+_ASKING_MODULES = frozenset({"anyio.from_thread", "anyio._backends._asyncio", "anyio._backends._trio"})
+
+# How anyio runs what a thread has asked a portal for; it has the future in a variable.
+_PORTAL_CALL: CodeType = anyio.from_thread.BlockingPortal._call_func.__code__
+_PORTAL_FUTURE = "future"
+
+
+def stacks() -> Iterator[tuple[int, FrameType]]:
+    """Give the identifier and the innermost frame of each other thread."""
+    me = threading.get_ident()
+    return ((ident, frame) for ident, frame in sys._current_frames().items() if ident != me)
+
+
+def waits_for_answer(frame: FrameType, tasks: Iterable[Task], asked: Container[Future[Any]] = ()) -> bool:
+    """
+    Tell whether a thread waits for the event loop by a future.
+
+    Args:
+        frame: The innermost frame of the thread.
+        tasks: What is blocked in the event loop.
+        asked: Futures that the event loop is known to answer.
+    """
+    at: FrameType | None = frame
+    if at is not None and at.f_code is threading.Condition.wait.__code__:
+        at = at.f_back
+    if at is None or at.f_code not in _WAITING:
+        return False
+    future: Future[Any] = at.f_locals["self"]
+    if future.done():
+        return False
+    asker = at.f_back
+    is_asked_by_anyio = asker is not None and asker.f_globals.get("__name__") in _ASKING_MODULES
+    return is_asked_by_anyio or future in asked or any(_answers(coroutine, future) for _, coroutine in tasks)
+
+
+def _answers(coroutine: Any, future: Future[Any]) -> bool:
+    """Tell whether a task does what a portal was asked for, and will set this future."""
+    while coroutine is not None:
+        frame: FrameType | None = getattr(coroutine, "cr_frame", None)
+        if frame is not None and frame.f_code is _PORTAL_CALL:
+            return frame.f_locals.get(_PORTAL_FUTURE) is future
+        coroutine = getattr(coroutine, "cr_await", None)
+    return False
+
+
+def futures_of(callback: Any) -> Iterator[Future[Any]]:
+    """Give the futures that a callback from another thread has with it: asyncio's ``run_coroutine_threadsafe()``."""
+    for cell in getattr(callback, "__closure__", None) or ():
+        try:
+            value: object = cell.cell_contents
+        except ValueError:  # the cell is empty
+            continue
+        if isinstance(value, Future):
+            yield value
+
+
+class TrioThreads:
+    """Looks at the threads of trio. To be used in trio's own thread."""
+
+    def __init__(self) -> None:
+        send: Any = getattr(import_module("trio._threads"), "_send_message_to_trio", None)
+        self._sends: CodeType | None = getattr(send, "__code__", None)  # None: a trio that does it in another way
+        # The last statement of that function waits; before it the message has not been sent.
+        lines = [] if self._sends is None else [line for _, _, line in self._sends.co_lines() if line is not None]
+        self._waits_at = max(lines, default=0)
+
+    def waiting(self, tasks: Iterable[Task]) -> int:
+        """Count the threads that work for trio and wait for its event loop."""
+        tasks = list(tasks)
+        return sum(
+            self._waits(frame) or waits_for_answer(frame, tasks) for _, frame in stacks() if is_thread_of_trio(frame)
+        )
+
+    def _waits(self, frame: FrameType) -> bool:
+        return (
+            frame.f_code is self._sends
+            and frame.f_lineno == self._waits_at
+            and bool(frame.f_locals["message_to_trio"].queue.empty())
+        )
+
+
+def is_thread_of_trio(frame: FrameType) -> bool:
+    """Tell whether a thread is one that trio made to work for its event loop."""
+    at: FrameType | None = frame
+    while at is not None:
+        if at.f_globals.get("__name__") == "trio._core._thread_cache":
+            return True
+        at = at.f_back
+    return False
