@@ -176,6 +176,18 @@ def test_the_same_seed_meets_the_same_on_all_backends():
     assert run(main, 8) != told[0]
 
 
+def test_a_second_block_of_a_plan_goes_on_counting():
+    """A block is the next life of the same process, with the visits counted on; a new plan counts from the first."""
+    faults = {"run:before": Latency(1, visit=1)}
+    plan = FaultPlan(1, faults)
+    for _ in range(2):
+        run(run_one, plan)
+    assert [str(one) for one in plan.injected] == ["run:before Job(name='a', seconds=0.0) #1: Latency 1.000 s"]
+    again = FaultPlan(1, faults)
+    run(run_one, again)
+    assert again.injected == plan.injected
+
+
 # -------------------------------------------------------------------- what they do
 
 

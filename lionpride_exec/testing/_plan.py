@@ -48,6 +48,8 @@ class FaultPlan:
         with plan.applied(executor):
             ...
 
+    A plan counts visits as long as it lives. For a second run that should meet the same faults, make a new plan.
+
     Args:
         seed: Any number. What is injected is a function of it, of the point, of the event's label and the number of
             its visit.
