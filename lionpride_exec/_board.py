@@ -217,7 +217,7 @@ class StatusBoard:
 
     def _progression(self, status: EventStatus) -> Progression:
         progression = self._by_status[status]
-        if self.states._progression_names.get(status) is not progression.id:
+        if self.states.progressions.get(progression.id, None) is not progression:
             raise ConfigurationError(f"Progression '{status.value}' not found: it was taken out of the executor's flow")
         return progression
 

@@ -354,6 +354,8 @@ class Processor(Dispatch):
                 if batch.started:
                     self._window.release_withheld()
                     self._attention.set()
+            if group.cancel_scope.cancel_called:  # by stop(): what ran before this call may still be cleaning up
+                await self._wait_for_batch(batch, earlier)
         finally:
             if batch is not None:
                 self._crews.discard(batch)  # not before its last worker has ended

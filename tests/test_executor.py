@@ -18,6 +18,7 @@ from lionpride_exec import (
     Flow,
     InvalidTransition,
     NotFoundError,
+    Pile,
     Processor,
     Progression,
     QueueFullError,
@@ -465,14 +466,30 @@ async def test_custom_progressions_are_left_alone():
     assert "total=1" in repr(executor)
 
 
-async def test_a_removed_progression_is_a_configuration_error():
-    """Taking a status out of the flow is told as what it is."""
+REMOVALS = {
+    "remove_progression": lambda states, progression: states.remove_progression(progression.name),
+    "remove": lambda states, progression: states.progressions.remove(progression.id),
+    "pop": lambda states, progression: states.progressions.pop(progression.id),
+    "exclude": lambda states, progression: states.progressions.exclude(progression.id),
+    "clear": lambda states, _: states.progressions.clear(),
+    "replaced": lambda states, progression: states.progressions.update(
+        Progression(id=progression.id, name=progression.name)
+    ),
+    "all replaced": lambda states, _: setattr(states, "progressions", Pile()),
+}
+
+
+@pytest.mark.parametrize("way", REMOVALS)
+async def test_a_removed_progression_is_a_configuration_error(way):
+    """Taking a status out of the flow is told as what it is, whichever way it was taken out."""
     executor = make_executor()
     event = Job()
     await executor.append(event)
-    executor.states.remove_progression("completed")
+    REMOVALS[way](executor.states, executor.states.get_progression("completed"))
     with pytest.raises(ConfigurationError, match="Progression 'completed' not found"):
         await executor._update_progression(event, EventStatus.COMPLETED)
+    with pytest.raises(ConfigurationError, match="Progression 'completed' not found"):
+        executor.get_events_by_status("completed")
 
 
 async def test_an_unknown_event_is_ignored():

@@ -317,6 +317,44 @@ async def test_stop_cancels_after_its_grace(grace):
     check_invariants(executor)
 
 
+class SlowToEnd(Job):
+    """Takes five seconds to end when it is cancelled."""
+
+    async def _invoke(self):
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(5)
+
+
+@pytest.mark.parametrize("runs_before", [True, False])
+async def test_forward_returns_after_a_stop_when_what_ran_has_ended(runs_before):
+    """stop(grace=0) cancels what runs, and forward() waits for its cleanup, whoever has started it."""
+    executor = make_executor()
+    event = SlowToEnd()
+    if runs_before:
+        await executor.start()
+        await executor.append(event)
+        await wait_all_tasks_blocked()
+
+    async def forward():
+        await executor.forward()
+        assert anyio.current_time() - began == pytest.approx(5, abs=0.01)
+        assert event.status is EventStatus.CANCELLED
+
+    async with anyio.create_task_group() as group:
+        if not runs_before:
+            await executor._prepare()
+            await executor.append(event)
+        began = anyio.current_time()
+        group.start_soon(forward)
+        await wait_all_tasks_blocked()
+        began = anyio.current_time()
+        await executor.stop(grace=0)
+    check_invariants(executor)
+
+
 @pytest.mark.parametrize("grace", [-1, float("nan"), True], ids=repr)
 async def test_a_bad_grace_is_refused(grace):
     """It raises and stops nothing."""

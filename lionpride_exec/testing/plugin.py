@@ -20,7 +20,7 @@ import pytest
 
 from ._run import BACKENDS, backend_options
 
-FIXTURE = "anyio_backend"
+_FIXTURE = "anyio_backend"
 
 
 # Anew for each test, so that each begins at the time 0.
@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_of_anyio(item: pytest.Item) -> bool:
-    return FIXTURE in getattr(item, "fixturenames", ()) and item.get_closest_marker("anyio") is not None
+    return _FIXTURE in getattr(item, "fixturenames", ()) and item.get_closest_marker("anyio") is not None
 
 
 def _is_of_pytest_asyncio(_config: pytest.Config, item: pytest.Item) -> bool:
