@@ -1,10 +1,11 @@
 """
-The only place that knows the backends apart, for three things that AnyIO does not offer.
+The only place that knows the backends apart, for four things that AnyIO does not offer.
 
 One is a task that belongs to no task group, for ``Executor.start()``. There is none in AnyIO for good reasons: nobody
 waits for it and nobody gets its exception. The executor makes up for both; it keeps the exception and raises it at its
 next call. The second is a call from another thread that does not wait for its result. The third is a clock that is
-finer than the one of the event loop, where that one is coarse.
+finer than the one of the event loop, where that one is coarse. The fourth is a task in a group that leaves nothing
+behind when it is cancelled before its first step.
 
 Which backend runs is asked with ``in_trio_task()``. ``in_trio_run()`` is also true in the tasks of an asyncio loop
 that hosts a trio guest run.
@@ -16,13 +17,17 @@ import asyncio
 import math
 import sys
 import time
+from collections.abc import Coroutine
 from contextvars import copy_context
+from functools import partial
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVarTuple, cast
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Generator
+
+Args = TypeVarTuple("Args")
 
 # The clock of libuv counts whole milliseconds, rounded down, and is read once in each pass of the event loop.
 TICKS_PER_SECOND: Final = 1000
@@ -63,11 +68,64 @@ def spawn(run: Callable[[], Coroutine[Any, Any, None]], name: str, on_end: Calla
 
         lowlevel.spawn_system_task(run_to_end, name=name, context=copy_context())
         return lambda: False
-    task = asyncio.get_running_loop().create_task(run(), name=name)
+    task = asyncio.get_running_loop().create_task(_Deferred(run), name=name)
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
     task.add_done_callback(lambda _: on_end())
     return lambda: task.cancelling() > 0
+
+
+def startable(function: Callable[[*Args], Coroutine[Any, Any, None]]) -> Callable[[*Args], Coroutine[Any, Any, None]]:
+    """
+    Return what to give to ``start_soon()`` of a task group of the running event loop instead of a function.
+
+    AnyIO makes the coroutine of a task at once. On asyncio a task that is cancelled before its first step, as by the
+    end of the event loop, then leaves a coroutine behind that "was never awaited". Here the coroutine is made at the
+    first step. On trio each task takes its first step.
+    """
+    if _trio_lowlevel() is not None:
+        return function
+    return cast("Callable[[*Args], Coroutine[Any, Any, None]]", partial(_Deferred, function))
+
+
+class _Deferred(Coroutine[Any, Any, None]):
+    """A coroutine that begins to exist at its first step."""
+
+    __slots__ = ("_args", "_coroutine", "_function")
+
+    def __init__(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+        self._function = function
+        self._args = args
+        self._coroutine: Coroutine[Any, Any, None] | None = None
+
+    def _begin(self) -> Coroutine[Any, Any, None]:
+        if self._coroutine is None:
+            self._coroutine = self._function(*self._args)
+        return self._coroutine
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        self._coroutine = coroutine = self._function(*self._args)
+        return coroutine.__await__()  # so the steps go past this object
+
+    def send(self, value: Any) -> Any:
+        """Take a step."""
+        return self._begin().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Take a step that begins with an error; if it is the first one, it does nothing else."""
+        if self._coroutine is None:
+            self._function = _raise_at_once
+            self._args = ()
+        return self._begin().throw(*error)
+
+    def close(self) -> None:
+        """End it; if it has not begun, there is nothing to be done."""
+        if self._coroutine is not None:
+            self._coroutine.close()
+
+
+async def _raise_at_once() -> None:
+    """Stand for a coroutine that is thrown into before its first step."""
 
 
 def soon_caller() -> Callable[[Callable[[], object]], bool] | None:

@@ -19,7 +19,7 @@ import anyio
 from anyio import BrokenResourceError, CancelScope, ClosedResourceError, EndOfStream, WouldBlock
 from anyio.lowlevel import checkpoint
 
-from ._background import soon_caller, timeout_deadline
+from ._background import soon_caller, startable, timeout_deadline
 from ._closing import ClosingIterator
 from ._status import TERMINAL, EventStatus
 from .errors import ExecutorClosedError, LionTimeoutError, OperationError
@@ -111,7 +111,7 @@ class Feed:
         elif slow:  # all at once: one that takes it must not have to wait for another that does not
             async with anyio.create_task_group() as group:
                 for sender in slow:
-                    group.start_soon(_push, sender, item, name="chunk for a slow reader")
+                    group.start_soon(startable(_push), sender, item, name="chunk for a slow reader")
 
 
 class Watched:

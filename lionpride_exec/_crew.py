@@ -20,7 +20,7 @@ import anyio
 from anyio import current_effective_deadline, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
-from ._background import asyncio_task, loop_clock
+from ._background import asyncio_task, loop_clock, startable
 from ._life import running_events
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Crew:
                 self._parked.popleft().set()
             else:
                 self.workers += 1
-                self._context.run(partial(self.group.start_soon, self._work, name=self._name))
+                self._context.run(partial(self.group.start_soon, startable(self._work), name=self._name))
         return self.seeking > 0
 
     async def _work(self) -> None:

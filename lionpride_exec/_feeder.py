@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 from anyio import CancelScope, current_effective_deadline, get_cancelled_exc_class
 
+from ._background import startable
 from ._leaves import leaves
 from .errors import ExecutorClosedError
 
@@ -56,7 +57,7 @@ class Feeder:
             raise RuntimeError("map() needs a running executor to take items from an async iterable")
         feeder = cls(run, aiter(items))
         executor._guests.add(feeder)
-        executor._group.start_soon(feeder._feed, name=f"{type(executor).__name__} map")
+        executor._group.start_soon(startable(feeder._feed), name=f"{type(executor).__name__} map")
         return feeder
 
     def cancel(self) -> None:

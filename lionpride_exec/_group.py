@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 from anyio import get_cancelled_exc_class
 
-from ._background import current_time, loop_clock, spawn
+from ._background import current_time, loop_clock, spawn, startable
 from ._board import StatusBoard
 from ._status import EventStatus
 from ._waiters import Waiters
@@ -120,7 +120,7 @@ class GroupOwner(StatusBoard):
     def _launch(self, group: TaskGroup) -> None:
         if not self._is_dispatching:
             self._is_dispatching, self._has_begun = True, False
-            group.start_soon(self._keep_dispatching, group, name=f"{type(self).__name__} dispatcher")
+            group.start_soon(startable(self._keep_dispatching), group, name=f"{type(self).__name__} dispatcher")
 
     async def _keep_dispatching(self, group: TaskGroup) -> None:
         """Run the processor's loop until stopped: also when somebody else's runs first, or it is started again."""

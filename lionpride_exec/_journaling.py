@@ -16,7 +16,7 @@ import anyio
 from anyio import CancelScope, get_cancelled_exc_class
 
 from ._agenda import Ticket
-from ._background import current_time
+from ._background import current_time, startable
 from ._element import to_uuid
 from ._event import Event
 from ._guard import Guard
@@ -191,8 +191,8 @@ class Journaling(Keeping):
         book = self._book
         assert book is not None
         begun = [anyio.Event(), anyio.Event()]
-        group.start_soon(self._keep_journal, begun[0], name=f"{type(self).__name__} journal")
-        group.start_soon(self._close_journal_at_end, begun[1], name=f"{type(self).__name__} journal's end")
+        group.start_soon(startable(self._keep_journal), begun[0], name=f"{type(self).__name__} journal")
+        group.start_soon(startable(self._close_journal_at_end), begun[1], name=f"{type(self).__name__} journal's end")
         try:
             with CancelScope(shield=True):
                 for each in begun:

@@ -354,7 +354,9 @@ class Processor(Dispatch):
                 if batch.started:
                     self._window.release_withheld()
                     self._attention.set()
-            if group.cancel_scope.cancel_called:  # by stop(): what ran before this call may still be cleaning up
+            if (
+                batch is not None and group.cancel_scope.cancel_called
+            ):  # by stop(): what ran before this call may still be cleaning up
                 await self._wait_for_batch(batch, earlier)
         finally:
             if batch is not None:

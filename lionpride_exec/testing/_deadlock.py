@@ -8,6 +8,7 @@ threads that the program has started by itself, and of signals that it handles, 
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -116,13 +117,20 @@ def where(coroutine: Any) -> str:
             if frame is not None:
                 if found is None or _package(frame) not in LIBRARIES:
                     found = frame
-                coroutine = getattr(coroutine, next_name, None)
+                coroutine = awaited(getattr(coroutine, next_name, None))
                 break
         else:
             break
     if found is None:
         return "has not begun, or is about to end"
     return f"{found.f_code.co_qualname}() at {found.f_code.co_filename}:{found.f_lineno}"
+
+
+def awaited(waiting_for: Any) -> Any:
+    """Return what a coroutine waits for; the coroutine itself, where there is only the iterator that runs it."""
+    if type(waiting_for).__name__ != "coroutine_wrapper":
+        return waiting_for
+    return next(iter(gc.get_referents(waiting_for)), None)
 
 
 def _short(name: str) -> str:

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.from_thread
 
+from ._deadlock import awaited
+
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
     from types import CodeType, FrameType
@@ -71,7 +73,7 @@ def _answers(coroutine: Any, future: Future[Any]) -> bool:
         frame: FrameType | None = getattr(coroutine, "cr_frame", None)
         if frame is not None and frame.f_code is _PORTAL_CALL:
             return frame.f_locals.get(_PORTAL_FUTURE) is future
-        coroutine = getattr(coroutine, "cr_await", None)
+        coroutine = awaited(getattr(coroutine, "cr_await", None))
     return False
 
 

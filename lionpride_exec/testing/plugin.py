@@ -36,8 +36,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     Check that no other plugin takes tests that are meant for AnyIO's.
 
-    Raises:
-        UsageError: pytest-asyncio or pytest-trio would run some of them.
+    Args:
+        config: Of the run.
+        items: The tests that will be run.
+
+    Raises a ``pytest.UsageError`` if pytest-asyncio or pytest-trio would run some of them.
     """
     for takes, name, cure in (
         (_is_of_pytest_asyncio, "pytest-asyncio", 'Set asyncio_mode = "strict"'),
@@ -46,10 +49,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         taken = [item.nodeid for item in items if _is_of_anyio(item) and takes(config, item)]
         if taken:
             more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
-            raise pytest.UsageError(
+            error = pytest.UsageError(
                 f"lionpride_exec.testing.plugin: {name} would run {taken[0]}{more}, in an event loop of its own and by "
                 f"the real clock. {cure}, or mark these tests for one of the two plugins only."
             )
+            raise error
 
 
 def _is_of_anyio(item: pytest.Item) -> bool:
