@@ -716,7 +716,7 @@ async def test_the_upgrade_in_the_docs(tmp_path, monkeypatch):
         assert (await executor.get(event_id.hex())).urls == ["https://example.com/0"]
 
 
-@pytest.mark.parametrize("value", [[float("inf")], {1: 2}, {"a": {"b"}}, b"bytes", Path("x"), EventStatus.PENDING])
+@pytest.mark.parametrize("value", [{1: 2}, {"a": {"b"}}, b"bytes", Path("x"), EventStatus.PENDING])
 async def test_what_would_come_back_as_something_else_is_refused(path, value):
     """Where the annotation leaves open what a field holds, only what JSON knows is taken."""
 
@@ -732,7 +732,7 @@ async def test_what_would_come_back_as_something_else_is_refused(path, value):
             await executor.join()
             await until(lambda event=event: event.id not in executor.states.items)
             read = (await executor.get(event.id)).value
-            assert read == (list(fine) if isinstance(fine, tuple) else fine)
+            assert (type(read), read) == (type(fine), fine)
 
 
 async def test_private_fields_are_refused_wherever_they_stand(path):

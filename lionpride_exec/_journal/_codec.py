@@ -118,7 +118,7 @@ class Codec:
                 fields["function"] = function
             response_type = plan.response_type if function is None else returned_by(function)
             execution = restore_execution(row, response_type)
-            return plan.cls(id=UUID(bytes=row.id), execution=execution, **fields)
+            return plan.make(fields, id=UUID(bytes=row.id), execution=execution)
         except Unreadable:
             raise
         except Exception as exc:  # whatever the file or the user's class does, the row stays

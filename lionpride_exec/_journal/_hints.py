@@ -7,8 +7,8 @@ import sys
 import typing
 from dataclasses import is_dataclass
 from pathlib import PurePath
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+from types import SimpleNamespace, UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 
 import attrs
 import msgspec
@@ -17,9 +17,6 @@ from lionpride_exec._event import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-# Floats too: JSON has no NaN.
-_LOOSE = (Any, object, dict, list, tuple, float)
 
 
 def struct_of(cls: type[Event], hints: Mapping[str, Any]) -> Any:
@@ -50,14 +47,21 @@ def hint_of(cls: type[Event], name: str) -> Any:
             f"a journal cannot keep {cls.__qualname__}.{name}: its annotation cannot be resolved ({exc}); "
             "import what it names at run time, not for type checkers only"
         ) from exc
-    for part in _parts(hint):
+    parts = list(_parts(hint))
+    if any(isinstance(part, type) and issubclass(part, Event) for part in parts):
+        return Any  # a value that holds an event is refused by itself, with what to do; None is not
+    for part in parts:
         _check_part(cls, name, part)
     return hint
 
 
 def _plain(hint: Any) -> Any:
     """Say what msgspec needs to hear: anything is what has no type of its own."""
-    return Any if hint is object or hint is Ellipsis or isinstance(hint, TypeVar) else hint
+    if hint is object or hint is Ellipsis or isinstance(hint, TypeVar):
+        return Any
+    # An int stays one, as people write numbers, where a float is asked for.
+    is_float = hint is float or (get_origin(hint) in {Union, UnionType} and float in get_args(hint))
+    return hint | int if is_float else hint
 
 
 def _parts(hint: Any) -> Iterator[Any]:
@@ -65,11 +69,6 @@ def _parts(hint: Any) -> Iterator[Any]:
     yield hint
     for part in get_args(hint):
         yield from _parts(part)
-
-
-def is_loose(hint: Any) -> bool:
-    """Whether a type leaves open what a value of it is, so that one has to look at what comes back."""
-    return any(isinstance(part, TypeVar) or any(part is one for one in _LOOSE) for part in _parts(hint))
 
 
 def _check_part(cls: type[Event], name: str, part: Any) -> None:

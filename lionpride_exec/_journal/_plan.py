@@ -2,8 +2,8 @@
 How the events of a class become JSON, and come back.
 
 A plan is a msgspec struct of the fields, made of their annotations, which checks what goes in as it will check what
-comes out. What would not come back is refused when the event is taken in. A field that is at its default is left out,
-so the default of the class that reads it counts.
+comes out. What would not come back, equal in value and type (``_fidelity``), is refused when the event is taken in. A
+field that is at its default is left out, so the default of the class that reads it counts.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ import attrs
 import msgspec
 
 from lionpride_exec._call import Call
+from lionpride_exec._event import Event
 from lionpride_exec._kinds import check_fields
 from lionpride_exec._retry import Retry
 from lionpride_exec.errors import ValidationError
 
-from ._hints import hint_of, is_loose, response_type, struct_of
+from ._fidelity import Fix, compare, mend, stand_in
+from ._hints import hint_of, read_path, response_type, struct_of
 
 if TYPE_CHECKING:
-    from lionpride_exec._event import Event
+    from collections.abc import Sequence
 
-_SCALARS = frozenset({str, bool, bytes})
+# Levels of a field that is refused which are searched for an event, to say what to do.
+MAX_LOOK = 10
 
 # Kept elsewhere, or of this process only.
 NOT_KEPT = frozenset({"id", "execution"})
@@ -47,6 +50,7 @@ class Header(msgspec.Struct):
     tag: str
     version: int
     data: msgspec.Raw
+    fixes: list[Fix] = []
 
 
 def _enc_hook(value: Any) -> Any:
@@ -54,13 +58,6 @@ def _enc_hook(value: Any) -> Any:
     if isinstance(value, PurePath):
         return str(value)
     raise NotImplementedError(f"Encoding objects of type {type(value).__qualname__} is unsupported")
-
-
-def _dec_hook(kind: type, value: Any) -> Any:
-    """Read it again."""
-    if issubclass(kind, PurePath):
-        return kind(value)
-    raise NotImplementedError(f"Objects of type {kind.__qualname__} are unsupported")
 
 
 _encode = msgspec.json.Encoder(enc_hook=_enc_hook).encode
@@ -92,15 +89,13 @@ class Plan:
         self._fields = [(field.name, field.default) for field in fields if field.init and field.name not in kept]
         self._aliases = {field.name: field.alias or field.name for field in fields}
         hints = {name: RetryData | None if name == "retry" else hint_of(cls, name) for name, _ in self._fields}
-        # Fields whose annotation leaves open what they hold.
-        self._loose = frozenset(name for name, hint in hints.items() if is_loose(hint))
         self._struct: Any = struct_of(cls, hints)
-        self._decode = msgspec.json.Decoder(self._struct, dec_hook=_dec_hook).decode
+        self._decode = msgspec.json.Decoder(self._struct, dec_hook=read_path).decode
         self._head = b"" if tag is None else self._head_of(tag)
 
     def encode(self, event: Event, tag: str | None = None) -> bytes:
         """
-        Give an event's envelope.
+        Return an event's envelope.
 
         Raises:
             ValidationError: A field holds what would not come back; it is named.
@@ -112,34 +107,74 @@ class Plan:
         if event.retry is not None and "retry" in values:
             values["retry"] = _retry_data(self.cls, event.retry)
         try:
-            data = _encode(self._struct(**values))
-            read = self._decode(data)
-            for name, value in values.items():
-                if name != "metadata":  # whatever is noted there, as JSON has it
-                    _check_same(value, getattr(read, name), is_loose=name in self._loose)
-        except (TypeError, ValueError, RecursionError) as exc:
+            data, fixes = self._written(values)
+        except Exception as exc:  # whatever an object does when it is looked at
             raise self._refusal(values, exc) from exc
-        return (self._head if tag is None else self._head_of(tag)) + data + b"}"
+        rest = b',"fixes":%b}' % _encode(fixes) if fixes else b"}"
+        return (self._head if tag is None else self._head_of(tag)) + data + rest
+
+    def _written(self, values: dict[str, Any]) -> tuple[bytes, list[Fix]]:
+        """
+        Return fields as JSON, with what has to be mended in it when it is read.
+
+        Raises:
+            Exception: They would not come back as they are.
+        """
+        try:
+            return self._checked(values, values, [])
+        except Exception:
+            fixes: list[Fix] = []
+            carried = {name: stand_in(value, (name,), fixes) for name, value in values.items()}
+            if not fixes:
+                raise
+            return self._checked(values, carried, fixes)
+
+    def _checked(self, values: dict[str, Any], carried: dict[str, Any], fixes: list[Fix]) -> tuple[bytes, list[Fix]]:
+        data = _encode(self._struct(**carried))
+        read = self._read(data, fixes)
+        known = len(fixes)
+        for name, value in values.items():
+            if name != "metadata":  # whatever is noted there, as JSON has it
+                compare(value, read[name], (name,), fixes)
+        if len(fixes) > known:
+            read = self._read(data, fixes)
+            for name, value in values.items():
+                if name != "metadata":
+                    compare(value, read[name], (name,), None)
+        return data, fixes
+
+    def _read(self, data: bytes, fixes: Sequence[Fix]) -> dict[str, Any]:
+        struct = self._decode(data)
+        fields = {name: value for name, _ in self._fields if (value := getattr(struct, name)) is not msgspec.UNSET}
+        if fixes:
+            mend(fields, fixes)
+        return fields
 
     def decode(self, header: Header) -> dict[str, Any]:
         """
-        Give the keywords of the constructor.
+        Return the fields by name.
 
         Raises:
             Exception: The data are not those of the class, or its ``_upgrade()`` has failed.
         """
-        data = bytes(header.data)
+        data, fixes = bytes(header.data), header.fixes
         if header.version != self.cls._kind.version:
-            data = _encode(self.cls._upgrade(msgspec.json.decode(data), header.version))
-        struct = self._decode(data)
-        fields = {
-            self._aliases[name]: value
-            for name, _ in self._fields
-            if (value := getattr(struct, name)) is not msgspec.UNSET
-        }
+            raw = msgspec.json.decode(data)
+            mend(raw, [fix for fix in fixes if fix[1] == "json" and fix[0][0] in raw])
+            data, fixes = _encode(self.cls._upgrade(raw, header.version)), []
+        fields = self._read(data, fixes)
         if isinstance(retry := fields.get("retry"), RetryData):
             fields["retry"] = Retry(**msgspec.structs.asdict(retry))
         return fields
+
+    def make(self, fields: dict[str, Any], **others: Any) -> Event:
+        """Return an event that has these fields as they are, whatever its class makes of what it is given."""
+        event = self.cls(**{self._aliases[name]: value for name, value in fields.items()}, **others)
+        own = event.__dict__
+        for name, value in fields.items():
+            if own.get(name) is not value:
+                own[name] = value  # a converter has run a second time
+        return event
 
     def _head_of(self, tag: str) -> bytes:
         return b'{"tag":%b,"version":%d,"data":' % (_encode(tag), self.cls._kind.version)
@@ -148,47 +183,26 @@ class Plan:
         """Find the field that cannot be kept."""
         for name, value in values.items():
             try:
-                read = self._decode(_encode(self._struct(**{name: value})))
-                if name != "metadata":
-                    _check_same(value, getattr(read, name), is_loose=name in self._loose)
-            except (TypeError, ValueError, RecursionError) as exc:
-                reason = str(exc).partition(" - at `$")[0]
+                self._written({name: value})
+            except Exception as exc:  # noqa: BLE001  as in encode()
+                reason = str(exc).partition(" - at `$")[0] or type(exc).__name__
+                if holds_event(value):
+                    reason = "it holds an event, which is a row of its own: keep the event's id instead"
                 return ValidationError(
-                    f"{self.cls.__qualname__}.{name} cannot be kept in a journal: {reason or type(exc).__name__} "
-                    f"(got {type(value).__name__})"
+                    f"{self.cls.__qualname__}.{name} cannot be kept in a journal: {reason} (got {type(value).__name__})"
                 )
         return ValidationError(f"{self.cls.__qualname__} cannot be kept in a journal: {cause}")
 
 
-def _check_same(value: Any, read: Any, *, is_loose: bool) -> None:
-    """
-    Check that a value comes back as what it was, but for tuples that come back as lists.
-
-    Args:
-        value: That is written.
-        read: That is read again.
-        is_loose: Whether to look into it, since its annotation does not say what there is.
-
-    Raises:
-        TypeError: It does not.
-    """
-    if not _is_same(value, read, is_loose=is_loose):
-        raise TypeError(f"{value!r:.100} would come back as {read!r:.100}; annotate the field with its type")
-
-
-def _is_same(value: Any, read: Any, *, is_loose: bool) -> bool:
-    kind = type(value)
-    if kind in {list, tuple}:
-        if not isinstance(read, list | tuple) or not is_loose:
-            return isinstance(read, list | tuple)
-        pairs = zip(value, read, strict=True)
-        return len(value) == len(read) and all(_is_same(one, other, is_loose=True) for one, other in pairs)
-    if kind is dict and is_loose:
-        is_alike = type(read) is dict and value.keys() == read.keys()
-        return is_alike and all(_is_same(one, read[key], is_loose=True) for key, one in value.items())
-    if kind in {int, float}:
-        return type(read) in {int, float} and value == read
-    return type(read) is kind and (kind not in _SCALARS or value == read)
+def holds_event(value: Any) -> bool:
+    """Whether a value is an event, or a list, tuple, set or dict that has one in it, at any depth up to some."""
+    level: list[Any] = [value]
+    for _ in range(MAX_LOOK):
+        if any(isinstance(part, Event) for part in level):
+            return True
+        below = [part for part in level if isinstance(part, dict | list | tuple | set | frozenset)]
+        level = [item for part in below for item in (part.values() if isinstance(part, dict) else part)]
+    return False
 
 
 def _retry_data(cls: type[Event], retry: Retry | None) -> RetryData | None:
