@@ -618,23 +618,6 @@ def test_after_a_failed_write_nothing_is_written(monkeypatch):
 # -------------------------------------------------------------------- display
 
 
-def test_the_tally_tells_how_far_it_is():
-    """Rate, counts per status, and, where the size is known, the time left."""
-    tally = Tally(fraction=lambda: 0.25, running=lambda: 2)
-    tally.began -= 10
-    tally.events, tally.bad = 9, 1
-    tally.ended[EventStatus.COMPLETED] = 5
-    tally.ended[EventStatus.FAILED] = 1
-    told = tally.progress()
-    assert told == "7 done  0.7/s  5 completed  1 failed  1 bad line  2 running  1 pending  0:00:10  0:00:47 left"
-    assert tally.summary() == "10 lines: 5 completed, 1 failed, 1 bad line, 3 pending; 10.0 s, 0.7/s"
-
-
-def test_the_time_left_is_unknown_for_a_pipe():
-    """Then nothing is said about it."""
-    assert "left" not in Tally().progress()
-
-
 def test_the_source_knows_how_much_it_has_given_out(workplace):
     """A regular file does: by the bytes of the lines it gave."""
     (workplace / "input").write_bytes(b"12345\n1234")

@@ -54,6 +54,10 @@ async def refuse(record):
         raise Refused(**record["refusals"].pop(0))
     return "let in"
 
+async def refuse_later(record):
+    await anyio.sleep(record["seconds"])
+    return await refuse(record)
+
 class Call(Event):
     name: str
     async def _invoke(self):
@@ -242,6 +246,17 @@ def test_nothing_is_configured_that_was_not_asked_for():
         ("--retries -1", "--retries must be 0 or more, got -1"),
         ("--retries x", "Invalid value"),
         ("--pause-on teapot", "--pause-on must be status codes"),
+        ("--max-pause -1", "--max-pause must be a number of seconds, 0 or more, got -1"),
+        ("--max-pause inf", "--max-pause must be a number of seconds, 0 or more, got inf"),
+        ("--retries 1 --retry-on 99", "--retry-on must be status codes from 100 to 599 or names of exception classes"),
+        ("--retries 1 --no-retry-on Time-out!", "--no-retry-on must be status codes from 100 to 599 or names"),
+        ("--retry-on 503", "--retry-on does nothing without --retries"),
+        ("--no-retry-on 401", "--no-retry-on does nothing without --retries or --pause-on"),
+        ("--retries 1 --retry-on 503,A --no-retry-on A", "--retry-on and --no-retry-on both have A"),
+        ("--pause-on 429 --no-retry-on 429", "--pause-on and --no-retry-on both have 429"),
+        ("--max-errors many", "--max-errors must be a number, 0 or more, or a share from 0% to 100%, got 'many'"),
+        ("--max-errors 101%", "--max-errors must be a number, 0 or more, or a share from 0% to 100%, got '101%'"),
+        ("--max-errors 1.5", "--max-errors must be a number, 0 or more"),
         ("--key user", "--key does nothing without --rate, --concurrency-per-key or --pause-on"),
         ("--concurrency-per-key 2", "--concurrency-per-key needs --key FIELD"),
         ("--concurrency-per-key 0 --key user", "--concurrency-per-key must be 1 or more, got 0"),
@@ -454,7 +469,7 @@ async def test_errors_are_turned_into_pauses_inside_the_block_only():
     assert isinstance(first.execution.error, RateLimited)
     assert first.execution.error.retry_after == 3
     assert first.execution.error.__cause__ is refusal
-    assert str(first.execution.error) == "OSError: from afar"
+    assert str(first.execution.error) == "429, OSError: from afar"
     assert second.execution.error is other
     assert third.response == "done"
     later = Calling(error=refusal)
@@ -553,6 +568,94 @@ def test_a_failure_is_run_again(run_lines):
     assert results[2]["status"] == "failed"
     first, second, third = (at for at, name in targets().starts if name == "b")
     assert 0 < second - first < third - second
+
+
+HOPELESS = {"name": "hopeless", "refusals": [{"status_code": 401}] * 9}
+PASSING = {"name": "passing", "refusals": [{"status_code": 503}] * 2}
+ODD = {"name": "odd", "refusals": [{"status_code": 418}] * 9}
+
+
+@pytest.mark.parametrize(
+    ("options", "runs"),
+    [
+        ({"retry_on": ("503",)}, [1, 3, 1]),
+        ({"retry_on": ("503,418",)}, [1, 3, 3]),
+        ({"retry_on": ("Refused",)}, [3, 3, 3]),
+        ({"retry_on": ("lionpride_exec_target_targets.Refused",)}, [3, 3, 3]),
+        ({"retry_on": ("TimeoutError", "KeyError")}, [1, 1, 1]),
+        ({"no_retry_on": ("401", "418")}, [1, 3, 1]),
+        ({"no_retry_on": ("Refused",)}, [1, 1, 1]),
+        ({"retry_on": ("Refused",), "no_retry_on": ("401",)}, [1, 3, 3]),
+    ],
+)
+def test_the_options_say_which_errors_are_worth_another_run(run_lines, options, runs):
+    """By status code and by class; what is named by both is run once."""
+    run_lines("refuse", [HOPELESS, PASSING, ODD], retries=2, **options)
+    names = [name for _, name in targets().starts]
+    assert [names.count(record["name"]) for record in (HOPELESS, PASSING, ODD)] == runs
+
+
+def test_an_error_that_is_hopeless_does_not_pause(run_lines):
+    """A quota that is used up is a 429 too: it goes by the code that the other side gives."""
+    quota = {"status_code": 429, "code": "insufficient_quota", "retry_after": 60}
+    records = [{"name": "quota", "refusals": [quota] * 9}, {"name": "other", "refusals": []}]
+    status, results = run_lines(
+        "refuse", records, pause_on=("429",), no_retry_on=("insufficient_quota",), concurrency=1
+    )
+    assert (status, results[1]["status"], results[2]["status"]) == (1, "failed", "completed")
+    assert [name for _, name in targets().starts] == ["quota", "other"]
+
+
+def test_a_pause_beyond_the_bound_ends_its_event(run_lines):
+    """It ends failed at once and says why; a shorter one is waited for."""
+    records = [
+        {"name": "long", "refusals": [{"status_code": 429, "retry_after": 86_400}]},
+        {"name": "short", "refusals": [{"status_code": 429, "retry_after": 50}]},
+    ]
+    status, results = run_lines("refuse", records, pause_on=("429",), max_pause=60.0, concurrency=1)
+    assert (status, results[1]["status"], results[2]["status"]) == (1, "failed", "completed")
+    assert results[1]["error"]["error"] == "PauseTooLong"
+    assert "86400 s" in results[1]["error"]["message"]
+    assert "429" in results[1]["error"]["message"]
+    assert targets().starts[-1][0] - targets().starts[0][0] < 60
+
+
+def failing(number, *, of):
+    """Make records, of which the first ones fail."""
+    return [{"name": n, "refusals": [{"status_code": 401}] if n < number else []} for n in range(of)]
+
+
+@pytest.mark.parametrize(("bound", "ended"), [("0", 1), ("4", 5), ("10%", 20), ("99.5%", 20)])
+def test_a_run_ends_early_after_so_many_errors(run_lines, capsys, bound, ended):
+    """Nothing more is started once there are more; the status is 1, and a message says why and how to go on."""
+    status, results = run_lines("refuse", failing(100, of=100), max_errors=bound, concurrency=1, quiet=False)
+    assert (status, len(results), len(targets().starts)) == (1, ended, ended)
+    told = capsys.readouterr().err
+    assert f"stopping: {ended} of {ended} lines failed, more than --max-errors {bound} allows" in told
+    assert "the last one: Refused: refused with 401" in told
+    assert "--journal" in told
+
+
+def test_what_runs_may_finish_after_too_many_errors(run_lines):
+    """Its results are written."""
+    records = [record | {"seconds": 1 + record["name"]} for record in failing(1, of=30)]
+    status, results = run_lines("refuse_later", records, max_errors="0", concurrency=10)
+    assert (status, len(results)) == (1, 10)
+    assert sum(result["status"] == "completed" for result in results.values()) == 9
+
+
+@pytest.mark.parametrize(("number", "bound"), [(4, "4"), (10, "10%"), (100, "100%")])
+def test_a_run_goes_on_with_as_many_errors_as_it_may_have(run_lines, number, bound):
+    """No more than that is no reason to stop."""
+    status, results = run_lines("refuse", failing(number, of=100)[::-1], max_errors=bound, concurrency=1)
+    assert (status, len(results)) == (1, 100)
+
+
+def test_bad_lines_are_errors_too(run_lines, capsys):
+    """The run ends before the lines behind them."""
+    status, results = run_lines("note", [{}, {}, {"key": "a"}], rate=("9/s",), key="key", max_errors="1", quiet=False)
+    assert (status, results) == (1, {})
+    assert "stopping: 2 of 2 lines failed, more than --max-errors 1 allows" in capsys.readouterr().err
 
 
 def test_without_retries_a_failure_is_final(run_lines):

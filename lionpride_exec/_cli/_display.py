@@ -13,12 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ._streams import STDOUT, say, telling, visible
+from ._tally import fitted
 
 if TYPE_CHECKING:
     from ._options import RunOptions
     from ._tally import Tally
 
 BAR_WIDTH = 20
+BAR_RANK = 6
 
 
 class Display(Protocol):
@@ -82,10 +84,14 @@ class RichDisplay:
 
     def update(self, tally: Tally) -> None:
         """Draw it anew."""
-        expected = tally.expected
-        line = Text(tally.progress(), overflow="ellipsis", no_wrap=True)
+        expected, parts, width = tally.expected, tally.parts(), self._console.width
+        # A bar is worth less than the counts, and more than what says the same twice.
+        least = "  ".join(part.text for part in parts if part.rank <= BAR_RANK)
+        has_bar = bool(expected) and len(least) + BAR_WIDTH + 1 <= width
+        text = fitted(parts, width - BAR_WIDTH - 1 if has_bar else width)
+        line = Text(visible(text), overflow="ellipsis", no_wrap=True)
         row = Table.grid(padding=(0, 1))
-        if expected:
+        if has_bar:
             row.add_row(ProgressBar(total=expected, completed=tally.done_in_all, width=BAR_WIDTH), line)
         else:
             row.add_row(line)
@@ -111,5 +117,7 @@ def make_display(options: RunOptions) -> Display:
     elif kind == "auto":
         results_on_terminal = options.output == "-" and os.isatty(STDOUT)
         kind = "rich" if sys.stderr.isatty() and not results_on_terminal else "plain"
+    if kind == "rich" and Console(stderr=True).is_dumb_terminal:  # one that cannot move its cursor
+        kind = "plain"
     displays: dict[str, type[Display]] = {"none": SilentDisplay, "plain": PlainDisplay, "rich": RichDisplay}
     return displays[kind]()

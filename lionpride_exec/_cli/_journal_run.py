@@ -127,6 +127,12 @@ class JournalRun(LineRun):
         is_over = not self.tally.unfinished and not self.interrupts and self._has_read_all
         return summary if is_over else f"{summary}; run the same command again to go on"
 
+    def _way_on(self) -> str:
+        return (
+            "the same command does the lines that are left; to run failed ones again, put them back first: "
+            f"lionpride-exec retry {self.options.journal} --status failed"
+        )
+
     def _is_complete(self) -> bool:
         return super()._is_complete() and not self._left
 
@@ -213,6 +219,7 @@ class JournalRun(LineRun):
             return  # the journal was closed without it: the next run has it run again
         self.tally.ended[status] += 1
         self.output.put(line_of_event(event, status))
+        self._check_errors(event.execution.error)
         if isinstance(event.execution.error, SystemExit | KeyboardInterrupt):
             self._expect_crash()
 

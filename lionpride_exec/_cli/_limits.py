@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import inf
 from sys import float_info
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from lionpride_exec._paths import MISSING, look_up, look_up_field
 from lionpride_exec._retry import Retry
 
 from ._errors import BadLineError, UsageError
+from ._failures import RetryRule, check_together, parse_errors
 from ._identity import fields_of_record
 
 if TYPE_CHECKING:
@@ -99,6 +101,8 @@ class LimitOptions:
         per_key: Events of a key that may run at the same time.
         retries: Runs after the first.
         codes: Status codes that pause a key.
+        rule: Which errors are worth another run.
+        max_pause: Seconds that a pause may last; None: as a :class:`Retry` has it.
     """
 
     rates: tuple[RateOption, ...]
@@ -106,6 +110,8 @@ class LimitOptions:
     per_key: int | None
     retries: int
     codes: frozenset[int]
+    rule: RetryRule
+    max_pause: float | None
 
     @property
     def fields(self) -> LimitFields:
@@ -124,11 +130,27 @@ class LimitOptions:
             # Without a number, none is reached: a pause goes by the keys of limits.
             limits.append(Concurrent(self.per_key or NO_LIMIT, key=key_of))
         config: dict[str, Any] = {"limits": limits} if limits else {}
-        return config | ({"retry": Retry(attempts=self.retries + 1)} if self.retries else {})
+        return config | self._retry
+
+    @property
+    def _retry(self) -> dict[str, Any]:
+        if not self.retries and self.max_pause is None:
+            return {}
+        bound: dict[str, Any] = {} if self.max_pause is None else {"max_pause": self.max_pause}
+        rule: dict[str, Any] = {"on": self.rule} if self.rule.only or self.rule.never else {}
+        return {"retry": Retry(attempts=self.retries + 1, **bound, **rule)}
 
 
 def read_limits(
-    rates: Iterable[str], *, key: str | None, per_key: int | None, retries: int, pause_on: Iterable[str]
+    rates: Iterable[str],
+    *,
+    key: str | None,
+    per_key: int | None,
+    retries: int,
+    pause_on: Iterable[str],
+    retry_on: Iterable[str] = (),
+    no_retry_on: Iterable[str] = (),
+    max_pause: float | None = None,
 ) -> LimitOptions:
     """
     Read the options that limit starts and runs.
@@ -137,8 +159,17 @@ def read_limits(
         UsageError: One cannot be read, or lacks another one.
     """
     options = LimitOptions(
-        rates=tuple(map(parse_rate, rates)), key=key, per_key=per_key, retries=retries, codes=parse_codes(pause_on)
+        rates=tuple(map(parse_rate, rates)),
+        key=key,
+        per_key=per_key,
+        retries=retries,
+        codes=parse_codes(pause_on),
+        rule=RetryRule(parse_errors("--retry-on", retry_on), parse_errors("--no-retry-on", no_retry_on)),
+        max_pause=max_pause,
     )
+    check_together(options.rule, retries=retries, paused=options.codes)
+    if max_pause is not None and not 0 <= max_pause < inf:
+        raise UsageError(f"--max-pause must be a number of seconds, 0 or more, got {max_pause}")
     if retries < 0:
         raise UsageError(f"--retries must be 0 or more, got {retries}")
     if per_key is not None and per_key < 1:

@@ -12,6 +12,7 @@ from lionpride_exec._config import check_bounds
 
 from ._columns import parse_event_fields
 from ._errors import UsageError
+from ._failures import ErrorBound, parse_bound
 from ._limits import LimitOptions, read_limits
 
 Backend = Literal["asyncio", "trio", "asyncio+uvloop"]
@@ -45,6 +46,13 @@ class RunOptions:
         retries: How often an event that failed is run again, with growing pauses.
         pause_on: Status code of an error, such as 429, after which nothing of the event's key starts for as long as
             the error asks (Retry-After), else 1 second; the event is run again. Repeatable, or with commas between.
+        max_pause: Seconds that a pause may last; an error that asks for more ends its event failed. Default: a week.
+        retry_on: Status code or exception class, such as 503 or TimeoutError: with --retries, only these errors are
+            worth another run. Repeatable, or with commas between.
+        no_retry_on: Likewise: these errors are worth none, nor a pause. Codes that the other side gives, such as
+            insufficient_quota, are known too.
+        max_errors: End the run once more lines than that have failed: a number, or a share of those that have ended,
+            such as 10%. Nothing more is started then, what runs may finish.
         timeout: Seconds that an event may take, unless its record has a timeout.
         event_fields: Fields of the record that are the event's own too, with commas between: id, created_at, metadata,
             timeout, idle_timeout, streaming; or none. Default: metadata that is an object, and with --timeout timeout.
@@ -68,6 +76,10 @@ class RunOptions:
     concurrency_per_key: int | None = None
     retries: int = 0
     pause_on: Annotated[tuple[str, ...], REPEATED] = ()
+    max_pause: float | None = None
+    retry_on: Annotated[tuple[str, ...], REPEATED] = ()
+    no_retry_on: Annotated[tuple[str, ...], REPEATED] = ()
+    max_errors: str | None = None
     timeout: float | None = None
     event_fields: str | None = None
     backend: Backend = "asyncio"
@@ -92,8 +104,25 @@ class RunOptions:
             UsageError: One cannot be read, or lacks another one.
         """
         return read_limits(
-            self.rate, key=self.key, per_key=self.concurrency_per_key, retries=self.retries, pause_on=self.pause_on
+            self.rate,
+            key=self.key,
+            per_key=self.concurrency_per_key,
+            retries=self.retries,
+            pause_on=self.pause_on,
+            retry_on=self.retry_on,
+            no_retry_on=self.no_retry_on,
+            max_pause=self.max_pause,
         )
+
+    @property
+    def error_bound(self) -> ErrorBound | None:
+        """
+        How many lines may fail; None: all of them.
+
+        Raises:
+            UsageError: It cannot be read.
+        """
+        return None if self.max_errors is None else parse_bound(self.max_errors)
 
     @property
     def _bounds(self) -> dict[str, Any]:
@@ -117,7 +146,7 @@ class RunOptions:
             raise UsageError(str(exc)) from exc
         if self.timeout is not None and not (isfinite(self.timeout) and self.timeout > 0):
             raise UsageError(f"--timeout must be a positive number of seconds, got {self.timeout}")
-        limits = self.limits
+        limits, _ = self.limits, self.error_bound
         if self.field is not None:
             fields = {"--priority": self.priority, "--key": self.key, "--rate with :FIELD": limits.fields.costs}
             for name in (name for name, used in fields.items() if used):

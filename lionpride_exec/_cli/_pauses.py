@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lionpride_exec._client_errors import readings
+from lionpride_exec._client_errors import readings, status_of
 from lionpride_exec._leaves import leaves
 from lionpride_exec.errors import RateLimited
 
@@ -21,17 +21,24 @@ if TYPE_CHECKING:
 
     from lionpride_exec._event import Event
 
+    from ._failures import RetryRule
+
 # Seconds, where the error does not say.
 DEFAULT_PAUSE = 1.0
 
 
 @contextmanager
-def pausing_on(event_type: type[Event], codes: Container[int]) -> Iterator[None]:
+def pausing_on(event_type: type[Event], codes: Container[int], rule: RetryRule | None = None) -> Iterator[None]:
     """
     Inside the block, errors of these events that carry one of the codes become ``RateLimited``.
 
     The class itself is changed, and changed back: so it holds for events that other events append, and for
     executors that take this very class only.
+
+    Args:
+        event_type: Whose errors.
+        codes: Status codes.
+        rule: Says which errors are hopeless and pause nothing.
     """
     perform = event_type._perform
     is_own = "_perform" in vars(event_type)
@@ -42,9 +49,9 @@ def pausing_on(event_type: type[Event], codes: Container[int]) -> Iterator[None]
             return await perform(self)
         except Exception as exc:
             seconds = pause_for(exc, codes)
-            if seconds is None:
+            if seconds is None or (rule is not None and rule.is_hopeless(exc)):
                 raise
-            raise RateLimited(describe(exc), retry_after=seconds) from exc
+            raise RateLimited(_reason(exc), retry_after=seconds) from exc
 
     event_type._perform = perform_or_pause  # type: ignore[method-assign]  # for the run only
     try:
@@ -68,3 +75,9 @@ def pause_for(error: BaseException, codes: Container[int]) -> float | None:
         ),
         default=None,
     )
+
+
+def _reason(error: BaseException) -> str:
+    """Return status and text of an error."""
+    status, text = status_of(error), describe(error)
+    return text if status is None or str(status) in text else f"{status}, {text}"

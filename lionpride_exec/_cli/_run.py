@@ -31,7 +31,7 @@ from ._output import OVERWRITE, Output, open_output
 from ._pauses import pausing_on
 from ._source import Source, open_source
 from ._streams import say
-from ._tally import Tally
+from ._tally import Report, Tally
 from ._target import describe, load_target
 from ._teller import telling
 
@@ -104,7 +104,7 @@ def run_executor(
             goes_on=options.journal is not None,
             cures=f"{OVERWRITE}; with --journal FILE a run goes on where it was stopped",
         )
-        with pausing_on(executor.event_type, options.limits.codes):
+        with pausing_on(executor.event_type, options.limits.codes, options.limits.rule):
             return run_type(executor, maker, source, output, options).run()
     finally:
         source.close()
@@ -136,7 +136,7 @@ class LineRun:
         self.source = source
         self.output = output
         self.options = options
-        self.tally = Tally(fraction=lambda: source.fraction, running=self._count_running)
+        self.tally = Tally(fraction=lambda: source.fraction, running=self._count_running, look=self._look)
         self.display: Display = make_display(options)
         self.interrupts = 0
         self._is_started = False
@@ -145,6 +145,9 @@ class LineRun:
         self._open: dict[UUID, tuple[int, bytes]] = {}
         self._ended = 0  # since the executor was last told to forget
         self._reading: anyio.CancelScope  # made in the event loop
+        self._bound = options.error_bound
+        self._has_given_up = False  # there were more errors than that
+        self._giving_up: anyio.Event  # likewise
 
     def run(self) -> int:
         """
@@ -230,10 +233,12 @@ class LineRun:
 
     async def _main(self) -> None:
         self._reading = anyio.CancelScope()
+        self._giving_up = anyio.Event()
         self.executor.observe(self._follow)
         async with anyio.create_task_group() as helpers:
             await helpers.start(self._watch_signals)
             helpers.start_soon(self._show_progress)
+            helpers.start_soon(self._give_up)
             with self._reading:
                 await self.source.check_stream(is_plain=self.options.field is not None)
             self._reading = anyio.CancelScope(deadline=-inf if self.interrupts else inf)
@@ -275,6 +280,7 @@ class LineRun:
     async def _refuse(self, number: int, reason: BadLineError) -> None:
         self.tally.bad += 1
         self.display.message(f"line {number}: {reason}")
+        self._check_errors(reason)
         await checkpoint()  # many in a row must not keep the others waiting
 
     async def _append(self, number: int, job: Job) -> None:
@@ -300,6 +306,7 @@ class LineRun:
         self.tally.ended[status] += 1
         self._ended += 1
         self.output.put(result_line(event, record, number))
+        self._check_errors(event.execution.error)
         if isinstance(event.execution.error, SystemExit | KeyboardInterrupt):
             self._expect_crash()
 
@@ -313,6 +320,35 @@ class LineRun:
     async def _forget_ended(self) -> None:
         self._ended = 0
         await self.executor.cleanup_events(TERMINAL)
+
+    def _check_errors(self, error: object) -> None:
+        """Let nothing more start once there were too many errors, of which this is the last one."""
+        bound = self._bound
+        if bound is None or self._has_given_up or not bound.is_exceeded(self.tally.errors, self.tally.done):
+            return
+        self._has_given_up = True
+        self._has_read_all = False
+        self.executor.pause()
+        self._reading.cancel()
+        last = f"; the last one: {describe(error)}" if isinstance(error, BaseException) else ""
+        self.display.message(
+            f"stopping: {self.tally.errors:,} of {self.tally.done:,} lines failed, more than --max-errors {bound.text} "
+            f"allows{last}"
+        )
+        self.display.message(f"{self._count_running():,} running may finish, nothing more is started; {self._way_on()}")
+        self._giving_up.set()
+
+    def _way_on(self) -> str:
+        """Tell how to go on after a run that was given up."""
+        return "with --journal FILE a run goes on where it was stopped"
+
+    async def _give_up(self) -> None:
+        await self._giving_up.wait()
+        await self.executor.stop()
+
+    def _look(self, to_come: float) -> Report:
+        progress = self.executor.progress(to_come=to_come)
+        return Report(progress, self.executor.statistics().pauses if progress.paused_keys else ())
 
     def _count_running(self) -> int:
         return self.executor.status_counts()[EventStatus.PROCESSING]

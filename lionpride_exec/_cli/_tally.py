@@ -9,14 +9,65 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from lionpride_exec._pauses import shown_seconds
 from lionpride_exec._status import EventStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
+
+    from lionpride_exec._pauses import Pause
+    from lionpride_exec._progress import Progress
+
+# Ends that are no errors.
+HARMLESS = (EventStatus.COMPLETED, EventStatus.SKIPPED)
+
+# Seconds from which on a pause is shown; shorter ones would only flicker.
+SHOWN_PAUSE = 1.0
+LONGEST_REASON = 200
+
+# Columns of a part's tail for which less important parts are left out.
+SHOWN_TAIL = 24
+
+# The rank of a part that is always shown.
+NEEDED = 0
 
 
 def _unknown() -> float | None:
     return None
+
+
+def _unseen(_to_come: float) -> Report | None:
+    return None
+
+
+@attrs.frozen
+class Report:
+    """
+    What the executor says of itself.
+
+    Attributes:
+        progress: Its counts, and the time left.
+        pauses: The keys that are closed; the one that opens last first.
+    """
+
+    progress: Progress
+    pauses: Sequence[Pause] = ()
+
+
+@attrs.frozen
+class Part:
+    """
+    A part of the line that tells how far a run is.
+
+    Attributes:
+        text: What it says.
+        rank: Where there is no room for all, those of the highest rank are left out first; :data:`NEEDED` never.
+        tail: More of it, which may be cut off.
+    """
+
+    text: str
+    rank: int = NEEDED
+    tail: str = ""
 
 
 @attrs.define(eq=False)
@@ -35,6 +86,8 @@ class Tally:
     fraction: Callable[[], float | None] = _unknown
     # Events that run now.
     running: Callable[[], int] = lambda: 0
+    # What the executor says, if so many events more will come.
+    look: Callable[[float], Report | None] = _unseen
     _samples: deque[tuple[float, int]] = attrs.field(factory=lambda: deque[tuple[float, int]](maxlen=60), init=False)
 
     @property
@@ -78,18 +131,45 @@ class Tally:
             then, done = self.began, 0
         return (self.done - done) / (now - then) if now > then else 0.0
 
+    @property
+    def errors(self) -> int:
+        """Lines that were bad, or have ended neither completed nor skipped, in this run."""
+        return self.bad + sum(number for status, number in self.ended.items() if status not in HARMLESS)
+
+    @property
+    def to_come(self) -> float:
+        """How many lines will become events, by those read so far; 0 if the size of the input is unknown."""
+        return max((self.expected or 0) - self.done_in_all - self.unfinished, 0)
+
     def progress(self) -> str:
         """Tell how far we are, in one line; notes a sample."""
-        rate = self.sample_rate()
-        running = self.running()
-        parts = [f"{self.done:,} done", *self._before_parts(), _rate(rate), *self._ended_parts()]
-        parts.append(f"{running:,} running")
-        parts.append(f"{max(self.unfinished - running, 0):,} pending")
-        parts.append(_clock(self.elapsed))
-        expected = self.expected
-        if expected is not None and rate > 0:
-            parts.append(f"{_clock(max(expected - self.done_in_all, 0) / rate)} left")
-        return "  ".join(parts)
+        return "  ".join(part.text + part.tail for part in self.parts())
+
+    def parts(self) -> list[Part]:
+        """Return the parts of the line that tells how far we are; notes a sample."""
+        rate, running = self.sample_rate(), self.running()
+        report = self.look(self.to_come)
+        return [
+            Part(f"{self.done:,} done"),
+            *(Part(text, 7) for text in self._before_parts()),
+            Part(_rate(rate), 5),
+            *(Part(text, 7 if text.endswith(EventStatus.COMPLETED) else 2) for text in self._ended_parts()),
+            Part(f"{running:,} running", 6),
+            Part(f"{max(self.unfinished - running, 0):,} pending", 4),
+            *(Part(text, 3) for text in _trouble_parts(report)),
+            Part(_clock(self.elapsed), 1),
+            *self._parts_ahead(report),
+        ]
+
+    def _parts_ahead(self, report: Report | None) -> Iterator[Part]:
+        """Yield the time left, and what is waited for."""
+        if report is None:
+            return
+        seconds = report.progress.seconds_left
+        if seconds is not None and self.expected is not None and self.done:
+            yield Part(f"{_clock(seconds)} left")
+        if report.pauses and report.pauses[0].seconds >= SHOWN_PAUSE:
+            yield _pause_part(report.pauses)
 
     def summary(self) -> str:
         """Tell how it ended, in one line."""
@@ -98,6 +178,7 @@ class Tally:
         if unfinished:
             parts.append(f"{unfinished:,} pending")
         parts = parts or ["nothing to do"]
+        parts += _trouble_parts(self.look(0))
         elapsed = self.elapsed
         rate = self.done / elapsed if elapsed > 0 else 0.0
         total = self.done_in_all + unfinished
@@ -111,6 +192,40 @@ class Tally:
     def _ended_parts(self) -> list[str]:
         parts = [f"{self.ended[status]:,} {status}" for status in EventStatus if self.ended[status]]
         return [*parts, _count(self.bad, "bad line")] if self.bad else parts
+
+
+def fitted(parts: Sequence[Part], width: int) -> str:
+    """Return the parts as one line that is no longer than so many columns, as far as parts may be left out."""
+    kept = list(parts)
+    for tail, worth in ((SHOWN_TAIL, 3), (0, NEEDED)):
+        while sum(len(part.text) + min(len(part.tail), tail) + 2 for part in kept) - 2 > width:
+            least = max(kept, key=lambda part: part.rank)
+            if least.rank <= worth:
+                break
+            kept.remove(least)
+    return "  ".join(part.text + part.tail for part in kept)
+
+
+def _trouble_parts(report: Report | None) -> list[str]:
+    """Return how often the other side refused, and how often something was run again, if at all."""
+    if report is None:
+        return []
+    limited, retries = report.progress.rate_limited, report.progress.retries
+    told = [f"{limited:,} rate limited"] if limited else []
+    return [*told, f"{retries:,} {'retry' if retries == 1 else 'retries'}"] if retries else told
+
+
+def _pause_part(pauses: Sequence[Pause]) -> Part:
+    first = pauses[0]
+    seconds = first.seconds if first.seconds < 10 else round(first.seconds)  # noqa: PLR2004  two digits
+    who = "" if len(pauses) == 1 else f"{len(pauses):,} keys "
+    key = "" if first.key is None else f", key {_shortened(repr(first.key))}"
+    return Part(f"{who}paused {shown_seconds(seconds)}", 1, f": {_shortened(first.reason)}{key}")
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 1]}…"
 
 
 def _count(number: int, noun: str) -> str:
