@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf, nextafter
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -123,6 +124,30 @@ class Bucket:
         self._uses.append(use)
         return use
 
+    def bring_back(self, cost: float, began: float, ended: float, now: float) -> None:
+        """
+        Take what an earlier run, of another process, has taken, unless it has come back since.
+
+        :meth:`sort_uses` has to follow.
+
+        Args:
+            cost: So much.
+            began: When the run began, not later than ``now``.
+            ended: When it ended, likewise.
+            now: The time.
+        """
+        back = self._later(ended if self._hold else began)
+        if self.limit is None or not self.per or back <= now:
+            return
+        self.used += cost
+        self._out += 1
+        self._uses.append(Use(self, cost, back))
+
+    def sort_uses(self) -> None:
+        """Have the uses stand in the order in which they come back."""
+        self._uses = deque(sorted(self._uses, key=attrgetter("back")))
+        self._known = (-1, -inf)
+
     def release(self, use: Use, now: float) -> None:
         """Note the end of an event that has taken something."""
         if not self._hold:
@@ -195,6 +220,11 @@ class Buckets:
     def __iter__(self) -> Iterator[Bucket]:
         yield from self._by_key.values()
         yield from self.shared
+
+    def sort_uses(self) -> None:
+        """Have the uses of each bucket stand in the order in which they come back."""
+        for bucket in self:
+            bucket.sort_uses()
 
     def path(self, key: tuple[Hashable, ...], now: float) -> tuple[Bucket, ...]:
         """Give the buckets of a key's parts. A part that is None is not limited; the partition None is one."""

@@ -21,6 +21,7 @@ from ._element import to_uuid
 from ._event import Event
 from ._guard import Guard
 from ._keeping import Keeping
+from ._past import bring_back
 from ._status import TERMINAL, EventStatus
 from .errors import EventCancelled, ExecutorClosedError, JournalError, NotFoundError, Skip
 
@@ -45,6 +46,7 @@ class Journaling(Keeping):
         super().__init__(config, strict=strict, name=name, journal=journal, retain=retain)
         self._generation = 0  # of the file, when it was opened last
         self._is_counted = False  # what had ended before is in our counts
+        self._knows_past = False  # the limits count what had begun before
         # Events that come after others, of which nobody has looked yet what became of those while the journal was
         # closed; and one of these that is known not to complete.
         self._unsettled: list[tuple[Event, list[UUID], UUID | None]] = []
@@ -96,6 +98,9 @@ class Journaling(Keeping):
                 f"{book.journal.path} was used by somebody else since {self!r} had it; make a new executor for it"
             )
         self._generation = book.store.generation
+        if self.processor is not None and not self._knows_past:
+            await bring_back(self.processor, book)
+            self._knows_past = True
         here = [event for event in self.pending_events if event._seq]
         gone = set(self._gone)
         async for restored in book.restore():

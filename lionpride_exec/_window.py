@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf, nextafter
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class CapacityWindow:
@@ -62,6 +65,12 @@ class CapacityWindow:
     def returns(self) -> list[tuple[float, float]]:
         """Return when each token comes back that is out, the earliest first. O(number of them)."""
         return [(back, 1.0) for back, _ in self._out]
+
+    def bring_back(self, begun: Iterable[float], now: float) -> None:
+        """Count starts of another process, at these times, none later than ``now``; more than ``total`` may be out."""
+        backs = sorted(back for at in begun if (back := at + self.period) > now)
+        self._out.extend((back, object()) for back in backs)
+        self.shift(0.0)
 
     def resize(self, total: int) -> None:
         """Allow another number of starts. What was started counts."""

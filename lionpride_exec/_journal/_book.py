@@ -19,6 +19,7 @@ from ._lookup import ROWS_AT_A_TIME, Lookup
 from ._outcome import encode_attempts, encode_outcome, one_line, to_seconds
 from ._restore import Restorer
 from ._rows import Change, NewRow, Step, pack_ids
+from ._starts import runs_in_rows, runs_in_trail
 from ._store import Store
 from ._way import Way
 from ._writer import MAX_BEHIND, Writer
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ._journal import Journal
     from ._restore import Restored
     from ._rows import Batch
+    from ._starts import Run
     from ._store import Written
     from ._way import Host
 
@@ -93,6 +95,19 @@ class Book:
             self.writer.finish()
         else:
             self.store.close()
+
+    async def runs_since(self, moment: float) -> list[Run]:
+        """
+        Return the runs that began or ended after a moment, in seconds since 1970.
+
+        Raises:
+            JournalError: They cannot be read.
+        """
+        find = runs_in_trail if self._audit else runs_in_rows
+        runs: list[Run] = await self.lookup.in_thread(
+            lambda: self.store.read(lambda connection: find(connection, moment))
+        )
+        return runs
 
     def adopt(self, restored: Restored) -> None:
         """Take note that an event that was left in the file has come back."""

@@ -74,6 +74,7 @@ class Store:
         self.tally: dict[str, int] = {}  # events that have ended, by status
         self.generation: int = 0  # how often it was opened
         self.was_closed: bool = True  # its last owner has closed it: no process died
+        self.spares: float = 0.0  # seconds for which what has ended is not deleted: limits may have to count it
         self._synchronous = synchronous
         self._retain = retain or {}
         self._ended_since_sweep = 0
@@ -293,7 +294,7 @@ class Store:
         self._ended_since_sweep, self._swept_at = 0, now
         try:
             with self._transaction() as connection:
-                deleted = sweep(connection, self._retain, self.tally, now)
+                deleted = sweep(connection, self._retain, self.tally, now, self.spares)
         except JournalError:  # the batch is written; this is done the next time
             logger.exception("old events could not be deleted from %s", self.path)
             return {}

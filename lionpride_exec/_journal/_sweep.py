@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec._retain import Retain
 
-_BEYOND = "SELECT seq, id FROM event WHERE status = ? ORDER BY finished LIMIT ?"
+_BEYOND = "SELECT seq, id FROM event WHERE status = ? AND finished <= ? ORDER BY finished LIMIT ?"
 _OLDER = "SELECT seq, id FROM event WHERE status = ? AND finished < ? LIMIT ?"
 
 # Events of one status that are deleted at a time; the others follow.
@@ -22,7 +22,11 @@ MOST = 10_000
 
 
 def sweep(
-    connection: sqlite3.Connection, retain: Mapping[str, Retain], tally: Mapping[str, int], now: float
+    connection: sqlite3.Connection,
+    retain: Mapping[str, Retain],
+    tally: Mapping[str, int],
+    now: float,
+    spares: float = 0,
 ) -> dict[str, int]:
     """
     Delete what is beyond the count or the age of its status, the oldest first; give how many, by status.
@@ -32,6 +36,7 @@ def sweep(
         retain: By status.
         tally: How many there are, by status.
         now: Seconds since 1970.
+        spares: Seconds for which what has ended is not deleted.
     """
     # Made by whoever needs it first: it costs something at each end of an event.
     connection.execute("CREATE INDEX IF NOT EXISTS event_finished ON event (status, finished)")
@@ -39,10 +44,10 @@ def sweep(
     for status, rule in retain.items():
         number = 0
         if rule.age is not None:
-            number += _delete(connection, _OLDER, status, now - rule.age, MOST)
+            number += _delete(connection, _OLDER, status, now - max(rule.age, spares), MOST)
         excess = 0 if rule.count is None else tally.get(status, 0) - number - rule.count
         if excess > 0:
-            number += _delete(connection, _BEYOND, status, min(excess, MOST))
+            number += _delete(connection, _BEYOND, status, now - spares, min(excess, MOST))
         if number:
             connection.execute("UPDATE tally SET events = events - ? WHERE status = ?", (number, status))
             deleted[status] = number

@@ -1,0 +1,250 @@
+"""Rates go on after a restart: what a journal tells of recent runs is taken of the limits before anything starts."""
+
+import sqlite3
+import time
+from contextlib import closing
+
+import anyio
+import pytest
+from journal_files import T0, add_event, add_step, make_journal
+from journal_support import crash, rows, until
+from parity_world import Work, written
+
+from lionpride_exec import Concurrent, Executor, Journal, Rate, Retain, Retry
+from lionpride_exec._journal._starts import runs_in_rows, runs_in_trail
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.db"
+
+
+def executor_of(path, *, audit=True, ack="lazy", retain=None, **config):
+    """Make an executor of Work with a journal."""
+    return Executor.of(Work, journal=Journal(path, audit=audit, ack=ack, retain=retain), **config)
+
+
+async def first_run(path, *events, **config):
+    """Run these events to their end, and close the journal."""
+    async with executor_of(path, **config) as executor:
+        await executor.extend(events, priority=0)
+
+
+def let_pass(path, seconds):
+    """Have so much time pass on the wall clock since all that stands in the file."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE transition SET at = at - ?", (seconds,))
+        connection.execute("UPDATE event SET started = started - ?, finished = finished - ?", (seconds, seconds))
+
+
+async def starts(path, *events, **config):
+    """Append these events in a second run; give after how many seconds each starts."""
+    began, found = anyio.current_time(), {}
+    async with executor_of(path, **config) as executor:
+        executor.observe(
+            lambda event, _, status: (
+                status == "processing" and found.setdefault(event.name, anyio.current_time() - began)
+            )
+        )
+        await executor.extend(events, priority=0)
+    return {name: round(at) for name, at in found.items()}
+
+
+def works(*names, **fields):
+    return [Work(name=name, **fields) for name in names]
+
+
+async def test_what_began_in_the_window_counts(path):
+    """Three of three started 40 s ago: the next start is in 60 s, and no window holds more than the amount."""
+    limits = Rate(3, per=100)
+    await first_run(path, *works("a", "b", "c"), limits=limits)
+    let_pass(path, 40)
+    assert await starts(path, *works("d", "e", "f", "g"), limits=limits) == {"d": 60, "e": 60, "f": 60, "g": 160}
+
+
+async def test_what_began_before_the_window_does_not_count(path):
+    """A restart after the period finds the whole amount."""
+    limits = Rate(3, per=100)
+    await first_run(path, *works("a", "b", "c"), limits=limits)
+    let_pass(path, 101)
+    assert await starts(path, *works("d", "e", "f"), limits=limits) == {"d": 0, "e": 0, "f": 0}
+
+
+async def test_keys_and_costs_are_those_of_the_events(path):
+    """Each key goes on by itself, with what its events cost."""
+    limits = [Rate(10, per=100, cost="cost", key="user"), Concurrent(5)]
+    await first_run(path, Work(name="a", user="ann", cost=8), Work(name="b", user="bob", cost=3), limits=limits)
+    let_pass(path, 10)
+    async with executor_of(path, limits=limits) as executor:
+        used = {use.key: use.used for use in executor.statistics().limits}
+    assert used == {"ann": 8, "bob": 3}
+    new = [Work(name="c", user="ann", cost=3), Work(name="d", user="bob", cost=3), Work(name="e", user="eve", cost=10)]
+    assert await starts(path, *new, limits=limits) == {"d": 0, "e": 0, "c": 90}
+
+
+async def test_each_attempt_counts(path):
+    """A retried event has begun as often as it ran."""
+    limits = Rate(5, per=100)
+    await first_run(path, Work(name="a", fails=2), limits=limits, retry=Retry(3, backoff=0.01, jitter=0))
+    async with executor_of(path, limits=limits) as executor:
+        assert [use.used for use in executor.statistics().limits] == [3]
+
+
+async def test_what_is_held_counts_from_the_end(path):
+    """With hold=True an event that began before the window counts, if it ended within it."""
+    limits = Rate(1, per=100, hold=True)
+    await first_run(path, *works("a"), limits=limits)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE transition SET at = at - 500 WHERE status != 'completed'")
+        connection.execute("UPDATE transition SET at = at - 30 WHERE status = 'completed'")
+    assert await starts(path, *works("b"), limits=limits) == {"b": 70}
+    assert await starts(path, *works("c"), limits=Rate(1, per=100)) == {
+        "c": 100
+    }  # b, of a moment ago by the wall clock
+
+
+@pytest.mark.parametrize("audit", [True, False])
+async def test_what_ran_when_the_process_died_counts(path, audit):
+    """Its end is not known: held, it counts as one of now; else by its start."""
+    limits = Rate(1, per=100, hold=True)
+    with anyio.CancelScope() as scope:
+        async with executor_of(path, ack="strict", audit=audit, limits=limits) as executor:
+            await executor.append(Work(name="a", seconds=50))
+            await anyio.sleep(1)
+            copy = crash(path)
+            scope.cancel()
+            await anyio.sleep_forever()
+    let_pass(copy, 500)
+    assert await starts(copy, audit=audit, limits=limits) == {"a": 100}
+
+
+async def test_the_window_of_the_capacity_goes_on(path):
+    """queue_capacity starts in any capacity_refresh_time, over a restart too."""
+    config = {"queue_capacity": 2, "capacity_refresh_time": 100.0}
+    await first_run(path, *works("a", "b"), **config)
+    let_pass(path, 40)
+    assert await starts(path, *works("c", "d", "e"), **config) == {"c": 60, "d": 60, "e": 160}
+
+
+async def test_more_than_the_capacity_may_have_begun(path):
+    """A capacity that is less than before is waited for."""
+    await first_run(path, *works("a", "b", "c"), queue_capacity=5, capacity_refresh_time=100.0)
+    assert await starts(path, *works("d"), queue_capacity=1, capacity_refresh_time=100.0) == {"d": 100}
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(-5000, 100), (5000, 0)])
+async def test_a_wall_clock_that_was_set_is_bounded(path, seconds, expected):
+    """Set back, what began counts as one of now; set forward, as long ago: nothing waits for longer than the period."""
+    limits = Rate(1, per=100)
+    await first_run(path, *works("a"), limits=limits)
+    let_pass(path, seconds)
+    assert await starts(path, *works("b"), limits=limits) == {"b": expected}
+
+
+async def test_without_a_trail_the_rows_tell(path):
+    """audit=False: the last start of each event, and the earlier ones of those that are open."""
+    limits = Rate(4, per=100)
+    retry = Retry(3, backoff=5000, jitter=0)
+    with anyio.CancelScope() as scope:
+        async with executor_of(path, audit=False, limits=limits, retry=retry) as executor:
+            await executor.extend([Work(name="a"), Work(name="b", fails=1), Work(name="c")])
+            await anyio.sleep(1)
+            await written(executor)
+            scope.cancel()
+            await anyio.sleep_forever()
+    async with executor_of(path, audit=False, limits=limits) as executor:
+        assert [use.used for use in executor.statistics().limits] == [3]
+        executor.cancel(executor.pending_events[0])
+    with closing(sqlite3.connect(path)) as connection:
+        plan = connection.execute("EXPLAIN QUERY PLAN SELECT seq FROM event WHERE started > 5").fetchall()
+    assert "event_started" in plan[0][3]
+
+
+async def test_a_stop_and_a_start_count_once(path):
+    """The same executor knows what it has started; what is in the file is not counted once more."""
+    executor = executor_of(path, limits=Rate(5, per=100))
+    for _ in range(3):
+        await executor.start()
+        await executor.invoke(Work(name="a"))
+        assert len(executor.statistics().limits) == 1
+        used = executor.statistics().limits[0].used
+        await executor.stop()
+    assert used == 3
+
+
+async def test_retention_spares_what_limits_count(path, monkeypatch):
+    """retain= of the journal deletes nothing that a rate has to count after a restart, and the rest as ever."""
+    monkeypatch.setattr("lionpride_exec._journal._store.SWEEP_AFTER", 1)
+    limits = Rate(3, per=1000)
+    await first_run(path, *works("a", "b", "c"), limits=limits, retain=Retain(0))
+    assert len(rows(path)) == 3
+    async with executor_of(path, limits=limits, retain=Retain(0)) as executor:
+        assert [use.used for use in executor.statistics().limits] == [3]
+    let_pass(path, 2000)
+    async with executor_of(path, limits=limits, retain=Retain(0)) as executor:
+        await executor.invoke(Work(name="d"))
+        await until(lambda: executor.status_counts()["completed"] == 1)
+    assert len(rows(path)) == 1
+
+
+async def test_what_cannot_be_read_is_told(path, caplog):
+    """A run of a class that is not known here takes nothing, and that is said once."""
+    limits = Rate(5, per=100, key="user")
+    await first_run(path, *works("a", "b", user="ann"), limits=limits)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE event SET event = replace(event, 'parity.work', 'gone') WHERE seq = 1")
+    async with executor_of(path, limits=limits) as executor:
+        assert [use.used for use in executor.statistics().limits] == [1]
+    assert "the limits do not count 1 recent runs" in caplog.text
+
+
+@pytest.mark.parametrize("find", [runs_in_trail, runs_in_rows])
+def test_opening_reads_what_is_recent_only(path, find):
+    """What SQLite does for it does not grow with what is old."""
+
+    def work(old, connection):
+        """Count the steps of SQLite's machine, in hundreds, in a file with so many old events beside 10 recent ones."""
+        now = T0 + 1_000_000
+        for seq in range(old):
+            add_event(connection, seq + 1, "completed", attempt=1, started=T0, finished=T0 + 1)
+            for number, status in enumerate(("pending", "processing", "completed")):
+                add_step(connection, seq + 1, status, T0 + number)
+        for seq in range(old + 1, old + 11):
+            add_event(connection, seq, "completed", attempt=1, started=now, finished=now + 1)
+            add_step(connection, seq, "processing", now)
+            add_step(connection, seq, "completed", now + 1)
+        find(connection, now - 5)  # makes the index
+        ticks = []
+        connection.set_progress_handler(lambda: ticks.append(1), 100)
+        assert len(find(connection, now - 5)) == 10
+        connection.set_progress_handler(None, 100)
+        return len(ticks)
+
+    used = []
+    for old in (2000, 8000):
+        with closing(make_journal(path.with_name(f"{old}.db"))) as connection:
+            connection.execute("BEGIN")
+            used.append(work(old, connection))
+            connection.execute("COMMIT")
+    assert abs(used[0] - used[1]) <= 5
+    assert used[0] < 1000
+
+
+def test_the_trail_is_read_back_until_it_is_too_old(path):
+    """However many lines are recent, none is missed; an arrival is no run, an interruption ends one."""
+    now = time.time()
+    with closing(make_journal(path)) as connection:
+        connection.execute("BEGIN")
+        for seq in range(1, 3001):
+            add_event(connection, seq, "pending")
+            add_step(connection, seq, "pending", now, 0)
+        add_step(connection, 1, "processing", now - 500, 1)
+        add_step(connection, 1, "pending", now - 1, 0, "CancelledError")
+        for seq in range(2, 2502):
+            add_step(connection, seq, "processing", now - 1, 1)
+        connection.execute("COMMIT")
+        found = runs_in_trail(connection, now - 60)
+    assert len(found) == 2501
+    assert [(round(now - run.began), round(now - run.ended)) for run in found if run.row.seq == 1] == [(500, 1)]
