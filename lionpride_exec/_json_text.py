@@ -68,13 +68,19 @@ def _write(value: Any, *, exact: bool) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def read_json(text: str | bytes, *, parse_constant: Callable[[str], Any] | None = None) -> Any:
+def read_json(
+    text: str | bytes,
+    *,
+    parse_constant: Callable[[str], Any] | None = None,
+    parse_float: Callable[[str], Any] | None = None,
+) -> Any:
     """
     Return the value of a JSON text; an int may have any number of digits.
 
     Args:
         text: In UTF-8, if it is bytes.
         parse_constant: Called with ``NaN``, ``Infinity`` or ``-Infinity``; None: they are read as floats.
+        parse_float: Called with the text of a number that is no int; None: it is read as a float.
 
     Raises:
         ValueError: It is no JSON, or no UTF-8.
@@ -83,13 +89,13 @@ def read_json(text: str | bytes, *, parse_constant: Callable[[str], Any] | None 
     if isinstance(text, bytes):
         text = text.decode()
     try:
-        return json.loads(text, parse_constant=parse_constant)
+        return json.loads(text, parse_constant=parse_constant, parse_float=parse_float)
     except json.JSONDecodeError:
         raise
     except ValueError as exc:
         if "integer string conversion" not in str(exc):
             raise
-    return json.loads(text, parse_constant=parse_constant, parse_int=_int)
+    return json.loads(text, parse_constant=parse_constant, parse_float=parse_float, parse_int=_int)
 
 
 def digits(number: int) -> str:

@@ -17,7 +17,7 @@ from cli_children import end_children, gate, read_until
 
 from lionpride_exec import Event, Executor, Journal
 from lionpride_exec._cli import _journal_run
-from lionpride_exec._cli._identity import mark_of_id
+from lionpride_exec._cli._identity import Identity, mark_of_id
 from lionpride_exec._cli._kept import read_line
 from lionpride_exec._cli._marks import FIRST_SIZE, Marks
 from lionpride_exec._cli._options import RunOptions
@@ -696,8 +696,8 @@ def test_marks_are_kept_with_their_notes():
 def test_a_result_is_read(line):
     """Also one with half of a surrogate pair in it, which not every reader of JSON takes."""
     expected = b'{"record": 1, "status": "completed", "response": null, "duration": null, "line": 5}\n'
-    assert read_line(line) == read_line(expected)
-    assert read_line(line)[1] == "completed"
+    assert read_line(line, Identity()) == read_line(expected, Identity())
+    assert read_line(line, Identity()).status == "completed"
 
 
 @pytest.mark.parametrize(
@@ -714,7 +714,7 @@ def test_a_result_is_read(line):
 )
 def test_what_is_no_result_is_known(line):
     """Nothing is raised."""
-    assert read_line(line) is None
+    assert read_line(line, Identity()) is None
 
 
 def test_batches_are_the_lines(workplace):

@@ -282,7 +282,7 @@ def test_a_response_has_one_form(name):
     value, expected = VALUES[name]
     event = ended(value)
     without = json.loads(result_line(event, b"null", 1))["response"]
-    with_journal = json.loads(line_of_event(event, EventStatus.COMPLETED))["response"]
+    with_journal = json.loads(line_of_event(event, EventStatus.COMPLETED, None))["response"]
     assert without == with_journal == expected
     if name != "nan":
         assert json.loads(json.dumps(event.to_dict(mode="json")["execution"]["response"])) == expected
@@ -303,7 +303,7 @@ def test_nesting_costs_only_what_is_too_deep(depth):
     for _ in range(depth):
         value = [value, 1]
     event = ended(value)
-    lines = [result_line(event, b"null", 1), line_of_event(event, EventStatus.COMPLETED)]
+    lines = [result_line(event, b"null", 1), line_of_event(event, EventStatus.COMPLETED, None)]
     found = [json.loads(line)["response"] for line in lines]
     assert found[0] == found[1]
     assert (b"leaf" in lines[0]) == (depth <= 500)

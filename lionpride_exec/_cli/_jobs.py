@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from math import isfinite
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from lionpride_exec._json import jsonable
-from lionpride_exec._json_text import MAX_DEPTH, read_json, shown, write_json
+from lionpride_exec._json_text import shown, write_json
 from lionpride_exec._sentinel import UnsetType
 from lionpride_exec._status import EventStatus
 
 from ._columns import Columns
 from ._errors import BadLineError, UsageError
 from ._limits import keep_values, value_at
+from ._parse import parse_json
 from ._target import describe
 
 if TYPE_CHECKING:
     from lionpride_exec._event import Event
 
     from ._options import RunOptions
-
-# With a journal and without: what is nested more deeply would come out of a journal no more.
-TOO_DEEP = f"not readable: nested more than {MAX_DEPTH} levels deep"
 
 
 @attrs.frozen
@@ -66,7 +63,7 @@ class JobMaker:
         # That an Event is an attrs class is nothing a type checker sees.
         fields = attrs.fields(cast("type[attrs.AttrsInstance]", event_type))
         self._fields = {field.alias for field in fields if field.init} - {"execution", "retry"}
-        ours = self._limits.names | ({self._priority} if self._priority is not None else set[str]())
+        ours = self._limits.names | {name for name in (options.priority, options.record_id) if name is not None}
         # Fields of a record that are nothing to the event: those of the options, or in which those are.
         self._ours = (ours | {name.partition(".")[0] for name in ours}) - self._fields
         if self._field is not None and not is_function and self._field not in self._fields:
@@ -94,7 +91,7 @@ class JobMaker:
         Raises:
             BadLineError: It is no record, or does not fit the event.
         """
-        record = _parse(line) if self._field is None else self._value_of(line)
+        record = parse_json(line) if self._field is None else self._value_of(line)
         text = self.record_of(line)
         priority = self._priority_of(record)
         values = self._limits.read(record)
@@ -148,33 +145,6 @@ def result_line(event: Event, record: bytes, number: int | None) -> bytes:
 
 def _known(error: BaseException | UnsetType | None) -> BaseException | None:
     return None if isinstance(error, UnsetType) else error
-
-
-def _parse(line: bytes) -> Any:
-    try:
-        record = read_json(line, parse_constant=_refuse_constant)
-    except UnicodeDecodeError as exc:
-        raise BadLineError(f"not UTF-8: byte 0x{line[exc.start]:02x} at column {exc.start + 1}") from exc
-    except json.JSONDecodeError as exc:
-        raise BadLineError(f"not JSON: {exc.msg} (column {exc.colno})") from exc
-    except RecursionError as exc:
-        raise BadLineError(TOO_DEEP) from exc
-    if line.count(b"[") + line.count(b"{") > MAX_DEPTH and _depth(record) > MAX_DEPTH:
-        raise BadLineError(TOO_DEEP)
-    return record
-
-
-def _depth(record: Any) -> int:
-    """Return how many lists and objects stand around the innermost one, itself included."""
-    depth, level = 0, [record]
-    while level := [part for part in level if isinstance(part, list | dict)]:
-        depth += 1
-        level = [item for part in level for item in (part.values() if isinstance(part, dict) else part)]
-    return depth
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise BadLineError(f"not JSON: {name} is not a JSON number")
 
 
 def _priority_of(record: Any, field: str) -> float:

@@ -2,8 +2,9 @@
 A run that keeps what it does in a journal, so that the same command goes on where the last one was.
 
 The journal is strict: nobody learns of an end before it is on disk, so a result that is written is in the journal. At
-the start, while nothing runs yet, the output is brought up to the journal (``_resume``). Then lines are read, some
-hundred at once; those whose key is known are passed over, the others are appended in one commit.
+the start, while nothing runs yet, INPUT is compared with the journal (``_known``), and the output is brought up to it
+(``_resume``). Then lines are read, some hundred at once; those whose key is known are passed over, the others are
+appended in one commit. A pipe cannot be read twice: it is compared while it is read.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
 
 from ._errors import BadLineError, UsageError
-from ._identity import key_of, remember
+from ._identity import Identity, Lines, line_key, recall, remember
 from ._kept import line_of_event
+from ._rekey import know_lines_by
 from ._resume import Resume
 from ._run import LineRun, run_executor
 from ._target import describe
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from lionpride_exec._durable import Coming
     from lionpride_exec._event import Event
 
+    from ._known import Known
     from ._options import RunOptions
     from ._target import Target
 
@@ -71,6 +74,7 @@ def prepare(target: Target, source: str, options: RunOptions, place: str) -> int
         if os.path.realpath(other) == os.path.realpath(place):
             raise UsageError(f"--journal {place} is the file of {name}")
     _check_output(Path(options.output), journal.path)
+    know_lines_by(journal.path, Identity(options.record_id))
     return run_executor(JournalRun, target.build(options.processor_config, journal), target, source, options)
 
 
@@ -92,6 +96,10 @@ class JournalRun(LineRun):
         self.tally.still_open = self._count_open
         self._is_open = False  # the journal
         self._left = 0  # events that stay in the journal as they are
+        self._identity = Identity(self.options.record_id)
+        self._lines = Lines(self._identity)
+        # What the journal knew at the start, while INPUT is still to be compared with it.
+        self._known: Known | None = None
         self._has_own_append = type(self.executor).append is not Executor.append
         self.executor.pause()
 
@@ -146,19 +154,60 @@ class JournalRun(LineRun):
         await book.writer.wait_written()
         while self.executor._put_off:  # what comes after something that failed ends now, one after the other
             await book.writer.wait_written()
-        resume = Resume(self._journal.path, self.output, self._tag())
-        limiter = CapacityLimiter(1)
-        with closing(resume.steps()) as steps:
-            is_over = object()
-            while await to_thread.run_sync(next, steps, is_over, limiter=limiter) is not is_over:
-                pass
-        self.tally.before = resume.before
+        known = await self._compare()
+        self.tally.before = known.before
         self._left = sum(self._journal.left.values())
+        if self.source.can_look_ahead:
+            self._follow_input(known)
+        else:
+            self._known = known
         if self._left:
             told = ", ".join(f"{number:,} {why}" for why, number in self._journal.left.items())
             held = "; lionpride-exec retry JOURNAL --status held lets those go on" if "held" in told else ""
             self.display.message(f"events that stay in {self.options.journal} as they are: {told}{held}")
         self.executor.resume()
+
+    async def _compare(self) -> Known:
+        """Compare journal, INPUT and output, and bring the output up to the journal."""
+        resume = Resume(
+            self._journal.path, self.output, self._tag(), self._identity, goes_on=self.options.changed_input
+        )
+        limiter = CapacityLimiter(1)
+        with closing(resume.steps(self.source, self.maker)) as steps:
+            is_over = object()
+            while await to_thread.run_sync(next, steps, is_over, limiter=limiter) is not is_over:
+                pass
+        if resume.message is not None:
+            self.display.message(resume.message)
+        return resume.known
+
+    def _follow_input(self, known: Known) -> None:
+        """Have events that are open know where their lines are now; those whose lines are gone stay in the file."""
+        book = self.executor._book
+        assert book is not None
+        let_go = 0
+        for event in self.executor.pending_events:
+            key = self._key_of(event)
+            if key is None:
+                continue
+            number = known.number_of(key)
+            if number is not None:
+                self._renumber(event, number)
+            else:
+                self.executor._let_go(event)
+                book.forget(event)
+                let_go += 1
+        # What cannot be read, or is held, is no business of this run either if INPUT has it no more.
+        self._left -= known.open_lines - known.open_seen - let_go
+
+    def _key_of(self, event: Event) -> str | None:
+        """Return the key of the line that an event was made of; None: of none."""
+        return line_key(self.executor._agenda._key_of.get(event.id))
+
+    @staticmethod
+    def _renumber(event: Event, number: int) -> None:
+        _, record = recall(event.metadata, str(event.id))
+        remember(event, number, record)
 
     def _tag(self) -> str:
         codec, event_type = self._journal._codec, self.executor.event_type
@@ -171,19 +220,36 @@ class JournalRun(LineRun):
                 self.tally.read = (self.tally.read or 0) + len(lines)
                 await self._take_all(lines)
                 await self.output.wait_for_room()
+        if self._known is not None and self._known.missing:
+            told = f"{self._known.missing:,} of the {self._known.lines:,} lines that {self.options.journal} knew"
+            self.display.message(f"{told} were not in {self.source.name}")
 
     async def _take_all(self, lines: Sequence[tuple[int, bytes]]) -> None:
         """Append those that are not known yet; while the journal cannot be written, wait until it can."""
-        todo = {key_of(number, self.maker.record_of(line)): (number, line) for number, line in lines}
+        todo: dict[str, tuple[int, bytes]] = {}
+        for number, line in lines:
+            try:
+                todo[self._lines.key_of(self.maker.record_of(line))] = number, line
+            except BadLineError as exc:
+                await self._refuse(number, exc)
         while todo:
             try:
                 for key in await self.executor.known_keys(todo):
-                    del todo[str(key)]
+                    self._pass_over(str(key), todo.pop(str(key))[0])
                 await self._append_all(todo)
             except JournalError:  # it is told where the first one is noticed
                 await anyio.sleep(PAUSE)
             else:
                 return
+
+    def _pass_over(self, key: str, number: int) -> None:
+        """Take note of a line that the journal knows, where INPUT could not be compared with it before."""
+        if self._known is None:
+            return
+        self._known.see(key, number)
+        event = self.executor._known_under(self.executor._key_of(key))
+        if event is not None and not event.status.is_terminal:
+            self._renumber(event, number)
 
     async def _append_all(self, todo: dict[str, tuple[int, bytes]]) -> None:
         coming: list[Coming] = []
@@ -218,7 +284,8 @@ class JournalRun(LineRun):
         if book is None or not book.is_end_written(event):
             return  # the journal was closed without it: the next run has it run again
         self.tally.ended[status] += 1
-        self.output.put(line_of_event(event, status))
+        key = self.executor._agenda._key_of.get(event.id)
+        self.output.put(line_of_event(event, status, key if isinstance(key, str) else None))
         self._check_errors(event.execution.error)
         if isinstance(event.execution.error, SystemExit | KeyboardInterrupt):
             self._expect_crash()

@@ -8,7 +8,8 @@ is the same, whenever it was written.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -17,11 +18,14 @@ from lionpride_exec import errors
 from lionpride_exec._journal._outcome import ErrorData, OutcomeData, encode_outcome
 from lionpride_exec._json_text import read_json, write_json
 
-from ._identity import mark_of_id, mark_of_line, recall
+from ._errors import BadLineError
+from ._identity import is_told_by_record, kind_of, line_key, mark_of_id, mark_of_key, recall
 
 if TYPE_CHECKING:
     from lionpride_exec._event import Event
     from lionpride_exec._status import EventStatus
+
+    from ._identity import Identity
 
 
 class Data(msgspec.Struct):
@@ -44,6 +48,22 @@ class Result(msgspec.Struct):
     status: str
     line: int | None
     id: str | None = None
+    key: str | None = None
+
+
+class Told(NamedTuple):
+    """
+    What a result tells.
+
+    Attributes:
+        mark: Of the event that it is about; None: the event cannot be found by it, so the result is written again.
+        status: Of the event.
+        number: Of the line, when the result was written; None: it was none.
+    """
+
+    mark: int | None
+    status: str
+    number: int | None
 
 
 _envelopes = msgspec.json.Decoder(Envelope)
@@ -58,41 +78,66 @@ def tag_of(event: bytes) -> str:
     return _envelopes.decode(event).tag
 
 
-def line_of_event(event: Event, status: EventStatus) -> bytes:
-    """Give the result of an event that has ended, as the journal has it."""
+def place_of(event_id: bytes, event: bytes) -> tuple[int | None, bytes]:
+    """Return the number and the record of the line that a stored event was made of; None and null: of none."""
+    return recall(_envelopes.decode(event).data.metadata, str(UUID(bytes=event_id)))
+
+
+def line_of_event(event: Event, status: EventStatus, key: str | None) -> bytes:
+    """
+    Return the result of an event that has ended, as the journal has it.
+
+    Args:
+        event: Which one.
+        status: What it ends as.
+        key: By which the journal knows it, as JSON; None: by none.
+    """
     execution = event.execution
     outcome = encode_outcome(status, execution.response, execution.error, execution.duration)
     number, record = recall(event.metadata, str(event.id))
-    return _line(number, record, str(event.id), status.value, outcome)
+    return _line(number, record, str(event.id), status.value, outcome, line_key(key))
 
 
-def line_of_row(event_id: bytes, event: bytes, status: str, outcome: bytes | None) -> bytes:
-    """Give the result of an event in the journal."""
-    its_id = str(UUID(bytes=event_id))
-    number, record = recall(_envelopes.decode(event).data.metadata, its_id)
-    return _line(number, record, its_id, status, outcome or b"{}")
+def line_of_row(
+    event_id: bytes, event: bytes, status: str, outcome: bytes | None, *, key: str | None, number_now: int | None
+) -> bytes:
+    """Return the result of an event in the journal; ``number_now`` is that of its line in INPUT, if it is known."""
+    number, record = place_of(event_id, event)
+    number = number if number is None else number_now or number
+    return _line(number, record, str(UUID(bytes=event_id)), status, outcome or b"{}", line_key(key))
 
 
-def read_line(line: bytes) -> tuple[int, str] | None:
-    """Give the mark and the status of a result; None: the line is none."""
+def read_line(line: bytes, identity: Identity) -> Told | None:
+    """Return what a result tells; None: the line is none."""
     try:
         result = _results.decode(line)
         record = bytes(result.record)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return _read_slowly(line)
-    return _about(record, result.status, result.line, result.id)
+        return _read_slowly(line, identity)
+    return _told(record, result, identity)
 
 
-def _about(record: bytes, status: str, number: int | None, its_id: str | None) -> tuple[int, str] | None:
-    if number is not None:
-        return mark_of_line(number, record), status
+def with_number(line: bytes, number: int) -> bytes:
+    """Return a result with another number of its line."""
+    return _NUMBER.sub(lambda match: b'"line": %d%b' % (number, match[1]), line)
+
+
+# At the end of a result: what follows is what _line() puts there.
+_NUMBER = re.compile(rb'"line": [0-9]+((?:, "key": "(?:[^"\\]|\\.)*")?\}\n)\Z')
+
+
+def _told(record: bytes, result: Result, identity: Identity) -> Told | None:
     try:
-        return None if its_id is None else (mark_of_id(UUID(its_id).bytes), status)
-    except ValueError:
+        if result.line is None:
+            return None if result.id is None else Told(mark_of_id(UUID(result.id).bytes), result.status, None)
+        key = identity.key_of(record) if result.key is None else result.key
+    except (ValueError, BadLineError):
         return None
+    is_ours = kind_of(key) == identity.kind  # else lines were known by something else when it was written
+    return Told(mark_of_key(key) if is_ours else None, result.status, result.line)
 
 
-def _read_slowly(line: bytes) -> tuple[int, str] | None:
+def _read_slowly(line: bytes, identity: Identity) -> Told | None:
     """Read what JSON allows and msgspec does not: half of a surrogate pair."""
     try:
         text = line.decode()
@@ -100,12 +145,13 @@ def _read_slowly(line: bytes) -> tuple[int, str] | None:
         _, end = json.JSONDecoder().raw_decode(text, len(HEAD))
         if not line.startswith(HEAD):
             return None
-        return _about(text[len(HEAD) : end].encode(), found["status"], found["line"], found.get("id"))
+        result = Result(msgspec.Raw(), found["status"], found["line"], found.get("id"), found.get("key"))
+        return _told(text[len(HEAD) : end].encode(), result, identity)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
-def _line(number: int | None, record: bytes, its_id: str, status: str, outcome: bytes) -> bytes:
+def _line(number: int | None, record: bytes, its_id: str, status: str, outcome: bytes, key: str | None) -> bytes:
     data = _outcomes.decode(outcome)
     if status != "completed":
         what, text = b"error", b"null" if data.error is None else write_json(_error(data.error))
@@ -115,6 +161,8 @@ def _line(number: int | None, record: bytes, its_id: str, status: str, outcome: 
     rest: dict[str, Any] = {"duration": duration, "line": number}
     if number is None:
         rest["id"] = its_id
+    elif key is not None and not is_told_by_record(key):
+        rest["key"] = key
     return b'%b%b, "status": "%b", "%b": %b, %b\n' % (HEAD, record, status.encode(), what, text, write_json(rest)[1:])
 
 

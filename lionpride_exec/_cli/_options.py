@@ -60,6 +60,9 @@ class RunOptions:
         output: File for the results, one JSON line each; - is standard output. A file that is not empty is refused.
         overwrite: Replace what the file for the results holds.
         journal: File that keeps what was done: the same command again goes on where it was.
+        record_id: With --journal, field of the record, or a path into it, by which a line is known: a text or a number
+            that no other line has; default: the content of the record.
+        changed_input: With --journal, go on with an INPUT that has none of the lines that the journal knows.
         journal_sync: What the journal survives: full the loss of power, normal the end of the process.
         progress: Display on standard error; auto is rich on a terminal, else a line every 5 seconds.
         quiet: Show no progress and no summary; bad lines and errors are still told.
@@ -86,6 +89,8 @@ class RunOptions:
     output: Annotated[str, DASH] = "-"
     overwrite: Annotated[bool, Parameter(negative="")] = False
     journal: str | None = None
+    record_id: Annotated[str | None, Parameter(name="--id")] = None
+    changed_input: Annotated[bool, Parameter(negative="")] = False
     journal_sync: JournalSync = "full"
     progress: ProgressKind = "auto"
     quiet: Annotated[bool, Parameter(negative="")] = False
@@ -148,10 +153,18 @@ class RunOptions:
             raise UsageError(f"--timeout must be a positive number of seconds, got {self.timeout}")
         limits, _ = self.limits, self.error_bound
         if self.field is not None:
-            fields = {"--priority": self.priority, "--key": self.key, "--rate with :FIELD": limits.fields.costs}
+            fields = {
+                "--priority": self.priority,
+                "--key": self.key,
+                "--rate with :FIELD": limits.fields.costs,
+                "--id": self.record_id,
+            }
             for name in (name for name, used in fields.items() if used):
                 raise UsageError(f"{name} needs JSON records; with --field a record is one plain line")
         parse_event_fields(self.event_fields)
+        for name, used in {"--id": self.record_id is not None, "--changed-input": self.changed_input}.items():
+            if used and self.journal is None:
+                raise UsageError(f"{name} does nothing without --journal")
         check_not_an_option("--output", self.output)
         if self.journal is not None:
             check_not_an_option("--journal", self.journal)

@@ -24,7 +24,7 @@ from ._formats import HEAD, is_enough, problem_of
 from ._streams import STDIN
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Generator
 
 CHUNK = 256 * 1024
 BOM = b"\xef\xbb\xbf"
@@ -108,6 +108,33 @@ class Source:
             what, cure = problem
             cure = cure.replace(" FILE", "" if self.fd == STDIN else f" {shlex.quote(self.name)}").replace(" < |", " |")
             raise UsageError(f"{self.name} is {what}, not JSON lines: {cure}")
+
+    @property
+    def can_look_ahead(self) -> bool:
+        """Whether all that there is can be read before it is read for good: it is a regular file."""
+        return self._is_regular
+
+    def look_ahead(self) -> Generator[tuple[int, bytes]]:
+        """
+        Give each line of a regular file as :meth:`lines` will, and leave the place in the file as it is. Blocks.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        place, first = self._start, 1
+        parts: list[bytes] = []  # of the line whose end has not been read yet
+        while chunk := os.pread(self.fd, CHUNK, place):
+            place += len(chunk)
+            *ended, rest = chunk.split(b"\n")
+            if ended:
+                ended[0] = b"".join((*parts, ended[0]))
+                parts.clear()
+                for number, line in enumerate(ended, first):
+                    yield number, _clean(line, number)
+                first += len(ended)
+            parts.append(rest)
+        if last := b"".join(parts):
+            yield first, _clean(last, first)
 
     async def lines(self) -> AsyncGenerator[tuple[int, bytes]]:
         r"""

@@ -1,0 +1,494 @@
+"""What ``run --journal`` knows a line by, whatever becomes of INPUT from one run to the next."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from contextlib import closing
+from hashlib import blake2b
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lionpride_exec._cli._errors import BadLineError
+from lionpride_exec._cli._identity import Identity, Lines, is_told_by_record, kind_of, mark_of_key
+from lionpride_exec._cli._marks import MAX_NOTE, Counts, Marks
+from lionpride_exec._cli._options import RunOptions
+from lionpride_exec._cli._run import run
+
+calls = []
+kill_at = []  # after so many calls the run ends
+
+
+async def work(record):
+    """Note a call; a run that is to be killed ends in it."""
+    calls.append(record)
+    if kill_at and len(calls) >= kill_at[0]:
+        kill_at.clear()
+        raise KeyboardInterrupt
+    return {"got": record}
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    """A directory of one's own, and nothing called."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    calls.clear()
+    kill_at.clear()
+
+
+def write(lines):
+    """Write INPUT; what is no text yet is written as JSON."""
+    Path("input").write_text("".join(f"{one if isinstance(one, str) else json.dumps(one)}\n" for one in lines), "utf-8")
+
+
+def go(lines=None, **options):
+    """Run over these lines; give the exit status and the records of the calls."""
+    if lines is not None:
+        write(lines)
+    before = len(calls)
+    options = {"output": "out", "journal": "run.db", "progress": "none", "journal_sync": "normal"} | options
+    status = run(f"{__name__}:work", options.pop("source", "input"), RunOptions(**options))
+    return status, calls[before:]
+
+
+def results():
+    return [json.loads(line) for line in Path("out").read_text("utf-8").splitlines()]
+
+
+def by_line():
+    """Give the records by the numbers of their lines."""
+    return {one["line"]: one["record"] for one in results()}
+
+
+def sql(statement, *values):
+    with closing(sqlite3.connect("run.db")) as connection, connection:
+        return connection.execute(statement, values).fetchall()
+
+
+# -------------------------------------------------------------------- content
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('{"a": 1, "b": [2]}', '{"b":[2],"a":1}'),
+        ('{"a": {"x": 1, "y": 2}}', '{"a": {"y": 2, "x": 1}}'),
+        ("1", "1.0"),
+        ("1", "1e0"),
+        ("1000000000000000000000", "1e21"),
+        ("0", "-0.0"),
+        ("0.1", "1e-1"),
+        ('"\u00e4/"', '"\\u00e4\\/"'),
+        ('"\U0001f600"', '"\\ud83d\\ude00"'),
+        ('"\\ud83d"', '"\\uD83D"'),
+        ('{"a": 1, "a": 2}', '{"a": 2}'),
+    ],
+)
+def test_spelling_is_nothing(one, other):
+    """Order of keys, white space, the spelling of numbers and escapes: another JSON writer may have written it."""
+    assert Identity().key_of(one.encode()) == Identity().key_of(other.encode())
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("1", '"1"'), ("1", "true"), ("null", '"null"'), ("[1, 2]", "[2, 1]"), ("0.1", "0.2"), ('{"a": null}', "{}")],
+)
+def test_another_content_is_another_line(one, other):
+    """Types, the order of lists, what is null and what is missing."""
+    assert Identity().key_of(one.encode()) != Identity().key_of(other.encode())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def other_spelling(value):
+    """Write a value as somebody else would: floats as integers, keys the other way round."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(key, ensure_ascii=False)} : {other_spelling(value[key])}" for key in reversed(value))
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list):
+        return f"[{' , '.join(map(other_spelling, value))}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+@given(JSON.filter(lambda value: "Infinity" not in json.dumps(value)))
+def test_what_two_writers_write_is_one_line(value):
+    """Whatever the value."""
+    one, other = json.dumps(value).encode(), other_spelling(value).encode("utf-8", "surrogatepass")
+    try:
+        other.decode()
+    except UnicodeDecodeError:  # half of a surrogate pair has to be escaped
+        return
+    assert Identity().key_of(one) == Identity().key_of(other)
+
+
+def test_equal_records_are_told_apart_by_which_one_they_are():
+    """Each is run; the results of all but the first tell the key."""
+    assert go([1, 2, 1, "1.0"])[1] == [1, 2, 1, 1.0]
+    assert go() == (0, [])
+    assert sorted(by_line()) == [1, 2, 3, 4]
+    keys = {one["line"]: one.get("key", "").rpartition(":")[2] for one in results()}
+    assert keys == {1: "", 2: "", 3: "2", 4: "3"}
+    assert go([1, 1, 1, 1, 2])[1] == [1]
+    assert sorted(by_line().items()) == [(1, 1), (2, 1), (3, 1.0), (4, 1), (5, 2)]
+
+
+def test_lines_may_come_in_front_and_in_another_order(capsys):
+    """Nothing is run twice, and each result tells where its line is now."""
+    items = [{"n": n} for n in range(5)]
+    go(items)
+    capsys.readouterr()
+    assert go([{"n": 9}, *items[::-1]]) == (0, [{"n": 9}])
+    assert by_line() == {1: {"n": 9}, 2: {"n": 4}, 3: {"n": 3}, 4: {"n": 2}, 5: {"n": 1}, 6: {"n": 0}}
+    assert "6 lines: 5 done before, 1 completed; " in capsys.readouterr().err
+
+
+def test_another_writer_may_have_written_it():
+    """The records in the output stay as they were when they were run."""
+    go(['{"a": 1.0, "b": "\u00e4"}', "2"])
+    written = Path("out").read_bytes()
+    assert go(['{"b":"\\u00e4","a":1}', "2.0"]) == (0, [])
+    assert Path("out").read_bytes() == written
+
+
+def test_plain_lines_may_move():
+    """They are known by their text, and which of equal ones they are."""
+    go(["a", "b", "a"], field="x")
+    assert go(["c", "a", "a", "b"], field="x") == (0, ["c"])
+    assert by_line() == {1: "c", 2: "a", 3: "a", 4: "b"}
+
+
+def test_what_is_pending_goes_on_where_its_line_is_now():
+    """It was read before its line moved."""
+    kill_at.append(1)
+    assert go([1, 2, 3], concurrency=1) == (130, [1])
+    assert go([0, 3, 2, 1], concurrency=1)[1] == [2, 3, 0]
+    assert by_line() == {1: 0, 2: 3, 3: 2, 4: 1}
+
+
+def test_a_lost_output_has_the_numbers_of_now():
+    """It is written from the journal, which has those of then."""
+    go([1, 2, 3])
+    Path("out").unlink()
+    assert go([3, 2, 1]) == (0, [])
+    assert by_line() == {1: 3, 2: 2, 3: 1}
+
+
+# -------------------------------------------------------------------- lines that INPUT has no more
+
+
+def test_lines_that_are_gone_are_told_first(capsys):
+    """How many, and one of them; they are neither run nor counted, and their results stay."""
+    kill_at.append(2)
+    assert go([1, 2, 3, 4], concurrency=1)[0] == 130
+    capsys.readouterr()
+    assert go([1, 4], concurrency=1) == (0, [4])
+    told = capsys.readouterr().err.splitlines()
+    assert "2 lines are in " in told[0]
+    assert "but not in INPUT any more, such as line 2 2: not run, not counted" in told[0]
+    assert "2 lines: 1 done before, 1 completed; " in told[1]
+    assert by_line() == {1: 1, 2: 4} or sorted(one["record"] for one in results()) == [1, 2, 4]
+    assert go([1, 2, 3, 4], concurrency=1) == (1, [3])
+
+
+def test_what_failed_and_is_gone_is_not_counted():
+    """The exit status is that of the lines that there are."""
+    kill_at.append(2)
+    go([1, 2], concurrency=1)
+    assert go([1]) == (0, [])
+    assert go([1, 2]) == (1, [])
+
+
+@pytest.mark.parametrize("lines", [[7, 8], []])
+def test_an_input_without_any_of_the_lines_is_refused(capsys, lines):
+    """Before anything is run; it is said what to do, and nothing has changed."""
+    go([{"text": "x" * 100}, 2])
+    written = Path("out").read_bytes()
+    capsys.readouterr()
+    assert go(lines) == (2, [])
+    told = capsys.readouterr().err
+    assert "INPUT has none of the 2 lines that " in told
+    assert 'such as line 1 {"text": "xxx' in told
+    assert "--id FIELD" in told
+    assert "--changed-input" in told
+    assert len(told) < 600
+    assert Path("out").read_bytes() == written
+    assert sql("SELECT count(*) FROM event") == [(2,)]
+
+
+def test_an_input_that_was_changed_altogether_may_go_on(capsys):
+    """If that is asked for; the old results stay."""
+    go([1, 2])
+    assert go([7, 8], changed_input=True) == (0, [7, 8])
+    assert sorted(one["record"] for one in results()) == [1, 2, 7, 8]
+    assert "2 lines: 2 completed; " in capsys.readouterr().err
+
+
+def test_what_stays_unread_and_is_gone_is_not_counted():
+    """Of what cannot be read here, too, only the lines of INPUT count."""
+    kill_at.append(1)
+    go([1, 2], concurrency=1)
+    sql("UPDATE event SET event = CAST(replace(event, 'run:work', 'run:gone') AS BLOB) WHERE status = 'pending'")
+    sql("UPDATE event SET status = 'completed', outcome = CAST('{\"response\":1}' AS BLOB) WHERE status = 'failed'")
+    assert go([1, 2])[0] == 1
+    assert go([1])[0] == 0
+
+
+# -------------------------------------------------------------------- --id
+
+
+def test_an_id_is_all_that_counts():
+    """The rest of the record may change."""
+    items = [{"id": n, "at": "monday"} for n in range(3)]
+    go(items, record_id="id")
+    changed = [{"id": 9}, *({"id": float(n), "at": "tuesday"} for n in range(3))]
+    assert go(changed, record_id="id") == (0, [{"id": 9}])
+    assert {one["record"]["id"]: one["line"] for one in results()} == {9: 1, 0: 2, 1: 3, 2: 4}
+
+
+def test_an_id_may_be_inside():
+    """A path; and the event is found under its key."""
+    go([{"meta": {"id": "r\u00e4"}}], record_id="meta.id")
+    assert sql("SELECT key FROM event WHERE key GLOB '*id:*'") == [('"line:id:r\u00e4"',)]
+    assert go(record_id="meta.id") == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        ({"n": 1}, "line 2: id 'meta.id' is missing"),
+        ({"meta": {"id": None}}, "line 2: id 'meta.id' is missing"),
+        ({"meta": {"id": True}}, "line 2: id 'meta.id' must be a text or a number: got True"),
+        ({"meta": {"id": [1]}}, "line 2: id 'meta.id' must be a text or a number: got [1]"),
+        ({"meta": {"id": "a"}}, "line 2: id 'meta.id' must be another one: an earlier line has the same"),
+    ],
+)
+def test_a_line_without_an_id_of_its_own_is_a_bad_line(capsys, record, told):
+    """The path is named, and the others run."""
+    lines = [{"meta": {"id": "a"}}, record, {"meta": {"id": "b"}}]
+    status, ran = go(lines, record_id="meta.id")
+    assert (status, len(ran)) == (1, 2)
+    err = capsys.readouterr().err
+    assert told in err
+    assert "3 lines: 2 completed, 1 bad line; " in err
+
+
+def test_an_id_may_be_given_later():
+    """The journal has the records, so it finds their ids; and the other way round."""
+    items = [{"id": n, "x": 1} for n in range(3)]
+    go(items)
+    written = Path("out").read_bytes()
+    assert go([{"id": n, "x": 2} for n in range(4)], record_id="id") == (0, [{"id": 3, "x": 2}])
+    assert go([*items, {"id": 3, "x": 2}]) == (0, [])
+    assert Path("out").read_bytes().startswith(written)
+
+
+def test_an_id_that_two_lines_of_the_journal_share_is_refused(capsys):
+    """What is known already cannot be known by it."""
+    go([{"id": 1, "n": 1}, {"id": 1, "n": 2}])
+    assert go(record_id="id") == (2, [])
+    assert "cannot be known by --id id: id 'id' must be another one" in capsys.readouterr().err
+    assert go() == (0, [])
+
+
+@pytest.mark.parametrize("options", [{"record_id": "id"}, {"changed_input": True}])
+def test_options_of_a_journal_need_one(capsys, options):
+    """Without one they would do nothing."""
+    assert go([1], journal=None, **options) == (2, [])
+    assert "does nothing without --journal" in capsys.readouterr().err
+
+
+def test_an_id_is_for_records(capsys):
+    """A plain line has no fields."""
+    assert go(["a"], field="x", record_id="id") == (2, [])
+    assert "--id needs JSON records" in capsys.readouterr().err
+
+
+# -------------------------------------------------------------------- journals of an older version
+
+
+def make_old():
+    """Have the keys be what version 0.1 made of number and record, and the results as it wrote them."""
+    for seq, event in sql("SELECT seq, event FROM event"):
+        number, record, _ = json.loads(event)["data"]["metadata"]["_run_line"]
+        digest = blake2b(b"%d:" % number + record.encode(), digest_size=8).hexdigest()
+        sql("UPDATE event SET key = ? WHERE seq = ?", json.dumps(f"line:{number}:{digest}"), seq)
+    bare = [{name: value for name, value in one.items() if name != "key"} for one in results()]
+    Path("out").write_text("".join(f"{json.dumps(one)}\n" for one in bare))
+
+
+def test_a_journal_of_an_older_version_is_gone_on_with():
+    """Its lines were known by number and bytes; equal ones are numbered in their order."""
+    kill_at.append(3)
+    assert go([5, 6, 5, 7], concurrency=1) == (130, [5, 6, 5])
+    make_old()
+    assert go([7, 5, 6, 5, 8], concurrency=1) == (1, [7, 8])
+    assert sorted(by_line().items()) == [(1, 7), (2, 5), (3, 6), (4, 5), (5, 8)]
+    assert not sql("SELECT key FROM event WHERE key GLOB '\"line:[0-9]:*'")
+    assert go() == (1, [])
+
+
+def test_a_journal_of_an_older_version_is_left_alone_by_a_refusal(capsys):
+    """Somebody has it open."""
+    go([1])
+    make_old()
+    script = (
+        "import sys; from pathlib import Path; from lionpride_exec._journal._owner import Ownership; "
+        "own = Ownership(Path('run.db').resolve()); print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(  # noqa: S603  our own
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout.readline() == "held\n"
+        assert go() == (2, [])
+        holder.stdin.close()
+    assert "is in use" in capsys.readouterr().err
+    assert sql("SELECT key FROM event WHERE key GLOB '\"line:[0-9]:*'")
+
+
+# -------------------------------------------------------------------- standard input
+
+
+def pipe(lines, monkeypatch):
+    """Have standard input bring these lines through a pipe."""
+    reading, writing = os.pipe()
+    os.write(writing, "".join(f"{json.dumps(one)}\n" for one in lines).encode())
+    os.close(writing)
+    monkeypatch.setattr("lionpride_exec._cli._source.STDIN", reading)
+    return reading
+
+
+def test_a_pipe_may_bring_them_in_another_order(capsys, monkeypatch):
+    """It is compared while it is read, and what it lacked is told at its end."""
+    kill_at.append(2)
+    go([1, 2, 3, 4], concurrency=1)
+    capsys.readouterr()
+    reading = pipe([9, 4, 3, 1], monkeypatch)
+    assert go(source="-", concurrency=1) == (0, [3, 4, 9])
+    os.close(reading)
+    err = capsys.readouterr().err
+    assert "1 of the 4 lines that run.db knew were not in standard input" in err
+    assert "4 lines: 1 done before, 3 completed; " in err
+    assert {one["record"]: one["line"] for one in results() if one["record"] != 2} == {1: 1, 3: 3, 4: 2, 9: 1}
+
+
+# -------------------------------------------------------------------- whatever is done to INPUT
+
+VALUES = [1, 2, {"a": 1, "b": 2.0}, "x", [1]]
+INPUTS = st.lists(st.sampled_from(range(len(VALUES))), min_size=1, max_size=7)
+STEPS = st.lists(
+    st.tuples(INPUTS, st.integers(0, 4), st.booleans(), st.integers(0, 200)),
+    min_size=1,
+    max_size=3,
+)
+
+
+def spelled(values, otherwise):
+    return [other_spelling(VALUES[one]) if otherwise else json.dumps(VALUES[one]) for one in values]
+
+
+@settings(max_examples=25, deadline=None)
+@given(STEPS, INPUTS)
+def test_each_record_is_run_once_whatever_becomes_of_the_input(steps, last):
+    """Reordered, extended, cut, doubled, spelled anew, killed on the way, the output torn: one run, one result."""
+    with TemporaryDirectory() as folder:
+        here = Path.cwd()
+        os.chdir(folder)
+        calls.clear()
+        try:
+            most = Counter()
+            for values, kill, otherwise, torn in steps:
+                kill_at[:] = [len(calls) + kill] if kill else []
+                go(spelled(values, otherwise), changed_input=True, concurrency=2)
+                kill_at.clear()
+                most |= Counter(values)
+                Path("out").write_bytes(Path("out").read_bytes()[: -torn or None])
+            go(spelled(last, otherwise=False), changed_input=True)
+            check(most | Counter(last), last)
+            written = Path("out").read_bytes()
+            assert go()[1] == []
+            assert Path("out").read_bytes() == written
+        finally:
+            os.chdir(here)
+
+
+def check(most, last):
+    """Check calls and results: ``most`` is how often each value was in an INPUT at most."""
+    canonical = [json.dumps(one, sort_keys=True) for one in VALUES]
+    ran = Counter(canonical.index(json.dumps(record, sort_keys=True)) for record in normal(calls))
+    found = results()
+    assert ran <= most
+    assert Counter(last) <= ran
+    assert len(found) == len(calls)
+    assert Counter(canonical.index(json.dumps(one["record"], sort_keys=True)) for one in normal(found)) == ran
+    # Results of the lines that there are, but for those of records that the last INPUT has less often.
+    now = {(one["line"], json.dumps(one["record"], sort_keys=True)) for one in normal(found)}
+    assert now >= {(number, canonical[one]) for number, one in enumerate(last, 1)}
+
+
+def normal(value):
+    """Give numbers as the values above have them."""
+    if isinstance(value, dict):
+        return {name: float(one) if name == "b" else normal(one) for name, one in value.items()}
+    return [normal(one) for one in value] if isinstance(value, list) else value
+
+
+# -------------------------------------------------------------------- parts
+
+
+def test_a_key_tells_what_it_goes_by():
+    """Whatever the ids are."""
+    content = Identity().key_of(b"1")
+    assert kind_of(content) == kind_of(f"{content}:2") == "content"
+    assert is_told_by_record(content)
+    assert not is_told_by_record(f"{content}:2")
+    assert kind_of("line:12:0123456789abcdef") == "number"
+    assert {kind_of(Identity("i").key_of(text)) for text in (b'{"i": "12:0123456789abcdef"}', b'{"i": 1}')} == {"id"}
+
+
+def test_a_text_and_a_number_are_two_ids():
+    """As in JSON."""
+    keys = {Identity("i").key_of(text) for text in (b'{"i": "1"}', b'{"i": 1}', b'{"i": 1.0}', b'{"i": 1.5}')}
+    assert keys == {"line:id:1", "line:id=1", "line:id=1.5"}
+    assert Identity("i").key_of(b'{"i": "\\ud83d"}').startswith("line:id#")  # no key can hold it
+
+
+def test_no_identity_without_a_record():
+    """It is a bad line, as when it is run."""
+    with pytest.raises(BadLineError, match="not JSON"):
+        Identity().key_of(b"{")
+
+
+def test_equal_lines_are_counted_however_many_there_are():
+    """More than a note can tell."""
+    counts, lines = Counts(), Lines(Identity())
+    assert [counts.add(0) for _ in range(MAX_NOTE + 3)] == list(range(1, MAX_NOTE + 4))
+    assert counts.add(2) == 1  # 0 and 1 are one mark
+    keys = {lines.key_of(b"1") for _ in range(MAX_NOTE + 3)}
+    assert len({mark_of_key(key) for key in keys}) == MAX_NOTE + 3
+
+
+@given(st.dictionaries(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), max_size=50), st.integers(0, 3000))
+def test_marks_keep_their_numbers(numbers, more):
+    """Also when there are many more."""
+    marks = Marks(with_numbers=True)
+    for mark, number in numbers.items():
+        marks.put(mark, 1, number)
+    for mark in range(2**63, 2**63 + more):
+        marks.put(mark, 2)
+    known = {mark: number for mark, number in numbers.items() if mark > 1}  # 0 and 1 are one mark
+    assert {mark: marks.number(mark) for mark in known} == known
