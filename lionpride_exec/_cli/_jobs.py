@@ -13,6 +13,7 @@ from lionpride_exec._sentinel import UnsetType
 from lionpride_exec._status import EventStatus
 
 from ._columns import Columns
+from ._error_report import traceback_of
 from ._errors import BadLineError, UsageError
 from ._limits import keep_values, value_at
 from ._parse import parse_json
@@ -120,7 +121,7 @@ class JobMaker:
             raise BadLineError(f"does not fit {self._event_type.__name__}: {describe(exc)}") from exc
 
 
-def result_line(event: Event, record: bytes, number: int | None) -> bytes:
+def result_line(event: Event, record: bytes, number: int | None, *, with_traceback: bool = False) -> bytes:
     """
     Give the result of an event that has ended, as one line of JSON.
 
@@ -128,6 +129,7 @@ def result_line(event: Event, record: bytes, number: int | None) -> bytes:
         event: It has ended.
         record: What it was made of, as JSON.
         number: Of the line it was made of.
+        with_traceback: Whether an error has its traceback.
     """
     execution = event.execution
     outcome = "response" if execution.status is EventStatus.COMPLETED else "error"
@@ -139,6 +141,9 @@ def result_line(event: Event, record: bytes, number: int | None) -> bytes:
         "line": number,
     }
     rest[outcome] = jsonable(execution.response if outcome == "response" else _known(execution.error))
+    error = _known(execution.error)
+    if with_traceback and isinstance(rest[outcome], dict) and error is not None and error.__traceback__ is not None:
+        rest[outcome]["traceback"] = traceback_of(error)
     text = write_json(rest)
     return b'{"record": ' + record + b", " + text[1:] + b"\n"
 

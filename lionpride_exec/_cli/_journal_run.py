@@ -127,6 +127,9 @@ class JournalRun(LineRun):
     def _is_telling(self) -> bool:
         return self._is_open  # what is left in the journal at the start is told in one line
 
+    def _tell_of_a_stop(self) -> None:
+        pass  # the summary says how to go on
+
     def _has_begun(self) -> bool:
         return True  # the journal is there, and the output with it
 
@@ -170,7 +173,12 @@ class JournalRun(LineRun):
     async def _compare(self) -> Known:
         """Compare journal, INPUT and output, and bring the output up to the journal."""
         resume = Resume(
-            self._journal.path, self.output, self._tag(), self._identity, goes_on=self.options.changed_input
+            self._journal.path,
+            self.output,
+            self._tag(),
+            self._identity,
+            goes_on=self.options.changed_input,
+            with_traceback=self.options.traceback,
         )
         limiter = CapacityLimiter(1)
         with closing(resume.steps(self.source, self.maker)) as steps:
@@ -285,7 +293,9 @@ class JournalRun(LineRun):
             return  # the journal was closed without it: the next run has it run again
         self.tally.ended[status] += 1
         key = self.executor._agenda._key_of.get(event.id)
-        self.output.put(line_of_event(event, status, key if isinstance(key, str) else None))
+        self.failures.note(event, recall(event.metadata, str(event.id))[0])
+        known_by = key if isinstance(key, str) else None
+        self.output.put(line_of_event(event, status, known_by, with_traceback=self.options.traceback))
         self._check_errors(event.execution.error)
         if isinstance(event.execution.error, SystemExit | KeyboardInterrupt):
             self._expect_crash()

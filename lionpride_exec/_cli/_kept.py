@@ -83,7 +83,7 @@ def place_of(event_id: bytes, event: bytes) -> tuple[int | None, bytes]:
     return recall(_envelopes.decode(event).data.metadata, str(UUID(bytes=event_id)))
 
 
-def line_of_event(event: Event, status: EventStatus, key: str | None) -> bytes:
+def line_of_event(event: Event, status: EventStatus, key: str | None, *, with_traceback: bool = False) -> bytes:
     """
     Return the result of an event that has ended, as the journal has it.
 
@@ -91,20 +91,28 @@ def line_of_event(event: Event, status: EventStatus, key: str | None) -> bytes:
         event: Which one.
         status: What it ends as.
         key: By which the journal knows it, as JSON; None: by none.
+        with_traceback: Whether an error has its traceback.
     """
     execution = event.execution
     outcome = encode_outcome(status, execution.response, execution.error, execution.duration)
     number, record = recall(event.metadata, str(event.id))
-    return _line(number, record, str(event.id), status.value, outcome, line_key(key))
+    return _line(number, record, str(event.id), status.value, outcome, line_key(key), with_traceback)
 
 
 def line_of_row(
-    event_id: bytes, event: bytes, status: str, outcome: bytes | None, *, key: str | None, number_now: int | None
+    event_id: bytes,
+    event: bytes,
+    status: str,
+    outcome: bytes | None,
+    *,
+    key: str | None,
+    number_now: int | None,
+    with_traceback: bool = False,
 ) -> bytes:
     """Return the result of an event in the journal; ``number_now`` is that of its line in INPUT, if it is known."""
     number, record = place_of(event_id, event)
     number = number if number is None else number_now or number
-    return _line(number, record, str(UUID(bytes=event_id)), status, outcome or b"{}", line_key(key))
+    return _line(number, record, str(UUID(bytes=event_id)), status, outcome or b"{}", line_key(key), with_traceback)
 
 
 def read_line(line: bytes, identity: Identity) -> Told | None:
@@ -151,10 +159,15 @@ def _read_slowly(line: bytes, identity: Identity) -> Told | None:
         return None
 
 
-def _line(number: int | None, record: bytes, its_id: str, status: str, outcome: bytes, key: str | None) -> bytes:
+def _line(
+    number: int | None, record: bytes, its_id: str, status: str, outcome: bytes, key: str | None, with_traceback: bool
+) -> bytes:
     data = _outcomes.decode(outcome)
     if status != "completed":
-        what, text = b"error", b"null" if data.error is None else write_json(_error(data.error))
+        what, text = (
+            b"error",
+            b"null" if data.error is None else write_json(_error(data.error, with_traceback=with_traceback)),
+        )
     else:
         what, text = b"response", _response(data)
     duration = None if data.duration is None else round(data.duration, 6)
@@ -172,10 +185,14 @@ def _response(data: OutcomeData) -> bytes:
     return bytes(data.response) if data.escaped is None else data.escaped.encode()
 
 
-def _error(data: ErrorData) -> dict[str, Any]:
+def _error(data: ErrorData, *, with_traceback: bool) -> dict[str, Any]:
     name = data.type.rpartition(".")[2]
     found: dict[str, Any] = {"error": name, "message": data.message}
     known = getattr(errors, name, None)
     if data.details or (isinstance(known, type) and issubclass(known, errors.LionprideError)):
         found["retryable"] = data.retryable
-    return found | ({"details": data.details} if data.details else {})
+    if data.details:
+        found["details"] = data.details
+    if with_traceback and data.traceback:
+        found["traceback"] = data.traceback.rstrip("\n")
+    return found

@@ -65,6 +65,7 @@ class RunOptions:
         changed_input: With --journal, go on with an INPUT that has none of the lines that the journal knows.
         journal_sync: What the journal survives: full the loss of power, normal the end of the process.
         progress: Display on standard error; auto is rich on a terminal, else a line every 5 seconds.
+        traceback: Keep the traceback of an error in its result.
         quiet: Show no progress and no summary; bad lines and errors are still told.
     """
 
@@ -93,6 +94,7 @@ class RunOptions:
     changed_input: Annotated[bool, Parameter(negative="")] = False
     journal_sync: JournalSync = "full"
     progress: ProgressKind = "auto"
+    traceback: Annotated[bool, Parameter(negative="")] = False
     quiet: Annotated[bool, Parameter(negative="")] = False
 
     @property

@@ -53,7 +53,16 @@ class Resume:
         goes_on: Whether to go on with an INPUT that has none of the lines of the journal.
     """
 
-    def __init__(self, journal: Path, output: Output, tag: str, identity: Identity, *, goes_on: bool) -> None:
+    def __init__(
+        self,
+        journal: Path,
+        output: Output,
+        tag: str,
+        identity: Identity,
+        *,
+        goes_on: bool,
+        with_traceback: bool = False,
+    ) -> None:
         self.known = Known()
         self.message: str | None = None  # what is to be told before anything starts
         self._journal = journal
@@ -61,6 +70,7 @@ class Resume:
         self._tag = tag
         self._identity = identity
         self._goes_on = goes_on
+        self._with_traceback = with_traceback  # whether errors in results that are written have their tracebacks
         self._end = 0  # of the last whole result, in bytes
         self._results = self._kept = 0  # in the output; that stay
         self._is_renumbered = False  # a result that stays has another number by now
@@ -213,7 +223,15 @@ class Resume:
     def _write_results(self, connection: sqlite3.Connection, seqs: list[int]) -> None:
         select = SELECT_SOME.format(marks=",".join("?" * len(seqs)))
         lines = [
-            line_of_row(event_id, event, status, outcome, key=key, number_now=self.known.number_of(line_key(key)))
+            line_of_row(
+                event_id,
+                event,
+                status,
+                outcome,
+                key=key,
+                number_now=self.known.number_of(line_key(key)),
+                with_traceback=self._with_traceback,
+            )
             for event_id, event, status, outcome, key in connection.execute(select, seqs).fetchall()
         ]
         self._output.write_now(b"".join(lines))

@@ -25,6 +25,7 @@ from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError, LionprideError
 
 from ._display import make_display
+from ._error_report import Failures
 from ._errors import BadLineError, OutputError, UsageError
 from ._jobs import JobMaker, result_line
 from ._output import OVERWRITE, Output, open_output
@@ -136,11 +137,13 @@ class LineRun:
         self.source = source
         self.output = output
         self.options = options
+        self.failures = Failures()
         self.tally = Tally(fraction=lambda: source.fraction, running=self._count_running, look=self._look)
         self.display: Display = make_display(options)
         self.interrupts = 0
         self._is_started = False
         self._has_read_all = True
+        self._last_line = 0  # that was read
         # Of the events that have not ended: line number and record. Not of those that other events append.
         self._open: dict[UUID, tuple[int, bytes]] = {}
         self._ended = 0  # since the executor was last told to forget
@@ -166,9 +169,19 @@ class LineRun:
             self.display.close()
         if not self.options.quiet:
             self.display.message(self._summary())
+            if self.interrupts or status == INTERRUPTED:
+                self._tell_of_a_stop()
+            self.failures.tell()
         if self.interrupts:
             return INTERRUPTED
         return max(status, COMPLETED if self._is_complete() else INCOMPLETE)
+
+    def _tell_of_a_stop(self) -> None:
+        place = f"after line {self._last_line:,} of {self.source.name}" if self._last_line else "before the first line"
+        self.display.message(
+            f"stopped {place}: a line without a result is not done; "
+            "with --journal FILE the same command goes on where it was stopped"
+        )
 
     @property
     def _is_telling(self) -> bool:
@@ -269,6 +282,7 @@ class LineRun:
                     await self._take(number, line)
 
     async def _take(self, number: int, line: bytes) -> None:
+        self._last_line = number
         try:
             await self._append(number, self.maker.make(line))
         except BadLineError as exc:
@@ -305,7 +319,8 @@ class LineRun:
             self.tally.events += 1
         self.tally.ended[status] += 1
         self._ended += 1
-        self.output.put(result_line(event, record, number))
+        self.failures.note(event, number)
+        self.output.put(result_line(event, record, number, with_traceback=self.options.traceback))
         self._check_errors(event.execution.error)
         if isinstance(event.execution.error, SystemExit | KeyboardInterrupt):
             self._expect_crash()

@@ -29,6 +29,14 @@ def say(text: str) -> None:
         sys.stderr.flush()
 
 
+def say_block(title: str, text: str) -> None:
+    """Write a message, and the lines of a text below it."""
+    say(title)
+    with telling():
+        sys.stderr.writelines(f"  {visible(line.expandtabs(4))}\n" for line in text.splitlines())
+        sys.stderr.flush()
+
+
 @contextmanager
 def telling() -> Generator[None]:
     """Write to standard error inside; if that fails, the rest of the process writes there in vain."""

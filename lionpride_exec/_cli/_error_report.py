@@ -1,0 +1,79 @@
+"""What has failed in a run, told at its end: how many errors of each class, and where the first was raised."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import lionpride_exec
+from lionpride_exec.errors import LionTimeoutError
+
+from ._streams import say_block
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from lionpride_exec._event import Event
+
+PACKAGE = os.path.dirname(lionpride_exec.__file__) + os.sep  # noqa: PTH120  compared with the names in code objects
+
+# Frames of a traceback that are shown, the last ones.
+MAX_FRAMES = 20
+
+# Classes that are counted by name, and those that are named at the end.
+MAX_KEPT, MAX_NAMED = 1000, 5
+OTHERS = "others"
+
+
+class Failures:
+    """The errors of a run: a count by class, and the first traceback that leads into the code of the target."""
+
+    def __init__(self) -> None:
+        self._classes: Counter[str] = Counter()
+        self._first: tuple[int | None, str] | None = None  # line of INPUT, traceback
+        self._is_placed = False  # that traceback leads into code of the target
+
+    def note(self, event: Event, number: int | None) -> None:
+        """Count an event that has failed, timed out or was aborted; others are no failure."""
+        error, status = event.execution.error, event.execution.status
+        if not isinstance(error, BaseException) or not (
+            status in {"failed", "aborted"} or isinstance(error, LionTimeoutError)
+        ):
+            return
+        name = type(error).__name__
+        self._classes[name if name in self._classes or len(self._classes) < MAX_KEPT else OTHERS] += 1
+        if not self._is_placed:
+            place = _in_target(error.__traceback__)
+            if place is not None or self._first is None:
+                self._first = number, traceback_of(error)
+                self._is_placed = place is not None
+
+    def tell(self) -> None:
+        """Write it to standard error; nothing if nothing has failed."""
+        if self._first is None:
+            return
+        named = self._classes.most_common(MAX_NAMED)
+        others = self._classes.total() - sum(number for _, number in named)
+        parts = [f"{number:,} {name}" for name, number in named] + ([f"{others:,} {OTHERS}"] if others else [])
+        number, text = self._first
+        where = "" if number is None else f", of line {number:,}"
+        say_block(f"errors: {', '.join(parts)}; the first{where}:", text)
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return the traceback of an error, without the frames of this package above those of the target. Never raises."""
+    try:
+        place = _in_target(error.__traceback__)
+        lines = traceback.format_exception(type(error), error, place or error.__traceback__, limit=-MAX_FRAMES)
+        return "".join(lines).rstrip("\n")
+    except Exception:  # noqa: BLE001  some errors cannot even be looked at
+        return type(error).__name__
+
+
+def _in_target(found: TracebackType | None) -> TracebackType | None:
+    """Return the part of a traceback that begins in code of the target; None: it does not lead there."""
+    while found is not None and found.tb_frame.f_code.co_filename.startswith(PACKAGE):
+        found = found.tb_next
+    return found
