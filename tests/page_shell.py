@@ -7,6 +7,7 @@ has nothing yet, its commands are only looked at: are there the files, the optio
 """
 
 import ast
+import gzip
 import importlib.util
 import json
 import os
@@ -38,6 +39,7 @@ READER = {
     "client.py": lambda path: path.write_text(CLIENT),
     "prompts.jsonl": lambda path: path.write_text(RECORDS),
     "requests.jsonl": lambda path: path.write_text(RECORDS),
+    "requests.jsonl.gz": lambda path: path.write_bytes(gzip.compress(RECORDS.encode())),
     "run.db": fill,
 }
 STANDS_FOR = {
@@ -51,7 +53,7 @@ STANDS_FOR = {
 }
 ENDLESS = {"--follow"}  # until Ctrl-C; tests/test_cli_journal.py follows a journal
 QUICKER = {"examples/prompts.py": ["--prompts", "60"]}  # 2,000 take as long as the page says
-HARMLESS = {"find"}
+HARMLESS = {"find", "gunzip"}
 HELP = {}  # what commands say of themselves, asked once
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
