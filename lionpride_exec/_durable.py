@@ -136,7 +136,7 @@ class Durable(Journaling):
         queued_at = event.execution.queued_at
         event.execution.queued_at = queued_at or utc_now()
         try:
-            arrival = book.new_row(event, ticket, None if ticket.until is None else _since_1970(ticket.until))
+            arrival = book.new_row(event, ticket, _due_of(ticket))
             self._take_in(event)
         except BaseException:
             event.execution.queued_at = queued_at
@@ -204,7 +204,8 @@ class Durable(Journaling):
         else:
             priority = event.created_at.timestamp() if ticket.priority is None else ticket.priority
             try:
-                processor.queue.put_nowait(priority, event.id, ticket.until)
+                ticket.follow_wall()
+                processor.queue.put_nowait(priority, event.id, ticket.until, ticket.at)
             except Exception as exc:  # noqa: BLE001  a function of the user, that of a limit, has changed its mind
                 self._end(event, EventStatus.ABORTED, exc)
 
@@ -297,6 +298,8 @@ class Durable(Journaling):
         raise NotImplementedError
 
 
-def _since_1970(reading: float) -> float:
-    """Give the time at a reading of ``anyio.current_time()``, as seconds since 1970."""
-    return time.time() + reading - current_time()
+def _due_of(ticket: Ticket) -> float | None:
+    """Return the time before which an event is not due, as seconds since 1970; None if it is."""
+    if ticket.at is not None or ticket.until is None:
+        return ticket.at
+    return time.time() + ticket.until - current_time()

@@ -9,8 +9,10 @@ class in place (no slots: those would need a second class). Type checkers see th
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from functools import partial
+from threading import Lock
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -136,6 +138,22 @@ def to_metadata(value: Any) -> dict[str, Any]:
     return dict(shape) if hasattr(shape, "keys") else {}
 
 
+# The last creation time that was handed out. The wall clock may be set back, and the default priority is the creation
+# time: what is made later must not overtake what was made before.
+_latest = datetime.min.replace(tzinfo=UTC)
+_latest_lock = Lock()
+
+
+def _renew_lock() -> None:
+    """In a forked child: another thread may have held the lock."""
+    global _latest_lock  # noqa: PLW0603  likewise
+    _latest_lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 # Every event is made through these two: a factory and a converter would be two calls each.
 def _id(value: Any) -> UUID:
     if value is Unset:
@@ -147,7 +165,13 @@ def _id(value: Any) -> UUID:
 
 
 def _created_at(value: Any) -> datetime:
-    return datetime.now(UTC) if value is Unset else to_datetime(value)
+    global _latest  # noqa: PLW0603  one for the process
+    if value is not Unset:
+        return to_datetime(value)
+    with _latest_lock:
+        now = datetime.now(UTC)
+        _latest = max(now, _latest)
+        return _latest
 
 
 _NOT_GIVEN: Any = Unset
@@ -160,7 +184,7 @@ class Element(Model):
     Args:
         id: A UUID, its text, or an element to share the id of; cannot be reassigned. Default: a random one.
         created_at: A datetime (naive: UTC), seconds since 1970, or ISO text; cannot be reassigned. Default:
-            now.
+            now; if the wall clock was set back, the last one in this process, until the clock has caught up.
         metadata: A dict, or something with a dict form; None and what has none become ``{}``.
 
     Raises:

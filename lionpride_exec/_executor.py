@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from anyio.lowlevel import checkpoint
 
-from ._agenda import PLAIN, Ticket, due
+from ._agenda import PLAIN, ticket_for
 from ._board import to_status
 from ._bulk import Bulk
 from ._config import check_number, check_priority
@@ -194,8 +194,8 @@ class Executor(Bulk):
                 and appends others does not wait, since it would hold a slot that they wait for: its are taken in beyond
                 the bound.
             delay: Seconds, 0 or more, before which it does not start.
-            at: A time before which it does not start (without a zone: UTC); one that is past is now. Measured on the
-                event loop's clock from now on.
+            at: A time before which it does not start, by the wall clock, with a time zone; one that is past is now. If
+                the wall clock is set, or the machine sleeps, it is followed within 30 s.
             after: Events of this executor (or their ids). All of them COMPLETED let it be queued, whatever room there
                 is; when one ends otherwise, or leaves the executor, it ends SKIPPED with a :class:`Skip` as its error,
                 and so do those that come after it. With a journal also events that are on disk only, at the price of
@@ -213,7 +213,7 @@ class Executor(Bulk):
             NotFoundError: One of ``after`` is not in this executor.
             TypeError: It is of another type; ``at`` is no datetime; ``key`` is not hashable.
             ValueError: A number is NaN, infinite or negative; both ``delay`` and ``at``; the event comes after itself;
-                or it takes more of a limit than there ever is.
+                ``at`` has no time zone; or it takes more of a limit than there ever is.
             ExecutorClosedError: The executor's block is being left, and the caller is no event running in it; or it has
                 a journal and does not run.
             BaseException: What the background task crashed with, once; or what a function of a limit raises.
@@ -242,7 +242,8 @@ class Executor(Bulk):
         else:
             priority = None if priority is None else check_priority(priority)
             known_by = None if key is None else self._key_of(key)
-            ticket = Ticket(priority, due(delay, at), self._check_after(event, after), known_by, lost=lost)
+            others = self._check_after(event, after)
+            ticket = ticket_for(priority, delay, at, after=others, key=known_by, lost=lost)
         self._appends += 1
         if self._appends > APPENDS_BETWEEN_CHECKPOINTS:
             self._appends = 0

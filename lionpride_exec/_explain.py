@@ -365,7 +365,7 @@ def _waits(executor: Control, processor: Processor, now: float) -> dict[WaitReas
     waits[WaitReason.DEPENDENCY] = executor._agenda.waiting
     waits[WaitReason.JOURNAL] = executor._count_coming()
     queue.ready(now)  # what cannot start is parked by now
-    for why, number in queue.delayed().items():
+    for why, number in queue.delays.counts().items():
         waits[WaitReason(why)] += number
     for front, number in list(queue.lanes.parked()):
         waits[_why_queued(executor, processor, front, now)[0]] += number

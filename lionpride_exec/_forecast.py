@@ -80,7 +80,7 @@ def forecast(
     each = seconds_each or 0.0
     if number:
         _add_shared(bounds, queue, window, number, each)
-        bounds.add(queue.last_due(), 0.0)
+        bounds.add(queue.delays.last(), 0.0)
     shared_at = bounds.at
     for bucket, cost in _demand_by_key(queue).items():
         bounds.add(*_last_start(bucket, cost, each, now))
@@ -95,7 +95,7 @@ def is_blocked(queue: PriorityQueue, window: CapacityWindow, now: float) -> bool
     that happens, so this time counts for the pace.
     """
     startable = queue.ready(now)
-    if queue.qsize() == queue.delayed_size() or (startable and window.available(now)):
+    if queue.qsize() == len(queue.delays) or (startable and window.available(now)):
         return False
     parked = (lane.parked_at for lane in queue.lanes._lanes.values() if lane.parked_at is not None)
     return all(
@@ -105,7 +105,7 @@ def is_blocked(queue: PriorityQueue, window: CapacityWindow, now: float) -> bool
 
 def is_delayed(queue: PriorityQueue) -> bool:
     """Return whether something is queued and nothing of it is due."""
-    return 0 < queue.qsize() == queue.delayed_size()
+    return 0 < queue.qsize() == len(queue.delays)
 
 
 def _add_shared(bounds: _Bounds, queue: PriorityQueue, window: CapacityWindow, number: float, each: float) -> None:

@@ -116,8 +116,9 @@ class Intake(Control):
             self.processor.check_room()
             if ticket.until is not None:
                 self.processor._follow_clock()
+                ticket.follow_wall()
             priority = event.created_at.timestamp() if ticket.priority is None else ticket.priority
-            self.processor.queue.put_nowait(priority, event.id, ticket.until)
+            self.processor.queue.put_nowait(priority, event.id, ticket.until, ticket.at)
 
     def _note_taken(self, event: Event, ticket: Ticket) -> None:
         if event.execution.status in TERMINAL and not ticket.after:
@@ -222,7 +223,8 @@ class Intake(Control):
             if ticket.until is None:
                 entries.append(entry)
             else:
-                queue.put_delayed(entry, ticket.until, "delay")
+                ticket.follow_wall()
+                queue.put_delayed(entry, ticket.until, "delay", ticket.at)
         queue.put_backlog(entries)
 
     # ---------------------------------------------------------------- what comes after others

@@ -7,7 +7,6 @@ group, which ends last: when nothing in that group can make a change any more.
 
 from __future__ import annotations
 
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -15,8 +14,8 @@ from uuid import UUID
 import anyio
 from anyio import CancelScope, get_cancelled_exc_class
 
-from ._agenda import Ticket
-from ._background import current_time, startable
+from ._agenda import Ticket, wall_ticket
+from ._background import startable
 from ._element import to_uuid
 from ._event import Event
 from ._guard import Guard
@@ -156,9 +155,12 @@ class Journaling(Keeping):
     def _take_back_in(self, restored: Restored) -> None:
         event = restored.event
         self._take_in(event)
-        until = None if restored.due is None else current_time() + max(restored.due - time.time(), 0.0)
         after = [self.states.items[one] for one in restored.after]
-        ticket = Ticket(restored.priority, until, after, restored.key)  # the key as the file has it
+        rest: dict[str, Any] = {"after": after, "key": restored.key}  # the key as the file has it
+        if restored.due is None:
+            ticket = Ticket(restored.priority, **rest)
+        else:
+            ticket = wall_ticket(restored.priority, restored.due, **rest)
         self._agenda.follow_clock()
         if after:
             self._agenda.keep_after(event.id, ticket)

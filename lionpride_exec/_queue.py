@@ -11,17 +11,18 @@ equals.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from contextlib import contextmanager
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from itertools import count
 from math import inf
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import anyio
 
 from ._background import current_time, scope_deadline
 from ._clock import LoopClock
+from ._delays import Delay, Delays
 from ._lanes import Entry, Lanes
 from ._limits import Route, Router
 from .errors import ExecutorClosedError
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-
-Delay = Literal["gate", "delay", "retry"]
-"""Why an entry is not due: it was denied, it was asked for, its last run failed."""
-
 
 _NO_ROOM = "There will be no room: the executor was left while the queue was full"
 
@@ -62,9 +59,8 @@ class PriorityQueue:
         self._arrivals = count()
         self._live: dict[int, Entry] = {}  # by the number of the id, which hashes faster
         self.lanes: Lanes = Lanes(self._live, router)
-        self._delayed: list[tuple[float, Entry]] = []
-        self._not_due: dict[UUID, tuple[float, Delay]] = {}  # the live ones among the delayed
-        self._stale_delayed = 0  # how many of the delayed are not live
+        self.delays: Delays = Delays(self._live)
+        self._delayed, self._not_due = self.delays.heap, self.delays.not_due
         self._backlog: list[Entry] = []
         self._in_backlog: set[UUID] = set()  # those of it that still count
         self._clock = LoopClock()
@@ -104,8 +100,7 @@ class PriorityQueue:
 
     def next_at(self) -> float:
         """When an entry may be taken that could not be at the last look, if nothing ends until then."""
-        delayed = self._delayed[0][0] if self._delayed else inf
-        return min(delayed, self.lanes.next_at())
+        return min(self.delays.next_at(), self.lanes.next_at())
 
     def entry_of(self, event_id: UUID) -> Entry | None:
         """Give the entry of a queued event."""
@@ -113,19 +108,7 @@ class PriorityQueue:
 
     def due(self, event_id: UUID) -> tuple[float, Delay] | None:
         """Give until when an event is delayed, and why; None: it is due."""
-        return self._not_due.get(event_id)
-
-    def delayed(self) -> Counter[Delay]:
-        """Count what is not due by why. O(number of them)."""
-        return Counter(why for _, why in self._not_due.values())
-
-    def delayed_size(self) -> int:
-        """Return how many events are queued and not due."""
-        return len(self._not_due)
-
-    def last_due(self) -> float:
-        """Return when the last of them is due; ``-inf`` if there are none. O(number of them)."""
-        return max((until for until, _ in self._not_due.values()), default=-inf)
+        return self.delays.due(event_id)
 
     def entries(self) -> Iterable[Entry]:
         """Return the entries of all that is queued."""
@@ -141,7 +124,7 @@ class PriorityQueue:
 
     # ---------------------------------------------------------------- putting
 
-    def put_nowait(self, priority: float, event_id: UUID, until: float | None = None) -> None:
+    def put_nowait(self, priority: float, event_id: UUID, until: float | None = None, at: float | None = None) -> None:
         """
         Queue an event. One that is queued already moves to its new priority. O(log n).
 
@@ -152,12 +135,13 @@ class PriorityQueue:
             priority: Lower comes first; finite.
             event_id: Of the event.
             until: A reading of ``current_time()`` before which it is not due.
+            at: A time by the wall clock, in seconds since 1970, as for :meth:`put_delayed`.
         """
         entry = self.make_entry(priority, event_id)
         if until is None:
             self.put_back(entry)
         else:
-            self.put_delayed(entry, until, "delay")
+            self.put_delayed(entry, until, "delay", at)
 
     def make_entry(self, priority: float, event_id: UUID) -> Entry:
         """
@@ -187,7 +171,7 @@ class PriorityQueue:
         if self.on_put is not None:
             self.on_put()
 
-    def put_delayed(self, entry: Entry, until: float, why: Delay = "gate") -> None:
+    def put_delayed(self, entry: Entry, until: float, why: Delay = "gate", at: float | None = None) -> None:
         """
         Queue an entry (again, where it stood), but not for now. O(log n).
 
@@ -195,10 +179,11 @@ class PriorityQueue:
             entry: Of :meth:`make_entry`.
             until: A reading of ``current_time()`` before which it is not due.
             why: What :meth:`due` says of it, and whether :meth:`forgive` is about it.
+            at: The time by the wall clock, in seconds since 1970, that this reading stands for; None if it is not due
+                by the wall clock.
         """
         self._make_live(entry)
-        heappush(self._delayed, (until, entry))
-        self._not_due[entry.event_id] = until, why
+        self.delays.add(entry, until, why, at)
         if self._getters:
             self._getters.popleft().set()
         if self.on_put is not None:
@@ -222,7 +207,7 @@ class PriorityQueue:
         if entry is None:
             return
         self._note_stale(entry)
-        if self.lanes.stale + self._stale_delayed > 32 + len(self._live):
+        if self.lanes.stale + self.delays.stale > 32 + len(self._live):
             self._rebuild()
         self._fill_room()
 
@@ -250,15 +235,13 @@ class PriorityQueue:
     def forgive(self) -> None:
         """Open the gates that an answer has closed, and make due what was denied. O(what is delayed)."""
         self.lanes.open_gates()
-        denied = {event_id for event_id, (_, why) in self._not_due.items() if why == "gate"}
-        if denied:
-            self._not_due |= dict.fromkeys(denied, (-inf, "gate"))
-            self._delayed = [(-inf if entry.event_id in denied else until, entry) for until, entry in self._delayed]
-            heapify(self._delayed)
+        self.delays.forgive()
 
     def follow_clock(self) -> float:
         """
         Carry all times over to the running event loop, if they were read in another; gates are asked anew there.
+
+        Also correct what waits for a time of the wall clock, if that was set.
 
         O(1), else O(all there is).
 
@@ -269,8 +252,9 @@ class PriorityQueue:
         if seconds:
             self.forgive()
             self.lanes.shift(seconds)
-            self._delayed = [(until + seconds, entry) for until, entry in self._delayed]
-            self._not_due = {at: (until + seconds, why) for at, (until, why) in self._not_due.items()}
+            self.delays.shift(seconds)
+        if self.delays.follow_wall() and self.on_put is not None:
+            self.on_put()
         return seconds
 
     # ---------------------------------------------------------------- waiting
@@ -363,31 +347,23 @@ class PriorityQueue:
 
     def _note_stale(self, entry: Entry) -> None:
         """Take note of an entry that is not live any more."""
-        if self._not_due.pop(entry.event_id, None) is None:
+        if not self.delays.drop(entry.event_id):
             self.lanes.note_stale(entry)
-        else:
-            self._stale_delayed += 1
 
     def _catch_up(self, now: float) -> None:
         """Bring the lanes up to date: take in what has arrived, and what is due."""
         while self._arrived and self._receive is not None:
             self._arrived -= 1
             self.lanes.add(self._receive.receive_nowait())
-        while self._delayed and self._delayed[0][0] <= now:
-            entry = heappop(self._delayed)[1]
-            if self._live.get(entry.event_id.int) is entry:
-                del self._not_due[entry.event_id]
+        if self._delayed and (self._delayed[0][0] <= now or self.delays.looks_at <= now):
+            for entry in self.delays.take_due(now):
                 self.lanes.add(entry)
-            else:
-                self._stale_delayed -= 1
 
     def _rebuild(self) -> None:
         """Drop what is stale."""
         self._catch_up(-inf)
         self.lanes.rebuild()
-        self._delayed = [item for item in self._delayed if self._live.get(item[1].event_id.int) is item[1]]
-        heapify(self._delayed)
-        self._stale_delayed = 0
+        self.delays.rebuild()
 
     def _fill_room(self) -> None:
         """Give room that has appeared to the backlog, then to those who wait for it."""

@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
+from threading import Lock, Thread
 from typing import Any, ClassVar
 from uuid import UUID, uuid1, uuid4
 
@@ -412,3 +413,49 @@ def test_an_unknown_time_format_is_refused():
     """It is not taken for another one."""
     with pytest.raises(ValueError, match="created_at_format must be one of"):
         Element().to_dict(created_at_format="epoch")
+
+
+class SetBack(datetime):
+    """A clock that is set back between its readings."""
+
+    readings: ClassVar[list] = []
+
+    @classmethod
+    def now(cls, tz=None):
+        return cls.readings.pop(0)
+
+
+def test_creation_times_never_go_back(monkeypatch):
+    """When the wall clock is set back, the last time is given until the clock has caught up."""
+    now = datetime.now(UTC) + timedelta(hours=1)
+    hour, second = timedelta(hours=1), timedelta(seconds=1)
+    monkeypatch.setattr("lionpride_exec._element._latest", now)
+    monkeypatch.setattr("lionpride_exec._element.datetime", SetBack)
+    monkeypatch.setattr(SetBack, "readings", [now, now - hour, now - second, now, now + second])
+    elements = [Element() for _ in range(5)]
+    assert [element.created_at for element in elements] == [now, now, now, now, now + second]
+
+
+def test_given_creation_times_are_left_alone():
+    """Restored ones too, and they do not move the others."""
+    past, future = datetime(2001, 1, 1, tzinfo=UTC), datetime(2101, 1, 1, tzinfo=UTC)
+    assert [Element(created_at=at).created_at for at in (future, past)] == [future, past]
+    assert abs(Element().created_at - datetime.now(UTC)) < timedelta(minutes=5)
+
+
+def test_creation_times_of_threads_never_go_back():
+    """Each thread sees its own in order, and all of them together are in the order in which they were made."""
+    made = []
+
+    def make():
+        for _ in range(2000):
+            with lock:
+                made.append(Element().created_at)
+
+    lock = Lock()
+    threads = [Thread(target=make) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == sorted(made)

@@ -1,6 +1,7 @@
 """Time and order: delays, dependencies, keys."""
 
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import UTC, datetime, timedelta, timezone
 
 import anyio
 import pytest
@@ -52,16 +53,17 @@ async def test_delay():
 
 
 async def test_at():
-    """A time in the future is waited for, one in the past is now; without a zone it is UTC."""
+    """A time in the future is waited for, one in the past is now; in whatever time zone."""
     executor = make_executor()
     starts = note_starts(executor)
     async with executor:
         now = datetime.now(UTC)
         await executor.append(Job(name="future"), at=now + timedelta(hours=1))
-        await executor.append(Job(name="naive"), at=(now + timedelta(minutes=1)).replace(tzinfo=None))
+        zone = timezone(timedelta(hours=-5))
+        await executor.append(Job(name="zone"), at=(now + timedelta(minutes=1)).astimezone(zone))
         await executor.append(Job(name="past"), at=now - timedelta(days=1))
     assert starts["past"] == 0
-    assert starts["naive"] == pytest.approx(60, abs=1)
+    assert starts["zone"] == pytest.approx(60, abs=1)
     assert starts["future"] == pytest.approx(3600, abs=1)
 
 
@@ -163,6 +165,125 @@ def test_a_delay_is_carried_over_to_another_event_loop(monkeypatch):
     assert took == (pytest.approx(60, abs=2), pytest.approx(70, abs=2))
 
 
+# -------------------------------------------------------------------- a wall clock that is set
+
+
+@pytest.fixture
+def wall(monkeypatch):
+    """The wall clock: call it to put it forward by so many seconds, or back."""
+    real, ahead = time.time, [0.0]
+    monkeypatch.setattr("time.time", lambda: real() + ahead[0])
+
+    def step(seconds):
+        ahead[0] += seconds
+
+    return step
+
+
+def at_in(seconds):
+    """Give the time by the wall clock in so many seconds."""
+    return datetime.fromtimestamp(time.time() + seconds, UTC)
+
+
+async def test_at_after_a_sleep_of_the_machine(wall):
+    """The wall clock has gone on by an hour, the loop's has not: what is due by now starts within half a minute."""
+    executor = make_executor()
+    starts = note_starts(executor)
+    async with executor:
+        await executor.append(Job(name="due"), at=at_in(600))
+        later = await executor.append(Job(name="later"), at=at_in(7200))
+        await executor.append(Job(name="delay"), delay=900)
+        await anyio.sleep(100)
+        wall(3600)
+        assert executor.explain(later).seconds == pytest.approx(7200 - 100 - 3600, abs=1)
+    assert starts["due"] == 100  # explain() has looked
+    assert starts["later"] == pytest.approx(3600, abs=1)
+    assert starts["delay"] == 900
+
+
+async def test_the_wall_clock_is_looked_at_twice_a_minute(wall):
+    """Without anybody who asks."""
+    executor = make_executor()
+    starts = note_starts(executor)
+    async with executor:
+        await executor.append(Job(name="due"), at=at_in(600))
+        await anyio.sleep(100)
+        wall(3600)
+    assert starts["due"] <= 130
+
+
+@pytest.mark.parametrize("moment", ["early", "late"])
+async def test_at_while_the_wall_clock_is_set_back(wall, moment):
+    """It does not start before its time by the wall clock, also if that was set just before."""
+    executor = make_executor()
+    starts = note_starts(executor)
+    async with executor:
+        await executor.append(Job(name="due"), at=at_in(600))
+        await executor.append(Job(name="delay"), delay=700)
+        await anyio.sleep(10 if moment == "early" else 599)
+        wall(-300)
+    assert starts["due"] == pytest.approx(900, abs=1)
+    assert starts["delay"] == 700
+
+
+@pytest.mark.parametrize("how", ["before the start", "after another"])
+async def test_at_is_followed_where_it_is_not_queued_yet(wall, how):
+    """The step of the clock counts from the append() on."""
+    executor = make_executor()
+    starts = note_starts(executor)
+    if how == "before the start":
+        await executor.append(Job(name="due"), at=at_in(600))
+        wall(300)
+    async with executor:
+        if how == "after another":
+            first = await executor.append(Job(name="first", seconds=10))
+            await executor.append(Job(name="due"), at=at_in(600), after=first)
+            await anyio.sleep(1)
+            wall(300)
+    assert starts["due"] == pytest.approx(300, abs=1)
+
+
+async def test_a_cancelled_at_is_forgotten(wall):
+    """Nothing looks at the wall clock any more."""
+    executor = make_executor()
+    async with executor:
+        event = await executor.append(Job(), at=at_in(600))
+        assert executor.processor.queue.next_at() <= 30
+        executor.cancel(event)
+        assert executor.processor.queue.delays.looks_at == float("inf")
+        wall(1000)
+        late = await executor.append(Job(), at=at_in(600))
+        await anyio.sleep(599)
+        assert late.status is EventStatus.PENDING
+        await anyio.sleep(2)
+        assert late.status is EventStatus.COMPLETED
+
+
+def test_at_is_carried_over_to_another_event_loop(wall):
+    """By the wall clock, whatever it was set to in between."""
+    executor = make_executor()
+
+    async def first():
+        with anyio.move_on_after(50):
+            async with executor:
+                await executor.append(Job(), at=at_in(1000))
+                await anyio.sleep(1)
+                wall(300)
+                await anyio.sleep_forever()
+
+    async def second():
+        began = current_time()
+        async with executor:
+            pass
+        return current_time() - began
+
+    name, options = backend_options("asyncio")
+    anyio.run(first, backend=name, backend_options=options)
+    wall(50)  # which the clock of the first loop has gone on by
+    name, options = backend_options("trio")
+    assert anyio.run(second, backend=name, backend_options=options) == pytest.approx(1000 - 300 - 50, abs=2)
+
+
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
@@ -171,6 +292,7 @@ def test_a_delay_is_carried_over_to_another_event_loop(monkeypatch):
         ({"delay": "1"}, ValueError, "delay must be finite, a number"),
         ({"at": 5}, TypeError, "at must be a datetime, got 5"),
         ({"delay": 1, "at": datetime.now(UTC)}, ValueError, "exclude each other"),
+        ({"at": datetime(2030, 1, 1)}, ValueError, r"time zone.*datetime.now\(UTC\).*\.astimezone\(\)"),  # noqa: DTZ001  that
         ({"key": []}, TypeError, "unhashable"),
         ({"after": [Job()]}, NotFoundError, "There is no"),
     ],
