@@ -221,7 +221,7 @@ class Executor(Bulk):
         With a journal also:
 
         Raises:
-            JournalError: It could not be written.
+            JournalError: It could not be written, for 30 s if what prevents it may pass.
             ValidationError: A field cannot be kept; it is named. (Also a ValueError.)
             TypeError: The class has no tag, or JSON cannot hold the key.
             ExistsError: The key is that of an event that is held or cannot be read.

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -9,6 +10,7 @@ from anyio import wait_all_tasks_blocked
 from journal_support import Step, open_executor, rows, until
 
 from lionpride_exec import EventStatus, Journal, JournalError
+from lionpride_exec._journal._schema import connect
 
 pytestmark = pytest.mark.anyio
 
@@ -31,11 +33,13 @@ def make_room(executor):
 
 
 async def until_full(executor):
-    """Append until the disk is full; give what was acknowledged."""
+    """Append until the disk is full, and stays so for 30 s; give what was acknowledged."""
     taken = []
     with pytest.raises(JournalError, match="full"):
         while True:
+            asked = anyio.current_time()
             taken.append(await executor.append(Step(name="x" * 2000, seconds=5)))
+    assert 29 <= anyio.current_time() - asked <= 33
     return taken
 
 
@@ -52,7 +56,7 @@ async def test_a_full_disk_is_loud_and_loses_nothing(path, ack, caplog):
         with pytest.raises(JournalError, match="nothing is taken in while the journal cannot be written"):
             await executor.append(refused)
         assert refused not in executor
-        assert executor.status_counts()["pending"] + executor.status_counts()["processing"] == len(taken) + 1
+        assert sum(executor.status_counts().values()) == len(taken) + 1
         await anyio.sleep(3)
         make_room(executor)
         await anyio.sleep(10)
@@ -269,3 +273,183 @@ async def test_a_place_that_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(JournalError, match="Is a directory"):
         await open_executor(tmp_path).start()
     assert Journal(tmp_path / "nowhere" / "run.db").path.name == "run.db"
+
+
+# ---------------------------------------------------------------- trouble that passes
+
+
+@pytest.fixture
+def no_patience_inside_sqlite(monkeypatch):
+    """Have SQLite itself wait for no lock, which would take real time."""
+
+    def connect_at_once(*arguments, **options):
+        connection = connect(*arguments, **options)
+        connection.execute("PRAGMA busy_timeout = 0")
+        return connection
+
+    monkeypatch.setattr("lionpride_exec._journal._store.connect", connect_at_once)
+
+
+@asynccontextmanager
+async def locked(path, seconds):
+    """Have another process, as it were, hold the lock of those who write for so long."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    async def let_go():
+        await anyio.sleep(seconds)
+        other.execute("ROLLBACK")
+        other.close()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(let_go)
+        yield
+
+
+def busy():
+    """Give the error of a journal that somebody has locked."""
+    cause = sqlite3.OperationalError("database is locked")
+    cause.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return JournalError("run.db: database is locked", cause=cause)
+
+
+async def test_an_append_waits_for_room_on_the_disk(path):
+    """A disk that is full for 10 s delays append() and extend(); each event is written once, and no error is raised."""
+    async with open_executor(path) as executor:
+        await executor.append(Step(name="first"), key="first")
+        fill_up(executor)
+        taken, began = [], anyio.current_time()
+
+        async def append(number):
+            taken.append(await executor.append(Step(name="x" * 2000), key=str(number % 20)))
+
+        async with anyio.create_task_group() as group:
+            for number in range(40):  # each key twice
+                group.start_soon(append, number)
+            group.start_soon(executor.extend, [Step(name="y" * 2000) for _ in range(5)])
+            await anyio.sleep(10)
+            make_room(executor)
+        assert 10 <= anyio.current_time() - began <= 12
+        assert len({event.id for event in taken}) == 20
+        await executor.join()
+    assert rows(path) == ["completed"] * 26
+    with sqlite3.connect(path) as connection:
+        steps = connection.execute("SELECT count(*) FROM transition GROUP BY seq").fetchall()
+    connection.close()
+    assert steps == [(3,)] * 26
+
+
+async def test_an_append_that_is_cancelled_while_it_waits_leaves_nothing(path):
+    """Withdrawn while the disk is full, an event is not written when there is room again."""
+    async with open_executor(path) as executor:
+        await executor.append(Step(name="first"))
+        fill_up(executor)
+        gone = [Step(name="gone" * 500) for _ in range(20)]
+        with anyio.move_on_after(5):
+            await executor.extend(gone)
+            await anyio.sleep_forever()
+        late = [event for event in gone if event not in executor]
+        make_room(executor)
+        await executor.append(Step(name="last"))
+        await executor.join()
+        assert late != []
+    assert len(rows(path)) == 2 + len(gone) - len(late)
+
+
+async def test_ending_the_journal_with_appends_that_wait(path):
+    """Left while an append waits for a full disk, the block ends in its time, and the append raises."""
+    found = []
+
+    async def append(executor):
+        try:
+            found.append(await executor.append(Step(name="x" * 9000)))
+        except JournalError as exc:
+            found.append(str(exc))
+
+    with pytest.raises(ExceptionGroup) as caught:
+        async with anyio.create_task_group() as group, open_executor(path) as executor:
+            await executor.append(Step(name="first", seconds=5))
+            fill_up(executor)
+            for _ in range(20):
+                group.start_soon(append, executor)
+            await anyio.sleep(1)
+            executor._book.store.commit = broken
+            await executor.stop()
+    assert caught.group_contains(JournalError, match="could not be written", depth=2)
+    assert any(isinstance(one, str) for one in found)
+
+
+@pytest.mark.usefixtures("no_patience_inside_sqlite")
+async def test_opening_waits_for_a_lock(path, caplog):
+    """A file that another process has locked for some seconds is opened when it lets go; after 30 s it is an error."""
+    await make(path, 1)
+    began = anyio.current_time()
+    async with locked(path, 10), open_executor(path):
+        assert 10 <= anyio.current_time() - began <= 12
+    assert "it is tried again" in caplog.text
+    assert rows(path) == ["completed"]
+    began = anyio.current_time()
+    async with locked(path, 50):
+        with pytest.raises(JournalError, match="database is locked"):
+            await open_executor(path).start()
+        assert 30 <= anyio.current_time() - began <= 32
+
+
+@pytest.mark.usefixtures("no_patience_inside_sqlite")
+@pytest.mark.parametrize("ack", ["lazy", "strict"])
+async def test_everything_else_waits_for_a_lock(path, ack):
+    """Ends, appends, looking up and closing: late by the time of the lock, and nothing is lost."""
+    async with anyio.create_task_group() as group, open_executor(path, ack=ack) as executor:
+        done = await executor.append(Step(name="done"), key="done")
+        await done.wait()
+        await executor._book.writer.wait_written()
+        running = await executor.append(Step(name="running", seconds=2))
+        await anyio.sleep(1)
+        async with locked(path, 10):
+            assert (await executor.get(done.id)).result() == "done"
+            assert await executor.known_keys(["done", "new"]) == {"done"}
+            new = await executor.append(Step(name="new"), key="new")
+            await running.wait()
+            await new.wait()
+        late = await executor.append(Step(name="late"))
+        await late.wait()
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        await anyio.sleep(1)
+
+        async def let_go():
+            await anyio.sleep(8)
+            other.execute("ROLLBACK")
+            other.close()
+
+        group.start_soon(let_go)  # after the block is being left
+    assert rows(path) == ["completed"] * 4
+
+
+async def test_reading_waits_for_trouble_that_passes(path):
+    """get(), known_keys() and after= are tried again each second; trouble of another kind is told at once."""
+    async with open_executor(path) as executor:
+        done = await executor.append(Step(name="done"), key="done")
+        await done.wait()
+        await executor._book.writer.wait_written()
+        store = executor._book.store
+        for name, ask in (
+            ("rows_by_id", lambda: executor.get(done.id)),
+            ("read", lambda: executor.known_keys(["done"])),
+            ("statuses_by_id", lambda: executor.append(Step(), after=done)),
+        ):
+            errors = [busy(), busy(), busy()]
+            original = getattr(store, name)
+
+            def flaky(*arguments, original=original, errors=errors):
+                if errors:
+                    raise errors.pop()
+                return original(*arguments)
+
+            setattr(store, name, flaky)
+            began = anyio.current_time()
+            await ask()
+            assert 3 <= anyio.current_time() - began <= 4
+            errors.append(JournalError("malformed"))
+            with pytest.raises(JournalError, match="malformed"):
+                await ask()

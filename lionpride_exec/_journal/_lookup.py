@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from anyio import CapacityLimiter
+import anyio
+from anyio import CapacityLimiter, current_time
 
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError, NotFoundError
@@ -18,6 +20,7 @@ from ._rows import Change, Row, Step
 from ._schema import COLUMNS, HELD
 from ._statements import rows_by_key
 from ._threads import run_in_thread
+from ._trouble import PATIENCE, RETRY_PAUSE, is_passing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
     from ._codec import Codec
     from ._store import Store
+
+logger = logging.getLogger("lionpride_exec")
 
 ROWS_AT_A_TIME = 500
 
@@ -47,13 +52,22 @@ class Lookup:
 
     async def in_thread(self, function: Callable[[], Any]) -> Any:
         """
-        Have a function run in the worker thread.
+        Have a function run in the worker thread; again each second, for 30 s, while it meets trouble that passes.
 
         Raises:
+            JournalError: What the function raises.
             JournalError: This process is a child that was forked from the owner of the journal.
         """
-        self._store.check_process()
-        return await run_in_thread(function, limiter=self._limiter)
+        until = current_time() + PATIENCE
+        while True:
+            self._store.check_process()
+            try:
+                return await run_in_thread(function, limiter=self._limiter)
+            except JournalError as exc:
+                if not is_passing(exc) or current_time() >= until:
+                    raise
+                logger.warning("%s; it is tried again, for %.0f s at most", exc, until - current_time())
+            await anyio.sleep(RETRY_PAUSE)
 
     async def _ask(self, question: Callable[[Connection], Any]) -> Any:
         return await self.in_thread(partial(self._store.read, question))

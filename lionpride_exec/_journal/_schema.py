@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 APPLICATION_ID: Final = 0x4C504558
 VERSION: Final = 1
 
+# Milliseconds for which somebody who looks at a journal waits for a lock of another process.
+READ_PATIENCE_MS: Final = 30_000
+
 # A status on disk only: it ran when the process died, and its class asks for a decision.
 HELD: Final = "held"
 
@@ -98,7 +101,8 @@ def connect(path: Path, *, read_only: bool = False, immutable: bool = False) -> 
     uri = f"file:{quote(os.fspath(path.absolute()))}?mode={'ro' if read_only or immutable else 'rwc'}"
     uri += "&immutable=1" if immutable else ""
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=64)
-    connection.execute("PRAGMA busy_timeout = 5000")
+    # Who only reads waits here; the owner tries again by itself, and is not to keep a thread for so long.
+    connection.execute(f"PRAGMA busy_timeout = {READ_PATIENCE_MS if read_only or immutable else 5000}")
     return connection
 
 

@@ -238,14 +238,17 @@ class Store:
         Raises:
             JournalError: It could not be written; the file is as it was.
         """
+        ended: Counter[str] = Counter()
         with self._transaction() as connection:
             for change, crashes in changes:
                 connection.execute(UPDATE.format(rows="(?, ?, ?, ?, ?, ?, ?, ?)"), change)
                 connection.execute("UPDATE event SET crashes = ? WHERE seq = ?", (crashes, change.seq))
                 if change.status in FINAL:
                     connection.execute(COUNT, (change.status, 1))
-                    self.tally[change.status] = self.tally.get(change.status, 0) + 1
+                    ended[change.status] += 1
             write_rows(connection, INSERT_STEPS, list(steps))
+        for status, number in ended.items():  # now that it is written: it may have to be done again
+            self.tally[status] = self.tally.get(status, 0) + number
 
     def requeue(self, statuses: Collection[str], seqs: Collection[int] | None = None) -> int:
         """

@@ -13,6 +13,7 @@ holds off (those of a loop that ends); it goes on all the same.
 from __future__ import annotations
 
 import logging
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
@@ -24,6 +25,7 @@ from lionpride_exec.errors import ExecutorClosedError, JournalError
 from ._commit import Ack, Arrival, Commit
 from ._rows import Batch
 from ._threads import run_in_thread
+from ._trouble import PATIENCE, RETRY_PAUSE, is_passing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,9 +42,6 @@ MAX_ARRIVALS = 1000
 
 # Unwritten changes beyond which nothing starts, until half of them are written.
 MAX_BEHIND = 10_000
-
-# Seconds after which a journal that could not be written is tried again.
-RETRY_PAUSE = 1.0
 
 # Seconds that closing may take: a disk that does not answer is not waited for any longer.
 CLOSE_SECONDS = 30.0
@@ -84,6 +83,9 @@ class Writer:
         self._receive: MemoryObjectReceiveStream[Arrival]
         self._send, self._receive = anyio.create_memory_object_stream[Arrival](MAX_ARRIVALS)
         self._brought = 0  # how many lie on the stream
+        self._kept: list[Arrival] = []  # new events that are tried again: what keeps them from the disk may pass
+        self._patient_until = -inf  # until when they are
+        self._news = anyio.Event()  # that a commit has been tried
         self._next = Batch()
         self.next_done: anyio.Event = anyio.Event()  # of new events, when the next commit is over
         self._acks: list[Ack] = []  # of those who wait for what is in the next batch
@@ -99,14 +101,14 @@ class Writer:
         Return when a new event can be brought, at the next step of the caller.
 
         Raises:
-            JournalError: Nothing can be written.
+            JournalError: Nothing can be written, and that will not pass, or has not for 30 s.
             ExecutorClosedError: The journal is being closed.
 
         Cancellation: nothing has happened then.
         """
         self._store.check_process()
-        while self._brought >= MAX_ARRIVALS and self.trouble is None and not self.is_closing:
-            await self.next_done.wait()
+        while not (self.has_room or self.is_closing or (self.trouble is not None and not self._is_patient)):
+            await self._news.wait()
         if self.trouble is not None:
             raise JournalError(f"nothing is taken in while the journal cannot be written: {self.trouble}") from (
                 self.trouble
@@ -119,6 +121,11 @@ class Writer:
         """Whether a new event can be brought at once."""
         has_room = self._brought < MAX_ARRIVALS and self.trouble is None
         return has_room and not self.is_closing and not self._store.is_foreign
+
+    @property
+    def _is_patient(self) -> bool:
+        """Whether new events wait for trouble to pass."""
+        return not self.is_closing and is_passing(self.trouble) and current_time() < self._patient_until
 
     def bring(self, arrival: Arrival) -> None:
         """Have a new event written, where there is room; it is told when it is, or that it will not be."""
@@ -215,6 +222,7 @@ class Writer:
             self._on_its_way.run(self._store)
             if self._on_its_way.error is None:
                 self._on_its_way = None
+        self._next.removed += [arrival.row.seq for arrival in self._kept]  # with what was noted of them
         commit = Commit(self._next, [], [], self.next_done)
         if not commit.batch.is_empty():
             commit.run(self._store)
@@ -229,11 +237,13 @@ class Writer:
             return False
         self._work = anyio.Event()
         brought = self._brought
-        arrivals = self._arrived()
+        arrivals = [*self._still_wanted(), *self._arrived()]
         if not (arrivals or self._acks or self.trouble) and self._next.is_empty():
             if brought:  # all of them were taken back
                 self.next_done.set()
                 self.next_done = anyio.Event()
+                self._news.set()
+                self._news = anyio.Event()
             if self.is_closing:
                 self._listener.closing()
                 return False
@@ -254,6 +264,13 @@ class Writer:
 
     async def _follow(self, commit: Commit) -> bool:
         """Tell everybody what became of a commit; False: it is over."""
+        news, self._news = self._news, anyio.Event()
+        try:
+            return await self._tell(commit, news)
+        finally:
+            news.set()
+
+    async def _tell(self, commit: Commit, news: anyio.Event) -> bool:
         if commit.error is None:
             if self.trouble is not None:
                 self.trouble = None
@@ -270,6 +287,7 @@ class Writer:
                 ack.tell()
             return True
         self._take_back(commit, commit.error)
+        news.set()
         if self.is_closing and not commit.error.retryable:
             self._listener.closing()
             return False
@@ -278,21 +296,29 @@ class Writer:
         return True
 
     def _take_back(self, commit: Commit, error: JournalError) -> None:
-        """Keep what could not be written, but for new events: whoever brought one is told."""
+        """Keep what could not be written. New events only while it may pass; else those who brought them are told."""
+        is_news = self.trouble is None
+        self.trouble = error
+        if is_news:
+            self._patient_until = current_time() + PATIENCE
+        is_kept = self._is_patient
+        failed = set() if is_kept else {row.seq for row in commit.batch.new}
+        again = {id(arrival.step) for arrival in commit.arrivals}  # which the next commit adds by itself
         # A copy: a thread that does not answer may still be at work on the batch.
-        failed = {row.seq for row in commit.batch.new}
         both = attrs.evolve(commit.batch, new=[]).before(self._next)
-        both.steps = [step for step in both.steps if step.seq not in failed]
+        both.steps = [step for step in both.steps if step.seq not in failed and id(step) not in again]
         both.changes = {seq: change for seq, change in both.changes.items() if seq not in failed}
         self._next = both
         self._acks = [*commit.acks, *self._acks]
-        is_news = self.trouble is None
-        self.trouble = error
-        for arrival in commit.arrivals:
-            arrival.error = error
+        if is_kept:
+            self._kept = commit.arrivals
+        else:
+            for arrival in commit.arrivals:
+                arrival.error = error
         if is_news:
             self._listener.troubled(error)
-        self._decide(commit.arrivals, commit.done)
+        if not is_kept:
+            self._decide(commit.arrivals, commit.done)
         for ack in self._acks:
             ack.news.set()
 
@@ -306,8 +332,17 @@ class Writer:
         """Tell what has become of new events."""
         done.set()
         for arrival in arrivals:
+            arrival.done.set()  # that of an earlier commit, if it was kept
             if arrival.then is not None:
                 arrival.then()
+
+    def _still_wanted(self) -> list[Arrival]:
+        """Return the new events that are tried again."""
+        kept, self._kept = self._kept, []
+        for arrival in kept:
+            if arrival.is_withdrawn:
+                arrival.done.set()
+        return [arrival for arrival in kept if not arrival.is_withdrawn]
 
     def _arrived(self) -> list[Arrival]:
         arrivals: list[Arrival] = []
@@ -325,12 +360,13 @@ class Writer:
         if self._on_its_way is not None and not self._store.is_foreign:  # the disk does not answer
             self._take_back(self._on_its_way, JournalError(f"it did not answer within {CLOSE_SECONDS:.0f} s"))
         error = self.trouble or JournalError("the journal is closed")
-        arrivals = self._arrived()
+        arrivals = [*self._still_wanted(), *self._arrived()]
         for arrival in arrivals:
             arrival.error = error
         self._decide(arrivals, self.next_done)
         for ack in self._acks:
             ack.news.set()
+        self._news.set()
         self._send.close()
         self._receive.close()
 
