@@ -26,11 +26,14 @@ logger = logging.getLogger("lionpride_exec")
 UNSERIALIZABLE = "<unserializable>"
 MAX_ERROR_DEPTH = 100
 
+# Levels that are looked at before the form of a value is made; a cycle ends there.
+QUICK_DEPTH = 20
+
 _PLAIN = frozenset({type(None), bool, str})
 
 # What str() adds to the message of a group, and repr() to the class of an object: it differs from run to run.
 _GROUP_SUFFIX = re.compile(r" \(\d+ sub-exceptions?\)$")
-_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+| id='\d+'")
 
 
 def jsonable(value: Any) -> Any:
@@ -46,8 +49,27 @@ def jsonable(value: Any) -> Any:
 
 
 def form_of(value: Any) -> tuple[Any, bool]:
-    """Return what :func:`jsonable` does, and whether that only stands for a value that has no JSON form."""
-    return _form(value, ())
+    """
+    Return what :func:`jsonable` does, and whether that only stands for a value that has no JSON form.
+
+    Unlike there, what is plain JSON already is returned itself: to be written at once.
+    """
+    return (value, False) if _is_plain(value, QUICK_DEPTH) else _form(value, ())
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether a value is plain JSON, all of it. False also where that would take long to tell."""
+    kind = type(value)
+    if kind is dict:
+        for key in value:
+            if type(key) is not str:
+                return False
+        items = value.values()
+    elif kind is list or kind is tuple:
+        items = value
+    else:
+        return kind in _PLAIN or (kind is int and value.bit_length() <= MAX_BITS) or (kind is float and isfinite(value))
+    return depth > 0 and all(type(item) in _PLAIN or _is_plain(item, depth - 1) for item in items)
 
 
 # `around` are the ids of what stands around a value. The walk has a stack of its own, so that nothing is nested too
@@ -84,13 +106,13 @@ def _leaf(value: Any, path: set[int], depth: int) -> tuple[Any, bool] | None:
         return value, False
     if kind is float:
         if not isfinite(value):
-            _tell("float", "is NaN or infinite, which JSON has no number for: results and journals have null")
+            _tell("float", "JSON has no NaN and no infinity, so results and journals have null")
         return value, False
     if id(value) in path:
-        _tell(kind.__qualname__, f"contains itself: {UNSERIALIZABLE!r} stands where it begins anew")
+        _tell(kind.__qualname__, f"it contains itself, so {UNSERIALIZABLE!r} stands where it begins again")
         return UNSERIALIZABLE, True
     if depth >= MAX_DEPTH:
-        _tell(kind.__qualname__, f"is nested more than {MAX_DEPTH} levels deep: {UNSERIALIZABLE!r} stands for it")
+        _tell(kind.__qualname__, f"it is nested more than {MAX_DEPTH} levels deep, so {UNSERIALIZABLE!r} stands for it")
         return UNSERIALIZABLE, True
     if isinstance(value, BaseException):
         return _error_to_dict(value, (*path, id(value))), False
@@ -103,20 +125,18 @@ def _repr(value: Any) -> str:
     try:
         if getattr(kind, "__repr__", None) is not object.__repr__:
             text = _ADDRESS.sub("", repr(value)).encode("utf-8", "backslashreplace").decode()
-            _tell(kind.__qualname__, "has no JSON form: its repr() is kept")
+            _tell(kind.__qualname__, "it has no JSON form, so its repr() is kept")
             return text
     except Exception:  # noqa: BLE001, S110  some objects cannot even tell what they are
         pass
-    _tell(kind.__qualname__, f"has no JSON form, and no repr() of its own: {UNSERIALIZABLE!r} is kept")
+    _tell(kind.__qualname__, f"it has neither a JSON form nor a repr() of its own, so {UNSERIALIZABLE!r} is kept")
     return UNSERIALIZABLE
 
 
 @lru_cache(maxsize=1000)
 def _tell(name: str, reason: str) -> None:
     """Say once for each class that a value is not kept as it is."""
-    logger.warning(
-        "a value of class %s cannot be kept as it is in JSON; of this one, and of others like it: it %s", name, reason
-    )
+    logger.warning("a value of class %s cannot be kept as it is: %s (told once for each class)", name, reason)
 
 
 def error_to_dict(error: BaseException) -> dict[str, Any]:

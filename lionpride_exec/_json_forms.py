@@ -10,7 +10,7 @@ The usual JSON form of values: what a person would write for them.
 | pattern | its text, flags in front |
 | bytes, bytearray, memoryview | base64 |
 | mapping | dict; see :func:`key_of` for its keys |
-| list, tuple, deque, array, view of a dict | list |
+| list, tuple, deque, array, view of a dict, any other sequence | list |
 | set, frozenset | sorted list |
 | object with ``to_dict()``, ``model_dump()``, ``dict()`` (pydantic 1), ``tolist()``, ``item()`` | what that gives |
 | attrs, dataclass, msgspec object, ``SimpleNamespace`` | dict of its fields |
@@ -25,8 +25,9 @@ import json
 import re
 from array import array
 from base64 import b64encode
-from collections import deque
-from collections.abc import ItemsView, KeysView, Mapping, ValuesView
+from collections import UserString, deque
+from collections.abc import ItemsView, KeysView, Mapping, Sequence, ValuesView
+from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
 from datetime import date, time, timedelta, timezone
 from decimal import Decimal
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 
 _TEXTS = (
     UUID, Decimal, Fraction, complex, range, timezone,
-    IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network,
+    UserString, IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network,
 )  # fmt: skip
 
 _LISTS = (list, tuple, deque, array, KeysView, ValuesView, ItemsView)
@@ -137,7 +138,7 @@ def _text_of_kind(value: Any) -> str | None:
         return value.key
     if isinstance(value, re.Pattern):
         return _pattern(value)
-    if isinstance(value, PathLike) and not isinstance(value, type):
+    if isinstance(value, PathLike) and not isinstance(value, type) and type(value).__module__ != "unittest.mock":
         path = fspath(value)
         return path if isinstance(path, str) else path.decode("utf-8", "surrogateescape")
     return None
@@ -218,7 +219,7 @@ def _sorted(items: list[Any]) -> list[Any]:
 # ---------------------------------------------------------------- objects
 
 
-def _walk_object(value: Any) -> Walk:
+def _walk_object(value: Any) -> Walk:  # noqa: PLR0911  a table of kinds
     if value is Unset:
         return None
     if isinstance(value, type):
@@ -232,6 +233,9 @@ def _walk_object(value: Any) -> Walk:
         return (yield from _walk_mapping(value))
     if _has(value, "keys") and _has(value, "__getitem__"):
         return (yield from _walk_mapping({key: value[key] for key in value.keys()}))  # noqa: SIM118  as dict() asks
+    if isinstance(value, Sequence | AbstractSet) and not isinstance(value, UserString):
+        items = yield from _walk_items(cast("Iterable[Any]", value))
+        return items if isinstance(value, Sequence) else _sorted(items)
     data = _fields_of(cls, value)
     if data is None:
         raise NoForm

@@ -54,6 +54,7 @@ def journal(request):
 def go(name, records, **options):
     """Run a target over records; return the exit status and the results by line."""
     Path("input").write_text("".join(json.dumps(record) + "\n" for record in records))
+    Path("out").unlink(missing_ok=True)
     options = {"output": "out", "quiet": True, "progress": "none", "journal_sync": "normal"} | options
     status = run(f"targets.py:{name}", "input", RunOptions(**options))
     found = [json.loads(line) for line in Path("out").read_text().splitlines()] if Path("out").exists() else []
@@ -75,7 +76,6 @@ def test_an_option_names_those_that_are_the_events(journal):
     record = {"text": "a", "id": str(uuid4()), "timeout": 9, "metadata": {"k": 1}}
     status, results = go("Prompt", [record], journal=journal, event_fields="id, timeout,metadata")
     assert (status, results[1]["response"]) == (0, [9, {"k": 1}])
-    Path("out").unlink()
     status, _ = go("echo", [record, record], event_fields="id")
     assert status == 1  # one id twice
 

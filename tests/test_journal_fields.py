@@ -19,8 +19,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lionpride_exec import Event, Executor, Journal, Unset
-from lionpride_exec._journal._codec import Codec
+from lionpride_exec import Event, EventStatus, Executor, Journal, Unset
+from lionpride_exec._journal._codec import Codec, encode_key
+from lionpride_exec._journal._hints import plain_hint
+from lionpride_exec._journal._outcome import encode_outcome, restore_execution
 from lionpride_exec._journal._rows import Row
 from lionpride_exec._json_text import shown
 from lionpride_exec.errors import ValidationError
@@ -372,3 +374,77 @@ async def test_the_journal_itself_gives_them_back():
                 found = await executor.get(event.id)
                 assert is_same(found.value, value)
                 assert found.created_at.tzinfo is BERLIN
+
+
+# ---------------------------------------------------------------- responses and keys
+
+
+@dataclass
+class Window:
+    begin: dt.datetime
+    zones: list[dt.datetime]
+
+
+MOMENT = dt.datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=BERLIN)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (dt.datetime, MOMENT), (Window, Window(MOMENT, [MOMENT.replace(tzinfo=NEW_YORK)])), (dt.time, MOMENT.timetz()),
+        (dict[str, dt.datetime], {"a": MOMENT}), (float, 3), (float, 0.5), (Path, Path("a/b")), (bytes, b"\x00\xff"),
+        (dt.timedelta, dt.timedelta(days=-1, microseconds=1)), (Decimal, Decimal("1.10")), (set[int], {3, 1}),
+        (tuple[int, str], (1, "a")), (Color, Color.RED), (Rec, Rec(MOMENT, 1.5)), (int, 2**70), (str, "\ud800"),
+    ],
+    ids=shown,
+)  # fmt: skip
+def test_a_response_comes_back_as_its_class_says(kind, value):
+    """With its zone and fold, an int where a float is announced as an int."""
+    text = encode_outcome(EventStatus.COMPLETED, value, None, 1.0)
+    row = Row(1, b"", b"", None, None, None, None, "completed", 1, 0, 1.0, 1.0, 1.0, text, None)
+    found = restore_execution(row, plain_hint(kind)).response
+    if isinstance(value, Window):
+        assert is_same([value.begin, value.zones], [found.begin, found.zones])
+    else:
+        assert is_same(value, found)
+
+
+def test_a_response_without_a_type_comes_back_as_json_has_it():
+    """Nothing is made of the zones then."""
+    text = encode_outcome(EventStatus.COMPLETED, {"at": MOMENT}, None, 1.0)
+    row = Row(1, b"", b"", None, None, None, None, "completed", 1, 0, 1.0, 1.0, 1.0, text, None)
+    assert restore_execution(row).response == {"at": "2026-10-25T02:30:00+01:00"}
+
+
+def test_private_fields_of_a_response_are_not_left_out():
+    """Its class would be made without them, so it comes back as the dict that is kept."""
+
+    @attrs.define
+    class Secret:
+        shown: int
+        _hidden: int = 0
+
+    text = encode_outcome(EventStatus.COMPLETED, Secret(1, 2), None, 1.0)
+    row = Row(1, b"", b"", None, None, None, None, "completed", 1, 0, 1.0, 1.0, 1.0, text, None)
+    assert restore_execution(row, Secret).response == {"shown": 1, "_hidden": 2}
+
+
+@pytest.mark.parametrize("depth", [100, 450])
+def test_a_deep_field_comes_back(depth):
+    """As deep as a line of the command may be."""
+    value = "leaf"
+    for number in range(depth):
+        value = [value] if number % 2 else {"a": value}
+    assert through(Open(value=value)).value == value
+    with_tuple = [value, (1,)]
+    assert is_same(through(Open(value=with_tuple)).value[1], (1,))
+
+
+def test_keys_of_what_json_text_can_carry():
+    """Half a surrogate pair and very long ints are keys; NaN and infinities would be null, and one key with it."""
+    assert encode_key("\ud800") != encode_key("\ud801")
+    assert encode_key([10**5000]) != encode_key([10**5000 + 1])
+    for key in (math.nan, math.inf, [math.nan], {"a": (1, -math.inf)}):
+        with pytest.raises(TypeError, match="key must be something that JSON can hold.*null"):
+            encode_key(key)
+    assert encode_key([None]) == "[null]"

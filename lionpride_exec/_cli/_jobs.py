@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from lionpride_exec._json import jsonable
+from lionpride_exec._json import form_of
 from lionpride_exec._json_text import shown, write_json
 from lionpride_exec._sentinel import UnsetType
 from lionpride_exec._status import EventStatus
@@ -140,7 +140,7 @@ def result_line(event: Event, record: bytes, number: int | None, *, with_traceba
         "duration": duration,
         "line": number,
     }
-    rest[outcome] = jsonable(execution.response if outcome == "response" else _known(execution.error))
+    rest[outcome], _ = form_of(execution.response if outcome == "response" else _known(execution.error))
     error = _known(execution.error)
     if with_traceback and isinstance(rest[outcome], dict) and error is not None and error.__traceback__ is not None:
         rest[outcome]["traceback"] = traceback_of(error)

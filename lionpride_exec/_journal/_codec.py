@@ -6,6 +6,7 @@ Which class a tag stands for is said here; how its events are written and read, 
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 from uuid import UUID
 
@@ -13,14 +14,16 @@ import msgspec
 
 from lionpride_exec._call import Call, check_async
 from lionpride_exec._event import Event
+from lionpride_exec._json_text import write_json
 from lionpride_exec._kinds import check_fields, find_tagged
 
+from ._fidelity import is_json
 from ._hints import returned_by
 from ._outcome import restore_execution
 from ._plan import Header, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from ._rows import Row
 
@@ -41,12 +44,31 @@ def encode_key(key: object) -> str:
         TypeError: JSON cannot hold it.
     """
     try:
-        text = _encode_key(key).decode()
+        text = _key_text(key)
         if text == "null":
             raise ValueError("it is written as null")  # noqa: TRY301  as what msgspec itself raises
+        if "null" in text and not _is_finite(key):
+            raise ValueError("it has NaN or an infinity in it, which is written as null")  # noqa: TRY301  likewise
         return text  # noqa: TRY300  it belongs to what may fail
     except (TypeError, ValueError) as exc:
         raise TypeError(f"key must be something that JSON can hold, such as a text, got {key!r}: {exc}") from exc
+
+
+def _key_text(key: object) -> str:
+    try:
+        return _encode_key(key).decode()
+    except ValueError:  # half of a surrogate pair, an int of very many digits
+        if not is_json(key):
+            raise
+        return write_json(key).decode()
+
+
+def _is_finite(key: object) -> bool:
+    """Whether no NaN and no infinity stands in a key, which would make one of two."""
+    if isinstance(key, float):
+        return isfinite(key)
+    parts: Iterable[Any] = key.values() if isinstance(key, dict) else key if isinstance(key, list | tuple | set) else ()
+    return all(map(_is_finite, parts))
 
 
 class Codec:

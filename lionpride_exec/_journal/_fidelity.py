@@ -8,6 +8,7 @@ these the envelope of an event has fixes beside its data, each a path into the f
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from datetime import datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
@@ -28,6 +29,9 @@ Path = tuple[Any, ...]
 Fix = list[Any]
 
 _SCALARS = frozenset({str, bool, bytes, UUID})
+
+# Levels of a response that are searched for datetimes.
+MAX_LOOK = 20
 
 MIN_INT, MAX_INT = -(2**63), 2**64
 
@@ -62,7 +66,7 @@ def stand_in(value: Any, path: Path, fixes: list[Fix]) -> Any:
         fixes.append([path, "json", write_json(value, exact=True).decode()])
         return kind(0)
     if kind is dict:
-        if not all(_is_utf8(key) for key in value if isinstance(key, str)) and _is_json(value):
+        if not all(_is_utf8(key) for key in value if isinstance(key, str)) and is_json(value):
             fixes.append([path, "json", write_json(value, exact=True).decode()])
             return {}
         result: dict[Any, Any] = {}
@@ -81,7 +85,7 @@ def _is_utf8(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= one <= "\udfff" for one in text)
 
 
-def _is_json(value: Any) -> bool:
+def is_json(value: Any) -> bool:
     """Whether a value is what JSON text gives, all of it."""
     level = [value]
     while level:
@@ -117,42 +121,46 @@ def compare(value: Any, read: Any, path: Path, fixes: list[Fix] | None) -> None:
     kind = type(value)
     if value is read or (kind in _SCALARS and type(read) is kind and value == read):
         return
-    if kind in _COMPARED:
+    if kind is list or kind is tuple:  # no functions between, since each level takes a frame
+        _check_sequence(value, read)
+        for index, item in enumerate(value):
+            compare(item, read[index], (*path, index), fixes)
+        if type(read) is not kind:
+            _mend(value, read, [path, kind.__name__], fixes)
+    elif kind is dict:
+        _check_keys(value, read)
+        for index, (key, item) in enumerate(value.items()):
+            compare(item, read[key], (*path, index), fixes)
+    elif kind in _COMPARED:
         _COMPARED[kind](value, read, path, fixes)
-        return
-    names = _names_of(kind)
-    if type(read) is not kind:
+    else:
+        _compare_objects(value, read, path, fixes)
+
+
+def _compare_objects(value: Any, read: Any, path: Path, fixes: list[Fix] | None) -> None:
+    if type(read) is not type(value):
         raise Different(value, read)
+    names = _names_of(type(value))
     if names is not None:
         for index, name in enumerate(names):
             compare(getattr(value, name, None), getattr(read, name, None), (*path, index), fixes)
     elif isinstance(value, tuple):  # a named one
-        _compare_items(cast("Sequence[Any]", value), cast("Sequence[Any]", read), path, fixes)
+        for index, item in enumerate(value):
+            compare(item, read[index], (*path, index), fixes)
     elif not bool(value == read):
         raise Different(value, read)
 
 
-def _compare_sequences(value: Sequence[Any], read: Any, path: Path, fixes: list[Fix] | None) -> None:
-    if type(read) not in {list, tuple}:
+def _check_sequence(value: Sequence[Any], read: Any) -> None:
+    if type(read) not in {list, tuple} or len(value) != len(read):
         raise Different(value, read)
-    _compare_items(value, read, path, fixes)
-    if type(read) is not type(value):
-        _mend(value, read, [path, type(value).__name__], fixes)
 
 
-def _compare_items(value: Sequence[Any], read: Sequence[Any], path: Path, fixes: list[Fix] | None) -> None:
-    if len(value) != len(read):
-        raise Different(value, read)
-    for index, item in enumerate(value):
-        compare(item, read[index], (*path, index), fixes)
-
-
-def _compare_dicts(value: dict[Any, Any], read: Any, path: Path, fixes: list[Fix] | None) -> None:
+def _check_keys(value: dict[Any, Any], read: Any) -> None:
     if type(read) is not dict or len(value) != len(read):
         raise Different(value, read)
-    for index, (one, other) in enumerate(zip(value.items(), read.items(), strict=True)):
-        compare(one[0], other[0], path, None)
-        compare(one[1], other[1], (*path, index), fixes)
+    for one, other in zip(value, read, strict=True):
+        compare(one, other, (), None)
 
 
 def _compare_sets(value: set[Any], read: Any, path: Path, _fixes: list[Fix] | None) -> None:
@@ -191,9 +199,13 @@ def _compare_decimals(value: Decimal, read: Any, _path: Path, _fixes: list[Fix] 
 
 
 def _compare_moments(value: datetime | time, read: Any, path: Path, fixes: list[Fix] | None) -> None:
-    if type(read) is not type(value) or _bare(value) != _bare(read):
+    if type(read) is not type(value):
         raise Different(value, read)
     zone = value.tzinfo
+    if zone is read.tzinfo and value == read and value.fold == read.fold:
+        return
+    if _bare(value) != _bare(read):
+        raise Different(value, read)
     if _is_same_zone(zone, read.tzinfo):
         if value.fold != read.fold:
             _mend(value, read, [path, "fold", value.fold], fixes)
@@ -222,9 +234,6 @@ def _mend(value: Any, read: Any, fix: Fix, fixes: list[Fix] | None) -> None:
 
 
 _COMPARED: dict[type, Callable[[Any, Any, Path, list[Fix] | None], None]] = {
-    list: _compare_sequences,
-    tuple: _compare_sequences,
-    dict: _compare_dicts,
     set: _compare_sets,
     frozenset: _compare_sets,
     int: _compare_ints,
@@ -242,6 +251,37 @@ def _names_of(kind: type[Any]) -> Sequence[str] | None:
     if attrs.has(kind):
         return [field.name for field in attrs.fields(kind)]
     return [field.name for field in fields(kind)] if is_dataclass(kind) else None
+
+
+def moments_in(value: Any, path: Path, fixes: list[Fix]) -> None:
+    """Note the zones and folds of a response, of which JSON has the offsets only."""
+    kind = type(value)
+    if kind is datetime or kind is time:
+        zone = value.tzinfo
+        if type(zone) is ZoneInfo and zone.key is not None:
+            fixes.append([path, "zone", zone.key, value.fold])
+        elif value.fold:
+            fixes.append([path, "fold", value.fold])
+        return
+    if len(path) > MAX_LOOK or kind in _SCALARS or kind is int or kind is float:
+        return
+    if isinstance(value, dict):
+        parts: Sequence[Any] = list(value.values())
+    elif isinstance(value, list | tuple):
+        parts = cast("Sequence[Any]", value)
+    else:
+        parts = [getattr(value, name, None) for name in _names_of(kind) or ()]
+    for index, part in enumerate(parts):
+        moments_in(part, (*path, index), fixes)
+
+
+def mend_moments(value: Any, fixes: Sequence[Fix]) -> Any:
+    """Return a response with its zones and folds, where it was read as datetimes and times; else they stay texts."""
+    holder = {"it": value}
+    for path, *change in fixes:
+        with suppress(LookupError, TypeError, ValueError, AttributeError):  # it was read as something else
+            mend(holder, [[("it", *path), *change]])
+    return holder["it"]
 
 
 # ---------------------------------------------------------------- mending
@@ -287,6 +327,8 @@ def _put(value: Any, path: Sequence[Any], change: Callable[..., Any], arguments:
 
 
 def _to_zone(value: datetime | time, key: str, fold: int) -> datetime | time:
+    if not isinstance(value, datetime | time):
+        raise TypeError(f"{shown(value)} has no zone")  # a text has a replace() too
     zone = ZoneInfo(key)
     there = value.replace(tzinfo=zone, fold=fold)
     if isinstance(value, datetime) and isinstance(there, datetime):
@@ -296,6 +338,10 @@ def _to_zone(value: datetime | time, key: str, fold: int) -> datetime | time:
     return there
 
 
+def _to_fold(value: datetime | time, fold: int) -> datetime | time:
+    return value.replace(fold=fold)
+
+
 _CHANGES: dict[str, Callable[..., Any]] = {
     "tuple": tuple,
     "list": list,
@@ -303,5 +349,5 @@ _CHANGES: dict[str, Callable[..., Any]] = {
     "float": float,
     "json": lambda _, text: read_json(text),
     "zone": _to_zone,
-    "fold": lambda value, fold: value.replace(fold=fold),
+    "fold": _to_fold,
 }

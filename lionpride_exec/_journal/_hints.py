@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def struct_of(cls: type[Event], hints: Mapping[str, Any]) -> Any:
     """Give the struct of these fields of a class; all may be left out."""
-    fields = [(name, _plain(hint) | msgspec.UnsetType, msgspec.UNSET) for name, hint in hints.items()]
+    fields = [(name, plain_hint(hint) | msgspec.UnsetType, msgspec.UNSET) for name, hint in hints.items()]
     try:
         struct = msgspec.defstruct(f"{cls.__name__}Data", fields, kw_only=True, forbid_unknown_fields=True)
         msgspec.json.Decoder(struct)
@@ -55,7 +55,7 @@ def hint_of(cls: type[Event], name: str) -> Any:
     return hint
 
 
-def _plain(hint: Any) -> Any:
+def plain_hint(hint: Any) -> Any:
     """Say what msgspec needs to hear: anything is what has no type of its own."""
     if hint is object or hint is Ellipsis or isinstance(hint, TypeVar):
         return Any
@@ -107,7 +107,7 @@ def response_type(cls: type[Event]) -> Any:
             origin, arguments = get_origin(generic), get_args(generic)
             if isinstance(origin, type) and issubclass(origin, Event) and arguments:
                 found = arguments[0]
-                return Any if isinstance(found, TypeVar | str) or found is object else found
+                return Any if isinstance(found, str) else plain_hint(found)
     return Any
 
 
@@ -117,4 +117,4 @@ def returned_by(function: Callable[..., Any]) -> Any:
         hint = typing.get_type_hints(function).get("return", Any)
     except Exception:  # noqa: BLE001  whatever an annotation is, it is not needed
         return Any
-    return Any if hint is None or isinstance(hint, TypeVar) else hint
+    return Any if hint is None else plain_hint(hint)

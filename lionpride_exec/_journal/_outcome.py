@@ -16,6 +16,7 @@ from lionpride_exec._sentinel import Unset, UnsetType
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import LionprideError, RemoteError
 
+from ._fidelity import Fix, mend_moments, moments_in
 from ._hints import has_private_fields, read_path
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class OutcomeData(msgspec.Struct, omit_defaults=True):
     response: msgspec.Raw = NULL  # not in a union: msgspec would take it for something else
     escaped: str | None = None  # JSON text of a response with half a surrogate pair, which msgspec does not read
     repr: str | None = None  # of a response that has no JSON form
+    fixes: list[Fix] = []  # zones of its datetimes
     error: ErrorData | None = None
     duration: float | None = None
     retryable: bool | None = None
@@ -99,6 +101,8 @@ def encode_outcome(
         if is_lost:
             data.repr = form
         else:
+            if form is not response:
+                moments_in(response, (), data.fixes)
             try:
                 data.response = msgspec.Raw(_encode(form))
             except ValueError:  # UnicodeEncodeError
@@ -214,7 +218,8 @@ def restore_execution(row: Row, response_type: Any = NO_TYPE) -> Execution:
         execution.duration = Unset if data.duration is None else data.duration
         execution.retryable = status is not EventStatus.COMPLETED and data.retryable is not False
         if status is EventStatus.COMPLETED:
-            execution.response = _response(data, response_type)
+            response = _response(data, response_type)
+            execution.response = mend_moments(response, data.fixes) if data.fixes else response
             execution.error = None
         elif data.error is not None:
             execution.error = remote_error(data.error)

@@ -131,20 +131,21 @@ class Plan:
 
     def _checked(self, values: dict[str, Any], carried: dict[str, Any], fixes: list[Fix]) -> tuple[bytes, list[Fix]]:
         data = _encode(self._struct(**carried))
-        read = self._read(data, fixes)
+        struct = self._decode(data)
+        read = self._mended(struct, fixes) if fixes else None
         known = len(fixes)
         for name, value in values.items():
-            if name != "metadata":  # whatever is noted there, as JSON has it
-                compare(value, read[name], (name,), fixes)
+            other = getattr(struct, name) if read is None else read[name]
+            if value is not other and name != "metadata":  # whatever is noted there, as JSON has it
+                compare(value, other, (name,), fixes)
         if len(fixes) > known:
-            read = self._read(data, fixes)
+            read = self._mended(self._decode(data), fixes)
             for name, value in values.items():
                 if name != "metadata":
                     compare(value, read[name], (name,), None)
         return data, fixes
 
-    def _read(self, data: bytes, fixes: Sequence[Fix]) -> dict[str, Any]:
-        struct = self._decode(data)
+    def _mended(self, struct: Any, fixes: Sequence[Fix]) -> dict[str, Any]:
         fields = {name: value for name, _ in self._fields if (value := getattr(struct, name)) is not msgspec.UNSET}
         if fixes:
             mend(fields, fixes)
@@ -162,7 +163,7 @@ class Plan:
             raw = msgspec.json.decode(data)
             mend(raw, [fix for fix in fixes if fix[1] == "json" and fix[0][0] in raw])
             data, fixes = _encode(self.cls._upgrade(raw, header.version)), []
-        fields = self._read(data, fixes)
+        fields = self._mended(self._decode(data), fixes)
         if isinstance(retry := fields.get("retry"), RetryData):
             fields["retry"] = Retry(**msgspec.structs.asdict(retry))
         return fields
