@@ -70,6 +70,7 @@ def complete(cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attrib
             _check_type(cls, field)
             for part in ("validator", "converter", "on_setattr"):
                 changes[part] = getattr(field, part) or getattr(known[field.name], part)
+            changes["metadata"] = {**known[field.name].metadata, **field.metadata}
         elif not field.inherited:
             _check_name(cls, field.name)
         elif field.name in cls.__dict__:

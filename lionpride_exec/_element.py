@@ -56,6 +56,9 @@ class Model:
     # Whether what the package calls on an instance must not be hidden.
     _keeps_names: ClassVar[bool] = False
 
+    # Fields whose values are to be seen by nobody; the command adds paths into them (``_redact``).
+    _redacted: ClassVar[frozenset[str]] = frozenset()
+
     if TYPE_CHECKING:
         __attrs_attrs__: ClassVar[tuple[attrs.Attribute[Any], ...]]
 
@@ -75,6 +78,7 @@ class Model:
             slots=False,
             field_transformer=complete,
         )
+        cls._redacted = frozenset(field.name for field in cls.__attrs_attrs__ if field.metadata.get("redact"))
         _registry[f"{cls.__module__}.{cls.__qualname__}"] = cls
 
 

@@ -16,6 +16,7 @@ from ._chunks import ChunkReader, Feed, open_reader
 from ._execution import Execution
 from ._kinds import Kind, OnCrash, register
 from ._limits import Rate, check_cost
+from ._redact import mask, secrets_of
 from ._run import Run
 from ._sentinel import Unset
 from ._status import TERMINAL, EventStatus
@@ -60,6 +61,11 @@ class Event(Run, Generic[T_co]):
     a text by which it is found again; ``version`` (1) that of its fields, see :meth:`_upgrade`; ``on_crash`` what
     becomes of an event that ran when the process died: "rerun" (the default), "fail" or "hold"; ``max_attempts`` (5)
     how often that may happen before a "rerun" ends FAILED. The last two are inherited.
+
+    The value of a field that says ``attrs.field(metadata={"redact": True})`` is not quoted in the message of
+    ``EventFailed``, by ``explain()`` and ``statistics()``, in logged tracebacks, in errors that a journal keeps, in
+    results of the command, and by its commands for journals. ``to_dict()`` and the journal's own file have it: the
+    event is made again of them.
 
     Args:
         timeout: Seconds that a run may take, from its start; None: no limit. In a journal, not in ``to_dict()``.
@@ -193,6 +199,8 @@ class Event(Run, Generic[T_co]):
             self._unseen.look_at(self)
         cause = execution.error if isinstance(execution.error, BaseException) else None
         reason = f": {cause!r}" if cause is not None else ""
+        if cause is not None and self._redacted:
+            reason = f": {type(cause).__name__}: {mask(str(cause), secrets_of(self))}"
         raise EventFailed(
             f"{self!r} is {execution.status}{reason}",
             event_id=self.id,

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from ._config import check_seconds, is_finite
+from ._paths import is_inside
+from ._redact import digest_of
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -146,6 +148,9 @@ class Router:
                 raise ConfigurationError(f"limits must be Rate or Concurrent, got {limit!r}")
         self.has_partitions: bool = partition is not None
         keys = [] if partition is None else [partition]
+        # The fields that keys are read from; None: a function gives the key.
+        names = [limit.key if isinstance(limit.key, str) else None for limit in self.limits if limit.key is not None]
+        self._key_names: list[str | None] = [*(None for _ in keys), *names]
         self._keys = keys + [_getter(limit.key) for limit in self.limits if limit.key is not None]
         self._costs = [None if limit.cost is None else _getter(limit.cost) for limit in self.limits]
         self._has_costs = any(cost is not None for cost in self._costs)
@@ -168,6 +173,8 @@ class Router:
             return self.plain
         try:
             key = tuple([key_of(event) for key_of in self._keys])
+            if redacted := getattr(event, "_redacted", None):
+                key = self._without_secrets(key, redacted)
             hash(key)
         except Exception as exc:
             exc.add_note(
@@ -179,6 +186,15 @@ class Router:
             pairs = zip(self.limits, self._costs, strict=True)
             costs = (0, *(1 if cost_of is None else _checked(cost_of(event), limit) for limit, cost_of in pairs))
         return Route(key, costs)
+
+    def _without_secrets(self, key: tuple[Hashable, ...], redacted: frozenset[str]) -> tuple[Hashable, ...]:
+        """Return a key with digests for the values of fields that nobody is to see: it is shown, and only compared."""
+        return tuple(
+            digest_of(value)
+            if name is not None and value is not None and any(is_inside(name, path) for path in redacted)
+            else value
+            for name, value in zip(self._key_names, key, strict=True)
+        )
 
 
 def check_cost(cost: float, most: float = inf) -> float:

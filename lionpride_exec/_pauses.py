@@ -11,6 +11,7 @@ import attrs
 from ._bucket import MIN_BUCKETS_TO_SWEEP
 from ._execution import utc_now
 from ._leaves import leaves
+from ._redact import mask, secrets_of
 from ._reopening import Reopening
 from .errors import PauseTooLong, RateLimited
 
@@ -98,9 +99,11 @@ class Pauses:
         seconds = max(request.retry_after, floor)
         is_too_long = seconds > max_pause
         until = now + (min(floor, MAX_PAUSE_AFTER_GIVING_UP, max_pause) if is_too_long else seconds)
-        self._tell([bucket for bucket, _ in closed], until, now, request.message)
+        event = flight.event
+        reason = mask(request.message, secrets_of(event)) if event._redacted else request.message
+        self._tell([bucket for bucket, _ in closed], until, now, reason)
         for bucket, reopening in closed:
-            reopening.refuse(flight.began, now, until, request.message)
+            reopening.refuse(flight.began, now, until, reason)
             bucket.closed_until = max(bucket.closed_until, until)
         if is_too_long:
             raise PauseTooLong(

@@ -9,8 +9,10 @@ are O(1), a success costs nothing, and nothing is kept of an event but, of those
 from __future__ import annotations
 
 import logging
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
+from ._redact import NO_SECRETS, mask, secrets_of
 from ._status import EventStatus
 from .errors import LionTimeoutError
 
@@ -99,10 +101,15 @@ class UnseenFailures:
         found = [first for status, count in counts.items() if (first := _first(count, events_of(status))) is not None]
         first = min(found, key=_end_of, default=None)
         error = None if first is None else first.execution.error
+        secrets = NO_SECRETS if first is None else secrets_of(first)
+        trace = ""
+        if secrets and isinstance(error, BaseException):
+            trace, error = "\n" + mask("".join(format_exception(error)), secrets), None
         logger.warning(
-            "nobody has looked at events that did not complete: %s%s",
+            "nobody has looked at events that did not complete: %s%s%s",
             ", ".join(f"{count.number:,} {_WORDS[status]}" for status, count in counts.items()),
             "" if first is None else f"; the first is {type(first).__name__} {first.id}",
+            trace,
             exc_info=error if isinstance(error, BaseException) else None,
         )
 

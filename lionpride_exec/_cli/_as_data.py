@@ -12,6 +12,8 @@ import msgspec
 from lionpride_exec._journal._overview import UNREADABLE
 from lionpride_exec._journal._reader import JournalReader, id_text
 from lionpride_exec._json_text import read_json, write_json
+from lionpride_exec._paths import look_up
+from lionpride_exec._redact import mask_data, mask_path, texts_of
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
 
@@ -102,7 +104,24 @@ def event_record(row: Row) -> dict[str, Any]:
             record["repr"] = outcome["repr"]
     else:
         record["error"] = _error_record(outcome.get("error"))
-    return record | ({"unreadable": unreadable} if unreadable else {})
+    return _masked(record, envelope) | ({"unreadable": unreadable} if unreadable else {})
+
+
+def _masked(record: dict[str, Any], envelope: dict[str, Any]) -> dict[str, Any]:
+    """Return a record with stars for what its class, or the run, has said that nobody is to see."""
+    paths = envelope.get("redact")
+    if not isinstance(paths, list):
+        return record
+    data = record.get("data")
+    secrets = texts_of(look_up(envelope.get("data"), str(path)) for path in paths)
+    for path in paths:
+        data = mask_path(data, str(path))
+    quoting = {name: mask_data(record[name], secrets) for name in _QUOTING if name in record}
+    return record | quoting | ({"data": mask_data(data, secrets)} if "data" in record else {})
+
+
+# Parts of a record that may quote a field.
+_QUOTING = ("key", "response", "repr", "error", "attempts")
 
 
 def _runs(row: Row, unreadable: list[str]) -> int:

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import lionpride_exec
+from lionpride_exec._redact import mask, secrets_of
 from lionpride_exec.errors import LionTimeoutError
 
 from ._streams import say_block
@@ -47,7 +48,8 @@ class Failures:
         if not self._is_placed:
             place = _in_target(error.__traceback__)
             if place is not None or self._first is None:
-                self._first = number, traceback_of(error)
+                text = traceback_of(error)
+                self._first = number, mask(text, secrets_of(event)) if event._redacted else text
                 self._is_placed = place is not None
 
     def tell(self) -> None:

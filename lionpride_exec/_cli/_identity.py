@@ -48,10 +48,12 @@ class Identity:
 
     Args:
         field: Field of the record, or a path into it, that is the line's id; None: the content of the record.
+        is_secret: Whether the id is to be seen by nobody: its digest stands for it.
     """
 
-    def __init__(self, field: str | None = None) -> None:
+    def __init__(self, field: str | None = None, *, is_secret: bool = False) -> None:
         self.field: str | None = field
+        self._is_secret = is_secret
         self.kind: Kind = "content" if field is None else "id"
 
     def key_of(self, record: bytes) -> str:
@@ -67,7 +69,9 @@ class Identity:
         value = parse_json(record, _number)
         if self.field is None:
             return PREFIX + _digest(_canonical(value))
-        return PREFIX + _key_of_id(self.field, look_up(value, self.field))
+        found = look_up(value, self.field)
+        key = _key_of_id(self.field, found, is_secret=self._is_secret)
+        return PREFIX + (f"id#{_digest(_canonical(found))}" if self._is_secret else key)
 
 
 class Lines:
@@ -148,11 +152,11 @@ def fields_of_record(event: Event) -> Mapping[str, Any] | None:
     return cast("dict[str, Any]", record) if isinstance(record, dict) else None
 
 
-def _key_of_id(field: str, value: Any) -> str:
+def _key_of_id(field: str, value: Any, *, is_secret: bool) -> str:
     if value is MISSING or value is None:
         raise BadLineError(f"id {field!r} is missing")
     if isinstance(value, bool | dict | list):
-        raise BadLineError(f"id {field!r} must be a text or a number: got {shown(value)}")
+        raise BadLineError(f"id {field!r} must be a text or a number: got {'***' if is_secret else shown(value)}")
     if not isinstance(value, str):
         return f"id={digits(value) if isinstance(value, int) else repr(value)}"
     try:

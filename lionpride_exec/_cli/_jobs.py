@@ -9,6 +9,7 @@ import attrs
 
 from lionpride_exec._json import form_of
 from lionpride_exec._json_text import shown, write_json
+from lionpride_exec._redact import NO_SECRETS, mask, mask_data, secrets_of
 from lionpride_exec._sentinel import UnsetType
 from lionpride_exec._status import EventStatus
 
@@ -17,6 +18,7 @@ from ._error_report import traceback_of
 from ._errors import BadLineError, UsageError
 from ._limits import keep_values, value_at
 from ._parse import parse_json
+from ._redacting import Redaction
 from ._target import describe
 
 if TYPE_CHECKING:
@@ -34,11 +36,13 @@ class Job:
         event: To be appended.
         record: The record as JSON, for the result.
         priority: As read from the record; None: by arrival.
+        secrets: Texts that no message about it is to quote.
     """
 
     event: Event
     record: bytes
     priority: float | None = None
+    secrets: frozenset[str] = NO_SECRETS
 
 
 class JobMaker:
@@ -67,6 +71,10 @@ class JobMaker:
         ours = self._limits.names | {name for name in (options.priority, options.record_id) if name is not None}
         # Fields of a record that are nothing to the event: those of the options, or in which those are.
         self._ours = (ours | {name.partition(".")[0] for name in ours}) - self._fields
+        own = () if is_function else event_type._redacted
+        self.redaction = Redaction(options.redact, own)
+        is_secret = self._limits.key is not None and self.redaction.covers(self._limits.key)
+        self._secret_key = self._limits.key if is_secret else None
         if self._field is not None and not is_function and self._field not in self._fields:
             known = ", ".join(sorted(self._fields))
             raise UsageError(f"--field {self._field}: {event_type.__name__} has no such field; it has {known}")
@@ -93,11 +101,22 @@ class JobMaker:
             BadLineError: It is no record, or does not fit the event.
         """
         record = parse_json(line) if self._field is None else self._value_of(line)
-        text = self.record_of(line)
+        if not self.redaction:
+            return self._make(record, self.record_of(line))
+        secrets = self.redaction.secrets(record)
+        text = self.redaction.record(record, secrets)
+        try:
+            job = self._make(record, text)
+        except BadLineError as exc:
+            raise BadLineError(mask(str(exc), secrets)) from exc
+        object.__setattr__(job.event, "_secrets", secrets)  # as it was given: a function may change its record
+        return attrs.evolve(job, secrets=secrets)
+
+    def _make(self, record: Any, text: bytes) -> Job:
         priority = self._priority_of(record)
         values = self._limits.read(record)
         event = self._make_event(record)
-        keep_values(event, values)
+        keep_values(event, values, self._secret_key)
         return Job(event, text, priority)
 
     def _priority_of(self, record: Any) -> float | None:
@@ -144,6 +163,8 @@ def result_line(event: Event, record: bytes, number: int | None, *, with_traceba
     error = _known(execution.error)
     if with_traceback and isinstance(rest[outcome], dict) and error is not None and error.__traceback__ is not None:
         rest[outcome]["traceback"] = traceback_of(error)
+    if event._redacted:
+        rest[outcome] = mask_data(rest[outcome], secrets_of(event))
     text = write_json(rest)
     return b'{"record": ' + record + b", " + text[1:] + b"\n"
 

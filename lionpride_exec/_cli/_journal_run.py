@@ -20,12 +20,14 @@ from anyio.lowlevel import checkpoint
 
 from lionpride_exec._executor import Executor
 from lionpride_exec._journal import Journal
+from lionpride_exec._redact import NO_SECRETS, mask, secrets_of
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
 
 from ._errors import BadLineError, UsageError
 from ._identity import Identity, Lines, line_key, recall, remember
 from ._kept import line_of_event
+from ._redacting import Redaction
 from ._rekey import know_lines_by
 from ._resume import Resume
 from ._run import LineRun, run_executor
@@ -74,7 +76,7 @@ def prepare(target: Target, source: str, options: RunOptions, place: str) -> int
         if os.path.realpath(other) == os.path.realpath(place):
             raise UsageError(f"--journal {place} is the file of {name}")
     _check_output(Path(options.output), journal.path)
-    know_lines_by(journal.path, Identity(options.record_id))
+    know_lines_by(journal.path, identity_of(options))
     return run_executor(JournalRun, target.build(options.processor_config, journal), target, source, options)
 
 
@@ -87,6 +89,12 @@ def _check_output(output: Path, journal: Path) -> None:
         )
 
 
+def identity_of(options: RunOptions) -> Identity:
+    """Return what the lines of a run are known by."""
+    field = options.record_id
+    return Identity(field, is_secret=field is not None and Redaction(options.redact).covers(field))
+
+
 class JournalRun(LineRun):
     """A run whose executor has a journal."""
 
@@ -96,7 +104,7 @@ class JournalRun(LineRun):
         self.tally.still_open = self._count_open
         self._is_open = False  # the journal
         self._left = 0  # events that stay in the journal as they are
-        self._identity = Identity(self.options.record_id)
+        self._identity = identity_of(self.options)
         self._lines = Lines(self._identity)
         # What the journal knew at the start, while INPUT is still to be compared with it.
         self._known: Known | None = None
@@ -282,7 +290,7 @@ class JournalRun(LineRun):
         except JournalError:
             raise
         except (LionprideError, TypeError, ValueError) as exc:
-            raise BadLineError(describe(exc)) from exc
+            raise BadLineError(mask(describe(exc), job.secrets)) from exc
 
     def _follow(self, event: Event, _previous: EventStatus, status: EventStatus) -> None:
         """Write the result of an event that has ended, if it is in the journal. Called inside its transition."""
@@ -296,7 +304,7 @@ class JournalRun(LineRun):
         self.failures.note(event, recall(event.metadata, str(event.id))[0])
         known_by = key if isinstance(key, str) else None
         self.output.put(line_of_event(event, status, known_by, with_traceback=self.options.traceback))
-        self._check_errors(event.execution.error)
+        self._check_errors(event.execution.error, secrets_of(event) if event._redacted else NO_SECRETS)
         if isinstance(event.execution.error, SystemExit | KeyboardInterrupt):
             self._expect_crash()
 

@@ -17,6 +17,8 @@ import msgspec
 from lionpride_exec import errors
 from lionpride_exec._journal._outcome import ErrorData, OutcomeData, encode_outcome
 from lionpride_exec._json_text import read_json, write_json
+from lionpride_exec._paths import look_up
+from lionpride_exec._redact import NO_SECRETS, mask_data, secrets_of, texts_of
 
 from ._errors import BadLineError
 from ._identity import is_told_by_record, kind_of, line_key, mark_of_id, mark_of_key, recall
@@ -39,6 +41,14 @@ class Envelope(msgspec.Struct):
 
     tag: str
     data: Data
+    redact: list[str] = []
+
+
+class RawEnvelope(msgspec.Struct):
+    """The fields of a stored event, and the paths of those that are to be seen by nobody."""
+
+    data: Any
+    redact: list[str] = []
 
 
 class Result(msgspec.Struct):
@@ -67,6 +77,7 @@ class Told(NamedTuple):
 
 
 _envelopes = msgspec.json.Decoder(Envelope)
+_raw_envelopes = msgspec.json.Decoder(RawEnvelope)
 _outcomes = msgspec.json.Decoder(OutcomeData)
 _results = msgspec.json.Decoder(Result)
 
@@ -83,6 +94,11 @@ def place_of(event_id: bytes, event: bytes) -> tuple[int | None, bytes]:
     return recall(_envelopes.decode(event).data.metadata, str(UUID(bytes=event_id)))
 
 
+def is_redacted(event: bytes) -> bool:
+    """Whether something of a stored event is to be seen by nobody: then its record has stars in it."""
+    return bool(_envelopes.decode(event).redact)
+
+
 def line_of_event(event: Event, status: EventStatus, key: str | None, *, with_traceback: bool = False) -> bytes:
     """
     Return the result of an event that has ended, as the journal has it.
@@ -94,9 +110,11 @@ def line_of_event(event: Event, status: EventStatus, key: str | None, *, with_tr
         with_traceback: Whether an error has its traceback.
     """
     execution = event.execution
-    outcome = encode_outcome(status, execution.response, execution.error, execution.duration)
+    secrets = secrets_of(event) if event._redacted else NO_SECRETS
+    outcome = encode_outcome(status, execution.response, execution.error, execution.duration, secrets)
     number, record = recall(event.metadata, str(event.id))
-    return _line(number, record, str(event.id), status.value, outcome, line_key(key), with_traceback)
+    shown = _shown_key(line_key(key), is_redacted=bool(event._redacted))
+    return _line(number, record, str(event.id), status.value, outcome, shown, secrets, with_traceback=with_traceback)
 
 
 def line_of_row(
@@ -112,7 +130,16 @@ def line_of_row(
     """Return the result of an event in the journal; ``number_now`` is that of its line in INPUT, if it is known."""
     number, record = place_of(event_id, event)
     number = number if number is None else number_now or number
-    return _line(number, record, str(UUID(bytes=event_id)), status, outcome or b"{}", line_key(key), with_traceback)
+    envelope = _raw_envelopes.decode(event) if is_redacted(event) else RawEnvelope(None)
+    secrets = texts_of(look_up(envelope.data, path) for path in envelope.redact)
+    shown = _shown_key(line_key(key), is_redacted=bool(envelope.redact))
+    its_id = str(UUID(bytes=event_id))
+    return _line(number, record, its_id, status, outcome or b"{}", shown, secrets, with_traceback=with_traceback)
+
+
+def _shown_key(key: str | None, *, is_redacted: bool) -> str | None:
+    """Return the key that a result has to tell, since its record does not."""
+    return key if key is not None and (is_redacted or not is_told_by_record(key)) else None
 
 
 def read_line(line: bytes, identity: Identity) -> Told | None:
@@ -160,21 +187,30 @@ def _read_slowly(line: bytes, identity: Identity) -> Told | None:
 
 
 def _line(
-    number: int | None, record: bytes, its_id: str, status: str, outcome: bytes, key: str | None, with_traceback: bool
+    number: int | None,
+    record: bytes,
+    its_id: str,
+    status: str,
+    outcome: bytes,
+    key: str | None,
+    secrets: frozenset[str],
+    *,
+    with_traceback: bool,
 ) -> bytes:
     data = _outcomes.decode(outcome)
     if status != "completed":
-        what, text = (
-            b"error",
-            b"null" if data.error is None else write_json(_error(data.error, with_traceback=with_traceback)),
-        )
+        what, text = b"error", b"null"
+        if data.error is not None:
+            text = write_json(mask_data(_error(data.error, with_traceback=with_traceback), secrets))
     else:
         what, text = b"response", _response(data)
+        if secrets:
+            text = write_json(mask_data(read_json(text), secrets))
     duration = None if data.duration is None else round(data.duration, 6)
     rest: dict[str, Any] = {"duration": duration, "line": number}
     if number is None:
         rest["id"] = its_id
-    elif key is not None and not is_told_by_record(key):
+    elif key is not None:
         rest["key"] = key
     return b'%b%b, "status": "%b", "%b": %b, %b\n' % (HEAD, record, status.encode(), what, text, write_json(rest)[1:])
 

@@ -13,7 +13,8 @@ from lionpride_exec._config import is_number
 from lionpride_exec._json_forms import plain_of
 from lionpride_exec._json_text import shown
 from lionpride_exec._limits import Concurrent, Rate
-from lionpride_exec._paths import MISSING, look_up, look_up_field
+from lionpride_exec._paths import MISSING, is_inside, look_up, look_up_field
+from lionpride_exec._redact import digest_of
 from lionpride_exec._retry import Retry
 
 from ._errors import BadLineError, UsageError
@@ -32,6 +33,9 @@ NO_LIMIT = 1_000_000_000
 
 # Where an event made of a line keeps what its limits go by.
 VALUES = "_limit_values"
+
+# In the metadata of an event whose key is to be seen by nobody: what stands for the key.
+KEY_DIGEST = "_run_key"
 
 
 @attrs.frozen
@@ -224,8 +228,18 @@ def value_at(record: Any, path: str) -> Any:
     return plain_of(found) if isinstance(found, int) else found  # an int that nothing could print becomes text
 
 
-def keep_values(event: Event, values: Mapping[str, Any]) -> None:
-    """Have an event keep what its limits go by."""
+def keep_values(event: Event, values: Mapping[str, Any], secret_key: str | None = None) -> None:
+    """
+    Have an event keep what its limits go by.
+
+    Args:
+        event: Made of a record.
+        values: By the names of the fields.
+        secret_key: The name of the key if its value is to be seen by nobody: a digest stands for it, also on disk.
+    """
+    if secret_key is not None:
+        values = {**values, secret_key: digest_of(values[secret_key])}
+        event.metadata[KEY_DIGEST] = values[secret_key]
     if values:
         object.__setattr__(event, VALUES, values)
 
@@ -239,7 +253,10 @@ def _value_of(name: str, default: Any) -> Callable[[Any], Any]:
         record = fields_of_record(event)  # it has come back from a journal
         if record is None:
             value = look_up_field(event, name)
-            return default if value is MISSING else value
+            is_secret = any(is_inside(name, path) for path in event._redacted)
+            return default if value is MISSING else digest_of(value) if is_secret and default is None else value
+        if default is None and KEY_DIGEST in event.metadata:
+            return event.metadata[KEY_DIGEST]
         value = value_at(record, name)
         return default if value is None or isinstance(value, list | dict) else value
 

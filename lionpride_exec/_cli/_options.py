@@ -63,6 +63,8 @@ class RunOptions:
         record_id: With --journal, field of the record, or a path into it, by which a line is known: a text or a number
             that no other line has; default: the content of the record.
         changed_input: With --journal, go on with an INPUT that has none of the lines that the journal knows.
+        redact: Field of the record, or a path into it, whose value goes into no result, message or error: *** stands
+            for it. Repeatable.
         journal_sync: What the journal survives: full the loss of power, normal the end of the process.
         progress: Display on standard error; auto is rich on a terminal, else a line every 5 seconds.
         traceback: Keep the traceback of an error in its result.
@@ -92,6 +94,7 @@ class RunOptions:
     journal: str | None = None
     record_id: Annotated[str | None, Parameter(name="--id")] = None
     changed_input: Annotated[bool, Parameter(negative="")] = False
+    redact: Annotated[tuple[str, ...], REPEATED] = ()
     journal_sync: JournalSync = "full"
     progress: ProgressKind = "auto"
     traceback: Annotated[bool, Parameter(negative="")] = False
@@ -160,13 +163,12 @@ class RunOptions:
                 "--key": self.key,
                 "--rate with :FIELD": limits.fields.costs,
                 "--id": self.record_id,
+                "--redact": self.redact,
             }
             for name in (name for name, used in fields.items() if used):
                 raise UsageError(f"{name} needs JSON records; with --field a record is one plain line")
         parse_event_fields(self.event_fields)
-        for name, used in {"--id": self.record_id is not None, "--changed-input": self.changed_input}.items():
-            if used and self.journal is None:
-                raise UsageError(f"{name} does nothing without --journal")
+        self._check_lines()
         check_not_an_option("--output", self.output)
         if self.journal is not None:
             check_not_an_option("--journal", self.journal)
@@ -176,6 +178,13 @@ class RunOptions:
                 raise UsageError(
                     "--overwrite and --journal exclude each other: with a journal a run completes its output"
                 )
+
+    def _check_lines(self) -> None:
+        if "" in self.redact:
+            raise UsageError("--redact must name a field")
+        for name, used in {"--id": self.record_id is not None, "--changed-input": self.changed_input}.items():
+            if used and self.journal is None:
+                raise UsageError(f"{name} does nothing without --journal")
 
 
 def check_not_an_option(name: str, value: str) -> None:

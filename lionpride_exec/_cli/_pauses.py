@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._client_errors import readings, status_of
 from lionpride_exec._leaves import leaves
+from lionpride_exec._redact import mask, secrets_of
 from lionpride_exec.errors import RateLimited
 
 from ._target import describe
@@ -51,7 +52,8 @@ def pausing_on(event_type: type[Event], codes: Container[int], rule: RetryRule |
             seconds = pause_for(exc, codes)
             if seconds is None or (rule is not None and rule.is_hopeless(exc)):
                 raise
-            raise RateLimited(_reason(exc), retry_after=seconds) from exc
+            reason = mask(_reason(exc), secrets_of(self)) if self._redacted else _reason(exc)
+            raise RateLimited(reason, retry_after=seconds) from exc
 
     event_type._perform = perform_or_pause  # type: ignore[method-assign]  # for the run only
     try:

@@ -20,7 +20,7 @@ from lionpride_exec.errors import JournalError
 
 from ._errors import BadLineError, UsageError
 from ._identity import Lines, kind_of, line_key
-from ._kept import place_of
+from ._kept import is_redacted, place_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +65,12 @@ def _kind(journal: Path) -> str | None:
     return None
 
 
+def _whole(record: bytes, event: bytes) -> bytes:
+    if is_redacted(event):
+        raise BadLineError("records in it are redacted")
+    return record
+
+
 def _change_keys(connection: sqlite3.Connection, journal: Path, identity: Identity) -> None:
     lines = Lines(identity)
     connection.execute("BEGIN IMMEDIATE")
@@ -73,7 +79,7 @@ def _change_keys(connection: sqlite3.Connection, journal: Path, identity: Identi
         while rows := connection.execute(SELECT_LINES, (seq, ROWS)).fetchall():
             for seq, event_id, old, event in rows:
                 number, record = place_of(event_id, event)
-                key = line_key(old) if number is None else lines.key_of(record)
+                key = line_key(old) if number is None else lines.key_of(_whole(record, event))
                 connection.execute("UPDATE event SET key = ? WHERE seq = ?", (encode_key(key), seq))
         connection.execute("COMMIT")
     except BadLineError as exc:

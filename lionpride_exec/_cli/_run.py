@@ -21,6 +21,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from lionpride_exec._leaves import leaves
+from lionpride_exec._redact import NO_SECRETS, mask, secrets_of
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError, LionprideError
 
@@ -30,6 +31,7 @@ from ._errors import BadLineError, OutputError, UsageError
 from ._jobs import JobMaker, result_line
 from ._output import OVERWRITE, Output, open_output
 from ._pauses import pausing_on
+from ._redacting import redacting
 from ._source import Source, open_source
 from ._streams import say
 from ._tally import Report, Tally
@@ -75,6 +77,12 @@ def _run(target_text: str, source_text: str, options: RunOptions) -> int:
     options.check()
     _check_backend(options.backend)
     target = load_target(target_text)
+    event_type = getattr(getattr(target.executor_type, "processor_type", None), "event_type", None)
+    with redacting(event_type, options.redact, is_function=target.is_function):
+        return _run_target(target, source_text, options)
+
+
+def _run_target(target: Target, source_text: str, options: RunOptions) -> int:
     if options.journal is not None:
         if find_spec("msgspec") is None:
             raise UsageError("--journal needs: pip install 'lionpride-exec[journal]'")
@@ -308,7 +316,7 @@ class LineRun:
         except (LionprideError, TypeError, ValueError) as exc:
             del self._open[event_id]
             self.tally.events -= 1
-            raise BadLineError(describe(exc)) from exc
+            raise BadLineError(mask(describe(exc), job.secrets)) from exc
 
     def _follow(self, event: Event, _previous: EventStatus, status: EventStatus) -> None:
         """Write the result of an event that has ended. Called inside its transition."""
@@ -321,7 +329,7 @@ class LineRun:
         self._ended += 1
         self.failures.note(event, number)
         self.output.put(result_line(event, record, number, with_traceback=self.options.traceback))
-        self._check_errors(event.execution.error)
+        self._check_errors(event.execution.error, secrets_of(event) if event._redacted else NO_SECRETS)
         if isinstance(event.execution.error, SystemExit | KeyboardInterrupt):
             self._expect_crash()
 
@@ -336,7 +344,7 @@ class LineRun:
         self._ended = 0
         await self.executor.cleanup_events(TERMINAL)
 
-    def _check_errors(self, error: object) -> None:
+    def _check_errors(self, error: object, secrets: frozenset[str] = NO_SECRETS) -> None:
         """Let nothing more start once there were too many errors, of which this is the last one."""
         bound = self._bound
         if bound is None or self._has_given_up or not bound.is_exceeded(self.tally.errors, self.tally.done):
@@ -345,7 +353,7 @@ class LineRun:
         self._has_read_all = False
         self.executor.pause()
         self._reading.cancel()
-        last = f"; the last one: {describe(error)}" if isinstance(error, BaseException) else ""
+        last = f"; the last one: {mask(describe(error), secrets)}" if isinstance(error, BaseException) else ""
         self.display.message(
             f"stopping: {self.tally.errors:,} of {self.tally.done:,} lines failed, more than --max-errors {bound.text} "
             f"allows{last}"

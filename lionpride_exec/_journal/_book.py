@@ -12,6 +12,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from lionpride_exec._redact import NO_SECRETS, secrets_of
 from lionpride_exec._status import TERMINAL, EventStatus
 
 from ._commit import Arrival
@@ -321,14 +322,17 @@ class Book:
         """Give what is to be written of an event that begins, or goes back to PENDING."""
         execution, name = event.execution, target._value_
         attempts, at, error = None, execution.started_at, None
+        secrets = secrets_of(event) if type(event)._redacted else NO_SECRETS
         if execution.attempts:
-            attempts = encode_attempts(execution.attempts)
+            attempts = encode_attempts(execution.attempts, secrets)
             if target is EventStatus.PENDING:
                 at, error = execution.attempts[-1].finished_at, execution.attempts[-1].error
         when = time.time() if at is None else at.timestamp()
         started = when if target is EventStatus.PROCESSING else None
         change = Change(event._seq, name, execution.attempt, due, started, None, None, attempts)
-        return change, Step(event._seq, when, name, execution.attempt, one_line(error)) if self._audit else None
+        return change, Step(
+            event._seq, when, name, execution.attempt, one_line(error, secrets)
+        ) if self._audit else None
 
     def _end(
         self,
@@ -342,11 +346,12 @@ class Book:
         seq, execution, name = event._seq, event.execution, target._value_
         error = None if target is EventStatus.COMPLETED else error
         finished = time.time() if at is None else at.timestamp()
-        outcome = encode_outcome(target, response, error, execution.duration)
-        attempts = encode_attempts(execution.attempts) if execution.attempts else None
+        secrets = secrets_of(event) if type(event)._redacted else NO_SECRETS
+        outcome = encode_outcome(target, response, error, execution.duration, secrets)
+        attempts = encode_attempts(execution.attempts, secrets) if execution.attempts else None
         started = to_seconds(execution.started_at)
         change = Change(seq, name, execution.attempt, None, started, finished, outcome, attempts)
-        return change, Step(seq, finished, name, execution.attempt, one_line(error)) if self._audit else None
+        return change, Step(seq, finished, name, execution.attempt, one_line(error, secrets)) if self._audit else None
 
     # ---------------------------------------------------------------- the listener of the writer
 

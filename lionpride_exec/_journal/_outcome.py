@@ -12,6 +12,7 @@ from lionpride_exec._execution import Attempt, Execution
 from lionpride_exec._json import form_of, jsonable
 from lionpride_exec._json_text import read_json, write_json
 from lionpride_exec._leaves import is_cancellation, is_retryable
+from lionpride_exec._redact import NO_SECRETS, mask, mask_data
 from lionpride_exec._sentinel import Unset, UnsetType
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import LionprideError, RemoteError
@@ -88,14 +89,24 @@ def encode_outcome(
     response: Any,
     error: BaseException | UnsetType | None,
     duration: float | UnsetType,
+    secrets: frozenset[str] = NO_SECRETS,
 ) -> bytes:
-    """Return how an event ended; never raises: a response is kept in its JSON form, or as its repr."""
+    """
+    Return how an event ended; never raises: a response is kept in its JSON form, or as its repr.
+
+    Args:
+        status: What it ended as.
+        response: What it returned.
+        error: What it raised.
+        duration: Of its run, in seconds.
+        secrets: Texts that its error is not to quote.
+    """
     data = OutcomeData(
         duration=None if isinstance(duration, UnsetType) else duration,
     )
     if status is not EventStatus.COMPLETED:
         data.retryable = error is None or is_retryable(error)
-        data.error = None if error is None or isinstance(error, UnsetType) else error_data(error)
+        data.error = None if error is None or isinstance(error, UnsetType) else error_data(error, secrets)
     elif response is not None and response is not Unset:
         form, is_lost = form_of(response)
         if is_lost:
@@ -110,7 +121,7 @@ def encode_outcome(
     return _encode(data)
 
 
-def encode_attempts(attempts: Sequence[Attempt]) -> bytes | None:
+def encode_attempts(attempts: Sequence[Attempt], secrets: frozenset[str] = NO_SECRETS) -> bytes | None:
     """Give the runs before the last one; None: there were none."""
     if not attempts:
         return None
@@ -120,7 +131,7 @@ def encode_attempts(attempts: Sequence[Attempt]) -> bytes | None:
                 number=one.number,
                 started=one.started_at.timestamp(),
                 finished=one.finished_at.timestamp(),
-                error=None if one.error is None else error_data(one.error),
+                error=None if one.error is None else error_data(one.error, secrets),
                 interrupted=one.interrupted,
             )
             for one in attempts
@@ -128,13 +139,16 @@ def encode_attempts(attempts: Sequence[Attempt]) -> bytes | None:
     )
 
 
-def error_data(error: BaseException) -> ErrorData:
+def error_data(error: BaseException, secrets: frozenset[str] = NO_SECRETS) -> ErrorData:
     """Give an error as data; one that came from a journal as what it was there. Never raises."""
     try:
         data = _error_data(error)
+        if secrets:
+            data.message, data.traceback = mask(data.message, secrets), mask(data.traceback, secrets)
+            data.details = mask_data(data.details, secrets)
         _encode(data)
     except Exception:  # noqa: BLE001  whatever an error does when it is looked at, the event has ended
-        return ErrorData(type(error).__qualname__, _text(error))
+        return ErrorData(type(error).__qualname__, mask(_text(error), secrets))
     return data
 
 
@@ -151,15 +165,15 @@ def _error_data(error: BaseException) -> ErrorData:
     return data
 
 
-def one_line(error: BaseException | UnsetType | None) -> str | None:
+def one_line(error: BaseException | UnsetType | None, secrets: frozenset[str] = NO_SECRETS) -> str | None:
     """Give an error as one line, for the audit trail; None: there is none."""
     if error is None or isinstance(error, UnsetType):
         return None
     if isinstance(error, RemoteError):
-        return " ".join(str(error).split())[:500]
+        return " ".join(mask(str(error), secrets).split())[:500]
     if not isinstance(error, LionprideError) and _is_cancellation(error):
         return "interrupted"
-    return " ".join(f"{type(error).__qualname__}: {_text(error)}".split())[:500]
+    return " ".join(f"{type(error).__qualname__}: {mask(_text(error), secrets)}".split())[:500]
 
 
 def _is_cancellation(error: BaseException) -> bool:

@@ -17,6 +17,8 @@ import msgspec
 from lionpride_exec._call import Call
 from lionpride_exec._event import Event
 from lionpride_exec._kinds import check_fields
+from lionpride_exec._paths import is_inside
+from lionpride_exec._redact import secrets_of
 from lionpride_exec._retry import Retry
 from lionpride_exec.errors import ValidationError
 
@@ -175,10 +177,13 @@ class Plan:
         for name, value in fields.items():
             if own.get(name) is not value:
                 own[name] = value  # a converter has run a second time
+        if event._redacted:
+            own["_secrets"] = secrets_of(event)  # as it was given: a function may change its record
         return event
 
     def _head_of(self, tag: str) -> bytes:
-        return b'{"tag":%b,"version":%d,"data":' % (_encode(tag), self.cls._kind.version)
+        redact = b'"redact":%b,' % _encode(sorted(self.cls._redacted)) if self.cls._redacted else b""
+        return b'{"tag":%b,"version":%d,%b"data":' % (_encode(tag), self.cls._kind.version, redact)
 
     def _refusal(self, values: dict[str, Any], cause: Exception) -> ValidationError:
         """Find the field that cannot be kept."""
@@ -189,10 +194,13 @@ class Plan:
                 reason = str(exc).partition(" - at `$")[0] or type(exc).__name__
                 if holds_event(value):
                     reason = "it holds an event, which is a row of its own: keep the event's id instead"
+                if any(is_inside(path, name) for path in self.cls._redacted):
+                    reason = "it would not come back as what it is"  # without a word of it
                 return ValidationError(
                     f"{self.cls.__qualname__}.{name} cannot be kept in a journal: {reason} (got {type(value).__name__})"
                 )
-        return ValidationError(f"{self.cls.__qualname__} cannot be kept in a journal: {cause}")
+        told = type(cause).__name__ if self.cls._redacted else str(cause)
+        return ValidationError(f"{self.cls.__qualname__} cannot be kept in a journal: {told}")
 
 
 def holds_event(value: Any) -> bool:
