@@ -7,7 +7,7 @@ all at once: by what it returned or raised, by who cancelled it, and by whether 
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +97,7 @@ class Run(Life):
     async def _run(self) -> None:
         owner = self._owner
         began = current_time() if owner is None else owner._clock()
-        late = False
+        late, scope = False, None
         self.execution._running = True
         context = running_events.set((*running_events.get(), self))
         try:
@@ -114,6 +114,8 @@ class Run(Life):
         except Idle as exc:
             await self._settle_error(exc.error, began, EventStatus.CANCELLED)
         except Exception as exc:  # noqa: BLE001  whatever the user's code raises is the outcome
+            if scope is not None and scope.cancel_called:
+                _note_timeout(exc, self.timeout)
             await self._settle_error(exc, began, EventStatus.FAILED)
         except BaseException as exc:
             await self._settle_error(exc, began, EventStatus.FAILED)
@@ -286,3 +288,9 @@ class Run(Life):
                 self._transition(EventStatus.ABORTED, error=error, at=at)
         if cut is not None:
             raise cut
+
+
+def _note_timeout(error: Exception, timeout: float | None) -> None:
+    """Have an error that hides a timeout tell of it: it was raised by what cleaned up."""
+    with suppress(Exception):  # an error may refuse notes
+        error.add_note(f"The event was over its timeout of {timeout} s when this was raised.")

@@ -1,0 +1,272 @@
+"""What the pages say about the edges of lifetimes, handles, retries and watchers."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+from support import ASYNCIO_ONLY, Job, make_executor
+
+from lionpride_exec import Call, Event, EventFailed, Executor, ExecutorClosedError, Retry, WatcherTooSlow
+
+pytestmark = pytest.mark.anyio
+
+
+class Stubborn(Event):
+    """Swallows its cancellation for so many seconds."""
+
+    seconds: float = 10
+
+    async def _invoke(self):
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(self.seconds)
+
+
+# -------------------------------------------------------------------- lifetimes
+
+
+async def test_a_stop_waits_for_an_event_that_does_not_end_when_cancelled():
+    """The grace is a bound on the waiting before the cancellation, not on the whole."""
+    async with Executor.of(Stubborn) as executor:
+        event = await executor.append(Stubborn())
+        await anyio.sleep(1)
+        began = anyio.current_time()
+        await executor.stop(grace=1)
+        assert anyio.current_time() - began == pytest.approx(11)
+        assert event.status == "cancelled"
+
+
+async def test_a_stop_that_is_bounded_itself_returns_before_the_event():
+    """By a cancel scope around it; the event is cancelled and goes on to its end."""
+    async with Executor.of(Stubborn) as executor:
+        event = await executor.append(Stubborn())
+        await anyio.sleep(1)
+        with anyio.move_on_after(3) as scope:
+            await executor.stop(grace=1)
+        assert scope.cancelled_caught
+        assert event.status == "processing"
+    assert event.status == "cancelled"
+
+
+async def test_a_swallowed_cancellation_is_a_response():
+    """An event that catches it and returns is COMPLETED."""
+
+    async def swallow():
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            return "swallowed"
+
+    async with Executor.of(swallow) as executor:
+        call = await executor.append(Call.of(swallow))
+        await anyio.sleep(1)
+        await executor.stop(grace=0)
+    assert call.result() == "swallowed"
+
+
+@pytest.mark.parametrize("stops", [False, True])
+async def test_a_lifespan_with_a_stop_leaves_what_is_pending(stops):
+    """Without it the end of the block waits until everything has run."""
+    executor = Executor.of(Job, concurrency_limit=1)
+
+    @asynccontextmanager
+    async def lifespan():
+        async with executor:
+            yield
+            if stops:
+                await executor.stop(grace=2)
+
+    async with lifespan():
+        running, pending = await executor.extend([Job(seconds=1), Job(seconds=60)], priority=0)
+        await anyio.sleep(0.5)
+    assert running.status == "completed"
+    assert pending.status == ("pending" if stops else "completed")
+
+
+# -------------------------------------------------------------------- handles
+
+
+async def test_fail_fast_leaves_the_block_in_a_group():
+    """``except*`` finds the EventFailed in it, and the error of the event as its cause."""
+
+    async def fail(item):
+        raise LookupError(item)
+
+    caught = []
+    try:
+        async with Executor.of(fail) as executor:
+            async for _ in executor.map(fail, [1], fail_fast=True):
+                pass
+    except* EventFailed as group:
+        caught = list(group.exceptions)
+    assert [repr(error.__cause__) for error in caught] == ["LookupError(1)"]
+
+
+async def test_fail_fast_that_is_caught_inside_the_block_is_no_group():
+    """The loop raises the EventFailed itself."""
+
+    async def fail(item):
+        raise LookupError(item)
+
+    async with Executor.of(fail) as executor:
+        with pytest.raises(EventFailed):
+            async for _ in executor.map(fail, [1], fail_fast=True):
+                pass
+
+
+async def test_nested_invokes_with_all_slots_taken_stand_still():
+    """Until a timeout ends the outer ones; with a slot more they go on."""
+
+    async def outer(executor):
+        return await executor.invoke(Call.of(anyio.sleep, 1))
+
+    for slots, ended in ((2, "cancelled"), (3, "completed")):
+        async with Executor.of(outer, concurrency_limit=slots) as executor:
+            calls = [Call.of(outer, executor) for _ in range(2)]
+            for call in calls:
+                call.timeout = 60
+            await executor.extend(calls, priority=0)
+            await executor.join()
+            assert {call.status.value async for call in executor.as_completed(calls)} == {ended}
+
+
+async def test_an_executor_of_event_takes_events_of_all_classes():
+    """What is given to `Executor.of()` is the class that events have to be of."""
+    async with Executor.of(Event) as executor:
+        job = await executor.append(Job(name="a"))
+        call = await executor.append(Call.of(anyio.sleep, 0))
+    assert (job.result(), call.result()) == ("a", None)
+
+
+# -------------------------------------------------------------------- retries
+
+
+@ASYNCIO_ONLY
+async def test_a_cancellation_that_is_nobodys_is_final():
+    """One that the event raises by itself is no interruption: CANCELLED, whatever Retry there is."""
+
+    async def give_up():
+        raise asyncio.CancelledError
+
+    async with Executor.of(give_up, retry=Retry(3, backoff=0)) as executor:
+        call = await executor.append(Call.of(give_up))
+    assert (call.status, call.execution.attempt) == ("cancelled", 1)
+
+
+async def test_an_error_of_the_clean_up_hides_a_timeout_and_tells_of_it():
+    """The event ends FAILED with that error, which has a note."""
+
+    async def close():
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise OSError("cannot close")
+
+    async with Executor.of(close) as executor:
+        call = Call.of(close)
+        call.timeout = 5
+        await executor.append(call)
+        await executor.join()
+        assert executor.failed_events == [call]
+    assert str(call.execution.error) == "cannot close"
+    assert call.execution.error.__notes__ == ["The event was over its timeout of 5 s when this was raised."]
+
+
+async def test_an_error_within_the_timeout_has_no_note():
+    """There was none to be told of."""
+
+    async def fail():
+        raise OSError("no")
+
+    async with Executor.of(fail) as executor:
+        call = Call.of(fail)
+        call.timeout = 5
+        await executor.append(call)
+        await call.wait()
+        assert executor.failed_events
+    assert not hasattr(call.execution.error, "__notes__")
+
+
+async def test_an_error_that_refuses_notes_is_recorded():
+    """Without one."""
+
+    class Refusing(Exception):
+        def add_note(self, note):
+            raise RuntimeError(note)
+
+    async def close():
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise Refusing
+
+    async with Executor.of(close) as executor:
+        call = Call.of(close)
+        call.timeout = 5
+        await executor.append(call)
+        await call.wait()
+        assert executor.failed_events == [call]
+    assert type(call.execution.error) is Refusing
+
+
+# -------------------------------------------------------------------- watchers
+
+
+@pytest.mark.parametrize(("on_full", "done"), [("wait", 1), ("drop", 20), ("error", 20)])
+async def test_a_watcher_that_stalls(on_full, done):
+    """With the default the whole executor stands still; with the others it does not notice."""
+    async with make_executor() as executor:
+        watcher = executor.watch(buffer=1, on_full=on_full)
+        await executor.extend([Job() for _ in range(20)])
+        await anyio.sleep(60)
+        assert executor.status_counts()["completed"] == done
+        if on_full == "error":
+            with pytest.raises(WatcherTooSlow):
+                async for _ in watcher:
+                    pass
+        assert watcher.missed == (39 if on_full == "drop" else 0)
+        await watcher.aclose()
+    assert executor.status_counts()["completed"] == 20
+
+
+# -------------------------------------------------------------------- applications
+
+
+async def test_one_executor_cannot_run_twice_at_a_time():
+    """As by a cell of a notebook that is run again."""
+    executor = make_executor()
+    await executor.start()
+    with pytest.raises(RuntimeError, match="running already"):
+        async with executor:
+            pass
+    await executor.start()  # idempotent
+    await executor.stop()
+
+
+async def test_a_request_that_goes_away_leaves_its_event():
+    """Cancelling `invoke()` stops the waiting only."""
+    async with make_executor() as executor:
+        job = Job(seconds=5)
+        with anyio.move_on_after(1):
+            await executor.invoke(job)
+        assert job.status == "processing"
+    assert job.status == "completed"
+
+
+async def test_a_block_that_is_being_left_takes_nothing_more_in():
+    """As during the shutdown of a server, when a request still comes."""
+    executor = make_executor()
+    async with anyio.create_task_group() as group:
+
+        async def own(*, task_status):
+            async with executor:
+                await executor.append(Job(seconds=5))
+                task_status.started()
+
+        await group.start(own)
+        await anyio.sleep(1)
+        with pytest.raises(ExecutorClosedError):
+            await executor.append(Job())
