@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ._bucket import Use
     from ._crew import Crew
     from ._executor import Executor
-    from ._lanes import Entry
+    from ._lane import Entry
     from ._pile import Pile
     from ._queue import PriorityQueue
     from ._retry import Reruns

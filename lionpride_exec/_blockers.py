@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ._bucket import Bucket
-    from ._lanes import Entry, Lane, Lanes
+    from ._lane import Entry, Lane
+    from ._lanes import Lanes
 
 # Buckets that have no room, each with the time when it may have.
 Bars = list[tuple["Bucket", float]]

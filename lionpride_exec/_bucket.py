@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-    from ._lanes import Lane
+    from ._lane import Lane
     from ._limits import Limit, Router
     from ._reopening import Reopening
 

@@ -142,6 +142,7 @@ class Bulk(Durable):
         ordered: bool = False,
         fail_fast: bool = False,
         lookahead: int | None = None,
+        max_lookahead: int | None = None,
         priority: float | None = None,
         key: Callable[[Any], Hashable] | None = None,
         total: int | None = None,
@@ -155,6 +156,7 @@ class Bulk(Durable):
         ordered: bool = False,
         fail_fast: bool = False,
         lookahead: int | None = None,
+        max_lookahead: int | None = None,
         priority: float | None = None,
         key: Callable[[X], Hashable] | None = None,
         total: int | None = None,
@@ -167,6 +169,7 @@ class Bulk(Durable):
         ordered: bool = False,
         fail_fast: bool = False,
         lookahead: int | None = None,
+        max_lookahead: int | None = None,
         priority: float | None = None,
         key: Callable[[Any], Hashable] | None = None,
         total: int | None = None,
@@ -188,10 +191,14 @@ class Bulk(Durable):
                 of its fields, of the value of its only required field, or the event itself.
             items: A plain or an async iterable. An async one is read by a task of the executor's, while it runs.
             ordered: Give the events in the order of the items. Those that ended before their turn count for
-                ``lookahead``, so one slow event can hold up the others.
+                ``lookahead``, so one slow event can hold up the others. They do not while the event whose turn it is
+                waits for its key.
             fail_fast: The first event that ends FAILED, CANCELLED or ABORTED ends the loop at once with what its
                 ``result()`` raises. SKIPPED is no failure.
             lookahead: Events appended and not yet given, at most; at least 1. Default: twice the concurrency limit.
+                Events whose key is at its limit do not count: they hold up no others.
+            max_lookahead: The same with those events, which bounds the memory; at least 1. Default: 1,000, or 10 times
+                the concurrency limit, or ``lookahead``, whichever is the most. ``max_queue_size`` bounds it too.
             priority: Of each event, finite; as for :meth:`append`.
             key: Function that gives the key of an item's event, as for :meth:`append`: an event that is known under it
                 is given instead of a new one. With a journal, what was done in an earlier run is not done again;
@@ -202,7 +209,7 @@ class Bulk(Durable):
 
         Raises:
             TypeError: The target is neither; ``items`` is not iterable; ``key`` is no function.
-            ValueError: The lookahead is no integer, or less than 1; the total is none, or less than 0.
+            ValueError: A lookahead is no integer, or less than 1; the total is none, or less than 0.
 
         And while iterating. All that was started is given first, also with ``ordered``; then the error is raised and
         the loop is over. Only ``EventFailed`` comes at once, and a cancellation:
@@ -230,6 +237,7 @@ class Bulk(Durable):
                 ordered=ordered,
                 fail_fast=fail_fast,
                 lookahead=lookahead,
+                max_lookahead=max_lookahead,
                 priority=priority,
                 key=key,
                 total=total,

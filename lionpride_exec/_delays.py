@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from uuid import UUID
 
-    from ._lanes import Entry
+    from ._lane import Entry
 
 Delay = Literal["gate", "delay", "retry"]
 """Why an entry is not due: it was denied, it was asked for, its last run failed."""
@@ -69,9 +69,9 @@ class Delays:
 
     def drop(self, event_id: UUID) -> bool:
         """Take note that an entry is not live any more, if it is here; return whether it is."""
-        self._forget_at(event_id)
-        if self.not_due.pop(event_id, None) is None:
+        if event_id not in self.not_due:
             return False
+        self._remove(event_id)
         self.stale += 1
         return True
 
@@ -82,8 +82,7 @@ class Delays:
         while self.heap and self.heap[0][0] <= now:
             entry = heappop(self.heap)[1]
             if self._live.get(entry.event_id.int) is entry:
-                del self.not_due[entry.event_id]
-                self._forget_at(entry.event_id)
+                self._remove(entry.event_id)
                 yield entry
             else:
                 self.stale -= 1
@@ -154,6 +153,7 @@ class Delays:
         self.heap[:] = [(self.not_due[entry.event_id][0], entry) for _, entry in self.heap]
         heapify(self.heap)
 
-    def _forget_at(self, event_id: UUID) -> None:
+    def _remove(self, event_id: UUID) -> None:
+        del self.not_due[event_id]
         if self._at and self._at.pop(event_id, None) is not None and not self._at:
             self.looks_at = inf

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ._crew import Crew
-    from ._lanes import Entry
+    from ._lane import Entry
     from ._limits import Limit
     from ._pauses import Pauses
     from ._window import CapacityWindow

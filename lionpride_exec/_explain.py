@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._bucket import Bucket
     from ._control import Control
     from ._event import Event
-    from ._lanes import Entry
+    from ._lane import Entry
     from ._limits import Limit
     from ._pauses import Pause
     from ._processor import Processor

@@ -111,7 +111,7 @@ class Feeder:
 
     async def _wait_for_room(self) -> bool:
         """Return when one more event may be appended; False: none is to be."""
-        while self.run.held >= self.run.plan.limit and not self._is_over:
+        while not self.run.has_room and not self._is_over:
             self.room = anyio.Event()
             try:
                 await self.room.wait()

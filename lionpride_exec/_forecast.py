@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ._bucket import Bucket
-    from ._lanes import Entry
+    from ._lane import Entry
     from ._queue import PriorityQueue
     from ._window import CapacityWindow
 

@@ -23,56 +23,20 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush, heapreplace
 from itertools import count
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ._bucket import Bucket, Buckets
+from ._lane import Blocked, Entry, Lane, Place
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping
-    from uuid import UUID
 
     from ._bucket import Use
-    from ._limits import Route, Router
+    from ._limits import Router
 
-# Where a lane stands among others: the priority of its first entry, its turn, and itself.
-Place = tuple[float, int, "Lane"]
 
 # How often a lane that needs several things may find one of them taken before it claims the others.
 PATIENCE = 8
-
-
-class Entry(NamedTuple):
-    """One queued event. Entries sort by priority, lower first, then by arrival, which no two share."""
-
-    priority: float
-    arrival: int
-    event_id: UUID
-    route: Route
-
-
-class Lane:
-    """The queued entries of one route."""
-
-    __slots__ = ("claims", "heap", "key", "parked_at", "passed", "path", "turn")
-
-    def __init__(self, key: tuple[Hashable, ...], path: tuple[Bucket, ...], turn: int) -> None:
-        self.key = key
-        self.path = path
-        self.turn = turn
-        self.heap: list[Entry] = []
-        self.parked_at: Bucket | None = None
-        # How often it found something of its path taken since it was last served; and, once that is too often, what it
-        # has claimed of it: there nobody who comes later goes before it.
-        self.passed = 0
-        self.claims: tuple[Bucket, ...] = ()
-
-    def __lt__(self, other: Lane) -> bool:
-        return False  # two places of one lane in a heap are equal
-
-    @property
-    def place(self) -> Place:
-        """Where it stands; it must not be empty."""
-        return self.heap[0].priority, self.turn, self
 
 
 class Lanes:
@@ -98,6 +62,7 @@ class Lanes:
         self._shared_until = -inf  # until when what all share holds up the first entry
         self._now = -inf  # the last time somebody looked
         self.stale: int = 0  # entries in the lanes that are not live any more
+        self.blocked: Blocked = Blocked()  # entries in parked lanes
 
     # ---------------------------------------------------------------- entries
 
@@ -107,6 +72,9 @@ class Lanes:
         if lane is None:
             lane = self._lanes[entry.route.key] = self._make_lane(entry.route.key)
         heappush(lane.heap, entry)
+        lane.live += 1
+        if lane.parked_at is not None:
+            self.blocked.grow(1)
         if lane.heap[0] is entry:
             self._place(lane)
 
@@ -114,8 +82,13 @@ class Lanes:
         """Take note that an entry is not live any more; it is dropped when it comes first. O(1)."""
         self.stale += 1
         lane = self._lanes.get(entry.route.key)
-        if lane is not None and lane.parked_at is not None and lane.heap[0] is entry:
-            self._touch((lane.parked_at,))  # what comes behind it may take less
+        if lane is None:
+            return
+        lane.live -= 1
+        if lane.parked_at is not None:
+            self.blocked.number -= 1
+            if lane.heap[0] is entry:
+                self._touch((lane.parked_at,))  # what comes behind it may take less
 
     def first(self, now: float) -> Entry | None:
         """Find the first entry that may start at that time. O(log n) amortised."""
@@ -139,6 +112,7 @@ class Lanes:
         if entry is not None:
             lane = self._heads[0][2]
             heappop(lane.heap)
+            lane.live -= 1
             lane.turn = next(self._turns)
             lane.passed, lane.claims = 0, ()
             if lane.heap:
@@ -161,6 +135,8 @@ class Lanes:
         for lane in list(self._lanes.values()):
             lane.heap = [entry for entry in lane.heap if self._live.get(entry.event_id.int) is entry]
             heapify(lane.heap)
+            self.blocked.number += len(lane.heap) - lane.live if lane.parked_at is not None else 0
+            lane.live = len(lane.heap)
             if not lane.heap:
                 self._drop(lane)
         self._heads = [lane.place for lane in self._lanes.values() if lane.heap and lane.parked_at is None]
@@ -237,6 +213,11 @@ class Lanes:
                 if number:
                     yield self.front_of(lane), number
 
+    def is_parked(self, entry: Entry) -> bool:
+        """Return whether the lane of an entry waits for a key, as of the last look."""
+        lane = self._lanes.get(entry.route.key)
+        return lane is not None and lane.parked_at is not None
+
     def front(self) -> Entry | None:
         """Return the first entry that is not parked, as of the last look; whether it may start or not."""
         return self._heads[0][2].heap[0] if self._heads else None
@@ -299,6 +280,7 @@ class Lanes:
         """Forget a lane that is empty."""
         if lane.path:  # of those that lead through no buckets there is only one, and it is needed again soon
             del self._lanes[lane.key]
+            self.blocked.number -= lane.live if lane.parked_at is not None else 0
             for bucket in lane.path:
                 bucket.lanes -= 1
             self._touch(lane.path)
@@ -315,6 +297,7 @@ class Lanes:
                 if until > now:
                     self._wake(bucket, until)
                 self._claim(lane, bucket, place)
+                self.blocked.grow(lane.live)
                 self._touch(other for other in lane.path if other is not bucket)
                 return True
         return False
@@ -373,6 +356,7 @@ class Lanes:
             else:
                 heappop(bucket.parked)
                 lane.parked_at = None
+                self.blocked.number -= lane.live
                 heappush(self._heads, place)
             return
 

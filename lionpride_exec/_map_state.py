@@ -40,6 +40,10 @@ END: Final = object()
 # Of a processor that nobody has made yet.
 DEFAULT_CONCURRENCY = 100
 
+# Events appended and not yet given, at most, where many of them wait for their key; and for each slot.
+MAX_LOOKAHEAD = 1000
+SLOTS_AHEAD = 10
+
 # A consumer that never waits lets other tasks run after so many events.
 EVENTS_BETWEEN_CHECKPOINTS = 100
 
@@ -58,7 +62,9 @@ class Plan:
         items: A plain or an async iterable.
         ordered: Whether the events come in the order of the items.
         fail_fast: Whether the first failure ends it.
-        lookahead: Events appended and not yet given; None: twice the concurrency limit.
+        lookahead: Events appended and not yet given, without those that wait for their key; None: twice the concurrency
+            limit.
+        max_lookahead: The same with those; None: 1,000, or more where the lookahead or the concurrency limit is large.
         priority: Of each event.
         key: Gives the key of an item's event; None: it has none.
         total: How many items there are; None: as many as ``items`` says.
@@ -73,13 +79,16 @@ class Plan:
     priority: float | None
     key: Callable[[Any], Hashable] | None
     total: int | None = None
+    max_lookahead: int | None = None
 
     def __attrs_post_init__(self) -> None:
-        items, lookahead = cast("object", self.items), cast("object", self.lookahead)
+        items = cast("object", self.items)
         if not isinstance(items, AsyncIterable | Iterable):
             raise TypeError(f"items must be an iterable or an async iterable, got {type(items).__name__}")
-        if lookahead is not None and (isinstance(lookahead, bool) or not isinstance(lookahead, int) or lookahead < 1):
-            raise ValueError(f"lookahead must be an integer, at least 1, got {lookahead!r}")
+        bounds: dict[str, Any] = {"lookahead": self.lookahead, "max_lookahead": self.max_lookahead}
+        for name, bound in bounds.items():
+            if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int) or bound < 1):
+                raise ValueError(f"{name} must be an integer, at least 1, got {bound!r}")
         if self.key is not None and not callable(cast("object", self.key)):
             raise TypeError(f"key must be a function of an item, got {self.key!r}")
         total = cast("object", self.total)
@@ -102,14 +111,23 @@ class Plan:
 
     @property
     def limit(self) -> int:
-        """How many events may be appended and not yet given, now."""
-        if self.lookahead is not None:
-            return self.lookahead
+        """How many events that could start may be appended and not yet given, now."""
+        return 2 * self._concurrency if self.lookahead is None else self.lookahead
+
+    @property
+    def most(self) -> int:
+        """How many events may be appended and not yet given, now, whatever they wait for."""
+        if self.max_lookahead is not None:
+            return self.max_lookahead
+        return max(MAX_LOOKAHEAD, SLOTS_AHEAD * self._concurrency, self.limit)
+
+    @property
+    def _concurrency(self) -> int:
         processor = self.executor.processor
         if processor is not None:
-            return 2 * processor.concurrency_limit
+            return processor.concurrency_limit
         configured = self.executor.processor_config.get("concurrency_limit")
-        return 2 * (configured if isinstance(configured, int) and configured > 0 else DEFAULT_CONCURRENCY)
+        return configured if isinstance(configured, int) and configured > 0 else DEFAULT_CONCURRENCY
 
 
 class MapState(Generic[E]):
@@ -239,7 +257,7 @@ class MapState(Generic[E]):
 
     async def _fill(self) -> None:
         """Append as many events as may be, from a plain iterable; what goes wrong is raised after what was started."""
-        while self.source is not None and not self.exhausted and self.failure is None and self.held < self.plan.limit:
+        while self.source is not None and not self.exhausted and self.failure is None and self.has_room:
             try:
                 if self.rejected is None:
                     item = next(self.source, END)
@@ -307,6 +325,28 @@ class MapState(Generic[E]):
         return StopAsyncIteration()
 
     # ---------------------------------------------------------------- for the feeder and the events
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more event may be appended, as far as the look-ahead goes. O(1)."""
+        plan = self.plan
+        if self.held < plan.limit or plan.executor.processor is None:
+            return self.held < min(plan.limit, plan.most)
+        if self.held >= plan.most:
+            return False
+        queue = plan.executor.processor.queue
+        queue.lanes.blocked.tell(self)
+        blocked = min(queue.blocked, len(self.unended))
+        if plan.ordered and self.queue and queue.is_blocked(self.queue[0].id):
+            return len(self.unended) - blocked < plan.limit  # those that have ended wait for this one
+        return self.held - blocked < plan.limit
+
+    def reconsider(self) -> None:
+        """Learn that more events wait for their key; others may take their place."""
+        if not self.closed and not self.exhausted and self.has_room:
+            self._wake()
+            if self.feeder is not None and self.feeder.room is not None:
+                self.feeder.room.set()
 
     def hold(self, event: E, *, is_own: bool) -> None:
         """Look after an event that was appended just now, or is known under its key."""

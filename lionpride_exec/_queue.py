@@ -23,7 +23,8 @@ import anyio
 from ._background import current_time, scope_deadline
 from ._clock import LoopClock
 from ._delays import Delay, Delays
-from ._lanes import Entry, Lanes
+from ._lane import Entry
+from ._lanes import Lanes
 from ._limits import Route, Router
 from .errors import ExecutorClosedError
 
@@ -109,6 +110,16 @@ class PriorityQueue:
     def due(self, event_id: UUID) -> tuple[float, Delay] | None:
         """Give until when an event is delayed, and why; None: it is due."""
         return self.delays.due(event_id)
+
+    @property
+    def blocked(self) -> int:
+        """How many of them wait for a limit of their key, or for the gate of their partition."""
+        return self.lanes.blocked.number
+
+    def is_blocked(self, event_id: UUID) -> bool:
+        """Return whether an event is one of those."""
+        entry = self._live.get(event_id.int)
+        return entry is not None and event_id not in self._not_due and self.lanes.is_parked(entry)
 
     def entries(self) -> Iterable[Entry]:
         """Return the entries of all that is queued."""

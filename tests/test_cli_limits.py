@@ -524,6 +524,26 @@ def test_a_key_has_rates_of_its_own(run_lines):
     assert other - starts[0][0] < 0.01
 
 
+@pytest.mark.parametrize("journal", [{}, {"journal": "run.db", "overwrite": False}], ids=["plain", "journal"])
+def test_a_key_at_its_rate_does_not_fill_the_queue(run_lines, journal):
+    """Reading goes on past its lines, though there are more of them than the queue may hold."""
+    records = [{"key": "a", "name": n} for n in range(100)] + [{"key": "b"}]
+    assert run_lines("note", records, rate=("2/10s",), key="key", queue=10, **journal)[0] == 0
+    starts = targets().starts
+    (other,) = [at for at, record in starts if record["key"] == "b"]
+    assert other - starts[0][0] < 1
+    assert starts[-1][0] - starts[0][0] >= 490
+
+
+def test_reading_past_a_key_is_bounded(run_lines):
+    """At 20 times the queue the other key has to wait, too."""
+    records = [{"key": "a", "name": n} for n in range(40)] + [{"key": "b"}]
+    assert run_lines("note", records, rate=("2/10s",), key="key", queue=1)[0] == 0
+    starts = targets().starts
+    (other,) = [at for at, record in starts if record["key"] == "b"]
+    assert 80 <= other - starts[0][0] <= 120
+
+
 def test_the_keys_take_turns(run_lines):
     """Whatever the order of the lines, among those that are queued."""
     records = [{"key": key} for key in "aaaaabbbbb"]

@@ -13,6 +13,7 @@ from support import ASYNCIO_ONLY, Job, check_invariants, counts, make_executor
 
 from lionpride_exec import (
     Call,
+    Concurrent,
     Event,
     EventCancelled,
     EventFailed,
@@ -21,6 +22,7 @@ from lionpride_exec import (
     ExecutorClosedError,
     ExistsError,
     Journal,
+    Rate,
     Retry,
 )
 from lionpride_exec.errors import ValidationError
@@ -155,11 +157,12 @@ def test_other_targets_are_refused(target):
         make_executor().map(target, [])
 
 
+@pytest.mark.parametrize("name", ["lookahead", "max_lookahead"])
 @pytest.mark.parametrize("lookahead", [0, -1, 1.5, True, "2"])
-def test_other_lookaheads_are_refused(lookahead):
+def test_other_lookaheads_are_refused(name, lookahead):
     """At once."""
-    with pytest.raises(ValueError, match="lookahead must be an integer, at least 1"):
-        make_executor().map(Job, [], lookahead=lookahead)
+    with pytest.raises(ValueError, match=f"^{name} must be an integer, at least 1"):
+        make_executor().map(Job, [], **{name: lookahead})
 
 
 def test_items_must_be_iterable():
@@ -210,6 +213,87 @@ async def test_memory_stays_flat(kind):
         assert len(executor.processor._in_flight) + len(executor._active) == 0
     assert given == 20_000
     assert most <= 41
+
+
+class Prompt(Event):
+    """One call of a model, which may be limited."""
+
+    model: str
+    seconds: float = 0.1
+
+    async def _invoke(self):
+        await anyio.sleep(self.seconds)
+        return anyio.current_time()
+
+
+def limited(event):
+    """Give the key of a limit that all models but "b" have."""
+    return None if event.model == "b" else event.model
+
+
+async def last_ends(items, limit, *, kind, **options):
+    """Return when the last event of each model ended, and how many there were at most that had not been given."""
+    ends, source, most = {}, Source(kind, items), 0
+    async with Executor.of(Prompt, concurrency_limit=5, limits=[limit], max_queue_size=5000) as executor:
+        async for prompt in executor.map(Prompt, source(), priority=0, **options):
+            ends[prompt.model] = prompt.result()
+            most = max(most, len(executor.states.items))
+        assert executor.processor.queue.blocked == 0
+    return ends, most
+
+
+@SOURCES
+@pytest.mark.parametrize("limit", [Rate(1, per=1, key=limited), Concurrent(1, key=limited)], ids=["rate", "concurrent"])
+async def test_a_key_at_its_limit_holds_up_no_other(kind, limit):
+    """The map looks past its events."""
+    items = [{"model": "ab"[n % 2], "seconds": 1.0 if n % 2 == 0 else 0.1} for n in range(200)]
+    ends, most = await last_ends(items, limit, kind=kind)
+    assert ends["a"] >= 99
+    assert ends["b"] <= 5
+    assert most <= 201
+
+
+@SOURCES
+async def test_in_order_past_a_key_whose_events_are_quick(kind):
+    """While the one whose turn it is waits for its key, those that have ended behind it do not count."""
+    items = [{"model": "ab"[n % 2]} for n in range(200)]
+    ends, _ = await last_ends(items, Rate(1, per=1, key=limited), kind=kind, ordered=True)
+    assert ends["b"] <= 5
+
+
+@SOURCES
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_the_look_ahead_past_a_key_is_bounded(kind, ordered):
+    """By max_lookahead: then the others wait, too."""
+    items = [{"model": "ab"[n % 2]} for n in range(400)]
+    ends, most = await last_ends(items, Rate(1, per=1, key=limited), kind=kind, ordered=ordered, max_lookahead=50)
+    assert most <= 51
+    assert ends["b"] > 100
+
+
+@SOURCES
+async def test_the_look_ahead_past_several_keys(kind):
+    """Each goes at its own pace."""
+    items = [{"model": "abcd"[n % 4]} for n in range(200)]
+    ends, _ = await last_ends(items, Rate(5, per=1, key=limited), kind=kind, ordered=False)
+    assert ends["b"] <= 5
+    assert all(9 <= ends[model] <= 10 for model in "acd")
+
+
+async def test_a_key_is_blocked_no_longer_when_its_events_leave():
+    """Cancelled events are not counted any more."""
+    async with Executor.of(Prompt, limits=[Rate(1, per=100, key=limited)]) as executor:
+        events = await executor.extend([Prompt(model="a") for _ in range(100)], priority=0)
+        await anyio.sleep(1)
+        assert executor.processor.queue.blocked == 99
+        for event in events[1:50]:
+            executor.cancel(event)
+        assert executor.processor.queue.blocked == 50
+        for event in events[50:]:
+            executor.cancel(event)
+        await executor.append(Prompt(model="b"), 0)
+        await executor.join()
+        assert executor.processor.queue.blocked == 0
 
 
 async def test_an_event_leaves_the_executor_when_the_next_is_asked_for():

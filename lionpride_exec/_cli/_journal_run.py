@@ -281,6 +281,7 @@ class JournalRun(LineRun):
 
     async def _append_one(self, number: int, line: bytes, key: str, coming: list[Coming]) -> None:
         job = self.maker.make(line)
+        await self._ahead.wait()
         remember(job.event, number, job.record)
         try:
             if self._has_own_append:
@@ -294,6 +295,7 @@ class JournalRun(LineRun):
 
     def _follow(self, event: Event, _previous: EventStatus, status: EventStatus) -> None:
         """Write the result of an event that has ended, if it is in the journal. Called inside its transition."""
+        self._ahead.reconsider()
         if not status.is_terminal or not self._is_started:
             return
         book = self.executor._book

@@ -19,6 +19,9 @@ Backend = Literal["asyncio", "trio", "asyncio+uvloop"]
 JournalSync = Literal["full", "normal"]
 ProgressKind = Literal["auto", "rich", "plain", "none"]
 
+# With --key, how many times as many events may be queued as --queue says, those included whose key is at its limit.
+KEYS_AHEAD = 20
+
 # A lone "-" has to get through; what else begins with a hyphen is refused in check().
 DASH = Parameter(allow_leading_hyphen=True)
 
@@ -37,7 +40,8 @@ class RunOptions:
         concurrency: How many events may run at the same time.
         capacity: How many events may start in any window of --window seconds, up to 10000.
         window: Length of that window in seconds, 0.01 to 3600.
-        queue: How many events may wait in memory.
+        queue: How many events may wait in memory; with --key those whose key is at its limit do not count, of which
+            there may be 20 times as many.
         rate: At most so many starts in any such time, 500/60s; with :FIELD (90000/60s:tokens) that field of the
             record, or a path into it, is what a start costs. Repeatable. Units ms, s, m, h.
         key: Field of the record, or a path into it: each of its values has rates, --concurrency-per-key and pauses of
@@ -103,7 +107,9 @@ class RunOptions:
     @property
     def processor_config(self) -> dict[str, Any]:
         """What the executor's processor is made with."""
-        return self._bounds | self.limits.processor_config
+        limits = self.limits
+        ahead = KEYS_AHEAD if limits.key is not None else 1
+        return self._bounds | {"max_queue_size": ahead * self.queue} | limits.processor_config
 
     @property
     def limits(self) -> LimitOptions:

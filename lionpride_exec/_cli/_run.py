@@ -25,6 +25,7 @@ from lionpride_exec._redact import NO_SECRETS, mask, secrets_of
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError, LionprideError
 
+from ._ahead import ReadAhead
 from ._display import make_display
 from ._error_report import Failures
 from ._errors import BadLineError, OutputError, UsageError
@@ -154,6 +155,7 @@ class LineRun:
         self._last_line = 0  # that was read
         # Of the events that have not ended: line number and record. Not of those that other events append.
         self._open: dict[UUID, tuple[int, bytes]] = {}
+        self._ahead = ReadAhead(executor, options.queue)
         self._ended = 0  # since the executor was last told to forget
         self._reading: anyio.CancelScope  # made in the event loop
         self._bound = options.error_bound
@@ -306,6 +308,7 @@ class LineRun:
         await checkpoint()  # many in a row must not keep the others waiting
 
     async def _append(self, number: int, job: Job) -> None:
+        await self._ahead.wait()
         event_id = job.event.id
         if event_id in self._open:
             raise BadLineError(f"there is an event with the id {event_id} already")
@@ -320,6 +323,7 @@ class LineRun:
 
     def _follow(self, event: Event, _previous: EventStatus, status: EventStatus) -> None:
         """Write the result of an event that has ended. Called inside its transition."""
+        self._ahead.reconsider()
         if not status.is_terminal:
             return
         number, record = self._open.pop(event.id, (None, b"null"))
