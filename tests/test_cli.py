@@ -297,7 +297,7 @@ def test_a_target_that_cannot_be_run_is_wrong_use(workplace, capsys, target, mes
         (b"nan", "not JSON"),
         (b'{"url": NaN}', "NaN is not a JSON number"),
         (b'{"url": "\xff"}', "not UTF-8: byte 0xff at column 10"),
-        (b"[" * 100_000, "RecursionError"),
+        (b"[" * 100_000, "nested more than 500 levels deep"),
         (b"[1]", "must be a JSON object, got list"),
         (b"{}", "does not fit Fetch: TypeError"),
         (b'{"url": "a", "color": 1}', "does not fit Fetch: TypeError"),

@@ -752,3 +752,16 @@ async def test_many_at_once_wait_for_room_that_others_take():
             await anyio.lowlevel.checkpoint()
         executor.resume()
     assert executor.status_counts()["completed"] == 450
+
+
+def test_a_run_that_had_too_many_errors_goes_on(capsys):
+    """It says how; the lines that were not started are done by the next run, those that failed are not done again."""
+    status, ran = go("fail", ["1", "2", "3", "4", "5"], max_errors="1", concurrency=1)
+    assert (status, len(ran)) == (1, 2)
+    told = capsys.readouterr().err
+    assert "stopping: 2 of 2 lines failed, more than --max-errors 1 allows; the last one: LookupError: no 2" in told
+    assert "lionpride-exec retry run.db --status failed" in told
+    assert "3 pending" in told
+    assert numbers() == [1, 2]
+    assert go("fail", max_errors="9")[0] == 1
+    assert numbers() == [1, 2, 3, 4, 5]
