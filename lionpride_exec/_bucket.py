@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterator, Sequence
 
     from ._lane import Lane
     from ._limits import Limit, Router
@@ -225,6 +225,11 @@ class Buckets:
         """Have the uses of each bucket stand in the order in which they come back."""
         for bucket in self:
             bucket.sort_uses()
+
+    @property
+    def limits(self) -> Sequence[Limit]:
+        """The limits, in the order of their numbers."""
+        return [limit for limit in self._limits if limit is not None]
 
     def path(self, key: tuple[Hashable, ...], now: float) -> tuple[Bucket, ...]:
         """Give the buckets of a key's parts. A part that is None is not limited; the partition None is one."""

@@ -275,6 +275,15 @@ class Dispatch(Admission):
             with suppress(PauseTooLong):
                 self._pauses.refuse(flight, error, now=now, max_pause=self._reruns.max_pause(flight.event))
 
+    def _costs_taken(self, event_id: UUID) -> list[float | None]:
+        """Return what a running event has taken of each limit with a cost; None: of one without."""
+        costs: list[float | None] = [None] * len(self.queue.lanes.buckets.limits)
+        flight = self._in_flight.get(event_id)
+        for use in () if flight is None else flight.uses:
+            if use.bucket.limit is not None and use.bucket.limit.cost is not None:
+                costs[use.bucket.number - 1] = use.cost
+        return costs
+
     def _settle_cost(self, event: Event, actual: float, limit: Limit | None) -> None:
         """Correct what a running event has taken of its limits."""
         flight = self._in_flight.get(event.id)

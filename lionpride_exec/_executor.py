@@ -393,3 +393,5 @@ class Executor(Bulk):
         """Correct what a running event has taken of its limits."""
         if self.processor is not None:
             self.processor._settle_cost(event, actual, limit)
+            if self._book is not None and event.id in self.processor._in_flight:
+                self._book.note_settled(event, self.processor._costs_taken(event.id))

@@ -68,8 +68,11 @@ def _take(processor: Processor, book: Book, run: Run, now: float, wall: float) -
     if route is None:
         return True
     began, ended = _reading(run.began, now, wall), now if run.ended is None else _reading(run.ended, now, wall)
+    # By the number of the limit: with other limits than it was said for it means nothing.
+    settled = run.settled if len(run.settled) == len(processor.router.limits) else ()
     for bucket in processor.queue.lanes.stops(route.key):
-        bucket.bring_back(route.costs[bucket.number], began, ended, now)
+        actual = settled[bucket.number - 1] if settled and bucket.number else None
+        bucket.bring_back(route.costs[bucket.number] if actual is None else actual, began, ended, now)
     return False
 
 

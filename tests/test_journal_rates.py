@@ -84,6 +84,30 @@ async def test_keys_and_costs_are_those_of_the_events(path):
     assert await starts(path, *new, limits=limits) == {"d": 0, "e": 0, "c": 90}
 
 
+@pytest.mark.parametrize("audit", [True, False])
+async def test_what_was_settled_counts(path, audit):
+    """What settle() said, less than the estimate or more, is what counts after the restart."""
+    limits = [Concurrent(9), Rate(100, per=100, cost="cost", key="user")]
+    new = [Work(name="a", user="ann", cost=90, way="cheap"), Work(name="b", user="bob", cost=90, way="dear")]
+    await first_run(path, *new, Work(name="c", user="eve", cost=50), limits=limits, audit=audit)
+    async with executor_of(path, limits=limits, audit=audit) as executor:
+        assert {use.key: use.used for use in executor.statistics().limits} == {"ann": 1, "bob": 95, "eve": 50}
+    async with executor_of(path, limits=limits[1], audit=audit) as executor:  # other limits: by the estimate
+        assert {use.key: use.used for use in executor.statistics().limits} == {"ann": 90, "bob": 90, "eve": 50}
+
+
+async def test_what_was_settled_is_not_kept_for_ever(path):
+    """As new corrections come, old ones go."""
+    limits = Rate(100, per=0.001, cost="cost")
+    await first_run(path, *works(*map(str, range(50)), way="cheap"), limits=limits)
+    async with executor_of(path, limits=limits) as executor:
+        for number in range(50):
+            await executor.invoke(Work(name=str(number), way="cheap"))
+            await executor._book.writer.wait_written()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM settled").fetchone()[0] < 20
+
+
 async def test_each_attempt_counts(path):
     """A retried event has begun as often as it ran."""
     limits = Rate(5, per=100)

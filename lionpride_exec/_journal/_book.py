@@ -7,6 +7,7 @@ number in the file.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from functools import partial
@@ -26,7 +27,7 @@ from ._way import Way
 from ._writer import MAX_BEHIND, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -250,6 +251,11 @@ class Book:
         """Have it written what an event still comes after."""
         if event._seq:
             self.writer.note_waiting(event._seq, pack_ids(others) or None)
+
+    def note_settled(self, event: Life, costs: Sequence[float | None]) -> None:
+        """Have it written what a run has taken of each limit; None: what the limit says by itself."""
+        if event._seq and any(cost is not None for cost in costs):
+            self.writer.note_settled(event._seq, event.execution.attempt, json.dumps(costs))
 
     def note_end(
         self,

@@ -58,9 +58,9 @@ class Lookup:
             JournalError: What the function raises.
             JournalError: This process is a child that was forked from the owner of the journal.
         """
+        self._store.check_process()
         until = current_time() + PATIENCE
         while True:
-            self._store.check_process()
             try:
                 return await run_in_thread(function, limiter=self._limiter)
             except JournalError as exc:

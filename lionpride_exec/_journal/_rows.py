@@ -77,10 +77,12 @@ class Batch:
     steps: list[Step] = attrs.field(factory=list[Step])
     waits_for: dict[int, bytes | None] = attrs.field(factory=dict[int, "bytes | None"])  # what is left of `after`
     removed: list[int] = attrs.field(factory=list[int])
+    # What runs have taken of each limit, corrected by settle(), as JSON; by the numbers of event and attempt.
+    settled: dict[tuple[int, int], str] = attrs.field(factory=dict[tuple[int, int], str])
 
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.new or self.changes or self.steps or self.waits_for or self.removed)
+        return not (self.new or self.changes or self.steps or self.waits_for or self.removed or self.settled)
 
     def before(self, later: Batch) -> Batch:
         """Give both as one, where what is said later counts."""
@@ -90,6 +92,7 @@ class Batch:
             steps=[*self.steps, *later.steps],
             waits_for=self.waits_for | later.waits_for,
             removed=[*self.removed, *later.removed],
+            settled=self.settled | later.settled,
         )
 
 

@@ -18,6 +18,7 @@ from ._fork import foreign_error, keep_from_closing, watch_for_forks
 from ._owner import Ownership, make_private
 from ._rows import Batch, Change, NewRow, Row, Step
 from ._schema import COLUMNS, SELECT_OPEN, check_file, check_magic, connect, migrate
+from ._starts import write_settled
 from ._statements import COUNT, INSERT_NEW, INSERT_STEPS, UPDATE, rows_by_id, rows_by_key, write_rows
 from ._sweep import MOST, sweep
 
@@ -77,8 +78,7 @@ class Store:
         self.spares: float = 0.0  # seconds for which what has ended is not deleted: limits may have to count it
         self._synchronous = synchronous
         self._retain = retain or {}
-        self._ended_since_sweep = 0
-        self._swept_at = 0.0
+        self._ended_since_sweep, self._swept_at = 0, 0.0
         self._lock = Lock()
         self._owner: Ownership | None = None
         self._connection: sqlite3.Connection | None = None
@@ -194,6 +194,7 @@ class Store:
             write_rows(connection, UPDATE, changes)
             write_rows(connection, INSERT_STEPS, steps)
             self._write_rest(connection, batch)
+            write_settled(connection, batch.settled, time.time(), self.spares)
             ended = Counter(change.status for change in changes if change.finished is not None)
             ended.subtract(removed)
             for counted in ended.items():

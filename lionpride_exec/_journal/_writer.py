@@ -146,6 +146,11 @@ class Writer:
         self._next.waits_for[seq] = after
         self._work.set()
 
+    def note_settled(self, seq: int, attempt: int, costs: str) -> None:
+        """Have it written what a run has taken of its limits."""
+        self._next.settled[seq, attempt] = costs
+        self._work.set()
+
     def remove(self, seq: int) -> None:
         """Have an event taken out soon."""
         self._next.removed.append(seq)
