@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 from ._admission import Admission, Flight, Refused
 from ._background import current_time, scope_deadline
 from ._event import Event
-from ._leaves import leaves
+from ._leaves import is_of, leaves
 from ._status import EventStatus
 from .errors import PauseTooLong, RateLimited
 
@@ -195,7 +195,7 @@ class Dispatch(Admission):
             # A scope that was cancelled for this event is not to meet the next one.
             going_on = event._verdict is None
         except BaseException as exc:
-            if any(isinstance(leaf, KeyboardInterrupt | SystemExit) for leaf in leaves(exc)):
+            if any(is_of(leaf, (KeyboardInterrupt, SystemExit)) for leaf in leaves(exc)):
                 raise
             # A cancellation of the scope around us will be raised again at the next worker's first step; one
             # that the event brought about itself concerns only this task, which may be marked by it.
@@ -256,7 +256,7 @@ class Dispatch(Admission):
         if flight is None or event.id not in self.pile:
             return False
         now = current_time()
-        if interrupted and any(isinstance(leaf, RateLimited) for leaf in leaves(error)):
+        if interrupted and any(is_of(leaf, RateLimited) for leaf in leaves(error)):
             until = self._pauses.refuse(flight, error, now=now, max_pause=self._reruns.max_pause(event))
             flight.again_in = 0.0 if self._reruns.is_in_time(event, until, began=began) else None
         elif interrupted:
@@ -271,7 +271,7 @@ class Dispatch(Admission):
 
     def _pause_beside(self, error: BaseException, flight: Flight, now: float) -> None:
         """Close the keys of a run that met ``RateLimited`` among other errors, by which the event goes on."""
-        if any(isinstance(leaf, RateLimited) for leaf in leaves(error)):
+        if any(is_of(leaf, RateLimited) for leaf in leaves(error)):
             with suppress(PauseTooLong):
                 self._pauses.refuse(flight, error, now=now, max_pause=self._reruns.max_pause(flight.event))
 

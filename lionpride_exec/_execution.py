@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from ._json import error_from_dict, error_to_dict, jsonable
+from ._leaves import error_in
 from ._sentinel import Unset, UnsetType
 from ._status import EventStatus
 
@@ -162,7 +163,8 @@ def _attempt(data: Mapping[str, Any]) -> Attempt:
 
 
 def _error_dict(error: BaseException | UnsetType | None) -> dict[str, Any] | None:
-    return None if error is None or isinstance(error, UnsetType) else error_to_dict(error)
+    known = error_in(error)
+    return None if known is None else error_to_dict(known)
 
 
 def _unset_if_none(value: Any) -> Any:

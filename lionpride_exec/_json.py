@@ -12,10 +12,11 @@ import logging
 import re
 from functools import lru_cache
 from math import isfinite
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ._json_forms import MAX_BITS, walk
 from ._json_text import MAX_DEPTH
+from ._leaves import is_of, members_of
 from .errors import ExecutionError, LionprideError
 
 if TYPE_CHECKING:
@@ -153,12 +154,12 @@ def _error_to_dict(error: BaseException, around: tuple[int, ...], depth: int = 0
     # What AnyIO writes into a cancellation (addresses, paths of this machine) is for debugging, not for a record.
     is_cancellation = name in {"Cancelled", "CancelledError"} and type(error).__module__.startswith(("asyncio", "trio"))
     data: dict[str, Any] = {"error": name, "message": "cancelled" if is_cancellation else _text(error)}
-    if isinstance(error, LionprideError):
+    if is_of(error, LionprideError):
         own = _form(_own_form(error), around)[0]
         return data | own if isinstance(own, dict) else data
-    if not isinstance(error, BaseExceptionGroup):
+    if not is_of(error, BaseExceptionGroup):
         return data
-    members = cast("BaseExceptionGroup[BaseException]", error).exceptions
+    members = members_of(error)
     if depth > MAX_ERROR_DEPTH:
         data["message"] = f"Max nesting depth ({MAX_ERROR_DEPTH}) exceeded"
         data["nested_count"] = len(members)
@@ -181,7 +182,7 @@ def _own_form(error: LionprideError) -> Any:
 
 def _text(value: object) -> str:
     try:
-        return str(value)
+        return str.__str__(str(value))  # of a subclass of str, too
     except Exception:  # noqa: BLE001  some objects cannot even tell what they are
         return UNSERIALIZABLE
 

@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 from ._element import Element, to_metadata
 from ._execution import Attempt, Execution, utc_now
 from ._json_text import shown
-from ._leaves import is_retryable
+from ._leaves import error_in, is_retryable, traceback_of
 from ._sentinel import Unset, UnsetType
 from ._status import TERMINAL, TRANSITIONS, EventStatus
 from .errors import ExecutorClosedError, InvalidTransition
@@ -227,9 +227,9 @@ class Life(Element):
             execution.attempt += 1
         elif target is EventStatus.PENDING:
             started = execution.started_at or now
-            known = None if isinstance(error, UnsetType) else error
-            if known is not None and known.__traceback__ is not None:
-                clear_frames(known.__traceback__)  # a record of a run must not keep its variables alive
+            known = error_in(error)
+            if known is not None and (trace := traceback_of(known)) is not None:
+                clear_frames(trace)  # a record of a run must not keep its variables alive
             attempt = Attempt(execution.attempt, started, now, known, interrupted)
             execution.attempts = (*execution.attempts[1 - MAX_ATTEMPTS_KEPT :], attempt)
             execution.attempt -= interrupted

@@ -10,7 +10,7 @@ import attrs
 
 from ._bucket import MIN_BUCKETS_TO_SWEEP
 from ._execution import utc_now
-from ._leaves import leaves
+from ._leaves import is_of, leaves
 from ._redact import mask, secrets_of
 from ._reopening import Reopening
 from .errors import PauseTooLong, RateLimited
@@ -93,7 +93,7 @@ class Pauses:
             PauseTooLong: The pause would be longer than that. The keys are closed for a moment only.
         """
         self.rate_limited += 1
-        request = max((leaf for leaf in leaves(error) if isinstance(leaf, RateLimited)), key=_seconds_of)
+        request = max((leaf for leaf in leaves(error) if is_of(leaf, RateLimited)), key=_seconds_of)
         closed = [(bucket, self._reopening_of(bucket, now)) for bucket in self._lanes.closable(flight.entry.route.key)]
         floor = max(reopening.floor(flight.began) for _, reopening in closed)
         seconds = max(request.retry_after, floor)

@@ -12,6 +12,7 @@ import attrs
 from attrs.validators import optional
 
 from ._config import check_seconds, is_number
+from ._leaves import is_of, members_of
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -103,9 +104,8 @@ class Retry:
         """Whether it is an error to try again after, by ``on`` alone."""
         if not isinstance(self.on, type | tuple):
             return bool(self.on(error))
-        if isinstance(error, BaseExceptionGroup):
-            return isinstance(error, self.on) and all(self.matches(member) for member in error.exceptions)
-        return isinstance(error, self.on)
+        is_group = is_of(error, BaseExceptionGroup)
+        return is_of(error, self.on) and (not is_group or all(self.matches(member) for member in members_of(error)))
 
     def seconds_after(self, attempt: int) -> float:
         """

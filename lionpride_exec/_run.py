@@ -18,7 +18,7 @@ from ._background import current_time, timeout_deadline
 from ._chunks import Idle
 from ._config import check_seconds
 from ._execution import utc_now
-from ._leaves import consists_of, is_cancellation, is_retryable
+from ._leaves import add_note, consists_of, is_cancellation, is_of, is_retryable, recorded, shown
 from ._life import Life, running_events
 from ._retry import Retry
 from ._sentinel import Unset, UnsetType
@@ -40,6 +40,11 @@ def _valid_timeout(_instance: object, attribute: attrs.Attribute[Any], value: fl
 def _valid_retry(_instance: object, _attribute: object, value: Retry | None) -> None:
     if value is not None and not isinstance(value, Retry):
         raise ValueError(f"retry must be a Retry or None, got {value!r}")
+
+
+def is_closing(error: BaseException | UnsetType) -> bool:
+    """Tell whether a coroutine is being closed, and so cannot wait."""
+    return issubclass(type(error), GeneratorExit)
 
 
 class Unconfirmed(Exception):
@@ -154,7 +159,7 @@ class Run(Life):
                         otherwise = EventStatus.PENDING
                 except PauseTooLong as exc:
                     error = exc.with_traceback(None)  # its cause tells where; and no cycle of references is left
-        waiting = self._settle(otherwise, began, error=error, interrupted=interrupted)
+        waiting = self._settle(otherwise, began, error=recorded(error), interrupted=interrupted)
         if waiting is not None:
             await waiting
 
@@ -163,7 +168,7 @@ class Run(Life):
 
     def _give_back(self, error: BaseException, began: float, *, interrupted: bool) -> bool:
         """Offer the event to its executor, to be run again; whether it is."""
-        if self._owner is None or not (interrupted or (isinstance(error, Exception) and is_retryable(error))):
+        if self._owner is None or not (interrupted or (is_of(error, Exception) and is_retryable(error))):
             return False
         if not interrupted and self._feed is not None and self._feed.was_taken:
             return False  # what a reader has taken cannot be taken back
@@ -172,7 +177,7 @@ class Run(Life):
         except PauseTooLong:
             raise
         except Exception as exc:  # noqa: BLE001  a function of the user's Retry; the event has ended all the same
-            error.add_note(f"It was not run again, since its retry failed: {exc!r}")
+            add_note(error, f"It was not run again, since its retry failed: {shown(exc)}")
             return False
 
     def _settle(
@@ -196,7 +201,7 @@ class Run(Life):
         elif owner is not None and owner._is_strict:
             return self._settle_on_disk(owner, target, response, error, interrupted=interrupted)
         # A coroutine that is being closed cannot wait.
-        elif owner is None or owner._turn_to_move(execution.status, target) is None or isinstance(error, GeneratorExit):
+        elif owner is None or owner._turn_to_move(execution.status, target) is None or is_closing(error):
             self._transition(target, response=response, error=error, interrupted=interrupted)
         else:
             return self._settle_in_turn(owner, target, response, error, interrupted=interrupted)
@@ -239,7 +244,7 @@ class Run(Life):
         """Make the last transition of a run, when nobody holds a lock that it needs."""
         execution = self.execution
         turn = owner._turn_to_move(execution.status, target)
-        if turn is None or isinstance(error, GeneratorExit):
+        if turn is None or is_closing(error):
             self._transition(target, response=response, error=error, interrupted=interrupted, at=at)
             return
         # The event has ended, whatever becomes of this task: its outcome must not be lost. Not to a cancellation,

@@ -12,6 +12,7 @@ import logging
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
+from ._leaves import error_in
 from ._redact import NO_SECRETS, mask, secrets_of
 from ._status import EventStatus
 from .errors import LionTimeoutError
@@ -74,9 +75,9 @@ class UnseenFailures:
     def note(self, event: Event, status: EventStatus) -> None:
         """Count an event that has ended FAILED, CANCELLED or ABORTED, if that is a failure nobody asked for."""
         error = event.execution.error
-        is_asked_for = status is EventStatus.CANCELLED and not isinstance(error, LionTimeoutError)
-        goes_on = isinstance(error, KeyboardInterrupt | SystemExit)  # to the owner of the executor
-        if isinstance(error, BaseException) and not is_asked_for and not goes_on:
+        is_asked_for = status is EventStatus.CANCELLED and not issubclass(type(error), LionTimeoutError)
+        goes_on = issubclass(type(error), (KeyboardInterrupt, SystemExit))  # to the owner of the executor
+        if error_in(error) is not None and not is_asked_for and not goes_on:
             self._counts[status].note(event)
 
     def look_at_all(self, status: EventStatus, events: Iterable[Event]) -> None:
@@ -103,14 +104,14 @@ class UnseenFailures:
         error = None if first is None else first.execution.error
         secrets = NO_SECRETS if first is None else secrets_of(first)
         trace = ""
-        if secrets and isinstance(error, BaseException):
-            trace, error = "\n" + mask("".join(format_exception(error)), secrets), None
+        if secrets and (known := error_in(error)) is not None:
+            trace, error = "\n" + mask("".join(format_exception(known)), secrets), None
         logger.warning(
             "nobody has looked at events that did not complete: %s%s%s",
             ", ".join(f"{count.number:,} {_WORDS[status]}" for status, count in counts.items()),
             "" if first is None else f"; the first is {type(first).__name__} {first.id}",
             trace,
-            exc_info=error if isinstance(error, BaseException) else None,
+            exc_info=error_in(error),
         )
 
 

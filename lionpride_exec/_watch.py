@@ -24,6 +24,7 @@ from ._board import to_status
 from ._closing import ClosingIterator
 from ._crew import TIME_SLICE
 from ._execution import utc_now
+from ._leaves import error_in
 from ._status import TERMINAL, EventStatus
 from ._waiters import Waiters
 from .errors import WatcherTooSlow
@@ -352,5 +353,5 @@ def _transition(event: Event, previous: EventStatus, status: EventStatus) -> Tra
     elif status is EventStatus.PENDING:
         run = execution.attempts[-1] if execution.attempts else None
         moment, error = (None, None) if run is None else (run.finished_at, run.error)
-    known = error if isinstance(error, BaseException) else None
+    known = error_in(error)
     return Transition(event, previous, status, moment or utc_now(), execution.attempt, known)

@@ -9,6 +9,7 @@ import attrs
 
 from lionpride_exec._json import form_of
 from lionpride_exec._json_text import shown, write_json
+from lionpride_exec._leaves import error_in
 from lionpride_exec._redact import NO_SECRETS, mask, mask_data, secrets_of
 from lionpride_exec._sentinel import UnsetType
 from lionpride_exec._status import EventStatus
@@ -170,7 +171,7 @@ def result_line(event: Event, record: bytes, number: int | None, *, with_traceba
 
 
 def _known(error: BaseException | UnsetType | None) -> BaseException | None:
-    return None if isinstance(error, UnsetType) else error
+    return error_in(error)
 
 
 def _priority_of(record: Any, field: str) -> float:

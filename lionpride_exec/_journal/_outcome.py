@@ -11,7 +11,7 @@ import msgspec
 from lionpride_exec._execution import Attempt, Execution
 from lionpride_exec._json import form_of, jsonable
 from lionpride_exec._json_text import read_json, write_json
-from lionpride_exec._leaves import is_cancellation, is_retryable
+from lionpride_exec._leaves import error_in, is_cancellation, is_of, is_retryable
 from lionpride_exec._redact import NO_SECRETS, mask, mask_data
 from lionpride_exec._sentinel import Unset, UnsetType
 from lionpride_exec._status import EventStatus
@@ -106,7 +106,8 @@ def encode_outcome(
     )
     if status is not EventStatus.COMPLETED:
         data.retryable = error is None or is_retryable(error)
-        data.error = None if error is None or isinstance(error, UnsetType) else error_data(error, secrets)
+        known = error_in(error)
+        data.error = None if known is None else error_data(known, secrets)
     elif response is not None and response is not Unset:
         form, is_lost = form_of(response)
         if is_lost:
@@ -153,13 +154,13 @@ def error_data(error: BaseException, secrets: frozenset[str] = NO_SECRETS) -> Er
 
 
 def _error_data(error: BaseException) -> ErrorData:
-    if isinstance(error, RemoteError):
+    if is_of(error, RemoteError):
         data = ErrorData(error.type_name, error.original_message, error.traceback_text, error.retryable)
     else:
         # What event loops write into a cancellation (addresses, paths) is for debugging, not for a record.
-        message = "interrupted" if not isinstance(error, LionprideError) and _is_cancellation(error) else _text(error)
+        message = "interrupted" if not is_of(error, LionprideError) and _is_cancellation(error) else _text(error)
         data = ErrorData(type(error).__qualname__, message, _traceback(error), is_retryable(error))
-    if isinstance(error, LionprideError) and error.details:
+    if is_of(error, LionprideError) and error.details:
         details = jsonable(error.details)
         data.details = details if isinstance(details, dict) else {}
     return data
@@ -167,13 +168,14 @@ def _error_data(error: BaseException) -> ErrorData:
 
 def one_line(error: BaseException | UnsetType | None, secrets: frozenset[str] = NO_SECRETS) -> str | None:
     """Give an error as one line, for the audit trail; None: there is none."""
-    if error is None or isinstance(error, UnsetType):
+    known = error_in(error)
+    if known is None:
         return None
-    if isinstance(error, RemoteError):
-        return " ".join(mask(str(error), secrets).split())[:500]
-    if not isinstance(error, LionprideError) and _is_cancellation(error):
+    if is_of(known, RemoteError):
+        return " ".join(mask(_text(known), secrets).split())[:500]
+    if not is_of(known, LionprideError) and _is_cancellation(known):
         return "interrupted"
-    return " ".join(f"{type(error).__qualname__}: {mask(_text(error), secrets)}".split())[:500]
+    return " ".join(f"{type(known).__qualname__}: {mask(_text(known), secrets)}".split())[:500]
 
 
 def _is_cancellation(error: BaseException) -> bool:

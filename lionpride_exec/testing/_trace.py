@@ -211,7 +211,7 @@ class Trace:
         error: object = execution.error
         if status is EventStatus.PENDING and execution.attempts:
             error = execution.attempts[-1].error
-        told = type(error).__name__ if isinstance(error, BaseException) else None
+        told = type(error).__name__ if issubclass(type(error), BaseException) else None
         entry = TraceEntry(
             now - self._began, self._label_of(event), previous, status, execution.attempt, told, event=event
         )
