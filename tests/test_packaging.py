@@ -23,6 +23,21 @@ def test_the_version_is_said_once():
     assert version(project["name"]) == project["version"]
 
 
+def test_each_dependency_has_a_lowest_version():
+    """CI takes these versions from pyproject.toml, for a run of the tests with exactly these."""
+    folder = PACKAGE.parent / ".ci"
+    if not folder.is_dir():
+        pytest.skip("not a checkout")
+    command = [sys.executable, str(folder / "lowest")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - our own program
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    pins = dict(line.split("==") for line in done.stdout.splitlines())
+    extras = project["optional-dependencies"]
+    for line in [*project["dependencies"], *extras["cli"], *extras["journal"], *extras["testing"], *extras["trio"]]:
+        name, _, lowest = line.partition(">=")
+        assert pins[name] == lowest
+
+
 def test_the_types_are_public():
     """Type checkers use the annotations only of packages with this file."""
     assert (PACKAGE / "py.typed").is_file()
