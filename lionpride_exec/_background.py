@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 Args = TypeVarTuple("Args")
 
-# The clock of libuv counts whole milliseconds, rounded down, and is read once in each pass of the event loop.
+# The clock of libuv counts whole milliseconds, rounded down.
 TICKS_PER_SECOND: Final = 1000
 
 # Beyond this time, about two million years, a float cannot tell ticks apart.
 MAX_TICKED: Final = 2.0**46
 
-# The seconds by which a loop's reading of a clock may be behind that clock: the longest pass of an event loop that is
-# reckoned with.
+# The seconds by which a loop's reading of a clock may be behind that clock: some loops read it once in each pass, which
+# may be long.
 MAX_LAG: Final = 60.0
 
 # asyncio itself keeps only weak references to its tasks.
@@ -272,5 +272,5 @@ def _is_coarse(loop: asyncio.AbstractEventLoop) -> bool:
 def _make_fine_clock(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
     behind = loop.time() - _FineClock.read()
     if -MAX_LAG < behind <= 0:
-        return _FineClock.read  # the loop reads the same clock, only once in a while
+        return _FineClock.read  # the loop reads the same clock
     return _FineClock(behind + 1 / TICKS_PER_SECOND)
