@@ -444,6 +444,28 @@ def test_a_group_pauses_for_its_longest():
     assert pause_for(group, {429}) == 3
 
 
+class Unprintable(Exception):
+    """Cannot be printed, but has a status."""
+
+    status_code = 429
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+@pytest.mark.anyio
+async def test_an_error_that_cannot_be_printed_pauses_too():
+    """It goes by its class."""
+
+    class Calling(Event):
+        async def _invoke(self):
+            raise Unprintable
+
+    with pausing_on(Calling, {429}):
+        await (event := Calling()).invoke()
+    assert str(event.execution.error) == "429, Unprintable"
+
+
 @pytest.mark.anyio
 async def test_errors_are_turned_into_pauses_inside_the_block_only():
     """The class is as before afterwards; other errors, and results, come through."""

@@ -89,6 +89,10 @@ class ErrorBound:
             return ended >= MIN_ENDED and errors * 100 > self.number * ended
         return errors > self.number
 
+    def too_many(self, errors: int, ended: int) -> str:
+        """Say that there are more errors than that."""
+        return f"{errors:,} of {ended:,} lines failed, more than --max-errors {self.text} allows"
+
 
 def parse_errors(option: str, texts: Iterable[str]) -> ErrorSet:
     """

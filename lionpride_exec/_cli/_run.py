@@ -159,8 +159,7 @@ class LineRun:
         self._ended = 0  # since the executor was last told to forget
         self._reading: anyio.CancelScope  # made in the event loop
         self._bound = options.error_bound
-        self._has_given_up = False  # there were more errors than that
-        self._giving_up: anyio.Event  # likewise
+        self._giving_up: anyio.Event  # set once there are more errors than that
 
     def run(self) -> int:
         """
@@ -351,17 +350,13 @@ class LineRun:
     def _check_errors(self, error: object, secrets: frozenset[str] = NO_SECRETS) -> None:
         """Let nothing more start once there were too many errors, of which this is the last one."""
         bound = self._bound
-        if bound is None or self._has_given_up or not bound.is_exceeded(self.tally.errors, self.tally.done):
+        if bound is None or self._giving_up.is_set() or not bound.is_exceeded(self.tally.errors, self.tally.done):
             return
-        self._has_given_up = True
         self._has_read_all = False
         self.executor.pause()
         self._reading.cancel()
         last = f"; the last one: {mask(describe(error), secrets)}" if isinstance(error, BaseException) else ""
-        self.display.message(
-            f"stopping: {self.tally.errors:,} of {self.tally.done:,} lines failed, more than --max-errors {bound.text} "
-            f"allows{last}"
-        )
+        self.display.message(f"stopping: {bound.too_many(self.tally.errors, self.tally.done)}{last}")
         self.display.message(f"{self._count_running():,} running may finish, nothing more is started; {self._way_on()}")
         self._giving_up.set()
 

@@ -84,8 +84,11 @@ def load_target(text: str) -> Target:
 
 
 def describe(exc: BaseException) -> str:
-    """Give an error as one line: class and message."""
-    text = " ".join(str(exc).split())
+    """Return an error as one line: class and message. The class alone if the error cannot be printed."""
+    try:
+        text = " ".join(str(exc).split())
+    except Exception:  # noqa: BLE001  a ``__str__`` of the target or of a client
+        text = ""
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
 
 
