@@ -22,7 +22,18 @@ from typing import Any, ClassVar
 import anyio
 import httpx
 
-from lionpride_exec import Concurrent, Event, EventStatus, Executor, Journal, Processor, Rate, RateLimited, Retry
+from lionpride_exec import (
+    Concurrent,
+    Event,
+    EventStatus,
+    Executor,
+    Journal,
+    Processor,
+    Rate,
+    RateLimited,
+    Retry,
+    status_of,
+)
 
 KEYS = ["key-one", "key-two"]
 
@@ -45,9 +56,12 @@ class Prompt(Event):
             json={"prompt": self.prompt, "max_tokens": self.max_tokens},
             headers={"Authorization": f"Bearer {self.api_key}"},
         )
-        if answer.status_code == 429:
-            raise RateLimited(answer.text, retry_after=float(answer.headers["Retry-After"]))
-        answer.raise_for_status()
+        try:
+            answer.raise_for_status()
+        except httpx.HTTPStatusError as exc:
+            if status_of(exc) == 429:
+                raise RateLimited.from_error(exc) from exc
+            raise
         content: dict[str, Any] = answer.json()
         self.settle(content["usage"]["tokens"])
         return str(content["text"])
