@@ -11,6 +11,7 @@ from journal_support import Step, open_executor, rows, until
 
 from lionpride_exec import EventStatus, Journal, JournalError
 from lionpride_exec._journal._schema import connect
+from lionpride_exec._journal._trouble import patiently
 
 pytestmark = pytest.mark.anyio
 
@@ -453,3 +454,24 @@ async def test_reading_waits_for_trouble_that_passes(path):
             errors.append(JournalError("malformed"))
             with pytest.raises(JournalError, match="malformed"):
                 await ask()
+
+
+def test_a_command_tries_again_for_a_while():
+    """patiently() calls again each second while trouble may pass, 30 s at most, and at once raises what does not."""
+    slept, errors = [], [busy()] * 3
+
+    def flaky():
+        if errors:
+            raise errors.pop()
+        return "done"
+
+    assert patiently(flaky, slept.append) == "done"
+    assert slept == [1.0] * 3
+    errors += [busy()] * 99
+    with pytest.raises(JournalError, match="locked"):
+        patiently(flaky, slept.append)
+    assert len(slept) == 33
+    errors[:] = [JournalError("malformed")]
+    with pytest.raises(JournalError, match="malformed"):
+        patiently(flaky, slept.append)
+    assert len(slept) == 33

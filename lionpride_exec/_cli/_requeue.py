@@ -34,6 +34,7 @@ def requeue_events(journal: str, statuses: Collection[str], texts: Collection[st
         JournalError: It cannot be read or written.
     """
     from lionpride_exec._journal._store import Store  # noqa: PLC0415  needs the extra
+    from lionpride_exec._journal._trouble import patiently  # noqa: PLC0415  likewise
 
     if not (statuses or texts):
         raise UsageError("which events? give --status, or --id, or both")
@@ -42,9 +43,9 @@ def requeue_events(journal: str, statuses: Collection[str], texts: Collection[st
     with reading(journal) as reader:  # Store would make a file that does not exist
         seqs = frozenset(reader.find(text).seq for text in texts)
     store = Store(Path(journal))
-    store.open()
+    patiently(store.open)
     try:
-        number = store.requeue(tuple(statuses) or (*ENDED, HELD), seqs if texts else None)
+        number = patiently(lambda: store.requeue(tuple(statuses) or (*ENDED, HELD), seqs if texts else None))
     finally:
         store.close()
     write_line(f"{number:,} event{' is' if number == 1 else 's are'} pending again")
