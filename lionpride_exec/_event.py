@@ -78,6 +78,9 @@ class Event(Run, Generic[T_co]):
 
     Raises:
         ValueError: A timeout that is not finite or not positive, at construction and at assignment.
+        TypeError: At the class statement: a field or method hides what the package uses, such as ``status``,
+            ``history`` or ``_run()`` (a method may if it calls ``super()``); or a field that every event has, such as
+            ``id`` or ``metadata``, is declared with another type. A new default of its own type is fine.
     """
 
     streaming: bool = False

@@ -340,12 +340,19 @@ def test_plain_lines_are_known_again():
 
 
 def test_a_line_that_cannot_be_kept_is_a_bad_line(capsys):
-    """Bytes that are no UTF-8, say: it is told and not run; the others are."""
-    status, ran = go("echo", b"a\n\xff\nb\n", field="line")
-    assert (status, ran) == (1, ["a", "b"])
+    """A number in a field for text, say: it is told with its field and not run; the others are."""
+    status, _ = go("Fetch", ['{"url": "a"}', '{"url": 5}', '{"url": "b"}'])
+    assert (status, numbers()) == (1, [1, 3])
     told = capsys.readouterr().err
-    assert "line 2: ValidationError: FunctionCall.record cannot be kept in a journal: " in told
+    assert "line 2: ValidationError: Fetch.url cannot be kept in a journal: Expected `str`, got `int`" in told
     assert "3 lines: 2 completed, 1 bad line; " in told
+
+
+def test_bytes_that_are_no_utf8_are_kept():
+    """A file's name may be any bytes: the line runs as without a journal, and is known again."""
+    assert go("echo", b"a\n\xff\nb\n", field="line") == (0, ["a", "\udcff", "b"])
+    assert [result["record"] for result in results()] == ["a", "\udcff", "b"]
+    assert go("echo", field="line") == (0, [])
 
 
 # -------------------------------------------------------------------- stopped
