@@ -216,10 +216,12 @@ class Admission:
             self.forget(event.id)
             await self._report(event)
         elif verdict is True:  # it may, but meanwhile the workers were dismissed, or capacity or a limit is used up
-            self.queue.put_back(entry)
-        elif isinstance(verdict, Wait):
-            self.queue.put_back(entry)
+            self.queue.give_back(entry)
+        elif isinstance(verdict, Wait) and verdict.seconds:
+            self.queue.give_back(entry)
             self.queue.lanes.deny(entry.route.key, now + verdict.seconds)
+        elif isinstance(verdict, Wait):
+            self.queue.put_back(entry)  # behind the other keys, or nobody but this one would be asked
         elif isinstance(verdict, Deny):
             await self._abort(event, AccessError(verdict.reason))
         else:

@@ -16,7 +16,8 @@ class Wait:
     """
     Not yet; ask again in so many seconds. No strike.
 
-    The event keeps its place, and its partition waits with it.
+    The event keeps its place, and its partition waits with it. The partition keeps its place among the turns, unless
+    ``seconds`` is 0: then the other partitions are asked first.
 
     Args:
         seconds: How many seconds; finite, 0 or more.

@@ -55,6 +55,7 @@ class Lanes:
         # Places of the lanes that are not parked. May hold outdated ones: one counts while it is its lane's own.
         self._heads: list[Place] = []
         self._turns = count()
+        self._last_turn = 0  # that of the lane that was served last, at that time
         self.buckets: Buckets = Buckets(router)
         self._timers: list[tuple[float, int, Bucket]] = []  # when to look after the lanes parked there
         self._touched: list[Bucket] = []  # where there may be room for a parked lane
@@ -77,6 +78,16 @@ class Lanes:
             self.blocked.grow(1)
         if lane.heap[0] is entry:
             self._place(lane)
+
+    def give_back(self, entry: Entry) -> None:
+        """Sort the entry in again that was popped last, and give its lane the turn that it had. O(log n)."""
+        lane = self._lanes.get(entry.route.key)
+        if lane is None:
+            lane = self._lanes[entry.route.key] = self._make_lane(entry.route.key)
+        lane.turn = self._last_turn
+        self.add(entry)
+        if lane.heap[0] is not entry:
+            self._place(lane)  # with its turn
 
     def note_stale(self, entry: Entry) -> None:
         """Take note that an entry is not live any more; it is dropped when it comes first. O(1)."""
@@ -113,6 +124,7 @@ class Lanes:
             lane = self._heads[0][2]
             heappop(lane.heap)
             lane.live -= 1
+            self._last_turn = lane.turn
             lane.turn = next(self._turns)
             lane.passed, lane.claims = 0, ()
             if lane.heap:

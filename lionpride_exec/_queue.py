@@ -182,6 +182,16 @@ class PriorityQueue:
         if self.on_put is not None:
             self.on_put()
 
+    def give_back(self, entry: Entry) -> None:
+        """Queue the entry again that was taken last: where it stood, also among the turns of keys. O(log n)."""
+        self._catch_up(-inf)
+        self._make_live(entry)
+        self.lanes.give_back(entry)
+        if self._getters:
+            self._getters.popleft().set()
+        if self.on_put is not None:
+            self.on_put()
+
     def put_delayed(self, entry: Entry, until: float, why: Delay = "gate", at: float | None = None) -> None:
         """
         Queue an entry (again, where it stood), but not for now. O(log n).

@@ -27,6 +27,8 @@ DEFAULT_MAX_PAUSE = 7 * 86_400.0
 
 BUDGET_WINDOW = 60.0
 MIN_RETRIES_IN_WINDOW = 10
+# How many moments of the last minute are kept apart: some 100 bytes each.
+MAX_MOMENTS = 10_000
 
 
 def _valid_attempts(_instance: object, _attribute: object, value: object) -> None:
@@ -122,39 +124,85 @@ class Retry:
         return seconds - random.uniform(0, self.jitter) * seconds  # noqa: S311  nobody is to be kept from guessing it
 
 
+class Tally:
+    """
+    What happened in the last minute: exactly, while that are at most :data:`MAX_MOMENTS` moments.
+
+    If there are more, those that are close together count as one moment, so that memory stays bounded.
+
+    Args:
+        keep_later: Whether it is the latest of them: then nothing is forgotten too early. Else it is the earliest: then
+            nothing is counted for too long.
+    """
+
+    def __init__(self, *, keep_later: bool) -> None:
+        self.total: int = 0
+        self._keep_later = keep_later
+        self._moments: deque[tuple[float, int]] = deque()  # when, and how often; in order of time
+        self._cell = 0.0  # seconds within which moments count as one; 0: all are kept apart
+
+    def note(self, now: float) -> None:
+        """Count something. O(1) amortised."""
+        self.total += 1
+        self._add(now, 1)
+        if len(self._moments) > MAX_MOMENTS:
+            self._cell = 2 * BUDGET_WINDOW / MAX_MOMENTS
+            apart, self._moments = self._moments, deque()
+            for at, number in apart:
+                self._add(at, number)
+
+    def forget(self, now: float) -> None:
+        """Drop what happened more than a minute ago. O(1) amortised."""
+        moments = self._moments
+        while moments and moments[0][0] <= now - BUDGET_WINDOW:
+            self.total -= moments.popleft()[1]
+        if not moments:
+            self._cell = 0.0
+
+    def shift(self, seconds: float) -> None:
+        """Follow a clock that was set."""
+        self._moments = deque((at + seconds, number) for at, number in self._moments)
+
+    def _add(self, at: float, number: int) -> None:
+        last = self._moments[-1] if self._moments else None
+        if self._cell and last is not None and last[0] // self._cell == at // self._cell:
+            self._moments[-1] = (at if self._keep_later else last[0], last[1] + number)
+        else:
+            self._moments.append((at, number))
+
+
 class Budget:
-    """Starts and retries of the last minute, by seconds. O(1) amortised."""
+    """
+    The starts and retries of the last minute, and whether one more retry is allowed. O(1) amortised.
+
+    It never allows more than the share. Only if there are more than :data:`MAX_MOMENTS` of them in a minute, it may
+    allow a little less.
+    """
 
     def __init__(self, share: float) -> None:
         self._share = share
-        self._seconds: deque[list[float]] = deque()  # [second, starts, retries]
-        self._starts = 0.0
-        self._retries = 0.0
+        self._starts = Tally(keep_later=False)
+        self._retries = Tally(keep_later=True)
 
     def note_start(self, now: float) -> None:
         """Count a start."""
-        self._at(now)[1] += 1
-        self._starts += 1
+        self._starts.forget(now)
+        self._starts.note(now)
 
     def take_retry(self, now: float) -> bool:
         """Count a retry, if one is allowed."""
-        current = self._at(now)
+        self._starts.forget(now)
+        self._retries.forget(now)
         # A retry will be one more start.
-        if self._retries + 1 > max(MIN_RETRIES_IN_WINDOW, self._share * (self._starts + 1)):
+        if self._retries.total + 1 > max(MIN_RETRIES_IN_WINDOW, self._share * (self._starts.total + 1)):
             return False
-        current[2] += 1
-        self._retries += 1
+        self._retries.note(now)
         return True
 
-    def _at(self, now: float) -> list[float]:
-        seconds = self._seconds
-        while seconds and not now - BUDGET_WINDOW < seconds[0][0] <= now:  # also what another clock has counted
-            _, starts, retries = seconds.popleft()
-            self._starts -= starts
-            self._retries -= retries
-        if not seconds or seconds[-1][0] != now // 1:
-            seconds.append([now // 1, 0, 0])
-        return seconds[-1]
+    def shift(self, seconds: float) -> None:
+        """Follow a clock that was set."""
+        self._starts.shift(seconds)
+        self._retries.shift(seconds)
 
 
 class Reruns:
@@ -220,6 +268,8 @@ class Reruns:
     def shift(self, seconds: float) -> None:
         """Follow a clock that was set."""
         self._first_starts = {at: began + seconds for at, began in self._first_starts.items()}
+        for budget in self._budgets.values():
+            budget.shift(seconds)
 
     def _budget(self, retry: Retry, share: float) -> Budget:
         budget = self._budgets.get(retry)

@@ -548,6 +548,45 @@ async def test_wait_is_no_strike():
     assert counts(executor) == {"completed": 2}
 
 
+@pytest.mark.parametrize(
+    ("answer", "order"),
+    [
+        (Wait(3), ["p/1", "q/1", "p/1", "r/1", "q/2", "p/2", "r/2"]),
+        (Wait(0), ["p/1", "q/1", "r/1", "p/1", "q/2", "r/2", "p/2"]),
+    ],
+)
+async def test_wait_keeps_the_place_among_the_turns(answer, order):
+    """A partition that had to wait goes before those whose turn comes later; after Wait(0) it goes behind them."""
+    executor, processor, asked = await gated(concurrency_limit=1)
+    processor.answers["p/1"] = [answer]
+    async with executor:
+        executor.pause()
+        for name in ("p/1", "p/2", "q/1", "q/2", "r/1", "r/2"):
+            await executor.append(GatedJob(name=name, seconds=5), priority=1)
+        executor.resume()
+    assert [name for name, _ in asked()] == order
+
+
+async def test_an_event_that_is_let_in_too_late_keeps_its_turn():
+    """While its gate thought, the capacity was taken: it is asked again before those whose turn comes later."""
+    executor, processor, asked = await gated(queue_capacity=1, capacity_refresh_time=10.0)
+    take = processor.request_permission
+
+    async def take_capacity(**request):
+        answer = await take(**request)
+        if len(asked()) == 1:
+            processor.available_capacity = 0
+        return answer
+
+    processor.request_permission = take_capacity
+    async with executor:
+        executor.pause()
+        for name in ("p/1", "q/1", "r/1"):
+            await executor.append(GatedJob(name=name), priority=1)
+        executor.resume()
+    assert [name for name, _ in asked()] == ["p/1", "p/1", "q/1", "r/1"]
+
+
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
 def test_a_bad_wait_is_refused(seconds):
     """Wait() takes a finite number of seconds."""

@@ -1,6 +1,7 @@
 """The queue and the capacity window, alone and against simple models."""
 
 from contextlib import nullcontext
+from copy import deepcopy
 from uuid import uuid4
 
 import anyio
@@ -168,6 +169,7 @@ STEPS = st.lists(
         st.tuples(st.just("discard"), st.sampled_from(IDS)),
         st.tuples(st.just("pop")),
         st.tuples(st.just("delay"), st.integers(1, 5)),
+        st.tuples(st.just("give back"), st.integers(0, 5)),
         st.tuples(st.just("close"), st.integers(0, 2), st.integers(1, 5)),
         st.tuples(st.just("forgive")),
         st.tuples(st.just("time"), st.integers(1, 4)),
@@ -177,7 +179,7 @@ STEPS = st.lists(
 
 
 @given(STEPS, st.booleans())
-def test_the_queue_agrees_with_a_list(steps, with_intake):
+def test_the_queue_agrees_with_a_list(steps, with_intake):  # noqa: PLR0912  one branch a step
     """Random puts, removals, closures and delays: always an entry that a scan would find, keys in turn."""
     key_of = {event_id: i % 3 for i, event_id in enumerate(IDS)}
     router = Router(partition=key_of.__getitem__)
@@ -200,6 +202,15 @@ def test_the_queue_agrees_with_a_list(steps, with_intake):
                     if entry is not None:
                         queue.put_delayed(entry, now + seconds)
                         model.entries.append([*expected[:4], now + seconds])
+                case "give back", seconds:
+                    entry, before = queue.pop_nowait(now), deepcopy(model.overtaken)
+                    taken = model.pop(now, entry and entry.event_id)
+                    if entry is not None:
+                        queue.give_back(entry)
+                        queue.lanes.deny(entry.route.key, now + seconds)
+                        model.entries.append(taken)
+                        model.overtaken = before
+                        model.closed[taken[3]] = max(model.closed.get(taken[3], 0), now + seconds)
                 case "close", key, seconds:
                     queue.lanes.deny((key,), now + seconds)
                     model.closed[key] = max(model.closed.get(key, 0), now + seconds)

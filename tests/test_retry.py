@@ -1,11 +1,12 @@
 """Retries: what is tried again, when, how often; and what costs no attempt."""
 
 import random
+from bisect import bisect_right
 
 import anyio
 import pytest
 from anyio import current_time
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import CONFIG, Job, JobExecutor, JobProcessor, check_invariants, counts, make_executor, with_processor
 
@@ -19,7 +20,7 @@ from lionpride_exec import (
     RateLimited,
     Retry,
 )
-from lionpride_exec._retry import BUDGET_WINDOW, MIN_RETRIES_IN_WINDOW, Budget
+from lionpride_exec._retry import BUDGET_WINDOW, MIN_RETRIES_IN_WINDOW, Budget, Reruns
 from lionpride_exec.errors import ValidationError
 from lionpride_exec.testing import BACKENDS, backend_options
 from lionpride_exec.testing import check_invariants as everything_holds
@@ -336,22 +337,88 @@ async def test_a_budget_lets_single_failures_through():
     assert counts(executor) == {"completed": MIN_RETRIES_IN_WINDOW}
 
 
-@given(st.lists(st.tuples(st.sampled_from(["start", "retry"]), st.integers(0, 20)), max_size=200), st.floats(0, 1))
-def test_the_budget_counts_the_last_minute(steps, share):
-    """Retries allowed are at most that share of the starts in the window, or ten."""
-    budget, now, log = Budget(share), 0.0, []
-    for kind, seconds in steps:
+class Oracle:
+    """The budget by brute force: every start and retry with its time."""
+
+    def __init__(self, share):
+        self.share, self.starts, self.retries = share, [], []
+
+    def take_retry(self, now):
+        """Whether one more is allowed now."""
+        starts = sum(at > now - BUDGET_WINDOW for at in self.starts)
+        retries = sum(at > now - BUDGET_WINDOW for at in self.retries)
+        allowed = retries + 1 <= max(MIN_RETRIES_IN_WINDOW, self.share * (starts + 1))
+        if allowed:
+            self.retries.append(now)
+        return allowed
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["start", "retry", "retry"]),
+        st.one_of(st.sampled_from([0.0, 0.5, 59.0, 59.999, 60.0]), st.floats(0, 20), st.integers(0, 20)),
+        st.integers(1, 12),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS, st.floats(0, 1), st.floats(0, 1))
+def test_the_budget_counts_the_last_minute(steps, share, began):
+    """It allows exactly what a count of every start and retry of the last 60 s allows."""
+    budget, oracle, now = Budget(share), Oracle(share), began
+    for kind, seconds, times in steps:
         now += seconds
-        starts = sum(1 for what, at in log if what == "start" and at > now - BUDGET_WINDOW)
-        retries = sum(1 for what, at in log if what == "retry" and at > now - BUDGET_WINDOW)
-        if kind == "start":
-            budget.note_start(now)
-            log.append(("start", now))
-        elif budget.take_retry(now):
-            assert retries + 1 <= max(MIN_RETRIES_IN_WINDOW, share * (starts + 1))
-            log.append(("retry", now))
-        else:
-            assert retries + 1 > max(MIN_RETRIES_IN_WINDOW, share * (starts + 1))
+        for _ in range(times):
+            if kind == "start":
+                budget.note_start(now)
+                oracle.starts.append(now)
+            else:
+                assert budget.take_retry(now) is oracle.take_retry(now)
+
+
+def test_the_budget_does_not_forget_a_second_early():
+    """Ten retries late in one second are counted until they are 60 s old, and no longer."""
+    budget = Budget(0)
+    assert [budget.take_retry(0.9) for _ in range(11)] == [True] * 10 + [False]
+    assert not budget.take_retry(60.0)
+    assert not budget.take_retry(60.85)
+    assert budget.take_retry(60.95)
+
+
+@given(st.integers(0, 2**32), st.floats(0, 1))
+@settings(max_examples=20, deadline=None)
+def test_the_budget_never_allows_more_and_its_memory_is_bounded(seed, share):
+    """However many starts and retries there are in a minute; what it allows less is little."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lionpride_exec._retry.MAX_MOMENTS", 64)
+        budget, rng = Budget(share), random.Random(seed)  # noqa: S311  repeatable
+        starts, retries, now, refused = [], [], 0.0, 0
+        for _ in range(3000):
+            now += rng.expovariate(20)
+            if rng.random() < 0.5:
+                budget.note_start(now)
+                starts.append(now)
+            else:
+                alive = (len(each) - bisect_right(each, now - BUDGET_WINDOW) for each in (starts, retries))
+                most = max(MIN_RETRIES_IN_WINDOW, share * (next(alive) + 1)) - next(alive)
+                if budget.take_retry(now):
+                    assert most >= 1
+                    retries.append(now)
+                else:
+                    refused = max(refused, most)
+            assert max(len(budget._starts._moments), len(budget._retries._moments)) <= 64
+        assert refused < 50 * 2 * 60 / 64  # what comes in two cells
+
+
+def test_the_budget_is_carried_over_to_another_event_loop():
+    """Its times follow the clock as all others do."""
+    reruns, event = Reruns(Retry(99, budget=0, backoff=0)), Flaky()
+    began = 1000.0
+    assert [reruns.seconds_until(event, ValueError(), began=began, now=began) for _ in range(11)] == [0.0] * 10 + [None]
+    reruns.shift(-900)
+    assert reruns.seconds_until(event, ValueError(), began=159, now=159) is None
+    assert reruns.seconds_until(event, ValueError(), began=160, now=160) == 0.0
 
 
 # -------------------------------------------------------------------- interruptions
