@@ -17,7 +17,7 @@ from ._flow import Flow
 from ._gate import Deny, Wait
 from ._journal import Journal
 from ._limits import Concurrent, Rate
-from ._pauses import Pause
+from ._pauses import Pause, StartPace
 from ._pile import Pile
 from ._processor import Processor
 from ._progress import Progress
@@ -96,6 +96,7 @@ __all__ = [
     "Retain",
     "Retry",
     "Skip",
+    "StartPace",
     "Statistics",
     "Transition",
     "Unset",

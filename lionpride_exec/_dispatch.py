@@ -102,6 +102,8 @@ class Dispatch(Admission):
             return 0
         now = crew.now()
         number = min(self._allowed(crew, now), self.queue.ready(now))
+        if number > 1 and self._pauses.buckets:
+            number = 1  # the next one may have to wait for its pace; who starts this one looks for it
         if number <= 0 and self._next_at(now) < self._looks_at:
             # What was started last has used up what the next one needs: when that comes back is news.
             self._attention.set()
@@ -179,6 +181,8 @@ class Dispatch(Admission):
         lanes = self.queue.lanes
         flight = Flight(event, entry, lanes.take(entry, now) if lanes.buckets.has_limits else (), now)
         self._in_flight[event.id] = flight
+        if self._pauses.buckets:
+            self._pauses.start(entry.route.key, now)
         return flight
 
     async def _run_event(self, flight: Flight, scope: anyio.CancelScope, *, is_followed: bool) -> bool:

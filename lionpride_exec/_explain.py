@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ._event import Event
     from ._lane import Entry
     from ._limits import Limit
-    from ._pauses import Pause
+    from ._pauses import Pause, StartPace
     from ._processor import Processor
 
 
@@ -54,7 +54,7 @@ class WaitReason(StrEnum):
     ROOM = "room"
     """For room in the queue."""
     GATE = "gate"
-    """For its gate to be asked (again), or for the end of a ``RateLimited``."""
+    """For its gate to be asked (again), for the end of a ``RateLimited``, or for the pace of its key after that."""
     LIMIT = "limit"
     """For a ``Rate`` or ``Concurrent``."""
     CAPACITY = "capacity"
@@ -167,6 +167,7 @@ class Statistics:
         is_running: Whether events are started.
         is_paused: Whether ``pause()`` holds.
         pauses: The keys that are closed by ``RateLimited``, the one that opens last first.
+        paces: The keys that are open again since, and how fast their runs may start.
         rate_limited: Runs that ended with ``RateLimited`` so far.
         retries: Runs that failed so far and were followed by another run. Those that ended with ``RateLimited`` and
             those that were interrupted are not among them.
@@ -184,6 +185,7 @@ class Statistics:
     is_running: bool = False
     is_paused: bool = False
     pauses: tuple[Pause, ...] = ()
+    paces: tuple[StartPace, ...] = ()
     rate_limited: int = 0
     retries: int = 0
 
@@ -243,6 +245,7 @@ def statistics(executor: Control) -> Statistics:
         ),
         is_running=processor.is_running,
         pauses=tuple(sorted(processor._pauses.current(now), key=lambda pause: -pause.seconds)),
+        paces=tuple(processor._pauses.paces(now)),
         rate_limited=processor._pauses.rate_limited,
         retries=processor.retries,
         **kept,

@@ -61,6 +61,24 @@ class Pause:
     refusals: int
 
 
+@attrs.frozen(kw_only=True)
+class StartPace:
+    """
+    How fast the runs of a key may start, since it was reopened after :class:`RateLimited`.
+
+    Attributes:
+        limit: The limit that has the key; None: it is that of a partition, or there are no keys and it is for all.
+        key: Which key; None: there are no keys.
+        per_second: Starts per second, positive. It grows while the other side accepts the runs.
+        seconds: Seconds until the next start, 0 or more.
+    """
+
+    limit: Limit | None
+    key: Hashable
+    per_second: float
+    seconds: float
+
+
 class Pauses:
     """
     The keys that were refused.
@@ -111,11 +129,18 @@ class Pauses:
             )
         return until
 
+    def start(self, key: tuple[Hashable, ...], now: float) -> None:
+        """Note a start. Where a key was refused, the next one follows at its pace."""
+        for bucket in self._lanes.closable(key):
+            if bucket.reopening is not None:
+                bucket.reopening.start(now)
+                bucket.closed_until = max(bucket.closed_until, bucket.reopening.opens_at)
+
     def accept(self, flight: Flight) -> None:
         """Note that a run has succeeded."""
         for bucket in self._lanes.closable(flight.entry.route.key):
-            if (reopening := self.buckets.get(bucket)) is not None:
-                reopening.accept(flight.began)
+            if bucket.reopening is not None:
+                bucket.reopening.accept(flight.began)
 
     def current(self, now: float) -> Iterator[Pause]:
         """Yield the pauses that hold at that time."""
@@ -129,6 +154,18 @@ class Pauses:
                     until=utc_now() + timedelta(seconds=min(seconds, _MAX_SECONDS)),
                     reason=reopening.reason,
                     refusals=reopening.refusals,
+                )
+
+    def paces(self, now: float) -> Iterator[StartPace]:
+        """Yield the paces of the keys that were reopened and are in use at that time."""
+        for bucket, reopening in self.buckets.items():
+            pacing = reopening.pacing
+            if reopening.until <= now and pacing.is_in_use:
+                yield StartPace(
+                    limit=bucket.limit,
+                    key=bucket.key,
+                    per_second=pacing.pace(),
+                    seconds=max(pacing.next_at - now, 0.0),
                 )
 
     def shift(self, seconds: float) -> None:
