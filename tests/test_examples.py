@@ -117,7 +117,7 @@ async def test_the_gate_in_the_docs():
 
 async def test_saving_and_going_on(tmp_path):
     """The recipe of docs/lifetimes.md: what was not finished is finished by another executor."""
-    code, _ = code_of("docs/lifetimes.md")
+    _, code, _ = code_of("docs/lifetimes.md")
     namespace = define(code)
     first, second = make_executor(concurrency_limit=1), make_executor()
     await first.start()
@@ -133,7 +133,7 @@ async def test_saving_and_going_on(tmp_path):
 
 async def test_stopping_at_ctrl_c():
     """The recipe of docs/lifetimes.md: what runs may finish, the rest stays PENDING."""
-    _, code = code_of("docs/lifetimes.md")
+    *_, code = code_of("docs/lifetimes.md")
     namespace = define(code)
 
     class Interrupting(Job):
