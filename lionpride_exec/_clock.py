@@ -7,15 +7,26 @@ delayed event or a rate, may outlive the loop in which it was read; then the wal
 
 from __future__ import annotations
 
+import threading
 import time
+from math import inf
 
 from anyio.lowlevel import current_token
 
 from ._background import current_time
 
-# How often two clocks are read, at most, until nothing has come between the two readings; and how long they may take.
+# How often the clocks are read, at most, until nothing has come between the readings; and how long they may take.
 READINGS = 5
 SLOW_READING = 0.0002
+
+# Seconds by which clocks may differ that go alike: reading them takes some time.
+TOLERANCE = 0.001
+
+# The same where it is to be found out which of two clocks the wall clock follows, and by how much these differ then.
+ALIKE, APART = 0.1, 1.0
+
+# Event loops of one thread whose wall clock is watched.
+MAX_WATCHES = 16
 
 
 class LoopClock:
@@ -37,18 +48,69 @@ class LoopClock:
         return 0.0 if is_first else self._ahead - before
 
 
+class _Watches(threading.local):
+    """The watches of a thread, by event loop."""
+
+    def __init__(self) -> None:
+        self.of: dict[object, WallWatch] = {}
+
+
+_watches = _Watches()
+
+
 def wall_skew() -> float:
     """
-    Return how many seconds the wall clock is ahead of a clock that only runs while the machine does.
+    Return by how many seconds the wall clock was put forward since this was first asked in the running event loop.
 
-    It changes when somebody sets the wall clock, and when the machine has slept. It is the same under virtual time.
+    That is when somebody sets the wall clock, and when the machine sleeps while the loop's clock stands still.
     """
-    best = None
+    token = current_token()
+    watch = _watches.of.get(token)
+    if watch is None:
+        if len(_watches.of) >= MAX_WATCHES:
+            del _watches.of[next(iter(_watches.of))]
+        watch = _watches.of[token] = WallWatch()
+    return watch.look()
+
+
+class WallWatch:
+    """
+    Watches the wall clock beside a clock that nobody can set.
+
+    Under virtual time there are two of these: the event loop's, which jumps, and that of the machine. The wall clock
+    follows the one or, where a test has replaced it too, the other; which one is seen as soon as they are apart.
+    """
+
+    __slots__ = ("_base", "_follows_loop", "_skew")
+
+    def __init__(self) -> None:
+        self._base = _read_clocks()
+        self._follows_loop = False
+        self._skew = 0.0
+
+    def look(self) -> float:
+        """Return by how much the wall clock was put forward until now."""
+        now = _read_clocks()
+        wall, machine, loop = (later - earlier for later, earlier in zip(now, self._base, strict=True))
+        if abs(loop - machine) <= APART:  # either may be the one, and it hardly matters
+            step = min(wall - loop, wall - machine, key=abs)
+        else:
+            if min(abs(wall - loop), abs(wall - machine)) < ALIKE:
+                self._follows_loop = abs(wall - loop) < abs(wall - machine)
+            step = wall - (loop if self._follows_loop else machine)
+        if abs(step) > TOLERANCE:
+            self._base = now
+            self._skew += step
+        return self._skew
+
+
+def _read_clocks() -> tuple[float, float, float]:
+    """Return the wall clock, the machine's and the event loop's, read as good as at once."""
+    best = (inf, 0.0, 0.0, 0.0)
     for _ in range(READINGS):
         before, wall, after = time.monotonic(), time.time(), time.monotonic()
-        if best is None or after - before < best[0]:
-            best = after - before, wall - (before + after) / 2
+        if after - before < best[0]:
+            best = (after - before, wall, (before + after) / 2, current_time())
         if best[0] < SLOW_READING:
             break
-    assert best is not None
-    return best[1]
+    return best[1:]

@@ -30,9 +30,6 @@ Delay = Literal["gate", "delay", "retry"]
 # Seconds after which the wall clock is looked at again, while something waits for a time by it.
 LOOK_INTERVAL = 30.0
 
-# Seconds by which the two clocks may differ before times are corrected: reading them takes some time.
-TOLERANCE = 0.001
-
 
 class Delays:
     """
@@ -132,7 +129,7 @@ class Delays:
         self.looks_at = current_time() + LOOK_INTERVAL
         skew = wall_skew()
         seconds = skew - self._skew
-        if abs(seconds) <= TOLERANCE:
+        if not seconds:
             return False
         self._skew = skew
         for event_id in self._at:

@@ -656,6 +656,8 @@ def test_the_lanes_give_whatever_may_start(steps):  # noqa: PLR0912  a rule for 
                     queue.discard(queued.pop(number % len(queued)).id)
             case "time", seconds:
                 now += seconds
+        queue.ready(now)
+        assert queue.blocked == sum(queue.is_blocked(event.id) for event in queued)
     for _, uses in running:
         queue.lanes.release(uses, now)
     taken = 0

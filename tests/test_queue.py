@@ -178,6 +178,13 @@ STEPS = st.lists(
 )
 
 
+def check_blocked(queue, now):
+    """What is counted as waiting for its key is what stands in a lane that does."""
+    queue.ready(now)
+    parked = [entry for entry in queue.entries() if queue.is_blocked(entry.event_id)]
+    assert queue.blocked == len(parked)
+
+
 @given(STEPS, st.booleans())
 def test_the_queue_agrees_with_a_list(steps, with_intake):  # noqa: PLR0912  one branch a step
     """Random puts, removals, closures and delays: always an entry that a scan would find, keys in turn."""
@@ -222,6 +229,7 @@ def test_the_queue_agrees_with_a_list(steps, with_intake):  # noqa: PLR0912  one
                 case "time", seconds:
                     now += seconds
             assert queue.qsize() == len(model.entries)
+            check_blocked(queue, now)
             assert queue.empty() == (not model.entries)
             assert queue.ready(now) >= sum(e[4] <= now and model.closed.get(e[3], 0) <= now for e in model.entries)
     while (entry := queue.pop_nowait(1000)) is not None:
