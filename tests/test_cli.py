@@ -502,6 +502,7 @@ def test_an_event_without_an_error_has_null():
 
     class Ended:
         execution = Execution(status=EventStatus.SKIPPED)
+        _redacted = frozenset()
 
     result = json.loads(result_line(Ended(), b"1", 3))
     assert result == {"record": 1, "status": "skipped", "error": None, "duration": None, "line": 3}
