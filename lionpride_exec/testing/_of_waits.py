@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lionpride_exec._background import current_time
 from lionpride_exec._explain import Explanation, WaitReason
 from lionpride_exec._limits import Concurrent
 from lionpride_exec._watch import Subscription
@@ -60,8 +61,14 @@ _IS_SO: dict[WaitReason, Callable[[Executor, Processor, Explanation], bool]] = {
     WaitReason.SLOT: lambda _, processor, __: len(processor._in_flight) >= processor.concurrency_limit,
     WaitReason.ROOM: lambda _, processor, __: processor.queue.backlog_size() > 0,
     WaitReason.START: lambda _, processor, __: processor.is_stopped() or not processor.is_running,
-    WaitReason.GATE: lambda _, processor, told: processor._asked is not None or bool(told.seconds),
+    WaitReason.GATE: lambda _, processor, told: bool(told.seconds) or _is_a_gate_closed(processor),
 }
+
+
+def _is_a_gate_closed(processor: Processor) -> bool:
+    """Return whether a gate is asked, or nothing of some key may start now, however little it costs."""
+    now = current_time()
+    return processor._asked is not None or any(each.free_at(0, now) > now for each in processor.queue.lanes.buckets)
 
 
 def _find_room(processor: Processor, told: Explanation) -> str | None:
