@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._lane import Entry, Lane
     from ._lanes import Lanes
 
-# Buckets that have no room, each with the time when it may have.
+# Buckets that have no room, each with the time before which it has none; -inf: none is known.
 Bars = list[tuple["Bucket", float]]
 
 
@@ -35,7 +35,7 @@ def find_blocker(lanes: Lanes, entry: Entry, now: float) -> tuple[Bucket | None,
     if lane is not None and (front := lanes.front_of(lane)) is not entry:
         bars += _bars(lanes, front, now)
     if bars:
-        return bars[0][0], max((at for _, at in bars if at < inf), default=-inf)
+        return bars[0][0], max(at for _, at in bars)
     if lane is not None and lane.parked_at is not None:
         return _find_leading(lanes, lane, now), -inf
     first = lanes.front()
@@ -61,4 +61,6 @@ def _bars(lanes: Lanes, entry: Entry, now: float, buckets: Iterable[Bucket] | No
     """Return the buckets that have no room for an entry."""
     costs = entry.route.costs
     stops = lanes.stops(entry.route.key) if buckets is None else buckets
-    return [(bucket, at) for bucket in stops if (at := bucket.free_at(costs[bucket.number], now)) > now]
+    found = [(bucket, bucket.free_at(costs[bucket.number], now)) for bucket in stops]
+    # What is used up until somebody ends may be closed, too, and that until a known time.
+    return [(bucket, at if at < inf else bucket.opens_at) for bucket, at in found if at > now]

@@ -72,8 +72,9 @@ class Bucket:
     def is_idle(self, now: float) -> bool:
         """Whether forgetting it would change nothing."""
         self.refresh(now)
-        is_closed = self.closed_until > now or self.denied_until > now
-        return not (self.lanes or self._out or is_closed or (self.reopening and not self.reopening.is_over(now)))
+        return not (
+            self.lanes or self._out or self.opens_at > now or (self.reopening and not self.reopening.is_over(now))
+        )
 
     def used_at(self, now: float) -> float:
         """How much is used at that time."""
@@ -88,6 +89,11 @@ class Bucket:
     def returns(self) -> list[tuple[float, float]]:
         """Return when how much of it comes back, the earliest first; without what running events hold. O(uses)."""
         return [(use.back, use.cost) for use in self._uses]
+
+    @property
+    def opens_at(self) -> float:
+        """Until when it is closed, whatever is used of it; ``-inf``: it never was."""
+        return max(self.closed_until, self.denied_until)
 
     def free_at(self, cost: float, now: float) -> float:
         """When so much may be taken, at the earliest: ``now`` or before: at once; ``inf``: when something ends."""

@@ -98,9 +98,7 @@ def is_blocked(queue: PriorityQueue, window: CapacityWindow, now: float) -> bool
     if queue.qsize() == len(queue.delays) or (startable and window.available(now)):
         return False
     parked = (lane.parked_at for lane in queue.lanes._lanes.values() if lane.parked_at is not None)
-    return all(
-        max(bucket.closed_until, bucket.denied_until) <= now for bucket in (*queue.lanes.buckets.shared, *parked)
-    )
+    return all(bucket.opens_at <= now for bucket in (*queue.lanes.buckets.shared, *parked))
 
 
 def is_delayed(queue: PriorityQueue) -> bool:

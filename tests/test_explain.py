@@ -14,6 +14,7 @@ from lionpride_exec import (
     Wait,
     WaitReason,
 )
+from lionpride_exec.testing import check_invariants
 
 pytestmark = pytest.mark.anyio
 R = WaitReason
@@ -383,3 +384,29 @@ async def test_a_run_that_is_not_over_yet():
     async with executor:
         await executor.append(Flaky())
     assert seen == [((R.RETRY, 10), {R.RETRY: 1})]
+
+
+async def test_a_pace_of_a_key_whose_only_place_is_taken():
+    """The time is known until which the key is closed, although nobody knows when the one that runs will end."""
+
+    class Refused(Job):
+        async def _invoke(self):
+            await anyio.sleep(2)
+            if not self.execution.attempts:
+                raise RateLimited(retry_after=1)
+            await super()._invoke()
+
+    executor = make_executor(limits=[Concurrent(1, key=lambda event: "one")])
+    async with executor:
+        refused = await executor.append(Refused(seconds=20), priority=0)
+        event = await executor.append(Job(), priority=1)
+        await anyio.sleep(4)
+        assert refused.status is EventStatus.PROCESSING
+        explanation = executor.explain(event)
+        (pace,) = executor.statistics().paces
+        assert explanation.waits_for is R.GATE
+        assert explanation.seconds == pytest.approx(pace.seconds)
+        assert pace.seconds > 1
+        check_invariants(executor)
+        await anyio.sleep(10)
+        assert told(executor, event) == (R.LIMIT, None)
