@@ -132,9 +132,10 @@ class Pauses:
     def start(self, key: tuple[Hashable, ...], now: float) -> None:
         """Note a start. Where a key was refused, the next one follows at its pace."""
         for bucket in self._lanes.closable(key):
-            if bucket.reopening is not None:
-                bucket.reopening.start(now)
-                bucket.closed_until = max(bucket.closed_until, bucket.reopening.opens_at)
+            reopening = self._known_of(bucket, now)
+            if reopening is not None:
+                reopening.start(now)
+                bucket.closed_until = max(bucket.closed_until, reopening.opens_at)
 
     def accept(self, flight: Flight) -> None:
         """Note that a run has succeeded."""
@@ -160,7 +161,7 @@ class Pauses:
         """Yield the paces of the keys that were reopened and are in use at that time."""
         for bucket, reopening in self.buckets.items():
             pacing = reopening.pacing
-            if reopening.until <= now and pacing.is_in_use:
+            if reopening.until <= now and pacing.is_in_use and not reopening.is_over(now):
                 yield StartPace(
                     limit=bucket.limit,
                     key=bucket.key,
@@ -174,18 +175,26 @@ class Pauses:
             reopening.shift(seconds)
 
     def _reopening_of(self, bucket: Bucket, now: float) -> Reopening:
-        reopening = self.buckets.get(bucket)
+        reopening = self._known_of(bucket, now)
         if reopening is None:
-            self._forget(now)
+            self._sweep(now)
             reopening = self.buckets[bucket] = bucket.reopening = Reopening()
         return reopening
 
-    def _forget(self, now: float) -> None:
+    def _known_of(self, bucket: Bucket, now: float) -> Reopening | None:
+        """Return what is remembered of a key; what is too old is forgotten."""
+        reopening = bucket.reopening
+        if reopening is None or not reopening.is_over(now):
+            return reopening
+        del self.buckets[bucket]
+        bucket.reopening = None
+        return None
+
+    def _sweep(self, now: float) -> None:
         """Forget the keys that were not in use for long. O(1) amortised for each key that was refused."""
         if len(self.buckets) >= self._sweep_at:
-            for bucket in [bucket for bucket, reopening in self.buckets.items() if reopening.is_over(now)]:
-                del self.buckets[bucket]
-                bucket.reopening = None
+            for bucket in tuple(self.buckets):
+                self._known_of(bucket, now)
             self._sweep_at = max(MIN_BUCKETS_TO_SWEEP, 2 * len(self.buckets))
 
     def _tell(self, buckets: Sequence[Bucket], until: float, now: float, reason: str) -> None:

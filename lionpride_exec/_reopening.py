@@ -16,7 +16,7 @@ from ._pacing import Pacing
 MIN_PAUSE = 0.1
 MAX_GROWN_PAUSE = 60.0
 
-# Seconds after the last call of a key, and after its pause, for which it is remembered that it was refused.
+# Seconds after the last call of a key, and after it is open again, for which it is remembered that it was refused.
 MEMORY = 600.0
 
 
@@ -67,7 +67,7 @@ class Reopening:
 
     def is_over(self, now: float) -> bool:
         """Whether all that is remembered is too old to matter."""
-        return now - max(self.last_used, self.until) > MEMORY
+        return now - max(self.last_used, self.opens_at) > MEMORY
 
     def shift(self, seconds: float) -> None:
         """Follow a clock that was set."""

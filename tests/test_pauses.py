@@ -12,6 +12,7 @@ from support import Job, JobProcessor, make_executor, with_processor
 from lionpride_exec import (
     Concurrent,
     Event,
+    EventFailed,
     EventStatus,
     Executor,
     PauseTooLong,
@@ -379,3 +380,32 @@ async def test_keys_are_forgotten():
         await executor.join()
         assert len(executor.processor._pauses.buckets) <= 600
         assert len(executor.processor.queue.lanes.buckets._by_key) <= 1200
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+async def test_a_lone_key_is_forgotten_too(keyed):
+    """Ten minutes after it was used last, nothing of it is paced, and its next pause is as short as a first one."""
+    async with make(limits=[Concurrent(100, key="key")] if keyed else []) as executor:
+        with pytest.raises(EventFailed, match="PauseTooLong"):
+            await executor.invoke(refused(seconds=1, retry=Retry(max_pause=3)), priority=0)
+        await anyio.sleep(MEMORY + 10)
+        assert not executor.statistics().paces
+        again = refused(times=1)
+        await executor.invoke(again, priority=0)
+        assert waits(again) == [MIN_PAUSE]
+        assert executor.statistics().paces
+        await anyio.sleep(MEMORY + 10)
+        began = current_time()
+        calls = await executor.extend([refused(times=0, seconds=1) for _ in range(50)], priority=0)
+        await executor.join()
+        assert {call.result() - began for call in calls} == {1}
+
+
+async def test_a_slow_pace_is_remembered_while_it_lasts():
+    """Where calls take long, more than ten minutes may pass from a start to the next; they do not end the pace."""
+    async with make(concurrency_limit=9) as executor:
+        await executor.invoke(refused(times=1, seconds=1000), priority=0)
+        began = current_time()
+        await executor.extend([refused(times=0, seconds=0) for _ in range(3)], priority=0)
+        await executor.join()
+        assert current_time() - began > 2000
