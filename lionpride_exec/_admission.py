@@ -37,14 +37,15 @@ MAX_DENIALS = 3
 class Flight:
     """What a processor knows of an event that runs."""
 
-    __slots__ = ("again_in", "began", "entry", "event", "uses")
+    __slots__ = ("again_in", "began", "entry", "event", "token", "uses")
 
-    def __init__(self, event: Event, entry: Entry, uses: Sequence[Use], began: float) -> None:
+    def __init__(self, event: Event, entry: Entry, uses: Sequence[Use], began: float, token: object) -> None:
         self.event: Event = event
         self.entry: Entry = entry
         self.uses: Sequence[Use] = uses
         self.began: float = began  # when it was started
         self.again_in: float | None = None  # seconds after its end; None: not, as far as is known
+        self.token: object = token  # of the window, as long as the event has not begun; else None
 
 
 # An entry that does not start, its event, and what its gate has answered.

@@ -118,17 +118,24 @@ class Bucket:
         # What is held comes back at a time that nobody knows; else this is rounding, and all is back with the last.
         return inf if self._out > len(self._uses) else self._uses[-1].back
 
-    def take(self, cost: float, now: float) -> Use:
-        """Take so much, whether it is there or not."""
+    def take(self, cost: float, now: float, *, has_begun: bool = True) -> Use:
+        """Take so much, whether it is there or not; for what has not begun yet, :meth:`begin` follows."""
         self.refresh(now)
         self.used += cost
         self._out += 1
         self._known = (-1, -inf)
-        if self._hold:
+        if self._hold or not has_begun:
             return Use(self, cost, inf)
         use = Use(self, cost, self._later(now))
         self._uses.append(use)
         return use
+
+    def begin(self, use: Use, now: float) -> None:
+        """Note that an event begins now that has taken something before."""
+        if use.back == inf and not self._hold:
+            self._known = (-1, -inf)
+            use.back = self._later(now)
+            self._uses.append(use)
 
     def bring_back(self, cost: float, began: float, ended: float, now: float) -> None:
         """
@@ -157,6 +164,8 @@ class Bucket:
     def release(self, use: Use, now: float) -> None:
         """Note the end of an event that has taken something."""
         if not self._hold:
+            if use.back == inf:  # it was cut off before it began; where that is written, it counts as a start
+                self.begin(use, now)
             return
         self._known = (-1, -inf)
         if self.per:

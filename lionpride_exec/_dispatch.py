@@ -171,19 +171,42 @@ class Dispatch(Admission):
 
     def _begin(self, entry: Entry, event: Event, crew: Crew, now: float) -> Flight:
         """Take the event and what its start costs."""
-        if crew.budget is None:
-            self._window.take(now)
+        has_begun = not self.resumes or self._begins_at_once(event)
+        token = None if crew.budget is not None else self._window.take(now, has_begun=has_begun)
         crew.started += 1
         if self._denial_counts:
             self._denial_counts.pop(event.id, None)
         if event.retry is not None or self._reruns.default is not None:
             self._reruns.note_start(event, now)
         lanes = self.queue.lanes
-        flight = Flight(event, entry, lanes.take(entry, now) if lanes.buckets.has_limits else (), now)
+        uses = lanes.take(entry, now, has_begun=has_begun) if lanes.buckets.has_limits else ()
+        flight = Flight(event, entry, uses, now, None if has_begun else token)
         self._in_flight[event.id] = flight
         if self._pauses.buckets:
             self._pauses.start(entry.route.key, now)
         return flight
+
+    def _begins_at_once(self, event: Event) -> bool:
+        """Whether an event that is started need not wait until that is in a journal."""
+        executor = self.executor
+        return executor is None or executor._book is None or not (executor._is_strict or event._has_to_be_seen())
+
+    def _note_begun(self, event: Event) -> None:
+        """
+        Learn that an event begins now which was started a while ago: that is in the journal by now.
+
+        What it has taken comes back that much later, and not before this call: else those that a slow disk holds up
+        would begin together with the next ones, more of them than limits and capacity allow.
+        """
+        flight = self._in_flight.get(event.id)
+        if flight is None or flight.event is not event:
+            return
+        now = current_time()
+        self.queue.lanes.begin(flight.uses, now)
+        if flight.token is not None:
+            self._window.begin(flight.token, now)
+            flight.token = None
+        self._attention.set()
 
     async def _run_event(self, flight: Flight, scope: anyio.CancelScope, *, is_followed: bool) -> bool:
         """
@@ -221,6 +244,8 @@ class Dispatch(Admission):
             self._note_end(event, flight)
         if flight.uses:
             self.queue.lanes.release(flight.uses, current_time())
+        if flight.token is not None:
+            self._window.begin(flight.token, current_time())
         if flight.again_in is not None and event.status is EventStatus.PENDING and event.id in self.pile:
             if flight.again_in > 0:
                 self.queue.put_delayed(flight.entry, current_time() + flight.again_in, "retry")

@@ -295,7 +295,8 @@ def _why_queued(executor: Control, processor: Processor, entry: Entry, now: floa
     """Return what an event waits for that is queued and due. The lanes have to be up to date."""
     bucket, until = find_blocker(processor.queue.lanes, entry, now)
     reason, until_all = _why_all(executor, processor, now)
-    until = max(until, until_all)
+    if until_all < inf:
+        until = max(until, until_all)
     return (reason if bucket is None else _reason_of(bucket, now)), until, bucket
 
 

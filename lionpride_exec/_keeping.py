@@ -96,9 +96,9 @@ class Keeping(Intake):
         if self._book.note(event, target, due):
             self._retire(event)
 
-    async def _confirm_start(self) -> None:
+    async def _confirm_start(self, event: Event) -> None:
         """
-        Return once it is on disk that an event runs.
+        Return once it is on disk that an event runs: it begins now.
 
         Raises:
             Unconfirmed: The journal was closed before that.
@@ -108,6 +108,8 @@ class Keeping(Intake):
                 await self._book.writer.wait_written()
             except JournalError as exc:
                 raise Unconfirmed from exc
+        if self.processor is not None:
+            self.processor._note_begun(event)
 
     async def _confirm_end(
         self, event: Life, target: EventStatus, response: Any, error: BaseException | UnsetType, at: datetime

@@ -174,11 +174,17 @@ class Lanes:
                 return False
         return True
 
-    def take(self, entry: Entry, now: float) -> list[Use]:
-        """Take what an entry takes, of all its limits."""
+    def take(self, entry: Entry, now: float, *, has_begun: bool = True) -> list[Use]:
+        """Take what an entry takes, of all its limits; :meth:`begin` follows if it has not begun yet."""
         costs = entry.route.costs
         stops = self.stops(entry.route.key)
-        return [bucket.take(costs[bucket.number], now) for bucket in stops if bucket.number]
+        return [bucket.take(costs[bucket.number], now, has_begun=has_begun) for bucket in stops if bucket.number]
+
+    def begin(self, uses: Iterable[Use], now: float) -> None:
+        """Note that an event begins now that has taken these before."""
+        for use in uses:
+            use.bucket.begin(use, now)
+            self._touch((use.bucket,))
 
     def release(self, uses: Iterable[Use], now: float) -> None:
         """Note the end of an event that has taken these."""

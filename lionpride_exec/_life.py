@@ -79,8 +79,8 @@ class Owner(Protocol):
         """Whether the end of an event is being written, of which it does not know yet."""
         ...
 
-    async def _confirm_start(self) -> None:
-        """Return once it is on disk that an event runs."""
+    async def _confirm_start(self, event: Any) -> None:
+        """Return once it is on disk that an event runs: it begins now."""
 
     async def _confirm_end(
         self, event: Any, target: EventStatus, response: Any, error: BaseException | UnsetType, at: datetime

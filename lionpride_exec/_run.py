@@ -108,7 +108,7 @@ class Run(Life):
         try:
             self._transition(EventStatus.PROCESSING)
             if owner is not None and owner._book is not None and (owner._is_strict or self._has_to_be_seen()):
-                await owner._confirm_start()
+                await owner._confirm_start(self)
             if self.timeout is None:
                 response = await self._perform()
             else:

@@ -32,7 +32,9 @@ class CapacityWindow:
         self._limiter: anyio.CapacityLimiter | None = None
         # (time it comes back, token), oldest first: every token stays out equally long.
         self._out: deque[tuple[float, object]] = deque()
-        # Those of them that were taken by hand: no start stands behind them.
+        # Tokens of events that are about to begin, in order: when they come back is not known yet.
+        self._held: dict[object, None] = {}
+        # Those of _out that were taken by hand: no start stands behind them.
         self._withheld: set[object] = set()
         self.forgotten: int = 0  # starts that were given back by hand
 
@@ -40,12 +42,12 @@ class CapacityWindow:
         """How many starts are allowed at the time ``now``."""
         if self._out and self._out[0][0] <= now:
             self._refresh(now)
-        free = self.total - len(self._out)
+        free = self.total - len(self._out) - len(self._held)
         return free if free > 0 else 0  # noqa: FURB136  faster; after resize() more may be out
 
-    def take(self, now: float) -> None:
+    def take(self, now: float, *, has_begun: bool = True) -> object:
         """
-        Note a start.
+        Note a start, and return its token; for what has not begun yet, :meth:`begin` follows.
 
         Raises:
             anyio.WouldBlock: None is allowed at that time; nothing has changed.
@@ -54,13 +56,31 @@ class CapacityWindow:
             self._refresh(now)
         token = object()
         (self._limiter or self._tokens()).acquire_on_behalf_of_nowait(token)
-        back = now + self.period
-        # The sum may be rounded down, and then two starts would stand closer together than a period.
-        self._out.append((back if back - now >= self.period else nextafter(back, inf), token))
+        if has_begun:
+            back = now + self.period
+            # The sum may be rounded down, and then two starts would stand closer together than a period.
+            self._out.append((back if back - now >= self.period else nextafter(back, inf), token))
+        else:
+            self._held[token] = None
+        return token
+
+    def begin(self, token: object, now: float) -> None:
+        """Note that an event begins now that has taken a token before; nothing if the token was given back."""
+        if token in self._held:
+            del self._held[token]
+            back = now + self.period
+            self._out.append((back if back - now >= self.period else nextafter(back, inf), token))
 
     def next_at(self, now: float) -> float:
-        """When a start will be allowed: ``now`` if one is, else the time the token comes back that is one too many."""
-        return now if self.available(now) else self._out[len(self._out) - self.total][0]
+        """
+        When a start will be allowed: ``now`` if one is, else the time the token comes back that is one too many.
+
+        ``inf``: once something has begun.
+        """
+        if self.available(now):
+            return now
+        excess = len(self._out) + len(self._held) - self.total
+        return self._out[excess][0] if excess < len(self._out) else inf
 
     def returns(self) -> list[tuple[float, float]]:
         """Return when each token comes back that is out, the earliest first. O(number of them)."""
@@ -90,10 +110,9 @@ class CapacityWindow:
         if isinstance(count, bool) or not isinstance(cast("object", count), int) or not 0 <= count <= self.total:
             raise ValueError(f"available_capacity must be an integer within 0 and {self.total}, got {count!r}")
         while self.available(now) > count:
-            self.take(now)
-            self._withheld.add(self._out[-1][1])
+            self._withheld.add(self.take(now))
         while self.available(now) < count:
-            token = self._out.pop()[1]
+            token = self._held.popitem()[0] if self._held else self._out.pop()[1]
             self.forgotten += token not in self._withheld
             self._give_back(token)
 
@@ -112,9 +131,10 @@ class CapacityWindow:
         """Follow a clock that was set: that of another event loop, in which the tokens need a limiter of its own."""
         self._out = deque((back + seconds, token) for back, token in self._out)
         self._limiter = None
-        if self._out:
-            self._limiter = anyio.CapacityLimiter(max(self.total, len(self._out)))
-            for _, token in self._out:
+        tokens = [*self._held, *(token for _, token in self._out)]
+        if tokens:
+            self._limiter = anyio.CapacityLimiter(max(self.total, len(tokens)))
+            for token in tokens:
                 self._limiter.acquire_on_behalf_of_nowait(token)
             self._limiter.total_tokens = self.total
 

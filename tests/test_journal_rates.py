@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from contextlib import closing
+from typing import ClassVar
 
 import anyio
 import pytest
@@ -12,6 +13,7 @@ from parity_world import Work, written
 
 from lionpride_exec import Concurrent, Executor, Journal, Rate, Retain, Retry
 from lionpride_exec._journal._starts import runs_in_rows, runs_in_trail
+from lionpride_exec.testing import FaultPlan, Latency
 
 pytestmark = pytest.mark.anyio
 
@@ -211,6 +213,60 @@ async def test_retention_spares_what_limits_count(path, monkeypatch):
         await executor.invoke(Work(name="d"))
         await until(lambda: executor.status_counts()["completed"] == 1)
     assert len(rows(path)) == 1
+
+
+class Noted(Work, tag="rates.noted"):
+    """Notes when its handler begins."""
+
+    begun: ClassVar[list[float]] = []
+
+    async def _invoke(self):
+        self.begun.append(anyio.current_time())
+        return await super()._invoke()
+
+
+class Charged(Noted, tag="rates.charged", on_crash="fail"):
+    """Begins once that is on disk, with a lazy journal too."""
+
+
+@pytest.mark.parametrize(("kind", "ack"), [(Noted, "strict"), (Charged, "lazy"), (Charged, "strict")])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"limits": Rate(3, per=10)},
+        {"limits": [Concurrent(9), Rate(3, per=10, key="user")]},
+        {"queue_capacity": 3, "capacity_refresh_time": 10.0},
+    ],
+    ids=["rate", "rate by key", "queue_capacity"],
+)
+async def test_a_slow_disk_makes_no_window_hold_more(path, config, kind, ack):
+    """However long a start is on its way to the disk, no window holds more than the amount, as handlers see it."""
+    kind.begun.clear()
+    with FaultPlan(1, {"start:before": Latency(0, 25)}).applied(Executor):
+        async with executor_of(path, ack=ack, **config) as executor:
+            await executor.extend([kind(name=str(number), user="ann") for number in range(12)], priority=0)
+    begun = sorted(kind.begun)
+    assert len(begun) == 12
+    assert all(later - earlier >= 10 for earlier, later in zip(begun, begun[3:], strict=False))
+
+
+@pytest.mark.parametrize("config", [{"limits": Rate(2, per=10)}, {"queue_capacity": 2, "capacity_refresh_time": 10.0}])
+async def test_what_is_cut_off_before_it_has_begun_counts(path, config):
+    """Events that are cancelled on their way to the disk hold nothing for ever: they count as starts of that moment."""
+    with FaultPlan(1, {"start:before": Latency(5)}).applied(Executor):
+        async with executor_of(path, ack="strict", **config) as executor:
+            first = await executor.extend(works("a", "b"), priority=0)
+            await anyio.sleep(2)
+            waiting = await executor.append(Work(name="c"))
+            why = executor.explain(waiting)
+            assert executor.statistics().waits == {why.waits_for: 1}
+            for event in first:
+                executor.cancel(event)
+            began = anyio.current_time()
+            await waiting.wait()
+            took = anyio.current_time() - began
+    assert (why.waits_for.value, why.seconds) in {("limit", None), ("capacity", None)}
+    assert (round(took), [event.status.value for event in (*first, waiting)]) == (15, ["cancelled"] * 2 + ["completed"])
 
 
 async def test_what_cannot_be_read_is_told(path, caplog):
