@@ -127,6 +127,8 @@ class Durable(Journaling):
         if book is None or processor is None:
             raise ExecutorClosedError(f"{self!r} has a journal and takes events in while it runs: start it first")
         self._check_new(event)
+        if self._remembered.status_of(event.id) is not None:
+            raise ExistsError(f"An event with the id {event.id} has ended here; as_fresh_event() gives one to run anew")
         if not processor.router.is_plain:
             self._check_costs(event)
         is_pending = event.execution.status is EventStatus.PENDING

@@ -203,6 +203,18 @@ async def what_has_ended_is_not_taken_again(world):
 
 
 @scenario
+async def a_record_of_what_has_ended_is_not_taken(world):
+    """append(): another object with an id that is here already is an ExistsError too, a restored record for one."""
+    async with world.running() as executor:
+        event = Work(name="a")
+        record = event.to_dict(mode="json")
+        await ended(executor, event)
+        again = Work.from_dict(record)
+        said = again in executor, await outcome(executor.append, again), await outcome(executor.extend, [again])
+        return said, again.status.value, counts(executor)
+
+
+@scenario
 async def an_ended_event_keeps_its_status(world):
     """Event.status: in an executor the table rules, and nothing leads out of a final status."""
     async with world.running() as executor:
