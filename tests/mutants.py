@@ -188,8 +188,8 @@ MUTANTS = [
     Mutant(
         "stop() does not wait",
         "_lifetime.py",
-        "            with anyio.move_on_after(grace) as scope:\n                await self.processor.wait_idle()\n",
-        "            with anyio.move_on_after(grace) as scope:\n                pass\n",
+        "timeout_deadline(grace)) as scope:\n                await self.processor.wait_idle()\n",
+        "timeout_deadline(grace)) as scope:\n                pass\n",
     ),
     Mutant(
         "pause() holds nothing up",
@@ -206,7 +206,7 @@ MUTANTS = [
     Mutant(
         "a delay is ignored",
         "_queue.py",
-        '            self.put_delayed(entry, until, "delay")\n',
+        '            self.put_delayed(entry, until, "delay", at)\n',
         "            self.put_back(entry)\n",
     ),
     Mutant(

@@ -369,7 +369,7 @@ async def test_not_early():
     trace = record(executor)
     await executor.start()
     put = executor.processor.queue.put_delayed
-    executor.processor.queue.put_delayed = lambda entry, until, why="gate": put(entry, until - 5, why)
+    executor.processor.queue.put_delayed = lambda entry, until, *how: put(entry, until - 5, *how)
     await executor.append(Job(), delay=20)
     await assert_found(executor, trace, "not_early", "has started 5.000 s before its time")
     trace.broken.clear()
