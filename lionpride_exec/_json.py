@@ -2,8 +2,8 @@
 JSON-safe forms of values and errors, and the way back for errors.
 
 There is one form, wherever a value is written: in ``to_dict(mode="json")``, in the results of the command, in a
-journal. What has a usual text or dict gets that (``_json_forms``). What has none is its ``repr()``, and that is logged
-once for each class.
+journal. What has a usual text or dict gets that (``_json_forms``). What has none is its ``str()``, its ``repr()`` or
+its attributes, whichever its class tells, and that is logged once for each class.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from ._json_forms import MAX_BITS, walk
+from ._json_forms import MAX_BITS, NoForm, attributes_of, walk
 from ._json_text import MAX_DEPTH
 from ._leaves import is_of, members_of
 from .errors import ExecutionError, LionprideError
@@ -30,6 +30,9 @@ MAX_ERROR_DEPTH = 100
 # Levels that are looked at before the form of a value is made; a cycle ends there.
 QUICK_DEPTH = 20
 
+# Objects of one value of which the attributes are kept: of objects that know each other there may be no end.
+MAX_OPENED = 1000
+
 _PLAIN = frozenset({type(None), bool, str})
 
 # What str() adds to the message of a group, and repr() to the class of an object: it differs from run to run.
@@ -42,9 +45,9 @@ def jsonable(value: Any) -> Any:
     Return a value as JSON-safe data, whatever it is; never raises.
 
     Plain values stay. NaN and infinities stay too; the writers of text make null of them, and that is logged. Other
-    values get their usual form, see ``_json_forms``. A value without one becomes its ``repr()``. A value that has no
-    ``repr()`` of its own, contains itself, or is nested more than 500 levels deep, becomes ``"<unserializable>"``. Both
-    are logged once for each class.
+    values get their usual form, see ``_json_forms``. A value without one becomes its ``str()`` or ``repr()``, if its
+    class has one, else a dict of its public attributes. A value that has none of these, contains itself, or is nested
+    more than 500 levels deep, becomes ``"<unserializable>"``. All that is logged once for each class.
     """
     return _form(value, ())[0]
 
@@ -78,7 +81,7 @@ def _is_plain(value: Any, depth: int) -> bool:
 def _form(value: Any, around: tuple[int, ...]) -> tuple[Any, bool]:
     path = set(around)
     stack: list[tuple[Generator[Any, Any, Any], Any]] = []
-    wanted = value
+    wanted, opened = value, 0
     while True:
         leaf = _leaf(wanted, path, len(stack))
         if leaf is None:
@@ -92,8 +95,13 @@ def _form(value: Any, around: tuple[int, ...]) -> tuple[Any, bool]:
                 break
             except StopIteration as exc:
                 form, is_lost = exc.value, False
-            except Exception:  # noqa: BLE001  it has no form, or fails when it is looked at
-                form, is_lost = _repr(holder), True
+            except Exception as exc:  # noqa: BLE001  it has no form, or fails when it is looked at
+                inner = _attributes(holder) if type(exc) is NoForm and opened < MAX_OPENED else None
+                if inner:
+                    stack[-1], form = (walk(inner), holder), None
+                    opened += 1
+                    continue
+                form, is_lost = _text_of(holder), True
             stack.pop()
             path.discard(id(holder))
         else:
@@ -120,17 +128,30 @@ def _leaf(value: Any, path: set[int], depth: int) -> tuple[Any, bool] | None:
     return None
 
 
-def _repr(value: Any) -> str:
-    """Return the repr of what has no other form, without addresses, and say once for each class that it is kept."""
-    kind: type[Any] = type(value)
+def _attributes(value: Any) -> dict[str, Any] | None:
+    """Return the public attributes of what tells nothing of itself, and say once for each class that they are kept."""
     try:
-        if getattr(kind, "__repr__", None) is not object.__repr__:
-            text = _ADDRESS.sub("", repr(value)).encode("utf-8", "backslashreplace").decode()
-            _tell(kind.__qualname__, "it has no JSON form, so its repr() is kept")
-            return text
-    except Exception:  # noqa: BLE001, S110  some objects cannot even tell what they are
-        pass
-    _tell(kind.__qualname__, f"it has neither a JSON form nor a repr() of its own, so {UNSERIALIZABLE!r} is kept")
+        found = attributes_of(value)
+    except Exception:  # noqa: BLE001  a property that fails
+        return None
+    if found:
+        _tell(type(value).__qualname__, "it has neither a JSON form nor a text, so its public attributes are kept")
+    return found
+
+
+def _text_of(value: Any) -> str:
+    """Return str() or repr() of what has no other form, without addresses, and say once for each class what is kept."""
+    kind: type[Any] = type(value)
+    for name, function, default in (("str", str, object.__str__), ("repr", repr, object.__repr__)):
+        try:
+            if getattr(kind, f"__{name}__", None) is not default:
+                text = _ADDRESS.sub("", function(value)).encode("utf-8", "backslashreplace").decode()
+                if text:
+                    _tell(kind.__qualname__, f"it has no JSON form, so its {name}() is kept")
+                    return text
+        except Exception:  # noqa: BLE001, S110  some objects cannot even tell what they are
+            pass
+    _tell(kind.__qualname__, f"it has neither a JSON form nor a text of its own, so {UNSERIALIZABLE!r} is kept")
     return UNSERIALIZABLE
 
 

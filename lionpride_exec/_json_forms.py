@@ -13,6 +13,7 @@ The usual JSON form of values: what a person would write for them.
 | list, tuple, deque, array, view of a dict, any other sequence | list |
 | set, frozenset | sorted list |
 | object with ``to_dict()``, ``model_dump()``, ``dict()`` (pydantic 1), ``tolist()``, ``item()`` | what that gives |
+| file in memory (``getvalue()``) | its text, or its bytes |
 | attrs, dataclass, msgspec object, ``SimpleNamespace`` | dict of its fields |
 
 Methods are looked up on the class, so an object that has every attribute (a mock, a proxy) is not
@@ -43,7 +44,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from ._json_text import digits
+from ._json_text import digits, read_json
 from ._sentinel import Unset
 
 if TYPE_CHECKING:
@@ -71,7 +72,14 @@ _WAYS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("to_list", {}),
     ("tolist", {}),
     ("item", {}),
+    ("getvalue", {}),
 )
+
+# What such a method may tell to be taken for data; tolist() and item() may tell anything.
+_TOLD: dict[str, tuple[type, ...]] = {"model_dump": (Mapping, list, tuple, str, int, float), "getvalue": (str, bytes)}
+
+# Methods of a mapping that has several values of one key (headers, a query, a form): they return all values of a key.
+_ALL_VALUES = ("getall", "getlist", "get_list", "get_all")
 
 
 class NoForm(Exception):
@@ -98,7 +106,7 @@ def walk(value: Any) -> Walk:  # noqa: PLR0911  a table of kinds
         case bytes() | bytearray() | memoryview():
             return b64encode(bytes(value)).decode()
         case dict():
-            return (yield from _walk_mapping(value))
+            return (yield from _walk_mapping(value if type(value) is dict else _all_of(value, list(value))))
         case set() | frozenset():
             return _sorted((yield from _walk_items(cast("Iterable[Any]", value))))
         case _ if isinstance(value, _LISTS):
@@ -123,8 +131,9 @@ def duration_of(value: timedelta) -> str:
     """Return a time span as ISO 8601 has it, such as ``PT90S`` or ``-P1DT0.5S``."""
     sign, value = ("-", -value) if value.days < 0 else ("", value)
     parts = f"{value.days}D" if value.days else ""
-    if value.seconds or value.microseconds:
-        fraction = f".{value.microseconds:06}".rstrip("0") if value.microseconds else ""
+    nanoseconds: int = getattr(value, "nanoseconds", 0)  # pandas has them
+    if value.seconds or value.microseconds or nanoseconds:
+        fraction = f".{value.microseconds:06}{nanoseconds:03}".rstrip("0").rstrip(".")
         parts += f"T{value.seconds}{fraction}S"
     return f"{sign}P{parts or '0D'}"
 
@@ -167,6 +176,46 @@ def _walk_mapping(value: Mapping[Any, Any]) -> Walk:
     for name, key in zip(names, keys, strict=True):
         data[name] = yield value[key]
     return data
+
+
+def _keys_in(value: Any) -> list[Any] | None:
+    """Return the keys of a mapping, or of what ``dict()`` would take for one; None: it is none."""
+    if isinstance(value, Mapping):
+        return list(cast("Iterable[Any]", value))
+    return list(value.keys()) if _has(value, "keys") and _has(value, "__getitem__") else None
+
+
+def _all_of(value: Any, keys: list[Any]) -> dict[Any, Any]:
+    """
+    Return what a mapping holds; a key that it has several times gets the list of its values.
+
+    Raises:
+        NoForm: It has a key several times, and does not tell all values.
+    """
+    known = dict.fromkeys(keys)
+    ask = next((getattr(value, name) for name in _ALL_VALUES if _has(value, name)), None)
+    if ask is not None:
+        return {key: _one_or_all(value[key], ask, key) for key in known}
+    if len(known) == len(keys):
+        return {key: value[key] for key in keys}
+    values = list(value)  # a row of SQLite, whose columns may have one name
+    if len(values) != len(keys):
+        raise NoForm
+    found: dict[Any, list[Any]] = {key: [] for key in known}
+    for key, item in zip(keys, values, strict=True):
+        found[key].append(item)
+    return {key: items if len(items) > 1 else items[0] for key, items in found.items()}
+
+
+def _one_or_all(one: Any, ask: Any, key: Any) -> Any:
+    try:
+        values = ask(key)
+        several = isinstance(values, list | tuple) and len(cast("list[Any]", values)) > 1
+        if several and one in values:
+            return values
+    except Exception:  # noqa: BLE001, S110  it is a method that does something else
+        pass
+    return one
 
 
 def keys_of(keys: list[Any]) -> list[str]:
@@ -229,10 +278,11 @@ def _walk_object(value: Any) -> Walk:  # noqa: PLR0911  a table of kinds
         if told is not None:
             return (yield told)
     cls: type[Any] = type(value)
-    if isinstance(value, Mapping):
-        return (yield from _walk_mapping(value))
-    if _has(value, "keys") and _has(value, "__getitem__"):
-        return (yield from _walk_mapping({key: value[key] for key in value.keys()}))  # noqa: SIM118  as dict() asks
+    keys = _keys_in(value)
+    if keys is not None:
+        return (yield from _walk_mapping(_all_of(value, keys)))
+    if cls.__name__ == "Raw" and cls.__module__ == "msgspec":
+        return (yield read_json(bytes(value)))
     if isinstance(value, Sequence | AbstractSet) and not isinstance(value, UserString):
         items = yield from _walk_items(cast("Iterable[Any]", value))
         return items if isinstance(value, Sequence) else _sorted(items)
@@ -249,7 +299,7 @@ def _ask(value: Any, name: str, arguments: dict[str, Any]) -> Any:
     if not _has(value, name):
         return None
     try:
-        told = getattr(value, name)(**arguments)
+        told = _ask_numpy(value) if _is_numpy_time(value) else _ask_pandas(value) or getattr(value, name)(**arguments)
     except Exception:  # noqa: BLE001  there may be another way
         return None
     if isawaitable(told):
@@ -258,7 +308,33 @@ def _ask(value: Any, name: str, arguments: dict[str, Any]) -> Any:
         return None
     if name in {"tolist", "item"}:
         return None if told is value or type(told) is type(value) else told
-    return told if isinstance(told, Mapping | list | tuple) else None
+    return told if isinstance(told, _TOLD.get(name, (Mapping, list, tuple))) else None
+
+
+def _is_from(value: Any, package: str) -> bool:
+    return any(base.__module__.partition(".")[0] == package for base in type(value).__mro__)
+
+
+def _is_numpy_time(value: Any) -> bool:
+    return _is_from(value, "numpy") and getattr(getattr(value, "dtype", None), "kind", None) in {"m", "M"}
+
+
+def _ask_numpy(value: Any) -> Any:
+    """Return times of numpy: ``item()`` tells those that are finer than a microsecond as a bare number."""
+    if value.shape:
+        return list(value)
+    told = value.item()
+    return told if isinstance(told, date | timedelta) else str(value)
+
+
+def _ask_pandas(value: Any) -> Any:
+    """Return a table or column whose labels are not unique: ``to_dict()`` keeps the last. None: it is none."""
+    axes = [getattr(value, name, None) for name in ("index", "columns")] if _is_from(value, "pandas") else []
+    if all(getattr(axis, "is_unique", True) is True for axis in axes):
+        return None
+    table = value.to_frame() if _has(value, "to_frame") else value
+    rows = list(table.itertuples(index=False, name=None))
+    return {"index": list(table.index), "columns": list(table.columns), "data": rows}
 
 
 def _has(value: Any, name: str) -> bool:
@@ -272,7 +348,7 @@ def _fields_of(cls: type[Any], value: Any) -> dict[str, Any] | list[Any] | None:
         return {field.name: getattr(value, field.name) for field in fields(value) if hasattr(value, field.name)}
     if hasattr(cls, "__struct_fields__"):
         return _struct(cls, value)
-    if hasattr(cls, "__fields__") and _has(value, "dict"):  # pydantic 1
+    if not _has(value, "model_dump") and hasattr(cls, "__fields__") and _has(value, "dict"):  # pydantic 1
         told = value.dict()
         return cast("dict[str, Any]", told) if isinstance(told, dict) else None
     if isinstance(value, SimpleNamespace):
@@ -289,3 +365,18 @@ def _struct(cls: type[Any], value: Any) -> dict[str, Any] | list[Any]:
     if config.tag is not None:
         data = {config.tag_field: config.tag} | data
     return list(data.values()) if config.array_like else data
+
+
+def attributes_of(value: Any) -> dict[str, Any]:
+    """Return the public attributes of an object that tells nothing of itself: its class has neither repr nor text."""
+    cls: Any = type(value)
+    if cls.__repr__ is not object.__repr__ or cls.__str__ is not object.__str__:
+        return {}
+    slots = [name for base in cls.__mro__ for name in _slots_of(base)]
+    names = [*slots, *getattr(value, "__dict__", ())]
+    return {name: getattr(value, name) for name in names if not name.startswith("_") and hasattr(value, name)}
+
+
+def _slots_of(cls: type[Any]) -> Iterable[str]:
+    slots = cls.__dict__.get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else slots

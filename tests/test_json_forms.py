@@ -4,14 +4,17 @@ import array
 import collections
 import datetime as dt
 import decimal
+import email.message
 import enum
 import fractions
+import io
 import ipaddress
 import json
 import logging
 import math
 import pathlib
 import re
+import sqlite3
 import types
 import typing
 import uuid
@@ -168,6 +171,130 @@ class Opaque:
     """Tells nothing of itself."""
 
 
+class Bag:
+    """Has attributes, and tells nothing of itself."""
+
+    def __init__(self, **attributes):
+        self._client = "private"
+        self.__dict__.update(attributes)
+
+
+class Slots:
+    __slots__ = ("_b", "a", "c")
+
+    def __init__(self, a):
+        self.a, self._b = a, 2
+
+
+class Url:
+    """As yarl.URL, bson.ObjectId, packaging.Version: its repr names its class."""
+
+    def __str__(self):
+        return "http://a/b"
+
+    def __repr__(self):
+        return "Url('http://a/b')"
+
+
+class Query(collections.UserDict):
+    """As a query of httpx or Starlette: a key may have several values."""
+
+    def getlist(self, key):
+        return self.data[key]
+
+    def __getitem__(self, key):
+        return self.data[key][-1]
+
+
+class Multi(dict):
+    """As werkzeug.datastructures.MultiDict."""
+
+    def getlist(self, key):
+        return list(dict.__getitem__(self, key))
+
+    def __getitem__(self, key):
+        return dict.__getitem__(self, key)[0]
+
+
+class Registry(dict):
+    """Its method of such a name does something else."""
+
+    def get_all(self, _key):
+        return ["x", "y"]
+
+
+class Root(pydantic.RootModel[int]):
+    pass
+
+
+class Time:
+    """As numpy.datetime64 and numpy.timedelta64: finer than a microsecond, item() is a bare number."""
+
+    __module__ = "numpy"
+    dtype = types.SimpleNamespace(kind="M")
+    shape = ()
+
+    def __init__(self, told, text):
+        self.told, self.text = told, text
+
+    def item(self):
+        return self.told
+
+    def tolist(self):
+        return self.told
+
+    def __str__(self):
+        return self.text
+
+
+class Times(Time):
+    """As an array of them."""
+
+    __module__ = "numpy"
+    shape = (1,)
+
+    def __iter__(self):
+        return iter([Time(5, "5 nanoseconds")])
+
+
+class Axis(list):
+    @property
+    def is_unique(self):
+        return len(set(self)) == len(self)
+
+
+class Table:
+    """As pandas.DataFrame."""
+
+    __module__ = "pandas.core.frame"
+
+    def __init__(self, index, columns):
+        self.index, self.columns = Axis(index), Axis(columns)
+
+    def to_dict(self):
+        return {name: dict.fromkeys(self.index, 1) for name in self.columns}
+
+    def itertuples(self, *, index, name):
+        assert not index
+        assert name is None
+        return ((1,) * len(self.columns) for _ in self.index)
+
+
+class Column(Table):
+    """As pandas.Series."""
+
+    __module__ = "pandas.core.series"
+
+    def to_frame(self):
+        return Table(self.index, self.columns)
+
+
+class Span(dt.timedelta):
+    """As pandas.Timedelta."""
+
+    nanoseconds = 7
+
+
 class Broken:
     """Fails whenever it is looked at."""
 
@@ -266,6 +393,29 @@ VALUES = {
     "opaque": ([Opaque(), 5], ["<unserializable>", 5]),
     "broken": ({"a": Broken(), "b": 1}, {"a": "<unserializable>", "b": 1}),
     "as a whole": (LongDouble(), "np.longdouble('1.5')"),
+    "several values": (
+        [Query(a=[1, 2], b=[3]), Multi(a=[1, 2], b=[3]), Registry(a=1)], [{"a": [1, 2], "b": 3}] * 2 + [{"a": 1}],
+    ),
+    "raw": ({"a": msgspec.Raw(b'{"b": [1]}')}, {"a": {"b": [1]}}),
+    "root model": ([Root(5), pydantic.RootModel[str]("a")], [5, "a"]),
+    "file in memory": ([io.BytesIO(b"ab"), io.StringIO("ab")], ["YWI=", "ab"]),
+    "numpy times": (
+        [Time(dt.datetime(2026, 1, 1), ""), Time(dt.timedelta(1), ""), Time(None, "NaT"), Time(5, "5 months")],  # noqa: DTZ001
+        ["2026-01-01T00:00:00", "P1D", "NaT", "5 months"],
+    ),
+    "array of numpy times": (Times([5], ""), ["5 nanoseconds"]),
+    "nanoseconds": ([Span(), Span(seconds=1)], ["PT0.000000007S", "PT1.000000007S"]),
+    "labels": ([Table("ab", "x"), Column("ab", "x")], [{"x": {"a": 1, "b": 1}}] * 2),
+    "labels that are not unique": (
+        [Table("aa", "x"), Table("a", "xx"), Column("aa", "x")],
+        [
+            {"index": ["a", "a"], "columns": ["x"], "data": [[1], [1]]},
+            {"index": ["a"], "columns": ["x", "x"], "data": [[1, 1]]},
+            {"index": ["a", "a"], "columns": ["x"], "data": [[1], [1]]},
+        ],
+    ),
+    "text": ([Url()], ["http://a/b"]),
+    "attributes": ([Bag(a={1}, b=Bag(c=Slots(2))), Bag()], [{"a": [1], "b": {"c": {"a": 2}}}, "<unserializable>"]),
     "none": ({"a": None}, {"a": None}),
 }  # fmt: skip
 
@@ -287,6 +437,44 @@ def test_a_response_has_one_form(name):
     assert without == with_journal == expected
     if name != "nan":
         assert json.loads(json.dumps(event.to_dict(mode="json")["execution"]["response"])) == expected
+
+
+def test_a_key_that_stands_there_twice_keeps_both_values():
+    """In a row of SQLite and in the headers of a mail or an answer."""
+    database = sqlite3.connect(":memory:")
+    database.row_factory = sqlite3.Row
+    row = database.execute("select 1 as id, 'a' as name, 2 as id").fetchone()
+    assert jsonable([row]) == [{"id": [1, 2], "name": "a"}]
+    database.close()
+    message = email.message.Message()
+    for value in ("a=1", "b=2"):
+        message["Set-Cookie"] = value
+    message["Subject"] = "x"
+    assert jsonable(message) == {"Set-Cookie": ["a=1", "b=2"], "Subject": "x"}
+
+
+def test_objects_that_know_each_other_come_to_an_end():
+    """Of those that have attributes only, so many are opened in one value."""
+    bags = [Bag() for _ in range(30)]
+    for bag in bags:
+        bag.others = list(bags)
+    text = json.dumps(jsonable(bags[0]))
+    assert 1000 <= text.count("others") <= 1001
+    assert "<unserializable>" in text
+
+
+def test_a_property_that_fails_costs_nothing_else():
+    """The object is marked, what stands beside it is kept."""
+
+    class Lazy:
+        __slots__ = ("__dict__", "a")
+
+        def __getattribute__(self, name):
+            if name == "a":
+                raise OSError
+            return super().__getattribute__(name)
+
+    assert jsonable([Lazy(), 5]) == ["<unserializable>", 5]
 
 
 @pytest.mark.parametrize("make", [Mock, MagicMock, AsyncMock])
@@ -322,7 +510,9 @@ def test_cycles_end_whatever_they_are_made_of():
 
 
 @pytest.mark.parametrize(
-    "value", [Opaque(), LongDouble(), lambda: 1, math.nan], ids=["opaque", "repr", "lambda", "nan"]
+    "value",
+    [Opaque(), LongDouble(), lambda: 1, math.nan, Url(), Bag(a=1)],
+    ids=["opaque", "repr", "lambda", "nan", "text", "attributes"],
 )
 def test_what_is_not_kept_as_it_is_is_told_once_for_each_class(caplog, value):
     """At WARNING, by the logger of the package, with the name of the class."""
@@ -337,7 +527,8 @@ def test_what_is_not_kept_as_it_is_is_told_once_for_each_class(caplog, value):
 def test_what_has_a_usual_form_is_not_told(caplog):
     """Nobody is warned of a path."""
     _tell.cache_clear()
-    for name in ("path", "decimal", "set", "bytes", "keys", "pydantic", "frame", "very big", "half a pair"):
+    names = "path,decimal,set,bytes,keys,pydantic,frame,very big,half a pair,several values,root model,file in memory"
+    for name in [*names.split(","), "numpy times", "labels that are not unique", "raw"]:
         jsonable(VALUES[name][0])
     assert not caplog.records
 
