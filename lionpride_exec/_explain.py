@@ -14,6 +14,7 @@ from ._background import current_time
 from ._blockers import find_blocker
 from ._status import EventStatus
 from ._watch import Subscription
+from ._wording import MAX_SECONDS, counted, shown_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Mapping
@@ -109,11 +110,11 @@ class Explanation:
             if self.key is not None:
                 parts.append(f"of key {self.key!r}")
             if self.after:
-                parts.append(f"of {len(self.after)} event{'' if len(self.after) == 1 else 's'}")
+                parts.append(f"of {counted(len(self.after), 'event')}")
             if self.holder is not None:
                 parts.append(self.holder)
             if self.seconds is not None:
-                parts.append(f"at least {self.seconds:.3g} s")
+                parts.append("for ever" if self.seconds > MAX_SECONDS else f"at least {shown_seconds(self.seconds)}")
         return ", ".join(parts)
 
 

@@ -13,6 +13,7 @@ from ._execution import utc_now
 from ._leaves import is_of, leaves
 from ._redact import mask, secrets_of
 from ._reopening import Reopening
+from ._wording import MAX_SECONDS, shown_seconds
 from .errors import PauseTooLong, RateLimited
 
 if TYPE_CHECKING:
@@ -31,12 +32,6 @@ SECONDS_TO_TELL = 5.0
 # Where an event is given up because of a pause, its key is closed for the floor, but for so many seconds at most: the
 # events behind it are to learn the same soon, but not all at once.
 MAX_PAUSE_AFTER_GIVING_UP = 1.0
-
-# Seconds from which on a length of time is shown as hours, minutes and seconds.
-SECONDS_SHOWN_PLAINLY = 120.0
-
-# Seconds: beyond, a date would be beyond all dates.
-_MAX_SECONDS = 1e9
 
 
 @attrs.frozen(kw_only=True)
@@ -117,8 +112,7 @@ class Pauses:
         seconds = max(request.retry_after, floor)
         is_too_long = seconds > max_pause
         until = now + (min(floor, MAX_PAUSE_AFTER_GIVING_UP, max_pause) if is_too_long else seconds)
-        event = flight.event
-        reason = mask(request.message, secrets_of(event)) if event._redacted else request.message
+        reason = mask(request.message, secrets_of(flight.event))
         self._tell([bucket for bucket, _ in closed], until, now, reason)
         for bucket, reopening in closed:
             reopening.refuse(flight.began, now, until, reason)
@@ -152,7 +146,7 @@ class Pauses:
                     limit=bucket.limit,
                     key=bucket.key,
                     seconds=seconds,
-                    until=utc_now() + timedelta(seconds=min(seconds, _MAX_SECONDS)),
+                    until=utc_now() + timedelta(seconds=min(seconds, MAX_SECONDS)),
                     reason=reopening.reason,
                     refusals=reopening.refusals,
                 )
@@ -202,13 +196,6 @@ class Pauses:
         told = [bucket for bucket in buckets if until - max(bucket.closed_until, now) > SECONDS_TO_TELL]
         if told:
             logger.warning("%s for %s: %s", _shown_keys(told), shown_seconds(until - now), reason)
-
-
-def shown_seconds(seconds: float) -> str:
-    """Return a length of time as a person would say it."""
-    if seconds > _MAX_SECONDS:
-        return "ever"
-    return f"{seconds:.3g} s" if seconds < SECONDS_SHOWN_PLAINLY else str(timedelta(seconds=round(seconds)))
 
 
 def _shown_keys(buckets: Iterable[Bucket]) -> str:

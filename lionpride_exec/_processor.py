@@ -85,8 +85,7 @@ class Processor(Dispatch):
         super().__init__()
         self.queue_capacity: int = queue_capacity
         self.capacity_refresh_time = capacity_refresh_time
-        self.pile = pile
-        self.executor = executor
+        self.pile, self.executor = pile, executor
         self.concurrency_limit: int = concurrency_limit
         self.max_queue_size = max_queue_size
         self.max_denial_tracking = max_denial_tracking
@@ -109,10 +108,8 @@ class Processor(Dispatch):
         return cls(**kwargs)
 
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(queued={self.queue.qsize()}, running={len(self._in_flight)}, "
-            f"stopped={self._stopped})"
-        )
+        running = len(self._in_flight)
+        return f"{type(self).__name__}(queued={self.queue.qsize()}, running={running}, stopped={self._stopped})"
 
     # ---------------------------------------------------------------- queueing
 
@@ -354,10 +351,8 @@ class Processor(Dispatch):
                 if batch.started:
                     self._window.release_withheld()
                     self._attention.set()
-            if (
-                batch is not None and group.cancel_scope.cancel_called
-            ):  # by stop(): what ran before this call may still be cleaning up
-                await self._wait_for_batch(batch, earlier)
+            if batch is not None and group.cancel_scope.cancel_called:
+                await self._wait_for_batch(batch, earlier)  # by stop(): what ran before may still be cleaning up
         finally:
             if batch is not None:
                 self._crews.discard(batch)  # not before its last worker has ended

@@ -13,7 +13,6 @@ seen and the ends were much rarer than the limits allow.
 from __future__ import annotations
 
 from collections import deque
-from datetime import timedelta
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +21,8 @@ from anyio.lowlevel import current_token
 
 from ._background import current_time
 from ._forecast import Forecast, forecast, is_blocked, is_delayed
-from ._pauses import shown_seconds
 from ._status import TERMINAL, EventStatus
+from ._wording import counted, shown_clock, shown_rate, shown_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -101,16 +100,16 @@ class Progress:
         ]
         parts += [f"{self.processing:,} running", f"{self.pending:,} pending"]
         if self.retries:
-            parts.append(f"{self.retries:,} {'retry' if self.retries == 1 else 'retries'}")
+            parts.append(counted(self.retries, "retry", "retries"))
         if self.rate_limited:
             parts.append(f"{self.rate_limited:,} rate limited")
         if self.paused_keys:
             keys = f"{self.paused_keys:,} keys " if self.paused_keys > 1 else ""
             parts.append(f"{keys}paused for {shown_seconds(self.paused_for)}: {self.pause_reason}")
         if self.rate is not None:
-            parts.append(f"{self.rate:,.0f}/s" if self.rate >= 10 else f"{self.rate:.1f}/s")  # noqa: PLR2004  two digits
+            parts.append(shown_rate(self.rate))
         if self.seconds_left:
-            parts.append(f"{timedelta(seconds=round(self.seconds_left))} left")
+            parts.append(f"{shown_clock(self.seconds_left)} left")
         return "  ".join(parts)
 
 

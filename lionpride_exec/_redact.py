@@ -27,7 +27,9 @@ NO_SECRETS: Final[frozenset[str]] = frozenset()
 
 
 def secrets_of(event: Any) -> frozenset[str]:
-    """Return the texts that are not to be quoted of an event: as it was given, and as its fields are now."""
+    """Return the texts that nothing may quote of an event: as it was given, and as its fields are now."""
+    if not event._redacted:
+        return NO_SECRETS
     known: frozenset[str] = getattr(event, "_secrets", NO_SECRETS)
     return known | texts_of(look_up_field(event, path) for path in type(event)._redacted)
 

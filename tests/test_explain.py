@@ -167,6 +167,15 @@ async def test_limits_name_limit_and_key():
         assert {(use.limit, use.key, use.used) for use in statistics.limits} == {(rate, "a", 1), (slots, "x", 1)}
 
 
+async def test_a_long_time_is_told_as_a_person_would():
+    """Hours and minutes from two minutes on."""
+    async with make_executor() as executor:
+        for delay, text in ((90, "at least 90 s"), (5400, "at least 1:30:00"), (2e9, "for ever")):
+            event = await executor.append(Job(), delay=delay)
+            assert str(executor.explain(event)).endswith(text)
+            executor.cancel(event)
+
+
 async def test_limits_of_all_and_rate_limited():
     """A limit without a key, and the other side's wish."""
 

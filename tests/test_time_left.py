@@ -273,7 +273,7 @@ def test_a_line_for_people_while_the_total_is_not_known():
             await mapped_over.aclose()
             return shown
 
-    assert run(main).startswith("1 of 2 or more done  1 running")
+    assert run(main).startswith("1 of 2 or more done  ")  # the second may have begun: a worker yields by real time
 
 
 # -------------------------------------------------------------------- a bucket

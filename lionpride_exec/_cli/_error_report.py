@@ -49,7 +49,7 @@ class Failures:
             place = _in_target(error.__traceback__)
             if place is not None or self._first is None:
                 text = traceback_of(error)
-                self._first = number, mask(text, secrets_of(event)) if event._redacted else text
+                self._first = number, mask(text, secrets_of(event))
                 self._is_placed = place is not None
 
     def tell(self) -> None:

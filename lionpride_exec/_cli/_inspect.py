@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lionpride_exec._wording import shown_rate
+
 from ._as_data import encode, iso, overview_record, reading, short_id
 from ._errors import UsageError
-from ._tally import _rate
 from ._terminal import Table, write_json, write_line, write_table
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _write_summary(journal: str, overview: Overview) -> None:
     )
     write_line("")
     write_table(Table("", ("status", "events"), [(name, f"{count:,}") for name, count in overview.counts.items()]))
-    rate = "" if overview.rate is None else f"; {_rate(overview.rate)} from the first queued to the last finished"
+    rate = "" if overview.rate is None else f"; {shown_rate(overview.rate)} from the first queued to the last finished"
     write_line(f"finished: {overview.last_minute:,} in the last 60 s, {overview.last_hour:,} in the last 3600 s{rate}")
     oldest = overview.oldest_pending
     if oldest is not None:

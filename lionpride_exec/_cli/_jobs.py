@@ -160,18 +160,13 @@ def result_line(event: Event, record: bytes, number: int | None, *, with_traceba
         "duration": duration,
         "line": number,
     }
-    rest[outcome], _ = form_of(execution.response if outcome == "response" else _known(execution.error))
-    error = _known(execution.error)
+    error = error_in(execution.error)
+    rest[outcome], _ = form_of(execution.response if outcome == "response" else error)
     if with_traceback and isinstance(rest[outcome], dict) and error is not None and error.__traceback__ is not None:
         rest[outcome]["traceback"] = traceback_of(error)
-    if event._redacted:
-        rest[outcome] = mask_data(rest[outcome], secrets_of(event))
+    rest[outcome] = mask_data(rest[outcome], secrets_of(event))
     text = write_json(rest)
     return b'{"record": ' + record + b", " + text[1:] + b"\n"
-
-
-def _known(error: BaseException | UnsetType | None) -> BaseException | None:
-    return error_in(error)
 
 
 def _priority_of(record: Any, field: str) -> float:

@@ -20,7 +20,7 @@ from anyio.lowlevel import checkpoint
 
 from lionpride_exec._executor import Executor
 from lionpride_exec._journal import Journal
-from lionpride_exec._redact import NO_SECRETS, mask, secrets_of
+from lionpride_exec._redact import mask
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
 
@@ -301,14 +301,10 @@ class JournalRun(LineRun):
         book = self.executor._book
         if book is None or not book.is_end_written(event):
             return  # the journal was closed without it: the next run has it run again
-        self.tally.ended[status] += 1
         key = self.executor._agenda._key_of.get(event.id)
-        self.failures.note(event, recall(event.metadata, str(event.id))[0])
         known_by = key if isinstance(key, str) else None
-        self.output.put(line_of_event(event, status, known_by, with_traceback=self.options.traceback))
-        self._check_errors(event.execution.error, secrets_of(event) if event._redacted else NO_SECRETS)
-        if isinstance(event.execution.error, SystemExit | KeyboardInterrupt):
-            self._expect_crash()
+        line = line_of_event(event, status, known_by, with_traceback=self.options.traceback)
+        self._note_end(event, recall(event.metadata, str(event.id))[0], status, line)
 
     async def _forget_ended(self) -> None:
         await checkpoint()  # with a journal they leave by themselves

@@ -18,7 +18,7 @@ from lionpride_exec import errors
 from lionpride_exec._journal._outcome import ErrorData, OutcomeData, encode_outcome
 from lionpride_exec._json_text import read_json, write_json
 from lionpride_exec._paths import look_up
-from lionpride_exec._redact import NO_SECRETS, mask_data, secrets_of, texts_of
+from lionpride_exec._redact import mask_data, secrets_of, texts_of
 
 from ._errors import BadLineError
 from ._identity import is_told_by_record, kind_of, line_key, mark_of_id, mark_of_key, recall
@@ -110,7 +110,7 @@ def line_of_event(event: Event, status: EventStatus, key: str | None, *, with_tr
         with_traceback: Whether an error has its traceback.
     """
     execution = event.execution
-    secrets = secrets_of(event) if event._redacted else NO_SECRETS
+    secrets = secrets_of(event)
     outcome = encode_outcome(status, execution.response, execution.error, execution.duration, secrets)
     number, record = recall(event.metadata, str(event.id))
     shown = _shown_key(line_key(key), is_redacted=bool(event._redacted))

@@ -52,8 +52,7 @@ def pausing_on(event_type: type[Event], codes: Container[int], rule: RetryRule |
             seconds = pause_for(exc, codes)
             if seconds is None or (rule is not None and rule.is_hopeless(exc)):
                 raise
-            reason = mask(_reason(exc), secrets_of(self)) if self._redacted else _reason(exc)
-            raise RateLimited(reason, retry_after=seconds) from exc
+            raise RateLimited(mask(_reason(exc), secrets_of(self)), retry_after=seconds) from exc
 
     event_type._perform = perform_or_pause  # type: ignore[method-assign]  # for the run only
     try:

@@ -8,9 +8,7 @@ written, and when there are many. So what is in memory is bounded by the options
 
 from __future__ import annotations
 
-import asyncio
 import os
-import warnings
 from contextlib import aclosing
 from importlib.util import find_spec
 from math import inf
@@ -26,6 +24,7 @@ from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError, LionprideError
 
 from ._ahead import ReadAhead
+from ._crash import silence_asyncio
 from ._display import make_display
 from ._error_report import Failures
 from ._errors import BadLineError, OutputError, UsageError
@@ -328,20 +327,19 @@ class LineRun:
         number, record = self._open.pop(event.id, (None, b"null"))
         if number is None:  # the executor's own code has appended it
             self.tally.events += 1
-        self.tally.ended[status] += 1
         self._ended += 1
-        self.failures.note(event, number)
-        self.output.put(result_line(event, record, number, with_traceback=self.options.traceback))
-        self._check_errors(event.execution.error, secrets_of(event) if event._redacted else NO_SECRETS)
-        if isinstance(event.execution.error, SystemExit | KeyboardInterrupt):
-            self._expect_crash()
+        line = result_line(event, record, number, with_traceback=self.options.traceback)
+        self._note_end(event, number, status, line)
 
-    def _expect_crash(self) -> None:
-        """Keep asyncio, whose loop these two break, from telling at length what we will tell in a line."""
-        if self.options.backend != "trio":
-            asyncio.get_running_loop().set_exception_handler(_tell_nothing)
-            # It does not even begin the tasks that were about to begin.
-            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+    def _note_end(self, event: Event, number: int | None, status: EventStatus, line: bytes) -> None:
+        """Count an event that has ended, and put its result into the output."""
+        error = event.execution.error
+        self.tally.ended[status] += 1
+        self.failures.note(event, number)
+        self.output.put(line)
+        self._check_errors(error, secrets_of(event))
+        if isinstance(error, SystemExit | KeyboardInterrupt) and self.options.backend != "trio":
+            silence_asyncio()
 
     async def _forget_ended(self) -> None:
         self._ended = 0
@@ -397,7 +395,3 @@ class LineRun:
                     else:
                         self.display.close()
                         os._exit(INTERRUPTED)
-
-
-def _tell_nothing(_loop: object, _context: object) -> None:
-    pass

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import attrs
 
-from lionpride_exec._pauses import shown_seconds
 from lionpride_exec._status import EventStatus
+from lionpride_exec._wording import counted, shown_clock, shown_rate, shown_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -152,12 +151,12 @@ class Tally:
         return [
             Part(f"{self.done:,} done"),
             *(Part(text, 7) for text in self._before_parts()),
-            Part(_rate(rate), 5),
+            Part(shown_rate(rate), 5),
             *(Part(text, 7 if text.endswith(EventStatus.COMPLETED) else 2) for text in self._ended_parts()),
             Part(f"{running:,} running", 6),
             Part(f"{max(self.unfinished - running, 0):,} pending", 4),
             *(Part(text, 3) for text in _trouble_parts(report)),
-            Part(_clock(self.elapsed), 1),
+            Part(shown_clock(self.elapsed), 1),
             *self._parts_ahead(report),
         ]
 
@@ -167,7 +166,7 @@ class Tally:
             return
         seconds = report.progress.seconds_left
         if seconds is not None and self.expected is not None and self.done:
-            yield Part(f"{_clock(seconds)} left")
+            yield Part(f"{shown_clock(seconds)} left")
         if report.pauses and report.pauses[0].seconds >= SHOWN_PAUSE:
             yield _pause_part(report.pauses)
 
@@ -182,7 +181,7 @@ class Tally:
         elapsed = self.elapsed
         rate = self.done / elapsed if elapsed > 0 else 0.0
         total = self.done_in_all + unfinished
-        return f"{_count(total, 'line')}: {', '.join(parts)}; {elapsed:.1f} s, {_rate(rate)}"
+        return f"{counted(total, 'line')}: {', '.join(parts)}; {elapsed:.1f} s, {shown_rate(rate)}"
 
     def _before_parts(self) -> list[str]:
         total = self.before.total()
@@ -191,7 +190,7 @@ class Tally:
 
     def _ended_parts(self) -> list[str]:
         parts = [f"{self.ended[status]:,} {status}" for status in EventStatus if self.ended[status]]
-        return [*parts, _count(self.bad, "bad line")] if self.bad else parts
+        return [*parts, counted(self.bad, "bad line")] if self.bad else parts
 
 
 def fitted(parts: Sequence[Part], width: int) -> str:
@@ -212,7 +211,7 @@ def _trouble_parts(report: Report | None) -> list[str]:
         return []
     limited, retries = report.progress.rate_limited, report.progress.retries
     told = [f"{limited:,} rate limited"] if limited else []
-    return [*told, f"{retries:,} {'retry' if retries == 1 else 'retries'}"] if retries else told
+    return [*told, counted(retries, "retry", "retries")] if retries else told
 
 
 def _pause_part(pauses: Sequence[Pause]) -> Part:
@@ -226,15 +225,3 @@ def _pause_part(pauses: Sequence[Pause]) -> Part:
 def _shortened(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 1]}…"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _rate(per_second: float) -> str:
-    return f"{per_second:,.0f}/s" if per_second >= 10 else f"{per_second:.1f}/s"  # noqa: PLR2004  two digits
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))

@@ -13,7 +13,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lionpride_exec._redact import NO_SECRETS, secrets_of
+from lionpride_exec._redact import secrets_of
 from lionpride_exec._status import TERMINAL, EventStatus
 
 from ._commit import Arrival
@@ -328,7 +328,7 @@ class Book:
         """Give what is to be written of an event that begins, or goes back to PENDING."""
         execution, name = event.execution, target._value_
         attempts, at, error = None, execution.started_at, None
-        secrets = secrets_of(event) if type(event)._redacted else NO_SECRETS
+        secrets = secrets_of(event)
         if execution.attempts:
             attempts = encode_attempts(execution.attempts, secrets)
             if target is EventStatus.PENDING:
@@ -352,7 +352,7 @@ class Book:
         seq, execution, name = event._seq, event.execution, target._value_
         error = None if target is EventStatus.COMPLETED else error
         finished = time.time() if at is None else at.timestamp()
-        secrets = secrets_of(event) if type(event)._redacted else NO_SECRETS
+        secrets = secrets_of(event)
         outcome = encode_outcome(target, response, error, execution.duration, secrets)
         attempts = encode_attempts(execution.attempts, secrets) if execution.attempts else None
         started = to_seconds(execution.started_at)
