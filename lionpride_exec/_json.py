@@ -202,8 +202,9 @@ def _own_form(error: LionprideError) -> Any:
 
 
 def _text(value: object) -> str:
+    """Return the text of an error; what UTF-8 cannot hold is escaped, as in a journal."""
     try:
-        return str.__str__(str(value))  # of a subclass of str, too
+        return str(value).encode("utf-8", "backslashreplace").decode()
     except Exception:  # noqa: BLE001  some objects cannot even tell what they are
         return UNSERIALIZABLE
 

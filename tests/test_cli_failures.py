@@ -22,6 +22,7 @@ async def fail(record):
     if record == "slow": await anyio.sleep(60)
     if record == "skip": raise Skip("no need")
     if record == "odd": raise Odd
+    if record == "half": raise ValueError("cut " + chr(0xd83d))
     if record == "other": raise KeyError(record)
     if record == "stop": os.kill(os.getpid(), signal.SIGINT)
     deeper(record)
@@ -118,6 +119,18 @@ def test_results_have_tracebacks_if_that_is_asked_for(go):
     assert errors["a"]["traceback"].endswith("LookupError: a")
     assert list(errors["a"]) == ["error", "message", "traceback"]
     assert "traceback" not in errors["slow"]
+
+
+def test_an_error_is_told_alike_with_and_without_a_journal(go):
+    """Its traceback begins in the target, and what cannot be told, or written as UTF-8, has one form."""
+    _, _, errors = go("a", "odd", "half", traceback=True)
+    for error in errors.values():
+        assert error["traceback"].startswith(
+            f'Traceback (most recent call last):\n  File "{Path.cwd() / "target.py"}", '
+        )
+    assert errors["odd"]["message"] == "<unserializable>"
+    assert errors["half"]["message"] == "cut \\ud83d"
+    assert errors["half"]["traceback"].endswith("ValueError: cut \\ud83d")
 
 
 def test_results_have_no_tracebacks_else(go):

@@ -175,17 +175,15 @@ def test_a_restored_group_is_a_group():
     assert "KeyboardInterrupt" in str(group.exceptions[1])
 
 
-def test_a_group_that_contains_itself():
-    """The inner one is marked; its class is named."""
+def test_a_group_that_says_it_contains_itself():
+    """Its members are those that it was made of, whatever a property tells."""
 
     class Loop(ExceptionGroup):
         @property
         def exceptions(self):
             return (self, ValueError("a"))
 
-    first, second = error_to_dict(Loop("loop", [ValueError("b")]))["exceptions"]
-    assert first == {"error": "Loop", "message": "Circular reference detected"}
-    assert second == {"error": "ValueError", "message": "a"}
+    assert error_to_dict(Loop("loop", [ValueError("b")]))["exceptions"] == [{"error": "ValueError", "message": "b"}]
 
 
 def test_text_that_utf8_cannot_hold():

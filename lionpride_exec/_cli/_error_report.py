@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import traceback
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import lionpride_exec
 from lionpride_exec._redact import mask, secrets_of
+from lionpride_exec._tracebacks import format_traceback, in_target
 from lionpride_exec.errors import LionTimeoutError
 
 from ._streams import say_block
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from lionpride_exec._event import Event
-
-PACKAGE = os.path.dirname(lionpride_exec.__file__) + os.sep  # noqa: PTH120  compared with the names in code objects
-
-# Frames of a traceback that are shown, the last ones.
-MAX_FRAMES = 20
 
 # Classes that are counted by name, and those that are named at the end.
 MAX_KEPT, MAX_NAMED = 1000, 5
@@ -46,7 +37,7 @@ class Failures:
         name = type(error).__name__
         self._classes[name if name in self._classes or len(self._classes) < MAX_KEPT else OTHERS] += 1
         if not self._is_placed:
-            place = _in_target(error.__traceback__)
+            place = in_target(error.__traceback__)
             if place is not None or self._first is None:
                 text = traceback_of(error)
                 self._first = number, mask(text, secrets_of(event))
@@ -65,17 +56,8 @@ class Failures:
 
 
 def traceback_of(error: BaseException) -> str:
-    """Return the traceback of an error, without the frames of this package above those of the target. Never raises."""
+    """Return the traceback of an error, from code of the target on. Never raises."""
     try:
-        place = _in_target(error.__traceback__)
-        lines = traceback.format_exception(type(error), error, place or error.__traceback__, limit=-MAX_FRAMES)
-        return "".join(lines).rstrip("\n")
+        return format_traceback(error)
     except Exception:  # noqa: BLE001  some errors cannot even be looked at
         return type(error).__name__
-
-
-def _in_target(found: TracebackType | None) -> TracebackType | None:
-    """Return the part of a traceback that begins in code of the target; None: it does not lead there."""
-    while found is not None and found.tb_frame.f_code.co_filename.startswith(PACKAGE):
-        found = found.tb_next
-    return found

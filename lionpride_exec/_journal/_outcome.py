@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from lionpride_exec._execution import Attempt, Execution
-from lionpride_exec._json import form_of, jsonable
+from lionpride_exec._json import UNSERIALIZABLE, form_of, jsonable
 from lionpride_exec._json_text import read_json, write_json
 from lionpride_exec._leaves import error_in, is_cancellation, is_of, is_retryable
 from lionpride_exec._redact import NO_SECRETS, mask, mask_data
 from lionpride_exec._sentinel import Unset, UnsetType
 from lionpride_exec._status import EventStatus
+from lionpride_exec._tracebacks import format_traceback
 from lionpride_exec.errors import LionprideError, RemoteError
 
 from ._fidelity import Fix, mend_moments, moments_in
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ._rows import Row
-
-# Frames of a traceback that are kept, the last ones.
-MAX_FRAMES = 20
 
 NO_TYPE: Any = Any
 
@@ -189,14 +186,14 @@ def _text(error: BaseException) -> str:
     try:
         return _clean(str(error))
     except Exception:  # noqa: BLE001  some errors cannot even tell what they are
-        return ""
+        return UNSERIALIZABLE
 
 
 def _traceback(error: BaseException) -> str:
     if error.__traceback__ is None:
         return ""
     try:
-        return _clean("".join(traceback.format_exception(error, limit=-MAX_FRAMES)))
+        return format_traceback(error) + "\n"
     except Exception:  # noqa: BLE001  as above
         return ""
 

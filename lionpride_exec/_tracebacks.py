@@ -1,0 +1,34 @@
+"""Tracebacks as they are shown and kept: from the code that an event runs on, without the frames that lead there."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120  compared with the names in code objects
+
+# Frames of a traceback that are kept, the last ones.
+MAX_FRAMES = 20
+
+
+def format_traceback(error: BaseException) -> str:
+    """
+    Return the traceback of an error as text that UTF-8 can hold, without frames of this package above the target.
+
+    Raises:
+        Exception: Whatever an error does when it is looked at.
+    """
+    place = in_target(error.__traceback__)
+    lines = traceback.format_exception(type(error), error, place or error.__traceback__, limit=-MAX_FRAMES)
+    return "".join(lines).rstrip("\n").encode("utf-8", "backslashreplace").decode()
+
+
+def in_target(found: TracebackType | None) -> TracebackType | None:
+    """Return the part of a traceback that begins in code of the target; None: it does not lead there."""
+    while found is not None and found.tb_frame.f_code.co_filename.startswith(PACKAGE):
+        found = found.tb_next
+    return found
