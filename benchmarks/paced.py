@@ -18,7 +18,7 @@ PER = 0.0037
 
 
 async def paced(n: int) -> float:
-    """Give the microseconds of CPU time that each of n events takes, one every 3.7 ms."""
+    """Return the microseconds of CPU time that each of n events takes, one every 3.7 ms."""
     async with Executor.of(Noop, limits=Rate(1, per=PER)) as executor:
         began = time.process_time()
         await executor.extend(Noop() for _ in range(n))

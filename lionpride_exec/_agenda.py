@@ -32,7 +32,7 @@ class Ticket:
     Attributes:
         priority: As given; None: the default.
         until: A reading of ``anyio.current_time()`` before which it is not due; None: it is.
-        at: The time by the wall clock that this stands for, in seconds since 1970; None: it was given as a delay.
+        at: The time by the wall clock that this stands for, in seconds since 1970. None if it was given as a delay.
         skew: How far the wall clock was ahead then, by ``wall_skew()``.
         after: The events that have to complete before it is queued.
         key: By which it is known; None: by none.

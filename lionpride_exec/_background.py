@@ -205,7 +205,7 @@ def scope_deadline(until: float) -> float:
 
 def timeout_deadline(seconds: float | None) -> float:
     """
-    Return the deadline of a cancel scope that ends after so many seconds, not before; None: it does not end.
+    Return the deadline of a cancel scope that ends after so many seconds, not before; ``inf`` for None.
 
     Raises:
         RuntimeError: No event loop runs.
@@ -243,7 +243,7 @@ class _FineClock:
         return self.read() + self._ahead
 
 
-# The finer clock for each event loop; None: its own clock is exact.
+# The finer clock for each event loop; None if its own clock is exact.
 _fine_clocks: WeakKeyDictionary[asyncio.AbstractEventLoop, Callable[[], float] | None] = WeakKeyDictionary()
 
 

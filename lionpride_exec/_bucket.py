@@ -60,7 +60,7 @@ class Bucket:
         # at the head is asked about again and again, and to find out takes as long as there are uses.
         self._known: tuple[float, float] = (-1, -inf)
         self.closed_until: float = -inf  # by RateLimited
-        self.reopening: Reopening | None = None  # what RateLimited leaves behind; None: there was none of late
+        self.reopening: Reopening | None = None  # what RateLimited leaves behind; None if there was none of late
         self.denied_until: float = -inf  # by the answer of a gate
         self.lanes: int = 0  # which lead through it
         self.parked: list[tuple[float, int, Lane]] = []  # of them, those that wait for it; a heap

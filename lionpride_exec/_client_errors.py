@@ -92,7 +92,7 @@ def names_of(error: BaseException) -> frozenset[str]:
     """
     Return the names of an error: of its classes, with and without module, and the codes that the other side gave.
 
-    Those of its ``__cause__`` are included: but not those of its ``__context__``, which may be of any kind.
+    Those of its ``__cause__`` are included, those of its ``__context__`` are not: that may be any other error.
     """
     found: set[str] = set()
     for each in _chain(error, causes_only=True):

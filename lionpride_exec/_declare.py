@@ -176,7 +176,7 @@ def _is_union(origin: Any) -> bool:
 
 
 def _before_ours(cls: type) -> list[type]:
-    """Give the classes whose names come before those of this package, but for those that were checked before."""
+    """Return the classes whose names come before those of this package, but for those that were checked before."""
     found: list[type] = []
     for base in cls.__mro__:
         if _is_ours(base):
@@ -224,7 +224,7 @@ def _calls_super(value: Any) -> bool:
 
 
 def _own_default(default: Any) -> Any:
-    """Give a default as a factory of copies, if it is mutable."""
+    """Return a default as a factory of copies, if it is mutable."""
     kind: type[Any] = default.__class__
     if kind.__hash__ is not None:
         return default

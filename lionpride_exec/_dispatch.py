@@ -305,7 +305,7 @@ class Dispatch(Admission):
                 self._pauses.refuse(flight, error, now=now, max_pause=self._reruns.max_pause(flight.event))
 
     def _costs_taken(self, event_id: UUID) -> list[float | None]:
-        """Return what a running event has taken of each limit with a cost; None: of one without."""
+        """Return what a running event has taken of each limit; None for a limit without a cost."""
         costs: list[float | None] = [None] * len(self.queue.lanes.buckets.limits)
         flight = self._in_flight.get(event_id)
         for use in () if flight is None else flight.uses:

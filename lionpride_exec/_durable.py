@@ -100,7 +100,7 @@ class Durable(Journaling):
         return None if coming is None else cast("E", await self._settle_in(coming))
 
     async def _announce_in_turn(self, event: Event, ticket: Ticket) -> Coming | None:
-        """Store an event, and have it written as soon as the journal has room; None: its key is known by now."""
+        """Store an event, and have it written as soon as the journal has room. None if its key is known by now."""
         book = self._book
         if (
             book is not None

@@ -56,7 +56,7 @@ class Model:
     # Whether what the package calls on an instance must not be hidden.
     _keeps_names: ClassVar[bool] = False
 
-    # Fields whose values are to be seen by nobody; the command adds paths into them (``_redact``).
+    # Fields whose values are redacted; the command adds paths into them (``_redact``).
     _redacted: ClassVar[frozenset[str]] = frozenset()
 
     if TYPE_CHECKING:

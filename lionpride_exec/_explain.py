@@ -221,7 +221,7 @@ def _follow_clocks(executor: Control) -> None:
 
 
 def statistics(executor: Control) -> Statistics:
-    """Give the state of an executor and what its events wait for. O(what is delayed or parked)."""
+    """Return the state of an executor and what its events wait for. O(what is delayed or parked)."""
     _follow_clocks(executor)
     now = current_time()
     kept: dict[str, Any] = {

@@ -80,7 +80,7 @@ class Intake(Control):
         raise NotImplementedError
 
     async def _known_on_disk(self, key: Hashable) -> Event | None:  # noqa: ARG002  for subclasses
-        """Return the event that is known under a key and is on disk only; None: there is none."""
+        """Return the event that is known under a key and is on disk only. None if there is none."""
         return None
 
     def _store(self, event: E, ticket: Ticket) -> E | None:

@@ -109,7 +109,7 @@ def _form(value: Any, around: tuple[int, ...]) -> tuple[Any, bool]:
 
 
 def _leaf(value: Any, path: set[int], depth: int) -> tuple[Any, bool] | None:
-    """Return the form of what nothing stands in, and whether it is lost; None: one has to walk through it."""
+    """Return the form of a value in which no other stands, and whether it is lost. None if something stands in it."""
     kind = type(value)
     if kind in _PLAIN or (kind is int and value.bit_length() <= MAX_BITS):
         return value, False

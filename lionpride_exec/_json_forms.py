@@ -61,7 +61,7 @@ _LISTS = (list, tuple, deque, array, KeysView, ValuesView, ItemsView)
 
 _FLAGS = {re.ASCII: "a", re.IGNORECASE: "i", re.LOCALE: "L", re.MULTILINE: "m", re.DOTALL: "s", re.VERBOSE: "x"}
 
-# Beyond that an int may have more than the 4300 digits that Python, and so whoever reads it, refuses.
+# Beyond that an int may have more than 4300 digits, which Python's own reader refuses.
 MAX_BITS = 14_000
 
 # Methods that tell what an object is, in this order, with their arguments.
@@ -179,7 +179,7 @@ def _walk_mapping(value: Mapping[Any, Any]) -> Walk:
 
 
 def _keys_in(value: Any) -> list[Any] | None:
-    """Return the keys of a mapping, or of what ``dict()`` would take for one; None: it is none."""
+    """Return the keys of a mapping, or of what ``dict()`` would take for one. None if it is neither."""
     if isinstance(value, Mapping):
         return list(cast("Iterable[Any]", value))
     return list(value.keys()) if _has(value, "keys") and _has(value, "__getitem__") else None
@@ -295,7 +295,7 @@ def _walk_object(value: Any) -> Walk:  # noqa: PLR0911  a table of kinds
 
 
 def _ask(value: Any, name: str, arguments: dict[str, Any]) -> Any:
-    """Return what a method of an object tells, if that is data; None: it is not, or there is no such method."""
+    """Return what a method of an object tells. None if that is no data, or there is no such method."""
     if not _has(value, name):
         return None
     try:
@@ -328,7 +328,7 @@ def _ask_numpy(value: Any) -> Any:
 
 
 def _ask_pandas(value: Any) -> Any:
-    """Return a table or column whose labels are not unique: ``to_dict()`` keeps the last. None: it is none."""
+    """Return a table or column whose labels are not unique: ``to_dict()`` keeps the last. None if it is none."""
     axes = [getattr(value, name, None) for name in ("index", "columns")] if _is_from(value, "pandas") else []
     if all(getattr(axis, "is_unique", True) is True for axis in axes):
         return None

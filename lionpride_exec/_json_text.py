@@ -79,8 +79,8 @@ def read_json(
 
     Args:
         text: In UTF-8, if it is bytes.
-        parse_constant: Called with ``NaN``, ``Infinity`` or ``-Infinity``; None: they are read as floats.
-        parse_float: Called with the text of a number that is no int; None: it is read as a float.
+        parse_constant: Called with ``NaN``, ``Infinity`` or ``-Infinity``. None if they are read as floats.
+        parse_float: Called with the text of a number that is no int. None if it is read as a float.
 
     Raises:
         ValueError: It is no JSON, or no UTF-8.

@@ -218,8 +218,8 @@ class Keeping(Intake):
         """
         Return an event that has ended and left memory.
 
-        For an id that is a plain event with that id and status. None: it is not here, or nobody knows any more without
-        a look at the disk.
+        For an id it is a plain event with that id and status. None if the event is not here, or if only a look at the
+        disk would tell.
         """
         if self.journal is None:
             return None

@@ -69,7 +69,7 @@ class Blocked:
 
     def __init__(self) -> None:
         self.number: int = 0
-        self._listeners: WeakSet[Listener] | None = None  # None: nobody has asked yet
+        self._listeners: WeakSet[Listener] | None = None  # None until somebody asks
 
     def grow(self, number: int) -> None:
         """Count some more, and tell those who look ahead."""

@@ -146,9 +146,9 @@ class Life(Element):
         _seq: int = attrs.field(default=0, init=False)
         # It was open when a process died, and may be what it died of.
         _is_suspect: bool = attrs.field(default=False, init=False)
-        # The file of the journal that has its end, once the event stands in no executor any more; None: there is none.
+        # The file of the journal that has its end, once the event stands in no executor any more; else None.
         _kept_in: Path | None = attrs.field(default=None, init=False)
-        # The count of failures in which it stands; None: it has not failed, or somebody has looked at it.
+        # The count of failures in which it stands. None if it has not failed, or somebody has looked at it.
         _unseen: Count | None = attrs.field(default=None, init=False)
     else:
         _feed = _at_end = _verdict = _kept_in = _unseen = None

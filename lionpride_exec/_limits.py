@@ -148,7 +148,7 @@ class Router:
                 raise ConfigurationError(f"limits must be Rate or Concurrent, got {limit!r}")
         self.has_partitions: bool = partition is not None
         keys = [] if partition is None else [partition]
-        # The fields that keys are read from; None: a function gives the key.
+        # The fields that keys are read from; None if a function gives the key.
         names = [limit.key if isinstance(limit.key, str) else None for limit in self.limits if limit.key is not None]
         self._key_names: list[str | None] = [*(None for _ in keys), *names]
         self._keys = keys + [_getter(limit.key) for limit in self.limits if limit.key is not None]
@@ -188,7 +188,7 @@ class Router:
         return Route(key, costs)
 
     def _without_secrets(self, key: tuple[Hashable, ...], redacted: frozenset[str]) -> tuple[Hashable, ...]:
-        """Return a key with digests for the values of fields that nobody is to see: it is shown, and only compared."""
+        """Return a key with digests for the values of redacted fields: it is shown, and only compared."""
         return tuple(
             digest_of(value)
             if name is not None and value is not None and any(is_inside(name, path) for path in redacted)

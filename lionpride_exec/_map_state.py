@@ -62,12 +62,12 @@ class Plan:
         items: A plain or an async iterable.
         ordered: Whether the events come in the order of the items.
         fail_fast: Whether the first failure ends it.
-        lookahead: Events appended and not yet given, without those that wait for their key; None: twice the concurrency
-            limit.
-        max_lookahead: The same with those; None: 1,000, or more where the lookahead or the concurrency limit is large.
+        lookahead: Events appended and not yet given, without those that wait for their key. Default: twice the
+            concurrency limit.
+        max_lookahead: The same with those. Default: 1,000, or more if the lookahead or the concurrency limit is large.
         priority: Of each event.
         key: Gives the key of an item's event; None: it has none.
-        total: How many items there are; None: as many as ``items`` says.
+        total: How many items there are. None if ``items`` is asked.
     """
 
     executor: Executor

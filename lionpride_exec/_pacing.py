@@ -77,7 +77,7 @@ class Pacing:
         self.next_at: float = -inf
         self._latency = 0.0  # seconds that a refusal takes to come back, on average
         self._doubling = MIN_DOUBLING
-        self._mark: float | None = None  # the pace by which the curve is drawn; None: probing
+        self._mark: float | None = None  # the pace by which the curve is drawn; None while probing
         self._is_bound = False  # whether that is one that was refused; else an estimate
         self._span = 1.0
         self._pause = 0.0  # seconds of the latest one that did not follow another
@@ -163,7 +163,7 @@ class Pacing:
 
         Args:
             until: The end of the pause.
-            pause: Its seconds; None: it follows another pause that was too short, which says less of what is needed.
+            pause: Its seconds. None if it follows another pause that was too short: that says less of what is needed.
         """
         if pause is not None:
             self._pause = pause

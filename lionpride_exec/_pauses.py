@@ -40,8 +40,8 @@ class Pause:
     A key that is closed since a run of it was refused with :class:`RateLimited`.
 
     Attributes:
-        limit: The limit that has the key; None: it is that of a partition, or there are no keys and nothing starts.
-        key: Which key; None: there are no keys.
+        limit: The limit that has the key. None if it is that of a partition, or there are no keys: then nothing starts.
+        key: Which key. None if there are no keys.
         seconds: Seconds until the pause ends; positive.
         until: When the pause ends (UTC), as the clock says now; at most some 30 years from now.
         reason: The message of the error that asked for the pause.
@@ -62,8 +62,8 @@ class StartPace:
     How fast the runs of a key may start, since it was reopened after :class:`RateLimited`.
 
     Attributes:
-        limit: The limit that has the key; None: it is that of a partition, or there are no keys and it is for all.
-        key: Which key; None: there are no keys.
+        limit: The limit that has the key. None if it is that of a partition, or there are no keys: then it is for all.
+        key: Which key. None if there are no keys.
         per_second: Starts per second, positive. It grows while the other side accepts the runs.
         seconds: Seconds until the next start, 0 or more.
     """

@@ -1,5 +1,5 @@
 """
-Values that are to be seen by nobody: in a result, a message or an error three stars stand for them.
+Redaction: in a result, a message or an error three stars stand for a secret value.
 
 What is redacted is said by a path: of a class, the names of its fields with ``metadata={"redact": True}``; of a run of
 the command, those of ``--redact``. Where such a value is quoted, its text is replaced, as it stands there by itself, in

@@ -55,7 +55,7 @@ def to_seconds(value: object, *, now: float | None = None, unit: float = 1.0) ->
     Args:
         value: A number of seconds, a ``timedelta``, a ``datetime``, or a text: a number, a duration ("1m30s"), a time
             by HTTP or RFC 3339, or the second or millisecond of an epoch time.
-        now: The time of the answer, in seconds of the epoch; None: the time of our clock.
+        now: The time of the answer, in seconds of the epoch. None for that of our clock.
         unit: Seconds that the number 1 stands for.
     """
     if isinstance(value, bool):

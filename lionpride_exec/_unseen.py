@@ -2,7 +2,7 @@
 Failures that nobody has looked at, told once at the end of a lifetime.
 
 A failure is data: nothing is raised for it. So a program that asks for no result would never learn of one. Each event
-that fails is counted, and marked with the count it stands in; whoever looks at the event takes the mark away. So both
+that fails is counted, and marked with the count it stands in; a look at the event takes the mark away. So both
 are O(1), a success costs nothing, and nothing is kept of an event but, of those that have left the executor, the first.
 """
 
@@ -34,7 +34,7 @@ class Count:
 
     Attributes:
         number: How many.
-        gone: The first of those that have left the executor; None: there is none, or it was looked at meanwhile.
+        gone: The first of those that have left the executor. None if there is none, or it was looked at meanwhile.
     """
 
     __slots__ = ("_gone", "number")

@@ -226,7 +226,7 @@ class RateLimited(LionprideError):
 
         Args:
             error: An error of a client. It becomes the ``__cause__``.
-            message: The reason. None: the class and the text of the error.
+            message: The reason. Default: the class and the text of the error.
         """
         return cls(message or _shown(error), retry_after=seconds_of(error), cause=error)
 

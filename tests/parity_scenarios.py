@@ -471,7 +471,7 @@ async def order_by_priority(world):
 
 
 async def times(world, events, **config):
-    """Give when the events start, in the order they start."""
+    """Return when the events start, in the order they start."""
     async with world.running(**config) as executor:
         seen = world.log(executor)
         executor.pause()
@@ -911,7 +911,7 @@ async def forward(world):
 
 @scenario
 async def what_comes_while_it_is_left(world):
-    """lifetimes.md: a block that is being left takes nothing new; a known key is given back all the same."""
+    """lifetimes.md: a block that is being left takes nothing new; a known key is still given back."""
     executor = world.executor()
     said = []
 

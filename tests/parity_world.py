@@ -67,18 +67,18 @@ async def outcome(function, *arguments, **options):
 
 
 def counts(executor):
-    """Give the statuses that have events."""
+    """Return the statuses that have events."""
     return {name: number for name, number in executor.status_counts().items() if number}
 
 
 def error_of(event):
-    """Give class and text of an event's error."""
+    """Return class and text of an event's error."""
     error = event.execution.error
     return (type(error).__name__, str(error)) if isinstance(error, BaseException) else None
 
 
 def listed(executor, status):
-    """Give the names in a list by status, or that it says that some are missing."""
+    """Return the names in a list by status, or that it says that some are missing."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:

@@ -47,12 +47,12 @@ class Server:
         await anyio.sleep(0.05)
 
     def share_refused(self, since, until):
-        """Give the share of the calls that were refused."""
+        """Return the share of the calls that were refused."""
         calls = [taken for at, taken in self.log if since <= at < until]
         return 1 - sum(calls) / len(calls)
 
     def share_used(self, since, until):
-        """Give what was taken, as a share of what would have been."""
+        """Return what was taken, as a share of what would have been."""
         return sum(taken for at, taken in self.log if since <= at < until) / (until - since) / self.rate
 
 

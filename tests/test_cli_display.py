@@ -102,7 +102,7 @@ def test_a_narrow_terminal_is_told_what_matters(columns):
 
 @pytest.mark.parametrize("columns", [80, 100, 160])
 def test_the_live_display_keeps_to_the_terminal(monkeypatch, capsys, columns):
-    """Elapsed and left are to be seen on 80 columns; the bar where there is room for it."""
+    """Elapsed and left are shown on 80 columns; the bar where there is room for it."""
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")

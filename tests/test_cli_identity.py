@@ -63,7 +63,7 @@ def results():
 
 
 def by_line():
-    """Give the records by the numbers of their lines."""
+    """Return the records by the numbers of their lines."""
     return {one["line"]: one["record"] for one in results()}
 
 
@@ -441,7 +441,7 @@ def check(most, last):
 
 
 def normal(value):
-    """Give numbers as the values above have them."""
+    """Return numbers as the values above have them."""
     if isinstance(value, dict):
         return {name: float(one) if name == "b" else normal(one) for name, one in value.items()}
     return [normal(one) for one in value] if isinstance(value, list) else value

@@ -51,7 +51,7 @@ def answered(status=429, **headers):
 
 
 def raised(call):
-    """Give what a call raises."""
+    """Return what a call raises."""
     with pytest.raises(Exception) as caught:
         call()
     return caught.value

@@ -56,7 +56,7 @@ def assert_exact(gaps, seconds):
 
 
 def now():
-    """Give the exact time."""
+    """Return the exact time."""
     return asyncio.get_running_loop().now
 
 
@@ -82,7 +82,7 @@ class Timed(Event):
 
 
 async def starts_and_ends(**options):
-    """Give the times of two events, the second as soon as it may, while something else keeps the loop awake."""
+    """Return the times of two events, the second as soon as it may, while something else keeps the loop awake."""
     runs = []
 
     async def busy():

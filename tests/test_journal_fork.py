@@ -60,7 +60,7 @@ def forked(backend, path, in_parent, in_child):
 
 
 def state_of(path):
-    """Give what stands in the file."""
+    """Return what stands in the file."""
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
         meta = dict(connection.execute("SELECT name, value FROM meta WHERE name != 'probe'"))
         steps = connection.execute("SELECT count(*) FROM transition").fetchone()[0]
@@ -164,7 +164,7 @@ async def filled(path):
 
 
 def modes(folder):
-    """Give the modes of the files in a folder, by name."""
+    """Return the modes of the files in a folder, by name."""
     return {file.name: stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
 
 
@@ -204,7 +204,7 @@ def test_files_that_exist_keep_their_mode(path):
 
 @pytest.fixture
 def archive():
-    """Give a folder that somebody without rights can reach."""
+    """Return a folder that somebody without rights can reach."""
     folder = Path(tempfile.mkdtemp())
     yield folder
     folder.chmod(0o755)

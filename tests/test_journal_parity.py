@@ -17,7 +17,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "durability.md"
 
 
 def new_journals(folder, **options):
-    """Give a function that makes a journal of its own at each call."""
+    """Return a function that makes a journal of its own at each call."""
     made = []
 
     def make():
@@ -37,7 +37,7 @@ async def test_a_journal_changes_nothing_but_durability(scenario, tmp_path):
 
 
 def plain(data):
-    """Give data as JSON has it, so that nothing compares equal by accident of identity."""
+    """Return data as JSON has it, so that nothing compares equal by accident of identity."""
     return json.loads(json.dumps(data))
 
 

@@ -308,7 +308,7 @@ async def locked(path, seconds):
 
 
 def busy():
-    """Give the error of a journal that somebody has locked."""
+    """Return the error of a journal that somebody has locked."""
     cause = sqlite3.OperationalError("database is locked")
     cause.sqlite_errorcode = sqlite3.SQLITE_BUSY
     return JournalError("run.db: database is locked", cause=cause)

@@ -330,7 +330,7 @@ class SlowToEnd(Job):
 
 @pytest.mark.parametrize("runs_before", [True, False])
 async def test_forward_returns_after_a_stop_when_what_ran_has_ended(runs_before):
-    """stop(grace=0) cancels what runs, and forward() waits for its cleanup, whoever has started it."""
+    """stop(grace=0) cancels what runs, and forward() waits for its cleanup, also where another call has started it."""
     executor = make_executor()
     event = SlowToEnd()
     if runs_before:

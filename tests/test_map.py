@@ -227,7 +227,7 @@ class Prompt(Event):
 
 
 def limited(event):
-    """Give the key of a limit that all models but "b" have."""
+    """Return the key of a limit that all models but "b" have."""
     return None if event.model == "b" else event.model
 
 

@@ -181,7 +181,7 @@ def wall(monkeypatch):
 
 
 def at_in(seconds):
-    """Give the time by the wall clock in so many seconds."""
+    """Return the time by the wall clock in so many seconds."""
     return datetime.fromtimestamp(time.time() + seconds, UTC)
 
 

@@ -139,7 +139,7 @@ async def test_each_key_grows_for_itself():
 
 
 async def test_a_group_with_other_errors_closes_the_key_too():
-    """The other errors decide what becomes of the event; the other side has said no all the same."""
+    """The other errors decide what becomes of the event; the pause holds, since the other side has said no."""
 
     class Mixed(Job):
         async def _invoke(self):
@@ -273,7 +273,7 @@ def test_the_error_survives_pickling():
 
 
 def told(caplog):
-    """Give the warnings of the package."""
+    """Return the warnings of the package."""
     records = [record for record in caplog.records if record.name == "lionpride_exec"]
     return [record.getMessage() for record in records if record.levelno == logging.WARNING]
 

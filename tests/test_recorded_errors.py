@@ -15,7 +15,7 @@ from lionpride_exec.testing import BACKENDS, record, run
 
 
 def everything_in(error):
-    """Give an error and all that it holds: members, causes, contexts."""
+    """Return an error and all that it holds: members, causes, contexts."""
     found, seen = [error], []
     while found:
         one = found.pop()

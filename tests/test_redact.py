@@ -1,4 +1,4 @@
-"""Fields that are to be seen by nobody, in the library."""
+"""Redacted fields, in the library."""
 
 import json
 import logging

@@ -15,17 +15,17 @@ pytestmark = pytest.mark.anyio
 
 
 def broken(message="broken", **fields):
-    """Give an event that fails."""
+    """Return an event that fails."""
     return Job(error=LookupError(message), **fields)
 
 
 def warnings(caplog):
-    """Give what was told of failures."""
+    """Return what was told of failures."""
     return [record for record in caplog.records if "nobody has looked" in record.getMessage()]
 
 
 def told(caplog):
-    """Give the one warning: its text, and the error whose traceback it has."""
+    """Return the one warning: its text, and the error whose traceback it has."""
     (record,) = warnings(caplog)
     assert (record.name, record.levelno) == ("lionpride_exec", logging.WARNING)
     return record.getMessage(), record.exc_info[1]

@@ -108,7 +108,7 @@ def event_record(row: Row) -> dict[str, Any]:
 
 
 def _masked(record: dict[str, Any], envelope: dict[str, Any]) -> dict[str, Any]:
-    """Return a record with stars for what its class, or the run, has said that nobody is to see."""
+    """Return a record with stars for what its class, or the run, redacts."""
     paths = envelope.get("redact")
     if not isinstance(paths, list):
         return record

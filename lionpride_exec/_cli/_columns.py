@@ -28,7 +28,7 @@ NONE = "none"
 
 def parse_event_fields(text: str | None) -> frozenset[str] | None:
     """
-    Read ``id,timeout``, or ``none``. None: the option was not given.
+    Read ``id,timeout``, or ``none``. None if the option was not given.
 
     Raises:
         UsageError: A name is not one of the fields that a record can set.
@@ -72,7 +72,7 @@ class Columns:
 
     def read(self, record: Any) -> dict[str, Any]:
         """
-        Return the event's own fields that a record sets; None: a record that is one plain line.
+        Return the event's own fields that a record sets. The record is None where it is one plain line.
 
         Raises:
             BadLineError: One cannot be the event's; it is named, with what to do.

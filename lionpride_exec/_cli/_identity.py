@@ -47,8 +47,8 @@ class Identity:
     What lines are known by.
 
     Args:
-        field: Field of the record, or a path into it, that is the line's id; None: the content of the record.
-        is_secret: Whether the id is to be seen by nobody: its digest stands for it.
+        field: Field of the record, or a path into it, that is the line's id. None if the content of the record is.
+        is_secret: Whether the id is redacted: its digest stands for it.
     """
 
     def __init__(self, field: str | None = None, *, is_secret: bool = False) -> None:
@@ -125,7 +125,7 @@ def mark_of_row(key: str | None, event_id: bytes) -> int:
 
 
 def line_key(key: object) -> str | None:
-    """Return the key of a line from how it stands in the journal; None: it is that of no line."""
+    """Return the key of a line from how it stands in the journal. None if it is that of no line."""
     if not isinstance(key, str) or not key.startswith(f'"{PREFIX}'):
         return None
     return cast("str", json.loads(key))
@@ -137,7 +137,7 @@ def remember(event: Event, number: int, record: bytes) -> None:
 
 
 def recall(metadata: Mapping[str, Any], event_id: str) -> tuple[int | None, bytes]:
-    """Return the number and the record of the line that an event was made of; None and null: of none."""
+    """Return the number and the record of the line that an event was made of; None and null if there was none."""
     match metadata.get(PLACE):
         case [int(number), str(record), str(owner)] if owner == event_id:  # else it is a copy of that event
             return number, record.encode()
@@ -146,7 +146,7 @@ def recall(metadata: Mapping[str, Any], event_id: str) -> tuple[int | None, byte
 
 
 def fields_of_record(event: Event) -> Mapping[str, Any] | None:
-    """Return the record that an event was made of, if it is an object; None: it is not, or there was none."""
+    """Return the record that an event was made of. None if it is no object, or there was none."""
     number, text = recall(event.metadata, str(event.id))
     record = None if number is None else read_json(text)
     return cast("dict[str, Any]", record) if isinstance(record, dict) else None

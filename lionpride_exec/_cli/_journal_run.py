@@ -217,7 +217,7 @@ class JournalRun(LineRun):
         self._left -= known.open_lines - known.open_seen - let_go
 
     def _key_of(self, event: Event) -> str | None:
-        """Return the key of the line that an event was made of; None: of none."""
+        """Return the key of the line that an event was made of. None if there was none."""
         return line_key(self.executor._agenda._key_of.get(event.id))
 
     @staticmethod

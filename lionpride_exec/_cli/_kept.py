@@ -45,7 +45,7 @@ class Envelope(msgspec.Struct):
 
 
 class RawEnvelope(msgspec.Struct):
-    """The fields of a stored event, and the paths of those that are to be seen by nobody."""
+    """The fields of a stored event, and the paths of those that are redacted."""
 
     data: Any
     redact: list[str] = []
@@ -66,9 +66,9 @@ class Told(NamedTuple):
     What a result tells.
 
     Attributes:
-        mark: Of the event that it is about; None: the event cannot be found by it, so the result is written again.
+        mark: Of the event that it is about. None if the event cannot be found by it: the result is written again.
         status: Of the event.
-        number: Of the line, when the result was written; None: it was none.
+        number: Of the line, when the result was written. None if the event was made of no line.
     """
 
     mark: int | None
@@ -85,17 +85,17 @@ HEAD = b'{"record": '
 
 
 def tag_of(event: bytes) -> str:
-    """Give the tag of a stored event."""
+    """Return the tag of a stored event."""
     return _envelopes.decode(event).tag
 
 
 def place_of(event_id: bytes, event: bytes) -> tuple[int | None, bytes]:
-    """Return the number and the record of the line that a stored event was made of; None and null: of none."""
+    """Return the number and the record of the line that a stored event was made of; None and null if it was none."""
     return recall(_envelopes.decode(event).data.metadata, str(UUID(bytes=event_id)))
 
 
 def is_redacted(event: bytes) -> bool:
-    """Whether something of a stored event is to be seen by nobody: then its record has stars in it."""
+    """Whether something of a stored event is redacted: then its record has stars in it."""
     return bool(_envelopes.decode(event).redact)
 
 
@@ -106,7 +106,7 @@ def line_of_event(event: Event, status: EventStatus, key: str | None, *, with_tr
     Args:
         event: Which one.
         status: What it ends as.
-        key: By which the journal knows it, as JSON; None: by none.
+        key: By which the journal knows it, as JSON. None if it has none.
         with_traceback: Whether an error has its traceback.
     """
     execution = event.execution
@@ -143,7 +143,7 @@ def _shown_key(key: str | None, *, is_redacted: bool) -> str | None:
 
 
 def read_line(line: bytes, identity: Identity) -> Told | None:
-    """Return what a result tells; None: the line is none."""
+    """Return what a result tells. None if the line is no result."""
     try:
         result = _results.decode(line)
         record = bytes(result.record)

@@ -111,7 +111,7 @@ class Known:
         return not (self.marks.get(mark_of_key(key)) or 0) & SEEN
 
     def number_of(self, key: str | None) -> int | None:
-        """Return the number that the line with this key has now; None: INPUT has no such line."""
+        """Return the number that the line with this key has now. None if INPUT has no such line."""
         return None if key is None else self.marks.number(mark_of_key(key)) or None
 
     def example(self, connection: sqlite3.Connection) -> str:
@@ -127,7 +127,7 @@ class Known:
 
     def check(self, connection: sqlite3.Connection, journal: object, *, goes_on: bool) -> str | None:
         """
-        Return what is to be told of lines that INPUT has no more; None: it has all.
+        Return the message about lines that INPUT has no more. None if it has all.
 
         Args:
             connection: To the journal.

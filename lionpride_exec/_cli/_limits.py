@@ -34,7 +34,7 @@ NO_LIMIT = 1_000_000_000
 # Where an event made of a line keeps what its limits go by.
 VALUES = "_limit_values"
 
-# In the metadata of an event whose key is to be seen by nobody: what stands for the key.
+# In the metadata of an event whose key is redacted: what stands for the key.
 KEY_DIGEST = "_run_key"
 
 
@@ -46,7 +46,7 @@ class RateOption:
     Attributes:
         amount: Starts, or the sum of their costs, in any ``per`` seconds.
         per: Seconds.
-        cost: Field of the record, or a path into it, that is the cost of its start; None: each costs 1.
+        cost: Field of the record, or a path into it, that is the cost of its start. None if each costs 1.
     """
 
     amount: int
@@ -101,12 +101,12 @@ class LimitOptions:
 
     Attributes:
         rates: Each ``--rate``.
-        key: Field of the record, or a path into it; each of its values has limits of its own. None: one for all.
+        key: Field of the record, or a path into it; each of its values has limits of its own. None if all share them.
         per_key: Events of a key that may run at the same time.
         retries: Runs after the first.
         codes: Status codes that pause a key.
         rule: Which errors are worth another run.
-        max_pause: Seconds that a pause may last; None: as a :class:`Retry` has it.
+        max_pause: Seconds that a pause may last. None for the default of :class:`Retry`.
     """
 
     rates: tuple[RateOption, ...]
@@ -235,7 +235,7 @@ def keep_values(event: Event, values: Mapping[str, Any], secret_key: str | None 
     Args:
         event: Made of a record.
         values: By the names of the fields.
-        secret_key: The name of the key if its value is to be seen by nobody: a digest stands for it, also on disk.
+        secret_key: The name of the key if its value is redacted: a digest stands for it, also on disk.
     """
     if secret_key is not None:
         values = {**values, secret_key: digest_of(values[secret_key])}
@@ -246,7 +246,7 @@ def keep_values(event: Event, values: Mapping[str, Any], secret_key: str | None 
 
 def _value_of(name: str, default: Any) -> Callable[[Any], Any]:
     def value_of(event: Event) -> Any:
-        """Give what the event's record has in the field."""
+        """Return what the event's record has in the field."""
         values = getattr(event, VALUES, None)
         if values is not None:
             return values[name]

@@ -27,7 +27,7 @@ class Marks:
         return self._used
 
     def get(self, mark: int) -> int | None:
-        """Give the note on a mark; None: it is not here."""
+        """Return the note on a mark; None if it is not here."""
         place = self._find(mark)
         return self._notes[place] if self._marks[place] else None
 
@@ -44,7 +44,7 @@ class Marks:
             self._grow()
 
     def number(self, mark: int) -> int:
-        """Give the number of a mark; 0: it has none."""
+        """Return the number of a mark; 0 if it has none."""
         return 0 if self._numbers is None else self._numbers[self._find(mark)]
 
     def _find(self, mark: int) -> int:

@@ -133,7 +133,7 @@ class RunOptions:
     @property
     def error_bound(self) -> ErrorBound | None:
         """
-        How many lines may fail; None: all of them.
+        How many lines may fail. None if all may.
 
         Raises:
             UsageError: It cannot be read.

@@ -22,7 +22,7 @@ def parse_json(line: bytes, parse_float: Callable[[str], Any] | None = None) -> 
 
     Args:
         line: JSON in UTF-8.
-        parse_float: Makes a value of the text of a number that is no integer; None: a float.
+        parse_float: Makes a value of the text of a number that is no integer. None for a float.
 
     Raises:
         BadLineError: The line is no JSON, or cannot be read.

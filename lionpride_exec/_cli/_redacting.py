@@ -38,7 +38,7 @@ def redacting(event_type: type[Event] | None, paths: Iterable[str], *, is_functi
 
 class Redaction:
     """
-    Takes out of records what is to be seen by nobody.
+    Puts stars into records for what is redacted.
 
     Args:
         asked: Paths that each record has to have.
@@ -69,7 +69,7 @@ class Redaction:
         return texts_of(look_up(record, path) for path in self.paths)
 
     def record(self, record: Any, secrets: frozenset[str]) -> bytes:
-        """Return a record as JSON, with stars for what nobody is to see."""
+        """Return a record as JSON, with stars for what is redacted."""
         for path in self.paths:
             record = mask_path(record, path)
         return write_json(mask_data(record, secrets))

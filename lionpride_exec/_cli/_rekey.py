@@ -56,7 +56,7 @@ def know_lines_by(journal: Path, identity: Identity) -> None:
 
 
 def _kind(journal: Path) -> str | None:
-    """Return what the lines of a journal are known by; None: it has none, or is no journal, which is told later."""
+    """Return what the lines of a journal are known by. None if it has none, or is no journal, which is told later."""
     with suppress(sqlite3.Error), closing(connect(journal, read_only=True)) as connection:
         if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
             found = connection.execute(SELECT_KEYS).fetchone()

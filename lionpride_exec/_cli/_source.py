@@ -116,7 +116,7 @@ class Source:
 
     def look_ahead(self) -> Generator[tuple[int, bytes]]:
         """
-        Give each line of a regular file as :meth:`lines` will, and leave the place in the file as it is. Blocks.
+        Yield each line of a regular file as :meth:`lines` will, and leave the place in the file as it is. Blocks.
 
         Raises:
             OSError: It cannot be read.

@@ -253,7 +253,7 @@ class Book:
             self.writer.note_waiting(event._seq, pack_ids(others) or None)
 
     def note_settled(self, event: Life, costs: Sequence[float | None]) -> None:
-        """Have it written what a run has taken of each limit; None: what the limit says by itself."""
+        """Write what a run has taken of each limit; None for a limit where its own cost holds."""
         if event._seq and any(cost is not None for cost in costs):
             self.writer.note_settled(event._seq, event.execution.attempt, json.dumps(costs))
 

@@ -113,7 +113,7 @@ def compare(value: Any, read: Any, path: Path, fixes: list[Fix] | None) -> None:
         value: That is written.
         read: That is read again.
         path: Where it stands.
-        fixes: Gets what has to be mended in what is read; None: nothing can be mended here.
+        fixes: Gets what has to be mended in what is read. None if nothing can be mended here.
 
     Raises:
         Different: It does not, and nothing can mend it.
@@ -245,7 +245,7 @@ _COMPARED: dict[type, Callable[[Any, Any, Path, list[Fix] | None], None]] = {
 
 
 def _names_of(kind: type[Any]) -> Sequence[str] | None:
-    """Return the names of the fields of an attrs class, a dataclass or a msgspec struct; None: it is neither."""
+    """Return the names of the fields of an attrs class, a dataclass or a msgspec struct. None for other classes."""
     if issubclass(kind, msgspec.Struct):
         return kind.__struct_fields__
     if attrs.has(kind):

@@ -78,7 +78,7 @@ def _check_part(cls: type[Event], name: str, part: Any) -> None:
 
 
 def private_field(part: Any) -> str | None:
-    """Return the first private field of an attrs class or dataclass, which msgspec passes over; None: there is none."""
+    """Return the first private field of an attrs class or dataclass, which msgspec passes over; else None."""
     kind = get_origin(part) or part
     if not isinstance(kind, type):
         return None

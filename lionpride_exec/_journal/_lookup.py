@@ -98,7 +98,7 @@ class Lookup:
         return {texts[text] for (text,) in known}
 
     async def row_of_key(self, key: str) -> Row | None:
-        """Return the row of the event that has a key, as :func:`encode_key` gives it; None: there is none."""
+        """Return the row of the event that has a key, as :func:`encode_key` gives it. None if there is none."""
         rows: list[Row] = await self._ask(lambda connection: _rows_of_keys(connection, [key]))
         return rows[0] if rows else None
 

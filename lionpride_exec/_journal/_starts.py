@@ -45,7 +45,7 @@ MAKE_SETTLED = (
 INDEX_STARTED = "CREATE INDEX IF NOT EXISTS event_started ON event (started) WHERE started IS NOT NULL"
 
 
-# When a run began, when it ended (None: the process died meanwhile), and the number of the attempt.
+# When a run began, when it ended (None if the process died meanwhile), and the number of the attempt.
 Span = tuple[float, float | None, int]
 
 
@@ -56,8 +56,8 @@ class Run(NamedTuple):
     Attributes:
         row: Of the event; its outcome and attempts are left out.
         began: Seconds since 1970.
-        ended: Likewise; None: the process died meanwhile.
-        settled: What it has taken of each limit, as ``settle()`` said; None: of that one it did not. Empty: of none.
+        ended: Likewise. None if the process died meanwhile.
+        settled: What it has taken of each limit, as ``settle()`` said; None where it said nothing. Empty if not called.
     """
 
     row: Row

@@ -40,7 +40,7 @@ _PORTAL_FUTURE = "future"
 
 
 def stacks() -> Iterator[tuple[int, FrameType]]:
-    """Give the identifier and the innermost frame of each other thread."""
+    """Iterate over the identifier and the innermost frame of each other thread."""
     me = threading.get_ident()
     return ((ident, frame) for ident, frame in sys._current_frames().items() if ident != me)
 
@@ -78,7 +78,7 @@ def _answers(coroutine: Any, future: Future[Any]) -> bool:
 
 
 def futures_of(callback: Any) -> Iterator[Future[Any]]:
-    """Give the futures that a callback from another thread has with it: asyncio's ``run_coroutine_threadsafe()``."""
+    """Yield the futures that a callback from another thread has with it: asyncio's ``run_coroutine_threadsafe()``."""
     for cell in getattr(callback, "__closure__", None) or ():
         try:
             value: object = cell.cell_contents
@@ -89,7 +89,7 @@ def futures_of(callback: Any) -> Iterator[Future[Any]]:
 
 
 class TrioThreads:
-    """Looks at the threads of trio. To be used in trio's own thread."""
+    """Looks at the threads of trio. Use it in trio's own thread."""
 
     def __init__(self) -> None:
         send: Any = getattr(import_module("trio._threads"), "_send_message_to_trio", None)
