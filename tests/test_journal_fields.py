@@ -293,6 +293,46 @@ def test_a_typed_field_that_would_come_back_as_another_is_refused(name, value):
         through(Typed(**{name: value}))
 
 
+@pytest.mark.parametrize(
+    ("hint", "message"),
+    [
+        (str | dt.date, "more than one str-like type"),
+        (list[str | Path], r"`str \| pathlib\.Path` is not supported"),
+        (dict[enum.Enum("Mixed", {"A": 1, "B": "b"}), int], "Enums must contain either all str or all int"),
+    ],
+    ids=["two texts", "path", "enum"],
+)
+def test_an_annotation_that_cannot_be_read_is_refused_with_its_field(hint, message):
+    """The field is named, and nothing that the class does not say."""
+
+    class Odd(Event, tag=f"tests.fields.{message}"):
+        fine: int = 0
+        value: hint = None
+
+        async def _invoke(self):
+            return None
+
+    with pytest.raises(TypeError, match=rf"a journal cannot keep .*Odd\.value: .*{message}") as caught:
+        through(Odd())
+    assert "UnsetType" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"a": math.inf},
+        {"a": [{"b": (math.nan, 1)}]},
+        {"a": 2**70, "b": -math.inf, "cut": "\ud800"},
+        {"a": {1}, "b": math.inf},
+    ],
+    ids=shown,
+)
+def test_numbers_in_metadata_come_back(metadata):
+    """The rest is as JSON has it: lists for tuples and sets."""
+    found = through(Open(metadata=metadata)).metadata
+    assert repr(found) == repr(metadata).replace("(nan, 1)", "[nan, 1]").replace("{1}", "[1]")
+
+
 def test_a_converter_does_not_run_twice():
     """What was kept is what it had made."""
     assert through(Doubles(number=4)).number == 8

@@ -20,13 +20,28 @@ if TYPE_CHECKING:
 
 
 def struct_of(cls: type[Event], hints: Mapping[str, Any]) -> Any:
-    """Give the struct of these fields of a class; all may be left out."""
-    fields = [(name, plain_hint(hint) | msgspec.UnsetType, msgspec.UNSET) for name, hint in hints.items()]
+    """
+    Give the struct of these fields of a class; all may be left out.
+
+    Raises:
+        TypeError: An annotation says what msgspec does not read; the field is named.
+    """
     try:
-        struct = msgspec.defstruct(f"{cls.__name__}Data", fields, kw_only=True, forbid_unknown_fields=True)
-        msgspec.json.Decoder(struct)
-    except TypeError as exc:
-        raise TypeError(f"a journal cannot keep {cls.__qualname__}: {exc}") from exc
+        return _struct_of(cls, hints)
+    except TypeError:
+        for name, hint in hints.items():
+            try:
+                _struct_of(cls, {name: hint})
+            except TypeError as exc:
+                reason = str(exc).replace(" | msgspec.UnsetType", "")  # what was not written there
+                raise TypeError(f"a journal cannot keep {cls.__qualname__}.{name}: {reason}") from exc
+        raise
+
+
+def _struct_of(cls: type[Event], hints: Mapping[str, Any]) -> Any:
+    fields = [(name, plain_hint(hint) | msgspec.UnsetType, msgspec.UNSET) for name, hint in hints.items()]
+    struct = msgspec.defstruct(f"{cls.__name__}Data", fields, kw_only=True, forbid_unknown_fields=True)
+    msgspec.json.Decoder(struct)
     return struct
 
 

@@ -122,14 +122,21 @@ class Plan:
         Raises:
             Exception: They would not come back as they are.
         """
+        fixes: list[Fix] = []
         try:
-            return self._checked(values, values, [])
+            return self._checked(values, self._with_numbers(values, fixes), fixes)
         except Exception:
-            fixes: list[Fix] = []
+            fixes = []
             carried = {name: stand_in(value, (name,), fixes) for name, value in values.items()}
             if not fixes:
                 raise
             return self._checked(values, carried, fixes)
+
+    def _with_numbers(self, values: dict[str, Any], fixes: list[Fix]) -> dict[str, Any]:
+        """Return fields with metadata, which is taken as JSON has it, that has no infinities: JSON would have null."""
+        if "metadata" not in values:
+            return values
+        return values | {"metadata": stand_in(values["metadata"], ("metadata",), fixes)}
 
     def _checked(self, values: dict[str, Any], carried: dict[str, Any], fixes: list[Fix]) -> tuple[bytes, list[Fix]]:
         data = _encode(self._struct(**carried))
