@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._admission import MAX_DENIALS
@@ -103,7 +104,8 @@ def limits(_: Look, processor: Processor) -> Findings:
     holders: dict[int, list[Event[Any]]] = {}
     for flight in processor._in_flight.values():
         for use in flight.uses:
-            held[id(use.bucket)] += use.cost  # type: ignore[assignment]  # a float is as good
+            if use.back == inf:
+                held[id(use.bucket)] += use.cost  # type: ignore[assignment]  # a float is as good
             holders.setdefault(id(use.bucket), []).append(flight.event)
     for bucket in processor.queue.lanes.buckets:
         events = holders.get(id(bucket), [])
@@ -112,7 +114,7 @@ def limits(_: Look, processor: Processor) -> Findings:
 
 
 def _wrong_account(bucket: Bucket, held: float) -> str | None:
-    """Say what is wrong with an account, of which the events that run hold so much."""
+    """Say what is wrong with an account, of which running events hold so much until a time that nobody knows."""
     if isinstance(bucket.limit, Concurrent):
         if bucket.used != held:
             return f"counts {bucket.used}, and {held} run"
@@ -120,7 +122,7 @@ def _wrong_account(bucket: Bucket, held: float) -> str | None:
     back_later = sum(use.cost for use in bucket._uses)
     if bucket.limit is None:
         return f"is a gate, and counts {bucket.used}" if bucket.used else None
-    owed = held + back_later if bucket.limit.hold else back_later
+    owed = held + back_later
     return f"counts {bucket.used}, and {owed} is to come back" if abs(bucket.used - owed) > ROUNDING else None
 
 
