@@ -13,7 +13,7 @@ from contextlib import aclosing, nullcontext, suppress
 from functools import partial
 from inspect import iscoroutinefunction
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 from anyio import BrokenResourceError, CancelScope, ClosedResourceError, EndOfStream, WouldBlock
@@ -21,6 +21,7 @@ from anyio.lowlevel import checkpoint
 
 from ._background import soon_caller, startable, timeout_deadline
 from ._closing import ClosingIterator
+from ._config import check_count
 from ._status import TERMINAL, EventStatus
 from .errors import ExecutorClosedError, LionTimeoutError, OperationError
 
@@ -278,8 +279,7 @@ def open_reader(event: Event, work: Callable[[], object], buffer: int) -> ChunkR
             f"{event!r} does not stream: override stream() and set streaming=True, "
             "or write _invoke() as an async generator"
         )
-    if isinstance(buffer, bool) or not isinstance(cast("object", buffer), int) or buffer < 0:
-        raise ValueError(f"buffer must be an int >= 0, got {buffer!r}")
+    check_count("buffer", buffer, 0)
     if event._feed is None:
         event._feed = Feed()
     return ChunkReader(event, event._feed, buffer)

@@ -29,6 +29,17 @@ def is_finite(value: object) -> bool:
         return False
 
 
+def check_count(name: str, value: object, least: int) -> None:
+    """
+    Check a number of things that can be counted.
+
+    Raises:
+        ValueError: It is no int (a bool is none), or less than ``least``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be an integer, {least} or more, got {value!r}")
+
+
 def check_seconds(name: str, value: float, *, zero_allowed: bool = True, infinite_allowed: bool = False) -> float:
     """
     Give a number of seconds.

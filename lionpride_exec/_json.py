@@ -14,7 +14,7 @@ from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from ._json_forms import MAX_BITS, NoForm, attributes_of, walk
+from ._json_forms import MAX_BITS, UNSERIALIZABLE, NoForm, attributes_of, walk
 from ._json_text import MAX_DEPTH
 from ._leaves import is_of, members_of
 from .errors import ExecutionError, LionprideError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lionpride_exec")
 
-UNSERIALIZABLE = "<unserializable>"
 MAX_ERROR_DEPTH = 100
 
 # Levels that are looked at before the form of a value is made; a cycle ends there.

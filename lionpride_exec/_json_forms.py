@@ -61,6 +61,9 @@ _LISTS = (list, tuple, deque, array, KeysView, ValuesView, ItemsView)
 
 _FLAGS = {re.ASCII: "a", re.IGNORECASE: "i", re.LOCALE: "L", re.MULTILINE: "m", re.DOTALL: "s", re.VERBOSE: "x"}
 
+# What stands for a value that has no form at all.
+UNSERIALIZABLE = "<unserializable>"
+
 # Beyond that an int may have more than 4300 digits, which Python's own reader refuses.
 MAX_BITS = 14_000
 
@@ -220,7 +223,9 @@ def _one_or_all(one: Any, ask: Any, key: Any) -> Any:
 
 def keys_of(keys: list[Any]) -> list[str]:
     """Return the texts of the keys of a mapping, all different: of two that look alike one tells its class."""
-    texts = {index: str.__str__(key) for index, key in enumerate(keys) if isinstance(key, str) and not _is_enum(key)}
+    texts = {
+        index: str.__str__(key) for index, key in enumerate(keys) if isinstance(key, str) and not isinstance(key, Enum)
+    }
     taken = set(texts.values())
     for index, key in enumerate(keys):
         if index in texts:
@@ -250,11 +255,7 @@ def key_of(key: Any) -> str:
     try:
         return str(key)
     except Exception:  # noqa: BLE001  some objects cannot even tell what they are
-        return "<unserializable>"
-
-
-def _is_enum(key: Any) -> bool:
-    return isinstance(key, Enum)
+        return UNSERIALIZABLE
 
 
 def _sorted(items: list[Any]) -> list[Any]:

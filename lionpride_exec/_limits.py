@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ._config import check_seconds, is_finite
+from ._config import check_count, check_seconds, is_finite
 from ._paths import is_inside
 from ._redact import digest_of
 from .errors import ConfigurationError
@@ -33,8 +33,7 @@ def _valid_amount(_instance: object, attribute: attrs.Attribute[float], value: f
 
 
 def _valid_limit(_instance: object, _attribute: object, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"limit must be an integer, 1 or more, got {value!r}")
+    check_count("limit", value, 1)
 
 
 def _valid_per(_instance: object, attribute: attrs.Attribute[float], value: float) -> None:

@@ -20,6 +20,7 @@ import attrs
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
+from ._config import check_count
 from ._feeder import Feeder
 from ._handles import E
 from ._status import TERMINAL, EventStatus
@@ -85,15 +86,11 @@ class Plan:
         items = cast("object", self.items)
         if not isinstance(items, AsyncIterable | Iterable):
             raise TypeError(f"items must be an iterable or an async iterable, got {type(items).__name__}")
-        bounds: dict[str, Any] = {"lookahead": self.lookahead, "max_lookahead": self.max_lookahead}
-        for name, bound in bounds.items():
-            if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int) or bound < 1):
-                raise ValueError(f"{name} must be an integer, at least 1, got {bound!r}")
+        for name, least in (("lookahead", 1), ("max_lookahead", 1), ("total", 0)):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name), least)
         if self.key is not None and not callable(cast("object", self.key)):
             raise TypeError(f"key must be a function of an item, got {self.key!r}")
-        total = cast("object", self.total)
-        if total is not None and (isinstance(total, bool) or not isinstance(total, int) or total < 0):
-            raise ValueError(f"total must be an integer, 0 or more, got {total!r}")
 
     def expected(self) -> int | None:
         """Return how many items there are, as far as anybody says; None if nobody does."""

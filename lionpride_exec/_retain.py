@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from ._board import to_status
-from ._config import check_seconds
+from ._config import check_count, check_seconds
 from ._status import TERMINAL, EventStatus
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ REMEMBERED = 10_000
 
 
 def _valid_count(_instance: object, _attribute: object, value: Any) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-        raise ValueError(f"count must be an integer, 0 or more, or None, got {value!r}")
+    if value is not None:
+        check_count("count", value, 0)
 
 
 def _valid_age(_instance: object, _attribute: object, value: Any) -> None:

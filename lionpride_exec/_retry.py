@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import attrs
 from attrs.validators import optional
 
-from ._config import check_seconds, is_number
+from ._config import check_count, check_seconds, is_number
 from ._leaves import is_of, members_of
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ MAX_MOMENTS = 10_000
 
 
 def _valid_attempts(_instance: object, _attribute: object, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"attempts must be an integer, 1 or more, got {value!r}")
+    check_count("attempts", value, 1)
 
 
 def _valid_seconds(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:

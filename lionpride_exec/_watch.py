@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from contextlib import AbstractContextManager, contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import anyio
 import attrs
@@ -22,6 +22,7 @@ from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from ._board import to_status
 from ._closing import ClosingIterator
+from ._config import check_count
 from ._crew import TIME_SLICE
 from ._execution import utc_now
 from ._leaves import error_in
@@ -230,8 +231,7 @@ class Watchers:
 
     def watch(self, buffer: int, on_full: OnFull, statuses: Iterable[EventStatus | str] | str | None) -> Watcher:
         """Add a watcher; see ``Executor.watch()``."""
-        if isinstance(buffer, bool) or not isinstance(cast("object", buffer), int) or buffer < 1:
-            raise ValueError(f"buffer must be an integer >= 1, got {buffer!r}")
+        check_count("buffer", buffer, 1)
         if on_full not in POLICIES:
             raise ValueError(f"on_full must be one of {', '.join(POLICIES)}, got {on_full!r}")
         if isinstance(statuses, str):

@@ -161,7 +161,7 @@ def test_other_targets_are_refused(target):
 @pytest.mark.parametrize("lookahead", [0, -1, 1.5, True, "2"])
 def test_other_lookaheads_are_refused(name, lookahead):
     """At once."""
-    with pytest.raises(ValueError, match=f"^{name} must be an integer, at least 1"):
+    with pytest.raises(ValueError, match=f"^{name} must be an integer, 1 or more"):
         make_executor().map(Job, [], **{name: lookahead})
 
 

@@ -19,6 +19,8 @@ HEAD: Final = 64 * 1024
 # So many bytes tell a binary format.
 MAGIC: Final = 16
 
+BY_PANDAS: Final = "write it as JSON lines first (pandas: to_json(..., orient='records', lines=True))"
+
 TO_STDIN: Final = "| lionpride-exec run TARGET -"
 
 # The first bytes of a format; its name; what writes it as lines, where FILE stands for INPUT.
@@ -35,12 +37,8 @@ _BINARY: Final[tuple[tuple[bytes, str, str], ...]] = (
     (b"\0\0\xfe\xff", "UTF-32", f"iconv -f UTF-32 -t UTF-8 FILE {TO_STDIN}"),
     (b"\xff\xfe", "UTF-16", f"iconv -f UTF-16 -t UTF-8 FILE {TO_STDIN}"),
     (b"\xfe\xff", "UTF-16", f"iconv -f UTF-16 -t UTF-8 FILE {TO_STDIN}"),
-    (b"PAR1", "Parquet", "write it as JSON lines first (pandas: to_json(..., orient='records', lines=True))"),
-    (
-        b"ARROW1\0\0",
-        "an Arrow file",
-        "write it as JSON lines first (pandas: to_json(..., orient='records', lines=True))",
-    ),
+    (b"PAR1", "Parquet", BY_PANDAS),
+    (b"ARROW1\0\0", "an Arrow file", BY_PANDAS),
     (b"SQLite format 3\0", "an SQLite database", f"sqlite3 -json FILE 'SELECT ...' | jq -c '.[]' {TO_STDIN}"),
 )
 

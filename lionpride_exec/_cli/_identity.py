@@ -69,9 +69,7 @@ class Identity:
         value = parse_json(record, _number)
         if self.field is None:
             return PREFIX + _digest(_canonical(value))
-        found = look_up(value, self.field)
-        key = _key_of_id(self.field, found, is_secret=self._is_secret)
-        return PREFIX + (f"id#{_digest(_canonical(found))}" if self._is_secret else key)
+        return PREFIX + _key_of_id(self.field, look_up(value, self.field), is_secret=self._is_secret)
 
 
 class Lines:
@@ -157,6 +155,8 @@ def _key_of_id(field: str, value: Any, *, is_secret: bool) -> str:
         raise BadLineError(f"id {field!r} is missing")
     if isinstance(value, bool | dict | list):
         raise BadLineError(f"id {field!r} must be a text or a number: got {'***' if is_secret else shown(value)}")
+    if is_secret:
+        return f"id#{_digest(_canonical(value))}"
     if not isinstance(value, str):
         return f"id={digits(value) if isinstance(value, int) else repr(value)}"
     try:

@@ -18,7 +18,7 @@ from lionpride_exec._redact import digest_of
 from lionpride_exec._retry import Retry
 
 from ._errors import BadLineError, UsageError
-from ._failures import RetryRule, check_together, parse_errors
+from ._failures import STATUS, RetryRule, check_together, parse_errors
 from ._identity import fields_of_record
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def parse_codes(texts: Iterable[str]) -> frozenset[int]:
     codes: set[int] = set()
     for text in texts:
         for part in text.split(","):
-            if not re.fullmatch(r"\s*[1-5]\d\d\s*", part, re.ASCII):
+            if not STATUS.fullmatch(part.strip()):
                 raise UsageError(
                     f"--pause-on must be status codes from 100 to 599, such as 429 or 429,503, got {text!r}"
                 )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lionpride_exec._execution import Attempt, Execution
-from lionpride_exec._json import UNSERIALIZABLE, form_of, jsonable
+from lionpride_exec._json import form_of, jsonable
+from lionpride_exec._json_forms import UNSERIALIZABLE
 from lionpride_exec._json_text import read_json, write_json
 from lionpride_exec._leaves import error_in, is_cancellation, is_of, is_retryable
 from lionpride_exec._redact import NO_SECRETS, mask, mask_data
