@@ -114,7 +114,7 @@ def _leaf(value: Any, path: set[int], depth: int) -> tuple[Any, bool] | None:
         return value, False
     if kind is float:
         if not isfinite(value):
-            _tell("float", "JSON has no NaN and no infinity, so results and journals have null")
+            _tell("float", "JSON has no NaN and no infinity, so results have null")
         return value, False
     if id(value) in path:
         _tell(kind.__qualname__, f"it contains itself, so {UNSERIALIZABLE!r} stands where it begins again")

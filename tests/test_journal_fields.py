@@ -456,17 +456,43 @@ def test_a_response_without_a_type_comes_back_as_json_has_it():
     assert restore_execution(row).response == {"at": "2026-10-25T02:30:00+01:00"}
 
 
-def test_private_fields_of_a_response_are_not_left_out():
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (float, math.inf), (Any, -math.inf), (list[float], [1.0, math.nan]), (dict[int, float], {1: math.nan}),
+        (Rec, Rec(MOMENT, math.inf)), (Holder, Holder((Span(MOMENT, math.nan),))),
+        (Any, {"a": [math.inf, None, "\ud800"]}),
+        (dict[int, tuple[float, str]], {5: (-math.inf, "\udfff")}), (float | None, None),
+    ],
+    ids=shown,
+)  # fmt: skip
+def test_infinities_of_a_response_come_back(kind, value):
+    """A resumed program compares numbers, not None; what is read beside them is what the class says."""
+    text = encode_outcome(EventStatus.COMPLETED, value, None, 1.0)
+    row = Row(1, b"", b"", None, None, None, None, "completed", 1, 0, 1.0, 1.0, 1.0, text, None)
+    assert is_same(value, restore_execution(row, plain_hint(kind)).response)
+
+
+def test_a_response_of_another_type_keeps_its_infinities():
+    """It comes back as JSON has it."""
+    text = encode_outcome(EventStatus.COMPLETED, {"x": (math.inf, {1})}, None, 1.0)
+    row = Row(1, b"", b"", None, None, None, None, "completed", 1, 0, 1.0, 1.0, 1.0, text, None)
+    assert restore_execution(row, str).response == {"x": [math.inf, [1]]}
+
+
+@pytest.mark.parametrize("text", ["", "\ud800"])
+def test_private_fields_of_a_response_are_not_left_out(text):
     """Its class would be made without them, so it comes back as the dict that is kept."""
 
     @attrs.define
     class Secret:
         shown: int
         _hidden: int = 0
+        text: str = ""
 
-    text = encode_outcome(EventStatus.COMPLETED, Secret(1, 2), None, 1.0)
-    row = Row(1, b"", b"", None, None, None, None, "completed", 1, 0, 1.0, 1.0, 1.0, text, None)
-    assert restore_execution(row, Secret).response == {"shown": 1, "_hidden": 2}
+    outcome = encode_outcome(EventStatus.COMPLETED, Secret(1, 2, text), None, 1.0)
+    row = Row(1, b"", b"", None, None, None, None, "completed", 1, 0, 1.0, 1.0, 1.0, outcome, None)
+    assert restore_execution(row, Secret).response == {"shown": 1, "_hidden": 2, "text": text}
 
 
 @pytest.mark.parametrize("depth", [100, 450])

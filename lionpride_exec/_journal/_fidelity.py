@@ -275,10 +275,27 @@ def moments_in(value: Any, path: Path, fixes: list[Fix]) -> None:
         moments_in(part, (*path, index), fixes)
 
 
+def numbers_in(form: Any, fixes: list[Fix]) -> None:
+    """Note the infinities and NaN in the form of a response, of which JSON makes null."""
+    level: list[tuple[Path, Any]] = [((), form)]
+    while level:
+        below: list[tuple[Path, Any]] = []
+        for path, part in level:
+            if isinstance(part, dict):
+                below += [((*path, index), item) for index, item in enumerate(cast("dict[str, Any]", part).values())]
+            elif isinstance(part, list):
+                below += [((*path, index), item) for index, item in enumerate(part)]
+            elif isinstance(part, float) and not isfinite(part):
+                fixes.append([path, "json", write_json(part, exact=True).decode()])
+        level = below
+
+
 def mend_moments(value: Any, fixes: Sequence[Fix]) -> Any:
     """Return a response with its zones and folds, where it was read as datetimes and times; else they stay texts."""
     holder = {"it": value}
     for path, *change in fixes:
+        if change[0] == "json":
+            continue  # mended before the response was read as what it is
         with suppress(LookupError, TypeError, ValueError, AttributeError):  # it was read as something else
             mend(holder, [[("it", *path), *change]])
     return holder["it"]

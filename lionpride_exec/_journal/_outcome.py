@@ -18,7 +18,7 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec._tracebacks import format_traceback
 from lionpride_exec.errors import LionprideError, RemoteError
 
-from ._fidelity import Fix, mend_moments, moments_in
+from ._fidelity import Fix, mend, mend_moments, moments_in, numbers_in
 from ._hints import has_private_fields, read_path
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class OutcomeData(msgspec.Struct, omit_defaults=True):
     response: msgspec.Raw = NULL  # not in a union: msgspec would take it for something else
     escaped: str | None = None  # JSON text of a response with half a surrogate pair, which msgspec does not read
     repr: str | None = None  # of a response that has no JSON form
-    fixes: list[Fix] = []  # zones of its datetimes
+    fixes: list[Fix] = []  # zones of its datetimes; NaN and infinities
     error: ErrorData | None = None
     duration: float | None = None
     retryable: bool | None = None
@@ -113,6 +113,8 @@ def encode_outcome(
         else:
             if form is not response:
                 moments_in(response, (), data.fixes)
+            if form is not response or type(form) is float:
+                numbers_in(form, data.fixes)
             try:
                 data.response = msgspec.Raw(_encode(form))
             except ValueError:  # UnicodeEncodeError
@@ -267,14 +269,18 @@ def remote_error(data: ErrorData) -> RemoteError:
 def _response(data: OutcomeData, response_type: Any) -> Any:
     if data.repr is not None:
         return data.repr
-    if data.escaped is not None:
-        value = read_json(data.escaped)
+    is_whole = not has_private_fields(response_type)
+    numbers = [[("it", *path), *change] for path, *change in data.fixes if change[0] == "json"]
+    if data.escaped is not None or numbers:
+        holder = {"it": msgspec.json.decode(data.response) if data.escaped is None else read_json(data.escaped)}
+        mend(holder, numbers)
+        value = holder["it"]
         try:
-            return msgspec.convert(value, response_type, dec_hook=read_path)
-        except (ValueError, TypeError):
+            return msgspec.convert(value, response_type, dec_hook=read_path, str_keys=True) if is_whole else value
+        except (ValueError, TypeError, NotImplementedError):
             return value
     try:
-        if not has_private_fields(response_type):
+        if is_whole:
             return msgspec.json.decode(data.response, type=response_type, dec_hook=read_path)
     except (msgspec.ValidationError, TypeError, NotImplementedError):  # not what the class says, or unknown to msgspec
         pass
