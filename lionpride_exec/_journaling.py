@@ -20,7 +20,7 @@ from ._element import to_uuid
 from ._event import Event
 from ._guard import Guard
 from ._keeping import Keeping
-from ._past import bring_back
+from ._past import bring_back, longest_period
 from ._status import TERMINAL, EventStatus
 from .errors import EventCancelled, ExecutorClosedError, JournalError, NotFoundError, Skip
 
@@ -97,9 +97,11 @@ class Journaling(Keeping):
                 f"{book.journal.path} was used by somebody else since {self!r} had it; make a new executor for it"
             )
         self._generation = book.store.generation
-        if self.processor is not None and not self._knows_past:
-            await bring_back(self.processor, book)
-            self._knows_past = True
+        if self.processor is not None:
+            book.store.spares = longest_period(self.processor)
+            if not self._knows_past:
+                await bring_back(self.processor, book)
+                self._knows_past = True
         here = [event for event in self.pending_events if event._seq]
         gone = set(self._gone)
         async for restored in book.restore():

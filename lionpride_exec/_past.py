@@ -44,7 +44,6 @@ async def bring_back(processor: Processor, book: Book) -> None:
         JournalError: It cannot be read.
     """
     period = longest_period(processor)
-    book.store.spares = period
     if not period:
         return
     runs = await book.runs_since(time.time() - period)

@@ -200,6 +200,21 @@ async def test_a_stop_and_a_start_count_once(path):
     assert used == 3
 
 
+async def test_retention_spares_it_too_after_a_stop_and_a_start(path, monkeypatch):
+    """What an executor has started since its second start() counts in the next process, whatever retain= says."""
+    monkeypatch.setattr("lionpride_exec._journal._store.SWEEP_AFTER", 1)
+    limits = Rate(3, per=100)
+    executor = executor_of(path, limits=limits, retain=Retain(0))
+    await executor.start()
+    await executor.stop()
+    await executor.start()
+    await executor.extend(works("a", "b", "c"), priority=0)
+    await executor.join()
+    await executor.stop()
+    assert len(rows(path)) == 3
+    assert await starts(path, *works("d"), limits=limits) == {"d": 100}
+
+
 async def test_retention_spares_what_limits_count(path, monkeypatch):
     """retain= of the journal deletes nothing that a rate has to count after a restart, and the rest as ever."""
     monkeypatch.setattr("lionpride_exec._journal._store.SWEEP_AFTER", 1)
