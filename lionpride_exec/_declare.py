@@ -46,6 +46,9 @@ _MEANT = frozenset(
     }
 )  # fmt: skip
 
+# As attrs tells what is no field of an instance.
+_CLASS_VAR = re.compile(r"(\w+\.)*ClassVar\b")
+
 _HEAD = re.compile(r"[\w.]+")
 _WRAPPERS = frozenset({"Optional", "Union", "Annotated", "Final", "Literal"})
 
@@ -94,7 +97,8 @@ def check_methods(cls: type) -> None:
     """
     if _is_ours(cls):
         return
-    annotated = get_annotations(cls)
+    # What is annotated is a field, and has been checked as one; but for what is the class's own.
+    annotated = {name for name, hint in get_annotations(cls).items() if not _CLASS_VAR.match(str(hint))}
     for owner in _before_ours(cls):
         for name, value in owner.__dict__.items():
             if name in annotated or name in _MEANT or name.startswith("__"):

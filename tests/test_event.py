@@ -4,7 +4,7 @@ import copy
 import json
 import pickle
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from uuid import UUID, uuid4
 
 import anyio
@@ -528,6 +528,14 @@ def test_a_method_cannot_hide_what_the_package_calls(name):
     mixin = type("Mixin", (), {name: lambda _self: None})
     with pytest.raises(TypeError, match=rf"Made\.{name} hides"):
         type("Made", (mixin, Event), {})
+
+
+@pytest.mark.parametrize("annotation", [ClassVar[str], "ClassVar[str]", "typing.ClassVar"])
+def test_a_class_variable_cannot_hide_what_the_package_calls(annotation):
+    """It is no field, and hides as any other attribute of the class does."""
+    with pytest.raises(TypeError, match=r"Made\.status hides the property \w+\.status.*rename it"):
+        type("Made", (Event,), {"__annotations__": {"status": annotation}, "status": "open"})
+    assert type("Made", (Event,), {"__annotations__": {"source": annotation}, "source": "a"})().source == "a"
 
 
 async def test_a_method_that_goes_on_with_super_may_stand_in_its_place():
