@@ -8,8 +8,10 @@ tokens, a least distance between calls, or a number of calls at a time; and the 
 rounded up, or missing.
 
 - *Probing*, after the first refusal. One call starts, then as many as double their number each ``d`` seconds, where
-  ``d`` is twice the time that a refusal takes to come back: the n-th start is at ``d * log2(n)``. That finds a limit of
-  any size in a few round trips. (TCP calls it slow start.)
+  ``d`` is two round trips, a second at most: the n-th start is at ``d * log2(n)``. That finds a limit of any size in a
+  few round trips. (TCP calls it slow start.) A round trip is what a refusal takes to come back, on average, but no
+  longer than any answer since: a hundred calls at a time hold each other up, and what one of them takes says little of
+  the time that one takes alone.
 - *Estimate.* With the next refusal the rate of the cycle is known: the calls that were accepted since the key was
   reopened, divided by the seconds until it is open again. The pause is part of that time, since the other side's limit
   recovers in it. From there the pace doubles every quarter of a span until it is refused.
@@ -19,8 +21,8 @@ rounded up, or missing.
   then. After several refusals in a row that each came within half a span, ``w`` was too high: it is cut by a tenth for
   each of them but the first, yet not below the estimate of the cycle.
 
-A span is 25 times the pause, 25 times the time that a refusal takes, or the time of 60 calls, whatever is the
-longest. So pauses take some 4 % of the time, and one call in 60 is refused, where the limit stays as it is.
+A span is 25 times the pause, 25 round trips, or the time of 60 calls, whatever is the longest. So pauses take some 4 %
+of the time, and one call in 60 is refused, where the limit stays as it is.
 
 Only time in which the pace was used counts: a key with less to do than it may do does not earn a faster pace by that.
 """
@@ -54,8 +56,10 @@ DOUBLINGS_IN_A_SPAN = 4
 # Seconds by which a start that came late, as by a timer, may be made up for by the next one.
 SLACK = 0.01
 
-# Seconds in which the number of calls doubles while probing, at least.
+# Seconds in which the number of calls doubles while probing, at least and at most. A refusal that takes longer to come
+# back has waited behind others, on our side or the other one: a single call is not as slow.
 MIN_DOUBLING = 0.02
+MAX_DOUBLING = 1.0
 
 MAX_DOUBLINGS = 100
 
@@ -75,7 +79,7 @@ class Pacing:
 
     def __init__(self) -> None:
         self.next_at: float = -inf
-        self._latency = 0.0  # seconds that a refusal takes to come back, on average
+        self._latency = inf  # seconds of a round trip; inf: no refusal has come back yet
         self._doubling = MIN_DOUBLING
         self._mark: float | None = None  # the pace by which the curve is drawn; None while probing
         self._is_bound = False  # whether that is one that was refused; else an estimate
@@ -132,6 +136,12 @@ class Pacing:
             self._idle += now - self.next_at
         self.next_at = max(self.next_at, now - SLACK) + gap
 
+    def answer(self, seconds: float) -> None:
+        """Note that an answer took so long to come back."""
+        if seconds < self._latency:
+            self._latency = seconds
+            self._doubling = min(self._doubling, _doubling_of(seconds))
+
     def accept(self, began: float, refused_at: float) -> None:
         """Note the first success since a refusal at that time, of a call that began then."""
         if self._mark is not None and began > refused_at:
@@ -140,17 +150,22 @@ class Pacing:
             self._refused = 0
             self._idle = 0.0
 
-    def refuse(self, seconds: float, *, is_news: bool) -> None:
+    def refuse(self, began: float, now: float, *, is_news: bool) -> None:
         """
         Note a refusal.
 
         Args:
-            seconds: How long it took to come back.
+            began: When the call began.
+            now: When the refusal has come back.
             is_news: Whether calls were accepted since the one before: then the pace of now was too high. Else the pause
                 was too short.
         """
-        self._latency += (seconds - self._latency) * (0.2 if self._cycle_at is not None else 1.0)
-        self._refused += 1
+        # Others are stragglers of those that started all at once.
+        if self._cycle_at is not None and began >= self._cycle_at:
+            self._refused += 1
+            if now - began > self._latency:
+                self._latency += (now - began - self._latency) * 0.2
+        self.answer(now - began)
         self._reopens = True
         if is_news and self._mark is not None:
             # A pace that nobody went at was not refused.
@@ -192,9 +207,13 @@ class Pacing:
         self._reopens = False
         self._started = 0
         self._used = self._gap = 0.0
-        self._doubling = max(2 * self._latency, MIN_DOUBLING)
+        self._doubling = _doubling_of(self._latency)
         self.next_at = now
         if self._cycle_at is None:
             self._cycle_at = now
             self._started_since = self._refused = 0
             self._idle = 0.0
+
+
+def _doubling_of(latency: float) -> float:
+    return min(max(2 * latency, MIN_DOUBLING), MAX_DOUBLING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from math import inf
 from typing import TYPE_CHECKING
 
 import attrs
@@ -13,6 +14,7 @@ from ._execution import utc_now
 from ._leaves import is_of, leaves
 from ._redact import mask, secrets_of
 from ._reopening import Reopening
+from ._sentinel import UnsetType
 from ._wording import MAX_SECONDS, shown_seconds
 from .errors import PauseTooLong, RateLimited
 
@@ -133,9 +135,11 @@ class Pauses:
 
     def accept(self, flight: Flight) -> None:
         """Note that a run has succeeded."""
+        seconds = flight.event.execution.duration
+        took = inf if isinstance(seconds, UnsetType) else seconds
         for bucket in self._lanes.closable(flight.entry.route.key):
             if bucket.reopening is not None:
-                bucket.reopening.accept(flight.began)
+                bucket.reopening.accept(flight.began, took)
 
     def current(self, now: float) -> Iterator[Pause]:
         """Yield the pauses that hold at that time."""

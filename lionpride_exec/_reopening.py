@@ -45,7 +45,7 @@ class Reopening:
 
     def refuse(self, began: float, now: float, until: float, reason: str) -> None:
         """Note that a run was refused, and that the key is closed until then."""
-        self.pacing.refuse(now - began, is_news=self._is_new(began) and not self.refusals)
+        self.pacing.refuse(began, now, is_news=self._is_new(began) and not self.refusals)
         if self._is_new(began):
             self.refusals += 1
             self.refused_at = now
@@ -59,8 +59,9 @@ class Reopening:
         self.last_used = now
         self.pacing.start(now)
 
-    def accept(self, began: float) -> None:
-        """Note that a run has succeeded, which ends the growth of the pauses."""
+    def accept(self, began: float, seconds: float) -> None:
+        """Note that a run that took so long has succeeded, which ends the growth of the pauses."""
+        self.pacing.answer(seconds)
         if self.refusals:
             self.refusals = 0
             self.pacing.accept(began, self.refused_at)

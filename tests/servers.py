@@ -128,6 +128,19 @@ class AtATime(Server):
             self.busy -= 1
 
 
+class Busy(SlidingWindow):
+    """Looks at one call after the other, as a client does that has much to do: of many at a time each takes long."""
+
+    def __init__(self, amount, per, seconds, says="exact"):
+        super().__init__(amount, per, says)
+        self.seconds, self.turn = seconds, anyio.Lock()
+
+    async def call(self):
+        async with self.turn:
+            await anyio.sleep(self.seconds)
+        await super().call()
+
+
 class ServerCall(Event):
     """Calls a server."""
 

@@ -7,7 +7,7 @@ import pytest
 from anyio import current_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from servers import SAID, AtATime, FixedWindow, ServerCall, SlidingWindow, TokenBucket
+from servers import SAID, AtATime, Busy, FixedWindow, ServerCall, SlidingWindow, TokenBucket
 
 from lionpride_exec import Concurrent, Executor, RateLimited, WaitReason
 from lionpride_exec._pacing import Pacing
@@ -66,6 +66,15 @@ async def test_a_hundred_at_a_time_at_ten_a_second():
     assert server.share_refused(0, 1e9) <= 0.27
     assert server.share_refused(1, 1e9) <= 0.10
     assert current_time() <= 30 / 0.9
+
+
+async def test_calls_that_hold_each_other_up_do_not_slow_down_what_follows():
+    """A hundred that start at once take 2 s each, by their number alone; the pace is not learned from that."""
+    server = Busy(20, 1, 0.02, "rounded up")
+    async with make(concurrency_limit=100) as executor:
+        await executor.extend([ServerCall(server=server) for _ in range(300)], priority=0)
+    assert current_time() <= 2 + 300 / 20 * 1.5
+    assert server.share_refused(5, 1e9) <= 0.10
 
 
 @pytest.mark.parametrize("says", ["exact", "rounded up"])
@@ -230,7 +239,7 @@ def test_whatever_comes_there_is_a_pace(steps):
             reopening.start(now)
             starts.append(now)
         elif what == "accept":
-            reopening.accept(starts[-1] if starts else 0.0)
+            reopening.accept(starts[-1] if starts else 0.0, seconds)
         else:
             began = starts[-1] if starts else now
             until = now + max(asked, reopening.floor(began))
@@ -243,7 +252,7 @@ def test_whatever_comes_there_is_a_pace(steps):
 def test_probing_doubles():
     """The n-th start is at d * log2(n), with d twice the time of a refusal."""
     pacing, at = Pacing(), []
-    pacing.refuse(0.05, is_news=True)
+    pacing.refuse(0.0, 0.05, is_news=True)
     pacing.estimate(1.0, 1.0)
     now = 1.0
     for _ in range(16):
@@ -256,7 +265,7 @@ def test_probing_doubles():
 def test_a_start_is_cheap():
     """The state of a key takes the same time however many calls there were."""
     pacing, now = Pacing(), 0.0
-    pacing.refuse(0.05, is_news=True)
+    pacing.refuse(0.0, 0.05, is_news=True)
     assert not hasattr(pacing, "__dict__")
     began = time.process_time()
     for _ in range(20_000):
