@@ -78,6 +78,16 @@ TOO_MANY: Final = re.compile(
     r"too many ([1-5]\d\d) error responses", re.ASCII
 )  # urllib3, all that is left of an answer
 
+# Fields of a body that say how long to wait, with the seconds of their unit.
+BODY_KEYS: Final = {
+    "retryDelay": 1.0,
+    "retry_delay": 1.0,
+    "retry_after": 1.0,
+    "retryAfter": 1.0,
+    "retry_after_seconds": 1.0,
+    "retry_after_ms": 1e-3,  # Matrix
+}
+
 MAX_BODY = 65_536
 MAX_DEPTH = 8
 
@@ -239,13 +249,13 @@ def _parsed(text: str | bytes) -> Any:
 
 
 def _search(value: Any, depth: int = 0) -> float | None:
-    """Return the seconds of a ``retryDelay`` (Google), or a ``retry_after`` (Discord, Telegram), in a body."""
+    """Return the seconds of a ``retryDelay`` (Google), a ``retry_after`` (Discord, Telegram) or the like in a body."""
     if depth > MAX_DEPTH:
         return None
     if isinstance(value, dict):
         fields = cast("Mapping[Any, Any]", value)
-        for key in ("retryDelay", "retry_delay", "retry_after"):
-            seconds = _duration(fields.get(key))
+        for key, unit in BODY_KEYS.items():
+            seconds = _duration(fields.get(key), unit)
             if seconds is not None:
                 return seconds
         parts: Iterable[Any] = fields.values()
@@ -256,13 +266,13 @@ def _search(value: Any, depth: int = 0) -> float | None:
     return next((seconds for part in parts if (seconds := _search(part, depth + 1)) is not None), None)
 
 
-def _duration(value: Any) -> float | None:
+def _duration(value: Any, unit: float = 1.0) -> float | None:
     """Return the seconds of a duration, as text, number or protobuf's fields."""
     if isinstance(value, dict):
         seconds, nanos = value.get("seconds", 0), value.get("nanos", 0)
     elif isinstance(attribute(value, "nanos"), int):
         seconds, nanos = attribute(value, "seconds"), attribute(value, "nanos")
     else:
-        return to_seconds(value)
+        return to_seconds(value, unit=unit)
     whole, rest = to_seconds(seconds), to_seconds(nanos)
     return None if whole is None or rest is None else whole + rest * 1e-9

@@ -22,7 +22,9 @@ from ._config import is_finite
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+REMAINING = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{0,30})?", re.ASCII)
 NUMBER = re.compile(r"[0-9]{1,30}(?:\.[0-9]{0,30})?", re.ASCII)
+AGE = re.compile(r"[0-9]{1,9}", re.ASCII)  # seconds in a cache
 DURATION = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{1,15})?(?:h|ms|m|s|us|µs|μs|ns))+", re.ASCII)
 DURATION_PART = re.compile(r"([0-9.]+)(h|ms|m|s|us|µs|μs|ns)", re.ASCII)
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -41,7 +43,14 @@ EXPLICIT = (
     ("x-ms-retry-after-ms", 1e-3),  # Azure Cosmos DB
     ("x-amz-retry-after", 1e-3),  # AWS
     ("retry-after", 1.0),
+    ("x-retry-after", 1.0),
+    ("x-ratelimit-retry-after", 1.0),
+    ("x-rate-limit-retry-after", 1.0),
+    ("x-rate-limit-retry-after-seconds", 1.0),
 )
+
+# The zones that a date of HTTP or of a mail may have. Of any other name nobody knows how far it is from GMT.
+ZONE = re.compile(r"(?:GMT|UTC?|Z|[ECMP][SD]T|[+-]\d{4}|\d{4}|\d\d:\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 
 # RateLimit: "name";r=0;t=30 (one or more of them), or in older drafts: limit=100, remaining=0, reset=30.
 REMAINING_PARAMETER = re.compile(r"(?:^|[;,\s])(?:r|remaining)\s*=\s*(\d{1,15})(?![\d.])", re.ASCII)
@@ -98,7 +107,7 @@ def seconds_until_reset(headers: Mapping[str, str]) -> float | None:
     for name, value in headers.items():
         if _is_about("reset", name):
             remaining = headers.get(name.removesuffix("-after").replace("reset", "remaining"))
-            seconds = to_seconds(value, now=now) if remaining is None or _is_none_left(remaining) else None
+            seconds = _of_list(value, now, 1.0) if remaining is None or _is_none_left(remaining) else None
             if seconds is not None:
                 found.append(seconds)
     return max(found, default=None)
@@ -110,9 +119,10 @@ def is_used_up(headers: Mapping[str, str]) -> bool:
 
 
 def time_of(headers: Mapping[str, str]) -> float | None:
-    """Return when an answer was made by the clock of its server, in seconds of the epoch. None if it does not say."""
-    date = headers.get("date", "")
-    return _epoch_of_http_date(date) if HTTP_DATE.fullmatch(date) else None
+    """Return the time at which an answer came, by the clock of its server. None if it does not say. Epoch seconds."""
+    date, age = headers.get("date", ""), headers.get("age", "")
+    made_at = _epoch_of_http_date(date) if HTTP_DATE.fullmatch(date) else None
+    return made_at + float(age) if made_at is not None and AGE.fullmatch(age) else made_at
 
 
 def _is_about(what: str, name: str) -> bool:
@@ -120,14 +130,16 @@ def _is_about(what: str, name: str) -> bool:
 
 
 def _of_list(text: str | None, now: float | None, unit: float) -> float | None:
-    """Read a header; where a proxy has added one of its own, the longer of the two."""
+    """Read a header; where a proxy has added one of its own, the longest time of them."""
     if text is None:
         return None
     seconds = to_seconds(text, now=now, unit=unit)
     if seconds is None and "," in text:
         parts = [part.strip(" \t") for part in text.split(",")]
-        if all(NUMBER.fullmatch(part) for part in parts):
-            seconds = max(filter(None, (to_seconds(part, now=now, unit=unit) for part in parts)), default=0.0)
+        if not all(NUMBER.fullmatch(part) for part in parts):  # a date has a comma in it
+            parts = [text.rpartition(",")[0], parts[-1]] if NUMBER.fullmatch(parts[-1]) else [*text.split(",", 1)]
+        found = [to_seconds(part, now=now, unit=unit) for part in parts]
+        seconds = None if None in found else max(filter(None, found), default=0.0)
     return seconds
 
 
@@ -143,8 +155,9 @@ def _ietf_resets(text: str) -> list[float]:
 
 
 def _is_none_left(text: str) -> bool:
-    match = NUMBER.match(text.strip(" \t"))
-    return match is not None and float(match[0]) < 1
+    """Whether nothing is left, or less than that; of several numbers, where a proxy has added one, by any of them."""
+    matches = [REMAINING.match(part.strip(" \t")) for part in text.split(",")]
+    return any(match is not None and float(match[0]) < 1 for match in matches)
 
 
 def _read(text: str, now: float | None, unit: float) -> float | None:
@@ -185,6 +198,8 @@ def _until(at: datetime, now: float | None) -> float | None:
 
 
 def _epoch_of_http_date(text: str) -> float | None:
+    if not ZONE.fullmatch(text.rpartition(" ")[2]):
+        return None
     try:
         at = parsedate_to_datetime(text)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

@@ -87,6 +87,9 @@ def raised(call):
         ("Tue Nov 14 22:13:50 2023", 30),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
         ("7, 30", 30),  # the server's and a proxy's
+        ("Tue, 14 Nov 2023 22:13:50 GMT, 7", 30),
+        ("7, Tue, 14 Nov 2023 22:13:50 GMT", 30),
+        ("Tue, 14 Nov 2023 17:13:50 EST", 30),
     ],
 )
 def test_a_time_to_wait_is_read(text, seconds):
@@ -101,6 +104,7 @@ def test_a_time_to_wait_is_read(text, seconds):
         *("٣", "\uff17", "²", "5s5", "s", "1m 30s", "-1s", "1e3s", "1d", "9" * 400, "9" * 20),
         *("2023-02-30T00:00:00Z", "2023-11-14", "2023-W46-2", "2023-11-14T22:13:50", "12:00", "5 Jan"),
         *("Tue, 99 Nov 2023 22:13:50 GMT", "Tue, 14 Nov 99999 22:13:50 GMT", "Tue, 14 Nov 2023 22:13:50 +9999"),
+        *("Tue, 14 Nov 2023 23:13:50 CET", "Wed, 15 Nov 2023 07:13:50 JST", "7, soon", "soon, 7"),
     ],
 )
 def test_what_is_no_time_to_wait_is_passed_over(text):
@@ -177,6 +181,13 @@ def test_an_error_may_say_it_by_itself(value, seconds):
             60,
         ),
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset-after": "1.5"}, 1.5),
+        ({"X-RateLimit-Retry-After": "1700000030"}, 30),
+        ({"X-Retry-After": "7"}, 7),
+        ({"X-Rate-Limit-Retry-After-Seconds": "7", "X-Rate-Limit-Remaining": "0"}, 7),
+        ({"x-ratelimit-remaining": "-5", "x-ratelimit-reset": "60"}, 60),
+        ({"x-ratelimit-remaining": "9, 0", "x-ratelimit-reset": "7, 60"}, 60),
+        # Kept in a cache for ten minutes.
+        ({"Retry-After": "Tue, 14 Nov 2023 22:13:50 GMT", "Date": "Tue, 14 Nov 2023 22:03:20 GMT", "Age": "600"}, 30),
         ({"RateLimit-Remaining": "0", "RateLimit-Reset": "12"}, 12),
         ({"RateLimit": '"burst";r=0;t=30'}, 30),
         ({"RateLimit": '"burst";r=5;t=3, "daily";r=0;t=3600'}, 3600),
@@ -358,6 +369,8 @@ STAND_INS = {
     "anthropic, in a stream": (error(status_code=200, body={"error": {"type": "rate_limit_error"}}), 429, None),
     "google-genai": (error(code=429, status="RESOURCE_EXHAUSTED", details=GOOGLE_BODY), 429, 34.07),
     "googleapiclient": (error(status_code=429, resp={"status": "429", "retry-after": "7"}), 429, 7),
+    "a body in milliseconds": (error(status_code=429, body={"error": {"retry_after_ms": 4200}}), 429, 4.2),
+    "a body of Node.js": (error(status_code=429, body={"retryAfter": 7}), 429, 7),
     "a body as text": (error(status_code=429, content=b'{"retry_after": 0.5, "global": false}'), 429, 0.5),
     "a duration in fields": (
         error(code=429, details=[SimpleNamespace(retry_delay=SimpleNamespace(seconds=7, nanos=500_000_000))]),
