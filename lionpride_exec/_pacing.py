@@ -14,7 +14,8 @@ rounded up, or missing.
   the time that one takes alone.
 - *Estimate.* With the next refusal the rate of the cycle is known: the calls that were accepted since the key was
   reopened, divided by the seconds until it is open again. The pause is part of that time, since the other side's limit
-  recovers in it. From there the pace doubles every quarter of a span until it is refused.
+  recovers in it; what came before the first success is not, since that may have been an outage. From there the pace
+  doubles every quarter of a span until it is refused.
 - *Holding.* A pace ``w`` that was refused is an upper bound. After the pause the pace is ``0.96 * w``, comes back to
   ``w`` within a span, stays close to it, and then goes beyond, as CUBIC (RFC 9438) does: with ``x`` spans in use,
   ``w * (1 + 0.04 * (x - 1)**3)`` up to ``x = 2``, and doubling with each span after that, since the limit has risen
@@ -73,8 +74,9 @@ class Pacing:
     """
 
     __slots__ = (
-        "_cycle_at", "_doubling", "_early", "_gap", "_idle", "_is_bound", "_latency", "_mark", "_pause", "_refused",
-        "_refused_pace", "_reopens", "_span", "_started", "_started_at", "_started_since", "_used", "next_at",
+        "_cycle_at", "_doubling", "_early", "_gap", "_has_accepted", "_idle", "_is_bound", "_latency", "_mark",
+        "_pause", "_refused", "_refused_pace", "_reopens", "_span", "_started", "_started_at", "_started_since",
+        "_used", "next_at",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -97,6 +99,7 @@ class Pacing:
         self._started_since = 0
         self._refused = 0
         self._idle = 0.0
+        self._has_accepted = False  # whether there was a success since the first refusal
         self._refused_pace: float | None = None
         self._early = 0  # refusals in a row that came early
 
@@ -144,7 +147,8 @@ class Pacing:
 
     def accept(self, began: float, refused_at: float) -> None:
         """Note the first success since a refusal at that time, of a call that began then."""
-        if self._mark is not None and began > refused_at:
+        if began > refused_at and (self._mark is not None or not self._has_accepted):
+            self._has_accepted = True
             self._cycle_at = began
             self._started_since = self._started
             self._refused = 0
@@ -189,7 +193,8 @@ class Pacing:
         refused = self._refused_pace
         if refused is None:
             if calls < MIN_CALLS:
-                return  # still probing
+                self._mark = None  # still probing, or again: those that were under way were refused, too
+                return
             self._mark, self._is_bound = delivered, False
         else:
             cut = refused * CUT ** max(self._early - 1, 0)

@@ -68,7 +68,7 @@ class SlidingWindow(Server):
         while self.taken and self.taken[0] <= now - self.per:
             self.taken.popleft()
         if len(self.taken) >= self.amount:
-            return self.taken[0] + self.per - now
+            return self.taken[0] + self.per - now if self.taken else 1.0
         self.taken.append(now)
         return None
 

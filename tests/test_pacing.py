@@ -11,7 +11,7 @@ from servers import SAID, AtATime, Busy, FixedWindow, ServerCall, SlidingWindow,
 
 from lionpride_exec import Concurrent, Executor, RateLimited, WaitReason
 from lionpride_exec._pacing import Pacing
-from lionpride_exec._reopening import Reopening
+from lionpride_exec._reopening import MAX_GROWN_PAUSE, Reopening
 from lionpride_exec.testing import check_invariants
 
 pytestmark = pytest.mark.anyio
@@ -154,6 +154,25 @@ async def test_a_trouble_that_has_passed_is_outgrown():
             await executor.join()
     # Without a refusal they take 10 s.
     assert current_time() < 50
+
+
+@pytest.mark.parametrize("seconds", [0.002, 0.02])
+async def test_an_outage_of_a_minute_slows_down_nothing_after_it(seconds):
+    """All is refused from the first call on; the pace is learned from what comes after the first success."""
+    server = Busy(0, 1, seconds, "not at all")
+
+    async def recover():
+        await anyio.sleep(60)
+        server.amount = 30
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(recover)
+        async with make(concurrency_limit=100) as executor:
+            await executor.extend([ServerCall(server=server) for _ in range(300)], priority=0)
+    reopened = next(at for at, taken in server.log if taken)
+    assert reopened <= 60 + MAX_GROWN_PAUSE
+    assert current_time() - reopened <= 300 / 30 * 2
+    assert server.share_refused(reopened, 1e9) <= 0.15
 
 
 async def test_statistics_and_explain_tell_the_pace():
