@@ -15,7 +15,7 @@ import attrs
 from ._chunks import ChunkReader, Feed, open_reader
 from ._execution import Execution
 from ._kinds import Kind, OnCrash, register
-from ._leaves import error_in, shown, text_of
+from ._leaves import error_in, repr_of, text_of
 from ._limits import Rate, check_cost
 from ._redact import mask, secrets_of
 from ._run import Run
@@ -202,7 +202,7 @@ class Event(Run, Generic[T_co]):
         if self._unseen is not None:
             self._unseen.look_at(self)
         cause = error_in(execution.error)
-        reason = f": {shown(cause)}" if cause is not None else ""
+        reason = f": {repr_of(cause)}" if cause is not None else ""
         if cause is not None and self._redacted:
             reason = f": {type(cause).__name__}: {mask(text_of(cause), secrets_of(self))}"
         raise EventFailed(

@@ -78,7 +78,7 @@ class Blocked:
             for listener in self._listeners:
                 listener.reconsider()
 
-    def tell(self, listener: Listener) -> None:
+    def add_listener(self, listener: Listener) -> None:
         """Call ``listener.reconsider()`` whenever the number has grown. Only a weak reference is kept. Idempotent."""
         if self._listeners is None:
             self._listeners = WeakSet()

@@ -152,7 +152,7 @@ def traceback_of(error: BaseException) -> TracebackType | None:
     return cast("TracebackType | None", _traceback.__get__(error))
 
 
-def shown(error: object) -> str:
+def repr_of(error: object) -> str:
     """Return the repr of an error; it never raises."""
     try:
         return str.__str__(repr(error))

@@ -332,7 +332,7 @@ class MapState(Generic[E]):
         if self.held >= plan.most:
             return False
         queue = plan.executor.processor.queue
-        queue.lanes.blocked.tell(self)
+        queue.lanes.blocked.add_listener(self)
         blocked = min(queue.blocked, len(self.unended))
         if plan.ordered and self.queue and queue.is_blocked(self.queue[0].id):
             return len(self.unended) - blocked < plan.limit  # those that have ended wait for this one

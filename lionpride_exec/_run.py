@@ -18,7 +18,7 @@ from ._background import current_time, timeout_deadline
 from ._chunks import Idle
 from ._config import check_seconds
 from ._execution import utc_now
-from ._leaves import add_note, consists_of, is_cancellation, is_of, is_retryable, recorded, shown
+from ._leaves import add_note, consists_of, is_cancellation, is_of, is_retryable, recorded, repr_of
 from ._life import Life, running_events
 from ._retry import Retry
 from ._sentinel import Unset, UnsetType
@@ -177,7 +177,7 @@ class Run(Life):
         except PauseTooLong:
             raise
         except Exception as exc:  # noqa: BLE001  a function of the user's Retry; the event has ended all the same
-            add_note(error, f"It was not run again, since its retry failed: {shown(exc)}")
+            add_note(error, f"It was not run again, since its retry failed: {repr_of(exc)}")
             return False
 
     def _settle(

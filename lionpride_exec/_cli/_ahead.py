@@ -40,7 +40,7 @@ class ReadAhead:
         """
         processor = self._executor.processor
         if processor is not None:
-            processor.queue.lanes.blocked.tell(self)
+            processor.queue.lanes.blocked.add_listener(self)
         while not self._has_room:
             self._woken = anyio.Event()
             try:

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ._streams import STDOUT, say, telling, visible
+from ._streams import STDOUT, say, visible, writing_messages
 from ._tally import fitted
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class RichDisplay:
             transient=True,
             redirect_stdout=os.isatty(STDOUT),  # what an event prints into a pipe stays in the pipe
         )
-        with telling():
+        with writing_messages():
             self._live.start()
 
     def update(self, tally: Tally) -> None:
@@ -95,17 +95,17 @@ class RichDisplay:
             row.add_row(ProgressBar(total=expected, completed=tally.done_in_all, width=BAR_WIDTH), line)
         else:
             row.add_row(line)
-        with telling():
+        with writing_messages():
             self._live.update(row, refresh=True)
 
     def message(self, text: str) -> None:
         """Show a line above it."""
-        with telling():
+        with writing_messages():
             self._console.print(f"lionpride-exec: {visible(text)}", markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Take it away."""
-        with telling():
+        with writing_messages():
             self._live.stop()
 
 

@@ -17,8 +17,8 @@ from lionpride_exec._paths import MISSING, is_inside, look_up, look_up_field
 from lionpride_exec._redact import digest_of
 from lionpride_exec._retry import Retry
 
+from ._error_rules import STATUS, RetryRule, check_together, parse_errors
 from ._errors import BadLineError, UsageError
-from ._failures import STATUS, RetryRule, check_together, parse_errors
 from ._identity import fields_of_record
 
 if TYPE_CHECKING:

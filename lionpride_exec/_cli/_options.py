@@ -11,8 +11,8 @@ from cyclopts import Parameter
 from lionpride_exec._config import check_bounds
 
 from ._columns import parse_event_fields
+from ._error_rules import ErrorBound, parse_bound
 from ._errors import UsageError
-from ._failures import ErrorBound, parse_bound
 from ._limits import LimitOptions, read_limits
 
 Backend = Literal["asyncio", "trio", "asyncio+uvloop"]

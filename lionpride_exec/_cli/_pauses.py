@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec._event import Event
 
-    from ._failures import RetryRule
+    from ._error_rules import RetryRule
 
 # Seconds, where the error does not say.
 DEFAULT_PAUSE = 1.0

@@ -36,7 +36,7 @@ from ._source import Source, open_source
 from ._streams import say
 from ._tally import Report, Tally
 from ._target import describe, load_target
-from ._teller import telling
+from ._teller import showing_logs
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -169,7 +169,7 @@ class LineRun:
         """
         status = MISUSED
         try:
-            with telling(self.display.message, lambda: self._is_telling):
+            with showing_logs(self.display.message, lambda: self._is_telling):
                 status = self._run_loop()
         finally:
             has_run = self._is_started and (self._has_begun() or not (self.interrupts or status == INTERRUPTED))

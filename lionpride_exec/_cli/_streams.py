@@ -24,7 +24,7 @@ def visible(text: str) -> str:
 
 def say(text: str) -> None:
     """Write a message as one line on standard error, with the name of the program."""
-    with telling():
+    with writing_messages():
         sys.stderr.write(f"lionpride-exec: {visible(text)}\n")
         sys.stderr.flush()
 
@@ -32,13 +32,13 @@ def say(text: str) -> None:
 def say_block(title: str, text: str) -> None:
     """Write a message, and the lines of a text below it."""
     say(title)
-    with telling():
+    with writing_messages():
         sys.stderr.writelines(f"  {visible(line.expandtabs(4))}\n" for line in text.splitlines())
         sys.stderr.flush()
 
 
 @contextmanager
-def telling() -> Generator[None]:
+def writing_messages() -> Generator[None]:
     """Write to standard error inside; if that fails, the rest of the process writes there in vain."""
     try:
         yield

@@ -36,7 +36,7 @@ class Teller(logging.Handler):
 
 
 @contextmanager
-def telling(show: Callable[[str], None], is_telling: Callable[[], bool]) -> Generator[None]:
+def showing_logs(show: Callable[[str], None], is_telling: Callable[[], bool]) -> Generator[None]:
     """Show what is logged inside the block."""
     teller = Teller(show, is_telling)
     logger.addHandler(teller)
