@@ -34,6 +34,8 @@ MAX_OPENED = 1000
 
 _PLAIN = frozenset({type(None), bool, str})
 
+_EXACT = frozenset({dict, list, tuple, set})
+
 # What str() adds to the message of a group, and repr() to the class of an object: it differs from run to run.
 _GROUP_SUFFIX = re.compile(r" \(\d+ sub-exceptions?\)$")
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+| id='\d+'")
@@ -84,6 +86,8 @@ def _form(value: Any, around: tuple[int, ...]) -> tuple[Any, bool]:
     while True:
         leaf = _leaf(wanted, path, len(stack))
         if leaf is None:
+            if isinstance(wanted, dict | list | tuple | set) and type(wanted) not in _EXACT:
+                _tell_rest(wanted)
             path.add(id(wanted))
             stack.append((walk(wanted), wanted))
         form, is_lost = leaf or (None, False)
@@ -136,6 +140,13 @@ def _attributes(value: Any) -> dict[str, Any] | None:
     if found:
         _tell(type(value).__qualname__, "it has neither a JSON form nor a text, so its public attributes are kept")
     return found
+
+
+def _tell_rest(value: Any) -> None:
+    """Say once for each class that a list or dict has attributes too: its form is that of its items."""
+    names: Any = getattr(value, "__dict__", ())
+    if any(not name.startswith("_") and not (isinstance(value, dict) and name in value) for name in names):
+        _tell(type(value).__qualname__, "it has attributes beside its items, and they are not kept")
 
 
 def _text_of(value: Any) -> str:

@@ -524,6 +524,25 @@ def test_what_is_not_kept_as_it_is_is_told_once_for_each_class(caplog, value):
     assert f"class {type(value).__qualname__} cannot be kept as it is" in record.getMessage()
 
 
+def test_attributes_beside_items_are_told(caplog):
+    """As those of a page of a list with its cursor; not where the items are the attributes."""
+
+    class Page(list):
+        cursor = None
+
+    class Dotted(dict):
+        def __init__(self, **items):
+            super().__init__(items)
+            self.__dict__ = self
+
+    page = Page([1])
+    assert jsonable([page, Dotted(a=1), Pair(1, 2)]) == [[1], {"a": 1}, [1, 2]]
+    assert not caplog.records
+    page.cursor = "next"
+    assert jsonable([page, page]) == [[1], [1]]
+    assert ["attributes beside its items" in record.getMessage() for record in caplog.records] == [True]
+
+
 def test_what_has_a_usual_form_is_not_told(caplog):
     """Nobody is warned of a path."""
     _tell.cache_clear()
