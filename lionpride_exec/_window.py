@@ -68,8 +68,8 @@ class CapacityWindow:
         """Note that an event begins now that has taken a token before; nothing if the token was given back."""
         if token in self._held:
             del self._held[token]
-            back = now + self.period
-            self._out.append((back if back - now >= self.period else nextafter(back, inf), token))
+            due = now + self.period
+            self._out.append((due if due - now >= self.period else nextafter(due, inf), token))
 
     def next_at(self, now: float) -> float:
         """

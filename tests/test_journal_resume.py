@@ -9,6 +9,8 @@ from anyio import wait_all_tasks_blocked
 from journal_support import BriefStep, FailStep, HoldStep, Step, crash, open_executor, rows, run_on, until
 
 from lionpride_exec import Event, EventStatus, Executor, Journal, JournalError, NotFoundError, Retry
+from lionpride_exec._cli._as_data import event_record
+from lionpride_exec._journal._reader import JournalReader
 from lionpride_exec.testing import BACKENDS
 
 pytestmark = pytest.mark.anyio
@@ -361,6 +363,26 @@ async def test_an_executor_that_was_stopped_goes_on(path):
     await executor.stop()
     assert [event.result() for event in events] == list("012345")
     assert rows(path, "attempt") == [1] * 6
+
+
+@pytest.mark.parametrize("kind", [Step, HoldStep])
+async def test_a_run_that_a_crash_cut_off_stays_known(path, kind):
+    """It is among the attempts and costs none, also of an event that was held and released; `runs` counts it."""
+    async with open_executor(path) as executor:
+        event = await executor.append(kind(name="a", seconds=10, retry=Retry(1)))
+        await until(lambda: rows(path) == ["processing"])
+        copy = crash(path)
+    async with open_executor(copy) as executor:
+        for held in await executor.held_events():
+            assert [attempt.interrupted for attempt in held.execution.attempts] == [True]
+            await executor.release(held.id)
+        await executor.join()
+        again = await executor.get(event.id)
+        assert (again.status, again.execution.attempt) == ("completed", 1)
+        assert [(one.number, one.interrupted) for one in again.execution.attempts] == [(1, True)]
+        assert [status.value for status, _ in again.history()].count("processing") == 2
+    with JournalReader(copy) as reader:
+        assert [event_record(row)["runs"] for row in reader.events()] == [2]
 
 
 async def test_a_restart_with_the_journal_of_another_executor_is_no_restart(path):

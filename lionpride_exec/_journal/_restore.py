@@ -154,21 +154,21 @@ class Restorer:
         crashes = row.crashes + 1
         times = "" if crashes == 1 else f", {crashes} times by now"
         error = ExecutionError(f"interrupted: the process ended while it ran{times}")
-        if kind.on_crash == "rerun" and crashes < kind.max_attempts:
-            execution = event.execution
-            execution.status = EventStatus.PENDING
-            began, ended = from_seconds(row.started or now), from_seconds(now)
-            execution.attempts = (*execution.attempts, Attempt(row.attempt, began, ended, error, interrupted=True))
-            execution.attempt = max(row.attempt - 1, 0)
-            execution.started_at = None
-            self._change(row, crashes, EventStatus.PENDING.value, now, error, execution.attempt, event)
-            return True
-        if kind.on_crash == "hold":
-            self._change(row, crashes, HELD, now, error, row.attempt, event)
-            self._leave(row, "held")
+        goes_on = kind.on_crash == "rerun" and crashes < kind.max_attempts
+        if not goes_on and kind.on_crash != "hold":
+            self._change(row, crashes, EventStatus.FAILED.value, now, error, row.attempt, event)
             return False
-        self._change(row, crashes, EventStatus.FAILED.value, now, error, row.attempt, event)
-        return False
+        execution = event.execution
+        execution.status = EventStatus.PENDING
+        began, ended = from_seconds(row.started or now), from_seconds(now)
+        execution.attempts = (*execution.attempts, Attempt(row.attempt, began, ended, error, interrupted=True))
+        execution.attempt = max(row.attempt - 1, 0)
+        execution.started_at = None
+        status = EventStatus.PENDING.value if goes_on else HELD
+        self._change(row, crashes, status, now, error, execution.attempt, event)
+        if not goes_on:
+            self._leave(row, "held")
+        return goes_on
 
     def _change(
         self, row: Row, crashes: int, status: str, now: float, error: ExecutionError, attempt: int, event: Event
@@ -179,7 +179,7 @@ class Restorer:
             status=status,
             attempt=attempt,
             due=None,
-            started=None if status == EventStatus.PENDING else row.started,
+            started=row.started if has_ended else None,
             finished=now if has_ended else None,
             outcome=encode_outcome(EventStatus.FAILED, None, error, Unset) if has_ended else None,
             attempts=encode_attempts(event.execution.attempts),
