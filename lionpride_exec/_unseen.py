@@ -28,6 +28,13 @@ logger = logging.getLogger("lionpride_exec")
 _WORDS = {EventStatus.FAILED: "failed", EventStatus.CANCELLED: "timed out", EventStatus.ABORTED: "aborted"}
 
 
+def failure_of(event: Event, status: EventStatus) -> BaseException | None:
+    """Return the error of an event that ends with a status and has failed: not SKIPPED, nor cancelled by somebody."""
+    error = error_in(event.execution.error)
+    is_failure = status in _WORDS and (status is not EventStatus.CANCELLED or issubclass(type(error), LionTimeoutError))
+    return error if is_failure else None
+
+
 class Count:
     """
     The events of one status that nobody has looked at.
@@ -73,11 +80,10 @@ class UnseenFailures:
         self._counts = {status: Count() for status in _WORDS}
 
     def note(self, event: Event, status: EventStatus) -> None:
-        """Count an event that has ended FAILED, CANCELLED or ABORTED, if that is a failure nobody asked for."""
-        error = event.execution.error
-        is_asked_for = status is EventStatus.CANCELLED and not issubclass(type(error), LionTimeoutError)
+        """Count an event that has ended FAILED, CANCELLED or ABORTED, if that is a failure."""
+        error = failure_of(event, status)
         goes_on = issubclass(type(error), (KeyboardInterrupt, SystemExit))  # to the owner of the executor
-        if error_in(error) is not None and not is_asked_for and not goes_on:
+        if error is not None and not goes_on:
             self._counts[status].note(event)
 
     def look_at_all(self, status: EventStatus, events: Iterable[Event]) -> None:

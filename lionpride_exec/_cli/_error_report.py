@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lionpride_exec._redact import mask, secrets_of
 from lionpride_exec._tracebacks import format_traceback, in_target
-from lionpride_exec.errors import LionTimeoutError
+from lionpride_exec._unseen import failure_of
 
 from ._streams import say_block
 
@@ -29,10 +29,8 @@ class Failures:
 
     def note(self, event: Event, number: int | None) -> None:
         """Count an event that has failed, timed out or was aborted; others are no failure."""
-        error, status = event.execution.error, event.execution.status
-        if not isinstance(error, BaseException) or not (
-            status in {"failed", "aborted"} or isinstance(error, LionTimeoutError)
-        ):
+        error = failure_of(event, event.execution.status)
+        if error is None:
             return
         name = type(error).__name__
         self._classes[name if name in self._classes or len(self._classes) < MAX_KEPT else OTHERS] += 1
