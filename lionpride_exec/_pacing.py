@@ -14,8 +14,8 @@ rounded up, or missing.
   the time that one takes alone.
 - *Estimate.* With the next refusal the rate of the cycle is known: the calls that were accepted since the key was
   reopened, divided by the seconds until it is open again. The pause is part of that time, since the other side's limit
-  recovers in it; what came before the first success is not, since that may have been an outage. From there the pace
-  doubles every quarter of a span until it is refused.
+  recovers in it. Where all was refused at first, that was an outage, and the cycle begins with the first success. From
+  there the pace doubles every quarter of a span until it is refused.
 - *Holding.* A pace ``w`` that was refused is an upper bound. After the pause the pace is ``0.96 * w``, comes back to
   ``w`` within a span, stays close to it, and then goes beyond, as CUBIC (RFC 9438) does: with ``x`` spans in use,
   ``w * (1 + 0.04 * (x - 1)**3)`` up to ``x = 2``, and doubling with each span after that, since the limit has risen
@@ -99,7 +99,7 @@ class Pacing:
         self._started_since = 0
         self._refused = 0
         self._idle = 0.0
-        self._has_accepted = False  # whether there was a success since the first refusal
+        self._has_accepted = False  # whether a call has succeeded after the first refusal came back
         self._refused_pace: float | None = None
         self._early = 0  # refusals in a row that came early
 
@@ -147,8 +147,8 @@ class Pacing:
 
     def accept(self, began: float, refused_at: float) -> None:
         """Note the first success since a refusal at that time, of a call that began then."""
-        if began > refused_at and (self._mark is not None or not self._has_accepted):
-            self._has_accepted = True
+        is_first, self._has_accepted = not self._has_accepted, True
+        if began > refused_at and (self._mark is not None or is_first):
             self._cycle_at = began
             self._started_since = self._started
             self._refused = 0
