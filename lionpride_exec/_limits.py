@@ -17,7 +17,7 @@ import attrs
 
 from ._config import check_count, check_seconds, is_finite
 from ._paths import is_inside
-from ._redact import digest_of
+from ._redact import digest_of, quotes, secrets_of
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Router:
         try:
             key = tuple([key_of(event) for key_of in self._keys])
             if redacted := getattr(event, "_redacted", None):
-                key = self._without_secrets(key, redacted)
+                key = self._without_secrets(key, redacted, secrets_of(event))
             hash(key)
         except Exception as exc:
             exc.add_note(
@@ -186,11 +186,17 @@ class Router:
             costs = (0, *(1 if cost_of is None else _checked(cost_of(event), limit) for limit, cost_of in pairs))
         return Route(key, costs)
 
-    def _without_secrets(self, key: tuple[Hashable, ...], redacted: frozenset[str]) -> tuple[Hashable, ...]:
-        """Return a key with digests for the values of redacted fields: it is shown, and only compared."""
+    def _without_secrets(
+        self, key: tuple[Hashable, ...], redacted: frozenset[str], secrets: frozenset[str]
+    ) -> tuple[Hashable, ...]:
+        """Return a key with digests for what nobody is to see: it is shown, and only compared."""
         return tuple(
             digest_of(value)
-            if name is not None and value is not None and any(is_inside(name, path) for path in redacted)
+            if (
+                value is not None and any(is_inside(name, path) for path in redacted)
+                if name
+                else quotes(value, secrets)
+            )
             else value
             for name, value in zip(self._key_names, key, strict=True)
         )

@@ -67,6 +67,12 @@ def mask(text: str, secrets: frozenset[str]) -> str:
     return text
 
 
+def quotes(value: Any, secrets: frozenset[str]) -> bool:
+    """Whether a value, or one inside it, is or quotes a secret of four characters or more."""
+    long = frozenset(secret for secret in secrets if len(secret) >= MIN_LENGTH)
+    return bool(long) and any(mask(text, long) != text for text in texts_of([value]))
+
+
 def mask_data(value: Any, secrets: frozenset[str]) -> Any:
     """Return JSON data with stars where it quotes a secret; a number of four digits or more is quoted as a whole."""
     if not secrets:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lionpride_exec import Concurrent, Event, Executor, Journal
+from lionpride_exec import Concurrent, Event, Executor, Journal, Processor
 from lionpride_exec._redact import NO_SECRETS, STARS, digest_of, mask, mask_data, mask_path, secrets_of, texts_of
 from lionpride_exec.errors import EventFailed, RateLimited, ValidationError
 from lionpride_exec.testing import BACKENDS
@@ -163,6 +163,54 @@ def test_a_limit_shows_a_digest(backend):
     explained, statistics, key = run_virtual(main, backend=backend)
     assert key[-2:] == (digest_of("k"), "a")
     assert not any(f"'{one}'" in text for one in "kx" for text in [*explained, statistics])
+
+
+class ByKey(Processor):
+    """Has a partition for each secret."""
+
+    event_type = Ask
+
+    def partition(self, event):
+        return event.api_key
+
+
+class ByKeyExecutor(Executor):
+    """Likewise."""
+
+    processor_type = ByKey
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_functions_that_give_the_secret_as_a_key_do_not_show_it(backend, caplog):
+    """Of a limit, alone or with other things, and of a partition; in the log, statistics() and explain()."""
+    caplog.set_level(logging.WARNING)
+
+    class Refused(Ask):
+        """Is refused for an hour."""
+
+        async def _invoke(self):
+            raise RateLimited("429", retry_after=3600)
+
+    limits = [
+        Concurrent(9, key=lambda event: event.api_key),
+        Concurrent(9, key=lambda event: (event.prompt, f"Bearer {event.api_key}")),
+        Concurrent(9, key=lambda event: event.prompt),
+    ]
+
+    async def main():
+        async with ByKeyExecutor({"queue_capacity": 100, "capacity_refresh_time": 1, "limits": limits}) as executor:
+            event = await executor.append(Refused(prompt="p", api_key=KEY))
+            other = await executor.append(Refused(prompt="q", api_key="another key"))
+            await anyio.sleep(10)
+            told = [str(executor.explain(event)), str(executor.statistics()), caplog.text]
+            executor.cancel(event)
+            executor.cancel(other)
+        return told, len(executor.processor.queue.lanes.buckets._by_key)
+
+    told, number = run_virtual(main, backend=backend)
+    assert all("redacted:" in text and not quoted(text) and "another key" not in text for text in told)
+    assert "'p'" in told[1]
+    assert number == 8
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
