@@ -424,6 +424,14 @@ async def ended_with_key(executor):
 
 
 @scenario
+async def keys_that_are_equal_are_one(world):
+    """time-and-order.md: anything hashable; equal numbers are one key, wherever they stand, others are not."""
+    keys = [1, 1.0, True, 0, -0.0, False, 1.5, "1", (1, ("x", 2.0)), (1.0, ("x", 2)), frozenset([3.0]), frozenset([3])]
+    async with world.running() as executor:
+        return [(await executor.append(Work(name=repr(key)), key=key)).name for key in keys]
+
+
+@scenario
 async def a_known_key_at_a_full_queue(world):
     """time-and-order.md: it needs no room: no QueueFullError, and no waiting."""
     async with world.running(concurrency_limit=1, max_queue_size=2) as executor:

@@ -40,11 +40,13 @@ def encode_key(key: object) -> str:
     """
     Give a key as it stands in the file, and as it is known by: keys that are written alike are one.
 
+    Numbers that are equal (``1``, ``1.0``, ``True``) are written alike, since they are one key without a journal.
+
     Raises:
         TypeError: JSON cannot hold it.
     """
     try:
-        text = _key_text(key)
+        text = _key_text(key if type(key) is str else _in_one_form(key))
         if text == "null":
             raise ValueError("it is written as null")  # noqa: TRY301  as what msgspec itself raises
         if "null" in text and not _is_finite(key):
@@ -61,6 +63,18 @@ def _key_text(key: object) -> str:
         if not is_json(key):
             raise
         return write_json(key).decode()
+
+
+def _in_one_form(key: object) -> object:
+    """Return a key with whole numbers as ints, wherever they stand in it."""
+    if type(key) is bool or (type(key) is float and key.is_integer()):
+        return int(key)
+    if isinstance(key, dict):
+        return {name: _in_one_form(part) for name, part in key.items()}
+    if isinstance(key, list | tuple | set | frozenset):
+        parts = map(_in_one_form, cast("Iterable[Any]", key))
+        return list(parts) if isinstance(key, list) else tuple(parts) if isinstance(key, tuple) else frozenset(parts)
+    return key
 
 
 def _is_finite(key: object) -> bool:
