@@ -21,6 +21,10 @@ rounded up, or missing.
   ``w * (1 + 0.04 * (x - 1)**3)`` up to ``x = 2``, and doubling with each span after that, since the limit has risen
   then. After several refusals in a row that each came within half a span, ``w`` was too high: it is cut by a tenth for
   each of them but the first, yet not below the estimate of the cycle.
+- *In vain.* Some servers refuse one call in twenty, however fast the calls come. Cutting the pace again and again would
+  then end in no pace at all, and makes nothing better: what is delivered is nearly the pace, so the pauses cost little,
+  and yet each refusal comes early. After some refusals like that the pace is doubled with each of them instead, until
+  pauses take a larger share of the time.
 
 A span is 25 times the pause, 25 round trips, or the time of 60 calls, whatever is the longest. So pauses take some 4 %
 of the time, and one call in 60 is refused, where the limit stays as it is.
@@ -51,6 +55,12 @@ MIN_CALLS = 4
 # How much faster than starts really followed one another the pace that was refused may have been.
 FASTER = 1.25
 
+# Where at least so much of a pace was delivered, pauses included, the pauses cost little. After so many early refusals
+# at a price like that, the pace is not what is refused, and is multiplied.
+CHEAP = 0.7
+MAX_IN_VAIN = 6
+GROWTH = 2.0
+
 # How often the pace doubles in a span while no pace was refused yet.
 DOUBLINGS_IN_A_SPAN = 4
 
@@ -74,9 +84,9 @@ class Pacing:
     """
 
     __slots__ = (
-        "_cycle_at", "_doubling", "_early", "_gap", "_has_accepted", "_idle", "_is_bound", "_latency", "_mark",
-        "_pause", "_refused", "_refused_pace", "_reopens", "_span", "_started", "_started_at", "_started_since",
-        "_used", "next_at",
+        "_cycle_at", "_doubling", "_early", "_gap", "_has_accepted", "_idle", "_in_vain", "_is_bound", "_latency",
+        "_mark", "_pause", "_refused", "_refused_pace", "_reopens", "_span", "_started", "_started_at",
+        "_started_since", "_used", "next_at",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -102,6 +112,7 @@ class Pacing:
         self._has_accepted = False  # whether a call has succeeded after the first refusal came back
         self._refused_pace: float | None = None
         self._early = 0  # refusals in a row that came early
+        self._in_vain = 0  # how many more of them came early and cost little than did not come early
 
     @property
     def is_in_use(self) -> bool:
@@ -197,9 +208,20 @@ class Pacing:
                 return
             self._mark, self._is_bound = delivered, False
         else:
-            cut = refused * CUT ** max(self._early - 1, 0)
-            self._mark, self._is_bound = min(max(delivered, cut), refused), True
+            self._mark, self._is_bound = self._next_mark(refused, delivered, is_first=pause is not None), True
         self._span = max(PAUSES_IN_A_SPAN * max(self._pause, self._latency), CALLS_IN_A_SPAN / self._mark)
+
+    def _next_mark(self, refused: float, delivered: float, *, is_first: bool) -> float:
+        """Return the pace that follows one that was refused."""
+        is_cheap = delivered >= CHEAP * refused
+        if is_first and not self._early:
+            self._in_vain = max(self._in_vain - 1, 0)
+        elif is_first and is_cheap:
+            self._in_vain = min(self._in_vain + 1, 2 * MAX_IN_VAIN)
+        if is_cheap and self._in_vain > MAX_IN_VAIN:
+            return refused * GROWTH
+        cut = refused * CUT ** max(self._early - 1, 0)
+        return min(max(delivered, cut), refused)
 
     def shift(self, seconds: float) -> None:
         """Follow a clock that was set."""

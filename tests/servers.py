@@ -2,6 +2,7 @@
 
 from collections import deque
 from math import ceil, floor
+from random import Random
 
 import anyio
 from anyio import current_time
@@ -105,6 +106,17 @@ class TokenBucket(Server):
             return (1 - self.tokens) / self.rate
         self.tokens -= 1
         return None
+
+
+class Chance(Server):
+    """Refuses some of the calls, however fast they come; all of them must be made again after so many seconds."""
+
+    def __init__(self, share, seconds, seed=1):
+        super().__init__()
+        self.share, self.seconds, self.random = share, seconds, Random(seed)  # noqa: S311  a test
+
+    def wait(self, now):
+        return self.seconds if self.random.random() < self.share else None
 
 
 class AtATime(Server):

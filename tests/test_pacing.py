@@ -7,7 +7,7 @@ import pytest
 from anyio import current_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from servers import SAID, AtATime, Busy, FixedWindow, ServerCall, SlidingWindow, TokenBucket
+from servers import SAID, AtATime, Busy, Chance, FixedWindow, ServerCall, SlidingWindow, TokenBucket
 
 from lionpride_exec import Concurrent, Executor, RateLimited, WaitReason
 from lionpride_exec._pacing import Pacing
@@ -123,6 +123,17 @@ async def test_other_keys_are_not_paced():
         assert current_time() - began == pytest.approx(0.1, abs=0.01)
         assert [pace.key for pace in executor.statistics().paces] in ([], ["a"])
         await executor.stop(grace=0)
+
+
+@pytest.mark.parametrize(("share", "seconds", "most"), [(0.05, 0.1, 300), (0.05, 1, 3000), (0.2, 1, 10_000)])
+async def test_refusals_that_do_not_depend_on_the_pace(share, seconds, most):
+    """A slower pace would not help, so the pace does not fall for ever: it took an hour, and then days."""
+    server = Chance(share, seconds)
+    async with make(concurrency_limit=100) as executor:
+        await executor.extend([ServerCall(server=server) for _ in range(2000)], priority=0)
+        await executor.join()
+        check_invariants(executor)
+    assert current_time() < most
 
 
 async def test_few_calls_are_not_slowed_down():
