@@ -14,6 +14,7 @@ from ._event import Event
 from ._gate import Deny, Wait
 from ._life import running_events
 from ._status import EventStatus
+from ._tracebacks import log_info
 from ._waiters import Waiters
 from .errors import AccessError
 
@@ -189,7 +190,7 @@ class Admission:
         try:
             event.request  # noqa: B018  a property of the user
         except Exception as exc:
-            logger.warning("The request of %r failed, which gets a strike", event, exc_info=exc)
+            logger.warning("The request of %r failed, which gets a strike", event, exc_info=log_info(exc))
             return exc
         return True
 
@@ -202,7 +203,7 @@ class Admission:
                 raise TypeError("request_permission() must answer True, False, Wait or Deny, got None")  # noqa: TRY301  handled as what a gate raises
             return answer if answer is True or isinstance(answer, Wait | Deny) else bool(answer)
         except Exception as exc:
-            logger.warning("The gate of %r failed for %r, which gets a strike", self, event, exc_info=exc)
+            logger.warning("The gate of %r failed for %r, which gets a strike", self, event, exc_info=log_info(exc))
             return exc
         finally:
             self._is_asking = False

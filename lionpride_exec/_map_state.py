@@ -24,6 +24,7 @@ from ._config import check_count
 from ._feeder import Feeder
 from ._handles import E
 from ._status import TERMINAL, EventStatus
+from ._tracebacks import log_info
 from .errors import EventFailed, ExecutorClosedError, QueueFullError
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class MapState(Generic[E]):
             self._give_up(event)
         error, self.error = self.error, None
         if error is not None:
-            logger.warning("the source or an item of a map() that was left had failed", exc_info=error)
+            logger.warning("the source or an item of a map() that was left had failed", exc_info=log_info(error))
         source, self.source = self.source, None
         if isinstance(source, Generator):
             cast("Generator[Any]", source).close()
@@ -294,7 +295,9 @@ class MapState(Generic[E]):
         except EventFailed as exc:
             if error is not None:
                 exc.add_note(f"Before that the source or an item of the map had failed: {type(error).__name__}")
-                logger.warning("the source or an item of a map() had failed before an event did", exc_info=error)
+                logger.warning(
+                    "the source or an item of a map() had failed before an event did", exc_info=log_info(error)
+                )
             raise
 
     def _take(self) -> E | None:

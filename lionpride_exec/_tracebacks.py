@@ -27,6 +27,15 @@ def format_traceback(error: BaseException) -> str:
     return "".join(lines).rstrip("\n").encode("utf-8", "backslashreplace").decode()
 
 
+def log_info(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None] | None:
+    """Return an error as ``exc_info`` for logging, which asks for its truth; None if it cannot be looked at."""
+    try:
+        traceback.format_exception(error)
+        return type(error), error, error.__traceback__
+    except Exception:  # noqa: BLE001  logging would fail likewise, and its message be lost
+        return None
+
+
 def in_target(found: TracebackType | None) -> TracebackType | None:
     """Return the part of a traceback that begins in code of the target; None: it does not lead there."""
     while found is not None and found.tb_frame.f_code.co_filename.startswith(PACKAGE):

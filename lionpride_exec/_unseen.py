@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ._leaves import error_in
 from ._redact import NO_SECRETS, mask, secrets_of
 from ._status import EventStatus
+from ._tracebacks import log_info
 from .errors import LionTimeoutError
 
 if TYPE_CHECKING:
@@ -110,14 +111,15 @@ class UnseenFailures:
         error = None if first is None else first.execution.error
         secrets = NO_SECRETS if first is None else secrets_of(first)
         trace = ""
-        if secrets and (known := error_in(error)) is not None:
-            trace, error = "\n" + mask("".join(format_exception(known)), secrets), None
+        known = error_in(error)
+        if secrets and known is not None:
+            trace, known = "\n" + mask("".join(format_exception(known)), secrets), None
         logger.warning(
             "nobody has looked at events that did not complete: %s%s%s",
             ", ".join(f"{count.number:,} {_WORDS[status]}" for status, count in counts.items()),
             "" if first is None else f"; the first is {type(first).__name__} {first.id}",
             trace,
-            exc_info=error_in(error),
+            exc_info=None if known is None else log_info(known),
         )
 
 

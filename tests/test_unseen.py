@@ -101,6 +101,24 @@ async def test_each_lifetime_tells_of_its_own_failures(caplog):
     assert str(warnings(caplog)[1].exc_info[1]) == "again"
 
 
+async def test_an_error_that_cannot_be_looked_at_ends_no_block(caplog):
+    """Not even one that has no truth, which logging asks for: the message is told without its traceback."""
+
+    def fails(*_):
+        raise OSError
+
+    names = ("__bool__", "__str__", "__repr__", "__eq__")
+    evil = type("Evil", (Exception,), dict.fromkeys(names, fails) | {"__hash__": None})
+
+    async def fail():
+        raise evil
+
+    async with Executor.of(fail) as executor:
+        await executor.append(Call.of(fail))
+    (record,) = warnings(caplog)
+    assert "1 failed; the first is Call" in record.getMessage()
+
+
 async def test_without_failures_nothing_is_told(caplog):
     """Nor of what was retried until it completed."""
 
