@@ -300,3 +300,38 @@ def test_an_export_that_cannot_be_read_leaves_the_output_as_it_was(monkeypatch):
     with pytest.raises(LionprideError):
         export_events("run.db", (), (), "out", overwrite=True)
     assert Path("out").read_text() == "old"
+
+
+SIGNALLED = """
+import os, signal
+import anyio
+from lionpride_exec import Event, Executor, Processor
+class Work(Event, tag="edges.work"):
+    record: object = None
+    async def _invoke(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        await anyio.sleep(0.2)
+class WorkProcessor(Processor):
+    event_type = Work
+    @classmethod
+    async def create(cls, **kwargs):
+        if "SIGNAL_AT_START" in os.environ:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await anyio.sleep(0.2)
+        return await super().create(**kwargs)
+class WorkExecutor(Executor):
+    processor_type = WorkProcessor
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio", "asyncio+uvloop"])
+def test_a_signal_while_the_executor_is_started(tmp_path, backend):
+    """There is nothing to stop yet, so it is stopped later; what the journal holds waits for the next run."""
+    (tmp_path / "signalled.py").write_text(SIGNALLED)
+    (tmp_path / "records").write_text("".join(f'{{"record": {number}}}\n' for number in range(9)))
+    line = f"L run signalled.py:WorkExecutor records --output out --journal new.db --concurrency 1 --backend {backend}"
+    assert shell(line)[0] == 130
+    status, _, told = shell(f"export SIGNAL_AT_START=1; timeout 30 {line}")
+    assert status == 130
+    assert "pending" in told
+    assert "run the same command again to go on" in told

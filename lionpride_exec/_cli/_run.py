@@ -269,6 +269,8 @@ class LineRun:
                     self._is_started = True
                     helpers.start_soon(self.output.run, self._forget_ended)
                     await self._read()
+                if self.interrupts:  # the first one may have come when there was nothing to stop yet
+                    await self.executor.stop()
             helpers.cancel_scope.cancel()
 
     async def _get_ready(self) -> None:
