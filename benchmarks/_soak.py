@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import anyio
 import attrs
@@ -75,6 +76,10 @@ class GatedExecutor(Executor):
     processor_type = GatedProcessor
 
 
+# How many ids of events that have left memory are remembered.
+REMEMBERED = 50
+
+
 @attrs.frozen(kw_only=True)
 class Scenario:
     """
@@ -96,15 +101,16 @@ class Scenario:
 
     @asynccontextmanager
     async def running(self, directory: Path) -> AsyncIterator[Executor]:
-        """Run the executor."""
+        """Run the executor, with little room for what it remembers of events on disk: full before the first census."""
         executor = self.make(directory / f"{self.name.replace(' ', '-')}.db")
-        if self.is_block:
-            async with executor:
+        with patch("lionpride_exec._retain.REMEMBERED", REMEMBERED):
+            if self.is_block:
+                async with executor:
+                    yield executor
+            else:
+                await executor.start()
                 yield executor
-        else:
-            await executor.start()
-            yield executor
-            await executor.stop()
+                await executor.stop()
 
     async def round(self, executor: Executor, events: int) -> None:
         """Do all chores, and return when nothing goes on any more."""

@@ -285,7 +285,7 @@ async def test_capacity_window():
     trace = record(executor)
     await executor.start()
     executor.processor._window.available = lambda _: 1
-    executor.processor._window.take = lambda _: None
+    executor.processor._window.take = lambda _, **how: None
     for _ in range(3):
         await executor.append(Job())
     await assert_found(executor, trace, "capacity_window", "is start 3 within 10 s, of 2")
