@@ -105,7 +105,7 @@ class Driver(Callers, Moves, Bodies):
 
     async def look(self):
         """Look whether all is well while everybody else is blocked: now and then, at moments that are nobody else's."""
-        for number in range(1, 8):
+        for number in range(1, 21):
             await anyio.sleep(number * 0.7310585)
             if not self.is_dead:
                 # A worker that is made to dawdle looks like a lost wake-up.

@@ -197,21 +197,21 @@ class GivesAnother(Executor):
 
 
 @pytest.mark.parametrize(
-    ("executor_type", "invariant"),
+    ("executor_type", "invariants"),
     [
-        (DropsOnCancel, "cancel_tells"),
-        (StopsEarly, "stop_waits"),
-        (RunsTwice, "cancel_tells"),
-        (ForgetsToWake, "calls_return"),
-        (GivesAnother, "known_once"),
+        (DropsOnCancel, {"cancel_tells"}),
+        (StopsEarly, {"stop_waits", "stopped"}),
+        (RunsTwice, {"cancel_tells"}),
+        (ForgetsToWake, {"calls_return", "followers"}),
+        (GivesAnother, {"known_once"}),
     ],
 )
-def test_bugs_are_found(executor_type, invariant):
-    """An executor with a bug is found out, and what it breaks is named."""
+def test_bugs_are_found(executor_type, invariants):
+    """An executor with a bug is found out, and what it breaks is named; which of two is met first is up to chance."""
     with pytest.raises(InvariantBroken) as caught:
         # As it is found: to shrink an example takes more runs than to find it.
         check(type("Buggy", (Small,), {"executor_type": executor_type}), 100, phases=[Phase.generate])
-    assert caught.value.invariant == invariant
+    assert caught.value.invariant in invariants
 
 
 def test_a_failure_is_printed_as_a_program(capsys):

@@ -26,7 +26,12 @@ _FIXTURE = "anyio_backend"
 # Anew for each test, so that each begins at the time 0.
 @pytest.fixture(params=BACKENDS)
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Give the name and the options of a backend to the plugin of AnyIO."""
+    """
+    Return the name and the options of a backend, for the plugin of AnyIO.
+
+    Args:
+        request: Of the test, for which pytest has chosen one of ``BACKENDS``.
+    """
     return backend_options(request.param)
 
 
