@@ -31,15 +31,15 @@ class Lane:
     __slots__ = ("claims", "heap", "key", "live", "parked_at", "passed", "path", "turn")
 
     def __init__(self, key: tuple[Hashable, ...], path: tuple[Bucket, ...], turn: int) -> None:
-        self.key = key
-        self.path = path
-        self.turn = turn
+        self.key: tuple[Hashable, ...] = key
+        self.path: tuple[Bucket, ...] = path
+        self.turn: int = turn
         self.heap: list[Entry] = []
-        self.live = 0  # entries that are not stale
+        self.live: int = 0  # entries that are not stale
         self.parked_at: Bucket | None = None
         # How often it found something of its path taken since it was last served; and, once that is too often, what it
         # has claimed of it: there nobody who comes later goes before it.
-        self.passed = 0
+        self.passed: int = 0
         self.claims: tuple[Bucket, ...] = ()
 
     def __lt__(self, other: Lane) -> bool:

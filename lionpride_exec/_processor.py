@@ -85,7 +85,8 @@ class Processor(Dispatch):
         super().__init__()
         self.queue_capacity: int = queue_capacity
         self.capacity_refresh_time = capacity_refresh_time
-        self.pile, self.executor = pile, executor
+        self.pile = pile
+        self.executor = executor
         self.concurrency_limit: int = concurrency_limit
         self.max_queue_size = max_queue_size
         self.max_denial_tracking = max_denial_tracking

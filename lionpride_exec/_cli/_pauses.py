@@ -72,7 +72,7 @@ def pause_for(error: BaseException, codes: Container[int]) -> float | None:
             for leaf in leaves(error)
             if not isinstance(leaf, RateLimited)
             for reading in readings(leaf)
-            if reading.status in codes or reading.own_status in codes
+            if any(status is not None and status in codes for status in (reading.status, reading.own_status))
         ),
         default=None,
     )

@@ -123,14 +123,16 @@ def compare(value: Any, read: Any, path: Path, fixes: list[Fix] | None) -> None:
         return
     if kind is list or kind is tuple:  # no functions between, since each level takes a frame
         _check_sequence(value, read)
+        items: Any = read
         for index, item in enumerate(value):
-            compare(item, read[index], (*path, index), fixes)
+            compare(item, items[index], (*path, index), fixes)
         if type(read) is not kind:
             _mend(value, read, [path, kind.__name__], fixes)
     elif kind is dict:
         _check_keys(value, read)
+        pairs: Any = read
         for index, (key, item) in enumerate(value.items()):
-            compare(item, read[key], (*path, index), fixes)
+            compare(item, pairs[key], (*path, index), fixes)
     elif kind in _COMPARED:
         _COMPARED[kind](value, read, path, fixes)
     else:
@@ -337,7 +339,8 @@ def _put(value: Any, path: Sequence[Any], change: Callable[..., Any], arguments:
         key = list(known)[index]
         known[key] = _put(known[key], rest, change, arguments)
         return known
-    name = (_names_of(type(value)) or ())[index]
+    position: int = index
+    name = (_names_of(type(value)) or ())[position]
     setter = msgspec.structs.force_setattr if isinstance(value, msgspec.Struct) else object.__setattr__
     setter(value, name, _put(getattr(value, name), rest, change, arguments))
     return value
