@@ -204,7 +204,8 @@ def test_the_server_says_its_port_and_ends_when_told(signum):
 def test_the_server_ends_with_the_process_that_started_it():
     """``--until-eof``: when its standard input is closed."""
     with process(SERVER, "--until-eof", stdin=subprocess.PIPE) as server:
-        assert url_of(server)
+        url = url_of(server)
+        assert httpx.get(f"{url}/stats", trust_env=False).status_code == 200  # it serves by now
         server.stdin.close()
         assert server.wait(30) == 0
 
