@@ -93,7 +93,7 @@ class Lanes:
         """Take note that an entry is not live any more; it is dropped when it comes first. O(1)."""
         self.stale += 1
         lane = self._lanes.get(entry.route.key)
-        if lane is None:  # it has not been sorted in yet, which will follow
+        if lane is None:  # the entry has not been sorted in yet
             lane = self._lanes[entry.route.key] = self._make_lane(entry.route.key)
         lane.live -= 1
         if lane.parked_at is not None:

@@ -131,7 +131,7 @@ def _unlink(error: BaseException, kind: Kinds) -> None:
             if linked is not None and consists_of(linked, kind):
                 linked = _first_before(linked, kind)
                 link.__set__(one, linked)
-                if link is _links[1] and linked is None:  # nothing that it was raised from is left
+                if link is _links[1] and linked is None:  # the error was raised from cancellations only
                     hides_context = False
             if linked is not None:
                 found.append(linked)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def struct_of(cls: type[Event], hints: Mapping[str, Any]) -> Any:
     """
-    Give the struct of these fields of a class; all may be left out.
+    Return a struct type for these fields of a class. Each field may be left out.
 
     Raises:
         TypeError: An annotation says what msgspec does not read; the field is named.
