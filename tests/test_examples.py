@@ -1,4 +1,4 @@
-"""The examples of the request, and the README's, run as they stand."""
+"""The examples of the request, of the README and of the tour, run as they stand."""
 
 import importlib.util
 import re
@@ -58,7 +58,7 @@ async def test_rate_limited(monkeypatch):
     check_invariants(executor)
 
 
-async def test_the_first_readme_example(capsys):
+async def test_the_readme_example(capsys):
     """A thousand calls at 500 a minute: all of them, within a minute and a little."""
     code = code_of("README.md")[0]
     await run_block(code, {})
@@ -67,9 +67,9 @@ async def test_the_first_readme_example(capsys):
     assert 60 <= anyio.current_time() < 65
 
 
-async def test_the_second_readme_example(capsys):
-    """The program prints what its comments say."""
-    code = code_of("README.md")[1]
+async def test_the_tour_with_a_class(capsys):
+    """The program with an event class in docs/tour.md prints what its comments say."""
+    code = code_of("docs/tour.md")[0]
     assert len([line for line in code.splitlines() if line.strip()]) <= 18
     await run_block(code, {})
     first, last = capsys.readouterr().out.splitlines()
@@ -77,10 +77,10 @@ async def test_the_second_readme_example(capsys):
     assert last == "1000"
 
 
-async def test_the_third_readme_example(tmp_path, monkeypatch, capsys):
-    """Cut off in the middle and started again, it prints all in the end, and does nothing twice."""
+async def test_the_tour_with_a_journal(tmp_path, monkeypatch, capsys):
+    """Cut off in the middle and started again, the program prints every result and does nothing twice."""
     monkeypatch.chdir(tmp_path)
-    code = code_of("README.md")[2]
+    code = code_of("docs/tour.md")[1]
     namespace = define(code)
     with anyio.move_on_after(0.35):
         await namespace["main"]()

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 LANGUAGES = {"python", "sh", "json", "text", ""}
 
 # Pages whose programs print what no line of theirs says; tests/test_examples.py looks at what they print.
-PRINTS_MORE = {"README.md"}
+PRINTS_MORE = {"README.md", "docs/tour.md"}
 
 
 def of_language(text, *languages):
@@ -133,6 +133,41 @@ def test_the_first_two_commands_of_the_readme_are_those_that_ci_runs():
     assert first.text.count("\n") == second.text.count("\n") == 1
     assert "lionpride-exec run examples/" in first.text
     assert "pytest" in second.text
+
+
+# -------------------------------------------------------------------- links
+
+
+def anchors_in(text):
+    """Return the anchors of the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"(?m)^#+ (.+)$", BLOCK.sub("", text))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(text, path):
+    """Yield the relative links of a page that lead to no file, or to no heading of a page."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", BLOCK.sub("", text))):
+        if re.match(r"\w+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        if not target.exists():
+            yield f"{link}: there is no such file"
+        elif anchor and anchor not in anchors_in(target.read_text("utf-8")):
+            yield f"{link}: there is no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_links(page):
+    """Each relative link leads to a file, and to a heading if it names one."""
+    assert not list(broken_links(PAGES[page].read_text("utf-8"), PAGES[page]))
+
+
+@pytest.mark.parametrize("link", ["nothing.md", "README.md#nothing", "#nothing"])
+def test_a_broken_link_is_told(link):
+    """Also one within the page."""
+    (problem,) = broken_links(f"# Title\n\n[a link]({link}) and [another](README.md#example)", PAGES["README.md"])
+    assert link in problem
 
 
 # -------------------------------------------------------------------- json
