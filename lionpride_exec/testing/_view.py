@@ -1,0 +1,380 @@
+"""
+What an executor keeps to itself, as the testing kit sees it. Read only.
+
+This is the only module of the kit that reads private attributes of the package. Everything else in the kit asks a view,
+under the name of the concept: a change inside the package is followed here, and the invariants stay as they are.
+
+An invariant runs at every step of a simulation, so a view copies nothing. Where a property returns a collection, it is
+the collection that the executor works with, or an iterator over it: look at it at once, and do not change it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from lionpride_exec._status import EventStatus
+from lionpride_exec._watch import Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+    from typing import TypeAlias
+    from uuid import UUID
+
+    from lionpride_exec import Event, Executor, Processor, Retry
+    from lionpride_exec._admission import Flight
+    from lionpride_exec._bucket import Bucket, Use
+    from lionpride_exec._journal._book import Book
+
+    # The package's classes, under the names that the kit uses.
+    RunningEvent: TypeAlias = Flight
+    LimitState: TypeAlias = Bucket
+    Reservation: TypeAlias = Use
+    JournalSession: TypeAlias = Book
+    Observer: TypeAlias = Callable[[Event[Any], EventStatus, EventStatus], None]
+
+
+def is_running(event: Event[Any]) -> bool:
+    """Return whether a task runs the event now."""
+    return event.execution._running
+
+
+def owner_of(event: Event[Any]) -> object:
+    """Return the executor that the event belongs to. None if it belongs to none."""
+    return event._owner
+
+
+def has_journal_number(event: Event[Any]) -> bool:
+    """Return whether a journal has given the event a number, so that earlier processes may have run it."""
+    return bool(event._seq)
+
+
+def end_waiters(event: Event[Any]) -> Collection[object]:
+    """Return those who are woken when the event ends."""
+    return event._at_end or ()
+
+
+def produced_chunks(event: Event[Any]) -> Sequence[Any] | None:
+    """Return what a streaming event has produced and still keeps. None if it keeps nothing."""
+    return None if event._feed is None else event._feed.chunks
+
+
+class ProcessorView:
+    """What a processor keeps to itself."""
+
+    __slots__ = ("processor",)
+
+    def __init__(self, processor: Processor) -> None:
+        self.processor: Final = processor
+
+    # ---------------------------------------------------------------- events on their way
+
+    @property
+    def running(self) -> Mapping[UUID, RunningEvent]:
+        """The events that the processor has started and has not finished with, by id."""
+        return self.processor._in_flight
+
+    @property
+    def asked(self) -> UUID | None:
+        """The event whose gate is being asked, or has just let it in. None if there is none."""
+        return self.processor._asked
+
+    @property
+    def strikes(self) -> Mapping[UUID, int]:
+        """How often each waiting event was denied, by id."""
+        return self.processor._denial_counts
+
+    @property
+    def first_starts(self) -> Mapping[UUID, float]:
+        """When events that run again under a deadline first started, by id."""
+        return self.processor._reruns._first_starts
+
+    @property
+    def excluded_from_waits(self) -> Mapping[UUID, int]:
+        """The events that nobody waits for, since they wait themselves for others; how often each, by id."""
+        return self.processor._waiters.aside
+
+    def retry_of(self, event: Event[Any]) -> Retry | None:
+        """Return the retry that holds for an event."""
+        return self.processor._reruns.of(event)
+
+    # ---------------------------------------------------------------- who starts events
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether the executor learns of starts and ends by the events themselves, so that nobody has to report."""
+        return self.processor._follows_events()
+
+    @property
+    def asks_nobody(self) -> bool:
+        """Whether an event can start in the order of the queue: nobody reports, no gate is asked, no lock is held."""
+        processor = self.processor
+        return processor._follows_events() and processor._has_no_gate() and processor._is_free()
+
+    @property
+    def is_in_batch(self) -> bool:
+        """Whether a ``forward()`` is working off a batch."""
+        return any(crew.budget is not None for crew in self.processor._crews)
+
+    @property
+    def busy_workers(self) -> int:
+        """How many workers run an event."""
+        return sum(crew._busy for crew in self.processor._crews)
+
+    @property
+    def slot_workers(self) -> tuple[int, int]:
+        """How many workers with slots of this processor run an event, and how many are on their way to one."""
+        crews = [crew for crew in self.processor._crews if crew.slots is self.processor._slots]
+        return sum(crew._busy for crew in crews), sum(crew.seeking for crew in crews)
+
+    # ---------------------------------------------------------------- slots, capacity, limits
+
+    @property
+    def slots(self) -> int:
+        """How many slots there are."""
+        return self.processor._slots.total
+
+    @property
+    def slots_taken(self) -> int:
+        """How many slots are taken."""
+        return self.processor._slots.limiter.borrowed_tokens
+
+    @property
+    def are_slots_resized(self) -> bool:
+        """Whether the number of slots was ever changed, so that more may be taken than there are."""
+        return self.processor._slots.resized > 0
+
+    @property
+    def window_size(self) -> int:
+        """How many starts the capacity window allows."""
+        return self.processor._window.total
+
+    @property
+    def window_starts(self) -> tuple[object, int]:
+        """The group of workers whose starts the capacity window counts, and how many it has made. (None, 0) if none."""
+        crew = self.processor._main_crew
+        return (None, 0) if crew is None else (crew, crew.started)
+
+    @property
+    def unbegun_starts(self) -> Collection[object]:
+        """The starts that the capacity window counts and that have not begun yet: the journal has to know first."""
+        return self.processor._window._held
+
+    @property
+    def starts_given_back(self) -> int:
+        """How many starts were taken out of the capacity window by hand."""
+        return self.processor._window.forgotten
+
+    @property
+    def limit_states(self) -> Iterable[LimitState]:
+        """The state of each limit, for each of its keys; gates of partitions are among them."""
+        return self.processor.queue.lanes.buckets
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether a limit has a key, or there are partitions, so that events take turns."""
+        return self.processor.queue.lanes.buckets.has_keys
+
+    @property
+    def keyed_lanes(self) -> int:
+        """How many lanes there are, without the one of the events that have no key."""
+        return sum(bool(lane.path) for lane in self.processor.queue.lanes._lanes.values())
+
+    @property
+    def stale_entries(self) -> int:
+        """How many entries in the lanes belong to events that have left the queue."""
+        return self.processor.queue.lanes.stale
+
+    @property
+    def keyed_limit_states(self) -> int:
+        """How many limit states are kept for keys."""
+        return len(self.processor.queue.lanes.buckets._by_key)
+
+    @property
+    def max_keyed_limit_states(self) -> int:
+        """How many limit states may be kept for keys until the unused ones go."""
+        states = self.processor.queue.lanes.buckets
+        return states._sweep_at + len(states._keyed)
+
+    def largest_cost(self, state: LimitState) -> float:
+        """Return the most that a queued event takes of a limit, in this state of it. O(number of queued events)."""
+        lanes = self.processor.queue.lanes
+        routes = (entry.route for entry in self.processor.queue.entries())
+        return max((route.costs[state.number] for route in routes if state in lanes.stops(route.key)), default=0)
+
+    # ---------------------------------------------------------------- room in the queue
+
+    @property
+    def room_waiters(self) -> int:
+        """How many tasks wait for room in the queue."""
+        return len(self.processor.queue._room_waiters)
+
+    @property
+    def promised_places(self) -> int:
+        """How many places in the queue are promised to events that are being written to the journal."""
+        return self.processor.queue._promised
+
+
+class ExecutorView:
+    """What an executor keeps to itself."""
+
+    __slots__ = ("executor",)
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor: Final = executor
+
+    @property
+    def processor(self) -> ProcessorView | None:
+        """The view of the executor's processor. None if there is no processor yet."""
+        processor = self.executor.processor
+        return None if processor is None else ProcessorView(processor)
+
+    # ---------------------------------------------------------------- statuses
+
+    @property
+    def is_in_transition(self) -> bool:
+        """Whether observers are being told of a transition."""
+        return self.executor._telling > 0
+
+    @property
+    def observers(self) -> Sequence[Observer]:
+        """Those who are told of transitions, in this order."""
+        return self.executor._observers
+
+    @property
+    def running(self) -> Collection[UUID]:
+        """The events that a task runs, by id; whoever started them."""
+        return self.executor._active.values()
+
+    @property
+    def missing_statuses(self) -> list[EventStatus]:
+        """The statuses whose progression was taken out of the flow."""
+        return [status for status in EventStatus if status not in self.executor.states._progression_names]
+
+    @property
+    def counts_on_disk(self) -> Mapping[EventStatus, int]:
+        """How many events of each status have ended and are on disk only."""
+        return self.executor._on_disk
+
+    @property
+    def ended_before(self) -> int:
+        """How many events had ended before the executor took them in."""
+        return self.executor._taken_final
+
+    @property
+    def unannounced_ends(self) -> Collection[Event[Any]]:
+        """The events that have ended, and whose followers have yet to be told."""
+        return self.executor._ended
+
+    @property
+    def deferred_ends(self) -> Collection[UUID]:
+        """The events whose end is decided and waits for a lock or for the disk, by id."""
+        return self.executor._put_off.keys()
+
+    @property
+    def locks_held(self) -> int:
+        """How many locks of progressions are held or waited for."""
+        return self.executor._locks_in_use
+
+    def in_status(self, status: EventStatus) -> list[Event[Any]]:
+        """Return the events in the progression of a status; their failures do not count as looked at."""
+        return self.executor._events_in_memory(status)
+
+    def is_locked(self, status: EventStatus) -> bool:
+        """Return whether a lock is held that is needed to take an event in with a status."""
+        executor = self.executor
+        return bool(executor.states.items.guard.users) or executor._turn_to_move(status, status) is not None
+
+    # ---------------------------------------------------------------- before the queue
+
+    @property
+    def early(self) -> Collection[UUID]:
+        """The events whose time or priority is kept until there is a processor, by id."""
+        return self.executor._agenda._early.keys()
+
+    @property
+    def waiting_after(self) -> Collection[UUID]:
+        """The events that wait for others to complete, by id."""
+        return self.executor._agenda._waiting.keys()
+
+    @property
+    def followers(self) -> Mapping[UUID, Collection[UUID]]:
+        """The events that are told when an event ends, by its id."""
+        return self.executor._agenda._followers
+
+    @property
+    def unsettled(self) -> Iterator[Event[Any]]:
+        """The events that come after others of which it is not known yet how they ended in an earlier process."""
+        return (event for event, _, _ in self.executor._unsettled)
+
+    @property
+    def keys(self) -> Mapping[Hashable, UUID]:
+        """The event that is known under each key."""
+        return self.executor._agenda._keys
+
+    @property
+    def key_of(self) -> Mapping[UUID, Hashable]:
+        """The key of each event that has one, by id."""
+        return self.executor._agenda._key_of
+
+    def awaited_by(self, event_id: UUID) -> Collection[UUID]:
+        """Return the events that have to complete before an event is queued."""
+        return self.executor._agenda.waits_for(event_id)
+
+    def is_being_written(self, event: Event[Any]) -> bool:
+        """Return whether a new event is on its way to the journal, and is queued after that."""
+        return self.executor._is_coming(event)
+
+    # ---------------------------------------------------------------- lifetime
+
+    @property
+    def has_lifetime(self) -> bool:
+        """Whether the executor is in one of its lifetimes, or is about to be."""
+        return self.executor._group is not None or self.executor._background is not None
+
+    @property
+    def holds(self) -> Collection[object]:
+        """Why nothing starts at the moment: texts such as "pause", and watchers that have not caught up."""
+        return self.executor._held_back
+
+    @property
+    def is_held_by_watcher(self) -> bool:
+        """Whether nothing starts because a watcher has not caught up."""
+        return any(isinstance(hold, Subscription) for hold in self.executor._held_back)
+
+    @property
+    def guests(self) -> Collection[object]:
+        """The tasks in the executor's group that run no events."""
+        return self.executor._guests
+
+    @property
+    def subscriptions(self) -> Collection[object]:
+        """What watchers have subscribed to."""
+        return self.executor._watchers._subscriptions
+
+    @property
+    def conditions(self) -> Collection[Callable[[], bool]]:
+        """What tasks wait for: a ``join()``, a ``stop()``, a batch, the end of a block."""
+        return self.executor._waiters._waiting.values()
+
+    # ---------------------------------------------------------------- journal
+
+    @property
+    def journal_session(self) -> JournalSession | None:
+        """The journal while it is open. None if it is closed, or there is none."""
+        return self.executor._book
+
+    @property
+    def is_journal_closed(self) -> bool:
+        """Whether there is a journal that is not open."""
+        return self.executor.journal is not None and self.executor._book is None
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether an end has to be in the open journal before anybody learns of it."""
+        return self.executor._is_strict
+
+    @property
+    def pending_writes(self) -> Collection[object]:
+        """What is to be written of events that have not left the journal session."""
+        book = self.executor._book
+        return () if book is None else book._ways.values()
