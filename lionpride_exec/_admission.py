@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ._lane import Entry
     from ._pile import Pile
     from ._queue import PriorityQueue
-    from ._retry import Reruns
+    from ._reruns import Reruns
 
 logger = logging.getLogger("lionpride_exec")
 

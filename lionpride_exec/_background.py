@@ -39,6 +39,10 @@ MAX_TICKED: Final = 2.0**46
 # may be long.
 MAX_LAG: Final = 60.0
 
+# How long in real time, which is what others lose, one task goes on without a checkpoint while it has work. With events
+# that never wait it bounds the lag of the event loop: this, or one event, times the workers.
+TIME_SLICE: Final = 250e-6
+
 # asyncio itself keeps only weak references to its tasks.
 _tasks: set[asyncio.Task[None]] = set()
 

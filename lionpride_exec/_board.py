@@ -13,11 +13,12 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from ._execution import to_status
 from ._flow import Flow
 from ._progression import Progression
 from ._status import EventStatus
 from ._unseen import UnseenFailures
-from .errors import ConfigurationError, NotFoundError
+from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -242,17 +243,3 @@ class StatusBoard:
                 if status in statuses:
                     await stack.enter_async_context(self._progression(status).guard)
             yield
-
-
-def to_status(status: EventStatus | str) -> EventStatus:
-    """
-    Give the status that a member or its string means.
-
-    Raises:
-        NotFoundError: It means none.
-    """
-    try:
-        return EventStatus(status)
-    except ValueError:
-        known = ", ".join(EventStatus.allowed())
-        raise NotFoundError(f"Status {status!r} not found; there are {known}") from None

@@ -20,7 +20,7 @@ import anyio
 from anyio import current_effective_deadline, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
-from ._background import asyncio_task, loop_clock, startable
+from ._background import TIME_SLICE, asyncio_task, loop_clock, startable
 from ._life import running_events
 
 if TYPE_CHECKING:
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 # are filled within a few steps of the event loop; but a hundred short events do not bring a hundred tasks to life
 # of which the first few do all the work.
 MAX_SEEKING = 8
-
-# How long (in real time, which is what others lose) a worker goes from event to event before it lets others run.
-# With events that never wait it bounds the lag of the event loop: this, or one event, times the workers.
-TIME_SLICE = 250e-6
 
 
 class Jobs(Protocol):

@@ -14,13 +14,13 @@ from uuid import UUID
 
 import attrs
 
-from ._agenda import Ticket
 from ._background import current_time
 from ._config import check_priority
 from ._event import Event
 from ._execution import utc_now
 from ._journaling import Journaling
 from ._status import TERMINAL, EventStatus
+from ._ticket import Ticket
 from .errors import ExecutorClosedError, ExistsError, JournalError
 
 if TYPE_CHECKING:

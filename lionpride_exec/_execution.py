@@ -11,6 +11,7 @@ from ._json import error_from_dict, error_to_dict, jsonable
 from ._leaves import error_in
 from ._sentinel import Unset, UnsetType
 from ._status import EventStatus
+from .errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -173,3 +174,17 @@ def _unset_if_none(value: Any) -> Any:
 
 def _moment(value: str | datetime) -> datetime:
     return value if isinstance(value, datetime) else datetime.fromisoformat(value)
+
+
+def to_status(status: EventStatus | str) -> EventStatus:
+    """
+    Return the status that a member or its string means.
+
+    Raises:
+        NotFoundError: There is no such status.
+    """
+    try:
+        return EventStatus(status)
+    except ValueError:
+        known = ", ".join(EventStatus.allowed())
+        raise NotFoundError(f"Status {status!r} not found; there are {known}") from None

@@ -13,13 +13,13 @@ from weakref import WeakSet
 
 from anyio.lowlevel import checkpoint
 
-from ._agenda import PLAIN, ticket_for
-from ._board import to_status
 from ._bulk import Bulk
 from ._config import check_number, check_priority
 from ._event import Event
+from ._execution import to_status
 from ._progress import Pace, progress_of
 from ._status import TERMINAL, EventStatus
+from ._ticket import PLAIN, ticket_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import attrs
 
-from ._agenda import Agenda, Ticket
+from ._agenda import Agenda
 from ._control import Control
 from ._element import to_uuid
 from ._event import Event
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ._journal import Journal
     from ._processor import Processor
+    from ._ticket import Ticket
 
 
 E = TypeVar("E", bound=Event)

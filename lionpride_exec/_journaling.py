@@ -14,7 +14,6 @@ from uuid import UUID
 import anyio
 from anyio import CancelScope, get_cancelled_exc_class
 
-from ._agenda import Ticket, wall_ticket
 from ._background import startable
 from ._element import to_uuid
 from ._event import Event
@@ -22,6 +21,7 @@ from ._guard import Guard
 from ._keeping import Keeping
 from ._past import bring_back, longest_period
 from ._status import TERMINAL, EventStatus
+from ._ticket import Ticket, wall_ticket
 from .errors import EventCancelled, ExecutorClosedError, JournalError, NotFoundError, Skip
 
 if TYPE_CHECKING:

@@ -17,10 +17,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._board import to_status
 from ._element import to_uuid
 from ._event import Event
-from ._execution import utc_now
+from ._execution import to_status, utc_now
 from ._intake import Intake
 from ._retain import Remembered, Retain, by_status
 from ._run import Unconfirmed

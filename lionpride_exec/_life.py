@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from ._chunks import Feed
     from ._limits import Limit
-    from ._unseen import Count
 
 # The events that run in the current context, outermost first. An event that waits for one of them, itself
 # included, would wait for ever.
@@ -101,6 +100,16 @@ class Owner(Protocol):
         ...
 
 
+class FailureCount(Protocol):
+    """A count of failures that nobody has looked at, as far as an event knows it."""
+
+    def look_at(self, event: Any) -> None:
+        """Count the event no more: somebody has looked at it."""
+
+    def let_go(self, event: Any) -> None:
+        """Keep the event, which leaves its executor, if it is the first that does."""
+
+
 _NOT_GIVEN: Any = Unset
 
 
@@ -149,7 +158,7 @@ class Life(Element):
         # The file of the journal that has its end, once the event stands in no executor any more; else None.
         _kept_in: Path | None = attrs.field(default=None, init=False)
         # The count of failures in which it stands. None if it has not failed, or somebody has looked at it.
-        _unseen: Count | None = attrs.field(default=None, init=False)
+        _unseen: FailureCount | None = attrs.field(default=None, init=False)
     else:
         _feed = _at_end = _verdict = _kept_in = _unseen = None
         _seq, _is_suspect = 0, False

@@ -20,7 +20,8 @@ from ._life import running_here
 from ._limits import Limit, Route, Router
 from ._pauses import Pauses
 from ._queue import PriorityQueue
-from ._retry import Reruns, Retry
+from ._reruns import Reruns
+from ._retry import Retry
 from ._slots import Slots
 from ._window import CapacityWindow
 from .errors import ConfigurationError, ExecutorClosedError, QueueFullError

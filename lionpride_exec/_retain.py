@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from ._board import to_status
 from ._config import check_count, check_seconds
+from ._execution import to_status
 from ._status import TERMINAL, EventStatus
 
 if TYPE_CHECKING:

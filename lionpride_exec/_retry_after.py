@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, cast
-
-from ._config import is_finite
+from math import isfinite
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,8 +75,9 @@ def to_seconds(value: object, *, now: float | None = None, unit: float = 1.0) ->
         return _until(value, now)
     if isinstance(value, str):
         return _read(value.strip(" \t"), now, unit)
-    if is_finite(value):
-        return _of_number(float(cast("float", value)), now, unit)
+    if isinstance(value, int | float):
+        with suppress(OverflowError):  # an int beyond all floats
+            return _of_number(float(value), now, unit) if isfinite(value) else None
     return None
 
 

@@ -92,8 +92,9 @@ class UnseenFailures:
         count = self._counts.get(status)
         if count is not None and count.number:
             for event in events:
-                if event._unseen is count:
-                    count.look_at(event)
+                mark = event._unseen
+                if mark is not None and mark is count:
+                    mark.look_at(event)
 
     def tell(self, events_of: Callable[[EventStatus], Iterable[Event]]) -> None:
         """

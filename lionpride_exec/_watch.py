@@ -20,11 +20,10 @@ import anyio
 import attrs
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
-from ._board import to_status
+from ._background import TIME_SLICE
 from ._closing import ClosingIterator
 from ._config import check_count
-from ._crew import TIME_SLICE
-from ._execution import utc_now
+from ._execution import to_status, utc_now
 from ._leaves import error_in
 from ._status import TERMINAL, EventStatus
 from ._waiters import Waiters

@@ -163,7 +163,7 @@ MUTANTS = [
     ),
     Mutant(
         "one retry too many",
-        "_retry.py",
+        "_reruns.py",
         "        if retry is None or attempt >= retry.attempts or",
         "        if retry is None or attempt > retry.attempts or",
     ),

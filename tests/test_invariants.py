@@ -17,8 +17,8 @@ from journal_support import CONFIG, Step, StepExecutor
 from support import Job, JobProcessor, make_executor, with_processor
 
 from lionpride_exec import Concurrent, EventStatus, Executor, Journal, Rate, Retry, WaitReason
-from lionpride_exec._agenda import Ticket
 from lionpride_exec._execution import Attempt
+from lionpride_exec._ticket import Ticket
 from lionpride_exec.testing import BACKENDS, INVARIANTS, InvariantBroken, check_invariants, record, run
 from lionpride_exec.testing._look import CHECKS, Look
 

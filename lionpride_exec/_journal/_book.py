@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from lionpride_exec._agenda import Ticket
     from lionpride_exec._event import Event
     from lionpride_exec._life import Life
     from lionpride_exec._sentinel import UnsetType
+    from lionpride_exec._ticket import Ticket
     from lionpride_exec.errors import JournalError
 
     from ._journal import Journal
