@@ -27,6 +27,7 @@ from ._retain import Retain
 from ._retry import Retry
 from ._sentinel import Unset, UnsetType
 from ._status import TRANSITIONS, EventStatus
+from ._stored_names import publish as _publish
 from ._watch import Transition, Watcher
 from .errors import (
     AccessError,
@@ -108,3 +109,5 @@ __all__ = [
     "retry_after",
     "status_of",
 ]
+
+_publish(__name__)

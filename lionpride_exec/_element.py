@@ -79,11 +79,16 @@ class Model:
             field_transformer=complete,
         )
         cls._redacted = frozenset(field.name for field in cls.__attrs_attrs__ if field.metadata.get("redact"))
-        _registry[f"{cls.__module__}.{cls.__qualname__}"] = cls
+        also_known_as(cls, f"{cls.__module__}.{cls.__qualname__}")
 
 
 # Weak: a class made inside a function goes when nobody uses it any more.
 _registry: Final[WeakValueDictionary[str, type[Model]]] = WeakValueDictionary()
+
+
+def also_known_as(cls: type[Model], name: str) -> None:
+    """Have a class found by a full name, besides those by which it is found already."""
+    _registry[name] = cls
 
 
 def to_uuid(value: Any) -> UUID:

@@ -107,8 +107,23 @@ def own_bases(cls):
 
 
 @cache
+def class_trees():
+    """Return each module of the package that is loaded, with the syntax trees of its classes by name."""
+    modules = [module for name, module in sys.modules.copy().items() if name.partition(".")[0] == ROOT]
+    trees = [(module, ast.parse(inspect.getsource(module)).body) for module in modules if module.__spec__.has_location]
+    return [(module, {node.name: node for node in body if isinstance(node, ast.ClassDef)}) for module, body in trees]
+
+
+def has(module, cls, trees):
+    """Whether a class is written in a module. The class itself names the module from which users import it."""
+    return cls.__name__ in trees and vars(module).get(cls.__name__) is cls
+
+
+@cache
 def tree_of(value):
-    """Give the syntax tree of a class or a function."""
+    """Return the syntax tree of a class or a function."""
+    if inspect.isclass(value) and is_ours(value):
+        return next(trees[value.__name__] for module, trees in class_trees() if has(module, value, trees))
     return ast.parse(textwrap.dedent(inspect.getsource(value))).body[0]
 
 

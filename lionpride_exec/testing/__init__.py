@@ -1,5 +1,7 @@
 """Testing executors: virtual time, invariants, state machines, faults by seed."""
 
+from lionpride_exec._stored_names import publish as _publish
+
 from ._deadlock import Deadlock
 from ._faults import Cancellation, Crash, Failure, Fault, Injected, InjectedFailure, Latency
 from ._inline import inline
@@ -32,3 +34,5 @@ __all__ = [
     "record",
     "run",
 ]
+
+_publish(__name__)
