@@ -16,7 +16,7 @@ import anyio
 from lionpride_exec import Event, EventFailed, Executor, NotFoundError, RateLimited, Skip
 
 if TYPE_CHECKING:
-    from lionpride_exec._watch import OnFull
+    from lionpride_exec._tracking.subscriptions import OnFull
 
 TICK = 0.002  # seconds; the event loop takes part of it
 FOR_EVER = 3600.0

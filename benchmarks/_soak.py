@@ -29,7 +29,7 @@ from lionpride_exec import (
 )
 
 if TYPE_CHECKING:
-    from lionpride_exec._journal._journal import Ack
+    from lionpride_exec._journal.journal import Ack
 
 
 class WorkProcessor(Processor):
@@ -103,7 +103,7 @@ class Scenario:
     async def running(self, directory: Path) -> AsyncIterator[Executor]:
         """Run the executor, with little room for what it remembers of events on disk: full before the first census."""
         executor = self.make(directory / f"{self.name.replace(' ', '-')}.db")
-        with patch("lionpride_exec._retain.REMEMBERED", REMEMBERED):
+        with patch("lionpride_exec._model.retain.REMEMBERED", REMEMBERED):
             if self.is_block:
                 async with executor:
                     yield executor

@@ -30,8 +30,9 @@ from _harness import BACKENDS, Benchmark, collected, judged
 from _rivals import Noop, NoopExecutor, make_executor
 
 from lionpride_exec import Journal, JournalError
-from lionpride_exec._journal import _rows, _store
-from lionpride_exec._journal._journal import Ack, Synchronous
+from lionpride_exec._journal import rows as _rows
+from lionpride_exec._journal import store as _store
+from lionpride_exec._journal.journal import Ack, Synchronous
 
 AT_ONCE = 100
 AIMED_AT = 15_000  # events in a second

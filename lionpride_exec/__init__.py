@@ -6,29 +6,29 @@ An :class:`Event` is one operation, a :class:`Processor` starts events by priori
 """
 
 from . import _start as _start  # first: see there
-from ._call import Call
-from ._client_errors import retry_after, status_of
-from ._element import Element
-from ._event import Event
-from ._execution import Attempt, Execution
-from ._executor import Executor
-from ._explain import Explanation, LimitUse, Statistics, WaitReason
-from ._flow import Flow
-from ._gate import Deny, Wait
+from ._base.sentinel import Unset, UnsetType
+from ._clients.errors import retry_after, status_of
+from ._events.call import Call
+from ._events.event import Event
+from ._events.stored_names import publish as _publish
+from ._executor.executor import Executor
+from ._executor.explain import Explanation, LimitUse, Statistics, WaitReason
 from ._journal import Journal
-from ._limits import Concurrent, Rate
-from ._pauses import Pause, StartPace
-from ._pile import Pile
-from ._processor import Processor
-from ._progress import Progress
-from ._progression import Progression
-from ._queue import PriorityQueue
-from ._retain import Retain
-from ._retry import Retry
-from ._sentinel import Unset, UnsetType
+from ._model.element import Element
+from ._model.execution import Attempt, Execution
+from ._model.flow import Flow
+from ._model.limits import Concurrent, Rate
+from ._model.permission import Deny, Wait
+from ._model.pile import Pile
+from ._model.progression import Progression
+from ._model.retain import Retain
+from ._model.retry import Retry
+from ._processing.pauses import Pause, StartPace
+from ._processing.processor import Processor
+from ._scheduling.priority_queue import PriorityQueue
 from ._status import TRANSITIONS, EventStatus
-from ._stored_names import publish as _publish
-from ._watch import Transition, Watcher
+from ._tracking.progress import Progress
+from ._tracking.subscriptions import Transition, Watcher
 from .errors import (
     AccessError,
     ConfigurationError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from ._cli._streams import finish_output, say
+from ._cli.streams import finish_output, say
 from ._start import INTERRUPTED, leave_at_interrupt, occupy_closed_streams, raise_at_interrupt
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def _run(argv: Sequence[str]) -> int:
     try:
-        from ._cli._app import run_command  # noqa: PLC0415  the extra may not be installed, and the library works without
+        from ._cli.app import run_command  # noqa: PLC0415  the extra may not be installed, and the library works without
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] not in {"cyclopts", "rich"}:
             raise

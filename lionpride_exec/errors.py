@@ -10,8 +10,8 @@ from __future__ import annotations
 from math import inf, isnan
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from ._client_errors import retry_after as seconds_of
-from ._config import is_number
+from ._clients.errors import retry_after as seconds_of
+from ._validation import is_number
 
 if TYPE_CHECKING:
     from uuid import UUID

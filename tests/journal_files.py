@@ -4,7 +4,7 @@ import json
 from contextlib import closing
 from uuid import UUID
 
-from lionpride_exec._journal._schema import connect, migrate
+from lionpride_exec._journal.schema import connect, migrate
 
 T0 = 1_700_000_000.0  # 2023-11-14T22:13:20Z
 

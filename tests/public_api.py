@@ -22,7 +22,7 @@ import lionpride_exec
 
 ROOT = lionpride_exec.__name__
 # Iterators that public methods give; nobody makes one by hand.
-GIVEN = {"_chunks": ["ChunkReader"], "_handles": ["Endings"], "_map": ["EventMap"]}
+GIVEN = {"_events.streaming": ["ChunkReader"], "_iteration.completion": ["Endings"], "_iteration.map": ["EventMap"]}
 
 
 @dataclass(frozen=True)

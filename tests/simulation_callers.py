@@ -17,7 +17,7 @@ from lionpride_exec import (
     QueueFullError,
     Retry,
 )
-from lionpride_exec._background import asyncio_task
+from lionpride_exec._base.backend import asyncio_task
 
 # What an append may be refused by.
 REFUSALS = (QueueFullError, ExecutorClosedError, ExistsError, NotFoundError, JournalError)

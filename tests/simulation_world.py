@@ -17,8 +17,11 @@ import anyio
 import anyio._backends._asyncio as asyncio_backend
 from anyio.lowlevel import checkpoint
 
-from lionpride_exec import _crew, _element, _execution, _watch
-from lionpride_exec._journal._threads import in_place_of_threads
+from lionpride_exec._journal.worker_thread import in_place_of_threads
+from lionpride_exec._model import element as _element
+from lionpride_exec._model import execution as _execution
+from lionpride_exec._processing import workers as _crew
+from lionpride_exec._tracking import subscriptions as _watch
 
 T0 = 1_800_000_000.0
 

@@ -16,7 +16,7 @@ from lionpride_exec import (
     QueueFullError,
     Retry,
 )
-from lionpride_exec._execution import Execution
+from lionpride_exec._model.execution import Execution
 from lionpride_exec.testing import BACKENDS, check_invariants, inline, record, run
 
 pytestmark = pytest.mark.anyio

@@ -18,16 +18,16 @@ from cli_children import end_children, gate, read_until
 
 import lionpride_exec.__main__ as command
 from lionpride_exec import EventStatus, Execution
-from lionpride_exec._cli._display import PlainDisplay, RichDisplay, SilentDisplay, make_display
-from lionpride_exec._cli._errors import OutputError, UsageError
-from lionpride_exec._cli._jobs import result_line
-from lionpride_exec._cli._options import RunOptions
-from lionpride_exec._cli._output import MAX_KEPT, Output
-from lionpride_exec._cli._run import run
-from lionpride_exec._cli._source import CHUNK, open_source
-from lionpride_exec._cli._tally import Tally
-from lionpride_exec._cli._target import load_target
-from lionpride_exec._json_text import write_json
+from lionpride_exec._base.json_text import write_json
+from lionpride_exec._cli.errors import OutputError, UsageError
+from lionpride_exec._cli.run.display import PlainDisplay, RichDisplay, SilentDisplay, make_display
+from lionpride_exec._cli.run.line_run import run
+from lionpride_exec._cli.run.lines import result_line
+from lionpride_exec._cli.run.options import RunOptions
+from lionpride_exec._cli.run.output import MAX_KEPT, Output
+from lionpride_exec._cli.run.source import CHUNK, open_source
+from lionpride_exec._cli.run.summary import Tally
+from lionpride_exec._cli.run.target import load_target
 
 BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
 
@@ -441,7 +441,7 @@ def test_wrong_options_are_wrong_use(workplace, capsys, options, message):
 
 def test_a_backend_that_is_not_installed_is_wrong_use(monkeypatch, capsys):
     """With what to install."""
-    monkeypatch.setattr("lionpride_exec._cli._run.find_spec", lambda _: None)
+    monkeypatch.setattr("lionpride_exec._cli.run.line_run.find_spec", lambda _: None)
     assert run_lines("echo", ["1"], backend="trio", output="-")[0] == 2
     assert "pip install trio" in capsys.readouterr().err
 
@@ -545,7 +545,7 @@ def test_reading_that_breaks_off_makes_the_run_incomplete(monkeypatch, capsys):
             return chunk
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("lionpride_exec._cli._source.os.read", read)
+    monkeypatch.setattr("lionpride_exec._cli.run.source.os.read", read)
     status, results = run_lines("echo", ["1", "2", "3"])
     assert (status, sorted(results)) == (1, [1, 2])
     assert "cannot read on in input: Input/output error" in capsys.readouterr().err
@@ -606,7 +606,7 @@ def test_after_a_failed_write_nothing_is_written(monkeypatch):
         output.put(b"during")
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr("lionpride_exec._cli._output.os.write", write)
+    monkeypatch.setattr("lionpride_exec._cli.run.output.os.write", write)
     with pytest.raises(OutputError, match="cannot write pipe: Broken pipe"):
         output._write()
     output.put(b"y")

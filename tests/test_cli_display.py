@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from lionpride_exec import EventStatus, Pause, Progress
-from lionpride_exec._cli._display import PlainDisplay, RichDisplay, make_display
-from lionpride_exec._cli._options import RunOptions
-from lionpride_exec._cli._tally import Report, Tally, fitted
+from lionpride_exec._cli.run.display import PlainDisplay, RichDisplay, make_display
+from lionpride_exec._cli.run.options import RunOptions
+from lionpride_exec._cli.run.summary import Report, Tally, fitted
 
 
 def make_progress(**values):

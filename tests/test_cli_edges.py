@@ -13,9 +13,9 @@ from cli_children import COMMAND, end_children, start
 from journal_files import fill
 
 from lionpride_exec import _start
-from lionpride_exec._cli._export import export_events
-from lionpride_exec._cli._options import RunOptions
-from lionpride_exec._cli._run import run
+from lionpride_exec._cli.journal.export import export_events
+from lionpride_exec._cli.run.line_run import run
+from lionpride_exec._cli.run.options import RunOptions
 from lionpride_exec.errors import LionprideError
 
 TARGET = """
@@ -296,7 +296,7 @@ def test_an_export_that_cannot_be_read_leaves_the_output_as_it_was(monkeypatch):
         raise LionprideError("no")
         yield
 
-    monkeypatch.setattr("lionpride_exec._journal._reader.JournalReader.events", fail)
+    monkeypatch.setattr("lionpride_exec._journal.reader.JournalReader.events", fail)
     with pytest.raises(LionprideError):
         export_events("run.db", (), (), "out", overwrite=True)
     assert Path("out").read_text() == "old"

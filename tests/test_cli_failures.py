@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lionpride_exec._cli._options import RunOptions
-from lionpride_exec._cli._run import run
+from lionpride_exec._cli.run.line_run import run
+from lionpride_exec._cli.run.options import RunOptions
 
 TARGET = """
 import os, signal, anyio

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from lionpride_exec._cli._formats import HEAD, is_enough, problem_of
-from lionpride_exec._cli._options import RunOptions
-from lionpride_exec._cli._run import run
+from lionpride_exec._cli.run.input_formats import HEAD, is_enough, problem_of
+from lionpride_exec._cli.run.line_run import run
+from lionpride_exec._cli.run.options import RunOptions
 
 LINES = b'{"a":1}\n{"a":2}\n'
 # Of zstd 1.5.4, which leaves short data as it is: the second line can be read.
@@ -170,7 +170,7 @@ def test_standard_input_is_looked_at_too(capsys, monkeypatch, name, backend):
     reading, writing = os.pipe()
     os.write(writing, (BINARY | TEXT)[name])
     os.close(writing)
-    monkeypatch.setattr("lionpride_exec._cli._source.STDIN", reading)
+    monkeypatch.setattr("lionpride_exec._cli.run.source.STDIN", reading)
     told = refusal(capsys, "-", backend=backend)
     os.close(reading)
     assert told.startswith("lionpride-exec: standard input is ")
@@ -182,7 +182,7 @@ def test_a_pipe_with_bad_first_lines_is_run(monkeypatch, capsys):
     reading, writing = os.pipe()
     os.write(writing, b"oops\nno\n1\n2")
     os.close(writing)
-    monkeypatch.setattr("lionpride_exec._cli._source.STDIN", reading)
+    monkeypatch.setattr("lionpride_exec._cli.run.source.STDIN", reading)
     assert run("target.py:call", "-", RunOptions(output="out", quiet=True)) == 1
     os.close(reading)
     assert [json.loads(line)["line"] for line in Path("out").read_text().splitlines()] == [3, 4]

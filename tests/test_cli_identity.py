@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lionpride_exec._cli._errors import BadLineError
-from lionpride_exec._cli._identity import Identity, Lines, is_told_by_record, kind_of, mark_of_key
-from lionpride_exec._cli._marks import MAX_NOTE, Counts, Marks
-from lionpride_exec._cli._options import RunOptions
-from lionpride_exec._cli._run import run
+from lionpride_exec._cli.errors import BadLineError
+from lionpride_exec._cli.run.compact_set import MAX_NOTE, Counts, Marks
+from lionpride_exec._cli.run.line_identity import Identity, Lines, is_told_by_record, kind_of, mark_of_key
+from lionpride_exec._cli.run.line_run import run
+from lionpride_exec._cli.run.options import RunOptions
 
 calls = []
 kill_at = []  # after so many calls the run ends
@@ -346,7 +346,7 @@ def test_a_journal_of_an_older_version_is_left_alone_by_a_refusal(capsys):
     go([1])
     make_old()
     script = (
-        "import sys; from pathlib import Path; from lionpride_exec._journal._owner import Ownership; "
+        "import sys; from pathlib import Path; from lionpride_exec._journal.file_lock import Ownership; "
         "own = Ownership(Path('run.db').resolve()); print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(  # noqa: S603  our own
@@ -368,7 +368,7 @@ def pipe(lines, monkeypatch):
     reading, writing = os.pipe()
     os.write(writing, "".join(f"{json.dumps(one)}\n" for one in lines).encode())
     os.close(writing)
-    monkeypatch.setattr("lionpride_exec._cli._source.STDIN", reading)
+    monkeypatch.setattr("lionpride_exec._cli.run.source.STDIN", reading)
     return reading
 
 

@@ -13,10 +13,10 @@ from types import ModuleType
 import pytest
 from journal_files import T0, add_event, add_step, error_outcome, event_id, fill, make_journal
 
-from lionpride_exec._cli import _journal_app
-from lionpride_exec._cli._app import run_command
-from lionpride_exec._cli._tail import tail_journal
-from lionpride_exec._journal._store import Store
+from lionpride_exec._cli import journal_app as _journal_app
+from lionpride_exec._cli.app import run_command
+from lionpride_exec._cli.journal.tail import tail_journal
+from lionpride_exec._journal.store import Store
 from lionpride_exec.errors import JournalLockedError
 
 COMMAND = [sys.executable, "-m", "lionpride_exec"]
@@ -191,7 +191,7 @@ def test_ctrl_c_ends_tail(call, monkeypatch):
     def interrupt(_seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lionpride_exec._cli._tail.tail_journal.__kwdefaults__", {"sleep": interrupt})
+    monkeypatch.setattr("lionpride_exec._cli.journal.tail.tail_journal.__kwdefaults__", {"sleep": interrupt})
     status, out, err = call("tail", "run.db", "-n", "1", "--follow")
     assert (status, len(out.splitlines()), err) == (130, 1, "")
 
@@ -364,7 +364,7 @@ class StandIn:
 @pytest.fixture
 def store(monkeypatch):
     """A stand-in for the store."""
-    module = ModuleType("lionpride_exec._journal._store")
+    module = ModuleType("lionpride_exec._journal.store")
     module.Store = StandIn
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(StandIn, "calls", [])

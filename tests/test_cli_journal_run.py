@@ -16,15 +16,15 @@ import pytest
 from cli_children import end_children, gate, read_until
 
 from lionpride_exec import Event, Executor, Journal
-from lionpride_exec._cli import _journal_run
-from lionpride_exec._cli._identity import Identity, mark_of_id
-from lionpride_exec._cli._kept import read_line
-from lionpride_exec._cli._marks import FIRST_SIZE, Marks
-from lionpride_exec._cli._options import RunOptions
-from lionpride_exec._cli._run import run
-from lionpride_exec._cli._source import open_source
-from lionpride_exec._journal import _writer
-from lionpride_exec._journal._store import Store
+from lionpride_exec._cli.run import journaled_run as _journal_run
+from lionpride_exec._cli.run.compact_set import FIRST_SIZE, Marks
+from lionpride_exec._cli.run.line_identity import Identity, mark_of_id
+from lionpride_exec._cli.run.line_run import run
+from lionpride_exec._cli.run.options import RunOptions
+from lionpride_exec._cli.run.source import open_source
+from lionpride_exec._cli.run.stored_results import read_line
+from lionpride_exec._journal import writer as _writer
+from lionpride_exec._journal.store import Store
 from lionpride_exec.errors import JournalError
 
 BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
@@ -612,7 +612,7 @@ def test_an_output_that_cannot_be_written_ends_the_run(capsys, monkeypatch, back
         return write(fd, data)
 
     with monkeypatch.context() as patched:
-        patched.setattr("lionpride_exec._cli._output.os.write", fail)
+        patched.setattr("lionpride_exec._cli.run.output.os.write", fail)
         status, ran = go("echo", range(1, 101), backend=backend)
     assert status == 1
     assert "cannot write out: No space left on device; stopped" in capsys.readouterr().err

@@ -17,12 +17,12 @@ import pytest
 
 import lionpride_exec.__main__ as command
 from lionpride_exec import Event, RateLimited, testing
-from lionpride_exec._cli._errors import BadLineError, UsageError
-from lionpride_exec._cli._jobs import JobMaker
-from lionpride_exec._cli._limits import RateOption, parse_codes, parse_rate
-from lionpride_exec._cli._options import RunOptions
-from lionpride_exec._cli._pauses import pause_for, pausing_on
-from lionpride_exec._cli._run import run
+from lionpride_exec._cli.errors import BadLineError, UsageError
+from lionpride_exec._cli.run.limit_options import RateOption, parse_codes, parse_rate
+from lionpride_exec._cli.run.line_run import run
+from lionpride_exec._cli.run.lines import JobMaker
+from lionpride_exec._cli.run.options import RunOptions
+from lionpride_exec._cli.run.pause_on import pause_for, pausing_on
 from lionpride_exec.testing import BACKENDS
 
 TARGETS = """
@@ -211,7 +211,7 @@ def test_what_is_no_status_code_is_refused(text):
 def test_the_command_line_gives_the_options(monkeypatch):
     """Those that may be repeated are, in their order."""
     seen = []
-    monkeypatch.setattr("lionpride_exec._cli._app.run_lines", lambda *given: seen.append(given) or 0)
+    monkeypatch.setattr("lionpride_exec._cli.app.run_lines", lambda *given: seen.append(given) or 0)
     arguments = (
         "run --rate 500/60s t.py:f in --rate 90000/60s:tokens --key user --concurrency-per-key 4 --retries 2 "
         "--pause-on 429,503 --pause-on 529"

@@ -10,9 +10,9 @@ import attrs
 import pytest
 
 from lionpride_exec import Event
-from lionpride_exec._cli._app import run_command
-from lionpride_exec._cli._options import RunOptions
-from lionpride_exec._cli._run import run
+from lionpride_exec._cli.app import run_command
+from lionpride_exec._cli.run.line_run import run
+from lionpride_exec._cli.run.options import RunOptions
 
 SECRET = "sk-SECRET/7"  # noqa: S105  it is none
 BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]

@@ -13,7 +13,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from lionpride_exec import Event, Executor, Processor, Rate, Retry, Wait, _background
+from lionpride_exec import Event, Executor, Processor, Rate, Retry, Wait
+from lionpride_exec._base import backend as _background
 from lionpride_exec.testing._clock import VirtualClockLoop
 
 EARLY = 0.0009  # how far the exact time is ahead of the clock of the loop when a test begins

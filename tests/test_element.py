@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from lionpride_exec import Element, Event, Pile, Unset, UnsetType, errors
-from lionpride_exec._json import error_from_dict, error_to_dict, jsonable
+from lionpride_exec._base.jsonable import error_from_dict, error_to_dict, jsonable
 
 
 class Thing(Element):
@@ -222,7 +222,7 @@ def test_local_classes_are_found():
 
 
 @pytest.mark.parametrize(
-    "name", ["os.system", "no.such.Class", "lionpride_exec._executor.Executor", "subprocess.Popen", 5]
+    "name", ["os.system", "no.such.Class", "lionpride_exec._executor.executor.Executor", "subprocess.Popen", 5]
 )
 def test_nothing_is_imported(name):
     """A class that is no Element of this process is refused; its name is not looked up anywhere."""
@@ -429,8 +429,8 @@ def test_creation_times_never_go_back(monkeypatch):
     """When the wall clock is set back, the last time is given until the clock has caught up."""
     now = datetime.now(UTC) + timedelta(hours=1)
     hour, second = timedelta(hours=1), timedelta(seconds=1)
-    monkeypatch.setattr("lionpride_exec._element._latest", now)
-    monkeypatch.setattr("lionpride_exec._element.datetime", SetBack)
+    monkeypatch.setattr("lionpride_exec._model.element._latest", now)
+    monkeypatch.setattr("lionpride_exec._model.element.datetime", SetBack)
     monkeypatch.setattr(SetBack, "readings", [now, now - hour, now - second, now, now + second])
     elements = [Element() for _ in range(5)]
     assert [element.created_at for element in elements] == [now, now, now, now, now + second]

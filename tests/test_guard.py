@@ -6,7 +6,7 @@ from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
 from lionpride_exec import Pile, Progression
-from lionpride_exec._guard import Guard
+from lionpride_exec._base.counted_lock import Guard
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,8 @@ import anyio
 import pytest
 from support import Job
 
-from lionpride_exec import Executor, _background
+from lionpride_exec import Executor
+from lionpride_exec._base import backend as _background
 
 trio = pytest.importorskip("trio")
 

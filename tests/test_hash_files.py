@@ -12,8 +12,8 @@ from textwrap import dedent
 
 import pytest
 
-from lionpride_exec._cli._options import RunOptions
-from lionpride_exec._cli._run import run
+from lionpride_exec._cli.run.line_run import run
+from lionpride_exec._cli.run.options import RunOptions
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "hash_files.py"
 TARGET = f"{EXAMPLE}:HashFile"

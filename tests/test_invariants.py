@@ -17,8 +17,8 @@ from journal_support import CONFIG, Step, StepExecutor
 from support import Job, JobProcessor, make_executor, with_processor
 
 from lionpride_exec import Concurrent, EventStatus, Executor, Journal, Rate, Retry, WaitReason
-from lionpride_exec._execution import Attempt
-from lionpride_exec._ticket import Ticket
+from lionpride_exec._events.submit_options import Ticket
+from lionpride_exec._model.execution import Attempt
 from lionpride_exec.testing import BACKENDS, INVARIANTS, InvariantBroken, check_invariants, record, run
 from lionpride_exec.testing._look import CHECKS, Look
 
@@ -357,13 +357,15 @@ async def test_explained():
     """A limit that is said to have no room, and has; a pause and a lock that are not there."""
     async with at_work() as (executor, events):
         queued = events.queued
-        with patch("lionpride_exec._explain._why_queued", lambda *_: (WaitReason.PAUSED, -math.inf, None)):
+        with patch("lionpride_exec._executor.explain._why_queued", lambda *_: (WaitReason.PAUSED, -math.inf, None)):
             assert_broken(executor, "explained", queued, message="wait for paused, and that is not so")
-        with patch("lionpride_exec._explain._why_queued", lambda *_: (WaitReason.CAPACITY, -math.inf, None)):
+        with patch("lionpride_exec._executor.explain._why_queued", lambda *_: (WaitReason.CAPACITY, -math.inf, None)):
             assert_broken(executor, "explained", queued, message="wait for capacity, and that is not so")
         buckets = list(executor.processor.queue.lanes.buckets)
         for bucket in (each for each in buckets if each.limit is not None and each.key in {None, "queued"}):
-            with patch("lionpride_exec._explain._why_queued", lambda *_, to=bucket: (WaitReason.LIMIT, -math.inf, to)):
+            with patch(
+                "lionpride_exec._executor.explain._why_queued", lambda *_, to=bucket: (WaitReason.LIMIT, -math.inf, to)
+            ):
                 assert_broken(executor, "explained", queued, message="are used, and nothing takes more than 1")
 
 

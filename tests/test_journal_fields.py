@@ -20,11 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lionpride_exec import Event, EventStatus, Executor, Journal, Unset
-from lionpride_exec._journal._codec import Codec, encode_key
-from lionpride_exec._journal._hints import plain_hint
-from lionpride_exec._journal._outcome import encode_outcome, restore_execution
-from lionpride_exec._journal._rows import Row
-from lionpride_exec._json_text import shown
+from lionpride_exec._base.json_text import shown
+from lionpride_exec._journal.annotations import plain_hint
+from lionpride_exec._journal.codec import Codec, encode_key
+from lionpride_exec._journal.outcome_codec import encode_outcome, restore_execution
+from lionpride_exec._journal.rows import Row
 from lionpride_exec.errors import ValidationError
 
 pytestmark = pytest.mark.anyio

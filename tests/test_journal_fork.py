@@ -13,7 +13,7 @@ import pytest
 from journal_support import Step, crash, open_executor, rows, run_on
 
 from lionpride_exec import JournalError
-from lionpride_exec._journal._reader import JournalReader
+from lionpride_exec._journal.reader import JournalReader
 from lionpride_exec.testing import BACKENDS
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork() here")
@@ -269,7 +269,7 @@ def test_a_file_that_is_not_ours_to_read_stays_an_error(path, monkeypatch):
         error.sqlite_errorcode = sqlite3.SQLITE_BUSY
         raise error
 
-    monkeypatch.setattr("lionpride_exec._journal._reader.connect", refuse)
+    monkeypatch.setattr("lionpride_exec._journal.reader.connect", refuse)
     with pytest.raises(JournalError, match="database is locked"):
         JournalReader(path).open()
     assert [how["immutable"] for how in tried] == [False]

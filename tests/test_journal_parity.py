@@ -199,7 +199,7 @@ async def test_an_event_of_an_earlier_run_is_known(tmp_path):
 
 async def test_how_many_are_remembered_is_bounded(tmp_path, monkeypatch):
     """Of bare ids only the last ones are known; an event in the caller's hand always is."""
-    monkeypatch.setattr("lionpride_exec._retain.REMEMBERED", 2)
+    monkeypatch.setattr("lionpride_exec._model.retain.REMEMBERED", 2)
     async with Executor.of(Work, journal=Journal(tmp_path / "run.db")) as executor:
         events = [await executor.append(Work(name=str(number))) for number in range(3)]
         for event in events:

@@ -27,7 +27,7 @@ from lionpride_exec import (
     Processor,
     Retain,
 )
-from lionpride_exec._journal._store import Store
+from lionpride_exec._journal.store import Store
 from lionpride_exec.testing import Cancellation, FaultPlan
 
 pytestmark = pytest.mark.anyio
@@ -455,7 +455,7 @@ async def test_of_several_changes_in_one_commit_the_last_is_written(path):
 
 async def test_callers_wait_while_too_many_events_are_on_their_way(path, monkeypatch):
     """The stream to the writer is bounded: more callers wait for the next commit, and all get through in the end."""
-    monkeypatch.setattr("lionpride_exec._journal._writer.MAX_ARRIVALS", 3)
+    monkeypatch.setattr("lionpride_exec._journal.writer.MAX_ARRIVALS", 3)
     async with open_executor(path) as executor:
         with held_commits(executor) as (waiting, let_go):
             async with anyio.create_task_group() as group:
@@ -473,7 +473,7 @@ async def test_callers_wait_while_too_many_events_are_on_their_way(path, monkeyp
 
 async def test_nothing_starts_while_too_much_is_unwritten(path, monkeypatch):
     """A disk that is slower than the events holds their start up, so that what waits for it is bounded."""
-    monkeypatch.setattr("lionpride_exec._journal._book.MAX_BEHIND", 4)
+    monkeypatch.setattr("lionpride_exec._journal.session.MAX_BEHIND", 4)
     async with open_executor(path, config={"concurrency_limit": 1}) as executor:
         executor.pause()
         events = await executor.extend(Step(name=str(number)) for number in range(20))

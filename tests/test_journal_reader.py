@@ -7,9 +7,9 @@ from contextlib import closing
 import pytest
 from journal_files import T0, add_event, add_step, error_outcome, event_id, fill, make_journal
 
-from lionpride_exec._journal._overview import MAX_GROUPS
-from lionpride_exec._journal._reader import CHUNK, CHUNK_BYTES, STRIDE, JournalReader
-from lionpride_exec._journal._schema import VERSION
+from lionpride_exec._journal.overview import MAX_GROUPS
+from lionpride_exec._journal.reader import CHUNK, CHUNK_BYTES, STRIDE, JournalReader
+from lionpride_exec._journal.schema import VERSION
 from lionpride_exec.errors import JournalError, NotFoundError
 
 
@@ -314,7 +314,7 @@ def test_a_question_is_answered_from_one_moment(filled, monkeypatch):
     """What is committed while the overview is made does not mix with it."""
     with closing(sqlite3.connect(filled)) as connection, JournalReader(filled) as reader:
         monkeypatch.setattr(
-            "lionpride_exec._journal._overview._Seen.add",
+            "lionpride_exec._journal.overview._Seen.add",
             lambda seen, *row: (connection.execute("DELETE FROM event"), connection.commit()),
         )
         assert reader.overview().counts["processing"] == 1

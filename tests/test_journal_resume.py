@@ -9,8 +9,8 @@ from anyio import wait_all_tasks_blocked
 from journal_support import BriefStep, FailStep, HoldStep, Step, crash, open_executor, rows, run_on, until
 
 from lionpride_exec import Event, EventStatus, Executor, Journal, JournalError, NotFoundError, Retry
-from lionpride_exec._cli._as_data import event_record
-from lionpride_exec._journal._reader import JournalReader
+from lionpride_exec._cli.journal.records import event_record
+from lionpride_exec._journal.reader import JournalReader
 from lionpride_exec.testing import BACKENDS
 
 pytestmark = pytest.mark.anyio

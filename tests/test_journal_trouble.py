@@ -10,8 +10,8 @@ from anyio import wait_all_tasks_blocked
 from journal_support import Step, open_executor, rows, until
 
 from lionpride_exec import EventStatus, Journal, JournalError
-from lionpride_exec._journal._schema import connect
-from lionpride_exec._journal._trouble import patiently
+from lionpride_exec._journal.schema import connect
+from lionpride_exec._journal.transient_errors import patiently
 
 pytestmark = pytest.mark.anyio
 
@@ -169,7 +169,7 @@ async def test_closing_is_bounded(path, monkeypatch):
         async with open_executor(path) as executor:
             await executor.append(Step())
             store = executor._book.store
-            monkeypatch.setattr("lionpride_exec._journal._threads.to_thread.run_sync", hang)
+            monkeypatch.setattr("lionpride_exec._journal.worker_thread.to_thread.run_sync", hang)
     store.close()  # what the disk would do some time
     assert anyio.current_time() - began < 40
     (error,) = caught.value.exceptions
@@ -288,7 +288,7 @@ def no_patience_inside_sqlite(monkeypatch):
         connection.execute("PRAGMA busy_timeout = 0")
         return connection
 
-    monkeypatch.setattr("lionpride_exec._journal._store.connect", connect_at_once)
+    monkeypatch.setattr("lionpride_exec._journal.store.connect", connect_at_once)
 
 
 @asynccontextmanager

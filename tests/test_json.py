@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lionpride_exec import Element, ExecutionError, Unset
-from lionpride_exec._json import error_from_dict, error_to_dict, jsonable
-from lionpride_exec._json_forms import UNSERIALIZABLE
+from lionpride_exec._base.json_forms import UNSERIALIZABLE
+from lionpride_exec._base.jsonable import error_from_dict, error_to_dict, jsonable
 from lionpride_exec.errors import AccessError
 
 ID = UUID(int=5)

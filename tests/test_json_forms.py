@@ -28,10 +28,10 @@ import pydantic
 import pytest
 
 from lionpride_exec import Event, EventStatus, Execution
-from lionpride_exec._cli._jobs import result_line
-from lionpride_exec._cli._kept import line_of_event
-from lionpride_exec._json import _tell, jsonable
-from lionpride_exec._json_forms import duration_of
+from lionpride_exec._base.json_forms import duration_of
+from lionpride_exec._base.jsonable import _tell, jsonable
+from lionpride_exec._cli.run.lines import result_line
+from lionpride_exec._cli.run.stored_results import line_of_event
 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 

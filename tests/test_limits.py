@@ -24,7 +24,7 @@ from lionpride_exec import (
     Retry,
     Wait,
 )
-from lionpride_exec._limits import Router
+from lionpride_exec._model.limits import Router
 from lionpride_exec.testing import BACKENDS, backend_options
 
 pytestmark = pytest.mark.anyio

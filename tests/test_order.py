@@ -10,17 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import CONFIG, Job, JobExecutor, check_invariants, counts, make_executor
 
-from lionpride_exec import (
-    EventFailed,
-    EventStatus,
-    ExistsError,
-    NotFoundError,
-    QueueFullError,
-    Rate,
-    Retain,
-    Skip,
-    _dispatch,
-)
+from lionpride_exec import EventFailed, EventStatus, ExistsError, NotFoundError, QueueFullError, Rate, Retain, Skip
+from lionpride_exec._processing import dispatcher as _dispatch
 from lionpride_exec.testing import BACKENDS, backend_options
 
 pytestmark = pytest.mark.anyio

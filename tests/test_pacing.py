@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from servers import SAID, AtATime, Busy, Chance, FixedWindow, ServerCall, SlidingWindow, TokenBucket
 
 from lionpride_exec import Concurrent, Executor, RateLimited, WaitReason
-from lionpride_exec._pacing import Pacing
-from lionpride_exec._reopening import MAX_GROWN_PAUSE, Reopening
+from lionpride_exec._scheduling.pacing import Pacing
+from lionpride_exec._scheduling.reopening import MAX_GROWN_PAUSE, Reopening
 from lionpride_exec.testing import check_invariants
 
 pytestmark = pytest.mark.anyio

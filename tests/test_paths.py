@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lionpride_exec._paths import MISSING, is_inside, look_up, look_up_field
+from lionpride_exec._base.field_paths import MISSING, is_inside, look_up, look_up_field
 
 NAMES = st.text(st.sampled_from("ab.0"), min_size=1, max_size=4)
 

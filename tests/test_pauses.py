@@ -20,7 +20,7 @@ from lionpride_exec import (
     RateLimited,
     Retry,
 )
-from lionpride_exec._reopening import MAX_GROWN_PAUSE, MEMORY, MIN_PAUSE, Reopening
+from lionpride_exec._scheduling.reopening import MAX_GROWN_PAUSE, MEMORY, MIN_PAUSE, Reopening
 from lionpride_exec.testing import BACKENDS, backend_options, check_invariants
 
 pytestmark = pytest.mark.anyio

@@ -5,7 +5,7 @@ import pytest
 from support import Job, make_executor
 
 from lionpride_exec import EventStatus, Executor, Progress
-from lionpride_exec._progress import SAMPLE_INTERVAL, SPAN
+from lionpride_exec._tracking.progress import SAMPLE_INTERVAL, SPAN
 from lionpride_exec.testing import BACKENDS, backend_options
 
 pytestmark = pytest.mark.anyio

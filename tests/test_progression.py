@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lionpride_exec import Element, NotFoundError, Progression, _progression
+from lionpride_exec import Element, NotFoundError, Progression
+from lionpride_exec._model import progression as _progression
 
 A, B, C, D = (uuid4() for _ in range(4))
 IDS = [A, B, C, D]

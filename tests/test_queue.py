@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lionpride_exec import PriorityQueue
-from lionpride_exec._limits import Router
-from lionpride_exec._window import CapacityWindow
+from lionpride_exec._model.limits import Router
+from lionpride_exec._scheduling.capacity import CapacityWindow
 
 IDS = [uuid4() for _ in range(12)]
 PRIORITIES = st.sampled_from([-1.0, 0.0, 1.0, 2.0])

@@ -14,7 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lionpride_exec import Concurrent, Event, Executor, Journal, Processor
-from lionpride_exec._redact import NO_SECRETS, STARS, digest_of, mask, mask_data, mask_path, secrets_of, texts_of
+from lionpride_exec._base.redaction import (
+    NO_SECRETS,
+    STARS,
+    digest_of,
+    mask,
+    mask_data,
+    mask_path,
+    secrets_of,
+    texts_of,
+)
 from lionpride_exec.errors import EventFailed, RateLimited, ValidationError
 from lionpride_exec.testing import BACKENDS
 from lionpride_exec.testing import run as run_virtual
@@ -262,7 +271,7 @@ def test_the_reason_of_a_pause_does_not_quote_it(backend, caplog):
 
 def test_a_refusal_of_a_journal_does_not_quote_it():
     """It names the field."""
-    plan = pytest.importorskip("lionpride_exec._journal._plan").Plan(Ask, "tests.redact.ask")
+    plan = pytest.importorskip("lionpride_exec._journal.class_codec").Plan(Ask, "tests.redact.ask")
     with pytest.raises(ValidationError, match="Ask.api_key cannot be kept in a journal") as caught:
         plan.encode(Ask(api_key=object()))
     assert "object at" not in str(caught.value)

@@ -20,7 +20,7 @@ from lionpride_exec import (
     RateLimited,
     Retry,
 )
-from lionpride_exec._reruns import BUDGET_WINDOW, MIN_RETRIES_IN_WINDOW, Budget, Reruns
+from lionpride_exec._processing.retries import BUDGET_WINDOW, MIN_RETRIES_IN_WINDOW, Budget, Reruns
 from lionpride_exec.errors import ValidationError
 from lionpride_exec.testing import BACKENDS, backend_options
 from lionpride_exec.testing import check_invariants as everything_holds
@@ -391,7 +391,7 @@ def test_the_budget_does_not_forget_a_second_early():
 def test_the_budget_never_allows_more_and_its_memory_is_bounded(seed, share):
     """However many starts and retries there are in a minute; what it allows less is little."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lionpride_exec._reruns.MAX_MOMENTS", 64)
+        patch.setattr("lionpride_exec._processing.retries.MAX_MOMENTS", 64)
         budget, rng = Budget(share), random.Random(seed)  # noqa: S311  repeatable
         starts, retries, now, refused = [], [], 0.0, 0
         for _ in range(3000):

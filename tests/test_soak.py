@@ -16,7 +16,7 @@ import pytest
 from support import CONFIG, Job, JobExecutor
 
 from lionpride_exec import Retain
-from lionpride_exec._guard import Guard
+from lionpride_exec._base.counted_lock import Guard
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ import pytest
 
 import lionpride_exec
 from lionpride_exec import Call, Element, Event, Flow, Pile, Progression, Transition, errors
-from lionpride_exec._stored_names import BEFORE, PRIVATE, public_home
+from lionpride_exec._events.stored_names import BEFORE, PRIVATE, public_home
 
 NAMES = [(module, name) for module, names in BEFORE.items() for name in names]
 

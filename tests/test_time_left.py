@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lionpride_exec import Call, Concurrent, Executor, Rate, RateLimited, Retry
-from lionpride_exec._bucket import Bucket
-from lionpride_exec._forecast import _last_start
+from lionpride_exec._scheduling.forecast import _last_start
+from lionpride_exec._scheduling.limit_state import Bucket
 from lionpride_exec.testing import BACKENDS, run
 
 pytestmark = pytest.mark.anyio

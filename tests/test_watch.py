@@ -122,7 +122,8 @@ async def test_one_record_for_all_and_none_for_nobody(monkeypatch):
     """Several watchers get the same object; with no watcher, or none that wants the status, nothing is made."""
     made = []
     monkeypatch.setattr(
-        "lionpride_exec._watch.Transition", lambda *values: made.append(Transition(*values)) or made[-1]
+        "lionpride_exec._tracking.subscriptions.Transition",
+        lambda *values: made.append(Transition(*values)) or made[-1],
     )
     executor = make_executor()
     async with executor:

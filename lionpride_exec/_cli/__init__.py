@@ -1,9 +1,9 @@
 """
-The command line. All of it but ``_streams`` needs the extra ``cli``; only ``__main__`` imports it.
+The command line. All of it but ``streams`` needs the extra ``cli``; only ``__main__`` imports it.
 
-``_app`` (arguments) → ``_run`` (one run) → ``_target``, ``_source``, ``_jobs`` (lines become events) and
-``_output``, ``_tally``, ``_display`` (events become results). With a journal the run is that of ``_journal_run``:
-``_resume`` compares it with the output (``_marks``), by what ``_identity`` and ``_kept`` tell of lines and results.
-``_journal_app`` (arguments) → ``_inspect``, ``_tail``, ``_show``, ``_export``, ``_requeue`` (a command for journals
-each) → ``_as_data`` (rows become data) and ``_terminal`` (text for people).
+``app`` (arguments) → ``line_run`` (one run) → ``target``, ``source``, ``lines`` (lines become events) and
+``output``, ``summary``, ``display`` (events become results). With a journal the run is that of ``journaled_run``:
+``resume`` compares it with the output (``compact_set``), by what ``line_identity`` and ``stored_results`` tell of lines
+and results. ``journal_app`` (arguments) → ``inspect``, ``tail``, ``show``, ``export``, ``retry`` (a command for
+journals each) → ``records`` (rows become data) and ``terminal`` (text for people).
 """

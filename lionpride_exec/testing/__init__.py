@@ -1,6 +1,6 @@
 """Testing executors: virtual time, invariants, state machines, faults by seed."""
 
-from lionpride_exec._stored_names import publish as _publish
+from lionpride_exec._events.stored_names import publish as _publish
 
 from ._deadlock import Deadlock
 from ._faults import Cancellation, Crash, Failure, Fault, Injected, InjectedFailure, Latency

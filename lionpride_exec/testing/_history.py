@@ -8,17 +8,17 @@ from uuid import UUID
 
 import attrs
 
-from lionpride_exec._config import is_number
-from lionpride_exec._event import Event
+from lionpride_exec._events.event import Event
 from lionpride_exec._status import EventStatus
+from lionpride_exec._validation import is_number
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from lionpride_exec import Executor, Processor
-    from lionpride_exec._admission import Flight
-    from lionpride_exec._bucket import Use
-    from lionpride_exec._crew import Crew
+    from lionpride_exec._processing.permission_gate import Flight
+    from lionpride_exec._processing.workers import Crew
+    from lionpride_exec._scheduling.limit_state import Use
 
 
 # Seconds. Who observes a start looks at the clock a moment later than who made it.

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from anyio import sleep
 
-from lionpride_exec._event import Event
-from lionpride_exec._executor import Executor
-from lionpride_exec._explain import WaitReason
-from lionpride_exec._life import running_here
+from lionpride_exec._events.event import Event
+from lionpride_exec._events.lifecycle import running_here
+from lionpride_exec._executor.executor import Executor
+from lionpride_exec._executor.explain import WaitReason
 from lionpride_exec._status import TERMINAL, EventStatus
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from lionpride_exec._durable import Coming
-    from lionpride_exec._processor import Processor
+    from lionpride_exec._executor.durable_submissions import Coming
+    from lionpride_exec._processing.processor import Processor
 
 E = TypeVar("E", bound=Event)
 X = TypeVar("X", bound=Executor)

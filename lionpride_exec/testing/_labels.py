@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 if TYPE_CHECKING:
-    from lionpride_exec._event import Event
+    from lionpride_exec._events.event import Event
 
 # The name of an attribute, or a function of the event.
 Label = Callable[[Any], object] | str

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import attrs
 
-from lionpride_exec._background import current_time
+from lionpride_exec._base.backend import current_time
 from lionpride_exec._status import TERMINAL, EventStatus
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from lionpride_exec._life import MAX_ATTEMPTS_KEPT
+from lionpride_exec._events.lifecycle import MAX_ATTEMPTS_KEPT
 from lionpride_exec._status import TERMINAL, EventStatus
 
 from ._look import Findings, Look, When, invariant

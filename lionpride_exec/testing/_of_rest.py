@@ -7,7 +7,7 @@ go on now, and has nobody awake to see to it, was forgotten: a lost wake-up.
 
 from __future__ import annotations
 
-from lionpride_exec._explain import Explanation, WaitReason
+from lionpride_exec._executor.explain import Explanation, WaitReason
 from lionpride_exec._status import EventStatus
 
 from ._look import Findings, Look, When, invariant

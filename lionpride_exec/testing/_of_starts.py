@@ -6,15 +6,15 @@ from collections import Counter
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from lionpride_exec._admission import MAX_DENIALS
-from lionpride_exec._limits import Concurrent
+from lionpride_exec._model.limits import Concurrent
+from lionpride_exec._processing.permission_gate import MAX_DENIALS
 from lionpride_exec._status import EventStatus
 
 from ._look import Findings, Look, invariant_of_processor
 
 if TYPE_CHECKING:
     from lionpride_exec import Event, Processor
-    from lionpride_exec._bucket import Bucket
+    from lionpride_exec._scheduling.limit_state import Bucket
 
 # Costs that are no whole numbers do not add up exactly.
 ROUNDING = 1e-6

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lionpride_exec._background import current_time
-from lionpride_exec._explain import Explanation, WaitReason
-from lionpride_exec._limits import Concurrent
-from lionpride_exec._watch import Subscription
+from lionpride_exec._base.backend import current_time
+from lionpride_exec._executor.explain import Explanation, WaitReason
+from lionpride_exec._model.limits import Concurrent
+from lionpride_exec._tracking.subscriptions import Subscription
 
 from ._look import Findings, Look, When, invariant
 

@@ -18,8 +18,8 @@ import anyio
 from anyio import current_time
 from anyio.lowlevel import checkpoint
 
-from lionpride_exec._background import asyncio_task
-from lionpride_exec._executor import Executor
+from lionpride_exec._base.backend import asyncio_task
+from lionpride_exec._executor.executor import Executor
 from lionpride_exec.errors import JournalError
 
 from ._faults import Cancellation, Crash, Failure, Fault, Injected, InjectedFailure, Latency
@@ -29,7 +29,7 @@ from ._points import check_point, visiting
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
 
-    from lionpride_exec._event import Event
+    from lionpride_exec._events.event import Event
 
 # The scope that a caller is cancelled by.
 _scope: ContextVar[anyio.CancelScope | None] = ContextVar("_scope", default=None)

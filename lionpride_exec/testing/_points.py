@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 import attrs
 from anyio import CancelScope
 
-from lionpride_exec._admission import Admission
-from lionpride_exec._chunks import Feed
-from lionpride_exec._event import Event
-from lionpride_exec._executor import Executor
-from lionpride_exec._life import running_events
-from lionpride_exec._processor import Processor
-from lionpride_exec._queue import PriorityQueue
-from lionpride_exec._slots import Slots
+from lionpride_exec._events.event import Event
+from lionpride_exec._events.lifecycle import running_events
+from lionpride_exec._events.streaming import Feed
+from lionpride_exec._executor.executor import Executor
+from lionpride_exec._processing.permission_gate import Admission
+from lionpride_exec._processing.processor import Processor
+from lionpride_exec._scheduling.concurrency import Slots
+from lionpride_exec._scheduling.priority_queue import PriorityQueue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping

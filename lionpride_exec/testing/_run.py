@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from lionpride_exec._config import check_seconds
+from lionpride_exec._validation import check_seconds
 
 from ._clock import VirtualClockLoop
 from ._deadlock import Watch

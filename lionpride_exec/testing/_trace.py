@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import attrs
 from anyio.lowlevel import current_token
 
-from lionpride_exec._background import current_time
-from lionpride_exec._event import Event
+from lionpride_exec._base.backend import current_time
+from lionpride_exec._events.event import Event
 from lionpride_exec._status import EventStatus
 
 from ._at_return import check_known_once, check_stopped

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._status import EventStatus
-from lionpride_exec._watch import Subscription
+from lionpride_exec._tracking.subscriptions import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from lionpride_exec import Event, Executor, Processor, Retry
-    from lionpride_exec._admission import Flight
-    from lionpride_exec._bucket import Bucket, Use
-    from lionpride_exec._journal._book import Book
+    from lionpride_exec._journal.session import Book
+    from lionpride_exec._processing.permission_gate import Flight
+    from lionpride_exec._scheduling.limit_state import Bucket, Use
 
     # The package's classes, under the names that the kit uses.
     RunningEvent: TypeAlias = Flight

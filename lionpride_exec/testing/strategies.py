@@ -13,9 +13,9 @@ import attrs
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from lionpride_exec._event import Event
-from lionpride_exec._limits import Concurrent, Limit, Rate
-from lionpride_exec._retry import Retry
+from lionpride_exec._events.event import Event
+from lionpride_exec._model.limits import Concurrent, Limit, Rate
+from lionpride_exec._model.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ See :class:`ExecutorMachine`, and ``docs/testing.md``. It needs the extra: ``pip
 'lionpride-exec[testing]'``.
 """
 
-from lionpride_exec._stored_names import publish as _publish
+from lionpride_exec._events.stored_names import publish as _publish
 
 from ._machine import ExecutorMachine
 from ._promises import PROMISES

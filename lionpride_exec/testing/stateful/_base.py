@@ -16,7 +16,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant
 
-from lionpride_exec._gate import Deny, Wait
+from lionpride_exec._model.permission import Deny, Wait
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import ExecutorClosedError, QueueFullError, RateLimited, Skip
 from lionpride_exec.testing import strategies
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from hypothesis.strategies import SearchStrategy
 
-    from lionpride_exec._event import Event
-    from lionpride_exec._executor import Executor
+    from lionpride_exec._events.event import Event
+    from lionpride_exec._executor.executor import Executor
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from ._promises import require
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lionpride_exec._event import Event
+    from lionpride_exec._events.event import Event
 
 
 class ControlRules(MachineBase):

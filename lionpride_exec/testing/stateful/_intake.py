@@ -17,7 +17,7 @@ from ._promises import require
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from lionpride_exec._event import Event
+    from lionpride_exec._events.event import Event
 
 # What some appends say beside the priority; most say nothing.
 NOTHING: st.SearchStrategy[dict[str, Any]] = st.just({})

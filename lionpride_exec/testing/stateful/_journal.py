@@ -22,7 +22,7 @@ from ._promises import require
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lionpride_exec._event import Event
+    from lionpride_exec._events.event import Event
 
 
 class JournalRules(MachineBase):

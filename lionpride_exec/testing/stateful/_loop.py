@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint
 
-from lionpride_exec._journal._threads import in_place_of_threads
+from lionpride_exec._journal.worker_thread import in_place_of_threads
 from lionpride_exec.testing._run import backend_options, seeded_order
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from lionpride_exec.testing._look import InvariantBroken, broken
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lionpride_exec._event import Event
+    from lionpride_exec._events.event import Event
 
 PROMISES: Final[Mapping[str, str]] = MappingProxyType(
     {

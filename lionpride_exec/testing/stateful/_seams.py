@@ -15,8 +15,8 @@ from anyio.lowlevel import checkpoint
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from lionpride_exec._event import Event
-    from lionpride_exec._processor import Processor
+    from lionpride_exec._events.event import Event
+    from lionpride_exec._processing.processor import Processor
 
 
 class Failures:

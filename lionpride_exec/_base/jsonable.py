@@ -1,0 +1,237 @@
+"""
+JSON-safe forms of values and errors, and the way back for errors.
+
+There is one form, wherever a value is written: in ``to_dict(mode="json")``, in the results of the command, in a
+journal. What has a usual text or dict gets that (``_base.json_forms``). What has none is its ``str()``, its ``repr()``
+or its attributes, whichever its class tells, and that is logged once for each class.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from functools import lru_cache
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from lionpride_exec.errors import ExecutionError, LionprideError
+
+from .exception_groups import is_of, members_of
+from .json_forms import MAX_BITS, UNSERIALIZABLE, NoForm, attributes_of, walk
+from .json_text import MAX_DEPTH
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+logger = logging.getLogger("lionpride_exec")
+
+MAX_ERROR_DEPTH = 100
+
+# Levels that are looked at before the form of a value is made; a cycle ends there.
+QUICK_DEPTH = 20
+
+# Objects of one value of which the attributes are kept: of objects that know each other there may be no end.
+MAX_OPENED = 1000
+
+_PLAIN = frozenset({type(None), bool, str})
+
+_EXACT = frozenset({dict, list, tuple, set})
+
+# What str() adds to the message of a group, and repr() to the class of an object: it differs from run to run.
+_GROUP_SUFFIX = re.compile(r" \(\d+ sub-exceptions?\)$")
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+| id='\d+'")
+
+
+def jsonable(value: Any) -> Any:
+    """
+    Return a value as JSON-safe data, whatever it is; never raises.
+
+    Plain values stay. NaN and infinities stay too; the writers of text make null of them, and that is logged. Other
+    values get their usual form, see ``_base.json_forms``. A value without one becomes its ``str()`` or ``repr()``, if
+    its class has one, else a dict of its public attributes. A value that has none of these, contains itself, or is
+    nested more than 500 levels deep, becomes ``"<unserializable>"``. All that is logged once for each class.
+    """
+    return _form(value, ())[0]
+
+
+def form_of(value: Any) -> tuple[Any, bool]:
+    """
+    Return what :func:`jsonable` does, and whether that only stands for a value that has no JSON form.
+
+    Unlike there, what is plain JSON already is returned itself: to be written at once.
+    """
+    return (value, False) if _is_plain(value, QUICK_DEPTH) else _form(value, ())
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether a value is plain JSON, all of it. False also where that would take long to tell."""
+    kind = type(value)
+    if kind is dict:
+        for key in value:
+            if type(key) is not str:
+                return False
+        items = value.values()
+    elif kind is list or kind is tuple:
+        items = value
+    else:
+        return kind in _PLAIN or (kind is int and value.bit_length() <= MAX_BITS) or (kind is float and isfinite(value))
+    return depth > 0 and all(type(item) in _PLAIN or _is_plain(item, depth - 1) for item in items)
+
+
+# `around` are the ids of what stands around a value. The walk has a stack of its own, so that nothing is nested too
+# deeply for it. Each walk yields what stands in its value, and is sent the form of that.
+def _form(value: Any, around: tuple[int, ...]) -> tuple[Any, bool]:
+    path = set(around)
+    stack: list[tuple[Generator[Any, Any, Any], Any]] = []
+    wanted, opened = value, 0
+    while True:
+        leaf = _leaf(wanted, path, len(stack))
+        if leaf is None:
+            if isinstance(wanted, dict | list | tuple | set) and type(wanted) not in _EXACT:
+                _tell_rest(wanted)
+            path.add(id(wanted))
+            stack.append((walk(wanted), wanted))
+        form, is_lost = leaf or (None, False)
+        while stack:
+            step, holder = stack[-1]
+            try:
+                wanted = step.send(form)
+                break
+            except StopIteration as exc:
+                form, is_lost = exc.value, False
+            except Exception as exc:  # noqa: BLE001  it has no form, or fails when it is looked at
+                inner = _attributes(holder) if type(exc) is NoForm and opened < MAX_OPENED else None
+                if inner:
+                    stack[-1], form = (walk(inner), holder), None
+                    opened += 1
+                    continue
+                form, is_lost = _text_of(holder), True
+            stack.pop()
+            path.discard(id(holder))
+        else:
+            return form, is_lost
+
+
+def _leaf(value: Any, path: set[int], depth: int) -> tuple[Any, bool] | None:
+    """Return the form of a value in which no other stands, and whether it is lost. None if something stands in it."""
+    kind = type(value)
+    if kind in _PLAIN or (kind is int and value.bit_length() <= MAX_BITS):
+        return value, False
+    if kind is float:
+        if not isfinite(value):
+            _tell("float", "JSON has no NaN and no infinity, so results have null")
+        return value, False
+    if id(value) in path:
+        _tell(kind.__qualname__, f"it contains itself, so {UNSERIALIZABLE!r} stands where it begins again")
+        return UNSERIALIZABLE, True
+    if depth >= MAX_DEPTH:
+        _tell(kind.__qualname__, f"it is nested more than {MAX_DEPTH} levels deep, so {UNSERIALIZABLE!r} stands for it")
+        return UNSERIALIZABLE, True
+    if isinstance(value, BaseException):
+        return _error_to_dict(value, (*path, id(value))), False
+    return None
+
+
+def _attributes(value: Any) -> dict[str, Any] | None:
+    """Return the public attributes of what tells nothing of itself, and say once for each class that they are kept."""
+    try:
+        found = attributes_of(value)
+    except Exception:  # noqa: BLE001  a property that fails
+        return None
+    if found:
+        _tell(type(value).__qualname__, "it has neither a JSON form nor a text, so its public attributes are kept")
+    return found
+
+
+def _tell_rest(value: Any) -> None:
+    """Say once for each class that a list or dict has attributes too: its form is that of its items."""
+    names: Any = getattr(value, "__dict__", ())
+    if any(not name.startswith("_") and not (isinstance(value, dict) and name in value) for name in names):
+        _tell(type(value).__qualname__, "it has attributes beside its items, and they are not kept")
+
+
+def _text_of(value: Any) -> str:
+    """Return str() or repr() of what has no other form, without addresses, and say once for each class what is kept."""
+    kind: type[Any] = type(value)
+    for name, function, default in (("str", str, object.__str__), ("repr", repr, object.__repr__)):
+        try:
+            if getattr(kind, f"__{name}__", None) is not default:
+                text = _ADDRESS.sub("", function(value)).encode("utf-8", "backslashreplace").decode()
+                if text:
+                    _tell(kind.__qualname__, f"it has no JSON form, so its {name}() is kept")
+                    return text
+        except Exception:  # noqa: BLE001, S110  some objects cannot even tell what they are
+            pass
+    _tell(kind.__qualname__, f"it has neither a JSON form nor a text of its own, so {UNSERIALIZABLE!r} is kept")
+    return UNSERIALIZABLE
+
+
+@lru_cache(maxsize=1000)
+def _tell(name: str, reason: str) -> None:
+    """Say once for each class that a value is not kept as it is."""
+    logger.warning("a value of class %s cannot be kept as it is: %s (told once for each class)", name, reason)
+
+
+def error_to_dict(error: BaseException) -> dict[str, Any]:
+    """
+    Return class name and message of an error as JSON-safe data; never raises.
+
+    Ours add whether they are retryable, and details; groups their members, nested.
+    """
+    return _error_to_dict(error, (id(error),))
+
+
+def _error_to_dict(error: BaseException, around: tuple[int, ...], depth: int = 0) -> dict[str, Any]:
+    name = type(error).__name__
+    # What AnyIO writes into a cancellation (addresses, paths of this machine) is for debugging, not for a record.
+    is_cancellation = name in {"Cancelled", "CancelledError"} and type(error).__module__.startswith(("asyncio", "trio"))
+    data: dict[str, Any] = {"error": name, "message": "cancelled" if is_cancellation else _text(error)}
+    if is_of(error, LionprideError):
+        own = _form(_own_form(error), around)[0]
+        return data | own if isinstance(own, dict) else data
+    if not is_of(error, BaseExceptionGroup):
+        return data
+    members = members_of(error)
+    if depth > MAX_ERROR_DEPTH:
+        data["message"] = f"Max nesting depth ({MAX_ERROR_DEPTH}) exceeded"
+        data["nested_count"] = len(members)
+        return data
+    data["exceptions"] = [
+        {"error": type(member).__name__, "message": "Circular reference detected"}
+        if id(member) in around
+        else _error_to_dict(member, (*around, id(member)), depth + 1)
+        for member in members
+    ]
+    return data
+
+
+def _own_form(error: LionprideError) -> Any:
+    try:
+        return error.to_dict()
+    except Exception:  # noqa: BLE001  as in _jsonable(): an override may fail
+        return None
+
+
+def _text(value: object) -> str:
+    """Return the text of an error; what UTF-8 cannot hold is escaped, as in a journal."""
+    try:
+        return str(value).encode("utf-8", "backslashreplace").decode()
+    except Exception:  # noqa: BLE001  some objects cannot even tell what they are
+        return UNSERIALIZABLE
+
+
+def error_from_dict(data: Mapping[str, Any]) -> BaseException:
+    """
+    Give an error that tells what :func:`error_to_dict` wrote.
+
+    The original class is not looked up, let alone imported: it is an ``ExecutionError`` whose details name
+    it. A group comes back as a group.
+    """
+    name, message = str(data.get("error", "Error")), str(data.get("message", ""))
+    if data.get("exceptions"):
+        members = [error_from_dict(member) for member in data["exceptions"]]
+        return BaseExceptionGroup(_GROUP_SUFFIX.sub("", message), members)
+    details = dict(data.get("details") or {})
+    details.setdefault("error", name)
+    text = message if name == ExecutionError.__name__ else f"{name}: {message}"
+    return ExecutionError(text, details=details, retryable=data.get("retryable"))

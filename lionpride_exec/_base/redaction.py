@@ -1,0 +1,130 @@
+"""
+Redaction: in a result, a message or an error three stars stand for a secret value.
+
+What is redacted is said by a path: of a class, the names of its fields with ``metadata={"redact": True}``; of a run of
+the command, those of ``--redact``. Where such a value is quoted, its text is replaced, as it stands there by itself, in
+a repr, in JSON or in a URL. A text of less than four characters would be found everywhere: it is replaced only where it
+is all that there is.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import quote, quote_plus
+
+from .field_paths import MISSING, look_up_field, step_into
+from .json_text import digits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+STARS: Final = "***"
+MIN_LENGTH = 4  # of a text that is looked for inside of others
+DIGEST = 8  # bytes
+NO_SECRETS: Final[frozenset[str]] = frozenset()
+
+
+def secrets_of(event: Any) -> frozenset[str]:
+    """Return the texts that nothing may quote of an event: as it was given, and as its fields are now."""
+    if not event._redacted:
+        return NO_SECRETS
+    known: frozenset[str] = getattr(event, "_secrets", NO_SECRETS)
+    return known | texts_of(look_up_field(event, path) for path in type(event)._redacted)
+
+
+def texts_of(values: Iterable[Any]) -> frozenset[str]:
+    """Return the texts of values, and of what is in them; those of None and bools are none."""
+    texts: set[str] = set()
+    rest = list(values)
+    while rest:
+        value = rest.pop()
+        if isinstance(value, str):
+            texts.add(str(value))
+        elif isinstance(value, bytes | bytearray):
+            texts.add(bytes(value).decode("utf-8", "backslashreplace"))
+        elif isinstance(value, dict):
+            rest += value.values()
+        elif isinstance(value, list | tuple | set | frozenset):
+            rest += cast("list[Any]", value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            texts.add(digits(value) if isinstance(value, int) else repr(value))
+        elif value is not None and value is not MISSING and not isinstance(value, bool):
+            texts.add(_text(value))
+    return frozenset(texts - {""})
+
+
+def mask(text: str, secrets: frozenset[str]) -> str:
+    """Return a text with stars where it quotes a secret."""
+    if not secrets:
+        return text
+    if text in secrets:
+        return STARS
+    for form in _forms(secrets):
+        if form in text:
+            text = text.replace(form, STARS)
+    return text
+
+
+def quotes(value: Any, secrets: frozenset[str]) -> bool:
+    """Whether a value, or one inside it, is or quotes a secret of four characters or more."""
+    long = frozenset(secret for secret in secrets if len(secret) >= MIN_LENGTH)
+    return bool(long) and any(mask(text, long) != text for text in texts_of([value]))
+
+
+def mask_data(value: Any, secrets: frozenset[str]) -> Any:
+    """Return JSON data with stars where it quotes a secret; a number of four digits or more is quoted as a whole."""
+    if not secrets:
+        return value
+    if isinstance(value, str):
+        return mask(value, secrets)
+    if isinstance(value, dict):
+        pairs = cast("Mapping[str, Any]", value).items()
+        return {mask(name, secrets): mask_data(item, secrets) for name, item in pairs}
+    if isinstance(value, list | tuple):
+        return [mask_data(item, secrets) for item in cast("list[Any]", value)]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        text = digits(value) if isinstance(value, int) else repr(value)
+        return STARS if text in secrets and len(text) >= MIN_LENGTH else value
+    return value
+
+
+def mask_path(value: Any, path: str) -> Any:
+    """Return JSON data with stars at a path; as it is if the path leads nowhere."""
+    if step_into(value, path) is not MISSING:
+        return _replaced(value, path, STARS)
+    first, _, rest = path.partition(".")
+    inside = step_into(value, first)
+    return value if not rest or inside is MISSING else _replaced(value, first, mask_path(inside, rest))
+
+
+def digest_of(value: object) -> str:
+    """Return what stands for a value where only equality counts, such as the key of a limit."""
+    return f"redacted:{blake2b(repr(value).encode('utf-8', 'surrogatepass'), digest_size=DIGEST).hexdigest()}"
+
+
+def _replaced(value: Any, name: str, by: Any) -> Any:
+    if isinstance(value, dict):
+        return {**value, name: by}
+    return [by if place == int(name) else item for place, item in enumerate(value)]
+
+
+def _forms(secrets: frozenset[str]) -> list[str]:
+    """Return the ways in which long secrets are quoted, the longest first."""
+    forms: set[str] = set()
+    for secret in secrets:
+        if len(secret) >= MIN_LENGTH:
+            forms |= {secret, " ".join(secret.split()), repr(secret)[1:-1]}
+            forms |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+            for safe in ("", "/"):
+                forms |= {quote(secret, safe, errors="replace"), quote_plus(secret, safe, errors="replace")}
+            forms.add(secret.encode("utf-8", "backslashreplace").decode())
+    return sorted((form for form in forms if len(form) >= MIN_LENGTH), key=len, reverse=True)
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001  whatever an object does when it is looked at
+        return ""

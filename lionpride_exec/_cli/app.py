@@ -1,0 +1,82 @@
+"""The arguments of ``lionpride-exec`` and its commands."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from .journal_app import add_journal_commands
+from .run.line_run import COMPLETED, INCOMPLETE, MISUSED
+from .run.line_run import run as run_lines
+from .run.options import DASH, RunOptions
+from .streams import STDERR, drop, tell_of_lost_output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def _version() -> str:
+    try:
+        return version("lionpride-exec")
+    except PackageNotFoundError:  # run from a source tree
+        return "unknown"
+
+
+app = App(
+    name="lionpride-exec",
+    help="Run async operations over the lines of a file, and know what became of each.",
+    version=_version,
+)
+
+_DEFAULTS = RunOptions()
+
+
+@app.command
+def run(  # noqa: D417  the options are explained in their class
+    target: str,
+    source: Annotated[str, Parameter(name="INPUT"), DASH],
+    /,
+    *,
+    options: Annotated[RunOptions, Parameter(name="*")] = _DEFAULTS,
+) -> int:
+    """
+    Run TARGET once for each line of INPUT; results are JSON lines, written as events end.
+
+    With --journal the same command again goes on where a run was stopped, and completes its output.
+
+    Ctrl-C once: nothing more is started, what runs may finish. Twice: what runs is cancelled.
+    Exit status: 0 all completed, 1 some not, 2 wrong use, 130 interrupted.
+
+    Args:
+        target: MODULE:NAME or FILE.py:NAME, an async function of one record, an Event or Executor subclass.
+        source: JSON lines, or with --field plain lines; - is standard input.
+    """
+    return run_lines(target, source, options)
+
+
+add_journal_commands(app)
+
+
+def run_command(argv: Sequence[str]) -> int:
+    """Run what the arguments say; return the exit status."""
+    try:
+        status: int | None = app(list(argv), exit_on_error=False, print_error=True, result_action="return_value")
+    except CycloptsError:  # told already; left to itself, older cyclopts would exit with 1
+        return MISUSED
+    except OSError as exc:
+        if _tells_of_misuse(exc):
+            drop(STDERR)
+            return MISUSED
+        tell_of_lost_output(exc)  # what --help or --version writes
+        return INCOMPLETE
+    return status or COMPLETED
+
+
+def _tells_of_misuse(exc: OSError) -> bool:
+    """Whether a write failed by which cyclopts wanted to say what is wrong with the arguments."""
+    error: BaseException | None = exc
+    while error is not None and not isinstance(error, CycloptsError):
+        error = error.__context__
+    return error is not None

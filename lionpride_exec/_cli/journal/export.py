@@ -1,0 +1,68 @@
+"""``lionpride-exec export``: the events of a journal as JSON lines."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from lionpride_exec._cli.errors import OutputError, UsageError
+from lionpride_exec._cli.run.options import check_not_an_option
+from lionpride_exec._cli.run.output import open_output
+
+from .records import encode, event_record, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator
+
+# Beside the journal, and part of it.
+SUFFIXES = ("", "-wal", "-shm", "-lock")
+
+
+def export_events(
+    journal: str, statuses: Collection[str], tags: Collection[str], output: str, *, overwrite: bool = False
+) -> int:
+    """
+    Write events as JSON lines, in order of arrival; give the exit status. Flat memory.
+
+    Args:
+        journal: Its file.
+        statuses: Of which ones; empty: any.
+        tags: Of which classes; empty: any.
+        output: A path, or "-".
+        overwrite: Whether a file loses what it holds.
+
+    Raises:
+        UsageError: The journal or the output cannot be opened, or the output is not empty or a part of the journal.
+        JournalError: It cannot be read.
+        OutputError: The output cannot be written.
+    """
+    check_not_an_option("--output", output)
+    with reading(journal) as reader:
+        rows = iter(reader.events(statuses or None, tags or None))
+        first = list(islice(rows, 1))  # now: what cannot be read must not cost what the output holds
+        with _writing(output, Path(journal), overwrite=overwrite) as file:
+            for row in chain(first, rows):
+                file.write(encode(event_record(row)) + b"\n")
+    return 0
+
+
+@contextmanager
+def _writing(output: str, journal: Path, *, overwrite: bool) -> Generator[BinaryIO]:
+    if output == "-":
+        yield sys.stdout.buffer
+        return
+    parts = (journal.with_name(journal.name + suffix) for suffix in SUFFIXES)
+    if any(part.exists() and Path(output).exists() and part.samefile(output) for part in parts):
+        raise UsageError(f"--output {output} is part of the journal")
+    opened = open_output(output, journal.stat(), overwrite=overwrite)
+    try:
+        with os.fdopen(opened.fd, "wb") as file:
+            if opened.replaces:
+                file.truncate(0)
+            yield file
+    except OSError as exc:
+        raise OutputError(f"cannot write {output}: {exc.strerror or exc}") from exc

@@ -1,0 +1,117 @@
+"""``lionpride-exec inspect``: how a run goes, from its journal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lionpride_exec._base.wording import shown_rate
+from lionpride_exec._cli.errors import UsageError
+from lionpride_exec._cli.terminal import Table, write_json, write_line, write_table
+
+from .records import encode, iso, overview_record, reading, short_id
+
+if TYPE_CHECKING:
+    from lionpride_exec._journal.overview import Overview
+
+
+def inspect_journal(journal: str, top: int, *, as_json: bool) -> int:
+    """
+    Write an overview of a journal; give the exit status.
+
+    Raises:
+        UsageError: ``top`` is negative, or the journal cannot be opened.
+        JournalError: It cannot be read.
+    """
+    if top < 0:
+        raise UsageError(f"--top must be 0 or more, got {top}")
+    with reading(journal) as reader:
+        overview = reader.overview(top=top)
+    if as_json:
+        write_json(encode(overview_record(journal, overview)))
+        return 0
+    _write_summary(journal, overview)
+    for table in (_running(overview), _slowest(overview), _errors(overview)):
+        write_table(table)
+    named = sum(group.count for group in overview.errors)
+    if overview.other_errors and named:
+        write_line(f"{overview.other_errors:,} more ended with other errors")
+    return 0
+
+
+def seconds(value: float | None) -> str:
+    """Give a length of time for people."""
+    if value is None:
+        return "?"
+    return f"{value:,.3f} s" if abs(value) < 100 else f"{value:,.0f} s"  # noqa: PLR2004  three digits or so
+
+
+def size(number: int) -> str:
+    """Give a number of bytes for people."""
+    value, units = float(number), ["bytes", "kB", "MB", "GB"]
+    while value >= 1000 and len(units) > 1:  # noqa: PLR2004  decimal units
+        value /= 1000
+        units.pop(0)
+    return f"{value:,.0f} {units[0]}" if units[0] == "bytes" else f"{value:,.1f} {units[0]}"
+
+
+def _write_summary(journal: str, overview: Overview) -> None:
+    total = sum(overview.counts.values())
+    write_line(
+        f"{journal}: {total:,} events at {iso(overview.at)}; {size(overview.file_bytes)}, "
+        f"log {size(overview.wal_bytes)}"
+    )
+    write_line("")
+    write_table(Table("", ("status", "events"), [(name, f"{count:,}") for name, count in overview.counts.items()]))
+    rate = "" if overview.rate is None else f"; {shown_rate(overview.rate)} from the first queued to the last finished"
+    write_line(f"finished: {overview.last_minute:,} in the last 60 s, {overview.last_hour:,} in the last 3600 s{rate}")
+    oldest = overview.oldest_pending
+    if oldest is not None:
+        name = f"#{oldest.seq} {short_id(oldest.id)} {oldest.tag or '?'}"
+        queued = f"queued {iso(oldest.since) or '?'}, {seconds(oldest.age)} ago"
+        write_line(f"oldest pending: {name}, {queued}, attempt {oldest.attempt}")
+    write_line("")
+
+
+def _running(overview: Overview) -> Table:
+    return Table(
+        f"Running ({overview.counts['processing']:,})",
+        ("#", "id", "tag", "attempt", "since", "for"),
+        [
+            (
+                str(one.seq),
+                short_id(one.id),
+                one.tag or "?",
+                str(one.attempt),
+                iso(one.since) or "?",
+                seconds(one.age),
+            )
+            for one in overview.running
+        ],
+    )
+
+
+def _slowest(overview: Overview) -> Table:
+    return Table(
+        "Slowest",
+        ("#", "id", "tag", "status", "duration"),
+        [
+            (str(one.seq), short_id(one.id), one.tag or "?", one.status, seconds(one.duration))
+            for one in overview.slowest
+        ],
+    )
+
+
+def _errors(overview: Overview) -> Table:
+    return Table(
+        "Errors",
+        ("events", "status", "error", "such as"),
+        [
+            (
+                f"{group.count:,}",
+                group.status,
+                f"{group.type}: {group.message}" if group.message else group.type,
+                f"#{group.example_seq} {short_id(group.example_id)}",
+            )
+            for group in overview.errors
+        ],
+    )

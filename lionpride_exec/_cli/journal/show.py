@@ -1,0 +1,98 @@
+"""``lionpride-exec show``: all there is about one event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from lionpride_exec._cli.terminal import Table, write_json, write_line, write_lines, write_table
+
+from .inspect import seconds
+from .records import encode, full_record, iso, reading
+
+if TYPE_CHECKING:
+    from lionpride_exec._journal.reader import Transition
+
+# What stands in a line of its own, in this order.
+FIELDS = (
+    "id", "tag", "version", "key", "status", "attempt", "crashes", "priority", "after",
+    "queued", "due", "started", "finished", "duration", "unreadable",
+)  # fmt: skip
+
+
+def show_event(journal: str, text: str, *, as_json: bool) -> int:
+    """
+    Write all about an event; give the exit status.
+
+    Raises:
+        UsageError: The journal cannot be opened.
+        NotFoundError: No event is meant by the text, or more than one.
+        JournalError: It cannot be read.
+    """
+    with reading(journal) as reader:
+        row = reader.find(text)
+        steps = reader.history(row.seq)
+    record = full_record(row, steps)
+    if as_json:
+        write_json(encode(record))
+        return 0
+    write_line(f"event #{row.seq}")
+    for name in FIELDS:
+        if record.get(name) not in (None, []):
+            write_line(f"  {name + ':':<12}{_text(record[name])}")
+    write_line("")
+    _write_value("data", record["data"])
+    write_table(_steps(steps))
+    for attempt in record["attempts"]:
+        _write_attempt(attempt)
+    if "repr" in record:
+        _write_value("repr", record["repr"])
+    elif "response" in record:
+        _write_value("response", record["response"])
+    elif record["error"] is not None:
+        write_line("error")
+        _write_error(record["error"])
+    return 0
+
+
+def _steps(steps: list[Transition]) -> Table:
+    rows: list[tuple[str, ...]] = []
+    previous: float | None = None
+    for step in steps:
+        gone = "" if previous is None else f"+{seconds(step.at - previous)}"
+        rows.append((iso(step.at) or "?", gone, str(step.status), str(step.attempt), str(step.error or "")))
+        previous = step.at
+    return Table("transitions", ("time", "later by", "status", "attempt", "error"), rows)
+
+
+def _write_attempt(attempt: Any) -> None:
+    known = cast("dict[str, Any]", attempt) if isinstance(attempt, dict) else {}
+    how = "interrupted" if known.get("interrupted") else "failed"
+    write_line(f"attempt {_text(known.get('number'))}: {known.get('started')} to {known.get('finished')}, {how}")
+    if known.get("error") is not None:
+        _write_error(known["error"])
+    write_line("")
+
+
+def _write_error(error: Any) -> None:
+    known = cast("dict[str, Any]", error) if isinstance(error, dict) else {"type": _text(error)}
+    message = str(known.get("message") or "")
+    write_lines(f"{known.get('type')}: {message}" if message else str(known.get("type")), "  ")
+    if known.get("details"):
+        write_lines(_pretty(known["details"]), "  ")
+    write_lines(str(known.get("traceback") or ""), "    ")
+
+
+def _write_value(name: str, value: Any) -> None:
+    write_line(name)
+    write_lines(value if name == "repr" and isinstance(value, str) else _pretty(value), "  ")
+    write_line("")
+
+
+def _pretty(value: Any) -> str:
+    return msgspec.json.format(encode(value), indent=2).decode()
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else encode(value).decode()

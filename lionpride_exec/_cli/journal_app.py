@@ -1,0 +1,167 @@
+"""The arguments of the commands that look at a journal. They need the extra ``journal``, and only when they are run."""
+
+from __future__ import annotations
+
+import sys
+from functools import wraps
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Literal, ParamSpec
+
+from cyclopts import Parameter
+
+from lionpride_exec.errors import LionprideError
+
+from .errors import OutputError, UsageError
+from .run.line_run import INCOMPLETE, INTERRUPTED, MISUSED
+from .run.options import DASH, REPEATED
+from .streams import say, tell_of_lost_output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cyclopts import App
+
+P = ParamSpec("P")
+
+Status = Literal["pending", "processing", "completed", "failed", "cancelled", "skipped", "aborted", "held"]
+Ended = Literal["completed", "failed", "cancelled", "skipped", "aborted", "held"]
+
+FLAG = Parameter(negative="")
+Json = Annotated[bool, FLAG]
+
+
+def guarded(command: Callable[P, int]) -> Callable[P, int]:
+    """
+    Give a command that tells what goes wrong in one line, and gives the exit status for it.
+
+    A reader of our output that goes away is not worth a word.
+    """
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> int:
+        """Do the work of the command."""
+        if find_spec("msgspec") is None:
+            return _tell("msgspec is missing; journals need: pip install 'lionpride-exec[journal]'", MISUSED)
+        try:
+            status = command(*args, **kwargs)
+            sys.stdout.flush()
+        except (UsageError, LionprideError, OutputError) as exc:
+            return _tell(str(exc), MISUSED if isinstance(exc, UsageError) else INCOMPLETE)
+        except OSError as exc:
+            tell_of_lost_output(exc)
+            return INCOMPLETE
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        return status
+
+    return run
+
+
+def add_journal_commands(app: App) -> None:
+    """Add them to an app."""
+    for command in (inspect, tail, show, export, retry):
+        app.command(command)
+
+
+@guarded
+def inspect(journal: str, /, *, top: int = 5, json: Json = False) -> int:
+    """
+    Tell how a run goes, or went: counts, rates, what is slow, what fails, what waits.
+
+    Args:
+        journal: File of the journal; a run may be writing it.
+        top: How many to name of each kind.
+        json: Write one JSON object.
+    """
+    from .journal.inspect import inspect_journal  # noqa: PLC0415  the extra may not be installed
+
+    return inspect_journal(journal, top, as_json=json)
+
+
+@guarded
+def tail(
+    journal: str,
+    /,
+    *,
+    lines: Annotated[int, Parameter(name=["--lines", "-n"])] = 10,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="")] = False,
+    json: Json = False,
+) -> int:
+    """
+    Show the last transitions, oldest first.
+
+    Args:
+        journal: File of the journal; a run may be writing it.
+        lines: How many.
+        follow: Go on with those to come, until Ctrl-C.
+        json: Write one JSON object a line.
+    """
+    from .journal.tail import tail_journal  # noqa: PLC0415  the extra may not be installed
+
+    return tail_journal(journal, lines, follow=follow, as_json=json)
+
+
+@guarded
+def show(journal: str, event: str, /, *, json: Json = False) -> int:
+    """
+    Show all there is about one event.
+
+    Args:
+        journal: File of the journal; a run may be writing it.
+        event: Its number (#17 or 17), its id or the first 4 or more digits of it, or its key.
+        json: Write one JSON object.
+    """
+    from .journal.show import show_event  # noqa: PLC0415  the extra may not be installed
+
+    return show_event(journal, event, as_json=json)
+
+
+@guarded
+def export(
+    journal: str,
+    /,
+    *,
+    status: Annotated[tuple[Status, ...], REPEATED] = (),
+    tag: Annotated[tuple[str, ...], REPEATED] = (),
+    output: Annotated[str, DASH] = "-",
+    overwrite: Annotated[bool, FLAG] = False,
+) -> int:
+    """
+    Write the events as JSON lines, in order of arrival.
+
+    Args:
+        journal: File of the journal; a run may be writing it.
+        status: Of this status only. Repeatable.
+        tag: Of the class with this tag only. Repeatable.
+        output: File for the lines; - is standard output. A file that is not empty is refused.
+        overwrite: Replace what the file for the lines holds.
+    """
+    from .journal.export import export_events  # noqa: PLC0415  the extra may not be installed
+
+    return export_events(journal, status, tag, output, overwrite=overwrite)
+
+
+@guarded
+def retry(
+    journal: str,
+    /,
+    *,
+    status: Annotated[tuple[Ended, ...], REPEATED] = (),
+    event: Annotated[tuple[str, ...], Parameter(name="--id"), REPEATED] = (),
+) -> int:
+    """
+    Put events that have ended back to pending: the next run takes them. No run may be going on.
+
+    Args:
+        journal: File of the journal.
+        status: Events of this status; completed ones only with --id. Repeatable.
+        event: This event only: its id, number or key, as for show. Repeatable.
+    """
+    from .journal.retry import requeue_events  # noqa: PLC0415  the extra may not be installed
+
+    return requeue_events(journal, status, event)
+
+
+def _tell(text: str, status: int) -> int:
+    say(text)
+    return status

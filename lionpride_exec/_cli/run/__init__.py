@@ -1,0 +1,1 @@
+"""``lionpride-exec run``."""

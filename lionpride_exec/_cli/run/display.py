@@ -1,0 +1,124 @@
+"""What is shown on standard error while a run goes on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from lionpride_exec._cli.streams import STDOUT, say, visible, writing_messages
+
+from .summary import fitted
+
+if TYPE_CHECKING:
+    from .options import RunOptions
+    from .summary import Tally
+
+BAR_WIDTH = 20
+BAR_RANK = 6
+
+
+class Display(Protocol):
+    """Shows a tally now and then, and messages at once."""
+
+    interval: float
+    """Seconds between two updates."""
+
+    def update(self, tally: Tally) -> None:
+        """Show how far we are."""
+
+    def message(self, text: str) -> None:
+        """Show a line that stays."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was. Idempotent."""
+
+
+class SilentDisplay:
+    """Shows messages only."""
+
+    interval = 3600.0
+
+    def update(self, tally: Tally) -> None:
+        """Show nothing."""
+
+    def message(self, text: str) -> None:
+        """Show a line."""
+        say(text)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class PlainDisplay(SilentDisplay):
+    """Shows a line every few seconds, as a log file wants it."""
+
+    interval = 5.0
+
+    def update(self, tally: Tally) -> None:
+        """Show a line."""
+        self.message(tally.progress())
+
+
+class RichDisplay:
+    """Shows a bar, where the size of the input is known, and a line that changes."""
+
+    interval = 0.2
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        # We refresh it ourselves: a thread of its own would draw while the event loop writes.
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=os.isatty(STDOUT),  # what an event prints into a pipe stays in the pipe
+        )
+        with writing_messages():
+            self._live.start()
+
+    def update(self, tally: Tally) -> None:
+        """Draw it anew."""
+        expected, parts, width = tally.expected, tally.parts(), self._console.width
+        # A bar is worth less than the counts, and more than what says the same twice.
+        least = "  ".join(part.text for part in parts if part.rank <= BAR_RANK)
+        has_bar = bool(expected) and len(least) + BAR_WIDTH + 1 <= width
+        text = fitted(parts, width - BAR_WIDTH - 1 if has_bar else width)
+        line = Text(visible(text), overflow="ellipsis", no_wrap=True)
+        row = Table.grid(padding=(0, 1))
+        if has_bar:
+            row.add_row(ProgressBar(total=expected, completed=tally.done_in_all, width=BAR_WIDTH), line)
+        else:
+            row.add_row(line)
+        with writing_messages():
+            self._live.update(row, refresh=True)
+
+    def message(self, text: str) -> None:
+        """Show a line above it."""
+        with writing_messages():
+            self._console.print(f"lionpride-exec: {visible(text)}", markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take it away."""
+        with writing_messages():
+            self._live.stop()
+
+
+def make_display(options: RunOptions) -> Display:
+    """Choose by the options and by what standard error is."""
+    kind = options.progress
+    if options.quiet:
+        kind = "none"
+    elif kind == "auto":
+        results_on_terminal = options.output == "-" and os.isatty(STDOUT)
+        kind = "rich" if sys.stderr.isatty() and not results_on_terminal else "plain"
+    if kind == "rich" and Console(stderr=True).is_dumb_terminal:  # one that cannot move its cursor
+        kind = "plain"
+    displays: dict[str, type[Display]] = {"none": SilentDisplay, "plain": PlainDisplay, "rich": RichDisplay}
+    return displays[kind]()

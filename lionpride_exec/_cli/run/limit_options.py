@@ -1,0 +1,278 @@
+"""``--rate``, ``--key`` and what goes with them: from their texts, and the fields of a record, to limits."""
+
+from __future__ import annotations
+
+import re
+from math import inf
+from sys import float_info
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from lionpride_exec._base.field_paths import MISSING, is_inside, look_up, look_up_field
+from lionpride_exec._base.json_forms import plain_of
+from lionpride_exec._base.json_text import shown
+from lionpride_exec._base.redaction import digest_of
+from lionpride_exec._cli.errors import BadLineError, UsageError
+from lionpride_exec._model.limits import Concurrent, Rate
+from lionpride_exec._model.retry import Retry
+from lionpride_exec._validation import is_number
+
+from .error_rules import STATUS, RetryRule, check_together, parse_errors
+from .line_identity import fields_of_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from lionpride_exec._events.event import Event
+
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+RATE = re.compile(r"(\d{1,15})/(\d{1,15}(?:\.\d+)?|\.\d+)?(ms|s|m|h)(?::(.+))?", re.ASCII)
+
+NO_LIMIT = 1_000_000_000
+
+# Where an event made of a line keeps what its limits go by.
+VALUES = "_limit_values"
+
+# In the metadata of an event whose key is redacted: what stands for the key.
+KEY_DIGEST = "_run_key"
+
+
+@attrs.frozen
+class RateOption:
+    """
+    A ``--rate`` that has been read.
+
+    Attributes:
+        amount: Starts, or the sum of their costs, in any ``per`` seconds.
+        per: Seconds.
+        cost: Field of the record, or a path into it, that is the cost of its start. None if each costs 1.
+    """
+
+    amount: int
+    per: float
+    cost: str | None = None
+
+
+def parse_rate(text: str) -> RateOption:
+    """
+    Read ``AMOUNT/TIME[:FIELD]``, such as ``500/60s`` or ``90000/1m:tokens``.
+
+    Raises:
+        UsageError: It is not of that form.
+    """
+    match = RATE.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"--rate must be AMOUNT/TIME or AMOUNT/TIME:FIELD, such as 500/60s or 90000/1m:tokens "
+            f"(units {', '.join(SECONDS)}), got {text!r}"
+        )
+    amount, number, unit, cost = match.groups()
+    if int(amount) < 1:
+        raise UsageError(f"--rate {text}: the amount must be at least 1")
+    per = float(number or 1) * SECONDS[unit]
+    if not per:
+        raise UsageError(f"--rate {text}: the time must be more than 0")
+    return RateOption(int(amount), per, cost)
+
+
+def parse_codes(texts: Iterable[str]) -> frozenset[int]:
+    """
+    Read status codes, several of them with commas between.
+
+    Raises:
+        UsageError: One is none.
+    """
+    codes: set[int] = set()
+    for text in texts:
+        for part in text.split(","):
+            if not STATUS.fullmatch(part.strip()):
+                raise UsageError(
+                    f"--pause-on must be status codes from 100 to 599, such as 429 or 429,503, got {text!r}"
+                )
+            codes.add(int(part))
+    return frozenset(codes)
+
+
+@attrs.frozen(kw_only=True)
+class LimitOptions:
+    """
+    The options that limit starts and runs, read.
+
+    Attributes:
+        rates: Each ``--rate``.
+        key: Field of the record, or a path into it; each of its values has limits of its own. None if all share them.
+        per_key: Events of a key that may run at the same time.
+        retries: Runs after the first.
+        codes: Status codes that pause a key.
+        rule: Which errors are worth another run.
+        max_pause: Seconds that a pause may last. None for the default of :class:`Retry`.
+    """
+
+    rates: tuple[RateOption, ...]
+    key: str | None
+    per_key: int | None
+    retries: int
+    codes: frozenset[int]
+    rule: RetryRule
+    max_pause: float | None
+
+    @property
+    def fields(self) -> LimitFields:
+        """The fields of a record that the limits go by."""
+        return LimitFields(self.key, frozenset(rate.cost for rate in self.rates if rate.cost is not None))
+
+    @property
+    def processor_config(self) -> dict[str, Any]:
+        """What the processor is made with; nothing that was not asked for, since not every processor takes it."""
+        key_of = None if self.key is None else _value_of(self.key, None)
+        limits: list[Rate | Concurrent] = [
+            Rate(rate.amount, per=rate.per, cost=None if rate.cost is None else _value_of(rate.cost, 1), key=key_of)
+            for rate in self.rates
+        ]
+        if self.per_key is not None or (self.key is not None and not limits):
+            # Without a number, none is reached: a pause goes by the keys of limits.
+            limits.append(Concurrent(self.per_key or NO_LIMIT, key=key_of))
+        config: dict[str, Any] = {"limits": limits} if limits else {}
+        return config | self._retry
+
+    @property
+    def _retry(self) -> dict[str, Any]:
+        if not self.retries and self.max_pause is None:
+            return {}
+        bound: dict[str, Any] = {} if self.max_pause is None else {"max_pause": self.max_pause}
+        rule: dict[str, Any] = {"on": self.rule} if self.rule.only or self.rule.never else {}
+        return {"retry": Retry(attempts=self.retries + 1, **bound, **rule)}
+
+
+def read_limits(
+    rates: Iterable[str],
+    *,
+    key: str | None,
+    per_key: int | None,
+    retries: int,
+    pause_on: Iterable[str],
+    retry_on: Iterable[str] = (),
+    no_retry_on: Iterable[str] = (),
+    max_pause: float | None = None,
+) -> LimitOptions:
+    """
+    Read the options that limit starts and runs.
+
+    Raises:
+        UsageError: One cannot be read, or lacks another one.
+    """
+    options = LimitOptions(
+        rates=tuple(map(parse_rate, rates)),
+        key=key,
+        per_key=per_key,
+        retries=retries,
+        codes=parse_codes(pause_on),
+        rule=RetryRule(parse_errors("--retry-on", retry_on), parse_errors("--no-retry-on", no_retry_on)),
+        max_pause=max_pause,
+    )
+    check_together(options.rule, retries=retries, paused=options.codes)
+    if max_pause is not None and not 0 <= max_pause < inf:
+        raise UsageError(f"--max-pause must be a number of seconds, 0 or more, got {max_pause}")
+    if retries < 0:
+        raise UsageError(f"--retries must be 0 or more, got {retries}")
+    if per_key is not None and per_key < 1:
+        raise UsageError(f"--concurrency-per-key must be 1 or more, got {per_key}")
+    if per_key is not None and key is None:
+        raise UsageError("--concurrency-per-key needs --key FIELD, the field of the record to go by")
+    if key is not None and not (options.rates or per_key or options.codes):
+        raise UsageError("--key does nothing without --rate, --concurrency-per-key or --pause-on")
+    return options
+
+
+@attrs.frozen
+class LimitFields:
+    """
+    The fields of a record that limits go by; each may be a path into the record.
+
+    An event keeps their values beside its own fields, which need not have them. One that another event appended
+    has no record: its attributes of these names count. Without them it has no key, so that limits by key are not for
+    it, and costs 1.
+    """
+
+    key: str | None
+    costs: frozenset[str]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All of them."""
+        return self.costs if self.key is None else self.costs | {self.key}
+
+    def read(self, record: Any) -> dict[str, Any]:
+        """
+        Give their values in a record.
+
+        Raises:
+            BadLineError: One is missing, or is nothing that can be a key, or a cost.
+        """
+        if not self.names:
+            return {}
+        found = {name: value_at(record, name) for name in self.names}
+        for name in sorted(self.costs):
+            _check_cost(name, found[name])
+        if self.key is not None:
+            _check_key(self.key, found[self.key])
+        return found
+
+
+def value_at(record: Any, path: str) -> Any:
+    """Return what a path leads to in a record; None if it is missing or null."""
+    found = look_up(record, path)
+    if found is MISSING:
+        return None
+    return plain_of(found) if isinstance(found, int) else found  # an int that nothing could print becomes text
+
+
+def keep_values(event: Event, values: Mapping[str, Any], secret_key: str | None = None) -> None:
+    """
+    Have an event keep what its limits go by.
+
+    Args:
+        event: Made of a record.
+        values: By the names of the fields.
+        secret_key: The name of the key if its value is redacted: a digest stands for it, also on disk.
+    """
+    if secret_key is not None:
+        values = {**values, secret_key: digest_of(values[secret_key])}
+        event.metadata[KEY_DIGEST] = values[secret_key]
+    if values:
+        object.__setattr__(event, VALUES, values)
+
+
+def _value_of(name: str, default: Any) -> Callable[[Any], Any]:
+    def value_of(event: Event) -> Any:
+        """Return what the event's record has in the field."""
+        values = getattr(event, VALUES, None)
+        if values is not None:
+            return values[name]
+        record = fields_of_record(event)  # it has come back from a journal
+        if record is None:
+            value = look_up_field(event, name)
+            is_secret = any(is_inside(name, path) for path in event._redacted)
+            return default if value is MISSING else digest_of(value) if is_secret and default is None else value
+        if default is None and KEY_DIGEST in event.metadata:
+            return event.metadata[KEY_DIGEST]
+        value = value_at(record, name)
+        return default if value is None or isinstance(value, list | dict) else value
+
+    value_of.__qualname__ = name  # for messages
+    return value_of
+
+
+def _check_cost(name: str, value: Any) -> None:
+    if value is None:
+        raise BadLineError(f"cost {name!r} must be a number: it is missing")
+    if not is_number(value) or not 0 <= value <= float_info.max:
+        raise BadLineError(f"cost {name!r} must be a number, 0 or more: got {shown(value)}")
+
+
+def _check_key(name: str, value: Any) -> None:
+    if value is None:
+        raise BadLineError(f"key {name!r} is missing")
+    if isinstance(value, list | dict):
+        raise BadLineError(f"key {name!r} must be a text or a number: got {shown(value)}")

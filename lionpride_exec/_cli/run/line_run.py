@@ -1,0 +1,399 @@
+"""
+One run: lines → events → results, and what a Ctrl-C does to it.
+
+The reader appends to the executor, whose queue is bounded, and waits for room in it. An observer turns each
+event that ends into a line for the output. The executor forgets those that have ended whenever lines are
+written, and when there are many. So what is in memory is bounded by the options, however long the input.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import aclosing
+from importlib.util import find_spec
+from math import inf
+from signal import SIGINT, SIGTERM
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from lionpride_exec._base.exception_groups import leaves
+from lionpride_exec._base.redaction import NO_SECRETS, mask, secrets_of
+from lionpride_exec._cli.errors import BadLineError, OutputError, UsageError
+from lionpride_exec._cli.streams import say
+from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec.errors import JournalError, LionprideError
+
+from .display import make_display
+from .error_report import Failures
+from .exit_exceptions import silence_asyncio
+from .lines import JobMaker, result_line
+from .log_display import showing_logs
+from .output import OVERWRITE, Output, open_output
+from .pause_on import pausing_on
+from .read_ahead import ReadAhead
+from .redacted_fields import redacting
+from .source import Source, open_source
+from .summary import Report, Tally
+from .target import describe, load_target
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from anyio.abc import TaskStatus
+
+    from lionpride_exec._events.event import Event
+    from lionpride_exec._executor.executor import Executor
+
+    from .display import Display
+    from .lines import Job
+    from .options import Backend, RunOptions
+    from .target import Target
+
+COMPLETED, INCOMPLETE, MISUSED, INTERRUPTED = 0, 1, 2, 130
+
+# Ended events that may wait to be forgotten until the next write.
+ENDED_KEPT = 256
+
+
+def run(target: str, source: str, options: RunOptions) -> int:
+    """
+    Run the target over the lines of the source; give the exit status.
+
+    Args:
+        target: ``module:name`` or ``path/to/file.py:name``.
+        source: A path, or "-".
+        options: How.
+    """
+    try:
+        return _run(target, source, options)
+    except UsageError as exc:
+        say(str(exc))
+        return MISUSED
+
+
+def _run(target_text: str, source_text: str, options: RunOptions) -> int:
+    options.check()
+    _check_backend(options.backend)
+    target = load_target(target_text)
+    event_type = getattr(getattr(target.executor_type, "processor_type", None), "event_type", None)
+    with redacting(event_type, options.redact, is_function=target.is_function):
+        return _run_target(target, source_text, options)
+
+
+def _run_target(target: Target, source_text: str, options: RunOptions) -> int:
+    if options.journal is not None:
+        if find_spec("msgspec") is None:
+            raise UsageError("--journal needs: pip install 'lionpride-exec[journal]'")
+        from .journaled_run import prepare  # noqa: PLC0415  needs the extra
+
+        return prepare(target, source_text, options, options.journal)
+    executor = target.build(options.processor_config)
+    return run_executor(LineRun, executor, target, source_text, options)
+
+
+def run_executor(
+    run_type: type[LineRun], executor: Executor, target: Target, source_text: str, options: RunOptions
+) -> int:
+    """
+    Run an executor over the lines of the source; give the exit status.
+
+    Raises:
+        UsageError: Something cannot be opened or started.
+    """
+    maker = JobMaker(executor.event_type, target.is_function, options)
+    source = open_source(source_text)
+    try:
+        source.check_file(is_plain=options.field is not None)
+        output = open_output(
+            options.output,
+            source.status,
+            overwrite=options.overwrite,
+            goes_on=options.journal is not None,
+            cures=f"{OVERWRITE}; with --journal FILE a run goes on where it was stopped",
+        )
+        with pausing_on(executor.event_type, options.limits.codes, options.limits.rule):
+            return run_type(executor, maker, source, output, options).run()
+    finally:
+        source.close()
+
+
+def _check_backend(backend: Backend) -> None:
+    needed = {"trio": "trio", "asyncio+uvloop": "uvloop"}.get(backend)
+    if needed is not None and find_spec(needed) is None:
+        raise UsageError(f"--backend {backend} needs: pip install {needed}")
+
+
+class LineRun:
+    """
+    A run and its parts.
+
+    Args:
+        executor: Fresh; runs the events.
+        maker: Makes events of lines.
+        source: The lines; closed by the caller.
+        output: Takes the results; closed by :meth:`run`.
+        options: ``backend``, ``progress`` and ``quiet`` are used.
+    """
+
+    def __init__(
+        self, executor: Executor, maker: JobMaker, source: Source, output: Output, options: RunOptions
+    ) -> None:
+        self.executor = executor
+        self.maker = maker
+        self.source = source
+        self.output = output
+        self.options = options
+        self.failures = Failures()
+        self.tally = Tally(fraction=lambda: source.fraction, running=self._count_running, look=self._look)
+        self.display: Display = make_display(options)
+        self.interrupts = 0
+        self._is_started = False
+        self._has_read_all = True
+        self._last_line = 0  # that was read
+        # Of the events that have not ended: line number and record. Not of those that other events append.
+        self._open: dict[UUID, tuple[int, bytes]] = {}
+        self._ahead = ReadAhead(executor, options.queue)
+        self._ended = 0  # since the executor was last told to forget
+        self._reading: anyio.CancelScope  # made in the event loop
+        self._bound = options.error_bound
+        self._giving_up: anyio.Event  # set once there are more errors than that
+
+    def run(self) -> int:
+        """
+        Run to the end, show the summary, give the exit status.
+
+        Raises:
+            UsageError: The executor cannot be started.
+        """
+        status = MISUSED
+        try:
+            with showing_logs(self.display.message, lambda: self._is_telling):
+                status = self._run_loop()
+        finally:
+            has_run = self._is_started and (self._has_begun() or not (self.interrupts or status == INTERRUPTED))
+            status = max(status, self._close_output(has_run=has_run))
+            self.display.close()
+        if not self.options.quiet:
+            self.display.message(self._summary())
+            if self.interrupts or status == INTERRUPTED:
+                self._tell_of_a_stop()
+            self.failures.tell()
+        if self.interrupts:
+            return INTERRUPTED
+        return max(status, COMPLETED if self._is_complete() else INCOMPLETE)
+
+    def _tell_of_a_stop(self) -> None:
+        place = f"after line {self._last_line:,} of {self.source.name}" if self._last_line else "before the first line"
+        self.display.message(
+            f"stopped {place}: a line without a result is not done; "
+            "with --journal FILE the same command goes on where it was stopped"
+        )
+
+    @property
+    def _is_telling(self) -> bool:
+        """Whether what is logged is shown."""
+        return True
+
+    def _has_begun(self) -> bool:
+        """Whether a line has become an event."""
+        return self.tally.events > 0
+
+    def _summary(self) -> str:
+        return self.tally.summary()
+
+    def _is_complete(self) -> bool:
+        return self.tally.all_completed and self._has_read_all
+
+    # ---------------------------------------------------------------- around the event loop
+
+    def _run_loop(self) -> int:
+        backend, _, uvloop = self.options.backend.partition("+")
+        backend_options = {"use_uvloop": True} if uvloop else {}
+        try:
+            anyio.run(self._main, backend=backend, backend_options=backend_options)
+        except BaseException as exc:
+            first = next(leaves(exc))
+            if isinstance(first, UsageError):
+                raise first from exc
+            if not self._is_started and isinstance(exc, Exception):
+                raise self._refusal(first) from exc
+            return self._judge(exc)
+        return COMPLETED
+
+    @staticmethod
+    def _refusal(leaf: BaseException) -> UsageError:
+        return UsageError(f"cannot start: {describe(leaf)}")
+
+    def _judge(self, exc: BaseException) -> int:
+        """Say what ended the run early, if it is one of the things that may; else raise it on."""
+        status = COMPLETED
+        for leaf in leaves(exc):
+            if isinstance(leaf, OutputError | JournalError):
+                self.display.message(f"{leaf}; stopped")
+                status = max(status, INCOMPLETE)
+            elif isinstance(leaf, KeyboardInterrupt):
+                status = INTERRUPTED
+            elif isinstance(leaf, SystemExit):
+                self.display.message(f"an event raised {describe(leaf)}; stopped")
+                status = max(status, INCOMPLETE)
+            else:
+                raise exc
+        return status
+
+    def _close_output(self, *, has_run: bool) -> int:
+        try:
+            self.output.close(has_run=has_run)
+        except OutputError as exc:
+            self.display.message(str(exc))
+            return INCOMPLETE
+        return COMPLETED
+
+    # ---------------------------------------------------------------- inside the event loop
+
+    async def _main(self) -> None:
+        self._reading = anyio.CancelScope()
+        self._giving_up = anyio.Event()
+        self.executor.observe(self._follow)
+        async with anyio.create_task_group() as helpers:
+            await helpers.start(self._watch_signals)
+            helpers.start_soon(self._show_progress)
+            helpers.start_soon(self._give_up)
+            with self._reading:
+                await self.source.check_stream(is_plain=self.options.field is not None)
+            self._reading = anyio.CancelScope(deadline=-inf if self.interrupts else inf)
+            async with self.executor:
+                with self._reading:
+                    await self._get_ready()
+                    self._is_started = True
+                    helpers.start_soon(self.output.run, self._forget_ended)
+                    await self._read()
+                if self.interrupts:  # the first one may have come when there was nothing to stop yet
+                    await self.executor.stop()
+            helpers.cancel_scope.cancel()
+
+    async def _get_ready(self) -> None:
+        """Do what is to be done between the start of the executor and the first event."""
+
+    async def _read(self) -> None:
+        if self.source.is_empty and not self.options.quiet:
+            self.display.message(f"{self.source.name} is empty")
+        try:
+            await self._read_lines()
+        except OSError as exc:
+            self._has_read_all = False
+            self.display.message(f"cannot read on in {self.source.name}: {exc.strerror or exc}")
+
+    async def _read_lines(self) -> None:
+        async with aclosing(self.source.lines()) as lines:
+            async for number, line in lines:
+                if not self.maker.is_blank(line):
+                    await self._take(number, line)
+
+    async def _take(self, number: int, line: bytes) -> None:
+        self._last_line = number
+        try:
+            await self._append(number, self.maker.make(line))
+        except BadLineError as exc:
+            await self._refuse(number, exc)
+        if self._ended >= ENDED_KEPT:
+            await self._forget_ended()
+        await self.output.wait_for_room()
+
+    async def _refuse(self, number: int, reason: BadLineError) -> None:
+        self.tally.bad += 1
+        self.display.message(f"line {number}: {reason}")
+        self._check_errors(reason)
+        await checkpoint()  # many in a row must not keep the others waiting
+
+    async def _append(self, number: int, job: Job) -> None:
+        await self._ahead.wait()
+        event_id = job.event.id
+        if event_id in self._open:
+            raise BadLineError(f"there is an event with the id {event_id} already")
+        self._open[event_id] = (number, job.record)
+        self.tally.events += 1
+        try:
+            await self.executor.append(job.event, job.priority, wait=True)
+        except (LionprideError, TypeError, ValueError) as exc:
+            del self._open[event_id]
+            self.tally.events -= 1
+            raise BadLineError(mask(describe(exc), job.secrets)) from exc
+
+    def _follow(self, event: Event, _previous: EventStatus, status: EventStatus) -> None:
+        """Write the result of an event that has ended. Called inside its transition."""
+        self._ahead.reconsider()
+        if not status.is_terminal:
+            return
+        number, record = self._open.pop(event.id, (None, b"null"))
+        if number is None:  # the executor's own code has appended it
+            self.tally.events += 1
+        self._ended += 1
+        line = result_line(event, record, number, with_traceback=self.options.traceback)
+        self._note_end(event, number, status, line)
+
+    def _note_end(self, event: Event, number: int | None, status: EventStatus, line: bytes) -> None:
+        """Count an event that has ended, and put its result into the output."""
+        error = event.execution.error
+        self.tally.ended[status] += 1
+        self.failures.note(event, number)
+        self.output.put(line)
+        self._check_errors(error, secrets_of(event))
+        if isinstance(error, SystemExit | KeyboardInterrupt) and self.options.backend != "trio":
+            silence_asyncio()
+
+    async def _forget_ended(self) -> None:
+        self._ended = 0
+        await self.executor.cleanup_events(TERMINAL)
+
+    def _check_errors(self, error: object, secrets: frozenset[str] = NO_SECRETS) -> None:
+        """Let nothing more start once there were too many errors, of which this is the last one."""
+        bound = self._bound
+        if bound is None or self._giving_up.is_set() or not bound.is_exceeded(self.tally.errors, self.tally.done):
+            return
+        self._has_read_all = False
+        self.executor.pause()
+        self._reading.cancel()
+        last = f"; the last one: {mask(describe(error), secrets)}" if isinstance(error, BaseException) else ""
+        self.display.message(f"stopping: {bound.too_many(self.tally.errors, self.tally.done)}{last}")
+        self.display.message(f"{self._count_running():,} running may finish, nothing more is started; {self._way_on()}")
+        self._giving_up.set()
+
+    def _way_on(self) -> str:
+        """Tell how to go on after a run that was given up."""
+        return "with --journal FILE a run goes on where it was stopped"
+
+    async def _give_up(self) -> None:
+        await self._giving_up.wait()
+        await self.executor.stop()
+
+    def _look(self, to_come: float) -> Report:
+        progress = self.executor.progress(to_come=to_come)
+        return Report(progress, self.executor.statistics().pauses if progress.paused_keys else ())
+
+    def _count_running(self) -> int:
+        return self.executor.status_counts()[EventStatus.PROCESSING]
+
+    async def _show_progress(self) -> None:
+        while True:
+            await anyio.sleep(self.display.interval)
+            self.display.update(self.tally)
+
+    async def _watch_signals(self, *, task_status: TaskStatus[Any]) -> None:
+        with anyio.open_signal_receiver(SIGINT, SIGTERM) as signals:
+            async with anyio.create_task_group() as stopping:
+                task_status.started()
+                async for _ in signals:
+                    self.interrupts += 1
+                    if self.interrupts == 1:
+                        self._reading.cancel()
+                        stopping.start_soon(self.executor.stop)
+                        running = self._count_running()
+                        self.display.message(f"stopping; {running} running may finish, Ctrl-C again cancels")
+                    elif self.interrupts == 2:  # noqa: PLR2004  the second
+                        self.display.message("cancelling what runs; Ctrl-C again leaves at once")
+                        stopping.start_soon(self.executor.stop, 0)
+                    else:
+                        self.display.close()
+                        os._exit(INTERRUPTED)

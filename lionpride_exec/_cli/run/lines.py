@@ -1,0 +1,183 @@
+"""From a line of the input to an event, and from an event that has ended to a line of the output."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from lionpride_exec._base.exception_groups import error_in
+from lionpride_exec._base.json_text import shown, write_json
+from lionpride_exec._base.jsonable import form_of
+from lionpride_exec._base.redaction import NO_SECRETS, mask, mask_data, secrets_of
+from lionpride_exec._base.sentinel import UnsetType
+from lionpride_exec._cli.errors import BadLineError, UsageError
+from lionpride_exec._status import EventStatus
+
+from .columns import Columns
+from .error_report import traceback_of
+from .json_lines import parse_json
+from .limit_options import keep_values, value_at
+from .redacted_fields import Redaction
+from .target import describe
+
+if TYPE_CHECKING:
+    from lionpride_exec._events.event import Event
+
+    from .options import RunOptions
+
+
+@attrs.frozen
+class Job:
+    """
+    A line that has become an event.
+
+    Attributes:
+        event: To be appended.
+        record: The record as JSON, for the result.
+        priority: As read from the record; None: by arrival.
+        secrets: Texts that no message about it is to quote.
+    """
+
+    event: Event
+    record: bytes
+    priority: float | None = None
+    secrets: frozenset[str] = NO_SECRETS
+
+
+class JobMaker:
+    """
+    Makes jobs of lines.
+
+    Args:
+        event_type: What is made.
+        is_function: Whether the record goes to the field ``record`` whole.
+        options: ``field``, ``priority``, ``timeout``, ``event_fields`` and the fields that limits go by are used.
+
+    Raises:
+        UsageError: The events have no field ``options.field``.
+    """
+
+    def __init__(self, event_type: type[Event], is_function: bool, options: RunOptions) -> None:
+        self._event_type = event_type
+        self._is_function = is_function
+        self._field = options.field
+        self._priority = options.priority
+        self._limits = options.limits.fields
+        self._columns = Columns(event_type, options.event_fields, options.timeout, is_function=is_function)
+        # That an Event is an attrs class is nothing a type checker sees.
+        fields = attrs.fields(cast("type[attrs.AttrsInstance]", event_type))
+        self._fields = {field.alias for field in fields if field.init} - {"execution", "retry"}
+        ours = self._limits.names | {name for name in (options.priority, options.record_id) if name is not None}
+        # Fields of a record that are nothing to the event: those of the options, or in which those are.
+        self._ours = (ours | {name.partition(".")[0] for name in ours}) - self._fields
+        own = () if is_function else event_type._redacted
+        self.redaction = Redaction(options.redact, own)
+        is_secret = self._limits.key is not None and self.redaction.covers(self._limits.key)
+        self._secret_key = self._limits.key if is_secret else None
+        if self._field is not None and not is_function and self._field not in self._fields:
+            known = ", ".join(sorted(self._fields))
+            raise UsageError(f"--field {self._field}: {event_type.__name__} has no such field; it has {known}")
+
+    def is_blank(self, line: bytes) -> bool:
+        """Whether a line is to be passed over: nothing on it or, where JSON is expected, only white space."""
+        return not (line.strip() if self._field is None else line)
+
+    def record_of(self, line: bytes) -> bytes:
+        """Give the record of a line as JSON, if it is one; it is not looked at."""
+        if self._field is None:
+            return line.strip()
+        return write_json(self._value_of(line))
+
+    def _value_of(self, line: bytes) -> Any:
+        value = line.decode("utf-8", "surrogateescape")  # a file's name may be any bytes
+        return value if self._is_function else {self._field: value}
+
+    def make(self, line: bytes) -> Job:
+        """
+        Make an event of a line.
+
+        Raises:
+            BadLineError: It is no record, or does not fit the event.
+        """
+        record = parse_json(line) if self._field is None else self._value_of(line)
+        if not self.redaction:
+            return self._make(record, self.record_of(line))
+        secrets = self.redaction.secrets(record)
+        text = self.redaction.record(record, secrets)
+        try:
+            job = self._make(record, text)
+        except BadLineError as exc:
+            raise BadLineError(mask(str(exc), secrets)) from exc
+        object.__setattr__(job.event, "_secrets", secrets)  # as it was given: a function may change its record
+        return attrs.evolve(job, secrets=secrets)
+
+    def _make(self, record: Any, text: bytes) -> Job:
+        priority = self._priority_of(record)
+        values = self._limits.read(record)
+        event = self._make_event(record)
+        keep_values(event, values, self._secret_key)
+        return Job(event, text, priority)
+
+    def _priority_of(self, record: Any) -> float | None:
+        if self._priority is not None:
+            return _priority_of(record, self._priority)
+        return None if self._limits.key is None else 0.0  # the keys take turns where priorities are equal
+
+    def _make_event(self, record: Any) -> Event:
+        own = self._columns.read(record if self._field is None else None)
+        if self._is_function:
+            keywords = {"record": record}
+        elif isinstance(record, dict):
+            keywords = self._columns.others(cast("dict[str, Any]", record), but=self._field)
+            for name in self._ours:
+                keywords.pop(name, None)
+        else:
+            raise BadLineError(f"must be a JSON object, got {type(record).__name__}")
+        try:
+            return self._event_type(**own | keywords)
+        except Exception as exc:
+            raise BadLineError(f"does not fit {self._event_type.__name__}: {describe(exc)}") from exc
+
+
+def result_line(event: Event, record: bytes, number: int | None, *, with_traceback: bool = False) -> bytes:
+    """
+    Give the result of an event that has ended, as one line of JSON.
+
+    Args:
+        event: It has ended.
+        record: What it was made of, as JSON.
+        number: Of the line it was made of.
+        with_traceback: Whether an error has its traceback.
+    """
+    execution = event.execution
+    outcome = "response" if execution.status is EventStatus.COMPLETED else "error"
+    duration = None if isinstance(execution.duration, UnsetType) else round(execution.duration, 6)
+    rest: dict[str, Any] = {
+        "status": execution.status.value,
+        outcome: None,
+        "duration": duration,
+        "line": number,
+    }
+    error = error_in(execution.error)
+    rest[outcome], _ = form_of(execution.response if outcome == "response" else error)
+    if with_traceback and isinstance(rest[outcome], dict) and error is not None and error.__traceback__ is not None:
+        rest[outcome]["traceback"] = traceback_of(error)
+    rest[outcome] = mask_data(rest[outcome], secrets_of(event))
+    text = write_json(rest)
+    return b'{"record": ' + record + b", " + text[1:] + b"\n"
+
+
+def _priority_of(record: Any, field: str) -> float:
+    value = value_at(record, field)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        found = "it is missing" if value is None else f"got {shown(value)}"
+        raise BadLineError(f"priority {field!r} must be a number: {found}")
+    try:
+        priority = float(value)
+    except OverflowError:
+        priority = float("inf")
+    if not isfinite(priority):
+        raise BadLineError(f"priority {field!r} must be finite")
+    return priority

@@ -1,0 +1,204 @@
+"""The options of ``run``: named, explained and checked once, for the command line and for tests."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Annotated, Any, Literal
+
+import attrs
+from cyclopts import Parameter
+
+from lionpride_exec._cli.errors import UsageError
+from lionpride_exec._validation import check_bounds
+
+from .columns import parse_event_fields
+from .error_rules import ErrorBound, parse_bound
+from .limit_options import LimitOptions, read_limits
+
+Backend = Literal["asyncio", "trio", "asyncio+uvloop"]
+JournalSync = Literal["full", "normal"]
+ProgressKind = Literal["auto", "rich", "plain", "none"]
+
+# With --key, how many times as many events may be queued as --queue says, those included whose key is at its limit.
+KEYS_AHEAD = 20
+
+# A lone "-" has to get through; what else begins with a hyphen is refused in check().
+DASH = Parameter(allow_leading_hyphen=True)
+
+# One value each time; there is no --empty-rate.
+REPEATED = Parameter(negative="", consume_multiple=False, show_default=False)
+
+
+@attrs.frozen(kw_only=True)
+class RunOptions:
+    """
+    How to run.
+
+    Attributes:
+        field: INPUT is plain lines, not JSON; each fills this field of the event (a function gets the line).
+        priority: Field of the record, or a path into it (body.rank), that is the priority: a number, lower runs first.
+        concurrency: How many events may run at the same time.
+        capacity: How many events may start in any window of --window seconds, up to 10000.
+        window: Length of that window in seconds, 0.01 to 3600.
+        queue: How many events may wait in memory; with --key those whose key is at its limit do not count, of which
+            there may be 20 times as many.
+        rate: At most so many starts in any such time, 500/60s; with :FIELD (90000/60s:tokens) that field of the
+            record, or a path into it, is what a start costs. Repeatable. Units ms, s, m, h.
+        key: Field of the record, or a path into it: each of its values has rates, --concurrency-per-key and pauses of
+            its own.
+        concurrency_per_key: How many events of one key may run at the same time.
+        retries: How often an event that failed is run again, with growing pauses.
+        pause_on: Status code of an error, such as 429, after which nothing of the event's key starts for as long as
+            the error asks (Retry-After), else 1 second; the event is run again. Repeatable, or with commas between.
+        max_pause: Seconds that a pause may last; an error that asks for more ends its event failed. Default: a week.
+        retry_on: Status code or exception class, such as 503 or TimeoutError: with --retries, only these errors are
+            worth another run. Repeatable, or with commas between.
+        no_retry_on: Likewise: these errors are worth none, nor a pause. Codes that the other side gives, such as
+            insufficient_quota, are known too.
+        max_errors: End the run once more lines than that have failed: a number, or a share of those that have ended,
+            such as 10%. Nothing more is started then, what runs may finish.
+        timeout: Seconds that an event may take, unless its record has a timeout.
+        event_fields: Fields of the record that are the event's own too, with commas between: id, created_at, metadata,
+            timeout, idle_timeout, streaming; or none. Default: metadata that is an object, and with --timeout timeout.
+        backend: Event loop to run on.
+        output: File for the results, one JSON line each; - is standard output. A file that is not empty is refused.
+        overwrite: Replace what the file for the results holds.
+        journal: File that keeps what was done: the same command again goes on where it was.
+        record_id: With --journal, field of the record, or a path into it, by which a line is known: a text or a number
+            that no other line has; default: the content of the record.
+        changed_input: With --journal, go on with an INPUT that has none of the lines that the journal knows.
+        redact: Field of the record, or a path into it, whose value goes into no result, message or error: *** stands
+            for it. Repeatable.
+        journal_sync: What the journal survives: full the loss of power, normal the end of the process.
+        progress: Display on standard error; auto is rich on a terminal, else a line every 5 seconds.
+        traceback: Keep the traceback of an error in its result.
+        quiet: Show no progress and no summary; bad lines and errors are still told.
+    """
+
+    field: str | None = None
+    priority: str | None = None
+    concurrency: int = 100
+    capacity: int = 10_000
+    window: float = 0.01
+    queue: int = 1000
+    rate: Annotated[tuple[str, ...], REPEATED] = ()
+    key: str | None = None
+    concurrency_per_key: int | None = None
+    retries: int = 0
+    pause_on: Annotated[tuple[str, ...], REPEATED] = ()
+    max_pause: float | None = None
+    retry_on: Annotated[tuple[str, ...], REPEATED] = ()
+    no_retry_on: Annotated[tuple[str, ...], REPEATED] = ()
+    max_errors: str | None = None
+    timeout: float | None = None
+    event_fields: str | None = None
+    backend: Backend = "asyncio"
+    output: Annotated[str, DASH] = "-"
+    overwrite: Annotated[bool, Parameter(negative="")] = False
+    journal: str | None = None
+    record_id: Annotated[str | None, Parameter(name="--id")] = None
+    changed_input: Annotated[bool, Parameter(negative="")] = False
+    redact: Annotated[tuple[str, ...], REPEATED] = ()
+    journal_sync: JournalSync = "full"
+    progress: ProgressKind = "auto"
+    traceback: Annotated[bool, Parameter(negative="")] = False
+    quiet: Annotated[bool, Parameter(negative="")] = False
+
+    @property
+    def processor_config(self) -> dict[str, Any]:
+        """What the executor's processor is made with."""
+        limits = self.limits
+        ahead = KEYS_AHEAD if limits.key is not None else 1
+        return self._bounds | {"max_queue_size": ahead * self.queue} | limits.processor_config
+
+    @property
+    def limits(self) -> LimitOptions:
+        """
+        The options from ``rate`` to ``pause_on``, read.
+
+        Raises:
+            UsageError: One cannot be read, or lacks another one.
+        """
+        return read_limits(
+            self.rate,
+            key=self.key,
+            per_key=self.concurrency_per_key,
+            retries=self.retries,
+            pause_on=self.pause_on,
+            retry_on=self.retry_on,
+            no_retry_on=self.no_retry_on,
+            max_pause=self.max_pause,
+        )
+
+    @property
+    def error_bound(self) -> ErrorBound | None:
+        """
+        How many lines may fail. None if all may.
+
+        Raises:
+            UsageError: It cannot be read.
+        """
+        return None if self.max_errors is None else parse_bound(self.max_errors)
+
+    @property
+    def _bounds(self) -> dict[str, Any]:
+        return {
+            "queue_capacity": self.capacity,
+            "capacity_refresh_time": self.window,
+            "concurrency_limit": self.concurrency,
+            "max_queue_size": self.queue,
+        }
+
+    def check(self) -> None:
+        """
+        Check what one option or two together can tell.
+
+        Raises:
+            UsageError: A number is out of its bounds, or two options exclude each other.
+        """
+        try:
+            check_bounds(**self._bounds)
+        except ValueError as exc:
+            raise UsageError(str(exc)) from exc
+        if self.timeout is not None and not (isfinite(self.timeout) and self.timeout > 0):
+            raise UsageError(f"--timeout must be a positive number of seconds, got {self.timeout}")
+        limits, _ = self.limits, self.error_bound
+        if self.field is not None:
+            fields = {
+                "--priority": self.priority,
+                "--key": self.key,
+                "--rate with :FIELD": limits.fields.costs,
+                "--id": self.record_id,
+                "--redact": self.redact,
+            }
+            for name in (name for name, used in fields.items() if used):
+                raise UsageError(f"{name} needs JSON records; with --field a record is one plain line")
+        parse_event_fields(self.event_fields)
+        self._check_lines()
+        check_not_an_option("--output", self.output)
+        if self.journal is not None:
+            check_not_an_option("--journal", self.journal)
+            if self.output == "-":
+                raise UsageError("--journal needs --output FILE, which the next run can go on with")
+            if self.overwrite:
+                raise UsageError(
+                    "--overwrite and --journal exclude each other: with a journal a run completes its output"
+                )
+
+    def _check_lines(self) -> None:
+        if "" in self.redact:
+            raise UsageError("--redact must name a field")
+        for name, used in {"--id": self.record_id is not None, "--changed-input": self.changed_input}.items():
+            if used and self.journal is None:
+                raise UsageError(f"{name} does nothing without --journal")
+
+
+def check_not_an_option(name: str, value: str) -> None:
+    """
+    Refuse a mistyped option that was taken for a file name.
+
+    Raises:
+        UsageError: It begins with a hyphen, and is more than one.
+    """
+    if value.startswith("-") and value != "-":
+        raise UsageError(f"{name} got {value!r}, which looks like an option; a file of that name is ./{value}")

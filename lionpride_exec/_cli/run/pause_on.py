@@ -1,0 +1,84 @@
+"""
+``--pause-on``: errors that carry a status code, 429 say, become the error that pauses a key.
+
+What a client's error says is read by ``_clients.errors``. The conversion stands around an event's work and nowhere in
+the core: a program says by itself which errors ask for a pause.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from lionpride_exec._base.exception_groups import leaves
+from lionpride_exec._base.redaction import mask, secrets_of
+from lionpride_exec._clients.errors import readings, status_of
+from lionpride_exec.errors import RateLimited
+
+from .target import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+
+    from lionpride_exec._events.event import Event
+
+    from .error_rules import RetryRule
+
+# Seconds, where the error does not say.
+DEFAULT_PAUSE = 1.0
+
+
+@contextmanager
+def pausing_on(event_type: type[Event], codes: Container[int], rule: RetryRule | None = None) -> Iterator[None]:
+    """
+    Inside the block, errors of these events that carry one of the codes become ``RateLimited``.
+
+    The class itself is changed, and changed back: so it holds for events that other events append, and for
+    executors that take this very class only.
+
+    Args:
+        event_type: Whose errors.
+        codes: Status codes.
+        rule: Says which errors are hopeless and pause nothing.
+    """
+    perform = event_type._perform
+    is_own = "_perform" in vars(event_type)
+
+    async def perform_or_pause(self: Event) -> Any:
+        """Do the work; an error with one of the codes is a request to pause."""
+        try:
+            return await perform(self)
+        except Exception as exc:
+            seconds = pause_for(exc, codes)
+            if seconds is None or (rule is not None and rule.is_hopeless(exc)):
+                raise
+            raise RateLimited(mask(_reason(exc), secrets_of(self)), retry_after=seconds) from exc
+
+    event_type._perform = perform_or_pause  # type: ignore[method-assign]  # for the run only
+    try:
+        yield
+    finally:
+        if is_own:
+            event_type._perform = perform  # type: ignore[method-assign]  # and back
+        else:
+            del event_type._perform
+
+
+def pause_for(error: BaseException, codes: Container[int]) -> float | None:
+    """Return the seconds to pause for an error. None if it has none of the codes. Of a group it is the longest time."""
+    return max(
+        (
+            DEFAULT_PAUSE if reading.seconds is None else reading.seconds
+            for leaf in leaves(error)
+            if not isinstance(leaf, RateLimited)
+            for reading in readings(leaf)
+            if any(status is not None and status in codes for status in (reading.status, reading.own_status))
+        ),
+        default=None,
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """Return status and text of an error."""
+    status, text = status_of(error), describe(error)
+    return text if status is None or str(status) in text else f"{status}, {text}"

@@ -1,0 +1,234 @@
+"""
+Results as a journal keeps them: from an outcome to a line of the output, and what a line of the output is about.
+
+What is written when an event ends and what is written later, from the journal, come from the same bytes: so the output
+is the same, whenever it was written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from lionpride_exec import errors
+from lionpride_exec._base.field_paths import look_up
+from lionpride_exec._base.json_text import read_json, write_json
+from lionpride_exec._base.redaction import mask_data, secrets_of, texts_of
+from lionpride_exec._cli.errors import BadLineError
+from lionpride_exec._journal.outcome_codec import ErrorData, OutcomeData, encode_outcome
+
+from .line_identity import is_told_by_record, kind_of, line_key, mark_of_id, mark_of_key, recall
+
+if TYPE_CHECKING:
+    from lionpride_exec._events.event import Event
+    from lionpride_exec._status import EventStatus
+
+    from .line_identity import Identity
+
+
+class Data(msgspec.Struct):
+    """The fields of a stored event, as far as they are wanted here."""
+
+    metadata: dict[str, Any] = {}
+
+
+class Envelope(msgspec.Struct):
+    """A stored event."""
+
+    tag: str
+    data: Data
+    redact: list[str] = []
+
+
+class RawEnvelope(msgspec.Struct):
+    """The fields of a stored event, and the paths of those that are redacted."""
+
+    data: Any
+    redact: list[str] = []
+
+
+class Result(msgspec.Struct):
+    """A line of the output."""
+
+    record: msgspec.Raw
+    status: str
+    line: int | None
+    id: str | None = None
+    key: str | None = None
+
+
+class Told(NamedTuple):
+    """
+    What a result tells.
+
+    Attributes:
+        mark: Of the event that it is about. None if the event cannot be found by it: the result is written again.
+        status: Of the event.
+        number: Of the line, when the result was written. None if the event was made of no line.
+    """
+
+    mark: int | None
+    status: str
+    number: int | None
+
+
+_envelopes = msgspec.json.Decoder(Envelope)
+_raw_envelopes = msgspec.json.Decoder(RawEnvelope)
+_outcomes = msgspec.json.Decoder(OutcomeData)
+_results = msgspec.json.Decoder(Result)
+
+HEAD = b'{"record": '
+
+
+def tag_of(event: bytes) -> str:
+    """Return the tag of a stored event."""
+    return _envelopes.decode(event).tag
+
+
+def place_of(event_id: bytes, event: bytes) -> tuple[int | None, bytes]:
+    """Return the number and the record of the line that a stored event was made of; None and null if it was none."""
+    return recall(_envelopes.decode(event).data.metadata, str(UUID(bytes=event_id)))
+
+
+def is_redacted(event: bytes) -> bool:
+    """Whether something of a stored event is redacted: then its record has stars in it."""
+    return bool(_envelopes.decode(event).redact)
+
+
+def line_of_event(event: Event, status: EventStatus, key: str | None, *, with_traceback: bool = False) -> bytes:
+    """
+    Return the result of an event that has ended, as the journal has it.
+
+    Args:
+        event: Which one.
+        status: What it ends as.
+        key: By which the journal knows it, as JSON. None if it has none.
+        with_traceback: Whether an error has its traceback.
+    """
+    execution = event.execution
+    secrets = secrets_of(event)
+    outcome = encode_outcome(status, execution.response, execution.error, execution.duration, secrets)
+    number, record = recall(event.metadata, str(event.id))
+    shown = _shown_key(line_key(key), is_redacted=bool(event._redacted))
+    return _line(number, record, str(event.id), status.value, outcome, shown, secrets, with_traceback=with_traceback)
+
+
+def line_of_row(
+    event_id: bytes,
+    event: bytes,
+    status: str,
+    outcome: bytes | None,
+    *,
+    key: str | None,
+    number_now: int | None,
+    with_traceback: bool = False,
+) -> bytes:
+    """Return the result of an event in the journal; ``number_now`` is that of its line in INPUT, if it is known."""
+    number, record = place_of(event_id, event)
+    number = number if number is None else number_now or number
+    envelope = _raw_envelopes.decode(event) if is_redacted(event) else RawEnvelope(None)
+    secrets = texts_of(look_up(envelope.data, path) for path in envelope.redact)
+    shown = _shown_key(line_key(key), is_redacted=bool(envelope.redact))
+    its_id = str(UUID(bytes=event_id))
+    return _line(number, record, its_id, status, outcome or b"{}", shown, secrets, with_traceback=with_traceback)
+
+
+def _shown_key(key: str | None, *, is_redacted: bool) -> str | None:
+    """Return the key that a result has to tell, since its record does not."""
+    return key if key is not None and (is_redacted or not is_told_by_record(key)) else None
+
+
+def read_line(line: bytes, identity: Identity) -> Told | None:
+    """Return what a result tells. None if the line is no result."""
+    try:
+        result = _results.decode(line)
+        record = bytes(result.record)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _read_slowly(line, identity)
+    return _told(record, result, identity)
+
+
+def with_number(line: bytes, number: int) -> bytes:
+    """Return a result with another number of its line."""
+    return _NUMBER.sub(lambda match: b'"line": %d%b' % (number, match[1]), line)
+
+
+# At the end of a result: what follows is what _line() puts there.
+_NUMBER = re.compile(rb'"line": [0-9]+((?:, "key": "(?:[^"\\]|\\.)*")?\}\n)\Z')
+
+
+def _told(record: bytes, result: Result, identity: Identity) -> Told | None:
+    try:
+        if result.line is None:
+            return None if result.id is None else Told(mark_of_id(UUID(result.id).bytes), result.status, None)
+        key = identity.key_of(record) if result.key is None else result.key
+    except (ValueError, BadLineError):
+        return None
+    is_ours = kind_of(key) == identity.kind  # else lines were known by something else when it was written
+    return Told(mark_of_key(key) if is_ours else None, result.status, result.line)
+
+
+def _read_slowly(line: bytes, identity: Identity) -> Told | None:
+    """Read what JSON allows and msgspec does not: half of a surrogate pair."""
+    try:
+        text = line.decode()
+        found: Any = read_json(text)
+        _, end = json.JSONDecoder().raw_decode(text, len(HEAD))
+        if not line.startswith(HEAD):
+            return None
+        result = Result(msgspec.Raw(), found["status"], found["line"], found.get("id"), found.get("key"))
+        return _told(text[len(HEAD) : end].encode(), result, identity)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _line(
+    number: int | None,
+    record: bytes,
+    its_id: str,
+    status: str,
+    outcome: bytes,
+    key: str | None,
+    secrets: frozenset[str],
+    *,
+    with_traceback: bool,
+) -> bytes:
+    data = _outcomes.decode(outcome)
+    if status != "completed":
+        what, text = b"error", b"null"
+        if data.error is not None:
+            text = write_json(mask_data(_error(data.error, with_traceback=with_traceback), secrets))
+    else:
+        what, text = b"response", _response(data)
+        if secrets:
+            text = write_json(mask_data(read_json(text), secrets))
+    duration = None if data.duration is None else round(data.duration, 6)
+    rest: dict[str, Any] = {"duration": duration, "line": number}
+    if number is None:
+        rest["id"] = its_id
+    elif key is not None:
+        rest["key"] = key
+    return b'%b%b, "status": "%b", "%b": %b, %b\n' % (HEAD, record, status.encode(), what, text, write_json(rest)[1:])
+
+
+def _response(data: OutcomeData) -> bytes:
+    if data.repr is not None:
+        return write_json(data.repr)
+    return bytes(data.response) if data.escaped is None else data.escaped.encode()
+
+
+def _error(data: ErrorData, *, with_traceback: bool) -> dict[str, Any]:
+    name = data.type.rpartition(".")[2]
+    found: dict[str, Any] = {"error": name, "message": data.message}
+    known = getattr(errors, name, None)
+    if data.details or (isinstance(known, type) and issubclass(known, errors.LionprideError)):
+        found["retryable"] = data.retryable
+    if data.details:
+        found["details"] = data.details
+    if with_traceback and data.traceback:
+        found["traceback"] = data.traceback.rstrip("\n")
+    return found

@@ -1,0 +1,227 @@
+"""The count of what has become of the lines, and how it is told."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+import attrs
+
+from lionpride_exec._base.wording import counted, shown_clock, shown_rate, shown_seconds
+from lionpride_exec._status import EventStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from lionpride_exec._processing.pauses import Pause
+    from lionpride_exec._tracking.progress import Progress
+
+# Ends that are no errors.
+HARMLESS = (EventStatus.COMPLETED, EventStatus.SKIPPED)
+
+# Seconds from which on a pause is shown; shorter ones would only flicker.
+SHOWN_PAUSE = 1.0
+LONGEST_REASON = 200
+
+# Columns of a part's tail for which less important parts are left out.
+SHOWN_TAIL = 24
+
+# The rank of a part that is always shown.
+NEEDED = 0
+
+
+def _unknown() -> float | None:
+    return None
+
+
+def _unseen(_to_come: float) -> Report | None:
+    return None
+
+
+@attrs.frozen
+class Report:
+    """
+    What the executor says of itself.
+
+    Attributes:
+        progress: Its counts, and the time left.
+        pauses: The keys that are closed; the one that opens last first.
+    """
+
+    progress: Progress
+    pauses: Sequence[Pause] = ()
+
+
+@attrs.frozen
+class Part:
+    """
+    A part of the line that tells how far a run is.
+
+    Attributes:
+        text: What it says.
+        rank: Where there is no room for all, those of the highest rank are left out first; :data:`NEEDED` never.
+        tail: More of it, which may be cut off.
+    """
+
+    text: str
+    rank: int = NEEDED
+    tail: str = ""
+
+
+@attrs.define(eq=False)
+class Tally:
+    """What has become of the lines so far."""
+
+    bad: int = 0
+    events: int = 0  # made of a line, whatever became of them
+    began: float = attrs.field(factory=time.monotonic)
+    ended: Counter[EventStatus] = attrs.field(factory=Counter[EventStatus])
+    before: Counter[EventStatus] = attrs.field(factory=Counter[EventStatus])  # ended in earlier runs
+    read: int | None = None  # lines, those of earlier runs included; None: `events` and `bad` are all
+    # Events that have not ended, where `events` is not kept.
+    still_open: Callable[[], int] | None = None
+    # How much of the input has been read, 0 to 1, if that is known.
+    fraction: Callable[[], float | None] = _unknown
+    # Events that run now.
+    running: Callable[[], int] = lambda: 0
+    # What the executor says, if so many events more will come.
+    look: Callable[[float], Report | None] = _unseen
+    _samples: deque[tuple[float, int]] = attrs.field(factory=lambda: deque[tuple[float, int]](maxlen=60), init=False)
+
+    @property
+    def done(self) -> int:
+        """Lines that are through with: ended, or bad."""
+        return self.ended.total() + self.bad
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self.began
+
+    @property
+    def unfinished(self) -> int:
+        """Lines that were read and have become nothing yet."""
+        return self.events - self.ended.total() if self.still_open is None else self.still_open()
+
+    @property
+    def all_completed(self) -> bool:
+        """Whether every line has become an event and every event COMPLETED."""
+        counts = self.ended + self.before
+        return not self.bad and not self.unfinished and counts[EventStatus.COMPLETED] == counts.total()
+
+    @property
+    def expected(self) -> float | None:
+        """How many lines there are in all, by those read so far; None if the size is unknown."""
+        fraction = self.fraction()
+        return (self.events + self.bad if self.read is None else self.read) / fraction if fraction else None
+
+    @property
+    def done_in_all(self) -> int:
+        """Lines that are through with, those of earlier runs included."""
+        return self.done + self.before.total()
+
+    def sample_rate(self) -> float:
+        """Note how far we are; give the rate per second over the last 60 notes, or over all if none ended."""
+        now = time.monotonic()
+        then, done = self._samples[0] if self._samples else (self.began, 0)
+        self._samples.append((now, self.done))
+        if done == self.done:
+            then, done = self.began, 0
+        return (self.done - done) / (now - then) if now > then else 0.0
+
+    @property
+    def errors(self) -> int:
+        """Lines that were bad, or have ended neither completed nor skipped, in this run."""
+        return self.bad + sum(number for status, number in self.ended.items() if status not in HARMLESS)
+
+    @property
+    def to_come(self) -> float:
+        """How many lines will become events, by those read so far; 0 if the size of the input is unknown."""
+        return max((self.expected or 0) - self.done_in_all - self.unfinished, 0)
+
+    def progress(self) -> str:
+        """Tell how far we are, in one line; notes a sample."""
+        return "  ".join(part.text + part.tail for part in self.parts())
+
+    def parts(self) -> list[Part]:
+        """Return the parts of the line that tells how far we are; notes a sample."""
+        rate, running = self.sample_rate(), self.running()
+        report = self.look(self.to_come)
+        return [
+            Part(f"{self.done:,} done"),
+            *(Part(text, 7) for text in self._before_parts()),
+            Part(shown_rate(rate), 5),
+            *(Part(text, 7 if text.endswith(EventStatus.COMPLETED) else 2) for text in self._ended_parts()),
+            Part(f"{running:,} running", 6),
+            Part(f"{max(self.unfinished - running, 0):,} pending", 4),
+            *(Part(text, 3) for text in _trouble_parts(report)),
+            Part(shown_clock(self.elapsed), 1),
+            *self._parts_ahead(report),
+        ]
+
+    def _parts_ahead(self, report: Report | None) -> Iterator[Part]:
+        """Yield the time left, and what is waited for."""
+        if report is None:
+            return
+        seconds = report.progress.seconds_left
+        if seconds is not None and self.expected is not None and self.done:
+            yield Part(f"{shown_clock(seconds)} left")
+        if report.pauses and report.pauses[0].seconds >= SHOWN_PAUSE:
+            yield _pause_part(report.pauses)
+
+    def summary(self) -> str:
+        """Tell how it ended, in one line."""
+        parts = [*self._before_parts(), *self._ended_parts()]
+        unfinished = self.unfinished
+        if unfinished:
+            parts.append(f"{unfinished:,} pending")
+        parts = parts or ["nothing to do"]
+        parts += _trouble_parts(self.look(0))
+        elapsed = self.elapsed
+        rate = self.done / elapsed if elapsed > 0 else 0.0
+        total = self.done_in_all + unfinished
+        return f"{counted(total, 'line')}: {', '.join(parts)}; {elapsed:.1f} s, {shown_rate(rate)}"
+
+    def _before_parts(self) -> list[str]:
+        total = self.before.total()
+        others = total - self.before[EventStatus.COMPLETED]
+        return [f"{total:,} done before" + (f" ({others:,} not completed)" if others else "")] if total else []
+
+    def _ended_parts(self) -> list[str]:
+        parts = [f"{self.ended[status]:,} {status}" for status in EventStatus if self.ended[status]]
+        return [*parts, counted(self.bad, "bad line")] if self.bad else parts
+
+
+def fitted(parts: Sequence[Part], width: int) -> str:
+    """Return the parts as one line that is no longer than so many columns, as far as parts may be left out."""
+    kept = list(parts)
+    for tail, worth in ((SHOWN_TAIL, 3), (0, NEEDED)):
+        while sum(len(part.text) + min(len(part.tail), tail) + 2 for part in kept) - 2 > width:
+            least = max(kept, key=lambda part: part.rank)
+            if least.rank <= worth:
+                break
+            kept.remove(least)
+    return "  ".join(part.text + part.tail for part in kept)
+
+
+def _trouble_parts(report: Report | None) -> list[str]:
+    """Return how often the other side refused, and how often something was run again, if at all."""
+    if report is None:
+        return []
+    limited, retries = report.progress.rate_limited, report.progress.retries
+    told = [f"{limited:,} rate limited"] if limited else []
+    return [*told, counted(retries, "retry", "retries")] if retries else told
+
+
+def _pause_part(pauses: Sequence[Pause]) -> Part:
+    first = pauses[0]
+    seconds = first.seconds if first.seconds < 10 else round(first.seconds)  # noqa: PLR2004  two digits
+    who = "" if len(pauses) == 1 else f"{len(pauses):,} keys "
+    key = "" if first.key is None else f", key {_shortened(repr(first.key))}"
+    return Part(f"{who}paused {shown_seconds(seconds)}", 1, f": {_shortened(first.reason)}{key}")
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 1]}…"

@@ -1,0 +1,134 @@
+"""An event that calls an async function, for whoever has functions and wants no classes."""
+
+from __future__ import annotations
+
+from functools import partial
+from inspect import isasyncgenfunction, iscoroutinefunction
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, cast
+
+import attrs
+
+from lionpride_exec.errors import ExecutionError
+
+from .event import Event, T_co
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from lionpride_exec._model.element import Mode
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def check_async(function: object) -> None:
+    """
+    Check that something is an async function: also a partial of one, or an object with an async ``__call__``.
+
+    Raises:
+        TypeError: It is none.
+    """
+    bare = _without_partials(function)
+    if isasyncgenfunction(bare) or isasyncgenfunction(_call_of(bare)):
+        raise TypeError(
+            f"{name_of(function)} is an async generator; it must be an async function that returns its result"
+        )
+    if isinstance(bare, type) or not (iscoroutinefunction(bare) or iscoroutinefunction(_call_of(bare))):
+        raise TypeError(f"function must be async (async def), got {name_of(function)}")
+
+
+def name_of(function: object) -> str:
+    """Give the qualified name of a function, of what a partial calls, or of the class of a callable object."""
+    bare = _without_partials(function)
+    name = getattr(bare, "__qualname__", None)
+    return name if isinstance(name, str) else type(bare).__qualname__
+
+
+def _full_name_of(function: object) -> str:
+    bare = _without_partials(function)
+    if isinstance(bare, _FromRecord):
+        return bare.name
+    module = getattr(bare, "__module__", None)
+    return f"{module}.{name_of(bare)}" if isinstance(module, str) else name_of(bare)
+
+
+def _without_partials(function: object) -> object:
+    while isinstance(function, partial):
+        function = cast("partial[object]", function).func
+    return function
+
+
+def _call_of(function: object) -> object:
+    return getattr(type(function), "__call__", None)  # noqa: B004  it is looked at, not called
+
+
+def _valid_function(_instance: object, _attribute: object, value: Any) -> None:
+    check_async(value)
+
+
+class Call(Event[T_co]):
+    """
+    A call of an async function: ``Call.of(fetch, url, retries=3)``.
+
+    A record (``to_dict("json")``) has the full name of the function in its place, and its arguments as JSON-safe data.
+    A name found in data is not looked up, let alone imported: an event restored from such a record, if it is run, ends
+    FAILED and says so, unless ``event.function`` was assigned anew. Mode "python" keeps the function itself.
+
+    Args:
+        function: An async function, a ``functools.partial`` of one, or an object with an async ``__call__``.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        fields: Of :class:`Event`.
+
+    Raises:
+        TypeError: The function is not async; at construction and at assignment.
+    """
+
+    function: Callable[..., Awaitable[T_co]] = attrs.field(validator=_valid_function)
+    args: tuple[Any, ...] = attrs.field(default=(), converter=tuple)
+    kwargs: dict[str, Any] = attrs.field(factory=dict[str, Any])
+
+    # Written by hand: to look for a dict form of it may run its code.
+    _not_serialised: ClassVar[frozenset[str]] = Event._not_serialised | {"function"}
+
+    @classmethod
+    def of(cls, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+        """
+        Make the event for ``function(*args, **kwargs)``; type checkers check the arguments.
+
+        Raises:
+            TypeError: The function is not async.
+        """
+        return cast("type[Call[R]]", cls)(function=function, args=args, kwargs=kwargs)
+
+    async def _invoke(self) -> T_co:
+        return await self.function(*self.args, **self.kwargs)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({name_of(self.function)}, id={self.id})"
+
+    def _own_to_dict(self, mode: Mode, **kwargs: Any) -> dict[str, Any]:
+        data = super()._own_to_dict(mode, **kwargs)
+        data["function"] = self.function if mode == "python" else _full_name_of(self.function)
+        return data
+
+    @classmethod
+    def _own_from_dict(cls, fields: dict[str, Any], **kwargs: Any) -> Self:
+        if isinstance(fields.get("function"), str):
+            fields["function"] = _FromRecord(fields["function"])
+        return super()._own_from_dict(fields, **kwargs)
+
+
+class _FromRecord:
+    """Stands for a function of which only the name is known."""
+
+    def __init__(self, name: str) -> None:
+        self.name: str = name
+        self.__qualname__: str = name.rpartition(".")[2]
+
+    async def __call__(self, *_: object, **__: object) -> Any:
+        raise ExecutionError(
+            f"of the function of this event a record has kept only the name, {self.name}; "
+            "assign event.function before the event is run",
+            retryable=False,
+        )

@@ -1,0 +1,303 @@
+"""
+An event: one async operation and the record of what became of it.
+
+A user writes a subclass with annotated fields and ``_invoke()``. How it is run stands in ``_events.running``, how it
+goes from one status to the next in ``_events.lifecycle``.
+"""
+
+from __future__ import annotations
+
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast
+
+import attrs
+
+from lionpride_exec._base.exception_groups import error_in, repr_of, text_of
+from lionpride_exec._base.redaction import mask, secrets_of
+from lionpride_exec._base.sentinel import Unset
+from lionpride_exec._model.execution import Execution
+from lionpride_exec._model.limits import Rate, check_cost
+from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec.errors import EventFailed, EventNotFinished
+
+from .running import Run
+from .storage_options import Kind, OnCrash, register
+from .streaming import ChunkReader, Feed, open_reader
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+    from datetime import datetime
+
+    from typing_extensions import TypeVar  # type checkers bring its stubs; nothing is imported
+
+    from lionpride_exec._model.element import Mode
+
+    # What an event returns. The default lets `class Fetch(Event)` do without saying.
+    T_co = TypeVar("T_co", covariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    T_co = TypeVar("T_co", covariant=True)
+
+
+# What a class statement may say: ``class Fetch(Event, tag="app.fetch", on_crash="fail")``.
+_KIND_WORDS = ("tag", "version", "on_crash", "max_attempts")
+
+
+class Event(Run, Generic[T_co]):
+    """
+    One async operation. Subclass it, annotate its fields, write ``_invoke()``.
+
+    It is run once, but for a :class:`Retry`, which has it run again until it is done.
+
+    ::
+
+        class Fetch(Event[bytes]):
+            url: str
+
+            async def _invoke(self) -> bytes: ...
+
+    The ``[bytes]`` tells type checkers what :meth:`result` gives; without it that is ``Any``.
+
+    A class whose events a journal keeps says in its statement how: ``class Fetch(Event, tag="app.fetch")``. ``tag`` is
+    a text by which it is found again; ``version`` (1) that of its fields, see :meth:`_upgrade`; ``on_crash`` what
+    becomes of an event that ran when the process died: "rerun" (the default), "fail" or "hold"; ``max_attempts`` (5)
+    how often that may happen before a "rerun" ends FAILED. The last two are inherited.
+
+    The value of a field that says ``attrs.field(metadata={"redact": True})`` is not quoted in the message of
+    ``EventFailed``, by ``explain()`` and ``statistics()``, in logged tracebacks, in errors that a journal keeps, in
+    results of the command, and by its commands for journals. ``to_dict()`` and the journal's own file have it: the
+    event is made again of them.
+
+    Args:
+        timeout: Seconds that a run may take, from its start; None: no limit. In a journal, not in ``to_dict()``.
+        idle_timeout: Seconds that a streaming event may take for its next chunk; waiting for slow readers does not
+            count. Over it the event ends CANCELLED, as at ``timeout``. None: no limit. Likewise.
+        streaming: Whether the event is run by iterating :meth:`stream`. Likewise.
+        retry: Whether and when an executor runs it again after a failure; None: as the executor is set up. Likewise.
+        execution: The record of what happened.
+
+    Raises:
+        ValueError: A timeout that is not finite or not positive, at construction and at assignment.
+        TypeError: At the class statement: a field or method hides what the package uses, such as ``status``,
+            ``history`` or ``_run()`` (a method may if it calls ``super()``); or a field that every event has, such as
+            ``id`` or ``metadata``, is declared with another type. A new default of its own type is fine.
+    """
+
+    streaming: bool = False
+
+    # What the class statement says to a journal.
+    _kind: ClassVar[Kind] = Kind()
+
+    if TYPE_CHECKING:
+
+        def __init_subclass__(
+            cls,
+            *,
+            tag: str | None = None,
+            version: int = 1,
+            on_crash: OnCrash = ...,
+            max_attempts: int = ...,
+        ) -> None: ...
+
+    else:
+
+        def __init_subclass__(cls, **kwargs: Any) -> None:
+            given = {name: kwargs.pop(name) for name in _KIND_WORDS if name in kwargs}
+            super().__init_subclass__(**kwargs)
+            cls._kind = register(cls, cls._kind, given)
+
+    _not_serialised: ClassVar[frozenset[str]] = frozenset(
+        {"timeout", "idle_timeout", "streaming", "retry", "execution"}
+    )
+
+    # ---------------------------------------------------------------- for subclasses
+
+    async def _invoke(self) -> T_co:
+        """Do the work and return the response. Override this."""
+        raise NotImplementedError("Subclasses must implement _invoke()")
+
+    def stream(self) -> AsyncIterator[Any]:
+        """
+        Do the work as an async generator of chunks, for ``streaming=True``. Override this.
+
+        ``async def stream(self) -> AsyncIterator[str]:`` with a ``yield`` in it. It is closed however the run ends.
+        """
+        raise NotImplementedError("Subclasses must implement stream() if streaming=True")
+
+    def reduce(self, chunks: list[Any]) -> Any:
+        """
+        Make the response of all chunks, once the stream has ended: the list itself. Override this.
+
+        Readers that come later read the same list: make another one rather than change it. What this raises makes the
+        event FAILED. It is not called if the stream has set ``execution.response`` itself.
+        """
+        return chunks
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What the gate is asked with: the keyword arguments of ``request_permission()``. Override this."""
+        return {}
+
+    def _has_to_be_seen(self) -> bool:
+        return self._is_suspect or self._kind.on_crash != "rerun"
+
+    def _perform(self) -> Awaitable[Any]:
+        work: Any = self.stream() if self.streaming and self._has_stream() else self._invoke()
+        if isinstance(work, CoroutineType):  # as nearly always: the task steps right into it
+            return work
+        if hasattr(work, "__anext__"):
+            return self._perform_stream(work)
+        if not hasattr(work, "__await__"):
+            raise TypeError(f"{type(self).__name__}._invoke() must be async (async def)")
+        return cast("Awaitable[Any]", work)
+
+    async def _perform_stream(self, work: Any) -> Any:
+        if self._feed is None:
+            self._feed = Feed()
+        chunks = await self._feed.fill(work, self.idle_timeout)
+        return self.reduce(chunks) if self.execution.response is Unset else self.execution.response
+
+    @classmethod
+    def _upgrade(cls, data: dict[str, Any], version: int) -> dict[str, Any]:
+        """
+        Give the fields of this version of the class, from those that a journal has kept of an older one.
+
+        Override this beside ``version=2`` in the class statement.
+
+        Args:
+            data: The fields as JSON data; yours to change.
+            version: Of the class that wrote them.
+
+        Raises:
+            Exception: Whatever it raises leaves the event in the journal, counted as unreadable.
+        """
+        raise NotImplementedError(f"version {version} is stored, and {cls.__qualname__} has no _upgrade()")
+
+    # ---------------------------------------------------------------- what became of it
+
+    @property
+    def response(self) -> Any:
+        """What the event returned; ``Unset`` before that."""
+        return self.execution.response
+
+    def history(self) -> list[tuple[EventStatus, datetime]]:
+        """Every status the event has had, with the time (UTC) it came to it, oldest first."""
+        known = self.execution.history()
+        return known if self.execution.queued_at else [(EventStatus.PENDING, self.created_at), *known]
+
+    def result(self) -> T_co:
+        """
+        Give the response, or raise what the event ended with.
+
+        Raises:
+            EventFailed: It ended without a response; its ``__cause__`` is the event's error, and it is as
+                ``retryable`` as the event.
+            EventNotFinished: It has not ended.
+        """
+        execution = self.execution
+        if execution.status is EventStatus.COMPLETED:
+            return cast("T_co", execution.response)
+        if execution.status not in TERMINAL:
+            raise EventNotFinished(f"{self!r} is {execution.status}; await wait() first")
+        if self._unseen is not None:
+            self._unseen.look_at(self)
+        cause = error_in(execution.error)
+        reason = f": {repr_of(cause)}" if cause is not None else ""
+        if cause is not None and self._redacted:
+            reason = f": {type(cause).__name__}: {mask(text_of(cause), secrets_of(self))}"
+        raise EventFailed(
+            f"{self!r} is {execution.status}{reason}",
+            event_id=self.id,
+            status=execution.status,
+            retryable=execution.retryable is not False,
+        ) from cause
+
+    def chunks(self, *, buffer: int = 16) -> ChunkReader:
+        """
+        Read the chunks of a streaming event while it runs: ``async for chunk in event.chunks():``.
+
+        The reader is there from this call on, and gets every chunk: those of before it first, the others as they
+        come. There may be any number of readers; each has a buffer of its own, and the event waits while one is full.
+        Without readers it waits for nobody. After the end the chunks are still there, at the price of their memory.
+
+        The loop ends when the event has COMPLETED. Otherwise it raises, after the chunks that there were, what
+        :meth:`result` raises, or ``ExecutorClosedError`` where :meth:`wait` would; ``OperationError`` if the event
+        completed, but elsewhere. An event is not retried once a reader has taken a chunk of the run that failed; if
+        it is run again, all readers go on with the chunks of the new run.
+
+        A loop that is left in whatever way no longer holds the event up. Give a reader that has a name of its own
+        back by ``async with event.chunks() as reader:`` or ``aclose()``.
+
+        Args:
+            buffer: How many chunks, 0 or more, the event may be ahead of this reader before it waits for it, beside
+                the one it holds then.
+
+        Raises:
+            TypeError: The event does not stream.
+            ValueError: The buffer is no int, or negative.
+            RuntimeError: At a step inside the event itself, which could never return.
+
+        Cancellation: of a step leaves reader and event as they are; the next step goes on there.
+        """
+        return open_reader(self, self.stream if self.streaming and self._has_stream() else self._invoke, buffer)
+
+    @classmethod
+    def _has_stream(cls) -> bool:
+        return cls.stream is not Event.stream
+
+    # ---------------------------------------------------------------- while it runs
+
+    def settle(self, actual: float, *, limit: Rate | None = None) -> None:
+        """
+        Correct what the running event has taken of a ``Rate``, once the truth is known; to be called inside it.
+
+        What was taken too much can be used by others at once; for what was taken too little they wait longer.
+
+        Args:
+            actual: The true cost, finite, 0 or more; it may be above the amount of the limit.
+            limit: Of which limit; None: of each that has a ``cost``.
+
+        Raises:
+            ValueError: The cost is negative or not finite. Nothing has changed.
+            TypeError: The limit is no ``Rate``.
+
+        Outside of a run by an executor it does nothing.
+        """
+        actual = check_cost(actual)
+        if limit is not None and not isinstance(limit, Rate):
+            raise TypeError(f"limit must be a Rate, got {limit!r}: nothing else has a cost")
+        if self._owner is not None:
+            self._owner._settle_cost(self, actual, limit)
+
+    # ---------------------------------------------------------------- data and copies
+
+    def _own_to_dict(self, mode: Mode, **kwargs: Any) -> dict[str, Any]:
+        return super()._own_to_dict(mode, **kwargs) | {"execution": self.execution.to_dict()}
+
+    @classmethod
+    def _own_from_dict(cls, fields: dict[str, Any], **_: Any) -> Self:
+        if isinstance(fields.get("execution"), dict):
+            fields["execution"] = Execution.from_dict(fields["execution"])
+        return cls(**fields)
+
+    def as_fresh_event(self, copy_meta: bool = False) -> Self:
+        """
+        Make a new PENDING event of the same class with the same fields, timeout and streaming.
+
+        It has an id and a time of its own; ``metadata["original"]`` names the one it was made from.
+
+        Args:
+            copy_meta: Whether the other metadata are copied too.
+        """
+        kept = {"id", "created_at", "metadata", "execution"}
+        fields = {
+            field.alias: getattr(self, field.name)
+            for field in attrs.fields(cast("type[attrs.AttrsInstance]", type(self)))
+            if field.init and field.name not in kept
+        }
+        fresh = type(self)(**fields)
+        if copy_meta:
+            fresh.metadata = dict(self.metadata)
+        fresh.metadata["original"] = {"id": str(self.id), "created_at": self.created_at}
+        return fresh

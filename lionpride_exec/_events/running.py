@@ -1,0 +1,310 @@
+"""
+Running an event once, and turning whatever happens into an outcome.
+
+A run ends in one place, :meth:`Run._settle`, by way of the one door (``_events.lifecycle``). What it ends with is
+decided before, all at once: by what it returned or raised, by who cancelled it, and by whether it is to be run again.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext, suppress
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from anyio import CancelScope, current_effective_deadline
+
+from lionpride_exec._base.backend import current_time, timeout_deadline
+from lionpride_exec._base.exception_groups import (
+    add_note,
+    consists_of,
+    is_cancellation,
+    is_of,
+    is_retryable,
+    recorded,
+    repr_of,
+)
+from lionpride_exec._base.sentinel import Unset, UnsetType
+from lionpride_exec._model.execution import utc_now
+from lionpride_exec._model.retry import Retry
+from lionpride_exec._status import EventStatus
+from lionpride_exec._validation import check_seconds
+from lionpride_exec.errors import LionTimeoutError, PauseTooLong, RateLimited, Skip
+
+from .lifecycle import Life, running_events
+from .streaming import Idle
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Coroutine
+    from datetime import datetime
+
+    from .lifecycle import Owner
+
+
+def _valid_timeout(_instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
+    if value is not None:
+        check_seconds(attribute.name, value, zero_allowed=False)
+
+
+def _valid_retry(_instance: object, _attribute: object, value: Retry | None) -> None:
+    if value is not None and not isinstance(value, Retry):
+        raise ValueError(f"retry must be a Retry or None, got {value!r}")
+
+
+def is_closing(error: BaseException | UnsetType) -> bool:
+    """Tell whether a coroutine is being closed, and so cannot wait."""
+    return issubclass(type(error), GeneratorExit)
+
+
+class Unconfirmed(Exception):
+    """It cannot be written that an event runs, so it does not."""
+
+
+class Run(Life):
+    """
+    What an event does when it is run.
+
+    Args:
+        timeout: Seconds that a run may take.
+        retry: Whether and when it is run again.
+    """
+
+    timeout: float | None = attrs.field(default=None, validator=_valid_timeout)
+    idle_timeout: float | None = attrs.field(default=None, validator=_valid_timeout)
+    retry: Retry | None = attrs.field(default=None, validator=_valid_retry)
+
+    def _perform(self) -> Awaitable[Any]:
+        """Begin the work; what is returned gives the response."""
+        raise NotImplementedError
+
+    def _has_to_be_seen(self) -> bool:
+        """Whether a journal has to know that it runs before it does, since it matters if the process then dies."""
+        return False
+
+    async def invoke(self) -> None:
+        """
+        Run the event once and record the outcome. Read :attr:`response` or :meth:`result` afterwards.
+
+        Any number of concurrent calls run ``_invoke()`` once; the others return when it has ended. In any status
+        but PENDING nothing happens. An ``Exception`` is recorded (FAILED), the own timeout too (CANCELLED).
+
+        Raises:
+            RuntimeError: Called from inside the event itself.
+            BaseException: What is no ``Exception`` is recorded, then goes on.
+
+        Cancellation: the event ends CANCELLED, retryable, and the cancellation goes on.
+        """
+        execution = self.execution
+        owner = self._owner
+        if execution._running or (owner is not None and owner._is_strict and owner._is_end_noted(self)):
+            await self.wait()
+        elif execution.status is EventStatus.PENDING:
+            if execution._scope is None:
+                try:
+                    with CancelScope() as execution._scope:
+                        await self._run()
+                finally:
+                    self._verdict = None
+            else:  # that of the worker, whose task runs one event after the other
+                await self._run()
+
+    async def _run(self) -> None:
+        owner = self._owner
+        began = current_time() if owner is None else owner._clock()
+        late, scope = False, None
+        self.execution._running = True
+        context = running_events.set((*running_events.get(), self))
+        try:
+            self._transition(EventStatus.PROCESSING)
+            if owner is not None and owner._book is not None and (owner._is_strict or self._has_to_be_seen()):
+                await owner._confirm_start(self)
+            if self.timeout is None:
+                response = await self._perform()
+            else:
+                response = Unset
+                with CancelScope(deadline=timeout_deadline(self.timeout)) as scope:
+                    response = await self._perform()
+                late = scope.cancelled_caught
+        except Idle as exc:
+            await self._settle_error(exc.error, began, EventStatus.CANCELLED)
+        except Exception as exc:  # noqa: BLE001  whatever the user's code raises is the outcome
+            if scope is not None and scope.cancel_called:
+                _note_timeout(exc, self.timeout)
+            await self._settle_error(exc, began, EventStatus.FAILED)
+        except BaseException as exc:
+            await self._settle_error(exc, began, EventStatus.FAILED)
+            raise
+        else:
+            if late:
+                error = LionTimeoutError(f"Operation timed out after {self.timeout}s", retryable=True)
+                await self._settle_error(error, began, EventStatus.CANCELLED)
+            else:
+                waiting = self._settle(EventStatus.COMPLETED, began, response=response)
+                if waiting is not None:
+                    await waiting
+        finally:
+            self.execution._scope = None
+            running_events.reset(context)
+
+    async def _settle_error(self, error: BaseException, began: float, otherwise: EventStatus) -> None:
+        """Record the outcome of a run that has ended with an error."""
+        verdict = self._verdict
+        interrupted = False
+        if is_cancellation(error):
+            otherwise = EventStatus.CANCELLED
+            if verdict is not None:
+                otherwise, error = verdict
+            else:
+                interrupted = self._is_interrupted()  # else it brought that about itself
+                if interrupted and self._give_back(error, began, interrupted=True):
+                    otherwise = EventStatus.PENDING
+        elif verdict is None:
+            if consists_of(error, Skip):
+                otherwise = EventStatus.SKIPPED
+            else:
+                interrupted = consists_of(error, (RateLimited, Unconfirmed))
+                try:
+                    if self._give_back(error, began, interrupted=interrupted):
+                        otherwise = EventStatus.PENDING
+                except PauseTooLong as exc:
+                    error = exc.with_traceback(None)  # its cause tells where; and no cycle of references is left
+        waiting = self._settle(otherwise, began, error=recorded(error), interrupted=interrupted)
+        if waiting is not None:
+            await waiting
+
+    def _is_interrupted(self) -> bool:
+        return current_effective_deadline() == -inf or (self._owner is not None and self._owner._is_interrupted)
+
+    def _give_back(self, error: BaseException, began: float, *, interrupted: bool) -> bool:
+        """Offer the event to its executor, to be run again; whether it is."""
+        if self._owner is None or not (interrupted or (is_of(error, Exception) and is_retryable(error))):
+            return False
+        if not interrupted and self._feed is not None and self._feed.was_taken:
+            return False  # what a reader has taken cannot be taken back
+        try:
+            return self._owner._take_back(self, error, began=began, interrupted=interrupted)
+        except PauseTooLong:
+            raise
+        except Exception as exc:  # noqa: BLE001  a function of the user's Retry; the event has ended all the same
+            add_note(error, f"It was not run again, since its retry failed: {repr_of(exc)}")
+            return False
+
+    def _settle(
+        self,
+        target: EventStatus,
+        began: float,
+        *,
+        response: Any = Unset,
+        error: BaseException | UnsetType = Unset,
+        interrupted: bool = False,
+    ) -> Coroutine[Any, Any, None] | None:
+        """
+        Record an outcome at once, as nearly always; else give what does, to be awaited.
+
+        It takes time while somebody holds a lock that the move needs, or if the end is to be on disk first.
+        """
+        execution, owner = self.execution, self._owner
+        execution.duration = (current_time() if owner is None else owner._clock()) - began
+        if execution.status is not EventStatus.PROCESSING:  # decided elsewhere, or by the stream itself: that stands
+            self._leave_as_decided()
+        elif owner is not None and owner._is_strict:
+            return self._settle_on_disk(owner, target, response, error, interrupted=interrupted)
+        # A coroutine that is being closed cannot wait.
+        elif owner is None or owner._turn_to_move(execution.status, target) is None or is_closing(error):
+            self._transition(target, response=response, error=error, interrupted=interrupted)
+        else:
+            return self._settle_in_turn(owner, target, response, error, interrupted=interrupted)
+        return None
+
+    def _leave_as_decided(self) -> None:
+        execution = self.execution
+        execution._running = False
+        execution.finished_at = execution.finished_at or utc_now()
+        self._wake()
+
+    async def _settle_on_disk(
+        self,
+        owner: Owner,
+        target: EventStatus,
+        response: Any,
+        error: BaseException | UnsetType,
+        *,
+        interrupted: bool,
+    ) -> None:
+        """Record an outcome that is to be on disk before anybody learns of it."""
+        at, cut = await self._confirm(owner, target, response, error)
+        if self.execution.status is not EventStatus.PROCESSING:
+            self._leave_as_decided()
+        else:
+            await self._settle_in_turn(owner, target, response, error, interrupted=interrupted, at=at)
+        if cut is not None:
+            raise cut
+
+    async def _settle_in_turn(
+        self,
+        owner: Owner,
+        target: EventStatus,
+        response: Any,
+        error: BaseException | UnsetType,
+        *,
+        interrupted: bool,
+        at: datetime | None = None,
+    ) -> None:
+        """Make the last transition of a run, when nobody holds a lock that it needs."""
+        execution = self.execution
+        turn = owner._turn_to_move(execution.status, target)
+        if turn is None or is_closing(error):
+            self._transition(target, response=response, error=error, interrupted=interrupted, at=at)
+            return
+        # The event has ended, whatever becomes of this task: its outcome must not be lost. Not to a cancellation,
+        # not to one that goes past the shield (asyncio's own), not to a lock that the caller itself holds.
+        try:
+            with CancelScope(shield=True):
+                async with turn:
+                    pass
+        except RuntimeError:  # AnyIO: held by this task
+            pass
+        finally:
+            if self._verdict is not None and target is EventStatus.PENDING:
+                target, error = self._verdict  # cancelled meanwhile: it is not run again
+            if execution.status is EventStatus.PROCESSING:
+                self._transition(target, response=response, error=error, interrupted=interrupted, at=at)
+            execution._running = False
+
+    async def _confirm(
+        self, owner: Owner, target: EventStatus, response: Any, error: BaseException | UnsetType
+    ) -> tuple[datetime, BaseException | None]:
+        """
+        Have the end be on disk first, where that is asked for.
+
+        Returns:
+            The time of the end; and what has cut this short, to be raised when the event has ended all the same.
+        """
+        at = utc_now()
+        if target is EventStatus.PENDING or isinstance(
+            error, GeneratorExit
+        ):  # the last cannot wait: it is being closed
+            return at, None
+        try:
+            await owner._confirm_end(self, target, response, error, at)
+        except BaseException as exc:  # noqa: BLE001  raised by the caller
+            return at, exc
+        return at, None
+
+    async def _refuse(self, error: BaseException) -> None:
+        """End an event that never started: ABORTED."""
+        at, cut = None, None
+        if self._owner is not None and self._owner._is_strict:
+            at, cut = await self._confirm(self._owner, EventStatus.ABORTED, Unset, error)
+        turn = None if self._owner is None else self._owner._turn_to_move(self.status, EventStatus.ABORTED)
+        async with turn or nullcontext():
+            if self.status is EventStatus.PENDING:
+                self._transition(EventStatus.ABORTED, error=error, at=at)
+        if cut is not None:
+            raise cut
+
+
+def _note_timeout(error: Exception, timeout: float | None) -> None:
+    """Have an error that hides a timeout tell of it: it was raised by what cleaned up."""
+    with suppress(Exception):  # an error may refuse notes
+        error.add_note(f"The event was over its timeout of {timeout} s when this was raised.")

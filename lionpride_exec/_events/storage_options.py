@@ -1,0 +1,103 @@
+"""
+What an event class says of itself to a journal: its tag, its version, and what becomes of it after a crash.
+
+A journal finds the class of a stored event by its tag, in this registry, and in no other way: nothing that stands in a
+file makes a module be imported.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from weakref import WeakValueDictionary
+
+import attrs
+
+if TYPE_CHECKING:
+    from .event import Event
+
+OnCrash = Literal["rerun", "fail", "hold"]
+
+MAX_ATTEMPTS = 5
+
+
+@attrs.frozen
+class Kind:
+    """
+    How a journal keeps events of a class.
+
+    Attributes:
+        tag: By which the class is found; None: it is not registered.
+        version: Of what its fields mean.
+        on_crash: What becomes of an event that ran when the process died.
+        max_attempts: Runs that may be cut off by the death of the process before the event ends FAILED.
+    """
+
+    tag: str | None = None
+    version: int = 1
+    on_crash: OnCrash = "rerun"
+    max_attempts: int = MAX_ATTEMPTS
+
+
+# Weak: a class made inside a function goes when nobody uses it any more.
+_tags: Final[WeakValueDictionary[str, type[Event]]] = WeakValueDictionary()
+
+
+def register(cls: type[Event], inherited: Kind, given: dict[str, Any]) -> Kind:
+    """
+    Give the kind of a class, and have it found by its tag.
+
+    What becomes of events after a crash is inherited, tag and version are not.
+
+    Raises:
+        TypeError: The tag is no text or has another class, the version or ``max_attempts`` is no integer from 1 on,
+            ``on_crash`` is unknown, or a field's name begins with an underscore.
+    """
+    tag = given.pop("tag", None)
+    kind = Kind(
+        tag=tag,
+        version=_positive(cls, "version", given.pop("version", 1)),
+        on_crash=given.pop("on_crash", inherited.on_crash),
+        max_attempts=_positive(cls, "max_attempts", given.pop("max_attempts", inherited.max_attempts)),
+    )
+    if kind.on_crash not in get_args(OnCrash):
+        raise TypeError(f"{cls.__qualname__}: on_crash must be 'rerun', 'fail' or 'hold', got {kind.on_crash!r}")
+    if tag is not None:
+        if not isinstance(tag, str) or not tag:
+            raise TypeError(f"{cls.__qualname__}: tag must be a text, got {tag!r}")
+        check_fields(cls)
+        _take_tag(cls, tag)
+    return kind
+
+
+def find_tagged(tag: str) -> type[Event] | None:
+    """Give the class with a tag; None: this process has none."""
+    return _tags.get(tag)
+
+
+def check_fields(cls: type) -> None:
+    """
+    Check that a class has no field that a journal would not keep.
+
+    Raises:
+        TypeError: A field of the constructor is private; it is named.
+    """
+    for field in attrs.fields(cls):
+        if field.init and field.name.startswith("_"):
+            raise TypeError(
+                f"{cls.__qualname__}.{field.name} begins with an underscore: a journal does not keep private fields; "
+                "rename it, or declare it with attrs.field(init=False) if it is no part of what is to be done"
+            )
+
+
+def _take_tag(cls: type[Event], tag: str) -> None:
+    known = _tags.get(tag)
+    # The same class statement, run again: a module that is loaded anew, a function that is called again.
+    if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise TypeError(f"{cls.__qualname__}: the tag {tag!r} is that of {known.__module__}.{known.__qualname__}")
+    _tags[tag] = cls
+
+
+def _positive(cls: type, name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise TypeError(f"{cls.__qualname__}: {name} must be an integer, at least 1, got {value!r}")
+    return value

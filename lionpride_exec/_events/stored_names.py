@@ -1,0 +1,148 @@
+"""
+The names under which stored data find the classes and functions of the package.
+
+Pickles name a module for each class and function, and ``to_dict()`` writes the full name of the class. The modules with
+an underscore can move. So what is public says that it is in the public module from which users import it:
+``lionpride_exec.Event``, not the module in which ``Event`` is written. :func:`publish` sets these names.
+
+Version 0.1.0 wrote the names of its private modules. ``BEFORE`` lists these modules and what each of them had. Their
+dicts are read through the registry of classes, and their pickles through :class:`_ModulesBefore`, which makes one of
+these modules when a pickle asks for it. ``docs/decisions.md`` says why.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import typing
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from itertools import takewhile
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, ForwardRef
+
+from lionpride_exec._model.element import Model, also_known_as
+
+from .call import _FromRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import ModuleType
+
+BEFORE: Final[Mapping[str, tuple[str, ...]]] = {
+    "lionpride_exec._call": ("Call", "_FromRecord"),
+    "lionpride_exec._client_errors": ("retry_after", "status_of"),
+    "lionpride_exec._element": ("Element",),
+    "lionpride_exec._event": ("Event",),
+    "lionpride_exec._execution": ("Attempt", "Execution"),
+    "lionpride_exec._executor": ("Executor",),
+    "lionpride_exec._explain": ("Explanation", "LimitUse", "Statistics", "WaitReason"),
+    "lionpride_exec._flow": ("Flow",),
+    "lionpride_exec._gate": ("Deny", "Wait"),
+    "lionpride_exec._journal._journal": ("Journal",),
+    "lionpride_exec._limits": ("Concurrent", "Rate"),
+    "lionpride_exec._pauses": ("Pause", "StartPace"),
+    "lionpride_exec._pile": ("Pile",),
+    "lionpride_exec._processor": ("Processor",),
+    "lionpride_exec._progress": ("Progress",),
+    "lionpride_exec._progression": ("Progression",),
+    "lionpride_exec._queue": ("PriorityQueue",),
+    "lionpride_exec._retain": ("Retain",),
+    "lionpride_exec._retry": ("Retry",),
+    "lionpride_exec._sentinel": ("Unset", "UnsetType"),
+    "lionpride_exec._status": ("EventStatus",),
+    "lionpride_exec._watch": ("Transition", "Watcher"),
+    "lionpride_exec.testing._deadlock": ("Deadlock",),
+    "lionpride_exec.testing._faults": (
+        "Cancellation",
+        "Crash",
+        "Failure",
+        "Fault",
+        "Injected",
+        "InjectedFailure",
+        "Latency",
+    ),
+    "lionpride_exec.testing._inline": ("inline",),
+    "lionpride_exec.testing._invariants": ("check_invariants",),
+    "lionpride_exec.testing._look": ("InvariantBroken",),
+    "lionpride_exec.testing._plan": ("FaultPlan",),
+    "lionpride_exec.testing._points": ("Point",),
+    "lionpride_exec.testing._run": ("backend_options", "run"),
+    "lionpride_exec.testing._trace": ("Trace", "TraceEntry", "record"),
+    "lionpride_exec.testing.stateful._machine": ("ExecutorMachine",),
+}
+"""The private modules of version 0.1.0, and what of each of them a pickle or a dict can name."""
+
+PRIVATE: Final[Mapping[str, object]] = {"_FromRecord": _FromRecord}
+"""What is private and in pickles: an event that was read from a record holds one in place of its function."""
+
+
+def publish(package: str) -> None:
+    """
+    Set ``__module__`` of each class and function in ``__all__`` of a public module to the public name.
+
+    What says a public module already, as errors do, keeps it.
+
+    Args:
+        package: Name of the public module, which has been imported.
+    """
+    module = sys.modules[package]
+    for name in module.__all__:
+        value = getattr(module, name)
+        if not (inspect.isclass(value) or inspect.isfunction(value)) or public_home(value.__module__) != package:
+            continue
+        if inspect.isclass(value):
+            _keep_hints(value)
+        value.__module__ = package
+        if inspect.isclass(value) and issubclass(value, Model):
+            for known_as in (package, *(module for module, names in BEFORE.items() if name in names)):
+                also_known_as(value, f"{known_as}.{name}")
+
+
+def public_home(module: str) -> str:
+    """Return the public module from which users import what a module has: its name up to the first underscore part."""
+    return ".".join(takewhile(lambda part: not part.startswith("_"), module.split(".")))
+
+
+def _keep_hints(cls: type) -> None:
+    """
+    Replace the annotations of a class, which are texts, by what they mean in the module in which it is written.
+
+    ``typing.get_type_hints()``, attrs and msgspec look the names up in the module that the class says. A name that is
+    imported for type checkers only stays unresolved, as before.
+    """
+    written_in = sys.modules[cls.__module__]
+    annotations: dict[str, Any] = inspect.get_annotations(cls)
+    for name, hint in annotations.items():
+        if isinstance(hint, str):
+            annotations[name] = _meaning(cls, hint, written_in)
+    if annotations:
+        cls.__annotations__ = annotations
+
+
+def _meaning(cls: type, hint: str, written_in: ModuleType) -> Any:
+    bare = SimpleNamespace(__annotations__={"it": ForwardRef(hint, module=written_in.__name__, is_class=True)})
+    try:
+        return typing.get_type_hints(bare, vars(written_in), dict(vars(cls)), include_extras=True)["it"]
+    except NameError:
+        return bare.__annotations__["it"]
+
+
+class _ModulesBefore(MetaPathFinder, Loader):
+    """Makes a module of version 0.1.0 that is no longer there, with what stored data name in it."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        del path, target
+        return ModuleSpec(fullname, self) if fullname in BEFORE else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        home = import_module(public_home(module.__name__))
+        for name in BEFORE[module.__name__]:
+            setattr(module, name, PRIVATE[name] if name in PRIVATE else getattr(home, name))
+
+
+# At the end: a module that is there comes first.
+sys.meta_path.append(_ModulesBefore())

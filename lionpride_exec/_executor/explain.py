@@ -1,0 +1,391 @@
+"""Why an event does not run, and what all of them wait for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+from math import inf
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from lionpride_exec._base.backend import current_time
+from lionpride_exec._base.wording import MAX_SECONDS, counted, shown_seconds
+from lionpride_exec._scheduling.blockers import find_blocker
+from lionpride_exec._status import EventStatus
+from lionpride_exec._tracking.subscriptions import Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Hashable, Mapping
+    from uuid import UUID
+
+    from lionpride_exec._events.event import Event
+    from lionpride_exec._model.limits import Limit
+    from lionpride_exec._processing.pauses import Pause, StartPace
+    from lionpride_exec._processing.processor import Processor
+    from lionpride_exec._scheduling.lane import Entry
+    from lionpride_exec._scheduling.limit_state import Bucket
+
+    from .control import Control
+
+
+# The token of pause().
+PAUSED: Final = "paused"
+
+
+class WaitReason(StrEnum):
+    """What an event waits for."""
+
+    START = "start"
+    """For the executor to be started (again)."""
+    PAUSED = "paused"
+    """For ``resume()``."""
+    WATCHER = "watcher"
+    """For the reader of a ``watch()`` that has to catch up."""
+    LOCK = "lock"
+    """For a lock on the progressions that somebody holds."""
+    JOURNAL = "journal"
+    """For the journal: the event is not on disk yet, or the disk is behind or in trouble."""
+    DEPENDENCY = "dependency"
+    """For the events that it comes after."""
+    DELAY = "delay"
+    """For its time."""
+    RETRY = "retry"
+    """For its next attempt."""
+    ROOM = "room"
+    """For room in the queue."""
+    GATE = "gate"
+    """For its gate to be asked (again), for the end of a ``RateLimited``, or for the pace of its key after that."""
+    LIMIT = "limit"
+    """For a ``Rate`` or ``Concurrent``."""
+    CAPACITY = "capacity"
+    """For the capacity of the window."""
+    SLOT = "slot"
+    """For one of those that run to end: the concurrency limit is reached."""
+    TURN = "turn"
+    """For nothing else than its turn."""
+    RUNNING = "running"
+    """For nothing: it runs."""
+    FINAL = "final"
+    """For nothing: it has ended."""
+
+
+@attrs.frozen
+class Explanation:
+    """
+    What an event waits for at the moment.
+
+    Attributes:
+        event: Which event.
+        status: Its status.
+        waits_for: The first unmet condition, of the event or of those that go before it.
+        seconds: How many seconds the event waits at least, unless somebody changes something (``cancel()``,
+            ``resize()``, ``settle()``, ``forward()``, …). 0 if it waits for nothing, None if no time is known.
+        limit: The limit that has no room, if it waits for one.
+        key: The key of that limit or gate, if it has keys.
+        after: The events that have not completed yet, if it waits for others.
+        holder: Who holds things up, in words: which watcher, or which task holds which lock. None for other reasons.
+    """
+
+    event: Event
+    status: EventStatus
+    waits_for: WaitReason
+    seconds: float | None = None
+    limit: Limit | None = None
+    key: Hashable = None
+    after: tuple[UUID, ...] = ()
+    holder: str | None = None
+
+    @property
+    def event_id(self) -> UUID:
+        """The id of the event."""
+        return self.event.id
+
+    def __str__(self) -> str:
+        parts = [f"{self.event!r} is {self.status}"]
+        if self.waits_for not in _NOTHING:
+            parts.append(f"waits for {_WORDS.get(self.waits_for, self.waits_for)}")
+            if self.limit is not None:
+                parts.append(f"{self.limit!r}")
+            if self.key is not None:
+                parts.append(f"of key {self.key!r}")
+            if self.after:
+                parts.append(f"of {counted(len(self.after), 'event')}")
+            if self.holder is not None:
+                parts.append(self.holder)
+            if self.seconds is not None:
+                parts.append("for ever" if self.seconds > MAX_SECONDS else f"at least {shown_seconds(self.seconds)}")
+        return ", ".join(parts)
+
+
+_WORDS: Final = {
+    WaitReason.START: "the executor to be started",
+    WaitReason.PAUSED: "resume()",
+    WaitReason.WATCHER: "a watcher that has to catch up",
+    WaitReason.JOURNAL: "the journal",
+    WaitReason.DEPENDENCY: "the end",
+    WaitReason.DELAY: "its time",
+    WaitReason.RETRY: "its next attempt",
+    WaitReason.ROOM: "room in the queue",
+    WaitReason.SLOT: "a slot",
+    WaitReason.TURN: "its turn",
+}
+_NOTHING: Final = frozenset({WaitReason.RUNNING, WaitReason.FINAL})
+
+
+@attrs.frozen
+class LimitUse:
+    """
+    How much of a limit is used at the moment.
+
+    Attributes:
+        limit: Which one.
+        key: Of which key; None: it has none.
+        used: Of its amount.
+    """
+
+    limit: Limit
+    key: Hashable
+    used: float
+
+
+@attrs.frozen
+class Statistics:
+    """
+    An executor at one moment.
+
+    Attributes:
+        status_counts: Events by status, all seven.
+        waits: Pending events by what they wait for; only what there is. Events with the same keys are counted with
+            the first of them.
+        running: Events that run, of ``concurrency_limit``.
+        concurrency_limit: Of the executor; 0: it was not started yet.
+        queued: Events in the queue, of ``max_queue_size``.
+        max_queue_size: Of the executor; 0: it was not started yet.
+        available_capacity: Starts that the window allows now, of ``queue_capacity``.
+        queue_capacity: Of the executor; 0: it was not started yet.
+        limits: What is used of each limit and key; only what is.
+        is_running: Whether events are started.
+        is_paused: Whether ``pause()`` holds.
+        pauses: The keys that are closed by ``RateLimited``, the one that opens last first.
+        paces: The keys that are open again since, and how fast their runs may start.
+        rate_limited: Runs that ended with ``RateLimited`` so far.
+        retries: Runs that failed so far and were followed by another run. Those that ended with ``RateLimited`` and
+            those that were interrupted are not among them.
+    """
+
+    status_counts: Mapping[str, int]
+    waits: Mapping[WaitReason, int]
+    running: int = 0
+    concurrency_limit: int = 0
+    queued: int = 0
+    max_queue_size: int = 0
+    available_capacity: int = 0
+    queue_capacity: int = 0
+    limits: tuple[LimitUse, ...] = ()
+    is_running: bool = False
+    is_paused: bool = False
+    pauses: tuple[Pause, ...] = ()
+    paces: tuple[StartPace, ...] = ()
+    rate_limited: int = 0
+    retries: int = 0
+
+
+# What an event waits for, the time (of the loop's clock) before which it does not start (-inf: none is known), and the
+# bucket if one has no room.
+_Why = tuple[WaitReason, float, "Bucket | None"]
+
+
+def explain(executor: Control, event: Event) -> Explanation:
+    """Say what an event of this executor waits for. O(1), or O(what is used of its limits)."""
+    _follow_clocks(executor)
+    now = current_time()
+    reason, until, bucket = _why(executor, event, now)
+    return Explanation(
+        event=event,
+        status=event.status,
+        waits_for=reason,
+        seconds=0.0 if reason in _NOTHING else until - now if until > now else None,
+        limit=None if bucket is None else bucket.limit,
+        key=None if bucket is None else bucket.key,
+        after=tuple(executor._agenda.waits_for(event.id)) if reason is WaitReason.DEPENDENCY else (),
+        holder=_holder(executor, reason),
+    )
+
+
+def _follow_clocks(executor: Control) -> None:
+    """Carry all times over to the running event loop."""
+    executor._agenda.follow_clock()
+    if executor.processor is not None:
+        executor.processor._follow_clock()
+
+
+def statistics(executor: Control) -> Statistics:
+    """Return the state of an executor and what its events wait for. O(what is delayed or parked)."""
+    _follow_clocks(executor)
+    now = current_time()
+    kept: dict[str, Any] = {
+        "status_counts": MappingProxyType(executor.status_counts()),
+        "is_paused": executor.is_paused,
+    }
+    processor = executor.processor
+    if processor is None:
+        return Statistics(waits=MappingProxyType(_waits_before_start(executor)), **kept)
+    return Statistics(
+        waits=MappingProxyType(_waits(executor, processor, now)),
+        running=len(processor._in_flight),
+        concurrency_limit=processor.concurrency_limit,
+        queued=processor.queue.qsize(),
+        max_queue_size=processor.max_queue_size,
+        available_capacity=processor.available_capacity,
+        queue_capacity=processor.queue_capacity,
+        limits=tuple(
+            LimitUse(bucket.limit, bucket.key, bucket.used)
+            for bucket in processor.queue.lanes.buckets
+            if bucket.limit is not None and bucket.used_at(now)
+        ),
+        is_running=processor.is_running,
+        pauses=tuple(sorted(processor._pauses.current(now), key=lambda pause: -pause.seconds)),
+        paces=tuple(processor._pauses.paces(now)),
+        rate_limited=processor._pauses.rate_limited,
+        retries=processor.retries,
+        **kept,
+    )
+
+
+def _why(executor: Control, event: Event, now: float) -> _Why:
+    """Return what an event waits for."""
+    processor, agenda = executor.processor, executor._agenda
+    if event.status is not EventStatus.PENDING:
+        return (WaitReason.FINAL if event.status.is_terminal else WaitReason.RUNNING), now, None
+    if event.id in executor._put_off:  # its end is decided
+        return (WaitReason.LOCK if _lock_held(executor) else WaitReason.JOURNAL), -inf, None
+    if agenda.is_waiting(event.id):
+        return WaitReason.DEPENDENCY, _or_unknown(agenda.until(event.id)), None
+    if executor._is_coming(event):
+        return WaitReason.JOURNAL, -inf, None
+    if processor is None:
+        return WaitReason.START, _or_unknown(agenda.early_until(event.id)), None
+    return _why_in_processor(executor, processor, event, now)
+
+
+def _why_in_processor(executor: Control, processor: Processor, event: Event, now: float) -> _Why:
+    """Return what an event waits for that waits for nothing before it comes to the processor."""
+    queue = processor.queue
+    queue.ready(now)  # what has arrived, or has become due, is in its lane by now, and what cannot start is parked
+    if event.id == processor._asked:
+        return _why_asked(executor, processor), -inf, None
+    if (flight := processor._in_flight.get(event.id)) is not None:  # its run is over, but for what comes after it
+        return WaitReason.RETRY, now + (flight.again_in or 0.0), None
+    if queue.is_in_backlog(event.id):
+        return WaitReason.ROOM, -inf, None
+    if (delayed := queue.due(event.id)) is not None:
+        return WaitReason(delayed[1]), delayed[0], None
+    entry = queue.entry_of(event.id)
+    if entry is None:
+        return WaitReason.START, -inf, None
+    return _why_queued(executor, processor, entry, now)
+
+
+def _why_asked(executor: Control, processor: Processor) -> WaitReason:
+    """Return what the event waits for that was taken out of the queue to be asked about."""
+    return WaitReason.LOCK if not processor._is_asking and _lock_held(executor) else WaitReason.GATE
+
+
+def _why_queued(executor: Control, processor: Processor, entry: Entry, now: float) -> _Why:
+    """Return what an event waits for that is queued and due. The lanes have to be up to date."""
+    bucket, until = find_blocker(processor.queue.lanes, entry, now)
+    reason, until_all = _why_all(executor, processor, now)
+    if until_all < inf:
+        until = max(until, until_all)
+    return (reason if bucket is None else _reason_of(bucket, now)), until, bucket
+
+
+def _reason_of(bucket: Bucket, now: float) -> WaitReason:
+    is_closed = bucket.limit is None or bucket.closed_until > now
+    return WaitReason.GATE if is_closed else WaitReason.LIMIT
+
+
+def _why_all(executor: Control, processor: Processor, now: float) -> tuple[WaitReason, float]:
+    """Return what holds up an event that has room in all its limits, and until when at least."""
+    until = -inf if processor.available_capacity else processor._window.next_at(now)
+    held = executor._held_back
+    if held:
+        return _why_held(held), until
+    if not processor.is_running or processor.is_stopped():
+        return WaitReason.START, -inf  # forward() asks for no capacity
+    if _lock_held(executor):
+        return WaitReason.LOCK, until
+    if until > now:
+        return WaitReason.CAPACITY, until
+    if len(processor._in_flight) >= processor.concurrency_limit:
+        return WaitReason.SLOT, -inf
+    return WaitReason.TURN, -inf
+
+
+def _why_held(held: Collection[object]) -> WaitReason:
+    """Return what these tokens stand for: pause(), a watcher, the journal."""
+    if PAUSED in held:
+        return WaitReason.PAUSED
+    return WaitReason.WATCHER if any(isinstance(token, Subscription) for token in held) else WaitReason.JOURNAL
+
+
+def _lock_held(executor: Control) -> str | None:
+    """Say which lock holds up a start at the moment, and who holds the lock; None if none does."""
+    if not executor._locks_in_use:
+        return None
+    pending, processing = (executor._by_status[status] for status in (EventStatus.PENDING, EventStatus.PROCESSING))
+    # In the order in which everybody takes them: who holds one of the others may wait for the last one that is taken.
+    locks = {
+        "'processing'": processing.guard,
+        "'pending'": pending.guard,
+        "all progressions": executor.states.progressions.guard,
+    }
+    held = next(((name, guard) for name, guard in locks.items() if guard.users), None)
+    return None if held is None else f"the lock of {held[0]} is held by {held[1].owner or 'a task'}"
+
+
+def _holder(executor: Control, reason: WaitReason) -> str | None:
+    """Say who holds things up, if it is a watcher or a lock."""
+    if reason is WaitReason.WATCHER:
+        watchers = [token for token in executor._held_back if isinstance(token, Subscription)]
+        return "; ".join(watcher.describe() for watcher in watchers)
+    return _lock_held(executor) if reason is WaitReason.LOCK else None
+
+
+def _or_unknown(until: float | None) -> float:
+    return -inf if until is None else until
+
+
+def _waits_before_start(executor: Control) -> dict[WaitReason, int]:
+    pending = executor.status_counts()[EventStatus.PENDING]
+    waiting, coming = executor._agenda.waiting, executor._count_coming()
+    counts = {WaitReason.DEPENDENCY: waiting, WaitReason.JOURNAL: coming, WaitReason.START: pending - waiting - coming}
+    return {reason: number for reason, number in counts.items() if number > 0}
+
+
+def _waits(executor: Control, processor: Processor, now: float) -> dict[WaitReason, int]:
+    queue = processor.queue
+    waits: Counter[WaitReason] = Counter()
+    waits[WaitReason.DEPENDENCY] = executor._agenda.waiting
+    waits[WaitReason.JOURNAL] = executor._count_coming()
+    queue.ready(now)  # what cannot start is parked by now
+    for why, number in queue.delays.counts().items():
+        waits[WaitReason(why)] += number
+    for front, number in list(queue.lanes.parked()):
+        waits[_why_queued(executor, processor, front, now)[0]] += number
+    waits[WaitReason.ROOM] += queue.backlog_size()
+    waits[WaitReason.RETRY] += sum(
+        flight.event.status is EventStatus.PENDING for flight in processor._in_flight.values()
+    )
+    asked = None if processor._asked is None else executor.states.items.get(processor._asked, None)
+    if asked is not None and asked.status is EventStatus.PENDING:
+        waits[_why_asked(executor, processor)] += 1
+    front_entry = queue.lanes.front()
+    rest = executor.status_counts()[EventStatus.PENDING] - waits.total()
+    if rest > 0:  # they all wait for what the first of them waits for
+        all_wait_for = _why_all(executor, processor, now)[0]
+        first = None if front_entry is None else _why_queued(executor, processor, front_entry, now)[0]
+        waits[first or all_wait_for] += rest
+    return dict(+waits)

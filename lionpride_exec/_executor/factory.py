@@ -1,0 +1,52 @@
+"""``Executor.of()``: an executor without three class statements."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, cast
+
+from lionpride_exec._events.call import Call, check_async, name_of
+from lionpride_exec._events.event import Event
+from lionpride_exec._processing.processor import Processor
+from lionpride_exec._validation import explain_refused_config
+from lionpride_exec.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+# As much as there may be: whoever wants a rate says so.
+GENEROUS = {"queue_capacity": 10_000, "capacity_refresh_time": 0.01}
+
+
+def processor_for(target: type[Event] | Callable[..., Any], base: type[Processor] | None) -> type[Processor]:
+    """
+    Make a processor class for an event class, or, for an async function, for calls.
+
+    Raises:
+        TypeError: The target is neither.
+    """
+    if isinstance(target, type) and issubclass(target, Event):
+        event_type: type[Event] = target
+    else:
+        try:
+            check_async(target)
+        except TypeError as exc:
+            raise TypeError(f"target must be an Event subclass or an async function: {exc}") from None
+        event_type = Call
+    label = name_of(target).rpartition(".")[2]
+    return cast("type[Processor]", type(f"{label}Processor", (base or Processor,), {"event_type": event_type}))
+
+
+def check_config(processor_type: type[Processor], config: Mapping[str, Any]) -> None:
+    """
+    Refuse keywords that the processor does not know.
+
+    Raises:
+        ConfigurationError: There are some; they are named.
+    """
+    if getattr(processor_type.create, "__func__", None) is not getattr(Processor.create, "__func__", None):
+        return  # what it makes of its keywords shows when it is called
+    try:
+        inspect.signature(processor_type).bind(pile=None, executor=None, **config)
+    except TypeError as exc:
+        raise ConfigurationError(explain_refused_config(processor_type, config) or str(exc)) from None

@@ -1,0 +1,89 @@
+"""
+Rates that go on after a restart: what a journal tells of recent runs is taken of the limits before anything starts.
+
+How long ago a run began is told by the wall clock, since the event loop's begins anew. If the wall clock was set back
+meanwhile, a run counts as one of this moment, so nothing ever waits for longer than the period of its limit.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from lionpride_exec._base.backend import current_time
+from lionpride_exec._model.limits import Rate
+
+if TYPE_CHECKING:
+    from lionpride_exec._journal.recent_starts import Run
+    from lionpride_exec._journal.session import Book
+    from lionpride_exec._model.limits import Route
+    from lionpride_exec._processing.processor import Processor
+
+logger = logging.getLogger("lionpride_exec")
+
+# Windows of the capacity that are shorter than this are over by the time a journal has been opened.
+SHORTEST_WINDOW = 1.0
+
+
+def longest_period(processor: Processor) -> float:
+    """Return the seconds of the longest window that goes on after a restart; 0: there is none."""
+    periods = [limit.per for limit in processor.router.limits if isinstance(limit, Rate)]
+    if processor.capacity_refresh_time >= SHORTEST_WINDOW:
+        periods.append(processor.capacity_refresh_time)
+    return max(periods, default=0.0)
+
+
+async def bring_back(processor: Processor, book: Book) -> None:
+    """
+    Take of the limits what the recent runs in a journal have taken.
+
+    O(what began or ended in the longest window, and open events).
+
+    Raises:
+        JournalError: It cannot be read.
+    """
+    period = longest_period(processor)
+    if not period:
+        return
+    runs = await book.runs_since(time.time() - period)
+    processor._follow_clock()
+    now, wall = current_time(), time.time()
+    if processor.capacity_refresh_time >= SHORTEST_WINDOW:
+        begun = [_reading(run.began, now, wall) for run in runs]
+        processor._window.bring_back(begun, now)
+    if processor.router.limits:
+        unknown = sum(_take(processor, book, run, now, wall) for run in runs)
+        processor.queue.lanes.buckets.sort_uses()
+        if unknown:
+            logger.warning(
+                "the limits do not count %s recent runs in %s that cannot be read", unknown, book.journal.path
+            )
+
+
+def _take(processor: Processor, book: Book, run: Run, now: float, wall: float) -> bool:
+    """Take what one run has taken; whether that is not known."""
+    route = _route_of(processor, book, run)
+    if route is None:
+        return True
+    began, ended = _reading(run.began, now, wall), now if run.ended is None else _reading(run.ended, now, wall)
+    # By the number of the limit: with other limits than it was said for it means nothing.
+    settled = run.settled if len(run.settled) == len(processor.router.limits) else ()
+    for bucket in processor.queue.lanes.stops(route.key):
+        actual = settled[bucket.number - 1] if settled and bucket.number else None
+        bucket.bring_back(route.costs[bucket.number] if actual is None else actual, began, ended, now)
+    return False
+
+
+def _route_of(processor: Processor, book: Book, run: Run) -> Route | None:
+    if processor.router.is_plain:
+        return processor.router.plain
+    try:
+        return processor.router.route(book.lookup.decode(run.row))
+    except Exception:  # noqa: BLE001  an unknown class, or a function of the user
+        return None
+
+
+def _reading(at: float, now: float, wall: float) -> float:
+    """Return the reading of the event loop's clock at a time of the wall clock, not later than now."""
+    return now - max(wall - at, 0.0)

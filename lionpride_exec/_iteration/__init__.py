@@ -1,0 +1,1 @@
+"""Iterating over events as they end: ``as_completed()`` and ``map()``."""

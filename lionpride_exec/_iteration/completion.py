@@ -1,0 +1,172 @@
+"""
+Iterating over events as they end.
+
+An event calls back at its end (``Event._call_at_end``), so no task waits for each of them. What is called back is an
+object of its own, not the iterator: events must not keep the iterator alive, since a loop that is left by ``break``
+just drops it, and that is when it has to clean up.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import deque
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+import anyio
+from anyio import ResourceGuard
+from anyio.lowlevel import checkpoint
+
+from lionpride_exec._base.closing_iterator import ClosingIterator
+from lionpride_exec._events.event import Event
+from lionpride_exec._events.lifecycle import running_here
+from lionpride_exec._status import TERMINAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from uuid import UUID
+
+    from lionpride_exec._events.lifecycle import Owner
+
+E = TypeVar("E", bound=Event[Any])
+
+
+class EventIterator(ClosingIterator[E]):
+    """
+    An iterator over events for one consumer: ``async for``, with or without ``async with`` around it.
+
+    Dropping it (a ``break`` is enough where references are counted, as in CPython), :meth:`aclose` and leaving the
+    ``async with`` block end it.
+
+    Raises:
+        anyio.BusyResourceError: A second task asks for the next event while one does already. Nothing has changed.
+    """
+
+    def __init__(self) -> None:
+        self._consumer = ResourceGuard("iterating over")
+
+    async def __anext__(self) -> E:
+        with self._consumer:
+            return await self._next()
+
+    @abstractmethod
+    async def _next(self) -> E:
+        """Give the next event, or raise ``StopAsyncIteration``."""
+
+
+class _Watch(Generic[E]):
+    """What the watched events call back."""
+
+    def __init__(self) -> None:
+        self.watched: dict[UUID, E] = {}  # not ended, and each of them will tell
+        self.owners: dict[int, Owner] = {}  # the executors they stand in
+        self.ended: deque[E] = deque()
+        self.lost: list[E] = []  # will not end
+        self.attention: anyio.Event | None = None  # of the consumer, while it waits
+        self.is_begun = False  # the events tell
+
+    def begin(self) -> None:
+        """Have each event tell, if they do not already."""
+        if self.is_begun:
+            return
+        self.is_begun = True
+        for event in list(self.watched.values()):
+            event._call_at_end(self.note)
+
+    def end(self) -> None:
+        """Have no event tell any more."""
+        self.is_begun = False
+        for event in self.watched.values():
+            event._call_no_more(self.note)
+
+    def note(self, event: E) -> None:
+        """Learn that an event has ended, or never will."""
+        if self.watched.pop(event.id, None) is not None:
+            if event.execution.status in TERMINAL:
+                self.ended.append(event)
+            else:
+                self.lost.append(event)
+            if self.attention is not None:
+                self.attention.set()
+
+    async def wait(self) -> None:
+        """Return when there is something new. Cancelled, it leaves nothing in the events."""
+        self.attention = anyio.Event()
+        try:
+            with ExitStack() as stack:
+                for owner in self.owners.values():
+                    if (away := owner._reader_away()) is not None:
+                        stack.enter_context(away)
+                await self.attention.wait()
+        except BaseException:
+            self.end()
+            raise
+        finally:
+            self.attention = None
+
+
+class Endings(EventIterator[E]):
+    """The iterator of ``Executor.as_completed()``."""
+
+    def __init__(self, events: Iterable[E]) -> None:
+        self._watch = watch = _Watch[E]()
+        super().__init__()
+        self._is_closed = False
+        running = running_here()
+        for event in events:
+            if not isinstance(cast("object", event), Event):
+                raise TypeError(f"as_completed() takes events, got {type(event).__name__}")
+            if any(event is one for one in running):
+                raise RuntimeError(f"{event!r} would wait for its own end")
+            watch.watched[event.id] = event
+            if event._owner is not None:
+                watch.owners[id(event._owner)] = event._owner
+        watch.begin()
+
+    async def _next(self) -> E:
+        watch = self._watch
+        if watch.ended or not watch.watched or self._is_closed:
+            await checkpoint()
+        else:
+            watch.begin()  # again, after a wait that was cancelled
+            while not (watch.ended or not watch.watched or self._is_closed):
+                await watch.wait()
+        if self._is_closed:
+            raise StopAsyncIteration
+        if watch.ended:
+            return _look_at(watch.ended.popleft())
+        return self._last_word()
+
+    def _last_word(self) -> E:
+        """Speak of those that were not to end: give one that has all the same, in an executor started again."""
+        lost = self._watch.lost
+        for event in lost:
+            if event.execution.status in TERMINAL:
+                lost.remove(event)
+                return _look_at(event)
+        self._is_closed = True
+        if lost:
+            lost[0]._check_ended()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """
+        End the iteration; the events stay as they are. Idempotent.
+
+        Cancellation: a checkpoint; it is closed all the same.
+        """
+        self._is_closed = True
+        self._watch.end()
+        if self._watch.attention is not None:
+            self._watch.attention.set()
+        await checkpoint()
+
+    def __del__(self) -> None:
+        self._watch.end()
+
+
+def _look_at(event: E) -> E:
+    """Note that an event is given to somebody, who learns of its failure."""
+    if event._unseen is not None:
+        event._unseen.look_at(event)
+    return event

@@ -1,0 +1,94 @@
+"""
+``Executor.map()``: an event for each item, and each event back when it has ended.
+
+At most ``lookahead`` events are in the executor and not yet given to the consumer, and an event that was given leaves
+the executor when the next is asked for: memory stays flat whatever the number of items.
+
+Items of a plain iterable are taken while the consumer asks for an event; that needs no task. Those of an async iterable
+have to be awaited beside the events: one task in the executor's task group does so, and closes the iterable too, since
+an async generator is to be closed by the task that iterated it.
+
+Leaving the loop is what has to be right. An async generator would learn of a ``break`` from a hook of the event loop,
+at some later time; a plain object learns of it at once, by ``__del__``, and all that it then does is synchronous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from lionpride_exec._events.call import Call, check_async
+from lionpride_exec._events.event import Event
+
+from .completion import E, EventIterator
+from .map_state import MapState, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def maker_for(target: type[Event] | Callable[..., Any]) -> Callable[[Any], Event]:
+    """
+    Give the function that makes an event of an item.
+
+    Raises:
+        TypeError: The target is neither an Event subclass nor an async function.
+    """
+    if isinstance(target, type) and issubclass(target, Event):
+        required = [
+            field.alias
+            for field in attrs.fields(cast("type[attrs.AttrsInstance]", target))
+            if field.init and field.default is attrs.NOTHING
+        ]
+        return partial(_event_of, target, required)
+    try:
+        check_async(target)
+    except TypeError as exc:
+        raise TypeError(f"target must be an Event subclass or an async function: {exc}") from None
+    return partial(Call[Any].of, cast("Callable[..., Any]", target))
+
+
+def _event_of(cls: type[Event], required: list[str], item: Any) -> Event:
+    if isinstance(item, cls):
+        return item
+    if isinstance(item, Mapping):
+        return cls(**cast("Mapping[str, Any]", item))
+    if len(required) == 1:
+        return cls(**{required[0]: item})
+    raise TypeError(
+        f"an item for {cls.__name__} must be a {cls.__name__} or a mapping of its fields, got {type(item).__name__} "
+        f"(a plain value will do for a class with exactly one required field; this one has {len(required)})"
+    )
+
+
+class EventMap(EventIterator[E]):
+    """The iterator of ``Executor.map()``."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self._run = MapState[E](plan)
+
+    async def _next(self) -> E:
+        try:
+            return await self._run.next()
+        except BaseException:  # its end, an error, a cancellation
+            self._run.close()
+            raise
+
+    async def aclose(self) -> None:
+        """
+        Cancel the events that have not ended, and return when the source of the items is closed. Idempotent.
+
+        Cancellation: while the source is being closed; it goes on being closed.
+        """
+        self._run.close()
+        await self._run.wait_closed()
+
+    def __del__(self) -> None:
+        # The garbage collector may call from any thread; then nobody can be told, and the events just go on.
+        if self._run.thread == get_ident():
+            self._run.close()

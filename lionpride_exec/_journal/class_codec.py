@@ -1,0 +1,232 @@
+"""
+How the events of a class become JSON, and come back.
+
+A plan is a msgspec struct of the fields, made of their annotations, which checks what goes in as it will check what
+comes out. What would not come back, equal in value and type (``fidelity``), is refused when the event is taken in. A
+field that is at its default is left out, so the default of the class that reads it counts.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+import msgspec
+
+from lionpride_exec._base.field_paths import is_inside
+from lionpride_exec._base.redaction import secrets_of
+from lionpride_exec._events.call import Call
+from lionpride_exec._events.event import Event
+from lionpride_exec._events.storage_options import check_fields
+from lionpride_exec._model.retry import Retry
+from lionpride_exec.errors import ValidationError
+
+from .annotations import hint_of, read_path, response_type, struct_of
+from .fidelity import Fix, compare, mend, stand_in
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Levels of a field that is refused which are searched for an event, to say what to do.
+MAX_LOOK = 10
+
+# Kept elsewhere, or of this process only.
+NOT_KEPT = frozenset({"id", "execution"})
+
+
+class RetryData(msgspec.Struct, omit_defaults=True):
+    """A Retry, but for what is a function."""
+
+    attempts: int
+    backoff: float
+    max_backoff: float
+    jitter: float
+    deadline: float | None = None
+    budget: float | None = None
+
+
+class Header(msgspec.Struct):
+    """An envelope whose data nobody has looked at yet."""
+
+    tag: str
+    version: int
+    data: msgspec.Raw
+    fixes: list[Fix] = []
+
+
+def _enc_hook(value: Any) -> Any:
+    """Write what msgspec does not know by itself."""
+    if isinstance(value, PurePath):
+        return str(value)
+    raise NotImplementedError(f"Encoding objects of type {type(value).__qualname__} is unsupported")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_enc_hook).encode
+
+
+class Plan:
+    """
+    How the events of one class are written and read.
+
+    Args:
+        cls: The class.
+        tag: Of it.
+
+    Raises:
+        TypeError: It has none, or its annotations cannot be used.
+    """
+
+    def __init__(self, cls: type[Event], tag: str | None) -> None:
+        if tag is None and not issubclass(cls, Call):
+            raise TypeError(
+                f"{cls.__qualname__} has no tag, by which a journal would find it again: "
+                f'class {cls.__name__}(Event, tag="a.name")'
+            )
+        check_fields(cls)
+        self.cls: type[Event] = cls
+        self.response_type: Any = response_type(cls)
+        kept = NOT_KEPT | ({"function"} if issubclass(cls, Call) else set[str]())
+        fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(cast("type[attrs.AttrsInstance]", cls))
+        self._fields = [(field.name, field.default) for field in fields if field.init and field.name not in kept]
+        self._aliases = {field.name: field.alias or field.name for field in fields}
+        hints = {name: RetryData | None if name == "retry" else hint_of(cls, name) for name, _ in self._fields}
+        self._struct: Any = struct_of(cls, hints)
+        self._decode = msgspec.json.Decoder(self._struct, dec_hook=read_path).decode
+        self._head = b"" if tag is None else self._head_of(tag)
+
+    def encode(self, event: Event, tag: str | None = None) -> bytes:
+        """
+        Return an event's envelope.
+
+        Raises:
+            ValidationError: A field holds what would not come back; it is named.
+        """
+        own = event.__dict__
+        values = {name: value for name, default in self._fields if (value := own[name]) is not default}
+        if not event.metadata:
+            del values["metadata"]
+        if event.retry is not None and "retry" in values:
+            values["retry"] = _retry_data(self.cls, event.retry)
+        try:
+            data, fixes = self._written(values)
+        except Exception as exc:  # whatever an object does when it is looked at
+            raise self._refusal(values, exc) from exc
+        rest = b',"fixes":%b}' % _encode(fixes) if fixes else b"}"
+        return (self._head if tag is None else self._head_of(tag)) + data + rest
+
+    def _written(self, values: dict[str, Any]) -> tuple[bytes, list[Fix]]:
+        """
+        Return fields as JSON, with what has to be mended in it when it is read.
+
+        Raises:
+            Exception: They would not come back as they are.
+        """
+        fixes: list[Fix] = []
+        try:
+            return self._checked(values, self._with_numbers(values, fixes), fixes)
+        except Exception:
+            fixes = []
+            carried = {name: stand_in(value, (name,), fixes) for name, value in values.items()}
+            if not fixes:
+                raise
+            return self._checked(values, carried, fixes)
+
+    def _with_numbers(self, values: dict[str, Any], fixes: list[Fix]) -> dict[str, Any]:
+        """Return fields with metadata, which is taken as JSON has it, that has no infinities: JSON would have null."""
+        if "metadata" not in values:
+            return values
+        return values | {"metadata": stand_in(values["metadata"], ("metadata",), fixes)}
+
+    def _checked(self, values: dict[str, Any], carried: dict[str, Any], fixes: list[Fix]) -> tuple[bytes, list[Fix]]:
+        data = _encode(self._struct(**carried))
+        struct = self._decode(data)
+        read = self._mended(struct, fixes) if fixes else None
+        known = len(fixes)
+        for name, value in values.items():
+            other = getattr(struct, name) if read is None else read[name]
+            if value is not other and name != "metadata":  # whatever is noted there, as JSON has it
+                compare(value, other, (name,), fixes)
+        if len(fixes) > known:
+            read = self._mended(self._decode(data), fixes)
+            for name, value in values.items():
+                if name != "metadata":
+                    compare(value, read[name], (name,), None)
+        return data, fixes
+
+    def _mended(self, struct: Any, fixes: Sequence[Fix]) -> dict[str, Any]:
+        fields = {name: value for name, _ in self._fields if (value := getattr(struct, name)) is not msgspec.UNSET}
+        if fixes:
+            mend(fields, fixes)
+        return fields
+
+    def decode(self, header: Header) -> dict[str, Any]:
+        """
+        Return the fields by name.
+
+        Raises:
+            Exception: The data are not those of the class, or its ``_upgrade()`` has failed.
+        """
+        data, fixes = bytes(header.data), header.fixes
+        if header.version != self.cls._kind.version:
+            raw = msgspec.json.decode(data)
+            mend(raw, [fix for fix in fixes if fix[1] == "json" and fix[0][0] in raw])
+            data, fixes = _encode(self.cls._upgrade(raw, header.version)), []
+        fields = self._mended(self._decode(data), fixes)
+        if isinstance(retry := fields.get("retry"), RetryData):
+            fields["retry"] = Retry(**msgspec.structs.asdict(retry))
+        return fields
+
+    def make(self, fields: dict[str, Any], **others: Any) -> Event:
+        """Return an event that has these fields as they are, whatever its class makes of what it is given."""
+        event = self.cls(**{self._aliases[name]: value for name, value in fields.items()}, **others)
+        own = event.__dict__
+        for name, value in fields.items():
+            if own.get(name) is not value:
+                own[name] = value  # a converter has run a second time
+        if event._redacted:
+            own["_secrets"] = secrets_of(event)  # as it was given: a function may change its record
+        return event
+
+    def _head_of(self, tag: str) -> bytes:
+        redact = b'"redact":%b,' % _encode(sorted(self.cls._redacted)) if self.cls._redacted else b""
+        return b'{"tag":%b,"version":%d,%b"data":' % (_encode(tag), self.cls._kind.version, redact)
+
+    def _refusal(self, values: dict[str, Any], cause: Exception) -> ValidationError:
+        """Find the field that cannot be kept."""
+        for name, value in values.items():
+            try:
+                self._written({name: value})
+            except Exception as exc:  # noqa: BLE001  as in encode()
+                reason = str(exc).partition(" - at `$")[0] or type(exc).__name__
+                if holds_event(value):
+                    reason = "it holds an event, which is a row of its own: keep the event's id instead"
+                if any(is_inside(path, name) for path in self.cls._redacted):
+                    reason = "it would not come back as what it is"  # without a word of it
+                return ValidationError(
+                    f"{self.cls.__qualname__}.{name} cannot be kept in a journal: {reason} (got {type(value).__name__})"
+                )
+        told = type(cause).__name__ if self.cls._redacted else str(cause)
+        return ValidationError(f"{self.cls.__qualname__} cannot be kept in a journal: {told}")
+
+
+def holds_event(value: Any) -> bool:
+    """Whether a value is an event, or a list, tuple, set or dict that has one in it, at any depth up to some."""
+    level: list[Any] = [value]
+    for _ in range(MAX_LOOK):
+        if any(isinstance(part, Event) for part in level):
+            return True
+        below = [part for part in level if isinstance(part, dict | list | tuple | set | frozenset)]
+        level = [item for part in below for item in (part.values() if isinstance(part, dict) else part)]
+    return False
+
+
+def _retry_data(cls: type[Event], retry: Retry | None) -> RetryData | None:
+    if retry is None:
+        return None
+    if callable(retry.backoff) or retry.on is not Exception:
+        raise ValidationError(
+            f"{cls.__qualname__}.retry cannot be kept in a journal: it has a function or a type in it; "
+            "give such a Retry to the class or to the executor"
+        )
+    return RetryData(retry.attempts, retry.backoff, retry.max_backoff, retry.jitter, retry.deadline, retry.budget)

@@ -1,0 +1,156 @@
+"""Looking something up in an open journal: what has ended, what is known by a key, what is held."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import anyio
+from anyio import CapacityLimiter, current_time
+
+from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec.errors import JournalError, NotFoundError
+
+from .bulk_sql import rows_by_key
+from .codec import Unreadable, encode_key
+from .recovery import Restored
+from .rows import Change, Row, Step
+from .schema import COLUMNS, HELD
+from .transient_errors import PATIENCE, RETRY_PAUSE, is_passing
+from .worker_thread import run_in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from sqlite3 import Connection
+
+    from lionpride_exec._events.event import Event
+
+    from .codec import Codec
+    from .store import Store
+
+logger = logging.getLogger("lionpride_exec")
+
+ROWS_AT_A_TIME = 500
+
+
+class Lookup:
+    """
+    Reads in a store, in a worker thread.
+
+    Args:
+        store: Open.
+        codec: For its events.
+    """
+
+    def __init__(self, store: Store, codec: Codec) -> None:
+        self._store = store
+        self._codec = codec
+        self._limiter = CapacityLimiter(1)
+
+    async def in_thread(self, function: Callable[[], Any]) -> Any:
+        """
+        Have a function run in the worker thread; again each second, for 30 s, while it meets trouble that passes.
+
+        Raises:
+            JournalError: What the function raises.
+            JournalError: This process is a child that was forked from the owner of the journal.
+        """
+        self._store.check_process()
+        until = current_time() + PATIENCE
+        while True:
+            try:
+                return await run_in_thread(function, limiter=self._limiter)
+            except JournalError as exc:
+                if not is_passing(exc) or current_time() >= until:
+                    raise
+                logger.warning("%s; it is tried again, for %.0f s at most", exc, until - current_time())
+            await anyio.sleep(RETRY_PAUSE)
+
+    async def _ask(self, question: Callable[[Connection], Any]) -> Any:
+        return await self.in_thread(partial(self._store.read, question))
+
+    async def find(self, event_id: UUID) -> Event:
+        """
+        Give an event that is on disk; one that is held as PENDING.
+
+        Raises:
+            NotFoundError: It is not.
+            JournalError: It cannot be read.
+        """
+        rows = await self.in_thread(partial(self._store.rows_by_id, [event_id.bytes]))
+        if not rows:
+            raise NotFoundError(f"There is no event {event_id} in {self._store.path}")
+        return self.decode(rows[0])
+
+    async def statuses(self, ids: Sequence[UUID]) -> dict[UUID, str]:
+        """Give the statuses of those events that are on disk."""
+        found: dict[bytes, str] = await self.in_thread(partial(self._store.statuses_by_id, [one.bytes for one in ids]))
+        return {UUID(bytes=event_id): status for event_id, status in found.items()}
+
+    async def known_keys(self, keys: Collection[Any]) -> set[Any]:
+        """Give those of the keys that stand in the file."""
+        texts = {encode_key(key): key for key in keys}
+        wanted = list(texts)
+        known: list[tuple[str]] = await self._ask(lambda connection: rows_by_key(connection, "key", wanted))
+        return {texts[text] for (text,) in known}
+
+    async def row_of_key(self, key: str) -> Row | None:
+        """Return the row of the event that has a key, as :func:`encode_key` gives it. None if there is none."""
+        rows: list[Row] = await self._ask(lambda connection: _rows_of_keys(connection, [key]))
+        return rows[0] if rows else None
+
+    async def held(self) -> list[Event]:
+        """Give the events that are held."""
+        rows: list[Row] = []
+        seen = 0
+        while some := await self.in_thread(partial(self._store.open_rows, seen, ROWS_AT_A_TIME)):
+            rows += [row for row in some if row.status == HELD]
+            seen = some[-1].seq
+        return [self.decode(row) for row in rows]
+
+    async def release(self, event_id: UUID, *, audit: bool) -> Restored:
+        """
+        Have a held event be pending again.
+
+        Args:
+            event_id: Of the event.
+            audit: Whether the trail is to say so.
+
+        Raises:
+            NotFoundError: No such event is held.
+            JournalError: It cannot be read, or written.
+        """
+        rows = await self.in_thread(partial(self._store.rows_by_id, [event_id.bytes]))
+        if not rows or rows[0].status != HELD:
+            raise NotFoundError(f"No event {event_id} is held in {self._store.path}")
+        row: Row = rows[0]
+        event = self.decode(row)
+        pending = EventStatus.PENDING.value
+        change = Change(row.seq, pending, row.attempt, None, None, None, None, row.attempts)
+        steps = [Step(row.seq, time.time(), pending, row.attempt, "released")] if audit else []
+        await self.in_thread(partial(self._store.settle_interrupted, [(change, row.crashes)], steps))
+        return Restored(row.seq, event, row.priority, None, [], None, row.key)
+
+    def decode(self, row: Row) -> Event:
+        """
+        Give the event of a row.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        # What a decision is waited for about has not ended.
+        shown = row._replace(status=EventStatus.PENDING.value) if row.status == HELD else row
+        try:
+            event = self._codec.decode(shown)
+            if event.execution.status in TERMINAL:
+                object.__setattr__(event, "_kept_in", self._store.path)
+            return event  # noqa: TRY300  nothing else in it raises that
+        except Unreadable as exc:
+            raise JournalError(f"event {UUID(bytes=row.id)} in {self._store.path} cannot be read: {exc}") from exc
+
+
+def _rows_of_keys(connection: Connection, keys: Sequence[str]) -> list[Row]:
+    return [Row(*values) for values in rows_by_key(connection, COLUMNS, keys)]

@@ -1,0 +1,267 @@
+"""How a run goes, from what stands in its journal."""
+
+from __future__ import annotations
+
+from heapq import heappush, heappushpop, nlargest
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import msgspec
+
+from lionpride_exec._status import EventStatus
+from lionpride_exec.errors import JournalError
+
+from .schema import HELD, IS_OPEN
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+# What decoding raises for what is no JSON, or not what it should be.
+UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
+
+# Different errors that are told apart at one time. With more of them, the rarest half is given up.
+MAX_GROUPS = 10_000
+MAX_LINE = 200  # characters of a message
+
+MINUTE, HOUR = 60.0, 3600.0
+
+_OPEN = f"FROM event INDEXED BY event_open WHERE {IS_OPEN}"
+
+
+@attrs.frozen
+class OpenEvent:
+    """
+    An event that has not ended.
+
+    Attributes:
+        since: When it was queued (pending) or started (processing), seconds since 1970; None: not known.
+        age: Seconds since then.
+    """
+
+    seq: int
+    id: bytes
+    tag: str | None
+    attempt: int
+    since: float | None
+    age: float | None
+
+
+@attrs.frozen
+class SlowEvent:
+    """An event that took long: its last run, in seconds."""
+
+    seq: int
+    id: bytes
+    tag: str | None
+    status: str
+    duration: float
+
+
+@attrs.frozen
+class ErrorGroup:
+    """Events that ended in the same way: status, class of the error and first line of its message."""
+
+    status: str
+    type: str
+    message: str
+    count: int
+    example_seq: int
+    example_id: bytes
+
+
+@attrs.frozen
+class Overview:
+    """
+    How a run goes. Times are seconds since 1970, durations seconds.
+
+    Attributes:
+        at: When this was so.
+        counts: Events by status, "held" included.
+        last_minute: Events that finished in the last 60 seconds.
+        last_hour: Likewise 3600 seconds.
+        rate: Events finished per second, from the first queued to the last finished; None: none has finished.
+        slowest: Of those completed or failed, slowest first.
+        errors: Most frequent first. With more than 10,000 different ones the rarest are given up on the way; their
+            events, and those of the groups that are not named, are ``other_errors``.
+        other_errors: Events with an error of no group in ``errors``.
+        oldest_pending: By the time it was queued.
+        running: What is processed, longest first; at most as many as were asked for.
+        file_bytes: Size of the file.
+        wal_bytes: Size of the write-ahead log.
+    """
+
+    at: float
+    counts: dict[str, int]
+    last_minute: int
+    last_hour: int
+    rate: float | None
+    slowest: tuple[SlowEvent, ...]
+    errors: tuple[ErrorGroup, ...]
+    other_errors: int
+    oldest_pending: OpenEvent | None
+    running: tuple[OpenEvent, ...]
+    file_bytes: int
+    wal_bytes: int
+
+
+class _Tagged(msgspec.Struct):
+    tag: str
+
+
+class _Error(msgspec.Struct):
+    type: str
+    message: str = ""
+
+
+class _Outcome(msgspec.Struct):
+    error: _Error | None = None
+    duration: float | None = None
+
+
+_tags = msgspec.json.Decoder(_Tagged)
+_outcomes = msgspec.json.Decoder(_Outcome)
+
+
+def tag_of(event: Any) -> str | None:
+    """Give the tag of an envelope; None: it cannot be read."""
+    try:
+        return _tags.decode(event).tag
+    except UNREADABLE:
+        return None
+
+
+def count_events(connection: sqlite3.Connection) -> dict[str, int]:
+    """Give the number of events by status. O(number of open events)."""
+    counts = dict.fromkeys([*EventStatus.allowed(), HELD], 0)
+    counts.update(connection.execute("SELECT status, events FROM tally").fetchall())
+    counts.update(connection.execute(f"SELECT status, count(*) {_OPEN} GROUP BY status").fetchall())
+    return counts
+
+
+def survey(connection: sqlite3.Connection, path: Path, now: float, top: int) -> Overview:
+    """Read all rows and sum them up. Flat memory."""
+    seen = _Seen(now, top)
+    for row in connection.execute("SELECT seq, status, queued, finished, outcome FROM event"):
+        try:
+            seen.add(*row)
+        except TypeError as exc:  # columns of SQLite take anything
+            raise JournalError(f"{path} is damaged: event #{row[0]} has a time or error that is none") from exc
+    errors = tuple(
+        ErrorGroup(*group, count, seq, _known(connection, seq)[0]) for group, (count, seq) in seen.most_frequent()
+    )
+    pending = _open_events(connection, EventStatus.PENDING, "queued", now, 1)
+    return Overview(
+        at=now,
+        counts=count_events(connection),
+        last_minute=seen.last_minute,
+        last_hour=seen.last_hour,
+        rate=seen.rate,
+        slowest=tuple(
+            SlowEvent(seq, *_known(connection, seq), status, duration) for duration, seq, status in seen.longest_first()
+        ),
+        errors=errors,
+        other_errors=seen.with_error - sum(group.count for group in errors),
+        oldest_pending=pending[0] if pending else None,
+        running=_open_events(connection, EventStatus.PROCESSING, "started", now, top),
+        file_bytes=_size(path),
+        wal_bytes=_size(path.with_name(f"{path.name}-wal")),
+    )
+
+
+@attrs.define(eq=False)
+class _Seen:
+    """What the rows so far come to."""
+
+    now: float
+    top: int
+    finished: int = 0
+    last_minute: int = 0
+    last_hour: int = 0
+    with_error: int = 0
+    first: float | None = None
+    last: float | None = None
+    slowest: list[tuple[float, int, str]] = attrs.field(factory=list[tuple[float, int, str]])  # a heap
+    groups: dict[tuple[str, str, str], tuple[int, int]] = attrs.field(  # count and number of the first one
+        factory=dict[tuple[str, str, str], tuple[int, int]]
+    )
+
+    def add(self, seq: int, status: str, queued: float | None, finished: float | None, outcome: Any) -> None:
+        """Count an event."""
+        if queued is not None and (self.first is None or queued < self.first):
+            self.first = queued
+        if finished is not None:
+            self.finished += 1
+            self.last_minute += finished > self.now - MINUTE
+            self.last_hour += finished > self.now - HOUR
+            if self.last is None or finished > self.last:
+                self.last = finished
+        if outcome is not None:
+            self._add_outcome(seq, status, outcome)
+
+    def _add_outcome(self, seq: int, status: str, outcome: Any) -> None:
+        try:
+            data = _outcomes.decode(outcome)
+        except UNREADABLE:
+            return
+        if data.duration is not None and self.top and status in {EventStatus.COMPLETED, EventStatus.FAILED}:
+            entry = (data.duration, seq, status)
+            if len(self.slowest) < self.top:
+                heappush(self.slowest, entry)
+            else:
+                heappushpop(self.slowest, entry)
+        if data.error is not None:
+            self._add_error(seq, status, data.error)
+
+    def _add_error(self, seq: int, status: str, error: _Error) -> None:
+        self.with_error += 1
+        line = error.message.lstrip().partition("\n")[0][:MAX_LINE].rstrip()
+        group = (status, error.type, line)
+        count, example = self.groups.get(group, (0, seq))
+        self.groups[group] = (count + 1, example)
+        if len(self.groups) > MAX_GROUPS:
+            self.groups = dict(nlargest(MAX_GROUPS // 2, self.groups.items(), key=_count))
+
+    @property
+    def rate(self) -> float | None:
+        """Ends per second, from the first event queued to the last end; None: not known."""
+        if self.first is None or self.last is None or self.last <= self.first:
+            return None
+        return self.finished / (self.last - self.first)
+
+    def longest_first(self) -> list[tuple[float, int, str]]:
+        """Give seconds, number and status of the slowest."""
+        return sorted(self.slowest, reverse=True)
+
+    def most_frequent(self) -> list[tuple[tuple[str, str, str], tuple[int, int]]]:
+        """Give the groups of errors with their count and the number of the first event."""
+        return nlargest(self.top, self.groups.items(), key=_count)
+
+
+def _count(group: tuple[tuple[str, str, str], tuple[int, int]]) -> int:
+    return group[1][0]
+
+
+def _known(connection: sqlite3.Connection, seq: int) -> tuple[bytes, str | None]:
+    """Give id and tag of an event."""
+    event_id, event = connection.execute("SELECT id, event FROM event WHERE seq = ?", (seq,)).fetchone()
+    return event_id, tag_of(event)
+
+
+def _open_events(
+    connection: sqlite3.Connection, status: EventStatus, since: str, now: float, limit: int
+) -> tuple[OpenEvent, ...]:
+    """Give those of a status whose time lies farthest back."""
+    query = f"SELECT seq, attempt, {since} {_OPEN} AND status = ? ORDER BY {since} IS NULL, {since}, seq LIMIT ?"
+    rows = connection.execute(query, (status.value, limit)).fetchall()
+    return tuple(
+        OpenEvent(seq, *_known(connection, seq), attempt, at, None if at is None else now - at)
+        for seq, attempt, at in rows
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

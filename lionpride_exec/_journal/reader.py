@@ -1,0 +1,330 @@
+"""
+A look at a journal that may be somebody else's, who may be writing at this moment.
+
+It never writes: SQLite's write-ahead log lets it read what was committed last while others commit. Each question is
+answered from one snapshot; while it lasts, the log cannot be cleared, so what takes long is read in pieces. SQLite
+itself may leave an empty ``-wal`` and a ``-shm`` beside the file. Where it cannot make them, as on a read-only mount, a
+journal that was closed is read as a file that nobody changes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from uuid import UUID
+
+import msgspec
+
+from lionpride_exec.errors import JournalError, NotFoundError
+
+from .fork import foreign_error, keep_from_closing
+from .overview import UNREADABLE, Overview, count_events, survey, tag_of
+from .rows import Row
+from .schema import COLUMNS, check_file, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Iterator
+    from types import TracebackType
+
+# Rows, and about so many bytes, that are read at once; so many rows are passed over at once.
+CHUNK = 500
+CHUNK_BYTES = 4 << 20
+STRIDE = 5000
+
+# SQLite's codes where it cannot make, or write, what it wants beside the file: READONLY, CANTOPEN.
+CANNOT_WRITE = frozenset({8, 14})
+
+# Matches that an error names.
+NAMED = 3
+
+_HEX = re.compile(r"[0-9a-f]{4,32}")
+_NUMBER = re.compile(r"#?([0-9]{1,18})")
+
+_SELECT_ONE = f"SELECT {COLUMNS} FROM event WHERE seq = ?"  # noqa: S608  no value in it
+_SELECT_STEPS = (
+    "SELECT n, transition.seq, at, transition.status, transition.attempt, error, id, event "
+    "FROM transition LEFT JOIN event ON event.seq = transition.seq "
+)
+
+
+class Transition(NamedTuple):
+    """A line of the audit trail; id and tag are None where the event was deleted or cannot be read."""
+
+    n: int
+    seq: int
+    at: float
+    status: str
+    attempt: int
+    error: str | None
+    id: bytes | None
+    tag: str | None
+
+
+class JournalReader:
+    """
+    Reads a journal, from :meth:`open` to :meth:`close`, or as a context manager. Blocks; for one thread at a time.
+
+    Args:
+        path: Of the file.
+
+    Raises:
+        JournalError: From any method: it cannot be read, or is not open.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path: Path = Path(path)
+        self._connection: sqlite3.Connection | None = None
+        self._is_immutable = False  # nothing could be made beside the file, and all there was in it
+        self._pid = os.getpid()
+
+    def __enter__(self) -> Self:
+        if self._connection is None:
+            self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """
+        Open it.
+
+        Raises:
+            JournalError: There is no such file, it is no journal, newer than this code, or damaged; or it has a log
+                that cannot be read where it lies.
+        """
+        self._pid = os.getpid()
+        if not self.path.is_file():
+            raise JournalError(f"{self.path}: there is no such file")
+        with self._wrapped():
+            try:
+                version = self._connect(immutable=False)
+            except sqlite3.OperationalError as exc:
+                if exc.sqlite_errorcode & 0xFF not in CANNOT_WRITE:
+                    raise
+                if self._log_size():
+                    raise JournalError(
+                        f"{self.path} has a log, {self.path.name}-wal, which can be read only where files can be made "
+                        f"beside it: copy both to a folder that can be written, and look there ({exc})"
+                    ) from exc
+                version = self._connect(immutable=True)
+        if not version:
+            self.close()
+            raise JournalError(f"{self.path} is empty: no journal yet")
+
+    def _connect(self, *, immutable: bool) -> int:
+        """Open it one way or the other; return its version."""
+        self._is_immutable = immutable
+        self._connection = connection = connect(self.path, read_only=True, immutable=immutable)
+        try:
+            return check_file(connection, self.path)
+        except BaseException:
+            self.close()
+            raise
+
+    def _log_size(self) -> int:
+        try:
+            return Path(f"{self.path}-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def close(self) -> None:
+        """Close it. Idempotent."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._pid == os.getpid():
+            connection.close()
+        else:
+            keep_from_closing(connection)
+
+    # ---------------------------------------------------------------- all together
+
+    def counts(self) -> dict[str, int]:
+        """Give the number of events by status, "held" included. O(number of open events)."""
+        with self._snapshot() as connection:
+            return count_events(connection)
+
+    def overview(self, *, top: int = 5, now: float | None = None) -> Overview:
+        """
+        Tell how the run goes.
+
+        Reads the whole file, a few seconds for a million events, in one snapshot; memory does not grow with it.
+
+        Args:
+            top: How many to name of each kind, 0 or more.
+            now: Seconds since 1970; None: by the clock.
+        """
+        with self._snapshot() as connection:
+            return survey(connection, self.path, time.time() if now is None else now, top)
+
+    # ---------------------------------------------------------------- events
+
+    def events(self, statuses: Collection[str] | None = None, tags: Collection[str] | None = None) -> Iterator[Row]:
+        """
+        Give events in order of arrival, up to the last one that is there now.
+
+        Read in pieces, each as it is at that moment: what memory and the write-ahead log have to keep is bounded,
+        however many there are. O(number of events in the file) in all.
+
+        Args:
+            statuses: Of which ones, "held" included; None: any.
+            tags: Of the classes; None: any. What has no readable tag is left out.
+        """
+        after, last = 0, self._ask_number("SELECT max(seq) FROM event")
+        while after < last:
+            after, rows = self._piece(after, last, statuses)
+            yield from (row for row in rows if tags is None or tag_of(row.event) in tags)
+
+    def _piece(self, after: int, last: int, statuses: Collection[str] | None) -> tuple[int, list[Row]]:
+        """Give up to CHUNK rows behind a number, and up to which number all have been seen."""
+        chosen = () if statuses is None else tuple(statuses)
+        condition = "" if statuses is None else f"AND status IN ({','.join('?' * len(chosen))})"
+        select = f"SELECT {COLUMNS} FROM event WHERE seq > ? AND seq <= ? {condition} ORDER BY seq LIMIT ?"  # noqa: S608  no value in it
+        rows: list[Row] = []
+        size = 0
+        with self._snapshot() as connection:
+            upto = _stride(connection, after, last)
+            for values in connection.execute(select, (after, upto, *chosen, CHUNK)):
+                rows.append(Row(*values))
+                size += sum(len(value) for value in values if isinstance(value, bytes | str))
+                if size > CHUNK_BYTES or len(rows) == CHUNK:
+                    return rows[-1].seq, rows
+        return upto, rows
+
+    def find(self, text: str) -> Row:
+        """
+        Give the event that is meant.
+
+        Args:
+            text: Its number (``17``, ``#17``), its id, its key (a text, or the key as JSON), or else the first 4 or
+                more hexadecimal digits of its id. An id is looked for in the whole index: 60 ms for a million events.
+
+        Raises:
+            NotFoundError: There is none, or more than one.
+        """
+        with self._snapshot() as connection:
+            seqs = _exact(connection, text) or _by_prefix(connection, text)
+            if len(seqs) != 1:
+                raise NotFoundError(_mismatch(connection, text, sorted(seqs)))
+            return Row(*connection.execute(_SELECT_ONE, (*seqs,)).fetchone())
+
+    # ---------------------------------------------------------------- transitions
+
+    def history(self, seq: int) -> list[Transition]:
+        """Give the transitions of an event, by its number, oldest first."""
+        return self._steps("WHERE transition.seq = ? ORDER BY n", seq)
+
+    def transitions(self, after_n: int = 0, limit: int = 1000) -> list[Transition]:
+        """Give the transitions behind that number, oldest first. O(limit)."""
+        return self._steps("WHERE n > ? ORDER BY n LIMIT ?", after_n, limit)
+
+    def last_transitions(self, count: int) -> list[Transition]:
+        """Give the last so many transitions, oldest first. O(count)."""
+        return self._steps("ORDER BY n DESC LIMIT ?", count)[::-1]
+
+    def last_n(self) -> int:
+        """Give the number of the last transition; 0: there is none. O(1)."""
+        return self._ask_number("SELECT max(n) FROM transition")
+
+    def _steps(self, condition: str, *values: int) -> list[Transition]:
+        with self._snapshot() as connection:
+            rows = connection.execute(_SELECT_STEPS + condition, values)
+            return [Transition._make((*row[:-1], None if row[-1] is None else tag_of(row[-1]))) for row in rows]
+
+    # ---------------------------------------------------------------- inside
+
+    def _ask_number(self, query: str) -> int:
+        with self._snapshot() as connection:
+            found: int | None = connection.execute(query).fetchone()[0]
+            return found or 0
+
+    @contextmanager
+    def _snapshot(self) -> Generator[sqlite3.Connection]:
+        """Have all that is read inside be of one moment."""
+        connection = self._connection
+        if connection is None:
+            raise JournalError(f"{self.path} is not open")
+        if self._pid != os.getpid():
+            raise foreign_error(self.path, self._pid)
+        with self._wrapped():
+            if self._is_immutable and self._log_size():
+                raise JournalError(f"{self.path} has been opened by a run since; look again from the beginning")
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _wrapped(self) -> Generator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as exc:
+            raise JournalError(f"{self.path} cannot be read: {exc}") from exc
+
+
+def id_text(event_id: Any) -> str:
+    """Give an id of the file as text, whatever it is."""
+    if isinstance(event_id, bytes):
+        return str(UUID(bytes=event_id)) if len(event_id) == 16 else event_id.hex()  # noqa: PLR2004  bytes of a UUID
+    return str(event_id)
+
+
+def _stride(connection: sqlite3.Connection, after: int, last: int) -> int:
+    """Give the number up to which there are at most STRIDE rows: a filter that finds few must not read for long."""
+    found: int | None = connection.execute(
+        "SELECT max(seq) FROM (SELECT seq FROM event WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?)",
+        (after, last, STRIDE),
+    ).fetchone()[0]
+    return last if found is None else found
+
+
+def _exact(connection: sqlite3.Connection, text: str) -> set[int]:
+    """Give the numbers of the events whose number, whole id or key this is."""
+    seqs: set[int] = set()
+    if number := _NUMBER.fullmatch(text):
+        seqs.update(_column(connection, "SELECT seq FROM event WHERE seq = ?", int(number[1])))
+    for key in _keys(text):
+        seqs.update(_column(connection, "SELECT seq FROM event WHERE key = ?", key))
+    return seqs
+
+
+def _keys(text: str) -> list[str]:
+    """Give the forms in which a key may stand in the file."""
+    keys: list[str] = []
+    for make in (lambda: text, lambda: msgspec.json.decode(text)):
+        try:
+            keys.append(msgspec.json.encode(make()).decode())
+        except UNREADABLE:  # no JSON, or a text that it cannot hold
+            continue
+    return keys
+
+
+def _by_prefix(connection: sqlite3.Connection, text: str) -> set[int]:
+    digits = text.replace("-", "").lower()
+    if not _HEX.fullmatch(digits):
+        return set()
+    first, last = (bytes.fromhex(digits.ljust(32, fill)) for fill in "0f")
+    query = "SELECT seq FROM event INDEXED BY event_id WHERE id BETWEEN ? AND ? LIMIT ?"
+    return set(_column(connection, query, first, last, NAMED + 1))
+
+
+def _column(connection: sqlite3.Connection, query: str, *values: object) -> list[int]:
+    return [seq for (seq,) in connection.execute(query, values)]
+
+
+def _mismatch(connection: sqlite3.Connection, text: str, seqs: list[int]) -> str:
+    if not seqs:
+        return f"no event has the number, id or key {text!r}, or an id that begins so (4 hexadecimal digits or more)"
+    ids = (connection.execute("SELECT id FROM event WHERE seq = ?", (seq,)).fetchone()[0] for seq in seqs[:NAMED])
+    named = ", ".join(f"#{seq} {id_text(event_id)}" for seq, event_id in zip(seqs, ids, strict=False))
+    return f"{text!r} means more than one event: {named}{' and others' if len(seqs) > NAMED else ''}"

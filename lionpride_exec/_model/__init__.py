@@ -1,0 +1,1 @@
+"""Passive data: elements, piles, progressions, flows, executions, and the policies that users write down."""

@@ -1,0 +1,397 @@
+"""
+The root of everything that has an identity.
+
+A subclass is a plain class body with annotated names; :meth:`Model.__init_subclass__` turns it into an attrs
+class in place (no slots: those would need a second class). Type checkers see the constructor through
+``dataclass_transform``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from functools import partial
+from threading import Lock
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    Self,
+    cast,
+    dataclass_transform,
+    get_args,
+    overload,
+)
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import attrs
+
+from lionpride_exec._base.ids import random_id
+from lionpride_exec._base.json_text import shown
+from lionpride_exec._base.jsonable import jsonable
+from lionpride_exec._base.sentinel import Unset
+
+from .declarations import check_methods, complete
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+Mode = Literal["python", "json", "db"]
+TimeFormat = Literal["datetime", "isoformat", "timestamp"]
+
+CLASS_KEY = "lion_class"
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(attrs.field,))
+class Model:
+    """Makes attrs classes of its subclasses, and knows them by their full name."""
+
+    # Whether subclasses inherit the constructor, instead of getting one made of their fields. Such a
+    # constructor is written by hand; it hands what it does not know to __attrs_init__(), which each has.
+    _inherits_init: ClassVar[bool] = False
+
+    # Whether what the package calls on an instance must not be hidden.
+    _keeps_names: ClassVar[bool] = False
+
+    # Fields whose values are redacted; the command adds paths into them (``_base.redaction``).
+    _redacted: ClassVar[frozenset[str]] = frozenset()
+
+    if TYPE_CHECKING:
+        __attrs_attrs__: ClassVar[tuple[attrs.Attribute[Any], ...]]
+
+        def __attrs_init__(self, **fields: Any) -> None: ...
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls._keeps_names:
+            check_methods(cls)
+        attrs.define(
+            cls,
+            auto_attribs=True,  # else an attrs.field() without annotation would hide the annotated names
+            init=not (cls._inherits_init or "__init__" in cls.__dict__),
+            eq=False,
+            kw_only=True,
+            repr=False,
+            slots=False,
+            field_transformer=complete,
+        )
+        cls._redacted = frozenset(field.name for field in cls.__attrs_attrs__ if field.metadata.get("redact"))
+        also_known_as(cls, f"{cls.__module__}.{cls.__qualname__}")
+
+
+# Weak: a class made inside a function goes when nobody uses it any more.
+_registry: Final[WeakValueDictionary[str, type[Model]]] = WeakValueDictionary()
+
+
+def also_known_as(cls: type[Model], name: str) -> None:
+    """Have a class found by a full name, besides those by which it is found already."""
+    _registry[name] = cls
+
+
+def to_uuid(value: Any) -> UUID:
+    """
+    Give the id that a UUID, its text, or an object with an ``id`` means.
+
+    Raises:
+        ValueError: It means none.
+    """
+    if isinstance(value, UUID):
+        return value
+    if isinstance(value, str):
+        return UUID(value)
+    found = getattr(value, "id", None)
+    if isinstance(found, UUID):
+        return found
+    raise ValueError(f"Cannot get ID from {type(value).__name__}")
+
+
+def to_datetime(value: Any) -> datetime:
+    """
+    Give a time from a datetime, a number of seconds, or the text of either; without a zone it is UTC.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    if isinstance(value, datetime):
+        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    if isinstance(value, str):
+        try:
+            return to_datetime(datetime.fromisoformat(value) if not _is_number(value) else float(value))
+        except ValueError:
+            raise ValueError(f"created_at {value!r} is neither a valid timestamp nor ISO text") from None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return datetime.fromtimestamp(value, UTC)
+        except (OverflowError, OSError):
+            raise ValueError(f"created_at {value!r} is out of range") from None
+    raise ValueError(f"created_at must be a datetime, a number or text, got {type(value).__name__}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def to_metadata(value: Any) -> dict[str, Any]:
+    """Give metadata as a new dict: that of an object that has a dict form, else an empty one."""
+    if value is Unset or not value:
+        return {}
+    convert = getattr(value, "to_dict", None)
+    shape: Any = convert() if callable(convert) else value
+    return dict(shape) if hasattr(shape, "keys") else {}
+
+
+# The last creation time that was handed out. The wall clock may be set back, and the default priority is the creation
+# time: what is made later must not overtake what was made before.
+_latest = datetime.min.replace(tzinfo=UTC)
+_latest_lock = Lock()
+
+
+def _renew_lock() -> None:
+    """In a forked child: another thread may have held the lock."""
+    global _latest_lock  # noqa: PLW0603  likewise
+    _latest_lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+# Every event is made through these two: a factory and a converter would be two calls each.
+def _id(value: Any) -> UUID:
+    if value is Unset:
+        return random_id()
+    try:
+        return to_uuid(value)
+    except ValueError as exc:
+        raise ValueError(f"id must be a UUID, its text, or an element, got {shown(value)} ({exc})") from None
+
+
+def _created_at(value: Any) -> datetime:
+    global _latest  # noqa: PLW0603  one for the process
+    if value is not Unset:
+        return to_datetime(value)
+    with _latest_lock:
+        now = datetime.now(UTC)
+        _latest = max(now, _latest)
+        return _latest
+
+
+_NOT_GIVEN: Any = Unset
+
+
+class Element(Model):
+    """
+    Something with an identity: equal and hashed by its id alone.
+
+    Args:
+        id: A UUID, its text, or an element to share the id of; cannot be reassigned. Default: a random one.
+        created_at: A datetime (naive: UTC), seconds since 1970, or ISO text; cannot be reassigned. Default:
+            now; if the wall clock was set back, the last one in this process, until the clock has caught up.
+        metadata: A dict, or something with a dict form; None and what has none become ``{}``.
+
+    Raises:
+        ValueError: Of an id or a time that cannot be understood.
+        attrs.exceptions.FrozenAttributeError: At an assignment to ``id`` or ``created_at``.
+    """
+
+    id: UUID = attrs.field(default=_NOT_GIVEN, converter=_id, on_setattr=attrs.setters.frozen)
+    created_at: datetime = attrs.field(default=_NOT_GIVEN, converter=_created_at, on_setattr=attrs.setters.frozen)
+    metadata: dict[str, Any] = attrs.field(default=_NOT_GIVEN, converter=to_metadata)
+
+    # Fields that are no part of the serialised form.
+    _not_serialised: ClassVar[frozenset[str]] = frozenset()
+
+    def __eq__(self, other: object) -> bool:
+        return self.id == other.id if isinstance(other, Element) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(id={self.id})"
+
+    @classmethod
+    def class_name(cls, full: bool = False) -> str:
+        """Give the name of the class; with ``full`` its module and qualified name before it."""
+        return f"{cls.__module__}.{cls.__qualname__}" if full else cls.__name__
+
+    # ---------------------------------------------------------------- to data
+
+    def to_dict(
+        self,
+        mode: Mode = "python",
+        created_at_format: TimeFormat | None = None,
+        meta_key: str | None = None,
+        *,
+        exclude: Collection[str] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """
+        Give the element as a dict that ``from_dict()`` reads; the class's name is put into its metadata.
+
+        Args:
+            mode: "python" keeps ids and times as objects; "json" gives JSON-safe data; "db" the same, with
+                the metadata under ``node_metadata`` and ``created_at`` as a datetime.
+            created_at_format: Default: "isoformat" for json, else "datetime".
+            meta_key: Key for the metadata.
+            exclude: Names of fields to leave out.
+            kwargs: For subclasses.
+
+        Raises:
+            ValueError: No such mode or format, or a datetime asked for in JSON.
+        """
+        _check_mode(mode, created_at_format)
+        left_out = exclude or ()
+        metadata = self._own_metadata()
+        data: dict[str, Any] = {
+            "id": self.id if mode == "python" else str(self.id),
+            "created_at": _format_time(self.created_at, created_at_format or _TIME_FORMATS[mode]),
+            "metadata": metadata if mode == "python" else jsonable(metadata),
+        }
+        data["metadata"][CLASS_KEY] = self.class_name(full=True)
+        data |= self._own_to_dict(
+            mode, exclude=left_out, meta_key=meta_key, created_at_format=created_at_format, **kwargs
+        )
+        for name in left_out:
+            data.pop(name, None)
+        key = meta_key or ("node_metadata" if mode == "db" else "metadata")
+        if key != "metadata" and "metadata" in data:
+            data[key] = data.pop("metadata")
+        return data
+
+    def _own_metadata(self) -> dict[str, Any]:
+        """Give the metadata to write, as a new dict. Subclasses that keep something there override this."""
+        return dict(self.metadata)
+
+    def _own_to_dict(self, mode: Mode, **_: Any) -> dict[str, Any]:
+        """Give the fields beyond id, time and metadata. Subclasses with other ideas override this."""
+        left_out = _BASE_FIELDS | self._not_serialised
+        data = {
+            field.alias or field.name: getattr(self, field.name)
+            for field in self.__attrs_attrs__
+            if field.init and field.name not in left_out
+        }
+        return data if mode == "python" else {name: jsonable(value) for name, value in data.items()}
+
+    @overload
+    def to_json(
+        self, *, pretty: bool = False, sort_keys: bool = False, decode: Literal[True] = True, **kwargs: Any
+    ) -> str: ...
+    @overload
+    def to_json(
+        self, *, pretty: bool = False, sort_keys: bool = False, decode: Literal[False], **kwargs: Any
+    ) -> bytes: ...
+    @overload
+    def to_json(self, *, pretty: bool = False, sort_keys: bool = False, decode: bool, **kwargs: Any) -> str | bytes: ...
+
+    def to_json(
+        self, *, pretty: bool = False, sort_keys: bool = False, decode: bool = True, **kwargs: Any
+    ) -> str | bytes:
+        """
+        Give the JSON text of ``to_dict(mode="json")``.
+
+        Args:
+            pretty: Whether it has line breaks, and indents of two spaces.
+            sort_keys: Whether keys are in the order of the alphabet.
+            decode: Whether it is text; else it is UTF-8 bytes.
+            kwargs: Of :meth:`to_dict`.
+
+        Raises:
+            ValueError: As :meth:`to_dict`.
+        """
+        data = self.to_dict("json", **kwargs)
+        write = partial(json.dumps, data, indent=2 if pretty else None, sort_keys=sort_keys)
+        try:
+            encoded = write(ensure_ascii=False).encode()
+        except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can stand for
+            encoded = write().encode()
+        return encoded.decode() if decode else encoded
+
+    # ---------------------------------------------------------------- from data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], meta_key: str | None = None, **kwargs: Any) -> Self:
+        """
+        Make the element that ``to_dict()`` told of; missing keys get their defaults.
+
+        The data are not changed.
+
+        The class named in the metadata is built, if a class of that name exists in this process: it is looked
+        up among those, nothing is imported.
+
+        Args:
+            data: What ``to_dict()`` gave, in any mode.
+            meta_key: Where the metadata are, if not under ``metadata`` or ``node_metadata``.
+            kwargs: For subclasses.
+
+        Raises:
+            ValueError: There is no such class, or it is no Element.
+            TypeError: A key that the class does not know.
+        """
+        fields = dict(data)
+        legacy = fields.pop("node_metadata", None)
+        if meta_key is not None and meta_key in fields:
+            fields["metadata"] = fields.pop(meta_key)
+        elif legacy is not None and "metadata" not in fields:
+            fields["metadata"] = legacy
+        target: type[Element] = cls
+        if isinstance(fields.get("metadata"), dict):
+            fields["metadata"] = dict(fields["metadata"])
+            name = fields["metadata"].pop(CLASS_KEY, None)
+            target = cls if name is None else find_class(name)
+        return cast("Self", target._own_from_dict(fields, meta_key=meta_key, **kwargs))
+
+    @classmethod
+    def _own_from_dict(cls, fields: dict[str, Any], **_: Any) -> Self:
+        """Build an instance from the dict form of its fields. Subclasses with other ideas override this."""
+        return cls(**fields)
+
+    @classmethod
+    def from_json(cls, text: str | bytes, **kwargs: Any) -> Self:
+        """Make the element that ``to_json()`` told of; see :meth:`from_dict`."""
+        return cls.from_dict(json.loads(text), **kwargs)
+
+
+_BASE_FIELDS = frozenset({"id", "created_at", "metadata"})
+_TIME_FORMATS: dict[Mode, TimeFormat] = {"python": "datetime", "json": "isoformat", "db": "datetime"}
+
+
+def find_class(name: object) -> type[Element]:
+    """
+    Give the Element class of that full name.
+
+    Raises:
+        ValueError: This process has no such class, or it is no Element.
+    """
+    found = _registry.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise ValueError(f"Failed to deserialize: class {name!r} is not registered; import its module first")
+    if not issubclass(found, Element):
+        raise ValueError(f"Failed to deserialize: {name!r} is no Element")  # noqa: TRY004  of the data
+    return found
+
+
+def _check_mode(mode: Mode, time_format: TimeFormat | None) -> None:
+    if mode not in _TIME_FORMATS:
+        raise ValueError(f"Invalid mode: {mode!r}; must be 'python', 'json' or 'db'")
+    if time_format is not None and time_format not in get_args(TimeFormat):
+        raise ValueError(f"created_at_format must be one of {get_args(TimeFormat)}, got {time_format!r}")
+    if mode == "json" and time_format == "datetime":
+        raise ValueError("created_at_format='datetime' not valid for mode='json'")
+
+
+def _format_time(moment: datetime, time_format: TimeFormat) -> datetime | str | float:
+    if time_format == "isoformat":
+        return moment.isoformat()
+    return moment.timestamp() if time_format == "timestamp" else moment

@@ -1,0 +1,104 @@
+"""How much of what has ended is kept, in memory and in a journal."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec._validation import check_count, check_seconds
+
+from .execution import to_status
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+# Events that have left memory of which an executor with a journal still knows how they ended; about 250 bytes each.
+REMEMBERED = 10_000
+
+
+def _valid_count(_instance: object, _attribute: object, value: Any) -> None:
+    if value is not None:
+        check_count("count", value, 0)
+
+
+def _valid_age(_instance: object, _attribute: object, value: Any) -> None:
+    if value is not None:
+        check_seconds("age", value)
+
+
+@attrs.frozen
+class Retain:
+    """
+    How many events that have ended are kept, and how long; the oldest go first.
+
+    Args:
+        count: Of each status, 0 or more; None: any number.
+        age: Seconds since their end, 0 or more; None: for ever. Looked at when other events end.
+
+    Raises:
+        ValueError: A number that is none of those.
+    """
+
+    count: int | None = attrs.field(default=None, validator=_valid_count)
+    age: float | None = attrs.field(default=None, kw_only=True, validator=_valid_age)
+
+    @property
+    def is_all(self) -> bool:
+        """Whether everything is kept."""
+        return self.count is None and self.age is None
+
+
+RetainRule = Retain | Mapping[Any, Retain] | None
+
+
+def by_status(retain: RetainRule, default: Retain | None = None) -> dict[EventStatus, Retain]:
+    """
+    Give the rule of each final status that has one.
+
+    Args:
+        retain: As given by a user.
+        default: For statuses of which it says nothing; None: everything of them is kept.
+
+    Raises:
+        TypeError: It is no Retain, and no mapping to such.
+        NotFoundError: No such status.
+        ValueError: The status is no final one.
+    """
+    rules = {status: default or Retain() for status in EventStatus if status in TERMINAL}
+    if retain is None:
+        retain = {}
+    elif isinstance(cast("object", retain), Retain):
+        retain = dict.fromkeys(rules, cast("Retain", retain))
+    if not isinstance(cast("object", retain), Mapping):
+        raise TypeError(f"retain must be a Retain, or a mapping from statuses to such, got {retain!r}")
+    for name, rule in cast("Mapping[Any, Any]", retain).items():
+        status = to_status(name)
+        if status not in TERMINAL:
+            raise ValueError(f"retain is about events that have ended; {status.value} is no final status")
+        if not isinstance(rule, Retain):
+            raise TypeError(f"retain must be a Retain for {status.value}, got {rule!r}")
+        rules[status] = rule
+    return {status: rule for status, rule in rules.items() if not rule.is_all}
+
+
+class Remembered:
+    """How the last events ended that have left memory, by id. O(1), at most ``REMEMBERED`` of them."""
+
+    __slots__ = ("_statuses",)
+
+    def __init__(self) -> None:
+        self._statuses: OrderedDict[int, EventStatus] = OrderedDict()
+
+    def note(self, event_id: UUID, status: EventStatus) -> None:
+        """Remember an event, and forget the oldest if there are too many."""
+        self._statuses[event_id.int] = status
+        if len(self._statuses) > REMEMBERED:
+            self._statuses.popitem(last=False)
+
+    def status_of(self, event_id: UUID) -> EventStatus | None:
+        """Return the status an event ended with; None if that is not known, or not any more."""
+        return self._statuses.get(event_id.int)

@@ -1,0 +1,1 @@
+"""The processor: it asks its gate, starts events, and counts what runs."""

@@ -1,0 +1,218 @@
+"""Pauses: what the processor does about runs that were refused with ``RateLimited``, and what it tells of that."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from math import inf
+from typing import TYPE_CHECKING
+
+import attrs
+
+from lionpride_exec._base.exception_groups import is_of, leaves
+from lionpride_exec._base.redaction import mask, secrets_of
+from lionpride_exec._base.sentinel import UnsetType
+from lionpride_exec._base.wording import MAX_SECONDS, shown_seconds
+from lionpride_exec._model.execution import utc_now
+from lionpride_exec._scheduling.limit_state import MIN_BUCKETS_TO_SWEEP
+from lionpride_exec._scheduling.reopening import Reopening
+from lionpride_exec.errors import PauseTooLong, RateLimited
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
+
+    from lionpride_exec._model.limits import Limit
+    from lionpride_exec._scheduling.lanes import Lanes
+    from lionpride_exec._scheduling.limit_state import Bucket
+
+    from .permission_gate import Flight
+
+logger = logging.getLogger("lionpride_exec")
+
+# A pause that makes a key wait so many seconds longer than was told before is told in the log.
+SECONDS_TO_TELL = 5.0
+
+# Where an event is given up because of a pause, its key is closed for the floor, but for so many seconds at most: the
+# events behind it are to learn the same soon, but not all at once.
+MAX_PAUSE_AFTER_GIVING_UP = 1.0
+
+
+@attrs.frozen(kw_only=True)
+class Pause:
+    """
+    A key that is closed since a run of it was refused with :class:`RateLimited`.
+
+    Attributes:
+        limit: The limit that has the key. None if it is that of a partition, or there are no keys: then nothing starts.
+        key: Which key. None if there are no keys.
+        seconds: Seconds until the pause ends; positive.
+        until: When the pause ends (UTC), as the clock says now; at most some 30 years from now.
+        reason: The message of the error that asked for the pause.
+        refusals: How many times in a row the key was refused. Runs that were refused together count once.
+    """
+
+    limit: Limit | None
+    key: Hashable
+    seconds: float
+    until: datetime
+    reason: str
+    refusals: int
+
+
+@attrs.frozen(kw_only=True)
+class StartPace:
+    """
+    How fast the runs of a key may start, since it was reopened after :class:`RateLimited`.
+
+    Attributes:
+        limit: The limit that has the key. None if it is that of a partition, or there are no keys: then it is for all.
+        key: Which key. None if there are no keys.
+        per_second: Starts per second, positive. It grows while the other side accepts the runs.
+        seconds: Seconds until the next start, 0 or more.
+    """
+
+    limit: Limit | None
+    key: Hashable
+    per_second: float
+    seconds: float
+
+
+class Pauses:
+    """
+    The keys that were refused.
+
+    Args:
+        lanes: Whose buckets are closed.
+    """
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+        # The buckets that remember a refusal. Empty for a processor that never met one: then nothing else here is used.
+        self.buckets: dict[Bucket, Reopening] = {}
+        self._sweep_at = MIN_BUCKETS_TO_SWEEP
+        self.rate_limited: int = 0  # runs that ended with RateLimited
+
+    def refuse(self, flight: Flight, error: BaseException, *, now: float, max_pause: float) -> float:
+        """
+        Close the keys of a run that was refused.
+
+        Args:
+            flight: The run.
+            error: A ``RateLimited``, or a group with some; the longest time that is asked for counts.
+            now: The time.
+            max_pause: How many seconds a pause may last.
+
+        Returns:
+            When the pause ends.
+
+        Raises:
+            PauseTooLong: The pause would be longer than that. The keys are closed for a moment only.
+        """
+        self.rate_limited += 1
+        request = max((leaf for leaf in leaves(error) if is_of(leaf, RateLimited)), key=_seconds_of)
+        closed = [(bucket, self._reopening_of(bucket, now)) for bucket in self._lanes.closable(flight.entry.route.key)]
+        floor = max(reopening.floor(flight.began) for _, reopening in closed)
+        seconds = max(request.retry_after, floor)
+        is_too_long = seconds > max_pause
+        until = now + (min(floor, MAX_PAUSE_AFTER_GIVING_UP, max_pause) if is_too_long else seconds)
+        reason = mask(request.message, secrets_of(flight.event))
+        self._tell([bucket for bucket, _ in closed], until, now, reason)
+        for bucket, reopening in closed:
+            reopening.refuse(flight.began, now, until, reason)
+            bucket.closed_until = max(bucket.closed_until, until)
+        if is_too_long:
+            raise PauseTooLong(
+                _too_long(request, seconds, max_pause), retry_after=seconds, max_pause=max_pause, cause=error
+            )
+        return until
+
+    def start(self, key: tuple[Hashable, ...], now: float) -> None:
+        """Note a start. Where a key was refused, the next one follows at its pace."""
+        for bucket in self._lanes.closable(key):
+            reopening = self._known_of(bucket, now)
+            if reopening is not None:
+                reopening.start(now)
+                bucket.closed_until = max(bucket.closed_until, reopening.opens_at)
+
+    def accept(self, flight: Flight) -> None:
+        """Note that a run has succeeded."""
+        seconds = flight.event.execution.duration
+        took = inf if isinstance(seconds, UnsetType) else seconds
+        for bucket in self._lanes.closable(flight.entry.route.key):
+            if bucket.reopening is not None:
+                bucket.reopening.accept(flight.began, took)
+
+    def current(self, now: float) -> Iterator[Pause]:
+        """Yield the pauses that hold at that time."""
+        for bucket, reopening in self.buckets.items():
+            seconds = reopening.until - now
+            if seconds > 0:
+                yield Pause(
+                    limit=bucket.limit,
+                    key=bucket.key,
+                    seconds=seconds,
+                    until=utc_now() + timedelta(seconds=min(seconds, MAX_SECONDS)),
+                    reason=reopening.reason,
+                    refusals=reopening.refusals,
+                )
+
+    def paces(self, now: float) -> Iterator[StartPace]:
+        """Yield the paces of the keys that were reopened and are in use at that time."""
+        for bucket, reopening in self.buckets.items():
+            pacing = reopening.pacing
+            if reopening.until <= now and pacing.is_in_use and not reopening.is_over(now):
+                yield StartPace(
+                    limit=bucket.limit,
+                    key=bucket.key,
+                    per_second=pacing.pace(),
+                    seconds=max(pacing.next_at - now, 0.0),
+                )
+
+    def shift(self, seconds: float) -> None:
+        """Follow a clock that was set, as the buckets do by themselves."""
+        for reopening in self.buckets.values():
+            reopening.shift(seconds)
+
+    def _reopening_of(self, bucket: Bucket, now: float) -> Reopening:
+        reopening = self._known_of(bucket, now)
+        if reopening is None:
+            self._sweep(now)
+            reopening = self.buckets[bucket] = bucket.reopening = Reopening()
+        return reopening
+
+    def _known_of(self, bucket: Bucket, now: float) -> Reopening | None:
+        """Return what is remembered of a key; what is too old is forgotten."""
+        reopening = bucket.reopening
+        if reopening is None or not reopening.is_over(now):
+            return reopening
+        del self.buckets[bucket]
+        bucket.reopening = None
+        return None
+
+    def _sweep(self, now: float) -> None:
+        """Forget the keys that were not in use for long. O(1) amortised for each key that was refused."""
+        if len(self.buckets) >= self._sweep_at:
+            for bucket in tuple(self.buckets):
+                self._known_of(bucket, now)
+            self._sweep_at = max(MIN_BUCKETS_TO_SWEEP, 2 * len(self.buckets))
+
+    def _tell(self, buckets: Sequence[Bucket], until: float, now: float, reason: str) -> None:
+        """Log a pause that is long: once, not for each run that was refused."""
+        told = [bucket for bucket in buckets if until - max(bucket.closed_until, now) > SECONDS_TO_TELL]
+        if told:
+            logger.warning("%s for %s: %s", _shown_keys(told), shown_seconds(until - now), reason)
+
+
+def _shown_keys(buckets: Iterable[Bucket]) -> str:
+    keys = ", ".join(repr(bucket.key) for bucket in buckets if bucket.key is not None)
+    return f"Nothing of key {keys} starts" if keys else "Nothing starts"
+
+
+def _seconds_of(error: RateLimited) -> float:
+    return error.retry_after
+
+
+def _too_long(request: RateLimited, seconds: float, max_pause: float) -> str:
+    asked = f"asked for a pause of {request.retry_after:.6g} s"
+    grown = f" and it has grown to {seconds:.6g} s" if seconds > request.retry_after else ""
+    return f"The other side {asked}{grown}; Retry(max_pause=) allows {max_pause:.6g} s: {request.message}"

@@ -1,0 +1,156 @@
+"""
+Entries of a queue that are not due yet: a heap by time.
+
+A time is a reading of the event loop's clock. What waits for a time of the *wall* clock (``append(at=...)``) has such a
+reading too, but the two clocks come apart: somebody sets the wall clock, or the machine sleeps, and the loop's clock
+stands still meanwhile on most systems. So while anything waits for a wall-clock time, the wall clock is looked at again
+every :data:`LOOK_INTERVAL` seconds and before such an entry becomes due, and its reading is corrected.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import TYPE_CHECKING, Literal
+
+from lionpride_exec._base.backend import current_time
+from lionpride_exec._base.loop_time import wall_skew
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from uuid import UUID
+
+    from .lane import Entry
+
+Delay = Literal["gate", "delay", "retry"]
+"""Why an entry is not due: it was denied, it was asked for, its last run failed."""
+
+# Seconds after which the wall clock is looked at again, while something waits for a time by it.
+LOOK_INTERVAL = 30.0
+
+
+class Delays:
+    """
+    What is queued and not due.
+
+    Args:
+        live: The entries that are queued, by the number of the event's id; all others here are stale.
+    """
+
+    __slots__ = ("_at", "_live", "_skew", "heap", "looks_at", "not_due", "stale")
+
+    def __init__(self, live: Mapping[int, Entry]) -> None:
+        self._live = live
+        # The same list and dict all the time: the queue looks at them for each event.
+        self.heap: list[tuple[float, Entry]] = []
+        self.not_due: dict[UUID, tuple[float, Delay]] = {}  # the live ones among them
+        self._at: dict[UUID, float] = {}  # of these, the times by the wall clock, in seconds since 1970
+        self._skew = 0.0  # how far the wall clock was ahead of the loop's at the last look
+        self.stale: int = 0  # how many of the heap are not live
+        self.looks_at: float = inf  # when the wall clock is looked at again
+
+    def __len__(self) -> int:
+        return len(self.not_due)
+
+    def add(self, entry: Entry, until: float, why: Delay, at: float | None) -> None:
+        """Add a live entry. O(log n)."""
+        if at is not None:
+            self.follow_wall()  # times that were reckoned before must be right before the skew is that of now
+            if not self._at:
+                self._skew, self.looks_at = wall_skew(), current_time() + LOOK_INTERVAL
+            self._at[entry.event_id] = at
+        heappush(self.heap, (until, entry))
+        self.not_due[entry.event_id] = until, why
+
+    def drop(self, event_id: UUID) -> bool:
+        """Take note that an entry is not live any more, if it is here; return whether it is."""
+        if event_id not in self.not_due:
+            return False
+        self._remove(event_id)
+        self.stale += 1
+        return True
+
+    def take_due(self, now: float) -> Iterator[Entry]:
+        """Take out what is due. O(log n) for each."""
+        if self._at and now > -inf:
+            self.follow_wall()
+        while self.heap and self.heap[0][0] <= now:
+            entry = heappop(self.heap)[1]
+            if self._live.get(entry.event_id.int) is entry:
+                self._remove(entry.event_id)
+                yield entry
+            else:
+                self.stale -= 1
+
+    def due(self, event_id: UUID) -> tuple[float, Delay] | None:
+        """Return until when an event is delayed, and why; None if it is due."""
+        return self.not_due.get(event_id)
+
+    def counts(self) -> Counter[Delay]:
+        """Count the entries by why they are not due. O(n)."""
+        return Counter(why for _, why in self.not_due.values())
+
+    def last(self) -> float:
+        """Return when the last entry is due; ``-inf`` if there is none. O(n)."""
+        return max((until for until, _ in self.not_due.values()), default=-inf)
+
+    def next_at(self) -> float:
+        """Return when something becomes due, or the wall clock is looked at again."""
+        return min(self.heap[0][0], self.looks_at) if self.heap else inf
+
+    def forgive(self) -> None:
+        """Make due what was denied. O(n)."""
+        denied = {event_id for event_id, (_, why) in self.not_due.items() if why == "gate"}
+        if denied:
+            self.not_due.update(dict.fromkeys(denied, (-inf, "gate")))
+            self._reckon()
+
+    def shift(self, seconds: float) -> None:
+        """Carry all times over to another event loop, whose clock is so far ahead. O(n)."""
+        self.not_due.update({one: (until + seconds, why) for one, (until, why) in self.not_due.items()})
+        now = current_time()
+        for event_id, at in self._at.items():
+            self.not_due[event_id] = now + at - time.time(), self.not_due[event_id][1]
+        if self._at:
+            self._skew, self.looks_at = wall_skew(), now + LOOK_INTERVAL
+        self._reckon()
+
+    def follow_wall(self) -> bool:
+        """
+        Correct the times by the wall clock, if that clock was set or the machine has slept. O(1), else O(n).
+
+        Returns:
+            Whether some were corrected.
+        """
+        if not self._at:
+            return False
+        self.looks_at = current_time() + LOOK_INTERVAL
+        skew = wall_skew()
+        seconds = skew - self._skew
+        if not seconds:
+            return False
+        self._skew = skew
+        for event_id in self._at:
+            until, why = self.not_due[event_id]
+            self.not_due[event_id] = until - seconds, why
+        self._reckon()
+        return True
+
+    def rebuild(self) -> None:
+        """Drop what is stale. O(n)."""
+        self.heap[:] = [item for item in self.heap if self._live.get(item[1].event_id.int) is item[1]]
+        heapify(self.heap)
+        self.stale = 0
+
+    def _reckon(self) -> None:
+        """Sort the live entries by their times anew, and drop the others."""
+        self.rebuild()
+        self.heap[:] = [(self.not_due[entry.event_id][0], entry) for _, entry in self.heap]
+        heapify(self.heap)
+
+    def _remove(self, event_id: UUID) -> None:
+        del self.not_due[event_id]
+        if self._at and self._at.pop(event_id, None) is not None and not self._at:
+            self.looks_at = inf

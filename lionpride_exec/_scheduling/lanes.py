@@ -1,0 +1,395 @@
+"""
+Lanes: queued entries, sorted so that the next one that may start is found without looking at those that may not.
+
+Entries with the same route wait in one lane, a heap by priority and arrival. The first entries of the lanes stand in
+one more heap, by priority and *turn*: a lane that was served goes to the back of the turns, so lanes of the same
+priority take turns (round robin) and nobody starves.
+
+A lane leads through the *buckets* of its keys. When its first entry does not find there what it takes, the lane is
+parked at that bucket and costs nothing until there may be room: each time something comes back, the first lane parked
+there is offered to the heap again. It keeps its turn, and no lane that comes later takes from that bucket before it,
+so an entry that takes much is not overtaken for ever by those that take little. What all lanes share (limits without
+a key) is looked at last: if it holds up the first entry, it holds up everything.
+
+A lane that needs two things of which now one, now the other is taken would wait for ever where there are always others.
+So after some turns in vain it *claims* what is free while it waits for the rest.
+
+So with one key an entry costs O(log n), however many keys there are and whatever waits at them. (The alternative, to
+pass over entries that cannot start, costs as much as there are of these, at each start.)
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush, heapreplace
+from itertools import count
+from math import inf
+from typing import TYPE_CHECKING
+
+from .lane import Blocked, Entry, Lane, Place
+from .limit_state import Bucket, Buckets
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator, Mapping
+
+    from lionpride_exec._model.limits import Router
+
+    from .limit_state import Use
+
+
+# How often a lane that needs several things may find one of them taken before it claims the others.
+PATIENCE = 8
+
+
+class Lanes:
+    """
+    The lanes and their buckets.
+
+    Args:
+        live: The entries that are queued, by the number of the event's id; all others in the lanes are stale. Kept up
+            by the queue.
+        router: Whose limits hold.
+    """
+
+    def __init__(self, live: Mapping[int, Entry], router: Router) -> None:
+        self._live = live
+        self._lanes: dict[tuple[Hashable, ...], Lane] = {}
+        # Places of the lanes that are not parked. May hold outdated ones: one counts while it is its lane's own.
+        self._heads: list[Place] = []
+        self._turns = count()
+        self._last_turn = 0  # that of the lane that was served last, at that time
+        self.buckets: Buckets = Buckets(router)
+        self._timers: list[tuple[float, int, Bucket]] = []  # when to look after the lanes parked there
+        self._touched: list[Bucket] = []  # where there may be room for a parked lane
+        self._denied: set[Bucket] = set()  # gates that were closed by an answer
+        self._shared_until = -inf  # until when what all share holds up the first entry
+        self._now = -inf  # the last time somebody looked
+        self.stale: int = 0  # entries in the lanes that are not live any more
+        self.blocked: Blocked = Blocked()  # entries in parked lanes
+
+    # ---------------------------------------------------------------- entries
+
+    def add(self, entry: Entry) -> None:
+        """Sort an entry in. O(log n)."""
+        lane = self._lanes.get(entry.route.key)
+        if lane is None:
+            lane = self._lanes[entry.route.key] = self._make_lane(entry.route.key)
+        heappush(lane.heap, entry)
+        lane.live += 1
+        if lane.parked_at is not None:
+            self.blocked.grow(1)
+        if lane.heap[0] is entry:
+            self._place(lane)
+
+    def give_back(self, entry: Entry) -> None:
+        """Sort the entry in again that was popped last, and give its lane the turn that it had. O(log n)."""
+        lane = self._lanes.get(entry.route.key)
+        if lane is None:
+            lane = self._lanes[entry.route.key] = self._make_lane(entry.route.key)
+        lane.turn = self._last_turn
+        self.add(entry)
+        if lane.heap[0] is not entry:
+            self._place(lane)  # with its turn
+
+    def note_stale(self, entry: Entry) -> None:
+        """Take note that an entry is not live any more; it is dropped when it comes first. O(1)."""
+        self.stale += 1
+        lane = self._lanes.get(entry.route.key)
+        if lane is None:  # the entry has not been sorted in yet
+            lane = self._lanes[entry.route.key] = self._make_lane(entry.route.key)
+        lane.live -= 1
+        if lane.parked_at is not None:
+            self.blocked.number -= 1
+            if lane.heap[0] is entry:
+                self._touch((lane.parked_at,))  # what comes behind it may take less
+
+    def first(self, now: float) -> Entry | None:
+        """Find the first entry that may start at that time. O(log n) amortised."""
+        self._now = now
+        self._shared_until = -inf
+        heads = self._heads
+        while True:
+            if self._touched or self._timers:
+                self._look_after_parked(now)
+            if not heads:
+                return None
+            lane = heads[0][2]
+            if not self._is_in_place(heads[0], None):
+                heappop(heads)
+            elif not lane.path or not self._is_blocked(lane, now):
+                return self._unless_all_wait(lane.heap[0], now)
+
+    def pop(self, now: float) -> Entry | None:
+        """Take that entry. O(log n) amortised."""
+        entry = self.first(now)
+        if entry is not None:
+            lane = self._heads[0][2]
+            heappop(lane.heap)
+            lane.live -= 1
+            self._last_turn = lane.turn
+            lane.turn = next(self._turns)
+            lane.passed, lane.claims = 0, ()
+            if lane.heap:
+                heapreplace(self._heads, (lane.heap[0].priority, lane.turn, lane))
+                if lane.path:
+                    self._touch(lane.path)
+            else:
+                heappop(self._heads)
+                self._drop(lane)
+        return entry
+
+    def next_at(self) -> float:
+        """When something may start that could not start at the last look, if nothing ends until then."""
+        soonest = self._timers[0][0] if self._timers else inf
+        return min(soonest, self._shared_until) if self._shared_until > -inf else soonest
+
+    def rebuild(self) -> None:
+        """Drop what is stale. O(n)."""
+        self.stale = 0
+        for lane in list(self._lanes.values()):
+            lane.heap = [entry for entry in lane.heap if self._live.get(entry.event_id.int) is entry]
+            heapify(lane.heap)
+            self.blocked.number += len(lane.heap) - lane.live if lane.parked_at is not None else 0
+            lane.live = len(lane.heap)
+            if not lane.heap:
+                self._drop(lane)
+        self._heads = [lane.place for lane in self._lanes.values() if lane.heap and lane.parked_at is None]
+        heapify(self._heads)
+        for bucket in {lane.parked_at for lane in self._lanes.values() if lane.parked_at is not None}:
+            bucket.parked.clear()
+        for lane in self._lanes.values():
+            if lane.parked_at is not None:
+                self._place(lane)
+
+    # ---------------------------------------------------------------- buckets
+
+    def stops(self, key: tuple[Hashable, ...]) -> tuple[Bucket, ...]:
+        """Give all the buckets that a route leads through."""
+        shared = self.buckets.shared
+        return self._path(key) + shared if self.buckets.has_keys else shared
+
+    def may_start(self, entry: Entry, now: float) -> bool:
+        """Whether its gate and all its limits allow an entry that was taken to start."""
+        costs = entry.route.costs
+        for bucket in self.stops(entry.route.key):  # noqa: SIM110  a generator costs more than all the rest
+            if bucket.free_at(costs[bucket.number], now) > now:
+                return False
+        return True
+
+    def take(self, entry: Entry, now: float, *, has_begun: bool = True) -> list[Use]:
+        """Take what an entry takes, of all its limits; :meth:`begin` follows if it has not begun yet."""
+        costs = entry.route.costs
+        stops = self.stops(entry.route.key)
+        return [bucket.take(costs[bucket.number], now, has_begun=has_begun) for bucket in stops if bucket.number]
+
+    def begin(self, uses: Iterable[Use], now: float) -> None:
+        """Note that an event begins now that has taken these before."""
+        for use in uses:
+            use.bucket.begin(use, now)
+            self._touch((use.bucket,))
+
+    def release(self, uses: Iterable[Use], now: float) -> None:
+        """Note the end of an event that has taken these."""
+        for use in uses:
+            use.bucket.release(use, now)
+            self._touch((use.bucket,))
+
+    def settle(self, use: Use, actual: float) -> None:
+        """Correct what was taken."""
+        use.bucket.settle(use, actual)
+        self._touch((use.bucket,))
+
+    def deny(self, key: tuple[Hashable, ...], until: float) -> None:
+        """Close the gate of a route until then, as its answer asks for; the later time counts."""
+        gate = self.buckets.gate(self._path(key) if self.buckets.has_keys else ())
+        gate.denied_until = max(gate.denied_until, until)
+        self._denied.add(gate)
+
+    def closable(self, key: tuple[Hashable, ...]) -> tuple[Bucket, ...]:
+        """Return the buckets that ``RateLimited`` closes: those of the keys. Without keys, one that all share."""
+        return self._path(key) or self.buckets.shared[:1]
+
+    def open_gates(self) -> None:
+        """Open the gates that an answer has closed."""
+        for gate in self._denied:
+            gate.denied_until = -inf
+        self._touch(self._denied)
+        self._denied.clear()
+
+    def shift(self, seconds: float) -> None:
+        """Follow a clock that was set. O(all there is)."""
+        self._timers.clear()
+        self._now += seconds
+        for bucket in self.buckets:
+            bucket.shift(seconds)
+            bucket.wakes_at = inf
+            self._touch((bucket,))
+
+    def parked(self) -> Iterator[tuple[Entry, int]]:
+        """Yield the first entry of each lane that waits at a bucket, with the size of the lane. O(events parked)."""
+        for lane in self._lanes.values():
+            if lane.parked_at is not None:
+                number = sum(self._live.get(entry.event_id.int) is entry for entry in lane.heap)
+                if number:
+                    yield self.front_of(lane), number
+
+    def is_parked(self, entry: Entry) -> bool:
+        """Return whether the lane of an entry waits for a key, as of the last look."""
+        lane = self._lanes.get(entry.route.key)
+        return lane is not None and lane.parked_at is not None
+
+    def front(self) -> Entry | None:
+        """Return the first entry that is not parked, as of the last look; whether it may start or not."""
+        return self._heads[0][2].heap[0] if self._heads else None
+
+    def front_of(self, lane: Lane) -> Entry:
+        """Return the first live entry of a lane, which has one. O(1), unless stale ones stand in front of it."""
+        front = lane.heap[0]
+        if self._live.get(front.event_id.int) is front:
+            return front
+        return min(entry for entry in lane.heap if self._live.get(entry.event_id.int) is entry)
+
+    def lane_of(self, entry: Entry) -> Lane | None:
+        """Return the lane of an entry; None if the entry has not been sorted in."""
+        return self._lanes.get(entry.route.key)
+
+    def leader_at(self, bucket: Bucket) -> Lane | None:
+        """Return the lane that goes first of those that wait at a bucket, or have claimed it; None if there is none."""
+        while bucket.parked:
+            if self._is_in_place(bucket.parked[0], bucket):
+                return bucket.parked[0][2]
+            heappop(bucket.parked)
+        return None
+
+    # ---------------------------------------------------------------- inside: lanes
+
+    def _make_lane(self, key: tuple[Hashable, ...]) -> Lane:
+        lane = Lane(key, self._path(key), next(self._turns))
+        for bucket in lane.path:
+            bucket.lanes += 1
+        return lane
+
+    def _place(self, lane: Lane) -> None:
+        """Put a lane where its first entry says, among those that it stands with."""
+        for bucket in lane.claims:
+            heappush(bucket.parked, lane.place)
+        if lane.parked_at is None:
+            heappush(self._heads, lane.place)
+        else:
+            heappush(lane.parked_at.parked, lane.place)
+            self._touch((lane.parked_at,))
+
+    def _is_in_place(self, place: Place, bucket: Bucket | None) -> bool:
+        """Whether that is where a lane stands now, a live entry first; else it has another place, or none."""
+        priority, turn, lane = place
+        if (lane.parked_at is not bucket and bucket not in lane.claims) or lane.turn != turn or not lane.heap:
+            return False
+        entry = lane.heap[0]
+        if self._live.get(entry.event_id.int) is entry:
+            return entry[0] == priority
+        while lane.heap and self._live.get(lane.heap[0].event_id.int) is not lane.heap[0]:
+            heappop(lane.heap)
+            self.stale -= 1
+        if lane.heap:
+            self._place(lane)
+        else:
+            self._drop(lane)
+        return False
+
+    def _drop(self, lane: Lane) -> None:
+        """Forget a lane that is empty."""
+        if lane.path:  # of those that lead through no buckets there is only one, and it is needed again soon
+            del self._lanes[lane.key]
+            self.blocked.number -= lane.live if lane.parked_at is not None else 0
+            for bucket in lane.path:
+                bucket.lanes -= 1
+            self._touch(lane.path)
+
+    def _is_blocked(self, lane: Lane, now: float) -> bool:
+        """Whether the first lane has to wait for one of its buckets; it is parked there then."""
+        costs = lane.heap[0].route.costs
+        for bucket in lane.path:
+            until = bucket.free_at(costs[bucket.number], now)
+            if until > now or (bucket.parked and self._is_behind(bucket)):
+                place = heappop(self._heads)
+                lane.parked_at = bucket
+                heappush(bucket.parked, place)
+                if until > now:
+                    self._wake(bucket, until)
+                self._claim(lane, bucket, place)
+                self.blocked.grow(lane.live)
+                self._touch(other for other in lane.path if other is not bucket)
+                return True
+        return False
+
+    def _claim(self, lane: Lane, taken: Bucket, place: Place) -> None:
+        """Have a lane that found something taken too often keep its place at all the rest that it needs."""
+        lane.passed += 1
+        lane.claims = ()
+        if lane.passed > PATIENCE and taken.closed_until <= self._now:
+            # Only of what takes at least as long to come back: nothing is to lie idle for longer than it would be used.
+            lane.claims = tuple(
+                [each for each in lane.path if each is not taken and each.number and each.per >= taken.per]
+            )
+            for bucket in lane.claims:
+                heappush(bucket.parked, place)
+
+    def _is_behind(self, bucket: Bucket) -> bool:
+        """Whether a lane that comes before the first one waits there."""
+        while bucket.parked:
+            if self._is_in_place(bucket.parked[0], bucket):
+                return bucket.parked[0] < self._heads[0]
+            heappop(bucket.parked)
+        return False
+
+    def _unless_all_wait(self, entry: Entry, now: float) -> Entry | None:
+        """Give the first entry, unless it has to wait for something that all share; then all wait with it."""
+        costs = entry.route.costs
+        for bucket in self.buckets.shared:
+            until = bucket.free_at(costs[bucket.number], now)
+            if until > now:
+                self._shared_until = max(until, self._shared_until)
+        return entry if self._shared_until == -inf else None
+
+    def _look_after_parked(self, now: float) -> None:
+        """Offer lanes where time has passed, or something may have come back."""
+        while self._timers and self._timers[0][0] <= now:
+            bucket = heappop(self._timers)[2]
+            bucket.wakes_at = inf
+            self._touched.append(bucket)
+        while self._touched:
+            self._offer(self._touched.pop(), now)
+
+    def _offer(self, bucket: Bucket, now: float) -> None:
+        """Give the first lane that is parked at a bucket its place among the heads, if there is room for it."""
+        while bucket.parked:
+            place = bucket.parked[0]
+            lane = place[2]
+            if not self._is_in_place(place, bucket):
+                heappop(bucket.parked)
+                continue
+            if lane.parked_at is not bucket:  # claimed by one that waits for something else
+                return
+            until = bucket.free_at(lane.heap[0].route.costs[bucket.number], now)
+            if until > now:
+                self._wake(bucket, until)
+            else:
+                heappop(bucket.parked)
+                lane.parked_at = None
+                self.blocked.number -= lane.live
+                heappush(self._heads, place)
+            return
+
+    # ---------------------------------------------------------------- inside: buckets
+
+    def _path(self, key: tuple[Hashable, ...]) -> tuple[Bucket, ...]:
+        lane = self._lanes.get(key)
+        return self.buckets.path(key, self._now) if lane is None else lane.path
+
+    def _touch(self, buckets: Iterable[Bucket]) -> None:
+        """See to it that somebody looks after the lanes that are parked there."""
+        self._touched.extend(bucket for bucket in buckets if bucket.parked)
+
+    def _wake(self, bucket: Bucket, until: float) -> None:
+        if until < bucket.wakes_at:
+            bucket.wakes_at = until
+            heappush(self._timers, (until, next(self._turns), bucket))

@@ -1,0 +1,270 @@
+"""What is left of a limit for one key; also the gate of a partition, which is a limit that opens and closes."""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf, nextafter
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Sequence
+
+    from lionpride_exec._model.limits import Limit, Router
+
+    from .lane import Lane
+    from .reopening import Reopening
+
+MIN_BUCKETS_TO_SWEEP = 64
+
+
+class Use:
+    """What one event has taken of a bucket, until it is back."""
+
+    __slots__ = ("back", "bucket", "cost")
+
+    def __init__(self, bucket: Bucket, cost: float, back: float) -> None:
+        self.bucket: Bucket = bucket
+        self.cost: float = cost
+        self.back: float = back  # the time; inf: not known yet; -inf: it is back
+
+
+class Bucket:
+    """
+    An amount of which events take. Times are readings of ``anyio.current_time()``.
+
+    Everything is O(1) amortised; but to be asked in vain costs, once after each change, as much as there are uses.
+
+    Args:
+        limit: Whose amount it is; None: a gate, which only opens and closes.
+        key: For whom.
+        number: Which of an entry's costs it takes.
+    """
+
+    __slots__ = (
+        "_hold", "_known", "_out", "_uses", "amount", "closed_until", "denied_until", "key", "lanes", "limit",
+        "number", "parked", "per", "reopening", "used", "wakes_at",
+    )  # fmt: skip
+
+    def __init__(self, limit: Limit | None = None, key: Hashable = None, number: int = 0) -> None:
+        self.limit: Limit | None = limit
+        self.key: Hashable = key
+        self.number: int = number
+        # What it allows: rounding of costs that are no whole numbers is not to keep the last of them out.
+        self.amount: float = inf if limit is None else limit.amount + min(limit.amount * 1e-12, 1e-6)
+        self.per: float = 0.0 if limit is None else limit.per
+        self._hold: bool = False if limit is None else limit.hold
+        self.used: float = 0
+        self._out: int = 0  # how many uses are not back
+        self._uses: deque[Use] = deque()  # those that come back at a known time, in its order
+        # For what cost it was last asked in vain, and until when; as long as nothing but time changes it. Whoever waits
+        # at the head is asked about again and again, and to find out takes as long as there are uses.
+        self._known: tuple[float, float] = (-1, -inf)
+        self.closed_until: float = -inf  # by RateLimited
+        self.reopening: Reopening | None = None  # what RateLimited leaves behind; None if there was none of late
+        self.denied_until: float = -inf  # by the answer of a gate
+        self.lanes: int = 0  # which lead through it
+        self.parked: list[tuple[float, int, Lane]] = []  # of them, those that wait for it; a heap
+        self.wakes_at: float = inf  # when somebody will look after these
+
+    def __repr__(self) -> str:
+        return f"Bucket({self.limit!r}, key={self.key!r}, used={self.used!r})"
+
+    def is_idle(self, now: float) -> bool:
+        """Whether forgetting it would change nothing."""
+        self.refresh(now)
+        return not (
+            self.lanes or self._out or self.opens_at > now or (self.reopening and not self.reopening.is_over(now))
+        )
+
+    def used_at(self, now: float) -> float:
+        """How much is used at that time."""
+        self.refresh(now)
+        return self.used
+
+    @property
+    def uses(self) -> int:
+        """How many events have taken what is used."""
+        return self._out
+
+    def returns(self) -> list[tuple[float, float]]:
+        """Return when how much of it comes back, the earliest first; without what running events hold. O(uses)."""
+        return [(use.back, use.cost) for use in self._uses]
+
+    @property
+    def opens_at(self) -> float:
+        """Until when it is closed, whatever is used of it; ``-inf``: it never was."""
+        return max(self.closed_until, self.denied_until)
+
+    def free_at(self, cost: float, now: float) -> float:
+        """When so much may be taken, at the earliest: ``now`` or before: at once; ``inf``: when something ends."""
+        closed = self.closed_until if self.closed_until > self.denied_until else self.denied_until  # noqa: FURB136  faster
+        if self.used + cost <= self.amount:
+            return closed
+        known_cost, until = self._known
+        if known_cost != cost or until <= now:
+            self.refresh(now)
+            until = self._free_at(self.used + cost - self.amount)
+            self._known = cost, until
+        return max(until, closed)
+
+    def _free_at(self, excess: float) -> float:
+        """When so much will have come back."""
+        if excess <= 0:
+            return -inf
+        for use in self._uses:
+            excess -= use.cost
+            if excess <= 0:
+                return use.back
+        # What is held comes back at a time that nobody knows; else this is rounding, and all is back with the last.
+        return inf if self._out > len(self._uses) else self._uses[-1].back
+
+    def take(self, cost: float, now: float, *, has_begun: bool = True) -> Use:
+        """Take so much, whether it is there or not; for what has not begun yet, :meth:`begin` follows."""
+        self.refresh(now)
+        self.used += cost
+        self._out += 1
+        self._known = (-1, -inf)
+        if self._hold or not has_begun:
+            return Use(self, cost, inf)
+        use = Use(self, cost, self._later(now))
+        self._uses.append(use)
+        return use
+
+    def begin(self, use: Use, now: float) -> None:
+        """Note that an event begins now that has taken something before."""
+        if use.back == inf and not self._hold:
+            self._known = (-1, -inf)
+            use.back = self._later(now)
+            self._uses.append(use)
+
+    def bring_back(self, cost: float, began: float, ended: float, now: float) -> None:
+        """
+        Take what an earlier run, of another process, has taken, unless it has come back since.
+
+        :meth:`sort_uses` has to follow.
+
+        Args:
+            cost: So much.
+            began: When the run began, not later than ``now``.
+            ended: When it ended, likewise.
+            now: The time.
+        """
+        back = self._later(ended if self._hold else began)
+        if self.limit is None or not self.per or back <= now:
+            return
+        self.used += cost
+        self._out += 1
+        self._uses.append(Use(self, cost, back))
+
+    def sort_uses(self) -> None:
+        """Have the uses stand in the order in which they come back."""
+        self._uses = deque(sorted(self._uses, key=attrgetter("back")))
+        self._known = (-1, -inf)
+
+    def release(self, use: Use, now: float) -> None:
+        """Note the end of an event that has taken something."""
+        if not self._hold:
+            if use.back == inf:  # it was cut off before it began; where that is written, it counts as a start
+                self.begin(use, now)
+            return
+        self._known = (-1, -inf)
+        if self.per:
+            use.back = self._later(now)
+            self._uses.append(use)
+        else:
+            use.back = -inf
+            self._give_back(use)
+
+    def settle(self, use: Use, actual: float) -> None:
+        """Correct what was taken; too late once it is back."""
+        if use.back != -inf:
+            self.used += actual - use.cost
+            use.cost = actual
+            self._known = (-1, -inf)
+
+    def refresh(self, now: float) -> None:
+        """Take back what is due."""
+        uses = self._uses
+        while uses and uses[0].back <= now:
+            use = uses.popleft()
+            use.back = -inf
+            self._give_back(use)
+
+    def shift(self, seconds: float) -> None:
+        """Follow a clock that was set."""
+        self.closed_until += seconds
+        self.denied_until += seconds
+        self._known = (-1, -inf)
+        for use in self._uses:
+            use.back += seconds
+
+    def _give_back(self, use: Use) -> None:
+        self._out -= 1
+        self.used = self.used - use.cost if self._out else 0  # not what rounding has left
+
+    def _later(self, now: float) -> float:
+        back = now + self.per
+        # The sum may be rounded down, and then two starts would stand closer together than a period.
+        return back if back - now >= self.per else nextafter(back, inf)
+
+
+class Buckets:
+    """
+    The buckets of a processor: one for each limit that all share, and one for each key of the others.
+
+    Args:
+        router: Whose limits hold.
+    """
+
+    def __init__(self, router: Router) -> None:
+        self._limits = (None, *router.limits)
+        # Which limits (0: the gate) the parts of a key belong to; the others are shared by all.
+        self._keyed = tuple(
+            number
+            for number, limit in enumerate(self._limits)
+            if (router.has_partitions if limit is None else limit.key is not None)
+        )
+        self.shared: tuple[Bucket, ...] = tuple(
+            Bucket(limit, number=number) for number, limit in enumerate(self._limits) if number not in self._keyed
+        )
+        self._by_key: dict[tuple[int, Hashable], Bucket] = {}
+        self._sweep_at = MIN_BUCKETS_TO_SWEEP
+        self.has_keys: bool = bool(self._keyed)
+        self.has_limits: bool = bool(router.limits)
+
+    def __iter__(self) -> Iterator[Bucket]:
+        yield from self._by_key.values()
+        yield from self.shared
+
+    def sort_uses(self) -> None:
+        """Have the uses of each bucket stand in the order in which they come back."""
+        for bucket in self:
+            bucket.sort_uses()
+
+    @property
+    def limits(self) -> Sequence[Limit]:
+        """The limits, in the order of their numbers."""
+        return [limit for limit in self._limits if limit is not None]
+
+    def path(self, key: tuple[Hashable, ...], now: float) -> tuple[Bucket, ...]:
+        """Give the buckets of a key's parts. A part that is None is not limited; the partition None is one."""
+        if len(self._by_key) >= self._sweep_at:
+            self._sweep(now)
+        parts = zip(self._keyed, key, strict=True)
+        return tuple([self._of(number, part) for number, part in parts if part is not None or number == 0])
+
+    def gate(self, path: tuple[Bucket, ...]) -> Bucket:
+        """Give the gate of a path."""
+        return path[0] if 0 in self._keyed else self.shared[0]
+
+    def _of(self, number: int, key: Hashable) -> Bucket:
+        bucket = self._by_key.get((number, key))
+        if bucket is None:
+            bucket = self._by_key[number, key] = Bucket(self._limits[number], key, number)
+        return bucket
+
+    def _sweep(self, now: float) -> None:
+        """Forget the buckets that nobody uses. O(1) amortised for each bucket that is made."""
+        self._by_key = {at: bucket for at, bucket in self._by_key.items() if not bucket.is_idle(now)}
+        self._sweep_at = max(MIN_BUCKETS_TO_SWEEP, 2 * len(self._by_key))

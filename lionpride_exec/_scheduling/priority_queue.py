@@ -1,0 +1,397 @@
+"""
+The queue of a processor: an AnyIO memory stream in front, lanes behind.
+
+Whoever appends puts an entry on the stream and never waits, nor sorts; the side that starts events takes what has
+arrived and sorts it into lanes (``_scheduling.lanes``). *What is queued* is told by one dict of live entries. An entry
+that left this dict is stale wherever else it stands, so removal is O(1).
+
+What is not due yet waits in a heap by time and comes to its lane when it is; it keeps its priority and its place among
+equals.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from contextlib import contextmanager
+from heapq import heappop, heappush
+from itertools import count
+from math import inf
+from typing import TYPE_CHECKING
+
+import anyio
+
+from lionpride_exec._base.backend import current_time, scope_deadline
+from lionpride_exec._base.loop_time import LoopClock
+from lionpride_exec._model.limits import Route, Router
+from lionpride_exec.errors import ExecutorClosedError
+
+from .delays import Delay, Delays
+from .lane import Entry
+from .lanes import Lanes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+    from uuid import UUID
+
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+_NO_ROOM = "There will be no room: the executor was left while the queue was full"
+
+
+class PriorityQueue:
+    """
+    Event ids by priority: the lowest number first, equal ones in order of arrival, keys of equal ones in turn.
+
+    Args:
+        max_size: Bound behind :attr:`is_full` and :meth:`wait_for_room`, 0 or more; ``put()`` does not enforce it.
+        router: The limits and partitions; default: none.
+        route_of: Gives the route of an event id.
+    """
+
+    def __init__(
+        self,
+        max_size: float = inf,
+        router: Router | None = None,
+        route_of: Callable[[UUID], Route] | None = None,
+    ) -> None:
+        router = router or Router()
+        self.max_size = max_size
+        self._plain = router.plain
+        self._route_of = route_of
+        self._arrivals = count()
+        self._live: dict[int, Entry] = {}  # by the number of the id, which hashes faster
+        self.lanes: Lanes = Lanes(self._live, router)
+        self.delays: Delays = Delays(self._live)
+        self._delayed, self._not_due = self.delays.heap, self.delays.not_due
+        self._backlog: list[Entry] = []
+        self._in_backlog: set[UUID] = set()  # those of it that still count
+        self._clock = LoopClock()
+        # The intake. Open only while a loop takes from it, which closes it too; else entries are sorted in at once.
+        self._send: MemoryObjectSendStream[Entry] | None = None
+        self._receive: MemoryObjectReceiveStream[Entry] | None = None
+        self._arrived = 0  # how many items lie on it
+        self._getters: deque[anyio.Event] = deque()
+        self._room_waiters: OrderedDict[anyio.Event, bool] = OrderedDict()
+        self._promised = 0
+        self.is_closed: bool = False  # nobody takes anything out
+        # Called when something was put.
+        self.on_put: Callable[[], None] | None = None
+
+    # ---------------------------------------------------------------- looking
+
+    def qsize(self) -> int:
+        """How many events are queued, those that wait for a time, a limit or a gate included, the backlog not."""
+        return len(self._live)
+
+    def empty(self) -> bool:
+        """Whether nothing is queued and no backlog waits to be."""
+        return not self._live and not self._in_backlog
+
+    def __contains__(self, event_id: UUID) -> bool:
+        return event_id.int in self._live or (bool(self._in_backlog) and event_id in self._in_backlog)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room: what is promised to a waiter, or owed to the backlog, is not room."""
+        return len(self._live) + self._promised >= self.max_size or bool(self._in_backlog)
+
+    def ready(self, now: float) -> int:
+        """How many entries can be taken now, by ``current_time()``: an upper bound, 0 only if none can."""
+        self._catch_up(now)
+        return len(self._live) - len(self._not_due) if self.lanes.first(now) is not None else 0
+
+    def next_at(self) -> float:
+        """When an entry may be taken that could not be at the last look, if nothing ends until then."""
+        return min(self.delays.next_at(), self.lanes.next_at())
+
+    def entry_of(self, event_id: UUID) -> Entry | None:
+        """Give the entry of a queued event."""
+        return self._live.get(event_id.int)
+
+    def due(self, event_id: UUID) -> tuple[float, Delay] | None:
+        """Give until when an event is delayed, and why; None: it is due."""
+        return self.delays.due(event_id)
+
+    @property
+    def blocked(self) -> int:
+        """How many of them wait for a limit of their key, or for the gate of their partition."""
+        return self.lanes.blocked.number
+
+    def is_blocked(self, event_id: UUID) -> bool:
+        """Return whether an event is one of those."""
+        entry = self._live.get(event_id.int)
+        return entry is not None and event_id not in self._not_due and self.lanes.is_parked(entry)
+
+    def entries(self) -> Iterable[Entry]:
+        """Return the entries of all that is queued."""
+        return self._live.values()
+
+    def is_in_backlog(self, event_id: UUID) -> bool:
+        """Whether an event waits to be queued."""
+        return event_id in self._in_backlog
+
+    def backlog_size(self) -> int:
+        """How many events wait to be queued."""
+        return len(self._in_backlog)
+
+    # ---------------------------------------------------------------- putting
+
+    def put_nowait(self, priority: float, event_id: UUID, until: float | None = None, at: float | None = None) -> None:
+        """
+        Queue an event. One that is queued already moves to its new priority. O(log n).
+
+        Raises:
+            ValueError: It takes more of a limit than there ever is. Nothing has changed.
+
+        Args:
+            priority: Lower comes first; finite.
+            event_id: Of the event.
+            until: A reading of ``current_time()`` before which it is not due.
+            at: A time by the wall clock, in seconds since 1970, as for :meth:`put_delayed`.
+        """
+        entry = self.make_entry(priority, event_id)
+        if until is None:
+            self.put_back(entry)
+        else:
+            self.put_delayed(entry, until, "delay", at)
+
+    def make_entry(self, priority: float, event_id: UUID) -> Entry:
+        """
+        Make the entry of an event that arrives now, without queueing it.
+
+        Raises:
+            ValueError: It takes more of a limit than there ever is.
+        """
+        route = self._plain if self._route_of is None else self._route_of(event_id)
+        # Past the function that a NamedTuple makes of its fields, which takes three times as long as the tuple itself.
+        return tuple.__new__(Entry, (priority, next(self._arrivals), event_id, route))
+
+    async def put(self, item: tuple[float, UUID]) -> None:
+        """Queue an item ``(priority, event_id)``. Does not wait."""
+        self.put_nowait(*item)
+
+    def put_back(self, entry: Entry) -> None:
+        """Queue an entry (again, where it stood: same priority, same place among equals)."""
+        self._make_live(entry)
+        if self._send is None:
+            self.lanes.add(entry)
+        else:
+            self._send.send_nowait(entry)
+            self._arrived += 1
+        if self._getters:
+            self._getters.popleft().set()
+        if self.on_put is not None:
+            self.on_put()
+
+    def give_back(self, entry: Entry) -> None:
+        """Queue the entry again that was taken last: where it stood, also among the turns of keys. O(log n)."""
+        self._catch_up(-inf)
+        self._make_live(entry)
+        self.lanes.give_back(entry)
+        if self._getters:
+            self._getters.popleft().set()
+        if self.on_put is not None:
+            self.on_put()
+
+    def put_delayed(self, entry: Entry, until: float, why: Delay = "gate", at: float | None = None) -> None:
+        """
+        Queue an entry (again, where it stood), but not for now. O(log n).
+
+        Args:
+            entry: Of :meth:`make_entry`.
+            until: A reading of ``current_time()`` before which it is not due.
+            why: What :meth:`due` says of it, and whether :meth:`forgive` is about it.
+            at: The time by the wall clock, in seconds since 1970, that this reading stands for; None if it is not due
+                by the wall clock.
+        """
+        self._make_live(entry)
+        self.delays.add(entry, until, why, at)
+        if self._getters:
+            self._getters.popleft().set()
+        if self.on_put is not None:
+            self.on_put()
+
+    def put_backlog(self, entries: Iterable[Entry]) -> None:
+        """
+        Queue entries of :meth:`make_entry`, however many: what exceeds ``max_size`` follows in order as room appears.
+
+        While such a backlog waits, the queue counts as full.
+        """
+        for entry in entries:
+            heappush(self._backlog, entry)
+            self._in_backlog.add(entry.event_id)
+        self._fill_room()
+
+    def discard(self, event_id: UUID) -> None:
+        """Forget an event if it is queued. O(1) amortised."""
+        self._in_backlog.discard(event_id)
+        entry = self._live.pop(event_id.int, None)
+        if entry is None:
+            return
+        self._note_stale(entry)
+        if self.lanes.stale + self.delays.stale > 32 + len(self._live):
+            self._rebuild()
+        self._fill_room()
+
+    # ---------------------------------------------------------------- taking
+
+    def pop_nowait(self, now: float) -> Entry | None:
+        """Take the first entry that may start now, by ``current_time()``; None: there is none. O(log n) amortised."""
+        self._catch_up(now)
+        entry = self.lanes.pop(now)
+        if entry is not None:
+            del self._live[entry.event_id.int]
+            self._fill_room()
+        return entry
+
+    async def get(self) -> tuple[float, UUID]:
+        """
+        Take the first ``(priority, event_id)``; waits while there is none.
+
+        Cancellation: while it waits; nothing is taken then.
+        """
+        while (entry := self.pop_nowait(current_time())) is None:
+            await self._wait_for_put()
+        return entry.priority, entry.event_id
+
+    def forgive(self) -> None:
+        """Open the gates that an answer has closed, and make due what was denied. O(what is delayed)."""
+        self.lanes.open_gates()
+        self.delays.forgive()
+
+    def follow_clock(self) -> float:
+        """
+        Carry all times over to the running event loop, if they were read in another; gates are asked anew there.
+
+        Also correct what waits for a time of the wall clock, if that was set.
+
+        O(1), else O(all there is).
+
+        Returns:
+            The seconds that were added to each; 0: it is the same event loop.
+        """
+        seconds = self._clock.shift()
+        if seconds:
+            self.forgive()
+            self.lanes.shift(seconds)
+            self.delays.shift(seconds)
+        if self.delays.follow_wall() and self.on_put is not None:
+            self.on_put()
+        return seconds
+
+    # ---------------------------------------------------------------- waiting
+
+    @contextmanager
+    def intake(self) -> Generator[None]:
+        """Open the stream in front, for a loop that will take what arrives."""
+        self._send, self._receive = anyio.create_memory_object_stream[Entry](inf)
+        with self._send, self._receive:
+            try:
+                yield
+            finally:
+                self._catch_up(-inf)
+                self._send = self._receive = None
+
+    async def _wait_for_put(self) -> None:
+        event = anyio.Event()
+        self._getters.append(event)
+        try:
+            with anyio.CancelScope(deadline=scope_deadline(self.next_at())):
+                await event.wait()
+        finally:
+            if not event.is_set():
+                self._getters.remove(event)
+            elif self._getters:  # the wake-up may have been lost on us: pass it on, a needless one does no harm
+                self._getters.popleft().set()
+
+    async def wait_for_room(self) -> None:
+        """
+        Wait, first come first served, until there is room, and reserve it until the caller's next step.
+
+        A caller that does not use it calls :meth:`offer_room`.
+
+        Raises:
+            ExecutorClosedError: The queue is closed, or was meanwhile.
+
+        Cancellation: while it waits; its turn goes to the next.
+        """
+        if not self.is_full:
+            return
+        if self.is_closed:
+            raise ExecutorClosedError(_NO_ROOM)
+        event = anyio.Event()
+        self._room_waiters[event] = True
+        try:
+            await event.wait()
+        except BaseException:
+            if self._room_waiters.pop(event, None) is None:
+                self._promised -= 1
+                self.offer_room()
+            raise
+        if self._room_waiters.pop(event, None) is not None:
+            raise ExecutorClosedError(_NO_ROOM)
+        self._promised -= 1
+
+    def promise_room(self) -> None:
+        """Count an event that will be queued, whatever room there is, as if it were."""
+        self._promised += 1
+
+    def withdraw_promise(self) -> None:
+        """Take that back; whoever does not queue the event at once calls :meth:`offer_room`."""
+        self._promised -= 1
+
+    def close(self) -> None:
+        """Have all who wait for room raise, and those who come until :meth:`reopen`: nothing is taken out any more."""
+        self.is_closed = True
+        for event in self._room_waiters:
+            event.set()
+
+    def reopen(self) -> None:
+        """Have room waited for again."""
+        self.is_closed = False
+
+    def offer_room(self) -> None:
+        """Give room that is there to those who wait for it, in their order."""
+        while self._room_waiters and not self.is_full:
+            event = next(iter(self._room_waiters))
+            del self._room_waiters[event]  # this is how it learns that it was not turned away
+            self._promised += 1
+            event.set()
+
+    # ---------------------------------------------------------------- inside
+
+    def _make_live(self, entry: Entry) -> None:
+        number = entry.event_id.int
+        earlier = self._live.get(number)
+        self._live[number] = entry
+        if earlier is not None:  # it was queued already
+            self._note_stale(earlier)
+
+    def _note_stale(self, entry: Entry) -> None:
+        """Take note of an entry that is not live any more."""
+        if not self.delays.drop(entry.event_id):
+            self.lanes.note_stale(entry)
+
+    def _catch_up(self, now: float) -> None:
+        """Bring the lanes up to date: take in what has arrived, and what is due."""
+        while self._arrived and self._receive is not None:
+            self._arrived -= 1
+            self.lanes.add(self._receive.receive_nowait())
+        if self._delayed and (self._delayed[0][0] <= now or self.delays.looks_at <= now):
+            for entry in self.delays.take_due(now):
+                self.lanes.add(entry)
+
+    def _rebuild(self) -> None:
+        """Drop what is stale."""
+        self._catch_up(-inf)
+        self.lanes.rebuild()
+        self.delays.rebuild()
+
+    def _fill_room(self) -> None:
+        """Give room that has appeared to the backlog, then to those who wait for it."""
+        while self._backlog and len(self._live) < self.max_size:
+            entry = heappop(self._backlog)
+            if entry.event_id in self._in_backlog:
+                self._in_backlog.discard(entry.event_id)
+                self.put_back(entry)
+        self.offer_room()

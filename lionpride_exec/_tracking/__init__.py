@@ -1,0 +1,1 @@
+"""Where events stand, and who is told: the status index, subscriptions, progress."""

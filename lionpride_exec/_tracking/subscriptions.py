@@ -1,0 +1,356 @@
+"""
+Watching: a stream of the transitions of an executor's events.
+
+A transition is synchronous and cannot wait for a reader, so each watcher has a buffer, and says what is to happen when
+that is full. What it asks for by default, that nothing new starts, is asked of the executor by a token (see
+``Processor._hold_back()``): the watcher holds one while it has too much to read.
+
+A watcher is two objects. The executor knows the :class:`Subscription`, the reader has the :class:`Watcher`; when the
+reader drops that, the garbage collector tells us, as it could not if the executor held it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from contextlib import AbstractContextManager, contextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import anyio
+import attrs
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
+
+from lionpride_exec._base.backend import TIME_SLICE
+from lionpride_exec._base.closing_iterator import ClosingIterator
+from lionpride_exec._base.conditions import Waiters
+from lionpride_exec._base.exception_groups import error_in
+from lionpride_exec._model.execution import to_status, utc_now
+from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec._validation import check_count
+from lionpride_exec.errors import WatcherTooSlow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+    from datetime import datetime
+    from uuid import UUID
+
+    from lionpride_exec._events.event import Event
+
+OnFull = Literal["wait", "drop", "error"]
+
+POLICIES = ("wait", "drop", "error")
+
+
+@attrs.frozen
+class Transition:
+    """
+    An event went from one status to another.
+
+    Attributes:
+        event: Which one. By the time you read this it may have gone on.
+        previous: The status it had.
+        status: The status it came to.
+        at: When (UTC): the moment that stands in the event's own record.
+        attempt: The number of its run at that time: 1 for the first, 0 before it.
+        error: What it ended with, or what the run failed with after which it is run again; None: nothing.
+    """
+
+    event: Event
+    previous: EventStatus
+    status: EventStatus
+    at: datetime
+    attempt: int
+    error: BaseException | None = None
+
+    @property
+    def event_id(self) -> UUID:
+        """The id of the event."""
+        return self.event.id
+
+    def __str__(self) -> str:
+        attempt = f" (attempt {self.attempt})" if self.attempt else ""
+        name = f"{type(self.event).__name__} {self.event.id}"
+        return f"{self.at.isoformat(timespec='milliseconds')} {name}: {self.previous} -> {self.status}{attempt}"
+
+
+class Watched(Protocol):
+    """What watchers need of the executor."""
+
+    _observers: list[Callable[[Event, EventStatus, EventStatus], None]]
+
+    def _hold_back(self, token: object) -> None:
+        """Start nothing new, until the token is given back."""
+
+    def _let_start(self, token: object) -> None:
+        """Give a token back."""
+
+    def _let_start_soon(self, token: object) -> None:
+        """Do the same from anywhere: from another thread, from within anything."""
+
+
+class Subscription:
+    """The transitions that a watcher has not read yet, and the rules it goes by."""
+
+    __slots__ = (
+        "_arrivals",
+        "_buffer",
+        "_hub",
+        "_is_too_slow",
+        "_on_full",
+        "_reader_name",
+        "_slice_ends",
+        "holds",
+        "is_over",
+        "missed",
+        "reader",
+        "statuses",
+        "unread",
+    )
+
+    def __init__(self, hub: Watchers, buffer: int, on_full: OnFull, statuses: frozenset[EventStatus] | None) -> None:
+        self.unread: deque[Transition] = deque()
+        self.statuses: frozenset[EventStatus] | None = statuses
+        self.missed: int = 0
+        self.is_over: bool = False  # nothing more comes in
+        self.holds: bool = False  # the executor's start of events
+        # The task that is expected to read: the one that called, until another one reads.
+        self.reader: int | None = None
+        self._reader_name: str | None = None
+        self._hub = hub
+        self._buffer = buffer
+        self._on_full = on_full
+        self._is_too_slow = False
+        self._arrivals = Waiters()
+        self._slice_ends = 0.0
+        self._note_reader()
+
+    def deliver(self, transition: Transition) -> None:
+        """Take a transition in; what happens when there are too many is the watcher's choice."""
+        if len(self.unread) >= self._buffer and self._on_full != "wait":
+            if self._on_full == "error":
+                self._is_too_slow = True
+                self.finish()
+                return
+            self.unread.popleft()
+            self.missed += 1
+        self.unread.append(transition)
+        self.review()
+        self._arrivals.notify()
+
+    async def take(self) -> Transition:
+        """Give the next transition; waits while there is none."""
+        await self._checkpoint()  # before anything is taken, so that no cancellation loses it
+        while not self.unread:
+            if self._is_too_slow:
+                raise WatcherTooSlow(
+                    f"the reader was {self._buffer} transitions behind, and one more came; watch() again, with a "
+                    "larger buffer or another on_full",
+                    details={"buffer": self._buffer},
+                )
+            if self.is_over:
+                raise StopAsyncIteration
+            await self._arrivals.wait_for(lambda: bool(self.unread) or self.is_over)
+            self._begin_slice()
+        transition = self.unread.popleft()
+        if self.holds:
+            self.review()
+        return transition
+
+    def review(self) -> None:
+        """Hold the start of events, or let it go, as there is too much to read or not."""
+        holds = (
+            self._on_full == "wait"
+            and len(self.unread) >= self._buffer
+            and not self.is_over
+            and self.reader not in self._hub.away
+        )
+        if holds is not self.holds:
+            self.holds = holds
+            if holds:
+                self._hub.executor._hold_back(self)
+            if not holds or self.is_over:  # the garbage collector may have come in between
+                self._hub.executor._let_start(self)
+
+    def describe(self) -> str:
+        """Say which watcher it is: how much is unread, and by whom."""
+        reader = "no task" if self._reader_name is None else f"task {self._reader_name!r}"
+        return f"watch(buffer={self._buffer}), {len(self.unread)} unread, read by {reader}"
+
+    def finish(self) -> None:
+        """Take nothing more in; what is there can still be read. Idempotent."""
+        self.is_over = True
+        self._hub.remove(self)
+        self.review()
+        self._arrivals.notify()
+
+    def drop(self) -> None:
+        """Do the same when nobody is left to read, in any thread and within anything."""
+        self.is_over = True
+        self._hub.remove(self)
+        if self.holds:
+            self._hub.executor._let_start_soon(self)
+
+    async def _checkpoint(self) -> None:
+        """Notice a cancellation, and let others run now and then: as often as a worker does."""
+        if perf_counter() < self._slice_ends:
+            await checkpoint_if_cancelled()
+        else:
+            self._begin_slice()
+            await checkpoint()
+            self._begin_slice()
+
+    def _begin_slice(self) -> None:
+        self._slice_ends = perf_counter() + TIME_SLICE
+        if self._note_reader():  # the watcher was handed on
+            self.review()
+
+    def _note_reader(self) -> bool:
+        """Note which task reads; return whether it is another one than before."""
+        before = self.reader
+        try:
+            task = anyio.get_current_task()
+        except RuntimeError:  # no event loop, or a callback of one
+            self.reader = self._reader_name = None
+        else:
+            self.reader, self._reader_name = task.id, task.name
+        return self.reader != before
+
+
+class Watchers:
+    """Who watches an executor: one observer of it, however many they are, and none if there are none."""
+
+    __slots__ = ("_subscriptions", "away", "executor")
+
+    def __init__(self, executor: Watched) -> None:
+        self.executor: Watched = executor
+        # Tasks that wait for the executor itself. They cannot read meanwhile, and would wait for themselves if what
+        # they have not read held anything back.
+        self.away: Counter[int] = Counter()
+        self._subscriptions: dict[Subscription, None] = {}
+
+    def watch(self, buffer: int, on_full: OnFull, statuses: Iterable[EventStatus | str] | str | None) -> Watcher:
+        """Add a watcher; see ``Executor.watch()``."""
+        check_count("buffer", buffer, 1)
+        if on_full not in POLICIES:
+            raise ValueError(f"on_full must be one of {', '.join(POLICIES)}, got {on_full!r}")
+        if isinstance(statuses, str):
+            statuses = (statuses,)
+        wanted = None if statuses is None else frozenset(to_status(status) for status in statuses)
+        subscription = Subscription(self, buffer, on_full, wanted)
+        self._subscriptions[subscription] = None
+        if self._follow not in self.executor._observers:
+            # The first: an observer that moves events itself would have us see the effect before the cause.
+            self.executor._observers.insert(0, self._follow)
+        return Watcher(subscription)
+
+    def remove(self, subscription: Subscription) -> None:
+        """Forget a watcher. One step, so safe within anything; the observer goes when it notices that it is alone."""
+        self._subscriptions.pop(subscription, None)
+
+    def end(self) -> None:
+        """End all streams: their readers get what they have not read, and no more."""
+        for subscription in tuple(self._subscriptions):
+            subscription.finish()
+
+    def are_told_of(self, status: EventStatus) -> bool:
+        """Whether somebody watches who learns of a transition to a status."""
+        return any(each.statuses is None or status in each.statuses for each in self._subscriptions)
+
+    def reader_away(self) -> AbstractContextManager[None] | None:
+        """Give what a task has to wait in that waits for the executor; None: nobody watches."""
+        return self._reader_away() if self._subscriptions else None
+
+    @contextmanager
+    def _reader_away(self) -> Generator[None]:
+        task = anyio.get_current_task().id
+        self.away[task] += 1
+        self._review(task)
+        try:
+            yield
+        finally:
+            self.away[task] -= 1
+            if not self.away[task]:
+                del self.away[task]
+            self._review(task)
+
+    def _review(self, reader: int) -> None:
+        for subscription in tuple(self._subscriptions):
+            if subscription.reader == reader:
+                subscription.review()
+
+    def _follow(self, event: Event, previous: EventStatus, status: EventStatus) -> None:
+        """Observe a transition."""
+        if not self._subscriptions:
+            self.executor._observers.remove(self._follow)
+            return
+        transition: Transition | None = None
+        for subscription in tuple(self._subscriptions):
+            if subscription.statuses is None or status in subscription.statuses:
+                if transition is None:
+                    transition = _transition(event, previous, status)
+                subscription.deliver(transition)
+
+
+class Watcher(ClosingIterator[Transition]):
+    """
+    The transitions of an executor's events, as they happen; made by ``Executor.watch()``.
+
+    An async iterator and an async context manager::
+
+        async with executor.watch() as transitions:
+            async for transition in transitions: ...
+
+    Leaving the block unsubscribes. So does dropping the last reference to it, but how soon that is noticed is up to
+    Python: with a reference in a traceback, or on PyPy, at some later time. Several tasks may read from one watcher:
+    each transition goes to one of them.
+    """
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._subscription = subscription
+
+    @property
+    def missed(self) -> int:
+        """How many transitions ``on_full="drop"`` has dropped so far."""
+        return self._subscription.missed
+
+    @property
+    def unread(self) -> int:
+        """How many transitions are there to be read."""
+        return len(self._subscription.unread)
+
+    def __repr__(self) -> str:
+        ended = ", ended" if self._subscription.is_over else ""
+        return f"{type(self).__name__}(unread={self.unread}, missed={self.missed}{ended})"
+
+    async def __anext__(self) -> Transition:
+        """
+        Give the next transition; waits while there is none.
+
+        Raises:
+            StopAsyncIteration: The executor's lifetime has ended, or the watcher was closed.
+            WatcherTooSlow: With ``on_full="error"``, after what was buffered; each time.
+
+        Cancellation: a checkpoint, but yields only now and then while there is something to read; nothing is lost.
+        """
+        return await self._subscription.take()
+
+    async def aclose(self) -> None:
+        """Unsubscribe, and forget what was not read: whoever reads gets the end. Idempotent; does not wait."""
+        self._subscription.unread.clear()
+        self._subscription.finish()
+
+    def __del__(self) -> None:
+        self._subscription.drop()
+
+
+def _transition(event: Event, previous: EventStatus, status: EventStatus) -> Transition:
+    """Make the record of the transition that an event is in, as its own record has it."""
+    execution: Any = event.execution
+    moment, error = execution.started_at, None
+    if status in TERMINAL:
+        moment, error = execution.finished_at, execution.error
+    elif status is EventStatus.PENDING:
+        run = execution.attempts[-1] if execution.attempts else None
+        moment, error = (None, None) if run is None else (run.finished_at, run.error)
+    known = error_in(error)
+    return Transition(event, previous, status, moment or utc_now(), execution.attempt, known)

@@ -1,0 +1,133 @@
+"""
+Failures that nobody has looked at, told once at the end of a lifetime.
+
+A failure is data: nothing is raised for it. So a program that asks for no result would never learn of one. Each event
+that fails is counted, and marked with the count it stands in; a look at the event takes the mark away. So both
+are O(1), a success costs nothing, and nothing is kept of an event but, of those that have left the executor, the first.
+"""
+
+from __future__ import annotations
+
+import logging
+from traceback import format_exception
+from typing import TYPE_CHECKING, Any
+
+from lionpride_exec._base.exception_groups import error_in
+from lionpride_exec._base.redaction import NO_SECRETS, mask, secrets_of
+from lionpride_exec._base.tracebacks import log_info
+from lionpride_exec._status import EventStatus
+from lionpride_exec.errors import LionTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lionpride_exec._events.event import Event
+
+logger = logging.getLogger("lionpride_exec")
+
+# How each is told. SKIPPED is no failure, and CANCELLED only if the event ran into its own timeout.
+_WORDS = {EventStatus.FAILED: "failed", EventStatus.CANCELLED: "timed out", EventStatus.ABORTED: "aborted"}
+
+
+def failure_of(event: Event, status: EventStatus) -> BaseException | None:
+    """Return the error of an event that ends with a status and has failed: not SKIPPED, nor cancelled by somebody."""
+    error = error_in(event.execution.error)
+    is_failure = status in _WORDS and (status is not EventStatus.CANCELLED or issubclass(type(error), LionTimeoutError))
+    return error if is_failure else None
+
+
+class Count:
+    """
+    The events of one status that nobody has looked at.
+
+    Attributes:
+        number: How many.
+        gone: The first of those that have left the executor. None if there is none, or it was looked at meanwhile.
+    """
+
+    __slots__ = ("_gone", "number")
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._gone: Event | None = None
+
+    @property
+    def gone(self) -> Event | None:
+        """The first of those that have left the executor."""
+        return None if self._gone is None or self._gone._unseen is not self else self._gone
+
+    def note(self, event: Event) -> None:
+        """Count an event."""
+        self.number += 1
+        object.__setattr__(event, "_unseen", self)  # past the hooks of attrs, as for the owner
+
+    def look_at(self, event: Any) -> None:
+        """Count an event no more: somebody has looked at it."""
+        self.number -= 1
+        object.__setattr__(event, "_unseen", None)
+
+    def let_go(self, event: Event) -> None:
+        """Keep an event that leaves the executor, if it is the first."""
+        if self.gone is None:
+            self._gone = event
+
+
+class UnseenFailures:
+    """The failures of an executor that nobody has looked at."""
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        self._counts = {status: Count() for status in _WORDS}
+
+    def note(self, event: Event, status: EventStatus) -> None:
+        """Count an event that has ended FAILED, CANCELLED or ABORTED, if that is a failure."""
+        error = failure_of(event, status)
+        goes_on = issubclass(type(error), (KeyboardInterrupt, SystemExit))  # to the owner of the executor
+        if error is not None and not goes_on:
+            self._counts[status].note(event)
+
+    def look_at_all(self, status: EventStatus, events: Iterable[Event]) -> None:
+        """Learn that somebody was given the events of a status that are in memory."""
+        count = self._counts.get(status)
+        if count is not None and count.number:
+            for event in events:
+                mark = event._unseen
+                if mark is not None and mark is count:
+                    mark.look_at(event)
+
+    def tell(self, events_of: Callable[[EventStatus], Iterable[Event]]) -> None:
+        """
+        Log a warning with the number of failures and the first traceback; nothing if there are none. Begins anew.
+
+        Args:
+            events_of: Returns the events of a status in the executor, in order of their ends.
+        """
+        counts = {status: count for status, count in self._counts.items() if count.number > 0}
+        if not counts:
+            return
+        self._counts = {status: Count() for status in _WORDS}
+        found = [first for status, count in counts.items() if (first := _first(count, events_of(status))) is not None]
+        first = min(found, key=_end_of, default=None)
+        error = None if first is None else first.execution.error
+        secrets = NO_SECRETS if first is None else secrets_of(first)
+        trace = ""
+        known = error_in(error)
+        if secrets and known is not None:
+            trace, known = "\n" + mask("".join(format_exception(known)), secrets), None
+        logger.warning(
+            "nobody has looked at events that did not complete: %s%s%s",
+            ", ".join(f"{count.number:,} {_WORDS[status]}" for status, count in counts.items()),
+            "" if first is None else f"; the first is {type(first).__name__} {first.id}",
+            trace,
+            exc_info=None if known is None else log_info(known),
+        )
+
+
+def _first(count: Count, events: Iterable[Event]) -> Event | None:
+    return count.gone or next((event for event in events if event._unseen is count), None)
+
+
+def _end_of(event: Event) -> float:
+    finished = event.execution.finished_at
+    return float("inf") if finished is None else finished.timestamp()
