@@ -22,12 +22,15 @@ from itertools import takewhile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, ForwardRef
 
+from lionpride_exec._base.counted_lock import Guard
 from lionpride_exec._model.element import Model, also_known_as
+from lionpride_exec._model.progression import _Dead
 
 from .call import _FromRecord
+from .event import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import ModuleType
 
 BEFORE: Final[Mapping[str, tuple[str, ...]]] = {
@@ -40,16 +43,20 @@ BEFORE: Final[Mapping[str, tuple[str, ...]]] = {
     "lionpride_exec._explain": ("Explanation", "LimitUse", "Statistics", "WaitReason"),
     "lionpride_exec._flow": ("Flow",),
     "lionpride_exec._gate": ("Deny", "Wait"),
+    "lionpride_exec._guard": ("Guard",),
+    "lionpride_exec._journal._codec": ("Codec",),
     "lionpride_exec._journal._journal": ("Journal",),
+    "lionpride_exec._life": ("Life",),
     "lionpride_exec._limits": ("Concurrent", "Rate"),
     "lionpride_exec._pauses": ("Pause", "StartPace"),
     "lionpride_exec._pile": ("Pile",),
     "lionpride_exec._processor": ("Processor",),
     "lionpride_exec._progress": ("Progress",),
-    "lionpride_exec._progression": ("Progression",),
+    "lionpride_exec._progression": ("Progression", "_Dead"),
     "lionpride_exec._queue": ("PriorityQueue",),
     "lionpride_exec._retain": ("Retain",),
     "lionpride_exec._retry": ("Retry",),
+    "lionpride_exec._run": ("Run",),
     "lionpride_exec._sentinel": ("Unset", "UnsetType"),
     "lionpride_exec._status": ("EventStatus",),
     "lionpride_exec._watch": ("Transition", "Watcher"),
@@ -74,8 +81,15 @@ BEFORE: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The private modules of version 0.1.0, and what of each of them a pickle or a dict can name."""
 
-PRIVATE: Final[Mapping[str, object]] = {"_FromRecord": _FromRecord}
-"""What is private and in pickles: an event that was read from a record holds one in place of its function."""
+PRIVATE: Final[Mapping[str, Callable[[], object]]] = {
+    "Codec": lambda: import_module("lionpride_exec._journal.codec").Codec,  # in a Journal; needs the extra
+    "Guard": lambda: Guard,  # in a Progression
+    "Life": lambda: Event,  # of methods that Event has from its bases
+    "Run": lambda: Event,
+    "_Dead": lambda: _Dead,  # in a Progression
+    "_FromRecord": lambda: _FromRecord,  # in a Call that was read from a record, in place of its function
+}
+"""What is private and in pickles of version 0.1.0, and what stands for it now."""
 
 
 def publish(package: str) -> None:
@@ -141,7 +155,7 @@ class _ModulesBefore(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         home = import_module(public_home(module.__name__))
         for name in BEFORE[module.__name__]:
-            setattr(module, name, PRIVATE[name] if name in PRIVATE else getattr(home, name))
+            setattr(module, name, PRIVATE[name]() if name in PRIVATE else getattr(home, name))
 
 
 # At the end: a module that is there comes first.
