@@ -188,7 +188,7 @@ MUTANTS = [
     Mutant(
         "stop() does not wait",
         "_executor/lifetime.py",
-        "timeout_deadline(grace)) as scope:\n                await self.processor.wait_idle()\n",
+        "timeout_deadline(grace)) as scope:\n                await self._processor.wait_idle()\n",
         "timeout_deadline(grace)) as scope:\n                pass\n",
     ),
     Mutant(
@@ -200,7 +200,7 @@ MUTANTS = [
     Mutant(
         "a cancelled event is left in the queue",
         "_executor/executor.py",
-        "            self.processor.forget(event.id)\n\n    def _queue_unless_handled",
+        "            self._processor.forget(event.id)\n\n    def _queue_unless_handled",
         "            pass\n\n    def _queue_unless_handled",
     ),
     Mutant(
@@ -224,8 +224,8 @@ MUTANTS = [
     Mutant(
         "what comes after others is never queued",
         "_executor/submissions.py",
-        "        if ticket is not None:\n            if self.processor is None:\n",
-        "        if ticket is not None and ticket.priority is not None:\n            if self.processor is None:\n",
+        "        if ticket is not None:\n            if self._processor is None:\n",
+        "        if ticket is not None and ticket.priority is not None:\n            if self._processor is None:\n",
     ),
     Mutant(
         "a key is forgotten",

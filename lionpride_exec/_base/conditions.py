@@ -30,6 +30,11 @@ class Waiters:
         # Events that wait here themselves, for others to end: nobody waits for them, or two would for each other.
         self.aside: Counter[UUID] = Counter()
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a task waits here."""
+        return bool(self._waiting)
+
     @contextmanager
     def standing_aside(self, event_ids: Iterable[UUID]) -> Generator[None]:
         """Have these events not waited for meanwhile."""

@@ -109,8 +109,8 @@ class Control(Lifetime):
 
         Cancellation: what this call started ends CANCELLED, what has not begun stays PENDING and queued.
         """
-        if self.processor is not None:
-            await self.processor.process()
+        if self._processor is not None:
+            await self._processor.process()
 
     def statistics(self) -> Statistics:
         """
@@ -168,17 +168,17 @@ class Control(Lifetime):
     def _let_start(self, token: object) -> None:
         """Give a token back; with the last one, events start at once."""
         self._held_back.discard(token)
-        if self.processor is not None:
-            self.processor._let_start(token)
+        if self._processor is not None:
+            self._processor._let_start(token)
 
     def _let_start_soon(self, token: object) -> None:
         """Do as :meth:`_let_start`, from any thread and within anything."""
         self._held_back.discard(token)
-        if self.processor is not None:
-            self.processor._let_start_soon(token)
+        if self._processor is not None:
+            self._processor._let_start_soon(token)
 
     def _reconfigure(self, changes: dict[str, int]) -> None:
         """Change numbers of the processor, also of one that is still to be made."""
         self.processor_config: dict[str, Any] = self.processor_config | changes
-        if self.processor is not None:
-            self.processor.resize(**changes)
+        if self._processor is not None:
+            self._processor.resize(**changes)

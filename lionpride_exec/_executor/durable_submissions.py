@@ -124,7 +124,7 @@ class Durable(Journaling):
 
     def _announce(self, event: Event, ticket: Ticket) -> Coming:
         """Store an event, and have it written; the journal has room. Leaves nothing behind if it raises."""
-        book, processor = self._book, self.processor
+        book, processor = self._book, self._processor
         if book is None or processor is None:
             raise ExecutorClosedError(f"{self!r} has a journal and takes events in while it runs: start it first")
         self._check_new(event)
@@ -180,7 +180,7 @@ class Durable(Journaling):
             self._withdraw(coming)
             return
         coming.is_decided = True
-        event, ticket, processor = coming.event, coming.ticket, self.processor
+        event, ticket, processor = coming.event, coming.ticket, self._processor
         assert processor is not None
         if self._book is not None:
             self._book.arrived(event)
@@ -228,9 +228,9 @@ class Durable(Journaling):
             if not event.execution._running:  # else its end will come, and wake them
                 event._wake()  # somebody may have found it here meanwhile, and wait for it
         event.execution.queued_at = coming.queued_at
-        if coming.takes_room and self.processor is not None:
-            self.processor.queue.withdraw_promise()
-            self.processor.queue.offer_room()
+        if coming.takes_room and self._processor is not None:
+            self._processor.queue.withdraw_promise()
+            self._processor.queue.offer_room()
 
     def _known_by_row(self, book: Book, row: Row) -> Event:
         """Give the event that has a key on disk; also when the journal has been closed since it was looked up."""
@@ -267,7 +267,7 @@ class Durable(Journaling):
 
     def _has_room(self) -> bool:
         """Whether an event can be stored and queued at once."""
-        book, processor = self._book, self.processor
+        book, processor = self._book, self._processor
         return book is not None and book.writer.has_room and processor is not None and not processor.queue.is_full
 
     def _is_held_still(self, event: Event) -> bool:

@@ -318,7 +318,7 @@ class Executor(Bulk):
         """Follow a transition; called by the event inside it."""
         self._move(event, previous, target)
         # The processor runs it: it has taken it from the queue, and tells who waits when it has landed.
-        is_flying = self.processor is not None and event.id in self.processor._in_flight
+        is_flying = self._processor is not None and event.id in self._processor._in_flight
         if target is EventStatus.PROCESSING and event.execution._running:
             self._active[id(event)] = event.id
         elif previous is EventStatus.PROCESSING:
@@ -361,13 +361,13 @@ class Executor(Bulk):
         """Forget how an event was to start: it has begun, or was decided by somebody else."""
         if self._agenda._early or self._agenda._waiting:
             self._agenda.settle(event.id)
-        if self.processor is not None and event.id in self.processor.queue:
-            self.processor.forget(event.id)
+        if self._processor is not None and event.id in self._processor.queue:
+            self._processor.forget(event.id)
 
     def _queue_unless_handled(self, event: Event) -> None:
         """Queue an event that was set back to PENDING: a restored run that nobody goes on with."""
-        if self.processor is not None and not self.processor.is_handling(event.id):
-            self._queue_anyway([(event, PLAIN)], self.processor)
+        if self._processor is not None and not self._processor.is_handling(event.id):
+            self._queue_anyway([(event, PLAIN)], self._processor)
 
     def _tell(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
         self._telling += 1
@@ -387,13 +387,13 @@ class Executor(Bulk):
 
     def _take_back(self, event: Event, error: BaseException, *, began: float, interrupted: bool) -> bool:
         """Take back an event whose run has ended with this error, if it is to run again; whether it is, PENDING."""
-        return self.processor is not None and self.processor._take_back(
+        return self._processor is not None and self._processor._take_back(
             event, error, began=began, interrupted=interrupted
         )
 
     def _settle_cost(self, event: Event, actual: float, limit: Limit | None) -> None:
         """Correct what a running event has taken of its limits."""
-        if self.processor is not None:
-            self.processor._settle_cost(event, actual, limit)
-            if self._book is not None and event.id in self.processor._in_flight:
-                self._book.note_settled(event, self.processor._costs_taken(event.id))
+        if self._processor is not None:
+            self._processor._settle_cost(event, actual, limit)
+            if self._book is not None and event.id in self._processor._in_flight:
+                self._book.note_settled(event, self._processor._costs_taken(event.id))

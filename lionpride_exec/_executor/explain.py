@@ -333,7 +333,7 @@ def _why_held(held: Collection[object]) -> WaitReason:
 
 def _lock_held(executor: Control) -> str | None:
     """Say which lock holds up a start at the moment, and who holds the lock; None if none does."""
-    if not executor._locks_in_use:
+    if not executor._coordination.locks_in_use:
         return None
     pending, processing = (executor._by_status[status] for status in (EventStatus.PENDING, EventStatus.PROCESSING))
     # In the order in which everybody takes them: who holds one of the others may wait for the last one that is taken.

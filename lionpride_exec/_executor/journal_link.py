@@ -63,10 +63,11 @@ class Journaling(Keeping):
         await self._open_journal()
         return processor
 
-    async def _create_processor(self) -> None:
-        await super()._create_processor()
-        if self.processor is not None:
-            self.processor.resumes = self.journal is not None
+    def _attach_processor(self, processor: Processor) -> None:
+        super()._attach_processor(processor)
+        if self.journal is not None:
+            processor.resumes = True
+            self._knows_past = False
 
     async def _open_journal(self) -> None:
         """Open the journal, unless it is open, and take in what comes back."""
@@ -98,10 +99,10 @@ class Journaling(Keeping):
                 f"{book.journal.path} was used by somebody else since {self!r} had it; make a new executor for it"
             )
         self._generation = book.store.generation
-        if self.processor is not None:
-            book.store.spares = longest_period(self.processor)
+        if self._processor is not None:
+            book.store.spares = longest_period(self._processor)
             if not self._knows_past:
-                await bring_back(self.processor, book)
+                await bring_back(self._processor, book)
                 self._knows_past = True
         here = [event for event in self.pending_events if event._seq]
         gone = set(self._gone)
@@ -267,7 +268,7 @@ class Journaling(Keeping):
         Cancellation: what this call started ends CANCELLED (with a journal: PENDING), what has not begun stays PENDING
         and queued.
         """
-        if self.journal is not None and self.processor is not None and self._book is None:
+        if self.journal is not None and self._processor is not None and self._book is None:
             raise ExecutorClosedError(f"{self!r} has a journal, which is closed: start it first")
         if self._book is not None:
             self._book.store.check_process()
@@ -378,8 +379,8 @@ class Journaling(Keeping):
             restored = await book.lookup.release(to_uuid(event), audit=book.journal.audit)
             book.adopt(restored)
             self._take_back_in(restored)
-        assert self.processor is not None
-        self._queue_pending(self.processor)
+        assert self._processor is not None
+        self._queue_pending(self._processor)
         return restored.event
 
     def _open_book(self) -> Book:

@@ -45,7 +45,7 @@ class Lifetime(GroupOwner, AsyncContextManagerMixin):
         self._creation = Guard()  # held across the creation of the processor, which may be async: there is one
         # Events that a task runs now, whoever started them; by identity, which costs less than by id.
         self._active: dict[int, UUID] = {}
-        self._held_back: set[object] = set()  # why nothing starts at the moment; shared with the processor
+        self._held_back: set[object] = self._coordination.holds  # why nothing starts at the moment
         self._is_leaving = False
 
     @property
@@ -144,13 +144,13 @@ class Lifetime(GroupOwner, AsyncContextManagerMixin):
         """
         if grace is not None:
             check_seconds("grace", grace, infinite_allowed=True)
-        if self.processor is not None:
-            await self.processor.stop()
+        if self._processor is not None:
+            await self._processor.stop()
             with anyio.CancelScope(deadline=timeout_deadline(grace)) as scope:
-                await self.processor.wait_idle()
+                await self._processor.wait_idle()
             if scope.cancelled_caught and self._is_stopped():
-                self.processor.cancel_running()
-                await self.processor.wait_idle()
+                self._processor.cancel_running()
+                await self._processor.wait_idle()
             if not self._runs_caller():
                 await self._waiters.wait_for(lambda: self._background is None or not self._is_stopped())
         self._raise_crash()
@@ -192,14 +192,16 @@ class Lifetime(GroupOwner, AsyncContextManagerMixin):
         """Raise what has to be raised before anything starts, and see to it that there is a processor."""
         self._raise_crash()
         async with self._creation:
-            if self.processor is None:
+            if self._processor is None:
                 await self._create_processor()
-            assert self.processor is not None
-            return self.processor
+            processor = self._processor
+            if processor is None:
+                raise ConfigurationError(f"{type(self).__name__}._create_processor() must assign self.processor")
+            return processor
 
     async def _create_processor(self) -> None:
         """
-        Make the processor from ``processor_config``.
+        Make the processor from ``processor_config`` and assign it to :attr:`processor`, as an override has to.
 
         Raises:
             ConfigurationError: A key is missing or unknown.
@@ -212,10 +214,7 @@ class Lifetime(GroupOwner, AsyncContextManagerMixin):
             if complaint is None:
                 raise
             raise ConfigurationError(complaint) from exc
-        processor._waiters = self._waiters  # one list: what ends here may be awaited there
-        processor._held_back = self._held_back
-        processor._put_off = self._put_off
-        self.processor: Processor | None = processor
+        self.processor = processor
 
     def _queue_pending(self, processor: Processor) -> None:
         """Queue what is pending and not on its way already."""
@@ -229,5 +228,5 @@ class Lifetime(GroupOwner, AsyncContextManagerMixin):
 
     def _runs_caller(self) -> bool:
         """Whether the calling code belongs to an event that runs here."""
-        in_flight = () if self.processor is None else self.processor._in_flight
+        in_flight = () if self._processor is None else self._processor._in_flight
         return any(cast("object", event._owner) is self or event.id in in_flight for event in running_here())

@@ -90,8 +90,8 @@ class Keeping(Intake):
                 )
             return
         due: float | None = None
-        if target is EventStatus.PENDING and self.processor is not None:
-            again_in = self.processor.seconds_until_again(event.id)
+        if target is EventStatus.PENDING and self._processor is not None:
+            again_in = self._processor.seconds_until_again(event.id)
             due = None if not again_in else time.time() + again_in
         if self._book.note(event, target, due):
             self._retire(event)
@@ -108,8 +108,8 @@ class Keeping(Intake):
                 await self._book.writer.wait_written()
             except JournalError as exc:
                 raise Unconfirmed from exc
-        if self.processor is not None:
-            self.processor._note_begun(event)
+        if self._processor is not None:
+            self._processor._note_begun(event)
 
     async def _confirm_end(
         self, event: Life, target: EventStatus, response: Any, error: BaseException | UnsetType, at: datetime

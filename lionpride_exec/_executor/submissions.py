@@ -54,7 +54,7 @@ class Intake(Control):
         known = None if ticket.key is None else self._known_under(ticket.key)
         if known is not None:
             return cast("E", known)
-        if wait and self.processor is not None and self.processor.queue.is_full and not ticket.after:
+        if wait and self._processor is not None and self._processor.queue.is_full and not ticket.after:
             if ticket.key is not None and (known := await self._known_on_disk(ticket.key)) is not None:
                 return cast("E", known)  # which needs no room
             self._check_new(event)
@@ -62,7 +62,7 @@ class Intake(Control):
                 ticket = attrs.evolve(ticket, is_urgent=True)  # to wait would hold a slot that the others wait for
             else:
                 with self._reader_away() or nullcontext():
-                    await self.processor.queue.wait_for_room()
+                    await self._processor.queue.wait_for_room()
         try:
             status = event.execution.status
             if self.states.items.guard.users or self._turn_to_move(status, status) is not None:
@@ -74,8 +74,8 @@ class Intake(Control):
                 raise
             return None
         finally:
-            if wait and self.processor is not None:
-                self.processor.queue.offer_room()  # of the room it was given it may have made no use
+            if wait and self._processor is not None:
+                self._processor.queue.offer_room()  # of the room it was given it may have made no use
 
     async def _store_on_disk(self, event: E, ticket: Ticket) -> E | None:
         """Do as :meth:`_store`, but have the event on disk before it is queued."""
@@ -112,15 +112,15 @@ class Intake(Control):
         """Queue a stored event, or keep it until it can be."""
         if event.execution.status is not EventStatus.PENDING:
             return
-        if ticket.after or ticket.is_urgent or self.processor is None:
+        if ticket.after or ticket.is_urgent or self._processor is None:
             self._keep(event, ticket)
         else:
-            self.processor.check_room()
+            self._processor.check_room()
             if ticket.until is not None:
-                self.processor._follow_clock()
+                self._processor._follow_clock()
                 ticket.follow_wall()
             priority = event.created_at.timestamp() if ticket.priority is None else ticket.priority
-            self.processor.queue.put_nowait(priority, event.id, ticket.until, ticket.at)
+            self._processor.queue.put_nowait(priority, event.id, ticket.until, ticket.at)
 
     def _note_taken(self, event: Event, ticket: Ticket) -> None:
         if event.execution.status in TERMINAL and not ticket.after:
@@ -142,16 +142,16 @@ class Intake(Control):
             self._keep_after(event, ticket)
             return
         self._check_costs(event)
-        if self.processor is not None:
-            self._queue_anyway([(event, ticket)], self.processor)
+        if self._processor is not None:
+            self._queue_anyway([(event, ticket)], self._processor)
         else:
             self._agenda.follow_clock()
             self._agenda.keep_early(event.id, ticket)
 
     def _check_costs(self, event: Event) -> None:
         """Have the limits refuse now what they would refuse at the start."""
-        if self.processor is not None:
-            self.processor.router.route(event)
+        if self._processor is not None:
+            self._processor.router.route(event)
         elif self.processor_config.get("limits"):
             Router(self.processor_config["limits"]).route(event)
 
@@ -163,7 +163,7 @@ class Intake(Control):
             raise ExistsError(f"{event!r} stands in another executor: {event._owner!r}")
         if event.id in self.states.items:
             raise ExistsError(f"Item {event.id} already exists in {self!r}; as_fresh_event() gives one to run anew")
-        in_flight = None if self.processor is None else self.processor._in_flight
+        in_flight = None if self._processor is None else self._processor._in_flight
         flight = in_flight.get(event.id) if in_flight else None
         if flight is not None and flight.event is not event:
             raise ExistsError(
@@ -180,8 +180,8 @@ class Intake(Control):
         self._active.pop(id(event), None)
         self._put_off.pop(event.id, None)
         self._agenda.forget(event.id)
-        if self.processor is not None:
-            self.processor.forget(event.id)
+        if self._processor is not None:
+            self._processor.forget(event.id)
         _set_owner(event, None)
         if self._agenda._followers:
             self._follow_up(event)
@@ -283,17 +283,17 @@ class Intake(Control):
         ticket = self._agenda.complete(event.id, completed)
         self._waits_for_less(event)
         if ticket is not None:
-            if self.processor is None:
+            if self._processor is None:
                 self._agenda.keep_early(event.id, ticket)
             else:
-                self._queue_anyway([(event, ticket)], self.processor)
+                self._queue_anyway([(event, ticket)], self._processor)
 
     def _follow_clocks(self) -> None:
         """Carry all times over to the running event loop, which may not be that in which they were given."""
         with suppress(RuntimeError):  # no event loop runs: a status was set by hand
             self._agenda.follow_clock()
-            if self.processor is not None:
-                self.processor._follow_clock()
+            if self._processor is not None:
+                self._processor._follow_clock()
 
 
 def _set_owner(event: Event, owner: Intake | None) -> None:

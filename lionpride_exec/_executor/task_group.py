@@ -17,15 +17,17 @@ import anyio
 from anyio import get_cancelled_exc_class
 
 from lionpride_exec._base.backend import current_time, loop_clock, spawn, startable
-from lionpride_exec._base.conditions import Waiters
+from lionpride_exec._model.pile import Pile
 from lionpride_exec._status import EventStatus
 from lionpride_exec._tracking.status_index import StatusBoard
+from lionpride_exec.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from anyio.abc import TaskGroup
 
+    from lionpride_exec._base.conditions import Waiters
     from lionpride_exec._events.event import Event
     from lionpride_exec._processing.processor import Processor
     from lionpride_exec._tracking.subscriptions import Watchers
@@ -45,8 +47,8 @@ class GroupOwner(StatusBoard):
 
     def __init__(self, event_type: type[Event], *, strict: bool, name: str) -> None:
         super().__init__(event_type, strict=strict, name=name)
-        self.processor: Processor | None = None
-        self._waiters = Waiters()
+        self._processor: Processor | None = None
+        self._waiters: Waiters = self._coordination.conditions
         self._group: TaskGroup | None = None  # of the lifetime we are in
         self._is_broken = False  # that group is being left early: nothing in it is to go on
         self._guests: set[Guest] = set()  # tasks in that group that run no events; cancelled at its end
@@ -57,6 +59,44 @@ class GroupOwner(StatusBoard):
         self._has_begun = False  # that task has taken its first step; before it, asyncio can end it without a trace
         self._is_abandoned = False
         self._crash: BaseException | None = None  # of the root task; whoever calls next is told
+
+    # ---------------------------------------------------------------- the processor
+
+    @property
+    def processor(self) -> Processor | None:
+        """
+        The processor that starts the events. None until the first start, unless it was assigned before.
+
+        Assign a processor that you made yourself, with ``pile=executor.states.items``, while the executor does not run:
+        before the first start or after :meth:`stop`. ``_create_processor()`` does the same. What is pending is queued
+        at the next start.
+
+        Raises:
+            ConfigurationError: Assigned a processor of another executor, or of another pile; nothing has changed.
+            RuntimeError: Assigned while the executor runs, or a processor that runs already; nothing has changed.
+        """
+        return self._processor
+
+    @processor.setter
+    def processor(self, processor: Processor | None) -> None:
+        if processor is self._processor:
+            return
+        if self._group is not None or self._background is not None or self._is_processing():
+            raise RuntimeError(f"{self!r} is running: stop it before you assign another processor")
+        if processor is not None:
+            self._attach_processor(processor)
+        self._processor = processor
+
+    def _attach_processor(self, processor: Processor) -> None:
+        """Have a processor share with this executor what both act on, or raise and change nothing."""
+        pile: object = processor.pile
+        if isinstance(pile, Pile) and pile is not self.states.items:
+            raise ConfigurationError(f"The pile of {processor!r} must be executor.states.items: the events are there")
+        processor._attach(self._coordination, self)
+
+    def _is_processing(self) -> bool:
+        """Return whether a task runs the processor."""
+        return self._processor is not None and bool(self._processor._crews)
 
     # ---------------------------------------------------------------- the group
 
@@ -104,11 +144,11 @@ class GroupOwner(StatusBoard):
             raise RuntimeError(f"{self!r} is running already")
 
     def _is_stopped(self) -> bool:
-        return self.processor is not None and self.processor.is_stopped()
+        return self._processor is not None and self._processor.is_stopped()
 
     def _is_at_rest(self) -> bool:
         """Whether the dispatcher is stopped and gone."""
-        return self.processor is None or (self._is_stopped() and not self._is_dispatching)
+        return self._processor is None or (self._is_stopped() and not self._is_dispatching)
 
     # ---------------------------------------------------------------- the dispatcher
 
@@ -124,15 +164,15 @@ class GroupOwner(StatusBoard):
 
     async def _keep_dispatching(self, group: TaskGroup) -> None:
         """Run the processor's loop until stopped: also when somebody else's runs first, or it is started again."""
-        assert self.processor is not None
+        assert self._processor is not None
         if self._is_broken:
             self._is_dispatching = False
             self._waiters.notify()
             return
         self._has_begun = True
         try:
-            while not self.processor.is_stopped():
-                await self.processor.execute()
+            while not self._processor.is_stopped():
+                await self._processor.execute()
         except get_cancelled_exc_class():
             self._is_dispatching = False
             if anyio.current_effective_deadline() == -inf:
@@ -204,9 +244,9 @@ class GroupOwner(StatusBoard):
     def _abandon(self) -> None:
         """Tell everybody who waits that nothing will happen any more."""
         self._is_abandoned = True
-        if self.processor is not None:
-            self.processor.abandon()
-            self.processor.queue.close()
+        if self._processor is not None:
+            self._processor.abandon()
+            self._processor.queue.close()
         for status in (EventStatus.PENDING, EventStatus.PROCESSING):
             for event_id in self._by_status[status]:
                 if (event := self.states.items.get(event_id, None)) is not None:

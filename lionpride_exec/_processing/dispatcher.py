@@ -25,7 +25,6 @@ from lionpride_exec.errors import PauseTooLong, RateLimited
 from .permission_gate import Admission, Flight, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from uuid import UUID
 
     from lionpride_exec._model.limits import Limit
@@ -49,10 +48,6 @@ class Dispatch(Admission):
         self._in_flight: dict[UUID, Flight] = {}
         self._main_crew: Crew | None = None
         self._on_call: Crew | None = None  # the same, as long as it can be called back after it was dismissed
-        # Events whose end has been decided and waits for a lock; the executor's, if there is one.
-        self._put_off: Mapping[UUID, object] = {}
-        # Why nothing starts at the moment; likewise.
-        self._held_back: set[object] = set()
         self.retries: int = 0  # runs that failed and were followed by another one
 
     # ---------------------------------------------------------------- deciding
@@ -189,9 +184,9 @@ class Dispatch(Admission):
         return flight
 
     def _begins_at_once(self, event: Event) -> bool:
-        """Whether an event that is started need not wait until that is in a journal."""
-        executor = self.executor
-        return executor is None or executor._book is None or not (executor._is_strict or event._has_to_be_seen())
+        """Return whether the run of an event begins without a wait for the journal, as ``Run`` decides it."""
+        owner = event._owner
+        return owner is None or owner._book is None or not (owner._is_strict or event._has_to_be_seen())
 
     def _note_begun(self, event: Event) -> None:
         """

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
 from lionpride_exec._base.backend import current_time
-from lionpride_exec._base.conditions import Waiters
+from lionpride_exec._base.coordination import Coordination
 from lionpride_exec._base.tracebacks import log_info
 from lionpride_exec._events.event import Event
 from lionpride_exec._events.lifecycle import running_events
 from lionpride_exec._model.permission import Deny, Wait
 from lionpride_exec._status import EventStatus
-from lionpride_exec._tracking.status_index import StatusBoard
-from lionpride_exec.errors import AccessError
+from lionpride_exec.errors import AccessError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Hashable, Sequence
+    from collections.abc import Generator, Hashable, Mapping, Sequence
     from uuid import UUID
 
+    from lionpride_exec._base.conditions import Waiters
+    from lionpride_exec._base.coordination import ReportHost
     from lionpride_exec._executor.executor import Executor
     from lionpride_exec._model.pile import Pile
     from lionpride_exec._scheduling.lane import Entry
@@ -78,7 +79,44 @@ class Admission:
         self._is_asking = False  # its gate has not answered yet; afterwards the event may wait for a lock
         # Whether what is interrupted is run again even without a Retry: a journal is to lose nothing.
         self.resumes: bool = False
-        self._waiters = Waiters()
+        self._host: ReportHost | None = None  # the executor, once this processor is attached to it
+        self._share(Coordination())
+
+    # ---------------------------------------------------------------- the executor
+
+    def _share(self, coordination: Coordination) -> None:
+        """Use these conditions, holds and deferred ends. Its parts have names of their own, since every hop costs."""
+        self._coordination: Coordination = coordination
+        self._waiters: Waiters = coordination.conditions
+        self._held_back: set[object] = coordination.holds
+        self._put_off: Mapping[UUID, object] = coordination.deferred_ends
+
+    def _attach(self, coordination: Coordination, report: ReportHost) -> None:
+        """
+        Work for an executor from now on; the setter of its ``processor`` calls this. Idempotent.
+
+        Args:
+            coordination: The state that the executor shares.
+            report: The executor, which is told of starts and ends.
+
+        Raises:
+            ConfigurationError: The processor belongs to another executor. Nothing has changed.
+            RuntimeError: A task runs the processor or waits for it already. Nothing has changed.
+        """
+        if self._host is report:
+            return
+        executor: object = self.executor
+        if self._host is not None or (executor is not None and executor is not report):
+            raise ConfigurationError(f"{self!r} belongs to another executor: {executor!r}")
+        if self._is_in_use():
+            raise RuntimeError(f"{self!r} is in use: attach it to its executor before anything runs it or waits for it")
+        self._host = report
+        self.executor = cast("Executor", report)
+        self._share(coordination)
+
+    def _is_in_use(self) -> bool:
+        """Return whether a task runs this processor or waits for it."""
+        raise NotImplementedError
 
     # ---------------------------------------------------------------- for subclasses
 
@@ -111,12 +149,12 @@ class Admission:
         raise NotImplementedError
 
     def _follows_events(self) -> bool:
-        """Whether the executor follows its events' transitions, as ours do: then nothing has to be reported to it."""
-        executor = self.executor
-        return executor is None or (
-            getattr(type(executor), "_update_progression", None) is StatusBoard._update_progression
-            and "_update_progression" not in executor.__dict__
-        )
+        """
+        Return whether nothing has to be reported, since the executor follows the transitions of its events.
+
+        Each crew asks this when it begins. An executor that this processor is not attached to gets all reports.
+        """
+        return self.executor is None if self._host is None else not self._host._wants_reports()
 
     def _has_no_gate(self) -> bool:
         """Whether the processor leaves everything that a gate would be as it is here."""
@@ -127,13 +165,8 @@ class Admission:
         )
 
     def _is_free(self) -> bool:
-        """Whether nobody is being asked, nobody holds a lock that a start needs, and no gate was given meanwhile."""
-        executor = self.executor
-        return (
-            self._asked is None
-            and "request_permission" not in self.__dict__
-            and (executor is None or executor._turn_to_move(EventStatus.PENDING, EventStatus.PROCESSING) is None)
-        )
+        """Return whether no event is in question, no lock is in use, and the instance got no gate meanwhile."""
+        return self._asked is None and not self._coordination.locks_in_use and "request_permission" not in self.__dict__
 
     async def _admit(self, entry: Entry, event: Event, crew: Crew) -> Flight | Refused:
         """Ask an entry's gate, and begin the event or say what became of the question."""

@@ -383,6 +383,10 @@ class Processor(Dispatch):
         with self._waiters.standing_aside(event.id for event in running_here()):
             await self._waiters.wait_for(is_over)
 
+    def _is_in_use(self) -> bool:
+        """Return whether a task runs this processor or waits for it."""
+        return bool(self._crews) or self._main_crew is not None or self._waiters.is_waited_for
+
     def _is_drained(self) -> bool:
         return self.queue.empty() and self._asked is None
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from lionpride_exec._base.coordination import Coordination
 from lionpride_exec._model.execution import to_status
 from lionpride_exec._model.flow import Flow
 from lionpride_exec._model.progression import Progression
@@ -42,10 +43,10 @@ class StatusBoard:
         self._by_status = {status: Progression(name=status.value) for status in EventStatus}
         for progression in self._by_status.values():
             self.states.add_progression(progression)
-        # Ends that wait for a lock, by event id; shared with the processor, which starts none of these.
-        self._put_off: dict[UUID, tuple[Event, EventStatus, BaseException]] = {}
+        self._coordination: Coordination = Coordination()
+        # Part of the coordination; under a name of its own, since every hop costs.
+        self._put_off: dict[UUID, tuple[Event, EventStatus, BaseException]] = self._coordination.deferred_ends
         self._failures = UnseenFailures()
-        self._locks_in_use = 0  # of these, by anybody: every move looks at it
         for guard in (self.states.progressions.guard, *(each.guard for each in self._by_status.values())):
             guard.when_taken = self._lock_taken
             guard.when_free = self._lock_freed
@@ -174,10 +175,10 @@ class StatusBoard:
         return True
 
     def _lock_taken(self) -> None:
-        self._locks_in_use += 1
+        self._coordination.locks_in_use += 1
 
     def _lock_freed(self) -> None:
-        self._locks_in_use -= 1
+        self._coordination.locks_in_use -= 1
         self._make_up()
 
     def _make_up(self) -> None:
@@ -210,6 +211,13 @@ class StatusBoard:
             if event.id in self.states.items and event.id not in self._put_off:
                 self._file(event, target)
 
+    def _wants_reports(self) -> bool:
+        """Return whether ``_update_progression()`` is overridden, in a subclass or on the instance."""
+        return (
+            type(self)._update_progression is not StatusBoard._update_progression
+            or "_update_progression" in self.__dict__
+        )
+
     def _file(self, event: Event, target: EventStatus) -> None:
         progression = self._progression(target)
         for other in self._by_status.values():
@@ -226,7 +234,7 @@ class StatusBoard:
     def _turn_to_move(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
         """Give the locks a move needs if somebody holds one of them now; else it can be made at once."""
         # A move is synchronous: nobody could tell whether a free lock was taken for it or not.
-        if not self._locks_in_use:
+        if not self._coordination.locks_in_use:
             return None
         users = (
             self.states.progressions.guard.users

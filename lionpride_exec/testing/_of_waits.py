@@ -56,7 +56,7 @@ def _find_wrong(executor: Executor, processor: Processor, told: Explanation) -> 
 _IS_SO: dict[WaitReason, Callable[[Executor, Processor, Explanation], bool]] = {
     WaitReason.PAUSED: lambda executor, _, __: executor.is_paused,
     WaitReason.WATCHER: lambda executor, _, __: any(isinstance(each, Subscription) for each in executor._held_back),
-    WaitReason.LOCK: lambda executor, _, told: executor._locks_in_use > 0 and told.holder is not None,
+    WaitReason.LOCK: lambda executor, _, told: executor._coordination.locks_in_use > 0 and told.holder is not None,
     WaitReason.CAPACITY: lambda _, processor, __: not processor.available_capacity,
     WaitReason.SLOT: lambda _, processor, __: len(processor._in_flight) >= processor.concurrency_limit,
     WaitReason.ROOM: lambda _, processor, __: processor.queue.backlog_size() > 0,

@@ -273,7 +273,7 @@ class ExecutorView:
     @property
     def locks_held(self) -> int:
         """How many locks of progressions are held or waited for."""
-        return self.executor._locks_in_use
+        return self.executor._coordination.locks_in_use
 
     def in_status(self, status: EventStatus) -> list[Event[Any]]:
         """Return the events in the progression of a status; their failures do not count as looked at."""
