@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lionpride_exec")
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parents[1])
 
 
 class Keeping(Intake):

@@ -100,8 +100,8 @@ POINTS: Final[Mapping[str, Point]] = MappingProxyType(
         "run": Point(Event, "_perform", "the event does its work", fails=_BOTH),
         "chunk": Point(Feed, "fill", "a streaming event produces a chunk", fails=_BOTH),
         "end": Point(Executor, "_confirm_end", "a strict journal has to know how it ended", is_shielded=True),
-        "commit": Point((f"{_JOURNAL}._writer", "Writer"), "_in_thread", "a worker thread writes the journal"),
-        "disk": Point((f"{_JOURNAL}._store", "Store"), "commit", "the file is written", fails=_BEFORE, in_thread=True),
+        "commit": Point((f"{_JOURNAL}.writer", "Writer"), "_in_thread", "a worker thread writes the journal"),
+        "disk": Point((f"{_JOURNAL}.store", "Store"), "commit", "the file is written", fails=_BEFORE, in_thread=True),
         "join": Point(Executor, "join", "somebody waits for all, or leaves the block"),
         "stop": Point(Executor, "stop", "somebody stops it"),
     }
