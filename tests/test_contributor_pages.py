@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from pages import PAGES
+from pages import PAGES, ROOT
 
 RECORD = re.compile(r"(?m)^## (?P<number>\d+)\. .+\n\n\d{4}-\d\d-\d\d · (?P<status>.+)$")
 
@@ -26,11 +26,15 @@ def faulty_records(text):
             yield f"{number} has no context or no decision"
 
 
+def decisions():
+    """Return the page of decisions."""
+    return PAGES["docs/decisions.md"].read_text("utf-8")
+
+
 def test_decisions_are_numbered_records():
     """Each has a number, a date, a status, a context and a decision."""
-    text = PAGES["docs/decisions.md"].read_text("utf-8")
-    assert len(RECORD.findall(text)) > 50
-    assert not list(faulty_records(text))
+    assert len(RECORD.findall(decisions())) > 50
+    assert not list(faulty_records(decisions()))
 
 
 @pytest.mark.parametrize(
@@ -50,3 +54,77 @@ def test_a_faulty_record_is_told(old, new):
     text = f"# Decisions\n\n## 1. First\n\n{body}\n## 2. Second\n\n{body}"
     assert not list(faulty_records(text))
     assert list(faulty_records(text.replace(old, new)))
+
+
+# -------------------------------------------------------------------- CONTRIBUTING.md
+
+PACKAGE = ROOT / "lionpride_exec"
+PATH = re.compile(r"[\w.-]*\w(/[\w.-]+)+/?|_?\w+/|\w+\.(py|md|toml|txt)|\.ci/run")
+
+
+def paths_in(text):
+    """Return the words in backticks that name a file or a folder of this project."""
+    words = (word for span in re.findall(r"`([^`\n]+)`", text) for word in span.split())
+    return [word for word in words if PATH.fullmatch(word) and not word.startswith(".venv/")]
+
+
+def is_there(path):
+    """Whether a path exists in the project or in the package. An archive of the sources has no ``.ci``."""
+    return (ROOT / path).exists() or (PACKAGE / path).exists() or (path == ".ci/run" and not (ROOT / ".ci").exists())
+
+
+def test_each_path_in_contributing_exists():
+    """Whoever follows the page finds the file."""
+    paths = paths_in(PAGES["CONTRIBUTING.md"].read_text("utf-8"))
+    assert len(set(paths)) > 90
+    assert not {path for path in paths if not is_there(path)}
+
+
+def test_each_path_in_decisions_exists():
+    """A figure names the benchmark or the test that measures it."""
+    paths = {path.partition("::")[0] for path in re.findall(r"`((?:benchmarks|tests)/[\w/.:]+)`", decisions())}
+    assert len(paths) > 3
+    assert not {path for path in paths if not is_there(path)}
+
+
+def test_each_part_is_in_contributing():
+    """The picture of the layers and the table of parts name each subpackage."""
+    text = PAGES["CONTRIBUTING.md"].read_text("utf-8")
+    picture = re.search(r"(?s)```text\n(testing.*?)```", text)[1]
+    parts = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert len(parts) > 10
+    assert not {part for part in parts if not re.search(rf"\b{part}\b", picture) or f"| `{part}/` |" not in text}
+
+
+def test_names_beside_a_path_are_in_the_file():
+    """``lanes.py`` (``Lanes.first``): the file has both words."""
+    pairs = re.findall(r"`([\w/]+\.py)` \(`([\w.]+)`\)", PAGES["CONTRIBUTING.md"].read_text("utf-8"))
+    assert len(pairs) > 5
+    for path, name in pairs:
+        text = (PACKAGE / path).read_text("utf-8")
+        assert all(re.search(rf"\b{word}\b", text) for word in name.split(".")), (path, name)
+
+
+def test_the_glossary_has_words_that_the_code_uses():
+    """Each once, in order, and in the sources of the package."""
+    glossary = PAGES["CONTRIBUTING.md"].read_text("utf-8").partition("## Glossary")[2]
+    words = re.findall(r"(?m)^\| ([a-z ]+) \| ", glossary)[1:]
+    assert len(words) > 20
+    assert words == sorted(set(words))
+    code = "\n".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.py")).lower().replace("_", " ")
+    assert not [word for word in words if not re.search(rf"\b{word}", code)]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("`_model/nothing.py`", ["_model/nothing.py"]),
+        ("`python tests/nothing.py --jobs 2`", ["tests/nothing.py"]),
+        ("`_nothing/`, `nothing.py`", ["_nothing/", "nothing.py"]),
+        ("`.venv/bin/ruff check`, `x.y`, `and/or` is not in backticks: and/or", ["and/or"]),
+    ],
+)
+def test_a_path_that_does_not_exist_is_told(text, found):
+    """Also within a command."""
+    assert paths_in(text) == found
+    assert not any(is_there(path) for path in found)
