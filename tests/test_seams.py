@@ -226,3 +226,87 @@ async def test_not_one_that_is_in_use():
             executor.processor = processor
         await processor.stop()
     assert executor.processor is None
+
+
+# ---------------------------------------------------------------- an overridden append()
+
+
+def counting(taken, refuse=None):
+    """Make a class of executors whose append() notes the names of its events and refuses one of them."""
+
+    class Counting(Executor):
+        processor_type = StepProcessor
+
+        async def append(self, event, priority=None, **options):
+            if event.name == refuse:
+                raise ValueError(event.name)
+            added = await super().append(event, priority, **options)
+            taken.append(event.name)
+            return added
+
+    return Counting
+
+
+def journal_of(kept, tmp_path):
+    """Return a journal, or None."""
+    return Journal(tmp_path / "kept.journal") if kept else None
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_extend_appends(kept, tmp_path):
+    """extend() calls an overridden append() once for each event, in order, with a journal, too."""
+    taken = []
+    executor = counting(taken)(CONFIG, journal=journal_of(kept, tmp_path))
+    async with executor:
+        await executor.extend([Step(name="a"), Step(name="b"), Step(name="c")])
+        assert taken == ["a", "b", "c"]
+    assert counts(executor) == {"completed": 3}
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_extend_calls_an_append_of_the_instance(kept, tmp_path):
+    """An append() that was replaced on the instance counts as overridden."""
+    taken = []
+    executor = counting([])(CONFIG, journal=journal_of(kept, tmp_path))
+    original = executor.append
+
+    async def append(event, *arguments, **options):
+        taken.append(event.name)
+        return await original(event, *arguments, **options)
+
+    executor.append = append
+    async with executor:
+        await executor.extend([Step(name="a"), Step(name="b")])
+    assert taken == ["a", "b"]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_extend_ends_with_a_refusal(kept, tmp_path):
+    """What an overridden append() raises comes out of extend(); the events before stay, the others never come."""
+    taken = []
+    executor = counting(taken, refuse="b")(CONFIG, journal=journal_of(kept, tmp_path))
+    async with executor:
+        with pytest.raises(ValueError, match="b"):
+            await executor.extend([Step(name="a"), Step(name="b"), Step(name="c")])
+    assert taken == ["a"]
+    assert counts(executor) == {"completed": 1}
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_extend_is_cancelled_in_an_append(kept, tmp_path):
+    """A cancellation inside an overridden append() leaves the events before it, and nothing of the others."""
+
+    class Slow(Executor):
+        processor_type = StepProcessor
+
+        async def append(self, event, priority=None, **options):
+            if event.name == "b":
+                await anyio.sleep(10)
+            return await super().append(event, priority, **options)
+
+    executor = Slow(CONFIG, journal=journal_of(kept, tmp_path))
+    async with executor:
+        with anyio.move_on_after(5) as scope:
+            await executor.extend([Step(name="a"), Step(name="b"), Step(name="c")])
+        assert scope.cancelled_caught
+    assert counts(executor) == {"completed": 1}

@@ -257,6 +257,10 @@ class Executor(Bulk):
             if entered is not None:
                 return entered
 
+    def _appends_one_by_one(self) -> bool:
+        """Return whether each event has to come in by :meth:`append`, since that is overridden."""
+        return type(self).append is not Executor.append or "append" in self.__dict__
+
     async def invoke(
         self,
         event: Event[T],

@@ -7,7 +7,7 @@ by itself. So all that decides about an event decides as otherwise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from anyio import sleep
 
@@ -18,11 +18,10 @@ from lionpride_exec._executor.explain import WaitReason
 from lionpride_exec._status import TERMINAL, EventStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Hashable, Iterable
+    from collections.abc import Hashable, Iterable
     from datetime import datetime
     from uuid import UUID
 
-    from lionpride_exec._executor.durable_submissions import Coming
     from lionpride_exec._processing.processor import Processor
 
 E = TypeVar("E", bound=Event)
@@ -100,10 +99,6 @@ class InlineExecutor(Executor):
             await self.forward()
             if queued == set(processor.queue._live):
                 return
-
-    def _extend_by(self, event: Event, priority: float | None, coming: list[Coming]) -> Coroutine[Any, Any, Any]:
-        del coming  # with a journal too, each is run before the next
-        return self.append(event, priority, wait=True)
 
     async def _run_now(self, event: Event) -> None:
         """Return when an event has ended, or does not go on by itself."""
