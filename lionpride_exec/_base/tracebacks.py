@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import TracebackType
 
-PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120  compared with the names in code objects
+# The folder of the whole package, as code objects name it.
+PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120  pathlib would normalise the text
 
 # Frames of a traceback that are kept, the last ones.
 MAX_FRAMES = 20
