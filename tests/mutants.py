@@ -248,15 +248,15 @@ MUTANTS = [
     Mutant(
         "a journal confirms an event before the commit",
         "_journal/writer.py",
-        "        self._on_its_way = commit\n",
-        "        self._on_its_way = commit\n        self._decide(arrivals, commit.done)\n",
+        "        self._current_commit = commit\n",
+        "        self._current_commit = commit\n        self._report_inserts(inserts, commit.done)\n",
         every=20,
     ),
     Mutant(
         "a strict journal confirms an end before the commit",
         "_journal/writer.py",
-        "        self._on_its_way = commit\n",
-        "        self._on_its_way = commit\n        [ack.tell() for ack in commit.acks]\n",
+        "        self._current_commit = commit\n",
+        "        self._current_commit = commit\n        [waiter.confirm() for waiter in commit.waiters]\n",
         every=20,
     ),
     Mutant(

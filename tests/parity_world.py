@@ -54,7 +54,7 @@ class World:
 async def written(executor):
     """Return when all that has ended so far has left memory, where there is a journal; without, at once."""
     if executor._book is not None:
-        await executor._book.writer.wait_written()
+        await executor._book.writer.wait_committed()
 
 
 async def outcome(function, *arguments, **options):

@@ -346,8 +346,8 @@ def test_a_journal_of_an_older_version_is_left_alone_by_a_refusal(capsys):
     go([1])
     make_old()
     script = (
-        "import sys; from pathlib import Path; from lionpride_exec._journal.file_lock import Ownership; "
-        "own = Ownership(Path('run.db').resolve()); print('held', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from lionpride_exec._journal.file_lock import FileLock; "
+        "own = FileLock(Path('run.db').resolve()); print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(  # noqa: S603  our own
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

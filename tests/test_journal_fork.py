@@ -42,7 +42,7 @@ def forked(backend, path, in_parent, in_child):
                 await executor.append(Step(name="runs", seconds=50), key="runs")
                 waits = await executor.append(Step(name="waits"), key="waits")
                 await anyio.sleep(1)
-                await executor._book.writer.wait_written()
+                await executor._book.writer.wait_committed()
                 child = os.fork()
                 if not child:
                     os.write(writing, json.dumps(await in_child(executor, waits)).encode())

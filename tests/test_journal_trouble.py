@@ -403,7 +403,7 @@ async def test_everything_else_waits_for_a_lock(path, ack):
     async with anyio.create_task_group() as group, open_executor(path, ack=ack) as executor:
         done = await executor.append(Step(name="done"), key="done")
         await done.wait()
-        await executor._book.writer.wait_written()
+        await executor._book.writer.wait_committed()
         running = await executor.append(Step(name="running", seconds=2))
         await anyio.sleep(1)
         async with locked(path, 10):
@@ -432,7 +432,7 @@ async def test_reading_waits_for_trouble_that_passes(path):
     async with open_executor(path) as executor:
         done = await executor.append(Step(name="done"), key="done")
         await done.wait()
-        await executor._book.writer.wait_written()
+        await executor._book.writer.wait_committed()
         store = executor._book.store
         for name, ask in (
             ("rows_by_id", lambda: executor.get(done.id)),

@@ -271,7 +271,7 @@ def test_the_reason_of_a_pause_does_not_quote_it(backend, caplog):
 
 def test_a_refusal_of_a_journal_does_not_quote_it():
     """It names the field."""
-    plan = pytest.importorskip("lionpride_exec._journal.class_codec").Plan(Ask, "tests.redact.ask")
+    plan = pytest.importorskip("lionpride_exec._journal.class_codec").ClassCodec(Ask, "tests.redact.ask")
     with pytest.raises(ValidationError, match="Ask.api_key cannot be kept in a journal") as caught:
         plan.encode(Ask(api_key=object()))
     assert "object at" not in str(caught.value)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from datetime import datetime
 
-    from lionpride_exec._journal.commit import Arrival
+    from lionpride_exec._journal.commit import PendingInsert
     from lionpride_exec._journal.rows import Row
-    from lionpride_exec._journal.session import Book
+    from lionpride_exec._journal.session import JournalSession
     from lionpride_exec._processing.processor import Processor
 
 E = TypeVar("E", bound=Event)
@@ -57,8 +57,8 @@ class Coming:
 
     event: Event
     ticket: Ticket
-    arrival: Arrival
-    book: Book
+    arrival: PendingInsert
+    book: JournalSession
     takes_room: bool
     is_final: bool
     queued_at: datetime | None
@@ -74,7 +74,7 @@ class Durable(Journaling):
 
         None: it did not get there; try again.
         """
-        arrival = None if self._book is None else self._book.arrival_of(known)
+        arrival = None if self._book is None else self._book.pending_insert_of(known)
         if arrival is not None:
             await arrival.done.wait()
             if arrival.error is not None:
@@ -84,10 +84,10 @@ class Durable(Journaling):
         return known
 
     def _is_coming(self, event: Event) -> bool:
-        return self._book is not None and self._book.arrival_of(event) is not None
+        return self._book is not None and self._book.pending_insert_of(event) is not None
 
     def _count_coming(self) -> int:
-        return 0 if self._book is None else self._book.count_coming()
+        return 0 if self._book is None else self._book.count_pending_inserts()
 
     async def _store_on_disk(self, event: E, ticket: Ticket) -> E | None:
         try:
@@ -139,7 +139,7 @@ class Durable(Journaling):
         queued_at = event.execution.queued_at
         event.execution.queued_at = queued_at or utc_now()
         try:
-            arrival = book.new_row(event, ticket, _due_of(ticket))
+            arrival = book.prepare_insert(event, ticket, _due_of(ticket))
             self._take_in(event)
         except BaseException:
             event.execution.queued_at = queued_at
@@ -148,7 +148,7 @@ class Durable(Journaling):
             self._agenda.give_key(event.id, ticket.key)
         if takes_room:
             processor.queue.promise_room()
-        book.bring(event, arrival)
+        book.insert(event, arrival)
         return Coming(event, ticket, arrival, book, takes_room, not is_pending, queued_at)
 
     async def _settle_in(self, coming: Coming) -> Event:
@@ -183,7 +183,7 @@ class Durable(Journaling):
         event, ticket, processor = coming.event, coming.ticket, self._processor
         assert processor is not None
         if self._book is not None:
-            self._book.arrived(event)
+            self._book.mark_inserted(event)
         if coming.takes_room:
             processor.queue.withdraw_promise()
         if event.id in self.states.items:
@@ -220,7 +220,7 @@ class Durable(Journaling):
         coming.is_decided = True
         if self._book is not None:
             if arrival.is_on_disk or not arrival.done.is_set():
-                self._book.writer.remove(arrival.row.seq)  # with whatever was noted of it
+                self._book.writer.delete(arrival.row.seq)  # with whatever was noted of it
             self._book.forget(event)
         arrival.is_withdrawn = True
         if event.id in self.states.items:
@@ -232,7 +232,7 @@ class Durable(Journaling):
             self._processor.queue.withdraw_promise()
             self._processor.queue.offer_room()
 
-    def _known_by_row(self, book: Book, row: Row) -> Event:
+    def _known_by_row(self, book: JournalSession, row: Row) -> Event:
         """Give the event that has a key on disk; also when the journal has been closed since it was looked up."""
         known_id = UUID(bytes=row.id)
         known = self.states.items.get(known_id, None)

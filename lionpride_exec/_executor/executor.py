@@ -400,4 +400,4 @@ class Executor(Bulk):
         if self._processor is not None:
             self._processor._settle_cost(event, actual, limit)
             if self._book is not None and event.id in self._processor._in_flight:
-                self._book.note_settled(event, self._processor._costs_taken(event.id))
+                self._book.record_costs(event, self._processor._costs_taken(event.id))

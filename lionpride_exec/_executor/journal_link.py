@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec._journal import Journal
     from lionpride_exec._journal.recovery import Restored
-    from lionpride_exec._journal.session import Book
+    from lionpride_exec._journal.session import JournalSession
     from lionpride_exec._model.retain import RetainRule
     from lionpride_exec._processing.processor import Processor
 
@@ -78,9 +78,9 @@ class Journaling(Keeping):
                 await self._waiters.wait_for(lambda: not self._is_ending_journal())
             if self._book is not None:
                 return
-            from lionpride_exec._journal.session import Book  # noqa: PLC0415  needs the extra
+            from lionpride_exec._journal.session import JournalSession  # noqa: PLC0415  needs the extra
 
-            book = Book(self.journal, self)
+            book = JournalSession(self.journal, self)
             try:
                 await book.open()
                 await self._catch_up(book)
@@ -92,7 +92,7 @@ class Journaling(Keeping):
         """Whether the journal is on the way to its end: nobody is to take it over from a group that has ended."""
         return self._is_closing_journal or (self._is_kept and self._is_deserted())
 
-    async def _catch_up(self, book: Book) -> None:
+    async def _catch_up(self, book: JournalSession) -> None:
         """Bring memory and file together."""
         if self._generation and book.store.generation != self._generation + 1:
             raise JournalError(
@@ -100,7 +100,7 @@ class Journaling(Keeping):
             )
         self._generation = book.store.generation
         if self._processor is not None:
-            book.store.spares = longest_period(self._processor)
+            book.store.min_retention = longest_period(self._processor)
             if not self._knows_past:
                 await bring_back(self._processor, book)
                 self._knows_past = True
@@ -114,19 +114,19 @@ class Journaling(Keeping):
                 object.__setattr__(restored.event, "_is_suspect", True)  # past the hooks of attrs, as elsewhere
             if restored.lost is not None or restored.after:
                 self._unsettled.append((restored.event, restored.after, restored.lost))
-        await self._follow_file(book, [event for event in here if event._seq not in book.open_here])
+        await self._follow_file(book, [event for event in here if event._seq not in book.open_in_memory])
         if not self._is_counted:
             self._is_counted = True
             self._on_disk.update({EventStatus(name): number for name, number in book.store.tally.items()})
             self._removed.update(self._on_disk)
             self._taken_final += self._on_disk.total()
         self._book, self._is_strict = book, book.journal.is_strict
-        book.remove_rows(self._gone)
+        book.delete_rows(self._gone)
         self._gone.clear()
         self._ended_late.clear()
         await self._settle_unsettled(book)
 
-    async def _follow_file(self, book: Book, events: Iterable[Event]) -> None:
+    async def _follow_file(self, book: JournalSession, events: Iterable[Event]) -> None:
         """End events that are open in memory only: their end was written, and a lock held back what was to follow."""
         for event in events:
             self._put_off.pop(event.id, None)
@@ -138,7 +138,7 @@ class Journaling(Keeping):
             error = known.execution.error
             super()._end(event, known.status, error if isinstance(error, BaseException) else EventCancelled())
 
-    async def _settle_unsettled(self, book: Book) -> None:
+    async def _settle_unsettled(self, book: JournalSession) -> None:
         """Follow up what was decided about those that events come after."""
         while self._unsettled:
             event, after, lost = self._unsettled[-1]
@@ -218,7 +218,7 @@ class Journaling(Keeping):
         if self._book is not None:  # its task was cancelled before its first step, as asyncio may do
             self._close_at_once(self._book)
 
-    def _close_at_once(self, book: Book) -> None:
+    def _close_at_once(self, book: JournalSession) -> None:
         try:
             book.close_at_once()
         finally:
@@ -377,13 +377,13 @@ class Journaling(Keeping):
         book = self._open_book()
         async with self._opening:  # one at a time: only one of two callers finds it held
             restored = await book.lookup.release(to_uuid(event), audit=book.journal.audit)
-            book.adopt(restored)
+            book.register_released(restored)
             self._take_back_in(restored)
         assert self._processor is not None
         self._queue_pending(self._processor)
         return restored.event
 
-    def _open_book(self) -> Book:
+    def _open_book(self) -> JournalSession:
         if self._book is None:
             raise JournalError(f"{self!r} has no open journal")
         self._book.store.check_process()

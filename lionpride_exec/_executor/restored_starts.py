@@ -16,7 +16,7 @@ from lionpride_exec._model.limits import Rate
 
 if TYPE_CHECKING:
     from lionpride_exec._journal.recent_starts import Run
-    from lionpride_exec._journal.session import Book
+    from lionpride_exec._journal.session import JournalSession
     from lionpride_exec._model.limits import Route
     from lionpride_exec._processing.processor import Processor
 
@@ -34,7 +34,7 @@ def longest_period(processor: Processor) -> float:
     return max(periods, default=0.0)
 
 
-async def bring_back(processor: Processor, book: Book) -> None:
+async def bring_back(processor: Processor, book: JournalSession) -> None:
     """
     Take of the limits what the recent runs in a journal have taken.
 
@@ -61,7 +61,7 @@ async def bring_back(processor: Processor, book: Book) -> None:
             )
 
 
-def _take(processor: Processor, book: Book, run: Run, now: float, wall: float) -> bool:
+def _take(processor: Processor, book: JournalSession, run: Run, now: float, wall: float) -> bool:
     """Take what one run has taken; whether that is not known."""
     route = _route_of(processor, book, run)
     if route is None:
@@ -75,7 +75,7 @@ def _take(processor: Processor, book: Book, run: Run, now: float, wall: float) -
     return False
 
 
-def _route_of(processor: Processor, book: Book, run: Run) -> Route | None:
+def _route_of(processor: Processor, book: JournalSession, run: Run) -> Route | None:
     if processor.router.is_plain:
         return processor.router.plain
     try:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from lionpride_exec._base.sentinel import UnsetType
     from lionpride_exec._events.lifecycle import Life
     from lionpride_exec._journal import Journal
-    from lionpride_exec._journal.session import Book
+    from lionpride_exec._journal.session import JournalSession
     from lionpride_exec._model.retain import RetainRule
 
 logger = logging.getLogger("lionpride_exec")
@@ -60,7 +60,7 @@ class Keeping(Intake):
         self.journal: Journal | None = journal
         self._retain: Mapping[EventStatus, Retain] = by_status(retain, None if journal is None else Retain(0))
         self._keeps_records: bool = journal is not None or bool(self._retain)
-        self._book: Book | None = None  # while the journal is open
+        self._book: JournalSession | None = None  # while the journal is open
         self._is_strict = False  # it is open, and nobody is to be told of an end before that is in it
         self._on_disk: Counter[EventStatus] = Counter()  # events that have ended and are on disk only
         self._remembered = Remembered()  # of those, the last
@@ -93,7 +93,7 @@ class Keeping(Intake):
         if target is EventStatus.PENDING and self._processor is not None:
             again_in = self._processor.seconds_until_again(event.id)
             due = None if not again_in else time.time() + again_in
-        if self._book.note(event, target, due):
+        if self._book.record_transition(event, target, due):
             self._retire(event)
 
     async def _confirm_start(self, event: Event) -> None:
@@ -105,7 +105,7 @@ class Keeping(Intake):
         """
         if self._book is not None:
             try:
-                await self._book.writer.wait_written()
+                await self._book.writer.wait_committed()
             except JournalError as exc:
                 raise Unconfirmed from exc
         if self._processor is not None:
@@ -117,20 +117,20 @@ class Keeping(Intake):
         """Return once the end of an event is on disk, which it is to learn of next; or cannot be written."""
         if self._book is not None:
             with suppress(JournalError):
-                await self._book.confirm_end(event, target, response, error, at)
+                await self._book.commit_outcome(event, target, response, error, at)
 
     def _is_end_noted(self, event: Life) -> bool:
         """Whether the end of an event is being written, of which it does not know yet."""
-        return self._is_strict and self._book is not None and self._book.is_ending(event)
+        return self._is_strict and self._book is not None and self._book.has_unreported_outcome(event)
 
     def _end(self, event: Event, status: EventStatus, error: BaseException) -> bool:
         book, execution = self._book, event.execution
         if book is None or not self._is_strict or execution._running or execution.status in TERMINAL or not event._seq:
             return super()._end(event, status, error)
-        if book.is_ending(event) and book.is_end_written(event):
+        if book.has_unreported_outcome(event) and book.is_outcome_committed(event):
             _, status, error = self._put_off.pop(event.id, (event, status, error))  # what was decided first
             # Another end that is on disk is that of its gate, which is about to tell it.
-            return status is not book.end_of(event) or super()._end(event, status, error)
+            return status is not book.recorded_status(event) or super()._end(event, status, error)
         self._put_off.setdefault(event.id, (event, status, error))  # it does not start before
 
         def end() -> None:
@@ -138,8 +138,8 @@ class Keeping(Intake):
             if event.id in self._put_off:
                 self._end(event, status, error)
 
-        if not book.is_ending(event):
-            book.note_end(event, status, Unset, error, utc_now(), then=end)
+        if not book.has_unreported_outcome(event):
+            book.record_outcome(event, status, Unset, error, utc_now(), then=end)
         return True
 
     def _make_up(self) -> None:
@@ -149,7 +149,7 @@ class Keeping(Intake):
 
     def _waits_for_less(self, event: Event) -> None:
         if self._book is not None:
-            self._book.note_waiting(event, self._agenda.waits_for(event.id))
+            self._book.record_dependencies(event, self._agenda.waits_for(event.id))
 
     # ---------------------------------------------------------------- leaving memory
 
@@ -176,7 +176,7 @@ class Keeping(Intake):
 
     def _may_leave(self, event: Event) -> bool:
         """Whether an event that has ended can leave memory now: it is on disk, and nobody holds anything still."""
-        if self.journal is not None and (self._book is None or not self._book.is_end_written(event)):
+        if self.journal is not None and (self._book is None or not self._book.is_outcome_committed(event)):
             return False
         status = event.execution.status
         return not self.states.items.guard.users and self._turn_to_move(status, status) is None
@@ -202,7 +202,7 @@ class Keeping(Intake):
         if status in TERMINAL:
             self._remember(event, status, self.journal)
         elif self._book is not None:
-            self._book.remove(event)
+            self._book.delete(event)
         elif event._seq:
             self._gone.append(event._seq)
 

@@ -65,7 +65,7 @@ def _enc_hook(value: Any) -> Any:
 _encode = msgspec.json.Encoder(enc_hook=_enc_hook).encode
 
 
-class Plan:
+class ClassCodec:
     """
     How the events of one class are written and read.
 

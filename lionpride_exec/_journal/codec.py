@@ -18,7 +18,7 @@ from lionpride_exec._events.event import Event
 from lionpride_exec._events.storage_options import check_fields, find_tagged
 
 from .annotations import returned_by
-from .class_codec import Header, Plan
+from .class_codec import ClassCodec, Header
 from .fidelity import is_json
 from .outcome_codec import restore_execution
 
@@ -100,7 +100,7 @@ class Codec:
         self._types: dict[str, type[Event]] = {}
         self._tag_of: dict[type[Event], str] = {}
         self._functions: dict[str, Callable[..., Awaitable[Any]]] = {}
-        self._plans: dict[type[Event], Plan] = {}
+        self._plans: dict[type[Event], ClassCodec] = {}
         for tag, found in types.items():
             if isinstance(found, type) and issubclass(found, Event):
                 check_fields(found)
@@ -160,10 +160,10 @@ class Codec:
         except Exception as exc:  # whatever the file or the user's class does, the row stays
             raise Unreadable(f"{type(exc).__name__}: {exc}") from exc
 
-    def _plan(self, cls: type[Event]) -> Plan:
+    def _plan(self, cls: type[Event]) -> ClassCodec:
         plan = self._plans.get(cls)
         if plan is None:
-            plan = self._plans[cls] = Plan(cls, self._tag_of.get(cls, cls._kind.tag))
+            plan = self._plans[cls] = ClassCodec(cls, self._tag_of.get(cls, cls._kind.tag))
         return plan
 
     def _tag_of_function(self, event: Call[Any]) -> str:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import anyio
 
     from .rows import Batch, NewRow, Row, Step
-    from .store import Store, Written
+    from .store import CommitResult, Store
 
 
 @attrs.define(eq=False)
-class Arrival:
+class PendingInsert:
     """
     A new event on its way to the disk.
 
@@ -47,31 +47,33 @@ class Arrival:
         return self.done.is_set() and self.error is None and self.known is None
 
 
-class Ack:
+class CommitWaiter:
     """A task that waits until what was noted so far is on disk."""
 
-    __slots__ = ("is_written", "news")
+    __slots__ = ("changed", "is_committed")
 
     def __init__(self) -> None:
-        self.is_written: bool = False
-        self.news: anyio.Event  # that it is, or that it cannot be now
+        self.is_committed: bool = False
+        self.changed: anyio.Event  # that it is, or that it cannot be now
 
-    def tell(self) -> None:
+    def confirm(self) -> None:
         """Say that it is."""
-        self.is_written = True
-        self.news.set()
+        self.is_committed = True
+        self.changed.set()
 
 
 class Commit:
     """A batch on its way through a worker thread; it is written once, however often that is asked for."""
 
-    def __init__(self, batch: Batch, arrivals: list[Arrival], acks: list[Ack], done: anyio.Event) -> None:
+    def __init__(
+        self, batch: Batch, inserts: list[PendingInsert], waiters: list[CommitWaiter], done: anyio.Event
+    ) -> None:
         self.batch: Batch = batch
-        self.arrivals: list[Arrival] = arrivals
-        self.acks: list[Ack] = acks
-        self.done: anyio.Event = done  # what the arrivals wait for
+        self.inserts: list[PendingInsert] = inserts
+        self.waiters: list[CommitWaiter] = waiters
+        self.done: anyio.Event = done  # what the inserts wait for
         self.is_over: bool = False
-        self.result: Written
+        self.result: CommitResult
         self.error: JournalError | None = None
         self._lock = Lock()
 

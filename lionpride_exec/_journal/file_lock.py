@@ -20,7 +20,7 @@ except ImportError:  # Windows has no flock()
 PRIVATE = 0o600
 
 
-class Ownership:
+class FileLock:
     """
     Holds the lock of a journal.
 
@@ -55,14 +55,14 @@ class Ownership:
             os.pwrite(self._fd, str(os.getpid()).encode(), 0)
         except BlockingIOError as exc:
             owner = _read(self._fd)
-            self.give_back()
+            self.release()
             known = f" (process {owner})" if owner else ""
             raise JournalLockedError(f"{path} is in use by another executor{known}; one at a time can go on") from exc
         except OSError as exc:
-            self.give_back()
+            self.release()
             raise JournalError(f"cannot lock {place}: {exc.strerror or exc}") from exc
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Give the lock back. Idempotent."""
         if self._fd is not None:
             os.close(self._fd)
@@ -70,7 +70,7 @@ class Ownership:
 
     def disown(self) -> None:
         """Close the copy of the descriptor that a child has; the parent keeps the lock."""
-        self.give_back()
+        self.release()
 
 
 def _mode_beside(path: Path) -> int:

@@ -67,7 +67,7 @@ class Journal:
             raise ConfigurationError("a journal is a file; give its path")
         from .codec import Codec  # noqa: PLC0415  needs the extra
 
-        # Resolved: one file has one lock, whatever way leads to it, and wherever the program goes meanwhile.
+        # Resolved: one file has one lock, whatever path leads to it, and wherever the program goes meanwhile.
         self.path: Path = Path(path).expanduser().resolve()
         self.ack: Ack = ack
         self.synchronous: Synchronous = synchronous

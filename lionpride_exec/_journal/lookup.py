@@ -131,7 +131,7 @@ class Lookup:
         pending = EventStatus.PENDING.value
         change = Change(row.seq, pending, row.attempt, None, None, None, None, row.attempts)
         steps = [Step(row.seq, time.time(), pending, row.attempt, "released")] if audit else []
-        await self.in_thread(partial(self._store.settle_interrupted, [(change, row.crashes)], steps))
+        await self.in_thread(partial(self._store.write_interruptions, [(change, row.crashes)], steps))
         return Restored(row.seq, event, row.priority, None, [], None, row.key)
 
     def decode(self, row: Row) -> Event:

@@ -82,7 +82,7 @@ class Overview:
         last_hour: Likewise 3600 seconds.
         rate: Events finished per second, from the first queued to the last finished; None: none has finished.
         slowest: Of those completed or failed, slowest first.
-        errors: Most frequent first. With more than 10,000 different ones the rarest are given up on the way; their
+        errors: Most frequent first. With more than 10,000 different ones the rarest are dropped; their
             events, and those of the groups that are not named, are ``other_errors``.
         other_errors: Events with an error of no group in ``errors``.
         oldest_pending: By the time it was queued.

@@ -1,4 +1,4 @@
-"""How far an event is on its way to the disk, and what a journal needs of the executor meanwhile."""
+"""What is not on disk yet of one event, and what a journal needs of its executor."""
 
 from __future__ import annotations
 
@@ -14,54 +14,58 @@ if TYPE_CHECKING:
     from lionpride_exec._events.lifecycle import Life
     from lionpride_exec._status import EventStatus
 
-    from .commit import Arrival
+    from .commit import PendingInsert
 
 
-class Host(Protocol):
-    """What a book needs of the executor."""
-
-    def _find_ended_late(self, event_id: UUID) -> Event | None:
-        """Give an event whose end is still to be written, also one that was removed since."""
-        ...
+class JournalHost(Protocol):
+    """What a journal session needs of the executor. No method may wait."""
 
     def _find_here(self, event_id: UUID) -> Event | None:
-        """Give an event that is in memory."""
+        """Return an event that is in memory. None if it is not there."""
+
+    def _find_ended_late(self, event_id: UUID) -> Event | None:
+        """
+        Return an event that ended while the journal was closed, so that its end is still to be written.
+
+        It may have been removed from memory since. None if there is no event with this id.
+        """
+        ...
 
     def _takes(self, event: Event) -> bool:
-        """Whether an event is of a class that the executor takes."""
+        """Return whether the executor takes events of this class."""
         ...
 
     def _retire(self, event: Any) -> None:
-        """Let an event leave memory, whose end is on disk."""
+        """Learn that the end of an event is on disk, so that the event may leave memory."""
 
     def _journal_closing(self) -> None:
-        """Learn that from now on nothing is written."""
+        """Learn that the session writes nothing more."""
 
     def _journal_deleted(self, counts: dict[str, int]) -> None:
-        """Learn that events that had ended were deleted from the file, by status."""
+        """Learn how many ended events were deleted from the file, by status."""
 
     def _hold_back(self, token: object) -> None:
-        """Start nothing new, until the token is given back."""
+        """Start no event until the token is given to :meth:`_let_start`."""
 
     def _let_start(self, token: object) -> None:
-        """Give a token back."""
+        """Withdraw a token. Events start again once no token is left."""
 
 
 @attrs.define(eq=False)
-class Way:
+class PendingWrite:
     """
-    How far an event is on its way to the disk.
+    What is not on disk yet of one event.
 
     Attributes:
-        event: Which one.
-        arrival: Tells when the event itself is on disk; None: it is.
-        end: What it ends with, if that has been noted; the event may not know of it yet.
-        is_end_written: Whether that is on disk.
-        then: Called when it is.
+        event: The event.
+        insert: The row of the event, on its way to the disk. None once the row is there.
+        final_status: The status the event ends with, once it is recorded. The event may not have been told yet.
+        is_committed: Whether the row with the final status is on disk.
+        on_commit: Called when the final status has been committed, if the event has not been told by then.
     """
 
     event: Life
-    arrival: Arrival | None = None
-    end: EventStatus | None = None
-    is_end_written: bool = False
-    then: Callable[[], None] | None = None
+    insert: PendingInsert | None = None
+    final_status: EventStatus | None = None
+    is_committed: bool = False
+    on_commit: Callable[[], None] | None = None

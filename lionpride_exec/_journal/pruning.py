@@ -21,12 +21,12 @@ _OLDER = "SELECT seq, id FROM event WHERE status = ? AND finished < ? LIMIT ?"
 MOST = 10_000
 
 
-def sweep(
+def prune(
     connection: sqlite3.Connection,
     retain: Mapping[str, Retain],
     tally: Mapping[str, int],
     now: float,
-    spares: float = 0,
+    min_retention: float = 0,
 ) -> dict[str, int]:
     """
     Delete what is beyond the count or the age of its status, the oldest first; give how many, by status.
@@ -36,7 +36,7 @@ def sweep(
         retain: By status.
         tally: How many there are, by status.
         now: Seconds since 1970.
-        spares: Seconds for which what has ended is not deleted.
+        min_retention: Seconds for which what has ended is not deleted.
     """
     # Made by whoever needs it first: it costs something at each end of an event.
     connection.execute("CREATE INDEX IF NOT EXISTS event_finished ON event (status, finished)")
@@ -44,10 +44,10 @@ def sweep(
     for status, rule in retain.items():
         number = 0
         if rule.age is not None:
-            number += _delete(connection, _OLDER, status, now - max(rule.age, spares), MOST)
+            number += _delete(connection, _OLDER, status, now - max(rule.age, min_retention), MOST)
         excess = 0 if rule.count is None else tally.get(status, 0) - number - rule.count
         if excess > 0:
-            number += _delete(connection, _BEYOND, status, now - spares, min(excess, MOST))
+            number += _delete(connection, _BEYOND, status, now - min_retention, min(excess, MOST))
         if number:
             connection.execute("UPDATE tally SET events = events - ? WHERE status = ?", (number, status))
             deleted[status] = number

@@ -120,7 +120,7 @@ class JournalReader:
             raise JournalError(f"{self.path} is empty: no journal yet")
 
     def _connect(self, *, immutable: bool) -> int:
-        """Open it one way or the other; return its version."""
+        """Open the file, read-only or immutable; return its version."""
         self._is_immutable = immutable
         self._connection = connection = connect(self.path, read_only=True, immutable=immutable)
         try:

@@ -133,7 +133,7 @@ def _settled(connection: sqlite3.Connection, since: float) -> dict[tuple[int, in
 
 
 def write_settled(
-    connection: sqlite3.Connection, settled: Mapping[tuple[int, int], str], now: float, spares: float
+    connection: sqlite3.Connection, settled: Mapping[tuple[int, int], str], now: float, min_retention: float
 ) -> None:
     """
     Write what settle() said of runs, and delete some of what no limit can have to count any more.
@@ -142,7 +142,7 @@ def write_settled(
         connection: In a transaction.
         settled: JSON by event and attempt.
         now: Seconds since 1970.
-        spares: Seconds for which it is kept. What is longer ago goes twice as fast as it comes.
+        min_retention: Seconds for which it is kept. What is longer ago goes twice as fast as it comes.
     """
     if not settled:
         return
@@ -153,7 +153,7 @@ def write_settled(
         )
     connection.execute(
         "DELETE FROM settled WHERE n IN (SELECT n FROM settled ORDER BY n LIMIT ?) AND at < ?",
-        (2 * len(settled), now - spares),
+        (2 * len(settled), now - min_retention),
     )
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lionpride_exec._events.event import Event
 
     from .codec import Codec
-    from .pending_write import Host
+    from .pending_write import JournalHost
     from .store import Store
 
 logger = logging.getLogger("lionpride_exec")
@@ -72,7 +72,7 @@ class Restorer:
         audit: Whether the trail is to tell of interruptions.
     """
 
-    def __init__(self, store: Store, codec: Codec, host: Host, *, audit: bool) -> None:
+    def __init__(self, store: Store, codec: Codec, host: JournalHost, *, audit: bool) -> None:
         self.left: Counter[str] = Counter()  # rows that stay where they are, by why
         self.here: list[tuple[Row, Event]] = []  # those that are in memory
         self._store = store
@@ -99,7 +99,7 @@ class Restorer:
     def settle(self) -> None:
         """Write what has become of events that were interrupted. Blocks."""
         if self._changes:
-            self._store.settle_interrupted(self._changes, self._steps)
+            self._store.write_interruptions(self._changes, self._steps)
             self._changes, self._steps = [], []
 
     def restore(self, row: Row, statuses: Mapping[bytes, str]) -> Restored | None:

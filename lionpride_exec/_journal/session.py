@@ -1,7 +1,7 @@
 """
 An opened journal: from what happens to events to rows, and from rows to events.
 
-It knows of each event of which something is still to be written how far it is (:class:`Way`). An event itself knows its
+The session has a :class:`PendingWrite` for each event of which something is not on disk yet. An event itself knows its
 number in the file.
 """
 
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from lionpride_exec._base.redaction import secrets_of
 from lionpride_exec._status import TERMINAL, EventStatus
 
-from .commit import Arrival
+from .commit import PendingInsert
 from .lookup import ROWS_AT_A_TIME, Lookup
 from .outcome_codec import encode_attempts, encode_outcome, one_line, to_seconds
-from .pending_write import Way
+from .pending_write import PendingWrite
 from .recent_starts import runs_in_rows, runs_in_trail
 from .recovery import Restorer
 from .rows import Change, NewRow, Step, pack_ids
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from lionpride_exec.errors import JournalError
 
     from .journal import Journal
-    from .pending_write import Host
+    from .pending_write import JournalHost
     from .recent_starts import Run
     from .recovery import Restored
     from .rows import Batch
-    from .store import Written
+    from .store import CommitResult
 
 logger = logging.getLogger("lionpride_exec")
 
@@ -52,7 +52,7 @@ BEHIND = "journal behind"
 FORKED = "journal of the parent"
 
 
-class Book:
+class JournalSession:
     """
     A journal from opening to closing.
 
@@ -61,19 +61,19 @@ class Book:
         host: The executor.
     """
 
-    def __init__(self, journal: Journal, host: Host) -> None:
+    def __init__(self, journal: Journal, host: JournalHost) -> None:
         self.journal: Journal = journal
         self.store: Store = Store(
             journal.path, journal.synchronous, {status.value: rule for status, rule in journal.retain.items()}
         )
         self.lookup: Lookup = Lookup(self.store, journal._codec)
         self.writer: Writer
-        self.open_here: set[int] = set()  # events that were in memory when it was opened, and open in the file
+        self.open_in_memory: set[int] = set()  # events that were in memory when it was opened, and open in the file
         self._host = host
         self._codec = journal._codec
         self._audit = journal.audit
         self._next_seq = 1
-        self._ways: dict[int, Way] = {}  # by number; of events of which nothing is to be written there is none
+        self._pending_writes: dict[int, PendingWrite] = {}
         self._is_behind = False
 
     # ---------------------------------------------------------------- opening
@@ -111,7 +111,7 @@ class Book:
         )
         return runs
 
-    def adopt(self, restored: Restored) -> None:
+    def register_released(self, restored: Restored) -> None:
         """Take note that an event that was left in the file has come back."""
         set_seq(restored.event, restored.seq)
         left = self.journal._left
@@ -136,11 +136,11 @@ class Book:
                     set_seq(restored.event, row.seq)
                     yield restored
             await self.lookup.in_thread(restorer.settle)
-        self.open_here = {row.seq for row, _ in restorer.here}
+        self.open_in_memory = {row.seq for row, _ in restorer.here}
         for row, event in restorer.here:
             set_seq(event, row.seq)
             if event.execution.status != row.status:
-                self.note(event, event.execution.status, None)
+                self.record_transition(event, event.execution.status, None)
         self.journal._left = dict(restorer.left)
         if restorer.left:
             told = ", ".join(f"{number} {why}" for why, number in restorer.left.items())
@@ -148,7 +148,7 @@ class Book:
 
     # ---------------------------------------------------------------- taking events in
 
-    def new_row(self, event: Event, ticket: Ticket, due: float | None) -> Arrival:
+    def prepare_insert(self, event: Event, ticket: Ticket, due: float | None) -> PendingInsert:
         """
         Give the row of a new event.
 
@@ -172,56 +172,57 @@ class Book:
         )
         self._next_seq += 1
         step = Step(seq, queued, status, execution.attempt, None) if self._audit else None
-        return Arrival(row, step, self.writer.next_done)
+        return PendingInsert(row, step, self.writer.next_commit_done)
 
-    def bring(self, event: Event, arrival: Arrival) -> None:
+    def insert(self, event: Event, insert: PendingInsert) -> None:
         """Have a new event written, for which the writer has room."""
-        seq = arrival.row.seq
+        seq = insert.row.seq
         set_seq(event, seq)
-        self._ways[seq] = Way(event, arrival)
-        self.writer.bring(arrival)
+        self._pending_writes[seq] = PendingWrite(event, insert)
+        self.writer.insert(insert)
         if event.execution.status is not EventStatus.PENDING:
-            self.note(event, event.execution.status, None)
+            self.record_transition(event, event.execution.status, None)
 
-    def arrival_of(self, event: Event) -> Arrival | None:
+    def pending_insert_of(self, event: Event) -> PendingInsert | None:
         """Give what tells when an event is on disk; None: it is."""
-        way = self._ways.get(event._seq)
-        return None if way is None else way.arrival
+        pending = self._pending_writes.get(event._seq)
+        return None if pending is None else pending.insert
 
-    def count_coming(self) -> int:
+    def count_pending_inserts(self) -> int:
         """Return how many PENDING events are on their way to the disk. O(what is not written yet)."""
         return sum(
-            way.arrival is not None and way.event.execution.status is EventStatus.PENDING for way in self._ways.values()
+            pending.insert is not None and pending.event.execution.status is EventStatus.PENDING
+            for pending in self._pending_writes.values()
         )
 
-    def arrived(self, event: Event) -> None:
+    def mark_inserted(self, event: Event) -> None:
         """Take note that an event is on disk."""
-        way = self._ways.get(event._seq)
-        if way is not None:
-            way.arrival = None
-            if way.end is None:
-                del self._ways[event._seq]
+        pending = self._pending_writes.get(event._seq)
+        if pending is not None:
+            pending.insert = None
+            if pending.final_status is None:
+                del self._pending_writes[event._seq]
 
     def forget(self, event: Event) -> None:
         """Take note that an event is not on disk, or will not be."""
-        self._ways.pop(event._seq, None)
+        self._pending_writes.pop(event._seq, None)
         set_seq(event, 0)
 
-    def remove(self, event: Event) -> None:
+    def delete(self, event: Event) -> None:
         """Have an event that has not ended leave the journal."""
         seq = event._seq
         self.forget(event)
         if seq:
-            self.writer.remove(seq)
+            self.writer.delete(seq)
 
-    def remove_rows(self, seqs: Iterable[int]) -> None:
+    def delete_rows(self, seqs: Iterable[int]) -> None:
         """Have events leave the journal that have left memory."""
         for seq in seqs:
-            self.writer.remove(seq)
+            self.writer.delete(seq)
 
     # ---------------------------------------------------------------- what becomes of them
 
-    def note(self, event: Life, target: EventStatus, due: float | None) -> bool:
+    def record_transition(self, event: Life, target: EventStatus, due: float | None) -> bool:
         """
         Have a transition written soon; whether it is an end that is on disk already.
 
@@ -236,28 +237,28 @@ class Book:
         if target not in TERMINAL:
             self._write(*self._going_on(event, target, due))
             return False
-        way = self._ways.get(seq)
-        if way is None:
-            way = self._ways[seq] = Way(event)
-        if way.end is None:
-            way.end = target
+        pending = self._pending_writes.get(seq)
+        if pending is None:
+            pending = self._pending_writes[seq] = PendingWrite(event)
+        if pending.final_status is None:
+            pending.final_status = target
             self._write(*self._end(event, target, execution.response, execution.error, execution.finished_at))
-        elif way.is_end_written:
-            del self._ways[seq]
+        elif pending.is_committed:
+            del self._pending_writes[seq]
             return True
         return False
 
-    def note_waiting(self, event: Event, others: Iterable[UUID]) -> None:
+    def record_dependencies(self, event: Event, others: Iterable[UUID]) -> None:
         """Have it written what an event still comes after."""
         if event._seq:
-            self.writer.note_waiting(event._seq, pack_ids(others) or None)
+            self.writer.record_dependencies(event._seq, pack_ids(others) or None)
 
-    def note_settled(self, event: Life, costs: Sequence[float | None]) -> None:
+    def record_costs(self, event: Life, costs: Sequence[float | None]) -> None:
         """Write what a run has taken of each limit; None for a limit where its own cost holds."""
         if event._seq and any(cost is not None for cost in costs):
-            self.writer.note_settled(event._seq, event.execution.attempt, json.dumps(costs))
+            self.writer.record_costs(event._seq, event.execution.attempt, json.dumps(costs))
 
-    def note_end(
+    def record_outcome(
         self,
         event: Life,
         target: EventStatus,
@@ -280,16 +281,16 @@ class Book:
         seq = event._seq
         if not seq:
             return False
-        way = self._ways.get(seq)
-        if way is None:
-            way = self._ways[seq] = Way(event)
-        way.then = then or way.then
-        if way.end is None:
-            way.end = target
+        pending = self._pending_writes.get(seq)
+        if pending is None:
+            pending = self._pending_writes[seq] = PendingWrite(event)
+        pending.on_commit = then or pending.on_commit
+        if pending.final_status is None:
+            pending.final_status = target
             self._write(*self._end(event, target, response, error, at))
         return True
 
-    async def confirm_end(
+    async def commit_outcome(
         self, event: Life, target: EventStatus, response: Any, error: BaseException | UnsetType, at: datetime
     ) -> None:
         """
@@ -300,27 +301,27 @@ class Book:
 
         Cancellation: while nothing can be written.
         """
-        if self.note_end(event, target, response, error, at):
-            await self.writer.wait_written()
+        if self.record_outcome(event, target, response, error, at):
+            await self.writer.wait_committed()
 
-    def is_ending(self, event: Life) -> bool:
+    def has_unreported_outcome(self, event: Life) -> bool:
         """Whether an end of an event has been noted that it does not know of yet."""
-        way = self._ways.get(event._seq)
-        return way is not None and way.end is not None and event.execution.status not in TERMINAL
+        pending = self._pending_writes.get(event._seq)
+        return pending is not None and pending.final_status is not None and event.execution.status not in TERMINAL
 
-    def end_of(self, event: Life) -> EventStatus | None:
+    def recorded_status(self, event: Life) -> EventStatus | None:
         """Give the end of an event that has been noted, whether it knows of it or not; None: none, or it is over."""
-        way = self._ways.get(event._seq)
-        return None if way is None else way.end
+        pending = self._pending_writes.get(event._seq)
+        return None if pending is None else pending.final_status
 
-    def is_end_written(self, event: Life) -> bool:
+    def is_outcome_committed(self, event: Life) -> bool:
         """Whether the end of an event, whether it knows of it or not, is on disk, if it was noted at all."""
-        way = self._ways.get(event._seq)
-        return way is None or way.end is None or way.is_end_written
+        pending = self._pending_writes.get(event._seq)
+        return pending is None or pending.final_status is None or pending.is_committed
 
     def _write(self, change: Change, step: Step | None) -> None:
-        self.writer.note(change, step)
-        if not self._is_behind and self.writer.unwritten > MAX_BEHIND:
+        self.writer.record_change(change, step)
+        if not self._is_behind and self.writer.uncommitted > MAX_BEHIND:
             self._is_behind = True
             self._host._hold_back(BEHIND)
 
@@ -361,21 +362,21 @@ class Book:
 
     # ---------------------------------------------------------------- the listener of the writer
 
-    def written(self, batch: Batch, result: Written) -> None:
+    def committed(self, batch: Batch, result: CommitResult) -> None:
         """Learn that this is on disk: what has ended may leave memory."""
-        ways = self._ways
+        pending_writes = self._pending_writes
         for seq, change in batch.changes.items():
-            if change.finished is None or (way := ways.get(seq)) is None:
+            if change.finished is None or (pending := pending_writes.get(seq)) is None:
                 continue
-            way.is_end_written = True
-            if way.event.execution.status in TERMINAL:
-                del ways[seq]
-                self._host._retire(way.event)
-            elif way.then is not None:
-                way.then()
+            pending.is_committed = True
+            if pending.event.execution.status in TERMINAL:
+                del pending_writes[seq]
+                self._host._retire(pending.event)
+            elif pending.on_commit is not None:
+                pending.on_commit()
         if result.deleted:
             self._host._journal_deleted(result.deleted)
-        if self._is_behind and self.writer.unwritten < MAX_BEHIND // 2:
+        if self._is_behind and self.writer.uncommitted < MAX_BEHIND // 2:
             self._is_behind = False
             self._host._let_start(BEHIND)
 

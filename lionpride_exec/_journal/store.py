@@ -15,9 +15,9 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
 
 from .bulk_sql import COUNT, INSERT_NEW, INSERT_STEPS, UPDATE, rows_by_id, rows_by_key, write_rows
-from .file_lock import Ownership, make_private
+from .file_lock import FileLock, make_private
 from .fork import foreign_error, keep_from_closing, watch_for_forks
-from .pruning import MOST, sweep
+from .pruning import MOST, prune
 from .recent_starts import write_settled
 from .rows import Batch, Change, NewRow, Row, Step
 from .schema import COLUMNS, SELECT_OPEN, check_file, check_magic, connect, migrate
@@ -35,13 +35,13 @@ T = TypeVar("T")
 Synchronous = Literal["FULL", "NORMAL"]
 
 # Deleting what is not to be kept waits for so many ends, or seconds.
-SWEEP_AFTER = 1000
-SWEEP_SECONDS = 60.0
+PRUNE_AFTER = 1000
+PRUNE_SECONDS = 60.0
 
 FINAL = tuple(status.value for status in EventStatus if status.is_terminal)
 
 
-class Written(NamedTuple):
+class CommitResult(NamedTuple):
     """
     What a commit has come to.
 
@@ -75,12 +75,12 @@ class Store:
         self.tally: dict[str, int] = {}  # events that have ended, by status
         self.generation: int = 0  # how often it was opened
         self.was_closed: bool = True  # its last owner has closed it: no process died
-        self.spares: float = 0.0  # seconds for which what has ended is not deleted: limits may have to count it
+        self.min_retention: float = 0.0  # seconds for which what has ended is not deleted: limits may have to count it
         self._synchronous = synchronous
         self._retain = retain or {}
-        self._ended_since_sweep, self._swept_at = 0, 0.0
+        self._ended_since_prune, self._pruned_at = 0, 0.0
         self._lock = Lock()
-        self._owner: Ownership | None = None
+        self._owner: FileLock | None = None
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
         self._pid = os.getpid()  # of the process that has opened it
@@ -99,7 +99,7 @@ class Store:
         self._pid = os.getpid()
         with self._alone():
             check_magic(self.path)
-            self._owner = Ownership(self.path)
+            self._owner = FileLock(self.path)
             watch_for_forks(self)
             try:
                 make_private(self.path)
@@ -167,12 +167,12 @@ class Store:
                 connection.close()
         finally:
             if self._owner is not None:
-                self._owner.give_back()
+                self._owner.release()
                 self._owner = None
 
     # ---------------------------------------------------------------- writing
 
-    def commit(self, batch: Batch) -> Written:
+    def commit(self, batch: Batch) -> CommitResult:
         """
         Write a batch, all of it or nothing, and delete what is not to be kept any longer.
 
@@ -194,14 +194,14 @@ class Store:
             write_rows(connection, UPDATE, changes)
             write_rows(connection, INSERT_STEPS, steps)
             self._write_rest(connection, batch)
-            write_settled(connection, batch.settled, time.time(), self.spares)
+            write_settled(connection, batch.settled, time.time(), self.min_retention)
             ended = Counter(change.status for change in changes if change.finished is not None)
             ended.subtract(removed)
             for counted in ended.items():
                 connection.execute(COUNT, counted)
         for status, number in ended.items():
             self.tally[status] = self.tally.get(status, 0) + number
-        return Written(known, self._sweep_if_due(ended.total()))
+        return CommitResult(known, self._prune_if_due(ended.total()))
 
     @staticmethod
     def _remove(connection: sqlite3.Connection, seqs: Iterable[int]) -> Counter[str]:
@@ -228,7 +228,7 @@ class Store:
         if batch.is_empty():  # to see whether it can be written again
             connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('probe', randomblob(64))")
 
-    def settle_interrupted(self, changes: Iterable[tuple[Change, int]], steps: Sequence[Step]) -> None:
+    def write_interruptions(self, changes: Iterable[tuple[Change, int]], steps: Sequence[Step]) -> None:
         """
         Write what becomes of events that ran when the process died.
 
@@ -287,25 +287,25 @@ class Store:
                     self.tally[status] = self.tally.get(status, 0) - 1
         return len(chosen)
 
-    def _sweep_if_due(self, ended: int) -> dict[str, int]:
+    def _prune_if_due(self, ended: int) -> dict[str, int]:
         """Delete what is not to be kept, now and then; give how many, by status."""
         if not self._retain:
             return {}
-        self._ended_since_sweep += ended
+        self._ended_since_prune += ended
         now = time.time()
-        if self._ended_since_sweep < SWEEP_AFTER and now - self._swept_at < SWEEP_SECONDS:
+        if self._ended_since_prune < PRUNE_AFTER and now - self._pruned_at < PRUNE_SECONDS:
             return {}
-        self._ended_since_sweep, self._swept_at = 0, now
+        self._ended_since_prune, self._pruned_at = 0, now
         try:
             with self._transaction() as connection:
-                deleted = sweep(connection, self._retain, self.tally, now, self.spares)
+                deleted = prune(connection, self._retain, self.tally, now, self.min_retention)
         except JournalError:  # the batch is written; this is done the next time
             logger.exception("old events could not be deleted from %s", self.path)
             return {}
         for status, number in deleted.items():
             self.tally[status] -= number
             if number >= MOST:
-                self._swept_at = 0.0  # there may be more
+                self._pruned_at = 0.0  # there may be more
         return deleted
 
     # ---------------------------------------------------------------- reading

@@ -1,10 +1,10 @@
 """
 The way to the disk: one task that gathers what is to be written, and has it committed in a worker thread.
 
-While a commit is on its way, what comes in is gathered for the next one; nothing lingers for company. Of several
+While a commit is in progress, what comes in is gathered for the next one; nothing lingers for company. Of several
 changes to an event in one commit the last one is written. New events come by a bounded memory stream, so whoever brings
 them waits when the disk is slow; what becomes of them cannot wait (a transition is synchronous), and while too much of
-it is unwritten, no event starts.
+it is not committed, no event starts.
 
 The task is shielded: it ends when it is told to, and all is written. On asyncio there are cancellations that no shield
 holds off (those of a loop that ends); it goes on all the same.
@@ -22,7 +22,7 @@ from anyio import CancelScope, CapacityLimiter, current_time, get_cancelled_exc_
 
 from lionpride_exec.errors import ExecutorClosedError, JournalError
 
-from .commit import Ack, Arrival, Commit
+from .commit import Commit, CommitWaiter, PendingInsert
 from .rows import Batch
 from .transient_errors import PATIENCE, RETRY_PAUSE, is_passing
 from .worker_thread import run_in_thread
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
     from .rows import Change, Step
-    from .store import Store, Written
+    from .store import CommitResult, Store
 
 logger = logging.getLogger("lionpride_exec")
 
 # New events that may wait for the next commit; more make their callers wait. A commit takes all there are.
-MAX_ARRIVALS = 1000
+MAX_PENDING_INSERTS = 1000
 
 # Unwritten changes beyond which nothing starts, until half of them are written.
 MAX_BEHIND = 10_000
@@ -53,7 +53,7 @@ LAST_SECONDS = 5.0
 class Listener(Protocol):
     """Whoever wants to know what was written."""
 
-    def written(self, batch: Batch, result: Written) -> None:
+    def committed(self, batch: Batch, result: CommitResult) -> None:
         """Learn that this is on disk. Must not wait."""
 
     def troubled(self, error: JournalError | None) -> None:
@@ -79,17 +79,19 @@ class Writer:
         self._store = store
         self._listener = listener
         self._limiter = CapacityLimiter(1)  # its own: the threads of events must not keep it waiting
-        self._send: MemoryObjectSendStream[Arrival]
-        self._receive: MemoryObjectReceiveStream[Arrival]
-        self._send, self._receive = anyio.create_memory_object_stream[Arrival](MAX_ARRIVALS)
-        self._brought = 0  # how many lie on the stream
-        self._kept: list[Arrival] = []  # new events that are tried again: what keeps them from the disk may pass
+        self._send: MemoryObjectSendStream[PendingInsert]
+        self._receive: MemoryObjectReceiveStream[PendingInsert]
+        self._send, self._receive = anyio.create_memory_object_stream[PendingInsert](MAX_PENDING_INSERTS)
+        self._queued_inserts = 0  # how many lie on the stream
+        self._retried_inserts: list[
+            PendingInsert
+        ] = []  # new events that are tried again: what keeps them from the disk may pass
         self._patient_until = -inf  # until when they are
         self._news = anyio.Event()  # that a commit has been tried
         self._next = Batch()
-        self.next_done: anyio.Event = anyio.Event()  # of new events, when the next commit is over
-        self._acks: list[Ack] = []  # of those who wait for what is in the next batch
-        self._on_its_way: Commit | None = None
+        self.next_commit_done: anyio.Event = anyio.Event()  # of new events, when the next commit is over
+        self._waiters: list[CommitWaiter] = []  # of those who wait for what is in the next batch
+        self._current_commit: Commit | None = None
         self._work = anyio.Event()
         self._closing = anyio.Event()
         self._scope = CancelScope(shield=True)
@@ -119,7 +121,7 @@ class Writer:
     @property
     def has_room(self) -> bool:
         """Whether a new event can be brought at once."""
-        has_room = self._brought < MAX_ARRIVALS and self.trouble is None
+        has_room = self._queued_inserts < MAX_PENDING_INSERTS and self.trouble is None
         return has_room and not self.is_closing and not self._store.is_foreign
 
     @property
@@ -127,13 +129,13 @@ class Writer:
         """Whether new events wait for trouble to pass."""
         return not self.is_closing and is_passing(self.trouble) and current_time() < self._patient_until
 
-    def bring(self, arrival: Arrival) -> None:
+    def insert(self, insert: PendingInsert) -> None:
         """Have a new event written, where there is room; it is told when it is, or that it will not be."""
-        self._brought += 1
-        self._send.send_nowait(arrival)
+        self._queued_inserts += 1
+        self._send.send_nowait(insert)
         self._work.set()
 
-    def note(self, change: Change | None, step: Step | None) -> None:
+    def record_change(self, change: Change | None, step: Step | None) -> None:
         """Have a change written soon."""
         if change is not None:
             self._next.changes[change.seq] = change
@@ -141,22 +143,22 @@ class Writer:
             self._next.steps.append(step)
         self._work.set()
 
-    def note_waiting(self, seq: int, after: bytes | None) -> None:
+    def record_dependencies(self, seq: int, after: bytes | None) -> None:
         """Have it written what an event still comes after."""
         self._next.waits_for[seq] = after
         self._work.set()
 
-    def note_settled(self, seq: int, attempt: int, costs: str) -> None:
+    def record_costs(self, seq: int, attempt: int, costs: str) -> None:
         """Have it written what a run has taken of its limits."""
         self._next.settled[seq, attempt] = costs
         self._work.set()
 
-    def remove(self, seq: int) -> None:
+    def delete(self, seq: int) -> None:
         """Have an event taken out soon."""
         self._next.removed.append(seq)
         self._work.set()
 
-    async def wait_written(self) -> None:
+    async def wait_committed(self) -> None:
         """
         Return once all that was noted so far is on disk.
 
@@ -166,18 +168,18 @@ class Writer:
         Cancellation: not while it is being written; while that is not possible, at once.
         """
         self._store.check_process()
-        ack = Ack()
-        self._acks.append(ack)
+        waiter = CommitWaiter()
+        self._waiters.append(waiter)
         self._work.set()
-        while not ack.is_written:
+        while not waiter.is_committed:
             if self.is_over:
                 raise JournalError("the journal was closed before this was written") from self.trouble
-            ack.news = anyio.Event()
+            waiter.changed = anyio.Event()
             with CancelScope(shield=self.trouble is None):
-                await ack.news.wait()
+                await waiter.changed.wait()
 
     @property
-    def unwritten(self) -> int:
+    def uncommitted(self) -> int:
         """How many changes the next commit has, so far."""
         return len(self._next.changes)
 
@@ -211,10 +213,10 @@ class Writer:
             self._end()
         if self._store.is_foreign:
             return
-        unwritten = len(self._next.changes) + len(self._next.removed)
-        if unwritten:
+        uncommitted = len(self._next.changes) + len(self._next.removed)
+        if uncommitted:
             raise JournalError(
-                f"{unwritten} changes of {self._store.path} could not be written: {self.trouble}; "
+                f"{uncommitted} changes of {self._store.path} could not be written: {self.trouble}; "
                 "those events are run again at the next start"
             ) from self.trouble
 
@@ -223,12 +225,12 @@ class Writer:
         if self._store.is_foreign:
             self._end()
             return
-        if self._on_its_way is not None:
-            self._on_its_way.run(self._store)
-            if self._on_its_way.error is None:
-                self._on_its_way = None
-        self._next.removed += [arrival.row.seq for arrival in self._kept]  # with what was noted of them
-        commit = Commit(self._next, [], [], self.next_done)
+        if self._current_commit is not None:
+            self._current_commit.run(self._store)
+            if self._current_commit.error is None:
+                self._current_commit = None
+        self._next.removed += [insert.row.seq for insert in self._retried_inserts]  # with what was noted of them
+        commit = Commit(self._next, [], [], self.next_commit_done)
         if not commit.batch.is_empty():
             commit.run(self._store)
         if commit.error is not None:
@@ -241,12 +243,12 @@ class Writer:
         if self._store.is_foreign:
             return False
         self._work = anyio.Event()
-        brought = self._brought
-        arrivals = [*self._still_wanted(), *self._arrived()]
-        if not (arrivals or self._acks or self.trouble) and self._next.is_empty():
+        brought = self._queued_inserts
+        inserts = [*self._take_retried(), *self._take_queued()]
+        if not (inserts or self._waiters or self.trouble) and self._next.is_empty():
             if brought:  # all of them were taken back
-                self.next_done.set()
-                self.next_done = anyio.Event()
+                self.next_commit_done.set()
+                self.next_commit_done = anyio.Event()
                 self._news.set()
                 self._news = anyio.Event()
             if self.is_closing:
@@ -254,44 +256,44 @@ class Writer:
                 return False
             await self._undisturbed(self._work.wait)
             return True
-        commit = Commit(self._next, arrivals, self._acks, self.next_done)
-        self._next, self._acks, self.next_done = Batch(), [], anyio.Event()
-        commit.batch.new += [arrival.row for arrival in arrivals]
+        commit = Commit(self._next, inserts, self._waiters, self.next_commit_done)
+        self._next, self._waiters, self.next_commit_done = Batch(), [], anyio.Event()
+        commit.batch.new += [insert.row for insert in inserts]
         # What has become of them meanwhile was noted before.
-        commit.batch.steps[:0] = [arrival.step for arrival in arrivals if arrival.step is not None]
-        self._on_its_way = commit
+        commit.batch.steps[:0] = [insert.step for insert in inserts if insert.step is not None]
+        self._current_commit = commit
         while not commit.is_over:
             if self._store.is_foreign:  # the thread that writes it is one of the parent
                 return False
             await self._in_thread(lambda: commit.run(self._store))
-        self._on_its_way = None
-        return await self._follow(commit)
+        self._current_commit = None
+        return await self._finish_commit(commit)
 
-    async def _follow(self, commit: Commit) -> bool:
+    async def _finish_commit(self, commit: Commit) -> bool:
         """Tell everybody what became of a commit; False: it is over."""
         news, self._news = self._news, anyio.Event()
         try:
-            return await self._tell(commit, news)
+            return await self._report_commit(commit, news)
         finally:
             news.set()
 
-    async def _tell(self, commit: Commit, news: anyio.Event) -> bool:
+    async def _report_commit(self, commit: Commit, news: anyio.Event) -> bool:
         if commit.error is None:
             if self.trouble is not None:
                 self.trouble = None
                 self._listener.troubled(None)
-            self._listener.written(commit.batch, commit.result)
-            for arrival in commit.arrivals:
-                arrival.known = commit.result.known.get(arrival.row.seq) if commit.result.known else None
-                if arrival.known is not None:
-                    self._drop(arrival.row.seq)
-                elif arrival.is_withdrawn:
-                    self.remove(arrival.row.seq)
-            self._decide(commit.arrivals, commit.done)
-            for ack in commit.acks:
-                ack.tell()
+            self._listener.committed(commit.batch, commit.result)
+            for insert in commit.inserts:
+                insert.known = commit.result.known.get(insert.row.seq) if commit.result.known else None
+                if insert.known is not None:
+                    self._discard_changes(insert.row.seq)
+                elif insert.is_withdrawn:
+                    self.delete(insert.row.seq)
+            self._report_inserts(commit.inserts, commit.done)
+            for waiter in commit.waiters:
+                waiter.confirm()
             return True
-        self._take_back(commit, commit.error)
+        self._requeue(commit, commit.error)
         news.set()
         if self.is_closing and not commit.error.retryable:
             self._listener.closing()
@@ -300,7 +302,7 @@ class Writer:
             await self._undisturbed(anyio.sleep_forever if self.is_closing else self._closing.wait)
         return True
 
-    def _take_back(self, commit: Commit, error: JournalError) -> None:
+    def _requeue(self, commit: Commit, error: JournalError) -> None:
         """Keep what could not be written. New events only while it may pass; else those who brought them are told."""
         is_news = self.trouble is None
         self.trouble = error
@@ -308,69 +310,69 @@ class Writer:
             self._patient_until = current_time() + PATIENCE
         is_kept = self._is_patient
         failed = set() if is_kept else {row.seq for row in commit.batch.new}
-        again = {id(arrival.step) for arrival in commit.arrivals}  # which the next commit adds by itself
+        again = {id(insert.step) for insert in commit.inserts}  # which the next commit adds by itself
         # A copy: a thread that does not answer may still be at work on the batch.
         both = attrs.evolve(commit.batch, new=[]).before(self._next)
         both.steps = [step for step in both.steps if step.seq not in failed and id(step) not in again]
         both.changes = {seq: change for seq, change in both.changes.items() if seq not in failed}
         self._next = both
-        self._acks = [*commit.acks, *self._acks]
+        self._waiters = [*commit.waiters, *self._waiters]
         if is_kept:
-            self._kept = commit.arrivals
+            self._retried_inserts = commit.inserts
         else:
-            for arrival in commit.arrivals:
-                arrival.error = error
+            for insert in commit.inserts:
+                insert.error = error
         if is_news:
             self._listener.troubled(error)
         if not is_kept:
-            self._decide(commit.arrivals, commit.done)
-        for ack in self._acks:
-            ack.news.set()
+            self._report_inserts(commit.inserts, commit.done)
+        for waiter in self._waiters:
+            waiter.changed.set()
 
-    def _drop(self, seq: int) -> None:
+    def _discard_changes(self, seq: int) -> None:
         """Forget what was noted of an event that was not written."""
         if self._next.changes.pop(seq, None) is not None:
             self._next.steps = [step for step in self._next.steps if step.seq != seq]
 
     @staticmethod
-    def _decide(arrivals: list[Arrival], done: anyio.Event) -> None:
+    def _report_inserts(inserts: list[PendingInsert], done: anyio.Event) -> None:
         """Tell what has become of new events."""
         done.set()
-        for arrival in arrivals:
-            arrival.done.set()  # that of an earlier commit, if it was kept
-            if arrival.then is not None:
-                arrival.then()
+        for insert in inserts:
+            insert.done.set()  # that of an earlier commit, if it was kept
+            if insert.then is not None:
+                insert.then()
 
-    def _still_wanted(self) -> list[Arrival]:
+    def _take_retried(self) -> list[PendingInsert]:
         """Return the new events that are tried again."""
-        kept, self._kept = self._kept, []
-        for arrival in kept:
-            if arrival.is_withdrawn:
-                arrival.done.set()
-        return [arrival for arrival in kept if not arrival.is_withdrawn]
+        kept, self._retried_inserts = self._retried_inserts, []
+        for insert in kept:
+            if insert.is_withdrawn:
+                insert.done.set()
+        return [insert for insert in kept if not insert.is_withdrawn]
 
-    def _arrived(self) -> list[Arrival]:
-        arrivals: list[Arrival] = []
-        while self._brought:
-            self._brought -= 1
-            arrival = self._receive.receive_nowait()
-            if not arrival.is_withdrawn:
-                arrivals.append(arrival)
-        return arrivals
+    def _take_queued(self) -> list[PendingInsert]:
+        inserts: list[PendingInsert] = []
+        while self._queued_inserts:
+            self._queued_inserts -= 1
+            insert = self._receive.receive_nowait()
+            if not insert.is_withdrawn:
+                inserts.append(insert)
+        return inserts
 
     def _end(self) -> None:
         """Leave nobody waiting."""
         self._listener.closing()
         self.is_closing = self.is_over = True
-        if self._on_its_way is not None and not self._store.is_foreign:  # the disk does not answer
-            self._take_back(self._on_its_way, JournalError(f"it did not answer within {CLOSE_SECONDS:.0f} s"))
+        if self._current_commit is not None and not self._store.is_foreign:  # the disk does not answer
+            self._requeue(self._current_commit, JournalError(f"it did not answer within {CLOSE_SECONDS:.0f} s"))
         error = self.trouble or JournalError("the journal is closed")
-        arrivals = [*self._still_wanted(), *self._arrived()]
-        for arrival in arrivals:
-            arrival.error = error
-        self._decide(arrivals, self.next_done)
-        for ack in self._acks:
-            ack.news.set()
+        inserts = [*self._take_retried(), *self._take_queued()]
+        for insert in inserts:
+            insert.error = error
+        self._report_inserts(inserts, self.next_commit_done)
+        for waiter in self._waiters:
+            waiter.changed.set()
         self._news.set()
         self._send.close()
         self._receive.close()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from lionpride_exec import Event, Executor, Processor, Retry
-    from lionpride_exec._journal.session import Book
+    from lionpride_exec._journal.session import JournalSession
     from lionpride_exec._processing.permission_gate import Flight
     from lionpride_exec._scheduling.limit_state import Bucket, Use
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     RunningEvent: TypeAlias = Flight
     LimitState: TypeAlias = Bucket
     Reservation: TypeAlias = Use
-    JournalSession: TypeAlias = Book
     Observer: TypeAlias = Callable[[Event[Any], EventStatus, EventStatus], None]
 
 
@@ -377,4 +376,4 @@ class ExecutorView:
     def pending_writes(self) -> Collection[object]:
         """What is to be written of events that have not left the journal session."""
         book = self.executor._book
-        return () if book is None else book._ways.values()
+        return () if book is None else book._pending_writes.values()

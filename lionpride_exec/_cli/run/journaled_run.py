@@ -162,9 +162,9 @@ class JournalRun(LineRun):
         book = self.executor._book
         assert book is not None
         self._is_open = True
-        await book.writer.wait_written()
+        await book.writer.wait_committed()
         while self.executor._put_off:  # what comes after something that failed ends now, one after the other
-            await book.writer.wait_written()
+            await book.writer.wait_committed()
         known = await self._compare()
         self.tally.before = known.before
         self._left = sum(self._journal.left.values())
@@ -299,7 +299,7 @@ class JournalRun(LineRun):
         if not status.is_terminal or not self._is_started:
             return
         book = self.executor._book
-        if book is None or not book.is_end_written(event):
+        if book is None or not book.is_outcome_committed(event):
             return  # the journal was closed without it: the next run has it run again
         key = self.executor._agenda._key_of.get(event.id)
         known_by = key if isinstance(key, str) else None

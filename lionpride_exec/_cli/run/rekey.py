@@ -15,7 +15,7 @@ import msgspec
 
 from lionpride_exec._cli.errors import BadLineError, UsageError
 from lionpride_exec._journal.codec import encode_key
-from lionpride_exec._journal.file_lock import Ownership
+from lionpride_exec._journal.file_lock import FileLock
 from lionpride_exec._journal.schema import APPLICATION_ID, connect
 from lionpride_exec.errors import JournalError
 
@@ -45,12 +45,12 @@ def know_lines_by(journal: Path, identity: Identity) -> None:
     if not journal.is_file() or _kind(journal) in {None, identity.kind}:
         return
     try:
-        owner = Ownership(journal)
+        owner = FileLock(journal)
         try:
             with closing(connect(journal)) as connection:
                 _change_keys(connection, journal, identity)
         finally:
-            owner.give_back()
+            owner.release()
     except (JournalError, sqlite3.Error, msgspec.MsgspecError) as exc:
         raise UsageError(str(exc)) from exc
 
