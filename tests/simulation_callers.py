@@ -7,6 +7,7 @@ import anyio
 from anyio import get_cancelled_exc_class
 from simulation_events import Asked, Simulated
 from simulation_world import T0, now
+from support import owner_of
 
 from lionpride_exec import (
     EventFailed,
@@ -99,7 +100,7 @@ class Callers:
         except get_cancelled_exc_class():
             if not self.take_native_cancellation():
                 raise
-        if event._owner is None:
+        if owner_of(event) is None:
             self.refused.append(event)
         return None
 

@@ -13,6 +13,7 @@ from journal_support import crash as copy_of
 from simulation_callers import Callers
 from simulation_events import LIMITS, AskedExecutor, Bodies, SimulatedExecutor
 from simulation_moves import Moves
+from support import owner_of
 
 from lionpride_exec import EventStatus, Journal, Retain, Retry
 from lionpride_exec.testing import check_invariants, record
@@ -99,7 +100,7 @@ class Driver(Callers, Moves, Bodies):
     def dismiss_readers(self):
         """Send those away who wait for events that were never taken."""
         for event, scope in self.reading:
-            if event._owner is None and event.status is EventStatus.PENDING:
+            if owner_of(event) is None and event.status is EventStatus.PENDING:
                 scope.cancel()
         self.reading.clear()
 

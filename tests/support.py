@@ -64,3 +64,32 @@ def check_invariants(executor):
 def counts(executor):
     """Give the statuses that have events, with their numbers."""
     return {status: number for status, number in executor.status_counts().items() if number}
+
+
+# ---------------------------------------------------------------- what has no public name
+# These functions are the only ones by which tests reach into an event or an executor.
+
+
+async def create_processor(executor):
+    """Make the processor of an executor without starting it."""
+    await executor._create_processor()
+
+
+async def update_progression(executor, event, status=None):
+    """Tell an executor where an event stands, as a processor does."""
+    await executor._update_progression(event, status)
+
+
+def change_status(event, status, error=None):
+    """Take an event through the door of the transition table."""
+    event._transition(status, error=error)
+
+
+def owner_of(event):
+    """Return the executor in which an event stands. None if it stands in none."""
+    return event._owner
+
+
+def callbacks_of(event):
+    """Return how many callbacks wait for the end of an event."""
+    return len(event._at_end or ())

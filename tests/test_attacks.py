@@ -11,7 +11,17 @@ import anyio
 import pytest
 from anyio import current_time, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
-from support import ASYNCIO_ONLY, Job, JobProcessor, check_invariants, counts, make_executor, with_processor
+from leftovers import grown, sizes
+from support import (
+    ASYNCIO_ONLY,
+    Job,
+    JobProcessor,
+    check_invariants,
+    counts,
+    create_processor,
+    make_executor,
+    with_processor,
+)
 
 from lionpride_exec import (
     AccessError,
@@ -194,8 +204,7 @@ async def test_the_root_task_is_cancelled_before_its_first_step():
     await executor.append(Job())
     await executor.start()
     await cancel_natively("background")
-    while executor._background is not None:
-        await checkpoint()
+    await wait_all_tasks_blocked()
     await executor.start()
     await executor.join()
     assert counts(executor) == {"completed": 1}
@@ -372,7 +381,7 @@ async def test_who_waits_for_room_is_told_at_the_end(left):
 async def test_room_that_is_not_used_goes_to_the_next():
     """A waiter whose append fails in the end does not keep the room."""
     executor = make_executor(max_queue_size=1)
-    await executor._create_processor()
+    await create_processor(executor)
     await executor.append(Job())
     twice, other = Job(), Job()
 
@@ -548,7 +557,7 @@ async def test_a_priority_beyond_all_floats():
 async def test_a_cancelled_forward_keeps_its_slots_until_its_events_have_ended():
     """Events of a cancelled batch that take their time still count against the limit."""
     executor = make_executor(concurrency_limit=2)
-    await executor._create_processor()
+    await create_processor(executor)
     running = []
 
     async def stubborn(event):
@@ -690,14 +699,19 @@ async def test_nothing_is_kept_of_what_has_left():
     executor = make_executor(max_queue_size=10_000)
     async with executor:
         long = await executor.append(Job(seconds=1000))
+        executor.cancel(await executor.append(Job(), after=long))
+        await executor.append(Job())
+        await wait_all_tasks_blocked()
+        await executor.cleanup_events()
+        before = sizes(executor)
         for _ in range(100):
             executor.cancel(await executor.append(Job(), after=long))
             event = await executor.append(Job(error=OSError(), retry=Retry(3, backoff=50, deadline=500)))
             await wait_all_tasks_blocked()
             assert event.status is EventStatus.PENDING
             executor.cancel(event)
-        assert not executor._agenda._followers
-        assert not executor.processor._reruns._first_starts
+        await executor.cleanup_events([EventStatus.CANCELLED, EventStatus.COMPLETED])
+        assert grown(executor, before) == {}
         executor.cancel(long)
 
 

@@ -5,7 +5,7 @@ import asyncio
 import anyio
 import pytest
 from journal_support import Step, open_executor, rows
-from support import Job, JobExecutor, make_executor
+from support import Job, JobExecutor, make_executor, owner_of
 
 from lionpride_exec import (
     ConfigurationError,
@@ -137,7 +137,7 @@ async def test_a_copy_of_an_event_that_was_removed_and_runs_is_refused():
         with pytest.raises(ExistsError, match="still runs here"):
             await executor.append(copy)
         assert copy not in executor
-        assert copy._owner is None
+        assert owner_of(copy) is None
         await executor.append(event)  # itself may come back
         gate.set()
         await event.wait()
@@ -153,7 +153,7 @@ async def test_append_where_a_progression_was_taken_out_leaves_nothing_behind():
     with pytest.raises(ConfigurationError, match="taken out"):
         await executor.append(event)
     assert event not in executor
-    assert event._owner is None
+    assert owner_of(event) is None
 
 
 # ---------------------------------------------------------------- observers that act

@@ -12,7 +12,7 @@ import attrs
 import pytest
 from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
-from support import Job, make_executor
+from support import Job, change_status, make_executor, owner_of
 
 from lionpride_exec import (
     Event,
@@ -380,8 +380,8 @@ async def test_history_lists_every_status_with_its_time():
 async def test_an_interrupted_attempt_is_recorded():
     """Going back to PENDING keeps the attempt in the record and in the history."""
     event = Returns()
-    event._transition(EventStatus.PROCESSING)
-    event._transition(EventStatus.PENDING, error=ValueError("interrupted"))
+    change_status(event, EventStatus.PROCESSING)
+    change_status(event, EventStatus.PENDING, error=ValueError("interrupted"))
     await event.invoke()
     execution = event.execution
     assert execution.attempt == 2
@@ -480,7 +480,7 @@ async def test_an_event_in_an_executor_can_be_copied(copied):
         await wait_all_tasks_blocked()
         twin = copied(event)
         assert (twin.id, twin.name, twin.status) == (event.id, "a", EventStatus.PROCESSING)
-        assert twin._owner is None
+        assert owner_of(twin) is None
         assert not twin.execution._running
         assert twin.execution._scope is None
     assert event.status is EventStatus.COMPLETED

@@ -10,7 +10,7 @@ from unittest.mock import AsyncMock
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
-from support import Job, JobProcessor, check_invariants, counts, make_executor, with_processor
+from support import Job, JobProcessor, callbacks_of, check_invariants, counts, make_executor, with_processor
 
 from lionpride_exec import (
     Call,
@@ -92,10 +92,10 @@ async def test_wait_leaves_nothing_in_the_event():
         for seconds in (1, 2, 100, 200):
             group.start_soon(waiter, seconds)
         await anyio.sleep(10)
-        assert len(event._at_end) == 2
+        assert callbacks_of(event) == 2
         event.gate.set()
     assert sorted(ended) == [100, 200]
-    assert event._at_end is None
+    assert callbacks_of(event) == 0
 
 
 # -------------------------------------------------------------------- Call
@@ -402,7 +402,7 @@ async def test_leaving_early_leaves_the_events_as_they_are(how):
         else:
             executor.as_completed(events)
         gc.collect()
-        assert [event._at_end for event in events] == [None, None, None]
+        assert [callbacks_of(event) for event in events] == [0, 0, 0]
     assert counts(executor) == {"completed": 3}
 
 
@@ -449,7 +449,7 @@ async def test_as_completed_refuses_what_it_could_never_give():
     event = Job(gate=anyio.Event())
     with pytest.raises(TypeError, match="takes events, got int"):
         executor.as_completed([event, 3])
-    assert event._at_end is None
+    assert callbacks_of(event) == 0
 
     class Selfish(Job):
         async def _invoke(self):
@@ -459,7 +459,7 @@ async def test_as_completed_refuses_what_it_could_never_give():
         with pytest.raises(EventFailed) as caught:
             await executor.invoke(Selfish())
         assert isinstance(caught.value.__cause__, RuntimeError)
-    assert event._at_end is None
+    assert callbacks_of(event) == 0
 
 
 async def test_as_completed_tells_last_of_events_that_will_not_end():
@@ -483,7 +483,7 @@ async def test_as_completed_tells_last_of_events_that_will_not_end():
         await anext(endings)
     with pytest.raises(ExecutorClosedError):
         [event async for event in left.as_completed(events[1:2])]
-    assert events[1]._at_end is None
+    assert callbacks_of(events[1]) == 0
     await other.stop()
 
 
@@ -623,5 +623,5 @@ async def test_every_handle_settles_once_whatever_ends_the_event(case):
     assert not group.cancel_scope.cancelled_caught
     assert sorted(told) == sorted((event.name, status) for event in events)
     assert anyio.current_time() < 100
-    assert [event._at_end for event in events] == [None] * 4
+    assert [callbacks_of(event) for event in events] == [0] * 4
     assert {event.status for event in events} == {status or "pending"}

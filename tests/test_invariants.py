@@ -14,7 +14,7 @@ from unittest.mock import patch
 import anyio
 import pytest
 from journal_support import CONFIG, Step, StepExecutor
-from support import Job, JobProcessor, make_executor, with_processor
+from support import Job, JobProcessor, callbacks_of, make_executor, with_processor
 
 from lionpride_exec import Concurrent, EventStatus, Executor, Journal, Rate, Retry, WaitReason
 from lionpride_exec._events.submit_options import Ticket
@@ -461,7 +461,7 @@ async def test_in_an_observer():
 
     def look(_event, _previous, status):
         check_invariants(executor, at_rest=True)
-        seen.append((status, event._at_end is not None))
+        seen.append((status, callbacks_of(event) > 0))
 
     executor.observe(look)
     async with executor:

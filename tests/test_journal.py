@@ -15,7 +15,7 @@ import pytest
 from anyio import wait_all_tasks_blocked
 from journal_support import Step, StepExecutor, crash, open_executor, rows, until
 from pages import code_of, run_block
-from support import ASYNCIO_ONLY
+from support import ASYNCIO_ONLY, owner_of
 
 from lionpride_exec import (
     Call,
@@ -162,7 +162,7 @@ async def test_a_cancelled_append_leaves_nothing(path):
                 await anyio.lowlevel.checkpoint()
                 scope.cancel()
         assert event not in executor
-        assert event._owner is None
+        assert owner_of(event) is None
         await executor.append(Step(name="stays"))
     assert rows(path, "json_extract(event, '$.data.name')") == ["stays"]
     assert event.status is EventStatus.PENDING

@@ -11,6 +11,7 @@ from support import (
     JobProcessor,
     check_invariants,
     counts,
+    create_processor,
     make_executor,
     with_processor,
 )
@@ -280,7 +281,7 @@ async def test_stop_right_before_the_loop_begins():
 async def test_stop_right_before_a_spawned_execute():
     """A stop signal given before execute() begins wins."""
     executor = make_executor()
-    await executor._create_processor()
+    await create_processor(executor)
     await executor.append(Job())
     async with anyio.create_task_group() as group:
         group.start_soon(executor.processor.execute)
@@ -503,7 +504,7 @@ async def test_cancelled_at_each_step(kind, step):
     """Whenever the owner is cancelled: nothing in processing, no waiter hangs, no task stays, nothing is lost."""
     executor = SlowExecutor(processor_config=CONFIG | {"concurrency_limit": 1})
     event = Job(gate=anyio.Event(), started=anyio.Event())
-    await executor._create_processor()
+    await create_processor(executor)
     processor = executor.processor
     woken = []
 

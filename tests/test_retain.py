@@ -5,7 +5,7 @@ import sqlite3
 import anyio
 import pytest
 from journal_support import CONFIG, Step, StepExecutor, open_executor, rows, until
-from support import check_invariants
+from support import check_invariants, owner_of
 
 from lionpride_exec import EventsOnDiskWarning, Executor, Journal, NotFoundError, Retain
 
@@ -29,7 +29,7 @@ async def test_a_count_in_memory_without_a_journal():
         assert executor.progress().done == 10
         check_invariants(executor)
     assert events[0].result() == "0"
-    assert events[0]._owner is None
+    assert owner_of(events[0]) is None
 
 
 async def test_an_age_in_memory():

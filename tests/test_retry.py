@@ -267,7 +267,7 @@ async def test_deadline():
         await executor.append(event, priority=1)
     assert event.waits == [3, 3, 3]
     assert event.status is EventStatus.FAILED
-    assert not executor.processor._reruns._first_starts
+    everything_holds(executor)  # its first start is forgotten
 
 
 async def test_the_deadline_counts_from_the_first_start_and_bounds_rate_limited():

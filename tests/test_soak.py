@@ -5,34 +5,18 @@ Load that goes on: nothing grows, however many events there have been.
 counted, so that thousands of delays, retries and timeouts take no time.
 """
 
-import importlib.util
 import logging
-import sys
 from functools import partial
-from pathlib import Path
 
 import anyio
 import pytest
+from leftovers import census, soak
 from support import CONFIG, Job, JobExecutor
 
-from lionpride_exec import Retain
-from lionpride_exec._base.counted_lock import Guard
+from lionpride_exec import Progression, Retain
 
 pytestmark = pytest.mark.anyio
 
-
-def load(name):
-    """Import a module of the benchmarks."""
-    path = Path(__file__).parent.parent / "benchmarks" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # attrs looks there
-    spec.loader.exec_module(module)
-    return module
-
-
-# In this order: each imports some of those before it.
-_, census, _, soak = load("_harness"), load("_census"), load("_chores"), load("_soak")
 
 EVENTS = 20  # of each chore in a round; some 250 in all
 REST = 100.0  # seconds: longer than all windows, those of a retry budget and of progress() included
@@ -61,9 +45,9 @@ class LeakyExecutor(JobExecutor):
     """Does not let go of everything."""
 
     def __init__(self):
-        super().__init__(CONFIG, retain=Retain(10))
+        super().__init__(dict(CONFIG), retain=Retain(10))
         self.seen = {}
-        self.parts = [Guard()]
+        self.parts = [Progression().guard]
         self.parts[0].when_free = []  # in a slot, of an object in a list
 
 
@@ -75,8 +59,8 @@ def leak_in_a_slot(executor, event):
     executor.parts[0].when_free.append(None)
 
 
-def leak_in_an_index_of_ours(executor, event):
-    executor._agenda._followers[event.id] = {}
+def leak_in_a_container_of_ours(executor, event):
+    executor.processor_config[str(event.id)] = {}
 
 
 def leak_of_an_observer(executor, event):
@@ -92,7 +76,7 @@ def leak_of_bytes(executor, event):
 
 
 def leak_of_a_task(executor, event):
-    executor._group.start_soon(anyio.sleep_forever, name=f"left behind by {event.id.int}")
+    executor.group.start_soon(anyio.sleep_forever, name=f"left behind by {event.id.int}")
 
 
 def no_leak(executor, event):
@@ -104,7 +88,7 @@ def no_leak(executor, event):
     [
         (leak_in_a_dict, ["executor.seen"]),
         (leak_in_a_slot, ["executor.parts[*].when_free"]),
-        (leak_in_an_index_of_ours, ["executor._agenda._followers"]),
+        (leak_in_a_container_of_ours, ["executor.processor_config"]),
         (leak_of_an_observer, ["executor._observers"]),
         (leak_of_an_event, ["objects of Job", "objects of Execution"]),
         (leak_of_bytes, ["blocks of memory"]),
@@ -124,6 +108,7 @@ async def test_a_leak_is_found(leak, names):
     KEPT.clear()
     async with anyio.create_task_group() as group:
         executor = LeakyExecutor()
+        executor.group = group
         await group.start(executor.run)
         found = await census.growth(work, rounds=4, rest=REST, executor=executor)
         group.cancel_scope.cancel()

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import ASYNCIO_ONLY, Job, counts, with_processor
+from support import ASYNCIO_ONLY, Job, change_status, counts, with_processor
 
 from lionpride_exec import (
     Deny,
@@ -958,12 +958,12 @@ async def test_chunks_of_a_record_are_not_known():
 
 async def run_in_vain(event):
     """Run an event to its failure and back to PENDING, as a retry does."""
-    event._transition(EventStatus.PROCESSING)
+    change_status(event, EventStatus.PROCESSING)
     event.execution._running = True
     with pytest.raises(ValueError):
         await event._perform()
     replayable = not event._feed.was_taken
-    event._transition(EventStatus.PENDING, error=ValueError())
+    change_status(event, EventStatus.PENDING, error=ValueError())
     return replayable
 
 

@@ -11,6 +11,7 @@ import pytest
 from anyio import create_task_group, move_on_after, wait_all_tasks_blocked
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from leftovers import grown, sizes, sizes_after
 from pages import code_of, define
 from support import Job, JobProcessor, counts, make_executor, with_processor
 
@@ -129,7 +130,8 @@ async def test_one_record_for_all_and_none_for_nobody(monkeypatch):
     async with executor:
         await (await fill(executor, 1))[0].wait()
         assert made == []
-        assert executor._observers == []
+        await executor.cleanup_events()
+        before = sizes(executor)
         async with executor.watch() as one, executor.watch() as two, executor.watch(statuses="failed") as failed:
             await (await fill(executor, 1))[0].wait()
             assert [await anext(one), await anext(one)] == made
@@ -137,7 +139,8 @@ async def test_one_record_for_all_and_none_for_nobody(monkeypatch):
             assert failed.unread == 0
         await (await fill(executor, 1))[0].wait()
         assert len(made) == 2
-        assert executor._observers == []
+        await executor.cleanup_events()
+        assert grown(executor, before) == {}
     async with executor, executor.watch(statuses=["failed", EventStatus.ABORTED]):
         await (await fill(executor, 1))[0].wait()
         assert len(made) == 2
@@ -203,9 +206,10 @@ async def test_an_observer_that_moves_events_does_not_change_the_order():
 def test_what_watch_refuses(arguments, error, message):
     """A wrong argument is named, and nobody is subscribed."""
     executor = make_executor()
+    before = sizes(executor)
     with pytest.raises(error, match=re.escape(message)):
         executor.watch(**arguments)
-    assert executor._observers == []
+    assert grown(executor, before) == {}
 
 
 async def test_several_readers_of_one_watcher():
@@ -339,18 +343,23 @@ async def test_the_processor_holds_back_for_several_reasons():
     """Holding back and letting go are idempotent; events start when the last token is given back; kept over a stop."""
     executor = make_executor()
     async with executor:
-        processor = executor.processor
-        for token in ("one", "one", "two"):
-            processor._hold_back(token)
+        executor.resume()  # of what was never paused
+        executor.pause()
+        executor.pause()
         (job,) = await fill(executor, 1)
-        processor._let_start("one")
-        processor._let_start("never given")
-        await executor.stop()
-        await executor.start()
-        await anyio.sleep(10)
-        assert job.status is PENDING
-        processor._let_start("two")
-        await job.wait()
+        async with executor.watch(buffer=1) as transitions:
+            executor.cancel(await executor.append(Job()))  # fills the buffer
+            executor.resume()
+            await executor.stop()
+            await executor.start()
+            await anyio.sleep(10)
+            assert job.status is PENDING
+            executor.pause()
+            await anext(transitions)
+            await anyio.sleep(10)
+            assert job.status is PENDING
+            executor.resume()
+            await job.wait()
 
 
 async def test_delayed_events_do_not_keep_the_dispatcher_busy():
@@ -466,7 +475,8 @@ async def test_the_loop_ends_with_the_lifetime(lifetime):
     assert len([item async for item in transitions]) == 6
     with pytest.raises(StopAsyncIteration):
         await anext(transitions)
-    assert executor._watchers._subscriptions == {}
+    await sizes_after(executor, Job())  # the observer goes when it notices that nobody watches
+    assert grown(executor, await sizes_after(make_executor(), Job())) == {}
 
 
 async def test_an_ended_watcher_holds_back_nothing():
@@ -539,7 +549,9 @@ async def test_leaving_the_block_early(how):
     seen = [item async for item in transitions]
     assert [item.status for item in seen] == [PROCESSING] * 2 + [EventStatus.CANCELLED] * 2
     check_paths(seen, jobs)
-    assert executor._held_back == set()
+    async with executor:  # what the full buffer held back starts
+        pass
+    assert not executor.pending_events
 
 
 async def test_a_crash_in_the_background_ends_the_loop():
@@ -619,7 +631,8 @@ async def test_dropping_the_reader_releases():
         del transitions
         gc.collect()
         await held.wait()
-        assert executor._watchers._subscriptions == {}
+    await sizes_after(executor, Job())  # the observer goes when it notices that nobody watches
+    assert grown(executor, await sizes_after(make_executor(), Job())) == {}
 
 
 async def test_dropped_in_a_cycle_and_in_another_thread():
@@ -818,13 +831,15 @@ async def test_the_reader_waits_for_the_executor(way):
 async def test_a_cancelled_wait_of_the_reader_holds_back_again():
     """After a join() that was cancelled the reader's buffer counts again."""
     executor = make_executor(concurrency_limit=1)
-    async with executor, executor.watch(buffer=1):
+    async with executor, executor.watch(buffer=1) as transitions:
         await fill(executor, 5, seconds=1)
         with move_on_after(2.5):
             await executor.join()
         await anyio.sleep(10)
         assert counts(executor) == {"pending": 2, "completed": 3}
-        assert executor._watchers.away == {}
+        await transitions.aclose()
+    await sizes_after(executor, Job())  # the observer goes when it notices that nobody watches
+    assert grown(executor, await sizes_after(make_executor(concurrency_limit=1), Job())) == {}
 
 
 async def test_a_failure_appended_again_by_its_reader():

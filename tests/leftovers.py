@@ -1,0 +1,59 @@
+"""
+What an executor keeps, found without knowing the place.
+
+Tests that look for leftovers compare the sizes of all containers before and after. So a container that is added later
+is looked at too, and no test names a private attribute.
+"""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+
+def load(name):
+    """Import a module of the benchmarks."""
+    path = Path(__file__).parent.parent / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # attrs looks there
+    spec.loader.exec_module(module)
+    return module
+
+
+# In this order: each imports some of those before it.
+_, census, _, soak = load("_harness"), load("_census"), load("_chores"), load("_soak")
+
+BOUNDS = census.LAZILY_TIDIED | census.OF_THE_LAST_MINUTE
+
+
+def sizes(executor):
+    """Return the size of each container that an executor holds, by its path."""
+    found = census.sizes_from(executor=executor)
+    return {path: size for path, size in found.items() if path.partition(".")[0] == "executor" and size}
+
+
+async def sizes_after(executor, event):
+    """Run one event in an executor, remove it, and return the sizes that remain."""
+    async with executor:
+        await executor.invoke(event)
+    await executor.cleanup_events()
+    return sizes(executor)
+
+
+def grown(executor, before):
+    """
+    Return the containers that hold more than before, by path, with both sizes.
+
+    Containers that are tidied now and then may hold as much as the census of the benchmarks allows.
+
+    Args:
+        executor: The executor now.
+        before: Its sizes, or those of one like it, at a moment when nothing was left over.
+    """
+    found = {}
+    for path, size in sizes(executor).items():
+        bound = next((most for pattern, (most, _) in BOUNDS.items() if re.search(pattern, path)), 0)
+        if size > max(bound, before.get(path, 0)):
+            found[path] = (before.get(path, 0), size)
+    return found
