@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lionpride_exec._events.lifecycle import running_here
 
 from ._look import InvariantBroken, broken
+from ._view import ProcessorView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,11 +51,12 @@ def check_stopped(executor: Executor) -> None:
     processor = executor.processor
     if processor is None or not processor.is_stopped():
         return
+    view = ProcessorView(processor)
     calling = {event.id for event in running_here()}
-    aside = processor._waiters.aside
-    running = [flight.event for flight in processor._in_flight.values()]
+    aside = view.excluded_from_waits
+    running = [each.event for each in view.running.values()]
     left = [event for event in running if event.id not in aside and event.id not in calling]
-    if left and all(crew.budget is None for crew in processor._crews):
+    if left and not view.is_in_batch:
         raise _broken("stopped", f"{len(left)} events run", *left)
 
 

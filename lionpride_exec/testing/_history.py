@@ -12,14 +12,14 @@ from lionpride_exec._events.event import Event
 from lionpride_exec._status import EventStatus
 from lionpride_exec._validation import is_number
 
+from ._view import ExecutorView, ProcessorView
+
 if TYPE_CHECKING:
     from datetime import datetime
 
     from lionpride_exec import Executor, Processor
-    from lionpride_exec._processing.permission_gate import Flight
-    from lionpride_exec._processing.workers import Crew
-    from lionpride_exec._scheduling.limit_state import Use
 
+    from ._view import Reservation, RunningEvent
 
 # Seconds. Who observes a start looks at the clock a moment later than who made it.
 TOLERANCE = 1e-3
@@ -71,8 +71,8 @@ class Asked:
 class Taking:
     """What a run has taken of a limit."""
 
-    flight: Flight
-    use: Use
+    running: RunningEvent
+    use: Reservation
     cost: float
     started: float
     ended: float | None = None
@@ -94,7 +94,8 @@ class Start:
 
     event: Event[Any]
     processor: Processor
-    flight: Flight
+    view: ProcessorView
+    running: RunningEvent
     now: float
 
 
@@ -108,6 +109,7 @@ class History:
 
     def __init__(self, executor: Executor) -> None:
         self.executor: Executor = executor
+        self.view: ExecutorView = ExecutorView(executor)
         self.asked: dict[UUID, Asked] = {}
         self.last: dict[UUID, EventStatus] = {}
         # The number of the last run that counts, and how many of these were seen.
@@ -119,7 +121,7 @@ class History:
         self.told: dict[UUID, float] = {}
         self._next_told = 0
         self._arrivals = 0
-        self._main: tuple[Crew | None, int] = (None, 0)  # the workers behind the window, and how many they had started
+        self._window_starts: tuple[object, int] = (None, 0)  # who had made how many starts that the window counts
         self._forgotten = 0  # starts that were taken out of the window by hand
 
     # ---------------------------------------------------------------- what is asked for
@@ -154,14 +156,16 @@ class History:
 
     def start_of(self, change: Change) -> Start | None:
         """Give the start that a transition is; None: it is none, or not one by the processor."""
-        flight = None if change.status is not EventStatus.PROCESSING else self._flight_of(change.event)
-        processor = self.executor.processor
-        return None if processor is None or flight is None else Start(change.event, processor, flight, change.now)
+        view = self.view.processor
+        if view is None or change.status is not EventStatus.PROCESSING:
+            return None
+        running = view.running.get(change.event.id)
+        return None if running is None else Start(change.event, view.processor, view, running, change.now)
 
     def is_in_window(self, start: Start) -> bool:
         """Whether the start that is being made is one that the window counts, as those of ``forward()`` are not."""
-        main = start.processor._main_crew
-        return main is not None and (main, main.started) != self._main and main.started > 0
+        now = start.view.window_starts
+        return now != self._window_starts and now[1] > 0
 
     def forget_starts(self, forgotten: int) -> None:
         """Forget the last starts, up to as many in all: those that the user has taken out of the window."""
@@ -178,7 +182,7 @@ class History:
         if not limit.hold:
             return now - taking.started < limit.per - TOLERANCE
         if taking.ended is None:  # where the event was removed meanwhile, nobody can tell when its run has ended
-            return self._flight_of(taking.flight.event) is taking.flight
+            return self._running(taking.running.event) is taking.running
         return now - taking.ended < limit.per - TOLERANCE
 
     def note(self, change: Change) -> None:
@@ -186,18 +190,18 @@ class History:
         event, status, now = change.event, change.status, change.now
         self.last[event.id] = status
         if status is EventStatus.PROCESSING:
-            processor = self.executor.processor
-            if processor is not None and processor._main_crew is not None:
-                self._main = processor._main_crew, processor._main_crew.started
+            view = self.view.processor
+            if view is not None and view.window_starts[0] is not None:
+                self._window_starts = view.window_starts
             return
         if status is EventStatus.PENDING:
             self._note_run(event)
-            again_in = None if (flight := self._flight_of(event)) is None else flight.again_in
+            again_in = None if (running := self._running(event)) is None else running.again_in
             if again_in and event.id in self.asked:
                 self.asked[event.id].not_before = now + again_in
         for takings in self.takings.values():
             for taking in takings:
-                if taking.flight.event is event and taking.ended is None:
+                if taking.running.event is event and taking.ended is None:
                     taking.ended = now
 
     def note_told(self, change: Change) -> None:
@@ -226,7 +230,7 @@ class History:
         counts = 0 if run is None or run.error is None else seen + (not run.interrupted)
         self.runs[event.id] = execution.attempt, counts
 
-    def _flight_of(self, event: Event[Any]) -> Flight | None:
-        """Give what the processor knows of an event that it has started; None: it has not."""
-        processor = self.executor.processor
-        return None if processor is None else processor._in_flight.get(event.id)
+    def _running(self, event: Event[Any]) -> RunningEvent | None:
+        """Return what the processor knows of an event that it has started. None if it has not."""
+        view = self.view.processor
+        return None if view is None else view.running.get(event.id)

@@ -17,6 +17,8 @@ from lionpride_exec._executor.executor import Executor
 from lionpride_exec._executor.explain import WaitReason
 from lionpride_exec._status import TERMINAL, EventStatus
 
+from ._view import ProcessorView, is_running, prepare
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
     from datetime import datetime
@@ -84,7 +86,7 @@ class InlineExecutor(Executor):
     ) -> E:
         """Take an event in, as otherwise, and run it."""
         if self.journal is None:
-            self._queue_pending(await self._prepare())  # also what was appended before
+            await prepare(self)  # also what was appended before
         if wait and self.processor is not None:
             await self._make_room(self.processor)
             wait = self.processor.is_running
@@ -95,9 +97,9 @@ class InlineExecutor(Executor):
     async def _make_room(self, processor: Processor) -> None:
         """Run what is queued until there is room, since nobody else does; or until nothing of it goes on."""
         while processor.queue.is_full and not processor.is_running:
-            queued = set(processor.queue._live)
+            queued = {entry.event_id for entry in processor.queue.entries()}
             await self.forward()
-            if queued == set(processor.queue._live):
+            if queued == {entry.event_id for entry in processor.queue.entries()}:
                 return
 
     async def _run_now(self, event: Event) -> None:
@@ -108,7 +110,7 @@ class InlineExecutor(Executor):
         while event.status not in TERMINAL and event in self:
             queued = self.processor.queue.qsize()
             await self.forward()
-            if event.execution._running:  # by the loop of a started executor, or for another caller
+            if is_running(event):  # by the loop of a started executor, or for another caller
                 await event.wait()
             elif event.status is EventStatus.PENDING:
                 seconds = self._seconds_to_start(event)
@@ -120,7 +122,7 @@ class InlineExecutor(Executor):
     def _seconds_to_start(self, event: Event) -> float | None:
         """Give the seconds after which a pending event may start without anybody doing anything; None: unknown."""
         assert self.processor is not None
-        if event.id in self.processor._denial_counts:
+        if event.id in ProcessorView(self.processor).strikes:
             return None  # asking again might end it
         return self.explain(event).seconds
 

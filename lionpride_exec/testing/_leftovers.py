@@ -32,7 +32,7 @@ def leftovers(executor: Executor) -> dict[str, list[Any]]:
         "unannounced_ends": view.unannounced_ends,
         "pending_writes": view.pending_writes,
         "guests": view.guests,
-        "end_waiters": (waiter for event in executor.states.items for waiter in end_waiters(event)),
+        "end_waiters": (waiter for event in executor.states.items for waiter in end_waiters(event) or ()),
     }
     if view.processor is not None:
         notes |= _leftovers_of_processor(view.processor)

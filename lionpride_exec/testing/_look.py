@@ -19,6 +19,8 @@ import attrs
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._status import TERMINAL, EventStatus
 
+from ._view import ExecutorView, ProcessorView
+
 if TYPE_CHECKING:
     from lionpride_exec import Event, Executor, Processor
 
@@ -100,9 +102,10 @@ class Look:
     def __init__(self, executor: Executor, *, at_rest: bool = False) -> None:
         self.executor: Executor = executor
         self.processor: Processor | None = executor.processor
+        self.view: ExecutorView = ExecutorView(executor)
+        self.processor_view: ProcessorView | None = self.view.processor
         self.events: list[Event[Any]] = list(executor.states.items)
-        is_inside = executor._telling > 0
-        self.when: When = When.ALWAYS if is_inside else When.AT_REST if at_rest else When.BETWEEN_STEPS
+        self.when: When = When.ALWAYS if self.view.is_in_transition else When.AT_REST if at_rest else When.BETWEEN_STEPS
 
     @cached_property
     def now(self) -> float | None:
@@ -111,6 +114,11 @@ class Look:
             return current_time()
         except Exception:  # noqa: BLE001  AnyIO's NoEventLoopError is younger than the oldest AnyIO that we take
             return None
+
+    @property
+    def asked(self) -> UUID | None:
+        """The event whose gate is being asked, or has just let it in. None if there is none."""
+        return None if self.processor_view is None else self.processor_view.asked
 
     @cached_property
     def pending(self) -> list[Event[Any]]:
@@ -180,13 +188,13 @@ def invariant(when: When = When.ALWAYS) -> Callable[[Callable[[Look], Findings]]
 
 
 def invariant_of_processor(
-    find: Callable[[Look, Processor], Findings],
+    find: Callable[[Look, Processor, ProcessorView], Findings],
 ) -> Callable[[Look], Findings]:
     """Have a function be an invariant that always holds of the processor, once there is one."""
 
     @wraps(find)
     def find_if_any(look: Look) -> Findings:
-        if look.processor is not None:
-            yield from find(look, look.processor)
+        if look.processor is not None and look.processor_view is not None:
+            yield from find(look, look.processor, look.processor_view)
 
     return invariant()(find_if_any)

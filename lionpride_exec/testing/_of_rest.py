@@ -16,16 +16,17 @@ from ._look import Findings, Look, When, invariant
 @invariant(When.AT_REST)
 def nobody_idle(look: Look) -> Findings:
     """No event waits although its time has come and slot, capacity, gate and limits allow it to start."""
-    executor, processor = look.executor, look.processor
-    if processor is None or not processor.is_running or processor._asked is not None or look.now is None:
+    executor, processor, view = look.executor, look.processor, look.processor_view
+    if processor is None or view is None or not processor.is_running or view.asked is not None or look.now is None:
         return  # while a gate is asked, the others wait for that
     processor.queue.ready(look.now)  # what has become due stands in its line by now
-    told = [executor.explain(event) for event in look.pending if event.id not in executor._put_off]
+    deferred_ends = look.view.deferred_ends
+    told = [executor.explain(event) for event in look.pending if event.id not in deferred_ends]
     idle = [each.event for each in told if each.waits_for is WaitReason.TURN]
     if idle:
         yield f"{len(idle)} events could start, and nobody looks", idle
     queued = [each for each in told if each.event_id in processor.queue]
-    if queued and not processor._in_flight and all(map(_is_for_ever, queued)):
+    if queued and not view.running and all(map(_is_for_ever, queued)):
         yield f"{len(queued)} events wait for limits that nobody holds", [each.event for each in queued]
 
 
@@ -37,7 +38,7 @@ def _is_for_ever(told: Explanation) -> bool:
 @invariant(When.AT_REST)
 def nobody_waits_in_vain(look: Look) -> Findings:
     """Nobody waits for what has come: a `join()`, a `stop()`, a batch, the end of a block."""
-    for condition in look.executor._waiters._waiting.values():
+    for condition in look.view.conditions:
         if condition():
             name = getattr(condition, "__qualname__", repr(condition))
             yield f"somebody waits for {name}, which holds", []
@@ -46,29 +47,27 @@ def nobody_waits_in_vain(look: Look) -> Findings:
 @invariant(When.AT_REST)
 def room(look: Look) -> Findings:
     """Nobody waits for room in a queue that has some: no backlog, no `append(wait=True)`; and none is promised away."""
-    if look.processor is None:
+    view = look.processor_view
+    if look.processor is None or view is None:
         return
-    queue, states = look.processor.queue, look.executor.states
-    if states.items.guard.users or look.executor._turn_to_move(EventStatus.PENDING, EventStatus.PENDING) is not None:
+    if look.view.is_locked(EventStatus.PENDING):
         return  # whoever has been given the room may be waiting for a lock
+    queue = look.processor.queue
     if queue.backlog_size() and queue.qsize() < queue.max_size:
         yield f"{queue.backlog_size()} events wait for room, with {queue.qsize()} queued of {queue.max_size}", []
-    if queue._room_waiters and not (queue.is_full or queue.is_closed):
-        yield f"{len(queue._room_waiters)} tasks wait for room, with {queue.qsize()} queued of {queue.max_size}", []
-    coming = [event for event in look.events if look.executor._is_coming(event)]
-    if not 0 <= queue._promised <= len(coming):
-        yield f"{queue._promised} places are promised, to {len(coming)} events on their way to the disk", coming
+    if view.room_waiters and not (queue.is_full or queue.is_closed):
+        yield f"{view.room_waiters} tasks wait for room, with {queue.qsize()} queued of {queue.max_size}", []
+    coming = [event for event in look.events if look.view.is_being_written(event)]
+    if not 0 <= view.promised_places <= len(coming):
+        yield f"{view.promised_places} places are promised, to {len(coming)} events on their way to the disk", coming
 
 
 @invariant(When.AT_REST)
 def landed(look: Look) -> Findings:
     """What has run has given back what it held, and is queued if it is to run again."""
-    if look.processor is None or not look.processor._follows_events():
+    if look.processor_view is None or not look.processor_view.is_followed:
         return
-    back = [
-        flight.event
-        for flight in look.processor._in_flight.values()
-        if flight.event.execution.status is EventStatus.PENDING
-    ]
+    started = [each.event for each in look.processor_view.running.values()]
+    back = [event for event in started if event.execution.status is EventStatus.PENDING]
     if back:
         yield f"{len(back)} events are back from their run, and still hold their slot", back

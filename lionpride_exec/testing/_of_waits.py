@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._executor.explain import Explanation, WaitReason
 from lionpride_exec._model.limits import Concurrent
-from lionpride_exec._tracking.subscriptions import Subscription
 
 from ._look import Findings, Look, When, invariant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lionpride_exec import Event, Executor, Processor
+    from lionpride_exec import Event, Processor
+
+    from ._view import ProcessorView
 
 # An explanation takes some microseconds, and is looked at after each transition.
 MAX_EXPLAINED = 20
@@ -23,11 +24,12 @@ MAX_EXPLAINED = 20
 @invariant(When.BETWEEN_STEPS)
 def explained(look: Look) -> Findings:
     """What `explain()` names is so: a limit without room, a time to come, a closed gate, a pause, a watcher, a lock."""
-    if look.processor is None or look.now is None:
+    processor, view = look.processor, look.processor_view
+    if processor is None or view is None or look.now is None:
         return
     for event in spread(look.pending, MAX_EXPLAINED):
         told = look.executor.explain(event)
-        if (wrong := _find_wrong(look.executor, look.processor, told)) is not None:
+        if (wrong := _find_wrong(look, processor, view, told)) is not None:
             yield f"an event is said to wait for {told.waits_for}, and {wrong}", [event]
 
 
@@ -36,11 +38,11 @@ def spread(events: Sequence[Event[Any]], number: int) -> Sequence[Event[Any]]:
     return events[:: max(-(-len(events) // number), 1)]
 
 
-def _find_wrong(executor: Executor, processor: Processor, told: Explanation) -> str | None:
+def _find_wrong(look: Look, processor: Processor, view: ProcessorView, told: Explanation) -> str | None:
     """Return what is wrong with an explanation of a PENDING event; None if nothing is."""
     match told.waits_for:
         case WaitReason.LIMIT:
-            return _find_room(processor, told)
+            return _find_room(view, told)
         case WaitReason.DELAY:
             return None if told.seconds else "no time is left"
         case WaitReason.RUNNING | WaitReason.FINAL:
@@ -48,42 +50,42 @@ def _find_wrong(executor: Executor, processor: Processor, told: Explanation) -> 
         case WaitReason.START if not processor.is_handling(told.event_id):
             return None  # `nothing_lost` looks after these
         case reason if reason in _IS_SO:
-            return None if _IS_SO[reason](executor, processor, told) else "that is not so"
+            return None if _IS_SO[reason](look, processor, view, told) else "that is not so"
         case _:
             return None
 
 
-_IS_SO: dict[WaitReason, Callable[[Executor, Processor, Explanation], bool]] = {
-    WaitReason.PAUSED: lambda executor, _, __: executor.is_paused,
-    WaitReason.WATCHER: lambda executor, _, __: any(isinstance(each, Subscription) for each in executor._held_back),
-    WaitReason.LOCK: lambda executor, _, told: executor._coordination.locks_in_use > 0 and told.holder is not None,
-    WaitReason.CAPACITY: lambda _, processor, __: not processor.available_capacity,
-    WaitReason.SLOT: lambda _, processor, __: len(processor._in_flight) >= processor.concurrency_limit,
-    WaitReason.ROOM: lambda _, processor, __: processor.queue.backlog_size() > 0,
-    WaitReason.START: lambda _, processor, __: processor.is_stopped() or not processor.is_running,
-    WaitReason.GATE: lambda _, processor, told: bool(told.seconds) or _is_a_gate_closed(processor),
+# Whether what an explanation says is so.
+_IS_SO: dict[WaitReason, Callable[[Look, Processor, ProcessorView, Explanation], bool]] = {
+    WaitReason.PAUSED: lambda look, *_: look.executor.is_paused,
+    WaitReason.WATCHER: lambda look, *_: look.view.is_held_by_watcher,
+    WaitReason.LOCK: lambda look, _, __, told: look.view.locks_held > 0 and told.holder is not None,
+    WaitReason.CAPACITY: lambda _, processor, *__: not processor.available_capacity,
+    WaitReason.SLOT: lambda _, processor, view, __: len(view.running) >= processor.concurrency_limit,
+    WaitReason.ROOM: lambda _, processor, *__: processor.queue.backlog_size() > 0,
+    WaitReason.START: lambda _, processor, *__: processor.is_stopped() or not processor.is_running,
+    WaitReason.GATE: lambda _, __, view, told: bool(told.seconds) or _is_a_gate_closed(view),
 }
 
 
-def _is_a_gate_closed(processor: Processor) -> bool:
+def _is_a_gate_closed(view: ProcessorView) -> bool:
     """Return whether a gate is asked, or nothing of some key may start now, however little it costs."""
     now = current_time()
-    return processor._asked is not None or any(each.free_at(0, now) > now for each in processor.queue.lanes.buckets)
+    return view.asked is not None or any(state.free_at(0, now) > now for state in view.limit_states)
 
 
-def _find_room(processor: Processor, told: Explanation) -> str | None:
+def _find_room(view: ProcessorView, told: Explanation) -> str | None:
     """Return how much room a limit has for all that is queued; None if it has none for some of it."""
-    limit, lanes = told.limit, processor.queue.lanes
-    found = [bucket for bucket in lanes.buckets if bucket.limit is limit and bucket.key == told.key]
+    limit = told.limit
+    found = [state for state in view.limit_states if state.limit is limit and state.key == told.key]
     if limit is None or not found:
         return "there is no such limit"
-    bucket = found[0]
+    state = found[0]
     if isinstance(limit, Concurrent):
-        used = float(sum(use.bucket is bucket for flight in processor._in_flight.values() for use in flight.uses))
+        used = float(sum(use.bucket is state for running in view.running.values() for use in running.uses))
     else:
-        used = bucket.used
-    entries = processor.queue._live.values()
-    largest = max((e.route.costs[bucket.number] for e in entries if bucket in lanes.stops(e.route.key)), default=0)
+        used = state.used
+    largest = view.largest_cost(state)
     if used + largest > limit.amount:
         return None
     return f"{used} of its {limit.amount} are used, and nothing takes more than {largest}"

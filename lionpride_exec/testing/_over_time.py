@@ -92,7 +92,7 @@ def run_numbers(history: History, change: Change) -> str | None:
     start = history.start_of(change)
     if start is None:
         return None
-    retry = event.retry or start.processor._reruns.default
+    retry = start.view.retry_of(event)
     allowed = 1 if retry is None else retry.attempts
     return f"runs once more after {seen} runs that counted, of {allowed}" if seen >= allowed else None
 
@@ -100,9 +100,8 @@ def run_numbers(history: History, change: Change) -> str | None:
 @_of_starts
 def concurrency(_: History, start: Start) -> str | None:
     """Nothing starts while `concurrency_limit` events run, not counting those that wait for others in their slot."""
-    processor = start.processor
-    running, aside = set(processor._in_flight), processor._waiters.aside
-    allowed = processor.concurrency_limit + sum(number for each, number in aside.items() if each in running)
+    running, aside = start.view.running, start.view.excluded_from_waits
+    allowed = start.processor.concurrency_limit + sum(number for each, number in aside.items() if each in running)
     return None if len(running) <= allowed else f"is number {len(running)} of those that run, of {allowed}"
 
 
@@ -112,7 +111,7 @@ def capacity_window(history: History, start: Start) -> str | None:
     if not history.is_in_window(start):
         return None
     processor, now = start.processor, start.now
-    history.forget_starts(processor._window.forgotten)
+    history.forget_starts(start.view.starts_given_back)
     period = processor.capacity_refresh_time
     history.starts = [each for each in history.starts if now - each < period - TOLERANCE]
     history.starts.append(now)
@@ -123,10 +122,10 @@ def capacity_window(history: History, start: Start) -> str | None:
 @_of_starts
 def limit_windows(history: History, start: Start) -> str | None:
     """No window of a `Rate` holds more than its amount, and no more than its limit run under a `Concurrent`; by key."""
-    for use in start.flight.uses:
+    for use in start.running.uses:
         takings = history.takings.setdefault((id(use.bucket.limit), use.bucket.key), [])
         takings[:] = [taking for taking in takings if history.is_out(taking, start.now)]
-        takings.append(Taking(start.flight, use, use.cost, start.now))
+        takings.append(Taking(start.running, use, use.cost, start.now))
         taken = sum(taking.use.cost for taking in takings)
         limit = use.bucket.limit
         if limit is not None and taken > limit.amount * (1 + 1e-9):
@@ -153,8 +152,7 @@ def not_early(history: History, start: Start) -> str | None:
 def not_before_told(history: History, start: Start) -> str | None:
     """Nothing starts before the time that `explain()` gave, unless it is cancelled, resized, settled or run at once."""
     told = history.told_of(start.event)
-    is_forward = any(crew.budget is not None for crew in start.processor._crews)
-    if is_forward or start.now >= told - TOLERANCE:
+    if start.view.is_in_batch or start.now >= told - TOLERANCE:
         return None
     return f"has started {told - start.now:.3f} s before the time that explain() gave"
 
@@ -163,25 +161,24 @@ def not_before_told(history: History, start: Start) -> str | None:
 def held_back(history: History, start: Start) -> str | None:
     """Nothing starts between `pause()` and `resume()`, nor after `stop()`, but what `forward()` starts then."""
     # A watcher that is told before us, and of this start, may have had enough by it.
-    held = [token for token in history.executor._held_back if isinstance(token, str)]
+    held = [token for token in history.view.holds if isinstance(token, str)]
     if held:
         return f"has started, and is held back: {', '.join(held)}"
-    is_forward = any(crew.budget is not None for crew in start.processor._crews)
-    return "has started after stop()" if start.processor.is_stopped() and not is_forward else None
+    return "has started after stop()" if start.processor.is_stopped() and not start.view.is_in_batch else None
 
 
 @_of_starts
 def order(history: History, start: Start) -> str | None:
     """What starts has the lowest priority number of all that may, and came first of equals; without gates and keys."""
     executor, processor, asked = history.executor, start.processor, history.asked.get(start.event.id)
-    asks_nobody = processor._follows_events() and processor._has_no_gate() and processor._is_free()
-    if asked is None or not asks_nobody or processor.queue.lanes.buckets.has_keys:
+    if asked is None or not start.view.asks_nobody or start.view.has_keys:
         return None  # a gate is asked in this order, and answers in its own; keys take turns
     if processor.queue.qsize() >= processor.queue.max_size:
         return None  # the room that this one has left may have been taken since
+    deferred_ends = history.view.deferred_ends
     for other in executor.pending_events:
         theirs = history.asked.get(other.id)
-        if theirs is None or other.id in executor._put_off or processor.queue.entry_of(other.id) is None:
+        if theirs is None or other.id in deferred_ends or processor.queue.entry_of(other.id) is None:
             continue
         if processor.queue.due(other.id) is None and theirs.goes_before(asked):
             return f"has started (priority {asked.priority}) before {other!r} (priority {theirs.priority})"

@@ -25,6 +25,7 @@ from lionpride_exec.errors import JournalError
 from ._faults import Cancellation, Crash, Failure, Fault, Injected, InjectedFailure, Latency
 from ._labels import Label, class_and_fields, label_by
 from ._points import check_point, visiting
+from ._view import owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
@@ -186,8 +187,9 @@ class FaultPlan:
     @staticmethod
     def _cancel(fault: Cancellation, event: Event[Any] | None, seconds: float) -> None:
         if fault.of == "event":
-            if event is not None and isinstance(event._owner, Executor):
-                event._owner.cancel(event, "injected")
+            executor = None if event is None else owner_of(event)
+            if event is not None and isinstance(executor, Executor):
+                executor.cancel(event, "injected")
         elif fault.of == "caller":
             scope = _scope.get()
             if scope is not None:

@@ -86,6 +86,9 @@ class Point:
         return owner
 
 
+# The method in which an event does its work.
+_RUN: Final = "_perform"
+
 _JOURNAL: Final = "lionpride_exec._journal"
 
 POINTS: Final[Mapping[str, Point]] = MappingProxyType(
@@ -97,7 +100,7 @@ POINTS: Final[Mapping[str, Point]] = MappingProxyType(
         "gate": Point(Processor, "request_permission", "the gate is asked", fails=_BOTH),
         "report": Point(Executor, "_update_progression", "the executor is told, and waits for a lock", sides=_BEFORE),
         "start": Point(Executor, "_confirm_start", "a journal has to know that the event runs"),
-        "run": Point(Event, "_perform", "the event does its work", fails=_BOTH),
+        "run": Point(Event, _RUN, "the event does its work", fails=_BOTH),
         "chunk": Point(Feed, "fill", "a streaming event produces a chunk", fails=_BOTH),
         "end": Point(Executor, "_confirm_end", "a strict journal has to know how it ended", is_shielded=True),
         "commit": Point((f"{_JOURNAL}.writer", "Writer"), "_in_thread", "a worker thread writes the journal"),
@@ -152,6 +155,12 @@ def _owners(point: Point, executors: Iterable[type[Executor]]) -> list[type]:
 
 def _defining(owner: type, method: str) -> type:
     return next(each for each in owner.__mro__ if method in each.__dict__)
+
+
+def wrap_run(event: Event[Any], around: Callable[[Callable[[], Awaitable[Any]]], Callable[[], Awaitable[Any]]]) -> None:
+    """Have the run of one event go through ``around(run)``, whatever its class. Idempotent: a second one is ignored."""
+    if _RUN not in event.__dict__:
+        event.__dict__[_RUN] = around(getattr(event, _RUN))
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from ._invariants import check_invariants
 from ._labels import label_by
 from ._look import InvariantBroken
 from ._over_time import OVER_TIME
+from ._view import observe_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +92,8 @@ class Trace:
         self._loop: object = None  # in which the last time was read
         self._began = 0.0  # a reading of its clock
         # The first: an observer that moves events itself would have us see the effect before the cause.
-        executor._observers.insert(0, self._follow)
+        self._end = observe_first(executor, self._follow)
+        self._is_open = True
         self._notes: dict[str, Callable[..., Any]] = {"append": self._note_append, "stop": self._note_stop}
         self._notes |= {name: partial(self._note_change, name) for name in CHANGES}
         self._before = {name: executor.__dict__[name] for name in self._notes if name in executor.__dict__}
@@ -99,8 +101,9 @@ class Trace:
 
     def close(self) -> None:
         """Record nothing more. Idempotent; what there is stays."""
-        if self._follow in self._executor._observers:
-            self._executor._observers.remove(self._follow)
+        if self._is_open:
+            self._is_open = False
+            self._end()
             for name, note in self._notes.items():
                 if self._executor.__dict__.get(name) is not note:
                     continue  # somebody else came after: another recording, which goes through this one
@@ -173,7 +176,7 @@ class Trace:
     async def _note_append(self, event: Event[Any], priority: float | None = None, **how: Any) -> Any:
         """Take note of what is asked for, and do it."""
         is_refused = not isinstance(cast("object", event), Event) or event in self._executor
-        if is_refused or self._follow not in self._executor._observers:  # closed, and another one goes through this
+        if is_refused or not self._is_open:  # closed, and another one goes through this
             return await self._as_before("append")(event, priority, **how)
         self._label_of(event)
         self._history.expect(event, Asked.of(event, priority, self._now(), **how))
@@ -198,7 +201,7 @@ class Trace:
         """Stop it, and look whether that is so."""
         self._history.told.clear()
         await self._as_before("stop")(grace)
-        if self._follow in self._executor._observers:
+        if self._is_open:
             self._watch(partial(check_stopped, self._executor))
 
     def _as_before(self, name: str) -> Callable[..., Any]:

@@ -1,8 +1,9 @@
 """
-What an executor keeps to itself, as the testing kit sees it. Read only.
+What an executor keeps to itself, as the testing kit sees it.
 
-This is the only module of the kit that reads private attributes of the package. Everything else in the kit asks a view,
-under the name of the concept: a change inside the package is followed here, and the invariants stay as they are.
+This is the only module of the kit that uses private attributes of the package. Everything else in the kit asks a view,
+under the name of the concept: a change inside the package is followed here, and the invariants stay as they are. A view
+only reads. The two functions at the end change something.
 
 An invariant runs at every step of a simulation, so a view copies nothing. Where a property returns a collection, it is
 the collection that the executor works with, or an iterator over it: look at it at once, and do not change it.
@@ -37,6 +38,11 @@ def is_running(event: Event[Any]) -> bool:
     return event.execution._running
 
 
+def running_among(events: Iterable[Event[Any]]) -> list[Event[Any]]:
+    """Return those of the events that a task runs now."""
+    return [event for event in events if event.execution._running]
+
+
 def owner_of(event: Event[Any]) -> object:
     """Return the executor that the event belongs to. None if it belongs to none."""
     return event._owner
@@ -47,9 +53,9 @@ def has_journal_number(event: Event[Any]) -> bool:
     return bool(event._seq)
 
 
-def end_waiters(event: Event[Any]) -> Collection[object]:
-    """Return those who are woken when the event ends."""
-    return event._at_end or ()
+def end_waiters(event: Event[Any]) -> Collection[object] | None:
+    """Return those who are woken when the event ends. None if there are none."""
+    return event._at_end
 
 
 def produced_chunks(event: Event[Any]) -> Sequence[Any] | None:
@@ -197,8 +203,8 @@ class ProcessorView:
     def largest_cost(self, state: LimitState) -> float:
         """Return the most that a queued event takes of a limit, in this state of it. O(number of queued events)."""
         lanes = self.processor.queue.lanes
-        routes = (entry.route for entry in self.processor.queue.entries())
-        return max((route.costs[state.number] for route in routes if state in lanes.stops(route.key)), default=0)
+        entries = self.processor.queue.entries()
+        return max((e.route.costs[state.number] for e in entries if state in lanes.stops(e.route.key)), default=0)
 
     # ---------------------------------------------------------------- room in the queue
 
@@ -377,3 +383,15 @@ class ExecutorView:
         """What is to be written of events that have not left the journal session."""
         book = self.executor._book
         return () if book is None else book._pending_writes.values()
+
+
+def observe_first(executor: Executor, observer: Observer) -> Callable[[], None]:
+    """Have an observer told of transitions before all others. Return a function that ends this."""
+    end = executor.observe(observer)
+    executor._observers.insert(0, executor._observers.pop())
+    return end
+
+
+async def prepare(executor: Executor) -> None:
+    """Make the executor's processor, unless there is one, and queue what is pending; as a start does."""
+    executor._queue_pending(await executor._prepare())

@@ -23,6 +23,7 @@ from lionpride_exec.testing import strategies
 from lionpride_exec.testing._look import InvariantBroken
 from lionpride_exec.testing._run import BACKENDS, backend_options
 from lionpride_exec.testing._trace import Trace, record
+from lionpride_exec.testing._view import ExecutorView
 
 from ._loop import FrozenLoop
 from ._promises import promise_broken, require
@@ -164,7 +165,7 @@ class MachineBase(RuleBasedStateMachine):
     @property
     def is_running(self) -> bool:
         """Whether the executor is in one of its lifetimes."""
-        return self.executor._group is not None or self.executor._background is not None
+        return self._view.has_lifetime
 
     # ---------------------------------------------------------------- the beginning
 
@@ -203,6 +204,7 @@ class MachineBase(RuleBasedStateMachine):
     def _open_executor(self) -> None:
         self._opened = FrozenLoop(self.backend, self._seed)
         self.executor: Executor = self.make_executor()
+        self._view = ExecutorView(self.executor)
         journal = self.executor.journal
         if journal is not None and journal.path != self.journal_path.resolve():
             raise ValueError(f"make_executor() must give its journal self.journal_path as the path, not {journal.path}")
@@ -224,7 +226,7 @@ class MachineBase(RuleBasedStateMachine):
             self._reruns.append(event)
         if status in TERMINAL:
             self.finals.setdefault(event.id, status)
-            if self.executor._is_strict and not self._is_by_hand:
+            if self._view.is_strict and not self._is_by_hand:
                 self.confirmed_finals.add(event.id)
 
     # ---------------------------------------------------------------- after each step

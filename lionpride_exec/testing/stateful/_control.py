@@ -80,7 +80,7 @@ class ControlRules(MachineBase):
             previous = known.status
             ends = end(known)
             require(ends is not previous.is_terminal, "cancel_tells", f"it said {ends} of what was {previous}", known)
-            if previous is EventStatus.PENDING and not self.executor._is_strict:
+            if previous is EventStatus.PENDING and not self._view.is_strict:
                 require(known.status in TERMINAL, "cancel_tells", "this waited, and goes on waiting", known)
 
         self.call(main)
@@ -103,7 +103,7 @@ class ControlRules(MachineBase):
             try:
                 known.status = EventStatus(status)
             except InvalidTransition:  # its end is on the way to the disk
-                require(self.executor._is_strict, "cancel_tells", f"this cannot become {status}", known)
+                require(self._view.is_strict, "cancel_tells", f"this cannot become {status}", known)
             finally:
                 self._is_by_hand = False
 
@@ -118,7 +118,7 @@ class ControlRules(MachineBase):
 
     def _can_keep(self) -> bool:
         """Whether a journal, if there is one, is open for what is decided past the executor."""
-        return self.executor.journal is None or self.executor._book is not None
+        return not self._view.is_journal_closed
 
     # ---------------------------------------------------------------- the executor
 

@@ -53,7 +53,7 @@ class JournalRules(MachineBase):
         self._open_executor()
         self.call(self._resume, strict_finals)
 
-    @precondition(lambda self: self.executor._book is not None)
+    @precondition(lambda self: self._view.journal_session is not None)
     @rule()
     def release_held_events(self) -> None:
         """``executor.release()`` of all events that a death has left to be decided about (``on_crash="hold"``)."""

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from anyio.lowlevel import checkpoint
 
+from lionpride_exec.testing._points import wrap_run
+
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from uuid import UUID
 
     from lionpride_exec._events.event import Event
@@ -35,18 +38,19 @@ class Failures:
 
     def take_over(self, event: Event) -> None:
         """Get in between, as an event begins to run; it begins as it would, and may end otherwise."""
-        if "_perform" in event.__dict__:
-            return
-        perform = event._perform
 
-        async def perform_or_fail() -> Any:
+        def around(run: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
             """Do the work, unless a failure is planned before it or after it."""
-            self._fail_if_planned(event)
-            response = await perform()
-            self._fail_if_planned(event)
-            return response
 
-        event.__dict__["_perform"] = perform_or_fail
+            async def run_or_fail() -> Any:
+                self._fail_if_planned(event)
+                response = await run()
+                self._fail_if_planned(event)
+                return response
+
+            return run_or_fail
+
+        wrap_run(event, around)
 
     def _fail_if_planned(self, event: Event) -> None:
         if (error := self._planned.pop(event.id, None)) is not None:
