@@ -1,11 +1,14 @@
 """Resuming: what comes back from a journal after a stop, or after the process has died."""
 
+import json
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
+from journal_files import T0, add_event, make_journal
 from journal_support import BriefStep, FailStep, HoldStep, Step, crash, open_executor, rows, run_on, until
 
 from lionpride_exec import Event, EventStatus, Executor, Journal, JournalError, NotFoundError, Retry
@@ -187,6 +190,39 @@ async def test_it_is_given_up_after_max_attempts(path):
     async with open_executor(second) as executor:
         event = await executor.get(event_id.hex())
         assert "interrupted: the process ended while it ran, 2 times by now" in str(event.execution.error)
+
+
+async def test_a_recovered_event_keeps_the_latest_100_attempts(path):
+    """The interruption takes the place of the oldest run, in memory and on disk, as each other attempt does."""
+    runs = [{"number": number, "started": T0, "finished": T0, "interrupted": False} for number in range(1, 101)]
+    with closing(make_journal(path)) as connection:
+        add_event(
+            connection, 1, "processing", tag="tests.step", attempt=101, started=T0, attempts=json.dumps(runs).encode()
+        )
+    with anyio.CancelScope() as scope:
+        async with open_executor(path) as executor:
+            executor.pause()
+            (event,) = executor.pending_events
+            attempts = event.execution.attempts
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert [attempt.number for attempt in attempts] == list(range(2, 102))
+    assert [attempt.interrupted for attempt in attempts] == [False] * 99 + [True]
+    assert event.execution.attempt == 100
+    assert rows(path, "attempt, json_array_length(attempts)") == [(100, 100)]
+
+
+@pytest.mark.parametrize("cls", [Step, FailStep, HoldStep])
+async def test_a_run_that_nobody_counted_is_recovered(path, cls):
+    """A row that says PROCESSING without a number of an attempt leaves no negative one."""
+    with closing(make_journal(path)) as connection:
+        add_event(connection, 1, "processing", tag=cls._kind.tag)
+    with anyio.CancelScope() as scope:
+        async with open_executor(path) as executor:
+            executor.pause()
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert rows(path, "attempt") == [0]
 
 
 async def test_on_crash_fail(path):

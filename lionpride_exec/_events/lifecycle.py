@@ -242,7 +242,7 @@ class Life(Element):
                 clear_frames(trace)  # a record of a run must not keep its variables alive
             attempt = Attempt(execution.attempt, started, now, known, interrupted)
             execution.attempts = (*execution.attempts[1 - MAX_ATTEMPTS_KEPT :], attempt)
-            execution.attempt -= interrupted
+            execution.attempt = max(execution.attempt - interrupted, 0)
             execution.started_at = None
         else:
             execution.finished_at = now

@@ -16,7 +16,6 @@ from uuid import UUID
 import attrs
 
 from lionpride_exec._base.sentinel import Unset
-from lionpride_exec._model.execution import Attempt
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ExecutionError
 
@@ -96,8 +95,8 @@ class Restorer:
         wanted = {one for row in rows for one in unpack_ids(row.after)}
         return self._store.statuses_by_id(sorted(wanted)) if wanted else {}
 
-    def settle(self) -> None:
-        """Write what has become of events that were interrupted. Blocks."""
+    def write_interruptions(self) -> None:
+        """Write what became of the events that were interrupted. Blocks."""
         if self._changes:
             self._store.write_interruptions(self._changes, self._steps)
             self._changes, self._steps = [], []
@@ -127,7 +126,7 @@ class Restorer:
         if not self._host._takes(event):
             raise Unreadable(f"the executor does not take a {type(event).__name__}")
         after, lost = self._dependencies(row, statuses)
-        if row.status == EventStatus.PROCESSING and not self._goes_on(row, event):
+        if row.status == EventStatus.PROCESSING and not self._decide_interrupted(row, event):
             return None
         return Restored(row.seq, event, row.priority, row.due, after, lost, row.key)
 
@@ -148,32 +147,27 @@ class Restorer:
         event = self._host._find_ended_late(UUID(bytes=one))
         return event is not None and event.execution.status is EventStatus.COMPLETED
 
-    def _goes_on(self, row: Row, event: Event) -> bool:
-        """Decide about an event that ran when the process died; whether it runs again."""
-        kind, now = type(event)._kind, time.time()
+    def _decide_interrupted(self, row: Row, event: Event) -> bool:
+        """Decide what becomes of an event that ran when the process died. Return whether it runs again."""
+        options, now = type(event)._kind, time.time()
         crashes = row.crashes + 1
         times = "" if crashes == 1 else f", {crashes} times by now"
         error = ExecutionError(f"interrupted: the process ended while it ran{times}")
-        goes_on = kind.on_crash == "rerun" and crashes < kind.max_attempts
-        if not goes_on and kind.on_crash != "hold":
-            self._change(row, crashes, EventStatus.FAILED.value, now, error, row.attempt, event)
+        runs_again = options.on_crash == "rerun" and crashes < options.max_attempts
+        target = EventStatus.PENDING if runs_again or options.on_crash == "hold" else EventStatus.FAILED
+        event._transition(target, error=error, interrupted=target is EventStatus.PENDING, at=from_seconds(now))
+        if target is EventStatus.FAILED:
+            self._record(row, crashes, target.value, now, error, event)
             return False
-        execution = event.execution
-        execution.status = EventStatus.PENDING
-        began, ended = from_seconds(row.started or now), from_seconds(now)
-        execution.attempts = (*execution.attempts, Attempt(row.attempt, began, ended, error, interrupted=True))
-        execution.attempt = max(row.attempt - 1, 0)
-        execution.started_at = None
-        status = EventStatus.PENDING.value if goes_on else HELD
-        self._change(row, crashes, status, now, error, execution.attempt, event)
-        if not goes_on:
+        self._record(row, crashes, target.value if runs_again else HELD, now, error, event)
+        if not runs_again:
             self._leave(row, "held")
-        return goes_on
+        return runs_again
 
-    def _change(
-        self, row: Row, crashes: int, status: str, now: float, error: ExecutionError, attempt: int, event: Event
-    ) -> None:
+    def _record(self, row: Row, crashes: int, status: str, now: float, error: ExecutionError, event: Event) -> None:
+        """Have the row of an interrupted event written by the next :meth:`write_interruptions`."""
         has_ended = status == EventStatus.FAILED
+        attempt = event.execution.attempt
         change = Change(
             seq=row.seq,
             status=status,

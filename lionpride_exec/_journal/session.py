@@ -135,7 +135,7 @@ class JournalSession:
                 if restored is not None:
                     set_seq(restored.event, row.seq)
                     yield restored
-            await self.lookup.in_thread(restorer.settle)
+            await self.lookup.in_thread(restorer.write_interruptions)
         self.open_in_memory = {row.seq for row, _ in restorer.here}
         for row, event in restorer.here:
             set_seq(event, row.seq)
