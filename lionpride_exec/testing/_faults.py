@@ -54,7 +54,7 @@ class Fault:
     visit: int | None = attrs.field(default=None, validator=_valid_visit)
 
     @property
-    def _seconds(self) -> tuple[float, float]:
+    def _seconds_range(self) -> tuple[float, float]:
         """Between which numbers of seconds the seed chooses."""
         return 0.0, 0.0
 
@@ -84,7 +84,7 @@ class Latency(Fault):
     )
 
     @property
-    def _seconds(self) -> tuple[float, float]:
+    def _seconds_range(self) -> tuple[float, float]:
         return self.shortest, self.longest
 
 
@@ -113,7 +113,7 @@ class Cancellation(Fault):
     within: float = attrs.field(default=0.0, validator=_valid_seconds)
 
     @property
-    def _seconds(self) -> tuple[float, float]:
+    def _seconds_range(self) -> tuple[float, float]:
         return 0.0, self.within
 
 

@@ -166,7 +166,7 @@ class FaultPlan:
         for number, fault in enumerate(faults):
             if fault.visit not in (None, visit) or self._drawn(point, label, visit, number, "share") >= fault.share:
                 continue
-            least, most = fault._seconds
+            least, most = fault._seconds_range
             seconds = least + (most - least) * self._drawn(point, label, visit, number, "seconds")
             one = Injected(point, label, visit, fault, seconds)
             self.injected.append(one)

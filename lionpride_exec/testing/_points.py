@@ -6,8 +6,8 @@ before and after; otherwise nothing is there, not even a hook. "After" is left o
 that its caller takes care of in the same step (a slot, a promise of room, an event that is to begin): nobody can be
 cancelled there, so nobody is.
 
-To change with the library: this table only. A method that does not exist any more is a mistake that is told as soon as
-a plan names its point.
+To change with the library: this table only. A class that was moved or renamed, or a method that was, is one line of it.
+A method that does not exist any more is told as soon as a plan names its point.
 """
 
 from __future__ import annotations
@@ -21,14 +21,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 import attrs
 from anyio import CancelScope
 
-from lionpride_exec._events.event import Event
+from lionpride_exec import Event, Executor, Processor
 from lionpride_exec._events.lifecycle import running_events
-from lionpride_exec._events.streaming import Feed
-from lionpride_exec._executor.executor import Executor
-from lionpride_exec._processing.permission_gate import Admission
-from lionpride_exec._processing.processor import Processor
-from lionpride_exec._scheduling.concurrency import Slots
-from lionpride_exec._scheduling.priority_queue import PriorityQueue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
@@ -61,8 +55,8 @@ class Point:
         in_thread: Whether it is a plain function in a worker thread, where nothing can be awaited.
     """
 
-    # The class whose method it is, or the names of a module and of a class in it, which need an extra.
-    _owner: type | tuple[str, str]
+    # The class whose method it is; a private one, or one that needs an extra, by name: "module:Class" in the package.
+    _owner: type | str
     _method: str
     what: str
     sides: tuple[str, ...] = _BOTH
@@ -77,9 +71,9 @@ class Point:
         Raises:
             AttributeError: It has no such method (any more).
         """
-        if isinstance(self._owner, tuple):
-            module, name = self._owner
-            owner: type = getattr(import_module(module), name)
+        if isinstance(self._owner, str):
+            module, _, name = self._owner.partition(":")
+            owner: type = getattr(import_module(f"lionpride_exec.{module}"), name)
         else:
             owner = self._owner
         getattr(owner, self._method)
@@ -89,22 +83,22 @@ class Point:
 # The method in which an event does its work.
 _RUN: Final = "_perform"
 
-_JOURNAL: Final = "lionpride_exec._journal"
-
 POINTS: Final[Mapping[str, Point]] = MappingProxyType(
     {
         "append": Point(Executor, "append", "a caller brings an event, however long that takes"),
-        "room": Point(PriorityQueue, "wait_for_room", "it waits for room in the queue", sides=_BEFORE),
-        "slot": Point(Slots, "take", "a worker waits for a slot", sides=_BEFORE),
+        "room": Point(
+            "_scheduling.priority_queue:PriorityQueue", "wait_for_room", "it waits for room in the queue", sides=_BEFORE
+        ),
+        "slot": Point("_scheduling.concurrency:Slots", "take", "a worker waits for a slot", sides=_BEFORE),
         "pick": Point(Processor, "_pick", "it takes the next event, as capacity and limits allow", sides=_BEFORE),
         "gate": Point(Processor, "request_permission", "the gate is asked", fails=_BOTH),
         "report": Point(Executor, "_update_progression", "the executor is told, and waits for a lock", sides=_BEFORE),
         "start": Point(Executor, "_confirm_start", "a journal has to know that the event runs"),
         "run": Point(Event, _RUN, "the event does its work", fails=_BOTH),
-        "chunk": Point(Feed, "fill", "a streaming event produces a chunk", fails=_BOTH),
+        "chunk": Point("_events.streaming:Feed", "fill", "a streaming event produces a chunk", fails=_BOTH),
         "end": Point(Executor, "_confirm_end", "a strict journal has to know how it ended", is_shielded=True),
-        "commit": Point((f"{_JOURNAL}.writer", "Writer"), "_in_thread", "a worker thread writes the journal"),
-        "disk": Point((f"{_JOURNAL}.store", "Store"), "commit", "the file is written", fails=_BEFORE, in_thread=True),
+        "commit": Point("_journal.writer:Writer", "_in_thread", "a worker thread writes the journal"),
+        "disk": Point("_journal.store:Store", "commit", "the file is written", fails=_BEFORE, in_thread=True),
         "join": Point(Executor, "join", "somebody waits for all, or leaves the block"),
         "stop": Point(Executor, "stop", "somebody stops it"),
     }
@@ -137,7 +131,7 @@ def visiting(plan: Visited, names: Iterable[str], executors: Iterable[type[Execu
             point = POINTS[word]
             owners = {_defining(owner, point._method): None for owner in _owners(point, executors)}
             for owner in owners:
-                if owner is not Admission:  # that is no gate
+                if not (word == "gate" and owner is _defining(Processor, point._method)):  # the default is no gate
                     stack.enter_context(_replaced(owner, point._method, _around(plan, word, point)))
         yield
 

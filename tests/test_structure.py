@@ -1,0 +1,83 @@
+"""How the package is built: what may read what. By the syntax trees of its modules."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "lionpride_exec"
+TESTING = PACKAGE / "testing"
+
+
+def trees(*folders, without=()):
+    """Give each module below some folders with its syntax tree."""
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            if not any(path.is_relative_to(other) for other in without):
+                yield path, ast.parse(path.read_text())
+
+
+def is_private(name):
+    """Whether a name begins with one underscore."""
+    return name.startswith("_") and not name.startswith("__")
+
+
+# ---------------------------------------------------------------- the testing kit and private state
+
+# `_view` reads private state, and `_points` names the methods at which faults are injected. Nobody else does.
+MAY_READ = {"_view.py", "_points.py"}
+
+# Private names of other libraries, which the clocks need.
+FOREIGN = {"_current_frames", "_call_func", "_ALLOW_DETERMINISTIC_SCHEDULING", "_run", "_clock_resolution"}
+
+
+def own_names(tree):
+    """Give the private names that the classes and functions of a module define."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_of_itself(node):
+            yield node.attr
+
+
+def is_of_itself(node):
+    """Whether an attribute is one of the object, or of the class, whose method it is in."""
+    value = node.value
+    if isinstance(value, ast.Call):
+        return isinstance(value.func, ast.Name) and value.func.id == "super"
+    return isinstance(value, ast.Name) and value.id in {"self", "cls"}
+
+
+def foreign_reads(tree, own, others):
+    """Give the private attributes that a module uses of objects whose classes are defined elsewhere."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in FOREIGN:
+            allowed = own if is_of_itself(node) else own - others
+            if node.attr not in allowed:
+                yield f"line {node.lineno}: {ast.unparse(node)}"
+
+
+def test_only_the_view_reads_private_state():
+    """No module of the testing kit but its view uses an underscore attribute of the package's classes."""
+    own = {name for _, tree in trees(TESTING) for name in own_names(tree)}
+    others = {name for _, tree in trees(PACKAGE, without=[TESTING]) for name in own_names(tree)}
+    found = [
+        f"{path.relative_to(TESTING)}, {read}"
+        for path, tree in trees(TESTING)
+        if path.name not in MAY_READ
+        for read in foreign_reads(tree, own, others)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["event._owner", "executor._agenda._keys", "self._executor._observers", "self._queue_pending(processor)"],
+)
+def test_a_read_of_private_state_is_noticed(line):
+    """The test above finds each of the ways in which private state was read."""
+    others = {"_owner", "_agenda", "_keys", "_observers", "_queue_pending"}
+    tree = ast.parse(f"class Check:\n    def check(self, event, executor):\n        return {line}\n")
+    assert list(foreign_reads(tree, {"_executor", "_owner"}, others))
