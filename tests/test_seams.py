@@ -3,9 +3,10 @@
 import anyio
 import pytest
 from journal_support import Step, StepProcessor
-from support import CONFIG, Job, JobProcessor, check_invariants, counts, make_executor
+from support import CONFIG, Job, JobProcessor, counts, make_executor, with_processor
 
-from lionpride_exec import ConfigurationError, Executor, Journal
+from lionpride_exec import ConfigurationError, Executor, Journal, QueueFullError, Retry
+from lionpride_exec.testing import check_invariants
 
 pytestmark = pytest.mark.anyio
 
@@ -310,3 +311,376 @@ async def test_extend_is_cancelled_in_an_append(kept, tmp_path):
             await executor.extend([Step(name="a"), Step(name="b"), Step(name="c")])
         assert scope.cancelled_caught
     assert counts(executor) == {"completed": 1}
+
+
+# ---------------------------------------------------------------- an overridden enqueue()
+
+
+class Enqueuing(JobProcessor):
+    """Notes each call of enqueue(), waits and raises as it is told, before or after it queues the event."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.calls = []
+        self.seconds = 0.0
+        self.seconds_after = 0.0
+        self.refused = ()
+
+    async def enqueue(self, event_id, priority=None, **options):
+        name = self.pile[event_id].name
+        self.calls.append((name, priority))
+        if self.seconds:
+            await anyio.sleep(self.seconds)
+        if name in self.refused:
+            raise ValueError(name)
+        await super().enqueue(event_id, priority, **options)
+        if self.seconds_after:
+            await anyio.sleep(self.seconds_after)
+
+    @property
+    def names(self):
+        """The names of the events, in the order of the calls."""
+        return [name for name, _ in self.calls]
+
+
+class StepEnqueuing(Enqueuing):
+    event_type = Step
+
+
+def enqueuing(journal=None, **config):
+    """Make an executor whose processor has an enqueue() of its own, and give both."""
+    processor_type = Enqueuing if journal is None else StepEnqueuing
+    made = type("Made", (Executor,), {"processor_type": processor_type})
+    executor = made(CONFIG | config, journal=journal)
+    executor.processor = processor_type(pile=executor.states.items, **(CONFIG | config))
+    return executor, executor.processor
+
+
+def job_of(kept):
+    """Return the class of events that a journal can keep, or the other one."""
+    return Step if kept else Job
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("seconds", [0, 1])
+async def test_append_enqueues(kept, seconds, tmp_path):
+    """append() awaits an overridden enqueue() once, with the priority it was given, and the event runs."""
+    executor, processor = enqueuing(journal_of(kept, tmp_path))
+    processor.seconds = seconds
+    async with executor:
+        event = await executor.append(job_of(kept)(name="a"), 5)
+        assert processor.calls == [("a", 5)]
+    assert event.status == "completed"
+    check_invariants(executor)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_extend_map_and_invoke_enqueue(kept, tmp_path):
+    """extend(), map() and invoke() call an overridden enqueue() once for each event."""
+    executor, processor = enqueuing(journal_of(kept, tmp_path))
+    job = job_of(kept)
+    async with executor:
+        await executor.extend([job(name="a"), job(name="b")])
+        async for _ in executor.map(job, [job(name="c")]):
+            pass
+        await executor.invoke(job(name="d"))
+    assert processor.names == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_append_waits_for_room_once(kept, tmp_path):
+    """append(wait=True) calls an overridden enqueue() only once there is room, and has that room while it waits."""
+    executor, processor = enqueuing(journal_of(kept, tmp_path), max_queue_size=1, concurrency_limit=1)
+    processor.seconds = 0.5
+    job = job_of(kept)
+    async with executor:
+        async with anyio.create_task_group() as group:
+            for name in "abcd":
+                group.start_soon(lambda name=name: executor.append(job(name=name, seconds=1), wait=True))
+    assert sorted(processor.names) == ["a", "b", "c", "d"]
+    assert counts(executor) == {"completed": 4}
+
+
+async def test_a_full_queue_refuses_before_the_call():
+    """append() to a full queue raises QueueFullError and calls no enqueue()."""
+    executor, processor = enqueuing(max_queue_size=1)
+    await executor.append(Job(name="a"))
+    with pytest.raises(QueueFullError):
+        await executor.append(Job(name="b"))
+    assert processor.names == ["a"]
+
+
+async def test_a_bound_of_its_own():
+    """A QueueFullError of the override is raised by append(wait=True), too: no room of ours would help."""
+
+    class Bounded(JobProcessor):
+        async def enqueue(self, event_id, priority=None):
+            raise QueueFullError("mine")
+
+    executor = with_processor(Bounded)
+    async with executor:
+        with pytest.raises(QueueFullError, match="mine"):
+            await executor.append(Job(), wait=True)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_raise_rolls_back(kept, tmp_path):
+    """What an overridden enqueue() raises comes out of append(), and the event and its key are as before."""
+    executor, processor = enqueuing(journal_of(kept, tmp_path))
+    event = job_of(kept)(name="a")
+    async with executor:
+        processor.refused = ("a",)
+        with pytest.raises(ValueError, match="a"):
+            await executor.append(event, key="k")
+        assert event not in executor
+        assert event.execution.queued_at is None
+        processor.refused = ()
+        assert await executor.append(event, key="k") is event
+    assert counts(executor) == {"completed": 1}
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_cancellation_rolls_back(kept, tmp_path):
+    """A cancellation inside an overridden enqueue() leaves nothing behind, not even the promise of room."""
+    executor, processor = enqueuing(journal_of(kept, tmp_path), max_queue_size=1)
+    event = job_of(kept)(name="a")
+    async with executor:
+        processor.seconds = 10
+        with anyio.move_on_after(1):
+            await executor.append(event)
+        assert event not in executor
+        assert not processor.queue.is_full
+        processor.seconds = 0
+        await executor.append(event)
+    assert counts(executor) == {"completed": 1}
+    if kept:
+        executor, _ = enqueuing(journal_of(kept, tmp_path))
+        async with executor:
+            assert (await executor.get(event.id)).status == "completed"
+
+
+async def test_a_cancellation_after_the_start():
+    """An event that has begun stays, though the enqueue() that queued it is cancelled."""
+    executor, processor = enqueuing()
+    processor.seconds_after = 10
+    async with executor:
+        event = Job(seconds=3)
+        with anyio.move_on_after(1):
+            await executor.append(event)
+        assert event.status == "processing"
+    assert event.status == "completed"
+
+
+async def test_a_cancellation_between_queue_and_start():
+    """An event that is queued and has not begun leaves the queue again with a cancelled enqueue()."""
+    executor, processor = enqueuing()
+    processor.seconds_after = 10
+    async with executor:
+        executor.pause()
+        event = Job()
+        with anyio.move_on_after(1):
+            await executor.append(event)
+        assert event not in executor
+        assert processor.queue.empty()
+        executor.resume()
+    assert event.status == "pending"
+
+
+async def test_a_key_waits_for_the_other_call():
+    """append() with a key waits until the event with this key is queued; if that fails, its own event comes in."""
+    executor, processor = enqueuing()
+    processor.seconds, processor.refused = 1, ("a",)
+    taken = []
+    async with executor:
+
+        async def first():
+            with pytest.raises(ValueError, match="a"):
+                await executor.append(Job(name="a"), key="k")
+
+        async def second():
+            taken.append((await executor.append(Job(name="b"), key="k")).name)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(first)
+            await anyio.wait_all_tasks_blocked()
+            group.start_soon(second)
+    assert taken == ["b"]
+    assert counts(executor) == {"completed": 1}
+
+
+async def test_an_event_that_is_cancelled_meanwhile():
+    """An event that is cancelled inside its enqueue() ends CANCELLED and does not stay in the queue."""
+    executor, processor = enqueuing()
+    processor.seconds = 2
+    async with executor:
+        event = Job()
+        async with anyio.create_task_group() as group:
+            group.start_soon(executor.append, event)
+            await anyio.sleep(1)
+            executor.cancel(event)
+        assert event.status == "cancelled"
+        assert processor.queue.empty()
+    assert event.execution.started_at is None
+
+
+async def test_a_start_meanwhile():
+    """start() does not hand over an event again whose append() still awaits enqueue()."""
+    executor, processor = enqueuing()
+    processor.seconds = 2
+    async with anyio.create_task_group() as group:
+        group.start_soon(executor.append, Job(name="a"))
+        await anyio.sleep(1)
+        await executor.start()
+    assert processor.names == ["a"]
+    await executor.join()
+    await executor.stop()
+
+
+async def test_a_delay_is_passed_on():
+    """The time before which an event is not due comes as until=, and holds."""
+    executor, processor = enqueuing()
+    async with executor:
+        event = await executor.append(Job(name="a"), delay=5)
+        await anyio.sleep(4)
+        assert event.status == "pending"
+    assert processor.names == ["a"]
+    assert anyio.current_time() == 5
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_what_comes_after_others(kept, tmp_path):
+    """An event that comes after others is handed to enqueue() once they have completed, with its priority."""
+    executor, processor = enqueuing(journal_of(kept, tmp_path))
+    processor.seconds = 1
+    job = job_of(kept)
+    async with executor:
+        first = await executor.append(job(name="a"))
+        second = await executor.append(job(name="b"), 7, after=first)
+        assert processor.names == ["a"]
+        await first.wait()
+        await anyio.sleep(0.5)
+        check_invariants(executor)
+        assert processor.names == ["a", "b"]
+        await second.wait()
+        assert processor.calls[1] == ("b", 7)
+    assert counts(executor) == {"completed": 2}
+
+
+async def test_a_late_raise_aborts():
+    """An event that cannot be handed over after another one ends ABORTED with what enqueue() raised."""
+    executor, processor = enqueuing()
+    processor.refused = ("b",)
+    async with executor:
+        first = await executor.append(Job(name="a"))
+        second = await executor.append(Job(name="b"), after=first)
+    assert second.status == "aborted"
+    assert isinstance(second.execution.error, ValueError)
+
+
+async def test_the_start_enqueues():
+    """start() awaits enqueue() for each event that came before, in order, whatever room there is."""
+    executor, _ = enqueuing(max_queue_size=1)
+    processor, executor.processor = executor.processor, None
+    for number, name in enumerate("abc"):
+        await executor.append(Job(name=name), number)
+    executor.processor = processor
+    await executor.start()
+    assert processor.calls == [("a", 0), ("b", 1), ("c", 2)]
+    await executor.join()
+    await executor.stop()
+    assert counts(executor) == {"completed": 3}
+
+
+async def test_a_cancelled_start():
+    """A start() that is cancelled inside an enqueue() starts nothing; the next one hands over what is left."""
+    executor, processor = enqueuing()
+    executor.processor = None
+    for name in "ab":
+        await executor.append(Job(name=name))
+    executor.processor = processor
+    processor.seconds = 2
+    with anyio.move_on_after(3):
+        await executor.start()
+    assert counts(executor) == {"pending": 2}
+    processor.seconds = 0
+    async with executor:
+        pass
+    assert counts(executor) == {"completed": 2}
+    assert processor.names == ["a", "b", "b"]
+
+
+async def test_a_stop_while_one_is_handed_over():
+    """stop() does not wait for a late enqueue(): the event stays PENDING and comes with the next start()."""
+    executor, processor = enqueuing()
+    await executor.start()
+    first = await executor.append(Job(name="a", seconds=1))
+    second = await executor.append(Job(name="b"), after=first)
+    processor.seconds = 10
+    await first.wait()
+    await anyio.sleep(1)
+    await executor.stop()
+    assert second.status == "pending"
+    processor.seconds = 0
+    async with executor:
+        pass
+    assert second.status == "completed"
+    assert processor.names == ["a", "b", "b"]
+
+
+async def test_forward_hands_over():
+    """forward() hands over what has become ready without a running executor."""
+    executor, processor = enqueuing()
+    first = await executor.append(Job(name="a"))
+    second = await executor.append(Job(name="b"), after=first)
+    await executor.forward()
+    await executor.forward()
+    assert second.status == "completed"
+    assert processor.names == ["a", "b"]
+
+
+async def test_a_retry_is_not_enqueued():
+    """An event that comes back by itself is not handed over again."""
+
+    class Failing(Job):
+        async def _invoke(self):
+            if not self.execution.attempts:
+                raise ValueError(self.name)
+
+    executor, processor = enqueuing(retry=Retry(attempts=2))
+    async with executor:
+        event = await executor.append(Failing(name="a"))
+    assert event.status == "completed"
+    assert processor.names == ["a"]
+
+
+async def test_an_event_inside_appends_without_room():
+    """An event that appends to the full queue of its own executor does not wait, with an override, too."""
+
+    class Parent(Job):
+        async def _invoke(self):
+            for name in "bc":
+                await executor.append(Job(name=name), wait=True)
+
+    executor, processor = enqueuing(max_queue_size=1, concurrency_limit=1)
+    with anyio.fail_after(10):
+        async with executor:
+            await executor.append(Parent(name="a"))
+    assert processor.names == ["a", "b", "c"]
+    assert counts(executor) == {"completed": 3}
+
+
+async def test_one_that_keeps_events_back():
+    """An override may queue an event later: it stays PENDING until then."""
+    kept = []
+
+    class Keeping(JobProcessor):
+        async def enqueue(self, event_id, priority=None):
+            kept.append(event_id)
+
+    executor = with_processor(Keeping)
+    async with executor:
+        event = await executor.append(Job())
+        await anyio.sleep(5)
+        assert event.status == "pending"
+        await JobProcessor.enqueue(executor.processor, kept[0])
+    assert event.status == "completed"

@@ -110,6 +110,8 @@ class Control(Lifetime):
         Cancellation: what this call started ends CANCELLED, what has not begun stays PENDING and queued.
         """
         if self._processor is not None:
+            if self._processor._has_own_enqueue:
+                await self._hand_over_late(self._processor)
             await self._processor.process()
 
     def statistics(self) -> Statistics:

@@ -69,11 +69,10 @@ class Durable(Journaling):
     """What an executor does to have events on disk before they are queued."""
 
     async def _when_arrived(self, known: E) -> E | None:
-        """
-        Give an event that is known under its key when it is on disk: it may be on its way still.
-
-        None: it did not get there; try again.
-        """
+        """Return an event that is known under its key, once it is on disk. None if the caller has to look again."""
+        if known.id in self._enqueuer.submitted:
+            await self._enqueuer.wait_decided(known.id)
+            return None
         arrival = None if self._book is None else self._book.pending_insert_of(known)
         if arrival is not None:
             await arrival.done.wait()
@@ -202,6 +201,8 @@ class Durable(Journaling):
             self._skip_lost(event, ticket.lost)
         elif ticket.after:
             self._keep_after(event, ticket)
+        elif processor._has_own_enqueue:
+            self._enqueuer.reserve(event, ticket, processor)
         elif ticket.is_urgent:
             self._queue_anyway([(event, ticket)], processor)
         else:

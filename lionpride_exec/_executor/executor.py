@@ -250,15 +250,20 @@ class Executor(Bulk):
         if self._appends > APPENDS_BETWEEN_CHECKPOINTS:
             self._appends = 0
             await checkpoint()
+        queued_at = event.execution.queued_at
         while True:
             entered = await self._enter(event, ticket, wait=wait)
-            if entered is not event and entered is not None and self.journal is not None:
+            if entered is event and self._enqueuer.submitted and self._enqueuer.claim(event.id):
+                await self._submit(event, queued_at)
+            elif entered is not None and (self._enqueuer.submitted or (self.journal and entered is not event)):
                 entered = await self._when_arrived(entered)
             if entered is not None:
                 return entered
 
     def _appends_one_by_one(self) -> bool:
-        """Return whether each event has to come in by :meth:`append`, since that is overridden."""
+        """Return whether each event has to come in by :meth:`append`, since that or ``enqueue()`` is overridden."""
+        if self._processor is not None and self._processor._has_own_enqueue:
+            return True
         return type(self).append is not Executor.append or "append" in self.__dict__
 
     async def invoke(

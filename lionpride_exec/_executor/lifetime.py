@@ -121,9 +121,13 @@ class Lifetime(GroupOwner, AsyncContextManagerMixin):
         Cancellation: where it yields; nothing was started then.
         """
         processor = await self._prepare()
+        if processor._has_own_enqueue:  # nothing is started if that is cancelled
+            self._queue_pending(processor)
+            await self._hand_over_late(processor)
         await processor.start()
         self._is_abandoned = False
-        self._queue_pending(processor)
+        if not processor._has_own_enqueue:
+            self._queue_pending(processor)
         self._ensure_dispatcher()
 
     async def stop(self, grace: float | None = None) -> None:
@@ -218,6 +222,10 @@ class Lifetime(GroupOwner, AsyncContextManagerMixin):
 
     def _queue_pending(self, processor: Processor) -> None:
         """Queue what is pending and not on its way already."""
+        raise NotImplementedError
+
+    async def _hand_over_late(self, processor: Processor) -> None:
+        """Await an overridden ``enqueue()`` for the events that wait for it."""
         raise NotImplementedError
 
     def _is_settled(self) -> bool:

@@ -22,9 +22,11 @@ from lionpride_exec.errors import ExecutorClosedError, ExistsError, QueueFullErr
 
 from .agenda import Agenda
 from .control import Control
+from .enqueueing import Enqueuer
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
+    from datetime import datetime
 
     from lionpride_exec._events.submit_options import Ticket
     from lionpride_exec._journal import Journal
@@ -42,6 +44,7 @@ class Intake(Control):
     def __init__(self, config: dict[str, Any], *, strict: bool, name: str) -> None:
         super().__init__(config, strict=strict, name=name)
         self._agenda = Agenda()
+        self._enqueuer = Enqueuer(self)
         self._ended: deque[Event] = deque()  # others may wait for these
         self._is_following_up = False
         self._taken_final = 0  # events that had ended before they came
@@ -76,6 +79,16 @@ class Intake(Control):
         finally:
             if wait and self._processor is not None:
                 self._processor.queue.offer_room()  # of the room it was given it may have made no use
+
+    async def _submit(self, event: Event, queued_at: datetime | None) -> None:
+        """Await an overridden ``enqueue()`` for a stored event, or raise and leave everything as it was."""
+        assert self._processor is not None
+        try:
+            await self._enqueuer.submit(event, self._processor)
+        except BaseException:
+            if event.id not in self.states.items:
+                event.execution.queued_at = queued_at
+            raise
 
     async def _store_on_disk(self, event: E, ticket: Ticket) -> E | None:
         """Do as :meth:`_store`, but have the event on disk before it is queued."""
@@ -112,7 +125,11 @@ class Intake(Control):
         """Queue a stored event, or keep it until it can be."""
         if event.execution.status is not EventStatus.PENDING:
             return
-        if ticket.after or ticket.is_urgent or self._processor is None:
+        if self._processor is not None and self._processor._has_own_enqueue and not ticket.after:
+            if not ticket.is_urgent:
+                self._processor.check_room()
+            self._enqueuer.reserve(event, ticket, self._processor)
+        elif ticket.after or ticket.is_urgent or self._processor is None:
             self._keep(event, ticket)
         else:
             self._processor.check_room()
@@ -201,8 +218,12 @@ class Intake(Control):
             if not processor.is_handling(event_id)
             and not self._agenda.is_waiting(event_id)
             and not self._is_coming(self.states.items[event_id])
+            and not self._enqueuer.is_on_its_way(event_id)
         ]
         self._queue_anyway([(event, self._agenda.take_early(event.id)) for event in waiting], processor)
+
+    async def _hand_over_late(self, processor: Processor) -> None:
+        await self._enqueuer.hand_over_late(processor)
 
     def _is_coming(self, event: Event) -> bool:  # noqa: ARG002  for subclasses
         """Whether an event is stored, but not to be queued yet."""
@@ -214,6 +235,11 @@ class Intake(Control):
 
     def _queue_anyway(self, tickets: Iterable[tuple[Event, Ticket]], processor: Processor) -> None:
         """Queue events whatever room there is: what is too much follows when there is some."""
+        if processor._has_own_enqueue:
+            for event, ticket in tickets:
+                self._enqueuer.keep_late(event, ticket)
+            self._enqueuer.launch(processor)
+            return
         queue, entries = processor.queue, []
         for event, ticket in tickets:
             priority = event.created_at.timestamp() if ticket.priority is None else ticket.priority

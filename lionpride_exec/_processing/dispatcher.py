@@ -50,6 +50,19 @@ class Dispatch(Admission):
         self._on_call: Crew | None = None  # the same, as long as it can be called back after it was dismissed
         self.retries: int = 0  # runs that failed and were followed by another one
 
+    # ---------------------------------------------------------------- queueing
+
+    def _put(self, priority: float, event_id: UUID, until: float | None) -> None:
+        """Queue an event for which there is room, or one whose room the executor sees to."""
+        if event_id not in self._admitted:
+            self.queue.put_nowait(priority, event_id, until)
+            return
+        entry = self.queue.make_entry(priority, event_id)
+        if until is None:
+            self.queue.put_backlog([entry])
+        else:
+            self.queue.put_delayed(entry, until, "delay", self._admitted[event_id])
+
     # ---------------------------------------------------------------- deciding
 
     async def _dispatch(self, crew: Crew) -> None:

@@ -80,6 +80,10 @@ class Admission:
         # Whether what is interrupted is run again even without a Retry: a journal is to lose nothing.
         self.resumes: bool = False
         self._host: ReportHost | None = None  # the executor, once this processor is attached to it
+        self._has_own_enqueue = False  # decided when it is attached
+        # The events whose enqueue() the executor awaits: what is queued of them needs no room. By event id, with the
+        # time by the wall clock before which the event is not due, in seconds since 1970, or None.
+        self._admitted: dict[UUID, float | None] = {}
         self._share(Coordination())
 
     # ---------------------------------------------------------------- the executor
@@ -111,8 +115,13 @@ class Admission:
         if self._is_in_use():
             raise RuntimeError(f"{self!r} is in use: attach it to its executor before anything runs it or waits for it")
         self._host = report
+        self._has_own_enqueue = self._overrides_enqueue()
         self.executor = cast("Executor", report)
         self._share(coordination)
+
+    def _overrides_enqueue(self) -> bool:
+        """Return whether ``enqueue()`` is overridden, in a subclass or on the instance."""
+        raise NotImplementedError
 
     def _is_in_use(self) -> bool:
         """Return whether a task runs this processor or waits for it."""

@@ -43,7 +43,7 @@ class Processor(Dispatch):
     """
     Starts queued events by priority, under a concurrency limit, a capacity per time, limits, and a gate.
 
-    Subclasses set ``event_type`` and may override :meth:`request_permission` and :meth:`partition`.
+    Subclasses set ``event_type`` and may override :meth:`request_permission`, :meth:`partition` and :meth:`enqueue`.
 
     Args:
         queue_capacity: Starts allowed in any window of ``capacity_refresh_time`` seconds, 1 to 10,000.
@@ -138,22 +138,31 @@ class Processor(Dispatch):
         """
         Queue an event of the pile. Does not wait. O(log n).
 
+        An executor awaits an override once for each event that enters the queue: in ``append()``, ``extend()``,
+        ``map()`` and ``invoke()``, at the start, and after the events that an event comes ``after``. An event that
+        comes back to the queue by itself is not passed here again: one that was denied, delayed or retried. There is
+        room for the event by then. ``until`` is passed only if the event has a delay. If the override raises in
+        ``append()``, the event leaves the executor; at other times the event ends ABORTED. An event that has begun
+        stays. Without ``super().enqueue()`` the event stays PENDING. Whether this is overridden is decided when the
+        processor is assigned to ``Executor.processor``.
+
         Args:
             event_id: An unknown id is accepted with an explicit priority, and passed over later.
             priority: Lower runs first; finite. Default: the event's ``created_at`` as seconds.
-            until: A reading of ``anyio.current_time()`` before which it does not start.
+            until: A reading of ``anyio.current_time()`` before which the event does not start.
 
         Raises:
             QueueFullError: ``max_queue_size`` events are queued.
-            NotFoundError: No priority, and no such event.
+            NotFoundError: There is no priority and no event with this id.
             ValueError: The priority is NaN or infinite, or the event takes more of a limit than there ever is.
         """
-        self.check_room()
+        if event_id not in self._admitted:
+            self.check_room()
         if priority is None:
             priority = self.pile[event_id].created_at.timestamp()
         if until is not None:
             self._follow_clock()
-        self.queue.put_nowait(check_priority(priority), event_id, until)
+        self._put(check_priority(priority), event_id, until)
 
     def check_room(self) -> None:
         """
@@ -382,6 +391,9 @@ class Processor(Dispatch):
 
         with self._waiters.standing_aside(event.id for event in running_here()):
             await self._waiters.wait_for(is_over)
+
+    def _overrides_enqueue(self) -> bool:
+        return type(self).enqueue is not Processor.enqueue or "enqueue" in self.__dict__
 
     def _is_in_use(self) -> bool:
         """Return whether a task runs this processor or waits for it."""

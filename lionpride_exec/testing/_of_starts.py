@@ -38,6 +38,7 @@ def _is_on_its_way(view: ExecutorView, processor: Processor, event: Event[Any]) 
         or event.id in view.early
         or event.id in view.deferred_ends
         or view.is_being_written(event)
+        or view.is_being_enqueued(event)
         or any(unsettled is event for unsettled in view.unsettled)
     )
 

@@ -325,6 +325,10 @@ class ExecutorView:
         """Return the events that have to complete before an event is queued."""
         return self.executor._agenda.waits_for(event_id)
 
+    def is_being_enqueued(self, event: Event[Any]) -> bool:
+        """Return whether an event is stored, and an overridden ``enqueue()`` has not returned for it."""
+        return self.executor._enqueuer.is_on_its_way(event.id)
+
     def is_being_written(self, event: Event[Any]) -> bool:
         """Return whether a new event is on its way to the journal, and is queued after that."""
         return self.executor._is_coming(event)
