@@ -6,7 +6,7 @@ The tests that break them reach into an executor, as nobody else should.
 
 import math
 import re
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -14,15 +14,15 @@ from unittest.mock import patch
 import anyio
 import pytest
 from journal_support import CONFIG, Step, StepExecutor
+from parts import invariants, view
 from support import Job, JobProcessor, callbacks_of, make_executor, with_processor
 
-from lionpride_exec import Concurrent, EventStatus, Executor, Journal, Rate, Retry, WaitReason
-from lionpride_exec._events.submit_options import Ticket
-from lionpride_exec._model.execution import Attempt
+from lionpride_exec import Attempt, Concurrent, EventStatus, Executor, Journal, Rate, Retry, WaitReason
 from lionpride_exec.testing import BACKENDS, INVARIANTS, InvariantBroken, check_invariants, record, run
-from lionpride_exec.testing._look import CHECKS, Look
 
 pytestmark = pytest.mark.anyio
+CHECKS, Look = invariants.CHECKS, invariants.Look
+ExecutorView, ProcessorView = view.ExecutorView, view.ProcessorView
 ROOT = Path(__file__).parent.parent
 
 
@@ -44,8 +44,21 @@ async def at_work():
         await anyio.wait_all_tasks_blocked()
         check_invariants(executor, at_rest=True)
         yield executor, SimpleNamespace(done=done, running=running, queued=queued, follower=follower)
-        executor._waiters._waiting.clear()  # whatever was broken: nobody is to wait for it
         group.cancel_scope.cancel()
+
+
+@contextmanager
+def seen(cls, **values):
+    """Have the kit see other values than there are: of a view of the executor or of its processor."""
+    with ExitStack() as stack:
+        for name, value in values.items():
+            stack.enter_context(patch.object(cls, name, property(lambda _, value=value: value)))
+        yield
+
+
+def find(executor, name):
+    """Raise what one invariant of a moment finds broken now."""
+    CHECKS[name].check(Look(executor, at_rest=True))
 
 
 def all_broken(executor):
@@ -111,32 +124,33 @@ async def test_status_is_place():
 async def test_counts():
     """A number that goes its own way."""
     async with at_work() as (executor, events):
-        executor._on_disk[EventStatus.COMPLETED] -= 1
+        ExecutorView(executor).counts_on_disk[EventStatus.COMPLETED] -= 1
         assert_broken(executor, "counts", events.done, message="0 are told to be completed, and 1 are")
 
 
 async def test_owner():
     """An event that does not know its executor moves without it."""
-    async with at_work() as (executor, events):
-        object.__setattr__(events.queued, "_owner", None)
-        assert_broken(executor, "owner", events.queued, message="1 events stand here and do not know it")
+    async with at_work() as (executor, _):
+        stranger = Job()
+        executor.states.add_item(stranger, "completed")
+        stranger.execution.status = EventStatus.COMPLETED
+        with pytest.raises(InvariantBroken, match="1 events stand here and do not know it") as caught:
+            find(executor, "owner")
+        assert caught.value.events == (stranger,)
 
 
 async def test_runs():
     """An event that runs unknown to join(), and one that join() waits for in vain."""
     async with at_work() as (executor, events):
-        executor._active.clear()
-        assert_broken(executor, "runs", events.running, message="1 events run unknown")
-        executor._active[id(events.running)] = events.running.id
-        executor._active[0] = events.queued.id
-        assert_broken(executor, "runs", events.queued, message="waits for 1 that do not run")
-        del executor._active[0]
-        events.running.execution._running = False
-        assert_broken(executor, "runs", events.running, message="0 events run unknown")
-        events.running.execution._running = True
-        events.queued.execution._running = True
-        assert_broken(executor, "runs", events.queued, message="1 events run that are not PROCESSING", also={"record"})
-        events.queued.execution._running = False
+        with seen(ExecutorView, running=[]):
+            assert_broken(executor, "runs", events.running, message="1 events run unknown")
+        with seen(ExecutorView, running=[events.running.id, events.queued.id]):
+            assert_broken(executor, "runs", events.queued, message="0 events run unknown.* waits for 1 that do not run")
+        events.running.execution.status = EventStatus.PENDING
+        with pytest.raises(InvariantBroken, match="1 events run that are not PROCESSING") as caught:
+            find(executor, "runs")
+        assert caught.value.events == (events.running,)
+        events.running.execution.status = EventStatus.PROCESSING
 
 
 @pytest.mark.parametrize(
@@ -165,49 +179,50 @@ async def test_attempts():
         first = Attempt(1, execution.started_at, execution.finished_at, ValueError())
         execution.attempt, execution.attempts = 2, (first,)
         check_invariants(executor)
-        executor.processor._reruns.default = None
-        assert_broken(executor, "attempts", events.done, message="at run 2 of 1")
+        with patch.object(ProcessorView, "retry_of", lambda *_: None):
+            assert_broken(executor, "attempts", events.done, message="at run 2 of 1")
 
 
 async def test_keys():
     """A key that leads nowhere, and one that will not be forgotten."""
     async with at_work() as (executor, events):
-        executor._agenda._keys.clear()
+        keys = ExecutorView(executor).keys
+        keys.clear()
         assert_broken(executor, "keys", events.done, message="1 keys lead nowhere")
-        executor._agenda._keys["a key"] = Job().id
+        keys["a key"] = Job().id
         assert_broken(executor, "keys", message="leads to an event that is not here")
-        executor._agenda._keys["a key"] = events.queued.id
+        keys["a key"] = events.queued.id
         assert_broken(executor, "keys", events.queued, message="does not know its key")
 
 
 async def test_followers():
     """One that waits for what has ended, for somebody who will not tell it, or although it runs."""
     async with at_work() as (executor, events):
-        agenda = executor._agenda
-        ticket, needed = agenda._waiting[events.follower.id]
-        agenda._followers.clear()
+        followers = ExecutorView(executor).followers
+        followers.clear()
         assert_broken(executor, "followers", events.follower, events.queued, message="one that will not tell it")
-        agenda._followers[events.queued.id] = {events.follower.id: None}
-        needed.add(events.done.id)
-        agenda._followers[events.done.id] = {events.follower.id: None}
-        assert_broken(executor, "followers", events.follower, events.done, message="has ended or left")
-        needed.remove(events.done.id)
-        agenda._followers[events.done.id] = {events.running.id: None}
+        followers[events.queued.id] = followers[events.done.id] = {events.follower.id: None}
+        with patch.object(ExecutorView, "awaited_by", lambda *_: {events.queued.id, events.done.id}):
+            assert_broken(executor, "followers", events.follower, events.done, message="has ended or left")
+        followers[events.done.id] = {events.running.id: None}
         assert_broken(executor, "followers", events.running, message="do not wait for")
-        agenda._followers.clear()
-        del agenda._waiting[events.follower.id]
-        agenda._waiting[events.running.id] = (ticket, set())
-        assert_broken(executor, "nothing_lost", events.follower, message="nothing will start them", also={"followers"})
+        followers.clear()
+        with seen(ExecutorView, waiting_after={events.running.id}):
+            lost = "nothing will start them"
+            assert_broken(executor, "nothing_lost", events.follower, message=lost, also={"followers"})
 
 
 async def test_ended():
     """Somebody who still waits for an end that has come; a way to the queue that is still kept."""
-    async with at_work() as (executor, events):
-        events.done._at_end = {print: None}
+    async with at_work() as (executor, events), anyio.create_task_group() as group:
+        with seen(ExecutorView, early={events.done.id}):
+            assert_broken(executor, "ended", events.done, message="how an event is to be queued that has ended")
+        events.done.execution.status = EventStatus.PENDING
+        group.start_soon(events.done.wait)
+        await anyio.wait_all_tasks_blocked()
+        events.done.execution.status = EventStatus.COMPLETED
         assert_broken(executor, "ended", events.done, message="1 still wait for the end")
-        events.done._at_end = None
-        executor._agenda._early[events.done.id] = Ticket()
-        assert_broken(executor, "ended", events.done, message="how an event is to be queued that has ended")
+        group.cancel_scope.cancel()
 
 
 async def test_ended_of_an_executor_that_was_left():
@@ -215,8 +230,8 @@ async def test_ended_of_an_executor_that_was_left():
     async with at_work() as (executor, events):
         pass
     check_invariants(executor)
-    events.queued._at_end = {print: None}
-    assert_broken(executor, "ended", events.queued, message="the executor was left, and they still wait")
+    with patch("lionpride_exec.testing._of_events.end_waiters", {events.queued: [print]}.get):
+        assert_broken(executor, "ended", events.queued, message="the executor was left, and they still wait")
 
 
 # ---------------------------------------------------------------- of what starts them
@@ -243,43 +258,38 @@ async def test_queue():
 async def test_queue_of_what_was_taken_out():
     """An event that is asked about is not queued at the same time, to be started twice."""
     async with at_work() as (executor, events):
-        executor.processor._asked = events.queued.id
-        assert_broken(executor, "queue", events.queued, message="1 events are queued that were taken out")
-        executor.processor._asked = None
+        with seen(ProcessorView, asked=events.queued.id):
+            assert_broken(executor, "queue", events.queued, message="1 events are queued that were taken out")
 
 
 async def test_flights():
     """A start of which nothing came, and a worker that nobody knows."""
     async with at_work() as (executor, events):
-        (flight,) = executor.processor._in_flight.values()
+        (flight,) = ProcessorView(executor.processor).running.values()
         flight.event = events.queued
         assert_broken(executor, "flights", events.queued, message="started and are PENDING", also={"landed"})
         flight.event = events.running
-        executor.processor._main_crew._busy += 1
-        assert_broken(executor, "flights", events.running, message="2 workers run 1 events", also={"slots"})
-        executor.processor._main_crew._busy -= 1
+        with seen(ProcessorView, busy_workers=2, slot_workers=(2, 0)):
+            assert_broken(executor, "flights", events.running, message="2 workers run 1 events", also={"slots"})
 
 
 async def test_slots():
     """A slot that was not given back, and one that was never taken."""
     async with at_work() as (executor, events):
-        slots = executor.processor._slots
-        slots.limiter.total_tokens = 2
-        slots.limiter.acquire_on_behalf_of_nowait("nobody")
-        assert_broken(executor, "slots", events.running, message="2 slots are taken, by 1 workers")
-        slots.limiter.release_on_behalf_of("nobody")
-        slots.limiter.total_tokens = 1
-        executor.processor._slots = type(slots)(1)
-        executor.processor._main_crew.slots = executor.processor._slots
-        assert_broken(executor, "slots", events.running, message="0 slots are taken, by 1 workers")
-        executor.processor._slots = executor.processor._main_crew.slots = slots
+        for taken in (0, 2):
+            with seen(ProcessorView, slots_taken=taken):
+                assert_broken(executor, "slots", events.running, message=f"{taken} slots are taken, by 1 workers")
+        with seen(ProcessorView, slots=0):
+            assert_broken(executor, "slots", events.running, message="1 slots are taken, of 0")
 
 
 async def test_capacity():
     """A window of another size than was asked for."""
     async with at_work() as (executor, _):
-        executor.processor._window.total = 1000
-        assert_broken(executor, "capacity", message="998 starts of 100 are available")
+        executor.processor.queue_capacity = 50
+        assert_broken(executor, "capacity", message="98 starts of 50 are available")
+        executor.processor.queue_capacity = 200
+        assert_broken(executor, "capacity", message="the window allows 100 starts, and `queue_capacity` is 200")
 
 
 async def test_limits():
@@ -301,21 +311,16 @@ async def test_limits():
 async def test_limit_keys():
     """Lines and accounts that stay when their events have gone."""
     async with at_work() as (executor, _):
-        lanes = executor.processor.queue.lanes
-        for number in range(3):
-            lanes._lanes[(str(number),)] = lanes._make_lane((str(number),))
-        assert_broken(executor, "limit_keys", message="there are 4 lines for 1 queued events")
-        for number in range(3):
-            del lanes._lanes[(str(number),)]
-        for number in range(100):
-            lanes.buckets._of(1, number)
-        assert_broken(executor, "limit_keys", message="accounts are kept")
+        with seen(ProcessorView, keyed_lanes=4):
+            assert_broken(executor, "limit_keys", message="there are 4 lines for 1 queued events")
+        with seen(ProcessorView, keyed_limit_states=100):
+            assert_broken(executor, "limit_keys", message="100 accounts are kept")
 
 
 async def test_denials():
     """Strikes of an event that does not wait, or that is still there after its third."""
     async with at_work() as (executor, events):
-        denials = executor.processor._denial_counts
+        denials = ProcessorView(executor.processor).strikes
         denials[events.done.id] = 1
         assert_broken(executor, "denials", events.done, message="strikes are counted of an event that does not wait")
         del denials[events.done.id]
@@ -337,7 +342,7 @@ async def test_denials_that_are_not_counted():
     await executor.start()
     await anyio.sleep(0.5)
     check_invariants(executor, at_rest=True)
-    executor.processor._denial_counts.clear()
+    ProcessorView(executor.processor).strikes.clear()
     assert_broken(executor, "denials", event, message="because it was denied, and has no strike")
     await executor.stop()
     check_invariants(executor, at_rest=True)
@@ -346,7 +351,7 @@ async def test_denials_that_are_not_counted():
 async def test_reruns():
     """What is remembered of an event that has gone."""
     async with at_work() as (executor, events):
-        executor.processor._reruns._first_starts[events.done.id] = 0.0
+        ProcessorView(executor.processor).first_starts[events.done.id] = 0.0
         assert_broken(executor, "reruns", events.done, message="of 1 that do neither")
 
 
@@ -375,14 +380,11 @@ async def test_explained():
 async def test_nobody_idle():
     """An event that could start, and a dispatcher that sleeps."""
     async with at_work() as (executor, events):
-        processor = executor.processor
-        processor.queue.on_put = None
-        running = processor._in_flight
-        processor._in_flight = {}
+        executor.processor.concurrency_limit = 2
         with pytest.raises(InvariantBroken, match="1 events could start, and nobody looks") as caught:
-            CHECKS["nobody_idle"].check(Look(executor, at_rest=True))
+            find(executor, "nobody_idle")
         assert caught.value.events == (events.queued,)
-        processor._in_flight = running
+        executor.processor.concurrency_limit = 1
 
 
 async def test_nobody_idle_when_a_time_has_come():
@@ -412,7 +414,7 @@ async def test_nobody_idle_at_a_limit_that_is_free():
         await executor.append(second, priority=1)
         await anyio.sleep(1)
         assert executor.explain(second).waits_for == "limit"  # its line is parked by now
-        executor.processor.queue.lanes._touch = lambda _: None
+        executor.processor.queue.lanes.release = lambda uses, now: [use.bucket.release(use, now) for use in uses]
         gate.set()
         await anyio.sleep(1)
         assert_broken(executor, "nobody_idle", second, message="1 events could start")
@@ -422,31 +424,29 @@ async def test_nobody_idle_at_a_limit_that_is_free():
 async def test_nobody_waits_in_vain():
     """A condition that holds, and nobody was told."""
     async with at_work() as (executor, _):
-        executor._waiters._waiting[anyio.Event()] = executor._is_settled
-        check_invariants(executor, at_rest=True)
-        executor._waiters._waiting[anyio.Event()] = lambda: not executor._is_settled()
-        assert_broken(executor, "nobody_waits_in_vain", message="somebody waits for .*<lambda>, which holds")
+        with seen(ExecutorView, conditions=[lambda: False]):
+            check_invariants(executor, at_rest=True)
+        with seen(ExecutorView, conditions=[lambda: False, lambda: True]):
+            assert_broken(executor, "nobody_waits_in_vain", message="somebody waits for .*<lambda>, which holds")
 
 
 async def test_room():
     """Room that is there, and nobody was told; or that is promised to nobody."""
-    async with at_work() as (executor, events):
-        queue = executor.processor.queue
-        queue._room_waiters[anyio.Event()] = True
-        assert_broken(executor, "room", message="1 tasks wait for room, with 1 queued of 1000")
-        queue._room_waiters.clear()
-        queue._promised = 1
-        assert_broken(executor, "room", message="1 places are promised, to 0 events")
-        queue._promised = 0
-        queue._in_backlog.add(events.queued.id)
-        assert "room" in all_broken(executor)
-        queue._in_backlog.clear()
+    async with at_work() as (executor, _):
+        with seen(ProcessorView, room_waiters=1):
+            assert_broken(executor, "room", message="1 tasks wait for room, with 1 queued of 1000")
+        with seen(ProcessorView, promised_places=1):
+            assert_broken(executor, "room", message="1 places are promised, to 0 events")
+        executor.processor.queue.backlog_size = lambda: 1
+        with pytest.raises(InvariantBroken, match="1 events wait for room, with 1 queued of 1000"):
+            find(executor, "room")
+        del executor.processor.queue.backlog_size
 
 
 async def test_landed():
     """An event that is back from its run, and still holds its slot."""
     async with at_work() as (executor, events):
-        (flight,) = executor.processor._in_flight.values()
+        (flight,) = ProcessorView(executor.processor).running.values()
         flight.event, flight.again_in = events.queued, 1.0
         assert_broken(executor, "landed", events.queued, message="1 events are back from their run")
         flight.event, flight.again_in = events.running, None
@@ -507,9 +507,7 @@ async def test_many_events_are_not_all_shown():
     """A message shows five events, and how many more there are; the error has them all."""
     executor = make_executor()
     for _ in range(8):
-        await executor.append(Job())
-    for event in executor.pending_events:
-        object.__setattr__(event, "_owner", None)
+        executor.states.add_item(Job(), "pending")  # past the executor, so they do not know it
     with pytest.raises(InvariantBroken, match="  and 3 more") as caught:
         check_invariants(executor)
     assert len(caught.value.events) == 8

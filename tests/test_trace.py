@@ -8,13 +8,14 @@ import anyio
 import attrs
 import pytest
 from leftovers import grown, sizes_after
+from parts import over_time, view
 from support import Job, JobExecutor, JobProcessor, make_executor, with_processor
 
 from lionpride_exec import Concurrent, EventStatus, Rate, RateLimited, Retry
 from lionpride_exec.testing import BACKENDS, InvariantBroken, record, run
-from lionpride_exec.testing._over_time import OVER_TIME
 
 pytestmark = pytest.mark.anyio
+OVER_TIME = over_time.OVER_TIME
 
 
 class Unsteady(Job):
@@ -171,10 +172,10 @@ async def assert_found(executor, trace, name, message, also=()):
     await executor.start()
     await executor.join()
     await executor.stop()
-    over_time = [each for each in trace.broken if each.invariant in OVER_TIME]
-    assert {each.invariant for each in over_time} == {name, *also}
-    assert message in str(over_time[0])
-    assert "The last that happened:" in "".join(over_time[0].__notes__)
+    broken = [each for each in trace.broken if each.invariant in OVER_TIME]
+    assert {each.invariant for each in broken} == {name, *also}
+    assert message in str(broken[0])
+    assert "The last that happened:" in "".join(broken[0].__notes__)
     with pytest.raises(InvariantBroken):
         trace.check()
 
@@ -344,9 +345,9 @@ async def test_limit_windows(limit, monkeypatch):
             await executor.append(Job(name="ab"[number % 2], seconds=1))
         await executor.join()
         await executor.stop()
-        over_time = [each for each in trace.broken if each.invariant in OVER_TIME]
-        assert [each.invariant for each in over_time] == ["limit_windows"] * found
-        assert all("key 'a', to 3" in str(each) or "key 'b', to 3" in str(each) for each in over_time)
+        broken = [each for each in trace.broken if each.invariant in OVER_TIME]
+        assert [each.invariant for each in broken] == ["limit_windows"] * found
+        assert all("key 'a', to 3" in str(each) or "key 'b', to 3" in str(each) for each in broken)
 
 
 async def test_costs_that_are_settled_count_as_they_are():
@@ -415,9 +416,9 @@ async def test_not_before_told():
     async with executor:
         for _ in range(2):
             await executor.append(Job())
-    over_time = [each for each in trace.broken if each.invariant in OVER_TIME]
-    assert [each.invariant for each in over_time] == ["not_before_told"]
-    assert "has started 5.000 s before the time that explain() gave" in str(over_time[0])
+    broken = [each for each in trace.broken if each.invariant in OVER_TIME]
+    assert [each.invariant for each in broken] == ["not_before_told"]
+    assert "has started 5.000 s before the time that explain() gave" in str(broken[0])
 
 
 @pytest.mark.parametrize("change", ["cancel", "resize", "forward", "settle"])
@@ -461,7 +462,7 @@ async def test_what_was_told_holds_unless_something_is_changed(change):
     trace.check()
 
 
-async def test_held_back():
+async def test_held_back(monkeypatch):
     """A start while the executor is paused, and one after it was stopped."""
     for hold in ("pause", "stop"):
         executor = make_executor()
@@ -469,12 +470,11 @@ async def test_held_back():
         await executor.start()
         await anyio.wait_all_tasks_blocked()
         if hold == "pause":
-            executor.pause()
-            executor.processor._held_back = set()
+            monkeypatch.setattr(view.ExecutorView, "holds", {"pause"})
         else:
-            executor.processor.is_stopped = lambda: True
+            monkeypatch.setattr(executor.processor, "is_stopped", lambda: True)
         await executor.invoke(Job())
-        vars(executor.processor).pop("is_stopped", None)
+        monkeypatch.undo()
         await executor.stop()
         assert [each.invariant for each in trace.broken] == ["held_back"]
 
