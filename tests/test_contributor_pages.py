@@ -1,6 +1,7 @@
 """The pages for contributors: ``docs/decisions.md`` and ``CONTRIBUTING.md``."""
 
 import re
+import tomllib
 
 import pytest
 from pages import PAGES, ROOT
@@ -69,8 +70,10 @@ def paths_in(text):
 
 
 def is_there(path):
-    """Whether a path exists in the project or in the package. An archive of the sources has no ``.ci``."""
-    return (ROOT / path).exists() or (PACKAGE / path).exists() or (path == ".ci/run" and not (ROOT / ".ci").exists())
+    """Whether a path exists in the project or in the package. An archive of the sources has not all folders."""
+    folder = path.partition("/")[0]
+    is_left_out = folder in {".ci", "tools"} and not (ROOT / folder).exists()
+    return (ROOT / path).exists() or (PACKAGE / path).exists() or is_left_out
 
 
 def test_each_path_in_contributing_exists():
@@ -94,6 +97,15 @@ def test_each_part_is_in_contributing():
     parts = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert len(parts) > 10
     assert not {part for part in parts if not re.search(rf"\b{part}\b", picture) or f"| `{part}/` |" not in text}
+
+
+def test_the_picture_has_the_layers_that_ci_checks():
+    """In the same order, each line with the same parts."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    picture = re.search(r"(?s)```text\n(testing.*?)```", PAGES["CONTRIBUTING.md"].read_text("utf-8"))[1]
+    lines = [line.partition("   ")[0] for line in picture.splitlines()]
+    assert [set(line.split(" | ")) for line in lines] == [set(layer.split(" | ")) for layer in layers[1:]]
 
 
 def test_names_beside_a_path_are_in_the_file():
