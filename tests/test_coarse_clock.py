@@ -15,7 +15,7 @@ import pytest
 
 from lionpride_exec import Event, Executor, Processor, Rate, Retry, Wait
 from lionpride_exec._base import backend as _background
-from lionpride_exec.testing._clock import VirtualClockLoop
+from lionpride_exec.testing._time.asyncio_clock import VirtualClockLoop
 
 EARLY = 0.0009  # how far the exact time is ahead of the clock of the loop when a test begins
 TIMER = 0.00001  # what it costs to set a timer

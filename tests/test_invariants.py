@@ -230,7 +230,7 @@ async def test_ended_of_an_executor_that_was_left():
     async with at_work() as (executor, events):
         pass
     check_invariants(executor)
-    with patch("lionpride_exec.testing._of_events.end_waiters", {events.queued: [print]}.get):
+    with patch("lionpride_exec.testing._invariants.of_events.end_waiters", {events.queued: [print]}.get):
         assert_broken(executor, "ended", events.queued, message="the executor was left, and they still wait")
 
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from support import ASYNCIO_ONLY
 
 from lionpride_exec.testing import BACKENDS, Deadlock, _run, backend_options, run
-from lionpride_exec.testing._trio import seeded_scheduler
+from lionpride_exec.testing._time.trio_clock import seeded_scheduler
 
 pytestmark = pytest.mark.anyio
 

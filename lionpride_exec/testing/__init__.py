@@ -2,14 +2,14 @@
 
 from lionpride_exec._events.stored_names import publish as _publish
 
-from ._deadlock import Deadlock
-from ._faults import Cancellation, Crash, Failure, Fault, Injected, InjectedFailure, Latency
+from ._faults.fault_plan import FaultPlan
+from ._faults.faults import Cancellation, Crash, Failure, Fault, Injected, InjectedFailure, Latency
+from ._faults.points import POINTS, Point
 from ._inline import inline
-from ._invariants import INVARIANTS, InvariantBroken, check_invariants
-from ._plan import FaultPlan
-from ._points import POINTS, Point
-from ._run import BACKENDS, backend_options, run
-from ._trace import Trace, TraceEntry, record
+from ._invariants.check import INVARIANTS, InvariantBroken, check_invariants
+from ._time.deadlock import Deadlock
+from ._time.run import BACKENDS, backend_options, run
+from ._trace.trace import Trace, TraceEntry, record
 
 __all__ = [
     "BACKENDS",

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ._run import BACKENDS, backend_options
+from ._time.run import BACKENDS, backend_options
 
 _FIXTURE = "anyio_backend"
 

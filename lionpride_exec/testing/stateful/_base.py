@@ -20,9 +20,9 @@ from lionpride_exec._model.permission import Deny, Wait
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import ExecutorClosedError, QueueFullError, RateLimited, Skip
 from lionpride_exec.testing import strategies
-from lionpride_exec.testing._look import InvariantBroken
-from lionpride_exec.testing._run import BACKENDS, backend_options
-from lionpride_exec.testing._trace import Trace, record
+from lionpride_exec.testing._invariants.invariant import InvariantBroken
+from lionpride_exec.testing._time.run import BACKENDS, backend_options
+from lionpride_exec.testing._trace.trace import Trace, record
 from lionpride_exec.testing._view import ExecutorView
 
 from ._loop import FrozenLoop

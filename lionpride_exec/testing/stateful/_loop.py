@@ -18,7 +18,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from lionpride_exec._journal.worker_thread import in_place_of_threads
-from lionpride_exec.testing._run import backend_options, seeded_order
+from lionpride_exec.testing._time.run import backend_options, seeded_order
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from lionpride_exec.testing._look import InvariantBroken, broken
+from lionpride_exec.testing._invariants.invariant import InvariantBroken, broken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio.lowlevel import checkpoint
 
-from lionpride_exec.testing._points import wrap_run
+from lionpride_exec.testing._faults.points import wrap_run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

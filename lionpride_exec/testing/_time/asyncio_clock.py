@@ -24,14 +24,14 @@ from weakref import WeakSet
 
 from anyio._backends._asyncio import WorkerThread
 
-from ._threads import futures_of, stacks, waits_for_answer
+from .waiting_threads import futures_of, stacks, waits_for_answer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from concurrent.futures import Future
     from types import FrameType
 
-    from ._deadlock import Watch
+    from .deadlock import Watch
 
     T = TypeVar("T")
     Ready = list[tuple[selectors.SelectorKey, int]]

@@ -8,14 +8,13 @@ from lionpride_exec._base.backend import current_time
 from lionpride_exec._executor.explain import Explanation, WaitReason
 from lionpride_exec._model.limits import Concurrent
 
-from ._look import Findings, Look, When, invariant
+from .invariant import Findings, Look, When, invariant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lionpride_exec import Event, Processor
-
-    from ._view import ProcessorView
+    from lionpride_exec.testing._view import ProcessorView
 
 # An explanation takes some microseconds, and is looked at after each transition.
 MAX_EXPLAINED = 20

@@ -5,10 +5,12 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from . import _of_events, _of_rest, _of_starts, _of_waits  # noqa: F401  each adds its invariants to the table
-from ._at_return import AT_RETURN
-from ._look import CHECKS, InvariantBroken, Look
-from ._over_time import OVER_TIME
+# Each adds its invariants to the table.
+from . import at_rest as _at_rest  # noqa: F401
+from . import of_events, of_explanations, of_starts  # noqa: F401
+from .at_return import AT_RETURN
+from .invariant import CHECKS, InvariantBroken, Look
+from .over_time import OVER_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

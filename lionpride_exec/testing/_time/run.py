@@ -14,8 +14,8 @@ import anyio
 
 from lionpride_exec._validation import check_seconds
 
-from ._clock import VirtualClockLoop
-from ._deadlock import Watch
+from .asyncio_clock import VirtualClockLoop
+from .deadlock import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -59,11 +59,11 @@ def _options(backend: str, io_patience: float, watch: Watch | None) -> tuple[str
         raise ModuleNotFoundError(f"backend {backend!r} needs {needed}, which is not installed: {hint}", name=needed)
     check_seconds("io_patience", io_patience)
     if backend == "trio":
-        from ._trio import trio_options  # noqa: PLC0415  an extra
+        from .trio_clock import trio_options  # noqa: PLC0415  an extra
 
         return "trio", trio_options(io_patience, watch)
     if backend == "asyncio+uvloop":
-        from ._uvloop import VirtualUvloop  # noqa: PLC0415  likewise
+        from .uvloop_clock import VirtualUvloop  # noqa: PLC0415  likewise
 
         return "asyncio", {"loop_factory": partial(VirtualUvloop, io_patience=io_patience, watch=watch)}
     return "asyncio", {"loop_factory": partial(VirtualClockLoop, io_patience=io_patience, watch=watch)}
@@ -142,6 +142,6 @@ def seeded_order(seed: int, backend: str) -> AbstractContextManager[None]:
     """Have the order in which a backend runs what can run go by a seed, where it goes by chance."""
     if backend != "trio":
         return nullcontext()
-    from ._trio import seeded_scheduler  # noqa: PLC0415  an extra
+    from .trio_clock import seeded_scheduler  # noqa: PLC0415  an extra
 
     return seeded_scheduler(seed)

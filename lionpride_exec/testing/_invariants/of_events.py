@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._events.lifecycle import MAX_ATTEMPTS_KEPT
 from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec.testing._view import end_waiters, has_journal_number, is_running, owner_of, running_among
 
-from ._look import Findings, Look, When, invariant
-from ._view import end_waiters, has_journal_number, is_running, owner_of, running_among
+from .invariant import Findings, Look, When, invariant
 
 if TYPE_CHECKING:
     from lionpride_exec import Event

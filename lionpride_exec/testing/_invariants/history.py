@@ -11,15 +11,13 @@ import attrs
 from lionpride_exec._events.event import Event
 from lionpride_exec._status import EventStatus
 from lionpride_exec._validation import is_number
-
-from ._view import ExecutorView, ProcessorView
+from lionpride_exec.testing._view import ExecutorView, ProcessorView
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from lionpride_exec import Executor, Processor
-
-    from ._view import Reservation, RunningEvent
+    from lionpride_exec.testing._view import Reservation, RunningEvent
 
 # Seconds. Who observes a start looks at the clock a moment later than who made it.
 TOLERANCE = 1e-3

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.from_thread
 
-from ._deadlock import awaited
+from .deadlock import awaited
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator

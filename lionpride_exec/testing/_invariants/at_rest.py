@@ -10,7 +10,7 @@ from __future__ import annotations
 from lionpride_exec._executor.explain import Explanation, WaitReason
 from lionpride_exec._status import EventStatus
 
-from ._look import Findings, Look, When, invariant
+from .invariant import Findings, Look, When, invariant
 
 
 @invariant(When.AT_REST)

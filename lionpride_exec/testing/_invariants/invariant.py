@@ -18,8 +18,7 @@ import attrs
 
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._status import TERMINAL, EventStatus
-
-from ._view import ExecutorView, ProcessorView
+from lionpride_exec.testing._view import ExecutorView, ProcessorView
 
 if TYPE_CHECKING:
     from lionpride_exec import Event, Executor, Processor

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from ._clock import POLL_INTERVAL, HeldLoop
+from .asyncio_clock import POLL_INTERVAL, HeldLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._deadlock import Watch
+    from .deadlock import Watch
 
 
 # What libuv reports (a signal, a file) is scheduled out of our sight, behind the tick that is scheduled already. So one

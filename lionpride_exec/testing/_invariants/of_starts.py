@@ -10,12 +10,11 @@ from lionpride_exec._model.limits import Concurrent
 from lionpride_exec._processing.permission_gate import MAX_DENIALS
 from lionpride_exec._status import EventStatus
 
-from ._look import Findings, Look, invariant_of_processor
+from .invariant import Findings, Look, invariant_of_processor
 
 if TYPE_CHECKING:
     from lionpride_exec import Event, Processor
-
-    from ._view import ExecutorView, LimitState, ProcessorView
+    from lionpride_exec.testing._view import ExecutorView, LimitState, ProcessorView
 
 # Costs that are no whole numbers do not add up exactly.
 ROUNDING = 1e-6

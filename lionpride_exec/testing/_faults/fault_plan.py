@@ -21,11 +21,11 @@ from anyio.lowlevel import checkpoint
 from lionpride_exec._base.backend import asyncio_task
 from lionpride_exec._executor.executor import Executor
 from lionpride_exec.errors import JournalError
+from lionpride_exec.testing._trace.labels import Label, class_and_fields, label_by
+from lionpride_exec.testing._view import owner_of
 
-from ._faults import Cancellation, Crash, Failure, Fault, Injected, InjectedFailure, Latency
-from ._labels import Label, class_and_fields, label_by
-from ._points import check_point, visiting
-from ._view import owner_of
+from .faults import Cancellation, Crash, Failure, Fault, Injected, InjectedFailure, Latency
+from .points import check_point, visiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping

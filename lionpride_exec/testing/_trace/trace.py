@@ -17,14 +17,14 @@ from anyio.lowlevel import current_token
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._events.event import Event
 from lionpride_exec._status import EventStatus
+from lionpride_exec.testing._invariants.at_return import check_known_once, check_stopped
+from lionpride_exec.testing._invariants.check import check_invariants
+from lionpride_exec.testing._invariants.history import TOLERANCE, Asked, Change, History
+from lionpride_exec.testing._invariants.invariant import InvariantBroken
+from lionpride_exec.testing._invariants.over_time import OVER_TIME
+from lionpride_exec.testing._view import observe_first
 
-from ._at_return import check_known_once, check_stopped
-from ._history import TOLERANCE, Asked, Change, History
-from ._invariants import check_invariants
-from ._labels import label_by
-from ._look import InvariantBroken
-from ._over_time import OVER_TIME
-from ._view import observe_first
+from .labels import label_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec import Executor
 
-    from ._labels import Label
+    from .labels import Label
 
 
 # Methods of the executor by which events may start earlier than was said before; stop() is another one.

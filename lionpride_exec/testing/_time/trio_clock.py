@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.testing import MockClock, active_thread_count
 
-from ._clock import POLL_INTERVAL
-from ._threads import TrioThreads, is_thread_of_trio, stacks
+from .asyncio_clock import POLL_INTERVAL
+from .waiting_threads import TrioThreads, is_thread_of_trio, stacks
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Generator
 
-    from ._deadlock import Watch
+    from .deadlock import Watch
 
 # What trio counts as tasks that wait for files; which of them there are depends on the platform.
 WAITING = ("tasks_waiting_read", "tasks_waiting_write", "tasks_waiting", "tasks_waiting_overlapped")

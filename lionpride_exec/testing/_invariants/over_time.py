@@ -15,8 +15,8 @@ import attrs
 
 from lionpride_exec._status import TRANSITIONS, EventStatus
 
-from ._history import TOLERANCE, Change, History, Start, Taking
-from ._look import broken
+from .history import TOLERANCE, Change, History, Start, Taking
+from .invariant import broken
 
 # What looks at a transition, in view of those before it, and says what is wrong with its event; None: nothing.
 Check = Callable[[History, Change], str | None]

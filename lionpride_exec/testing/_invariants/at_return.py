@@ -6,16 +6,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._events.lifecycle import running_here
+from lionpride_exec.testing._view import ProcessorView
 
-from ._look import InvariantBroken, broken
-from ._view import ProcessorView
+from .invariant import InvariantBroken, broken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lionpride_exec import Event, Executor
 
-    from ._history import History
+    from .history import History
 
 AT_RETURN: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -1,0 +1,1 @@
+"""Virtual time: clocks that jump, on each of the backends."""
