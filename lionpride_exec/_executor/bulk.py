@@ -16,6 +16,7 @@ from .factory import GENEROUS, check_config, processor_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
+    from uuid import UUID
 
     from lionpride_exec._events.call import Call
     from lionpride_exec._journal import Journal
@@ -73,45 +74,69 @@ class Bulk(Durable):
             cast("Any", made)(config, strict_event_type=strict_event_type, name=name, journal=journal, retain=retain),
         )
 
-    async def extend(self, events: Iterable[E] | AsyncIterable[E], priority: float | None = None) -> list[E]:
+    async def extend(
+        self,
+        events: Iterable[E] | AsyncIterable[E],
+        priority: float | Callable[[E], float | None] | None = None,
+        *,
+        key: Callable[[E], Hashable] | None = None,
+    ) -> list[E]:
         """
-        Append events, each ``append(wait=True)``, and give them back as a list.
+        Append events one after the other, each with ``append(wait=True)``.
+
+        With a journal, up to 100 events are written in one commit, unless a subclass overrides :meth:`append` or
+        ``Processor.enqueue()``.
 
         Args:
-            events: A plain or an async iterable; taken one by one, as there is room.
-            priority: Of each of them, finite; as for :meth:`append`.
+            events: A plain or an async iterable. The next event is taken once the last one has found room.
+            priority: The priority of every event, finite, as for :meth:`append`; or a function that returns that of an
+                event.
+            key: A function that returns the key of an event, as for :meth:`append`; None if the event has none. An
+                event whose key is known is left alone, and its place in the list is that of the known event.
+
+        Returns:
+            The events in their order. Each is what :meth:`append` returns.
 
         Raises:
-            TypeError: Not iterable.
+            TypeError: ``events`` is not iterable, or ``key`` is not callable.
+            BaseException: What :meth:`append`, the iterable, ``priority`` or ``key`` raises. No more events are taken.
+                Those before that one stay in the executor and run.
 
-        And what :meth:`append` and the iterable raise. The events before that one stay in the executor and run.
+        With a journal, an event that cannot be written leaves the executor. The error is raised when the commit has
+        failed, so up to 99 later events may have been taken from the iterable by then.
 
-        With a journal up to 100 of them are written in one commit.
-
-        Cancellation: as for :meth:`append`; the events before stay likewise, with a journal those that are on disk.
+        Cancellation: while it waits for room or for the disk. The events before stay in the executor; with a journal,
+        only those that are on disk.
         """
-        taken: list[E] = []
-        coming: list[Coming] = []
+        if key is not None and not callable(cast("object", key)):
+            raise TypeError(f"key must be a function of an event, got {key!r}")
+        coming: dict[UUID, Coming] = {}
         try:
             if isinstance(events, AsyncIterable):
                 source = aiter(events)
                 is_generator = isinstance(source, AsyncGenerator)
                 async with aclosing(cast("AsyncGenerator[E]", source)) if is_generator else nullcontext():
-                    async for event in source:
-                        await self._extend_by(event, priority, coming)
-                        taken.append(event)
+                    taken = [await self._extend_by(event, priority, key, coming) async for event in source]
             else:
-                for event in events:
-                    await self._extend_by(event, priority, coming)
-                    taken.append(event)
+                taken = [await self._extend_by(event, priority, key, coming) for event in events]
         finally:
             await self._settle_together(coming)
-        return taken
+        return [cast("E", one.taken) if isinstance(one, Coming) else one for one in taken]
 
-    def _extend_by(self, event: Event, priority: float | None, coming: list[Coming]) -> Coroutine[Any, Any, Any]:
-        if self.journal is None:
-            return self.append(event, priority, wait=True)
-        return self._append_together(event, priority, coming)
+    def _extend_by(
+        self,
+        event: E,
+        priority: float | Callable[[E], float | None] | None,
+        key: Callable[[E], Hashable] | None,
+        coming: dict[UUID, Coming],
+    ) -> Coroutine[Any, Any, E | Coming]:
+        own_priority = priority(event) if callable(priority) else priority
+        own_key = None if key is None else key(event)
+        if self.journal is not None:
+            return self._append_together(event, own_priority, own_key, coming)
+        if own_key is None:  # an overridden append() need not know of keys
+            return self.append(event, own_priority, wait=True)
+        return self.append(event, own_priority, wait=True, key=own_key)
 
     @staticmethod
     def as_completed(events: Iterable[E]) -> Endings[E]:

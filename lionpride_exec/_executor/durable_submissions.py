@@ -53,6 +53,7 @@ class Coming:
         is_final: Whether it had ended before.
         queued_at: What stood in its record before.
         is_decided: Whether it was queued, or has left again.
+        taken: Once it is settled, the event; or the one that is known under its key. Set by ``_settle_together()``.
     """
 
     event: Event
@@ -63,6 +64,7 @@ class Coming:
     is_final: bool
     queued_at: datetime | None
     is_decided: bool = False
+    taken: Event | None = None
 
 
 class Durable(Journaling):
@@ -246,30 +248,43 @@ class Durable(Journaling):
         return book.lookup.decode(row)
 
     async def _append_together(
-        self, event: Event, priority: float | None, coming: list[Coming], key: Hashable = None
-    ) -> None:
+        self, event: E, priority: float | None, key: Hashable, coming: dict[UUID, Coming]
+    ) -> E | Coming:
         """
-        Do as ``append(wait=True)``, but have many events written in one commit; the caller settles them.
+        Do as ``append(wait=True)``, but have many events written in one commit.
 
-        A key must be known neither here nor on disk, or the event is one of those that are left out.
+        Returns:
+            The event that ``append()`` would return; or, where only the commit tells which one, what ``coming`` now
+            holds: ``taken`` of it is the event, after :meth:`_settle_together`.
         """
         if len(coming) >= MAX_TOGETHER or not self._has_room():
             await self._settle_together(coming)
-        if (
-            not self._appends_one_by_one()
-            and self._has_room()
-            and isinstance(cast("object", event), Event)
-            and not self._is_held_still(event)
-        ):
+        if not self._appends_one_by_one() and self._has_room() and self._is_plain(event):
             known_by = None if key is None else self._key_of(key)
-            ticket = Ticket(None if priority is None else check_priority(priority), key=known_by)
-            one = self._announce(event, ticket)
-            one.arrival.then = partial(self._decide, one)  # the source of the next event may take its time
-            coming.append(one)
-        elif key is None:
-            await self.append(event, priority, wait=True)
-        else:
-            await self.append(event, priority, wait=True, key=key)
+            known = None if known_by is None else self._known_under(known_by)
+            if known is not None and known.id in coming:
+                return coming[known.id]
+            if known is None:
+                try:
+                    return self._announce_together(event, priority, known_by, coming)
+                except Exception:
+                    if key is None:
+                        raise
+        # append() knows what to wait for, and what to do with an event that has ended or whose key is known.
+        if key is None:
+            return cast("E", await self.append(event, priority, wait=True))
+        await self._settle_together(coming)  # its key may be that of one of them
+        return cast("E", await self.append(event, priority, wait=True, key=key))
+
+    def _announce_together(
+        self, event: Event, priority: float | None, known_by: Hashable, coming: dict[UUID, Coming]
+    ) -> Coming:
+        """Have an event written in the next commit, whoever waits for it."""
+        ticket = Ticket(None if priority is None else check_priority(priority), key=known_by)
+        one = self._announce(event, ticket)
+        one.arrival.then = partial(self._decide, one)  # the source of the next event may take its time
+        coming[event.id] = one
+        return one
 
     def _appends_one_by_one(self) -> bool:
         """Return whether each event has to come in by ``append()``, since a subclass overrides what is done there."""
@@ -280,22 +295,24 @@ class Durable(Journaling):
         book, processor = self._book, self._processor
         return book is not None and book.writer.has_room and processor is not None and not processor.queue.is_full
 
-    def _is_held_still(self, event: Event) -> bool:
-        """Whether somebody holds a lock that an event would come in under."""
+    def _is_plain(self, event: Event) -> bool:
+        """Whether an event is new, and nobody holds a lock that an event needs to come in."""
+        if not isinstance(cast("object", event), Event) or event.execution.status in TERMINAL:
+            return False
         status = event.execution.status
-        return bool(self.states.items.guard.users) or self._turn_to_move(status, status) is not None
+        return not self.states.items.guard.users and self._turn_to_move(status, status) is None
 
-    async def _settle_together(self, coming: list[Coming]) -> None:
+    async def _settle_together(self, coming: dict[UUID, Coming]) -> None:
         """
-        Return when all these are on disk and queued; what was not written is told after the others.
+        Wait until all these events are on disk and queued; raise what prevented it after that.
 
-        Cancellation: nothing is left of those that were not on disk yet.
+        Cancellation: events that are not on disk yet leave again.
         """
         error: BaseException | None = None
-        for one in coming:
+        for one in coming.values():
             if error is None or one.arrival.done.is_set():
                 try:
-                    await self._settle_in(one)
+                    one.taken = await self._settle_in(one)
                 except BaseException as exc:  # noqa: BLE001  raised below
                     error = error or exc
             else:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from contextlib import aclosing, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 from anyio import CapacityLimiter, to_thread
@@ -20,7 +20,6 @@ from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.redaction import mask
 from lionpride_exec._cli.errors import BadLineError, UsageError
-from lionpride_exec._executor.executor import Executor
 from lionpride_exec._journal import Journal
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
@@ -34,12 +33,13 @@ from .stored_results import line_of_event
 from .target import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Iterator, Sequence
+    from uuid import UUID
 
     from lionpride_exec._events.event import Event
-    from lionpride_exec._executor.durable_submissions import Coming
 
     from .known_events import Known
+    from .lines import Job
     from .options import RunOptions
     from .target import Target
 
@@ -50,6 +50,13 @@ BATCH = 500
 PAUSE = 1.0
 
 TAG = "run:"
+
+
+class KeyedJob(NamedTuple):
+    """A job, and the key of its line."""
+
+    job: Job
+    key: str
 
 
 def prepare(target: Target, source: str, options: RunOptions, place: str) -> int:
@@ -108,7 +115,6 @@ class JournalRun(LineRun):
         self._lines = Lines(self._identity)
         # What the journal knew at the start, while INPUT is still to be compared with it.
         self._known: Known | None = None
-        self._has_own_append = type(self.executor).append is not Executor.append
         self.executor.pause()
 
     @property
@@ -268,30 +274,41 @@ class JournalRun(LineRun):
             self._renumber(event, number)
 
     async def _append_all(self, todo: dict[str, tuple[int, bytes]]) -> None:
-        coming: list[Coming] = []
-        try:
-            for key, (number, line) in list(todo.items()):
-                try:
-                    await self._append_one(number, line, key, coming)
-                except BadLineError as exc:
-                    del todo[key]
-                    await self._refuse(number, exc)
-        finally:
-            await self.executor._settle_together(coming)
+        """Append the events of these lines. A line that is refused is taken out of ``todo``."""
+        lines = iter(list(todo.items()))
+        jobs: dict[UUID, KeyedJob] = {}  # the last one is that of the event which is being appended
+        is_done = False
+        while not is_done:
+            try:
+                await self.executor.extend(
+                    self._events_of(lines, todo, jobs),
+                    lambda event: jobs[event.id].job.priority,
+                    key=lambda event: jobs[event.id].key,
+                )
+                is_done = True
+            except JournalError:
+                raise
+            except (LionprideError, TypeError, ValueError) as exc:
+                refused = next(reversed(jobs.values()))
+                number, _ = todo.pop(refused.key)
+                await self._refuse(number, BadLineError(mask(describe(exc), refused.job.secrets)))
 
-    async def _append_one(self, number: int, line: bytes, key: str, coming: list[Coming]) -> None:
-        job = self.maker.make(line)
-        await self._ahead.wait()
-        remember(job.event, number, job.record)
-        try:
-            if self._has_own_append:
-                await self.executor.append(job.event, job.priority, wait=True, key=key)
-            else:
-                await self.executor._append_together(job.event, job.priority, coming, key)
-        except JournalError:
-            raise
-        except (LionprideError, TypeError, ValueError) as exc:
-            raise BadLineError(mask(describe(exc), job.secrets)) from exc
+    async def _events_of(
+        self, lines: Iterator[tuple[str, tuple[int, bytes]]], todo: dict[str, Any], jobs: dict[UUID, KeyedJob]
+    ) -> AsyncGenerator[Event]:
+        """Make the events of lines, each when there is room for it in the read-ahead."""
+        for key, (number, line) in lines:
+            try:
+                job = self.maker.make(line)
+            except BadLineError as exc:
+                del todo[key]
+                await self._refuse(number, exc)
+                continue
+            await self._ahead.wait()
+            remember(job.event, number, job.record)
+            jobs.pop(job.event.id, None)  # two records may give their events one id
+            jobs[job.event.id] = KeyedJob(job, key)
+            yield job.event
 
     def _follow(self, event: Event, _previous: EventStatus, status: EventStatus) -> None:
         """Write the result of an event that has ended, if it is in the journal. Called inside its transition."""
