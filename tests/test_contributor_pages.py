@@ -140,3 +140,35 @@ def test_a_path_that_does_not_exist_is_told(text, found):
     """Also within a command."""
     assert paths_in(text) == found
     assert not any(is_there(path) for path in found)
+
+
+# -------------------------------------------------------------------- prose
+
+CODE = re.compile(r"(?ms)^```.*?^```$|`[^`\n]*`|^#.*$")
+AVOIDED = re.compile(r"\b(whoever|(is|are) to be|all the same|such(?! as\b)\b)", re.IGNORECASE)
+
+
+def avoided_words(text):
+    """Return the words in the prose of a page that the rules for prose rule out."""
+    return [match[0] for match in AVOIDED.finditer(CODE.sub("", text))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_avoid_the_words_that_the_rules_name(page):
+    """The third rule of CONTRIBUTING.md, as far as a program can check it; the rule itself quotes the words."""
+    text = "\n".join(
+        line for line in PAGES[page].read_text("utf-8").splitlines() if not line.startswith("3. Use plain words:")
+    )
+    assert not avoided_words(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("Whoever waits is to be told all the same, such is life.", 4),
+        ("A list, such as `whoever`.\n```text\nis to be\n```\n## 429 all the same\n", 0),
+    ],
+)
+def test_an_avoided_word_is_told(text, count):
+    """In prose, not in code, nor in a heading."""
+    assert len(avoided_words(text)) == count
