@@ -185,7 +185,7 @@ def _error_to_dict(error: BaseException, around: tuple[int, ...], depth: int = 0
     name = type(error).__name__
     # What AnyIO writes into a cancellation (addresses, paths of this machine) is for debugging, not for a record.
     is_cancellation = name in {"Cancelled", "CancelledError"} and type(error).__module__.startswith(("asyncio", "trio"))
-    data: dict[str, Any] = {"error": name, "message": "cancelled" if is_cancellation else _text(error)}
+    data: dict[str, Any] = {"error": name, "message": "cancelled" if is_cancellation else error_text(error)}
     if is_of(error, LionprideError):
         own = _form(_own_form(error), around)[0]
         return data | own if isinstance(own, dict) else data
@@ -212,11 +212,11 @@ def _own_form(error: LionprideError) -> Any:
         return None
 
 
-def _text(value: object) -> str:
-    """Return the text of an error; what UTF-8 cannot hold is escaped, as in a journal."""
+def error_text(error: BaseException) -> str:
+    """Return the message of an error, the same in every form. What UTF-8 cannot hold is escaped; never raises."""
     try:
-        return str(value).encode("utf-8", "backslashreplace").decode()
-    except Exception:  # noqa: BLE001  some objects cannot even tell what they are
+        return str(error).encode("utf-8", "backslashreplace").decode()
+    except Exception:  # noqa: BLE001  some errors cannot even tell what they are
         return UNSERIALIZABLE
 
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lionpride_exec._base.exception_groups import error_in, is_cancellation, is_of, is_retryable
-from lionpride_exec._base.json_forms import UNSERIALIZABLE
 from lionpride_exec._base.json_text import read_json, write_json
-from lionpride_exec._base.jsonable import form_of, jsonable
+from lionpride_exec._base.jsonable import error_text, form_of, jsonable
 from lionpride_exec._base.redaction import NO_SECRETS, mask, mask_data
 from lionpride_exec._base.sentinel import Unset, UnsetType
 from lionpride_exec._base.tracebacks import format_traceback
@@ -149,7 +148,7 @@ def error_data(error: BaseException, secrets: frozenset[str] = NO_SECRETS) -> Er
             data.details = mask_data(data.details, secrets)
         _encode(data)
     except Exception:  # noqa: BLE001  whatever an error does when it is looked at, the event has ended
-        return ErrorData(type(error).__qualname__, mask(_text(error), secrets))
+        return ErrorData(type(error).__qualname__, mask(error_text(error), secrets))
     return data
 
 
@@ -158,7 +157,7 @@ def _error_data(error: BaseException) -> ErrorData:
         data = ErrorData(error.type_name, error.original_message, error.traceback_text, error.retryable)
     else:
         # What event loops write into a cancellation (addresses, paths) is for debugging, not for a record.
-        message = "interrupted" if not is_of(error, LionprideError) and _is_cancellation(error) else _text(error)
+        message = "interrupted" if not is_of(error, LionprideError) and _is_cancellation(error) else error_text(error)
         data = ErrorData(type(error).__qualname__, message, _traceback(error), is_retryable(error))
     if is_of(error, LionprideError) and error.details:
         details = jsonable(error.details)
@@ -172,10 +171,10 @@ def one_line(error: BaseException | UnsetType | None, secrets: frozenset[str] = 
     if known is None:
         return None
     if is_of(known, RemoteError):
-        return " ".join(mask(_text(known), secrets).split())[:500]
+        return " ".join(mask(error_text(known), secrets).split())[:500]
     if not is_of(known, LionprideError) and _is_cancellation(known):
         return "interrupted"
-    return " ".join(f"{type(known).__qualname__}: {mask(_text(known), secrets)}".split())[:500]
+    return " ".join(f"{type(known).__qualname__}: {mask(error_text(known), secrets)}".split())[:500]
 
 
 def _is_cancellation(error: BaseException) -> bool:
@@ -185,13 +184,6 @@ def _is_cancellation(error: BaseException) -> bool:
         return False
 
 
-def _text(error: BaseException) -> str:
-    try:
-        return _clean(str(error))
-    except Exception:  # noqa: BLE001  some errors cannot even tell what they are
-        return UNSERIALIZABLE
-
-
 def _traceback(error: BaseException) -> str:
     if error.__traceback__ is None:
         return ""
@@ -199,11 +191,6 @@ def _traceback(error: BaseException) -> str:
         return format_traceback(error) + "\n"
     except Exception:  # noqa: BLE001  as above
         return ""
-
-
-def _clean(text: str) -> str:
-    """Replace what UTF-8 cannot hold."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 # ---------------------------------------------------------------- from JSON
