@@ -1,8 +1,8 @@
 """
 Executors that run each event in ``append()``.
 
-Nothing is scheduled here: an append is followed by batches (``forward()``) until the event has ended, or cannot go on
-by itself. So all that decides about an event decides as otherwise.
+Nothing is scheduled here. After each append, batches (``forward()``) run until the event has ended or has to wait for
+something that a batch cannot bring about. So gates, limits and retries decide about an event as in any executor.
 """
 
 from __future__ import annotations
@@ -29,38 +29,39 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Event)
 X = TypeVar("X", bound=Executor)
 
-# What somebody else has to end.
+# What a batch cannot end.
 HELD_UP = frozenset({WaitReason.PAUSED, WaitReason.DEPENDENCY, WaitReason.GATE, WaitReason.LIMIT})
 
 
 def inline(executor: X) -> X:
     """
-    Have an executor run each event in ``append()``, for simple tests; the executor itself is given back.
+    Make an executor run each event in ``append()``, for simple tests, and return the executor.
 
-    ``executor = inline(MyExecutor(config))``. It need not be started: ``append()`` returns when the event has ended,
-    however it ended, and so do ``extend()``, ``invoke()`` and ``map()``, which stand on it. A failure is data: nothing
-    is raised. Gates, limits, ``after``, keys and retries decide as otherwise:
+    ``executor = inline(MyExecutor(config))``. The executor need not be started. ``append()`` returns when the event has
+    ended, in any final status. ``extend()``, ``invoke()`` and ``map()`` use ``append()``, so they do the same. A failed
+    event raises nothing. Gates, limits, ``after``, keys and retries decide as in any executor:
 
-    - What comes with time is waited for: a delay, the next attempt, a rate, a gate that answers ``Wait``. Under virtual
-      time that is free; in real time it takes that long.
-    - What does not is left PENDING: a pause, an event that has not completed and is come after, a gate that answers
-      ``False``, a limit that somebody else holds. The next ``append()`` or ``forward()`` tries again.
+    - If the event waits for a time, so does ``append()``: for a delay, the next attempt, a rate, or a gate that answers
+      ``Wait``. Under virtual time this costs nothing; in real time it takes as long as it says.
+    - If the event waits for anything else, it stays PENDING: for the end of a pause, another event, a gate that answers
+      ``False``, or a limit that another event holds. The next ``append()`` or ``forward()`` tries again.
 
-    The capacity window (``queue_capacity`` in ``capacity_refresh_time``) holds nothing up, as in ``forward()``. Events
-    that are pending already run along. An event may append others, and they run before it goes on. Tasks that append
-    at the same time may wait for each other's events.
+    The capacity window (``queue_capacity`` in ``capacity_refresh_time``) delays nothing, as in ``forward()``. Events
+    that are pending already run too. An event can append others, which run before it goes on. Tasks that append at the
+    same time may wait for each other's events.
 
-    ``map()`` runs up to its ``lookahead`` before it gives the first; an async iterable it takes only where the executor
-    is started. With a journal the executor has to be started (``async with inline(MyExecutor(..., journal=...)):``), or
-    ``append()`` raises :class:`ExecutorClosedError`.
+    ``map()`` runs up to its ``lookahead`` before it yields the first result. It takes an async iterable only if the
+    executor is started. With a journal the executor has to be started
+    (``async with inline(MyExecutor(..., journal=...)):``), or ``append()`` raises :class:`ExecutorClosedError`.
 
-    Cancellation: of ``append()``; what it runs ends CANCELLED (with a ``Retry`` or a journal: PENDING).
+    Cancellation: If ``append()`` is cancelled, the event that it runs ends CANCELLED. With a ``Retry`` or a journal the
+    event stays PENDING.
 
     Args:
-        executor: Of any class. It stays of that class; there is no way back.
+        executor: An executor of any class. It keeps this class, and runs events in ``append()`` from now on.
 
     Raises:
-        TypeError: It is no executor.
+        TypeError: The argument is no executor.
     """
     if not isinstance(cast("object", executor), Executor):
         raise TypeError(f"executor must be an Executor, got {type(executor).__name__}")
@@ -71,7 +72,7 @@ def inline(executor: X) -> X:
 
 
 class InlineExecutor(Executor):
-    """What :func:`inline` puts before the class of an executor."""
+    """The class that :func:`inline` puts before the class of an executor."""
 
     async def append(
         self,
@@ -84,7 +85,7 @@ class InlineExecutor(Executor):
         after: Event | UUID | Iterable[Event | UUID] = (),
         key: Hashable = None,
     ) -> E:
-        """Take an event in, as otherwise, and run it."""
+        """Take an event in, and run it."""
         if self.journal is None:
             await prepare(self)  # also what was appended before
         if wait and self.processor is not None:
@@ -95,7 +96,7 @@ class InlineExecutor(Executor):
         return taken
 
     async def _make_room(self, processor: Processor) -> None:
-        """Run what is queued until there is room, since nobody else does; or until nothing of it goes on."""
+        """Run queued events until there is room in the queue, or until none of them can go on."""
         while processor.queue.is_full and not processor.is_running:
             queued = {entry.event_id for entry in processor.queue.entries()}
             await self.forward()
@@ -103,9 +104,9 @@ class InlineExecutor(Executor):
                 return
 
     async def _run_now(self, event: Event) -> None:
-        """Return when an event has ended, or does not go on by itself."""
+        """Run batches until an event has ended, or waits for something that a batch cannot bring about."""
         if any(one is event for one in running_here()):
-            return  # known by its key, and it is this that appends
+            return  # its key is known, and the event itself appends
         assert self.processor is not None
         while event.status not in TERMINAL and event in self:
             queued = self.processor.queue.qsize()
@@ -120,12 +121,12 @@ class InlineExecutor(Executor):
                     return
 
     def _seconds_to_start(self, event: Event) -> float | None:
-        """Give the seconds after which a pending event may start without anybody doing anything; None: unknown."""
+        """Return the seconds after which a pending event can start. None if not only time has to pass."""
         assert self.processor is not None
         if event.id in ProcessorView(self.processor).strikes:
             return None  # asking again might end it
         return self.explain(event).seconds
 
     def _is_held_up(self, event: Event) -> bool:
-        """Whether a pending event waits for what somebody has to do; if not, other events were in front of it."""
+        """Whether a pending event waits for what a batch cannot bring about. If not, other events go first."""
         return self.explain(event).waits_for in HELD_UP

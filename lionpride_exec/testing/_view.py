@@ -95,7 +95,7 @@ class ProcessorView:
 
     @property
     def excluded_from_waits(self) -> Mapping[UUID, int]:
-        """The events that nobody waits for, since they wait themselves for others; how often each, by id."""
+        """The events that waits pass over because they wait for others themselves: how often each, by id."""
         return self.processor._waiters.aside
 
     def retry_of(self, event: Event[Any]) -> Retry | None:
@@ -106,12 +106,12 @@ class ProcessorView:
 
     @property
     def is_followed(self) -> bool:
-        """Whether the executor learns of starts and ends by the events themselves, so that nobody has to report."""
+        """Whether the events themselves tell the executor of starts and ends. If not, the processor reports them."""
         return self.processor._follows_events()
 
     @property
     def asks_nobody(self) -> bool:
-        """Whether an event can start in the order of the queue: nobody reports, no gate is asked, no lock is held."""
+        """Whether events start in the order of the queue: no report, no gate, and no lock comes between."""
         processor = self.processor
         return processor._follows_events() and processor._has_no_gate() and processor._is_free()
 
@@ -247,7 +247,7 @@ class ExecutorView:
 
     @property
     def running(self) -> Collection[UUID]:
-        """The events that a task runs, by id; whoever started them."""
+        """The events that a task runs, by id, with those that the processor did not start."""
         return self.executor._active.values()
 
     @property
@@ -384,18 +384,18 @@ class ExecutorView:
 
     @property
     def pending_writes(self) -> Collection[object]:
-        """What is to be written of events that have not left the journal session."""
+        """The events that have something to be written, with what it is."""
         book = self.executor._book
         return () if book is None else book._pending_writes.values()
 
 
 def observe_first(executor: Executor, observer: Observer) -> Callable[[], None]:
-    """Have an observer told of transitions before all others. Return a function that ends this."""
+    """Call an observer at each transition, before all others. Return a function that ends this."""
     end = executor.observe(observer)
     executor._observers.insert(0, executor._observers.pop())
     return end
 
 
 async def prepare(executor: Executor) -> None:
-    """Make the executor's processor, unless there is one, and queue what is pending; as a start does."""
+    """Make the executor's processor unless there is one, and queue the pending events, as a start does."""
     executor._queue_pending(await executor._prepare())

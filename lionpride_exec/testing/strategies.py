@@ -1,8 +1,8 @@
 """
-Strategies of Hypothesis for what is given to an executor.
+Strategies of Hypothesis for events, configurations, limits and the other arguments of an executor.
 
-All values they give are valid, and they shrink towards what does least: no priority, no limits, no retry, one of each.
-It needs the extra: ``pip install 'lionpride-exec[testing]'``.
+All values are valid. They shrink towards the simplest: no priority, no limits, no retry, one of each. This module needs
+the extra: ``pip install 'lionpride-exec[testing]'``.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ __all__ = ["configs", "events", "limits", "priorities", "retries", "timeouts"]
 
 E = TypeVar("E", bound=Event[Any])
 
-# What only the package sets, and how an event is run, which events() sees to.
+# Fields that only the package sets, and fields that events() draws by itself or leaves alone.
 _NOT_DRAWN = frozenset({"id", "created_at", "metadata", "execution", "streaming", "idle_timeout", "timeout", "retry"})
 
 
 def priorities() -> SearchStrategy[float | None]:
-    """Give priorities: None (the default), whole numbers from -3 to 3, or any number from minus to plus a billion."""
+    """Return a strategy for priorities: None (the default), integers from -3 to 3, floats from -1e9 to 1e9."""
     return st.none() | st.integers(-3, 3) | st.floats(-1e9, 1e9)
 
 
 def timeouts() -> SearchStrategy[float | None]:
-    """Give timeouts: None, or from 0.125 to 60 seconds."""
+    """Return a strategy for timeouts: None, or 0.125 to 60 seconds."""
     return st.none() | st.floats(0.125, 60.0, width=16)
 
 
@@ -42,16 +42,16 @@ def limits(
     *, keys: Sequence[str] = (), costs: Sequence[str] = (), min_amount: int = 1, max_size: int = 3
 ) -> SearchStrategy[list[Limit]]:
     """
-    Give lists of up to ``max_size`` limits.
+    Return a strategy for lists of up to ``max_size`` limits.
 
-    Each is a ``Concurrent`` of 1 to 5, or a ``Rate`` of ``min_amount`` to ``min_amount + 10`` in 0.125 to 60 seconds,
-    with and without ``hold``; for all events, or for each value of one of the keys.
+    Each limit is a ``Concurrent`` of 1 to 5, or a ``Rate`` of ``min_amount`` to ``min_amount + 10`` in 0.125 to 60
+    seconds, with or without ``hold``. It holds for all events, or for each value of one of the keys.
 
     Args:
-        keys: Names of attributes of your events that may be the ``key`` of a limit.
-        costs: Names of attributes that may be the ``cost`` of a rate.
-        min_amount: At least 1; the most that one event costs: an event that takes more than there is would be refused.
-        max_size: 0 or more.
+        keys: Names of attributes of your events that can be the ``key`` of a limit.
+        costs: Names of attributes that can be the ``cost`` of a rate.
+        min_amount: The most that one event costs, at least 1. An event that costs more than the amount is refused.
+        max_size: The longest list, 0 or more.
     """
     key = st.sampled_from([None, *keys])
     concurrent = st.builds(Concurrent, st.integers(1, 5), key=key)
@@ -68,9 +68,9 @@ def limits(
 
 def retries() -> SearchStrategy[Retry]:
     """
-    Give retries: 1 to 4 attempts, a backoff of 0 to 8 seconds, with and without jitter, a deadline, and a budget.
+    Return a strategy for ``Retry``, with 1 to 4 attempts and a backoff of 0 to 8 seconds.
 
-    A deadline is from 1 to 60 seconds, a budget from 0 to 1. They retry after any ``Exception``.
+    Some have jitter, a deadline of 1 to 60 seconds, or a budget from 0 to 1. All retry after any ``Exception``.
     """
     return st.builds(
         Retry,
@@ -84,14 +84,14 @@ def retries() -> SearchStrategy[Retry]:
 
 def configs(**fixed: Any) -> SearchStrategy[dict[str, Any]]:
     """
-    Give configurations: a ``processor_config``, or the keywords of ``Executor.of(cls, **config)``.
+    Return a strategy for configurations: a ``processor_config``, or keywords for ``Executor.of(cls, **config)``.
 
-    ``queue_capacity`` is 1 to 20 in a ``capacity_refresh_time`` of 0.125 to 10 seconds, ``concurrency_limit`` 1 to 5,
-    ``max_queue_size`` 1 to 20; up to three ``limits()`` without keys, a retry or none.
+    ``queue_capacity`` is 1 to 20 in a ``capacity_refresh_time`` of 0.125 to 10 seconds, ``concurrency_limit`` is 1 to 5
+    and ``max_queue_size`` 1 to 20. There are up to three ``limits()`` without keys, and a retry or none.
 
     Args:
-        fixed: What is to be as it is said, or drawn from the strategy that is given: ``configs(concurrency_limit=1,
-            limits=limits(keys=["host"]))``. Also keywords of a processor of your own.
+        fixed: Any values to use instead, or strategies to draw from: ``configs(concurrency_limit=1,
+            limits=limits(keys=["host"]))``. Keywords of your own processor are possible too.
     """
     parts: dict[str, SearchStrategy[Any]] = {
         "queue_capacity": st.integers(1, 20),
@@ -106,18 +106,19 @@ def configs(**fixed: Any) -> SearchStrategy[dict[str, Any]]:
 
 def events(cls: type[E], **fields: Any) -> SearchStrategy[E]:
     """
-    Give new events of a class, each field drawn by its annotation.
+    Return a strategy for new events of a class, with each field drawn by its annotation.
 
-    Numbers are finite. A field that is annotated with ``Any`` or ``object``, or whose name begins with an underscore,
-    is left at its default; so is what only the package sets (``id``, ``created_at``, ``execution``), ``metadata``, and
-    how it is streamed. ``timeout`` and ``retry`` are drawn from :func:`timeouts`, :func:`retries` and None.
+    Numbers are finite. These fields keep their default: fields annotated with ``Any`` or ``object``, fields whose name
+    begins with an underscore, fields that only the package sets (``id``, ``created_at``, ``execution``), ``metadata``,
+    and the fields for streaming. ``timeout`` and ``retry`` are drawn from :func:`timeouts`, :func:`retries` and None.
 
     Args:
-        cls: Of which class.
-        fields: For a field a value, or a strategy: ``events(Fetch, url=st.sampled_from(URLS), timeout=None)``.
+        cls: The class of the events.
+        fields: A value or a strategy for any field: ``events(Fetch, url=st.sampled_from(URLS), timeout=None)``.
 
     Raises:
-        TypeError: The class has no such field; or a field without a default has no annotation that says what to draw.
+        TypeError: The class has no field of this name, or the annotation of a field without a default does not say what
+            to draw.
     """
     known = {field.alias or field.name: field for field in attrs.fields(cast("Any", cls)) if field.init}
     unknown = sorted(fields.keys() - known.keys())
@@ -138,14 +139,14 @@ def _as_strategy(value: Any) -> SearchStrategy[Any]:
 
 def _by_annotation(cls: type[Event[Any]], field: attrs.Attribute[Any]) -> SearchStrategy[Any] | None:
     """
-    Give a strategy for a field; None: it is left at its default.
+    Return a strategy for a field. None if the field keeps its default.
 
     Raises:
-        TypeError: It has no default, and its annotation does not say what to draw.
+        TypeError: The field has no default, and its annotation does not say what to draw.
     """
     try:
         annotation = get_type_hints(cls).get(field.name, field.type)
-    except NameError:  # a name of a function's
+    except NameError:  # a name that is local to a function
         annotation = field.type
     if isinstance(annotation, str) or annotation in {None, Any, object}:
         if field.default is attrs.NOTHING:

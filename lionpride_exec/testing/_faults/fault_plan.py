@@ -1,9 +1,8 @@
 """
 Faults by seed.
 
-Whether a visit of a point meets a fault is a function of the seed, the point, the event and how often that event was
-there: a hash, not the next number of a random sequence. So two runs meet the same faults however their tasks take
-turns, on whichever event loop.
+A hash of the seed, the point, the event and the number of its visit decides whether a visit meets a fault. It is not
+the next number of a random sequence. So two runs meet the same faults in any order of their tasks, on every event loop.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ if TYPE_CHECKING:
 
     from lionpride_exec._events.event import Event
 
-# The scope that a caller is cancelled by.
+# The scope that cancels a caller.
 _scope: ContextVar[anyio.CancelScope | None] = ContextVar("_scope", default=None)
 
-# In which order several faults of one point happen.
+# The order in which several faults of one point happen.
 _ORDER = (Crash, Latency, Cancellation, Failure)
 
 
@@ -49,21 +48,20 @@ class FaultPlan:
         with plan.applied(executor):
             ...
 
-    A plan counts visits as long as it lives. For a second run that should meet the same faults, make a new plan.
+    A plan counts visits as long as it exists. For a second run that meets the same faults, make a new plan.
 
     Args:
-        seed: Any number. What is injected is a function of it, of the point, of the event's label and the number of
-            its visit.
-        faults: A fault, or several, for each point: "gate:before", "run:after" and so on; see :data:`POINTS`.
-        label: What an event is called, so that it is known in another run: the name of an attribute, or a function of
-            the event. Default: its class and those of its own fields that are texts or numbers.
+        seed: Any number. The seed, the point, the event's label and the number of the visit decide what is injected.
+        faults: One fault or several for each point: "gate:before", "run:after" and so on; see :data:`POINTS`.
+        label: Names an event so that another run knows it: the name of an attribute, or a function of the event. The
+            default is the class of the event, with those of its own fields that are texts or numbers.
 
     Attributes:
-        injected: What was injected so far, in order; for you to read.
+        injected: The faults that were injected so far, in order.
 
     Raises:
-        ValueError: There is no such point, or the fault cannot happen there.
-        AttributeError: This version of the library has no such method any more.
+        ValueError: There is no point of this name, or the fault cannot happen there.
+        AttributeError: The method of a point is missing in this version of the library.
     """
 
     def __init__(
@@ -97,17 +95,17 @@ class FaultPlan:
         """
         Inject faults inside this block.
 
-        Inside it methods of classes are replaced. So it reaches all executors of these classes, and of other classes
-        as far as they share code; there can be one plan at a time. Outside it nothing costs anything. The next life
-        of a process is another block of the same plan, which goes on counting visits.
+        The block replaces methods of classes. So the plan applies to all executors of these classes, and to other
+        classes that share their code. Only one plan can be applied at a time. Outside the block a plan costs nothing.
+        After a crash, apply the same plan again for the next process: it goes on counting visits.
 
         Args:
             executors: Executors or their classes.
-            on_crash: Called with the name of the point at a :class:`Crash`, and must not wait. That is in the event
-                loop, but at "disk" in the worker thread: there it has to cancel through ``anyio.from_thread``.
+            on_crash: Called with the name of the point at a :class:`Crash`. It must not wait. It runs in the event
+                loop, or at "disk" in the worker thread, where it has to cancel through ``anyio.from_thread``.
 
         Raises:
-            ValueError: There is a crash in the plan, and nobody to tell; or no executor.
+            ValueError: The plan has a crash and ``on_crash`` is missing, or no executor is given.
         """
         has_crash = any(isinstance(fault, Crash) for given in self.faults.values() for fault in given)
         if has_crash and on_crash is None:
@@ -121,7 +119,7 @@ class FaultPlan:
     @staticmethod
     @contextmanager
     def cancellable() -> Generator[anyio.CancelScope]:
-        """Open a cancel scope by which ``Cancellation(of="caller")`` cancels the task that is in it."""
+        """Open the cancel scope that ``Cancellation(of="caller")`` cancels."""
         with anyio.CancelScope() as scope:
             token = _scope.set(scope)
             try:
@@ -132,12 +130,12 @@ class FaultPlan:
     # ---------------------------------------------------------------- at the points
 
     async def _visit(self, point: str, event: Event[Any] | None) -> None:
-        """Inject what is due at this visit of a point."""
+        """Inject the faults that this visit of a point meets."""
         for one in self._due(point, event):
             fault = one.fault
             if isinstance(fault, Crash):
                 self._crash(point)
-                await checkpoint()  # most likely we are being cancelled by now
+                await checkpoint()  # here the cancellation arrives
                 return
             if isinstance(fault, Latency):
                 await anyio.sleep(one.seconds)
@@ -148,7 +146,7 @@ class FaultPlan:
                 raise InjectedFailure(str(one))
 
     def _visit_nowait(self, point: str, event: Event[Any] | None) -> None:
-        """Do as :meth:`_visit`, where nothing can be awaited."""
+        """Like :meth:`_visit`, but where nothing can be awaited."""
         for one in self._due(point, event):
             if isinstance(one.fault, Crash):
                 self._crash(point)
@@ -156,7 +154,7 @@ class FaultPlan:
             raise JournalError(f"injected: {one}")
 
     def _due(self, point: str, event: Event[Any] | None) -> Generator[Injected]:
-        """Give what this visit meets, one after the other, and note it."""
+        """Yield the faults that this visit meets, one after the other, and record each."""
         faults = self.faults.get(point)
         if faults is None or self._is_over:
             return
@@ -175,7 +173,7 @@ class FaultPlan:
                 return
 
     def _drawn(self, *what: object) -> float:
-        """Give a number from 0 to below 1 that is the same for the same things."""
+        """Return a number from 0 to below 1 that depends only on the seed and the arguments."""
         digest = blake2b(repr((self.seed, what)).encode(), digest_size=7).digest()
         return int.from_bytes(digest) / 2**56
 
@@ -204,10 +202,10 @@ class FaultPlan:
 
 def _checked(point: str, faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
     """
-    Give the faults of a point in the order in which they happen.
+    Return the faults of a point in the order in which they happen.
 
     Raises:
-        ValueError: There is no such point, or a fault that cannot happen there.
+        ValueError: There is no point of this name, or a fault cannot happen there.
     """
     where = check_point(point)
     for fault in faults:

@@ -1,4 +1,4 @@
-"""Faults: what may happen at a point, and what was injected."""
+"""Faults: what can happen at a point, and what was injected."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import attrs
 
 
 class InjectedFailure(Exception):
-    """What a :class:`FaultPlan` has something fail with. Retryable, as most exceptions are."""
+    """The failure that a :class:`FaultPlan` injects. Retryable, as most exceptions are."""
 
 
 def _valid_share(_instance: object, attribute: attrs.Attribute[float], value: float) -> None:
@@ -40,14 +40,14 @@ def _valid_of(_instance: object, _attribute: object, value: str) -> None:
 @attrs.frozen(kw_only=True, repr=False)
 class Fault:
     """
-    What may happen at a point. The base of the others; by itself it is none.
+    What can happen at a point. The base class of the faults; it is no fault itself.
 
     Args:
-        share: How many of the visits meet it, from 0 (none) to 1 (all); the seed decides which.
-        visit: Only this visit of an event may meet it, 1 for its first; None: each may.
+        share: The share of visits that meet the fault, from 0 (none) to 1 (all). The seed decides which.
+        visit: The only visit of an event that can meet the fault, 1 for the first. None for each visit.
 
     Raises:
-        ValueError: An argument out of its range.
+        ValueError: An argument is out of its range.
     """
 
     share: float = attrs.field(default=1.0, validator=_valid_share)
@@ -55,14 +55,14 @@ class Fault:
 
     @property
     def _seconds_range(self) -> tuple[float, float]:
-        """Between which numbers of seconds the seed chooses."""
+        """The least and the most seconds that the seed chooses between."""
         return 0.0, 0.0
 
     def __repr__(self) -> str:
         fields = attrs.fields(type(self))
         told = [
             f"{each.name}={value!r}"
-            for each in sorted(fields, key=lambda each: each.kw_only)  # those of the kind of fault first
+            for each in sorted(fields, key=lambda each: each.kw_only)  # the fields of the subclass first
             if (value := getattr(self, each.name)) != _default_of(each, self)
         ]
         return f"{type(self).__name__}({', '.join(told)})"
@@ -71,11 +71,11 @@ class Fault:
 @attrs.frozen(repr=False)
 class Latency(Fault):
     """
-    It takes a while: between ``shortest`` and ``longest`` seconds of the event loop's clock, as the seed decides.
+    A delay, by the clock of the event loop. The seed chooses its length between ``shortest`` and ``longest``.
 
     Args:
         shortest: Seconds, 0 or more.
-        longest: Seconds, at least the shortest; default: as that.
+        longest: Seconds, at least ``shortest``, which is the default.
     """
 
     shortest: float = attrs.field(validator=_valid_seconds)
@@ -91,22 +91,22 @@ class Latency(Fault):
 @attrs.frozen(repr=False)
 class Failure(Fault):
     """
-    It raises an :class:`InjectedFailure`; "disk" a ``JournalError``.
+    An :class:`InjectedFailure` is raised; at "disk", a ``JournalError``.
 
-    Only where the disk, or code of yours, may fail: :attr:`Point.fails` says where.
+    Only the disk and your own code can fail: :attr:`Point.fails` says at which points.
     """
 
 
 @attrs.frozen(repr=False)
 class Cancellation(Fault):
     """
-    Somebody is cancelled at this moment.
+    An event, a caller or a task is cancelled.
 
     Args:
-        of: "event": ``executor.cancel()`` of the event concerned. "caller": the scope ``with plan.cancellable():`` that
-            the point is visited in, if there is one. "task": the task, by asyncio's own ``Task.cancel()``, past all
-            scopes; on trio, which has no such thing, nothing.
-        within: A caller is cancelled by so many seconds from now at the latest, 0 or more; the seed decides when.
+        of: "event" calls ``executor.cancel()`` for the event concerned. "caller" cancels the scope
+            ``with plan.cancellable():`` around the visit, if there is one. "task" calls asyncio's ``Task.cancel()``,
+            which ignores scopes; on trio it does nothing.
+        within: The caller is cancelled within this many seconds, 0 or more. The seed decides when.
     """
 
     of: Literal["event", "caller", "task"] = attrs.field(default="event", validator=_valid_of)
@@ -122,8 +122,8 @@ class Crash(Fault):
     """
     The process dies here: ``on_crash`` is called, and nothing more is injected.
 
-    ``on_crash`` is to copy what a process leaves behind (the file of a journal) at this moment, and to cancel all that
-    runs. What that does while it is being cancelled is of no importance: the next life begins with the copy.
+    ``on_crash`` has to copy what the process leaves behind (the file of a journal), and then to cancel everything that
+    runs. What happens during this cancellation does not matter, because the next process begins with the copy.
     """
 
 
@@ -133,11 +133,11 @@ class Injected:
     A fault that was injected.
 
     Attributes:
-        point: Where, such as "gate:before".
-        label: Which event was there; "" if none.
-        visit: How often that event had been there, this time included.
-        fault: Which one.
-        seconds: How many seconds the seed has chosen: of latency, or until a caller is cancelled.
+        point: The point, for example "gate:before".
+        label: The label of the event that visited the point; "" if there was none.
+        visit: The number of this visit of the event, 1 for the first.
+        fault: The fault.
+        seconds: The seconds that the seed has chosen: the delay, or the time until a caller is cancelled.
     """
 
     point: str

@@ -1,13 +1,13 @@
 """
-Where faults can be injected: the awaits on an event's way.
+The points at which faults can be injected: the awaits in the life of an event.
 
-A point is a method of ours or of a subclass. While a plan is applied, those it names are replaced by ones that visit it
-before and after; otherwise nothing is there, not even a hook. "After" is left out where a method hands something over
-that its caller takes care of in the same step (a slot, a promise of room, an event that is to begin): nobody can be
-cancelled there, so nobody is.
+A point is a method of the package or of a subclass. While a plan is applied, the methods that the plan names are
+replaced by functions that visit the plan before and after. Without a plan there is no hook. Some points have no
+"after": their method hands something over (a slot, a promised place, an event that begins), and its caller uses it in
+the same step. No task can be cancelled between these two, so no fault is injected there.
 
-To change with the library: this table only. A class that was moved or renamed, or a method that was, is one line of it.
-A method that does not exist any more is told as soon as a plan names its point.
+When a class or method of the package is moved or renamed, change its line in ``POINTS``. A plan that names a point
+whose method is missing raises ``AttributeError``.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 
 class Visited(Protocol):
-    """What is told that a point is visited."""
+    """What a point visits: a plan."""
 
     async def _visit(self, point: str, event: Event[Any] | None) -> None:
-        """Do what is to be done there."""
+        """Do what the plan has for this point."""
 
     def _visit_nowait(self, point: str, event: Event[Any] | None) -> None:
-        """Do it where nothing can be awaited."""
+        """Like ``_visit``, but where nothing can be awaited."""
 
 
 _BEFORE: Final = ("before",)
@@ -45,17 +45,17 @@ _BOTH: Final = ("before", "after")
 @attrs.frozen
 class Point:
     """
-    A place at which faults can be injected; made by ``POINTS``, which has them all.
+    A place at which faults can be injected; made by ``POINTS``, which has all of them.
 
     Attributes:
         what: What happens there.
-        sides: Where a plan may visit it: "before", and mostly "after".
-        fails: Those of the sides at which the disk, or code of yours, may fail.
-        is_shielded: Whether no cancellation is noticed there.
-        in_thread: Whether it is a plain function in a worker thread, where nothing can be awaited.
+        sides: The sides that a plan can visit: "before", and at most points "after".
+        fails: The sides at which the disk or your own code can fail.
+        is_shielded: Whether the point is shielded from cancellation.
+        in_thread: Whether the method is a plain function in a worker thread, where nothing can be awaited.
     """
 
-    # The class whose method it is; a private one, or one that needs an extra, by name: "module:Class" in the package.
+    # The class that has the method. A private class, or one that needs an extra, by its name: "module:Class".
     _owner: type | str
     _method: str
     what: str
@@ -66,10 +66,10 @@ class Point:
 
     def _find(self) -> type:
         """
-        Give the class.
+        Return the class.
 
         Raises:
-            AttributeError: It has no such method (any more).
+            AttributeError: The class does not have the method.
         """
         if isinstance(self._owner, str):
             module, _, name = self._owner.partition(":")
@@ -103,16 +103,16 @@ POINTS: Final[Mapping[str, Point]] = MappingProxyType(
         "stop": Point(Executor, "stop", "somebody stops it"),
     }
 )
-"""Where faults can be injected, by name; a plan names a side of one, such as "gate:before" or "run:after"."""
+"""The points, by name. A plan names one side of a point, for example "gate:before" or "run:after"."""
 
 
 def check_point(name: str) -> Point:
     """
-    Give the point of a name such as "gate:before".
+    Return the point that a name such as "gate:before" stands for.
 
     Raises:
-        ValueError: There is none.
-        AttributeError: Its method is not there.
+        ValueError: There is no point of this name.
+        AttributeError: The method of the point is missing.
     """
     word, _, side = name.partition(":")
     point = POINTS.get(word)
@@ -125,7 +125,7 @@ def check_point(name: str) -> Point:
 
 @contextmanager
 def visiting(plan: Visited, names: Iterable[str], executors: Iterable[type[Executor]]) -> Generator[None]:
-    """Have a plan visited at these points, by executors of these classes; of others too, as far as they share code."""
+    """Visit a plan at these points, in executors of these classes and of classes that share their code."""
     with ExitStack() as stack:
         for word in dict.fromkeys(name.partition(":")[0] for name in names):
             point = POINTS[word]
@@ -137,7 +137,7 @@ def visiting(plan: Visited, names: Iterable[str], executors: Iterable[type[Execu
 
 
 def _owners(point: Point, executors: Iterable[type[Executor]]) -> list[type]:
-    """Give the classes that may have the method of a point."""
+    """Return the classes that can have the method of a point."""
     if point._owner is Executor:
         return list(executors)
     if point._owner is Processor:
@@ -152,7 +152,7 @@ def _defining(owner: type, method: str) -> type:
 
 
 def wrap_run(event: Event[Any], around: Callable[[Callable[[], Awaitable[Any]]], Callable[[], Awaitable[Any]]]) -> None:
-    """Have the run of one event go through ``around(run)``, whatever its class. Idempotent: a second one is ignored."""
+    """Replace the run of one event by ``around(run)``. Does nothing if it is replaced already."""
     if _RUN not in event.__dict__:
         event.__dict__[_RUN] = around(getattr(event, _RUN))
 
@@ -184,7 +184,7 @@ def _around_method(
             await plan._visit(f"{word}:{side}", event)
 
     async def visited(self: object, *args: Any, **kwargs: Any) -> Any:
-        """Do as the original, and visit the plan."""
+        """Call the original, and visit the plan before and after."""
         event = _concerned(self, args)
         await visit("before", event)
         result = await original(self, *args, **kwargs)
@@ -197,7 +197,7 @@ def _around_method(
 
 def _around_function(plan: Visited, word: str, original: Callable[..., Any]) -> Callable[..., Any]:
     def visited(self: object, *args: Any, **kwargs: Any) -> Any:
-        """Do as the original, and visit the plan."""
+        """Call the original, and visit the plan before and after."""
         plan._visit_nowait(f"{word}:before", None)
         result = original(self, *args, **kwargs)
         plan._visit_nowait(f"{word}:after", None)
@@ -208,7 +208,7 @@ def _around_function(plan: Visited, word: str, original: Callable[..., Any]) -> 
 
 def _around_chunks(plan: Visited, word: str, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     async def chunks(work: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """Give what a producer gives, and visit the plan before and after each."""
+        """Yield the chunks of a producer, and visit the plan before and after each."""
         event = _concerned(work, ())
         closing: Any = aclosing(cast("AsyncGenerator[Any]", work)) if hasattr(work, "aclose") else nullcontext()
         async with closing:
@@ -219,14 +219,14 @@ def _around_chunks(plan: Visited, word: str, original: Callable[..., Awaitable[A
                 await plan._visit(f"{word}:before", event)
 
     async def visited(self: object, work: AsyncIterator[Any], *args: Any, **kwargs: Any) -> Any:
-        """Do as the original, with a producer that visits the plan."""
+        """Call the original with a producer that visits the plan."""
         return await original(self, chunks(work), *args, **kwargs)
 
     return visited
 
 
 def _concerned(self: object, args: tuple[Any, ...]) -> Event[Any] | None:
-    """Give the event that a call is about: itself, its first argument, or the one it is called in."""
+    """Return the event that a call is about: its object, its first argument, or the event that runs here."""
     for one in (self, *args[:1], *reversed(running_events.get())):
         if isinstance(one, Event):
             return one

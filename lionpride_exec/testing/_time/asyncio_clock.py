@@ -1,16 +1,17 @@
 """
 An asyncio loop on which an hour costs a millisecond.
 
-The clock stands still while anything can run; when all tasks are blocked, it jumps to the next timer. The loop is
-otherwise the real one, and so are its threads, sockets and processes. They do not know of the virtual clock, so it
-has to wait for them:
+The clock stands still while a task is ready to run. When all tasks are blocked, the clock jumps to the next timer. The
+loop, its threads, sockets and processes are the real ones. They do not know of the virtual clock, so the clock waits
+for them:
 
-- While a thread works for the loop, the clock stands still. A thread that works will end. One that waits for the loop
-  (``anyio.from_thread``) does not work.
-- While a file (a socket, a pipe, a process) is in use, the clock jumps only when none has become ready for some real
-  time, ``io_patience``. An answer that is under way arrives in it; an idle connection must not stop the clock for good.
+- While a thread works for the loop, the clock stands still, because that thread will end. A thread that waits for the
+  loop (``anyio.from_thread``) does not work.
+- While a file (a socket, a pipe, a process) is in use, the clock jumps when no file has become ready for
+  ``io_patience`` real seconds. An answer that is under way arrives in that time. An idle connection does not stop the
+  clock for ever.
 
-The loop is a selector loop on all platforms. On Windows that one has no subprocesses and no pipes.
+The loop is a selector loop on all platforms. On Windows, selector loops have no subprocesses and no pipes.
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     Ready = list[tuple[selectors.SelectorKey, int]]
 
-# While it is held, a loop looks again after this many real seconds, or as soon as something reports.
+# While a thread holds the clock, the loop looks again after this many real seconds, or at the next report.
 POLL_INTERVAL = 0.001
 
 
 class HeldLoop:
     """
-    The part of an asyncio loop that knows which threads and processes work for it. Mixed in before the loop itself.
+    The part of an asyncio loop that knows which threads and processes work for it. Mixed in before the loop class.
 
-    anyio hands work to a worker thread through a ``Queue``, and the thread calls ``task_done()`` on it when
-    it has *reported* the result to the loop. So ``unfinished_tasks`` is above zero from the moment the work
-    is handed over until the result is on its way, with no gap at either end.
+    anyio hands work to a worker thread through a ``Queue``. The thread calls ``task_done()`` after it has *reported*
+    the result to the loop. So ``unfinished_tasks`` is above zero from the moment the work is handed over until the
+    result is on its way, without a gap.
     """
 
     def _begin_watching(self) -> None:
@@ -58,11 +59,11 @@ class HeldLoop:
 
     @property
     def _real(self) -> Any:
-        """The loop that this is mixed into; untyped, since the stubs of the loops differ from each other."""
+        """The methods of the loop class itself. Untyped, because the stubs of the loops differ from each other."""
         return super()
 
     def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:
-        """Schedule a callback as any loop does, and note who waits for what it does."""
+        """Schedule a callback as any loop does, and note the futures that the callback will answer."""
         self._asked.update(futures_of(callback))
         return self._real.call_soon_threadsafe(callback, *args, context=context)
 
@@ -74,7 +75,7 @@ class HeldLoop:
         return future
 
     async def shutdown_default_executor(self, *_: Any, **__: Any) -> None:
-        """Wait for the threads as long as it takes: under this clock any limit would be over at once."""
+        """Wait for the threads without a limit: under this clock a limit would be over at once."""
         self._executor_calls += 1  # a thread waits for the threads
         try:
             await self._real.shutdown_default_executor()
@@ -107,9 +108,9 @@ class HeldLoop:
 
     def a_thread_runs(self) -> bool:
         """
-        Tell whether the result of a thread is still to come by itself; if not, all have been reported by now.
+        Return whether a thread works and will report a result. If not, all results have been reported.
 
-        A thread that waits for the loop does nothing by itself.
+        A thread that waits for the loop does not work.
         """
         me: Any = self
         busy = {
@@ -127,17 +128,17 @@ class HeldLoop:
         return waits_for_answer(frame, self.blocked_tasks(), self._asked)
 
     def a_process_runs(self) -> bool:
-        """Tell whether the end of a process is still to come."""
+        """Return whether a process has not ended yet."""
         if self._processes:
             self._processes = [one for one in self._processes if one.get_returncode() is None]
         return self._starting > 0 or bool(self._processes)
 
     def is_own_thread(self, thread: threading.Thread) -> bool:
-        """Tell whether a thread works for a loop when it is told to, and not by itself."""
+        """Return whether a thread belongs to a loop, and works only when the loop hands work to it."""
         return isinstance(thread, WorkerThread) or thread in self._pool
 
     def blocked_tasks(self) -> list[tuple[str, Any]]:
-        """Give the names and coroutines of the tasks that have not ended."""
+        """Return the names and coroutines of the tasks that have not ended."""
         loop: Any = self
         return [(task.get_name(), task.get_coro()) for task in asyncio.all_tasks(loop)]
 
@@ -146,13 +147,12 @@ class VirtualClockLoop(HeldLoop, asyncio.SelectorEventLoop):  # type: ignore[mis
     """
     The selector loop of asyncio, with a clock that jumps.
 
-    The loop asks its selector to wait until the next timer is due. Ours looks whether a file is ready; if
-    not, it puts the clock forward by the time that it was to wait, and returns. Without a timer it really
-    waits.
+    The loop asks its selector to wait until the next timer is due. This selector checks whether a file is ready. If
+    not, it puts the clock forward by that time and returns. Without a timer it really waits.
 
     Args:
         io_patience: Real seconds without a ready file after which the clock jumps, while files are in use.
-        watch: Is told when nothing can go on; None: the loop waits, as a real one does.
+        watch: Notified when nothing can go on. None to wait, as a real loop does.
     """
 
     def __init__(self, *, io_patience: float, watch: Watch | None) -> None:
@@ -166,15 +166,15 @@ class VirtualClockLoop(HeldLoop, asyncio.SelectorEventLoop):  # type: ignore[mis
         """
         Set the clock.
 
-        The loop calls what is due before ``time() + _clock_resolution``. That has to be the next float after
-        the time: with more, a timer is called early, and if it then looks at the clock, sets itself again,
-        for ever; with less (the usual 1 ns, from the 98th day on), one that is due is never called.
+        The loop calls the timers that are due before ``time() + _clock_resolution``. This sum has to be the next float
+        after the time. With a larger one, a timer is called early. A timer that then looks at the clock sets itself
+        again, for ever. With a smaller one (the usual 1 ns, from the 98th day on), a due timer is never called.
         """
         self.now: float = now
         self._clock_resolution = math.ulp(now)
 
     def time(self) -> float:
-        """Give the virtual time, in seconds since the loop was made."""
+        """Return the virtual time, in seconds since the loop was made."""
         return self.now
 
 
@@ -183,16 +183,16 @@ class JumpingSelector(selectors.DefaultSelector):
 
     def __init__(self, loop: VirtualClockLoop, io_patience: float, watch: Watch | None) -> None:
         super().__init__()
-        self.own_files: int = 0  # of the loop itself: how it is woken by threads and signals
+        self.own_files: int = 0  # those by which threads and signals wake the loop
         self._loop = loop
         self._io_patience = io_patience
         self._watch = watch
 
     def select(self, timeout: float | None = None) -> Ready:
-        """Give what is ready; when nothing is, let the time pass at once."""
+        """Return the ready files. If there are none, put the clock forward instead of waiting."""
         if timeout is not None and timeout <= 0:
             return super().select(timeout)
-        # First the threads, then the files: when a thread ends in between, its result is among the files.
+        # Threads first, then files: the result of a thread that ends in between is among the files.
         if self._loop.a_thread_runs():
             return super().select(POLL_INTERVAL)
         uses_files = len(self.get_map()) > self.own_files or self._loop.a_process_runs()
@@ -205,12 +205,12 @@ class JumpingSelector(selectors.DefaultSelector):
         return self._wait_for_ever(uses_files=uses_files)
 
     def _wait_for_ever(self, *, uses_files: bool) -> Ready:
-        """Wait for what comes from outside, since no timer will do anything; or find that nothing will."""
+        """Wait for something from outside, because there is no timer, or find that nothing will come."""
         if self._watch is None:
             return super().select(None)
         if uses_files or self._watch.may_be_woken(self._loop.is_own_thread):
-            return super().select(POLL_INTERVAL)  # and look again: a thread may end without a word
-        ready = super().select(0)  # the last word of a thread that has just ended
+            return super().select(POLL_INTERVAL)  # and look again: a thread may end without a report
+        ready = super().select(0)  # the report of a thread that has just ended
         if not ready and not self._watch.end(self._loop.blocked_tasks()):
             assert self._watch.error is not None
             raise self._watch.error

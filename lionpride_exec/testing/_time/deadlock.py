@@ -1,9 +1,9 @@
 """
 Noticing that a program can never go on.
 
-On a real clock a program whose tasks all wait for each other just hangs. Under a virtual clock it is known: nothing can
-run, no time is left to jump to, no thread works, no file is in use. What may still come from outside is left alone: of
-threads that the program has started by itself, and of signals that it handles, nobody knows what they will do.
+On a real clock, a program whose tasks all wait for each other hangs. A virtual clock can tell: no task is ready, there
+is no timer to jump to, no thread works, and no file is in use. A program that has started threads of its own, or
+handles signals, is never called stuck: nothing here knows what those will do.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 # Tasks that the message names, at most.
 MAX_NAMED = 20
 
-# Where a task waits is told by the last frame that is not in one of these.
+# A task waits in its innermost frame that is not in one of these.
 LIBRARIES = frozenset({"anyio", "asyncio", "trio", "uvloop", "outcome"})
 
 
@@ -32,12 +32,12 @@ class Deadlock(RuntimeError):
     """
     Nothing in the run can ever go on: all tasks are blocked, and no timer, thread, file or signal will wake one.
 
-    The message names the tasks and where each of them waits. What ran has been cancelled.
+    The message names the tasks and where each of them waits. The run has been cancelled.
     """
 
 
 class Watch:
-    """Ends a run that is stuck. For one run."""
+    """Ends one run when it is stuck."""
 
     def __init__(self) -> None:
         self.error: Deadlock | None = None  # once it was stuck
@@ -50,7 +50,7 @@ class Watch:
         Run the main function.
 
         Raises:
-            Deadlock: It was stuck, and has been cancelled.
+            Deadlock: The run was stuck and has been cancelled.
         """
         self._threads, self._handlers = set(threading.enumerate()), _signal_handlers()
         results: list[T] = []
@@ -69,12 +69,12 @@ class Watch:
 
     def may_be_woken(self, is_own: Callable[[threading.Thread], bool]) -> bool:
         """
-        Tell whether something outside may wake the program that is neither a file nor a thread that works for it.
+        Return whether a signal, or a thread of the program's own, may still wake the program.
 
         Args:
-            is_own: Tells of a thread that it belongs to the event loop, and has nothing to do.
+            is_own: Returns whether a thread belongs to the event loop and has nothing to do.
         """
-        if self._scope is None:  # the main function has not begun, or has ended: the loop is at work by itself
+        if self._scope is None:  # the main function has not begun, or has ended: the loop itself works
             return True
         threads = threading.enumerate()
         me = threading.current_thread()
@@ -87,10 +87,10 @@ class Watch:
         Cancel the run, which is stuck.
 
         Args:
-            tasks: What is blocked: names and coroutines.
+            tasks: The names and coroutines of the blocked tasks.
 
         Returns:
-            Whether that may help; if not, it is stuck in what it does when it is cancelled.
+            Whether the run was cancelled now. False if it was cancelled before, and its clean-up is stuck too.
         """
         if self.error is None:
             waiting = [f"  {_short(name)}: {where(coroutine)}" for name, coroutine in tasks]
@@ -105,7 +105,7 @@ class Watch:
 
 
 def where(coroutine: Any) -> str:
-    """Say where a coroutine waits: its innermost frame outside the libraries of the event loop."""
+    """Return where a coroutine waits: its innermost frame outside the libraries of the event loop."""
     found: FrameType | None = None
     while coroutine is not None:
         for frame_name, next_name in (
@@ -127,7 +127,7 @@ def where(coroutine: Any) -> str:
 
 
 def awaited(waiting_for: Any) -> Any:
-    """Return what a coroutine waits for; the coroutine itself, where there is only the iterator that runs it."""
+    """Return what a coroutine waits for. For the iterator that runs a coroutine, return the coroutine."""
     if type(waiting_for).__name__ != "coroutine_wrapper":
         return waiting_for
     return next(iter(gc.get_referents(waiting_for)), None)

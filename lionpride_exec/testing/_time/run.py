@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# What has to be installed for a backend.
+# The package that each backend needs.
 PACKAGES = {"asyncio": None, "trio": "trio", "asyncio+uvloop": "uvloop"}
 
 BACKENDS: tuple[str, ...] = tuple(name for name, needed in PACKAGES.items() if needed is None or find_spec(needed))
@@ -34,10 +34,11 @@ IO_PATIENCE = 0.1
 
 def backend_options(backend: str, *, io_patience: float = IO_PATIENCE) -> tuple[str, dict[str, Any]]:
     """
-    Give the name and the options by which AnyIO starts a backend under a virtual clock of its own.
+    Return the name of a backend, and the options by which AnyIO starts it under a new virtual clock.
 
-    For ``anyio.run(main, backend=name, backend_options=options)``, once, and for the fixture ``anyio_backend`` of
-    AnyIO's pytest plugin. asyncio is run on a selector loop, on Windows too, where that one has no subprocesses.
+    Pass them to ``anyio.run(main, backend=name, backend_options=options)`` once, or return them from the fixture
+    ``anyio_backend`` of AnyIO's pytest plugin. On Windows too, asyncio uses a selector loop, which has no subprocesses
+    there.
 
     Args:
         backend: One of :data:`BACKENDS`.
@@ -77,29 +78,29 @@ def run(
     io_patience: float = IO_PATIENCE,
 ) -> T:
     """
-    Run an async function under virtual time, which begins at 0, and give its result.
+    Run an async function under virtual time, which begins at 0, and return its result.
 
-    Whenever all tasks are blocked, the clock jumps to the next timer: an hour costs about a millisecond. It stands
-    still while a thread works for the event loop; while sockets, pipes or processes are in use, it jumps once none of
-    them has become ready for ``io_patience`` real seconds. Only what asks the event loop sees the virtual time:
-    ``anyio.current_time()``, not ``time.time()``.
+    When all tasks are blocked, the clock jumps to the next timer. An hour costs about a millisecond. The clock stands
+    still while a thread works for the event loop. While sockets, pipes or processes are in use, the clock jumps when
+    none of them has become ready for ``io_patience`` real seconds. Virtual time is what the event loop says:
+    ``anyio.current_time()`` follows the clock, ``time.time()`` does not.
 
     Args:
-        function: What to run.
-        arguments: Of the function.
+        function: The async function to run.
+        arguments: The positional arguments of the function.
         backend: One of :data:`BACKENDS`.
-        seed: Makes a run repeat: ``random`` is seeded for its time, and so is the order in which trio runs what can
-            run. (asyncio has an order of its own.) What threads and files do is not repeated, nor what depends on
-            ``id()``, ``uuid4()``, or the hash of strings.
-        io_patience: Real seconds, 0 or more.
+        seed: Makes a run repeatable. During the run it seeds ``random``, and the order in which trio runs tasks that
+            are ready. asyncio always runs them in the same order. Threads and files are not repeatable, nor is what
+            depends on ``id()``, ``uuid4()`` or the hash of strings.
+        io_patience: Real seconds, 0 or more, to wait for files that are in use.
 
     Raises:
-        Deadlock: Nothing can ever go on. What ran has been cancelled.
-        ValueError: There is no such backend; or the patience is negative, infinite or NaN.
+        Deadlock: Nothing can ever go on. The run has been cancelled.
+        ValueError: There is no such backend, or the patience is negative, infinite or NaN.
         ModuleNotFoundError: What the backend needs is not installed.
         RuntimeError: Called from inside an event loop.
 
-    And what the function raises.
+    An exception of the function is raised too.
     """
     _check_outside()
     watch = Watch()
@@ -125,7 +126,7 @@ def _check_outside() -> None:
 
 @contextmanager
 def _seeded(seed: int | None, backend: str) -> Generator[None]:
-    """Have everything that is random go by a seed; afterwards it is as before."""
+    """Seed everything that is random, and restore the state of before at the end."""
     if seed is None:
         yield
         return
@@ -139,7 +140,7 @@ def _seeded(seed: int | None, backend: str) -> Generator[None]:
 
 
 def seeded_order(seed: int, backend: str) -> AbstractContextManager[None]:
-    """Have the order in which a backend runs what can run go by a seed, where it goes by chance."""
+    """Seed the order in which a backend runs ready tasks, if that order is random."""
     if backend != "trio":
         return nullcontext()
     from .trio_clock import seeded_scheduler  # noqa: PLC0415  an extra

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from .deadlock import Watch
 
-# What trio counts as tasks that wait for files; which of them there are depends on the platform.
+# The statistics in which trio counts tasks that wait for files. Each platform has some of them.
 WAITING = ("tasks_waiting_read", "tasks_waiting_write", "tasks_waiting", "tasks_waiting_overlapped")
 
-# trio does not wait for longer than a day at a time; what waits for other tasks to block waits for less.
+# trio waits for up to a day at a time, or for less if a task waits until the others are blocked.
 FOR_EVER = 3600.0
 
 
@@ -31,13 +31,13 @@ class Holder(trio.abc.Instrument):
     """
     Decides how long trio waits until its clock jumps: not at all, ``io_patience`` seconds, or for ever.
 
-    ``MockClock`` has a threshold for that. When it has to be looked at is when nothing can run; trio then asks its
-    clock how long to wait, and reads the threshold after that. So the look costs nothing while something runs.
+    ``MockClock`` has a threshold for this. When no task is ready, trio asks its clock how long to wait, and then reads
+    the threshold. The threshold is set in that question, so it costs nothing while tasks run.
 
     Args:
         clock: The clock.
         io_patience: Real seconds without a ready file after which the clock jumps, while files are in use.
-        watch: Is told when nothing can go on; None: trio waits.
+        watch: Notified when nothing can go on. None to wait, as trio does.
     """
 
     def __init__(self, clock: MockClock, io_patience: float, watch: Watch | None) -> None:
@@ -53,10 +53,10 @@ class Holder(trio.abc.Instrument):
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """
-        Give the real seconds until the next deadline, and set the threshold. For trio, when nothing can run.
+        Return the real seconds until the next deadline, and set the threshold. trio calls this when no task is ready.
 
         Raises:
-            Deadlock: The run is stuck, and was when it was cancelled for that.
+            Deadlock: The run was stuck, was cancelled for that, and is stuck again.
         """
         uses_files = self._uses_files()
         threads = active_thread_count()
@@ -71,15 +71,15 @@ class Holder(trio.abc.Instrument):
         else:
             self._set_threshold(self._io_patience if uses_files else 0)
         seconds = self._sleep_time(deadline)
-        # A thread that begins to wait for this event loop says no word of it, so look again.
+        # A thread does not tell when it begins to wait for this event loop, so look again.
         return min(seconds, POLL_INTERVAL) if threads else seconds
 
     def before_io_wait(self, timeout: float) -> None:
-        """Find out whether the run is stuck: not if a task waits for the others to block."""
+        """Find out whether the run is stuck. It is not if a task waits until the others are blocked."""
         watch = self._watch
         if not self._may_be_stuck or timeout < FOR_EVER or watch is None or watch.may_be_woken(_is_own_thread):
             return
-        if not trio.lowlevel.current_statistics().run_sync_soon_queue_size:  # no last word of one that has just ended
+        if not trio.lowlevel.current_statistics().run_sync_soon_queue_size:  # no report of a thread that has just ended
             trio.lowlevel.current_trio_token().run_sync_soon(self._end_run, watch)
 
     def _end_run(self, watch: Watch) -> None:
@@ -113,7 +113,7 @@ def _blocked_tasks() -> list[tuple[str, Any]]:
 
 
 def trio_options(io_patience: float, watch: Watch | None) -> dict[str, Any]:
-    """Give the options of ``trio.run()`` for a clock that jumps."""
+    """Return the options of ``trio.run()`` for a clock that jumps."""
     clock = MockClock(autojump_threshold=0)
     return {"clock": clock, "instruments": [Holder(clock, io_patience, watch)]}
 
@@ -121,14 +121,14 @@ def trio_options(io_patience: float, watch: Watch | None) -> dict[str, Any]:
 @contextmanager
 def seeded_scheduler(seed: int) -> Generator[None]:
     """
-    Have trio's scheduler, which shuffles what can run, do so by a seed; afterwards as before.
+    Seed the shuffling of ready tasks by trio's scheduler, and restore the state of before at the end.
 
-    It sorts what it shuffles only if it is told to, as it is by its own plugin for hypothesis.
+    The scheduler sorts the tasks before the shuffle only if a flag is set. trio's own plugin for hypothesis sets it.
     """
     scheduler: Any = importlib.import_module("trio._core._run")
     shuffler = getattr(scheduler, "_r", None)
     if not isinstance(shuffler, random.Random) or not hasattr(scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING"):
-        yield  # a trio that does it in another way
+        yield  # this version of trio shuffles in another way
         return
     state, is_sorted = shuffler.getstate(), scheduler._ALLOW_DETERMINISTIC_SCHEDULING
     shuffler.seed(seed)

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from .deadlock import Watch
 
 
-# What libuv reports (a signal, a file) is scheduled out of our sight, behind the tick that is scheduled already. So one
-# tick without news is the pass in which it may come, the second may still run before it, and the third is sure.
+# libuv schedules what it reports (a signal, a file) behind the tick that is already scheduled, and no method of ours
+# sees that. During the first quiet tick a report may arrive. The second may still run before it. The third is sure.
 QUIET_TICKS = 3
 
 
 class FileWatch(HeldLoop):
     """
-    The part of a uvloop that knows whether files are in use, which cannot be seen from outside.
+    The part of a uvloop that knows whether files are in use. uvloop itself does not tell.
 
-    What was made counts until it closes, a call until it returns. A server counts for ever: what it accepts is not
-    seen.
+    A transport counts until it closes, a call until it returns. A server counts for ever, because the connections that
+    it accepts are not seen.
     """
 
     def _begin_watching(self) -> None:
@@ -39,7 +39,7 @@ class FileWatch(HeldLoop):
         self._serves = False
 
     def uses_files(self) -> bool:
-        """Tell whether something may still come from a file or a process."""
+        """Return whether a file or a process is in use."""
         if self._transports:
             self._transports = [one for one in self._transports if not one.is_closing()]
         return bool(self._file_calls or self._transports or self._watched or self._serves) or self.a_process_runs()
@@ -104,7 +104,7 @@ class JumpingClock(FileWatch):
     """
     The part of a uvloop that has a clock which jumps.
 
-    libuv waits by itself and cannot be told to do otherwise, so it gets no timers: they are kept here. A callback (the
+    libuv does the waiting, and no option changes that. So libuv gets no timers: this class keeps them. A callback (the
     tick) runs in every pass of the loop. When nothing was scheduled for some ticks, the loop has nothing to do, and the
     clock jumps to the next timer.
     """
@@ -125,7 +125,7 @@ class JumpingClock(FileWatch):
         self._real_call_soon(self._tick, None)
 
     def time(self) -> float:
-        """Give the virtual time, in seconds since the loop was made."""
+        """Return the virtual time, in seconds since the loop was made."""
         return self.now
 
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:
@@ -150,15 +150,15 @@ class JumpingClock(FileWatch):
         return handle
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Do nothing: a cancelled timer is dropped when it is the next one."""
+        """Do nothing: the tick drops a cancelled timer when that timer comes first."""
 
     def _tick(self, scheduled_before: object) -> None:
-        """Call what is due, after a jump if nothing was scheduled since the last tick."""
+        """Call the due timers; first jump to the next one if nothing was scheduled for some ticks."""
         timers = self._timers
         while timers and timers[0][2].cancelled():
             heapq.heappop(timers)
         held = self.a_thread_runs()
-        # After the threads: one that has ended has scheduled its report.
+        # After the threads: a thread that has ended has scheduled its report.
         scheduled = self._scheduled, self._last_from_thread
         if scheduled == scheduled_before:
             self._quiet_ticks += 1
@@ -178,11 +178,11 @@ class JumpingClock(FileWatch):
             self._real_call_soon(self._tick, scheduled)
 
     def _is_ended(self, scheduled: tuple[int, int]) -> bool:
-        """End the run if it is stuck; False: look again in a while."""
+        """End the run if it is stuck. Return False if the loop has to look again later."""
         watch = self._watch
         if watch is None or self.uses_files() or watch.may_be_woken(self.is_own_thread):
             return False
-        if (self._scheduled, self._last_from_thread) != scheduled:  # the last word of a thread that has just ended
+        if (self._scheduled, self._last_from_thread) != scheduled:  # the report of a thread that has just ended
             return True
         if not watch.end(self.blocked_tasks()):
             self._real.stop()
@@ -199,8 +199,8 @@ class VirtualUvloop(JumpingClock, uvloop.Loop):  # type: ignore[misc]  # its stu
     uvloop, with a clock that jumps.
 
     Args:
-        io_patience: Real seconds in which nothing was scheduled, after which the clock jumps while files are in use.
-        watch: Is told when nothing can go on; None: the loop waits, as a real one does.
+        io_patience: Real seconds without a scheduled callback after which the clock jumps, while files are in use.
+        watch: Notified when nothing can go on. None to wait, as a real loop does.
     """
 
     def __init__(self, *, io_patience: float, watch: Watch | None) -> None:

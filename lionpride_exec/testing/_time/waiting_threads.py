@@ -47,7 +47,7 @@ def stacks() -> Iterator[tuple[int, FrameType]]:
 
 def waits_for_answer(frame: FrameType, tasks: Iterable[Task], asked: Container[Future[Any]] = ()) -> bool:
     """
-    Tell whether a thread waits for the event loop by a future.
+    Return whether a thread waits for the event loop by a future.
 
     Args:
         frame: The innermost frame of the thread.
@@ -68,7 +68,7 @@ def waits_for_answer(frame: FrameType, tasks: Iterable[Task], asked: Container[F
 
 
 def _answers(coroutine: Any, future: Future[Any]) -> bool:
-    """Tell whether a task does what a portal was asked for, and will set this future."""
+    """Return whether a task does what a portal was asked for, and will set this future."""
     while coroutine is not None:
         frame: FrameType | None = getattr(coroutine, "cr_frame", None)
         if frame is not None and frame.f_code is _PORTAL_CALL:
@@ -93,7 +93,9 @@ class TrioThreads:
 
     def __init__(self) -> None:
         send: Any = getattr(import_module("trio._threads"), "_send_message_to_trio", None)
-        self._sends: CodeType | None = getattr(send, "__code__", None)  # None: a trio that does it in another way
+        self._sends: CodeType | None = getattr(
+            send, "__code__", None
+        )  # None in versions of trio that do this in another way
         # The last statement of that function waits; before it the message has not been sent.
         lines = [] if self._sends is None else [line for _, _, line in self._sends.co_lines() if line is not None]
         self._waits_at = max(lines, default=0)
@@ -114,7 +116,7 @@ class TrioThreads:
 
 
 def is_thread_of_trio(frame: FrameType) -> bool:
-    """Tell whether a thread is one that trio made to work for its event loop."""
+    """Return whether a thread is one that trio made to work for its event loop."""
     at: FrameType | None = frame
     while at is not None:
         if at.f_globals.get("__name__") == "trio._core._thread_cache":

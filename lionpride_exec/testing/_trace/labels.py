@@ -1,4 +1,4 @@
-"""What an event is called where its id is of no use: in another run it has another one."""
+"""Labels of events, for where an id does not help: an event has another id in the next run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Label = Callable[[Any], object] | str
 
 
 def label_by(label: Label, event: Event[Any]) -> str:
-    """Give what an event is called."""
+    """Return the label of an event."""
     return str(getattr(event, label) if isinstance(label, str) else label(event))
 
 
 def class_and_fields(event: Event[Any]) -> str:
-    """Give the class of an event, and those of its own fields that are texts or numbers."""
+    """Return the class of an event, with those of its own fields that are texts or numbers."""
     skipped = {"id", "created_at", "metadata", "execution"}
     fields = [
         f"{field.alias}={value!r}"

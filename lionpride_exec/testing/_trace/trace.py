@@ -1,9 +1,9 @@
 """
-A recording of what became of an executor's events, and what has to hold of it over time.
+A recording of the transitions of an executor's events, checked against the invariants over time.
 
-An invariant looks at one moment. That a rate was kept, that nobody started before its time, that order was kept, shows
-only over time, and only to somebody who has counted for himself: who asked the executor would be told its own mistake.
-So a trace knows from the calls of ``append()`` what was asked for, and from the transitions what was done.
+An invariant of a moment cannot show that a rate was kept, that no event started early, or that the order was right.
+These show only over time, and only by a count of one's own: the executor would repeat its own mistake. So a trace
+learns from the calls of ``append()`` what was asked for, and from the transitions what was done.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ if TYPE_CHECKING:
     from .labels import Label
 
 
-# Methods of the executor by which events may start earlier than was said before; stop() is another one.
+# After these methods, and after stop(), events can start earlier than explain() has said.
 CHANGES = ("cancel", "skip", "forward", "resize", "cleanup_events")
 
 
 @attrs.frozen
 class TraceEntry:
     """
-    An event went from one status to another.
+    One transition of an event.
 
     Attributes:
-        at: When, in seconds since the recording began.
-        label: Which event.
-        previous: The status it had.
-        status: The status it came to.
-        attempt: The number of its run: 1 for the first, 0 before it.
-        error: The class of what it ended with, or of what its run ended with after which it is run again; None: of
-            nothing.
-        event: The event itself. Two entries may be equal whose events are not.
+        at: The time of the transition, in seconds since the recording began.
+        label: The label of the event.
+        previous: The status before.
+        status: The status after.
+        attempt: The number of the run: 1 for the first, 0 before it.
+        error: The name of the class of the error with which the event, or a run that is repeated, has ended. None if
+            there was no error.
+        event: The event itself. It does not count when entries are compared.
     """
 
     at: float
@@ -74,11 +74,11 @@ class Trace:
     """
     A recording; made by ``record()``. ``with record(executor) as trace`` ends it with the block.
 
-    ``str(trace)`` is a log that can be read: a line for each entry.
+    ``str(trace)`` is a readable log, with a line for each entry.
 
     Attributes:
-        entries: What has happened so far, oldest first.
-        broken: The invariants that did not hold, in the order in which that was seen; :meth:`check` raises the first.
+        entries: The transitions so far, the oldest first.
+        broken: The broken invariants, in the order in which they were found. :meth:`check` raises the first.
     """
 
     def __init__(self, executor: Executor, *, label: Label | None, check: bool) -> None:
@@ -89,9 +89,9 @@ class Trace:
         self._labels: dict[UUID, str] = {}
         self._checks = check
         self._history = History(executor)
-        self._loop: object = None  # in which the last time was read
-        self._began = 0.0  # a reading of its clock
-        # The first: an observer that moves events itself would have us see the effect before the cause.
+        self._loop: object = None  # the event loop in which the time was read last
+        self._began = 0.0  # when the recording began, by the clock of this loop
+        # Before other observers: if one of them moves events, the trace has to see the cause before the effect.
         self._end = observe_first(executor, self._follow)
         self._is_open = True
         self._notes: dict[str, Callable[..., Any]] = {"append": self._note_append, "stop": self._note_stop}
@@ -100,13 +100,13 @@ class Trace:
         executor.__dict__ |= self._notes
 
     def close(self) -> None:
-        """Record nothing more. Idempotent; what there is stays."""
+        """Stop recording. The entries stay. Idempotent."""
         if self._is_open:
             self._is_open = False
             self._end()
             for name, note in self._notes.items():
                 if self._executor.__dict__.get(name) is not note:
-                    continue  # somebody else came after: another recording, which goes through this one
+                    continue  # a later recording replaced the method, and calls this one
                 del self._executor.__dict__[name]
                 if name in self._before:
                     self._executor.__dict__[name] = self._before[name]
@@ -125,17 +125,17 @@ class Trace:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(entries={len(self.entries)}, broken={len(self.broken)})"
 
-    # ---------------------------------------------------------------- what is asked of it
+    # ---------------------------------------------------------------- reading
 
     def check(self, *, at_rest: bool = False) -> None:
         """
-        Check that all invariants held at every transition so far, those over time included, and hold now.
+        Check that all invariants, also those over time, held at every transition so far, and that they hold now.
 
         Args:
             at_rest: As for :func:`check_invariants`.
 
         Raises:
-            InvariantBroken: One did not; with the last entries.
+            InvariantBroken: An invariant was broken. A note has the last entries.
         """
         if not self.broken:
             self._watch(partial(check_invariants, self._executor, at_rest=at_rest))
@@ -143,25 +143,25 @@ class Trace:
             raise self.broken[0]
 
     def of(self, event: Event[Any] | str) -> list[TraceEntry]:
-        """Give the entries of one event, or of one label. O(number of entries)."""
+        """Return the entries of one event, or of one label. O(number of entries)."""
         return [entry for entry in self.entries if entry.event is event or entry.label == event]
 
     def differences(self, other: Trace, *, times: bool = True, order: bool = False) -> list[str]:
         """
-        Say where two recordings of the same work differ: of another backend, of another run.
+        Return where two recordings of the same work differ, for example on another backend or in another run.
 
-        Compared is what is defined: of each event, by its label, the statuses, the numbers of its runs and the classes
-        of errors. Which of two events comes first, at one moment, is up to the event loop.
+        The comparison covers what is defined. For each label these are the statuses, the numbers of the runs, and the
+        classes of errors. The event loop decides which of two events comes first at the same moment.
 
         Args:
-            other: The other one, with the same labels.
-            times: Whether it is defined *when* things happen, to a millisecond: nothing depends on chance, nor on which
-                of several events gets a slot.
-            order: Whether it is defined in which order: all was appended before the start, with distinct priorities,
-                and one runs at a time.
+            other: The other recording, with the same labels.
+            times: Whether to compare the times too, to a millisecond. They are defined if nothing depends on chance or
+                on which of several events gets a slot.
+            order: Whether to compare the order of events too. The order is defined if all events were appended before
+                the start, have distinct priorities, and run one at a time.
 
         Returns:
-            A line for each difference; none: there is none.
+            A line for each difference. Empty if there is none.
         """
         labels = list(dict.fromkeys(entry.label for trace in (self, other) for entry in trace.entries))
         found = [line for label in labels for line in _difference(label, self.of(label), other.of(label), times)]
@@ -174,9 +174,9 @@ class Trace:
     # ---------------------------------------------------------------- recording
 
     async def _note_append(self, event: Event[Any], priority: float | None = None, **how: Any) -> Any:
-        """Take note of what is asked for, and do it."""
+        """Record what ``append()`` is asked for, and call it."""
         is_refused = not isinstance(cast("object", event), Event) or event in self._executor
-        if is_refused or not self._is_open:  # closed, and another one goes through this
+        if is_refused or not self._is_open:  # closed, but a later recording calls this one
             return await self._as_before("append")(event, priority, **how)
         self._label_of(event)
         self._history.expect(event, Asked.of(event, priority, self._now(), **how))
@@ -193,19 +193,19 @@ class Trace:
         return taken
 
     def _note_change(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Forget when events were to start: what is called changes that."""
+        """Forget when events were to start, because the call changes this."""
         self._history.told.clear()
         return self._as_before(name)(*args, **kwargs)
 
     async def _note_stop(self, grace: float | None = None) -> None:
-        """Stop it, and look whether that is so."""
+        """Call ``stop()``, and check that nothing runs afterwards."""
         self._history.told.clear()
         await self._as_before("stop")(grace)
         if self._is_open:
             self._watch(partial(check_stopped, self._executor))
 
     def _as_before(self, name: str) -> Callable[..., Any]:
-        """Give a method as it is without this recording; looked up now, since the class may have been replaced."""
+        """Return a method without this recording. Looked up at each call, because the class can be replaced."""
         return self._before.get(name) or partial(getattr(type(self._executor), name), self._executor)
 
     def _follow(self, event: Event[Any], previous: EventStatus, status: EventStatus) -> None:
@@ -235,7 +235,7 @@ class Trace:
             self.broken.append(exc)
 
     def _now(self) -> float:
-        """Give the time of the running event loop. Where it is another one, nobody knows how much has passed: none."""
+        """Return the time of the running event loop. In a new loop the recording goes on as if no time had passed."""
         loop, now = current_token(), current_time()
         if loop != self._loop:
             self._loop = loop
@@ -270,15 +270,16 @@ def _difference(label: str, ours: list[TraceEntry], theirs: list[TraceEntry], ti
 
 def record(executor: Executor, *, label: Label | None = None, check: bool = True) -> Trace:
     """
-    Keep what becomes of an executor's events, from this call on, until ``Trace.close()`` or the end of its ``with``.
+    Record the transitions of an executor's events until ``Trace.close()``, or until its ``with`` block ends.
 
-    Every transition is one more entry, and is checked against what has to hold over time; O(number of events) for each.
-    It is made for virtual time: under a clock that goes on by itself it allows for a millisecond.
+    Each transition adds an entry, and is checked against the invariants over time. O(number of events) for each.
+    A trace is made for virtual time. Under a real clock it tolerates a millisecond.
 
     Args:
-        executor: Which one, in its event loop or before it; one that is started again in another loop is followed.
-        label: What an event is called in the recording: the name of an attribute, or a function of the event. Default:
-            its number, in the order in which events were given to ``append()``, or first seen.
-        check: Whether to call :func:`check_invariants` at each transition, too.
+        executor: The executor to record. Call this in its event loop or before it runs. If the executor is started
+            again in another loop, the trace follows.
+        label: Names an event in the recording: the name of an attribute, or a function of the event. The default is
+            its number, in the order in which ``append()`` got the events or the trace first saw them.
+        check: Whether to call :func:`check_invariants` at each transition too.
     """
     return Trace(executor, label=label, check=check)
