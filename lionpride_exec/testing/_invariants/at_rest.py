@@ -37,7 +37,7 @@ def _is_for_ever(told: Explanation) -> bool:
 
 @invariant(When.AT_REST)
 def nobody_waits_in_vain(look: Look) -> Findings:
-    """Nobody waits for what has come: a `join()`, a `stop()`, a batch, the end of a block."""
+    """Nobody waits for something that has come: a `join()`, a `stop()`, a batch, the end of a block."""
     for condition in look.view.conditions:
         if condition():
             name = getattr(condition, "__qualname__", repr(condition))
@@ -46,7 +46,7 @@ def nobody_waits_in_vain(look: Look) -> Findings:
 
 @invariant(When.AT_REST)
 def room(look: Look) -> Findings:
-    """Nobody waits for room in a queue that has some: no backlog, no `append(wait=True)`; and none is promised away."""
+    """If the queue has room, no backlog and no `append(wait=True)` waits for it, and no room stays promised."""
     view = look.processor_view
     if look.processor is None or view is None:
         return
@@ -64,7 +64,7 @@ def room(look: Look) -> Findings:
 
 @invariant(When.AT_REST)
 def landed(look: Look) -> Findings:
-    """What has run has given back what it held, and is queued if it is to run again."""
+    """An event that has run has given back what it held, and is queued if it runs again."""
     if look.processor_view is None or not look.processor_view.is_followed:
         return
     started = [each.event for each in look.processor_view.running.values()]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 AT_RETURN: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "known_once": "Work with a `key` is taken in once: `append()` gives back what is known under it.",
-        "stopped": "When `stop()` has returned nothing runs, but who called it, until something is started again.",
+        "known_once": "Work with a `key` is taken in once: `append()` returns the known event.",
+        "stopped": "When `stop()` has returned, no event but its caller runs until the next start.",
     }
 )
 

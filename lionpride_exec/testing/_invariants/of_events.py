@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @invariant()
 def one_place(look: Look) -> Findings:
-    """Each event stands in exactly one of the seven progressions, once, and nothing else stands there."""
+    """Each event is in exactly one of the seven progressions, once, and nothing else is in them."""
     states = look.executor.states
     missing = look.view.missing_statuses
     if missing:
@@ -35,7 +35,7 @@ def one_place(look: Look) -> Findings:
 
 @invariant()
 def status_is_place(look: Look) -> Findings:
-    """An event's status is the name of the progression in which it stands."""
+    """An event's status is the name of the progression that holds its id."""
     for status in EventStatus:
         progression = look.executor.states.get_progression(status.value)
         wrong = [event for event in look.view.in_status(status) if event.execution.status is not status]
@@ -46,7 +46,7 @@ def status_is_place(look: Look) -> Findings:
 
 @invariant()
 def counts(look: Look) -> Findings:
-    """`status_counts()` gives the number of events in each status, those that are only on disk included."""
+    """`status_counts()` returns the number of events in each status, including those that are only on disk."""
     told = look.executor.status_counts()
     on_disk = look.view.counts_on_disk
     asked = 0 if look.asked is None else 1  # may be filed in advance
@@ -59,7 +59,7 @@ def counts(look: Look) -> Findings:
 
 @invariant()
 def owner(look: Look) -> Findings:
-    """Each event knows the executor in which it stands."""
+    """Each event knows the executor that it is in."""
     strangers = [event for event in look.events if owner_of(event) is not look.executor]
     if strangers:
         yield f"{len(strangers)} events stand here and do not know it, so it does not follow them", strangers
@@ -67,7 +67,7 @@ def owner(look: Look) -> Findings:
 
 @invariant()
 def runs(look: Look) -> Findings:
-    """A task runs an event only while it is PROCESSING, and the executor knows which events are run."""
+    """A task runs an event only while the event is PROCESSING, and the executor knows which events run."""
     running = running_among(look.events)
     idle = [event for event in running if event.execution.status is not EventStatus.PROCESSING]
     if idle:
@@ -130,7 +130,7 @@ def attempts(look: Look) -> Findings:
 
 @invariant()
 def keys(look: Look) -> Findings:
-    """A key leads to the one event that was given it, which is here."""
+    """Each key leads to the one event that has the key, and that event is in the executor."""
     items, keys, key_of = look.executor.states.items, look.view.keys, look.view.key_of
     for key, event_id in keys.items():
         if event_id not in items:
@@ -144,7 +144,7 @@ def keys(look: Look) -> Findings:
 
 @invariant(When.BETWEEN_STEPS)
 def followers(look: Look) -> Findings:
-    """What comes after others is PENDING, waits only for events here that have not ended, and they know it."""
+    """An event that comes after others is PENDING, waits only for events that have not ended, and they know it."""
     view, items = look.view, look.executor.states.items
     waiting_after, deferred_ends, told = view.waiting_after, view.deferred_ends, view.followers
     unsettled = {event.id for event in view.unsettled}
@@ -167,7 +167,7 @@ def followers(look: Look) -> Findings:
 
 @invariant(When.BETWEEN_STEPS)
 def ended(look: Look) -> Findings:
-    """Of an event that has ended nothing is left but its record and its key: nobody waits for it."""
+    """Only the record and the key are left of an event that has ended, and nobody waits for the event."""
     waiting_after, early = look.view.waiting_after, look.view.early
     for event in look.ended:
         if (waiters := end_waiters(event)) is not None:

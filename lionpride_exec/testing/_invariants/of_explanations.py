@@ -22,7 +22,7 @@ MAX_EXPLAINED = 20
 
 @invariant(When.BETWEEN_STEPS)
 def explained(look: Look) -> Findings:
-    """What `explain()` names is so: a limit without room, a time to come, a closed gate, a pause, a watcher, a lock."""
+    """`explain()` names a true reason: a full limit, a time to come, a closed gate, a pause, a watcher, a lock."""
     processor, view = look.processor, look.processor_view
     if processor is None or view is None or look.now is None:
         return

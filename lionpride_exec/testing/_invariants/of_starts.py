@@ -22,7 +22,7 @@ ROUNDING = 1e-6
 
 @invariant_of_processor
 def nothing_lost(look: Look, processor: Processor, _: ProcessorView) -> Findings:
-    """Each PENDING event is on its way: queued, asked about, back from a run, behind others, or being written."""
+    """Each PENDING event is queued, at its gate, back from a run, behind other events, or being written."""
     if look.view.is_journal_closed:
         return  # they are queued when it starts
     lost = [event for event in look.pending if not _is_on_its_way(look.view, processor, event)]
@@ -44,7 +44,7 @@ def _is_on_its_way(view: ExecutorView, processor: Processor, event: Event[Any]) 
 
 @invariant_of_processor
 def queue(look: Look, processor: Processor, view: ProcessorView) -> Findings:
-    """The queue holds nothing but PENDING events of this executor, each once, and none that is asked or runs."""
+    """The queue holds only PENDING events of this executor, each once, and none that is at its gate or runs."""
     queued = [event for event in look.events if event.id in processor.queue]
     decided = [event for event in queued if event.execution.status is not EventStatus.PENDING]
     if decided:
@@ -59,7 +59,7 @@ def queue(look: Look, processor: Processor, view: ProcessorView) -> Findings:
 
 @invariant_of_processor
 def flights(_: Look, __: Processor, view: ProcessorView) -> Findings:
-    """What a processor has started runs, or has ended, or comes back; there is a worker for each."""
+    """Each event that a processor has started runs, has ended, or comes back, and has a worker."""
     started = [each.event for each in view.running.values()]
     waiting = [
         each.event
@@ -74,7 +74,7 @@ def flights(_: Look, __: Processor, view: ProcessorView) -> Findings:
 
 @invariant_of_processor
 def slots(_: Look, __: Processor, view: ProcessorView) -> Findings:
-    """Each running worker has a slot, as have those that are on their way to an event, and nobody else."""
+    """Each worker that runs an event, or is about to, has a slot; nobody else has one."""
     taken, (busy, seeking) = view.slots_taken, view.slot_workers
     started = [each.event for each in view.running.values()]
     if not busy <= taken <= busy + seeking:
@@ -97,7 +97,7 @@ def capacity(look: Look, processor: Processor, view: ProcessorView) -> Findings:
 
 @invariant_of_processor
 def limits(_: Look, __: Processor, view: ProcessorView) -> Findings:
-    """What a limit counts as used is what the events hold that it counts, and never more than a `Concurrent` allows."""
+    """A limit counts as used exactly what its events hold, and never more than a `Concurrent` allows."""
     held: Counter[int] = Counter()
     holders: dict[int, list[Event[Any]]] = {}
     for running in view.running.values():
@@ -125,7 +125,7 @@ def _wrong_account(state: LimitState, held: float) -> str | None:
 
 @invariant_of_processor
 def limit_keys(_: Look, processor: Processor, view: ProcessorView) -> Findings:
-    """What limits keep for a key goes when nobody uses it: it never grows with the keys there were."""
+    """The state of a limit for a key goes when no event uses the key, so it does not grow with past keys."""
     lines = view.keyed_lanes
     if lines > processor.queue.qsize() + view.stale_entries:
         yield f"there are {lines} lines for {processor.queue.qsize()} queued events", []
@@ -136,7 +136,7 @@ def limit_keys(_: Look, processor: Processor, view: ProcessorView) -> Findings:
 
 @invariant_of_processor
 def denials(look: Look, processor: Processor, view: ProcessorView) -> Findings:
-    """Each event that was denied has its strikes as long as it waits, and no other; the third ends it."""
+    """Only events that were denied and still wait have strikes, and the third strike ends an event."""
     strikes, asked = view.strikes, view.asked
     for event_id, number in strikes.items():
         if event_id not in processor.queue and event_id != asked:
@@ -153,7 +153,7 @@ def denials(look: Look, processor: Processor, view: ProcessorView) -> Findings:
 
 @invariant_of_processor
 def reruns(look: Look, processor: Processor, view: ProcessorView) -> Findings:
-    """The first start of a run is remembered only of events that run, or wait to be run again."""
+    """The first start is remembered only for events that run, or wait to be run again."""
     gone = [event_id for event_id in view.first_starts if not processor.is_handling(event_id)]
     if gone:
         yield f"it is remembered of {len(gone)} that do neither", [look.named(event_id) for event_id in gone]

@@ -72,7 +72,7 @@ def _of_starts(find: Callable[[History, Start], str | None]) -> Check:
 
 @_over_time
 def transitions(history: History, change: Change) -> str | None:
-    """Each transition is one of the table, and goes on from where the last one led; nothing leaves a final status."""
+    """Each transition is in the table and starts from the status before; nothing leaves a final status."""
     previous, status = change.previous, change.status
     last = history.last.get(change.event.id, previous)
     if previous is not last:
@@ -82,7 +82,7 @@ def transitions(history: History, change: Change) -> str | None:
 
 @_over_time
 def run_numbers(history: History, change: Change) -> str | None:
-    """A run has the number after that of the last one, or the same if that was interrupted; `Retry` allows no more."""
+    """Each run has the next number, or the same after an interruption, and no more than `Retry` allows."""
     event = change.event
     if change.status is not EventStatus.PROCESSING or event.id not in history.runs:
         return None
@@ -99,7 +99,7 @@ def run_numbers(history: History, change: Change) -> str | None:
 
 @_of_starts
 def concurrency(_: History, start: Start) -> str | None:
-    """Nothing starts while `concurrency_limit` events run, not counting those that wait for others in their slot."""
+    """No event starts while `concurrency_limit` events run; those that wait for others in their slot do not count."""
     running, aside = start.view.running, start.view.excluded_from_waits
     allowed = start.processor.concurrency_limit + sum(number for each, number in aside.items() if each in running)
     return None if len(running) <= allowed else f"is number {len(running)} of those that run, of {allowed}"
@@ -121,7 +121,7 @@ def capacity_window(history: History, start: Start) -> str | None:
 
 @_of_starts
 def limit_windows(history: History, start: Start) -> str | None:
-    """No window of a `Rate` holds more than its amount, and no more than its limit run under a `Concurrent`; by key."""
+    """For each key, no window of a `Rate` holds more than its amount, and a `Concurrent` never runs too many."""
     for use in start.running.uses:
         takings = history.takings.setdefault((id(use.bucket.limit), use.bucket.key), [])
         takings[:] = [taking for taking in takings if history.is_out(taking, start.now)]
@@ -135,7 +135,7 @@ def limit_windows(history: History, start: Start) -> str | None:
 
 @_of_starts
 def not_early(history: History, start: Start) -> str | None:
-    """Nothing starts before its time, as `delay` or the wait for a retry say, nor before what it comes after."""
+    """No event starts before its `delay` or its backoff is over, nor before the events that it comes after."""
     asked = history.asked.get(start.event.id)
     if asked is None:
         return None
@@ -150,7 +150,7 @@ def not_early(history: History, start: Start) -> str | None:
 
 @_of_starts
 def not_before_told(history: History, start: Start) -> str | None:
-    """Nothing starts before the time that `explain()` gave, unless it is cancelled, resized, settled or run at once."""
+    """No event starts before the time from `explain()`, unless a `cancel()`, `resize()` or other call intervenes."""
     told = history.told_of(start.event)
     if start.view.is_in_batch or start.now >= told - TOLERANCE:
         return None
@@ -159,7 +159,7 @@ def not_before_told(history: History, start: Start) -> str | None:
 
 @_of_starts
 def held_back(history: History, start: Start) -> str | None:
-    """Nothing starts between `pause()` and `resume()`, nor after `stop()`, but what `forward()` starts then."""
+    """No event starts between `pause()` and `resume()`, or after `stop()`, except by `forward()`."""
     # A watcher that is told before us, and of this start, may have had enough by it.
     held = [token for token in history.view.holds if isinstance(token, str)]
     if held:
@@ -169,7 +169,7 @@ def held_back(history: History, start: Start) -> str | None:
 
 @_of_starts
 def order(history: History, start: Start) -> str | None:
-    """What starts has the lowest priority number of all that may, and came first of equals; without gates and keys."""
+    """Without gates and keys, the event with the lowest priority starts first, and the oldest of equal ones."""
     executor, processor, asked = history.executor, start.processor, history.asked.get(start.event.id)
     if asked is None or not start.view.asks_nobody or start.view.has_keys:
         return None  # a gate is asked in this order, and answers in its own; keys take turns

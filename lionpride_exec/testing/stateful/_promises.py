@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 PROMISES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "calls_return": "Every call returns, however long that takes.",
-        "refused_leaves_no_trace": "What is refused, or withdrawn while it waits, is as before, and not here.",
+        "refused_leaves_no_trace": "A refused or withdrawn event is as before, and not in the executor.",
         "known_once": "An event is taken in once, and the work of a key is one event.",
-        "nothing_is_lost": "What was taken in is in the executor until it has ended or is cleaned up.",
-        "final_stays": "A final status never changes, and what has it does not run again.",
+        "nothing_is_lost": "An event that was taken in is in the executor until it has ended or is cleaned up.",
+        "final_stays": "A final status never changes, and an event with a final status does not run again.",
         "attempts_are_bounded": "An event makes no more attempts than its Retry allows; without one, it makes one.",
         "runs_are_recorded": "Each run of an event is among its attempts.",
-        "cancel_tells": "cancel() and skip() say whether the event ends by them, and one that waits ends at once.",
+        "cancel_tells": "cancel() and skip() return whether they end the event, and an event that waits ends at once.",
         "stop_waits": "When stop() returns nothing runs.",
         "join_waits": "When join() returns nothing runs; nothing is pending either, unless it is stopped.",
         "block_waits": "A block that is left normally leaves nothing pending.",
-        "nobody_waits_for_ever": "Who waits for an event of a running executor is told.",
+        "nobody_waits_for_ever": "Every task that waits for an event of a running executor is woken.",
         "explained": "explain() and statistics() agree with the statuses.",
-        "acknowledged_survives": "What was acknowledged is in the journal after a crash.",
-        "ended_stays_ended": "What a journal (strict: its executor) says to have ended does not run after a crash.",
+        "acknowledged_survives": "Each acknowledged event is in the journal after a crash.",
+        "ended_stays_ended": "An event that has ended in the journal (strict: for anybody) does not run after a crash.",
         "everything_ends": "Resumed, started, and with open gates, the executor brings everything to an end.",
     }
 )
