@@ -170,7 +170,7 @@ MUTANTS = [
     Mutant(
         "an interruption counts as an attempt",
         "_events/lifecycle.py",
-        "            execution.attempt -= interrupted\n",
+        "            execution.attempt = max(execution.attempt - interrupted, 0)\n",
         "",
     ),
     Mutant(
@@ -248,15 +248,15 @@ MUTANTS = [
     Mutant(
         "a journal confirms an event before the commit",
         "_journal/writer.py",
-        "        self._current_commit = commit\n",
-        "        self._current_commit = commit\n        self._report_inserts(inserts, commit.done)\n",
+        "        while not commit.is_over:\n",
+        "        self._report_inserts(inserts, commit.done)\n        while not commit.is_over:\n",
         every=20,
     ),
     Mutant(
         "a strict journal confirms an end before the commit",
         "_journal/writer.py",
-        "        self._current_commit = commit\n",
-        "        self._current_commit = commit\n        [waiter.confirm() for waiter in commit.waiters]\n",
+        "        while not commit.is_over:\n",
+        "        [waiter.confirm() for waiter in commit.waiters]\n        while not commit.is_over:\n",
         every=20,
     ),
     Mutant(

@@ -10,6 +10,7 @@ import pytest
 from parity_world import SCENARIOS, Work, World, counts, listed, outcome, written
 
 from lionpride_exec import EventsOnDiskWarning, Executor, Journal, NotFoundError, Retain
+from lionpride_exec._journal.lifecycle import WriterState
 
 pytestmark = pytest.mark.anyio
 
@@ -228,7 +229,7 @@ async def test_a_known_key_is_given_back_by_a_journal_that_cannot_be_written(tmp
         done = await executor.append(Work(name="a"), key="k")
         await done.wait()
         await written(executor)
-        executor._book.writer.is_closing = True  # as during the end of the journal
+        executor._book.writer.lifecycle.state = WriterState.DRAINING  # as during the end of the journal
         known = await executor.append(Work(name="b"), key="k")
-        executor._book.writer.is_closing = False
+        executor._book.writer.lifecycle.state = WriterState.WRITING
         assert known.id == done.id

@@ -455,7 +455,7 @@ async def test_of_several_changes_in_one_commit_the_last_is_written(path):
 
 async def test_callers_wait_while_too_many_events_are_on_their_way(path, monkeypatch):
     """The stream to the writer is bounded: more callers wait for the next commit, and all get through in the end."""
-    monkeypatch.setattr("lionpride_exec._journal.writer.MAX_PENDING_INSERTS", 3)
+    monkeypatch.setattr("lionpride_exec._journal.inserts.MAX_PENDING_INSERTS", 3)
     async with open_executor(path) as executor:
         with held_commits(executor) as (waiting, let_go):
             async with anyio.create_task_group() as group:
@@ -463,7 +463,7 @@ async def test_callers_wait_while_too_many_events_are_on_their_way(path, monkeyp
                     group.start_soon(executor.append, Step(name=str(number)))
                 await wait_for(lambda: waiting)
                 await steps()
-                assert executor._book.writer._queued_inserts <= 3
+                assert executor._book.writer.inserts.queued <= 3
                 assert len(executor.states.items) <= 6
                 let_go()
         await executor.join()

@@ -177,6 +177,26 @@ async def test_closing_is_bounded(path, monkeypatch):
     assert "did not answer within 30 s" in str(error)
 
 
+async def test_a_disk_that_hung_at_the_end_holds_nothing_back_afterwards(path, monkeypatch):
+    """Started again, the executor starts events as before."""
+
+    async def hang(*_, **__):
+        await anyio.sleep_forever()
+
+    executor = open_executor(path)
+    with monkeypatch.context() as patch, pytest.raises(ExceptionGroup):
+        async with executor:
+            await executor.append(Step())
+            store = executor._book.store
+            patch.setattr("lionpride_exec._journal.worker_thread.to_thread.run_sync", hang)
+    store.close()  # what the disk would do some time
+    async with executor:
+        event = await executor.append(Step(name="again"))
+        with anyio.fail_after(60):
+            await event.wait()
+    assert event.result() == "again"
+
+
 # ---------------------------------------------------------------- files
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from datetime import datetime
 
-    from lionpride_exec._journal.commit import PendingInsert
+    from lionpride_exec._journal.inserts import PendingInsert
     from lionpride_exec._journal.rows import Row
     from lionpride_exec._journal.session import JournalSession
     from lionpride_exec._processing.processor import Processor
@@ -282,7 +282,7 @@ class Durable(Journaling):
         """Have an event written in the next commit, whoever waits for it."""
         ticket = Ticket(None if priority is None else check_priority(priority), key=known_by)
         one = self._announce(event, ticket)
-        one.arrival.then = partial(self._decide, one)  # the source of the next event may take its time
+        one.arrival.on_done = partial(self._decide, one)  # the source of the next event may take its time
         coming[event.id] = one
         return one
 

@@ -1,69 +1,45 @@
-"""A commit on its way to the disk, and those who wait for it."""
+"""One commit, and the tasks that wait for it."""
 
 from __future__ import annotations
 
 from threading import Lock
 from typing import TYPE_CHECKING
 
-import attrs
-
 from lionpride_exec.errors import JournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import anyio
 
-    from .rows import Batch, NewRow, Row, Step
+    from .inserts import PendingInsert
+    from .rows import Batch
     from .store import CommitResult, Store
 
 
-@attrs.define(eq=False)
-class PendingInsert:
-    """
-    A new event on its way to the disk.
-
-    Attributes:
-        row: What is to be written.
-        step: Its first line in the audit trail; None: there is none.
-        done: Set when it is on disk, or is known not to be going to be; shared with others in the same commit.
-        error: Why it is not.
-        known: The row that has its key already; then this one was not written.
-        is_withdrawn: Whether nobody wants it any more: it is not written, or taken out again.
-        then: Called when it is decided, if nobody waits for it just now.
-    """
-
-    row: NewRow
-    step: Step | None
-    done: anyio.Event
-    error: JournalError | None = None
-    known: Row | None = None
-    is_withdrawn: bool = False
-    then: Callable[[], None] | None = None
-
-    @property
-    def is_on_disk(self) -> bool:
-        """Whether it has been written, and not because somebody else has its key."""
-        return self.done.is_set() and self.error is None and self.known is None
-
-
 class CommitWaiter:
-    """A task that waits until what was noted so far is on disk."""
+    """A task that waits until everything recorded so far is on disk."""
 
     __slots__ = ("changed", "is_committed")
 
     def __init__(self) -> None:
         self.is_committed: bool = False
-        self.changed: anyio.Event  # that it is, or that it cannot be now
+        self.changed: anyio.Event  # set once a commit has succeeded, has failed, or will not come; then replaced
 
     def confirm(self) -> None:
-        """Say that it is."""
+        """Tell the task that everything is on disk."""
         self.is_committed = True
         self.changed.set()
 
 
 class Commit:
-    """A batch on its way through a worker thread; it is written once, however often that is asked for."""
+    """
+    A batch that a worker thread writes. It is written once, however many threads call :meth:`run`.
+
+    Args:
+        batch: The rows.
+        inserts: The new events among them.
+        waiters: The tasks that wait for the batch.
+        done: What the new events wait for.
+    """
 
     def __init__(
         self, batch: Batch, inserts: list[PendingInsert], waiters: list[CommitWaiter], done: anyio.Event
@@ -71,14 +47,14 @@ class Commit:
         self.batch: Batch = batch
         self.inserts: list[PendingInsert] = inserts
         self.waiters: list[CommitWaiter] = waiters
-        self.done: anyio.Event = done  # what the inserts wait for
-        self.is_over: bool = False
+        self.done: anyio.Event = done
+        self.is_over: bool = False  # the store has answered: `result` is set, or `error`
         self.result: CommitResult
         self.error: JournalError | None = None
-        self._lock = Lock()
+        self._lock = Lock()  # held while the batch is written: a second thread waits for the first one
 
     def run(self, store: Store) -> None:
-        """Write it. Blocks; by whichever thread."""
+        """Write the batch, unless another thread has done so. Blocks; for any thread."""
         with self._lock:
             if self.is_over:
                 return
@@ -86,6 +62,6 @@ class Commit:
                 self.result = store.commit(self.batch)
             except JournalError as exc:
                 self.error = exc
-            except Exception as exc:  # noqa: BLE001  whatever it is, those who wait have to learn of it
+            except Exception as exc:  # noqa: BLE001  the tasks that wait have to learn of any failure
                 self.error = JournalError(f"{store.path}: {type(exc).__name__}: {exc}", cause=exc)
             self.is_over = True

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lionpride_exec._events.lifecycle import Life
     from lionpride_exec._status import EventStatus
 
-    from .commit import PendingInsert
+    from .inserts import PendingInsert
 
 
 class JournalHost(Protocol):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lionpride_exec._base.redaction import secrets_of
 from lionpride_exec._status import TERMINAL, EventStatus
 
-from .commit import PendingInsert
+from .inserts import PendingInsert
 from .lookup import ROWS_AT_A_TIME, Lookup
 from .outcome_codec import encode_attempts, encode_outcome, one_line, to_seconds
 from .pending_write import PendingWrite
@@ -94,7 +94,7 @@ class JournalSession:
     def close_at_once(self) -> None:
         """Write what there is and close it, where no task does. Blocks for a moment."""
         if hasattr(self, "writer"):
-            self.writer.finish()
+            self.writer.close_at_once()
         else:
             self.store.close()
 
@@ -380,7 +380,7 @@ class JournalSession:
             self._is_behind = False
             self._host._let_start(BEHIND)
 
-    def troubled(self, error: JournalError | None) -> None:
+    def trouble_changed(self, error: JournalError | None) -> None:
         """Learn that nothing can be written, or can again."""
         if error is None:
             logger.warning("%s can be written again", self.journal.path)
@@ -389,7 +389,7 @@ class JournalSession:
             logger.error("%s cannot be written; nothing starts until it can: %s", self.journal.path, error)
             self._host._hold_back(TROUBLE)
 
-    def closing(self) -> None:
+    def writing_ended(self) -> None:
         """Learn that from now on nothing is written."""
         self._host._journal_closing()
         self._host._let_start(TROUBLE)

@@ -1,13 +1,16 @@
 """
-The way to the disk: one task that gathers what is to be written, and has it committed in a worker thread.
+The writer: one task that gathers rows and has a worker thread commit them together.
 
-While a commit is in progress, what comes in is gathered for the next one; nothing lingers for company. Of several
-changes to an event in one commit the last one is written. New events come by a bounded memory stream, so whoever brings
-them waits when the disk is slow; what becomes of them cannot wait (a transition is synchronous), and while too much of
-it is not committed, no event starts.
+While a commit is in progress, new rows are gathered for the next one. The writer never waits for more rows to come. Of
+several changes to one event, a commit writes the last. New events come through a bounded queue, so the callers of
+``append()`` wait when the disk is slow. Transitions are synchronous and cannot wait: instead, no event starts while too
+many changes are not committed.
 
-The task is shielded: it ends when it is told to, and all is written. On asyncio there are cancellations that no shield
-holds off (those of a loop that ends); it goes on all the same.
+A commit that fails is tried again each second. Changes are kept until it succeeds. New events are kept for 30 s, and
+only if the trouble may pass; then their callers get the error.
+
+The task is shielded: it ends when :meth:`Writer.close_soon` was called and everything is committed. When asyncio ends
+its event loop, it cancels tasks past all shields; the task ignores these cancellations.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ from anyio import CancelScope, CapacityLimiter, current_time, get_cancelled_exc_
 
 from lionpride_exec.errors import ExecutorClosedError, JournalError
 
-from .commit import Commit, CommitWaiter, PendingInsert
+from .commit import Commit, CommitWaiter
+from .inserts import InsertQueue
+from .lifecycle import WriterLifecycle, WriterState
 from .rows import Batch
 from .transient_errors import PATIENCE, RETRY_PAUSE, is_passing
 from .worker_thread import run_in_thread
@@ -30,113 +35,102 @@ from .worker_thread import run_in_thread
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-
+    from .inserts import PendingInsert
     from .rows import Change, Step
     from .store import CommitResult, Store
 
 logger = logging.getLogger("lionpride_exec")
 
-# New events that may wait for the next commit; more make their callers wait. A commit takes all there are.
-MAX_PENDING_INSERTS = 1000
-
-# Unwritten changes beyond which nothing starts, until half of them are written.
+# Changes beyond which no event starts, until fewer than half of them are left.
 MAX_BEHIND = 10_000
 
-# Seconds that closing may take: a disk that does not answer is not waited for any longer.
+# Seconds that the last commits may take once the writer is told to close: a disk may never answer.
 CLOSE_SECONDS = 30.0
 
-# Seconds that the closing of the file itself may take then.
+# Seconds that closing the file may take after that.
 LAST_SECONDS = 5.0
 
 
-class Listener(Protocol):
-    """Whoever wants to know what was written."""
+class WriterListener(Protocol):
+    """What a writer tells. No method may wait."""
 
     def committed(self, batch: Batch, result: CommitResult) -> None:
-        """Learn that this is on disk. Must not wait."""
+        """Learn that a batch is on disk."""
 
-    def troubled(self, error: JournalError | None) -> None:
-        """Learn that nothing can be written, or can again (None). Must not wait."""
+    def trouble_changed(self, error: JournalError | None) -> None:
+        """Learn that a commit has failed, or, with None, that one has succeeded again."""
 
-    def closing(self) -> None:
-        """Learn that from now on nothing is written. Must not wait."""
+    def writing_ended(self) -> None:
+        """Learn that nothing is committed any more. Called once."""
 
 
 class Writer:
     """
-    Writes for one opening of a store.
+    Writes the rows of one session.
 
     Args:
-        store: Open; it is closed at the end of :meth:`run`.
-        listener: Is told.
+        store: The open file. :meth:`run` closes it at its end.
+        listener: Is told what was committed.
     """
 
-    def __init__(self, store: Store, listener: Listener) -> None:
-        self.trouble: JournalError | None = None
-        self.is_closing: bool = False
-        self.is_over: bool = False
+    def __init__(self, store: Store, listener: WriterListener) -> None:
+        self.lifecycle: WriterLifecycle = WriterLifecycle()
+        self.trouble: JournalError | None = None  # why the last commit failed; None if it succeeded
+        self.inserts: InsertQueue = InsertQueue()
+        self.next_commit_done: anyio.Event = anyio.Event()  # the new events of the next commit wait for it
         self._store = store
         self._listener = listener
-        self._limiter = CapacityLimiter(1)  # its own: the threads of events must not keep it waiting
-        self._send: MemoryObjectSendStream[PendingInsert]
-        self._receive: MemoryObjectReceiveStream[PendingInsert]
-        self._send, self._receive = anyio.create_memory_object_stream[PendingInsert](MAX_PENDING_INSERTS)
-        self._queued_inserts = 0  # how many lie on the stream
-        self._retried_inserts: list[
-            PendingInsert
-        ] = []  # new events that are tried again: what keeps them from the disk may pass
-        self._patient_until = -inf  # until when they are
-        self._news = anyio.Event()  # that a commit has been tried
-        self._next = Batch()
-        self.next_commit_done: anyio.Event = anyio.Event()  # of new events, when the next commit is over
-        self._waiters: list[CommitWaiter] = []  # of those who wait for what is in the next batch
-        self._current_commit: Commit | None = None
-        self._work = anyio.Event()
-        self._closing = anyio.Event()
-        self._scope = CancelScope(shield=True)
+        self._limiter = CapacityLimiter(1)  # of its own: the threads of events must not keep it waiting
+        self._next = Batch()  # what the next commit writes, without the rows of `inserts`
+        self._waiters: list[CommitWaiter] = []  # tasks that wait for `_next`
+        self._current_commit: Commit | None = None  # its result has not been reported; else None
+        self._patient_until = -inf  # loop time until which new events wait for trouble to pass
+        self._commit_tried = anyio.Event()  # set, and replaced, after each try
+        self._work = anyio.Event()  # set when there is something to do; replaced before the task looks
+        self._closing = anyio.Event()  # set from DRAINING on: no pause is waited for
+        self._scope = CancelScope(shield=True)  # what the task is in; its deadline is set by close_soon()
 
     # ---------------------------------------------------------------- what is to be written
 
     async def wait_for_room(self) -> None:
         """
-        Return when a new event can be brought, at the next step of the caller.
+        Wait until :meth:`insert` can be called. The caller must call it before its next await.
 
         Raises:
-            JournalError: Nothing can be written, and that will not pass, or has not for 30 s.
+            JournalError: Nothing can be committed, and the trouble does not pass, or has not passed for 30 s.
             ExecutorClosedError: The journal is being closed.
 
-        Cancellation: nothing has happened then.
+        Cancellation: changes nothing.
         """
         self._store.check_process()
-        while not (self.has_room or self.is_closing or (self.trouble is not None and not self._is_patient)):
-            await self._news.wait()
+        while not self.has_room and self.lifecycle.accepts_inserts and (self.trouble is None or self._is_patient):
+            await self._commit_tried.wait()
         if self.trouble is not None:
             raise JournalError(f"nothing is taken in while the journal cannot be written: {self.trouble}") from (
                 self.trouble
             )
-        if self.is_closing:
-            raise ExecutorClosedError("the journal is being closed and takes nothing more in")
+        if not self.lifecycle.accepts_inserts:
+            raise ExecutorClosedError("the journal is being closed and takes in no more events")
 
     @property
     def has_room(self) -> bool:
-        """Whether a new event can be brought at once."""
-        has_room = self._queued_inserts < MAX_PENDING_INSERTS and self.trouble is None
-        return has_room and not self.is_closing and not self._store.is_foreign
+        """Whether :meth:`insert` can be called now."""
+        has_room = self.inserts.has_room and self.trouble is None
+        return has_room and self.lifecycle.accepts_inserts and not self._store.is_foreign
 
     @property
     def _is_patient(self) -> bool:
         """Whether new events wait for trouble to pass."""
-        return not self.is_closing and is_passing(self.trouble) and current_time() < self._patient_until
+        is_passing_now = self.lifecycle.accepts_inserts and is_passing(self.trouble)
+        return is_passing_now and current_time() < self._patient_until
 
     def insert(self, insert: PendingInsert) -> None:
-        """Have a new event written, where there is room; it is told when it is, or that it will not be."""
-        self._queued_inserts += 1
-        self._send.send_nowait(insert)
+        """Have a new event written by the next commit. There has to be room."""
+        self.inserts.put(insert)
         self._work.set()
 
     def record_change(self, change: Change | None, step: Step | None) -> None:
-        """Have a change written soon."""
+        """Have a change, and a line of the audit trail, written by the next commit."""
         if change is not None:
             self._next.changes[change.seq] = change
         if step is not None:
@@ -144,35 +138,35 @@ class Writer:
         self._work.set()
 
     def record_dependencies(self, seq: int, after: bytes | None) -> None:
-        """Have it written what an event still comes after."""
+        """Have the events that an event still waits for written by the next commit."""
         self._next.waits_for[seq] = after
         self._work.set()
 
     def record_costs(self, seq: int, attempt: int, costs: str) -> None:
-        """Have it written what a run has taken of its limits."""
+        """Have the costs that a run settled written by the next commit."""
         self._next.settled[seq, attempt] = costs
         self._work.set()
 
     def delete(self, seq: int) -> None:
-        """Have an event taken out soon."""
+        """Have an event deleted by the next commit."""
         self._next.removed.append(seq)
         self._work.set()
 
     async def wait_committed(self) -> None:
         """
-        Return once all that was noted so far is on disk.
+        Wait until everything recorded so far is on disk.
 
         Raises:
-            JournalError: The journal was closed without it.
+            JournalError: The journal was closed before that.
 
-        Cancellation: not while it is being written; while that is not possible, at once.
+        Cancellation: only while a commit has failed, and is to be tried again.
         """
         self._store.check_process()
         waiter = CommitWaiter()
         self._waiters.append(waiter)
         self._work.set()
         while not waiter.is_committed:
-            if self.is_over:
+            if self.lifecycle.state is WriterState.CLOSED:
                 raise JournalError("the journal was closed before this was written") from self.trouble
             waiter.changed = anyio.Event()
             with CancelScope(shield=self.trouble is None):
@@ -180,210 +174,205 @@ class Writer:
 
     @property
     def uncommitted(self) -> int:
-        """How many changes the next commit has, so far."""
+        """How many changes the next commit has so far."""
         return len(self._next.changes)
 
     # ---------------------------------------------------------------- the task
 
     def close_soon(self) -> None:
-        """Have it end, once all is written; or when that has failed for too long. Idempotent."""
-        if not self.is_closing:
-            self.is_closing = True
+        """Have the task end once everything is committed, or after 30 s. Idempotent."""
+        if self.lifecycle.accepts_inserts:
+            self.lifecycle.move_to(WriterState.DRAINING)
             self._scope.deadline = current_time() + CLOSE_SECONDS
             self._closing.set()
             self._work.set()
 
     async def run(self) -> None:
         """
-        Write until closed; then close the store.
+        Commit rows until :meth:`close_soon`, then close the file.
 
         Raises:
-            JournalError: Something could not be written, by the time of closing.
+            JournalError: Some changes could not be committed.
 
         Cancellation: none.
         """
+        if self.lifecycle.state is WriterState.IDLE:
+            self.lifecycle.move_to(WriterState.WRITING)
         try:
             with self._scope:
                 while await self._write_next():
                     pass
-            # Also if it has taken too long: the disk may be full, and answer all the same.
+            self._end_writing()  # no await since the last look: nothing was recorded in between
+            # Also after the time for the last commits is over: a disk that is full still answers.
             with CancelScope(deadline=current_time() + LAST_SECONDS, shield=True) as self._scope:
                 await self._in_thread(self._store.close)
         finally:
             self._end()
         if self._store.is_foreign:
             return
-        uncommitted = len(self._next.changes) + len(self._next.removed)
-        if uncommitted:
+        lost = len(self._next.changes) + len(self._next.removed)
+        if lost:
             raise JournalError(
-                f"{uncommitted} changes of {self._store.path} could not be written: {self.trouble}; "
+                f"{lost} changes of {self._store.path} could not be written: {self.trouble}; "
                 "those events are run again at the next start"
             ) from self.trouble
 
-    def finish(self) -> None:
-        """Do in this thread what :meth:`run` does at its end, where that does not come. Blocks."""
-        if self._store.is_foreign:
-            self._end()
-            return
-        if self._current_commit is not None:
-            self._current_commit.run(self._store)
-            if self._current_commit.error is None:
-                self._current_commit = None
-        self._next.removed += [insert.row.seq for insert in self._retried_inserts]  # with what was noted of them
-        commit = Commit(self._next, [], [], self.next_commit_done)
-        if not commit.batch.is_empty():
-            commit.run(self._store)
-        if commit.error is not None:
-            logger.error("%s changes could not be written: %s", len(commit.batch.changes), commit.error)
-        self._store.close()
+    def close_at_once(self) -> None:
+        """Commit what is left and close the file in this thread, where no task does. Blocks."""
+        if not self._store.is_foreign:
+            if self._current_commit is not None:
+                self._current_commit.run(self._store)
+                if self._current_commit.error is None:
+                    self._current_commit = None
+            self._next.removed += self.inserts.retried_seqs()  # also drops the changes of these events
+            commit = Commit(self._next, [], [], self.next_commit_done)
+            if not commit.batch.is_empty():
+                commit.run(self._store)
+            if commit.error is not None:
+                logger.error("%s changes could not be written: %s", len(commit.batch.changes), commit.error)
+            self._store.close()
         self._end()
 
     async def _write_next(self) -> bool:
-        """Commit what there is, or wait for something; False: it is over."""
+        """Commit what is gathered, or wait for something to commit. Return False once there is nothing to do."""
         if self._store.is_foreign:
             return False
         self._work = anyio.Event()
-        brought = self._queued_inserts
-        inserts = [*self._take_retried(), *self._take_queued()]
+        were_queued = self.inserts.queued
+        inserts = self.inserts.take()
         if not (inserts or self._waiters or self.trouble) and self._next.is_empty():
-            if brought:  # all of them were taken back
+            if were_queued:  # all of them were withdrawn
                 self.next_commit_done.set()
                 self.next_commit_done = anyio.Event()
-                self._news.set()
-                self._news = anyio.Event()
-            if self.is_closing:
-                self._listener.closing()
+                self._commit_tried.set()
+                self._commit_tried = anyio.Event()
+            if not self.lifecycle.accepts_inserts:
                 return False
-            await self._undisturbed(self._work.wait)
+            await self._ignore_loop_end(self._work.wait)
             return True
-        commit = Commit(self._next, inserts, self._waiters, self.next_commit_done)
-        self._next, self._waiters, self.next_commit_done = Batch(), [], anyio.Event()
-        commit.batch.new += [insert.row for insert in inserts]
-        # What has become of them meanwhile was noted before.
-        commit.batch.steps[:0] = [insert.step for insert in inserts if insert.step is not None]
-        self._current_commit = commit
+        commit = self._current_commit = self._make_commit(inserts)
         while not commit.is_over:
-            if self._store.is_foreign:  # the thread that writes it is one of the parent
+            if self._store.is_foreign:  # the thread that writes the batch is one of the parent
                 return False
             await self._in_thread(lambda: commit.run(self._store))
         self._current_commit = None
-        return await self._finish_commit(commit)
+        return await self._report_commit(commit)
 
-    async def _finish_commit(self, commit: Commit) -> bool:
-        """Tell everybody what became of a commit; False: it is over."""
-        news, self._news = self._news, anyio.Event()
+    def _make_commit(self, inserts: list[PendingInsert]) -> Commit:
+        """Return a commit of everything that is gathered."""
+        commit = Commit(self._next, inserts, self._waiters, self.next_commit_done)
+        self._next, self._waiters, self.next_commit_done = Batch(), [], anyio.Event()
+        commit.batch.new += [insert.row for insert in inserts]
+        # In front: the other lines of these events were recorded later.
+        commit.batch.steps[:0] = [insert.step for insert in inserts if insert.step is not None]
+        return commit
+
+    async def _report_commit(self, commit: Commit) -> bool:
+        """Tell the tasks that wait for a commit what became of it. Return False if no other commit is to be tried."""
+        tried, self._commit_tried = self._commit_tried, anyio.Event()
         try:
-            return await self._report_commit(commit, news)
+            if commit.error is None:
+                self._report_success(commit)
+                return True
+            self._report_failure(commit, commit.error)
         finally:
-            news.set()
-
-    async def _report_commit(self, commit: Commit, news: anyio.Event) -> bool:
-        if commit.error is None:
-            if self.trouble is not None:
-                self.trouble = None
-                self._listener.troubled(None)
-            self._listener.committed(commit.batch, commit.result)
-            for insert in commit.inserts:
-                insert.known = commit.result.known.get(insert.row.seq) if commit.result.known else None
-                if insert.known is not None:
-                    self._discard_changes(insert.row.seq)
-                elif insert.is_withdrawn:
-                    self.delete(insert.row.seq)
-            self._report_inserts(commit.inserts, commit.done)
-            for waiter in commit.waiters:
-                waiter.confirm()
-            return True
-        self._requeue(commit, commit.error)
-        news.set()
-        if self.is_closing and not commit.error.retryable:
-            self._listener.closing()
+            tried.set()
+        is_closing = not self.lifecycle.accepts_inserts
+        if is_closing and not commit.error.retryable:
             return False
         with move_on_after(RETRY_PAUSE):
-            await self._undisturbed(anyio.sleep_forever if self.is_closing else self._closing.wait)
+            await self._ignore_loop_end(anyio.sleep_forever if is_closing else self._closing.wait)
         return True
 
-    def _requeue(self, commit: Commit, error: JournalError) -> None:
-        """Keep what could not be written. New events only while it may pass; else those who brought them are told."""
-        is_news = self.trouble is None
+    def _report_success(self, commit: Commit) -> None:
+        """Tell the session, then the callers of append(), then the tasks that wait for changes."""
+        if self.trouble is not None:
+            self.trouble = None
+            self._listener.trouble_changed(None)
+        self._listener.committed(commit.batch, commit.result)
+        for insert in commit.inserts:
+            insert.known = commit.result.known.get(insert.row.seq) if commit.result.known else None
+            if insert.known is not None:
+                self._discard_changes(insert.row.seq)
+            elif insert.is_withdrawn:
+                self.delete(insert.row.seq)
+        self._report_inserts(commit.inserts, commit.done)
+        for waiter in commit.waiters:
+            waiter.confirm()
+
+    def _report_failure(self, commit: Commit, error: JournalError) -> None:
+        """Have the changes committed again, and the new events too while the trouble may pass."""
+        is_new = self.trouble is None
         self.trouble = error
-        if is_news:
+        if is_new:
             self._patient_until = current_time() + PATIENCE
-        is_kept = self._is_patient
-        failed = set() if is_kept else {row.seq for row in commit.batch.new}
-        again = {id(insert.step) for insert in commit.inserts}  # which the next commit adds by itself
-        # A copy: a thread that does not answer may still be at work on the batch.
+        keeps_inserts = self._is_patient
+        failed = set() if keeps_inserts else {row.seq for row in commit.batch.new}
+        again = {id(insert.step) for insert in commit.inserts}  # _make_commit() adds these lines again
+        # A copy: a thread that does not answer may still work on the batch.
         both = attrs.evolve(commit.batch, new=[]).before(self._next)
         both.steps = [step for step in both.steps if step.seq not in failed and id(step) not in again]
         both.changes = {seq: change for seq, change in both.changes.items() if seq not in failed}
         self._next = both
         self._waiters = [*commit.waiters, *self._waiters]
-        if is_kept:
-            self._retried_inserts = commit.inserts
+        if keeps_inserts:
+            self.inserts.put_back(commit.inserts)
         else:
             for insert in commit.inserts:
                 insert.error = error
-        if is_news:
-            self._listener.troubled(error)
-        if not is_kept:
+        if is_new and self.lifecycle.commits:  # else nothing can be held back any more
+            self._listener.trouble_changed(error)
+        if not keeps_inserts:
             self._report_inserts(commit.inserts, commit.done)
         for waiter in self._waiters:
             waiter.changed.set()
 
     def _discard_changes(self, seq: int) -> None:
-        """Forget what was noted of an event that was not written."""
+        """Drop what was recorded of an event that was not inserted."""
         if self._next.changes.pop(seq, None) is not None:
             self._next.steps = [step for step in self._next.steps if step.seq != seq]
 
     @staticmethod
     def _report_inserts(inserts: list[PendingInsert], done: anyio.Event) -> None:
-        """Tell what has become of new events."""
+        """Tell the callers of append() what became of new events."""
         done.set()
         for insert in inserts:
-            insert.done.set()  # that of an earlier commit, if it was kept
-            if insert.then is not None:
-                insert.then()
+            insert.done.set()  # the event of an earlier commit, if that one failed
+            if insert.on_done is not None:
+                insert.on_done()
 
-    def _take_retried(self) -> list[PendingInsert]:
-        """Return the new events that are tried again."""
-        kept, self._retried_inserts = self._retried_inserts, []
-        for insert in kept:
-            if insert.is_withdrawn:
-                insert.done.set()
-        return [insert for insert in kept if not insert.is_withdrawn]
-
-    def _take_queued(self) -> list[PendingInsert]:
-        inserts: list[PendingInsert] = []
-        while self._queued_inserts:
-            self._queued_inserts -= 1
-            insert = self._receive.receive_nowait()
-            if not insert.is_withdrawn:
-                inserts.append(insert)
-        return inserts
+    def _end_writing(self) -> None:
+        """Tell the session that nothing is committed any more. Idempotent."""
+        if self.lifecycle.commits:
+            self.lifecycle.move_to(WriterState.CLOSING)
+            self._listener.writing_ended()
 
     def _end(self) -> None:
-        """Leave nobody waiting."""
-        self._listener.closing()
-        self.is_closing = self.is_over = True
-        if self._current_commit is not None and not self._store.is_foreign:  # the disk does not answer
-            self._requeue(self._current_commit, JournalError(f"it did not answer within {CLOSE_SECONDS:.0f} s"))
+        """Tell each task that waits for a commit that none will come. Idempotent."""
+        self._end_writing()
+        if self.lifecycle.state is WriterState.CLOSED:
+            return
+        self.lifecycle.move_to(WriterState.CLOSED)
+        if self._current_commit is not None and not self._store.is_foreign:
+            no_answer = JournalError(f"the disk did not answer within {CLOSE_SECONDS:.0f} s")
+            self._report_failure(self._current_commit, no_answer)
         error = self.trouble or JournalError("the journal is closed")
-        inserts = [*self._take_retried(), *self._take_queued()]
+        inserts = self.inserts.take()
         for insert in inserts:
             insert.error = error
         self._report_inserts(inserts, self.next_commit_done)
         for waiter in self._waiters:
             waiter.changed.set()
-        self._news.set()
-        self._send.close()
-        self._receive.close()
+        self._commit_tried.set()
+        self.inserts.close()
 
     async def _in_thread(self, function: Callable[[], None]) -> None:
-        if self._store.is_foreign:  # fork() has copied no threads
-            return
-        await self._undisturbed(lambda: run_in_thread(function, limiter=self._limiter, abandon_on_cancel=True))
+        """Run a function in the worker thread. In a forked child, which has no such thread, do nothing."""
+        if not self._store.is_foreign:
+            await self._ignore_loop_end(lambda: run_in_thread(function, limiter=self._limiter, abandon_on_cancel=True))
 
-    async def _undisturbed(self, wait: Callable[[], Awaitable[object]]) -> None:
-        """Wait for something; or return early, at a cancellation that comes past all scopes."""
+    async def _ignore_loop_end(self, wait: Callable[[], Awaitable[object]]) -> None:
+        """Wait for something. Return early, without an error, when the end of the loop cancels this task."""
         try:
             await wait()
         except get_cancelled_exc_class():

@@ -1,0 +1,94 @@
+"""New events that wait for a commit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+    from lionpride_exec.errors import JournalError
+
+    from .rows import NewRow, Row, Step
+
+# New events that may wait for the next commit. Beyond, the callers of append() wait. A commit takes all there are.
+MAX_PENDING_INSERTS = 1000
+
+
+@attrs.define(eq=False)
+class PendingInsert:
+    """
+    A new event on its way to the disk.
+
+    Attributes:
+        row: The row to insert.
+        step: The first line of the event in the audit trail. None if there is no trail.
+        done: Set once the row has been committed or has failed; shared with the other inserts of the same commit.
+        error: Why the row could not be committed.
+        known: The row that has the same key already. If there is one, this row was not inserted.
+        is_withdrawn: Whether the caller has given up: the row is left out of the next commit, or deleted again.
+        on_done: Called once the row has been committed or has failed, if no task waits for ``done``.
+    """
+
+    row: NewRow
+    step: Step | None
+    done: anyio.Event
+    error: JournalError | None = None
+    known: Row | None = None
+    is_withdrawn: bool = False
+    on_done: Callable[[], None] | None = None
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether the row was inserted: the commit succeeded, and no other row has its key."""
+        return self.done.is_set() and self.error is None and self.known is None
+
+
+class InsertQueue:
+    """The new events that go into the next commit, those of a failed commit first."""
+
+    def __init__(self) -> None:
+        self.queued: int = 0  # inserts on the stream, withdrawn ones included; at most MAX_PENDING_INSERTS
+        self._retried: list[PendingInsert] = []  # of a commit that failed for a reason that may pass
+        self._send: MemoryObjectSendStream[PendingInsert]
+        self._receive: MemoryObjectReceiveStream[PendingInsert]
+        self._send, self._receive = anyio.create_memory_object_stream[PendingInsert](MAX_PENDING_INSERTS)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether :meth:`put` can be called."""
+        return self.queued < MAX_PENDING_INSERTS
+
+    def put(self, insert: PendingInsert) -> None:
+        """Add a new event; there has to be room."""
+        self._send.send_nowait(insert)
+        self.queued += 1
+
+    def put_back(self, inserts: list[PendingInsert]) -> None:
+        """Have the events of a failed commit tried again by the next one."""
+        self._retried = inserts
+
+    def take(self) -> list[PendingInsert]:
+        """Take all events but those that were withdrawn; their tasks are told."""
+        inserts, self._retried = self._retried, []
+        for insert in inserts:
+            if insert.is_withdrawn:
+                insert.done.set()
+        while self.queued:
+            self.queued -= 1
+            inserts.append(self._receive.receive_nowait())
+        return [insert for insert in inserts if not insert.is_withdrawn]
+
+    def retried_seqs(self) -> list[int]:
+        """Return the numbers of the events that a commit has failed to insert."""
+        return [insert.row.seq for insert in self._retried]
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._send.close()
+        self._receive.close()
