@@ -20,8 +20,8 @@ import lionpride_exec.__main__ as command
 from lionpride_exec import EventStatus, Execution
 from lionpride_exec._base.json_text import write_json
 from lionpride_exec._cli.errors import OutputError, UsageError
+from lionpride_exec._cli.run.command import run
 from lionpride_exec._cli.run.display import PlainDisplay, RichDisplay, SilentDisplay, make_display
-from lionpride_exec._cli.run.line_run import run
 from lionpride_exec._cli.run.lines import result_line
 from lionpride_exec._cli.run.options import RunOptions
 from lionpride_exec._cli.run.output import MAX_KEPT, Output
@@ -441,7 +441,7 @@ def test_wrong_options_are_wrong_use(workplace, capsys, options, message):
 
 def test_a_backend_that_is_not_installed_is_wrong_use(monkeypatch, capsys):
     """With what to install."""
-    monkeypatch.setattr("lionpride_exec._cli.run.line_run.find_spec", lambda _: None)
+    monkeypatch.setattr("lionpride_exec._cli.run.command.find_spec", lambda _: None)
     assert run_lines("echo", ["1"], backend="trio", output="-")[0] == 2
     assert "pip install trio" in capsys.readouterr().err
 

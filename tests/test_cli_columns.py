@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from lionpride_exec._cli.run.line_run import run
+from lionpride_exec._cli.run.command import run
 from lionpride_exec._cli.run.options import RunOptions
 
 TARGETS = """

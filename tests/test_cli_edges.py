@@ -14,7 +14,7 @@ from journal_files import fill
 
 from lionpride_exec import _start
 from lionpride_exec._cli.journal.export import export_events
-from lionpride_exec._cli.run.line_run import run
+from lionpride_exec._cli.run.command import run
 from lionpride_exec._cli.run.options import RunOptions
 from lionpride_exec.errors import LionprideError
 

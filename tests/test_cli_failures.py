@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lionpride_exec._cli.run.line_run import run
+from lionpride_exec._cli.run.command import run
 from lionpride_exec._cli.run.options import RunOptions
 
 TARGET = """

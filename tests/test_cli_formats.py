@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from lionpride_exec._cli.run.command import run
 from lionpride_exec._cli.run.input_formats import HEAD, is_enough, problem_of
-from lionpride_exec._cli.run.line_run import run
 from lionpride_exec._cli.run.options import RunOptions
 
 LINES = b'{"a":1}\n{"a":2}\n'

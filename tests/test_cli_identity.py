@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lionpride_exec._cli.errors import BadLineError
+from lionpride_exec._cli.run.command import run
 from lionpride_exec._cli.run.compact_set import MAX_NOTE, Counts, Marks
 from lionpride_exec._cli.run.line_identity import Identity, Lines, is_told_by_record, kind_of, mark_of_key
-from lionpride_exec._cli.run.line_run import run
 from lionpride_exec._cli.run.options import RunOptions
 
 calls = []

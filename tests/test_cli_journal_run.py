@@ -17,9 +17,9 @@ from cli_children import end_children, gate, read_until
 
 from lionpride_exec import Event, Executor, Journal
 from lionpride_exec._cli.run import journaled_run as _journal_run
+from lionpride_exec._cli.run.command import run
 from lionpride_exec._cli.run.compact_set import FIRST_SIZE, Marks
 from lionpride_exec._cli.run.line_identity import Identity, mark_of_id
-from lionpride_exec._cli.run.line_run import run
 from lionpride_exec._cli.run.options import RunOptions
 from lionpride_exec._cli.run.source import open_source
 from lionpride_exec._cli.run.stored_results import read_line

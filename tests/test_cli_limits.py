@@ -18,8 +18,8 @@ import pytest
 import lionpride_exec.__main__ as command
 from lionpride_exec import Event, RateLimited, testing
 from lionpride_exec._cli.errors import BadLineError, UsageError
+from lionpride_exec._cli.run.command import run
 from lionpride_exec._cli.run.limit_options import RateOption, parse_codes, parse_rate
-from lionpride_exec._cli.run.line_run import run
 from lionpride_exec._cli.run.lines import JobMaker
 from lionpride_exec._cli.run.options import RunOptions
 from lionpride_exec._cli.run.pause_on import pause_for, pausing_on

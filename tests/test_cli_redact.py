@@ -11,7 +11,7 @@ import pytest
 
 from lionpride_exec import Event
 from lionpride_exec._cli.app import run_command
-from lionpride_exec._cli.run.line_run import run
+from lionpride_exec._cli.run.command import run
 from lionpride_exec._cli.run.options import RunOptions
 
 SECRET = "sk-SECRET/7"  # noqa: S105  it is none

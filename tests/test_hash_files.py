@@ -12,7 +12,7 @@ from textwrap import dedent
 
 import pytest
 
-from lionpride_exec._cli.run.line_run import run
+from lionpride_exec._cli.run.command import run
 from lionpride_exec._cli.run.options import RunOptions
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "hash_files.py"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
+from .exit_status import COMPLETED, INCOMPLETE, MISUSED
 from .journal_app import add_journal_commands
-from .run.line_run import COMPLETED, INCOMPLETE, MISUSED
-from .run.line_run import run as run_lines
+from .run.command import run as run_lines
 from .run.options import DASH, RunOptions
 from .streams import STDERR, drop, tell_of_lost_output
 

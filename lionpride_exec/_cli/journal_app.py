@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from lionpride_exec.errors import LionprideError
 
 from .errors import OutputError, UsageError
-from .run.line_run import INCOMPLETE, INTERRUPTED, MISUSED
+from .exit_status import INCOMPLETE, INTERRUPTED, MISUSED
 from .run.options import DASH, REPEATED
 from .streams import say, tell_of_lost_output
 

@@ -25,7 +25,7 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
 
 from .line_identity import Identity, Lines, line_key, recall, remember
-from .line_run import LineRun, run_executor
+from .line_run import LineRun
 from .redacted_fields import Redaction
 from .rekey import know_lines_by
 from .resume import Resume
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from lionpride_exec._events.event import Event
+    from lionpride_exec._executor.executor import Executor
 
     from .known_events import Known
     from .lines import Job
@@ -59,12 +60,18 @@ class KeyedJob(NamedTuple):
     key: str
 
 
-def prepare(target: Target, source: str, options: RunOptions, place: str) -> int:
+def build_executor(target: Target, source: str, options: RunOptions, place: str) -> Executor:
     """
-    Run a target with a journal; give the exit status.
+    Return an executor of the target with a journal.
+
+    Args:
+        target: What is run.
+        source: The INPUT, as it was given.
+        options: How to run.
+        place: The path of the journal. Its lines are known by what the options say, from now on.
 
     Raises:
-        UsageError: It cannot be started like that.
+        UsageError: The journal cannot be used, or it does not belong to INPUT and output.
     """
     processor_type = getattr(target.executor_type, "processor_type", None)
     event_type: type[Event] | None = getattr(processor_type, "event_type", None)
@@ -84,7 +91,7 @@ def prepare(target: Target, source: str, options: RunOptions, place: str) -> int
             raise UsageError(f"--journal {place} is the file of {name}")
     _check_output(Path(options.output), journal.path)
     know_lines_by(journal.path, identity_of(options))
-    return run_executor(JournalRun, target.build(options.processor_config, journal), target, source, options)
+    return target.build(options.processor_config, journal)
 
 
 def _check_output(output: Path, journal: Path) -> None:
@@ -102,7 +109,7 @@ def identity_of(options: RunOptions) -> Identity:
     return Identity(field, is_secret=field is not None and Redaction(options.redact).covers(field))
 
 
-class JournalRun(LineRun):
+class JournaledRun(LineRun):
     """A run whose executor has a journal."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

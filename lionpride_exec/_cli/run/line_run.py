@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from contextlib import aclosing
-from importlib.util import find_spec
 from math import inf
 from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING, Any
@@ -21,22 +20,18 @@ from anyio.lowlevel import checkpoint
 from lionpride_exec._base.exception_groups import leaves
 from lionpride_exec._base.redaction import NO_SECRETS, mask, secrets_of
 from lionpride_exec._cli.errors import BadLineError, OutputError, UsageError
-from lionpride_exec._cli.streams import say
+from lionpride_exec._cli.exit_status import COMPLETED, INCOMPLETE, INTERRUPTED, MISUSED
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError, LionprideError
 
 from .display import make_display
 from .error_report import Failures
 from .exit_exceptions import silence_asyncio
-from .lines import JobMaker, result_line
+from .lines import result_line
 from .log_display import showing_logs
-from .output import OVERWRITE, Output, open_output
-from .pause_on import pausing_on
 from .read_ahead import ReadAhead
-from .redacted_fields import redacting
-from .source import Source, open_source
 from .summary import Report, Tally
-from .target import describe, load_target
+from .target import describe
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -47,82 +42,13 @@ if TYPE_CHECKING:
     from lionpride_exec._executor.executor import Executor
 
     from .display import Display
-    from .lines import Job
-    from .options import Backend, RunOptions
-    from .target import Target
-
-COMPLETED, INCOMPLETE, MISUSED, INTERRUPTED = 0, 1, 2, 130
+    from .lines import Job, JobMaker
+    from .options import RunOptions
+    from .output import Output
+    from .source import Source
 
 # Ended events that may wait to be forgotten until the next write.
 ENDED_KEPT = 256
-
-
-def run(target: str, source: str, options: RunOptions) -> int:
-    """
-    Run the target over the lines of the source; give the exit status.
-
-    Args:
-        target: ``module:name`` or ``path/to/file.py:name``.
-        source: A path, or "-".
-        options: How.
-    """
-    try:
-        return _run(target, source, options)
-    except UsageError as exc:
-        say(str(exc))
-        return MISUSED
-
-
-def _run(target_text: str, source_text: str, options: RunOptions) -> int:
-    options.check()
-    _check_backend(options.backend)
-    target = load_target(target_text)
-    event_type = getattr(getattr(target.executor_type, "processor_type", None), "event_type", None)
-    with redacting(event_type, options.redact, is_function=target.is_function):
-        return _run_target(target, source_text, options)
-
-
-def _run_target(target: Target, source_text: str, options: RunOptions) -> int:
-    if options.journal is not None:
-        if find_spec("msgspec") is None:
-            raise UsageError("--journal needs: pip install 'lionpride-exec[journal]'")
-        from .journaled_run import prepare  # noqa: PLC0415  needs the extra
-
-        return prepare(target, source_text, options, options.journal)
-    executor = target.build(options.processor_config)
-    return run_executor(LineRun, executor, target, source_text, options)
-
-
-def run_executor(
-    run_type: type[LineRun], executor: Executor, target: Target, source_text: str, options: RunOptions
-) -> int:
-    """
-    Run an executor over the lines of the source; give the exit status.
-
-    Raises:
-        UsageError: Something cannot be opened or started.
-    """
-    maker = JobMaker(executor.event_type, target.is_function, options)
-    source = open_source(source_text)
-    try:
-        source.check_file(is_plain=options.field is not None)
-        output = open_output(
-            options.output,
-            source.status,
-            overwrite=options.overwrite,
-            goes_on=options.journal is not None,
-            cures=f"{OVERWRITE}; with --journal FILE a run goes on where it was stopped",
-        )
-        with pausing_on(executor.event_type, options.limits.codes, options.limits.rule):
-            return run_type(executor, maker, source, output, options).run()
-    finally:
-        source.close()
-
-
-def _check_backend(backend: Backend) -> None:
-    needed = {"trio": "trio", "asyncio+uvloop": "uvloop"}.get(backend)
-    if needed is not None and find_spec(needed) is None:
-        raise UsageError(f"--backend {backend} needs: pip install {needed}")
 
 
 class LineRun:
