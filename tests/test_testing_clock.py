@@ -21,7 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ASYNCIO_ONLY
 
-from lionpride_exec.testing import BACKENDS, Deadlock, _run, backend_options, run
+from lionpride_exec.testing import BACKENDS, Deadlock, backend_options, run
+from lionpride_exec.testing._time import run as run_module
 from lionpride_exec.testing._time.trio_clock import seeded_scheduler
 
 pytestmark = pytest.mark.anyio
@@ -357,7 +358,7 @@ def test_run_refuses():
 
 def test_a_backend_that_is_not_installed(monkeypatch):
     """The package is named, and how to get it."""
-    monkeypatch.setattr(_run, "find_spec", lambda _: None)
+    monkeypatch.setattr(run_module, "find_spec", lambda _: None)
     with pytest.raises(ModuleNotFoundError, match=r"backend 'trio' needs trio.*lionpride-exec\[trio\]"):
         backend_options("trio")
     with pytest.raises(ModuleNotFoundError, match="needs uvloop, which is not installed: pip install uvloop"):
