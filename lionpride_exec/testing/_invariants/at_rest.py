@@ -1,8 +1,8 @@
 """
-Invariants of an executor at rest: nobody sleeps who should be awake.
+Invariants of an executor at rest: no task sleeps that should be awake.
 
-When every task is blocked, nothing will happen until a timer, or somebody outside, wakes one of them. So whatever could
-go on now, and has nobody awake to see to it, was forgotten: a lost wake-up.
+When every task is blocked, nothing happens until a timer or an outside call wakes one of them. So if something could go
+on now, and no task is awake to do it, a wake-up was lost.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ def nobody_idle(look: Look) -> Findings:
     """No event waits although its time has come and slot, capacity, gate and limits allow it to start."""
     executor, processor, view = look.executor, look.processor, look.processor_view
     if processor is None or view is None or not processor.is_running or view.asked is not None or look.now is None:
-        return  # while a gate is asked, the others wait for that
-    processor.queue.ready(look.now)  # what has become due stands in its line by now
+        return  # while a gate is asked, the other events wait for the answer
+    processor.queue.ready(look.now)  # sorts the entries that have become due into their lanes
     deferred_ends = look.view.deferred_ends
     told = [executor.explain(event) for event in look.pending if event.id not in deferred_ends]
     idle = [each.event for each in told if each.waits_for is WaitReason.TURN]
@@ -31,7 +31,7 @@ def nobody_idle(look: Look) -> Findings:
 
 
 def _is_for_ever(told: Explanation) -> bool:
-    """Whether an event waits for something that only an event that runs could give back."""
+    """Whether an event waits for something that only the end of a running event can bring."""
     return told.seconds is None and told.waits_for in {WaitReason.LIMIT, WaitReason.GATE, WaitReason.SLOT}
 
 
@@ -51,7 +51,7 @@ def room(look: Look) -> Findings:
     if look.processor is None or view is None:
         return
     if look.view.is_locked(EventStatus.PENDING):
-        return  # whoever has been given the room may be waiting for a lock
+        return  # the task that was given the room may be waiting for a lock
     queue = look.processor.queue
     if queue.backlog_size() and queue.qsize() < queue.max_size:
         yield f"{queue.backlog_size()} events wait for room, with {queue.qsize()} queued of {queue.max_size}", []

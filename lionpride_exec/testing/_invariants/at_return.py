@@ -1,4 +1,4 @@
-"""What calls promise by returning; a trace looks at it when they do."""
+"""What a call promises when it returns. A trace checks this."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ AT_RETURN: Final[Mapping[str, str]] = MappingProxyType(
 
 def check_known_once(history: History, event: Event[Any], key: Any) -> None:
     """
-    Check that an event that was taken in is the only one here that was given its key.
+    Check that an event that was taken in is the only event with its key in the executor.
 
     Raises:
-        InvariantBroken: Another one is here.
+        InvariantBroken: The executor has another event with this key.
     """
     if key is None:
         return
@@ -43,10 +43,10 @@ def check_known_once(history: History, event: Event[Any], key: Any) -> None:
 
 def check_stopped(executor: Executor) -> None:
     """
-    Check, when ``stop()`` has returned, that nothing runs.
+    Check that nothing runs when ``stop()`` has returned.
 
     Raises:
-        InvariantBroken: Something does, and nobody has started it since.
+        InvariantBroken: An event runs, and nothing was started since.
     """
     processor = executor.processor
     if processor is None or not processor.is_stopped():

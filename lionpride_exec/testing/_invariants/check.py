@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["INVARIANTS", "InvariantBroken", "check_invariants"]
 
-# What always holds comes first: the rest builds on it.
+# The invariants that always hold come first: the others rely on them.
 _IN_ORDER: Final = sorted(CHECKS.values(), key=lambda each: each.when)
 
 INVARIANTS: Final[Mapping[str, str]] = MappingProxyType(
@@ -28,29 +28,28 @@ INVARIANTS: Final[Mapping[str, str]] = MappingProxyType(
     | dict(AT_RETURN)
 )
 """
-What holds of every executor: a sentence by name. When each holds, and which test holds it: ``docs/invariants.md``.
+What holds of every executor: a sentence by name. ``docs/invariants.md`` says when each holds, and which test breaks it.
 
-Those at the end hold over time, and are checked by a :class:`Trace`.
+The last ones hold over time. A :class:`Trace` checks them.
 """
 
 
 def check_invariants(executor: Executor, *, at_rest: bool = False) -> None:
     """
-    Check that an executor is in a state in which it may be. Changes nothing; O(number of events).
+    Check the invariants of an executor. Changes nothing. O(number of events).
 
-    To be called between any two steps of the event loop, before or after it, or in an observer
-    (``executor.observe``): there those invariants are left out that hold only once the transition is over. But what an
-    observer raises is logged and goes no further; :func:`record` checks at each transition and keeps it.
+    Call this between any two steps of the event loop, before the loop, after it, or in an observer
+    (``executor.observe``). In an observer, invariants that hold only after the transition are left out. An exception
+    that an observer raises is only logged, so use :func:`record` to check at each transition.
 
     Args:
-        executor: Which one; in its event loop if one runs.
-        at_rest: That all other tasks are blocked and nothing is due. Then it is checked too that nobody waits for what
-            has come: no wake-up was lost. It is so after ``anyio.wait_all_tasks_blocked()``; under virtual time also
-            after an ``anyio.sleep()`` that ends when nothing else does, since that clock stands still while anything
-            can run. Of no effect in an observer.
+        executor: The executor to check. If its event loop runs, call this in the loop.
+        at_rest: True if all other tasks are blocked and nothing is due. Then the check also finds lost wake-ups: a task
+            that waits for something that has come. All tasks are blocked after ``anyio.wait_all_tasks_blocked()``, and
+            under virtual time after an ``anyio.sleep()`` that ends when nothing else does. No effect in an observer.
 
     Raises:
-        InvariantBroken: It is not; ``.invariant`` says which one is broken, ``.events`` with which events.
+        InvariantBroken: An invariant is broken: ``.invariant`` is its name, ``.events`` are the events concerned.
     """
     look = Look(executor, at_rest=at_rest)
     for each in _IN_ORDER:

@@ -1,4 +1,4 @@
-"""What a trace knows of an executor by itself: what was asked for, and what was done since."""
+"""What a trace records of an executor: what was asked for, and what was done since."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lionpride_exec import Executor, Processor
     from lionpride_exec.testing._view import Reservation, RunningEvent
 
-# Seconds. Who observes a start looks at the clock a moment later than who made it.
+# Seconds. An observer of a start reads the clock a moment later than the worker that made it.
 TOLERANCE = 1e-3
 
 
@@ -29,10 +29,10 @@ class Asked:
     What ``append()`` was asked for.
 
     Attributes:
-        priority: Lower starts first.
-        not_before: A reading of the clock.
-        after: What has to be COMPLETED.
-        arrival: The order in which they came; None: it stands in no order.
+        priority: A lower number starts first.
+        not_before: The time before which the event must not start, as a reading of the clock.
+        after: The events that have to be COMPLETED first.
+        arrival: The place of the event in the order of arrival. None if it has no place.
     """
 
     priority: float
@@ -52,14 +52,14 @@ class Asked:
         after: Any = (),
         **_: Any,
     ) -> Asked:
-        """Make it of the arguments of ``append()``, right or wrong; ``at`` is of the wall clock and not looked at."""
+        """Make one from the arguments of ``append()``, valid or not. ``at`` is ignored: it is a wall-clock time."""
         number = event.created_at.timestamp() if priority is None or not is_number(priority) else priority
         due = -inf if at is not None or delay is None or not is_number(delay) else now + delay
         others = after if isinstance(after, list | tuple | set) else [after]
         return cls(number, due, tuple([other for other in others if isinstance(other, Event | UUID)]))
 
     def goes_before(self, other: Asked) -> bool:
-        """Whether this starts first, of two that both may start."""
+        """Whether this event starts first if both may start."""
         if self.priority != other.priority:
             return self.priority < other.priority
         return self.arrival is not None and other.arrival is not None and self.arrival < other.arrival
@@ -78,7 +78,7 @@ class Taking:
 
 @attrs.frozen
 class Change:
-    """A transition, at the time of which ``now`` is the reading of the clock."""
+    """A transition; ``now`` is its time by the clock."""
 
     event: Event[Any]
     previous: EventStatus
@@ -102,7 +102,7 @@ class History:
     What was asked for and done so far.
 
     Args:
-        executor: Which one is followed.
+        executor: The executor that is followed.
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -110,12 +110,12 @@ class History:
         self.view: ExecutorView = ExecutorView(executor)
         self.asked: dict[UUID, Asked] = {}
         self.last: dict[UUID, EventStatus] = {}
-        # The number of the last run that counts, and how many of these were seen.
+        # For each event the number of its last run that counts, and how many runs that count were seen.
         self.runs: dict[UUID, tuple[int, int]] = {}
-        self.starts: list[float] = []  # those that the window counts
+        self.starts: list[float] = []  # the times of the starts that the window counts
         self.takings: dict[tuple[int, Any], list[Taking]] = {}
         self.keys: dict[Any, UUID] = {}
-        # Times before which events are not to start, as explain() has said, unless somebody changes something.
+        # The times before which events must not start, as explain() has said. A call that changes this clears them.
         self.told: dict[UUID, float] = {}
         self._next_told = 0
         self._arrivals = 0
@@ -125,25 +125,25 @@ class History:
     # ---------------------------------------------------------------- what is asked for
 
     def expect(self, event: Event[Any], asked: Asked) -> None:
-        """Take note of what is asked for."""
+        """Record what is asked for."""
         self.asked[event.id] = asked
         self.last[event.id] = event.execution.status
 
     def arrived(self, event: Event[Any]) -> None:
-        """Take note that an event is in; one that comes after others stands in the queue later."""
+        """Record that an event was taken in. An event that comes after others gets its place later."""
         asked = self.asked.get(event.id)
         if asked is not None and not asked.after and self.executor.journal is None:
             self._arrivals += 1
             asked.arrival = self._arrivals
 
     def refused(self, event: Event[Any]) -> None:
-        """Take note that an event is not in after all."""
+        """Forget an event that was not taken in after all."""
         if event.id not in self.executor.states.items:
             self.asked.pop(event.id, None)
             self.last.pop(event.id, None)
 
     def forget_times(self) -> None:
-        """Forget what was read from a clock that does not go on."""
+        """Forget all readings of a clock that has ended."""
         self.starts.clear()
         self.takings.clear()
         self.told.clear()
@@ -153,7 +153,7 @@ class History:
     # ---------------------------------------------------------------- what is done
 
     def start_of(self, change: Change) -> Start | None:
-        """Give the start that a transition is; None: it is none, or not one by the processor."""
+        """Return the start that a transition is. None if it is no start, or none by the processor."""
         view = self.view.processor
         if view is None or change.status is not EventStatus.PROCESSING:
             return None
@@ -161,30 +161,30 @@ class History:
         return None if running is None else Start(change.event, view.processor, view, running, change.now)
 
     def is_in_window(self, start: Start) -> bool:
-        """Whether the start that is being made is one that the window counts, as those of ``forward()`` are not."""
+        """Whether the window counts this start, which has just been made. It does not count those of ``forward()``."""
         now = start.view.window_starts
         return now != self._window_starts and now[1] > 0
 
     def forget_starts(self, forgotten: int) -> None:
-        """Forget the last starts, up to as many in all: those that the user has taken out of the window."""
+        """Forget the last starts: those that were taken out of the window by hand, ``forgotten`` in all."""
         number, self._forgotten = forgotten - self._forgotten, forgotten
         if number:
             self.told.clear()
         del self.starts[len(self.starts) - min(number, len(self.starts)) :]
 
     def is_out(self, taking: Taking, now: float) -> bool:
-        """Whether what a run has taken of a limit has not come back yet."""
+        """Whether the limit still counts what a run has taken."""
         limit = taking.use.bucket.limit
         if limit is None:
             return False
         if not limit.hold:
             return now - taking.started < limit.per - TOLERANCE
-        if taking.ended is None:  # where the event was removed meanwhile, nobody can tell when its run has ended
+        if taking.ended is None:  # the end of the run of a removed event is not seen
             return self._running(taking.running.event) is taking.running
         return now - taking.ended < limit.per - TOLERANCE
 
     def note(self, change: Change) -> None:
-        """Take note of a transition, once it was checked."""
+        """Record a transition, after it was checked."""
         event, status, now = change.event, change.status, change.now
         self.last[event.id] = status
         if status is EventStatus.PROCESSING:
@@ -203,9 +203,9 @@ class History:
                     taking.ended = now
 
     def note_told(self, change: Change) -> None:
-        """Have explain() say of one pending event when it starts at the earliest: of each in its turn."""
+        """Ask ``explain()`` for the earliest start of one pending event, of each in turn."""
         if change.previous is EventStatus.PENDING and change.status is not EventStatus.PROCESSING:
-            self.told.clear()  # what went after it may go earlier than was said
+            self.told.clear()  # the events behind it can start earlier than was said
         pending = self.executor.pending_events
         if pending:
             self._next_told += 1
@@ -215,14 +215,14 @@ class History:
                 self.told[event.id] = max(change.now + seconds, self.told.get(event.id, -inf))
 
     def told_of(self, event: Event[Any]) -> float:
-        """Return the time before which explain() said that an event would not start; once."""
+        """Return the time before which an event must not start, as ``explain()`` has said, and forget it."""
         takings = (taking for each in self.takings.values() for taking in each)
         if any(taking.use.cost < taking.cost for taking in takings):
-            self.told.clear()  # a limit has got room back, by settle()
+            self.told.clear()  # settle() has given a limit room back
         return self.told.pop(event.id, -inf)
 
     def _note_run(self, event: Event[Any]) -> None:
-        """Take note of a run after which an event is run again. One that was set back by hand begins anew."""
+        """Record a run after which the event runs again. An event that was set back by hand begins anew."""
         execution, seen = event.execution, self.runs.get(event.id, (0, 0))[1]
         run = execution.attempts[-1] if execution.attempts else None
         counts = 0 if run is None or run.error is None else seen + (not run.interrupted)

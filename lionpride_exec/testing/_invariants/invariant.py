@@ -1,8 +1,9 @@
 """
 What an invariant is, and what it looks at.
 
-An invariant is a generator that finds what breaks it: a sentence, and the events concerned. Its name is its name, the
-first line of its docstring what it promises. It says *when* it holds, since an executor is not at every moment at rest.
+An invariant is a generator of findings: a sentence about what is wrong, with the events concerned. The name of the
+function is the name of the invariant, and the first line of its docstring says what has to hold. Each invariant says
+*when* it holds, because an executor is not always at rest.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ class When(IntEnum):
     ALWAYS = 0
     """Between any two steps of the event loop, and inside a transition, when observers are told of it."""
     BETWEEN_STEPS = 1
-    """Not inside a transition: that is still waking those who wait for it."""
+    """Not inside a transition, which has not yet woken the tasks that wait for it."""
     AT_REST = 2
-    """When every task is blocked, so that nobody is on the way to see to what has happened."""
+    """When every task is blocked, so that no task is about to handle what has happened."""
 
 
-# What was found, and the events it was found with.
+# What was found, and the events concerned.
 Finding = tuple[str, Sequence["Event[Any] | UUID"]]
 Findings = Generator[Finding]
 
@@ -47,8 +48,8 @@ class InvariantBroken(AssertionError):
     An executor is in a state in which it must never be.
 
     Attributes:
-        invariant: Which invariant is broken: a key of ``INVARIANTS``.
-        events: The events concerned; an id that stands for no event is in the message only.
+        invariant: The name of the broken invariant: a key of ``INVARIANTS``.
+        events: The events concerned. An id without an event is in the message only.
     """
 
     def __init__(self, invariant: str, message: str, events: Sequence[Event[Any]] = ()) -> None:
@@ -58,7 +59,7 @@ class InvariantBroken(AssertionError):
 
 
 def describe(event: Event[Any] | UUID) -> str:
-    """Tell how an event stands, in a line."""
+    """Return one line about an event and its status."""
     if isinstance(event, UUID):
         return f"{event}: no event of this executor"
     execution = event.execution
@@ -73,14 +74,14 @@ def broken(
     describe: Callable[[Event[Any] | UUID], str] = describe,
 ) -> InvariantBroken:
     """
-    Make the error that says what should hold, what was found instead, and how the events concerned stand.
+    Return the error that says what should hold, what was found instead, and the status of the events concerned.
 
     Args:
-        name: Of what is broken.
+        name: The name of the broken invariant.
         sentence: What should hold.
-        found: What does not.
-        concerned: The events that it was found with, or ids that stand for no event.
-        describe: Tells about one of them in a line.
+        found: What was found instead.
+        concerned: The events concerned, or ids without an event.
+        describe: Returns one line about an event.
     """
     shown = [f"  {describe(each)}" for each in concerned[:MAX_EVENTS_SHOWN]]
     if len(concerned) > MAX_EVENTS_SHOWN:
@@ -94,7 +95,7 @@ class Look:
     An executor at one moment, as invariants look at it.
 
     Args:
-        executor: Which one.
+        executor: The executor.
         at_rest: Whether all tasks are blocked.
     """
 
@@ -108,7 +109,7 @@ class Look:
 
     @cached_property
     def now(self) -> float | None:
-        """The time of the event loop; None: none runs."""
+        """The time of the event loop. None if no loop runs."""
         try:
             return current_time()
         except Exception:  # noqa: BLE001  AnyIO's NoEventLoopError is younger than the oldest AnyIO that we take
@@ -121,20 +122,20 @@ class Look:
 
     @cached_property
     def pending(self) -> list[Event[Any]]:
-        """The events that are PENDING by their own status."""
+        """The events whose own status is PENDING."""
         return [event for event in self.events if event.execution.status is EventStatus.PENDING]
 
     @cached_property
     def ended(self) -> list[Event[Any]]:
-        """The events that have ended by their own status."""
+        """The events whose own status is final."""
         return [event for event in self.events if event.execution.status in TERMINAL]
 
     def named(self, event_id: UUID) -> Event[Any] | UUID:
-        """Give the event with an id, if there is one."""
+        """Return the event with an id, or the id if there is no event."""
         return self.executor.states.items.get(event_id, event_id)
 
     def describe(self, event: Event[Any] | UUID) -> str:
-        """Tell how an event stands, and what it waits for; of a broken executor, so nothing is relied on."""
+        """Return one line about an event, its status and what it waits for. The executor may be broken in any way."""
         told = describe(event)
         if not isinstance(event, UUID):
             with suppress(Exception):
@@ -148,10 +149,10 @@ class Invariant:
     What has to hold, and when.
 
     Attributes:
-        name: Of the function.
-        sentence: What it promises.
-        when: At which moments.
-        find: Gives what breaks it.
+        name: The name of the function.
+        sentence: What has to hold.
+        when: When it has to hold.
+        find: Yields the findings.
     """
 
     name: str
@@ -161,24 +162,24 @@ class Invariant:
 
     def check(self, look: Look) -> None:
         """
-        Look whether it holds.
+        Check that the invariant holds.
 
         Raises:
-            InvariantBroken: It does not.
+            InvariantBroken: The invariant is broken.
         """
         for found, concerned in self.find(look):
             raise broken(self.name, self.sentence, found, concerned, look.describe)
 
 
-# In the order in which they are checked: what others build on comes first.
+# In the order of the checks: an invariant that others rely on comes first.
 CHECKS: Final[dict[str, Invariant]] = {}
 
 
 def invariant(when: When = When.ALWAYS) -> Callable[[Callable[[Look], Findings]], Callable[[Look], Findings]]:
-    """Have a function be an invariant."""
+    """Register a function as an invariant."""
 
     def note(find: Callable[[Look], Findings]) -> Callable[[Look], Findings]:
-        """Take it into the table."""
+        """Add the function to the table."""
         sentence = (find.__doc__ or "").strip().partition("\n")[0]
         CHECKS[find.__name__] = Invariant(find.__name__, sentence, when, find)
         return find
@@ -189,7 +190,7 @@ def invariant(when: When = When.ALWAYS) -> Callable[[Callable[[Look], Findings]]
 def invariant_of_processor(
     find: Callable[[Look, Processor, ProcessorView], Findings],
 ) -> Callable[[Look], Findings]:
-    """Have a function be an invariant that always holds of the processor, once there is one."""
+    """Register a function as an invariant of the processor, which holds always once there is a processor."""
 
     @wraps(find)
     def find_if_any(look: Look) -> Findings:

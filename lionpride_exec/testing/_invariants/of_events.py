@@ -102,9 +102,9 @@ def _wrong_in(event: Event[Any]) -> str | None:
         return f"has an error, {execution.error!r}, and it has COMPLETED"
     if runs_now and (execution.started_at is None or execution.attempt < 1):
         return f"does not know of the run: started_at={execution.started_at}, attempt={execution.attempt}"
-    # One without a number: made as PROCESSING by hand, and set back.
+    # A run without a number: the event was made as PROCESSING by hand, and set back.
     earlier = sum(not attempt.interrupted and attempt.number > 0 for attempt in execution.attempts)
-    # A run that a process died of may count, and is not among the earlier ones.
+    # A run that was cut off by a crash of the process may count, and is not among the earlier ones.
     may_be_above = has_journal_number(event) or len(execution.attempts) == MAX_ATTEMPTS_KEPT
     if execution.attempt < earlier + runs_now or (execution.attempt > earlier + 1 and not may_be_above):
         return f"counts {execution.attempt} runs, and keeps {earlier} earlier ones that count"
@@ -122,7 +122,7 @@ def attempts(look: Look) -> Findings:
         ):  # a run that a process died of may count, if it was held
             retry = look.processor_view.retry_of(event)
             allowed = 1 if retry is None else retry.attempts
-            # Restored as PROCESSING and set back by hand, without an error: whoever does that asks for one more.
+            # An event that was restored as PROCESSING and set back by hand, without an error, gets one more run.
             allowed += sum(each.error is None and not each.interrupted for each in event.execution.attempts)
             if event.execution.attempt > allowed:
                 yield f"an event is at run {event.execution.attempt} of {allowed}", [event]

@@ -1,4 +1,4 @@
-"""Invariants of what starts events: the queue, the gate, slots, capacity, limits."""
+"""Invariants of the parts that start events: the queue, the gate, slots, capacity, limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lionpride_exec import Event, Processor
     from lionpride_exec.testing._view import ExecutorView, LimitState, ProcessorView
 
-# Costs that are no whole numbers do not add up exactly.
+# Fractional costs do not add up exactly.
 ROUNDING = 1e-6
 
 
@@ -112,7 +112,7 @@ def limits(_: Look, __: Processor, view: ProcessorView) -> Findings:
 
 
 def _wrong_account(state: LimitState, held: float) -> str | None:
-    """Say what is wrong with an account, of which running events hold so much until a time that nobody knows."""
+    """Return what is wrong with a limit state. Running events hold ``held`` of it until they end."""
     if isinstance(state.limit, Concurrent):
         if state.used != held:
             return f"counts {state.used}, and {held} run"

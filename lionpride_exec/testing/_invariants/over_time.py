@@ -1,7 +1,7 @@
 """
-Invariants over time: what a trace checks at each transition, by what it has counted itself.
+Invariants over time, which a trace checks at each transition against its own counts.
 
-They are for what a processor starts. An event that somebody runs by hand (``event.invoke()``) starts at once.
+They are for events that a processor starts. An event that is run by hand (``event.invoke()``) starts at once.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from lionpride_exec._status import TRANSITIONS, EventStatus
 from .history import TOLERANCE, Change, History, Start, Taking
 from .invariant import broken
 
-# What looks at a transition, in view of those before it, and says what is wrong with its event; None: nothing.
+# Returns what is wrong with a transition, given those before it. None if nothing is.
 Check = Callable[[History, Change], str | None]
 
 
 @attrs.frozen
 class OverTime:
     """
-    What has to hold of each transition, in view of those before it.
+    What has to hold of each transition, given those before it.
 
     Attributes:
-        name: Of the function.
-        sentence: What it promises.
-        find: Says what is wrong.
+        name: The name of the function.
+        sentence: What has to hold.
+        find: Returns what is wrong.
     """
 
     name: str
@@ -39,10 +39,10 @@ class OverTime:
 
     def check(self, history: History, change: Change) -> None:
         """
-        Look whether it holds.
+        Check that the invariant holds.
 
         Raises:
-            InvariantBroken: It does not.
+            InvariantBroken: The invariant is broken.
         """
         wrong = self.find(history, change)
         if wrong is not None:
@@ -53,14 +53,14 @@ OVER_TIME: Final[dict[str, OverTime]] = {}
 
 
 def _over_time(find: Check) -> Check:
-    """Have a function be an invariant over time."""
+    """Register a function as an invariant over time."""
     name = find.__name__
     OVER_TIME[name] = OverTime(name, (find.__doc__ or "").strip().partition("\n")[0], find)
     return find
 
 
 def _of_starts(find: Callable[[History, Start], str | None]) -> Check:
-    """Have a function be an invariant of those transitions by which the processor starts an event."""
+    """Register a function as an invariant of the transitions by which the processor starts an event."""
 
     @wraps(find)
     def check(history: History, change: Change) -> str | None:
@@ -160,7 +160,7 @@ def not_before_told(history: History, start: Start) -> str | None:
 @_of_starts
 def held_back(history: History, start: Start) -> str | None:
     """No event starts between `pause()` and `resume()`, or after `stop()`, except by `forward()`."""
-    # A watcher that is told before us, and of this start, may have had enough by it.
+    # This very start can fill the buffer of a watcher, so only holds that are texts count.
     held = [token for token in history.view.holds if isinstance(token, str)]
     if held:
         return f"has started, and is held back: {', '.join(held)}"
@@ -172,9 +172,9 @@ def order(history: History, start: Start) -> str | None:
     """Without gates and keys, the event with the lowest priority starts first, and the oldest of equal ones."""
     executor, processor, asked = history.executor, start.processor, history.asked.get(start.event.id)
     if asked is None or not start.view.asks_nobody or start.view.has_keys:
-        return None  # a gate is asked in this order, and answers in its own; keys take turns
+        return None  # gates answer in an order of their own, and keys take turns
     if processor.queue.qsize() >= processor.queue.max_size:
-        return None  # the room that this one has left may have been taken since
+        return None  # another event may have taken the room of this one since
     deferred_ends = history.view.deferred_ends
     for other in executor.pending_events:
         theirs = history.asked.get(other.id)

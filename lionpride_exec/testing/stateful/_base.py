@@ -47,12 +47,12 @@ NOT_WITH_A_JOURNAL = frozenset({"not_early", "order"})
 
 
 def own(name: str) -> SearchStrategy[Any]:
-    """Give the strategy that a machine has as its attribute, once there is a machine."""
+    """Return the strategy that is an attribute of the machine. It is looked up when the machine exists."""
     return st.runner().flatmap(lambda machine: getattr(machine, name))
 
 
 class MachineBase(RuleBasedStateMachine):
-    """What all rules stand on. See ``ExecutorMachine``, of which this is a part."""
+    """The base class of all rules. See ``ExecutorMachine``."""
 
     events: SearchStrategy[Any]
     configs: SearchStrategy[dict[str, Any]] = st.just({})
@@ -101,12 +101,12 @@ class MachineBase(RuleBasedStateMachine):
     # ---------------------------------------------------------------- for subclasses
 
     def make_executor(self) -> Executor:
-        """Make the executor. Called again after each death of the process, if it has a journal."""
+        """Make the executor. With a journal, this is called again after each death of the process."""
         raise NotImplementedError(f"{type(self).__name__} must implement make_executor()")
 
     @property
     def journal_path(self) -> Path:
-        """Where ``make_executor()`` may have a journal: ``journal=Journal(self.journal_path)``."""
+        """The path for a journal in ``make_executor()``: ``journal=Journal(self.journal_path)``."""
         if self._directory is None:
             self._directory = TemporaryDirectory(prefix="lionpride-machine-", dir=_quick_directory())
         return Path(self._directory.name) / f"{self._deaths}.db"
@@ -119,17 +119,17 @@ class MachineBase(RuleBasedStateMachine):
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """
-        Call a function in the event loop, and give its result.
+        Call a function in the event loop, and return its result.
 
-        While an async one waits everything else goes on there; while a plain one runs nothing does.
+        While an async function waits, the other tasks of the loop go on. While a plain function runs, they do not.
 
         Raises:
-            InvariantBroken: It has not returned within ``patience`` seconds.
-            Exception: What it raises.
+            InvariantBroken: The function has not returned within ``patience`` seconds.
+            Exception: Any exception of the function.
         """
 
         async def within_patience() -> Any:
-            """Cancel it when that has taken for ever."""
+            """Cancel the function after ``patience`` seconds."""
             with anyio.move_on_after(self.patience):
                 result = function(*args, **kwargs)
                 return await result if isawaitable(result) else result
@@ -140,9 +140,9 @@ class MachineBase(RuleBasedStateMachine):
 
     async def come_to_rest(self) -> None:
         """
-        Let all tasks go on until each waits for something: only then a virtual clock moves.
+        Let all tasks go on until each of them waits for something, because only then a virtual clock moves.
 
-        By a microsecond or so, never twice the same: so nothing else is due at exactly that moment.
+        The clock moves by one to two microseconds, chosen at random, so that nothing else is due at the same moment.
 
         Cancellation: at once.
         """
@@ -150,15 +150,15 @@ class MachineBase(RuleBasedStateMachine):
 
     def current(self, event: Event | UUID) -> Event | None:
         """
-        Give an event as it stands in the executor now; None: it is not there.
+        Return an event as it is in the executor now. None if it is not there.
 
-        That is another object once the process has died since, with the same id.
+        After a death of the process this is another object with the same id.
         """
         return self.executor.states.items.get(getattr(event, "id", event), None)
 
     @property
     def _loop(self) -> FrozenLoop:
-        """The event loop; a new one after each death of the process."""
+        """The event loop. There is a new one after each death of the process."""
         assert self._opened is not None
         return self._opened
 
@@ -218,7 +218,7 @@ class MachineBase(RuleBasedStateMachine):
         self._stop_observing = self.executor.observe(self._follow)
 
     def _follow(self, event: Event, _: EventStatus, status: EventStatus) -> None:
-        """Learn of a transition, inside it; what is raised here would only be logged."""
+        """Observe a transition. Called inside it, where an exception would only be logged."""
         if status is EventStatus.PROCESSING:
             self._runs[event.id] = self._runs.get(event.id, 0) + 1
             self.failures.take_over(event)
@@ -249,7 +249,7 @@ class MachineBase(RuleBasedStateMachine):
             self._check_event(event)
 
     def _not_defined(self) -> Collection[str]:
-        """Give the invariants that do not hold here."""
+        """Return the invariants that do not hold with this executor."""
         return () if self.executor.journal is None else NOT_WITH_A_JOURNAL
 
     def _check_event(self, event: Event) -> None:
@@ -271,7 +271,7 @@ class MachineBase(RuleBasedStateMachine):
     # ---------------------------------------------------------------- the end
 
     def teardown(self) -> None:
-        """Bring everything to an end: nothing may be left, and nothing may be lost."""
+        """Bring all events to an end, and check that none is left and none is lost."""
         has_failed = sys.exc_info()[1] is not self._outer_error  # Hypothesis tears down while that goes up
         try:
             if self._opened is not None and not has_failed:
@@ -319,5 +319,5 @@ class MachineBase(RuleBasedStateMachine):
 
 
 def _quick_directory() -> str | None:
-    """Give a directory in memory, where there is one: nothing here has to survive a power failure."""
+    """Return a directory in memory, if the system has one. Nothing here has to survive a power failure."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  a directory of its own is made there

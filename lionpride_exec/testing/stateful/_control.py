@@ -1,4 +1,4 @@
-"""Rules by which events and the executor are told what to do, and time passes."""
+"""Rules that control events and the executor, and let time pass."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class ControlRules(MachineBase):
 
     @rule(event=MachineBase.appended, error=own("errors"))
     def fail(self, event: Event, error: Exception) -> None:
-        """Have the run of an event, the one that goes on or the next one, end with an error."""
+        """Let the current run of an event, or its next run, end with an error."""
         if (known := self.current(event)) is not None and known.status not in TERMINAL:
             self.failures.plan(known, error)
 
@@ -148,7 +148,7 @@ class ControlRules(MachineBase):
     @precondition(lambda self: self.executor.processor is not None)
     @rule(answers=st.lists(own("gate_answers"), min_size=1, max_size=4))
     def close_gate(self, answers: list[Any]) -> None:
-        """Have the gate give these answers next."""
+        """Let the gate give these answers next."""
         assert self.executor.processor is not None
         self.call(self.gate.close, self.executor.processor, answers)
 

@@ -66,7 +66,7 @@ class FrozenLoop:
         return result
 
     def close(self) -> None:
-        """End the loop, with all that runs in it, and wait for that. Idempotent."""
+        """End the loop with all its tasks, and wait until it has ended. Idempotent."""
         self._calls.put(None)
         self._thread.join()
 
@@ -106,7 +106,7 @@ class SlowDisk:
         self._random = random.Random(seed)  # noqa: S311  nobody is to be kept from guessing it
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Call a function after some steps, and return after some more; like a thread it is never cut short."""
+        """Call a function after some steps, and return after some more. Like a thread, it is never cut short."""
         before, after = self._random.choices(range(4), k=2)
         try:
             await _take_steps(before)

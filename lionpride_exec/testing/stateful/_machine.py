@@ -12,9 +12,9 @@ from ._lifetimes import LifetimeRules
 
 class ExecutorMachine(IntakeRules, LifetimeRules, ControlRules, JournalRules):
     """
-    Does to an executor of yours whatever can be done to one, in any order, and checks after each step what has to hold.
+    Calls the methods of your executor in any order, and checks after each step what has to hold.
 
-    Subclass it, say what your events are and how the executor is made; its ``TestCase`` is a test for pytest and for
+    Subclass it, and say what your events are and how the executor is made. Its ``TestCase`` is a test for pytest and
     unittest, as with any state machine of Hypothesis::
 
         class CrawlMachine(ExecutorMachine):
@@ -25,19 +25,19 @@ class ExecutorMachine(IntakeRules, LifetimeRules, ControlRules, JournalRules):
 
         TestCrawl = CrawlMachine.TestCase
 
-    Everything runs under virtual time. What is checked after each step is what :func:`check_invariants` and
-    :func:`record` know, and what only the machine can know (``PROMISES``). At the end of each example all is brought
-    to an end: gates open, the executor is resumed, started and joined. An example that fails is shrunk and printed,
-    step by step.
+    Everything runs under virtual time. After each step the machine checks what :func:`check_invariants` and
+    :func:`record` check, and what only the machine can know (``PROMISES``). At the end of each example, all events are
+    brought to an end: gates open, and the executor is resumed, started and joined. A failing example is shrunk and
+    printed, step by step.
 
-    If ``make_executor()`` gives the executor a journal, ``journal=Journal(self.journal_path)``, the process also dies
-    now and then, and another executor goes on with what is in the file.
+    If ``make_executor()`` makes an executor with a journal, ``journal=Journal(self.journal_path)``, the process also
+    dies now and then. Another executor then goes on with the file.
 
-    Your own rules and invariants stand beside these: ``@rule(event=ExecutorMachine.appended)`` draws one of the events
-    that were taken in, :meth:`current` gives it as it is now, :meth:`call` calls a function in the event loop. A rule
-    that you override is yours; ``without_rules`` names those that are left out.
+    Add your own rules and invariants beside these: ``@rule(event=ExecutorMachine.appended)`` draws one of the events
+    that were taken in, :meth:`current` returns it as it is now, and :meth:`call` calls a function in the event loop.
+    You can override a rule. ``without_rules`` names rules to leave out.
 
-    What is drawn, by strategies that a subclass may replace:
+    Strategies, which a subclass can replace:
 
     Attributes:
         events: A new event each time. There is no default; see ``strategies.events()``.
@@ -71,10 +71,10 @@ class ExecutorMachine(IntakeRules, LifetimeRules, ControlRules, JournalRules):
     @classmethod
     def on(cls, backend: str) -> type[Self]:
         """
-        Give this machine for one backend only, where there is to be a test for each.
+        Return a subclass of this machine for one backend, to have a test for each backend.
 
         Raises:
-            ValueError: It is none of ``backends``.
+            ValueError: The backend is not one of ``backends``.
         """
         if backend not in cls.backends:
             raise ValueError(f"backend must be one of {', '.join(cls.backends)}, got {backend!r}")

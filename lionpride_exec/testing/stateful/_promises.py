@@ -1,4 +1,4 @@
-"""What only a machine can know to be broken, since it knows what it has done."""
+"""The promises that only a machine can check, because it knows what it has done."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def require(holds: object, promise: str, found: str, *events: Event) -> None:
 
 
 def promise_broken(promise: str, found: str, *events: Event) -> InvariantBroken:
-    """Make the error that tells of a broken promise."""
+    """Return the error for a broken promise."""
     return broken(promise, PROMISES[promise], found, events)

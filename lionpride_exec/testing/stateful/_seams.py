@@ -1,9 +1,9 @@
 """
-Where a machine gets between an executor and the classes of the user.
+The two places at which a machine replaces methods of the user's classes.
 
-Both seams are attributes of one instance, so the classes stay as they are: a method in the ``__dict__`` of an event or
-of a processor goes before that of its class. That of a gate is there only while the machine has answers for it, so that
-an executor without a gate goes the way that it goes without one.
+The machine replaces the method of one instance, so the classes stay as they are: a method in the ``__dict__`` of an
+event or a processor comes before the method of its class. The gate is replaced only while the machine has answers for
+it. So an executor without a gate takes the path of executors without a gate.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 
 class Failures:
-    """Events that are to fail: the run that goes on, or the next one, ends with the error."""
+    """Planned failures: the current run of an event, or its next run, ends with the error."""
 
     def __init__(self) -> None:
         self._planned: dict[UUID, Exception] = {}
 
     def plan(self, event: Event, error: Exception) -> None:
-        """Have an event fail."""
+        """Plan the failure of an event."""
         self._planned[event.id] = error
 
     def clear(self) -> None:
-        """Have no event fail any more."""
+        """Forget all planned failures."""
         self._planned.clear()
 
     def take_over(self, event: Event) -> None:
-        """Get in between, as an event begins to run; it begins as it would, and may end otherwise."""
+        """Replace the run of an event, so that it ends with the planned failure if there is one."""
 
         def around(run: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
             """Do the work, unless a failure is planned before it or after it."""
@@ -58,21 +58,21 @@ class Failures:
 
 
 class Gate:
-    """Answers for the gate of a processor, in its stead, until the answers are used up."""
+    """Answers in place of a processor's gate until the answers are used up."""
 
     def __init__(self) -> None:
         self._answers: list[Any] = []
         self._processor: Processor | None = None
 
     def close(self, processor: Processor, answers: list[Any]) -> None:
-        """Have the next questions answered like this: by a value, or by an exception, which is raised."""
+        """Answer the next questions with these values. An exception among them is raised."""
         self.open()
         self._answers = [*answers]
         self._processor = processor
         own_gate = processor.request_permission
 
         async def request_permission(*args: Any, **kwargs: Any) -> Any:
-            """Give the next answer; after the last one ask the gate of the class."""
+            """Return the next answer. After the last one, ask the gate of the class."""
             await checkpoint()
             if not self._answers:
                 self.open()
@@ -85,7 +85,7 @@ class Gate:
         processor.__dict__["request_permission"] = request_permission
 
     def open(self) -> None:
-        """Give the processor its own gate back. Idempotent."""
+        """Restore the processor's own gate. Idempotent."""
         self._answers = []
         if self._processor is not None:
             self._processor.__dict__.pop("request_permission", None)
