@@ -9,6 +9,8 @@ uvloop"`` leaves that one out. Where uvloop does not exist (Windows, PyPy), ther
 
 import gc
 
+import hypothesis  # noqa: F401  before the freeze: on import it asks the collector who refers to the generator of trio
+
 pytest_plugins = ["lionpride_exec.testing.plugin", "pytester"]
 
 
