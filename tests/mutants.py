@@ -262,8 +262,8 @@ MUTANTS = [
     Mutant(
         "an end is not written",
         "_journal/session.py",
-        "            self._write(*self._end(event, target, execution.response,",
-        "            id(self._end(event, target, execution.response,",
+        "            self._write(*outcome)\n",
+        "",
         every=20,
     ),
 ]

@@ -1,0 +1,95 @@
+"""What happens to an event, as the rows that are written of it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from lionpride_exec._base.redaction import secrets_of
+from lionpride_exec._status import EventStatus
+
+from .outcome_codec import encode_attempts, encode_outcome, one_line, to_seconds
+from .rows import Change, NewRow, Step, pack_ids
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from lionpride_exec._base.sentinel import UnsetType
+    from lionpride_exec._events.event import Event
+    from lionpride_exec._events.lifecycle import Life
+    from lionpride_exec._events.submit_options import Ticket
+
+    from .codec import Codec
+
+
+class RowEncoder:
+    """
+    Encodes events. Each method returns a row, and a line of the audit trail, or None if there is no trail.
+
+    Args:
+        codec: For the fields of events.
+        audit: Whether there is an audit trail.
+    """
+
+    def __init__(self, codec: Codec, *, audit: bool) -> None:
+        self._codec = codec
+        self._audit = audit
+
+    def encode_new(self, seq: int, event: Event, ticket: Ticket, due: float | None) -> tuple[NewRow, Step | None]:
+        """
+        Return the row of a new event.
+
+        Args:
+            seq: The number of the row.
+            event: The event.
+            ticket: Its priority, dependencies and key; the key as :func:`encode_key` returns it.
+            due: Seconds since 1970 before which the event does not start. None if it may start at once.
+
+        Raises:
+            ValidationError: A field cannot be stored. The message names it.
+            TypeError: The class of the event has no tag.
+        """
+        execution = event.execution
+        status = execution.status._value_
+        queued = time.time() if execution.queued_at is None else execution.queued_at.timestamp()
+        after = None
+        if ticket.after or ticket.lost is not None:
+            after = pack_ids([*(other.id for other in ticket.after), *([ticket.lost] if ticket.lost else [])])
+        row = NewRow(
+            seq, event.id.bytes, self._codec.encode(event), ticket.key, after, ticket.priority, due, status, queued
+        )
+        return row, Step(seq, queued, status, execution.attempt, None) if self._audit else None
+
+    def encode_progress(self, event: Life, target: EventStatus, due: float | None) -> tuple[Change, Step | None]:
+        """Return the change of an event that starts, or goes back to PENDING until ``due``, seconds since 1970."""
+        execution, name = event.execution, target._value_
+        attempts, at, error = None, execution.started_at, None
+        secrets = secrets_of(event)
+        if execution.attempts:
+            attempts = encode_attempts(execution.attempts, secrets)
+            if target is EventStatus.PENDING:
+                at, error = execution.attempts[-1].finished_at, execution.attempts[-1].error
+        when = time.time() if at is None else at.timestamp()
+        started = when if target is EventStatus.PROCESSING else None
+        change = Change(event._seq, name, execution.attempt, due, started, None, None, attempts)
+        step = Step(event._seq, when, name, execution.attempt, one_line(error, secrets)) if self._audit else None
+        return change, step
+
+    def encode_outcome(
+        self,
+        event: Life,
+        target: EventStatus,
+        response: Any,
+        error: BaseException | UnsetType | None,
+        at: datetime | None,
+    ) -> tuple[Change, Step | None]:
+        """Return the change of an event that ends at a time (UTC). None: now."""
+        seq, execution, name = event._seq, event.execution, target._value_
+        error = None if target is EventStatus.COMPLETED else error
+        finished = time.time() if at is None else at.timestamp()
+        secrets = secrets_of(event)
+        outcome = encode_outcome(target, response, error, execution.duration, secrets)
+        attempts = encode_attempts(execution.attempts, secrets) if execution.attempts else None
+        started = to_seconds(execution.started_at)
+        change = Change(seq, name, execution.attempt, None, started, finished, outcome, attempts)
+        return change, Step(seq, finished, name, execution.attempt, one_line(error, secrets)) if self._audit else None
