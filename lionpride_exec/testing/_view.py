@@ -2,11 +2,11 @@
 What an executor keeps to itself, as the testing kit sees it.
 
 This is the only module of the kit that uses private attributes of the package. Everything else in the kit asks a view,
-under the name of the concept: a change inside the package is followed here, and the invariants stay as they are. A view
-only reads. The two functions at the end change something.
+by the name of the concept. So a change inside the package changes this module only. A view only reads. The two
+functions at the end change something.
 
-An invariant runs at every step of a simulation, so a view copies nothing. Where a property returns a collection, it is
-the collection that the executor works with, or an iterator over it: look at it at once, and do not change it.
+An invariant runs at every step of a simulation, so a view copies nothing. A collection that a property returns is the
+one that the executor works with. Look at it at once, and do not change it.
 """
 
 from __future__ import annotations
