@@ -5,8 +5,8 @@ This is the only module of the kit that uses private attributes of the package. 
 by the name of the concept. So a change inside the package changes this module only. A view only reads. The two
 functions at the end change something.
 
-An invariant runs at every step of a simulation, so a view copies nothing. A collection that a property returns is the
-one that the executor works with. Look at it at once, and do not change it.
+An invariant runs at every step of a simulation, so a view copies nothing. A collection that a property returns is
+the executor's own: do not change it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from lionpride_exec._processing.permission_gate import Flight
     from lionpride_exec._scheduling.limit_state import Bucket, Use
 
-    # The package's classes, under the names that the kit uses.
     RunningEvent: TypeAlias = Flight
     LimitState: TypeAlias = Bucket
     Reservation: TypeAlias = Use
