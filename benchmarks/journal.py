@@ -312,7 +312,7 @@ def set_room(executor: NoopExecutor, pages: int | None) -> None:
     assert executor._book is not None
     store = executor._book.store
     with store._lock:
-        connection = store._open()
+        connection = store._open_connection()
         count: int = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {2**30 if pages is None else count + pages}")
 

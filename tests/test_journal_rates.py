@@ -202,7 +202,7 @@ async def test_a_stop_and_a_start_count_once(path):
 
 async def test_retention_spares_it_too_after_a_stop_and_a_start(path, monkeypatch):
     """What an executor has started since its second start() counts in the next process, whatever retain= says."""
-    monkeypatch.setattr("lionpride_exec._journal.store.PRUNE_AFTER", 1)
+    monkeypatch.setattr("lionpride_exec._journal.pruning.PRUNE_AFTER", 1)
     limits = Rate(3, per=100)
     executor = executor_of(path, limits=limits, retain=Retain(0))
     await executor.start()
@@ -217,7 +217,7 @@ async def test_retention_spares_it_too_after_a_stop_and_a_start(path, monkeypatc
 
 async def test_retention_spares_what_limits_count(path, monkeypatch):
     """retain= of the journal deletes nothing that a rate has to count after a restart, and the rest as ever."""
-    monkeypatch.setattr("lionpride_exec._journal.store.PRUNE_AFTER", 1)
+    monkeypatch.setattr("lionpride_exec._journal.pruning.PRUNE_AFTER", 1)
     limits = Rate(3, per=1000)
     await first_run(path, *works("a", "b", "c"), limits=limits, retain=Retain(0))
     assert len(rows(path)) == 3

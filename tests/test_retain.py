@@ -72,7 +72,7 @@ async def test_with_a_journal_memory_keeps_what_is_asked_for(path):
 
 async def test_a_count_on_disk(path, monkeypatch):
     """retain= of the journal deletes the oldest, with their trail; the counts follow."""
-    monkeypatch.setattr("lionpride_exec._journal.store.PRUNE_AFTER", 1)
+    monkeypatch.setattr("lionpride_exec._journal.pruning.PRUNE_AFTER", 1)
     async with open_executor(path, retain=None, config={"concurrency_limit": 1}) as executor:
         pass
     executor = StepExecutor(
@@ -100,7 +100,7 @@ async def test_a_count_on_disk(path, monkeypatch):
 
 async def test_an_age_on_disk(path, monkeypatch):
     """What ended longer ago is deleted."""
-    monkeypatch.setattr("lionpride_exec._journal.store.PRUNE_AFTER", 1)
+    monkeypatch.setattr("lionpride_exec._journal.pruning.PRUNE_AFTER", 1)
     async with StepExecutor(CONFIG, journal=journal(path, Retain(age=3600))) as executor:
         await executor.append(Step(name="old"))
     with sqlite3.connect(path) as connection:

@@ -1,8 +1,9 @@
-"""Deleting from a journal what has ended and is not to be kept any longer."""
+"""Deleting the events that have ended and are not kept any longer."""
 
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 from .rows import unpack_ids
@@ -17,46 +18,69 @@ if TYPE_CHECKING:
 _BEYOND = "SELECT seq, id FROM event WHERE status = ? AND finished <= ? ORDER BY finished LIMIT ?"
 _OLDER = "SELECT seq, id FROM event WHERE status = ? AND finished < ? LIMIT ?"
 
-# Events of one status that are deleted at a time; the others follow.
-MOST = 10_000
+# Events of one status that are deleted in one transaction. The next transaction deletes the others.
+MAX_DELETED = 10_000
+
+# Ends, and seconds, after which the file is pruned again.
+PRUNE_AFTER = 1000
+PRUNE_SECONDS = 60.0
 
 
-def prune(
-    connection: sqlite3.Connection,
-    retain: Mapping[str, Retain],
-    tally: Mapping[str, int],
-    now: float,
-    min_retention: float = 0,
-) -> dict[str, int]:
+class Pruner:
     """
-    Delete what is beyond the count or the age of its status, the oldest first; give how many, by status.
+    Decides when to delete, and deletes.
 
     Args:
-        connection: In a transaction.
-        retain: By status.
-        tally: How many there are, by status.
-        now: Seconds since 1970.
-        min_retention: Seconds for which what has ended is not deleted.
+        retain: What is kept, by status. A status that is missing keeps all its events.
     """
-    # Made by whoever needs it first: it costs something at each end of an event.
-    connection.execute("CREATE INDEX IF NOT EXISTS event_finished ON event (status, finished)")
-    deleted: dict[str, int] = {}
-    for status, rule in retain.items():
-        number = 0
-        if rule.age is not None:
-            number += _delete(connection, _OLDER, status, now - max(rule.age, min_retention), MOST)
-        excess = 0 if rule.count is None else tally.get(status, 0) - number - rule.count
-        if excess > 0:
-            number += _delete(connection, _BEYOND, status, now - min_retention, min(excess, MOST))
-        if number:
-            connection.execute("UPDATE tally SET events = events - ? WHERE status = ?", (number, status))
-            deleted[status] = number
-    return deleted
+
+    def __init__(self, retain: Mapping[str, Retain]) -> None:
+        self._retain = retain
+        self._ended = 0  # events that have ended since the file was pruned last
+        self._pruned_at = 0.0  # seconds since 1970; 0 if there was more to delete
+
+    def is_due(self, ended: int) -> bool:
+        """Return whether to prune now, after this many more events have ended. The answer yes is given once."""
+        if not self._retain:
+            return False
+        self._ended += ended
+        now = time.time()
+        if self._ended < PRUNE_AFTER and now - self._pruned_at < PRUNE_SECONDS:
+            return False
+        self._ended, self._pruned_at = 0, now
+        return True
+
+    def prune(self, connection: sqlite3.Connection, tally: Mapping[str, int], min_retention: float) -> dict[str, int]:
+        """
+        Delete what is beyond the count or the age of its status, the oldest first. Return the number by status.
+
+        Args:
+            connection: In a transaction.
+            tally: How many events have ended, by status.
+            min_retention: Seconds for which an event that has ended is kept in any case.
+        """
+        # Made when it is first needed: the index has to be updated at the end of each event.
+        connection.execute("CREATE INDEX IF NOT EXISTS event_finished ON event (status, finished)")
+        deleted: dict[str, int] = {}
+        now = time.time()
+        for status, rule in self._retain.items():
+            number = 0
+            if rule.age is not None:
+                number += _delete(connection, _OLDER, status, now - max(rule.age, min_retention), MAX_DELETED)
+            excess = 0 if rule.count is None else tally.get(status, 0) - number - rule.count
+            if excess > 0:
+                number += _delete(connection, _BEYOND, status, now - min_retention, min(excess, MAX_DELETED))
+            if number:
+                connection.execute("UPDATE tally SET events = events - ? WHERE status = ?", (number, status))
+                deleted[status] = number
+            if number >= MAX_DELETED:
+                self._pruned_at = 0.0
+        return deleted
 
 
 def _delete(connection: sqlite3.Connection, select: str, *values: str | float) -> int:
     found: list[tuple[int, bytes]] = connection.execute(select, values).fetchall()
-    # How something has ended has to be known as long as an open event comes after it.
+    # The status of an event has to be known as long as an open event comes after it.
     waited_for = {one for (after,) in connection.execute(SELECT_WAITED_FOR) for one in unpack_ids(after)}
     seqs = json.dumps([seq for seq, event_id in found if event_id not in waited_for])
     connection.execute("DELETE FROM transition WHERE seq IN (SELECT value FROM json_each(?))", (seqs,))

@@ -16,6 +16,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
 
 if TYPE_CHECKING:
@@ -28,8 +29,11 @@ VERSION: Final = 1
 # Milliseconds for which somebody who looks at a journal waits for a lock of another process.
 READ_PATIENCE_MS: Final = 30_000
 
-# A status on disk only: it ran when the process died, and its class asks for a decision.
+# A status on disk only: the event ran when the process died, and its class wants a decision before it runs again.
 HELD: Final = "held"
+
+# The statuses of events that have ended.
+FINAL: Final = tuple(status.value for status in EventStatus if status.is_terminal)
 
 IS_OPEN = "status IN ('pending', 'processing', 'held')"
 

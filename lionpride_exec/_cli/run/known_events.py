@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from lionpride_exec._cli.errors import BadLineError, UsageError
-from lionpride_exec._journal.store import FINAL
+from lionpride_exec._journal.schema import FINAL
 from lionpride_exec._status import EventStatus
 
 from .compact_set import Marks

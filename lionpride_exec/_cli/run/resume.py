@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec import MsgspecError
 
 from lionpride_exec._cli.errors import UsageError
-from lionpride_exec._journal.schema import connect
-from lionpride_exec._journal.store import FINAL
+from lionpride_exec._journal.schema import FINAL, connect
 
 from .known_events import COPIED, HAD, LINE, ROWS, SELECT_ALL, STATUS, STATUSES, Known
 from .line_identity import line_key, mark_of_row

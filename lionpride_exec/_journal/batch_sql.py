@@ -1,0 +1,126 @@
+"""What a transaction of the owner writes. Each function gets a connection in a transaction."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from .bulk_sql import COUNT, INSERT_NEW, INSERT_STEPS, UPDATE, rows_by_key, write_rows
+from .recent_starts import write_settled
+from .rows import Row
+from .schema import COLUMNS, FINAL
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection, Iterable, Sequence
+
+    from .rows import Batch, Change, NewRow, Step
+
+
+def write_batch(
+    connection: sqlite3.Connection, batch: Batch, min_retention: float
+) -> tuple[dict[int, Row], Counter[str]]:
+    """
+    Write a batch; leave out new rows whose key is in the file already.
+
+    Return the row that has the key, by the number of the new row that was left out; and how many events have ended, by
+    status, less those that were deleted.
+    """
+    removed = _delete_events(connection, batch.removed)  # first: a new row may have the key of a deleted one
+    known = _rows_with_same_key(connection, batch.new)
+    new, steps, changes = batch.new, batch.steps, list(batch.changes.values())
+    if left_out := known.keys() | set(batch.removed):
+        new = [row for row in new if row.seq not in left_out]
+        steps = [step for step in steps if step.seq not in left_out]
+        changes = [change for change in changes if change.seq not in left_out]
+    write_rows(connection, INSERT_NEW, new)
+    write_rows(connection, UPDATE, changes)
+    write_rows(connection, INSERT_STEPS, steps)
+    for seq, after in batch.waits_for.items():  # these are rare, so each has a statement
+        connection.execute("UPDATE event SET after = ? WHERE seq = ?", (after, seq))
+    if batch.is_empty():  # to see whether the file can be written again
+        connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('probe', randomblob(64))")
+    write_settled(connection, batch.settled, time.time(), min_retention)
+    ended = Counter(change.status for change in changes if change.finished is not None)
+    ended.subtract(removed)
+    _count(connection, ended)
+    return known, ended
+
+
+def write_interrupted(
+    connection: sqlite3.Connection, changes: Iterable[tuple[Change, int]], steps: Sequence[Step]
+) -> Counter[str]:
+    """
+    Write what becomes of events that ran when the process died. Return how many have ended, by status.
+
+    Args:
+        connection: In a transaction.
+        changes: Each with the number of times that a run of the event was interrupted.
+        steps: For the audit trail.
+    """
+    ended: Counter[str] = Counter()
+    for change, crashes in changes:
+        connection.execute(UPDATE.format(rows="(?, ?, ?, ?, ?, ?, ?, ?)"), change)
+        connection.execute("UPDATE event SET crashes = ? WHERE seq = ?", (crashes, change.seq))
+        if change.status in FINAL:
+            ended[change.status] += 1
+    _count(connection, ended)
+    write_rows(connection, INSERT_STEPS, list(steps))
+    return ended
+
+
+def requeue_events(
+    connection: sqlite3.Connection, statuses: Collection[str], seqs: Collection[int] | None
+) -> tuple[int, Counter[str]]:
+    """
+    Put events back to pending, as if they had never run. O(number of events in the file).
+
+    Return their number, and how many of them had ended, by status.
+
+    Args:
+        connection: In a transaction.
+        statuses: The statuses of the events.
+        seqs: The numbers of the events. None for all with these statuses.
+    """
+    marks = ",".join("?" * len(statuses))
+    found: list[tuple[int, str]] = connection.execute(
+        f"SELECT seq, status FROM event WHERE status IN ({marks})",  # noqa: S608  marks only
+        tuple(statuses),
+    ).fetchall()
+    chosen = [(seq, status) for seq, status in found if seqs is None or seq in seqs]
+    for seq, _ in chosen:
+        connection.execute(
+            "UPDATE event SET status = 'pending', attempt = 0, crashes = 0, due = NULL, started = NULL, "
+            "finished = NULL, outcome = NULL, attempts = NULL WHERE seq = ?",
+            (seq,),
+        )
+        connection.execute(
+            "INSERT INTO transition (seq, at, status, attempt, error) VALUES (?, ?, 'pending', 0, 'put back by hand')",
+            (seq, time.time()),
+        )
+    no_longer = Counter(status for _, status in chosen if status in FINAL)
+    _count(connection, Counter({status: -number for status, number in no_longer.items()}))
+    return len(chosen), no_longer
+
+
+def _delete_events(connection: sqlite3.Connection, seqs: Iterable[int]) -> Counter[str]:
+    """Delete events. Return how many of them had ended, by status."""
+    removed: Counter[str] = Counter()
+    for seq in seqs:
+        removed.update(row[0] for row in connection.execute("SELECT status FROM event WHERE seq = ?", (seq,)))
+        connection.execute("DELETE FROM event WHERE seq = ?", (seq,))
+        connection.execute("DELETE FROM transition WHERE seq = ?", (seq,))
+    return Counter({status: number for status, number in removed.items() if status in FINAL})
+
+
+def _rows_with_same_key(connection: sqlite3.Connection, new: Sequence[NewRow]) -> dict[int, Row]:
+    """Return the rows that have the key of a new row, by the number of the new row."""
+    seq_of = {row.key: row.seq for row in new if row.key is not None}
+    rows = (Row(*values) for values in rows_by_key(connection, COLUMNS, list(seq_of)))
+    return {seq_of[row.key]: row for row in rows if row.key is not None}
+
+
+def _count(connection: sqlite3.Connection, ended: Counter[str]) -> None:
+    for counted in ended.items():
+        connection.execute(COUNT, counted)
