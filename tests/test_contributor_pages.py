@@ -60,7 +60,7 @@ def test_a_faulty_record_is_told(old, new):
 # -------------------------------------------------------------------- CONTRIBUTING.md
 
 PACKAGE = ROOT / "lionpride_exec"
-PATH = re.compile(r"[\w.-]*\w(/[\w.-]+)+/?|_?\w+/|\w+\.(py|md|toml|txt)|\.ci/run")
+PATH = re.compile(r"[\w.-]*\w(/[\w.*-]+)+/?|_?\w+/|\w+\.(py|md|toml|txt)|\.ci/run")
 
 
 def paths_in(text):
@@ -70,10 +70,10 @@ def paths_in(text):
 
 
 def is_there(path):
-    """Whether a path exists in the project or in the package. An archive of the sources has not all folders."""
+    """Whether a path or pattern is of the project or the package. An archive of the sources lacks some folders."""
     folder = path.partition("/")[0]
     is_left_out = folder in {".ci", "tools"} and not (ROOT / folder).exists()
-    return (ROOT / path).exists() or (PACKAGE / path).exists() or is_left_out
+    return is_left_out or any(any(root.glob(path)) for root in (ROOT, PACKAGE))
 
 
 def test_each_path_in_contributing_exists():
@@ -133,6 +133,7 @@ def test_the_glossary_has_words_that_the_code_uses():
         ("`_model/nothing.py`", ["_model/nothing.py"]),
         ("`python tests/nothing.py --jobs 2`", ["tests/nothing.py"]),
         ("`_nothing/`, `nothing.py`", ["_nothing/", "nothing.py"]),
+        ("`tests/test_nothing*.py`", ["tests/test_nothing*.py"]),
         ("`.venv/bin/ruff check`, `x.y`, `and/or` is not in backticks: and/or", ["and/or"]),
     ],
 )
