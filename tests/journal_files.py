@@ -4,7 +4,9 @@ import json
 from contextlib import closing
 from uuid import UUID
 
-from lionpride_exec._journal.schema import connect, migrate
+from parts import journal_schema
+
+connect, migrate = journal_schema.connect, journal_schema.migrate
 
 T0 = 1_700_000_000.0  # 2023-11-14T22:13:20Z
 

@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import anyio
+from support import view_of
 
 from lionpride_exec import Event, Executor, Journal, Processor
 from lionpride_exec.testing import backend_options
@@ -83,3 +84,13 @@ async def until(condition):
             return
         await anyio.sleep(0.001)
     raise AssertionError("the condition never held")
+
+
+def session_of(executor):
+    """Return the journal of an executor while it is open. None if it is closed, or there is none."""
+    return view_of(executor).journal_session
+
+
+async def written(executor):
+    """Return when all that has ended so far has been written."""
+    await session_of(executor).writer.wait_committed()

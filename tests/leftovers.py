@@ -5,9 +5,11 @@ Tests that look for leftovers compare the sizes of all containers before and aft
 is looked at too, and no test names a private attribute.
 """
 
+import gc
 import importlib.util
 import re
 import sys
+from collections import deque
 from pathlib import Path
 
 
@@ -31,6 +33,20 @@ def sizes(executor):
     """Return the size of each container that an executor holds, by its path."""
     found = census.sizes_from(executor=executor)
     return {path: size for path, size in found.items() if path.partition(".")[0] == "executor" and size}
+
+
+def containers_of(value):
+    """Return the lists, sets and dicts that an object of the package holds, and those of the objects in it."""
+    found, seen, queue = [], set(), deque([value])
+    while queue:
+        for inner in gc.get_referents(queue.popleft()):
+            if id(inner) not in seen and not isinstance(inner, type):
+                seen.add(id(inner))
+                if isinstance(inner, list | dict | set | deque):
+                    found.append(inner)
+                if isinstance(inner, list | dict | deque) or type(inner).__module__.startswith("lionpride_exec"):
+                    queue.append(inner)
+    return found
 
 
 async def sizes_after(executor, event):

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager, suppress
 
 import anyio
 from anyio import current_time
+from support import view_of
 
 from lionpride_exec import Deny, Event, EventsOnDiskWarning, Executor, Processor, RateLimited, Skip, Wait
 
@@ -53,8 +54,9 @@ class World:
 
 async def written(executor):
     """Return when all that has ended so far has left memory, where there is a journal; without, at once."""
-    if executor._book is not None:
-        await executor._book.writer.wait_committed()
+    session = view_of(executor).journal_session
+    if session is not None:
+        await session.writer.wait_committed()
 
 
 async def outcome(function, *arguments, **options):

@@ -1,15 +1,114 @@
 """
-The private modules that tests import, in one place, each with the reason why no public name would do.
+The private parts that tests look at, in one place, each with the reason why no public name does.
 
-A test goes through the public interface where it can. What is here is tested as a unit of its own.
+Whatever can be seen through the public interface is tested there. A part that is here is tested as a unit: it has many
+cases that would each take a whole run, or a limit on memory or time that no caller sees.
 """
 
-from lionpride_exec.testing import _view as view  # what an executor keeps to itself, for leftovers
-from lionpride_exec.testing._invariants import invariant as invariants  # each invariant by itself, of a broken executor
-from lionpride_exec.testing._invariants import over_time  # likewise, of transitions that are made up
+from lionpride_exec import _start as entry  # whether a process was started as the command
+from lionpride_exec._base import (
+    backend,  # what differs between event loops
+    field_paths,  # paths such as a.b[0], by generated examples
+    json_text,  # texts that are no valid Unicode
+    redaction,  # what is taken for a secret, by generated examples
+    state_machine,  # every pair of states
+)
+from lionpride_exec._base import jsonable as json_values  # every kind of value as JSON
+from lionpride_exec._cli import errors as cli_errors  # what the parts of the command raise
+from lionpride_exec._cli.app import run_command  # the command in this process
+from lionpride_exec._cli.journal import export as cli_export  # an export that fails in the middle
+from lionpride_exec._cli.journal import records as cli_records  # a row as the command tells it
+from lionpride_exec._cli.journal import tail as cli_tail  # following a journal, with a clock of its own
+from lionpride_exec._cli.run import compact_set as cli_compact_set  # millions of numbers in little memory
+from lionpride_exec._cli.run import display as cli_display  # terminals of each kind and width
+from lionpride_exec._cli.run import input_formats as cli_input_formats  # how much of an input is looked at
+from lionpride_exec._cli.run import limit_options as cli_limit_options  # each way to write a rate
+from lionpride_exec._cli.run import line_identity as cli_line_identity  # which lines are the same work
+from lionpride_exec._cli.run import lines as cli_lines  # a line as an event, and its result
+from lionpride_exec._cli.run import output as cli_output  # a pipe that breaks, and one that is full
+from lionpride_exec._cli.run import pause_on as cli_pause_on  # the errors of several client libraries
+from lionpride_exec._cli.run import source as cli_source  # how far a file has been read
+from lionpride_exec._cli.run import stored_results as cli_stored_results  # results that were read before
+from lionpride_exec._cli.run import summary as cli_summary  # what is shown at a moment
+from lionpride_exec._cli.run import target as cli_target  # what is imported, and from where
+from lionpride_exec._cli.run.command import run  # a run of the command with these options
+from lionpride_exec._cli.run.options import RunOptions  # the same
+from lionpride_exec._clients import errors as clients_errors  # names by which an error is recognised
+from lionpride_exec._events import stored_names as events_stored_names  # names in pickles of before
+from lionpride_exec._journal import annotations as journal_annotations  # each kind of annotation
+from lionpride_exec._journal import codec as journal_codec  # each kind of field
+from lionpride_exec._journal import lifecycle as journal_lifecycle  # every pair of states
+from lionpride_exec._journal import outcome_codec as journal_outcome_codec  # each kind of outcome
+from lionpride_exec._journal import reader as journal_reader  # reading in pieces, and without rights
+from lionpride_exec._journal import recent_starts as journal_recent_starts  # two ways to the same answer
+from lionpride_exec._journal import rows as journal_rows  # a row that is made by hand
+from lionpride_exec._journal import schema as journal_schema  # an empty file of this version
+from lionpride_exec._journal import store as journal_store  # a second process that has the file
+from lionpride_exec._journal import transient_errors as journal_transient_errors  # waiting without a disk
+from lionpride_exec._journal import worker_thread as journal_worker_thread  # a simulation has no threads
+from lionpride_exec._journal import writer as journal_writer  # its states, without a run
+from lionpride_exec._model import limits as model_limits  # routes through limits
+from lionpride_exec._processing import retries as processing_retries  # the budget, by a simple count
+from lionpride_exec._scheduling import capacity as scheduling_capacity  # the window, by a simple count
+from lionpride_exec._scheduling import forecast as scheduling_forecast  # compared with a simulation
+from lionpride_exec._scheduling import limit_state as scheduling_limit_state  # the same
+from lionpride_exec._scheduling import pacing as scheduling_pacing  # without an event loop
+from lionpride_exec._scheduling import reopening as scheduling_reopening  # the same
+from lionpride_exec.testing import _leftovers as kit_leftovers  # what is left over, by name
+from lionpride_exec.testing._invariants import invariant as invariants  # each by itself, of a broken executor
+from lionpride_exec.testing._invariants import over_time  # the same, of a transition that is made up
+from lionpride_exec.testing._time import asyncio_clock as clock  # a virtual clock as coarse as that of uvloop
 
 __all__ = [
+    "RunOptions",
+    "backend",
+    "cli_compact_set",
+    "cli_display",
+    "cli_errors",
+    "cli_export",
+    "cli_input_formats",
+    "cli_limit_options",
+    "cli_line_identity",
+    "cli_lines",
+    "cli_output",
+    "cli_pause_on",
+    "cli_records",
+    "cli_source",
+    "cli_stored_results",
+    "cli_summary",
+    "cli_tail",
+    "cli_target",
+    "clients_errors",
+    "clock",
+    "entry",
+    "events_stored_names",
+    "field_paths",
     "invariants",
+    "journal_annotations",
+    "journal_codec",
+    "journal_lifecycle",
+    "journal_outcome_codec",
+    "journal_reader",
+    "journal_recent_starts",
+    "journal_rows",
+    "journal_schema",
+    "journal_store",
+    "journal_transient_errors",
+    "journal_worker_thread",
+    "journal_writer",
+    "json_text",
+    "json_values",
+    "kit_leftovers",
+    "model_limits",
     "over_time",
-    "view",
+    "processing_retries",
+    "redaction",
+    "run",
+    "run_command",
+    "scheduling_capacity",
+    "scheduling_forecast",
+    "scheduling_limit_state",
+    "scheduling_pacing",
+    "scheduling_reopening",
+    "state_machine",
 ]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import anyio
 from anyio import get_cancelled_exc_class
+from parts import backend
 from simulation_events import Asked, Simulated
 from simulation_world import T0, now
 from support import owner_of
@@ -18,7 +19,6 @@ from lionpride_exec import (
     QueueFullError,
     Retry,
 )
-from lionpride_exec._base.backend import asyncio_task
 
 # What an append may be refused by.
 REFUSALS = (QueueFullError, ExecutorClosedError, ExistsError, NotFoundError, JournalError)
@@ -109,7 +109,7 @@ class Callers:
         if not self.workload.has_native_faults or anyio.current_effective_deadline() == -float("inf"):
             return False
 
-        task = asyncio_task()
+        task = backend.asyncio_task()
         return task is not None and task.uncancel() >= 0
 
     def take(self, event):

@@ -13,7 +13,7 @@ from journal_support import crash as copy_of
 from simulation_callers import Callers
 from simulation_events import LIMITS, AskedExecutor, Bodies, SimulatedExecutor
 from simulation_moves import Moves
-from support import owner_of
+from support import owner_of, view_of
 
 from lionpride_exec import EventStatus, Journal, Retain, Retry
 from lionpride_exec.testing import check_invariants, record
@@ -175,7 +175,7 @@ class Driver(Callers, Moves, Bodies):
     def note(self, event, previous, status):
         if not self.is_dead:
             self.trace.append((self.life, round(current_time(), 6), event, previous, status))
-            book = self.executor._book
+            book = view_of(self.executor).journal_session
             # Closed, it is written at the next start; and who is cancelled while nothing can be written does not wait.
             if self.executor.journal is not None and (book is None or book.writer.trouble is not None):
                 self.unwritten.add(event.id)

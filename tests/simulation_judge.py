@@ -6,8 +6,9 @@ from contextlib import closing
 from simulation_driver import read_rows
 
 from lionpride_exec import EventStatus, Wait
-from lionpride_exec._status import TERMINAL
 from lionpride_exec.testing import Cancellation, Failure, InvariantBroken
+
+TERMINAL = {status for status in EventStatus if status.is_terminal}
 
 
 def judge(driver):

@@ -4,6 +4,7 @@ from contextlib import suppress
 from math import inf
 
 import anyio
+from support import view_of
 
 from lionpride_exec import ExecutorClosedError
 
@@ -49,7 +50,7 @@ class Moves:
         await executor.stop(grace=seconds if seconds < 2 else None)
         self.is_interrupted = True
         await anyio.sleep(seconds)
-        if self.setup.lifetime == "run" and executor._group is None:
+        if self.setup.lifetime == "run" and not view_of(executor).has_lifetime:
             with suppress(RuntimeError):  # another one was faster
                 await self.group.start(executor.run)
         else:

@@ -16,12 +16,9 @@ from uuid import UUID
 import anyio
 import anyio._backends._asyncio as asyncio_backend
 from anyio.lowlevel import checkpoint
+from parts import journal_worker_thread
 
-from lionpride_exec._journal.worker_thread import in_place_of_threads
-from lionpride_exec._model import element as _element
-from lionpride_exec._model import execution as _execution
-from lionpride_exec._processing import workers as _crew
-from lionpride_exec._tracking import subscriptions as _watch
+in_place_of_threads = journal_worker_thread.in_place_of_threads
 
 T0 = 1_800_000_000.0
 
@@ -82,10 +79,10 @@ def repeatable(seed, time_slice):
     """Have all that runs in this block be a function of the seed."""
     ids = random.Random(f"ids {seed}")  # noqa: S311  it is to be guessed
     changes = [
-        patch.object(_crew, "TIME_SLICE", time_slice),
-        patch.object(_watch, "TIME_SLICE", time_slice),
-        patch.object(_element, "random_id", lambda: UUID(int=ids.getrandbits(128), version=4)),
-        patch.object(_execution, "datetime", Datetime),
+        patch("lionpride_exec._processing.workers.TIME_SLICE", time_slice),
+        patch("lionpride_exec._tracking.subscriptions.TIME_SLICE", time_slice),
+        patch("lionpride_exec._model.element.random_id", lambda: UUID(int=ids.getrandbits(128), version=4)),
+        patch("lionpride_exec._model.execution.datetime", Datetime),
         patch.object(time, "time", now),
         patch.object(asyncio_backend, "CancelScope", Scope),
     ]

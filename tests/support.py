@@ -5,6 +5,7 @@ import pytest
 
 from lionpride_exec import Event, EventStatus, Executor, Processor
 from lionpride_exec.testing import BACKENDS
+from lionpride_exec.testing import _view as view  # what an executor keeps to itself
 
 # asyncio's own cancellation goes past all scopes; trio has no such thing, so these tests do not run there.
 ASYNCIO_ONLY = pytest.mark.parametrize("anyio_backend", [name for name in BACKENDS if name != "trio"], indirect=True)
@@ -67,7 +68,12 @@ def counts(executor):
 
 
 # ---------------------------------------------------------------- what has no public name
-# These functions are the only ones by which tests reach into an event or an executor.
+# These functions, and the view of the testing kit, are the ways by which tests reach into an event or an executor.
+
+
+def view_of(executor):
+    """Return the view of what an executor keeps to itself."""
+    return view.ExecutorView(executor)
 
 
 async def create_processor(executor):
@@ -87,9 +93,9 @@ def change_status(event, status, error=None):
 
 def owner_of(event):
     """Return the executor in which an event stands. None if it stands in none."""
-    return event._owner
+    return view.owner_of(event)
 
 
 def callbacks_of(event):
     """Return how many callbacks wait for the end of an event."""
-    return len(event._at_end or ())
+    return len(view.end_waiters(event) or ())

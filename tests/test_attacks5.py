@@ -4,19 +4,19 @@ import asyncio
 
 import anyio
 import pytest
-from journal_support import Step, open_executor, rows
+from journal_support import Step, open_executor, rows, until
 from support import Job, JobExecutor, make_executor, owner_of
 
 from lionpride_exec import (
     ConfigurationError,
     Deny,
     EventStatus,
+    Execution,
     ExecutorClosedError,
     ExistsError,
     QueueFullError,
     Retry,
 )
-from lionpride_exec._model.execution import Execution
 from lionpride_exec.testing import BACKENDS, check_invariants, inline, record, run
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +30,7 @@ def path(tmp_path):
 # ---------------------------------------------------------------- on the way to the disk
 
 
-async def test_who_waits_for_an_event_whose_key_turns_out_to_be_on_disk_is_told(path, monkeypatch):
+async def test_who_waits_for_an_event_whose_key_turns_out_to_be_on_disk_is_told(path):
     """An event that leaves again on its way to the disk wakes those who wait for it."""
     async with open_executor(path) as executor:
         await executor.append(Step(name="first"), key="once")
@@ -38,18 +38,12 @@ async def test_who_waits_for_an_event_whose_key_turns_out_to_be_on_disk_is_told(
         second, told = Step(name="second"), anyio.Event()
 
         async def wait():
+            await until(lambda: second in executor)
             with pytest.raises(ExecutorClosedError):
                 await second.wait()
             told.set()
 
         async with anyio.create_task_group() as group:
-            original = executor._decide
-
-            def decide(coming):
-                assert second in executor
-                original(coming)
-
-            monkeypatch.setattr(executor, "_decide", decide)
             group.start_soon(wait)
             known = await executor.append(second, key="once")
             assert known.name == "first"
@@ -211,6 +205,12 @@ async def test_an_event_made_as_processing_and_set_back_is_well():
 # ---------------------------------------------------------------- the kit
 
 
+def start_early(executor):
+    """Have delayed events start too early, by which a recording shows that it knows of the delay."""
+    put = executor.processor.queue.put_delayed
+    executor.processor.queue.put_delayed = lambda entry, until, *how: put(entry, until - 3, *how)
+
+
 async def test_a_recording_beside_another_gives_back_what_there_was():
     """The end of a recording leaves the other one, and a method that was set by hand, where they were."""
     executor = make_executor()
@@ -223,9 +223,9 @@ async def test_a_recording_beside_another_gives_back_what_there_was():
     with record(executor):
         pass
     async with executor:
-        event = await executor.append(Job(), delay=5)
-        assert outer._history.asked[event.id].not_before > 0
-    outer.check()
+        start_early(executor)
+        await executor.append(Job(), delay=5)
+    assert "not_early" in {each.invariant for each in outer.broken}
     outer.close()
     assert executor.__dict__["append"] is append
     assert "stop" not in executor.__dict__
@@ -237,11 +237,10 @@ async def test_recordings_that_end_in_the_order_in_which_they_began():
     first, second = record(executor), record(executor)
     first.close()
     async with executor:
-        event = await executor.append(Job(), delay=5)
-        assert event.id in second._history.asked
-        assert event.id not in first._history.asked
-    second.check()
-    assert first.entries == []
+        start_early(executor)
+        await executor.append(Job(), delay=5)
+    assert "not_early" in {each.invariant for each in second.broken}
+    assert first.entries == first.broken == []
 
 
 async def test_inline_of_an_executor_that_is_recorded():

@@ -15,19 +15,33 @@ import cli_children
 import pytest
 from anyio import wait_all_tasks_blocked
 from cli_children import end_children, gate, read_until
+from parts import (
+    RunOptions,
+    cli_display,
+    cli_errors,
+    cli_lines,
+    cli_output,
+    cli_source,
+    cli_summary,
+    cli_target,
+    json_text,
+    run,
+)
 
 import lionpride_exec.__main__ as command
 from lionpride_exec import EventStatus, Execution
-from lionpride_exec._base.json_text import write_json
-from lionpride_exec._cli.errors import OutputError, UsageError
-from lionpride_exec._cli.run.command import run
-from lionpride_exec._cli.run.display import PlainDisplay, RichDisplay, SilentDisplay, make_display
-from lionpride_exec._cli.run.lines import result_line
-from lionpride_exec._cli.run.options import RunOptions
-from lionpride_exec._cli.run.output import MAX_KEPT, Output
-from lionpride_exec._cli.run.source import CHUNK, open_source
-from lionpride_exec._cli.run.summary import Tally
-from lionpride_exec._cli.run.target import load_target
+
+PlainDisplay = cli_display.PlainDisplay
+RichDisplay = cli_display.RichDisplay
+SilentDisplay = cli_display.SilentDisplay
+make_display = cli_display.make_display
+OutputError, UsageError = cli_errors.OutputError, cli_errors.UsageError
+result_line = cli_lines.result_line
+MAX_KEPT, Output = cli_output.MAX_KEPT, cli_output.Output
+CHUNK, open_source = cli_source.CHUNK, cli_source.open_source
+Tally = cli_summary.Tally
+load_target = cli_target.load_target
+write_json = json_text.write_json
 
 BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
 

@@ -6,9 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-
-from lionpride_exec._cli.run.command import run
-from lionpride_exec._cli.run.options import RunOptions
+from parts import RunOptions, run
 
 TARGETS = """
 import anyio

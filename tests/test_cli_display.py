@@ -5,11 +5,12 @@ import sys
 from datetime import UTC, datetime
 
 import pytest
+from parts import RunOptions, cli_display, cli_summary
 
 from lionpride_exec import EventStatus, Pause, Progress
-from lionpride_exec._cli.run.display import PlainDisplay, RichDisplay, make_display
-from lionpride_exec._cli.run.options import RunOptions
-from lionpride_exec._cli.run.summary import Report, Tally, fitted
+
+PlainDisplay, RichDisplay, make_display = cli_display.PlainDisplay, cli_display.RichDisplay, cli_display.make_display
+Report, Tally, fitted = cli_summary.Report, cli_summary.Tally, cli_summary.fitted
 
 
 def make_progress(**values):

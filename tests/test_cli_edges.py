@@ -11,11 +11,8 @@ from pathlib import Path
 import pytest
 from cli_children import COMMAND, end_children, start
 from journal_files import fill
+from parts import RunOptions, cli_export, entry, run
 
-from lionpride_exec import _start
-from lionpride_exec._cli.journal.export import export_events
-from lionpride_exec._cli.run.command import run
-from lionpride_exec._cli.run.options import RunOptions
 from lionpride_exec.errors import LionprideError
 
 TARGET = """
@@ -194,7 +191,7 @@ def test_a_ctrl_c_while_standard_input_is_awaited():
 )
 def test_only_the_command_itself_is_prepared(argv, started_as, expected):
     """An import in any other program leaves its signals and streams alone."""
-    assert _start.is_command(argv, started_as) is expected
+    assert entry.is_command(argv, started_as) is expected
 
 
 def test_an_import_leaves_signals_and_streams_alone():
@@ -298,7 +295,7 @@ def test_an_export_that_cannot_be_read_leaves_the_output_as_it_was(monkeypatch):
 
     monkeypatch.setattr("lionpride_exec._journal.reader.JournalReader.events", fail)
     with pytest.raises(LionprideError):
-        export_events("run.db", (), (), "out", overwrite=True)
+        cli_export.export_events("run.db", (), (), "out", overwrite=True)
     assert Path("out").read_text() == "old"
 
 

@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from lionpride_exec._cli.run.command import run
-from lionpride_exec._cli.run.options import RunOptions
+from parts import RunOptions, run
 
 TARGET = """
 import os, signal, anyio

@@ -11,10 +11,9 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from parts import RunOptions, cli_input_formats, run
 
-from lionpride_exec._cli.run.command import run
-from lionpride_exec._cli.run.input_formats import HEAD, is_enough, problem_of
-from lionpride_exec._cli.run.options import RunOptions
+HEAD, is_enough, problem_of = cli_input_formats.HEAD, cli_input_formats.is_enough, cli_input_formats.problem_of
 
 LINES = b'{"a":1}\n{"a":2}\n'
 # Of zstd 1.5.4, which leaves short data as it is: the second line can be read.

@@ -14,12 +14,15 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parts import RunOptions, cli_compact_set, cli_errors, cli_line_identity, run
 
-from lionpride_exec._cli.errors import BadLineError
-from lionpride_exec._cli.run.command import run
-from lionpride_exec._cli.run.compact_set import MAX_NOTE, Counts, Marks
-from lionpride_exec._cli.run.line_identity import Identity, Lines, is_told_by_record, kind_of, mark_of_key
-from lionpride_exec._cli.run.options import RunOptions
+Counts, MAX_NOTE, Marks = cli_compact_set.Counts, cli_compact_set.MAX_NOTE, cli_compact_set.Marks
+BadLineError = cli_errors.BadLineError
+Identity = cli_line_identity.Identity
+Lines = cli_line_identity.Lines
+is_told_by_record = cli_line_identity.is_told_by_record
+kind_of = cli_line_identity.kind_of
+mark_of_key = cli_line_identity.mark_of_key
 
 calls = []
 kill_at = []  # after so many calls the run ends

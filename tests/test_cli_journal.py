@@ -12,12 +12,12 @@ from types import ModuleType
 
 import pytest
 from journal_files import T0, add_event, add_step, error_outcome, event_id, fill, make_journal
+from parts import cli_tail, journal_store, run_command
 
-from lionpride_exec._cli import journal_app as _journal_app
-from lionpride_exec._cli.app import run_command
-from lionpride_exec._cli.journal.tail import tail_journal
-from lionpride_exec._journal.store import Store
 from lionpride_exec.errors import JournalLockedError
+
+tail_journal = cli_tail.tail_journal
+Store = journal_store.Store
 
 COMMAND = [sys.executable, "-m", "lionpride_exec"]
 
@@ -537,7 +537,7 @@ def test_a_locale_without_the_characters(writer):
 @pytest.mark.parametrize("argv", READING, ids=lambda argv: argv[0])
 def test_without_msgspec_it_is_said_how_to_get_it(call, monkeypatch, argv):
     """Exit status 2, as for any package that is missing."""
-    monkeypatch.setattr(_journal_app, "find_spec", lambda name: None)
+    monkeypatch.setattr("lionpride_exec._cli.journal_app.find_spec", lambda name: None)
     status, out, err = call(*argv)
     assert (status, out) == (2, "")
     assert err == "lionpride-exec: msgspec is missing; journals need: pip install 'lionpride-exec[journal]'\n"

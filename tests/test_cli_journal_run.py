@@ -14,18 +14,16 @@ import anyio
 import cli_children
 import pytest
 from cli_children import end_children, gate, read_until
+from parts import RunOptions, cli_compact_set, cli_line_identity, cli_source, cli_stored_results, journal_store, run
 
-from lionpride_exec import Event, Executor, Journal
-from lionpride_exec._cli.run import journaled_run as _journal_run
-from lionpride_exec._cli.run.command import run
-from lionpride_exec._cli.run.compact_set import FIRST_SIZE, Marks
-from lionpride_exec._cli.run.line_identity import Identity, mark_of_id
-from lionpride_exec._cli.run.options import RunOptions
-from lionpride_exec._cli.run.source import open_source
-from lionpride_exec._cli.run.stored_results import read_line
-from lionpride_exec._journal import writer as _writer
-from lionpride_exec._journal.store import Store
+from lionpride_exec import ConfigurationError, Event, Executor, Journal
 from lionpride_exec.errors import JournalError
+
+FIRST_SIZE, Marks = cli_compact_set.FIRST_SIZE, cli_compact_set.Marks
+Identity, mark_of_id = cli_line_identity.Identity, cli_line_identity.mark_of_id
+open_source = cli_source.open_source
+read_line = cli_stored_results.read_line
+Store = journal_store.Store
 
 BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
 
@@ -568,9 +566,9 @@ def test_msgspec_may_be_missing(capsys, monkeypatch):
     """Then it is said what to install."""
 
     def refuse(*_args, **_kwargs):
-        raise _journal_run.ConfigurationError("a journal needs msgspec: pip install 'lionpride-exec[journal]'")
+        raise ConfigurationError("a journal needs msgspec: pip install 'lionpride-exec[journal]'")
 
-    monkeypatch.setattr(_journal_run, "Journal", refuse)
+    monkeypatch.setattr("lionpride_exec._cli.run.journaled_run.Journal", refuse)
     assert "pip install 'lionpride-exec[journal]'" in refused(capsys, lines=["1"])
 
 
@@ -589,8 +587,8 @@ def test_a_journal_that_cannot_be_written_is_waited_for(capsys, monkeypatch, bac
         return commit(self, batch)
 
     monkeypatch.setattr(Store, "commit", fail)
-    monkeypatch.setattr(_writer, "RETRY_PAUSE", 0.001)
-    monkeypatch.setattr(_journal_run, "PAUSE", 0.001)
+    monkeypatch.setattr("lionpride_exec._journal.writer.RETRY_PAUSE", 0.001)
+    monkeypatch.setattr("lionpride_exec._cli.run.journaled_run.PAUSE", 0.001)
     status, ran = go("echo", range(1, 1001), backend=backend)
     told = capsys.readouterr().err
     assert status == 0
@@ -633,8 +631,8 @@ def test_a_journal_that_stays_broken_leaves_nothing_ahead_of_it(capsys, monkeypa
             raise JournalError("disk I/O error")
         return commit(self, batch)
 
-    monkeypatch.setattr(_writer, "RETRY_PAUSE", 0.001)
-    monkeypatch.setattr(_writer, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr("lionpride_exec._journal.writer.RETRY_PAUSE", 0.001)
+    monkeypatch.setattr("lionpride_exec._journal.writer.CLOSE_SECONDS", 0.1)
     with monkeypatch.context() as patched:
         patched.setattr(Store, "commit", fail)
         status, ran = go("echo", ["1"])

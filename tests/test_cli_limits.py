@@ -14,16 +14,18 @@ from types import SimpleNamespace
 import anyio
 import httpx
 import pytest
+from parts import RunOptions, cli_errors, cli_limit_options, cli_lines, cli_pause_on, run
 
 import lionpride_exec.__main__ as command
 from lionpride_exec import Event, RateLimited, testing
-from lionpride_exec._cli.errors import BadLineError, UsageError
-from lionpride_exec._cli.run.command import run
-from lionpride_exec._cli.run.limit_options import RateOption, parse_codes, parse_rate
-from lionpride_exec._cli.run.lines import JobMaker
-from lionpride_exec._cli.run.options import RunOptions
-from lionpride_exec._cli.run.pause_on import pause_for, pausing_on
 from lionpride_exec.testing import BACKENDS
+
+BadLineError, UsageError = cli_errors.BadLineError, cli_errors.UsageError
+RateOption = cli_limit_options.RateOption
+parse_codes = cli_limit_options.parse_codes
+parse_rate = cli_limit_options.parse_rate
+JobMaker = cli_lines.JobMaker
+pause_for, pausing_on = cli_pause_on.pause_for, cli_pause_on.pausing_on
 
 TARGETS = """
 import anyio
@@ -222,7 +224,10 @@ def test_the_command_line_gives_the_options(monkeypatch):
     ((target, source, options),) = seen
     assert (target, source) == ("t.py:f", "in")
     limits = options.limits
-    assert limits.rates == (RateOption(500, 60.0), RateOption(90_000, 60.0, "tokens"))
+    assert limits.rates == (
+        RateOption(500, 60.0),
+        RateOption(90_000, 60.0, "tokens"),
+    )
     assert (limits.key, limits.per_key, limits.retries) == ("user", 4, 2)
     assert limits.codes == {429, 503, 529}
     assert limits.fields.names == {"user", "tokens"}

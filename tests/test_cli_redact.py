@@ -8,11 +8,9 @@ from pathlib import Path
 
 import attrs
 import pytest
+from parts import RunOptions, redaction, run, run_command
 
 from lionpride_exec import Event
-from lionpride_exec._cli.app import run_command
-from lionpride_exec._cli.run.command import run
-from lionpride_exec._cli.run.options import RunOptions
 
 SECRET = "sk-SECRET/7"  # noqa: S105  it is none
 BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
@@ -173,5 +171,5 @@ def test_plain_lines_have_no_fields(capsys):
 def test_the_class_is_as_before():
     """A run leaves nothing behind in it."""
     go([{"n": "good", "api_key": SECRET}], "Fetch", redact=("n",))
-    assert Fetch._redacted == {"api_key"}
+    assert redaction.secrets_of(Fetch(n="good", api_key=SECRET)) == {SECRET}
     assert results()[0]["record"] == {"n": "***", "api_key": "***"}

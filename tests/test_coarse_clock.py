@@ -12,10 +12,11 @@ from functools import partial
 import anyio
 import anyio.lowlevel
 import pytest
+from parts import backend, clock
 
 from lionpride_exec import Event, Executor, Processor, Rate, Retry, Wait
-from lionpride_exec._base import backend as _background
-from lionpride_exec.testing._time.asyncio_clock import VirtualClockLoop
+
+VirtualClockLoop = clock.VirtualClockLoop
 
 EARLY = 0.0009  # how far the exact time is ahead of the clock of the loop when a test begins
 TIMER = 0.00001  # what it costs to set a timer
@@ -28,7 +29,7 @@ class CoarseLoop(VirtualClockLoop):
         super().__init__(io_patience=0, watch=None)
         self.timers = 0
         self.jump(began)
-        _background._fine_clocks[self] = lambda: self.now
+        backend._fine_clocks[self] = lambda: self.now
 
     def time(self):
         return math.floor(self.now * 1000) / 1000
@@ -236,8 +237,8 @@ def test_a_paced_executor_sets_few_timers():
 @pytest.mark.anyio
 async def test_virtual_clocks_are_exact(anyio_backend):
     """In virtual time an executor reads the clock that anyio.current_time() reads."""
-    assert _background.current_time() == anyio.current_time()
-    assert _background.scope_deadline(1.00001) == 1.00001
+    assert backend.current_time() == anyio.current_time()
+    assert backend.scope_deadline(1.00001) == 1.00001
 
 
 def test_the_clock_of_uvloop_is_coarse():
@@ -245,21 +246,13 @@ def test_the_clock_of_uvloop_is_coarse():
     uvloop = pytest.importorskip("uvloop")
 
     async def main():
-        return [
-            (_background.current_time(), asyncio.get_running_loop().time(), _background.current_time())
-            for _ in range(100)
-        ]
+        return [(backend.current_time(), asyncio.get_running_loop().time(), backend.current_time()) for _ in range(100)]
 
     for before, own, after in anyio.run(main, backend_options={"use_uvloop": True}):
         assert before <= after
         assert own <= after
-    loop = uvloop.new_event_loop()
-    try:
-        assert _background._is_coarse(loop)
-    finally:
+    loops = [uvloop.new_event_loop(), asyncio.SelectorEventLoop()]
+    coarse = [backend._is_coarse(loop) for loop in loops]
+    for loop in loops:
         loop.close()
-    loop = asyncio.SelectorEventLoop()
-    try:
-        assert not _background._is_coarse(loop)
-    finally:
-        loop.close()
+    assert coarse == [True, False]

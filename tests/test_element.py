@@ -12,9 +12,11 @@ from uuid import UUID, uuid1, uuid4
 
 import attrs
 import pytest
+from parts import json_values
 
 from lionpride_exec import Element, Event, Pile, Unset, UnsetType, errors
-from lionpride_exec._base.jsonable import error_from_dict, error_to_dict, jsonable
+
+error_from_dict, error_to_dict, jsonable = json_values.error_from_dict, json_values.error_to_dict, json_values.jsonable
 
 
 class Thing(Element):

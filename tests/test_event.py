@@ -12,7 +12,7 @@ import attrs
 import pytest
 from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
-from support import Job, change_status, make_executor, owner_of
+from support import Job, change_status, make_executor, owner_of, view
 
 from lionpride_exec import (
     Event,
@@ -481,7 +481,7 @@ async def test_an_event_in_an_executor_can_be_copied(copied):
         twin = copied(event)
         assert (twin.id, twin.name, twin.status) == (event.id, "a", EventStatus.PROCESSING)
         assert owner_of(twin) is None
-        assert not twin.execution._running
+        assert not view.is_running(twin)
         assert twin.execution._scope is None
     assert event.status is EventStatus.COMPLETED
     assert twin.status is EventStatus.PROCESSING

@@ -4,7 +4,7 @@ from functools import partial
 
 import anyio
 import pytest
-from journal_support import CONFIG, HoldStep, Step, StepExecutor, crash, open_executor, rows
+from journal_support import CONFIG, HoldStep, Step, StepExecutor, crash, open_executor, rows, session_of
 
 from lionpride_exec import Executor, ExistsError, Journal
 
@@ -26,7 +26,7 @@ def steps(names):
 
 def count_commits(executor):
     """Return a list that gets the number of new events of each commit that has any."""
-    commits, store = [], executor._book.store
+    commits, store = [], session_of(executor).store
     original = store.commit
 
     def commit(batch):

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from anyio import current_time, get_cancelled_exc_class
 from journal_support import Step, StepExecutor, crash, open_executor, rows
-from support import Job, JobProcessor, counts, make_executor, with_processor
+from support import Job, JobProcessor, counts, make_executor, view, with_processor
 
 from lionpride_exec import (
     Event,
@@ -75,16 +75,18 @@ def test_a_point_that_there_is_not(point):
         FaultPlan(1, {point: Latency(1)})
 
 
-def test_a_point_whose_method_has_gone():
+def test_a_point_whose_method_has_gone(monkeypatch):
     """It is told when a plan names it, not passed over."""
+    monkeypatch.setattr("lionpride_exec.testing._points.POINTS", {"gone": Point(Executor, "gone", "nothing")})
     with pytest.raises(AttributeError, match="no attribute 'gone'"):
-        Point(Executor, "gone", "nothing")._find()
+        FaultPlan(1, {"gone:before": Latency(1)})
 
 
 def test_each_point_has_its_method():
     """The table fits the library."""
-    for point in POINTS.values():
-        assert callable(getattr(point._find(), point._method))
+    for name, point in POINTS.items():
+        for side in point.sides:
+            FaultPlan(1, {f"{name}:{side}": Crash(visit=1)})
         assert point.what
 
 
@@ -248,7 +250,7 @@ class TestFaults:
         plan = FaultPlan(1, {"chunk:before": Failure(visit=3)})
         event = await run_one(plan, Chunks(name="a"))
         assert isinstance(event.execution.error, InjectedFailure)
-        assert event._feed.chunks == [0, 1]
+        assert view.produced_chunks(event) == [0, 1]
 
     @pytest.mark.parametrize("point", ["append:after", "gate:before", "gate:after", "report:before", "run:before"])
     async def test_an_event_that_is_cancelled(self, point):
@@ -262,7 +264,7 @@ class TestFaults:
         """A stream ends in the middle."""
         event = await run_one(FaultPlan(1, {"chunk:after": Cancellation(visit=2)}), Chunks(name="a"))
         assert event.status is EventStatus.CANCELLED
-        assert event._feed.chunks == [0]
+        assert view.produced_chunks(event) == [0]
 
     async def test_a_caller_that_is_cancelled(self):
         """Its scope is, and the event is not in."""

@@ -49,7 +49,8 @@ def test_strangers_are_refused():
     with pytest.raises(NotFoundError):
         flow.add_progression(Progression(name="x", order=[stranger]))
     assert len(flow.progressions) == 2
-    assert "x" not in flow._progression_names
+    with pytest.raises(NotFoundError):
+        flow.get_progression("x")
 
 
 def test_names_are_unique():

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
+from parts import backend
 from support import Job
 
 from lionpride_exec import Executor
-from lionpride_exec._base import backend as _background
 
 trio = pytest.importorskip("trio")
 
@@ -75,17 +75,17 @@ def test_a_host_is_told_from_its_guest():
     found = []
 
     async def guest():
-        found.append((_background.soon_caller(), _background.current_time(), trio.current_time()))
-        assert _background.asyncio_task() is None
+        found.append((backend.soon_caller(), backend.current_time(), trio.current_time()))
+        assert backend.asyncio_task() is None
 
     async def main():
         loop = asyncio.get_running_loop()
         called = asyncio.Event()
         async with idle_guest():
-            before, now, after = loop.time(), _background.current_time(), loop.time()
+            before, now, after = loop.time(), backend.current_time(), loop.time()
             assert before <= now <= after
-            assert _background.asyncio_task() is asyncio.current_task()
-            call_soon = _background.soon_caller()
+            assert backend.asyncio_task() is asyncio.current_task()
+            call_soon = backend.soon_caller()
         assert call_soon(called.set)
         async with asyncio.timeout(30):
             await called.wait()

@@ -11,9 +11,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-
-from lionpride_exec._cli.run.command import run
-from lionpride_exec._cli.run.options import RunOptions
+from parts import RunOptions, run
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "hash_files.py"
 TARGET = f"{EXAMPLE}:HashFile"

@@ -14,8 +14,8 @@ from unittest.mock import patch
 import anyio
 import pytest
 from journal_support import CONFIG, Step, StepExecutor
-from parts import invariants, view
-from support import Job, JobProcessor, callbacks_of, make_executor, with_processor
+from parts import invariants
+from support import Job, JobProcessor, callbacks_of, make_executor, view, with_processor
 
 from lionpride_exec import Attempt, Concurrent, EventStatus, Executor, Journal, Rate, Retry, WaitReason
 from lionpride_exec.testing import BACKENDS, INVARIANTS, InvariantBroken, check_invariants, record, run

@@ -13,7 +13,7 @@ import anyio
 import attrs
 import pytest
 from anyio import wait_all_tasks_blocked
-from journal_support import Step, StepExecutor, crash, open_executor, rows, until
+from journal_support import Step, StepExecutor, crash, open_executor, rows, session_of, until
 from pages import code_of, run_block
 from support import ASYNCIO_ONLY, owner_of
 
@@ -52,7 +52,7 @@ def finals(executor):
 
 def count_commits(executor):
     """Give a list that gets the number of new events of each commit from now on."""
-    commits, store = [], executor._book.store
+    commits, store = [], session_of(executor).store
     original = store.commit
     store.commit = lambda batch: (commits.append(len(batch.new)), original(batch))[1]
     return commits
@@ -517,7 +517,7 @@ async def test_all_lifetimes_open_and_close_it(path, way):
             event = await executor.append(Step(name=str(number)))
             await event.wait()
             await executor.stop()
-        assert executor._book is None
+        assert session_of(executor) is None
         assert rows(path) == ["completed"] * (number + 1)
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import anyio
 import pytest
-from journal_support import Step, crash, open_executor, rows, run_on
+from journal_support import Step, crash, open_executor, rows, run_on, written
+from parts import journal_reader
 
 from lionpride_exec import JournalError
-from lionpride_exec._journal.reader import JournalReader
 from lionpride_exec.testing import BACKENDS
 
+JournalReader = journal_reader.JournalReader
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork() here")
 
 
@@ -42,7 +43,7 @@ def forked(backend, path, in_parent, in_child):
                 await executor.append(Step(name="runs", seconds=50), key="runs")
                 waits = await executor.append(Step(name="waits"), key="waits")
                 await anyio.sleep(1)
-                await executor._book.writer.wait_committed()
+                await written(executor)
                 child = os.fork()
                 if not child:
                     os.write(writing, json.dumps(await in_child(executor, waits)).encode())
@@ -275,13 +276,20 @@ def test_a_file_that_is_not_ours_to_read_stays_an_error(path, monkeypatch):
     assert [how["immutable"] for how in tried] == [False]
 
 
-def test_a_journal_that_is_opened_meanwhile_is_not_read_on(archive):
+def test_a_journal_that_is_opened_meanwhile_is_not_read_on(archive, monkeypatch):
     """Read as a file that nobody changes, it is not when a log appears beside it."""
     run_on("asyncio", filled, archive / "run.db")
-    reader = JournalReader(archive / "run.db")
-    reader._pid = os.getpid()
-    reader._connect(immutable=True)
-    with reader:
+    connect = journal_reader.connect
+
+    def connect_without_rights(path, *, immutable, **how):
+        if not immutable:
+            error = sqlite3.OperationalError("unable to open database file")
+            error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+            raise error
+        return connect(path, immutable=immutable, **how)
+
+    monkeypatch.setattr(journal_reader, "connect", connect_without_rights)
+    with JournalReader(archive / "run.db") as reader:
         assert reader.counts()["completed"] == 1
         (archive / "run.db-wal").write_bytes(b"x" * 100)
         with pytest.raises(JournalError, match="has been opened by a run since"):

@@ -3,12 +3,17 @@
 import anyio
 import pytest
 from journal_support import Step, open_executor
+from parts import journal_lifecycle, journal_store, journal_writer, state_machine
 
 from lionpride_exec import ExecutorClosedError, JournalError
-from lionpride_exec._base.state_machine import InvalidStateChange
-from lionpride_exec._journal.lifecycle import JournalLifecycle, JournalState, WriterLifecycle, WriterState
-from lionpride_exec._journal.store import Store
-from lionpride_exec._journal.writer import Writer
+
+JournalLifecycle = journal_lifecycle.JournalLifecycle
+JournalState = journal_lifecycle.JournalState
+WriterLifecycle = journal_lifecycle.WriterLifecycle
+WriterState = journal_lifecycle.WriterState
+Store = journal_store.Store
+Writer = journal_writer.Writer
+InvalidStateChange = state_machine.InvalidStateChange
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,20 @@ from contextlib import contextmanager
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
-from journal_support import CONFIG, FailStep, HoldStep, Step, StepExecutor, crash, open_executor, rows, until
-from support import ASYNCIO_ONLY, Job
+from journal_support import (
+    CONFIG,
+    FailStep,
+    HoldStep,
+    Step,
+    StepExecutor,
+    crash,
+    open_executor,
+    rows,
+    session_of,
+    until,
+)
+from parts import journal_store
+from support import ASYNCIO_ONLY, Job, view, view_of
 
 from lionpride_exec import (
     Deny,
@@ -27,8 +39,9 @@ from lionpride_exec import (
     Processor,
     Retain,
 )
-from lionpride_exec._journal.store import Store
 from lionpride_exec.testing import Cancellation, FaultPlan
+
+Store = journal_store.Store
 
 pytestmark = pytest.mark.anyio
 
@@ -58,7 +71,7 @@ GATES = {}
 @contextmanager
 def held_commits(executor):
     """Have commits wait in their thread; gives a list of those that wait, and a function that lets them go."""
-    store = executor._book.store
+    store = session_of(executor).store
     original, gate, waiting = store.commit, threading.Event(), []
 
     def commit(batch):
@@ -191,8 +204,8 @@ async def test_a_cancellation_that_comes_too_late_takes_the_row_out_again(path):
     async with open_executor(path) as executor:
         event = Step(name="gone")
         task = asyncio.ensure_future(executor.append(event))
-        await wait_for(lambda: event._seq)
-        arrival = executor._book.pending_insert_of(event)
+        await wait_for(lambda: view.has_journal_number(event))
+        arrival = session_of(executor).pending_insert_of(event)
         await wait_for(arrival.done.is_set)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -242,7 +255,7 @@ async def test_what_was_put_off_is_done_when_the_journal_is_closed(path):
     with pytest.raises(ExceptionGroup):
         async with executor:
             event = await executor.append(Step(), delay=1000)
-            executor._book.store.commit = refuse
+            session_of(executor).store.commit = refuse
             executor.cancel(event)
             await anyio.sleep(3)
             assert event.status is EventStatus.PENDING
@@ -463,7 +476,6 @@ async def test_callers_wait_while_too_many_events_are_on_their_way(path, monkeyp
                     group.start_soon(executor.append, Step(name=str(number)))
                 await wait_for(lambda: waiting)
                 await steps()
-                assert executor._book.writer.inserts.queued <= 3
                 assert len(executor.states.items) <= 6
                 let_go()
         await executor.join()
@@ -636,7 +648,7 @@ async def test_run_again_at_once(path):
             await executor.append(Step(name=name))
             await executor.join()
             await executor.stop()
-            while executor._group is not None:  # until it is over, run() is refused
+            while view_of(executor).has_lifetime:  # until it is over, run() is refused
                 await anyio.lowlevel.checkpoint()
     assert rows(path) == ["completed"] * 3
 

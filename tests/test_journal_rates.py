@@ -10,10 +10,12 @@ import pytest
 from journal_files import T0, add_event, add_step, make_journal
 from journal_support import crash, rows, until
 from parity_world import Work, written
+from parts import journal_recent_starts
 
 from lionpride_exec import Concurrent, Executor, Journal, Rate, Retain, Retry
-from lionpride_exec._journal.recent_starts import runs_in_rows, runs_in_trail
 from lionpride_exec.testing import FaultPlan, Latency
+
+runs_in_rows, runs_in_trail = journal_recent_starts.runs_in_rows, journal_recent_starts.runs_in_trail
 
 pytestmark = pytest.mark.anyio
 
@@ -105,7 +107,7 @@ async def test_what_was_settled_is_not_kept_for_ever(path):
     async with executor_of(path, limits=limits) as executor:
         for number in range(50):
             await executor.invoke(Work(name=str(number), way="cheap"))
-            await executor._book.writer.wait_committed()
+            await written(executor)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM settled").fetchone()[0] < 20
 

@@ -6,11 +6,17 @@ from contextlib import closing
 
 import pytest
 from journal_files import T0, add_event, add_step, error_outcome, event_id, fill, make_journal
+from parts import journal_reader, journal_schema
 
-from lionpride_exec._journal.overview import MAX_GROUPS
-from lionpride_exec._journal.reader import CHUNK, CHUNK_BYTES, STRIDE, JournalReader
-from lionpride_exec._journal.schema import VERSION
 from lionpride_exec.errors import JournalError, NotFoundError
+
+CHUNK = journal_reader.CHUNK
+CHUNK_BYTES = journal_reader.CHUNK_BYTES
+JournalReader = journal_reader.JournalReader
+STRIDE = journal_reader.STRIDE
+VERSION = journal_schema.VERSION
+
+MAX_GROUPS = 10_000  # kinds of errors that an overview tells apart
 
 
 @pytest.fixture
@@ -375,7 +381,10 @@ def without_tables(path):
         (lambda path: path.touch(), "is empty: no journal yet"),
         (lambda path: path.write_bytes(b"no database " * 4096), "cannot be read: file is not a database"),
         (other_database, "is a SQLite file, but no journal"),
-        (newer, f"is of version {VERSION + 1}; this lionpride_exec knows up to {VERSION}"),
+        (
+            newer,
+            f"is of version {VERSION + 1}; this lionpride_exec knows up to {VERSION}",
+        ),
         (cut_off, "was cut off"),
     ],
 )

@@ -10,11 +10,13 @@ import pytest
 from anyio import wait_all_tasks_blocked
 from journal_files import T0, add_event, make_journal
 from journal_support import BriefStep, FailStep, HoldStep, Step, crash, open_executor, rows, run_on, until
+from parts import cli_records, journal_reader
 
 from lionpride_exec import Event, EventStatus, Executor, Journal, JournalError, NotFoundError, Retry
-from lionpride_exec._cli.journal.records import event_record
-from lionpride_exec._journal.reader import JournalReader
 from lionpride_exec.testing import BACKENDS
+
+event_record = cli_records.event_record
+JournalReader = journal_reader.JournalReader
 
 pytestmark = pytest.mark.anyio
 

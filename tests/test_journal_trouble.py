@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
-from journal_support import Step, open_executor, rows, until
+from journal_support import Step, open_executor, rows, session_of, until
+from parts import journal_schema, journal_transient_errors
 
 from lionpride_exec import EventStatus, Journal, JournalError
-from lionpride_exec._journal.schema import connect
-from lionpride_exec._journal.transient_errors import patiently
+
+connect = journal_schema.connect
+patiently = journal_transient_errors.patiently
 
 pytestmark = pytest.mark.anyio
 
@@ -21,16 +23,21 @@ def path(tmp_path):
     return tmp_path / "run.db"
 
 
+def connection_of(executor):
+    """Return the connection by which the journal is written."""
+    return session_of(executor).store._connection
+
+
 def fill_up(executor):
     """Have the file be as large as it may be."""
-    connection = executor._book.store._connection
+    connection = connection_of(executor)
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
 def make_room(executor):
     """Have there be room again."""
-    executor._book.store._connection.execute("PRAGMA max_page_count = 1000000")
+    connection_of(executor).execute("PRAGMA max_page_count = 1000000")
 
 
 async def until_full(executor):
@@ -53,7 +60,7 @@ async def test_a_full_disk_is_loud_and_loses_nothing(path, ack, caplog):
         fill_up(executor)
         taken = await until_full(executor)
         refused = Step(name="refused")
-        assert executor._book.writer.trouble is not None
+        assert session_of(executor).writer.trouble is not None
         with pytest.raises(JournalError, match="nothing is taken in while the journal cannot be written"):
             await executor.append(refused)
         assert refused not in executor
@@ -76,7 +83,7 @@ async def test_nothing_starts_while_nothing_can_be_written(path, ack):
             [Step(name="running", seconds=5), Step(name="begins with the end of that", seconds=5), Step(name="waiting")]
         )
         await until(lambda: running.status is EventStatus.PROCESSING)
-        store = executor._book.store
+        store = session_of(executor).store
         original, store.commit = store.commit, broken
         await anyio.sleep(100)
         assert running.status == ("completed" if ack == "lazy" else "processing")
@@ -92,7 +99,7 @@ async def test_leaving_while_the_disk_is_full_tells_what_is_missing(path):
         async with open_executor(path) as executor:
             await executor.extend(Step(name=str(number), seconds=5) for number in range(3))
             await wait_all_tasks_blocked()
-            executor._book.store.commit = broken
+            session_of(executor).store.commit = broken
             await executor.join()
             assert executor.status_counts()["completed"] == 3
     (error,) = caught.value.exceptions
@@ -117,7 +124,7 @@ async def test_strict_events_can_be_cancelled_while_nothing_can_be_written(path)
             async with open_executor(path, ack="strict") as executor:
                 event = await executor.append(Step(seconds=5))
                 await until(lambda: rows(path) == ["processing"])
-                executor._book.store.commit = broken
+                session_of(executor).store.commit = broken
                 await event.wait()
     assert anyio.current_time() < 60
     assert event.status.is_terminal or event.status is EventStatus.PENDING
@@ -139,7 +146,7 @@ async def test_a_commit_that_fails_once_is_made_up_for(path):
     """A passing failure costs a second; an append in it is refused, a completion is written later."""
     async with open_executor(path) as executor:
         event = await executor.append(Step(seconds=1))
-        store = executor._book.store
+        store = session_of(executor).store
         original, failures = store.commit, []
 
         def once(batch):
@@ -150,7 +157,7 @@ async def test_a_commit_that_fails_once_is_made_up_for(path):
 
         store.commit = once
         await event.wait()
-        await until(lambda: executor._book.writer.trouble is not None)
+        await until(lambda: session_of(executor).writer.trouble is not None)
         with pytest.raises(JournalError, match="for a moment"):
             await executor.append(Step())
         await anyio.sleep(2)
@@ -168,7 +175,7 @@ async def test_closing_is_bounded(path, monkeypatch):
     with pytest.raises(ExceptionGroup) as caught:
         async with open_executor(path) as executor:
             await executor.append(Step())
-            store = executor._book.store
+            store = session_of(executor).store
             monkeypatch.setattr("lionpride_exec._journal.worker_thread.to_thread.run_sync", hang)
     store.close()  # what the disk would do some time
     assert anyio.current_time() - began < 40
@@ -187,7 +194,7 @@ async def test_a_disk_that_hung_at_the_end_holds_nothing_back_afterwards(path, m
     with monkeypatch.context() as patch, pytest.raises(ExceptionGroup):
         async with executor:
             await executor.append(Step())
-            store = executor._book.store
+            store = session_of(executor).store
             patch.setattr("lionpride_exec._journal.worker_thread.to_thread.run_sync", hang)
     store.close()  # what the disk would do some time
     async with executor:
@@ -394,7 +401,7 @@ async def test_ending_the_journal_with_appends_that_wait(path):
             for _ in range(20):
                 group.start_soon(append, executor)
             await anyio.sleep(1)
-            executor._book.store.commit = broken
+            session_of(executor).store.commit = broken
             await executor.stop()
     assert caught.group_contains(JournalError, match="could not be written", depth=2)
     assert any(isinstance(one, str) for one in found)
@@ -423,7 +430,7 @@ async def test_everything_else_waits_for_a_lock(path, ack):
     async with anyio.create_task_group() as group, open_executor(path, ack=ack) as executor:
         done = await executor.append(Step(name="done"), key="done")
         await done.wait()
-        await executor._book.writer.wait_committed()
+        await session_of(executor).writer.wait_committed()
         running = await executor.append(Step(name="running", seconds=2))
         await anyio.sleep(1)
         async with locked(path, 10):
@@ -452,8 +459,8 @@ async def test_reading_waits_for_trouble_that_passes(path):
     async with open_executor(path) as executor:
         done = await executor.append(Step(name="done"), key="done")
         await done.wait()
-        await executor._book.writer.wait_committed()
-        store = executor._book.store
+        await session_of(executor).writer.wait_committed()
+        store = session_of(executor).store
         for name, ask in (
             ("rows_by_id", lambda: executor.get(done.id)),
             ("read", lambda: executor.known_keys(["done"])),

@@ -11,11 +11,15 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parts import json_values
 
 from lionpride_exec import Element, ExecutionError, Unset
-from lionpride_exec._base.json_forms import UNSERIALIZABLE
-from lionpride_exec._base.jsonable import error_from_dict, error_to_dict, jsonable
 from lionpride_exec.errors import AccessError
+
+error_from_dict, error_to_dict, jsonable = json_values.error_from_dict, json_values.error_to_dict, json_values.jsonable
+
+UNSERIALIZABLE = "<unserializable>"
+
 
 ID = UUID(int=5)
 

@@ -26,12 +26,13 @@ import attrs
 import msgspec
 import pydantic
 import pytest
+from parts import cli_lines, cli_stored_results, json_values
 
 from lionpride_exec import Event, EventStatus, Execution
-from lionpride_exec._base.json_forms import duration_of
-from lionpride_exec._base.jsonable import _tell, jsonable
-from lionpride_exec._cli.run.lines import result_line
-from lionpride_exec._cli.run.stored_results import line_of_event
+
+result_line = cli_lines.result_line
+line_of_event = cli_stored_results.line_of_event
+_tell, jsonable = json_values._tell, json_values.jsonable
 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 
@@ -491,7 +492,10 @@ def test_nesting_costs_only_what_is_too_deep(depth):
     for _ in range(depth):
         value = [value, 1]
     event = ended(value)
-    lines = [result_line(event, b"null", 1), line_of_event(event, EventStatus.COMPLETED, None)]
+    lines = [
+        result_line(event, b"null", 1),
+        line_of_event(event, EventStatus.COMPLETED, None),
+    ]
     found = [json.loads(line)["response"] for line in lines]
     assert found[0] == found[1]
     assert (b"leaf" in lines[0]) == (depth <= 500)
@@ -559,7 +563,7 @@ def test_what_has_a_usual_form_is_not_told(caplog):
 )  # fmt: skip
 def test_a_time_span_is_written_as_msgspec_reads_it(span):
     """So that ``Event[timedelta]`` gets it back."""
-    assert msgspec.convert(duration_of(span), dt.timedelta) == span
+    assert msgspec.convert(jsonable(span), dt.timedelta) == span
 
 
 def test_the_encoded_names_of_a_struct_are_those_of_msgspec():

@@ -13,6 +13,7 @@ from support import (
     counts,
     create_processor,
     make_executor,
+    view_of,
     with_processor,
 )
 
@@ -346,7 +347,7 @@ async def test_forward_returns_after_a_stop_when_what_ran_has_ended(runs_before)
 
     async with anyio.create_task_group() as group:
         if not runs_before:
-            await executor._prepare()
+            await create_processor(executor)
             await executor.append(event)
         began = anyio.current_time()
         group.start_soon(forward)
@@ -421,8 +422,7 @@ async def test_a_crash_in_the_background_is_kept_and_raised(call):
     await executor.append(event)
     with pytest.raises(ExecutorClosedError):
         await event.wait()
-    while executor._background is not None:
-        await checkpoint()
+    await wait_all_tasks_blocked()
     with pytest.raises(BaseExceptionGroup) as caught:
         await getattr(executor, call)(*([Job()] if call == "append" else []))
     assert caught.group_contains(Odd)
@@ -556,7 +556,7 @@ async def test_cancelled_at_each_step(kind, step):
     assert event.status is expected.get(step, EventStatus.PENDING)
     assert executor.processing_events == []
     assert not processor.is_running
-    assert not processor._in_flight
+    assert not view_of(executor).processor.running
     check_invariants(executor)
     # What stayed pending is not lost: it runs at the next start.
     processor.entered = None

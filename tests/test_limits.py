@@ -9,7 +9,8 @@ import pytest
 from anyio import current_time, wait_all_tasks_blocked
 from hypothesis import given
 from hypothesis import strategies as st
-from support import check_invariants, counts, make_executor, with_processor
+from parts import model_limits
+from support import check_invariants, counts, make_executor, view_of, with_processor
 
 from lionpride_exec import (
     Concurrent,
@@ -24,8 +25,9 @@ from lionpride_exec import (
     Retry,
     Wait,
 )
-from lionpride_exec._model.limits import Router
 from lionpride_exec.testing import BACKENDS, backend_options
+
+Router = model_limits.Router
 
 pytestmark = pytest.mark.anyio
 
@@ -497,9 +499,9 @@ async def test_many_keys_are_forgotten_when_idle():
         for i in range(2000):
             await executor.append(Call(user=i), priority=0)
             await anyio.sleep(0.5)
-        lanes = executor.processor.queue.lanes
-        assert len(lanes.buckets._by_key) <= 300
-        assert len(lanes._lanes) <= 2
+        seen = view_of(executor).processor
+        assert seen.keyed_limit_states <= 300
+        assert seen.keyed_lanes <= 1
 
 
 # -------------------------------------------------------------------- properties

@@ -9,7 +9,7 @@ import pytest
 from anyio import wait_all_tasks_blocked
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import ASYNCIO_ONLY, Job, callbacks_of, check_invariants, counts, make_executor
+from support import ASYNCIO_ONLY, Job, callbacks_of, check_invariants, counts, make_executor, view_of
 
 from lionpride_exec import (
     Call,
@@ -210,7 +210,8 @@ async def test_memory_stays_flat(kind):
             given += 1
             most = max(most, len(executor.states.items), executor.processor.queue.qsize())
         assert counts(executor) == {}
-        assert len(executor.processor._in_flight) + len(executor._active) == 0
+        assert not view_of(executor).processor.running
+        assert not view_of(executor).running
     assert given == 20_000
     assert most <= 41
 
@@ -408,7 +409,7 @@ async def test_leaving_cancels_what_has_not_begun(kind, how):
         assert {type(event.execution.error) for event in pending} == {EventCancelled}
         await wait_all_tasks_blocked()
         assert source.closed == 1
-        assert executor._guests == set()
+        assert not view_of(executor).guests
         check_left(executor.states.items)
         await other.wait()
         taken = len(source.taken)
@@ -839,7 +840,7 @@ async def test_leaving_the_block_with_a_loop_unfinished(kind):
         await anext(mapped)
     await wait_all_tasks_blocked()
     assert source.closed == 1
-    assert executor._guests == set()
+    assert not view_of(executor).guests
 
 
 @SOURCES

@@ -12,7 +12,6 @@ from leftovers import grown, sizes_after
 from support import CONFIG, Job, JobExecutor, check_invariants, counts, make_executor
 
 from lionpride_exec import EventFailed, EventStatus, ExistsError, NotFoundError, QueueFullError, Rate, Retain, Skip
-from lionpride_exec._processing import dispatcher as _dispatch
 from lionpride_exec.testing import BACKENDS, backend_options
 
 pytestmark = pytest.mark.anyio
@@ -72,8 +71,8 @@ async def test_a_delayed_event_keeps_its_priority():
 
 async def test_what_becomes_due_while_the_dispatcher_looks(monkeypatch):
     """Reading the clock takes time, in which a delay may run out: between two readings nothing is overlooked."""
-    real, step = _dispatch.current_time, 0.0
-    monkeypatch.setattr(_dispatch, "current_time", lambda: real() + step)
+    real, step = current_time, 0.0
+    monkeypatch.setattr("lionpride_exec._processing.dispatcher.current_time", lambda: real() + step)
     async with anyio.create_task_group() as group:
         executor = make_executor()
         await group.start(executor.run)

@@ -7,12 +7,14 @@ import pytest
 from anyio import current_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parts import scheduling_pacing, scheduling_reopening
 from servers import SAID, AtATime, Busy, Chance, FixedWindow, ServerCall, SlidingWindow, TokenBucket
 
 from lionpride_exec import Concurrent, Executor, RateLimited, WaitReason
-from lionpride_exec._scheduling.pacing import Pacing
-from lionpride_exec._scheduling.reopening import MAX_GROWN_PAUSE, Reopening
 from lionpride_exec.testing import check_invariants
+
+Pacing = scheduling_pacing.Pacing
+MAX_GROWN_PAUSE, Reopening = scheduling_reopening.MAX_GROWN_PAUSE, scheduling_reopening.Reopening
 
 pytestmark = pytest.mark.anyio
 

@@ -5,8 +5,12 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parts import field_paths
 
-from lionpride_exec._base.field_paths import MISSING, is_inside, look_up, look_up_field
+MISSING = field_paths.MISSING
+is_inside = field_paths.is_inside
+look_up = field_paths.look_up
+look_up_field = field_paths.look_up_field
 
 NAMES = st.text(st.sampled_from("ab.0"), min_size=1, max_size=4)
 

@@ -7,7 +7,8 @@ from math import inf, nan
 import anyio
 import pytest
 from anyio import current_time
-from support import Job, JobProcessor, make_executor, with_processor
+from parts import scheduling_reopening
+from support import Job, JobProcessor, make_executor, view_of, with_processor
 
 from lionpride_exec import (
     Concurrent,
@@ -20,8 +21,12 @@ from lionpride_exec import (
     RateLimited,
     Retry,
 )
-from lionpride_exec._scheduling.reopening import MAX_GROWN_PAUSE, MEMORY, MIN_PAUSE, Reopening
 from lionpride_exec.testing import BACKENDS, backend_options, check_invariants
+
+MAX_GROWN_PAUSE = scheduling_reopening.MAX_GROWN_PAUSE
+MEMORY = scheduling_reopening.MEMORY
+MIN_PAUSE = scheduling_reopening.MIN_PAUSE
+Reopening = scheduling_reopening.Reopening
 
 pytestmark = pytest.mark.anyio
 
@@ -374,12 +379,13 @@ async def test_keys_are_forgotten():
     async with make(limits=[Concurrent(9, key="key")], max_queue_size=10_000) as executor:
         await executor.extend([refused(key=str(number), times=1, retry_after=1) for number in range(500)], priority=0)
         await executor.join()
-        assert len(executor.processor._pauses.buckets) == 500
+        paced = executor.processor._pauses.buckets
+        assert len(paced) == 500
         await anyio.sleep(MEMORY + 10)
         await executor.extend([refused(key=f"b{number}", times=1) for number in range(600)], priority=0)
         await executor.join()
-        assert len(executor.processor._pauses.buckets) <= 600
-        assert len(executor.processor.queue.lanes.buckets._by_key) <= 1200
+        assert len(paced) <= 600
+        assert view_of(executor).processor.keyed_limit_states <= 1200
 
 
 @pytest.mark.parametrize("keyed", [True, False])

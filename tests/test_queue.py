@@ -9,10 +9,13 @@ import pytest
 from anyio import wait_all_tasks_blocked
 from hypothesis import given
 from hypothesis import strategies as st
+from leftovers import containers_of
+from parts import model_limits, scheduling_capacity
 
 from lionpride_exec import PriorityQueue
-from lionpride_exec._model.limits import Router
-from lionpride_exec._scheduling.capacity import CapacityWindow
+
+Router = model_limits.Router
+CapacityWindow = scheduling_capacity.CapacityWindow
 
 IDS = [uuid4() for _ in range(12)]
 PRIORITIES = st.sampled_from([-1.0, 0.0, 1.0, 2.0])
@@ -123,8 +126,7 @@ def test_heaps_do_not_grow_with_discarded_entries():
         event_id = uuid4()
         queue.put_nowait(1.0, event_id)
         queue.discard(event_id)
-    assert sum(len(lane.heap) for lane in queue.lanes._lanes.values()) < 100
-    assert len(queue.lanes._heads) < 100
+    assert sum(map(len, containers_of(queue))) < 400
 
 
 class Model:

@@ -5,7 +5,7 @@ import sqlite3
 import anyio
 import pytest
 from journal_support import CONFIG, Step, StepExecutor, open_executor, rows, until
-from support import check_invariants, owner_of
+from support import check_invariants, owner_of, view_of
 
 from lionpride_exec import EventsOnDiskWarning, Executor, Journal, NotFoundError, Retain
 
@@ -119,9 +119,8 @@ async def test_an_executor_that_runs_for_long_stays_flat(path):
             await executor.extend(Step(name="x") for _ in range(100))
             await executor.join()
             await until(lambda: not (len(executor.states.items)))
-        book = executor._book
-        assert not book._pending_writes
-        assert not executor._agenda._keys
+        assert not view_of(executor).pending_writes
+        assert not view_of(executor).keys
         assert all(len(progression) == 0 for progression in executor.states.progressions)
         assert executor.status_counts()["completed"] == 2000
 

@@ -8,6 +8,8 @@ import pytest
 from anyio import current_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from leftovers import containers_of
+from parts import processing_retries
 from support import CONFIG, Job, JobExecutor, JobProcessor, check_invariants, counts, make_executor, with_processor
 
 from lionpride_exec import (
@@ -20,10 +22,14 @@ from lionpride_exec import (
     RateLimited,
     Retry,
 )
-from lionpride_exec._processing.retries import BUDGET_WINDOW, MIN_RETRIES_IN_WINDOW, Budget, Reruns
 from lionpride_exec.errors import ValidationError
 from lionpride_exec.testing import BACKENDS, backend_options
 from lionpride_exec.testing import check_invariants as everything_holds
+
+BUDGET_WINDOW = processing_retries.BUDGET_WINDOW
+Budget = processing_retries.Budget
+MIN_RETRIES_IN_WINDOW = processing_retries.MIN_RETRIES_IN_WINDOW
+Reruns = processing_retries.Reruns
 
 pytestmark = pytest.mark.anyio
 
@@ -407,7 +413,7 @@ def test_the_budget_never_allows_more_and_its_memory_is_bounded(seed, share):
                     retries.append(now)
                 else:
                     refused = max(refused, most)
-            assert max(len(budget._starts._moments), len(budget._retries._moments)) <= 64
+            assert max(map(len, containers_of(budget))) <= 64
         assert refused < 50 * 2 * 60 / 64  # what comes in two cells
 
 

@@ -4,8 +4,11 @@ import pickle
 from enum import Enum
 
 import pytest
+from parts import state_machine
 
-from lionpride_exec._base.state_machine import InvalidStateChange, StateMachine, transition_table
+InvalidStateChange = state_machine.InvalidStateChange
+StateMachine = state_machine.StateMachine
+transition_table = state_machine.transition_table
 
 
 class Door(Enum):

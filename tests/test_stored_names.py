@@ -7,10 +7,12 @@ from importlib import import_module
 
 import attrs
 import pytest
+from parts import events_stored_names
 
 import lionpride_exec
 from lionpride_exec import Call, Element, Event, Flow, Pile, Progression, Transition, errors
-from lionpride_exec._events.stored_names import BEFORE, PRIVATE, public_home
+
+BEFORE, PRIVATE, public_home = events_stored_names.BEFORE, events_stored_names.PRIVATE, events_stored_names.public_home
 
 NAMES = [(module, name) for module, names in BEFORE.items() for name in names]
 

@@ -22,8 +22,6 @@ from hypothesis import strategies as st
 from support import ASYNCIO_ONLY
 
 from lionpride_exec.testing import BACKENDS, Deadlock, backend_options, run
-from lionpride_exec.testing._time import run as run_module
-from lionpride_exec.testing._time.trio_clock import seeded_scheduler
 
 pytestmark = pytest.mark.anyio
 
@@ -358,7 +356,7 @@ def test_run_refuses():
 
 def test_a_backend_that_is_not_installed(monkeypatch):
     """The package is named, and how to get it."""
-    monkeypatch.setattr(run_module, "find_spec", lambda _: None)
+    monkeypatch.setattr("lionpride_exec.testing._time.run.find_spec", lambda _: None)
     with pytest.raises(ModuleNotFoundError, match=r"backend 'trio' needs trio.*lionpride-exec\[trio\]"):
         backend_options("trio")
     with pytest.raises(ModuleNotFoundError, match="needs uvloop, which is not installed: pip install uvloop"):
@@ -412,10 +410,13 @@ def test_a_seed_shuffles_the_scheduler_of_trio():
                 group.start_soon(task, number)
         return order
 
-    before = scheduler._r.getstate(), scheduler._ALLOW_DETERMINISTIC_SCHEDULING
+    def state():
+        return scheduler._r.getstate(), scheduler._ALLOW_DETERMINISTIC_SCHEDULING
+
+    before = state()
     orders = [run(main, backend="trio", seed=seed) for seed in (1, 1, 2)]
     assert orders[0] == orders[1] != orders[2]
-    assert (scheduler._r.getstate(), scheduler._ALLOW_DETERMINISTIC_SCHEDULING) == before
+    assert state() == before
 
 
 def test_without_a_seed_nothing_is_touched():
@@ -435,8 +436,7 @@ def test_another_trio_is_run_all_the_same(monkeypatch):
     """A trio without such a scheduler is not seeded."""
     monkeypatch.delattr(import_module("trio._core._run"), "_ALLOW_DETERMINISTIC_SCHEDULING")
     monkeypatch.setattr(import_module("trio._core._run"), "_r", random.SystemRandom())
-    with seeded_scheduler(3):
-        pass
+    assert run(anyio.lowlevel.checkpoint, backend="trio", seed=3) is None
 
 
 # ---------------------------------------------------------------- a run that is stuck

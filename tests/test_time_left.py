@@ -4,11 +4,13 @@ import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parts import scheduling_forecast, scheduling_limit_state
 
 from lionpride_exec import Call, Concurrent, Executor, Rate, RateLimited, Retry
-from lionpride_exec._scheduling.forecast import _last_start
-from lionpride_exec._scheduling.limit_state import Bucket
 from lionpride_exec.testing import BACKENDS, run
+
+_last_start = scheduling_forecast._last_start
+Bucket = scheduling_limit_state.Bucket
 
 pytestmark = pytest.mark.anyio
 

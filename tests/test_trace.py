@@ -8,8 +8,8 @@ import anyio
 import attrs
 import pytest
 from leftovers import grown, sizes_after
-from parts import over_time, view
-from support import Job, JobExecutor, JobProcessor, make_executor, with_processor
+from parts import over_time
+from support import Job, JobExecutor, JobProcessor, make_executor, view, with_processor
 
 from lionpride_exec import Concurrent, EventStatus, Rate, RateLimited, Retry
 from lionpride_exec.testing import BACKENDS, InvariantBroken, record, run

@@ -2,10 +2,12 @@
 
 import anyio
 import pytest
+from parts import kit_leftovers
 from support import Job, make_executor
 
 from lionpride_exec import Concurrent, Rate, Retry
-from lionpride_exec.testing._leftovers import leftovers
+
+leftovers = kit_leftovers.leftovers
 
 pytestmark = pytest.mark.anyio
 

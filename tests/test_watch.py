@@ -374,13 +374,13 @@ async def test_delayed_events_do_not_keep_the_dispatcher_busy():
     async with executor:
         (job,) = await fill(executor, 1)
         await wait_all_tasks_blocked()
-        executor.processor._hold_back("test")
-        looks, next_at = [], executor.processor._next_at
-        executor.processor._next_at = lambda *given: looks.append(1) or next_at(*given)
+        executor.pause()
+        looks, next_at = [], executor.processor.queue.next_at
+        executor.processor.queue.next_at = lambda: looks.append(1) or next_at()
         await anyio.sleep(3600)
         assert len(looks) <= 3
         assert answers == [True]
-        executor.processor._let_start("test")
+        executor.resume()
         await job.wait()
 
 
