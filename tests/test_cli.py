@@ -622,7 +622,7 @@ def test_after_a_failed_write_nothing_is_written(monkeypatch):
 
     monkeypatch.setattr("lionpride_exec._cli.run.output.os.write", write)
     with pytest.raises(OutputError, match="cannot write pipe: Broken pipe"):
-        output._write()
+        anyio.run(output.run, anyio.lowlevel.checkpoint)
     output.put(b"y")
     output.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
