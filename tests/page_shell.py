@@ -1,9 +1,9 @@
 """
-The commands of the pages, run in a directory with what a reader of them would have at hand (``READER``).
+The commands of the pages, run in a directory with the files that a reader has (``READER``).
 
-A command of the library, or an example, is run, and ends with exit status 0, or what ``# exit status N`` behind it
-says. A line with options in brackets is run without and with them. Where a line installs something, for a machine that
-has nothing yet, its commands are only looked at: are there the files, the options, the extras?
+A command of the library, or an example, is run. Its exit status is 0, or the one that ``# exit status N`` behind it
+says. A line with options in brackets is run without and with the options. If a line installs something, its commands
+are not run. They are checked: the files, the options and the extras have to exist.
 """
 
 import ast
@@ -22,7 +22,7 @@ from pages import ROOT
 
 SECONDS = 60
 
-# What a reader has: files that commands read, and what words in capitals stand for.
+# The files that a reader has, and the meaning of words in capitals.
 CLIENT = """
 async def fetch(record):
     return record
@@ -70,7 +70,7 @@ def split(tokens, operator):
 
 
 def tokens_of(line):
-    """Split a line as a shell does; without its comment."""
+    """Split a line as a shell does, without its comment."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;<>")
     lexer.whitespace_split = True
     return list(lexer)
@@ -82,12 +82,12 @@ def is_ours(command):
 
 
 def installs(tokens):
-    """Whether a line installs something or makes an environment: for a machine that has nothing yet."""
+    """Whether a line installs something or makes an environment, for a new machine."""
     return any(word.rpartition("/")[2] == "pip" for word in tokens) or "venv" in tokens
 
 
 def variants(tokens):
-    """Give what a synopsis means: the command without what stands in brackets, and with all of it."""
+    """Return the commands that a synopsis stands for: without the options in brackets, and with all of them."""
     bare, full, inside = [], [], False
     for token in tokens:
         inside = inside or token.startswith("[")
@@ -117,7 +117,7 @@ class Shell:
         self.environment = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "200"}
 
     def provide(self, tokens):
-        """Make the files that a command reads, anew: those that are not given to an option."""
+        """Make the files that a command reads anew, except those that are arguments of options."""
         for before, token in zip(["", *tokens], tokens, strict=False):
             name = token.partition(":")[0]
             if name in READER and not before.startswith("--"):
@@ -126,7 +126,7 @@ class Shell:
                 READER[name](self.directory / name)
 
     def run(self, text):
-        """Run a line; give what came of it."""
+        """Run a line and return its result."""
         return subprocess.run(  # noqa: S603  a line of our own pages
             ["/bin/sh", "-c", text],
             cwd=self.directory,
@@ -139,7 +139,7 @@ class Shell:
         )
 
     def problems_of(self, text):
-        """Tell what is wrong with the lines of a block."""
+        """Yield what is wrong with the lines of a block."""
         for line in text.replace("\\\n", " ").splitlines():
             code, _, comment = line.partition("  # ")
             tokens = tokens_of(code)
@@ -151,7 +151,7 @@ class Shell:
                 yield from self.problems_of_a_run(tokens, comment)
 
     def problems_of_a_run(self, tokens, comment):
-        """Run a line."""
+        """Run a line, and yield what is wrong with it."""
         for words in variants(tokens):
             commands = split(words, "|")
             if unknown := [command for command in commands if not is_ours(command) and command[0] not in HARMLESS]:
@@ -164,12 +164,12 @@ class Shell:
             expected = re.search(r"exit status (\d+)", comment)
             if done.returncode != int(expected[1] if expected else 0):
                 yield f"{line}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
-        # What is left out above, or stands in the comment, exists at least.
+        # Options that were left out above, or are in the comment, have to exist.
         last = split(tokens, "|")[-1]
         yield from self.unknown_options(last, re.findall(r"(?<![\w-])--[a-z-]+", f"{comment} {' '.join(tokens)}"))
 
     def unknown_options(self, command, options):
-        """Tell which options the help of a command does not know."""
+        """Yield the options that the help of a command does not know."""
         if options:
             line = shlex.join([*command[:2], "--help"])
             known = HELP[line] = HELP.get(line) or self.run(line).stdout
@@ -178,7 +178,7 @@ class Shell:
                     yield f"{shlex.join(command[:2])} has no option {option}"
 
     def problems_of_a_look(self, command):
-        """Look at a command that is not run here."""
+        """Check a command that is not run here."""
         name, words = command[0].rpartition("/")[2], command[1:]
         if name == "pip":
             yield from problems_of_an_install(words)
@@ -200,7 +200,7 @@ class Shell:
 
 
 def problems_of_an_install(words):
-    """Tell what ``pip`` would not find: what is installed is this project, with extras that it has."""
+    """Yield what ``pip`` would not find. A page may install only this project, with extras that it has."""
     for word in words:
         if word != "install" and not word.startswith("-"):
             name, _, extras = word.rstrip("]").partition("[")

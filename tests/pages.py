@@ -14,7 +14,7 @@ PAGES = {
 }
 FENCE = re.compile(r"(?m)^ {0,3}(```|~~~)")
 BLOCK = re.compile(r"(?ms)^```([^\n]*)\n(.*?)^```$")
-# The lines with which a program of a page starts itself; here it is awaited in the test's own event loop.
+# The lines by which a program of a page starts itself. The tests await its main function in their own event loop.
 START = re.compile(r"(?m)^anyio\.run\((\w+)(?:,.*)?\)(?:  #.*)?$")
 SAID = re.compile(r"#> (.*)")
 
@@ -29,7 +29,7 @@ class Block:
 
 
 def blocks_in(text):
-    """Give the code blocks of a text; refuse a fence that begins or ends none."""
+    """Return the code blocks of a text. Raise AssertionError for a fence that begins or ends no block."""
     found = list(BLOCK.finditer(text))
     inside = [range(*match.span()) for match in found]
     for fence in FENCE.finditer(text):
@@ -39,12 +39,12 @@ def blocks_in(text):
 
 
 def code_of(page):
-    """Give the texts of the Python blocks of a page, by its name: ``docs/limits.md``."""
+    """Return the texts of the Python blocks of a page. The name of a page is like ``docs/limits.md``."""
     return [block.text for block in blocks_in(PAGES[page].read_text("utf-8")) if block.language == "python"]
 
 
 def define(code, namespace=None, name="page"):
-    """Run a block, but for its start; give the names that it defines."""
+    """Run a block without its start, and return the names that it defines."""
     namespace = {} if namespace is None else namespace
     namespace.setdefault("__name__", name)
     exec(compile(START.sub("", code), f"<{name}>", "exec"), namespace)  # noqa: S102  our own page
@@ -55,7 +55,7 @@ async def run_block(code, namespace, name="page"):
     """
     Run a block in the namespace of those before it, its start included.
 
-    It is run in a thread, where there is no event loop: it may start one, by ``lionpride_exec.testing.run()``.
+    The block runs in a thread without an event loop, so it may start one by ``lionpride_exec.testing.run()``.
     """
     await to_thread.run_sync(define, code, namespace, name)
     for start in START.findall(code):

@@ -1,4 +1,4 @@
-"""The pages of docs/: what their text states is so; their programs are run by test_pages.py."""
+"""What the text of the pages in docs/ states is true. Their programs are run by test_pages.py."""
 
 from itertools import pairwise
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Call(Event):
-    """Notes when it starts."""
+    """Returns when it starts."""
 
     user: object = "a"
     tokens: float = 1
@@ -49,7 +49,7 @@ class Call(Event):
 
 
 async def starts_of(calls, *limits, **config):
-    """When they start, in seconds from now."""
+    """Return when the calls start, in seconds from now."""
     now = current_time()
     async with Executor.of(Call, limits=limits, **config) as executor:
         await executor.extend(calls, priority=0)
@@ -57,7 +57,7 @@ async def starts_of(calls, *limits, **config):
 
 
 async def test_an_event_that_takes_much_of_what_all_share_holds_up_everything():
-    """Also what costs nothing; but not what has a lower number."""
+    """It holds up events that cost nothing too, but not an event with a lower priority number."""
     limit = Rate(10, per=60, cost="tokens")
     assert await starts_of([Call(tokens=tokens) for tokens in (5, 10, 0, 1)], limit) == [0, 60, 60, 120]
     async with Executor.of(Call, limits=[limit]) as executor:
@@ -69,7 +69,7 @@ async def test_an_event_that_takes_much_of_what_all_share_holds_up_everything():
 
 
 async def test_a_full_queue_takes_no_turns():
-    """Who is not in it waits for room, however free its key is."""
+    """An event that is not in the queue waits for room, even if its key is free."""
     calls = [Call(user=user) for user in "aaaaaaaab"]
     assert (await starts_of(calls, Rate(1, per=60, key="user"), max_queue_size=5))[-1] > 0
     calls = [call.as_fresh_event() for call in calls]
@@ -77,7 +77,7 @@ async def test_a_full_queue_takes_no_turns():
 
 
 async def test_rate_limited_without_a_key_stops_everything():
-    """Where the event has none; and the run that met it counts for a rate."""
+    """An event without a key closes everything, and the refused run counts for a rate."""
     limit = Rate(1, per=60, key="user")
     async with Executor.of(Call, limits=[limit]) as executor:
         await executor.append(Call(user=None, is_throttled=True), priority=0)
@@ -88,7 +88,7 @@ async def test_rate_limited_without_a_key_stops_everything():
 
 
 async def test_a_key_is_asked_when_an_event_is_appended_and_when_it_is_queued():
-    """At the same time, unless it is appended before the first start; what changes later does not count."""
+    """Both are at once, unless the event is appended before the first start. Later changes do not count."""
     asked = []
 
     def key_of(event):
@@ -109,7 +109,7 @@ async def test_a_key_is_asked_when_an_event_is_appended_and_when_it_is_queued():
 
 
 class Failing(Event):
-    """Fails so often; notes when it starts."""
+    """Fails a number of times, and keeps the times of its starts."""
 
     failures: int = 1
     error: object = None
@@ -124,7 +124,7 @@ class Failing(Event):
 
 
 async def waits_of(retry, **fields):
-    """Seconds between the starts of one event."""
+    """Return the seconds between the starts of one event."""
     event = Failing(starts=[], retry=retry, **fields)
     async with Executor.of(Failing) as executor:
         await executor.append(event)
@@ -132,7 +132,7 @@ async def waits_of(retry, **fields):
 
 
 async def test_what_is_run_again():
-    """As the table of the page says."""
+    """The errors are retried as the table of the page says."""
     group = ExceptionGroup("both", [ConnectionError(), ValueError()])
     for error, on, times in (
         (KeyError(), Exception, 1),
@@ -151,12 +151,12 @@ async def test_what_is_run_again():
 
 
 async def test_max_backoff_bounds_a_function_too():
-    """A minute is the default."""
+    """The seconds of a function are bounded by a minute, the default."""
     assert await waits_of(Retry(2, jitter=0, backoff=lambda number: 500)) == [60]
 
 
 async def test_the_deadline_of_a_retry_is_looked_at_when_a_run_fails():
-    """Waiting for a slot after that does not count."""
+    """A retry that is due in time is made, even if it waits for a slot beyond the deadline."""
     event = Failing(starts=[], retry=Retry(5, backoff=5, jitter=0, deadline=10))
     async with Executor.of(Event, concurrency_limit=1) as executor:
         await executor.append(event, priority=1)
@@ -167,7 +167,7 @@ async def test_the_deadline_of_a_retry_is_looked_at_when_a_run_fails():
 
 
 async def test_a_retry_keeps_its_place_and_its_room():
-    """It goes before those of its priority that came later, and counts for the size of the queue."""
+    """A retry starts before later events of its priority, and counts for the size of the queue."""
     order = []
     executor = Executor.of(Event, concurrency_limit=1, max_queue_size=2)
     executor.observe(lambda event, _, status: order.append(event) if status == "processing" else None)
@@ -184,7 +184,7 @@ async def test_a_retry_keeps_its_place_and_its_room():
 
 
 async def test_what_is_delayed_takes_room_and_what_comes_after_others_takes_none():
-    """max_queue_size counts the one, not the other."""
+    """max_queue_size counts delayed events, not events that come after others."""
     executor = Executor.of(Call, max_queue_size=1)
     async with executor:
         first = await executor.append(Call(), delay=10)
@@ -194,7 +194,7 @@ async def test_what_is_delayed_takes_room_and_what_comes_after_others_takes_none
 
 
 async def test_a_delay_beside_after_counts_from_the_append():
-    """Both have to be over."""
+    """The event waits for the delay and for the other event."""
     async with Executor.of(Call) as executor:
         first = await executor.append(Call(seconds=20))
         short = await executor.append(Call(), after=first, delay=10)
@@ -203,7 +203,7 @@ async def test_a_delay_beside_after_counts_from_the_append():
 
 
 async def test_what_was_cleaned_away_cannot_be_come_after():
-    """It is not in the executor any more."""
+    """An event that was cleaned away is not in the executor."""
     async with Executor.of(Call) as executor:
         first = await executor.append(Call())
         await first.wait()
@@ -213,7 +213,7 @@ async def test_what_was_cleaned_away_cannot_be_come_after():
 
 
 async def test_a_key_whose_event_has_failed():
-    """It is known until it is cleaned away."""
+    """A failed event is known by its key until it is cleaned away."""
     async with Executor.of(Failing) as executor:
         first = await executor.append(Failing(starts=[]), key="report")
         await first.wait()
@@ -225,7 +225,7 @@ async def test_a_key_whose_event_has_failed():
 
 
 async def test_a_delayed_event_keeps_its_place_among_equals():
-    """When it is due it goes before those of its priority that were appended later."""
+    """A due event starts before events of its priority that were appended later."""
     order = []
     executor = Executor.of(Call, concurrency_limit=1)
     executor.observe(lambda event, _, status: order.append(event.user) if status == "processing" else None)
@@ -240,7 +240,7 @@ async def test_a_delayed_event_keeps_its_place_among_equals():
 
 
 async def test_a_skip_beside_another_error_is_a_failure():
-    """In a group; without the other one it is a skip, and nothing to be retried."""
+    """A group of skips is a skip and is not retried. A group with another error is a failure."""
 
     class Grouped(Event):
         errors: list = []
@@ -256,7 +256,7 @@ async def test_a_skip_beside_another_error_is_a_failure():
 
 
 async def test_time_goes_on_in_a_pause():
-    """What has become due starts at resume(); gates are not asked; the queue fills up."""
+    """Due events start at resume(). No gate is asked in a pause, and the queue fills up."""
     asked = []
 
     class Asking(Processor):
@@ -285,7 +285,7 @@ async def test_time_goes_on_in_a_pause():
 
 
 async def test_what_a_cancelled_event_held_is_there_for_others():
-    """Of a Concurrent at once, of a held Rate after its time."""
+    """A Concurrent is free at once, a held Rate after its time."""
     for limit, seconds in ((Concurrent(1), 1), (Rate(1, per=60, hold=True), 61)):
         now = current_time()
         async with Executor.of(Call, limits=[limit]) as executor:
@@ -299,7 +299,7 @@ async def test_what_a_cancelled_event_held_is_there_for_others():
 
 
 async def test_partitions_take_turns():
-    """At the same priority; by default the oldest goes first."""
+    """Partitions take turns at the same priority. By default the oldest event goes first."""
 
     class ByUser(Processor):
         event_type = Call
@@ -321,7 +321,7 @@ async def test_partitions_take_turns():
 
 
 async def test_gates_are_asked_last():
-    """Not while capacity, slots or limits do not allow a start anyway."""
+    """No gate is asked while capacity, slots or limits do not allow a start."""
     asked = []
 
     class Asking(Processor):
@@ -348,7 +348,7 @@ async def test_gates_are_asked_last():
 
 
 async def test_behind_an_event_that_takes_much():
-    """It waits for the limit too, says explain() as well as statistics()."""
+    """explain() and statistics() say that a cheap event behind an expensive one waits for the limit."""
     async with Executor.of(Call, limits=[Rate(10, per=60, cost="tokens")]) as executor:
         calls = await executor.extend([Call(tokens=tokens) for tokens in (5, 10, 1)], priority=0)
         await anyio.sleep(1)
@@ -357,7 +357,7 @@ async def test_behind_an_event_that_takes_much():
 
 
 async def test_the_report_in_the_docs():
-    """It logs what everything waits for, and how full the limits are."""
+    """The report logs what the events wait for, and how full the limits are."""
     namespace, lines = define(code_of("docs/observing.md")[-1]), []
     executor = Executor.of(Call, limits=[Rate(1, per=100, key="user")], concurrency_limit=5)
     calls = [Call(user="ann", seconds=90), Call(user="ann"), Call(user="ann"), Call(user="bob")]
@@ -366,7 +366,7 @@ async def test_the_report_in_the_docs():
 
 
 def test_statistics_and_explain_need_an_event_loop():
-    """They read its clock; counts and progress do not."""
+    """statistics() and explain() read the loop's clock; counts and progress do not."""
     executor = Executor.of(Call)
     with pytest.raises(RuntimeError):
         executor.statistics()

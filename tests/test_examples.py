@@ -40,7 +40,7 @@ async def test_task_processing(capsys):
     assert (len(completed), failed) == (100, [])
     by_start = sorted(completed, key=lambda event: event.execution.started_at)
     assert {event.task_id for event in by_start[:10]} == set(range(10))
-    # 50 starts in any half second, 20 at a time, 0.1 s each; looked at each second.
+    # 50 starts in any half second, 20 at a time, 0.1 s each. The program looks at the counts each second.
     assert anyio.current_time() - began < 3
     out = capsys.readouterr().out
     assert "✓ Completed: 100, ✗ Failed: 0" in out
@@ -116,7 +116,7 @@ async def test_the_gate_in_the_docs():
 
 
 async def test_saving_and_going_on(tmp_path):
-    """The recipe of docs/lifetimes.md: what was not finished is finished by another executor."""
+    """The recipe of docs/lifetimes.md: another executor finishes the unfinished events."""
     _, code, _ = code_of("docs/lifetimes.md")
     namespace = define(code)
     first, second = make_executor(concurrency_limit=1), make_executor()
@@ -132,7 +132,7 @@ async def test_saving_and_going_on(tmp_path):
 
 
 async def test_stopping_at_ctrl_c():
-    """The recipe of docs/lifetimes.md: what runs may finish, the rest stays PENDING."""
+    """The recipe of docs/lifetimes.md: running events may finish, the others stay PENDING."""
     *_, code = code_of("docs/lifetimes.md")
     namespace = define(code)
 
@@ -153,7 +153,7 @@ async def test_stopping_at_ctrl_c():
 
 
 def test_the_table_of_promises_names_tests_that_exist():
-    """Every test and file that docs/seed.md names is there."""
+    """Every test and file that docs/seed.md names exists."""
     text = (ROOT / "docs" / "seed.md").read_text()
     names = set(re.findall(r"`(?:[\w.]*)::(\w+)`", text))
     defined = {

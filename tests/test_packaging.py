@@ -1,4 +1,4 @@
-"""What is installed: the version, the types, the docstrings, and no import that was not asked for."""
+"""The installed package: its version, types and docstrings, and which modules its import loads."""
 
 import ast
 import subprocess
@@ -13,18 +13,18 @@ import lionpride_exec
 
 PACKAGE = Path(lionpride_exec.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
-# Extras, what a journal needs, and tools of development; who only imports the package needs none of them.
+# Modules of extras, of journals and of development. Importing the package loads none of them.
 OPTIONAL = {"cyclopts", "hypothesis", "msgspec", "pytest", "rich", "sqlite3", "trio", "uvloop"}
 
 
 def test_the_version_is_said_once():
-    """What is installed has the version of pyproject.toml."""
+    """The installed version is the one in pyproject.toml."""
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
     assert version(project["name"]) == project["version"]
 
 
 def test_each_dependency_has_a_lowest_version():
-    """CI takes these versions from pyproject.toml, for a run of the tests with exactly these."""
+    """CI takes the lowest versions from pyproject.toml, and runs the tests with them."""
     folder = PACKAGE.parent / ".ci"
     if not folder.is_dir():
         pytest.skip("not a checkout")
@@ -39,7 +39,7 @@ def test_each_dependency_has_a_lowest_version():
 
 
 def test_the_types_are_public():
-    """Type checkers use the annotations only of packages with this file."""
+    """The package has py.typed, so type checkers use its annotations."""
     assert (PACKAGE / "py.typed").is_file()
 
 
@@ -50,7 +50,7 @@ def test_each_module_says_what_it_is(module):
 
 
 def test_the_import_is_light():
-    """Importing the package imports none of what is optional."""
+    """Importing the package imports no optional module."""
     program = f"import sys, lionpride_exec; print(*{OPTIONAL} & set(sys.modules))"
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - our own program

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Stubborn(Event):
-    """Swallows its cancellation for so many seconds."""
+    """Swallows its cancellation for a number of seconds."""
 
     seconds: float = 10
 
@@ -29,7 +29,7 @@ class Stubborn(Event):
 
 
 async def test_a_stop_waits_for_an_event_that_does_not_end_when_cancelled():
-    """The grace is a bound on the waiting before the cancellation, not on the whole."""
+    """The grace bounds the time before the cancellation, not the whole stop."""
     async with Executor.of(Stubborn) as executor:
         event = await executor.append(Stubborn())
         await anyio.sleep(1)
@@ -40,7 +40,7 @@ async def test_a_stop_waits_for_an_event_that_does_not_end_when_cancelled():
 
 
 async def test_a_stop_that_is_bounded_itself_returns_before_the_event():
-    """By a cancel scope around it; the event is cancelled and goes on to its end."""
+    """A cancel scope around the stop bounds it. The event is cancelled and goes on to its end."""
     async with Executor.of(Stubborn) as executor:
         event = await executor.append(Stubborn())
         await anyio.sleep(1)
@@ -52,7 +52,7 @@ async def test_a_stop_that_is_bounded_itself_returns_before_the_event():
 
 
 async def test_a_swallowed_cancellation_is_a_response():
-    """An event that catches it and returns is COMPLETED."""
+    """An event that catches its cancellation and returns is COMPLETED."""
 
     async def swallow():
         try:
@@ -69,7 +69,7 @@ async def test_a_swallowed_cancellation_is_a_response():
 
 @pytest.mark.parametrize("stops", [False, True])
 async def test_a_lifespan_with_a_stop_leaves_what_is_pending(stops):
-    """Without it the end of the block waits until everything has run."""
+    """Without the stop, the end of the block waits until everything has run."""
     executor = Executor.of(Job, concurrency_limit=1)
 
     @asynccontextmanager
@@ -118,7 +118,7 @@ async def test_fail_fast_that_is_caught_inside_the_block_is_no_group():
 
 
 async def test_nested_invokes_with_all_slots_taken_stand_still():
-    """Until a timeout ends the outer ones; with a slot more they go on."""
+    """They stand still until a timeout ends the outer events. With one slot more they go on."""
 
     async def outer(executor):
         return await executor.invoke(Call.of(anyio.sleep, 1))
@@ -134,7 +134,7 @@ async def test_nested_invokes_with_all_slots_taken_stand_still():
 
 
 async def test_an_executor_of_event_takes_events_of_all_classes():
-    """What is given to `Executor.of()` is the class that events have to be of."""
+    """`Executor.of(Event)` takes events of every class."""
     async with Executor.of(Event) as executor:
         job = await executor.append(Job(name="a"))
         call = await executor.append(Call.of(anyio.sleep, 0))
@@ -146,7 +146,7 @@ async def test_an_executor_of_event_takes_events_of_all_classes():
 
 @ASYNCIO_ONLY
 async def test_a_cancellation_that_is_nobodys_is_final():
-    """One that the event raises by itself is no interruption: CANCELLED, whatever Retry there is."""
+    """A cancellation that the event raises itself is no interruption: it ends CANCELLED, also with a Retry."""
 
     async def give_up():
         raise asyncio.CancelledError
@@ -176,7 +176,7 @@ async def test_an_error_of_the_clean_up_hides_a_timeout_and_tells_of_it():
 
 
 async def test_an_error_within_the_timeout_has_no_note():
-    """There was none to be told of."""
+    """An error within the timeout gets no note."""
 
     async def fail():
         raise OSError("no")
@@ -191,7 +191,7 @@ async def test_an_error_within_the_timeout_has_no_note():
 
 
 async def test_an_error_that_refuses_notes_is_recorded():
-    """Without one."""
+    """An error that refuses notes is recorded without a note."""
 
     class Refusing(Exception):
         def add_note(self, note):
@@ -217,7 +217,7 @@ async def test_an_error_that_refuses_notes_is_recorded():
 
 @pytest.mark.parametrize(("on_full", "done"), [("wait", 1), ("drop", 20), ("error", 20)])
 async def test_a_watcher_that_stalls(on_full, done):
-    """With the default the whole executor stands still; with the others it does not notice."""
+    """With the default the executor starts nothing more. With the others it does not notice."""
     async with make_executor() as executor:
         watcher = executor.watch(buffer=1, on_full=on_full)
         await executor.extend([Job() for _ in range(20)])
@@ -236,7 +236,7 @@ async def test_a_watcher_that_stalls(on_full, done):
 
 
 async def test_one_executor_cannot_run_twice_at_a_time():
-    """As by a cell of a notebook that is run again."""
+    """A second block while the executor runs is refused, as in a notebook cell that is run again."""
     executor = make_executor()
     await executor.start()
     with pytest.raises(RuntimeError, match="running already"):
@@ -247,7 +247,7 @@ async def test_one_executor_cannot_run_twice_at_a_time():
 
 
 async def test_a_request_that_goes_away_leaves_its_event():
-    """Cancelling `invoke()` stops the waiting only."""
+    """Cancelling `invoke()` stops the waiting, not the event."""
     async with make_executor() as executor:
         job = Job(seconds=5)
         with anyio.move_on_after(1):
@@ -257,7 +257,7 @@ async def test_a_request_that_goes_away_leaves_its_event():
 
 
 async def test_a_block_that_is_being_left_takes_nothing_more_in():
-    """As during the shutdown of a server, when a request still comes."""
+    """An append while the block is being left is refused, as in the shutdown of a server."""
     executor = make_executor()
     async with anyio.create_task_group() as group:
 

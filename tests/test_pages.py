@@ -1,14 +1,14 @@
 """
 Every code block of every page does what the page says.
 
-What language a block has decides how it is held to that; a page or a block that is new is covered without being named:
+The language of a block decides how the block is checked. New pages and blocks are checked without being named here:
 
-- ``python``: the blocks of a page run in order, in one namespace and one directory, on each backend; what they print is
-  what stands behind ``#>``. But a block that is part of a file to which the page links has to stand there letter by
-  letter; and a page with tests in it is run by pytest, blocks that begin with ``# name.py`` as files of that name.
+- ``python``: the blocks of a page run in order, in one namespace and one directory, on each backend. They print the
+  text behind ``#>``. A block that is part of a file to which the page links is not run: that file contains it letter by
+  letter. A page with tests is run by pytest, and blocks that begin with ``# name.py`` are files of that name.
 - ``sh``: see ``page_shell.py``.
-- ``json``: an object has the fields of one that a command has really written.
-- none, or ``text``: what is shown there is no code.
+- ``json``: an object has the fields of an object that a command has written.
+- none, or ``text``: the block is no code.
 """
 
 import ast
@@ -26,29 +26,29 @@ from pages import BLOCK, PAGES, SAID, blocks_in, run_block
 pytestmark = pytest.mark.anyio
 LANGUAGES = {"python", "sh", "json", "text", ""}
 
-# Pages whose programs print what no line of theirs says; tests/test_examples.py looks at what they print.
+# Pages whose programs print more than their lines say. tests/test_examples.py checks what they print.
 PRINTS_MORE = {"README.md", "docs/tour.md"}
 
 
 def of_language(text, *languages):
-    """Give the blocks of a text that are of these languages."""
+    """Return the blocks of a text that are of these languages."""
     return [block for block in blocks_in(text) if block.language in languages]
 
 
 def check(blocks, problems_of):
-    """Fail with all that is wrong in some blocks, by line."""
+    """Fail with everything that is wrong in some blocks, by line."""
     assert not [f"line {block.line}: {problem}" for block in blocks for problem in problems_of(block.text)]
 
 
 def with_language(*languages):
-    """Give the names of the pages with a block of one of these languages."""
+    """Return the names of the pages with a block of one of these languages."""
     texts = {name: path.read_text("utf-8") for name, path in PAGES.items()}
     return [name for name, text in texts.items() if any(match[1] in languages for match in BLOCK.finditer(text))]
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_each_block_is_of_a_known_language(page):
-    """No block is passed over since no rule here knows it."""
+    """No block is left out because no rule here knows its language."""
     found = {block.language for block in blocks_in(PAGES[page].read_text("utf-8"))}
     assert found <= LANGUAGES
 
@@ -57,18 +57,18 @@ def test_each_block_is_of_a_known_language(page):
 
 
 def is_part_of_a_file(code, page):
-    """Whether a block stands in a Python file to which the page links: what runs that file runs it."""
+    """Whether a Python file to which the page links contains a block. The tests of that file run the block."""
     links = re.findall(r"\]\(([^)#]+\.py)\)", page.read_text("utf-8"))
     return any(code in (page.parent / link).read_text("utf-8") for link in links)
 
 
 def has_tests(blocks):
-    """Whether there are tests for pytest among the blocks."""
+    """Whether some of the blocks are tests for pytest."""
     return any(re.search(r"(?m)^(async )?def test_", block.text) for block in blocks)
 
 
 async def run_programs(blocks, name, read_output, *, prints_more=False):
-    """Run the blocks of a page; each prints what its lines say."""
+    """Run the blocks of a page. Each prints what its lines say."""
     namespace = {}
     for block in blocks:
         await run_block(block.text, namespace, name)
@@ -77,7 +77,7 @@ async def run_programs(blocks, name, read_output, *, prints_more=False):
 
 
 def run_tests(blocks, directory):
-    """Run the blocks of a page as the tests that they are; give what pytest has to say if they fail."""
+    """Run the blocks of a page by pytest. Return the output if they fail."""
     files = {}
     for block in blocks:
         named = re.match(r"# ([\w/]+\.py)$", block.text.partition("\n")[0])
@@ -92,7 +92,7 @@ def run_tests(blocks, directory):
 
 @pytest.mark.parametrize("page", with_language("python"))
 async def test_the_programs(page, tmp_path, monkeypatch, capsys):
-    """Each block of a page runs after those before it, and prints what it says."""
+    """Each block of a page runs after the blocks before it, and prints what it says."""
     path = PAGES[page]
     blocks = [
         block for block in of_language(path.read_text("utf-8"), "python") if not is_part_of_a_file(block.text, path)
@@ -103,7 +103,7 @@ async def test_the_programs(page, tmp_path, monkeypatch, capsys):
 
 
 def test_the_tests_of_the_pages(tmp_path):
-    """A page that shows tests shows such as pass."""
+    """The tests that a page shows pass."""
     for name, path in PAGES.items():
         blocks = of_language(path.read_text("utf-8"), "python")
         if has_tests(blocks):
@@ -123,12 +123,12 @@ def shell(tmp_path):
 
 @pytest.mark.parametrize("page", with_language("sh"))
 def test_the_commands(page, shell):
-    """Each does what it is there for, or would, as far as one can see."""
+    """Each command works, or passes the checks if it is not run."""
     check(of_language(PAGES[page].read_text("utf-8"), "sh"), shell.problems_of)
 
 
 def test_the_first_two_commands_of_the_readme_are_those_that_ci_runs():
-    """It takes the first two blocks from the page itself, each a line; so here they are only looked at."""
+    """CI takes them from the page, so here they are only checked: each is one line."""
     first, second, *_ = of_language(PAGES["README.md"].read_text("utf-8"), "sh")
     assert first.text.count("\n") == second.text.count("\n") == 1
     assert "lionpride-exec run examples/" in first.text
@@ -165,7 +165,7 @@ def test_the_links(page):
 
 @pytest.mark.parametrize("link", ["nothing.md", "README.md#nothing", "#nothing"])
 def test_a_broken_link_is_told(link):
-    """Also one within the page."""
+    """A link to a missing file, or to a missing heading of any page, is reported."""
     (problem,) = broken_links(f"# Title\n\n[a link]({link}) and [another](README.md#example)", PAGES["README.md"])
     assert link in problem
 
@@ -183,7 +183,7 @@ async def fetch(record):
 
 
 def values_in(text):
-    """Give the JSON values of a text, one after the other."""
+    """Yield the JSON values of a text, one after the other."""
     decoder, rest = json.JSONDecoder(), text.strip()
     while rest:
         value, end = decoder.raw_decode(rest)
@@ -192,7 +192,7 @@ def values_in(text):
 
 
 def fits(shown, seen):
-    """Whether a value has the same fields, in the same order, as another, as far as both have any."""
+    """Whether two values have the same fields in the same order, as far as both have fields."""
     if isinstance(shown, dict) and isinstance(seen, dict):
         return list(shown) == list(seen) and all(name in FREE or fits(shown[name], seen[name]) for name in shown)
     if isinstance(shown, list) and isinstance(seen, list) and shown and seen:
@@ -201,7 +201,7 @@ def fits(shown, seen):
 
 
 def unreal(text, written):
-    """Tell which objects of a block are not such as a command has written."""
+    """Yield the objects of a block that no command writes."""
     for shown in values_in(text):
         if not any(isinstance(value, dict) and fits(shown, value) for value in written):
             yield f"nothing writes an object with {list(shown)}"
@@ -209,7 +209,7 @@ def unreal(text, written):
 
 @pytest.fixture
 def written(shell):
-    """What each command that writes JSON has written."""
+    """The values that each command with JSON output has written."""
     (shell.directory / "broken.py").write_text(BROKEN)
     fill(shell.directory / "run.db")
     (shell.directory / "input").write_text('{"path": "a"}\n{"path": "b"}\n')
@@ -219,7 +219,7 @@ def written(shell):
 
 
 def test_the_json(written):
-    """Each object that a page shows has the fields of one that was really written."""
+    """Each object that a page shows has the fields of an object that was written."""
     for path in PAGES.values():
         check(of_language(path.read_text("utf-8"), "json"), lambda text: unreal(text, written))
 
@@ -228,7 +228,7 @@ def test_the_json(written):
 
 
 def code_in(text):
-    """Tell what of a block that names no language is in one."""
+    """Yield what is code in a block that names no language."""
     with suppress(SyntaxError):
         ast.parse(text)
         yield "this is Python"
@@ -244,7 +244,7 @@ def code_in(text):
 
 @pytest.mark.parametrize("page", with_language("text", ""))
 def test_what_is_no_code(page):
-    """What is code is called so, and thereby held to run."""
+    """A block of code names its language, so that it is run."""
     check(of_language(PAGES[page].read_text("utf-8"), "text", ""), code_in)
 
 
@@ -252,7 +252,7 @@ def test_what_is_no_code(page):
 
 
 def block(language, *lines):
-    """Give a page of one block."""
+    """Return a page of one block."""
     return "\n".join([f"```{language}", *lines, "```", ""])
 
 
@@ -260,7 +260,7 @@ def block(language, *lines):
     "text", ["~~~\nx\n~~~\n", "````\nx\n````\n", "- a list\n\n   ```python\n   x\n   ```\n", "```sh\nx\n"]
 )
 def test_a_block_in_other_fences_is_told(text):
-    """Else nobody would see it."""
+    """A block in other fences would not be checked, so it is refused."""
     with pytest.raises(AssertionError, match="no block that is known"):
         blocks_in(text)
 
@@ -276,14 +276,14 @@ def test_a_block_in_other_fences_is_told(text):
     ],
 )
 async def test_a_program_that_does_not_do_what_it_says_is_told(lines, error, capsys):
-    """It raises, or prints something else."""
+    """A program that raises, or prints something else, fails the test."""
     with pytest.raises(error):
         await run_programs(blocks_in(block("python", *lines)), "planted", lambda: capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("result", [1, 2])
 def test_tests_of_a_page_are_run(tmp_path, result):
-    """In files of the names that they have."""
+    """The blocks are files of the names in their first lines."""
     page = block("python", "# given.py", "ONE = 1") + block(
         "python", "from given import ONE", "def test_it():", f"    assert ONE == {result}"
     )
@@ -312,13 +312,13 @@ def test_tests_of_a_page_are_run(tmp_path, result):
     ],
 )
 def test_a_command_that_does_not_work_is_told(shell, line, problem):
-    """With what is wrong about it; none of them does any harm."""
+    """Each problem is reported, and none of these commands does any harm."""
     problems = "\n".join(shell.problems_of(line))
     assert problem in problems if problem else not problems
 
 
 def test_an_object_that_nothing_writes_is_told():
-    """A field more or less, or in another place, also within; what is the user's own may be anything."""
+    """An object with a field more, less, or in another place is reported. Fields of the user may be anything."""
     written = [{"a": 1, "b": {"c": [{"d": None}]}, "data": {}}]
     for text in ('{"a": 0, "b": null, "data": 1}', '{"a": "x", "b": {"c": [{"d": {}}]}, "data": {"x": 1}}'):
         assert not list(unreal(text, written))
@@ -328,5 +328,5 @@ def test_an_object_that_nothing_writes_is_told():
 
 @pytest.mark.parametrize("text", ["x = 1", '{"a": 1}', "$ ls", "  lionpride-exec run a b", "some words\nimport anyio"])
 def test_code_that_is_not_called_so_is_told(text):
-    """It would not be run."""
+    """Code in a block without a language is reported, because it would not run."""
     assert list(code_in(text))
