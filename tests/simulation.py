@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import traceback
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
@@ -150,9 +151,16 @@ def _first(outcome):
 
 def check_many(backends, seeds):
     """Run many seeds; give a line for each failure, and their number."""
-    logging.disable()  # failures and troubles are what it is about
-    try:
+    with quietly():
         return [line for seed in seeds for line in check(seed, backends)], len(seeds)
+
+
+@contextmanager
+def quietly():
+    """Log nothing in this block: failures and troubles are what the simulation is about."""
+    logging.disable()
+    try:
+        yield
     finally:
         logging.disable(logging.NOTSET)
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import simulation
-from simulation import CHUNK, JOURNAL_EVERY, check_many, simulate
+from simulation import CHUNK, JOURNAL_EVERY, check_many, quietly, simulate
+from simulation_pool import HARMLESS, digest_of, seeds_in_processes
 
 from lionpride_exec.testing import BACKENDS
 
-# A worker that was just started when its process dies may not come to its first step on asyncio.
-pytestmark = pytest.mark.filterwarnings("ignore:coroutine 'Crew._work' was never awaited:RuntimeWarning")
+pytestmark = pytest.mark.filterwarnings(f"ignore:{HARMLESS}:RuntimeWarning")
 
 ROOT = Path(__file__).parent.parent
 SEEDS = 2000
@@ -23,34 +23,47 @@ SEEDS_ON_ALL = 300
 PAIR = tuple(backend for backend in ("asyncio", "trio") if backend in BACKENDS)
 
 
+def backends_of(first):
+    """Return the backends for the seeds from a number on."""
+    return BACKENDS if first < SEEDS_ON_ALL else PAIR
+
+
+@pytest.fixture(scope="module")
+def seeds(request):
+    """The seeds in other processes, where those of all selected tests are begun at once."""
+    with seeds_in_processes(backends_of) as seeds:
+        for item in request.session.items:
+            if getattr(item, "function", None) is test_seeds:
+                seeds.begin(item.callspec.params["first"])
+        yield seeds
+
+
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
-def test_seeds(first):
+def test_seeds(seeds, first):
     """No event is lost, no limit exceeded, no state inconsistent; and the backends agree where order is defined."""
-    failed, _ = check_many(BACKENDS if first < SEEDS_ON_ALL else PAIR, range(first, first + CHUNK))
+    failed = seeds.failures(first)
     assert not failed, "\n" + "\n".join(failed)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_same_seed_is_the_same_run(backend):
-    """Done again, a seed gives the same transitions at the same times, and meets the same faults."""
+def test_the_same_seed_is_the_same_run(seeds, backend):
+    """In two processes, a seed gives the same transitions at the same times, and meets the same faults."""
     for seed in (*range(1, 30), *range(0, 3 * JOURNAL_EVERY, JOURNAL_EVERY)):
-        one, other = simulate(seed, backend), simulate(seed, backend)
-        assert one.trace == other.trace, one.command
-        assert one.driver.plan.injected == other.driver.plan.injected, one.command
+        with quietly():
+            outcome = simulate(seed, backend)
+        again = digest_of(outcome)
+        assert seeds.digest(seed, backend) == again, outcome.command
 
 
-def test_what_the_seeds_come_to():
+def test_what_the_seeds_come_to(seeds):
     """Among the seeds there is all that is to be tested: each status, each kind of fault, crashes, refusals."""
-    drivers = [simulate(seed, "asyncio").driver for seed in range(0, 300, 3)]
-    statuses = {status for driver in drivers for *_, status in driver.trace}
-    faults = {type(one.fault).__name__ for driver in drivers for one in driver.plan.injected}
-    points = {one.point for driver in drivers for one in driver.plan.injected}
-    assert len(statuses) == 7
-    assert faults == {"Latency", "Failure", "Cancellation", "Crash"}
-    assert len(points) > 15
-    assert sum(len(driver.crashes) for driver in drivers) > 5
-    assert sum(len(driver.refused) for driver in drivers) > 20
-    assert sum(driver.workload.is_defined for driver in drivers) > 20
+    digests = [seeds.digest(seed, "asyncio") for seed in range(0, 300, 3)]
+    assert len(set().union(*(digest.statuses for digest in digests))) == 7
+    assert set().union(*(digest.faults for digest in digests)) == {"Latency", "Failure", "Cancellation", "Crash"}
+    assert len(set().union(*(digest.points for digest in digests))) > 15
+    assert sum(digest.crashes for digest in digests) > 5
+    assert sum(digest.refused for digest in digests) > 20
+    assert sum(digest.is_defined for digest in digests) > 20
 
 
 def run_command(*arguments):
