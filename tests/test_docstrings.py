@@ -8,6 +8,8 @@ from public_api import public_classes, public_values
 
 from lionpride_exec import AccessError
 
+pytestmark = pytest.mark.any_versions  # of dependencies: see .ci/run
+
 
 @pytest.mark.parametrize("name", public_classes())
 def test_a_class_says_what_is_asked_for(name):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.any_versions  # of dependencies: see .ci/run
+
 PACKAGE = Path(__file__).parent.parent / "lionpride_exec"
 TESTING = PACKAGE / "testing"
 

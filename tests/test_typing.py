@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.any_versions  # of dependencies: see .ci/run
+
 ROOT = Path(__file__).parent.parent
 CHECKS, ERRORS = "tests/typing_checks.py", "tests/typing_errors.py"
 COMMANDS = {
