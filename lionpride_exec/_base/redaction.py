@@ -10,6 +10,7 @@ is all that there is.
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote, quote_plus
@@ -18,7 +19,7 @@ from .field_paths import MISSING, look_up_field, step_into
 from .json_text import digits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
 STARS: Final = "***"
 MIN_LENGTH = 4  # of a text that is looked for inside of others
@@ -32,6 +33,36 @@ def secrets_of(event: Any) -> frozenset[str]:
         return NO_SECRETS
     known: frozenset[str] = getattr(event, "_secrets", NO_SECRETS)
     return known | texts_of(look_up_field(event, path) for path in type(event)._redacted)
+
+
+def keep_secrets(event: Any, secrets: frozenset[str]) -> None:
+    """Have an event keep the secret texts that it was made with. Its fields may be changed while it runs."""
+    object.__setattr__(event, "_secrets", secrets)
+
+
+def redacted_paths(owner: Any) -> frozenset[str]:
+    """Return the paths of what is redacted of an event, or of the events of a class."""
+    paths: frozenset[str] = owner._redacted
+    return paths
+
+
+@contextmanager
+def also_redacting(event_type: Any, paths: Iterable[str]) -> Generator[None]:
+    """
+    Inside the block, redact what these paths lead to, too.
+
+    The class itself is changed, and changed back at the end of the block. So a journal redacts it as well.
+
+    Args:
+        event_type: A class of events.
+        paths: Paths from the event, such as ``record.token``.
+    """
+    before = event_type._redacted
+    event_type._redacted = before | frozenset(paths)
+    try:
+        yield
+    finally:
+        event_type._redacted = before
 
 
 def texts_of(values: Iterable[Any]) -> frozenset[str]:

@@ -69,6 +69,11 @@ def register(cls: type[Event], inherited: Kind, given: dict[str, Any]) -> Kind:
     return kind
 
 
+def tag_of(cls: type[Event]) -> str | None:
+    """Return the tag in the statement of a class. None if it has none."""
+    return cls._kind.tag
+
+
 def find_tagged(tag: str) -> type[Event] | None:
     """Give the class with a tag; None: this process has none."""
     return _tags.get(tag)

@@ -123,6 +123,19 @@ class Codec:
         """Whether calls of a function have a tag."""
         return any(known == function for known in self._functions.values())
 
+    def check_class(self, cls: type[Event]) -> None:
+        """
+        Check that events of a class can be kept.
+
+        Raises:
+            TypeError: The class has no tag, or its annotations cannot be used.
+        """
+        self._plan(cls)
+
+    def tag_of(self, cls: type[Event]) -> str:
+        """Return the tag of a class. An empty text if it has none."""
+        return self._tag_of.get(cls) or cls._kind.tag or ""
+
     def encode(self, event: Event) -> bytes:
         """
         Give an event's envelope.

@@ -99,6 +99,19 @@ class Journal:
         if not self._codec.knows_function(function):
             self._codec.add_function(_lasting_name_of(function), function)
 
+    def _check_class(self, event_type: type[Event]) -> None:
+        """
+        Check that events of a class can be kept.
+
+        Raises:
+            TypeError: The class has no tag, or its annotations cannot be used.
+        """
+        self._codec.check_class(event_type)
+
+    def _tag_for(self, event_type: type[Event]) -> str:
+        """Return the tag under which events of a class are kept. An empty text if the class has none."""
+        return self._codec.tag_of(event_type)
+
     @staticmethod
     def _key_of(key: object) -> str:
         """

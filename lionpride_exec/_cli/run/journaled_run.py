@@ -1,10 +1,11 @@
 """
-A run that keeps what it does in a journal, so that the same command goes on where the last one was.
+A run that keeps its state in a journal, so that the same command goes on where the last run was stopped.
 
-The journal is strict: nobody learns of an end before it is on disk, so a result that is written is in the journal. At
-the start, while nothing runs yet, INPUT is compared with the journal (``known_events``), and the output is brought up
-to it (``resume``). Then lines are read, some hundred at once; those whose key is known are passed over, the others are
-appended in one commit. A pipe cannot be read twice: it is compared while it is read.
+The journal is strict: nobody learns of an end before it is on disk. So each result in the output is in the journal.
+At the start, before any event runs, INPUT is compared with the journal (``known_events``), and the output is brought up
+to the journal (``resume``). Then lines are read, some hundred at once. Lines whose key is known are passed over; the
+events of the others are written in commits of up to a hundred. A pipe cannot be read twice, so it is compared with the
+journal while it is read.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.redaction import mask
 from lionpride_exec._cli.errors import BadLineError, UsageError
+from lionpride_exec._events.storage_options import tag_of
+from lionpride_exec._executor.journal_access import JournalAccess
 from lionpride_exec._journal import Journal
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
@@ -44,10 +47,10 @@ if TYPE_CHECKING:
     from .options import RunOptions
     from .target import Target
 
-# Lines that are looked up, and appended, together.
+# Lines that are looked up, and whose events are appended, together.
 BATCH = 500
 
-# Seconds after which lines that could not be kept are tried again.
+# Seconds after which lines that could not be written to the journal are tried again.
 PAUSE = 1.0
 
 TAG = "run:"
@@ -64,26 +67,28 @@ def build_executor(target: Target, source: str, options: RunOptions, place: str)
     """
     Return an executor of the target with a journal.
 
+    The lines that the journal has already are known by what the options say, from now on.
+
     Args:
-        target: What is run.
-        source: The INPUT, as it was given.
+        target: What to run.
+        source: INPUT, as it was given.
         options: How to run.
-        place: The path of the journal. Its lines are known by what the options say, from now on.
+        place: Path of the journal.
 
     Raises:
-        UsageError: The journal cannot be used, or it does not belong to INPUT and output.
+        UsageError: The journal cannot be used, or INPUT or the output does not fit it.
     """
     processor_type = getattr(target.executor_type, "processor_type", None)
     event_type: type[Event] | None = getattr(processor_type, "event_type", None)
-    # A tag that does not tell where the target lies: files are moved.
-    tag = event_type._kind.tag if event_type is not None else None
-    types = {TAG + target.name: event_type} if event_type is not None and tag is None else {}
+    # The tag does not say where the file of the target lies, since files are moved.
+    is_untagged = event_type is not None and tag_of(event_type) is None
+    types = {TAG + target.name: event_type} if event_type is not None and is_untagged else {}
     try:
         journal = Journal(
             place, ack="strict", synchronous="NORMAL" if options.journal_sync == "normal" else "FULL", types=types
         )
         if event_type is not None:
-            journal._codec._plan(event_type)  # now, not for each line
+            journal._check_class(event_type)  # once, instead of a refusal for each line
     except (ConfigurationError, TypeError) as exc:
         raise UsageError(f"--journal {place}: {exc}") from exc
     for name, other in (("--output", options.output), ("INPUT", source)):
@@ -95,7 +100,7 @@ def build_executor(target: Target, source: str, options: RunOptions, place: str)
 
 
 def _check_output(output: Path, journal: Path) -> None:
-    """Refuse results of another run, before a journal is made beside them."""
+    """Refuse an output with the results of another run, before a journal is made beside it."""
     if not journal.exists() and output.is_file() and output.stat().st_size:
         raise UsageError(
             f"{output} is not empty and there is no {journal}: its results are of another run; "
@@ -116,18 +121,14 @@ class JournaledRun(LineRun):
         super().__init__(*args, **kwargs)
         self.tally.read = 0
         self.tally.still_open = self._count_open
-        self._is_open = False  # the journal
+        self._access = JournalAccess(self.executor)
+        self._is_open = False  # whether the journal is
         self._left = 0  # events that stay in the journal as they are
         self._identity = identity_of(self.options)
         self._lines = Lines(self._identity)
-        # What the journal knew at the start, while INPUT is still to be compared with it.
+        # What the journal knew at the start. None once INPUT has been compared with it.
         self._known: Known | None = None
         self.executor.pause()
-
-    @property
-    def _journal(self) -> Journal:
-        assert self.executor.journal is not None
-        return self.executor.journal
 
     # ---------------------------------------------------------------- around the event loop
 
@@ -136,7 +137,7 @@ class JournaledRun(LineRun):
             return super()._run_loop()
         finally:
             if not self._is_started:
-                self.output.forget()  # what has ended before is in the journal
+                self.output.forget()  # events that ended while the journal was opened: the next run writes them
 
     @staticmethod
     def _refusal(leaf: BaseException) -> UsageError:
@@ -146,13 +147,13 @@ class JournaledRun(LineRun):
 
     @property
     def _is_telling(self) -> bool:
-        return self._is_open  # what is left in the journal at the start is told in one line
+        return self._is_open  # one message tells what is left in the journal, instead of a log line for each event
 
     def _tell_of_a_stop(self) -> None:
         pass  # the summary says how to go on
 
     def _has_begun(self) -> bool:
-        return True  # the journal is there, and the output with it
+        return True  # the journal exists, and so does the output
 
     def _summary(self) -> str:
         summary = super()._summary()
@@ -168,25 +169,22 @@ class JournaledRun(LineRun):
     def _is_complete(self) -> bool:
         return super()._is_complete() and not self._left
 
-    # ---------------------------------------------------------------- inside the event loop
+    # ---------------------------------------------------------------- before the first event
 
     async def _get_ready(self) -> None:
         """Bring the output up to the journal, then let events start."""
-        book = self.executor._book
-        assert book is not None
         self._is_open = True
-        await book.writer.wait_committed()
-        while self.executor._put_off:  # what comes after something that failed ends now, one after the other
-            await book.writer.wait_committed()
+        await self._access.catch_up()
         known = await self._compare()
+        left = self._access.journal.left
         self.tally.before = known.before
-        self._left = sum(self._journal.left.values())
+        self._left = sum(left.values())
         if self.source.can_look_ahead:
             self._follow_input(known)
         else:
             self._known = known
         if self._left:
-            told = ", ".join(f"{number:,} {why}" for why, number in self._journal.left.items())
+            told = ", ".join(f"{number:,} {why}" for why, number in left.items())
             held = "; lionpride-exec retry JOURNAL --status held lets those go on" if "held" in told else ""
             self.display.message(f"events that stay in {self.options.journal} as they are: {told}{held}")
         self.executor.resume()
@@ -194,9 +192,9 @@ class JournaledRun(LineRun):
     async def _compare(self) -> Known:
         """Compare journal, INPUT and output, and bring the output up to the journal."""
         resume = Resume(
-            self._journal.path,
+            self._access.journal.path,
             self.output,
-            self._tag(),
+            self._access.tag(),
             self._identity,
             goes_on=self.options.changed_input,
             with_traceback=self.options.traceback,
@@ -211,36 +209,27 @@ class JournaledRun(LineRun):
         return resume.known
 
     def _follow_input(self, known: Known) -> None:
-        """Have events that are open know where their lines are now; those whose lines are gone stay in the file."""
-        book = self.executor._book
-        assert book is not None
+        """Tell open events where their lines are now. Events whose lines are gone stay in the file, and do not run."""
         let_go = 0
         for event in self.executor.pending_events:
-            key = self._key_of(event)
+            key = line_key(self._access.key_of(event))
             if key is None:
                 continue
             number = known.number_of(key)
             if number is not None:
                 self._renumber(event, number)
             else:
-                self.executor._let_go(event)
-                book.forget(event)
+                self._access.leave_on_disk(event)
                 let_go += 1
-        # What cannot be read, or is held, is no business of this run either if INPUT has it no more.
+        # Unreadable and held events do not count either if INPUT has lost their lines.
         self._left -= known.open_lines - known.open_seen - let_go
-
-    def _key_of(self, event: Event) -> str | None:
-        """Return the key of the line that an event was made of. None if there was none."""
-        return line_key(self.executor._agenda._key_of.get(event.id))
 
     @staticmethod
     def _renumber(event: Event, number: int) -> None:
         _, record = recall(event.metadata, str(event.id))
         remember(event, number, record)
 
-    def _tag(self) -> str:
-        codec, event_type = self._journal._codec, self.executor.event_type
-        return codec._tag_of.get(event_type) or event_type._kind.tag or ""
+    # ---------------------------------------------------------------- reading
 
     async def _read_lines(self) -> None:
         async with aclosing(self.source.batches(BATCH)) as batches:
@@ -254,7 +243,7 @@ class JournaledRun(LineRun):
             self.display.message(f"{told} were not in {self.source.name}")
 
     async def _take_all(self, lines: Sequence[tuple[int, bytes]]) -> None:
-        """Append those that are not known yet; while the journal cannot be written, wait until it can."""
+        """Append the events of lines that are not known yet. Wait as long as the journal cannot be written."""
         todo: dict[str, tuple[int, bytes]] = {}
         for number, line in lines:
             try:
@@ -266,24 +255,24 @@ class JournaledRun(LineRun):
                 for key in await self.executor.known_keys(todo):
                     self._pass_over(str(key), todo.pop(str(key))[0])
                 await self._append_all(todo)
-            except JournalError:  # it is told where the first one is noticed
+            except JournalError:  # a warning in the log has told it
                 await anyio.sleep(PAUSE)
             else:
                 return
 
     def _pass_over(self, key: str, number: int) -> None:
-        """Take note of a line that the journal knows, where INPUT could not be compared with it before."""
+        """Take note of a line that the journal knows, if INPUT could not be compared with the journal before."""
         if self._known is None:
             return
         self._known.see(key, number)
-        event = self.executor._known_under(self.executor._key_of(key))
+        event = self._access.find(key)
         if event is not None and not event.status.is_terminal:
             self._renumber(event, number)
 
     async def _append_all(self, todo: dict[str, tuple[int, bytes]]) -> None:
         """Append the events of these lines. A line that is refused is taken out of ``todo``."""
         lines = iter(list(todo.items()))
-        jobs: dict[UUID, KeyedJob] = {}  # the last one is that of the event which is being appended
+        jobs: dict[UUID, KeyedJob] = {}  # the last one belongs to the event that is being appended
         is_done = False
         while not is_done:
             try:
@@ -303,7 +292,7 @@ class JournaledRun(LineRun):
     async def _events_of(
         self, lines: Iterator[tuple[str, tuple[int, bytes]]], todo: dict[str, Any], jobs: dict[UUID, KeyedJob]
     ) -> AsyncGenerator[Event]:
-        """Make the events of lines, each when there is room for it in the read-ahead."""
+        """Make the events of lines, each once the read-ahead has room for it."""
         for key, (number, line) in lines:
             try:
                 job = self.maker.make(line)
@@ -317,21 +306,20 @@ class JournaledRun(LineRun):
             jobs[job.event.id] = KeyedJob(job, key)
             yield job.event
 
+    # ---------------------------------------------------------------- ends
+
     def _follow(self, event: Event, _previous: EventStatus, status: EventStatus) -> None:
-        """Write the result of an event that has ended, if it is in the journal. Called inside its transition."""
+        """Write the result of an event whose end is in the journal. Called inside the event's transition."""
         self._ahead.reconsider()
         if not status.is_terminal or not self._is_started:
             return
-        book = self.executor._book
-        if book is None or not book.is_outcome_committed(event):
-            return  # the journal was closed without it: the next run has it run again
-        key = self.executor._agenda._key_of.get(event.id)
-        known_by = key if isinstance(key, str) else None
-        line = line_of_event(event, status, known_by, with_traceback=self.options.traceback)
+        if not self._access.is_end_committed(event):
+            return  # the journal was closed before it: the next run has the event run again
+        line = line_of_event(event, status, self._access.key_of(event), with_traceback=self.options.traceback)
         self._note_end(event, recall(event.metadata, str(event.id))[0], status, line)
 
     async def _forget_ended(self) -> None:
-        await checkpoint()  # with a journal they leave by themselves
+        await checkpoint()  # with a journal, events that have ended leave memory by themselves
 
     def _count_open(self) -> int:
         counts = self.executor.status_counts()

@@ -12,7 +12,7 @@ import attrs
 from lionpride_exec._base.field_paths import MISSING, is_inside, look_up, look_up_field
 from lionpride_exec._base.json_forms import plain_of
 from lionpride_exec._base.json_text import shown
-from lionpride_exec._base.redaction import digest_of
+from lionpride_exec._base.redaction import digest_of, redacted_paths
 from lionpride_exec._cli.errors import BadLineError, UsageError
 from lionpride_exec._model.limits import Concurrent, Rate
 from lionpride_exec._model.retry import Retry
@@ -253,7 +253,7 @@ def _value_of(name: str, default: Any) -> Callable[[Any], Any]:
         record = fields_of_record(event)  # it has come back from a journal
         if record is None:
             value = look_up_field(event, name)
-            is_secret = any(is_inside(name, path) for path in event._redacted)
+            is_secret = any(is_inside(name, path) for path in redacted_paths(event))
             return default if value is MISSING else digest_of(value) if is_secret and default is None else value
         if default is None and KEY_DIGEST in event.metadata:
             return event.metadata[KEY_DIGEST]

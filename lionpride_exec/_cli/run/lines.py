@@ -10,7 +10,7 @@ import attrs
 from lionpride_exec._base.exception_groups import error_in
 from lionpride_exec._base.json_text import shown, write_json
 from lionpride_exec._base.jsonable import form_of
-from lionpride_exec._base.redaction import NO_SECRETS, mask, mask_data, secrets_of
+from lionpride_exec._base.redaction import NO_SECRETS, keep_secrets, mask, mask_data, redacted_paths, secrets_of
 from lionpride_exec._base.sentinel import UnsetType
 from lionpride_exec._cli.errors import BadLineError, UsageError
 from lionpride_exec._status import EventStatus
@@ -72,7 +72,7 @@ class JobMaker:
         ours = self._limits.names | {name for name in (options.priority, options.record_id) if name is not None}
         # Fields of a record that are nothing to the event: those of the options, or in which those are.
         self._ours = (ours | {name.partition(".")[0] for name in ours}) - self._fields
-        own = () if is_function else event_type._redacted
+        own = () if is_function else redacted_paths(event_type)
         self.redaction = Redaction(options.redact, own)
         is_secret = self._limits.key is not None and self.redaction.covers(self._limits.key)
         self._secret_key = self._limits.key if is_secret else None
@@ -110,7 +110,7 @@ class JobMaker:
             job = self._make(record, text)
         except BadLineError as exc:
             raise BadLineError(mask(str(exc), secrets)) from exc
-        object.__setattr__(job.event, "_secrets", secrets)  # as it was given: a function may change its record
+        keep_secrets(job.event, secrets)
         return attrs.evolve(job, secrets=secrets)
 
     def _make(self, record: Any, text: bytes) -> Job:

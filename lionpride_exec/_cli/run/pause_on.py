@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from lionpride_exec._base.exception_groups import leaves
 from lionpride_exec._base.redaction import mask, secrets_of
 from lionpride_exec._clients.errors import readings, status_of
+from lionpride_exec._events.wrapped_work import wrapping_work
 from lionpride_exec.errors import RateLimited
 
 from .target import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Awaitable, Callable, Container, Iterator
 
     from lionpride_exec._events.event import Event
 
@@ -41,27 +42,19 @@ def pausing_on(event_type: type[Event], codes: Container[int], rule: RetryRule |
         codes: Status codes.
         rule: Says which errors are hopeless and pause nothing.
     """
-    perform = event_type._perform
-    is_own = "_perform" in vars(event_type)
 
-    async def perform_or_pause(self: Event) -> Any:
-        """Do the work; an error with one of the codes is a request to pause."""
+    async def perform_or_pause(event: Event, work: Callable[[Event], Awaitable[Any]]) -> Any:
+        """Do the work of an event. An error with one of the codes becomes a request to pause."""
         try:
-            return await perform(self)
+            return await work(event)
         except Exception as exc:
             seconds = pause_for(exc, codes)
             if seconds is None or (rule is not None and rule.is_hopeless(exc)):
                 raise
-            raise RateLimited(mask(_reason(exc), secrets_of(self)), retry_after=seconds) from exc
+            raise RateLimited(mask(_reason(exc), secrets_of(event)), retry_after=seconds) from exc
 
-    event_type._perform = perform_or_pause  # type: ignore[method-assign]  # for the run only
-    try:
+    with wrapping_work(event_type, perform_or_pause):
         yield
-    finally:
-        if is_own:
-            event_type._perform = perform  # type: ignore[method-assign]  # and back
-        else:
-            del event_type._perform
 
 
 def pause_for(error: BaseException, codes: Container[int]) -> float | None:

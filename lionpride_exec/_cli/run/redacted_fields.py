@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._base.field_paths import MISSING, is_inside, look_up
 from lionpride_exec._base.json_text import write_json
-from lionpride_exec._base.redaction import mask_data, mask_path, texts_of
+from lionpride_exec._base.redaction import also_redacting, mask_data, mask_path, texts_of
 from lionpride_exec._cli.errors import BadLineError
 
 if TYPE_CHECKING:
@@ -27,12 +27,8 @@ def redacting(event_type: type[Event] | None, paths: Iterable[str], *, is_functi
     if event_type is None or not added:
         yield
         return
-    before = event_type._redacted
-    event_type._redacted = before | added
-    try:
+    with also_redacting(event_type, added):
         yield
-    finally:
-        event_type._redacted = before
 
 
 class Redaction:

@@ -17,7 +17,7 @@ import msgspec
 from lionpride_exec import errors
 from lionpride_exec._base.field_paths import look_up
 from lionpride_exec._base.json_text import read_json, write_json
-from lionpride_exec._base.redaction import mask_data, secrets_of, texts_of
+from lionpride_exec._base.redaction import mask_data, redacted_paths, secrets_of, texts_of
 from lionpride_exec._cli.errors import BadLineError
 from lionpride_exec._journal.outcome_codec import ErrorData, OutcomeData, encode_outcome
 
@@ -113,7 +113,7 @@ def line_of_event(event: Event, status: EventStatus, key: str | None, *, with_tr
     secrets = secrets_of(event)
     outcome = encode_outcome(status, execution.response, execution.error, execution.duration, secrets)
     number, record = recall(event.metadata, str(event.id))
-    shown = _shown_key(line_key(key), is_redacted=bool(event._redacted))
+    shown = _shown_key(line_key(key), is_redacted=bool(redacted_paths(event)))
     return _line(number, record, str(event.id), status.value, outcome, shown, secrets, with_traceback=with_traceback)
 
 

@@ -1,0 +1,72 @@
+"""
+What a run of the command needs of an executor with a journal, beyond its public methods.
+
+The command compares its INPUT with the journal before anything starts, and writes each result once its end is on disk.
+This module is the only place where the command depends on how an executor keeps its journal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lionpride_exec._events.event import Event
+    from lionpride_exec._journal import Journal
+
+    from .executor import Executor
+
+
+class JournalAccess:
+    """
+    Access to the open journal of an executor.
+
+    Args:
+        executor: It has a journal. Only its methods for events need the executor to be started.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        assert executor.journal is not None
+        self.journal: Journal = executor.journal
+        self._executor = executor
+
+    async def catch_up(self) -> None:
+        """
+        Wait until all that follows from the state of the journal is on disk.
+
+        An event that comes after a failed one ends when the journal is opened, and so do those that come after it.
+
+        Raises:
+            JournalError: The journal was closed before that was written.
+
+        Cancellation: while it waits; that has changed nothing.
+        """
+        book = self._executor._book
+        assert book is not None
+        await book.writer.wait_committed()
+        while self._executor._put_off:
+            await book.writer.wait_committed()
+
+    def tag(self) -> str:
+        """Return the tag under which the journal keeps events of the executor's type."""
+        return self.journal._tag_for(self._executor.event_type)
+
+    def key_of(self, event: Event) -> str | None:
+        """Return the key of an event as the journal has it. None if the event has no key."""
+        key = self._executor._agenda._key_of.get(event.id)
+        return key if isinstance(key, str) else None
+
+    def find(self, key: str) -> Event | None:
+        """Return the event in memory that is known under a key. None if there is none."""
+        return self._executor._known_under(self._executor._key_of(key))
+
+    def leave_on_disk(self, event: Event) -> None:
+        """Take a pending event out of memory. It stays in the journal as it is, for a later run."""
+        book = self._executor._book
+        assert book is not None
+        self._executor._let_go(event)
+        book.forget(event)
+
+    def is_end_committed(self, event: Event) -> bool:
+        """Whether the end of an event is on disk. False if the journal was closed without it."""
+        book = self._executor._book
+        return book is not None and book.is_outcome_committed(event)
