@@ -8,7 +8,6 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from journal_files import T0, add_event, add_step, error_outcome, event_id, fill, make_journal
@@ -364,9 +363,7 @@ class StandIn:
 @pytest.fixture
 def store(monkeypatch):
     """A stand-in for the store."""
-    module = ModuleType("lionpride_exec._journal.store")
-    module.Store = StandIn
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr("lionpride_exec._journal.offline.Store", StandIn)
     monkeypatch.setattr(StandIn, "calls", [])
     return StandIn
 

@@ -189,6 +189,22 @@ def test_between_two_events_nothing_is_held(writer, path):
 # -------------------------------------------------------------------- find
 
 
+def test_entries_are_pages_in_order_of_arrival(filled):
+    """Number, id, key and status of each event, so many at a time."""
+    with JournalReader(filled) as reader:
+        first, rest = reader.entries(0, 2), reader.entries(2, 100)
+        assert [seq for seq, *_ in first + rest] == [row.seq for row in reader.events()]
+        assert [entry[1:] for entry in first] == [(row.id, row.key, row.status) for row in reader.rows([1, 2])]
+        assert reader.entries(rest[-1][0], 100) == []
+
+
+def test_rows_by_number(filled):
+    """In order of arrival, whatever the order of the numbers; a number of no event is left out."""
+    with JournalReader(filled) as reader:
+        assert [row.seq for row in reader.rows([3, 1, 999])] == [1, 3]
+        assert reader.rows([]) == []
+
+
 @pytest.mark.parametrize(
     "text",
     ["#2", "2", str(event_id(2)), event_id(2).hex.upper(), "00000002", "00000002-00"],

@@ -15,7 +15,7 @@ import sqlite3
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -46,10 +46,15 @@ _HEX = re.compile(r"[0-9a-f]{4,32}")
 _NUMBER = re.compile(r"#?([0-9]{1,18})")
 
 _SELECT_ONE = f"SELECT {COLUMNS} FROM event WHERE seq = ?"  # noqa: S608  no value in it
+_SELECT_ENTRIES = "SELECT seq, id, key, status FROM event WHERE seq > ? ORDER BY seq LIMIT ?"
 _SELECT_STEPS = (
     "SELECT n, transition.seq, at, transition.status, transition.attempt, error, id, event "
     "FROM transition LEFT JOIN event ON event.seq = transition.seq "
 )
+
+
+# The number, the id, the key as JSON or None, and the status of an event. A plain tuple: a million of them are read.
+Entry: TypeAlias = tuple[int, bytes, "str | None", str]
 
 
 class Transition(NamedTuple):
@@ -198,6 +203,23 @@ class JournalReader:
                 if size > CHUNK_BYTES or len(rows) == CHUNK:
                     return rows[-1].seq, rows
         return upto, rows
+
+    def entries(self, after: int, limit: int) -> list[Entry]:
+        """
+        Return number, id, key and status of the events behind a number, in order of arrival. O(limit).
+
+        Args:
+            after: The number; 0 for the beginning.
+            limit: How many events to return at most, 1 or more.
+        """
+        with self._snapshot() as connection:
+            return connection.execute(_SELECT_ENTRIES, (after, limit)).fetchall()
+
+    def rows(self, seqs: Collection[int]) -> list[Row]:
+        """Return the events with these numbers, at most some hundred, in order of arrival."""
+        select = f"SELECT {COLUMNS} FROM event WHERE seq IN ({','.join('?' * len(seqs))}) ORDER BY seq"  # noqa: S608  no value in it
+        with self._snapshot() as connection:
+            return [Row(*values) for values in connection.execute(select, tuple(seqs))]
 
     def find(self, text: str) -> Row:
         """

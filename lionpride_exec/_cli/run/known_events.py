@@ -1,7 +1,7 @@
 """
-The events of a journal beside the lines of INPUT: which of them INPUT still has, and where.
+The events of a journal beside the lines of INPUT: which lines INPUT still has, and where.
 
-All that is kept of an event is its mark, a note and a number, so memory stays small however long the journal is.
+Only a mark, a note and a number are kept of each event, so memory stays small however long the journal is.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from lionpride_exec._cli.errors import BadLineError, UsageError
-from lionpride_exec._journal.schema import FINAL
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import TERMINAL, EventStatus
 
 from .compact_set import Marks
 from .line_identity import Lines, line_key, mark_of_key, mark_of_row
 from .stored_results import place_of
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Generator
+
+    from lionpride_exec._journal.reader import JournalReader
 
     from .line_identity import Identity
     from .lines import JobMaker
@@ -29,15 +29,12 @@ ROWS = 5000  # rows of the journal in a step
 LINES = 5000  # lines of INPUT in a step
 SHOWN = 80  # characters of a record in a message
 
-# Notes in Marks: the status in the lowest bits; that it was made of a line; that INPUT has that line; that the output
-# has its result; that the result has been written to the new output.
+# Notes in Marks. The lowest bits hold the status. The others say that the event was made of a line, that INPUT has that
+# line, that the output has the result, and that the result has been written to the new output.
 STATUSES = {status.value: number for number, status in enumerate(EventStatus, 1)}
 NAMES = {number: status for status, number in STATUSES.items()}
 OTHER, STATUS = 15, 15
 LINE, SEEN, HAD, COPIED = 16, 32, 64, 128
-
-SELECT_ALL = "SELECT seq, id, key, status FROM event WHERE seq > ? ORDER BY seq LIMIT ?"
-SELECT_EVENT = "SELECT id, event FROM event WHERE seq = ?"
 
 
 class Known:
@@ -46,29 +43,35 @@ class Known:
     def __init__(self) -> None:
         self.marks = Marks(with_numbers=True)
         self.lines = 0  # events that were made of a line
-        self.seen = 0  # those of them whose line INPUT has
-        self.open_lines = 0  # those that have not ended
-        self.open_seen = 0
+        self.seen = 0  # of these, events whose line INPUT has
+        self.open_lines = 0  # events that were made of a line and have not ended
+        self.open_seen = 0  # of these, events whose line INPUT has
         self.ended = 0  # events that have ended
-        self.before: Counter[EventStatus] = Counter()  # likewise, but for those whose line INPUT has not, or not yet
+        # Events that have ended, by status. Those made of a line count once INPUT is known to have the line.
+        self.before: Counter[EventStatus] = Counter()
 
     # ---------------------------------------------------------------- the journal
 
-    def read_journal(self, connection: sqlite3.Connection) -> Generator[None]:
-        """Take note of all events, in steps. Blocks."""
+    def read_journal(self, reader: JournalReader) -> Generator[None]:
+        """
+        Take note of all events, in steps. Blocks.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
         seq = 0
-        while rows := connection.execute(SELECT_ALL, (seq, ROWS)).fetchall():
-            for _, event_id, key, status in rows:
+        while entries := reader.entries(seq, ROWS):
+            for _, event_id, key, status in entries:
                 self._add(key, event_id, status)
-            seq = rows[-1][0]
+            seq = entries[-1][0]
             yield
 
     def _add(self, key: str | None, event_id: bytes, status: str) -> None:
         is_line = line_key(key) is not None
         self.marks.put(mark_of_row(key, event_id), STATUSES.get(status, OTHER) | (LINE if is_line else 0))
         self.lines += is_line
-        self.open_lines += is_line and status not in FINAL
-        if status in FINAL:
+        self.open_lines += is_line and status not in TERMINAL
+        if status in TERMINAL:
             self.ended += 1
             if not is_line:
                 self.before[EventStatus(status)] += 1
@@ -83,7 +86,7 @@ class Known:
                 try:
                     self.see(lines.key_of(maker.record_of(line)), number)
                 except BadLineError:
-                    continue  # it is told when it is read to be run
+                    continue  # the message comes when the line is read to be run
             if not number % LINES:
                 yield
 
@@ -96,50 +99,57 @@ class Known:
         self.marks.put(mark, note | SEEN, number)
         self.seen += 1
         status = NAMES.get(note & STATUS, "")
-        if status in FINAL:
+        if status in TERMINAL:
             self.before[EventStatus(status)] += 1
         else:
             self.open_seen += 1
 
     @property
     def missing(self) -> int:
-        """How many events were made of lines that INPUT has not, as far as it was read."""
+        """The number of events whose line has not been found in INPUT."""
         return self.lines - self.seen
 
     def is_missing(self, key: str) -> bool:
-        """Whether INPUT has not the line with this key, as far as it was read."""
+        """Whether the line with this key has not been found in INPUT."""
         return not (self.marks.get(mark_of_key(key)) or 0) & SEEN
 
     def number_of(self, key: str | None) -> int | None:
         """Return the number that the line with this key has now. None if INPUT has no such line."""
         return None if key is None else self.marks.number(mark_of_key(key)) or None
 
-    def example(self, connection: sqlite3.Connection) -> str:
-        """Return what the first line was that INPUT has no more. O(number of events). Blocks."""
+    def example(self, reader: JournalReader) -> str:
+        """
+        Return the number and the text of the first line that INPUT does not have any more.
+
+        O(number of events). Blocks.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
         seq = 0
-        while rows := connection.execute(SELECT_ALL, (seq, ROWS)).fetchall():
-            for seq, _, key, _ in rows:
+        while entries := reader.entries(seq, ROWS):
+            for seq, event_id, key, _ in entries:
                 line = line_key(key)
                 if line is not None and self.is_missing(line):
-                    ((event_id, event),) = connection.execute(SELECT_EVENT, (seq,))
-                    return _shown(event_id, event)
+                    (row,) = reader.rows([seq])
+                    return _shown(event_id, row.event)
         return "?"
 
-    def check(self, connection: sqlite3.Connection, journal: object, *, goes_on: bool) -> str | None:
+    def check(self, reader: JournalReader, *, goes_on: bool) -> str | None:
         """
-        Return the message about lines that INPUT has no more. None if it has all.
+        Return the message about lines that INPUT does not have any more. None if INPUT has all of them.
 
         Args:
-            connection: To the journal.
-            journal: Its name.
+            reader: Reads the journal.
             goes_on: Whether to go on with an INPUT that has none of the lines.
 
         Raises:
             UsageError: INPUT has none of the lines.
+            JournalError: The journal cannot be read.
         """
         if not self.missing:
             return None
-        example = self.example(connection)
+        example, journal = self.example(reader), reader.path
         if not self.seen and not goes_on:
             raise UsageError(
                 f"INPUT has none of the {self.lines:,} lines that {journal} knows, such as {example}: is it another "

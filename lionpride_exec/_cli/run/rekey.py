@@ -1,25 +1,23 @@
 """
 A journal whose lines are known by something else than this run asks for is changed before the run begins.
 
-Versions up to 0.1 knew lines by their number; and ``--id`` may be given, or left out, from one run to the next. The
-record of each line is in the journal, so what it is to be known by can be found again.
+Versions up to 0.1 knew lines by their number, and ``--id`` may be given in one run and left out in the next. The
+journal has the record of each line, so the new key of the line can be found.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from lionpride_exec._cli.errors import BadLineError, UsageError
-from lionpride_exec._journal.codec import encode_key
-from lionpride_exec._journal.file_lock import FileLock
-from lionpride_exec._journal.schema import APPLICATION_ID, connect
+from lionpride_exec._journal.offline import change_keys
+from lionpride_exec._journal.reader import JournalReader
 from lionpride_exec.errors import JournalError
 
-from .line_identity import Lines, kind_of, line_key
+from .line_identity import PREFIX, Lines, kind_of, line_key
 from .stored_results import is_redacted, place_of
 
 if TYPE_CHECKING:
@@ -29,66 +27,53 @@ if TYPE_CHECKING:
 
 ROWS = 1000
 
-SELECT_KEYS = "SELECT key FROM event WHERE key GLOB '\"line:*' ORDER BY seq LIMIT 1"
-SELECT_LINES = "SELECT seq, id, key, event FROM event WHERE seq > ? AND key GLOB '\"line:*' ORDER BY seq LIMIT ?"
-
 
 def know_lines_by(journal: Path, identity: Identity) -> None:
     """
     Have the lines of a journal be known by an identity, if they are known by something else. Blocks.
 
-    O(number of events in the file), all of it or nothing.
+    O(number of events in the file). All keys are changed, or none.
 
     Raises:
-        UsageError: It cannot be done, or the journal is in use.
+        UsageError: A key cannot be found, or the journal is in use or cannot be written.
     """
     if not journal.is_file() or _kind(journal) in {None, identity.kind}:
         return
-    try:
-        owner = FileLock(journal)
-        try:
-            with closing(connect(journal)) as connection:
-                _change_keys(connection, journal, identity)
-        finally:
-            owner.release()
-    except (JournalError, sqlite3.Error, msgspec.MsgspecError) as exc:
-        raise UsageError(str(exc)) from exc
-
-
-def _kind(journal: Path) -> str | None:
-    """Return what the lines of a journal are known by. None if it has none, or is no journal, which is told later."""
-    with suppress(sqlite3.Error), closing(connect(journal, read_only=True)) as connection:
-        if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
-            found = connection.execute(SELECT_KEYS).fetchone()
-            key = None if found is None else line_key(found[0])
-            return None if key is None else kind_of(key)
-    return None
-
-
-def _whole(record: bytes, event: bytes) -> bytes:
-    if is_redacted(event):
-        raise BadLineError("records in it are redacted")
-    return record
-
-
-def _change_keys(connection: sqlite3.Connection, journal: Path, identity: Identity) -> None:
     lines = Lines(identity)
-    connection.execute("BEGIN IMMEDIATE")
+
+    def new_key(event_id: bytes, key: str, event: bytes) -> str:
+        """Return the key of a line, from the event that was made of the line."""
+        number, record = place_of(event_id, event)
+        old = line_key(key)
+        assert old is not None
+        return old if number is None else lines.key_of(_whole(record, event))
+
     try:
-        seq = 0
-        while rows := connection.execute(SELECT_LINES, (seq, ROWS)).fetchall():
-            for seq, event_id, old, event in rows:
-                number, record = place_of(event_id, event)
-                key = line_key(old) if number is None else lines.key_of(_whole(record, event))
-                connection.execute("UPDATE event SET key = ? WHERE seq = ?", (encode_key(key), seq))
-        connection.execute("COMMIT")
+        change_keys(journal, PREFIX, new_key)
     except BadLineError as exc:
-        connection.execute("ROLLBACK")
         by = "their content" if identity.field is None else f"--id {identity.field}"
         raise UsageError(
             f"the lines of {journal} are known by something else, and cannot be known by {by}: {exc}"
         ) from exc
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    except (JournalError, msgspec.MsgspecError) as exc:
+        raise UsageError(str(exc)) from exc
+
+
+def _kind(journal: Path) -> str | None:
+    """Return what the lines of a journal are known by. None if it has no lines, or is no journal."""
+    with suppress(JournalError), JournalReader(journal) as reader:
+        seq = 0
+        while entries := reader.entries(seq, ROWS):
+            for _, _, stored, _ in entries:
+                key = line_key(stored)
+                if key is not None:
+                    return kind_of(key)
+            seq = entries[-1][0]
+    return None  # the start of the run tells what is wrong with the file
+
+
+def _whole(record: bytes, event: bytes) -> bytes:
+    """Return the record of a stored event, unless stars stand for a part of the record."""
+    if is_redacted(event):
+        raise BadLineError("records in it are redacted")
+    return record

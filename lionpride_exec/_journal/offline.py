@@ -1,0 +1,84 @@
+"""Changes to a journal that no executor has open. They block, and each is made as a whole or not at all."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lionpride_exec.errors import JournalError
+
+from .codec import encode_key
+from .file_lock import FileLock
+from .schema import connect
+from .store import Store
+from .transient_errors import patiently
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Collection
+
+ROWS = 1000  # that are changed at once
+
+_SELECT = "SELECT seq, id, key, event FROM event WHERE seq > ? AND key GLOB ? ORDER BY seq LIMIT ?"
+
+
+def put_back(path: str | os.PathLike[str], statuses: Collection[str], seqs: Collection[int] | None) -> int:
+    """
+    Have events be pending again. Return their number.
+
+    Args:
+        path: Path of the file. A file that does not exist is made.
+        statuses: Only events with one of these statuses, "held" included.
+        seqs: Only events with one of these numbers. None for all.
+
+    Raises:
+        JournalLockedError: An executor has the journal.
+        JournalError: The journal cannot be read or written.
+    """
+    store = Store(Path(path))
+    patiently(store.open)
+    try:
+        return patiently(lambda: store.requeue(tuple(statuses), None if seqs is None else frozenset(seqs)))
+    finally:
+        store.close()
+
+
+def change_keys(path: Path, prefix: str, key_of: Callable[[bytes, str, bytes], str]) -> None:
+    """
+    Give new keys to the events whose key is a text with a prefix. O(number of events in the file).
+
+    Args:
+        path: Path of the file.
+        prefix: The prefix, without the characters ``*``, ``?`` and ``[``.
+        key_of: Called with the id, the key as JSON and the stored form of an event. Returns the new key.
+
+    Raises:
+        JournalLockedError: An executor has the journal.
+        JournalError: The journal cannot be read or written.
+        BaseException: What ``key_of`` raises. No key has changed.
+    """
+    owner = FileLock(path)
+    try:
+        with closing(connect(path)) as connection:
+            _change_keys(connection, f'"{prefix}*', key_of)
+    except sqlite3.Error as exc:
+        raise JournalError(f"{path}: {exc}") from exc
+    finally:
+        owner.release()
+
+
+def _change_keys(connection: sqlite3.Connection, pattern: str, key_of: Callable[[bytes, str, bytes], str]) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        seq = 0
+        while rows := connection.execute(_SELECT, (seq, pattern, ROWS)).fetchall():
+            for seq, event_id, key, event in rows:
+                new = encode_key(key_of(event_id, key, event))
+                connection.execute("UPDATE event SET key = ? WHERE seq = ?", (new, seq))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
