@@ -23,7 +23,8 @@ from lionpride_exec._model.retry import Retry
 from lionpride_exec.errors import ValidationError
 
 from .annotations import hint_of, read_path, response_type, struct_of
-from .fidelity import Fix, compare, mend, stand_in
+from .fidelity import compare, stand_in
+from .fixes import Fix, apply_fixes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,7 +158,7 @@ class ClassCodec:
     def _mended(self, struct: Any, fixes: Sequence[Fix]) -> dict[str, Any]:
         fields = {name: value for name, _ in self._fields if (value := getattr(struct, name)) is not msgspec.UNSET}
         if fixes:
-            mend(fields, fixes)
+            apply_fixes(fields, fixes)
         return fields
 
     def decode(self, header: Header) -> dict[str, Any]:
@@ -170,7 +171,7 @@ class ClassCodec:
         data, fixes = bytes(header.data), header.fixes
         if header.version != self.cls._kind.version:
             raw = msgspec.json.decode(data)
-            mend(raw, [fix for fix in fixes if fix[1] == "json" and fix[0][0] in raw])
+            apply_fixes(raw, [fix for fix in fixes if fix[1] == "json" and fix[0][0] in raw])
             data, fixes = _encode(self.cls._upgrade(raw, header.version)), []
         fields = self._mended(self._decode(data), fixes)
         if isinstance(retry := fields.get("retry"), RetryData):

@@ -1,42 +1,33 @@
 """
-Whether a field comes back from JSON as what it was: equal in value and in type.
+Whether a field comes back from JSON as it was written: equal in value and in type.
 
-JSON has no tuples and no zones, and msgspec does not read half of a surrogate pair, infinities and very long ints. For
-these the envelope of an event has fixes beside its data, each a path into the fields, a kind and its arguments:
-``[["args", 0], "tuple"]``. What no fix can restore is refused.
+JSON has neither tuples nor zones, and msgspec does not read half of a surrogate pair, infinities and very long ints.
+The envelope of an event has ``fixes`` for these beside its data. What no fix can restore is refused.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import fields, is_dataclass
-from datetime import datetime, time, timedelta, timezone, tzinfo
+from datetime import datetime, time, timezone, tzinfo
 from decimal import Decimal
 from math import copysign, isfinite, isnan
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import attrs
-import msgspec
+from lionpride_exec._base.json_text import shown, write_json
 
-from lionpride_exec._base.json_text import read_json, shown, write_json
+from .fixes import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-Path = tuple[Any, ...]
-Fix = list[Any]
+    from .fixes import Fix, Path
 
-_SCALARS = frozenset({str, bool, bytes, UUID})
+# Types whose values need no fix when they come back as the same type, and equal.
+SCALARS = frozenset({str, bool, bytes, UUID})
 
-# Levels of a response that are searched for datetimes.
-MAX_LOOK = 20
-
+# The ints that msgspec reads.
 MIN_INT, MAX_INT = -(2**63), 2**64
-
-# Offsets are written in whole minutes; zones had seconds until the last century.
-MINUTE = timedelta(minutes=1)
 
 
 class Different(TypeError):
@@ -51,12 +42,12 @@ class Different(TypeError):
 
 def stand_in(value: Any, path: Path, fixes: list[Fix]) -> Any:
     """
-    Return a value of the same types that msgspec can carry, and note what puts the real one back.
+    Return a value of the same types that msgspec can read back, and add the fixes that restore the real one.
 
     Args:
-        value: A field's, or a part of it.
-        path: Where it stands.
-        fixes: Gets one for each part that has been replaced.
+        value: The value of a field, or a part of one.
+        path: The path of the value.
+        fixes: The list that gets a fix for each part that was replaced.
     """
     kind = type(value)
     if kind is str and not _is_utf8(value):
@@ -86,7 +77,7 @@ def _is_utf8(text: str) -> bool:
 
 
 def is_json(value: Any) -> bool:
-    """Whether a value is what JSON text gives, all of it."""
+    """Return whether a value consists of the types that JSON text is read as."""
     level = [value]
     while level:
         below: list[Any] = []
@@ -107,27 +98,27 @@ def is_json(value: Any) -> bool:
 
 def compare(value: Any, read: Any, path: Path, fixes: list[Fix] | None) -> None:
     """
-    Check that a value comes back as what it was.
+    Check that a value comes back as it was, after fixes.
 
     Args:
-        value: That is written.
-        read: That is read again.
-        path: Where it stands.
-        fixes: Gets what has to be mended in what is read. None if nothing can be mended here.
+        value: The value that is written.
+        read: The value that is read again.
+        path: The path of the value.
+        fixes: The list that gets the fixes for what was read. None where no fix can be applied, as in a set.
 
     Raises:
-        Different: It does not, and nothing can mend it.
+        Different: The values differ, and no fix restores the first one.
     """
     kind = type(value)
-    if value is read or (kind in _SCALARS and type(read) is kind and value == read):
+    if value is read or (kind in SCALARS and type(read) is kind and value == read):
         return
-    if kind is list or kind is tuple:  # no functions between, since each level takes a frame
+    if kind is list or kind is tuple:  # inline: a function would take a second frame for each level
         _check_sequence(value, read)
         items: Any = read
         for index, item in enumerate(value):
             compare(item, items[index], (*path, index), fixes)
         if type(read) is not kind:
-            _mend(value, read, [path, kind.__name__], fixes)
+            _add_fix(value, read, [path, kind.__name__], fixes)
     elif kind is dict:
         _check_keys(value, read)
         pairs: Any = read
@@ -142,11 +133,11 @@ def compare(value: Any, read: Any, path: Path, fixes: list[Fix] | None) -> None:
 def _compare_objects(value: Any, read: Any, path: Path, fixes: list[Fix] | None) -> None:
     if type(read) is not type(value):
         raise Different(value, read)
-    names = _names_of(type(value))
+    names = names_of(type(value))
     if names is not None:
         for index, name in enumerate(names):
             compare(getattr(value, name, None), getattr(read, name, None), (*path, index), fixes)
-    elif isinstance(value, tuple):  # a named one
+    elif isinstance(value, tuple):  # a named tuple
         for index, item in enumerate(value):
             compare(item, read[index], (*path, index), fixes)
     elif not bool(value == read):
@@ -179,7 +170,7 @@ def _compare_ints(value: int, read: Any, path: Path, fixes: list[Fix] | None) ->
     if type(read) is int and value == read:
         return
     if type(read) is float and isfinite(read) and int(read) == value:
-        _mend(value, read, [path, "int"], fixes)
+        _add_fix(value, read, [path, "int"], fixes)
         return
     raise Different(value, read)
 
@@ -190,7 +181,7 @@ def _compare_floats(value: float, read: Any, path: Path, fixes: list[Fix] | None
     ):
         return
     if type(read) is int and value == read and (value or copysign(1, value) > 0):
-        _mend(value, read, [path, "float"], fixes)
+        _add_fix(value, read, [path, "float"], fixes)
         return
     raise Different(value, read)
 
@@ -210,9 +201,9 @@ def _compare_moments(value: datetime | time, read: Any, path: Path, fixes: list[
         raise Different(value, read)
     if _is_same_zone(zone, read.tzinfo):
         if value.fold != read.fold:
-            _mend(value, read, [path, "fold", value.fold], fixes)
+            _add_fix(value, read, [path, "fold", value.fold], fixes)
     elif type(zone) is ZoneInfo and zone.key is not None:
-        _mend(value, read, [path, "zone", zone.key, value.fold], fixes)
+        _add_fix(value, read, [path, "zone", zone.key, value.fold], fixes)
     else:
         raise Different(
             value, read, "give it a zone by zoneinfo.ZoneInfo, or an offset in whole minutes by datetime.timezone"
@@ -229,7 +220,7 @@ def _is_same_zone(one: tzinfo | None, other: tzinfo | None) -> bool:
     return type(one) is timezone and type(other) is timezone and one == other and one.tzname(None) == other.tzname(None)
 
 
-def _mend(value: Any, read: Any, fix: Fix, fixes: list[Fix] | None) -> None:
+def _add_fix(value: Any, read: Any, fix: Fix, fixes: list[Fix] | None) -> None:
     if fixes is None:
         raise Different(value, read)
     fixes.append(fix)
@@ -243,131 +234,4 @@ _COMPARED: dict[type, Callable[[Any, Any, Path, list[Fix] | None], None]] = {
     Decimal: _compare_decimals,
     datetime: _compare_moments,
     time: _compare_moments,
-}
-
-
-def _names_of(kind: type[Any]) -> Sequence[str] | None:
-    """Return the names of the fields of an attrs class, a dataclass or a msgspec struct. None for other classes."""
-    if issubclass(kind, msgspec.Struct):
-        return kind.__struct_fields__
-    if attrs.has(kind):
-        return [field.name for field in attrs.fields(kind)]
-    return [field.name for field in fields(kind)] if is_dataclass(kind) else None
-
-
-def moments_in(value: Any, path: Path, fixes: list[Fix]) -> None:
-    """Note the zones and folds of a response, of which JSON has the offsets only."""
-    kind = type(value)
-    if kind is datetime or kind is time:
-        zone = value.tzinfo
-        if type(zone) is ZoneInfo and zone.key is not None:
-            fixes.append([path, "zone", zone.key, value.fold])
-        elif value.fold:
-            fixes.append([path, "fold", value.fold])
-        return
-    if len(path) > MAX_LOOK or kind in _SCALARS or kind is int or kind is float:
-        return
-    if isinstance(value, dict):
-        parts: Sequence[Any] = list(value.values())
-    elif isinstance(value, list | tuple):
-        parts = cast("Sequence[Any]", value)
-    else:
-        parts = [getattr(value, name, None) for name in _names_of(kind) or ()]
-    for index, part in enumerate(parts):
-        moments_in(part, (*path, index), fixes)
-
-
-def numbers_in(form: Any, fixes: list[Fix]) -> None:
-    """Note the infinities and NaN in the form of a response, of which JSON makes null."""
-    level: list[tuple[Path, Any]] = [((), form)]
-    while level:
-        below: list[tuple[Path, Any]] = []
-        for path, part in level:
-            if isinstance(part, dict):
-                below += [((*path, index), item) for index, item in enumerate(cast("dict[str, Any]", part).values())]
-            elif isinstance(part, list):
-                below += [((*path, index), item) for index, item in enumerate(part)]
-            elif isinstance(part, float) and not isfinite(part):
-                fixes.append([path, "json", write_json(part, exact=True).decode()])
-        level = below
-
-
-def mend_moments(value: Any, fixes: Sequence[Fix]) -> Any:
-    """Return a response with its zones and folds, where it was read as datetimes and times; else they stay texts."""
-    holder = {"it": value}
-    for path, *change in fixes:
-        if change[0] == "json":
-            continue  # mended before the response was read as what it is
-        with suppress(LookupError, TypeError, ValueError, AttributeError):  # it was read as something else
-            mend(holder, [[("it", *path), *change]])
-    return holder["it"]
-
-
-# ---------------------------------------------------------------- mending
-
-
-def mend(data: dict[str, Any], fixes: Sequence[Fix]) -> None:
-    """
-    Mend fields that have been read.
-
-    Args:
-        data: By name; it is changed.
-        fixes: In the order in which they were noted.
-
-    Raises:
-        Exception: One does not fit what has been read; or this machine does not know a zone.
-    """
-    for path, kind, *arguments in fixes:
-        change = _CHANGES[kind]
-        name, *rest = path
-        data[name] = _put(data[name], rest, change, arguments)
-
-
-def _put(value: Any, path: Sequence[Any], change: Callable[..., Any], arguments: Sequence[Any]) -> Any:
-    if not path:
-        return change(value, *arguments)
-    index, *rest = path
-    if isinstance(value, list):
-        value[index] = _put(value[index], rest, change, arguments)
-        return value
-    if isinstance(value, tuple):
-        items = list(value)
-        items[index] = _put(items[index], rest, change, arguments)
-        return tuple(items) if type(value) is tuple else type(value)(*items)
-    if isinstance(value, dict):
-        known: dict[Any, Any] = value
-        key = list(known)[index]
-        known[key] = _put(known[key], rest, change, arguments)
-        return known
-    position: int = index
-    name = (_names_of(type(value)) or ())[position]
-    setter = msgspec.structs.force_setattr if isinstance(value, msgspec.Struct) else object.__setattr__
-    setter(value, name, _put(getattr(value, name), rest, change, arguments))
-    return value
-
-
-def _to_zone(value: datetime | time, key: str, fold: int) -> datetime | time:
-    if not isinstance(value, datetime | time):
-        raise TypeError(f"{shown(value)} has no zone")  # a text has a replace() too
-    zone = ZoneInfo(key)
-    there = value.replace(tzinfo=zone, fold=fold)
-    if isinstance(value, datetime) and isinstance(there, datetime):
-        offset, known = there.utcoffset(), value.utcoffset()
-        if offset is not None and known is not None and abs(offset - known) >= MINUTE:
-            return value.astimezone(zone)  # the zone has got other rules since: the moment stays
-    return there
-
-
-def _to_fold(value: datetime | time, fold: int) -> datetime | time:
-    return value.replace(fold=fold)
-
-
-_CHANGES: dict[str, Callable[..., Any]] = {
-    "tuple": tuple,
-    "list": list,
-    "int": int,
-    "float": float,
-    "json": lambda _, text: read_json(text),
-    "zone": _to_zone,
-    "fold": _to_fold,
 }

@@ -18,7 +18,8 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import LionprideError, RemoteError
 
 from .annotations import has_private_fields, read_path
-from .fidelity import Fix, mend, mend_moments, moments_in, numbers_in
+from .fixes import Fix, apply_fixes
+from .response_fixes import add_moment_fixes, add_number_fixes, apply_moment_fixes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,9 +112,9 @@ def encode_outcome(
             data.repr = form
         else:
             if form is not response:
-                moments_in(response, (), data.fixes)
+                add_moment_fixes(response, (), data.fixes)
             if form is not response or type(form) is float:
-                numbers_in(form, data.fixes)
+                add_number_fixes(form, data.fixes)
             try:
                 data.response = msgspec.Raw(_encode(form))
             except ValueError:  # UnicodeEncodeError
@@ -222,7 +223,7 @@ def restore_execution(row: Row, response_type: Any = NO_TYPE) -> Execution:
         execution.retryable = status is not EventStatus.COMPLETED and data.retryable is not False
         if status is EventStatus.COMPLETED:
             response = _response(data, response_type)
-            execution.response = mend_moments(response, data.fixes) if data.fixes else response
+            execution.response = apply_moment_fixes(response, data.fixes) if data.fixes else response
             execution.error = None
         elif data.error is not None:
             execution.error = remote_error(data.error)
@@ -260,7 +261,7 @@ def _response(data: OutcomeData, response_type: Any) -> Any:
     numbers = [[("it", *path), *change] for path, *change in data.fixes if change[0] == "json"]
     if data.escaped is not None or numbers:
         holder = {"it": msgspec.json.decode(data.response) if data.escaped is None else read_json(data.escaped)}
-        mend(holder, numbers)
+        apply_fixes(holder, numbers)
         value = holder["it"]
         try:
             return msgspec.convert(value, response_type, dec_hook=read_path, str_keys=True) if is_whole else value
