@@ -1,14 +1,27 @@
 """
 A journal: the events of an executor on disk, in SQLite.
 
-:class:`Journal` is what a user gives to an executor. Below it, from the executor down to the file:
+What is promised
+    ``append()`` returns once the event is on disk, and no event starts before. Each transition is written in the order
+    in which it happened to the event. With ``ack="strict"`` PROCESSING is on disk before an event runs, and its final
+    status before anyone is told. With ``ack="lazy"`` transitions are on disk some milliseconds after they happen.
 
-``_executor.durable_submissions`` and ``_executor.retention`` (in the package above) ask for an event to be written and
-learn when it was; ``session`` turns what happens to events into rows (by ``codec`` with ``class_codec`` and
-``annotations``, and ``outcome_codec``) and knows how far each is on its way (``pending_write``); ``writer`` gathers
-rows and has them committed together (``commit``); ``store`` is the file, in a worker thread (``schema`` says what is in
-it, ``bulk_sql`` how it is written). On the way back, ``recovery`` decides what becomes of the rows that were open, and
-``lookup`` finds what has ended. ``reader`` looks at a file that may be somebody else's.
+How a row gets to the disk
+    The executor tells the ``session`` what happens to events. The session makes rows of it (``row_encoder``, with
+    ``codec`` and ``outcome_codec``), and remembers what is not on disk yet (``pending_write``). The ``writer`` is a
+    task in the executor's group that gathers rows into a batch. One ``commit`` at a time writes a batch in a worker
+    thread, in one transaction of the ``store``. Meanwhile the next batch is gathered. After a commit the session
+    learns what is on disk: events that have ended may leave memory, and tasks that waited go on. ``lifecycle`` has
+    the states of the journal and of its writer.
+
+What a crash leaves
+    The last commit, whole: SQLite's log is replayed when the file is opened. Open rows are restored in order of arrival
+    (``recovery``). A PROCESSING row was interrupted: its class says whether it runs again, fails, or is held. The runs
+    that limits still have to count are read back (``recent_starts``). The lock ends with the process (``file_lock``).
+
+What is written to the file is decided by ``schema`` (tables), ``class_codec`` (fields of events), ``fidelity`` (what is
+refused) and ``rows``. Stored bytes stay readable: a change of them needs a new version. ``lookup`` reads for the owner,
+``reader`` and ``overview`` read for anyone else, while the owner writes.
 """
 
 from .journal import Journal

@@ -1,4 +1,4 @@
-"""What annotations say of the fields of an event, and of what it returns."""
+"""The annotations of the fields of an event class, and of what its events return."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def struct_of(cls: type[Event], hints: Mapping[str, Any]) -> Any:
     Return a struct type for these fields of a class. Each field may be left out.
 
     Raises:
-        TypeError: An annotation says what msgspec does not read; the field is named.
+        TypeError: msgspec cannot read a type. The message names the field.
     """
     try:
         return _struct_of(cls, hints)
@@ -33,7 +33,7 @@ def struct_of(cls: type[Event], hints: Mapping[str, Any]) -> Any:
             try:
                 _struct_of(cls, {name: hint})
             except TypeError as exc:
-                reason = str(exc).replace(" | msgspec.UnsetType", "")  # what was not written there
+                reason = str(exc).replace(" | msgspec.UnsetType", "")  # the annotation does not say this
                 raise TypeError(f"a journal cannot keep {cls.__qualname__}.{name}: {reason}") from exc
         raise
 
@@ -47,10 +47,10 @@ def _struct_of(cls: type[Event], hints: Mapping[str, Any]) -> Any:
 
 def hint_of(cls: type[Event], name: str) -> Any:
     """
-    Give the type that a field is annotated with.
+    Return the type that a field is annotated with.
 
     Raises:
-        TypeError: It cannot be resolved, or has something in it that msgspec would keep in part only.
+        TypeError: The annotation cannot be resolved, or names a class of which msgspec would store only a part.
     """
     owner = next(base for base in cls.__mro__ if name in inspect.get_annotations(base))
     bare = SimpleNamespace(__annotations__={name: inspect.get_annotations(owner)[name]})
@@ -64,23 +64,23 @@ def hint_of(cls: type[Event], name: str) -> Any:
         ) from exc
     parts = list(_parts(hint))
     if any(isinstance(part, type) and issubclass(part, Event) for part in parts):
-        return Any  # a value that holds an event is refused by itself, with what to do; None is not
+        return Any  # an event is refused when it is written, with advice; None is not
     for part in parts:
         _check_part(cls, name, part)
     return hint
 
 
 def plain_hint(hint: Any) -> Any:
-    """Say what msgspec needs to hear: anything is what has no type of its own."""
+    """Return the type for msgspec: Any for types that it does not know."""
     if hint is object or hint is Ellipsis or isinstance(hint, TypeVar):
         return Any
-    # An int stays one, as people write numbers, where a float is asked for.
+    # Where the annotation says float, an int stays an int.
     is_float = hint is float or (get_origin(hint) in {Union, UnionType} and float in get_args(hint))
     return hint | int if is_float else hint
 
 
 def _parts(hint: Any) -> Iterator[Any]:
-    """Give the types in a type."""
+    """Yield a type and the types in it."""
     yield hint
     for part in get_args(hint):
         yield from _parts(part)
@@ -93,7 +93,7 @@ def _check_part(cls: type[Event], name: str, part: Any) -> None:
 
 
 def private_field(part: Any) -> str | None:
-    """Return the first private field of an attrs class or dataclass, which msgspec passes over; else None."""
+    """Return the first private field of an attrs class or dataclass: msgspec leaves it out. None if there is none."""
     kind = get_origin(part) or part
     if not isinstance(kind, type):
         return None
@@ -104,19 +104,19 @@ def private_field(part: Any) -> str | None:
 
 
 def has_private_fields(hint: Any) -> bool:
-    """Whether msgspec would leave something out of a value of a type."""
+    """Return whether msgspec would leave out fields of a value of this type."""
     return any(private_field(part) is not None for part in _parts(hint))
 
 
 def read_path(kind: type, value: Any) -> Any:
-    """Read what msgspec does not know by itself: a path."""
+    """Decode a path, which msgspec does not know."""
     if issubclass(kind, PurePath):
         return kind(value)
     raise NotImplementedError(f"Objects of type {kind.__qualname__} are unsupported")
 
 
 def response_type(cls: type[Event]) -> Any:
-    """Give T of ``class Fetch(Event[T])``, as far as it says."""
+    """Return T of ``class Fetch(Event[T])``. Any if the class does not say it."""
     for base in cls.__mro__:
         for generic in base.__dict__.get("__orig_bases__", ()):
             origin, arguments = get_origin(generic), get_args(generic)
@@ -127,9 +127,9 @@ def response_type(cls: type[Event]) -> Any:
 
 
 def returned_by(function: Callable[..., Any]) -> Any:
-    """Give what the annotation of a function says it returns."""
+    """Return the annotated return type of a function. Any if there is none."""
     try:
         hint = typing.get_type_hints(function).get("return", Any)
-    except Exception:  # noqa: BLE001  whatever an annotation is, it is not needed
+    except Exception:  # noqa: BLE001  the function runs without its annotations
         return Any
     return Any if hint is None else plain_hint(hint)

@@ -1,9 +1,9 @@
 """
-Statements that write, or look for, many rows at once.
+Statements that write, or look up, many rows at once.
 
-With ``executemany()`` a thread would have to get hold of the interpreter for each row, which it waits for up to 5 ms
-beside a loop that computes. Statements come in a few sizes, filled up with rows of NULL that write nothing, so that
-each is prepared once.
+``executemany()`` takes the interpreter's lock once for each row, and waits up to 5 ms for it beside a loop that
+computes. Statements come in a few sizes, so that each is prepared once. They are filled up with rows of NULL, which
+write nothing.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 SIZES = (1, 10, 100, 500)  # rows in a statement
 
-# Values that are looked for by one statement.
+# Values that one statement looks up.
 LOOK_UPS = 500
 
-# Rows of NULL fill a statement up; each says how it tells them.
+# The condition at the end of each statement leaves out the rows of NULL.
 INSERT_NEW = (
     "INSERT INTO event (seq, id, event, key, after, priority, due, status, queued) "
     "SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL"
@@ -44,11 +44,11 @@ COUNT = (
 
 
 def write_rows(connection: sqlite3.Connection, statement: str, rows: Sequence[NewRow | Change | Step]) -> None:
-    """Write rows by statements of the known sizes."""
+    """Write rows by statements of these sizes."""
     begin = 0
     while begin < len(rows):
         left = len(rows) - begin
-        # As large as can be filled; what is less than the third is filled up with NULL.
+        # The largest size that the rows fill. Fewer than 100 rows are filled up with NULL.
         size = max(size for size in SIZES if size <= left) if left >= SIZES[2] else next(s for s in SIZES if s >= left)
         some = rows[begin : begin + size]
         connection.execute(_sql(statement, size, len(some[0])), values_of(some, size, len(some[0])))
@@ -62,14 +62,14 @@ def _sql(statement: str, size: int, width: int) -> str:
 
 
 def rows_by_id(connection: sqlite3.Connection, columns: str, ids: Sequence[bytes]) -> list[tuple[Any, ...]]:
-    """Give columns of the rows with these ids, by one pass over the index for some hundred of them."""
+    """Return columns of the rows with these ids. One pass over the index for each 500 of them."""
     return _look_up(
         connection, columns, "seq IN (SELECT seq FROM event INDEXED BY event_id WHERE id IN ({marks}))", ids
     )
 
 
 def rows_by_key(connection: sqlite3.Connection, columns: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
-    """Give columns of the rows with these keys."""
+    """Return columns of the rows with these keys."""
     return _look_up(connection, columns, "key IN ({marks})", keys)
 
 

@@ -1,9 +1,9 @@
 """
-How the events of a class become JSON, and come back.
+How the events of one class become JSON, and come back.
 
-A plan is a msgspec struct of the fields, made of their annotations, which checks what goes in as it will check what
-comes out. What would not come back, equal in value and type (``fidelity``), is refused when the event is taken in. A
-field that is at its default is left out, so the default of the class that reads it counts.
+The annotations of the fields make a msgspec struct. It checks values when they are written, as it checks them when they
+are read. A value that would not come back equal in value and type (``fidelity``) is refused when the event is appended.
+A field that has its default is left out. When it is read, the default of the class as it is then counts.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from .fixes import Fix, apply_fixes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Levels of a field that is refused which are searched for an event, to say what to do.
+# Levels of a refused field that are searched for an event, so that the message can say what to do.
 MAX_LOOK = 10
 
-# Kept elsewhere, or of this process only.
+# Fields that have columns of their own.
 NOT_KEPT = frozenset({"id", "execution"})
 
 
 class RetryData(msgspec.Struct, omit_defaults=True):
-    """A Retry, but for what is a function."""
+    """The fields of a Retry that are not functions."""
 
     attempts: int
     backoff: float
@@ -48,7 +48,7 @@ class RetryData(msgspec.Struct, omit_defaults=True):
 
 
 class Header(msgspec.Struct):
-    """An envelope whose data nobody has looked at yet."""
+    """An envelope whose data are not decoded yet."""
 
     tag: str
     version: int
@@ -57,7 +57,7 @@ class Header(msgspec.Struct):
 
 
 def _enc_hook(value: Any) -> Any:
-    """Write what msgspec does not know by itself."""
+    """Encode a path, which msgspec does not know."""
     if isinstance(value, PurePath):
         return str(value)
     raise NotImplementedError(f"Encoding objects of type {type(value).__qualname__} is unsupported")
@@ -68,14 +68,14 @@ _encode = msgspec.json.Encoder(enc_hook=_enc_hook).encode
 
 class ClassCodec:
     """
-    How the events of one class are written and read.
+    Writes and reads the events of one class.
 
     Args:
         cls: The class.
-        tag: Of it.
+        tag: Its tag. None only for :class:`Call`, where each function has a tag.
 
     Raises:
-        TypeError: It has none, or its annotations cannot be used.
+        TypeError: The class has no tag, or its annotations cannot be used.
     """
 
     def __init__(self, cls: type[Event], tag: str | None) -> None:
@@ -98,10 +98,10 @@ class ClassCodec:
 
     def encode(self, event: Event, tag: str | None = None) -> bytes:
         """
-        Return an event's envelope.
+        Return the envelope of an event.
 
         Raises:
-            ValidationError: A field holds what would not come back; it is named.
+            ValidationError: The value of a field would not come back as it is. The message names the field.
         """
         own = event.__dict__
         values = {name: value for name, default in self._fields if (value := own[name]) is not default}
@@ -111,17 +111,17 @@ class ClassCodec:
             values["retry"] = _retry_data(self.cls, event.retry)
         try:
             data, fixes = self._written(values)
-        except Exception as exc:  # whatever an object does when it is looked at
+        except Exception as exc:  # any error that an object raises when it is read
             raise self._refusal(values, exc) from exc
         rest = b',"fixes":%b}' % _encode(fixes) if fixes else b"}"
         return (self._head if tag is None else self._head_of(tag)) + data + rest
 
     def _written(self, values: dict[str, Any]) -> tuple[bytes, list[Fix]]:
         """
-        Return fields as JSON, with what has to be mended in it when it is read.
+        Return fields as JSON, and the fixes for reading them.
 
         Raises:
-            Exception: They would not come back as they are.
+            Exception: A field would not come back as it is.
         """
         fixes: list[Fix] = []
         try:
@@ -134,7 +134,7 @@ class ClassCodec:
             return self._checked(values, carried, fixes)
 
     def _with_numbers(self, values: dict[str, Any], fixes: list[Fix]) -> dict[str, Any]:
-        """Return fields with metadata, which is taken as JSON has it, that has no infinities: JSON would have null."""
+        """Return fields whose metadata have stand-ins for infinities, which JSON would write as null."""
         if "metadata" not in values:
             return values
         return values | {"metadata": stand_in(values["metadata"], ("metadata",), fixes)}
@@ -146,7 +146,7 @@ class ClassCodec:
         known = len(fixes)
         for name, value in values.items():
             other = getattr(struct, name) if read is None else read[name]
-            if value is not other and name != "metadata":  # whatever is noted there, as JSON has it
+            if value is not other and name != "metadata":  # metadata come back as JSON has them
                 compare(value, other, (name,), fixes)
         if len(fixes) > known:
             read = self._mended(self._decode(data), fixes)
@@ -166,7 +166,7 @@ class ClassCodec:
         Return the fields by name.
 
         Raises:
-            Exception: The data are not those of the class, or its ``_upgrade()`` has failed.
+            Exception: The class has other fields, or its ``_upgrade()`` has failed.
         """
         data, fixes = bytes(header.data), header.fixes
         if header.version != self.cls._kind.version:
@@ -179,14 +179,14 @@ class ClassCodec:
         return fields
 
     def make(self, fields: dict[str, Any], **others: Any) -> Event:
-        """Return an event that has these fields as they are, whatever its class makes of what it is given."""
+        """Return an event with exactly these fields: a converter of the class has run when they were first set."""
         event = self.cls(**{self._aliases[name]: value for name, value in fields.items()}, **others)
         own = event.__dict__
         for name, value in fields.items():
             if own.get(name) is not value:
-                own[name] = value  # a converter has run a second time
+                own[name] = value  # a converter ran a second time
         if event._redacted:
-            own["_secrets"] = secrets_of(event)  # as it was given: a function may change its record
+            own["_secrets"] = secrets_of(event)  # now: a function may change its record later
         return event
 
     def _head_of(self, tag: str) -> bytes:
@@ -194,7 +194,7 @@ class ClassCodec:
         return b'{"tag":%b,"version":%d,%b"data":' % (_encode(tag), self.cls._kind.version, redact)
 
     def _refusal(self, values: dict[str, Any], cause: Exception) -> ValidationError:
-        """Find the field that cannot be kept."""
+        """Return an error that names the field that cannot be stored."""
         for name, value in values.items():
             try:
                 self._written({name: value})
@@ -203,7 +203,7 @@ class ClassCodec:
                 if holds_event(value):
                     reason = "it holds an event, which is a row of its own: keep the event's id instead"
                 if any(is_inside(path, name) for path in self.cls._redacted):
-                    reason = "it would not come back as what it is"  # without a word of it
+                    reason = "it would not come back as what it is"  # without the value
                 return ValidationError(
                     f"{self.cls.__qualname__}.{name} cannot be kept in a journal: {reason} (got {type(value).__name__})"
                 )
@@ -212,7 +212,7 @@ class ClassCodec:
 
 
 def holds_event(value: Any) -> bool:
-    """Whether a value is an event, or a list, tuple, set or dict that has one in it, at any depth up to some."""
+    """Return whether a value is an event, or a list, tuple, set or dict with an event in its first MAX_LOOK levels."""
     level: list[Any] = [value]
     for _ in range(MAX_LOOK):
         if any(isinstance(part, Event) for part in level):

@@ -1,7 +1,7 @@
 """
 Events as JSON envelopes ``{"tag": ..., "version": ..., "data": {...}}``, and back.
 
-Which class a tag stands for is said here; how its events are written and read, by its plan (``class_codec``).
+:class:`Codec` finds the class of a tag. The :class:`ClassCodec` of the class writes and reads its events.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ if TYPE_CHECKING:
 
     from .rows import Row
 
-# A set has an order of its own in each process.
+# Deterministic: a set has a different order in each process.
 _encode_key = msgspec.json.Encoder(order="deterministic").encode
 _headers = msgspec.json.Decoder(Header)
 
 
 class Unreadable(Exception):
-    """Why a row does not become an event; it stays where it is."""
+    """A row cannot be made an event. The row stays in the file."""
 
 
 def encode_key(key: object) -> str:
     """
-    Give a key as it stands in the file, and as it is known by: keys that are written alike are one.
+    Return the text of a key. Two keys with the same text are one key.
 
-    Numbers that are equal (``1``, ``1.0``, ``True``) are written alike, since they are one key without a journal.
+    Equal numbers (``1``, ``1.0``, ``True``) have the same text, since without a journal they are one key too.
 
     Raises:
-        TypeError: JSON cannot hold it.
+        TypeError: JSON cannot hold the key.
     """
     try:
         text = _key_text(key if type(key) is str else _in_one_form(key))
         if text == "null":
-            raise ValueError("it is written as null")  # noqa: TRY301  as what msgspec itself raises
+            raise ValueError("it is written as null")  # noqa: TRY301  handled as what msgspec raises
         if "null" in text and not _is_finite(key):
             raise ValueError("it has NaN or an infinity in it, which is written as null")  # noqa: TRY301  likewise
-        return text  # noqa: TRY300  it belongs to what may fail
+        return text  # noqa: TRY300  beside what may fail
     except (TypeError, ValueError) as exc:
         raise TypeError(f"key must be something that JSON can hold, such as a text, got {key!r}: {exc}") from exc
 
@@ -66,7 +66,7 @@ def _key_text(key: object) -> str:
 
 
 def _in_one_form(key: object) -> object:
-    """Return a key with whole numbers as ints, wherever they stand in it."""
+    """Return a key in which each whole number is an int, at any depth."""
     if type(key) is bool or (type(key) is float and key.is_integer()):
         return int(key)
     if isinstance(key, dict):
@@ -78,7 +78,7 @@ def _in_one_form(key: object) -> object:
 
 
 def _is_finite(key: object) -> bool:
-    """Whether no NaN and no infinity stands in a key, which would make one of two."""
+    """Return whether a key has neither NaN nor infinities, which are all written as null."""
     if isinstance(key, float):
         return isfinite(key)
     parts: Iterable[Any] = key.values() if isinstance(key, dict) else key if isinstance(key, list | tuple | set) else ()
@@ -87,20 +87,21 @@ def _is_finite(key: object) -> bool:
 
 class Codec:
     """
-    Knows the classes of a journal.
+    Writes and reads events of any class.
 
     Args:
-        types: Beside the classes that are registered by their tags: a class or, for calls, an async function, by tag.
+        types: By tag: an event class, or an async function whose calls are stored. Classes with a tag of their own are
+            found without it.
 
     Raises:
-        TypeError: One is neither.
+        TypeError: A value is neither a class of events nor an async function.
     """
 
     def __init__(self, types: Mapping[str, type[Event] | Callable[..., Awaitable[Any]]]) -> None:
-        self._types: dict[str, type[Event]] = {}
-        self._tag_of: dict[type[Event], str] = {}
-        self._functions: dict[str, Callable[..., Awaitable[Any]]] = {}
-        self._plans: dict[type[Event], ClassCodec] = {}
+        self._types: dict[str, type[Event]] = {}  # by the tags of `types`
+        self._tag_of: dict[type[Event], str] = {}  # the same the other way round
+        self._functions: dict[str, Callable[..., Awaitable[Any]]] = {}  # by tag
+        self._class_codecs: dict[type[Event], ClassCodec] = {}
         for tag, found in types.items():
             if isinstance(found, type) and issubclass(found, Event):
                 check_fields(found)
@@ -111,16 +112,16 @@ class Codec:
 
     def add_function(self, tag: str, function: Callable[..., Awaitable[Any]]) -> None:
         """
-        Have calls of a function be kept under a tag.
+        Store calls of a function under a tag.
 
         Raises:
-            TypeError: It is not async.
+            TypeError: The function is not async.
         """
         check_async(function)
         self._functions[tag] = function
 
     def knows_function(self, function: Callable[..., Awaitable[Any]]) -> bool:
-        """Whether calls of a function have a tag."""
+        """Return whether calls of a function have a tag."""
         return any(known == function for known in self._functions.values())
 
     def check_class(self, cls: type[Event]) -> None:
@@ -130,7 +131,7 @@ class Codec:
         Raises:
             TypeError: The class has no tag, or its annotations cannot be used.
         """
-        self._plan(cls)
+        self._class_codec(cls)
 
     def tag_of(self, cls: type[Event]) -> str:
         """Return the tag of a class. An empty text if it has none."""
@@ -138,50 +139,50 @@ class Codec:
 
     def encode(self, event: Event) -> bytes:
         """
-        Give an event's envelope.
+        Return the envelope of an event.
 
         Raises:
-            ValidationError: A field holds what would not come back; it is named.
+            ValidationError: The value of a field would not come back as it is. The message names the field.
             TypeError: The class has no tag, or its annotations cannot be used.
         """
         if isinstance(event, Call):
             tag = self._tag_of_function(event)
-            return self._plan(type(event)).encode(event, tag)
-        return self._plan(type(event)).encode(event)
+            return self._class_codec(type(event)).encode(event, tag)
+        return self._class_codec(type(event)).encode(event)
 
     def decode(self, row: Row) -> Event:
         """
-        Give the event of a row, with its record.
+        Return the event of a row, with its record.
 
         Raises:
-            Unreadable: This process does not know its class, or the class does not take it.
+            Unreadable: The class is not known in this process, or refuses the stored fields.
         """
         try:
             header = _headers.decode(row.event)
             function = self._functions.get(header.tag)
             cls: type[Event] | None = Call if function is not None else self._types.get(header.tag)
             cls = cls or find_tagged(header.tag)
-            plan = self._plan(cls or _unknown(header.tag))
-            fields = plan.decode(header)
+            codec = self._class_codec(cls or _unknown(header.tag))
+            fields = codec.decode(header)
             if function is not None:
                 fields["function"] = function
-            response_type = plan.response_type if function is None else returned_by(function)
+            response_type = codec.response_type if function is None else returned_by(function)
             execution = restore_execution(row, response_type)
-            return plan.make(fields, id=UUID(bytes=row.id), execution=execution)
+            return codec.make(fields, id=UUID(bytes=row.id), execution=execution)
         except Unreadable:
             raise
-        except Exception as exc:  # whatever the file or the user's class does, the row stays
+        except Exception as exc:  # damage in the file, or an error of the user's class: the row stays
             raise Unreadable(f"{type(exc).__name__}: {exc}") from exc
 
-    def _plan(self, cls: type[Event]) -> ClassCodec:
-        plan = self._plans.get(cls)
-        if plan is None:
-            plan = self._plans[cls] = ClassCodec(cls, self._tag_of.get(cls, cls._kind.tag))
-        return plan
+    def _class_codec(self, cls: type[Event]) -> ClassCodec:
+        codec = self._class_codecs.get(cls)
+        if codec is None:
+            codec = self._class_codecs[cls] = ClassCodec(cls, self._tag_of.get(cls, cls._kind.tag))
+        return codec
 
     def _tag_of_function(self, event: Call[Any]) -> str:
         for tag, function in self._functions.items():
-            if function == event.function:  # a method of an object is made anew at each look
+            if function == event.function:  # ==: each look at a method makes a new object
                 return tag
         raise TypeError(
             f"a journal does not know the function of {event!r}: make the executor with Executor.of(function, "

@@ -1,4 +1,4 @@
-"""One owner at a time: a lock beside the file, which ends with the process that holds it, however that ends."""
+"""The lock of a journal: one owner at a time. The lock ends with its process, also when the process is killed."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from .fork import watch_for_forks
 try:
     import fcntl
 except ImportError:  # Windows has no flock()
-    fcntl = None  # type: ignore[assignment]  # looked at before it is used
+    fcntl = None  # type: ignore[assignment]  # checked before it is used
 
 
-# The mode of a new journal: its data is that of its owner.
+# The mode of a new journal: only its owner reads it.
 PRIVATE = 0o600
 
 
 class FileLock:
     """
-    Holds the lock of a journal.
+    The lock of a journal, held from the constructor on.
 
-    A child made by ``fork()`` has its parent's descriptors, and would hold their locks beyond its parent's death; so it
-    closes its copy of the descriptor, which leaves the lock of the parent as it is.
+    The lock is on a file beside the journal: closing any descriptor of the journal would drop the locks that SQLite has
+    on it. A released lock leaves its file behind, because the next owner may have opened it already. The lock file has
+    the mode of the journal; if there is no journal yet, only the owner can read it.
 
-    Not on the file itself: closing any descriptor of a file drops the locks that SQLite has on it. The lock file stays
-    when the lock is given back: to remove it would pull it away under the next owner. A new one has the mode of the
-    journal; where there is no journal yet, only its owner can read it.
+    A child made by ``fork()`` has copies of the descriptors, and would hold the lock after its parent has died. So the
+    child closes its copy, which leaves the parent's lock as it is. Decision 56 says why this is not ``filelock``.
 
     Args:
-        path: Of the journal.
+        path: The journal.
 
     Raises:
-        JournalLockedError: Somebody else holds it.
-        JournalError: The lock file cannot be written, or the system has no such locks.
+        JournalLockedError: Another process, or another executor of this one, has the journal.
+        JournalError: The lock file cannot be opened or locked, or the system has no ``flock()``.
     """
 
     def __init__(self, path: Path) -> None:
-        self._fd: int | None = None
+        self._fd: int | None = None  # of the lock file; None once the lock is released
         if fcntl is None:
             raise JournalError("a journal needs flock(), which this system does not have")
         place = Path(f"{path}-lock")
@@ -63,18 +63,18 @@ class FileLock:
             raise JournalError(f"cannot lock {place}: {exc.strerror or exc}") from exc
 
     def release(self) -> None:
-        """Give the lock back. Idempotent."""
+        """Release the lock. Idempotent."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
     def disown(self) -> None:
-        """Close the copy of the descriptor that a child has; the parent keeps the lock."""
+        """Close the child's copy of the descriptor. The parent keeps the lock."""
         self.release()
 
 
 def _mode_beside(path: Path) -> int:
-    """Return the mode of a file to be made beside a journal: that of the journal."""
+    """Return the mode for a file beside a journal."""
     try:
         return path.stat().st_mode & 0o666
     except OSError:
@@ -83,10 +83,10 @@ def _mode_beside(path: Path) -> int:
 
 def make_private(path: Path) -> None:
     """
-    Make the file of a journal, if there is none, readable by its owner only; what SQLite puts beside it is alike.
+    Create a journal, unless it exists, that only its owner can read. SQLite gives the files beside it the same mode.
 
     Raises:
-        JournalError: It cannot be made.
+        JournalError: The file cannot be created.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))

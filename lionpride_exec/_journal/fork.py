@@ -1,9 +1,8 @@
 """
-After ``fork()``: what the parent has open is not the child's.
+Files that are open during ``fork()`` belong to the parent.
 
-A child has copies of its parent's connections. SQLite's own state in them is that of another process, and closing one
-may bring the log into the main file, or drop locks. So a child neither uses such a connection nor closes it, not even
-at its end.
+A child has copies of its parent's connections, with SQLite's state of another process. Closing such a copy may move the
+log into the main file, or drop locks. So a child neither uses nor closes it, not even when the child ends.
 """
 
 from __future__ import annotations
@@ -21,23 +20,23 @@ if TYPE_CHECKING:
 
 
 class Disowned(Protocol):
-    """Something that a child made by ``fork()`` has to let alone."""
+    """A resource of the parent, which a child made by ``fork()`` must not use."""
 
     def disown(self) -> None:
-        """Learn, in the child, that it belongs to the parent. Must not wait, nor take a lock."""
+        """Called in the child. Must not wait, and must not take a lock."""
 
 
-_everything: WeakSet[Disowned] = WeakSet()
+_watched: WeakSet[Disowned] = WeakSet()
 _never_closed: list[sqlite3.Connection] = []
 
 
 def watch_for_forks(one: Disowned) -> None:
-    """Have something learn, in each child, that it belongs to the parent."""
-    _everything.add(one)
+    """Call ``disown()`` of a resource in each child."""
+    _watched.add(one)
 
 
 def keep_from_closing(connection: sqlite3.Connection) -> None:
-    """See to it that nothing ever closes a connection in this process, also not the end of the interpreter."""
+    """Keep a connection from being closed in this process, also by the end of the interpreter."""
     _never_closed.append(connection)
     with suppress(ImportError):
         import ctypes  # noqa: PLC0415  needed in a child only
@@ -46,7 +45,7 @@ def keep_from_closing(connection: sqlite3.Connection) -> None:
 
 
 def foreign_error(path: Path, pid: int) -> JournalError:
-    """Make the error for a child that uses what its parent has open."""
+    """Return the error for a child that uses the journal of its parent."""
     return JournalError(
         f"{path} is open in process {pid}, and process {os.getpid()} was forked from it: a child cannot use the "
         "journal of its parent; make an executor with a journal of its own there, or start the child by spawn",
@@ -55,7 +54,7 @@ def foreign_error(path: Path, pid: int) -> JournalError:
 
 
 def _disown_all() -> None:
-    for one in tuple(_everything):
+    for one in tuple(_watched):
         one.disown()
 
 

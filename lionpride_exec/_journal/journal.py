@@ -1,4 +1,4 @@
-"""What a user says of a journal. The work is done by the book (``session``) that an executor makes of it."""
+"""The options of a journal. An executor makes a ``JournalSession`` of them."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ class Journal:
     """
     Keeps the events of an executor in a file: ``Executor(journal=Journal("run.db"))``. See ``docs/durability.md``.
 
-    ``append()`` returns once the event is on disk. When the executor is started again with the same file, in whatever
-    process and on whatever backend, it goes on where it was. It is opened by the executor's start and closed by its
-    end; one executor at a time can have it, any number of processes can look at it meanwhile.
+    ``append()`` returns once the event is on disk. An executor that is started with the same file goes on where the
+    last one ended, in any process and on any backend. The executor's start opens the file, and its end closes it. One
+    executor at a time can have a journal. Any number of processes can read it at the same time.
 
     Args:
-        path: Of the file, a SQLite database; its directory has to exist. ``-wal``, ``-shm`` and ``-lock`` stand beside.
-        ack: "lazy": what becomes of an event is written soon after; of what ended in the last milliseconds before a
-            crash some may run again. "strict": PROCESSING is written before an event runs, and the final status before
-            anybody is told, so nothing that was seen to end runs again.
-        synchronous: "FULL": what is acknowledged survives a power failure. "NORMAL": it survives the death of the
-            process; the last moments before a power failure may be lost.
+        path: The file, a SQLite database. Its directory has to exist. ``-wal``, ``-shm`` and ``-lock`` stand beside it.
+        ack: "lazy": transitions are written soon after they happen. An event that ended in the last milliseconds before
+            a crash may run again. "strict": PROCESSING is written before an event runs, and its final status before
+            anyone is told, so an event that was seen to end never runs again.
+        synchronous: "FULL": what is on disk survives a power failure. "NORMAL": it survives the death of the process,
+            but a power failure may take the last moments.
         audit: Whether each transition is kept, not only the last status.
-        retain: What is kept on disk of events that have ended: a :class:`Retain`, or one by status. None: everything.
-        types: Classes, or async functions whose calls are to be kept, by tags that are not said in a class statement.
+        retain: Which ended events are kept on disk: a :class:`Retain`, or one for each status. None for all of them.
+        types: By tag: classes without a tag in their class statement, and async functions whose calls are stored.
 
     Raises:
-        ConfigurationError: The extra ``journal`` is not installed, or an argument is none of those.
+        ConfigurationError: The extra ``journal`` is not installed, or an argument has none of its values.
         ValueError: A ``retain`` is about a status that is not final.
-        TypeError: One of ``types`` or ``retain`` is no such thing.
+        TypeError: A value of ``types`` or ``retain`` has the wrong type.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Journal:
             raise ConfigurationError("a journal is a file; give its path")
         from .codec import Codec  # noqa: PLC0415  needs the extra
 
-        # Resolved: one file has one lock, whatever path leads to it, and wherever the program goes meanwhile.
+        # Resolved: one file has one lock for each path to it, also after the program changes its directory.
         self.path: Path = Path(path).expanduser().resolve()
         self.ack: Ack = ack
         self.synchronous: Synchronous = synchronous
@@ -82,16 +82,16 @@ class Journal:
 
     @property
     def is_strict(self) -> bool:
-        """Whether nobody is told of an end before it is on disk."""
+        """Whether an end is on disk before the event, and the tasks that wait for it, are told."""
         return self.ack == "strict"
 
     @property
     def left(self) -> Mapping[str, int]:
         """
-        How many open events were left in the file as they are when it was opened last, by why.
+        How many open events were left in the file when it was opened last, by reason.
 
-        "unreadable": their class is not known here, or does not take what is stored; "held": they wait for a decision;
-        "after what is left": they come after one of those.
+        "unreadable": the class is not known here, or refuses the stored fields. "held": the event waits for a decision.
+        "after what is left": the event comes after one of these.
         """
         return dict(self._left)
 
@@ -115,10 +115,10 @@ class Journal:
     @staticmethod
     def _key_of(key: object) -> str:
         """
-        Give the text that a key is known by.
+        Return the text that stands for a key.
 
         Raises:
-            TypeError: JSON cannot hold it.
+            TypeError: JSON cannot hold the key.
         """
         from .codec import encode_key  # noqa: PLC0415  needs the extra
 
@@ -131,7 +131,7 @@ class Journal:
 
 
 def _lasting_name_of(function: Callable[..., Any]) -> str:
-    """Give the full name of a function, which is the same whether its module is run or imported."""
+    """Return the full name of a function, the same whether its module is run or imported."""
     name = _full_name_of(function)
     file = getattr(sys.modules.get("__main__"), "__file__", None)
     if not name.startswith("__main__.") or file is None:

@@ -1,4 +1,4 @@
-"""Looking something up in an open journal: what has ended, what is known by a key, what is held."""
+"""Look-ups in an open journal: events by id or key, and held events."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ ROWS_AT_A_TIME = 500
 
 class Lookup:
     """
-    Reads in a store, in a worker thread.
+    Reads the file of an open journal in a worker thread.
 
     Args:
-        store: Open.
+        store: The open file.
         codec: For its events.
     """
 
@@ -52,7 +52,9 @@ class Lookup:
 
     async def in_thread(self, function: Callable[[], Any]) -> Any:
         """
-        Have a function run in the worker thread; again each second, for 30 s, while it meets trouble that passes.
+        Return what a function returns in the worker thread.
+
+        The function is called again each second, for 30 s, while it meets trouble that may pass.
 
         Raises:
             JournalError: What the function raises.
@@ -66,7 +68,7 @@ class Lookup:
             except JournalError as exc:
                 if not is_passing(exc) or current_time() >= until:
                     raise
-                logger.warning("%s; it is tried again, for %.0f s at most", exc, until - current_time())
+                logger.warning("%s; trying again for %.0f s at most", exc, until - current_time())
             await anyio.sleep(RETRY_PAUSE)
 
     async def _ask(self, question: Callable[[Connection], Any]) -> Any:
@@ -74,11 +76,11 @@ class Lookup:
 
     async def find(self, event_id: UUID) -> Event:
         """
-        Give an event that is on disk; one that is held as PENDING.
+        Return an event that is on disk. A held event is PENDING.
 
         Raises:
-            NotFoundError: It is not.
-            JournalError: It cannot be read.
+            NotFoundError: There is no event with this id in the file.
+            JournalError: The file or the event cannot be read.
         """
         rows = await self.in_thread(partial(self._store.rows_by_id, [event_id.bytes]))
         if not rows:
@@ -86,12 +88,12 @@ class Lookup:
         return self.decode(rows[0])
 
     async def statuses(self, ids: Sequence[UUID]) -> dict[UUID, str]:
-        """Give the statuses of those events that are on disk."""
+        """Return the statuses of the events that are on disk, by id."""
         found: dict[bytes, str] = await self.in_thread(partial(self._store.statuses_by_id, [one.bytes for one in ids]))
         return {UUID(bytes=event_id): status for event_id, status in found.items()}
 
     async def known_keys(self, keys: Collection[Any]) -> set[Any]:
-        """Give those of the keys that stand in the file."""
+        """Return the keys that are in the file."""
         texts = {encode_key(key): key for key in keys}
         wanted = list(texts)
         known: list[tuple[str]] = await self._ask(lambda connection: rows_by_key(connection, "key", wanted))
@@ -103,7 +105,7 @@ class Lookup:
         return rows[0] if rows else None
 
     async def held(self) -> list[Event]:
-        """Give the events that are held."""
+        """Return the held events."""
         rows: list[Row] = []
         seen = 0
         while some := await self.in_thread(partial(self._store.open_rows, seen, ROWS_AT_A_TIME)):
@@ -113,15 +115,15 @@ class Lookup:
 
     async def release(self, event_id: UUID, *, audit: bool) -> Restored:
         """
-        Have a held event be pending again.
+        Make a held event pending again, and return it.
 
         Args:
-            event_id: Of the event.
-            audit: Whether the trail is to say so.
+            event_id: The id of the event.
+            audit: Whether the audit trail gets a line.
 
         Raises:
-            NotFoundError: No such event is held.
-            JournalError: It cannot be read, or written.
+            NotFoundError: There is no held event with this id.
+            JournalError: The file cannot be read or written.
         """
         rows = await self.in_thread(partial(self._store.rows_by_id, [event_id.bytes]))
         if not rows or rows[0].status != HELD:
@@ -136,18 +138,18 @@ class Lookup:
 
     def decode(self, row: Row) -> Event:
         """
-        Give the event of a row.
+        Return the event of a row.
 
         Raises:
-            JournalError: It cannot be read.
+            JournalError: The event cannot be read.
         """
-        # What a decision is waited for about has not ended.
+        # A held event has not ended.
         shown = row._replace(status=EventStatus.PENDING.value) if row.status == HELD else row
         try:
             event = self._codec.decode(shown)
             if event.execution.status in TERMINAL:
                 object.__setattr__(event, "_kept_in", self._store.path)
-            return event  # noqa: TRY300  nothing else in it raises that
+            return event  # noqa: TRY300  only decode() raises Unreadable
         except Unreadable as exc:
             raise JournalError(f"event {UUID(bytes=row.id)} in {self._store.path} cannot be read: {exc}") from exc
 

@@ -1,4 +1,4 @@
-"""What became of an event, as JSON: its response or error, and the runs before the last one."""
+"""The outcome of an event as JSON: its response or error, and the attempts before the last run."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class ErrorData(msgspec.Struct, omit_defaults=True):
 
 
 class OutcomeData(msgspec.Struct, omit_defaults=True):
-    """How an event ended. One of response, escaped, repr and error, or none: a response of None."""
+    """How an event ended. At most one of response, escaped, repr and error is set. If none is, the response is None."""
 
-    response: msgspec.Raw = NULL  # not in a union: msgspec would take it for something else
+    response: msgspec.Raw = NULL  # not in a union, where msgspec reads Raw as another type
     escaped: str | None = None  # JSON text of a response with half a surrogate pair, which msgspec does not read
-    repr: str | None = None  # of a response that has no JSON form
-    fixes: list[Fix] = []  # zones of its datetimes; NaN and infinities
+    repr: str | None = None  # the repr of a response without a JSON form
+    fixes: list[Fix] = []  # for the zones of datetimes, and for NaN and infinities
     error: ErrorData | None = None
     duration: float | None = None
     retryable: bool | None = None
@@ -70,12 +70,12 @@ _attempts = msgspec.json.Decoder(list[AttemptData])
 
 
 def to_seconds(moment: datetime | None) -> float | None:
-    """Give a time as seconds since 1970."""
+    """Return a time as seconds since 1970."""
     return None if moment is None else moment.timestamp()
 
 
 def from_seconds(since: float) -> datetime:
-    """Give the time of so many seconds since 1970."""
+    """Return the UTC time of a number of seconds since 1970."""
     return datetime.fromtimestamp(since, UTC)
 
 
@@ -90,14 +90,14 @@ def encode_outcome(
     secrets: frozenset[str] = NO_SECRETS,
 ) -> bytes:
     """
-    Return how an event ended; never raises: a response is kept in its JSON form, or as its repr.
+    Return an outcome. Never raises: a response without a JSON form is stored as its repr.
 
     Args:
-        status: What it ended as.
-        response: What it returned.
-        error: What it raised.
-        duration: Of its run, in seconds.
-        secrets: Texts that its error is not to quote.
+        status: The final status.
+        response: What the event returned.
+        error: What the event raised.
+        duration: Seconds that the last run took.
+        secrets: Texts that are masked in the error.
     """
     data = OutcomeData(
         duration=None if isinstance(duration, UnsetType) else duration,
@@ -123,7 +123,7 @@ def encode_outcome(
 
 
 def encode_attempts(attempts: Sequence[Attempt], secrets: frozenset[str] = NO_SECRETS) -> bytes | None:
-    """Give the runs before the last one; None: there were none."""
+    """Return the attempts before the last run. None if there are none."""
     if not attempts:
         return None
     return _encode(
@@ -141,14 +141,14 @@ def encode_attempts(attempts: Sequence[Attempt], secrets: frozenset[str] = NO_SE
 
 
 def error_data(error: BaseException, secrets: frozenset[str] = NO_SECRETS) -> ErrorData:
-    """Give an error as data; one that came from a journal as what it was there. Never raises."""
+    """Return an error as data. A RemoteError becomes the data it was made of. Never raises."""
     try:
         data = _error_data(error)
         if secrets:
             data.message, data.traceback = mask(data.message, secrets), mask(data.traceback, secrets)
             data.details = mask_data(data.details, secrets)
         _encode(data)
-    except Exception:  # noqa: BLE001  whatever an error does when it is looked at, the event has ended
+    except Exception:  # noqa: BLE001  an error may raise when it is read; the event has ended
         return ErrorData(type(error).__qualname__, mask(error_text(error), secrets))
     return data
 
@@ -167,7 +167,7 @@ def _error_data(error: BaseException) -> ErrorData:
 
 
 def one_line(error: BaseException | UnsetType | None, secrets: frozenset[str] = NO_SECRETS) -> str | None:
-    """Give an error as one line, for the audit trail; None: there is none."""
+    """Return an error as one line for the audit trail. None if there is no error."""
     known = error_in(error)
     if known is None:
         return None
@@ -181,7 +181,7 @@ def one_line(error: BaseException | UnsetType | None, secrets: frozenset[str] = 
 def _is_cancellation(error: BaseException) -> bool:
     try:
         return is_cancellation(error)
-    except Exception:  # noqa: BLE001  outside of an event loop there is none
+    except Exception:  # noqa: BLE001  no event loop runs, so AnyIO cannot tell
         return False
 
 
@@ -199,14 +199,14 @@ def _traceback(error: BaseException) -> str:
 
 def restore_execution(row: Row, response_type: Any = NO_TYPE) -> Execution:
     """
-    Give the record of an event from its row.
+    Return the record of an event from its row.
 
     Args:
-        row: Whose event has been decoded.
-        response_type: What its class says it returns.
+        row: The row.
+        response_type: The return type that the class or function is annotated with.
 
     Raises:
-        msgspec.MsgspecError: What stands there cannot be read.
+        msgspec.MsgspecError: The outcome or the attempts cannot be read.
     """
     status = EventStatus(row.status)
     execution = Execution(
@@ -232,7 +232,7 @@ def restore_execution(row: Row, response_type: Any = NO_TYPE) -> Execution:
 
 def restore_attempts(attempts: bytes | None) -> tuple[Attempt, ...]:
     """
-    Give the runs before the last one.
+    Return the attempts before the last run.
 
     Raises:
         msgspec.MsgspecError: They cannot be read.
@@ -250,7 +250,7 @@ def restore_attempts(attempts: bytes | None) -> tuple[Attempt, ...]:
 
 
 def remote_error(data: ErrorData) -> RemoteError:
-    """Give the error that stands for one of another process."""
+    """Return the error that stands for an error of another process."""
     return RemoteError(data.message, data.type, data.traceback, retryable=data.retryable, details=data.details)
 
 

@@ -1,4 +1,4 @@
-"""How a run goes, from what stands in its journal."""
+"""A summary of a run, from its journal."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-# What decoding raises for what is no JSON, or not what it should be.
+# What decoding raises for text that is not JSON, or has other fields.
 UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 
-# Different errors that are told apart at one time. With more of them, the rarest half is given up.
+# Different errors that are counted apart. Beyond, the rarer half is dropped.
 MAX_GROUPS = 10_000
 MAX_LINE = 200  # characters of a message
 
@@ -35,7 +35,7 @@ class OpenEvent:
     An event that has not ended.
 
     Attributes:
-        since: When it was queued (pending) or started (processing), seconds since 1970; None: not known.
+        since: When the event was queued (pending) or started (processing), seconds since 1970. None if unknown.
         age: Seconds since then.
     """
 
@@ -49,7 +49,7 @@ class OpenEvent:
 
 @attrs.frozen
 class SlowEvent:
-    """An event that took long: its last run, in seconds."""
+    """An event whose last run took long."""
 
     seq: int
     id: bytes
@@ -73,22 +73,21 @@ class ErrorGroup:
 @attrs.frozen
 class Overview:
     """
-    How a run goes. Times are seconds since 1970, durations seconds.
+    A summary of a run. Times are seconds since 1970, durations are seconds.
 
     Attributes:
-        at: When this was so.
+        at: The time of the summary.
         counts: Events by status, "held" included.
         last_minute: Events that finished in the last 60 seconds.
-        last_hour: Likewise 3600 seconds.
-        rate: Events finished per second, from the first queued to the last finished; None: none has finished.
-        slowest: Of those completed or failed, slowest first.
-        errors: Most frequent first. With more than 10,000 different ones the rarest are dropped; their
-            events, and those of the groups that are not named, are ``other_errors``.
-        other_errors: Events with an error of no group in ``errors``.
-        oldest_pending: By the time it was queued.
-        running: What is processed, longest first; at most as many as were asked for.
-        file_bytes: Size of the file.
-        wal_bytes: Size of the write-ahead log.
+        last_hour: Events that finished in the last 3600 seconds.
+        rate: Events finished per second, from the first queued to the last finished. None if none has finished.
+        slowest: The slowest completed or failed events, slowest first.
+        errors: The most frequent errors, most frequent first. Beyond 10,000 different errors the rarest are dropped.
+        other_errors: Events with an error that is in no group of ``errors``.
+        oldest_pending: The pending event that was queued first. None if there is none.
+        running: The processing events, longest first; at most as many as were asked for.
+        file_bytes: Size of the file in bytes.
+        wal_bytes: Size of the write-ahead log in bytes.
     """
 
     at: float
@@ -124,7 +123,7 @@ _outcomes = msgspec.json.Decoder(_Outcome)
 
 
 def tag_of(event: Any) -> str | None:
-    """Give the tag of an envelope; None: it cannot be read."""
+    """Return the tag of an envelope. None if it cannot be read."""
     try:
         return _tags.decode(event).tag
     except UNREADABLE:
@@ -132,7 +131,7 @@ def tag_of(event: Any) -> str | None:
 
 
 def count_events(connection: sqlite3.Connection) -> dict[str, int]:
-    """Give the number of events by status. O(number of open events)."""
+    """Return the number of events by status. O(number of open events)."""
     counts = dict.fromkeys([*EventStatus.allowed(), HELD], 0)
     counts.update(connection.execute("SELECT status, events FROM tally").fetchall())
     counts.update(connection.execute(f"SELECT status, count(*) {_OPEN} GROUP BY status").fetchall())
@@ -140,12 +139,12 @@ def count_events(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def survey(connection: sqlite3.Connection, path: Path, now: float, top: int) -> Overview:
-    """Read all rows and sum them up. Flat memory."""
+    """Read all rows and summarize them. Memory does not grow with the file."""
     seen = _Seen(now, top)
     for row in connection.execute("SELECT seq, status, queued, finished, outcome FROM event"):
         try:
             seen.add(*row)
-        except TypeError as exc:  # columns of SQLite take anything
+        except TypeError as exc:  # a column of SQLite takes values of any type
             raise JournalError(f"{path} is damaged: event #{row[0]} has a time or error that is none") from exc
     errors = tuple(
         ErrorGroup(*group, count, seq, _known(connection, seq)[0]) for group, (count, seq) in seen.most_frequent()
@@ -224,17 +223,17 @@ class _Seen:
 
     @property
     def rate(self) -> float | None:
-        """Ends per second, from the first event queued to the last end; None: not known."""
+        """Events finished per second, from the first queued to the last finished. None if unknown."""
         if self.first is None or self.last is None or self.last <= self.first:
             return None
         return self.finished / (self.last - self.first)
 
     def longest_first(self) -> list[tuple[float, int, str]]:
-        """Give seconds, number and status of the slowest."""
+        """Return seconds, number and status of the slowest events, slowest first."""
         return sorted(self.slowest, reverse=True)
 
     def most_frequent(self) -> list[tuple[tuple[str, str, str], tuple[int, int]]]:
-        """Give the groups of errors with their count and the number of the first event."""
+        """Return the largest groups of errors, with their count and the number of the first event."""
         return nlargest(self.top, self.groups.items(), key=_count)
 
 
@@ -243,7 +242,7 @@ def _count(group: tuple[tuple[str, str, str], tuple[int, int]]) -> int:
 
 
 def _known(connection: sqlite3.Connection, seq: int) -> tuple[bytes, str | None]:
-    """Give id and tag of an event."""
+    """Return id and tag of an event."""
     event_id, event = connection.execute("SELECT id, event FROM event WHERE seq = ?", (seq,)).fetchone()
     return event_id, tag_of(event)
 
@@ -251,7 +250,7 @@ def _known(connection: sqlite3.Connection, seq: int) -> tuple[bytes, str | None]
 def _open_events(
     connection: sqlite3.Connection, status: EventStatus, since: str, now: float, limit: int
 ) -> tuple[OpenEvent, ...]:
-    """Give those of a status whose time lies farthest back."""
+    """Return the events of a status whose time is oldest."""
     query = f"SELECT seq, attempt, {since} {_OPEN} AND status = ? ORDER BY {since} IS NULL, {since}, seq LIMIT ?"
     rows = connection.execute(query, (status.value, limit)).fetchall()
     return tuple(

@@ -1,10 +1,11 @@
 """
-A look at a journal that may be somebody else's, who may be writing at this moment.
+Reading a journal, also while another process writes it.
 
-It never writes: SQLite's write-ahead log lets it read what was committed last while others commit. Each question is
-answered from one snapshot; while it lasts, the log cannot be cleared, so what takes long is read in pieces. SQLite
-itself may leave an empty ``-wal`` and a ``-shm`` beside the file. Where it cannot make them, as on a read-only mount, a
-journal that was closed is read as a file that nobody changes.
+A reader never writes: SQLite's write-ahead log lets it read the last commit while others commit. Each question is
+answered from one snapshot. The log cannot be cleared while a snapshot is held, so long reads are cut into pieces.
+
+SQLite itself may leave an empty ``-wal`` and a ``-shm`` beside the file. Where it cannot make these files, as on a
+read-only mount, a journal that was closed is read as a file that does not change.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator
     from types import TracebackType
 
-# Rows, and about so many bytes, that are read at once; so many rows are passed over at once.
+# Rows, and bytes, that one snapshot reads; and rows that it passes over.
 CHUNK = 500
 CHUNK_BYTES = 4 << 20
 STRIDE = 5000
 
-# SQLite's codes where it cannot make, or write, what it wants beside the file: READONLY, CANTOPEN.
+# SQLite's codes where it cannot make or write the files beside the journal: READONLY, CANTOPEN.
 CANNOT_WRITE = frozenset({8, 14})
 
-# Matches that an error names.
+# How many matches an error message names.
 NAMED = 3
 
 _HEX = re.compile(r"[0-9a-f]{4,32}")
@@ -58,7 +59,7 @@ Entry: TypeAlias = tuple[int, bytes, "str | None", str]
 
 
 class Transition(NamedTuple):
-    """A line of the audit trail; id and tag are None where the event was deleted or cannot be read."""
+    """A line of the audit trail. Id and tag are None if the event was deleted or cannot be read."""
 
     n: int
     seq: int
@@ -75,16 +76,16 @@ class JournalReader:
     Reads a journal, from :meth:`open` to :meth:`close`, or as a context manager. Blocks; for one thread at a time.
 
     Args:
-        path: Of the file.
+        path: The file.
 
     Raises:
-        JournalError: From any method: it cannot be read, or is not open.
+        JournalError: From any method: the file cannot be read, or is not open.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path: Path = Path(path)
         self._connection: sqlite3.Connection | None = None
-        self._is_immutable = False  # nothing could be made beside the file, and all there was in it
+        self._is_immutable = False  # opened without files beside it: the log was empty
         self._pid = os.getpid()
 
     def __enter__(self) -> Self:
@@ -99,11 +100,11 @@ class JournalReader:
 
     def open(self) -> None:
         """
-        Open it.
+        Open the file.
 
         Raises:
-            JournalError: There is no such file, it is no journal, newer than this code, or damaged; or it has a log
-                that cannot be read where it lies.
+            JournalError: There is no file; it is not a journal, is of a newer version, or is damaged; or it has a log
+                that cannot be read in this directory.
         """
         self._pid = os.getpid()
         if not self.path.is_file():
@@ -141,7 +142,7 @@ class JournalReader:
             return 0
 
     def close(self) -> None:
-        """Close it. Idempotent."""
+        """Close the file. Idempotent."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -150,22 +151,22 @@ class JournalReader:
         else:
             keep_from_closing(connection)
 
-    # ---------------------------------------------------------------- all together
+    # ---------------------------------------------------------------- the whole run
 
     def counts(self) -> dict[str, int]:
-        """Give the number of events by status, "held" included. O(number of open events)."""
+        """Return the number of events by status, "held" included. O(number of open events)."""
         with self._snapshot() as connection:
             return count_events(connection)
 
     def overview(self, *, top: int = 5, now: float | None = None) -> Overview:
         """
-        Tell how the run goes.
+        Return how the run goes.
 
-        Reads the whole file, a few seconds for a million events, in one snapshot; memory does not grow with it.
+        Reads the whole file in one snapshot, which takes a few seconds for a million events. Memory does not grow.
 
         Args:
-            top: How many to name of each kind, 0 or more.
-            now: Seconds since 1970; None: by the clock.
+            top: How many events and errors of each kind are named; 0 or more.
+            now: Seconds since 1970. None for the time of the system's clock.
         """
         with self._snapshot() as connection:
             return survey(connection, self.path, time.time() if now is None else now, top)
@@ -174,14 +175,14 @@ class JournalReader:
 
     def events(self, statuses: Collection[str] | None = None, tags: Collection[str] | None = None) -> Iterator[Row]:
         """
-        Give events in order of arrival, up to the last one that is there now.
+        Yield events in order of arrival, up to the last one that is there at the call.
 
-        Read in pieces, each as it is at that moment: what memory and the write-ahead log have to keep is bounded,
-        however many there are. O(number of events in the file) in all.
+        They are read in pieces, each from its own snapshot, so memory and the write-ahead log stay bounded.
+        O(number of events in the file).
 
         Args:
-            statuses: Of which ones, "held" included; None: any.
-            tags: Of the classes; None: any. What has no readable tag is left out.
+            statuses: The statuses of the events, "held" included. None for all.
+            tags: The tags of their classes. None for all. Otherwise events without a readable tag are left out.
         """
         after, last = 0, self._ask_number("SELECT max(seq) FROM event")
         while after < last:
@@ -189,7 +190,7 @@ class JournalReader:
             yield from (row for row in rows if tags is None or tag_of(row.event) in tags)
 
     def _piece(self, after: int, last: int, statuses: Collection[str] | None) -> tuple[int, list[Row]]:
-        """Give up to CHUNK rows behind a number, and up to which number all have been seen."""
+        """Return the number up to which all rows have been read, and up to CHUNK of them."""
         chosen = () if statuses is None else tuple(statuses)
         condition = "" if statuses is None else f"AND status IN ({','.join('?' * len(chosen))})"
         select = f"SELECT {COLUMNS} FROM event WHERE seq > ? AND seq <= ? {condition} ORDER BY seq LIMIT ?"  # noqa: S608  no value in it
@@ -223,14 +224,14 @@ class JournalReader:
 
     def find(self, text: str) -> Row:
         """
-        Give the event that is meant.
+        Return the event that a text means.
 
         Args:
-            text: Its number (``17``, ``#17``), its id, its key (a text, or the key as JSON), or else the first 4 or
-                more hexadecimal digits of its id. An id is looked for in the whole index: 60 ms for a million events.
+            text: The number of the event (``17``, ``#17``), its id, its key (a text, or the key as JSON), or the first
+                4 or more hexadecimal digits of its id. Finding an id takes 60 ms for a million events.
 
         Raises:
-            NotFoundError: There is none, or more than one.
+            NotFoundError: No event matches, or more than one.
         """
         with self._snapshot() as connection:
             seqs = _exact(connection, text) or _by_prefix(connection, text)
@@ -241,19 +242,19 @@ class JournalReader:
     # ---------------------------------------------------------------- transitions
 
     def history(self, seq: int) -> list[Transition]:
-        """Give the transitions of an event, by its number, oldest first."""
+        """Return the transitions of the event with a number, oldest first."""
         return self._steps("WHERE transition.seq = ? ORDER BY n", seq)
 
     def transitions(self, after_n: int = 0, limit: int = 1000) -> list[Transition]:
-        """Give the transitions behind that number, oldest first. O(limit)."""
+        """Return up to ``limit`` transitions above a number, oldest first. O(limit)."""
         return self._steps("WHERE n > ? ORDER BY n LIMIT ?", after_n, limit)
 
     def last_transitions(self, count: int) -> list[Transition]:
-        """Give the last so many transitions, oldest first. O(count)."""
+        """Return the last ``count`` transitions, oldest first. O(count)."""
         return self._steps("ORDER BY n DESC LIMIT ?", count)[::-1]
 
     def last_n(self) -> int:
-        """Give the number of the last transition; 0: there is none. O(1)."""
+        """Return the number of the last transition. 0 if there is none. O(1)."""
         return self._ask_number("SELECT max(n) FROM transition")
 
     def _steps(self, condition: str, *values: int) -> list[Transition]:
@@ -270,7 +271,7 @@ class JournalReader:
 
     @contextmanager
     def _snapshot(self) -> Generator[sqlite3.Connection]:
-        """Have all that is read inside be of one moment."""
+        """Read everything inside from one snapshot."""
         connection = self._connection
         if connection is None:
             raise JournalError(f"{self.path} is not open")
@@ -295,14 +296,14 @@ class JournalReader:
 
 
 def id_text(event_id: Any) -> str:
-    """Give an id of the file as text, whatever it is."""
+    """Return an id from the file as text, also if it is not a UUID."""
     if isinstance(event_id, bytes):
         return str(UUID(bytes=event_id)) if len(event_id) == 16 else event_id.hex()  # noqa: PLR2004  bytes of a UUID
     return str(event_id)
 
 
 def _stride(connection: sqlite3.Connection, after: int, last: int) -> int:
-    """Give the number up to which there are at most STRIDE rows: a filter that finds few must not read for long."""
+    """Return a number above ``after`` by at most STRIDE rows, so that a filter that finds little does not read long."""
     found: int | None = connection.execute(
         "SELECT max(seq) FROM (SELECT seq FROM event WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?)",
         (after, last, STRIDE),
@@ -311,7 +312,7 @@ def _stride(connection: sqlite3.Connection, after: int, last: int) -> int:
 
 
 def _exact(connection: sqlite3.Connection, text: str) -> set[int]:
-    """Give the numbers of the events whose number, whole id or key this is."""
+    """Return the numbers of the events whose number or key is this text."""
     seqs: set[int] = set()
     if number := _NUMBER.fullmatch(text):
         seqs.update(_column(connection, "SELECT seq FROM event WHERE seq = ?", int(number[1])))
@@ -321,12 +322,12 @@ def _exact(connection: sqlite3.Connection, text: str) -> set[int]:
 
 
 def _keys(text: str) -> list[str]:
-    """Give the forms in which a key may stand in the file."""
+    """Return the forms in which a key may stand in the file."""
     keys: list[str] = []
     for make in (lambda: text, lambda: msgspec.json.decode(text)):
         try:
             keys.append(msgspec.json.encode(make()).decode())
-        except UNREADABLE:  # no JSON, or a text that it cannot hold
+        except UNREADABLE:  # not JSON, or a text that JSON cannot hold
             continue
     return keys
 

@@ -1,9 +1,9 @@
 """
-Which runs a file tells of that the limits of an executor still have to count.
+The recent runs in a file, which the limits of an executor still have to count.
 
-A run is told by two lines of the audit trail: that it began, and what came next. Their times ascend with their numbers,
-so what is recent stands at the end of the table, which is read backwards until it is too old. Without a trail an index
-on the last start of each event is read, and the earlier attempts of those that are open.
+A run has two lines in the audit trail: its start, and what came next. Times ascend with the numbers of lines, so the
+table is read backwards until the lines are too old. Without a trail, an index on the last start of each event is read,
+and the earlier attempts of the open events.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Mapping
 
-# Lines of the trail that are read at once; the first time fewer, since mostly nothing is recent.
+# Lines of the trail that are read at once. The first time fewer, since usually no line is recent.
 LINES, FIRST_LINES = 2000, 100
 
 _TAIL = "SELECT n, seq, at, status, error FROM transition WHERE n < ? ORDER BY n DESC LIMIT ?"
@@ -35,17 +35,17 @@ _TRIED = (
 )
 _STARTED = f"SELECT {COLUMNS} FROM event INDEXED BY event_started WHERE started IS NOT NULL AND started > ?"  # noqa: S608  likewise
 
-# What settle() said, as long as a limit may have to count it: written by executors that have such limits only.
+# Costs that settle() corrected, as long as a limit may count them. Only executors with limits by cost write them.
 MAKE_SETTLED = (
     "CREATE TABLE IF NOT EXISTS settled "
     "(n INTEGER PRIMARY KEY, at REAL NOT NULL, seq INTEGER NOT NULL, attempt INTEGER NOT NULL, costs TEXT NOT NULL)"
 )
 
-# Made for journals without a trail only: it costs something at each start of an event.
+# Only in journals without a trail: the index has to be updated at each start of an event.
 INDEX_STARTED = "CREATE INDEX IF NOT EXISTS event_started ON event (started) WHERE started IS NOT NULL"
 
 
-# When a run began, when it ended (None if the process died meanwhile), and the number of the attempt.
+# The start of a run, its end (None if the process died before), both in seconds since 1970, and its attempt number.
 Span = tuple[float, float | None, int]
 
 
@@ -54,10 +54,10 @@ class Run(NamedTuple):
     A run of an event.
 
     Attributes:
-        row: Of the event; its outcome and attempts are left out.
+        row: The row of the event, without its outcome and attempts.
         began: Seconds since 1970.
-        ended: Likewise. None if the process died meanwhile.
-        settled: What it has taken of each limit, as ``settle()`` said; None where it said nothing. Empty if not called.
+        ended: Seconds since 1970. None if the process died before.
+        settled: The cost for each limit that ``settle()`` corrected; None where it did not. Empty without a call.
     """
 
     row: Row
@@ -68,9 +68,9 @@ class Run(NamedTuple):
 
 def runs_in_trail(connection: sqlite3.Connection, since: float) -> list[Run]:
     """
-    Return the runs that began or ended after a time, in no order, by the audit trail.
+    Return the runs that began or ended after a time, by the audit trail. In no order.
 
-    O(lines of the trail since then, and open events). Events that were deleted are missing.
+    O(lines of the trail since then, and open events). Runs of deleted events are missing.
     """
     seqs = sorted(_recent(connection, since) | {seq for (seq,) in connection.execute(_RUNNING)})
     runs: list[Run] = []
@@ -91,9 +91,9 @@ def runs_in_trail(connection: sqlite3.Connection, since: float) -> list[Run]:
 
 def runs_in_rows(connection: sqlite3.Connection, since: float) -> list[Run]:
     """
-    Return the runs that began after a time, in no order, by the rows of the events; earlier attempts included.
+    Return the runs that began or ended after a time, by the rows of the events. In no order.
 
-    O(events started since then, and open events), but for the first time, when the index is made.
+    O(events started since then, and open events). The first call makes the index.
     """
     connection.execute(INDEX_STARTED)
     rows = {
@@ -115,7 +115,7 @@ def runs_in_rows(connection: sqlite3.Connection, since: float) -> list[Run]:
 def _attempts(row: Row) -> list[Span]:
     try:
         attempts = restore_attempts(row.attempts)
-    except MsgspecError:  # whatever stands in a row, it does not keep the file from being opened
+    except MsgspecError:  # a damaged row does not keep the file from being opened
         return []
     return [(one.started_at.timestamp(), one.finished_at.timestamp(), one.number) for one in attempts]
 
@@ -125,7 +125,7 @@ def _rows(connection: sqlite3.Connection, select: str, values: tuple[float, ...]
 
 
 def _settled(connection: sqlite3.Connection, since: float) -> dict[tuple[int, int], tuple[float | None, ...]]:
-    """Return what settle() said since then, by event and attempt. O(what is kept of that)."""
+    """Return the corrected costs since a time, by event and attempt. O(corrections in the file)."""
     if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'settled'").fetchone():
         return {}
     found = connection.execute("SELECT seq, attempt, costs FROM settled WHERE at > ? ORDER BY n", (since,))
@@ -136,13 +136,13 @@ def write_settled(
     connection: sqlite3.Connection, settled: Mapping[tuple[int, int], str], now: float, min_retention: float
 ) -> None:
     """
-    Write what settle() said of runs, and delete some of what no limit can have to count any more.
+    Write corrected costs, and delete some that no limit counts any longer.
 
     Args:
         connection: In a transaction.
-        settled: JSON by event and attempt.
+        settled: The costs as JSON, by event and attempt.
         now: Seconds since 1970.
-        min_retention: Seconds for which it is kept. What is longer ago goes twice as fast as it comes.
+        min_retention: Seconds for which costs are kept. Each call deletes up to twice as many as it writes.
     """
     if not settled:
         return
@@ -167,13 +167,13 @@ def _reaches(span: Span, since: float) -> bool:
 
 
 def _recent(connection: sqlite3.Connection, since: float) -> set[int]:
-    """Return the events that began or ended a run after a time."""
+    """Return the numbers of the events that began or ended a run after a time."""
     found: int | None = connection.execute("SELECT max(n) FROM transition").fetchone()[0]
     seqs: set[int] = set()
     before, size = (found or 0) + 1, FIRST_LINES
     while lines := connection.execute(_TAIL, (before, size)).fetchall():
         recent = [(seq, status, error) for _, seq, at, status, error in lines if at > since]
-        # PENDING without an error: it has only arrived.
+        # PENDING without an error: the event has arrived, and has not run.
         seqs.update(seq for seq, status, error in recent if status != EventStatus.PENDING or error is not None)
         if not recent:
             break
@@ -182,7 +182,7 @@ def _recent(connection: sqlite3.Connection, since: float) -> set[int]:
 
 
 def _spans(lines: Iterable[tuple[int, float, str, int]]) -> Iterator[tuple[int, Span]]:
-    """Yield event and span of each run, from the lines of events, those of an event together."""
+    """Yield event and span of each run. The lines of one event stand together."""
     open_run: tuple[int, float, int] | None = None
     for seq, at, status, attempt in lines:
         if open_run is not None:
@@ -193,5 +193,5 @@ def _spans(lines: Iterable[tuple[int, float, str, int]]) -> Iterator[tuple[int, 
 
 
 def _lean(row: Row) -> Row:
-    """Return a row without what only tells how the event ended."""
+    """Return a row without the columns that say how the event ended."""
     return row._replace(outcome=None, attempts=None)

@@ -1,8 +1,11 @@
 """
-What becomes of the rows that were open: which events come back, and how.
+Recovery: which open rows become events again, and how.
 
-Rows are looked at in the order of arrival. What an event comes after arrived before it, so by then it is known whether
-that has come back, has ended, or is left in the file; what comes after something that is left is left as well.
+Rows are read in order of arrival. The events that an event comes after have arrived before it, so it is known what
+became of them: restored, ended, or left in the file. An event that comes after one that is left is left too.
+
+An event that ran when the process died goes through the same transition as any other interruption. Its class decides
+whether the event runs again, fails, or is held.
 """
 
 from __future__ import annotations
@@ -39,16 +42,16 @@ logger = logging.getLogger("lionpride_exec")
 @attrs.frozen
 class Restored:
     """
-    An event that comes back.
+    An event that has been restored.
 
     Attributes:
-        seq: Its number.
-        event: PENDING.
-        priority: As it was given; None: the default.
-        due: Seconds since 1970 before which it does not start; None: it may.
-        after: Events that have come back as well, and have to complete first.
-        lost: An event that it comes after and that will not complete; None: there is none.
-        key: By which it is known, as the file has it; None: by none.
+        seq: The number of its row.
+        event: The event, which is PENDING.
+        priority: The priority that was given. None for the default.
+        due: Seconds since 1970 before which the event does not start. None if it may start at once.
+        after: Restored events that have to complete first.
+        lost: An event that has to complete first, and will not. None if there is none.
+        key: The key of the event, as the file has it. None if it has none.
     """
 
     seq: int
@@ -62,36 +65,36 @@ class Restored:
 
 class Restorer:
     """
-    Goes through the open rows of a store.
+    Restores the open rows of a file.
 
     Args:
-        store: Open.
+        store: The open file.
         codec: For its events.
         host: The executor.
-        audit: Whether the trail is to tell of interruptions.
+        audit: Whether interruptions get a line in the audit trail.
     """
 
     def __init__(self, store: Store, codec: Codec, host: JournalHost, *, audit: bool) -> None:
-        self.left: Counter[str] = Counter()  # rows that stay where they are, by why
-        self.here: list[tuple[Row, Event]] = []  # those that are in memory
+        self.left: Counter[str] = Counter()  # rows that stay in the file as they are, by reason
+        self.here: list[tuple[Row, Event]] = []  # rows whose event is in memory
         self._store = store
         self._codec = codec
         self._host = host
         self._audit = audit
-        self._left_ids: set[bytes] = set()
-        self._seen = 0  # the last number
-        self._changes: list[tuple[Change, int]] = []
-        self._steps: list[Step] = []
+        self._left_ids: set[bytes] = set()  # of the rows counted in `left`
+        self._seen = 0  # the number of the last row that was read
+        self._changes: list[tuple[Change, int]] = []  # not written yet, with the number of crashes
+        self._steps: list[Step] = []  # not written yet
 
     def next_rows(self, limit: int) -> list[Row]:
-        """Give the next rows. Blocks."""
+        """Return the next rows. Blocks."""
         rows = self._store.open_rows(self._seen, limit)
         if rows:
             self._seen = rows[-1].seq
         return rows
 
     def statuses_of(self, rows: Sequence[Row]) -> dict[bytes, str]:
-        """Give the statuses of what these rows come after, where it is on disk. Blocks."""
+        """Return the statuses of the events that these rows come after, if they are on disk. Blocks."""
         wanted = {one for row in rows for one in unpack_ids(row.after)}
         return self._store.statuses_by_id(sorted(wanted)) if wanted else {}
 
@@ -102,7 +105,7 @@ class Restorer:
             self._changes, self._steps = [], []
 
     def restore(self, row: Row, statuses: Mapping[bytes, str]) -> Restored | None:
-        """Give the event of a row; None: it is in memory, has ended, or is left."""
+        """Return the event of a row. None if it is in memory, has ended by the interruption, or is left in the file."""
         if row.status == HELD:
             self._leave(row, "held")
             return None
@@ -116,7 +119,7 @@ class Restorer:
                 self.here.append((row, here))
                 return None
             return self._decode(row, statuses)
-        except Exception as exc:  # noqa: BLE001  whatever stands in a row, it stops no other
+        except Exception as exc:  # noqa: BLE001  a row that cannot be read does not stop the others
             logger.warning("event %s stays in %s unread: %s", row.seq, self._store.path, exc)
             self._leave(row, "unreadable")
             return None

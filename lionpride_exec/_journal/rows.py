@@ -1,4 +1,4 @@
-"""What goes to the file and comes from it, as plain values: nothing here knows an event or a connection."""
+"""Rows as plain values. Nothing here knows events or connections."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
 
 class NewRow(NamedTuple):
-    """An event that is taken in."""
+    """The row of a new event."""
 
     seq: int
     id: bytes
@@ -46,7 +46,7 @@ class NewRow(NamedTuple):
 
 
 class Change(NamedTuple):
-    """Where an event stands now."""
+    """The columns of a row that a transition changes."""
 
     seq: int
     status: str
@@ -70,22 +70,24 @@ class Step(NamedTuple):
 
 @attrs.define(eq=False)
 class Batch:
-    """What is committed together."""
+    """What one transaction writes."""
 
     new: list[NewRow] = attrs.field(factory=list[NewRow])
-    changes: dict[int, Change] = attrs.field(factory=dict[int, Change])  # by number: the last one counts
+    changes: dict[int, Change] = attrs.field(factory=dict[int, Change])  # the last change of each event, by number
     steps: list[Step] = attrs.field(factory=list[Step])
-    waits_for: dict[int, bytes | None] = attrs.field(factory=dict[int, "bytes | None"])  # what is left of `after`
-    removed: list[int] = attrs.field(factory=list[int])
-    # What runs have taken of each limit, corrected by settle(), as JSON; by the numbers of event and attempt.
+    waits_for: dict[int, bytes | None] = attrs.field(
+        factory=dict[int, "bytes | None"]
+    )  # the new value of the column `after`, by number
+    removed: list[int] = attrs.field(factory=list[int])  # events to be deleted
+    # The costs that settle() corrected, as JSON, by the numbers of event and attempt.
     settled: dict[tuple[int, int], str] = attrs.field(factory=dict[tuple[int, int], str])
 
     def is_empty(self) -> bool:
-        """Whether there is nothing to write."""
+        """Return whether there is nothing to write."""
         return not (self.new or self.changes or self.steps or self.waits_for or self.removed or self.settled)
 
     def before(self, later: Batch) -> Batch:
-        """Give both as one, where what is said later counts."""
+        """Return one batch of both, in which the later changes count."""
         return Batch(
             new=[*self.new, *later.new],
             changes=self.changes | later.changes,
@@ -97,17 +99,17 @@ class Batch:
 
 
 def values_of(rows: Sequence[Sequence[Any]], size: int, width: int) -> list[Any]:
-    """Give the values of rows one after the other, filled up with None to so many rows."""
+    """Return the values of rows in one list, filled up with None to ``size`` rows."""
     flat = [value for row in rows for value in row]
     flat.extend([None] * (size * width - len(flat)))
     return flat
 
 
 def pack_ids(ids: Iterable[UUID]) -> bytes:
-    """Give ids as they stand in a row, 16 bytes each."""
+    """Return ids as a row has them, 16 bytes each."""
     return b"".join(one.bytes for one in ids)
 
 
 def unpack_ids(packed: bytes | None) -> list[bytes]:
-    """Give the ids that stand in a row."""
+    """Return the ids that a row has."""
     return [] if packed is None else [packed[begin : begin + 16] for begin in range(0, len(packed), 16)]

@@ -1,12 +1,12 @@
 """
-What is in the file.
+The tables of the file.
 
-``event`` has one row for each event, by its number (the order of arrival). Ids are random: an index on them alone would
-be written all over at every commit, which costs more than all the rest. The index on (number, id) is written at its end
-only, and a look-up by id reads it from end to end, about 60 ms for a million events; who asks often has the number.
+``event`` has one row for each event, by number, in order of arrival. Ids are random, so each commit would write to
+pages all over an index on them, which costs more than everything else. The index on (number, id) grows only at its end.
+A look-up by id reads this index from end to end, about 60 ms for a million events. Frequent look-ups go by number.
 
-``transition`` is the audit trail. ``tally`` counts what has ended, so that opening a file does not
-have to. ``meta`` has single facts.
+``transition`` is the audit trail. ``tally`` counts the events that have ended, so that opening a file need not count
+them. ``meta`` has single facts.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from lionpride_exec.errors import JournalError
 if TYPE_CHECKING:
     from pathlib import Path
 
-# "LPEX": what the file command shows, and how we know our own.
+# "LPEX". The command `file` shows it, and check_file() knows a journal by it.
 APPLICATION_ID: Final = 0x4C504558
 VERSION: Final = 1
 
-# Milliseconds for which somebody who looks at a journal waits for a lock of another process.
+# Milliseconds for which a reader waits for a lock of another process.
 READ_PATIENCE_MS: Final = 30_000
 
 # A status on disk only: the event ran when the process died, and its class wants a decision before it runs again.
@@ -75,47 +75,47 @@ MIGRATIONS: Final = (
     """,
 )
 
-# What a Row is read from.
+# The columns of a Row.
 COLUMNS: Final = (
     "seq, id, event, key, after, priority, due, status, attempt, crashes, queued, started, finished, outcome, attempts"
 )
 
-# The rows that are open, in order of arrival; the condition has to be that of the index.
+# The open rows in order of arrival. The condition has to be that of the index.
 SELECT_OPEN: Final = (
     f"SELECT {COLUMNS} FROM event INDEXED BY event_open WHERE {IS_OPEN} AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608  no value in it
 )
 
 
-# What open events come after.
+# The events that open events come after.
 SELECT_WAITED_FOR: Final = f"SELECT after FROM event INDEXED BY event_waiting WHERE after IS NOT NULL AND {IS_OPEN}"  # noqa: S608  likewise
 
 
 def connect(path: Path, *, read_only: bool = False, immutable: bool = False) -> sqlite3.Connection:
     """
-    Open a file; it is not looked at yet.
+    Open a file. Nothing is read yet.
 
     Args:
-        path: Of the file.
-        read_only: Whether it is only read; SQLite may still make ``-shm`` beside it.
-        immutable: Whether nobody changes it meanwhile, so that nothing is made beside it. Its log is not looked at.
+        path: The file.
+        read_only: Whether the file is only read. SQLite may still make ``-shm`` beside it.
+        immutable: Whether the file does not change while it is open. No file is made beside it, its log is not read.
 
     Raises:
-        sqlite3.Error: It cannot be opened.
+        sqlite3.Error: The file cannot be opened.
     """
     uri = f"file:{quote(os.fspath(path.absolute()))}?mode={'ro' if read_only or immutable else 'rwc'}"
     uri += "&immutable=1" if immutable else ""
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=64)
-    # Who only reads waits here; the owner tries again by itself, and is not to keep a thread for so long.
+    # A reader waits here. The owner tries again by itself, so that its thread is free again soon.
     connection.execute(f"PRAGMA busy_timeout = {READ_PATIENCE_MS if read_only or immutable else 5000}")
     return connection
 
 
 def check_magic(path: Path) -> None:
     """
-    Check that a file that there is begins as SQLite's do, before anything is put beside it.
+    Check that an existing file begins as those of SQLite, before another file is made beside it.
 
     Raises:
-        JournalError: It does not, or cannot be read.
+        JournalError: The file begins otherwise, or cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -130,11 +130,11 @@ def check_magic(path: Path) -> None:
 
 def check_file(connection: sqlite3.Connection, path: Path) -> int:
     """
-    Give the version of a file; 0: it is new.
+    Return the version of a journal. 0 if the file is new.
 
     Raises:
-        JournalError: It is something else, newer than this code, or was cut off.
-        sqlite3.Error: It is no SQLite file.
+        JournalError: The file is not a journal, is of a newer version, or was cut off.
+        sqlite3.Error: The file is not one of SQLite.
     """
     page_size: int = connection.execute("PRAGMA page_size").fetchone()[0]
     size = path.stat().st_size
@@ -151,7 +151,7 @@ def check_file(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Bring a file up to the newest version, step by step; each is done as a whole or not at all."""
+    """Bring a file up to the newest version. Each step is one transaction."""
     for step in range(version, VERSION):
         connection.executescript(
             f"BEGIN IMMEDIATE; {MIGRATIONS[step]}; "

@@ -1,4 +1,4 @@
-"""Trouble that passes: a file that another process has locked for some seconds, a full disk, a failing one."""
+"""Errors that may pass: another process has locked the file for some seconds, or the disk is full or failing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds after which something that failed is tried again, and for which it is tried.
+# Seconds between two tries, and seconds for which to try.
 RETRY_PAUSE = 1.0
 PATIENCE = 30.0
 
@@ -22,7 +22,7 @@ _PASSING = frozenset({5, 6, 7, 10, 13, 15})
 
 
 def is_passing(error: JournalError | None) -> bool:
-    """Whether an error may be over in a moment, so that trying again is worth it."""
+    """Return whether the cause of an error may pass, so that another try may succeed."""
     cause = None if error is None else error.__cause__
     code = getattr(cause, "sqlite_errorcode", None) if isinstance(cause, sqlite3.Error) else None
     return code is not None and code & 0xFF in _PASSING
@@ -30,10 +30,10 @@ def is_passing(error: JournalError | None) -> bool:
 
 def patiently(function: Callable[[], T], sleep: Callable[[float], object] = time.sleep) -> T:
     """
-    Return what a function returns; call it again, for some 30 s, while it meets trouble that passes. Blocks.
+    Return what a function returns. Call it again for some 30 s while its error may pass. Blocks.
 
     Raises:
-        JournalError: What it raises then, or trouble that does not pass.
+        JournalError: The error of the last call, or an error that does not pass.
     """
     for _ in range(int(PATIENCE / RETRY_PAUSE)):
         try:

@@ -1,8 +1,8 @@
 """
-The way to the worker thread, the only one that a journal takes.
+The one place at which a journal enters a worker thread.
 
-Threads take their time, so two runs of a program with one are never quite the same. Where a test has to go the same way
-again, it sets something that does the work in the event loop instead.
+The timing of threads differs from run to run. A test that has to be repeatable sets ``in_place_of_threads``, which does
+the work in the event loop instead.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# What does the work in place of a thread, where that is set.
+# Does the work in place of a thread. None: a thread does.
 in_place_of_threads: ContextVar[Callable[[Callable[[], Any]], Awaitable[Any]] | None] = ContextVar(
     "in_place_of_threads", default=None
 )
@@ -27,9 +27,10 @@ in_place_of_threads: ContextVar[Callable[[Callable[[], Any]], Awaitable[Any]] | 
 
 async def run_in_thread(function: Callable[[], T], *, limiter: CapacityLimiter, abandon_on_cancel: bool = False) -> T:
     """
-    Have a function that blocks run in a worker thread, and give its result.
+    Run a function that blocks in a worker thread, and return its result.
 
-    Cancellation: with ``abandon_on_cancel`` it returns at once, and the function goes on; else it waits for that.
+    Cancellation: with ``abandon_on_cancel`` it is raised at once, and the function goes on. Otherwise it is raised once
+    the function has returned.
     """
     instead = in_place_of_threads.get()
     if instead is not None:
