@@ -77,7 +77,7 @@ def test_a_point_that_there_is_not(point):
 
 def test_a_point_whose_method_has_gone(monkeypatch):
     """It is told when a plan names it, not passed over."""
-    monkeypatch.setattr("lionpride_exec.testing._points.POINTS", {"gone": Point(Executor, "gone", "nothing")})
+    monkeypatch.setattr("lionpride_exec.testing._faults.points.POINTS", {"gone": Point(Executor, "gone", "nothing")})
     with pytest.raises(AttributeError, match="no attribute 'gone'"):
         FaultPlan(1, {"gone:before": Latency(1)})
 

@@ -68,7 +68,7 @@ class Lookup:
             except JournalError as exc:
                 if not is_passing(exc) or current_time() >= until:
                     raise
-                logger.warning("%s; trying again for %.0f s at most", exc, until - current_time())
+                logger.warning("%s; it is tried again for %.0f s at most", exc, until - current_time())
             await anyio.sleep(RETRY_PAUSE)
 
     async def _ask(self, question: Callable[[Connection], Any]) -> Any:
