@@ -309,8 +309,10 @@ def opening(benchmark: Benchmark) -> None:
 
 def set_room(executor: NoopExecutor, pages: int | None) -> None:
     """Let the file of a journal grow by so many pages only; None: without a bound."""
-    assert executor._book is not None
-    store = executor._book.store
+    link = executor._link
+    assert link is not None
+    assert link.session is not None
+    store = link.session.store
     with store._lock:
         connection = store._open_connection()
         count: int = connection.execute("PRAGMA page_count").fetchone()[0]

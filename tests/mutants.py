@@ -83,9 +83,11 @@ MUTANTS = [
     ),
     Mutant(
         "a lost wake-up: resume() tells nobody",
-        "_processing/processor.py",
-        "        self._held_back.discard(token)\n        self._look_again()\n",
-        "        self._held_back.discard(token)\n",
+        "_base/coordination.py",
+        "        self.holds.discard(token)\n"
+        "        if self.starter is not None:\n"
+        "            self.starter._look_again()\n",
+        "        self.holds.discard(token)\n",
     ),
     Mutant(
         "a lost wake-up: room in the queue is not offered",
@@ -95,11 +97,13 @@ MUTANTS = [
     ),
     Mutant(
         "an await inside the transition: the list follows a step later",
-        "_executor/executor.py",
-        "        self._move(event, previous, target)\n",
-        "        from anyio.lowlevel import current_token\n"
-        "        from ._background import soon_caller\n"
-        "        soon_caller()(lambda: self._move(event, previous, target))\n",
+        "_executor/transitions.py",
+        "        if self._by_status[previous].exclude(event.id):\n"
+        "            self._by_status[target].include(event.id)\n"
+        "        else:\n"
+        "            self._index.move(event, previous, target)\n",
+        "        from lionpride_exec._base.backend import soon_caller\n"
+        "        soon_caller()(lambda: self._index.move(event, previous, target))\n",
     ),
     Mutant(
         "a token of a limit is not given back after a failure",
@@ -181,14 +185,18 @@ MUTANTS = [
     ),
     Mutant(
         "FAILED is filed as COMPLETED",
-        "_executor/executor.py",
-        "        self._move(event, previous, target)\n",
-        "        self._move(event, previous, EventStatus.COMPLETED if target is EventStatus.FAILED else target)\n",
+        "_executor/transitions.py",
+        "        if self._by_status[previous].exclude(event.id):\n"
+        "            self._by_status[target].include(event.id)\n"
+        "        else:\n"
+        "            self._index.move(event, previous, target)\n",
+        "        self._index.move(event, previous, EventStatus.COMPLETED if target is EventStatus.FAILED"
+        " else target)\n",
     ),
     Mutant(
         "stop() does not wait",
         "_executor/lifetime.py",
-        "timeout_deadline(grace)) as scope:\n                await self._processor.wait_idle()\n",
+        "timeout_deadline(grace)) as scope:\n                await processor.wait_idle()\n",
         "timeout_deadline(grace)) as scope:\n                pass\n",
     ),
     Mutant(
@@ -199,9 +207,9 @@ MUTANTS = [
     ),
     Mutant(
         "a cancelled event is left in the queue",
-        "_executor/executor.py",
-        "            self._processor.forget(event.id)\n\n    def _queue_unless_handled",
-        "            pass\n\n    def _queue_unless_handled",
+        "_executor/submissions.py",
+        "            self.processor.forget(event.id)\n\n    def follow_clock",
+        "            pass\n\n    def follow_clock",
     ),
     Mutant(
         "a delay is ignored",
@@ -224,19 +232,19 @@ MUTANTS = [
     Mutant(
         "what comes after others is never queued",
         "_executor/submissions.py",
-        "        if ticket is not None:\n            if self._processor is None:\n",
-        "        if ticket is not None and ticket.priority is not None:\n            if self._processor is None:\n",
+        "        if options is not None:\n            if self.processor is None:\n",
+        "        if options is not None and options.priority is not None:\n            if self.processor is None:\n",
     ),
     Mutant(
         "a key is forgotten",
         "_executor/submissions.py",
-        "        if ticket.key is not None:\n            self._agenda.give_key(event.id, ticket.key)\n",
-        "",
+        "            self._keys.give(event.id, options.key)\n        return event\n",
+        "            pass\n        return event\n",
     ),
     Mutant(
         "a key is kept of an event that has left",
-        "_executor/retention.py",
-        "        if self._agenda._key_of:\n            self._agenda.forget(event.id)\n",
+        "_tracking/retention.py",
+        "        self._forget_key(event.id)\n",
         "",
     ),
     Mutant(

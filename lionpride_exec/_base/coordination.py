@@ -19,6 +19,20 @@ if TYPE_CHECKING:
     from lionpride_exec._status import EventStatus
 
 
+PAUSED: Final = "paused"
+"""The token of a hold by ``Executor.pause()``."""
+
+
+class Starter(Protocol):
+    """What starts events, as those see it who hold the start of events and let it go."""
+
+    def _look_again(self) -> None:
+        """See whether an event can start now. Works in callbacks, too."""
+
+    def _look_again_soon(self) -> None:
+        """Do the same in a moment. Works from any thread and within anything."""
+
+
 class Coordination:
     """
     The state that an executor and its processor share.
@@ -30,15 +44,40 @@ class Coordination:
             id. None of these events starts.
         locks_in_use: The number of locks of progressions that a task holds or waits for. While there are none, an event
             can be moved at once.
+        starter: The processor, which looks again when the last hold is given back. None until there is one.
     """
 
-    __slots__ = ("conditions", "deferred_ends", "holds", "locks_in_use")
+    __slots__ = ("conditions", "deferred_ends", "holds", "locks_in_use", "starter")
 
     def __init__(self) -> None:
         self.conditions: Final[Waiters] = Waiters()
         self.holds: Final[set[object]] = set()
         self.deferred_ends: Final[dict[UUID, tuple[Any, EventStatus, BaseException]]] = {}
         self.locks_in_use: int = 0
+        self.starter: Starter | None = None
+
+    def hold(self, token: object) -> None:
+        """
+        Start nothing, and ask no gate, until this token and all others are given back. Idempotent; does not wait.
+
+        What runs goes on; ``Processor.process()`` starts nothing either. The hold outlasts ``stop()`` and ``start()``.
+
+        Args:
+            token: Hashable.
+        """
+        self.holds.add(token)
+
+    def let_go(self, token: object) -> None:
+        """Give a token back; with the last one, events start at once. Idempotent."""
+        self.holds.discard(token)
+        if self.starter is not None:
+            self.starter._look_again()
+
+    def let_go_soon(self, token: object) -> None:
+        """Give a token back from any thread and within anything; events start in a moment. Idempotent."""
+        self.holds.discard(token)
+        if self.starter is not None:
+            self.starter._look_again_soon()
 
 
 class ReportHost(Protocol):

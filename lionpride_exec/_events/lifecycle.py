@@ -1,16 +1,16 @@
 """
 The life of an event: its record, the way from one status to the next, and those who wait for its end.
 
-:meth:`Life._transition` is synchronous, so a cancellation cannot fall between the status of an event, the progression
-it stands in and the wake-up of those who wait for it. (Past that door only a record without an owner can be set by
-hand.)
+:meth:`EventLifecycle._transition` is synchronous, so a cancellation cannot fall between the status of an event, the
+progression it stands in and the wake-up of those who wait for it. (Past that door only the record of an event that
+belongs to no executor can be set by hand.)
 """
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 from traceback import clear_frames
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 import attrs
@@ -26,20 +26,18 @@ from lionpride_exec.errors import ExecutorClosedError, InvalidTransition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from datetime import datetime
     from pathlib import Path
 
-    from lionpride_exec._model.limits import Limit
-
+    from .host import EventHost, FailureCount
     from .streaming import Feed
 
 # The events that run in the current context, outermost first. An event that waits for one of them, itself
 # included, would wait for ever.
-running_events: ContextVar[tuple[Life, ...]] = ContextVar("running_events", default=())
+running_events: ContextVar[tuple[EventLifecycle, ...]] = ContextVar("running_events", default=())
 
 
-def running_here() -> list[Life]:
+def running_here() -> list[EventLifecycle]:
     """Give the events that run, or whose gate is asked, in the current context and have not ended."""
     # A task that outlives the event in which it was started goes on having it in its context.
     return [event for event in running_events.get() if event.execution.status not in TERMINAL]
@@ -47,68 +45,6 @@ def running_here() -> list[Life]:
 
 # Of an event that is put off again and again by RateLimited the last ones are remembered.
 MAX_ATTEMPTS_KEPT = 100
-
-
-class Owner(Protocol):
-    """What an event knows of the executor it stands in."""
-
-    def _event_moved(self, event: Any, previous: EventStatus, target: EventStatus) -> None:
-        """Follow a transition; called inside it. Must not wait."""
-
-    def _refile_event(self, event: Any) -> None:
-        """Put the event where its status says, at once."""
-
-    def _turn_to_move(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
-        """Give the locks that somebody holds at the moment and a move would need; None: nobody does."""
-
-    def _take_back(self, event: Any, error: BaseException, *, began: float, interrupted: bool) -> bool:
-        """Take back an event whose run has ended with this error, if it is to run again; whether it is, PENDING."""
-        ...
-
-    def _settle_cost(self, event: Any, actual: float, limit: Limit | None) -> None:
-        """Correct what a running event has taken of its limits."""
-
-    # The clock of the event loop in which it lives.
-    _clock: Callable[[], float]
-
-    # Its open journal, if it has one; and whether nobody is to be told of an end before that is in it.
-    _book: Any
-    _is_strict: bool
-
-    def _is_end_noted(self, event: Any) -> bool:
-        """Whether the end of an event is being written, of which it does not know yet."""
-        ...
-
-    async def _confirm_start(self, event: Any) -> None:
-        """Return once it is on disk that an event runs: it begins now."""
-
-    async def _confirm_end(
-        self, event: Any, target: EventStatus, response: Any, error: BaseException | UnsetType, at: datetime
-    ) -> None:
-        """Return once the end of an event is on disk, which it is to learn of next; or cannot be written."""
-
-    def _reader_away(self) -> AbstractContextManager[None] | None:
-        """Give what a task waits in that waits for the executor and so reads no transitions; None: nobody does."""
-
-    @property
-    def _is_interrupted(self) -> bool:
-        """Whether all that runs here is being cancelled from outside, past all scopes."""
-        ...
-
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether nothing will run here any more, unless it is started again."""
-        ...
-
-
-class FailureCount(Protocol):
-    """A count of failures that nobody has looked at, as far as an event knows it."""
-
-    def look_at(self, event: Any) -> None:
-        """Count the event no more: somebody has looked at it."""
-
-    def let_go(self, event: Any) -> None:
-        """Keep the event, which leaves its executor, if it is the first that does."""
 
 
 _NOT_GIVEN: Any = Unset
@@ -124,7 +60,7 @@ def _event_metadata(value: Any) -> dict[str, Any]:
     return metadata
 
 
-class Life(Element):
+class EventLifecycle(Element):
     """
     What an event is beside what it does.
 
@@ -141,11 +77,10 @@ class Life(Element):
     metadata: dict[str, Any] = attrs.field(default=_NOT_GIVEN, converter=_event_metadata)
 
     execution: Execution = attrs.field(factory=Execution)
-    # The executor the event stands in.
-    _owner: Owner | None = attrs.field(default=None, init=False)
-
     # What most events never have is no field: the garbage collector looks at each field of each event there is.
     if TYPE_CHECKING:
+        # What it sees of the executor that it belongs to. None if it belongs to none.
+        _host: EventHost | None = attrs.field(default=None, init=False)
         # What a streaming event has produced, and its readers; made by the first reader, or the first run.
         _feed: Feed | None = attrs.field(default=None, init=False)
         # Called with the event when it ends, or when that will not come; a dict, for its keys.
@@ -161,13 +96,13 @@ class Life(Element):
         # The count of failures in which it stands. None if it has not failed, or somebody has looked at it.
         _unseen: FailureCount | None = attrs.field(default=None, init=False)
     else:
-        _feed = _at_end = _verdict = _kept_in = _unseen = None
+        _host = _feed = _at_end = _verdict = _kept_in = _unseen = None
         _seq, _is_suspect = 0, False
 
     def __getstate__(self) -> dict[str, Any]:
         """Give what a pickle or a copy has: all but what ties the event to this process and its executor."""
         kept = self.__dict__ | {
-            "_owner": None,
+            "_host": None,
             "_feed": None,
             "_at_end": None,
             "_verdict": None,
@@ -198,9 +133,9 @@ class Life(Element):
         if not isinstance(value, str):
             raise ValueError(f"Invalid status type: {type(value).__name__}")  # noqa: TRY004  the tested contract
         target = EventStatus(value)
-        if self._owner is not None:
+        if self._host is not None:
             would_run_twice = target is EventStatus.PENDING and self.execution._running  # it would be queued
-            if would_run_twice or self._owner._is_end_noted(self):
+            if would_run_twice or self._host.is_end_noted(self):
                 raise InvalidTransition(self.id, self.status, target)
             self._transition(target)
             return
@@ -209,6 +144,14 @@ class Life(Element):
         self.execution.status = target
         if target in TERMINAL:
             self._wake()
+
+    def _set(self, name: str, value: Any) -> None:
+        """Set an attribute that is no field, past the hooks that attrs runs at each assignment."""
+        object.__setattr__(self, name, value)
+
+    def _set_host(self, host: EventHost | None) -> None:
+        """Have the event belong to an executor, or to none."""
+        object.__setattr__(self, "_host", host)
 
     # ---------------------------------------------------------------- the one door
 
@@ -253,16 +196,16 @@ class Life(Element):
         execution.status = target
         execution._running = execution._running and target is EventStatus.PROCESSING
         try:
-            if self._owner is not None:
-                self._owner._event_moved(self, previous, target)
+            if self._host is not None:
+                self._host.moved(self, previous, target)
         finally:
             if target in TERMINAL:
                 self._wake()
 
     def _refile(self) -> None:
         """Have the executor's index agree with the status, whatever was filed in advance."""
-        if self._owner is not None:
-            self._owner._refile_event(self)
+        if self._host is not None:
+            self._host.refile(self)
 
     def _wake(self) -> None:
         """Tell those who wait for the end that it has come, or that it will not."""
@@ -296,7 +239,7 @@ class Life(Element):
             ended.set()
 
         self._call_at_end(tell)
-        away = None if self._owner is None else self._owner._reader_away()
+        away = None if self._host is None else self._host.reader_away()
         try:
             if away is None:
                 await ended.wait()
@@ -317,7 +260,7 @@ class Life(Element):
 
         It runs inside the last transition, so it must neither raise nor wait. :meth:`_check_ended` tells the two apart.
         """
-        is_lost = not self.execution._running and self._owner is not None and self._owner.is_abandoned
+        is_lost = not self.execution._running and self._host is not None and self._host.is_abandoned
         if is_lost or self.execution.status in TERMINAL:
             callback(self)
         elif self._at_end is None:

@@ -31,14 +31,14 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec._validation import check_seconds
 from lionpride_exec.errors import LionTimeoutError, PauseTooLong, RateLimited, Skip
 
-from .lifecycle import Life, running_events
+from .lifecycle import EventLifecycle, running_events
 from .streaming import Idle
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
     from datetime import datetime
 
-    from .lifecycle import Owner
+    from .host import EventHost
 
 
 def _valid_timeout(_instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
@@ -60,7 +60,7 @@ class Unconfirmed(Exception):
     """It cannot be written that an event runs, so it does not."""
 
 
-class Run(Life):
+class Run(EventLifecycle):
     """
     What an event does when it is run.
 
@@ -95,8 +95,8 @@ class Run(Life):
         Cancellation: the event ends CANCELLED, retryable, and the cancellation goes on.
         """
         execution = self.execution
-        owner = self._owner
-        if execution._running or (owner is not None and owner._is_strict and owner._is_end_noted(self)):
+        host = self._host
+        if execution._running or (host is not None and host.is_strict and host.is_end_noted(self)):
             await self.wait()
         elif execution.status is EventStatus.PENDING:
             if execution._scope is None:
@@ -109,15 +109,15 @@ class Run(Life):
                 await self._run()
 
     async def _run(self) -> None:
-        owner = self._owner
-        began = current_time() if owner is None else owner._clock()
+        host = self._host
+        began = current_time() if host is None else host.clock()
         late, scope = False, None
         self.execution._running = True
         context = running_events.set((*running_events.get(), self))
         try:
             self._transition(EventStatus.PROCESSING)
-            if owner is not None and owner._book is not None and (owner._is_strict or self._has_to_be_seen()):
-                await owner._confirm_start(self)
+            if host is not None and host.is_journal_open and (host.is_strict or self._has_to_be_seen()):
+                await host.confirm_start(self)
             if self.timeout is None:
                 response = await self._perform()
             else:
@@ -173,16 +173,16 @@ class Run(Life):
             await waiting
 
     def _is_interrupted(self) -> bool:
-        return current_effective_deadline() == -inf or (self._owner is not None and self._owner._is_interrupted)
+        return current_effective_deadline() == -inf or (self._host is not None and self._host.is_interrupted)
 
     def _give_back(self, error: BaseException, began: float, *, interrupted: bool) -> bool:
         """Offer the event to its executor, to be run again; whether it is."""
-        if self._owner is None or not (interrupted or (is_of(error, Exception) and is_retryable(error))):
+        if self._host is None or not (interrupted or (is_of(error, Exception) and is_retryable(error))):
             return False
         if not interrupted and self._feed is not None and self._feed.was_taken:
             return False  # what a reader has taken cannot be taken back
         try:
-            return self._owner._take_back(self, error, began=began, interrupted=interrupted)
+            return self._host.plan_retry(self, error, began=began, interrupted=interrupted)
         except PauseTooLong:
             raise
         except Exception as exc:  # noqa: BLE001  a function of the user's Retry; the event has ended all the same
@@ -203,17 +203,17 @@ class Run(Life):
 
         It takes time while somebody holds a lock that the move needs, or if the end is to be on disk first.
         """
-        execution, owner = self.execution, self._owner
-        execution.duration = (current_time() if owner is None else owner._clock()) - began
+        execution, host = self.execution, self._host
+        execution.duration = (current_time() if host is None else host.clock()) - began
         if execution.status is not EventStatus.PROCESSING:  # decided elsewhere, or by the stream itself: that stands
             self._leave_as_decided()
-        elif owner is not None and owner._is_strict:
-            return self._settle_on_disk(owner, target, response, error, interrupted=interrupted)
+        elif host is not None and host.is_strict:
+            return self._settle_on_disk(host, target, response, error, interrupted=interrupted)
         # A coroutine that is being closed cannot wait.
-        elif owner is None or owner._turn_to_move(execution.status, target) is None or is_closing(error):
+        elif host is None or host.locks_needed(execution.status, target) is None or is_closing(error):
             self._transition(target, response=response, error=error, interrupted=interrupted)
         else:
-            return self._settle_in_turn(owner, target, response, error, interrupted=interrupted)
+            return self._settle_in_turn(host, target, response, error, interrupted=interrupted)
         return None
 
     def _leave_as_decided(self) -> None:
@@ -224,7 +224,7 @@ class Run(Life):
 
     async def _settle_on_disk(
         self,
-        owner: Owner,
+        host: EventHost,
         target: EventStatus,
         response: Any,
         error: BaseException | UnsetType,
@@ -232,17 +232,17 @@ class Run(Life):
         interrupted: bool,
     ) -> None:
         """Record an outcome that is to be on disk before anybody learns of it."""
-        at, cut = await self._confirm(owner, target, response, error)
+        at, cut = await self._confirm(host, target, response, error)
         if self.execution.status is not EventStatus.PROCESSING:
             self._leave_as_decided()
         else:
-            await self._settle_in_turn(owner, target, response, error, interrupted=interrupted, at=at)
+            await self._settle_in_turn(host, target, response, error, interrupted=interrupted, at=at)
         if cut is not None:
             raise cut
 
     async def _settle_in_turn(
         self,
-        owner: Owner,
+        host: EventHost,
         target: EventStatus,
         response: Any,
         error: BaseException | UnsetType,
@@ -252,7 +252,7 @@ class Run(Life):
     ) -> None:
         """Make the last transition of a run, when nobody holds a lock that it needs."""
         execution = self.execution
-        turn = owner._turn_to_move(execution.status, target)
+        turn = host.locks_needed(execution.status, target)
         if turn is None or is_closing(error):
             self._transition(target, response=response, error=error, interrupted=interrupted, at=at)
             return
@@ -272,7 +272,7 @@ class Run(Life):
             execution._running = False
 
     async def _confirm(
-        self, owner: Owner, target: EventStatus, response: Any, error: BaseException | UnsetType
+        self, host: EventHost, target: EventStatus, response: Any, error: BaseException | UnsetType
     ) -> tuple[datetime, BaseException | None]:
         """
         Have the end be on disk first, where that is asked for.
@@ -286,7 +286,7 @@ class Run(Life):
         ):  # the last cannot wait: it is being closed
             return at, None
         try:
-            await owner._confirm_end(self, target, response, error, at)
+            await host.confirm_end(self, target, response, error, at)
         except BaseException as exc:  # noqa: BLE001  raised by the caller
             return at, exc
         return at, None
@@ -294,9 +294,9 @@ class Run(Life):
     async def _refuse(self, error: BaseException) -> None:
         """End an event that never started: ABORTED."""
         at, cut = None, None
-        if self._owner is not None and self._owner._is_strict:
-            at, cut = await self._confirm(self._owner, EventStatus.ABORTED, Unset, error)
-        turn = None if self._owner is None else self._owner._turn_to_move(self.status, EventStatus.ABORTED)
+        if self._host is not None and self._host.is_strict:
+            at, cut = await self._confirm(self._host, EventStatus.ABORTED, Unset, error)
+        turn = None if self._host is None else self._host.locks_needed(self.status, EventStatus.ABORTED)
         async with turn or nullcontext():
             if self.status is EventStatus.PENDING:
                 self._transition(EventStatus.ABORTED, error=error, at=at)

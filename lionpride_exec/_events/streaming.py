@@ -210,9 +210,9 @@ class ChunkReader(ClosingIterator[Any]):
         """Wait until there is more, or the end; that ends the reading too, once all has been taken."""
         assert self._streams is not None
         _, receiver = streams = self._streams
-        owner = self._event._owner
+        host = self._event._host
         try:
-            with (None if owner is None else owner._reader_away()) or nullcontext():
+            with (None if host is None else host.reader_away()) or nullcontext():
                 chunks, index = await receiver.receive()
         except (EndOfStream, ClosedResourceError):
             if streams is not self._streams:  # closed by another task: its step was cancelled, or it wants no more
@@ -287,8 +287,8 @@ def open_reader(event: Event, work: Callable[[], object], buffer: int) -> ChunkR
 
 def _may_produce(event: Event) -> bool:
     """Whether there may be more chunks: it runs, or may be run; where not, Event.wait() would not wait."""
-    execution, owner = event.execution, event._owner
-    return execution._running or (execution.status not in TERMINAL and (owner is None or not owner.is_abandoned))
+    execution, host = event.execution, event._host
+    return execution._running or (execution.status not in TERMINAL and (host is None or not host.is_abandoned))
 
 
 def _offer(sender: Sender, item: Produced) -> bool:

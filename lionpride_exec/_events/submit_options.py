@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @attrs.define
-class Ticket:
+class SubmitOptions:
     """
     How an event is to be taken in.
 
@@ -58,12 +58,12 @@ class Ticket:
             self.until += seconds
 
 
-PLAIN = Ticket()
+PLAIN = SubmitOptions()
 
 
-def ticket_for(priority: float | None, delay: float | None, at: datetime | None, **rest: Any) -> Ticket:
+def options_for(priority: float | None, delay: float | None, at: datetime | None, **rest: Any) -> SubmitOptions:
     """
-    Return a ticket for an event that is due after a delay, or at a time.
+    Return the options of an event that is due after a delay, or at a time.
 
     Raises:
         ValueError: Both are given, or what is given is no time, or a time without a time zone.
@@ -71,7 +71,7 @@ def ticket_for(priority: float | None, delay: float | None, at: datetime | None,
     """
     if at is None:
         until = None if delay is None else current_time() + check_seconds("delay", delay)
-        return Ticket(priority, until, **rest)
+        return SubmitOptions(priority, until, **rest)
     if delay is not None:
         raise ValueError("delay and at exclude each other")
     if not isinstance(cast("object", at), datetime):
@@ -81,10 +81,10 @@ def ticket_for(priority: float | None, delay: float | None, at: datetime | None,
             f"at must have a time zone, got {at!r}: use datetime.now(UTC) instead of datetime.now() or utcnow(), "
             "or at.astimezone() for a local time"
         )
-    return wall_ticket(priority, at.timestamp(), **rest)
+    return options_at(priority, at.timestamp(), **rest)
 
 
-def wall_ticket(priority: float | None, at: float, **rest: Any) -> Ticket:
-    """Return a ticket for an event that is due at a time of the wall clock, in seconds since 1970; past is now."""
+def options_at(priority: float | None, at: float, **rest: Any) -> SubmitOptions:
+    """Return the options of an event that is due at a time of the wall clock, in seconds since 1970; past is now."""
     until = current_time() + max(at - time.time(), 0.0)
-    return Ticket(priority, until, at=at, skew=wall_skew(), **rest)
+    return SubmitOptions(priority, until, at=at, skew=wall_skew(), **rest)

@@ -10,45 +10,51 @@ are handed over one after another, by ``start()``, by ``forward()``, or by a tas
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio import CancelScope, current_effective_deadline, get_cancelled_exc_class
 
-from lionpride_exec._base.backend import startable
+from lionpride_exec._events.submit_options import PLAIN
 from lionpride_exec._status import EventStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
     from uuid import UUID
-
-    from anyio.abc import TaskGroup
 
     from lionpride_exec._base.conditions import Waiters
     from lionpride_exec._events.event import Event
-    from lionpride_exec._events.submit_options import Ticket
-    from lionpride_exec._model.flow import Flow
-    from lionpride_exec._model.progression import Progression
+    from lionpride_exec._events.submit_options import SubmitOptions
+    from lionpride_exec._model.pile import Pile
     from lionpride_exec._processing.processor import Processor
 
-    from .agenda import Agenda
+    from .transitions import Transitions
 
 
 class EnqueueHost(Protocol):
-    """What this part uses of its executor."""
+    """
+    What this part uses of the submissions.
 
-    states: Flow[Event, Progression]
-    _agenda: Agenda
-    _group: TaskGroup | None
-    _guests: set[Any]
-    _put_off: dict[UUID, tuple[Event, EventStatus, BaseException]]
-    _waiters: Waiters
+    Attributes:
+        early: How the events are queued that are not with the processor yet.
+    """
 
-    def _remove(self, event: Event) -> None:
+    early: dict[UUID, SubmitOptions]
+
+    def remove(self, event: Event) -> None:
         """Forget an event."""
 
-    def _end(self, event: Event, status: EventStatus, error: BaseException) -> bool:
-        """End an event from outside."""
+
+class GuestRunner(Protocol):
+    """What runs a task in the group of the executor."""
+
+    def try_start_guest(self, guest: Any, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> bool:
+        """Run a task that runs no events, and cancel it when the group closes. Return whether there is a group."""
         ...
+
+    def guest_ended(self, guest: Any) -> None:
+        """Learn that such a task has ended."""
 
 
 class Enqueuer:
@@ -56,13 +62,19 @@ class Enqueuer:
     The events that are on their way to an overridden ``enqueue()``.
 
     Attributes:
-        submitted: The ticket of each event that ``append()`` has stored and hands over.
-        late: The ids of the events that are handed over later, in order. The agenda has their tickets.
+        submitted: The options of each event that ``append()`` has stored and hands over.
+        late: The ids of the events that are handed over later, in order.
+        group: Runs the task that hands them over. Set by the executor, since its lifetime is made after this object.
     """
 
-    def __init__(self, host: EnqueueHost) -> None:
+    group: GuestRunner
+
+    def __init__(self, host: EnqueueHost, items: Pile[Event], transitions: Transitions, conditions: Waiters) -> None:
         self._host = host
-        self.submitted: dict[UUID, Ticket] = {}
+        self._items = items
+        self._transitions = transitions
+        self._conditions = conditions
+        self.submitted: dict[UUID, SubmitOptions] = {}
         self.late: OrderedDict[UUID, None] = OrderedDict()
         self._unclaimed: set[UUID] = set()  # of the submitted: append() has stored them in this very step
         self._running: UUID | None = None  # the late event that is being handed over
@@ -74,11 +86,11 @@ class Enqueuer:
 
     # ---------------------------------------------------------------- events of append()
 
-    def reserve(self, event: Event, ticket: Ticket, processor: Processor) -> None:
+    def reserve(self, event: Event, options: SubmitOptions, processor: Processor) -> None:
         """Promise room for an event that is stored now and handed over by :meth:`submit` in the caller's task."""
-        if not ticket.is_urgent:
+        if not options.is_urgent:
             processor.queue.promise_room()
-        self.submitted[event.id] = ticket
+        self.submitted[event.id] = options
         self._unclaimed.add(event.id)
 
     def claim(self, event_id: UUID) -> bool:
@@ -94,39 +106,40 @@ class Enqueuer:
 
         Cancellation: likewise.
         """
-        ticket = self.submitted[event.id]
+        options = self.submitted[event.id]
         try:
-            await self._enqueue(event, ticket, processor)
+            await self._enqueue(event, options, processor)
         except BaseException:
             if self._is_pending(event):
-                self._host._remove(event)
+                self._host.remove(event)
                 event._wake()  # a task may have found the event meanwhile, and wait for it
             raise
         finally:
             del self.submitted[event.id]
-            if not ticket.is_urgent:
+            if not options.is_urgent:
                 processor.queue.withdraw_promise()
             processor.queue.offer_room()
-            self._host._waiters.notify()
+            self._conditions.notify()
 
     async def wait_decided(self, event_id: UUID) -> None:
         """Wait until an event of another ``append()`` is queued or has left."""
-        await self._host._waiters.wait_for(lambda: event_id not in self.submitted)
+        await self._conditions.wait_for(lambda: event_id not in self.submitted)
 
     # ---------------------------------------------------------------- late events
 
-    def keep_late(self, event: Event, ticket: Ticket) -> None:
+    def keep_late(self, event: Event, options: SubmitOptions) -> None:
         """Hand an event over as soon as that can be awaited."""
-        self._host._agenda.keep_early(event.id, ticket)
+        self._host.early[event.id] = options
         self.late[event.id] = None
 
     def launch(self, processor: Processor) -> None:
         """Have a task hand over what is late, if the executor has a group."""
-        group = self._host._group
-        if group is not None and self.late and self._scope is None:
+        if (
+            self.late
+            and self._scope is None
+            and self.group.try_start_guest(self, partial(self._run, processor), "enqueue")
+        ):
             self._scope = CancelScope()
-            self._host._guests.add(self)
-            group.start_soon(startable(self._run), processor, name=f"{type(processor).__name__} enqueue")
 
     def cancel(self) -> None:
         """End that task: the group closes. What is left is handed over at the next start."""
@@ -139,21 +152,20 @@ class Enqueuer:
 
         Cancellation: the events that were not handed over stay late.
         """
-        host = self._host
         while self.late:
             event_id, _ = self.late.popitem(last=False)
-            event = host.states.items.get(event_id, None)
-            ticket = host._agenda.take_early(event_id)
+            event = self._items.get(event_id, None)
+            options = self._host.early.pop(event_id, PLAIN)
             if event is None or not self._is_pending(event) or processor.is_handling(event_id):
                 continue
             self._running = event_id
             try:
-                await self._enqueue(event, ticket, processor)
+                await self._enqueue(event, options, processor)
             except Exception as exc:  # noqa: BLE001  no caller is there to get it: the event has it
                 if self._is_pending(event):
-                    host._end(event, EventStatus.ABORTED, exc)
+                    self._transitions.end(event, EventStatus.ABORTED, exc)
             except BaseException:
-                self.keep_late(event, ticket)
+                self.keep_late(event, options)
                 self.late.move_to_end(event_id, last=False)
                 raise
             finally:
@@ -171,25 +183,24 @@ class Enqueuer:
             # No scope asked for this cancellation: it concerns this task only. The executor is to live on.
         finally:
             self._scope = None
-            self._host._guests.discard(self)
-            self._host._waiters.notify()
+            self.group.guest_ended(self)
 
     # ---------------------------------------------------------------- inside
 
-    async def _enqueue(self, event: Event, ticket: Ticket, processor: Processor) -> None:
+    async def _enqueue(self, event: Event, options: SubmitOptions, processor: Processor) -> None:
         """Await the override. What it queues needs no room: room is promised, or is waited for in the backlog."""
-        processor._admitted[event.id] = ticket.at
+        processor._admitted[event.id] = options.at
         try:
-            if ticket.until is None:
-                await processor.enqueue(event.id, priority=ticket.priority)
+            if options.until is None:
+                await processor.enqueue(event.id, priority=options.priority)
             else:
                 processor._follow_clock()
-                ticket.follow_wall()
-                await processor.enqueue(event.id, priority=ticket.priority, until=ticket.until)
+                options.follow_wall()
+                await processor.enqueue(event.id, priority=options.priority, until=options.until)
         finally:
             processor._admitted.pop(event.id, None)
             if event.id in processor.queue and not self._is_pending(event):
                 processor.forget(event.id)  # the event was decided, or has left, before it was queued
 
     def _is_pending(self, event: Event) -> bool:
-        return event.execution.status is EventStatus.PENDING and self._host.states.items.get(event.id, None) is event
+        return event.execution.status is EventStatus.PENDING and self._items.get(event.id, None) is event

@@ -1,62 +1,85 @@
 """
-The executor: it takes events in and lets them go.
+The executor: the facade over its parts, and its table of contents.
 
-Where each of them stands is told by the status board (``_tracking.status_index``), who owns what runs them is settled
-by the lifetime (``_executor.lifetime``), how they come in and leave by the intake (``_executor.submissions``), and
-which of them starts when by the processor.
+Where each event stands is kept by the index (``_tracking.status_index``), what follows from a transition by the
+transitions, who owns the tasks by the lifetime, how events come in and leave by the submissions, what is on disk by the
+journal link. Which event starts when is decided by the processor (``_processing``).
 """
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakSet
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, overload
 
-from anyio.lowlevel import checkpoint
+import anyio
+from anyio import AsyncContextManagerMixin
 
+from lionpride_exec._base.coordination import PAUSED, Coordination
 from lionpride_exec._events.event import Event
-from lionpride_exec._events.submit_options import PLAIN, ticket_for
+from lionpride_exec._iteration.completion import Endings
+from lionpride_exec._iteration.map import EventMap, maker_for
+from lionpride_exec._iteration.map_state import MapOptions
 from lionpride_exec._model.execution import to_status
-from lionpride_exec._status import TERMINAL, EventStatus
-from lionpride_exec._tracking.progress import Pace, progress_of
-from lionpride_exec._validation import check_number, check_priority
+from lionpride_exec._model.flow import Flow
+from lionpride_exec._model.retain import Retain, by_status
+from lionpride_exec._status import EventStatus
+from lionpride_exec._tracking.observers import Observers
+from lionpride_exec._tracking.retention import Retention
+from lionpride_exec._tracking.status_index import StatusIndex
+from lionpride_exec._tracking.subscriptions import Subscriptions
+from lionpride_exec._validation import MIN_REFRESH_TIME, check_bounds, check_number, check_seconds
+from lionpride_exec.errors import EventCancelled, JournalError, Skip
 
-from .bulk import Bulk
+from .bulk import extend
+from .dependencies import Dependencies
+from .durable_submissions import DurableSubmissions
+from .explain import Explainer
+from .factory import event_type_of, make_executor
+from .journal_link import JournalLink
+from .keys import Keys
+from .lifetime import Lifetime
+from .lookups import Lookups
+from .map_host import ExecutorOfMap
+from .progress_report import ProgressReport
+from .submissions import Submissions
+from .transitions import Transitions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Hashable, Iterable
     from datetime import datetime
     from uuid import UUID
 
-    from lionpride_exec._iteration.map_state import MapState
+    from anyio.abc import TaskStatus
+
+    from lionpride_exec._events.call import Call
     from lionpride_exec._journal import Journal
-    from lionpride_exec._model.limits import Limit
+    from lionpride_exec._model.progression import Progression
     from lionpride_exec._model.retain import RetainRule
+    from lionpride_exec._processing.processor import Processor
     from lionpride_exec._tracking.progress import Progress
     from lionpride_exec._tracking.subscriptions import OnFull, Watcher
 
-    T = TypeVar("T")
-    Observer = Callable[[Event, EventStatus, EventStatus], None]
+    from .explain import Explanation, Statistics
 
-E = TypeVar("E", bound=Event)
-
-logger = logging.getLogger("lionpride_exec")
-
-# A loop of appends that never waits lets other tasks run after so many: about a millisecond.
-APPENDS_BETWEEN_CHECKPOINTS = 100
-
-FAILED, CANCELLED, ABORTED = EventStatus.FAILED, EventStatus.CANCELLED, EventStatus.ABORTED
+T = TypeVar("T")
+X = TypeVar("X")
+E = TypeVar("E", bound=Event[Any])
 
 DEFAULT_CLEANUP = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
 
 
-class Executor(Bulk):
+class Executor(AsyncContextManagerMixin):
     """
     Runs events and tracks the status of each.
 
     Subclasses set ``processor_type``. Three ways to run one: ``async with executor:`` (the block owns
     everything and, left normally, waits until nothing is pending or processing), ``await
     tg.start(executor.run)``, or ``await executor.start()`` ... ``await executor.stop()``.
+
+    Attributes:
+        states: The flow: all events, and one progression per status. Progressions of your own may be added.
+        journal: As given.
+        processor_config: Keywords of the processor, as of the next time one is made.
 
     Args:
         processor_config: Keywords of the processor; ``queue_capacity`` and ``capacity_refresh_time`` are
@@ -76,6 +99,8 @@ class Executor(Bulk):
         ValueError: It is about a status that is not final.
     """
 
+    processor_type: ClassVar[type[Processor]]
+
     def __init__(
         self,
         processor_config: dict[str, Any] | None = None,
@@ -85,85 +110,199 @@ class Executor(Bulk):
         journal: Journal | None = None,
         retain: RetainRule = None,
     ) -> None:
-        config = {} if processor_config is None else processor_config
-        super().__init__(
-            config, strict=strict_event_type, name=name or "executor_states", journal=journal, retain=retain
+        self.processor_config: dict[str, Any] = {} if processor_config is None else processor_config
+        self.journal: Journal | None = journal
+        self.states: Flow[Event, Progression] = Flow(
+            name=name or "executor_states", item_type=self.event_type, strict_type=strict_event_type
         )
-        self._observers: list[Observer] = []
-        self._telling = 0  # transitions that observers are being told of, one inside the other
-        self._pace = Pace()
-        self._maps: WeakSet[MapState[Any]] = WeakSet()  # those that have begun
-        self._appends = 0
+        rules = by_status(retain, None if journal is None else Retain(0))
+        self._coordination = coordination = Coordination()
+        self._index = index = StatusIndex(self.states, coordination)
+        self._observers = observers = Observers(self)
+        self._subscriptions = subscriptions = Subscriptions(observers, coordination)
+        self._keys = keys = Keys(self.states.items)
+        self._dependencies = dependencies = Dependencies()
+        self._link = link = None if journal is None else JournalLink(journal, self)
+        self._retention = retention = Retention(index, rules, keys.forget, link)
+        self._transitions = transitions = Transitions(
+            self, coordination, index, observers, subscriptions, dependencies, retention, link
+        )
+        self._submissions = submissions = Submissions(
+            self, coordination, index, transitions, dependencies, keys, retention
+        )
+        self._lookups = Lookups(self, index, keys, submissions, link)
+        self._lifetime = lifetime = Lifetime(self, coordination, index, transitions, submissions, subscriptions, link)
+        self._explainer = Explainer(coordination, index, dependencies, submissions)
+        self._progress = ProgressReport(coordination, index, retention)
+        transitions.places = submissions
+        submissions.lookups = self._lookups
+        submissions.enqueuer.group = lifetime
+        self._durable: DurableSubmissions | None = None
+        if link is not None:
+            link.connect(coordination, index, transitions, submissions, retention, lifetime.is_deserted)
+            self._durable = submissions.durable = DurableSubmissions(
+                self, link, coordination, index, transitions, submissions, dependencies, keys, retention
+            )
 
-    def observe(self, observer: Callable[[Event, EventStatus, EventStatus], None]) -> Callable[[], None]:
-        """
-        Have ``observer(event, previous, status)`` called at every transition; returns a function that ends it.
+    # ---------------------------------------------------------------- making one
 
-        It runs inside the transition and delays it, so it should be quick. An exception of it is logged.
-        """
-        self._observers.append(observer)
-
-        def end() -> None:
-            """Call the observer no more; again does nothing."""
-            if observer in self._observers:
-                self._observers.remove(observer)
-
-        return end
-
-    def watch(
-        self,
+    @classmethod
+    def of(
+        cls,
+        target: type[Event] | Callable[..., Awaitable[Any]],
         *,
-        buffer: int = 1000,
-        on_full: OnFull = "wait",
-        statuses: Iterable[EventStatus | str] | str | None = None,
-    ) -> Watcher:
+        strict_event_type: bool = False,
+        name: str | None = None,
+        journal: Journal | None = None,
+        retain: RetainRule = None,
+        **config: Any,
+    ) -> Self:
         """
-        Give an async iterator of every :class:`Transition` from now on: ``async with executor.watch() as transitions``.
+        Make an executor without class statements: for an event class, or, given an async function, for calls.
 
-        A transition cannot wait for its reader, so while ``buffer`` or more of them are unread, ``on_full`` holds:
-
-        - "wait": none is missed; nothing new starts and no gate is asked until the reader has caught up. What runs goes
-          on, so more than ``buffer`` may gather: one for each running event, one for an event in question at a
-          gate, and whatever others decide or invoke by hand. A reader that itself waits for the executor (in
-          :meth:`join`, at the end of its block, in ``Event.wait()``, :meth:`invoke`, or ``append(wait=True)``)
-          cannot read meanwhile: it holds nothing back then, however much gathers.
-        - "drop": the oldest are dropped; ``Watcher.missed`` counts them.
-        - "error": after those in the buffer the reader gets :class:`WatcherTooSlow`.
-
-        The iteration ends, after what is unread, when the executor's lifetime ends: its block was left, ``run()`` has
-        returned, or, without either, ``stop()`` has. Until the executor is started it waits. It is subscribed at the
-        call, so a task that is given the watcher sees everything, whenever it begins.
+        ``Executor.of(fetch, concurrency_limit=20)``. A class with a ``processor_type`` of its own keeps that one's
+        gate and partitions.
 
         Args:
-            buffer: How many unread transitions are too many, at least 1.
-            on_full: What to do then.
-            statuses: Transitions to these statuses (or this one) only; None: all.
+            target: An Event subclass; or an async function, whose executor takes any :class:`Call`.
+            strict_event_type: As for the class.
+            name: As for the class.
+            journal: As for the class. It keeps calls of the function by that one's full name, if ``types`` of the
+                journal do not name it.
+            retain: As for the class.
+            config: Keywords of the processor. ``queue_capacity`` and ``capacity_refresh_time`` default to 10,000
+                starts in any 0.01 s, which is hardly a limit.
 
         Raises:
-            ValueError: ``buffer`` or ``on_full`` is none of those.
-            NotFoundError: No such status.
-
-        Costs nothing while nobody watches.
+            TypeError: The target is neither.
+            ConfigurationError: The processor has no such keyword. What a value may be is checked at the start.
         """
-        return self._watchers.watch(buffer, on_full, statuses)
+        made = make_executor(
+            cls, target, config, journal=journal, strict_event_type=strict_event_type, name=name, retain=retain
+        )
+        return cast("Self", made)
 
-    def progress(self, *, to_come: float = 0) -> Progress:
+    @property
+    def event_type(self) -> type[Event]:
         """
-        Return the number of events done and to do, the rate, and the time left.
+        The class of events this executor takes: its processor's ``event_type``.
 
-        The rate is that since earlier calls, at most 60 s back, so call it now and then. Events that were taken in
-        with a final status count as done, but not for the rate. Works outside an event loop too, without a rate and
-        without the time left. O(what is queued, runs, or is used of the limits).
+        Raises:
+            ConfigurationError: The class has no ``processor_type``, or that has no ``event_type``.
+        """
+        return event_type_of(self)
+
+    @property
+    def strict_event_type(self) -> bool:
+        """Whether subclasses of :attr:`event_type` are refused."""
+        return self.states.items.strict_type
+
+    @property
+    def processor(self) -> Processor | None:
+        """
+        The processor that starts the events. None until the first start, unless it was assigned before.
+
+        Assign a processor that you made yourself, with ``pile=executor.states.items``, while the executor does not run:
+        before the first start or after :meth:`stop`. ``_create_processor()`` does the same. What is pending is queued
+        at the next start.
+
+        Raises:
+            ConfigurationError: Assigned a processor of another executor, or of another pile; nothing has changed.
+            RuntimeError: Assigned while the executor runs, or a processor that runs already; nothing has changed.
+        """
+        return self._lifetime.processor
+
+    @processor.setter
+    def processor(self, processor: Processor | None) -> None:
+        self._lifetime.attach(processor)
+
+    # ---------------------------------------------------------------- lifetimes
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
+        async with self._lifetime.block():
+            yield self
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """
+        Run until :meth:`stop`; for ``await tg.start(executor.run)``.
+
+        Raises:
+            RuntimeError: The executor runs already.
+
+        And what :meth:`start` raises.
+
+        Cancellation: what runs ends CANCELLED, what has not begun stays PENDING, whoever waits is woken.
+        """
+        await self._lifetime.run(task_status)
+
+    async def start(self) -> None:
+        """
+        Start, or go on after a stop. Idempotent.
+
+        Does not yield, unless ``Processor.create()`` does or a journal is opened. Pending events are queued at the
+        priority they were given, however many. Within ``async with executor`` or ``executor.run`` their task group goes
+        on owning what runs. Otherwise a root task of the event loop does, until :meth:`stop`.
+
+        Raises:
+            ConfigurationError: A key of ``processor_config`` is missing or unknown; there is no processor then.
+            ValueError: One of its numbers is out of bounds; likewise.
+            JournalLockedError: Another executor has the journal; nothing was started.
+            JournalError: It cannot be opened; likewise.
+            BaseException: What the background task crashed with, once.
+
+        Cancellation: where it yields; nothing was started then.
+        """
+        await self._lifetime.start()
+
+    async def stop(self, grace: float | None = None) -> None:
+        """
+        Start nothing more, at once, and return when what runs has ended. Pending events stay pending.
+
+        Idempotent; :meth:`start` goes on, also while this waits. Called by an event or a gate that runs here, it does
+        not wait for that one, nor for others that wait like this.
 
         Args:
-            to_come: How many events will come that the executor cannot know of, 0 or more; an estimate will do. What
-                a running :meth:`map` will take from its source is known, if the source has a length.
+            grace: Seconds, 0 or more, after which what still runs is cancelled; None: it may take its time.
 
         Raises:
-            ConfigurationError: A progression was taken out of :attr:`states`.
-            ValueError: ``to_come`` is negative, infinite or NaN.
+            ValueError: The grace is negative or NaN; nothing was stopped.
+            BaseException: What the background task crashed with, once.
+
+        Cancellation: while it waits; nothing more is started all the same, and what runs goes on.
         """
-        return progress_of(self, check_number("to_come", to_come))
+        if grace is not None:
+            check_seconds("grace", grace, infinite_allowed=True)
+        await self._lifetime.stop(grace)
+
+    async def join(self) -> None:
+        """
+        Return once nothing is pending or processing; when stopped, once nothing is processing.
+
+        Called by an event that runs here, it does not wait for that event, nor for others that wait like this.
+
+        Raises:
+            ExecutorClosedError: What ran the executor was cancelled or crashed with events still pending.
+            BaseException: What the background task crashed with, once.
+
+        Cancellation: leaves everything as it is.
+        """
+        await self._lifetime.join()
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the executor was left, or crashed, and has not been started again."""
+        return self._transitions.is_abandoned
+
+    async def _create_processor(self) -> None:
+        """
+        Make the processor from ``processor_config`` and assign it to :attr:`processor`, as an override has to.
+
+        Raises:
+            ConfigurationError: A key is missing or unknown.
+            ValueError: A number is out of bounds.
+        """
+        self.processor = await self._lifetime.make_processor()
 
     # ---------------------------------------------------------------- taking events in
 
@@ -232,39 +371,7 @@ class Executor(Bulk):
 
         Cancellation: while it waits for room or for the disk, or before anything has happened; nothing is left behind.
         """
-        if self._crash is not None:
-            self._raise_crash()
-        if not isinstance(event, Event):
-            raise TypeError(f"event must be an Event, got {type(event).__name__}")
-        lost: UUID | None = None
-        if self.journal is not None and after != ():
-            after, lost = await self._find_after(event, after)  # those that have ended may be on disk only
-        if priority is None and delay is None and at is None and key is None and lost is None and not after:
-            ticket = PLAIN
-        else:
-            priority = None if priority is None else check_priority(priority)
-            known_by = None if key is None else self._key_of(key)
-            others = self._check_after(event, after)
-            ticket = ticket_for(priority, delay, at, after=others, key=known_by, lost=lost)
-        self._appends += 1
-        if self._appends > APPENDS_BETWEEN_CHECKPOINTS:
-            self._appends = 0
-            await checkpoint()
-        queued_at = event.execution.queued_at
-        while True:
-            entered = await self._enter(event, ticket, wait=wait)
-            if entered is event and self._enqueuer.submitted and self._enqueuer.claim(event.id):
-                await self._submit(event, queued_at)
-            elif entered is not None and (self._enqueuer.submitted or (self.journal and entered is not event)):
-                entered = await self._when_arrived(entered)
-            if entered is not None:
-                return entered
-
-    def _appends_one_by_one(self) -> bool:
-        """Return whether each event has to come in by :meth:`append`, since that or ``enqueue()`` is overridden."""
-        if self._processor is not None and self._processor._has_own_enqueue:
-            return True
-        return type(self).append is not Executor.append or "append" in self.__dict__
+        return await self._submissions.append(event, priority, wait=wait, delay=delay, at=at, after=after, key=key)
 
     async def invoke(
         self,
@@ -293,6 +400,310 @@ class Executor(Bulk):
         await taken.wait()
         return taken.result()
 
+    async def extend(
+        self,
+        events: Iterable[E] | AsyncIterable[E],
+        priority: float | Callable[[E], float | None] | None = None,
+        *,
+        key: Callable[[E], Hashable] | None = None,
+    ) -> list[E]:
+        """
+        Append events one after the other, each with ``append(wait=True)``.
+
+        With a journal, up to 100 events are written in one commit, unless a subclass overrides :meth:`append` or
+        ``Processor.enqueue()``.
+
+        Args:
+            events: A plain or an async iterable. The next event is taken once the last one has found room.
+            priority: The priority of every event, finite, as for :meth:`append`; or a function that returns that of an
+                event.
+            key: A function that returns the key of an event, as for :meth:`append`; None if the event has none. An
+                event whose key is known is left alone, and its place in the list is that of the known event.
+
+        Returns:
+            The events in their order. Each is what :meth:`append` returns.
+
+        Raises:
+            TypeError: ``events`` is not iterable, or ``key`` is not callable.
+            BaseException: What :meth:`append`, the iterable, ``priority`` or ``key`` raises. No more events are taken.
+                Those before that one stay in the executor and run.
+
+        With a journal, an event that cannot be written leaves the executor. The error is raised when the commit has
+        failed, so up to 99 later events may have been taken from the iterable by then.
+
+        Cancellation: while it waits for room or for the disk. The events before stay in the executor; with a journal,
+        only those that are on disk.
+        """
+        return await extend(self, self._durable, events, priority, key)
+
+    @staticmethod
+    def as_completed(events: Iterable[E]) -> Endings[E]:
+        """
+        Give the events as they end: ``async for event in executor.as_completed(events)``.
+
+        In the order they end, those that have ended already first; a duplicate once. However an event ends, it is given
+        and nothing is raised. O(1) for each, and no task. Leaving the loop leaves the events as they are.
+
+        Args:
+            events: Of this executor, of others, of several.
+
+        Raises:
+            TypeError: Something is no event.
+            RuntimeError: Called from inside one of them, which could never be given.
+            ExecutorClosedError: While iterating, after all that did end: an event's executor was left, or removed it,
+                before it ended.
+            anyio.BusyResourceError: Two tasks iterate at the same time.
+
+        Cancellation: leaves events and iterator as they are; iterating can go on.
+        """
+        return Endings(events)
+
+    @overload
+    def map(
+        self,
+        target: type[E],
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        ordered: bool = False,
+        fail_fast: bool = False,
+        lookahead: int | None = None,
+        max_lookahead: int | None = None,
+        priority: float | None = None,
+        key: Callable[[Any], Hashable] | None = None,
+        total: int | None = None,
+    ) -> EventMap[E]: ...
+
+    @overload
+    def map(
+        self,
+        target: Callable[[X], Awaitable[T]],
+        items: Iterable[X] | AsyncIterable[X],
+        *,
+        ordered: bool = False,
+        fail_fast: bool = False,
+        lookahead: int | None = None,
+        max_lookahead: int | None = None,
+        priority: float | None = None,
+        key: Callable[[X], Hashable] | None = None,
+        total: int | None = None,
+    ) -> EventMap[Call[T]]: ...
+
+    def map(
+        self,
+        target: type[Event] | Callable[..., Awaitable[Any]],
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        ordered: bool = False,
+        fail_fast: bool = False,
+        lookahead: int | None = None,
+        max_lookahead: int | None = None,
+        priority: float | None = None,
+        key: Callable[[Any], Hashable] | None = None,
+        total: int | None = None,
+    ) -> EventMap[Any]:
+        """
+        Run an event for each item, and give each when it has ended: ``async for event in executor.map(fetch, urls)``.
+
+        A failure is data: the event is given as any other, and ``event.result()`` raises. Items are taken as they are
+        needed; an event that was given leaves the executor when the next is asked for (with a journal: once its end is
+        on disk). So memory stays flat.
+
+        Leaving the loop early, by ``break``, an exception or a cancellation, cancels the events that have not ended and
+        closes the items if they are a generator; with a journal it cancels nothing, and the events go on. What was not
+        given stays in the executor, to be looked at. If somebody
+        else keeps a reference to the iterator, use ``async with`` or :meth:`EventMap.aclose`.
+
+        Args:
+            target: An async function, called with each item (a :class:`Call`); or an Event subclass, made of a mapping
+                of its fields, of the value of its only required field, or the event itself.
+            items: A plain or an async iterable. An async one is read by a task of the executor's, while it runs.
+            ordered: Give the events in the order of the items. Those that ended before their turn count for
+                ``lookahead``, so one slow event can hold up the others. They do not while the event whose turn it is
+                waits for its key.
+            fail_fast: The first event that ends FAILED, CANCELLED or ABORTED ends the loop at once with what its
+                ``result()`` raises. SKIPPED is no failure.
+            lookahead: Events appended and not yet given, at most; at least 1. Default: twice the concurrency limit.
+                Events whose key is at its limit do not count: they hold up no others.
+            max_lookahead: The same with those events, which bounds the memory; at least 1. Default: 1,000, or 10 times
+                the concurrency limit, or ``lookahead``, whichever is the most. ``max_queue_size`` bounds it too.
+            priority: Of each event, finite; as for :meth:`append`.
+            key: Function that gives the key of an item's event, as for :meth:`append`: an event that is known under it
+                is given instead of a new one. With a journal, what was done in an earlier run is not done again;
+                without a key it is. Without a journal a key is known until its event was given.
+            total: How many items there are, for :meth:`progress`; 0 or more. Default: what ``len()`` of ``items`` or
+                its ``__length_hint__()`` says. If neither does, :meth:`progress` tells no time left while items are
+                taken.
+
+        Raises:
+            TypeError: The target is neither; ``items`` is not iterable; ``key`` is no function.
+            ValueError: A lookahead is no integer, or less than 1; the total is none, or less than 0.
+
+        And while iterating. All that was started is given first, also with ``ordered``; then the error is raised and
+        the loop is over. Only ``EventFailed`` comes at once, and a cancellation:
+
+        Raises:
+            EventFailed: With ``fail_fast``. The loop is over as if left early.
+            RuntimeError: ``items`` is async and the executor is not running.
+            ExecutorClosedError: The executor was left, or stopped and an async iterable with it, before all items were
+                taken and had ended. Events that did end are given first; what stayed PENDING there runs at its next
+                start, as any other event.
+            anyio.BusyResourceError: A second task asks for an event; only that task is concerned.
+            Exception: What ``items`` raised, or ``key``, or the making or appending of an event: no more items are
+                taken.
+
+        An event that iterates over a map in its own executor keeps its slot meanwhile. If such events take all
+        ``concurrency_limit`` slots, theirs never start: give them a ``timeout``, or the inner ones another executor.
+
+        Cancellation: while it waits for an end or for room; the loop is over as if left early.
+        """
+        return EventMap(
+            MapOptions(
+                executor=self._map_host(),
+                make=maker_for(target),
+                items=items,
+                ordered=ordered,
+                fail_fast=fail_fast,
+                lookahead=lookahead,
+                max_lookahead=max_lookahead,
+                priority=priority,
+                key=key,
+                total=total,
+            )
+        )
+
+    # ---------------------------------------------------------------- events
+
+    def get_events_by_status(self, status: EventStatus | str) -> list[Event]:
+        """
+        Give the events with a status, in the order they came to it. O(number of them).
+
+        Events that failed count as looked at: the end of the lifetime does not warn of them.
+
+        Raises:
+            NotFoundError: No such status. (Also a KeyError.)
+            ConfigurationError: Its progression was taken out of :attr:`states`.
+        """
+        return self._lookups.with_status(status)
+
+    @property
+    def pending_events(self) -> list[Event]:
+        """The events that are PENDING, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.PENDING)
+
+    @property
+    def processing_events(self) -> list[Event]:
+        """The events that are PROCESSING, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.PROCESSING)
+
+    @property
+    def completed_events(self) -> list[Event]:
+        """The events that are COMPLETED, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.COMPLETED)
+
+    @property
+    def failed_events(self) -> list[Event]:
+        """The events that are FAILED, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.FAILED)
+
+    @property
+    def cancelled_events(self) -> list[Event]:
+        """The events that are CANCELLED, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.CANCELLED)
+
+    @property
+    def skipped_events(self) -> list[Event]:
+        """The events that are SKIPPED, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.SKIPPED)
+
+    @property
+    def aborted_events(self) -> list[Event]:
+        """The events that are ABORTED, in the order they came to it."""
+        return self.get_events_by_status(EventStatus.ABORTED)
+
+    async def get(self, event: Event | UUID | str) -> Event:
+        """
+        Give an event by its id, from memory or, if it is not there, from the journal.
+
+        One from the journal is a copy that stands in no executor: its result is what JSON keeps of it, its error a
+        :class:`RemoteError`. O(1) in memory; on disk O(number of events there), about 60 ms for a million.
+
+        Raises:
+            NotFoundError: There is no such event.
+            JournalError: It cannot be read.
+            ValueError: What was given means no id.
+
+        Cancellation: while it is read from the journal; that has changed nothing.
+        """
+        return await self._lookups.get(event)
+
+    async def known_keys(self, keys: Iterable[Hashable]) -> set[Hashable]:
+        """
+        Give those of the keys under which an event is known here, in memory or in the journal. One look-up each.
+
+        Raises:
+            TypeError: A key is not hashable, or nothing that JSON can hold.
+            JournalError: The journal cannot be read.
+
+        Cancellation: while the journal is read; that has changed nothing.
+        """
+        return await self._lookups.known_keys(keys)
+
+    async def held_events(self) -> list[Event]:
+        """
+        Give the events that wait for a decision: they ran when the process died, and their class says ``hold``.
+
+        O(number of open events).
+
+        Raises:
+            JournalError: They cannot be read; or there is no open journal.
+
+        Cancellation: while they are read; that has changed nothing.
+        """
+        return await self._open_link().open_session().lookup.held()
+
+    async def release(self, event: Event | UUID | str) -> Event:
+        """
+        Let a held event go on: it is queued as any other. To give it up, ``cancel()`` it then. O(as :meth:`get`).
+
+        Raises:
+            NotFoundError: No such event is held.
+            JournalError: The journal cannot be read or written; or there is no open one.
+            ValueError: What was given means no id.
+
+        Cancellation: before it is written; then it goes on.
+        """
+        return await self._lookups.release(event, self._open_link())
+
+    def cancel(self, event: Event | UUID | str, reason: str | None = None) -> bool:
+        """
+        End an event CANCELLED: at once if it waits, by cancelling its run if it runs.
+
+        Its error is an ``EventCancelled`` with the reason; it is not run again. A run that catches the cancellation
+        and returns all the same ends COMPLETED. While somebody holds a lock on the progressions, an event that waits
+        ends when they let go; with a strict journal, when that is on disk. It does not start before.
+
+        Args:
+            event: In this executor; or its id. With a journal also an event that has ended and left memory: the event
+                itself, or the id of one of the last 10,000.
+            reason: For its record.
+
+        Returns:
+            Whether it ends, or is on its way to; False if it had ended. So a second call does nothing.
+
+        Raises:
+            NotFoundError: There is no such event. (Also a KeyError.)
+        """
+        return self._transitions.end(self._lookups.known(event), EventStatus.CANCELLED, EventCancelled(reason))
+
+    def skip(self, event: Event | UUID | str, reason: str | None = None) -> bool:
+        """
+        End an event SKIPPED, as one that raises :class:`Skip` does; in all else, the reason too, like :meth:`cancel`.
+
+        Raises:
+            NotFoundError: There is no such event.
+        """
+        return self._transitions.end(self._lookups.known(event), EventStatus.SKIPPED, Skip(reason))
+
     async def cleanup_events(self, statuses: Iterable[EventStatus | str] | None = None) -> int:
         """
         Remove the events with these statuses, and what the processor knows of them. O(1) for each.
@@ -312,97 +723,211 @@ class Executor(Bulk):
 
         Cancellation: while it waits for a lock; nothing has been removed then.
         """
-        wanted = [to_status(status) for status in (DEFAULT_CLEANUP if statuses is None else statuses)]
-        async with self.states.items, self._locks(*EventStatus):
-            events = [event for status in dict.fromkeys(wanted) for event in self._events_in_memory(status)]
-            for event in events:
-                self._remove(event)
-                if not event.execution._running:  # else its end will come, and wake them
-                    event._wake()
-        return len(events)
-
-    # ---------------------------------------------------------------- the owner of events
-
-    def _event_moved(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
-        """Follow a transition; called by the event inside it."""
-        self._move(event, previous, target)
-        # The processor runs it: it has taken it from the queue, and tells who waits when it has landed.
-        is_flying = self._processor is not None and event.id in self._processor._in_flight
-        if target is EventStatus.PROCESSING and event.execution._running:
-            self._active[id(event)] = event.id
-        elif previous is EventStatus.PROCESSING:
-            self._active.pop(id(event), None)
-            if target is EventStatus.PENDING:
-                self._queue_unless_handled(event)
-        if previous is EventStatus.PENDING and not is_flying:
-            self._unqueue(event)
-        if target is FAILED or target is CANCELLED or target is ABORTED:
-            self._note_failure(event, target)
-        is_kept = self._keeps_records
-        if is_kept and target not in TERMINAL:
-            self._keep_record(event, target)  # now: an observer may lead on to the next status, whose record is later
-        try:
-            if self._observers:
-                self._tell(event, previous, target)
-        finally:  # also past what an observer raises that is no Exception
-            # Nobody waits for a beginning, nor, most often, for the end of what flies.
-            if target is not EventStatus.PROCESSING and (not is_flying or is_kept or self._agenda._followers):
-                self._pass_on(event, target, is_flying=is_flying, is_kept=is_kept)
-
-    def _pass_on(self, event: Event, target: EventStatus, *, is_flying: bool, is_kept: bool) -> None:
-        """Have those learn of a transition who wait for it, and what remains."""
-        if not is_flying:
-            self._waiters.notify()
-        if target in TERMINAL:
-            if self._agenda._followers:
-                self._follow_up(event)
-            if is_kept:
-                self._keep_record(event, target)
-
-    def _note_failure(self, event: Event, status: EventStatus) -> None:
-        """Count an event that has failed, unless somebody is told of it now."""
-        if not self._observers or (
-            self._observers == [self._watchers._follow] and not self._watchers.are_told_of(status)
-        ):
-            self._failures.note(event, status)
-
-    def _unqueue(self, event: Event) -> None:
-        """Forget how an event was to start: it has begun, or was decided by somebody else."""
-        if self._agenda._early or self._agenda._waiting:
-            self._agenda.settle(event.id)
-        if self._processor is not None and event.id in self._processor.queue:
-            self._processor.forget(event.id)
-
-    def _queue_unless_handled(self, event: Event) -> None:
-        """Queue an event that was set back to PENDING: a restored run that nobody goes on with."""
-        if self._processor is not None and not self._processor.is_handling(event.id):
-            self._queue_anyway([(event, PLAIN)], self._processor)
-
-    def _tell(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
-        self._telling += 1
-        try:
-            for observer in tuple(self._observers):
-                try:
-                    observer(event, previous, target)
-                except Exception:
-                    logger.exception("an observer of %r failed at %r", self, event)
-        finally:
-            self._telling -= 1
-
-    def _refile_event(self, event: Event) -> None:
-        """Put an event where its status says, at once; called when the processor's report was premature."""
-        if event.id in self.states.items:
-            self._file(event, event.status)
-
-    def _take_back(self, event: Event, error: BaseException, *, began: float, interrupted: bool) -> bool:
-        """Take back an event whose run has ended with this error, if it is to run again; whether it is, PENDING."""
-        return self._processor is not None and self._processor._take_back(
-            event, error, began=began, interrupted=interrupted
+        return await self._submissions.clean_up(
+            [to_status(status) for status in (DEFAULT_CLEANUP if statuses is None else statuses)]
         )
 
-    def _settle_cost(self, event: Event, actual: float, limit: Limit | None) -> None:
-        """Correct what a running event has taken of its limits."""
-        if self._processor is not None:
-            self._processor._settle_cost(event, actual, limit)
-            if self._book is not None and event.id in self._processor._in_flight:
-                self._book.record_costs(event, self._processor._costs_taken(event.id))
+    def __contains__(self, event: Event | UUID | str) -> bool:
+        return self._lookups.has(event)
+
+    # ---------------------------------------------------------------- the whole
+
+    def status_counts(self) -> dict[str, int]:
+        """
+        Give the number of events in each of the seven statuses, zeros included. O(1).
+
+        With a journal those that have ended and are only on disk are included.
+        """
+        return self._lookups.status_counts()
+
+    def inspect_state(self) -> str:
+        """Give a readable summary: a line per status."""
+        lines = [
+            f"  {status}: {number} event{'' if number == 1 else 's'}" for status, number in self.status_counts().items()
+        ]
+        return "\n".join([f"Executor State ({self.states.name}):", *lines])
+
+    def __repr__(self) -> str:
+        counts = self.status_counts()
+        shown = ", ".join(f"{status}={number}" for status, number in counts.items())
+        return f"Executor(total={sum(counts.values())}, {shown})"
+
+    def explain(self, event: Event | UUID | str) -> Explanation:
+        """
+        Say what an event waits for, and for how long at least. Cheap; changes nothing.
+
+        An event that could start but for those in front of it waits for what these wait for. Call it in the event loop.
+        For the bare id of an event that has ended and left memory, as with a journal, ``Explanation.event`` is a plain
+        ``Event`` with that id and status; ``await executor.get(id)`` reads the event itself.
+
+        Raises:
+            NotFoundError: There is no such event.
+            RuntimeError: No event loop runs.
+        """
+        return self._explainer.explain(self._lookups.known(event), self.processor)
+
+    def statistics(self) -> Statistics:
+        """
+        Give a snapshot: events by status, pending ones by what they wait for, what is used of the limits.
+
+        O(what is delayed, or waits for a limit or gate). Call it in the event loop.
+
+        Raises:
+            RuntimeError: No event loop runs.
+        """
+        return self._explainer.statistics(self.processor, self.status_counts())
+
+    def progress(self, *, to_come: float = 0) -> Progress:
+        """
+        Return the number of events done and to do, the rate, and the time left.
+
+        The rate is that since earlier calls, at most 60 s back, so call it now and then. Events that were taken in
+        with a final status count as done, but not for the rate. Works outside an event loop too, without a rate and
+        without the time left. O(what is queued, runs, or is used of the limits).
+
+        Args:
+            to_come: How many events will come that the executor cannot know of, 0 or more; an estimate will do. What
+                a running :meth:`map` will take from its source is known, if the source has a length.
+
+        Raises:
+            ConfigurationError: A progression was taken out of :attr:`states`.
+            ValueError: ``to_come`` is negative, infinite or NaN.
+        """
+        return self._progress.make(self.processor, check_number("to_come", to_come))
+
+    def observe(self, observer: Callable[[Event, EventStatus, EventStatus], None]) -> Callable[[], None]:
+        """
+        Have ``observer(event, previous, status)`` called at every transition; returns a function that ends it.
+
+        It runs inside the transition and delays it, so it should be quick. An exception of it is logged.
+        """
+        return self._observers.add(observer)
+
+    def watch(
+        self,
+        *,
+        buffer: int = 1000,
+        on_full: OnFull = "wait",
+        statuses: Iterable[EventStatus | str] | str | None = None,
+    ) -> Watcher:
+        """
+        Give an async iterator of every :class:`Transition` from now on: ``async with executor.watch() as transitions``.
+
+        A transition cannot wait for its reader, so while ``buffer`` or more of them are unread, ``on_full`` holds:
+
+        - "wait": none is missed; nothing new starts and no gate is asked until the reader has caught up. What runs goes
+          on, so more than ``buffer`` may gather: one for each running event, one for an event in question at a
+          gate, and whatever others decide or invoke by hand. A reader that itself waits for the executor (in
+          :meth:`join`, at the end of its block, in ``Event.wait()``, :meth:`invoke`, or ``append(wait=True)``)
+          cannot read meanwhile: it holds nothing back then, however much gathers.
+        - "drop": the oldest are dropped; ``Watcher.missed`` counts them.
+        - "error": after those in the buffer the reader gets :class:`WatcherTooSlow`.
+
+        The iteration ends, after what is unread, when the executor's lifetime ends: its block was left, ``run()`` has
+        returned, or, without either, ``stop()`` has. Until the executor is started it waits. It is subscribed at the
+        call, so a task that is given the watcher sees everything, whenever it begins.
+
+        Args:
+            buffer: How many unread transitions are too many, at least 1.
+            on_full: What to do then.
+            statuses: Transitions to these statuses (or this one) only; None: all.
+
+        Raises:
+            ValueError: ``buffer`` or ``on_full`` is none of those.
+            NotFoundError: No such status.
+
+        Costs nothing while nobody watches.
+        """
+        return self._subscriptions.watch(buffer, on_full, statuses)
+
+    # ---------------------------------------------------------------- control
+
+    async def forward(self) -> None:
+        """
+        Run one batch now: up to ``queue_capacity`` queued events, without waiting for the capacity window.
+
+        Returns when they, and what was running already, have ended; at once if there is no processor yet. Works
+        when stopped, but not while a journal is closed. A denied event is asked again. Any number of calls may overlap.
+
+        Raises:
+            ExecutorClosedError: The executor has a journal, and it is not open: nothing could be kept.
+
+        Cancellation: what this call started ends CANCELLED (with a journal: PENDING), what has not begun stays PENDING
+        and queued.
+        """
+        await self._lifetime.forward()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether :meth:`pause` was called, and :meth:`resume` not since."""
+        return PAUSED in self._coordination.holds
+
+    def pause(self) -> None:
+        """
+        Start nothing more until :meth:`resume`; what runs goes on. Idempotent.
+
+        Unlike after ``stop()``, everybody goes on waiting: ``join()``, and the block that is being left. ``stop()`` and
+        ``start()`` do not change it.
+        """
+        self._coordination.hold(PAUSED)
+
+    def resume(self) -> None:
+        """Go on after :meth:`pause`, at once. Idempotent."""
+        self._coordination.let_go(PAUSED)
+
+    def resize(self, *, concurrency_limit: int | None = None, queue_capacity: int | None = None) -> None:
+        """
+        Change how many may run at the same time, and how many may start in a window, up or down, also while it runs.
+
+        What runs already goes on, and what was started counts.
+
+        Args:
+            concurrency_limit: At least 1; None: as it is.
+            queue_capacity: 1 to 10,000; None: as it is.
+
+        Raises:
+            ValueError: A number out of its bounds. Nothing has changed.
+        """
+        given = {"concurrency_limit": concurrency_limit, "queue_capacity": queue_capacity}
+        changes = {name: number for name, number in given.items() if number is not None}
+        check_bounds(capacity_refresh_time=MIN_REFRESH_TIME, **({"queue_capacity": 1} | changes))
+        self.processor_config = self.processor_config | changes
+        if self.processor is not None:
+            self.processor.resize(**changes)
+
+    # ---------------------------------------------------------------- for the processor
+
+    async def _update_progression(self, event: Event, force_status: EventStatus | None = None) -> None:
+        """
+        Have an event stand in one progression of the seven: ``force_status``'s, else its own status's.
+
+        A processor reports here before a run whose gate it has asked; and, to a class that overrides this, before and
+        after each run. The event itself is not changed; an event that has left the executor is ignored.
+
+        Raises:
+            ConfigurationError: That progression was taken out of the flow.
+
+        Cancellation: while it waits for a lock; nothing has been moved then.
+        """
+        await self._index.update(event, event.execution.status if force_status is None else force_status)
+
+    def _wants_reports(self) -> bool:
+        """Return whether ``_update_progression()`` is overridden, in a subclass or on the instance."""
+        return _is_overridden(self, "_update_progression")
+
+    def _appends_one_by_one(self) -> bool:
+        """Return whether each event has to come in by :meth:`append`, since that or ``enqueue()`` is overridden."""
+        return _is_overridden(self, "append") or (self.processor is not None and self.processor._has_own_enqueue)
+
+    def _open_link(self) -> JournalLink:
+        if self._link is None:
+            raise JournalError(f"{self!r} has no open journal")
+        return self._link
+
+    def _map_host(self) -> ExecutorOfMap:
+        return ExecutorOfMap(self, self._lifetime, self._submissions, self._index, self._subscriptions, self._progress)
+
+
+def _is_overridden(executor: Executor, name: str) -> bool:
+    """Return whether a method is not the one of :class:`Executor`, in a subclass or on the instance."""
+    return getattr(type(executor), name) is not getattr(Executor, name) or name in executor.__dict__

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from lionpride_exec._base.backend import current_time
+from lionpride_exec._base.coordination import PAUSED
 from lionpride_exec._base.wording import MAX_SECONDS, counted, shown_seconds
 from lionpride_exec._scheduling.blockers import find_blocker
 from lionpride_exec._status import EventStatus
@@ -20,18 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Mapping
     from uuid import UUID
 
+    from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._events.event import Event
     from lionpride_exec._model.limits import Limit
     from lionpride_exec._processing.pauses import Pause, StartPace
     from lionpride_exec._processing.processor import Processor
     from lionpride_exec._scheduling.lane import Entry
     from lionpride_exec._scheduling.limit_state import Bucket
+    from lionpride_exec._tracking.status_index import StatusIndex
 
-    from .control import Control
-
-
-# The token of pause().
-PAUSED: Final = "paused"
+    from .dependencies import Dependencies
+    from .submissions import Submissions
 
 
 class WaitReason(StrEnum):
@@ -197,85 +197,122 @@ class Statistics:
 _Why = tuple[WaitReason, float, "Bucket | None"]
 
 
-def explain(executor: Control, event: Event) -> Explanation:
-    """Say what an event of this executor waits for. O(1), or O(what is used of its limits)."""
-    _follow_clocks(executor)
-    now = current_time()
-    reason, until, bucket = _why(executor, event, now)
-    return Explanation(
-        event=event,
-        status=event.status,
-        waits_for=reason,
-        seconds=0.0 if reason in _NOTHING else until - now if until > now else None,
-        limit=None if bucket is None else bucket.limit,
-        key=None if bucket is None else bucket.key,
-        after=tuple(executor._agenda.waits_for(event.id)) if reason is WaitReason.DEPENDENCY else (),
-        holder=_holder(executor, reason),
-    )
+class Explainer:
+    """
+    Says what the events of an executor wait for.
+
+    Attributes:
+        coordination: The reasons why nothing starts, and the deferred ends.
+        index: Where the events are, and the locks.
+        dependencies: The events that wait for others.
+        submissions: The events that are not with the processor yet.
+    """
+
+    def __init__(
+        self, coordination: Coordination, index: StatusIndex, dependencies: Dependencies, submissions: Submissions
+    ) -> None:
+        self.coordination: Coordination = coordination
+        self.index: StatusIndex = index
+        self.dependencies: Dependencies = dependencies
+        self.submissions: Submissions = submissions
+
+    def explain(self, event: Event, processor: Processor | None) -> Explanation:
+        """Return what an event waits for. O(1), or O(what is used of its limits)."""
+        self._follow_clocks(processor)
+        now = current_time()
+        reason, until, bucket = _why(self, processor, event, now)
+        return Explanation(
+            event=event,
+            status=event.status,
+            waits_for=reason,
+            seconds=0.0 if reason in _NOTHING else until - now if until > now else None,
+            limit=None if bucket is None else bucket.limit,
+            key=None if bucket is None else bucket.key,
+            after=tuple(self.dependencies.awaited_by(event.id)) if reason is WaitReason.DEPENDENCY else (),
+            holder=self._holder(reason),
+        )
+
+    def statistics(self, processor: Processor | None, status_counts: dict[str, int]) -> Statistics:
+        """Return the state of the executor and what its events wait for. O(what is delayed or parked)."""
+        self._follow_clocks(processor)
+        now = current_time()
+        kept: dict[str, Any] = {
+            "status_counts": MappingProxyType(status_counts),
+            "is_paused": PAUSED in self.coordination.holds,
+        }
+        if processor is None:
+            return Statistics(waits=MappingProxyType(_waits_before_start(self)), **kept)
+        return Statistics(
+            waits=MappingProxyType(_waits(self, processor, now)),
+            running=len(processor._in_flight),
+            concurrency_limit=processor.concurrency_limit,
+            queued=processor.queue.qsize(),
+            max_queue_size=processor.max_queue_size,
+            available_capacity=processor.available_capacity,
+            queue_capacity=processor.queue_capacity,
+            limits=tuple(
+                LimitUse(bucket.limit, bucket.key, bucket.used)
+                for bucket in processor.queue.lanes.buckets
+                if bucket.limit is not None and bucket.used_at(now)
+            ),
+            is_running=processor.is_running,
+            pauses=tuple(sorted(processor._pauses.current(now), key=lambda pause: -pause.seconds)),
+            paces=tuple(processor._pauses.paces(now)),
+            rate_limited=processor._pauses.rate_limited,
+            retries=processor.retries,
+            **kept,
+        )
+
+    def is_coming(self, event: Event) -> bool:
+        """Return whether an event is being written, and is queued after that."""
+        durable = self.submissions.durable
+        return durable is not None and durable.is_coming(event)
+
+    def count_coming(self) -> int:
+        """Return how many events are being written, and are queued after that."""
+        durable = self.submissions.durable
+        return 0 if durable is None else durable.count_coming()
+
+    def count_pending(self) -> int:
+        """Return how many events are PENDING."""
+        return len(self.index.progression(EventStatus.PENDING))
+
+    def _follow_clocks(self, processor: Processor | None) -> None:
+        """Carry all times over to the running event loop."""
+        self.submissions.follow_clock()
+        if processor is not None:
+            processor._follow_clock()
+
+    def _holder(self, reason: WaitReason) -> str | None:
+        """Return who holds things up, if it is a watcher or a lock."""
+        if reason is WaitReason.WATCHER:
+            watchers = [token for token in self.coordination.holds if isinstance(token, Subscription)]
+            return "; ".join(watcher.describe() for watcher in watchers)
+        return self.index.lock_in_the_way() if reason is WaitReason.LOCK else None
 
 
-def _follow_clocks(executor: Control) -> None:
-    """Carry all times over to the running event loop."""
-    executor._agenda.follow_clock()
-    if executor.processor is not None:
-        executor.processor._follow_clock()
-
-
-def statistics(executor: Control) -> Statistics:
-    """Return the state of an executor and what its events wait for. O(what is delayed or parked)."""
-    _follow_clocks(executor)
-    now = current_time()
-    kept: dict[str, Any] = {
-        "status_counts": MappingProxyType(executor.status_counts()),
-        "is_paused": executor.is_paused,
-    }
-    processor = executor.processor
-    if processor is None:
-        return Statistics(waits=MappingProxyType(_waits_before_start(executor)), **kept)
-    return Statistics(
-        waits=MappingProxyType(_waits(executor, processor, now)),
-        running=len(processor._in_flight),
-        concurrency_limit=processor.concurrency_limit,
-        queued=processor.queue.qsize(),
-        max_queue_size=processor.max_queue_size,
-        available_capacity=processor.available_capacity,
-        queue_capacity=processor.queue_capacity,
-        limits=tuple(
-            LimitUse(bucket.limit, bucket.key, bucket.used)
-            for bucket in processor.queue.lanes.buckets
-            if bucket.limit is not None and bucket.used_at(now)
-        ),
-        is_running=processor.is_running,
-        pauses=tuple(sorted(processor._pauses.current(now), key=lambda pause: -pause.seconds)),
-        paces=tuple(processor._pauses.paces(now)),
-        rate_limited=processor._pauses.rate_limited,
-        retries=processor.retries,
-        **kept,
-    )
-
-
-def _why(executor: Control, event: Event, now: float) -> _Why:
-    """Return what an event waits for."""
-    processor, agenda = executor.processor, executor._agenda
+def _why(parts: Explainer, processor: Processor | None, event: Event, now: float) -> _Why:
+    """Return what an event waits for: the first condition that is not met."""
     if event.status is not EventStatus.PENDING:
         return (WaitReason.FINAL if event.status.is_terminal else WaitReason.RUNNING), now, None
-    if event.id in executor._put_off:  # its end is decided
-        return (WaitReason.LOCK if _lock_held(executor) else WaitReason.JOURNAL), -inf, None
-    if agenda.is_waiting(event.id):
-        return WaitReason.DEPENDENCY, _or_unknown(agenda.until(event.id)), None
-    if executor._is_coming(event):
+    if event.id in parts.coordination.deferred_ends:  # its end is decided
+        return (WaitReason.LOCK if parts.index.lock_in_the_way() else WaitReason.JOURNAL), -inf, None
+    if event.id in parts.dependencies.waiting:
+        return WaitReason.DEPENDENCY, _or_unknown(parts.dependencies.due(event.id)), None
+    if parts.is_coming(event):
         return WaitReason.JOURNAL, -inf, None
     if processor is None:
-        return WaitReason.START, _or_unknown(agenda.early_until(event.id)), None
-    return _why_in_processor(executor, processor, event, now)
+        early = parts.submissions.early.get(event.id)
+        return WaitReason.START, _or_unknown(None if early is None else early.until), None
+    return _why_in_processor(parts, processor, event, now)
 
 
-def _why_in_processor(executor: Control, processor: Processor, event: Event, now: float) -> _Why:
+def _why_in_processor(parts: Explainer, processor: Processor, event: Event, now: float) -> _Why:
     """Return what an event waits for that waits for nothing before it comes to the processor."""
     queue = processor.queue
     queue.ready(now)  # what has arrived, or has become due, is in its lane by now, and what cannot start is parked
     if event.id == processor._asked:
-        return _why_asked(executor, processor), -inf, None
+        return _why_asked(parts, processor), -inf, None
     if (flight := processor._in_flight.get(event.id)) is not None:  # its run is over, but for what comes after it
         return WaitReason.RETRY, now + (flight.again_in or 0.0), None
     if queue.is_in_backlog(event.id):
@@ -285,18 +322,18 @@ def _why_in_processor(executor: Control, processor: Processor, event: Event, now
     entry = queue.entry_of(event.id)
     if entry is None:
         return WaitReason.START, -inf, None
-    return _why_queued(executor, processor, entry, now)
+    return _why_queued(parts, processor, entry, now)
 
 
-def _why_asked(executor: Control, processor: Processor) -> WaitReason:
+def _why_asked(parts: Explainer, processor: Processor) -> WaitReason:
     """Return what the event waits for that was taken out of the queue to be asked about."""
-    return WaitReason.LOCK if not processor._is_asking and _lock_held(executor) else WaitReason.GATE
+    return WaitReason.LOCK if not processor._is_asking and parts.index.lock_in_the_way() else WaitReason.GATE
 
 
-def _why_queued(executor: Control, processor: Processor, entry: Entry, now: float) -> _Why:
+def _why_queued(parts: Explainer, processor: Processor, entry: Entry, now: float) -> _Why:
     """Return what an event waits for that is queued and due. The lanes have to be up to date."""
     bucket, until = find_blocker(processor.queue.lanes, entry, now)
-    reason, until_all = _why_all(executor, processor, now)
+    reason, until_all = _why_all(parts, processor, now)
     if until_all < inf:
         until = max(until, until_all)
     return (reason if bucket is None else _reason_of(bucket, now)), until, bucket
@@ -307,15 +344,15 @@ def _reason_of(bucket: Bucket, now: float) -> WaitReason:
     return WaitReason.GATE if is_closed else WaitReason.LIMIT
 
 
-def _why_all(executor: Control, processor: Processor, now: float) -> tuple[WaitReason, float]:
+def _why_all(parts: Explainer, processor: Processor, now: float) -> tuple[WaitReason, float]:
     """Return what holds up an event that has room in all its limits, and until when at least."""
     until = -inf if processor.available_capacity else processor._window.next_at(now)
-    held = executor._held_back
+    held = parts.coordination.holds
     if held:
         return _why_held(held), until
     if not processor.is_running or processor.is_stopped():
         return WaitReason.START, -inf  # forward() asks for no capacity
-    if _lock_held(executor):
+    if parts.index.lock_in_the_way():
         return WaitReason.LOCK, until
     if until > now:
         return WaitReason.CAPACITY, until
@@ -331,61 +368,38 @@ def _why_held(held: Collection[object]) -> WaitReason:
     return WaitReason.WATCHER if any(isinstance(token, Subscription) for token in held) else WaitReason.JOURNAL
 
 
-def _lock_held(executor: Control) -> str | None:
-    """Say which lock holds up a start at the moment, and who holds the lock; None if none does."""
-    if not executor._coordination.locks_in_use:
-        return None
-    pending, processing = (executor._by_status[status] for status in (EventStatus.PENDING, EventStatus.PROCESSING))
-    # In the order in which everybody takes them: who holds one of the others may wait for the last one that is taken.
-    locks = {
-        "'processing'": processing.guard,
-        "'pending'": pending.guard,
-        "all progressions": executor.states.progressions.guard,
-    }
-    held = next(((name, guard) for name, guard in locks.items() if guard.users), None)
-    return None if held is None else f"the lock of {held[0]} is held by {held[1].owner or 'a task'}"
-
-
-def _holder(executor: Control, reason: WaitReason) -> str | None:
-    """Say who holds things up, if it is a watcher or a lock."""
-    if reason is WaitReason.WATCHER:
-        watchers = [token for token in executor._held_back if isinstance(token, Subscription)]
-        return "; ".join(watcher.describe() for watcher in watchers)
-    return _lock_held(executor) if reason is WaitReason.LOCK else None
-
-
 def _or_unknown(until: float | None) -> float:
     return -inf if until is None else until
 
 
-def _waits_before_start(executor: Control) -> dict[WaitReason, int]:
-    pending = executor.status_counts()[EventStatus.PENDING]
-    waiting, coming = executor._agenda.waiting, executor._count_coming()
+def _waits_before_start(parts: Explainer) -> dict[WaitReason, int]:
+    pending = parts.count_pending()
+    waiting, coming = len(parts.dependencies.waiting), parts.count_coming()
     counts = {WaitReason.DEPENDENCY: waiting, WaitReason.JOURNAL: coming, WaitReason.START: pending - waiting - coming}
     return {reason: number for reason, number in counts.items() if number > 0}
 
 
-def _waits(executor: Control, processor: Processor, now: float) -> dict[WaitReason, int]:
+def _waits(parts: Explainer, processor: Processor, now: float) -> dict[WaitReason, int]:
     queue = processor.queue
     waits: Counter[WaitReason] = Counter()
-    waits[WaitReason.DEPENDENCY] = executor._agenda.waiting
-    waits[WaitReason.JOURNAL] = executor._count_coming()
+    waits[WaitReason.DEPENDENCY] = len(parts.dependencies.waiting)
+    waits[WaitReason.JOURNAL] = parts.count_coming()
     queue.ready(now)  # what cannot start is parked by now
     for why, number in queue.delays.counts().items():
         waits[WaitReason(why)] += number
     for front, number in list(queue.lanes.parked()):
-        waits[_why_queued(executor, processor, front, now)[0]] += number
+        waits[_why_queued(parts, processor, front, now)[0]] += number
     waits[WaitReason.ROOM] += queue.backlog_size()
     waits[WaitReason.RETRY] += sum(
         flight.event.status is EventStatus.PENDING for flight in processor._in_flight.values()
     )
-    asked = None if processor._asked is None else executor.states.items.get(processor._asked, None)
+    asked = None if processor._asked is None else parts.index.items.get(processor._asked, None)
     if asked is not None and asked.status is EventStatus.PENDING:
-        waits[_why_asked(executor, processor)] += 1
+        waits[_why_asked(parts, processor)] += 1
     front_entry = queue.lanes.front()
-    rest = executor.status_counts()[EventStatus.PENDING] - waits.total()
+    rest = parts.count_pending() - waits.total()
     if rest > 0:  # they all wait for what the first of them waits for
-        all_wait_for = _why_all(executor, processor, now)[0]
-        first = None if front_entry is None else _why_queued(executor, processor, front_entry, now)[0]
+        all_wait_for = _why_all(parts, processor, now)[0]
+        first = None if front_entry is None else _why_queued(parts, processor, front_entry, now)[0]
         waits[first or all_wait_for] += rest
     return dict(+waits)

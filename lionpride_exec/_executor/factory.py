@@ -14,8 +14,51 @@ from lionpride_exec.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from lionpride_exec._journal import Journal
+
 # As much as there may be: whoever wants a rate says so.
 GENEROUS = {"queue_capacity": 10_000, "capacity_refresh_time": 0.01}
+
+
+def event_type_of(executor: object) -> type[Event]:
+    """
+    Return the class of the events that an executor takes: its processor's ``event_type``.
+
+    Raises:
+        ConfigurationError: The class has no ``processor_type``, or that has no ``event_type``.
+    """
+    try:
+        kind: type[Event] = cast("Any", executor).processor_type.event_type
+    except AttributeError:
+        raise ConfigurationError(
+            f"{type(executor).__name__} needs a class attribute processor_type = <Processor subclass> "
+            "whose class attribute event_type is an Event subclass"
+        ) from None
+    return kind
+
+
+def make_executor(
+    cls: type[Any],
+    target: type[Event] | Callable[..., Any],
+    config: Mapping[str, Any],
+    *,
+    journal: Journal | None,
+    **rest: Any,
+) -> Any:
+    """
+    Make an executor for an event class, or for calls of an async function; see ``Executor.of()``.
+
+    Raises:
+        TypeError: The target is neither.
+        ConfigurationError: The processor has no such keyword.
+    """
+    processor_type = processor_for(target, getattr(cls, "processor_type", None))
+    config = GENEROUS | dict(config)
+    check_config(processor_type, config)
+    made = type(f"{processor_type.event_type.__name__}{cls.__name__}", (cls,), {"processor_type": processor_type})
+    if journal is not None and not isinstance(target, type):
+        journal._know_function(target)
+    return cast("Any", made)(config, journal=journal, **rest)
 
 
 def processor_for(target: type[Event] | Callable[..., Any], base: type[Processor] | None) -> type[Processor]:

@@ -25,8 +25,10 @@ class JournalAccess:
     """
 
     def __init__(self, executor: Executor) -> None:
-        assert executor.journal is not None
-        self.journal: Journal = executor.journal
+        link = executor._link
+        assert link is not None
+        self.journal: Journal = link.journal
+        self._link = link
         self._executor = executor
 
     async def catch_up(self) -> None:
@@ -40,11 +42,10 @@ class JournalAccess:
 
         Cancellation: while it waits; that has changed nothing.
         """
-        book = self._executor._book
-        assert book is not None
-        await book.writer.wait_committed()
-        while self._executor._put_off:
-            await book.writer.wait_committed()
+        session = self._link.open_session()
+        await session.writer.wait_committed()
+        while self._executor._coordination.deferred_ends:
+            await session.writer.wait_committed()
 
     def tag(self) -> str:
         """Return the tag under which the journal keeps events of the executor's type."""
@@ -52,21 +53,19 @@ class JournalAccess:
 
     def key_of(self, event: Event) -> str | None:
         """Return the key of an event as the journal has it. None if the event has no key."""
-        key = self._executor._agenda._key_of.get(event.id)
+        key = self._executor._keys.of(event.id)
         return key if isinstance(key, str) else None
 
     def find(self, key: str) -> Event | None:
         """Return the event in memory that is known under a key. None if there is none."""
-        return self._executor._known_under(self._executor._key_of(key))
+        return self._executor._keys.find(self._link.key_of(key))
 
     def leave_on_disk(self, event: Event) -> None:
         """Take a pending event out of memory. It stays in the journal as it is, for a later run."""
-        book = self._executor._book
-        assert book is not None
-        self._executor._let_go(event)
-        book.forget(event)
+        session = self._link.open_session()
+        self._executor._submissions.let_go(event)
+        session.forget(event)
 
     def is_end_committed(self, event: Event) -> bool:
         """Whether the end of an event is on disk. False if the journal was closed without it."""
-        book = self._executor._book
-        return book is not None and book.is_outcome_committed(event)
+        return self._link.is_end_written(event)

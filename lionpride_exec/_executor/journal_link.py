@@ -1,390 +1,350 @@
 """
-An executor opens its journal, takes in what comes back, and closes it; meanwhile it can look up what has ended.
+An executor and its journal: what becomes of events on disk, and who learns of it.
 
 The journal is opened before anything starts, in whatever way that happens, and written by a task in the executor's own
 group, which ends last: when nothing in that group can make a change any more.
+
+Everything but opening, closing and looking up is called inside transitions or by the journal, and does not wait. The
+exceptions are the confirmations of a strict journal: an event waits for them before it says that it has ended.
 """
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import logging
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import anyio
 from anyio import CancelScope, get_cancelled_exc_class
 
 from lionpride_exec._base.backend import startable
 from lionpride_exec._base.counted_lock import Guard
-from lionpride_exec._events.event import Event
-from lionpride_exec._events.submit_options import Ticket, wall_ticket
-from lionpride_exec._model.element import to_uuid
+from lionpride_exec._base.sentinel import Unset, UnsetType
+from lionpride_exec._events.running import Unconfirmed
+from lionpride_exec._model.execution import utc_now
 from lionpride_exec._status import TERMINAL, EventStatus
-from lionpride_exec.errors import EventCancelled, ExecutorClosedError, JournalError, NotFoundError, Skip
+from lionpride_exec.errors import JournalError
 
-from .restored_starts import bring_back, longest_period
-from .retention import Keeping
+from .recovery import Recovery
+from .stored_ends import StoredEnds
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Hashable, Iterable
+    from collections.abc import Callable, Collection, Hashable, Sequence
+    from datetime import datetime
+    from uuid import UUID
 
     from anyio.abc import TaskGroup
 
+    from lionpride_exec._base.coordination import Coordination
+    from lionpride_exec._events.event import Event
+    from lionpride_exec._events.lifecycle import EventLifecycle
     from lionpride_exec._journal import Journal
-    from lionpride_exec._journal.recovery import Restored
     from lionpride_exec._journal.session import JournalSession
-    from lionpride_exec._model.retain import RetainRule
     from lionpride_exec._processing.processor import Processor
+    from lionpride_exec._tracking.retention import Retention
+    from lionpride_exec._tracking.status_index import StatusIndex
+
+    from .facade import Facade
+    from .submissions import Submissions
+    from .transitions import Transitions
+
+logger = logging.getLogger("lionpride_exec")
 
 
-class Journaling(Keeping):
-    """What an executor does to open its journal, to close it, and to read in it."""
+class JournalLink:
+    """
+    What an executor with a journal has besides: the open journal, and what it knows of events that are on disk only.
 
-    def __init__(
-        self, config: dict[str, Any], *, strict: bool, name: str, journal: Journal | None, retain: RetainRule
-    ) -> None:
-        super().__init__(config, strict=strict, name=name, journal=journal, retain=retain)
-        self._generation = 0  # of the file, when it was opened last
-        self._is_counted = False  # what had ended before is in our counts
-        self._knows_past = False  # the limits count what had begun before
-        # Events that come after others, of which nobody has looked yet what became of those while the journal was
-        # closed; and one of these that is known not to complete.
-        self._unsettled: list[tuple[Event, list[UUID], UUID | None]] = []
-        self._opening = Guard()
-        self._is_closing_journal = False  # nothing is written any more, but the file is not closed yet
+    Attributes:
+        journal: As the user gave it.
+        session: The journal while it is open. None if it is closed.
+        stored: The events that have ended and are on disk only.
+        recovery: Takes in what an opened journal has.
+        removed_closed: Events that were removed while the journal was closed, by their number in it.
+        ended_closed: Events that ended while it was closed, to be written at the next start, removed ones included.
+        opening: Held while the journal is opened, or a held event is released: one at a time.
+    """
+
+    recovery: Recovery
+
+    def __init__(self, journal: Journal, executor: Facade) -> None:
+        journal._belong_to(executor)
+        self.journal: Journal = journal
+        self.session: JournalSession | None = None
+        self.stored = StoredEnds(journal.path)
+        self.removed_closed: list[int] = []
+        self.ended_closed: dict[UUID, Event] = {}
+        self.opening = Guard()
+        self.executor: Facade = executor
+        self._is_closing = False  # nothing is written any more, but the file is not closed yet
         self._is_kept = False  # a group has the tasks that write it, and will close it at its end
+
+    def connect(
+        self,
+        coordination: Coordination,
+        index: StatusIndex,
+        transitions: Transitions,
+        submissions: Submissions,
+        retention: Retention,
+        is_deserted: Callable[[], bool],
+    ) -> None:
+        """
+        Give the link the other parts of the executor, which are made after it.
+
+        Args:
+            coordination: The deferred ends, the holds and the conditions.
+            index: Where the events are.
+            transitions: Ends events.
+            submissions: Takes events in.
+            retention: Lets events leave memory.
+            is_deserted: Returns whether nothing in the executor's group can change an event any more.
+        """
+        self._coordination = coordination
+        self._index = index
+        self._transitions = transitions
+        self._retention = retention
+        self._is_deserted = is_deserted
+        self.recovery = Recovery(self.executor, coordination, index, transitions, submissions, retention, self.stored)
+
+    def attach(self, processor: Processor) -> None:
+        """Have the processor of the executor go on with what is interrupted: a journal loses nothing."""
+        processor.resumes = True
+        self.recovery.knows_past = False
 
     # ---------------------------------------------------------------- opening and closing
 
-    async def _prepare(self) -> Processor:
-        if self._book is not None:
-            self._book.store.check_process()
-        processor = await super()._prepare()
-        await self._open_journal()
-        return processor
+    def check_process(self) -> None:
+        """
+        Check that the open journal belongs to this process.
 
-    def _attach_processor(self, processor: Processor) -> None:
-        super()._attach_processor(processor)
-        if self.journal is not None:
-            processor.resumes = True
-            self._knows_past = False
+        Raises:
+            JournalError: The process was forked since.
+        """
+        if self.session is not None:
+            self.session.store.check_process()
 
-    async def _open_journal(self) -> None:
+    def open_session(self) -> JournalSession:
+        """
+        Return the open journal.
+
+        Raises:
+            JournalError: It is not open, or the process was forked since.
+        """
+        if self.session is None:
+            raise JournalError(f"{self.executor!r} has no open journal")
+        self.check_process()
+        return self.session
+
+    async def open(self) -> None:
         """Open the journal, unless it is open, and take in what comes back."""
-        if self.journal is None:
-            return
-        async with self._opening:
-            while self._is_ending_journal():
-                await self._waiters.wait_for(lambda: not self._is_ending_journal())
-            if self._book is not None:
+        async with self.opening:
+            while self._is_ending():
+                await self._coordination.conditions.wait_for(lambda: not self._is_ending())
+            if self.session is not None:
                 return
             from lionpride_exec._journal.session import JournalSession  # noqa: PLC0415  needs the extra
 
-            book = JournalSession(self.journal, self)
+            session = JournalSession(self.journal, self)
             try:
-                await book.open()
-                await self._catch_up(book)
+                await session.open()
+                await self.recovery.catch_up(session, self.removed_closed, self._opened)
             except BaseException:
-                self._close_at_once(book)
+                self._close_at_once(session)
                 raise
 
-    def _is_ending_journal(self) -> bool:
-        """Whether the journal is on the way to its end: nobody is to take it over from a group that has ended."""
-        return self._is_closing_journal or (self._is_kept and self._is_deserted())
+    def _opened(self, session: JournalSession) -> None:
+        """Have everything go into the journal from now on."""
+        self.session = session
+        self._transitions.is_journal_open = True
+        self._transitions.is_strict = session.journal.is_strict
+        session.delete_rows(self.removed_closed)
+        self.removed_closed.clear()
+        self.ended_closed.clear()
 
-    async def _catch_up(self, book: JournalSession) -> None:
-        """Bring memory and file together."""
-        if self._generation and book.store.generation != self._generation + 1:
-            raise JournalError(
-                f"{book.journal.path} was used by somebody else since {self!r} had it; make a new executor for it"
-            )
-        self._generation = book.store.generation
-        if self._processor is not None:
-            book.store.min_retention = longest_period(self._processor)
-            if not self._knows_past:
-                await bring_back(self._processor, book)
-                self._knows_past = True
-        here = [event for event in self.pending_events if event._seq]
-        gone = set(self._gone)
-        async for restored in book.restore():
-            if restored.seq in gone:  # it was removed while the journal was closed
-                continue
-            self._take_back_in(restored)
-            if not book.store.was_closed:
-                object.__setattr__(restored.event, "_is_suspect", True)  # past the hooks of attrs, as elsewhere
-            if restored.lost is not None or restored.after:
-                self._unsettled.append((restored.event, restored.after, restored.lost))
-        await self._follow_file(book, [event for event in here if event._seq not in book.open_in_memory])
-        if not self._is_counted:
-            self._is_counted = True
-            self._on_disk.update({EventStatus(name): number for name, number in book.store.tally.items()})
-            self._removed.update(self._on_disk)
-            self._taken_final += self._on_disk.total()
-        self._book, self._is_strict = book, book.journal.is_strict
-        book.delete_rows(self._gone)
-        self._gone.clear()
-        self._ended_late.clear()
-        await self._settle_unsettled(book)
+    def _is_ending(self) -> bool:
+        """Return whether the journal is about to close: nobody takes it over from a group that has ended."""
+        return self._is_closing or (self._is_kept and self._is_deserted())
 
-    async def _follow_file(self, book: JournalSession, events: Iterable[Event]) -> None:
-        """End events that are open in memory only: their end was written, and a lock held back what was to follow."""
-        for event in events:
-            self._put_off.pop(event.id, None)
-            try:
-                known = await book.lookup.find(event.id)
-            except NotFoundError:  # it has ended, and is not kept any longer
-                self._let_go(event)
-                continue
-            error = known.execution.error
-            super()._end(event, known.status, error if isinstance(error, BaseException) else EventCancelled())
-
-    async def _settle_unsettled(self, book: JournalSession) -> None:
-        """Follow up what was decided about those that events come after."""
-        while self._unsettled:
-            event, after, lost = self._unsettled[-1]
-            away = [event_id for event_id in after if event_id not in self.states.items]
-            statuses = await book.lookup.statuses(away) if away else {}
-            self._unsettled.pop()
-            for event_id in after:
-                other = self.states.items.get(event_id, None)
-                if other is not None and other.execution.status in TERMINAL:
-                    self._follow_up(other)
-                elif other is None and statuses.get(event_id) == EventStatus.COMPLETED:
-                    self._come_nearer(event, event_id)
-                elif other is None:
-                    lost = event_id
-            if lost is not None:
-                self._skip_lost(event, lost)
-
-    def _take_back_in(self, restored: Restored) -> None:
-        event = restored.event
-        self._take_in(event)
-        after = [self.states.items[one] for one in restored.after]
-        rest: dict[str, Any] = {"after": after, "key": restored.key}  # the key as the file has it
-        if restored.due is None:
-            ticket = Ticket(restored.priority, **rest)
-        else:
-            ticket = wall_ticket(restored.priority, restored.due, **rest)
-        self._agenda.follow_clock()
-        if after:
-            self._agenda.keep_after(event.id, ticket)
-        else:
-            self._agenda.keep_early(event.id, ticket)
-        if ticket.key is not None:
-            self._agenda.give_key(event.id, ticket.key)
-
-    def _skip_lost(self, event: Event, other: UUID) -> None:
-        """End an event that comes after one that is in the file only, and did not complete."""
-        status = self._remembered.status_of(other)
-        became = "did not complete" if status is None else f"is {status}"
-        self._end(event, EventStatus.SKIPPED, Skip(f"It comes after event {other}, which {became}"))
-
-    @asynccontextmanager
-    async def _own_group(self) -> AsyncGenerator[None]:
-        if self.journal is None:
-            async with super()._own_group():
-                yield
-            return
-        await self._open_journal()
-        self._check_unowned()  # somebody else may have begun meanwhile
-        async with super()._own_group():
-            assert self._group is not None
-            await self._start_keeping(self._group)
-            yield
-
-    async def _start_keeping(self, group: TaskGroup) -> None:
+    async def run_in(self, group: TaskGroup) -> None:
         """
-        Start what writes the journal, and what closes it.
+        Start what writes the journal, and what closes it, in the group of the executor.
 
-        Both have taken their first step when anything else happens: before it, asyncio can end a task that is shielded,
-        and does so without a trace. If this one is ended so, the first may run, and is not to wait for the second.
+        Wait until both tasks have started. asyncio can silently cancel a task before its first step, even a shielded
+        one. If this call is cancelled so, the first task may run, and must not wait for the second.
         """
-        book = self._book
-        assert book is not None
+        session = self.session
+        assert session is not None
         begun = [anyio.Event(), anyio.Event()]
-        group.start_soon(startable(self._keep_journal), begun[0], name=f"{type(self).__name__} journal")
-        group.start_soon(startable(self._close_journal_at_end), begun[1], name=f"{type(self).__name__} journal's end")
+        name = type(self.executor).__name__
+        group.start_soon(startable(self._write), begun[0], name=f"{name} journal")
+        group.start_soon(startable(self._close_at_end), begun[1], name=f"{name} journal's end")
         try:
             with CancelScope(shield=True):
                 for each in begun:
                     await each.wait()
         except BaseException:
-            book.writer.close_soon()
+            session.writer.close_soon()
             raise
         self._is_kept = True
 
-    def _abandon(self) -> None:
-        super()._abandon()
-        if self._book is not None:  # its task was cancelled before its first step, as asyncio may do
-            self._close_at_once(self._book)
-
-    def _close_at_once(self, book: JournalSession) -> None:
-        try:
-            book.close_at_once()
-        finally:
-            self._is_closing_journal = False
-
-    async def _keep_journal(self, begun: anyio.Event) -> None:
-        assert self._book is not None
+    async def _write(self, begun: anyio.Event) -> None:
+        assert self.session is not None
         begun.set()
         try:
-            await self._book.writer.run()
+            await self.session.writer.run()
         finally:
-            self._is_closing_journal = False
-            self._waiters.notify()
+            self._is_closing = False
+            self._coordination.conditions.notify()
 
-    def _check_unowned(self) -> None:
-        if self._group is not None:
-            raise RuntimeError(f"{self!r} is running already")
-
-    def _journal_closing(self) -> None:
-        """Learn that from now on nothing is written; what is decided now is made up for at the next start."""
-        self._book, self._is_strict, self._is_kept, self._is_closing_journal = None, False, False, True
-        self._make_up()  # what waited for the disk to end does not wait any longer
-
-    async def _close_journal_at_end(self, begun: anyio.Event) -> None:
+    async def _close_at_end(self, begun: anyio.Event) -> None:
         """Close the journal when nothing can happen any more in the group."""
-        book = self._book
-        assert book is not None
+        session = self.session
+        assert session is not None
         begun.set()
         with CancelScope(shield=True):
             while not self._is_deserted():
                 try:
-                    await self._waiters.wait_for(self._is_deserted)
+                    await self._coordination.conditions.wait_for(self._is_deserted)
                 except get_cancelled_exc_class():
                     continue  # past all scopes: asyncio ends its loop. What runs is about to end too.
-        book.writer.close_soon()
+        session.writer.close_soon()
 
-    async def forward(self) -> None:
+    def abandon(self) -> None:
+        """Close the journal if it is still open: its task was cancelled before its first step, as asyncio may do."""
+        if self.session is not None:
+            self._close_at_once(self.session)
+
+    def _close_at_once(self, session: JournalSession) -> None:
+        try:
+            session.close_at_once()
+        finally:
+            self._is_closing = False
+
+    # ---------------------------------------------------------------- what becomes of events
+
+    def record(self, event: Event, target: EventStatus, again_in: float | None) -> bool:
         """
-        Run one batch now: up to ``queue_capacity`` queued events, without waiting for the capacity window.
+        Have a transition written.
 
-        Returns when they, and what was running already, have ended; at once if there is no processor yet. Works
-        when stopped, but not while a journal is closed. A denied event is asked again. Any number of calls may overlap.
+        Args:
+            event: Which event.
+            target: The status that it has come to.
+            again_in: Seconds after which it runs again, if it is PENDING after a run.
+
+        Returns:
+            Whether its end is on disk already, so that it may leave memory.
+        """
+        if self.session is None:
+            if target in TERMINAL:
+                self.ended_closed[event.id] = event
+                logger.warning(
+                    "%r has ended while its journal was closed: only a next start of this executor writes that", event
+                )
+            return False
+        return self.session.record_transition(event, target, time.time() + again_in if again_in else None)
+
+    def record_cost(self, event: Event, costs: Sequence[float | None]) -> None:
+        """Have the corrected costs of a running event written."""
+        if self.session is not None:
+            self.session.record_costs(event, costs)
+
+    def record_waiting(self, event: Event, awaited: Collection[UUID]) -> None:
+        """Have written for which events an event still waits."""
+        if self.session is not None:
+            self.session.record_dependencies(event, awaited)
+
+    def end_on_disk(self, event: Event, status: EventStatus, error: BaseException) -> bool:
+        """End an event from outside that waits, once its end is on disk. Whether it ends, or is on its way to."""
+        session, deferred_ends = self.session, self._coordination.deferred_ends
+        assert session is not None
+        if session.has_unreported_outcome(event) and session.is_outcome_committed(event):
+            _, status, error = deferred_ends.pop(event.id, (event, status, error))  # what was decided first
+            # If a different end is on disk, the permission gate wrote it and will report it next.
+            return status is not session.recorded_status(event) or self._transitions.end_now(event, status, error)
+        deferred_ends.setdefault(event.id, (event, status, error))  # it does not start before
+
+        def end() -> None:
+            """End the event, now that its end is on disk."""
+            if event.id in deferred_ends:
+                self._transitions.end(event, status, error)
+
+        if not session.has_unreported_outcome(event):
+            session.record_outcome(event, status, Unset, error, utc_now(), then=end)
+        return True
+
+    def is_ending(self, event: EventLifecycle) -> bool:
+        """Return whether the end of an event is being written, or is written and the event does not know it yet."""
+        return self.session is not None and self.session.has_unreported_outcome(event)
+
+    def is_end_written(self, event: Event) -> bool:
+        """Return whether the end of an event is on disk."""
+        return self.session is not None and self.session.is_outcome_committed(event)
+
+    async def confirm_start(self) -> None:
+        """
+        Return once it is on disk that an event runs.
 
         Raises:
-            ExecutorClosedError: The executor has a journal, and it is not open: nothing could be kept.
-
-        Cancellation: what this call started ends CANCELLED (with a journal: PENDING), what has not begun stays PENDING
-        and queued.
+            Unconfirmed: The journal was closed before that.
         """
-        if self.journal is not None and self._processor is not None and self._book is None:
-            raise ExecutorClosedError(f"{self!r} has a journal, which is closed: start it first")
-        if self._book is not None:
-            self._book.store.check_process()
-        await super().forward()
+        if self.session is not None:
+            try:
+                await self.session.writer.wait_committed()
+            except JournalError as exc:
+                raise Unconfirmed from exc
 
-    def _is_deserted(self) -> bool:
-        return (self._group is None or self._is_broken) and not self._dispatches and not self._guests
+    async def confirm_end(
+        self, event: EventLifecycle, target: EventStatus, response: Any, error: BaseException | UnsetType, at: datetime
+    ) -> None:
+        """Return once the end of an event is on disk, or cannot be written."""
+        if self.session is not None:
+            with suppress(JournalError):
+                await self.session.commit_outcome(event, target, response, error, at)
 
-    # ---------------------------------------------------------------- looking
+    def removed(self, event: Event, status: EventStatus) -> None:
+        """Learn that an event was removed from the executor."""
+        if status in TERMINAL:
+            self.remember(event, status)
+        elif self.session is not None:
+            self.session.delete(event)
+        elif event._seq:
+            self.removed_closed.append(event._seq)
 
-    async def get(self, event: Event | UUID | str) -> Event:
-        """
-        Give an event by its id, from memory or, if it is not there, from the journal.
+    def remember(self, event: Event, status: EventStatus) -> None:
+        """Count an event that is on disk only, and go on knowing that it has ended."""
+        self.stored.add(event, status)
 
-        One from the journal is a copy that stands in no executor: its result is what JSON keeps of it, its error a
-        :class:`RemoteError`. O(1) in memory; on disk O(number of events there), about 60 ms for a million.
+    def key_of(self, key: Hashable) -> Hashable:
+        """Return the key as it stands in the journal."""
+        return self.journal._key_of(key)
 
-        Raises:
-            NotFoundError: There is no such event.
-            JournalError: It cannot be read.
-            ValueError: What was given means no id.
+    # ---------------------------------------------------------------- what the session needs
 
-        Cancellation: while it is read from the journal; that has changed nothing.
-        """
-        event_id = to_uuid(event)
-        known = self.states.items.get(event_id, None)
-        if known is not None:
-            return known
-        if self._book is None:
-            raise NotFoundError(f"There is no event {event_id} in {self!r}")
-        found = await self._book.lookup.find(event_id)
-        if found.execution.status in TERMINAL:
-            self._remembered.note(event_id, found.execution.status)
-        return found
+    def _find_here(self, event_id: UUID) -> Event | None:
+        return self._index.items.get(event_id, None)
 
-    async def known_keys(self, keys: Iterable[Hashable]) -> set[Hashable]:
-        """
-        Give those of the keys under which an event is known here, in memory or in the journal. One look-up each.
+    def _find_ended_late(self, event_id: UUID) -> Event | None:
+        return self.ended_closed.get(event_id)
 
-        Raises:
-            TypeError: A key is not hashable, or nothing that JSON can hold.
-            JournalError: The journal cannot be read.
+    def _takes(self, event: Event) -> bool:
+        kind = self.executor.event_type
+        return type(event) is kind if self.executor.strict_event_type else isinstance(event, kind)
 
-        Cancellation: while the journal is read; that has changed nothing.
-        """
-        wanted = set(keys)
-        known = {key for key in wanted if self._known_under(self._key_of(key)) is not None}
-        if self._book is not None:
-            known |= await self._book.lookup.known_keys(wanted - known)
-        return known
+    def _retire(self, event: Any) -> None:
+        self._retention.apply(event)
 
-    async def _find_after(
-        self, event: Event, after: Event | UUID | Iterable[Event | UUID]
-    ) -> tuple[list[Event | UUID], UUID | None]:
-        """
-        Give those of the events that are in memory, and one of the others that did not complete.
+    def _journal_closing(self) -> None:
+        """Write nothing from now on; what is decided now is made up for at the next start."""
+        self.session, self._is_kept, self._is_closing = None, False, True
+        self._transitions.is_journal_open = self._transitions.is_strict = False
+        self._transitions.apply_deferred_ends()  # what waited for the disk to end does not wait any longer
 
-        Raises:
-            NotFoundError: One is nowhere, or is left in the journal as it is.
-            ValueError: The event comes after itself.
-        """
-        others = [after] if isinstance(after, Event | UUID | str) else list(after)
-        ids = {to_uuid(other): other for other in others}
-        if event.id in ids:
-            self._check_after(event, [event])
-        statuses: dict[UUID, str] = {}
-        # Again after the look: meanwhile others may have ended and left.
-        while away := [one for one in ids if one not in self.states.items and one not in statuses]:
-            statuses |= {} if self._book is None else await self._book.lookup.statuses(away)
-            for event_id in away:
-                is_open = event_id in statuses and statuses[event_id] not in TERMINAL
-                if event_id not in statuses or (is_open and event_id not in self.states.items):
-                    raise NotFoundError(f"There is no event {event_id} in {self!r}")
-        for event_id, status in statuses.items():
-            if status in TERMINAL:
-                self._remembered.note(event_id, EventStatus(status))
-        lost = [event_id for event_id, status in statuses.items() if status != EventStatus.COMPLETED]
-        return [other for event_id, other in ids.items() if event_id not in statuses], next(iter(lost), None)
+    def _journal_deleted(self, counts: dict[str, int]) -> None:
+        self.stored.deleted(counts)
 
-    # ---------------------------------------------------------------- held events
+    def _hold_back(self, token: object) -> None:
+        self._coordination.hold(token)
 
-    async def held_events(self) -> list[Event]:
-        """
-        Give the events that wait for a decision: they ran when the process died, and their class says ``hold``.
-
-        O(number of open events).
-
-        Raises:
-            JournalError: They cannot be read; or there is no open journal.
-
-        Cancellation: while they are read; that has changed nothing.
-        """
-        return await self._open_book().lookup.held()
-
-    async def release(self, event: Event | UUID | str) -> Event:
-        """
-        Let a held event go on: it is queued as any other. To give it up, ``cancel()`` it then. O(as :meth:`get`).
-
-        Raises:
-            NotFoundError: No such event is held.
-            JournalError: The journal cannot be read or written; or there is no open one.
-            ValueError: What was given means no id.
-
-        Cancellation: before it is written; then it goes on.
-        """
-        book = self._open_book()
-        async with self._opening:  # one at a time: only one of two callers finds it held
-            restored = await book.lookup.release(to_uuid(event), audit=book.journal.audit)
-            book.register_released(restored)
-            self._take_back_in(restored)
-        assert self._processor is not None
-        self._queue_pending(self._processor)
-        return restored.event
-
-    def _open_book(self) -> JournalSession:
-        if self._book is None:
-            raise JournalError(f"{self!r} has no open journal")
-        self._book.store.check_process()
-        return self._book
+    def _let_start(self, token: object) -> None:
+        self._coordination.let_go(token)

@@ -6,274 +6,488 @@ Whatever is done here is done at once and as a whole, or raises and leaves nothi
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from contextlib import nullcontext, suppress
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from uuid import UUID
 
 import attrs
+from anyio.lowlevel import checkpoint
 
+from lionpride_exec._base.loop_time import LoopClock
 from lionpride_exec._events.event import Event
+from lionpride_exec._events.submit_options import PLAIN, options_for
 from lionpride_exec._model.element import to_uuid
 from lionpride_exec._model.execution import utc_now
 from lionpride_exec._model.limits import Router
 from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec._validation import check_priority
 from lionpride_exec.errors import ExecutorClosedError, ExistsError, QueueFullError, Skip
 
-from .agenda import Agenda
-from .control import Control
 from .enqueueing import Enqueuer
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Collection, Hashable, Iterable
     from datetime import datetime
 
-    from lionpride_exec._events.submit_options import Ticket
-    from lionpride_exec._journal import Journal
+    from lionpride_exec._base.coordination import Coordination
+    from lionpride_exec._events.submit_options import SubmitOptions
     from lionpride_exec._processing.processor import Processor
+    from lionpride_exec._tracking.retention import Retention
+    from lionpride_exec._tracking.status_index import StatusIndex
 
+    from .dependencies import Dependencies
+    from .facade import Facade
+    from .keys import Keys
+    from .transitions import Transitions
 
 E = TypeVar("E", bound=Event)
 
+# A loop of appends that never waits lets other tasks run after so many: about a millisecond.
+APPENDS_BETWEEN_CHECKPOINTS = 100
 
-class Intake(Control):
-    """The part of an executor that takes events in and lets them go."""
 
-    journal: Journal | None
+class DurableStore(Protocol):
+    """What has events written before they are queued, as the submissions see it."""
 
-    def __init__(self, config: dict[str, Any], *, strict: bool, name: str) -> None:
-        super().__init__(config, strict=strict, name=name)
-        self._agenda = Agenda()
-        self._enqueuer = Enqueuer(self)
-        self._ended: deque[Event] = deque()  # others may wait for these
+    async def store(self, event: E, options: SubmitOptions) -> E | None:
+        """Store an event, and queue it once it is on disk. None if its key is known by now."""
+
+    async def find_on_disk(self, key: Hashable) -> Event | None:
+        """Return the event that is known under a key and is on disk only. None if there is none."""
+
+    async def when_arrived(self, known: E) -> E | None:
+        """Return an event that is known under its key when it is on disk. None if it did not get there."""
+
+    def is_coming(self, event: Event) -> bool:
+        """Return whether an event is on its way to the disk, so not to be queued yet."""
+        ...
+
+    def count_coming(self) -> int:
+        """Return how many events are on their way to the disk."""
+        ...
+
+    def record_waiting(self, event: Event, awaited: Collection[UUID]) -> None:
+        """Have written for which events an event still waits."""
+
+    def removed(self, event: Event, status: EventStatus) -> None:
+        """Learn that an event was removed from the executor."""
+
+
+class Finder(Protocol):
+    """What finds events, as the submissions see it."""
+
+    def known(self, event: Event | UUID | str) -> Event:
+        """Return an event that is in memory, or is known to have ended here; else raise ``NotFoundError``."""
+        ...
+
+    def key_of(self, key: Hashable) -> Hashable:
+        """Return what a key is known by."""
+        ...
+
+    async def find_after(
+        self, event: Event, after: Event | UUID | Iterable[Event | UUID]
+    ) -> tuple[list[Event | UUID], UUID | None]:
+        """Return those of the events that are in memory, and one of the others that did not complete."""
+        ...
+
+
+class Submissions:
+    """
+    Takes events in for one executor, and lets them go.
+
+    Attributes:
+        processor: What starts the events. None until there is one.
+        durable: Has events written before they are queued. None if the executor has no journal.
+        enqueuer: Hands events to a processor whose ``enqueue()`` is overridden.
+        early: How the events are queued that came before there was a processor, by id; only what is not plain.
+        lookups: Finds events. Set by the executor, since the lookups use this object too.
+        is_leaving: Whether the block of the executor is being left: nothing more comes in, but from events that run.
+    """
+
+    __slots__ = (
+        "_appends",
+        "_clock",
+        "_coordination",
+        "_dependencies",
+        "_ended",
+        "_executor",
+        "_index",
+        "_is_following_up",
+        "_keys",
+        "_retention",
+        "_transitions",
+        "durable",
+        "early",
+        "enqueuer",
+        "is_leaving",
+        "lookups",
+        "processor",
+    )
+
+    lookups: Finder
+
+    def __init__(
+        self,
+        executor: Facade,
+        coordination: Coordination,
+        index: StatusIndex,
+        transitions: Transitions,
+        dependencies: Dependencies,
+        keys: Keys,
+        retention: Retention,
+    ) -> None:
+        self.processor: Processor | None = None
+        self.durable: DurableStore | None = None
+        self.early: dict[UUID, SubmitOptions] = {}
+        self.is_leaving: bool = False
+        self._executor = executor
+        self._coordination = coordination
+        self._index = index
+        self._transitions = transitions
+        self._dependencies = dependencies
+        self._keys = keys
+        self._retention = retention
+        self.enqueuer = Enqueuer(self, index.items, transitions, coordination.conditions)
+        self._clock = LoopClock()
+        self._appends = 0
+        self._ended: deque[Event] = deque()  # their followers have yet to be told
         self._is_following_up = False
-        self._taken_final = 0  # events that had ended before they came
-        self._removed: Counter[EventStatus] = Counter()  # events that were removed after their end
 
-    # ---------------------------------------------------------------- in and out
+    # ---------------------------------------------------------------- in
 
-    async def _enter(self, event: E, ticket: Ticket, *, wait: bool) -> E | None:
-        """Take an event in, or give the one that is known under its key; None: there was no room, try again."""
-        known = None if ticket.key is None else self._known_under(ticket.key)
+    async def append(
+        self,
+        event: E,
+        priority: float | None,
+        *,
+        wait: bool,
+        delay: float | None,
+        at: datetime | None,
+        after: Event | UUID | Iterable[Event | UUID],
+        key: Hashable,
+    ) -> E:
+        """Take an event in and queue it; see ``Executor.append()``."""
+        if self._transitions.crash is not None:
+            self._transitions.raise_crash()
+        if not isinstance(event, Event):
+            raise TypeError(f"event must be an Event, got {type(event).__name__}")
+        if priority is None and delay is None and at is None and key is None and after == ():
+            options = PLAIN
+        else:
+            options = await self._options_for(event, priority, delay, at, after, key)
+        self._appends += 1
+        if self._appends > APPENDS_BETWEEN_CHECKPOINTS:
+            self._appends = 0
+            await checkpoint()
+        durable, submitted, queued_at = self.durable, self.enqueuer.submitted, event.execution.queued_at
+        while True:
+            if wait or durable is not None or self._index.items.guard.users or self._coordination.locks_in_use:
+                taken = await self._enter(event, options, wait=wait)
+            else:
+                taken = self._store(event, options)
+            if taken is event and not submitted:
+                return taken
+            if taken is not None:
+                taken = await self._when_queued(event, taken, queued_at)
+            if taken is not None:
+                return taken
+
+    async def _when_queued(self, event: Event, taken: E, queued_at: datetime | None) -> E | None:
+        """Return an event that was taken in, or is known under its key, once it is queued. None if it has left."""
+        if taken is event and self.enqueuer.claim(event.id):
+            await self._submit(event, queued_at)
+        elif taken.id in self.enqueuer.submitted:
+            await self.enqueuer.wait_decided(taken.id)
+            return None
+        elif taken is not event and self.durable is not None:
+            return await self.durable.when_arrived(taken)
+        return taken
+
+    async def _submit(self, event: Event, queued_at: datetime | None) -> None:
+        """Await an overridden ``enqueue()`` for a stored event, or raise and leave everything as it was."""
+        assert self.processor is not None
+        try:
+            await self.enqueuer.submit(event, self.processor)
+        except BaseException:
+            if event.id not in self._index.items:
+                event.execution.queued_at = queued_at
+            raise
+
+    async def _options_for(
+        self,
+        event: Event,
+        priority: float | None,
+        delay: float | None,
+        at: datetime | None,
+        after: Event | UUID | Iterable[Event | UUID],
+        key: Hashable,
+    ) -> SubmitOptions:
+        lost: UUID | None = None
+        if self.durable is not None and after != ():
+            after, lost = await self.lookups.find_after(event, after)  # those that have ended may be on disk only
+        priority = None if priority is None else check_priority(priority)
+        known_by = None if key is None else self.lookups.key_of(key)
+        others = self.check_after(event, after)
+        return options_for(priority, delay, at, after=others, key=known_by, lost=lost)
+
+    async def _enter(self, event: E, options: SubmitOptions, *, wait: bool) -> E | None:
+        """Take an event in, or return the one that is known under its key. None if there was no room: try again."""
+        known = None if options.key is None else self._keys.find(options.key)
         if known is not None:
             return cast("E", known)
-        if wait and self._processor is not None and self._processor.queue.is_full and not ticket.after:
-            if ticket.key is not None and (known := await self._known_on_disk(ticket.key)) is not None:
-                return cast("E", known)  # which needs no room
-            self._check_new(event)
-            if self._runs_caller():
-                ticket = attrs.evolve(ticket, is_urgent=True)  # to wait would hold a slot that the others wait for
-            else:
-                with self._reader_away() or nullcontext():
-                    await self._processor.queue.wait_for_room()
+        durable = self.durable
+        if wait and self.processor is not None and self.processor.queue.is_full and not options.after:
+            if durable is not None and options.key is not None:
+                known = await durable.find_on_disk(options.key)
+                if known is not None:
+                    return cast("E", known)  # which needs no room
+            options = await self._wait_for_room(event, options, self.processor)
         try:
             status = event.execution.status
-            if self.states.items.guard.users or self._turn_to_move(status, status) is not None:
-                async with self.states.items, self._locks(status):
-                    return await self._store_on_disk(event, ticket) if self.journal else self._store(event, ticket)
-            return await self._store_on_disk(event, ticket) if self.journal else self._store(event, ticket)
+            if (self._index.items.guard.users or self._coordination.locks_in_use) and self._index.is_locked(status):
+                async with self._index.all_locks(status):
+                    return self._store(event, options) if durable is None else await durable.store(event, options)
+            return self._store(event, options) if durable is None else await durable.store(event, options)
         except QueueFullError:
             if not wait:
                 raise
             return None
         finally:
-            if wait and self._processor is not None:
-                self._processor.queue.offer_room()  # of the room it was given it may have made no use
+            if wait and self.processor is not None:
+                self.processor.queue.offer_room()  # of the room it was given it may have made no use
 
-    async def _submit(self, event: Event, queued_at: datetime | None) -> None:
-        """Await an overridden ``enqueue()`` for a stored event, or raise and leave everything as it was."""
-        assert self._processor is not None
+    async def _wait_for_room(self, event: Event, options: SubmitOptions, processor: Processor) -> SubmitOptions:
+        """Return how an event is queued, once there is room for it or it needs none."""
+        self.check_new(event)
+        if self._transitions.runs_caller():
+            return attrs.evolve(options, is_urgent=True)  # to wait would hold a slot that the others wait for
+        with self._transitions.reader_away() or nullcontext():
+            await processor.queue.wait_for_room()
+        return options
+
+    def _store(self, event: E, options: SubmitOptions) -> E:
+        """Store and queue an event, or raise and leave everything as it was. Return it, or what its key is known by."""
+        if options.key is not None:
+            known = self._keys.find(options.key)
+            if known is not None:
+                return cast("E", known)
+        self.check_new(event)
+        self.add(event)
         try:
-            await self._enqueuer.submit(event, self._processor)
+            self._place(event, options)
         except BaseException:
-            if event.id not in self.states.items:
-                event.execution.queued_at = queued_at
+            self.let_go(event)
             raise
-
-    async def _store_on_disk(self, event: E, ticket: Ticket) -> E | None:
-        """Do as :meth:`_store`, but have the event on disk before it is queued."""
-        raise NotImplementedError
-
-    async def _known_on_disk(self, key: Hashable) -> Event | None:  # noqa: ARG002  for subclasses
-        """Return the event that is known under a key and is on disk only. None if there is none."""
-        return None
-
-    def _store(self, event: E, ticket: Ticket) -> E | None:
-        """Store and queue an event, or raise and leave everything as it was; None: its key is known by now."""
-        if ticket.key is not None and self._known_under(ticket.key) is not None:
-            return None
-        self._check_new(event)
-        self._take_in(event)
-        try:
-            self._place(event, ticket)
-        except BaseException:
-            self._let_go(event)
-            raise
-        self._note_taken(event, ticket)
+        status = event.execution.status
+        if status in TERMINAL and not options.after:
+            self._retention.ended_before += 1
+        event.execution.queued_at = event.execution.queued_at or utc_now()
+        if options.key is not None:
+            self._keys.give(event.id, options.key)
         return event
 
-    def _take_in(self, event: Event) -> None:
+    def add(self, event: Event) -> None:
         """Store an event under its status."""
-        progression = self._progression(event.execution.status)  # first: it may have been taken out
-        self.states.items.add(event)
-        progression.append(event.id)
-        object.__setattr__(event, "_owner", self)  # as _set_owner()
+        self._index.add(event)
+        event._set_host(self._transitions)
         if event.execution._running:
-            self._active[id(event)] = event.id
+            self._transitions.running[id(event)] = event.id
 
-    def _place(self, event: Event, ticket: Ticket) -> None:
+    def _place(self, event: Event, options: SubmitOptions) -> None:
         """Queue a stored event, or keep it until it can be."""
         if event.execution.status is not EventStatus.PENDING:
             return
-        if self._processor is not None and self._processor._has_own_enqueue and not ticket.after:
-            if not ticket.is_urgent:
-                self._processor.check_room()
-            self._enqueuer.reserve(event, ticket, self._processor)
-        elif ticket.after or ticket.is_urgent or self._processor is None:
-            self._keep(event, ticket)
+        processor = self.processor
+        if processor is not None and processor._has_own_enqueue and not options.after:
+            if not options.is_urgent:
+                processor.check_room()
+            self.enqueuer.reserve(event, options, processor)
+        elif options.after:
+            self.keep_after(event, options)
+        elif processor is None:
+            self.check_costs(event)
+            self.follow_clock()
+            self.keep_early(event.id, options)
+        elif options.is_urgent:
+            self.check_costs(event)
+            self.queue_anyway([(event, options)], processor)
         else:
-            self._processor.check_room()
-            if ticket.until is not None:
-                self._processor._follow_clock()
-                ticket.follow_wall()
-            priority = event.created_at.timestamp() if ticket.priority is None else ticket.priority
-            self._processor.queue.put_nowait(priority, event.id, ticket.until, ticket.at)
+            processor.check_room()
+            if options.until is not None:
+                processor._follow_clock()
+                options.follow_wall()
+            priority = event.created_at.timestamp() if options.priority is None else options.priority
+            processor.queue.put_nowait(priority, event.id, options.until, options.at)
 
-    def _note_taken(self, event: Event, ticket: Ticket) -> None:
-        if event.execution.status in TERMINAL and not ticket.after:
-            self._taken_final += 1
-        event.execution.queued_at = event.execution.queued_at or utc_now()
-        if ticket.key is not None:
-            self._agenda.give_key(event.id, ticket.key)
+    def check_new(self, event: Event) -> None:
+        """
+        Check that an event can come in, as far as its identity goes.
 
-    def _known_under(self, key: Hashable) -> Event | None:
-        event_id = self._agenda.known_under(key)
-        event = None if event_id is None else self.states.items.get(event_id, None)
-        if event_id is not None and event is None:  # taken out by hand
-            self._agenda.forget(event_id)
-        return event
-
-    def _keep(self, event: Event, ticket: Ticket) -> None:
-        """Keep an event until it can be queued, or queue it whatever room there is."""
-        if ticket.after:
-            self._keep_after(event, ticket)
-            return
-        self._check_costs(event)
-        if self._processor is not None:
-            self._queue_anyway([(event, ticket)], self._processor)
-        else:
-            self._agenda.follow_clock()
-            self._agenda.keep_early(event.id, ticket)
-
-    def _check_costs(self, event: Event) -> None:
-        """Have the limits refuse now what they would refuse at the start."""
-        if self._processor is not None:
-            self._processor.router.route(event)
-        elif self.processor_config.get("limits"):
-            Router(self.processor_config["limits"]).route(event)
-
-    def _check_new(self, event: Event) -> None:
-        if self._is_leaving and not self._runs_caller():
-            raise ExecutorClosedError(f"{self!r} is being left and takes nothing more in")
-        owner: object = event._owner
-        if owner is not None and owner is not self:
-            raise ExistsError(f"{event!r} stands in another executor: {event._owner!r}")
-        if event.id in self.states.items:
-            raise ExistsError(f"Item {event.id} already exists in {self!r}; as_fresh_event() gives one to run anew")
-        in_flight = None if self._processor is None else self._processor._in_flight
+        Raises:
+            ExecutorClosedError: The executor's block is being left, and the caller is no event running in it.
+            ExistsError: The event is here already, or stands in another executor, or its id runs here.
+        """
+        executor = self._executor
+        if self.is_leaving and not self._transitions.runs_caller():
+            raise ExecutorClosedError(f"{executor!r} is being left and takes nothing more in")
+        host = event._host
+        if host is not None and host is not self._transitions:
+            raise ExistsError(f"{event!r} stands in another executor: {host.executor!r}")
+        if event.id in self._index.items:
+            raise ExistsError(f"Item {event.id} already exists in {executor!r}; as_fresh_event() gives one to run anew")
+        in_flight = None if self.processor is None else self.processor._in_flight
         flight = in_flight.get(event.id) if in_flight else None
         if flight is not None and flight.event is not event:
             raise ExistsError(
                 f"{flight.event!r}, which was removed, still runs here: another one is not to have its id"
             )
 
-    def _let_go(self, event: Event) -> None:
+    def check_costs(self, event: Event) -> None:
+        """Have the limits refuse now what they would refuse at the start."""
+        config = self._executor.processor_config
+        if self.processor is not None:
+            self.processor.router.route(event)
+        elif config.get("limits"):
+            Router(config["limits"]).route(event)
+
+    # ---------------------------------------------------------------- out
+
+    def let_go(self, event: Event) -> None:
         """Forget an event altogether."""
         if event._unseen is not None:
             event._unseen.let_go(event)
-        self.states.items.remove(event.id)
-        for progression in self._by_status.values():
-            progression.exclude(event.id)
-        self._active.pop(id(event), None)
-        self._put_off.pop(event.id, None)
-        self._agenda.forget(event.id)
-        if self._processor is not None:
-            self._processor.forget(event.id)
-        _set_owner(event, None)
-        if self._agenda._followers:
-            self._follow_up(event)
+        self._index.remove(event)
+        self._transitions.running.pop(id(event), None)
+        self._coordination.deferred_ends.pop(event.id, None)
+        self.early.pop(event.id, None)
+        self._dependencies.remove(event.id)
+        self._keys.forget(event.id)
+        if self.processor is not None:
+            self.processor.forget(event.id)
+        event._set_host(None)
+        if self._dependencies.followers:
+            self.follow_up(event)
 
-    def _remove(self, event: Event) -> None:
-        """Forget an event that nobody will ask for any more; as one that has ended it still counts."""
-        self._let_go(event)
-        if event.status in TERMINAL:
-            self._removed[event.status] += 1
+    def remove(self, event: Event) -> None:
+        """Forget an event that nobody will ask for any more. One that has ended still counts as done."""
+        status = event.execution.status
+        self.let_go(event)
+        if status in TERMINAL:
+            self._retention.removed[status] += 1
+        if self.durable is not None:
+            self.durable.removed(event, status)
 
-    def _queue_pending(self, processor: Processor) -> None:
+    async def clean_up(self, statuses: Iterable[EventStatus]) -> int:
+        """Remove the events with these statuses; see ``Executor.cleanup_events()``."""
+        async with self._index.all_locks(*EventStatus):
+            events = [event for status in dict.fromkeys(statuses) for event in self._index.events(status)]
+            for event in events:
+                self.remove(event)
+                if not event.execution._running:  # else its end will come, and wake them
+                    event._wake()
+        return len(events)
+
+    # ---------------------------------------------------------------- queueing
+
+    def keep_early(self, event_id: UUID, options: SubmitOptions) -> None:
+        """Keep how an event is queued once there is a processor."""
+        if options is not PLAIN:
+            self.early[event_id] = options
+
+    def keep_restored(self, event: Event, options: SubmitOptions) -> None:
+        """Keep an event that comes back from a journal, until the executor queues what is pending."""
+        self.follow_clock()
+        if options.after:
+            self._dependencies.add(event.id, options)
+        else:
+            self.keep_early(event.id, options)
+        if options.key is not None:
+            self._keys.give(event.id, options.key)
+
+    def queue_pending(self, processor: Processor) -> None:
         """Queue what is pending and not on its way already."""
-        self._agenda.follow_clock()
-        waiting = [
-            self.states.items[event_id]
-            for event_id in self._progression(EventStatus.PENDING)
+        self.follow_clock()
+        items, waiting, durable = self._index.items, self._dependencies.waiting, self.durable
+        ready = [
+            items[event_id]
+            for event_id in self._index.progression(EventStatus.PENDING)
             if not processor.is_handling(event_id)
-            and not self._agenda.is_waiting(event_id)
-            and not self._is_coming(self.states.items[event_id])
-            and not self._enqueuer.is_on_its_way(event_id)
+            and event_id not in waiting
+            and (durable is None or not durable.is_coming(items[event_id]))
+            and not self.enqueuer.is_on_its_way(event_id)
         ]
-        self._queue_anyway([(event, self._agenda.take_early(event.id)) for event in waiting], processor)
+        self.queue_anyway([(event, self.early.pop(event.id, PLAIN)) for event in ready], processor)
 
-    async def _hand_over_late(self, processor: Processor) -> None:
-        await self._enqueuer.hand_over_late(processor)
-
-    def _is_coming(self, event: Event) -> bool:  # noqa: ARG002  for subclasses
-        """Whether an event is stored, but not to be queued yet."""
-        return False
-
-    def _count_coming(self) -> int:
-        """Return how many PENDING events are stored, but not to be queued yet."""
-        return 0
-
-    def _queue_anyway(self, tickets: Iterable[tuple[Event, Ticket]], processor: Processor) -> None:
+    def queue_anyway(self, submitted: Iterable[tuple[Event, SubmitOptions]], processor: Processor) -> None:
         """Queue events whatever room there is: what is too much follows when there is some."""
         if processor._has_own_enqueue:
-            for event, ticket in tickets:
-                self._enqueuer.keep_late(event, ticket)
-            self._enqueuer.launch(processor)
+            for event, options in submitted:
+                self.enqueuer.keep_late(event, options)
+            self.enqueuer.launch(processor)
             return
         queue, entries = processor.queue, []
-        for event, ticket in tickets:
-            priority = event.created_at.timestamp() if ticket.priority is None else ticket.priority
+        for event, options in submitted:
+            priority = event.created_at.timestamp() if options.priority is None else options.priority
             try:
                 entry = queue.make_entry(priority, event.id)
             except Exception as exc:  # noqa: BLE001  a function of the user, that of a limit, has changed its mind
-                self._end(event, EventStatus.ABORTED, exc)
+                self._transitions.end(event, EventStatus.ABORTED, exc)
                 continue
-            if ticket.until is None:
+            if options.until is None:
                 entries.append(entry)
             else:
-                ticket.follow_wall()
-                queue.put_delayed(entry, ticket.until, "delay", ticket.at)
+                options.follow_wall()
+                queue.put_delayed(entry, options.until, "delay", options.at)
         queue.put_backlog(entries)
+
+    def queue_unless_handled(self, event: Event) -> None:
+        """Queue an event that was set back to PENDING: a restored run that nobody goes on with."""
+        if self.processor is not None and not self.processor.is_handling(event.id):
+            self.queue_anyway([(event, PLAIN)], self.processor)
+
+    def forget_place(self, event: Event) -> None:
+        """Forget how an event was to start: it has begun, or was decided by somebody else."""
+        if self.early or self._dependencies.waiting:
+            self.early.pop(event.id, None)
+            self._dependencies.remove(event.id)
+        if self.processor is not None and event.id in self.processor.queue:
+            self.processor.forget(event.id)
+
+    def follow_clock(self) -> None:
+        """Carry the times of events that are not queued over to the running event loop."""
+        seconds = self._clock.shift()
+        if seconds:
+            for options in self.early.values():
+                options.carry_over(seconds)
+        self._dependencies.follow_clock()
 
     # ---------------------------------------------------------------- what comes after others
 
-    def _check_after(self, event: Event, after: Event | UUID | Iterable[Event | UUID]) -> Sequence[Event]:
+    def check_after(self, event: Event, after: Event | UUID | Iterable[Event | UUID]) -> list[Event]:
+        """
+        Return the events that an event comes after.
+
+        Raises:
+            ValueError: The event comes after itself.
+            NotFoundError: One of them is not here.
+        """
         others = [after] if isinstance(after, Event | UUID | str) else list(after)
         if any(to_uuid(other) == event.id for other in others):
             raise ValueError(f"{event!r} cannot come after itself: that is a cycle")
-        return [self._known(other) for other in others]
+        return [self.lookups.known(other) for other in others]
 
-    def _keep_after(self, event: Event, ticket: Ticket) -> None:
+    def keep_after(self, event: Event, options: SubmitOptions) -> None:
         """Keep an event until those have completed; it may be queued, or SKIPPED, already now."""
-        self._check_costs(event)
-        self._agenda.follow_clock()
-        self._agenda.keep_after(event.id, ticket)
-        for other in ticket.after:
-            if other.status.is_terminal or other.id not in self.states.items:
-                self._follow_up(other)
+        self.check_costs(event)
+        self.follow_clock()
+        self._dependencies.add(event.id, options)
+        for other in options.after:
+            if other.status.is_terminal or other.id not in self._index.items:
+                self.follow_up(other)
 
-    def _follow_up(self, event: Event) -> None:
-        """Let go, or skip, those that wait for an event that has ended or left; one after the other, all the way."""
+    def follow_up(self, event: Event) -> None:
+        """Queue or skip the events that wait for one that has ended or left; one after the other, all the way."""
         self._ended.append(event)
         if self._is_following_up:
             return
@@ -281,47 +495,39 @@ class Intake(Control):
         try:
             while self._ended:
                 ended = self._ended.popleft()
-                for follower in self._agenda.take_followers(ended.id):
-                    event_or_none = self.states.items.get(follower, None)
+                for follower in self._dependencies.take_followers(ended.id):
+                    event_or_none = self._index.items.get(follower, None)
                     if event_or_none is None:  # taken out by hand
-                        self._agenda.forget(follower)
+                        self.early.pop(follower, None)
+                        self._dependencies.remove(follower)
+                        self._keys.forget(follower)
                     else:
                         self._follow(event_or_none, ended)
         finally:
             self._is_following_up = False
 
-    def _waits_for_less(self, event: Event) -> None:
-        """Learn that one of the events that it comes after has completed."""
-
     def _follow(self, event: Event, ended: Event) -> None:
         if ended.status is not EventStatus.COMPLETED:
             became = f"is {ended.status}" if ended.status.is_terminal else "has left the executor"
-            self._end(event, EventStatus.SKIPPED, Skip(f"It comes after {ended!r}, which {became}"))
+            self._transitions.end(event, EventStatus.SKIPPED, Skip(f"It comes after {ended!r}, which {became}"))
             return
-        self._come_nearer(event, ended.id)
+        self.come_nearer(event, ended.id)
 
-    def _come_nearer(self, event: Event, completed: UUID) -> None:
+    def come_nearer(self, event: Event, completed: UUID) -> None:
         """Queue an event that comes after one that has completed, if that was the last."""
-        if not self._agenda.is_waiting(event.id):
+        dependencies = self._dependencies
+        if event.id not in dependencies.waiting:
             return
-        if self._agenda.until(event.id) is not None:
-            self._follow_clocks()
-        ticket = self._agenda.complete(event.id, completed)
-        self._waits_for_less(event)
-        if ticket is not None:
-            if self._processor is None:
-                self._agenda.keep_early(event.id, ticket)
+        if dependencies.due(event.id) is not None:
+            with suppress(RuntimeError):  # no event loop runs: a status was set by hand
+                self.follow_clock()
+                if self.processor is not None:
+                    self.processor._follow_clock()
+        options = dependencies.complete(event.id, completed)
+        if self.durable is not None:
+            self.durable.record_waiting(event, dependencies.awaited_by(event.id))
+        if options is not None:
+            if self.processor is None:
+                self.keep_early(event.id, options)
             else:
-                self._queue_anyway([(event, ticket)], self._processor)
-
-    def _follow_clocks(self) -> None:
-        """Carry all times over to the running event loop, which may not be that in which they were given."""
-        with suppress(RuntimeError):  # no event loop runs: a status was set by hand
-            self._agenda.follow_clock()
-            if self._processor is not None:
-                self._processor._follow_clock()
-
-
-def _set_owner(event: Event, owner: Intake | None) -> None:
-    # Past the hooks that attrs runs at each assignment: this one needs none, and is made for every event.
-    object.__setattr__(event, "_owner", owner)
+                self.queue_anyway([(event, options)], self.processor)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
-    from lionpride_exec._events.lifecycle import Owner
+    from lionpride_exec._events.host import EventHost
 
 E = TypeVar("E", bound=Event[Any])
 
@@ -59,7 +59,7 @@ class _Watch(Generic[E]):
 
     def __init__(self) -> None:
         self.watched: dict[UUID, E] = {}  # not ended, and each of them will tell
-        self.owners: dict[int, Owner] = {}  # the executors they stand in
+        self.hosts: dict[int, EventHost] = {}  # the executors they stand in
         self.ended: deque[E] = deque()
         self.lost: list[E] = []  # will not end
         self.attention: anyio.Event | None = None  # of the consumer, while it waits
@@ -94,8 +94,8 @@ class _Watch(Generic[E]):
         self.attention = anyio.Event()
         try:
             with ExitStack() as stack:
-                for owner in self.owners.values():
-                    if (away := owner._reader_away()) is not None:
+                for host in self.hosts.values():
+                    if (away := host.reader_away()) is not None:
                         stack.enter_context(away)
                 await self.attention.wait()
         except BaseException:
@@ -119,8 +119,8 @@ class Endings(EventIterator[E]):
             if any(event is one for one in running):
                 raise RuntimeError(f"{event!r} would wait for its own end")
             watch.watched[event.id] = event
-            if event._owner is not None:
-                watch.owners[id(event._owner)] = event._owner
+            if event._host is not None:
+                watch.hosts[id(event._host)] = event._host
         watch.begin()
 
     async def _next(self) -> E:

@@ -25,7 +25,7 @@ from lionpride_exec._events.call import Call, check_async
 from lionpride_exec._events.event import Event
 
 from .completion import E, EventIterator
-from .map_state import MapState, Plan
+from .map_state import MapOptions, MapState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,7 @@ def _event_of(cls: type[Event], required: list[str], item: Any) -> Event:
 class EventMap(EventIterator[E]):
     """The iterator of ``Executor.map()``."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: MapOptions) -> None:
         super().__init__()
         self._run = MapState[E](plan)
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterable, Generator, Iterable
 from contextlib import nullcontext
 from operator import length_hint
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, Generic, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, cast
 
 import anyio
 import attrs
@@ -29,19 +29,17 @@ from .completion import E
 from .source_task import Feeder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Coroutine, Hashable, Iterator
+    from contextlib import AbstractContextManager
     from uuid import UUID
 
     from lionpride_exec._events.event import Event
-    from lionpride_exec._executor.executor import Executor
+    from lionpride_exec._scheduling.priority_queue import PriorityQueue
 
 logger = logging.getLogger("lionpride_exec")
 
 # What a source gives that has nothing more.
 END: Final = object()
-
-# Of a processor that nobody has made yet.
-DEFAULT_CONCURRENCY = 100
 
 # Events appended and not yet given, at most, where many of them wait for their key; and for each slot.
 MAX_LOOKAHEAD = 1000
@@ -54,8 +52,62 @@ EVENTS_BETWEEN_CHECKPOINTS = 100
 FAILURES = frozenset({EventStatus.FAILED, EventStatus.CANCELLED, EventStatus.ABORTED})
 
 
+class MapHost(Protocol):
+    """What a map uses of its executor."""
+
+    @property
+    def has_journal(self) -> bool:
+        """Whether the executor has a journal."""
+        ...
+
+    @property
+    def queue(self) -> PriorityQueue | None:
+        """The queue of the processor. None until there is a processor."""
+
+    @property
+    def concurrency_limit(self) -> int:
+        """How many events may run at the same time, as far as is known."""
+        ...
+
+    def __contains__(self, event: Event) -> bool: ...
+
+    async def append(self, event: E, priority: float | None = None, *, wait: bool = False, key: Hashable = None) -> E:
+        """Take an event in; see ``Executor.append()``."""
+        ...
+
+    def cancel(self, event: Event, reason: str) -> None:
+        """Cancel an event; see ``Executor.cancel()``."""
+
+    def begun(self, state: MapState[Any]) -> None:
+        """Learn of a map that begins, for ``Executor.progress()``."""
+
+    def reader_away(self) -> AbstractContextManager[None] | None:
+        """Return the context of a task that waits for the executor and so reads no transitions. None if none reads."""
+
+    async def remove(self, event: Event) -> None:
+        """Remove an event that has ended and was given to the consumer, under the locks that somebody holds."""
+
+    async def start_guest(self, guest: Guest, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """
+        Run a task that runs no events in the task group of the executor, and cancel it when that group closes.
+
+        Raises:
+            RuntimeError: The executor has no task group.
+        """
+
+    def guest_ended(self, guest: Guest) -> None:
+        """Learn that such a task has ended."""
+
+
+class Guest(Protocol):
+    """A task in the group of an executor that runs no events."""
+
+    def cancel(self) -> None:
+        """Have it end."""
+
+
 @attrs.define(eq=False, kw_only=True)
-class Plan:
+class MapOptions:
     """
     What a map was asked for.
 
@@ -73,7 +125,7 @@ class Plan:
         total: How many items there are. None if ``items`` is asked.
     """
 
-    executor: Executor
+    executor: MapHost
     make: Callable[[Any], Event]
     items: Iterable[Any] | AsyncIterable[Any]
     ordered: bool
@@ -122,17 +174,13 @@ class Plan:
 
     @property
     def _concurrency(self) -> int:
-        processor = self.executor.processor
-        if processor is not None:
-            return processor.concurrency_limit
-        configured = self.executor.processor_config.get("concurrency_limit")
-        return configured if isinstance(configured, int) and configured > 0 else DEFAULT_CONCURRENCY
+        return self.executor.concurrency_limit
 
 
 class MapState(Generic[E]):
     """The moving parts of a map: what events call back, and what the feeder works for."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: MapOptions) -> None:
         self.plan = plan
         self.thread: int | None = None  # None: nothing has begun
         self.source: Iterator[Any] | None = None  # of a plain iterable
@@ -185,7 +233,7 @@ class MapState(Generic[E]):
                 break
             if not self.closed:
                 self.attention = anyio.Event()
-                with self.plan.executor._reader_away() or nullcontext():
+                with self.plan.executor.reader_away() or nullcontext():
                     await self.attention.wait()
         raise StopAsyncIteration if self.closed else self._last_word()
 
@@ -225,7 +273,7 @@ class MapState(Generic[E]):
         else:
             self.source = iter(items)
         self.thread = get_ident()
-        self.plan.executor._maps.add(cast("MapState[Any]", self))
+        self.plan.executor.begun(cast("MapState[Any]", self))
 
     async def _breathe(self) -> None:
         self.turns += 1
@@ -235,24 +283,14 @@ class MapState(Generic[E]):
             await checkpoint()
 
     async def _release_last(self) -> None:
-        """Have the event that was given last leave the executor, under the locks that somebody holds."""
+        """Have the event that was given last leave the executor."""
         executor, event = self.plan.executor, self.last
-        if event is None:
-            return
-        if executor.states.items.guard.users or executor._turn_to_move(event.status, event.status) is not None:
-            async with executor.states.items, executor._locks(event.status):
-                self._release(event)
-        else:
-            self._release(event)
-        self.last = None
-
-    def _release(self, event: E) -> None:
-        # With a journal an event leaves when its end is on disk.
-        executor = self.plan.executor
-        if event.id in self.own:
+        if event is not None:
+            # With a journal an event leaves when its end is on disk.
+            if not executor.has_journal and event.id in self.own:
+                await executor.remove(event)
             self.own.discard(event.id)
-            if executor.journal is None and event in executor:
-                executor._remove(event)
+            self.last = None
 
     async def _fill(self) -> None:
         """Append as many events as may be, from a plain iterable; what goes wrong is raised after what was started."""
@@ -331,11 +369,11 @@ class MapState(Generic[E]):
     def has_room(self) -> bool:
         """Whether one more event may be appended, as far as the look-ahead goes. O(1)."""
         plan = self.plan
-        if self.held < plan.limit or plan.executor.processor is None:
+        queue = plan.executor.queue
+        if self.held < plan.limit or queue is None:
             return self.held < min(plan.limit, plan.most)
         if self.held >= plan.most:
             return False
-        queue = plan.executor.processor.queue
         queue.lanes.blocked.add_listener(self)
         blocked = min(queue.blocked, len(self.unended))
         if plan.ordered and self.queue and queue.is_blocked(self.queue[0].id):
@@ -391,7 +429,7 @@ class MapState(Generic[E]):
 
     def _give_up(self, event: E) -> None:
         event._call_no_more(self.note)
-        if self.plan.executor.journal is not None or event.id not in self.own:
+        if self.plan.executor.has_journal or event.id not in self.own:
             return  # leaving a loop is an interruption: it goes on, now or at the next start
         if event.execution.status not in TERMINAL and event in self.plan.executor:
             self.plan.executor.cancel(event, "the loop over its map was left")

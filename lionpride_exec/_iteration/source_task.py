@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 from anyio import CancelScope, current_effective_deadline, get_cancelled_exc_class
 
-from lionpride_exec._base.backend import startable
 from lionpride_exec._base.exception_groups import leaves
 from lionpride_exec.errors import ExecutorClosedError
 
@@ -52,13 +51,8 @@ class Feeder:
         Raises:
             RuntimeError: There is none.
         """
-        executor = run.plan.executor
-        await executor._wait_for_group()
-        if executor._group is None:
-            raise RuntimeError("map() needs a running executor to take items from an async iterable")
         feeder = cls(run, aiter(items))
-        executor._guests.add(feeder)
-        executor._group.start_soon(startable(feeder._feed), name=f"{type(executor).__name__} map")
+        await run.plan.executor.start_guest(feeder, feeder._feed, "map")
         return feeder
 
     def cancel(self) -> None:
@@ -91,8 +85,7 @@ class Feeder:
                 logger.exception("the source of a map() that was left failed while it was closed")
             run.error = exc
         finally:
-            run.plan.executor._guests.discard(self)
-            run.plan.executor._waiters.notify()  # it may be the last that a journal is kept open for
+            run.plan.executor.guest_ended(self)
             run.stop_taking()
             self.done.set()
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from lionpride_exec._events.event import Event
-    from lionpride_exec._events.lifecycle import Life
+    from lionpride_exec._events.lifecycle import EventLifecycle
     from lionpride_exec._status import EventStatus
 
     from .inserts import PendingInsert
@@ -64,7 +64,7 @@ class PendingWrite:
         on_commit: Called when the final status has been committed, if the event has not been told by then.
     """
 
-    event: Life
+    event: EventLifecycle
     insert: PendingInsert | None = None
     final_status: EventStatus | None = None
     is_committed: bool = False

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from lionpride_exec._base.sentinel import UnsetType
     from lionpride_exec._events.event import Event
-    from lionpride_exec._events.lifecycle import Life
-    from lionpride_exec._events.submit_options import Ticket
+    from lionpride_exec._events.lifecycle import EventLifecycle
+    from lionpride_exec._events.submit_options import SubmitOptions
 
     from .codec import Codec
 
@@ -35,14 +35,16 @@ class RowEncoder:
         self._codec = codec
         self._audit = audit
 
-    def encode_new(self, seq: int, event: Event, ticket: Ticket, due: float | None) -> tuple[NewRow, Step | None]:
+    def encode_new(
+        self, seq: int, event: Event, options: SubmitOptions, due: float | None
+    ) -> tuple[NewRow, Step | None]:
         """
         Return the row of a new event.
 
         Args:
             seq: The number of the row.
             event: The event.
-            ticket: Its priority, dependencies and key; the key as :func:`encode_key` returns it.
+            options: Its priority, dependencies and key; the key as :func:`encode_key` returns it.
             due: Seconds since 1970 before which the event does not start. None if it may start at once.
 
         Raises:
@@ -53,14 +55,16 @@ class RowEncoder:
         status = execution.status._value_
         queued = time.time() if execution.queued_at is None else execution.queued_at.timestamp()
         after = None
-        if ticket.after or ticket.lost is not None:
-            after = pack_ids([*(other.id for other in ticket.after), *([ticket.lost] if ticket.lost else [])])
+        if options.after or options.lost is not None:
+            after = pack_ids([*(other.id for other in options.after), *([options.lost] if options.lost else [])])
         row = NewRow(
-            seq, event.id.bytes, self._codec.encode(event), ticket.key, after, ticket.priority, due, status, queued
+            seq, event.id.bytes, self._codec.encode(event), options.key, after, options.priority, due, status, queued
         )
         return row, Step(seq, queued, status, execution.attempt, None) if self._audit else None
 
-    def encode_progress(self, event: Life, target: EventStatus, due: float | None) -> tuple[Change, Step | None]:
+    def encode_progress(
+        self, event: EventLifecycle, target: EventStatus, due: float | None
+    ) -> tuple[Change, Step | None]:
         """Return the change of an event that starts, or goes back to PENDING until ``due``, seconds since 1970."""
         execution, name = event.execution, target._value_
         attempts, at, error = None, execution.started_at, None
@@ -77,7 +81,7 @@ class RowEncoder:
 
     def encode_outcome(
         self,
-        event: Life,
+        event: EventLifecycle,
         target: EventStatus,
         response: Any,
         error: BaseException | UnsetType | None,

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from lionpride_exec._base.sentinel import UnsetType
     from lionpride_exec._events.event import Event
-    from lionpride_exec._events.lifecycle import Life
-    from lionpride_exec._events.submit_options import Ticket
+    from lionpride_exec._events.lifecycle import EventLifecycle
+    from lionpride_exec._events.submit_options import SubmitOptions
     from lionpride_exec.errors import JournalError
 
     from .journal import Journal
@@ -148,20 +148,20 @@ class JournalSession:
 
     # ---------------------------------------------------------------- new events
 
-    def prepare_insert(self, event: Event, ticket: Ticket, due: float | None) -> PendingInsert:
+    def prepare_insert(self, event: Event, options: SubmitOptions, due: float | None) -> PendingInsert:
         """
         Return the insert of a new event; :meth:`insert` has it written.
 
         Args:
             event: The event.
-            ticket: Its priority, dependencies and key; the key as :func:`encode_key` returns it.
+            options: Its priority, dependencies and key; the key as :func:`encode_key` returns it.
             due: Seconds since 1970 before which the event does not start. None if it may start at once.
 
         Raises:
             ValidationError: A field cannot be stored. The message names it.
             TypeError: The class of the event has no tag.
         """
-        row, step = self._encoder.encode_new(self._next_seq, event, ticket, due)
+        row, step = self._encoder.encode_new(self._next_seq, event, options, due)
         self._next_seq += 1
         return PendingInsert(row, step, self.writer.next_commit_done)
 
@@ -213,7 +213,7 @@ class JournalSession:
 
     # ---------------------------------------------------------------- what becomes of events
 
-    def record_transition(self, event: Life, target: EventStatus, due: float | None) -> bool:
+    def record_transition(self, event: EventLifecycle, target: EventStatus, due: float | None) -> bool:
         """
         Have a transition written. Return whether it is an end that is on disk already.
 
@@ -247,14 +247,14 @@ class JournalSession:
         if event._seq:
             self.writer.record_dependencies(event._seq, pack_ids(others) or None)
 
-    def record_costs(self, event: Life, costs: Sequence[float | None]) -> None:
+    def record_costs(self, event: EventLifecycle, costs: Sequence[float | None]) -> None:
         """Have the costs written that a run settled, one for each limit. None where the cost was not corrected."""
         if event._seq and any(cost is not None for cost in costs):
             self.writer.record_costs(event._seq, event.execution.attempt, json.dumps(costs))
 
     def record_outcome(
         self,
-        event: Life,
+        event: EventLifecycle,
         target: EventStatus,
         response: Any,
         error: BaseException | UnsetType,
@@ -285,7 +285,7 @@ class JournalSession:
         return True
 
     async def commit_outcome(
-        self, event: Life, target: EventStatus, response: Any, error: BaseException | UnsetType, at: datetime
+        self, event: EventLifecycle, target: EventStatus, response: Any, error: BaseException | UnsetType, at: datetime
     ) -> None:
         """
         Record an outcome, and wait until it is on disk.
@@ -298,12 +298,12 @@ class JournalSession:
         if self.record_outcome(event, target, response, error, at):
             await self.writer.wait_committed()
 
-    def has_unreported_outcome(self, event: Life) -> bool:
+    def has_unreported_outcome(self, event: EventLifecycle) -> bool:
         """Return whether an outcome of the event is recorded that the event has not been told yet."""
         pending = self._pending_writes.get(event._seq)
         return pending is not None and pending.final_status is not None and event.execution.status not in TERMINAL
 
-    def recorded_status(self, event: Life) -> EventStatus | None:
+    def recorded_status(self, event: EventLifecycle) -> EventStatus | None:
         """
         Return the final status recorded for the event, even if the event has not been told yet.
 
@@ -312,7 +312,7 @@ class JournalSession:
         pending = self._pending_writes.get(event._seq)
         return None if pending is None else pending.final_status
 
-    def is_outcome_committed(self, event: Life) -> bool:
+    def is_outcome_committed(self, event: EventLifecycle) -> bool:
         """Return whether no recorded outcome of the event waits for a commit."""
         pending = self._pending_writes.get(event._seq)
         return pending is None or pending.final_status is None or pending.is_committed
@@ -359,6 +359,6 @@ class JournalSession:
         self._host._let_start(BEHIND)
 
 
-def set_seq(event: Life, seq: int) -> None:
+def set_seq(event: EventLifecycle, seq: int) -> None:
     """Set the number of the event's row; 0 if the event has none."""
     object.__setattr__(event, "_seq", seq)  # past the hooks that attrs runs at each assignment

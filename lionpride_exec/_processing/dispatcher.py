@@ -198,8 +198,8 @@ class Dispatch(Admission):
 
     def _begins_at_once(self, event: Event) -> bool:
         """Return whether the run of an event begins without a wait for the journal, as ``Run`` decides it."""
-        owner = event._owner
-        return owner is None or owner._book is None or not (owner._is_strict or event._has_to_be_seen())
+        host = event._host
+        return host is None or not host.is_journal_open or not (host.is_strict or event._has_to_be_seen())
 
     def _note_begun(self, event: Event) -> None:
         """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from lionpride_exec._base.conditions import Waiters
-    from lionpride_exec._base.coordination import ReportHost
+    from lionpride_exec._base.coordination import ReportHost, Starter
     from lionpride_exec._executor.executor import Executor
     from lionpride_exec._model.pile import Pile
     from lionpride_exec._scheduling.lane import Entry
@@ -94,6 +94,7 @@ class Admission:
         self._waiters: Waiters = coordination.conditions
         self._held_back: set[object] = coordination.holds
         self._put_off: Mapping[UUID, object] = coordination.deferred_ends
+        coordination.starter = cast("Starter", self)
 
     def _attach(self, coordination: Coordination, report: ReportHost) -> None:
         """

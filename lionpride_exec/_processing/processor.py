@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from lionpride_exec._model.pile import Pile
 
 
+DEFAULT_CONCURRENCY = 100
+
+
 class Processor(Dispatch):
     """
     Starts queued events by priority, under a concurrency limit, a capacity per time, limits, and a gate.
@@ -70,7 +73,7 @@ class Processor(Dispatch):
         capacity_refresh_time: float,
         pile: Pile[Event],
         executor: Executor | None = None,
-        concurrency_limit: int = 100,
+        concurrency_limit: int = DEFAULT_CONCURRENCY,
         max_queue_size: int = 1000,
         max_denial_tracking: int = 10000,
         limits: Iterable[Limit] | Limit = (),
@@ -255,25 +258,8 @@ class Processor(Dispatch):
         self._abandoned = True
         self._waiters.notify()
 
-    def _hold_back(self, token: object) -> None:
-        """
-        Start nothing, and ask no gate, until this token and all others are given back. Idempotent; does not wait.
-
-        What runs goes on; :meth:`process` starts nothing either. It holds over :meth:`stop` and :meth:`start`.
-
-        Args:
-            token: Hashable.
-        """
-        self._held_back.add(token)
-
-    def _let_start(self, token: object) -> None:
-        """Give a token back; with the last one, events start at once. Idempotent."""
-        self._held_back.discard(token)
-        self._look_again()
-
-    def _let_start_soon(self, token: object) -> None:
-        """Do as :meth:`_let_start`, from any thread and within anything; events start in a moment."""
-        self._held_back.discard(token)
+    def _look_again_soon(self) -> None:
+        """Do as :meth:`_look_again`, from any thread and within anything; events start in a moment."""
         if (call_soon := self._call_soon) is not None:
             call_soon(self._look_again)
 

@@ -3,7 +3,7 @@ Watching: a stream of the transitions of an executor's events.
 
 A transition is synchronous and cannot wait for a reader, so each watcher has a buffer, and says what is to happen when
 that is full. What it asks for by default, that nothing new starts, is asked of the executor by a token (see
-``Processor._hold_back()``): the watcher holds one while it has too much to read.
+``Coordination.hold()``): the watcher holds one while it has too much to read.
 
 A watcher is two objects. The executor knows the :class:`Subscription`, the reader has the :class:`Watcher`; when the
 reader drops that, the garbage collector tells us, as it could not if the executor held it.
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from contextlib import AbstractContextManager, contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 import attrs
@@ -30,11 +30,14 @@ from lionpride_exec._validation import check_count
 from lionpride_exec.errors import WatcherTooSlow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Generator, Iterable
     from datetime import datetime
     from uuid import UUID
 
+    from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._events.event import Event
+
+    from .observers import Observers
 
 OnFull = Literal["wait", "drop", "error"]
 
@@ -73,21 +76,6 @@ class Transition:
         return f"{self.at.isoformat(timespec='milliseconds')} {name}: {self.previous} -> {self.status}{attempt}"
 
 
-class Watched(Protocol):
-    """What watchers need of the executor."""
-
-    _observers: list[Callable[[Event, EventStatus, EventStatus], None]]
-
-    def _hold_back(self, token: object) -> None:
-        """Start nothing new, until the token is given back."""
-
-    def _let_start(self, token: object) -> None:
-        """Give a token back."""
-
-    def _let_start_soon(self, token: object) -> None:
-        """Do the same from anywhere: from another thread, from within anything."""
-
-
 class Subscription:
     """The transitions that a watcher has not read yet, and the rules it goes by."""
 
@@ -107,7 +95,9 @@ class Subscription:
         "unread",
     )
 
-    def __init__(self, hub: Watchers, buffer: int, on_full: OnFull, statuses: frozenset[EventStatus] | None) -> None:
+    def __init__(
+        self, hub: Subscriptions, buffer: int, on_full: OnFull, statuses: frozenset[EventStatus] | None
+    ) -> None:
         self.unread: deque[Transition] = deque()
         self.statuses: frozenset[EventStatus] | None = statuses
         self.missed: int = 0
@@ -167,9 +157,9 @@ class Subscription:
         if holds is not self.holds:
             self.holds = holds
             if holds:
-                self._hub.executor._hold_back(self)
+                self._hub.coordination.hold(self)
             if not holds or self.is_over:  # the garbage collector may have come in between
-                self._hub.executor._let_start(self)
+                self._hub.coordination.let_go(self)
 
     def describe(self) -> str:
         """Say which watcher it is: how much is unread, and by whom."""
@@ -188,7 +178,7 @@ class Subscription:
         self.is_over = True
         self._hub.remove(self)
         if self.holds:
-            self._hub.executor._let_start_soon(self)
+            self._hub.coordination.let_go_soon(self)
 
     async def _checkpoint(self) -> None:
         """Notice a cancellation, and let others run now and then: as often as a worker does."""
@@ -216,13 +206,22 @@ class Subscription:
         return self.reader != before
 
 
-class Watchers:
-    """Who watches an executor: one observer of it, however many they are, and none if there are none."""
+class Subscriptions:
+    """
+    The subscriptions to the transitions of an executor.
 
-    __slots__ = ("_subscriptions", "away", "executor")
+    They are one observer together, however many they are, and none if there are none.
 
-    def __init__(self, executor: Watched) -> None:
-        self.executor: Watched = executor
+    Args:
+        observers: The observers of the executor.
+        coordination: Where a reader that is too far behind holds the start of events.
+    """
+
+    __slots__ = ("_observers", "_subscriptions", "away", "coordination")
+
+    def __init__(self, observers: Observers, coordination: Coordination) -> None:
+        self.coordination: Coordination = coordination
+        self._observers = observers
         # Tasks that wait for the executor itself. They cannot read meanwhile, and would wait for themselves if what
         # they have not read held anything back.
         self.away: Counter[int] = Counter()
@@ -238,9 +237,9 @@ class Watchers:
         wanted = None if statuses is None else frozenset(to_status(status) for status in statuses)
         subscription = Subscription(self, buffer, on_full, wanted)
         self._subscriptions[subscription] = None
-        if self._follow not in self.executor._observers:
+        if self._follow not in self._observers.callbacks:
             # The first: an observer that moves events itself would have us see the effect before the cause.
-            self.executor._observers.insert(0, self._follow)
+            self._observers.callbacks.insert(0, self._follow)
         return Watcher(subscription)
 
     def remove(self, subscription: Subscription) -> None:
@@ -252,8 +251,11 @@ class Watchers:
         for subscription in tuple(self._subscriptions):
             subscription.finish()
 
-    def are_told_of(self, status: EventStatus) -> bool:
-        """Whether somebody watches who learns of a transition to a status."""
+    def learn_of(self, status: EventStatus) -> bool:
+        """Return whether somebody learns of a transition to a status: a reader, or an observer beside them."""
+        callbacks = self._observers.callbacks
+        if callbacks and callbacks != [self._follow]:
+            return True
         return any(each.statuses is None or status in each.statuses for each in self._subscriptions)
 
     def reader_away(self) -> AbstractContextManager[None] | None:
@@ -281,7 +283,7 @@ class Watchers:
     def _follow(self, event: Event, previous: EventStatus, status: EventStatus) -> None:
         """Observe a transition."""
         if not self._subscriptions:
-            self.executor._observers.remove(self._follow)
+            self._observers.callbacks.remove(self._follow)
             return
         transition: Transition | None = None
         for subscription in tuple(self._subscriptions):

@@ -11,6 +11,7 @@ the executor's own: do not change it.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._status import EventStatus
@@ -44,7 +45,7 @@ def running_among(events: Iterable[Event[Any]]) -> list[Event[Any]]:
 
 def owner_of(event: Event[Any]) -> object:
     """Return the executor that the event belongs to. None if it belongs to none."""
-    return event._owner
+    return None if event._host is None else event._host.executor
 
 
 def has_journal_number(event: Event[Any]) -> bool:
@@ -237,17 +238,17 @@ class ExecutorView:
     @property
     def is_in_transition(self) -> bool:
         """Whether observers are being told of a transition."""
-        return self.executor._telling > 0
+        return self.executor._observers.depth > 0
 
     @property
     def observers(self) -> Sequence[Observer]:
         """Those who are told of transitions, in this order."""
-        return self.executor._observers
+        return self.executor._observers.callbacks
 
     @property
     def running(self) -> Collection[UUID]:
         """The events that a task runs, by id, with those that the processor did not start."""
-        return self.executor._active.values()
+        return self.executor._transitions.running.values()
 
     @property
     def missing_statuses(self) -> list[EventStatus]:
@@ -257,22 +258,22 @@ class ExecutorView:
     @property
     def counts_on_disk(self) -> Mapping[EventStatus, int]:
         """How many events of each status have ended and are on disk only."""
-        return self.executor._on_disk
+        return Counter() if self.executor._link is None else self.executor._link.stored.counts
 
     @property
     def ended_before(self) -> int:
         """How many events had ended before the executor took them in."""
-        return self.executor._taken_final
+        return self.executor._retention.ended_before
 
     @property
     def unannounced_ends(self) -> Collection[Event[Any]]:
         """The events that have ended, and whose followers have yet to be told."""
-        return self.executor._ended
+        return self.executor._submissions._ended
 
     @property
     def deferred_ends(self) -> Collection[UUID]:
         """The events whose end is decided and waits for a lock or for the disk, by id."""
-        return self.executor._put_off.keys()
+        return self.executor._coordination.deferred_ends.keys()
 
     @property
     def locks_held(self) -> int:
@@ -281,120 +282,121 @@ class ExecutorView:
 
     def in_status(self, status: EventStatus) -> list[Event[Any]]:
         """Return the events in the progression of a status; their failures do not count as looked at."""
-        return self.executor._events_in_memory(status)
+        return self.executor._index.events(status)
 
     def is_locked(self, status: EventStatus) -> bool:
         """Return whether a lock is held that is needed to take an event in with a status."""
-        executor = self.executor
-        return bool(executor.states.items.guard.users) or executor._turn_to_move(status, status) is not None
+        return self.executor._index.is_locked(status)
 
     # ---------------------------------------------------------------- before the queue
 
     @property
     def early(self) -> Collection[UUID]:
         """The events whose time or priority is kept until there is a processor, by id."""
-        return self.executor._agenda._early.keys()
+        return self.executor._submissions.early.keys()
 
     @property
     def waiting_after(self) -> Collection[UUID]:
         """The events that wait for others to complete, by id."""
-        return self.executor._agenda._waiting.keys()
+        return self.executor._dependencies.waiting.keys()
 
     @property
     def followers(self) -> Mapping[UUID, Collection[UUID]]:
         """The events that are told when an event ends, by its id."""
-        return self.executor._agenda._followers
+        return self.executor._dependencies.followers
 
     @property
     def unsettled(self) -> Iterator[Event[Any]]:
         """The events that come after others of which it is not known yet how they ended in an earlier process."""
-        return (event for event, _, _ in self.executor._unsettled)
+        link = self.executor._link
+        return iter(()) if link is None else (event for event, _, _ in link.recovery.unsettled)
 
     @property
     def keys(self) -> Mapping[Hashable, UUID]:
         """The event that is known under each key."""
-        return self.executor._agenda._keys
+        return self.executor._keys._event_of
 
     @property
     def key_of(self) -> Mapping[UUID, Hashable]:
         """The key of each event that has one, by id."""
-        return self.executor._agenda._key_of
+        return self.executor._keys._key_of
 
     def awaited_by(self, event_id: UUID) -> Collection[UUID]:
         """Return the events that have to complete before an event is queued."""
-        return self.executor._agenda.waits_for(event_id)
+        return self.executor._dependencies.awaited_by(event_id)
 
     def is_being_enqueued(self, event: Event[Any]) -> bool:
         """Return whether an event is stored, and an overridden ``enqueue()`` has not returned for it."""
-        return self.executor._enqueuer.is_on_its_way(event.id)
+        return self.executor._submissions.enqueuer.is_on_its_way(event.id)
 
     def is_being_written(self, event: Event[Any]) -> bool:
         """Return whether a new event is on its way to the journal, and is queued after that."""
-        return self.executor._is_coming(event)
+        return self.executor._explainer.is_coming(event)
 
     # ---------------------------------------------------------------- lifetime
 
     @property
     def has_lifetime(self) -> bool:
         """Whether the executor is in one of its lifetimes, or is about to be."""
-        return self.executor._group is not None or self.executor._background is not None
+        return self.executor._lifetime.is_running
 
     @property
     def holds(self) -> Collection[object]:
         """Why nothing starts at the moment: texts such as "pause", and watchers that have not caught up."""
-        return self.executor._held_back
+        return self.executor._coordination.holds
 
     @property
     def is_held_by_watcher(self) -> bool:
         """Whether nothing starts because a watcher has not caught up."""
-        return any(isinstance(hold, Subscription) for hold in self.executor._held_back)
+        return any(isinstance(hold, Subscription) for hold in self.executor._coordination.holds)
 
     @property
     def guests(self) -> Collection[object]:
         """The tasks in the executor's group that run no events."""
-        return self.executor._guests
+        return self.executor._lifetime._guests
 
     @property
     def subscriptions(self) -> Collection[object]:
         """What watchers have subscribed to."""
-        return self.executor._watchers._subscriptions
+        return self.executor._subscriptions._subscriptions
 
     @property
     def conditions(self) -> Collection[Callable[[], bool]]:
         """What tasks wait for: a ``join()``, a ``stop()``, a batch, the end of a block."""
-        return self.executor._waiters._waiting.values()
+        return self.executor._coordination.conditions._waiting.values()
 
     # ---------------------------------------------------------------- journal
 
     @property
     def journal_session(self) -> JournalSession | None:
         """The journal while it is open. None if it is closed, or there is none."""
-        return self.executor._book
+        return None if self.executor._link is None else self.executor._link.session
 
     @property
     def is_journal_closed(self) -> bool:
         """Whether there is a journal that is not open."""
-        return self.executor.journal is not None and self.executor._book is None
+        return self.executor._link is not None and self.executor._link.session is None
 
     @property
     def is_strict(self) -> bool:
         """Whether an end has to be in the open journal before anybody learns of it."""
-        return self.executor._is_strict
+        return self.executor._transitions.is_strict
 
     @property
     def pending_writes(self) -> Collection[object]:
         """The events that have something to be written, with what it is."""
-        book = self.executor._book
-        return () if book is None else book._pending_writes.values()
+        session = self.journal_session
+        return () if session is None else session._pending_writes.values()
 
 
 def observe_first(executor: Executor, observer: Observer) -> Callable[[], None]:
     """Call an observer at each transition, before all others. Return a function that ends this."""
     end = executor.observe(observer)
-    executor._observers.insert(0, executor._observers.pop())
+    callbacks = executor._observers.callbacks
+    callbacks.insert(0, callbacks.pop())
     return end
 
 
 async def prepare(executor: Executor) -> None:
     """Make the executor's processor unless there is one, and queue the pending events, as a start does."""
-    executor._queue_pending(await executor._prepare())
+    executor._submissions.queue_pending(await executor._lifetime.prepare())

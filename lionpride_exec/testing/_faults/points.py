@@ -93,10 +93,17 @@ POINTS: Final[Mapping[str, Point]] = MappingProxyType(
         "pick": Point(Processor, "_pick", "it takes the next event, as capacity and limits allow", sides=_BEFORE),
         "gate": Point(Processor, "request_permission", "the gate is asked", fails=_BOTH),
         "report": Point(Executor, "_update_progression", "the executor is told, and waits for a lock", sides=_BEFORE),
-        "start": Point(Executor, "_confirm_start", "a journal has to know that the event runs"),
+        "start": Point(
+            "_executor.transitions:Transitions", "confirm_start", "a journal has to know that the event runs"
+        ),
         "run": Point(Event, _RUN, "the event does its work", fails=_BOTH),
         "chunk": Point("_events.streaming:Feed", "fill", "a streaming event produces a chunk", fails=_BOTH),
-        "end": Point(Executor, "_confirm_end", "a strict journal has to know how it ended", is_shielded=True),
+        "end": Point(
+            "_executor.transitions:Transitions",
+            "confirm_end",
+            "a strict journal has to know how it ended",
+            is_shielded=True,
+        ),
         "commit": Point("_journal.writer:Writer", "_in_thread", "a worker thread writes the journal"),
         "disk": Point("_journal.store:Store", "commit", "the file is written", fails=_BEFORE, in_thread=True),
         "join": Point(Executor, "join", "somebody waits for all, or leaves the block"),

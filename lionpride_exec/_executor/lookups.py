@@ -1,0 +1,179 @@
+"""Finding events: in memory, and in the journal where there is one."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from lionpride_exec._events.event import Event
+from lionpride_exec._model.element import to_uuid
+from lionpride_exec._model.execution import to_status
+from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec.errors import EventsOnDiskWarning, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
+    from lionpride_exec._tracking.status_index import StatusIndex
+
+    from .facade import Facade
+    from .journal_link import JournalLink
+    from .keys import Keys
+    from .submissions import Submissions
+
+_PACKAGE = str(Path(__file__).parent.parent)
+
+
+class Lookups:
+    """Answers what is asked about the events of one executor."""
+
+    __slots__ = ("_executor", "_index", "_keys", "_link", "_submissions")
+
+    def __init__(
+        self, executor: Facade, index: StatusIndex, keys: Keys, submissions: Submissions, link: JournalLink | None
+    ) -> None:
+        self._executor = executor
+        self._index = index
+        self._keys = keys
+        self._submissions = submissions
+        self._link = link
+        if link is not None:
+            index.states._before_record = self._warn_of_all_on_disk
+
+    # ---------------------------------------------------------------- in memory
+
+    def with_status(self, status: EventStatus | str) -> list[Event]:
+        """Return the events with a status that are in memory. Their failures count as looked at."""
+        wanted = to_status(status)
+        events = self._index.events(wanted)
+        self._index.failures.look_at_all(wanted, events)
+        if self._link is not None and self._link.stored.counts[wanted]:
+            self._warn_on_disk(self._link, self._link.stored.counts[wanted], len(events), f"{wanted.value} events")
+        return events
+
+    def status_counts(self) -> dict[str, int]:
+        """Return the number of events with each status, those included that have ended and are on disk only."""
+        on_disk = {} if self._link is None else self._link.stored.counts
+        return {status.value: number + on_disk.get(status, 0) for status, number in self._index.counts().items()}
+
+    def has(self, event: Event | UUID | str) -> bool:
+        """Return whether an event is here, or is known to have ended here."""
+        if event in self._index.items:
+            return True
+        if self._link is None:
+            return False
+        try:
+            return self._link.stored.find(event) is not None
+        except (TypeError, ValueError):  # no id
+            return False
+
+    def known(self, event: Event | UUID | str) -> Event:
+        """
+        Return an event that is in memory, or is known to have ended here.
+
+        Raises:
+            NotFoundError: It is neither.
+        """
+        known = self._index.items.get(to_uuid(event), None)
+        if known is None and self._link is not None:
+            known = self._link.stored.find(event)
+        if known is None:
+            where = " that is in memory; if it has ended and is in the journal only, `await executor.get(id)` reads it"
+            raise NotFoundError(f"There is no {event!r} in {self._executor!r}{'' if self._link is None else where}")
+        return known
+
+    # ---------------------------------------------------------------- in the journal too
+
+    async def get(self, event: Event | UUID | str) -> Event:
+        """Return an event by its id, from memory or from the journal."""
+        event_id = to_uuid(event)
+        known = self._index.items.get(event_id, None)
+        if known is not None:
+            return known
+        session = None if self._link is None else self._link.session
+        if session is None:
+            raise NotFoundError(f"There is no event {event_id} in {self._executor!r}")
+        found = await session.lookup.find(event_id)
+        if found.execution.status in TERMINAL and self._link is not None:
+            self._link.stored.remembered.note(event_id, found.execution.status)
+        return found
+
+    def key_of(self, key: Hashable) -> Hashable:
+        """Return what a key is known by: with a journal the key as it stands there."""
+        return key if self._link is None else self._link.key_of(key)
+
+    async def known_keys(self, keys: Iterable[Hashable]) -> set[Hashable]:
+        """Return those of the keys under which an event is known."""
+        wanted = set(keys)
+        known = {key for key in wanted if self._keys.find(self.key_of(key)) is not None}
+        if self._link is not None and self._link.session is not None:
+            known |= await self._link.session.lookup.known_keys(wanted - known)
+        return known
+
+    async def find_after(
+        self, event: Event, after: Event | UUID | Iterable[Event | UUID]
+    ) -> tuple[list[Event | UUID], UUID | None]:
+        """
+        Return those of the events that are in memory, and one of the others that did not complete.
+
+        Raises:
+            NotFoundError: One is nowhere, or is left in the journal as it is.
+            ValueError: The event comes after itself.
+        """
+        link, items = self._link, self._index.items
+        assert link is not None
+        others = [after] if isinstance(after, Event | UUID | str) else list(after)
+        ids = {to_uuid(other): other for other in others}
+        if event.id in ids:
+            self._submissions.check_after(event, [event])
+        statuses: dict[UUID, str] = {}
+        # Again after the look: meanwhile others may have ended and left.
+        while away := [one for one in ids if one not in items and one not in statuses]:
+            statuses |= {} if link.session is None else await link.session.lookup.statuses(away)
+            for event_id in away:
+                is_open = event_id in statuses and statuses[event_id] not in TERMINAL
+                if event_id not in statuses or (is_open and event_id not in items):
+                    raise NotFoundError(f"There is no event {event_id} in {self._executor!r}")
+        for event_id, status in statuses.items():
+            if status in TERMINAL:
+                link.stored.remembered.note(event_id, EventStatus(status))
+        lost = [event_id for event_id, status in statuses.items() if status != EventStatus.COMPLETED]
+        return [other for event_id, other in ids.items() if event_id not in statuses], next(iter(lost), None)
+
+    async def release(self, event: Event | UUID | str, link: JournalLink) -> Event:
+        """Let a held event go on: it is queued as any other."""
+        session = link.open_session()
+        async with link.opening:  # one at a time: only one of two callers finds it held
+            restored = await session.lookup.release(to_uuid(event), audit=session.journal.audit)
+            session.register_released(restored)
+            link.recovery.take_in(restored)
+        processor = self._submissions.processor
+        assert processor is not None
+        self._submissions.queue_pending(processor)
+        return restored.event
+
+    # ---------------------------------------------------------------- warnings
+
+    def _warn_of_all_on_disk(self) -> None:
+        if self._link is not None and (number := self._link.stored.counts.total()):
+            self._warn_on_disk(self._link, number, len(self._index.items), "events")
+
+    def _warn_on_disk(self, link: JournalLink, on_disk: int, in_memory: int, what: str) -> None:
+        warnings.warn(
+            f"{on_disk:,} of the {on_disk + in_memory:,} {what} are in the journal only ({link.journal.path}), and not "
+            "in what this returns: status_counts() counts them, `await executor.get(id)` reads one, and "
+            "Executor(..., retain=Retain()) keeps them in memory",
+            EventsOnDiskWarning,
+            stacklevel=_levels_to_the_caller(),
+        )
+
+
+def _levels_to_the_caller() -> int:
+    """Return the level, as seen from the function that warns, of the code outside the package that called it."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level

@@ -1,0 +1,139 @@
+"""The progress of an executor, put together from its parts."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from anyio.lowlevel import current_token
+
+from lionpride_exec._base.backend import current_time
+from lionpride_exec._base.coordination import PAUSED
+from lionpride_exec._scheduling.forecast import Forecast, forecast, is_blocked, is_delayed
+from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec._tracking.progress import RUNS_SEEN, USUAL_SHARE, Look, Pace, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lionpride_exec._base.coordination import Coordination
+    from lionpride_exec._iteration.map_state import MapState
+    from lionpride_exec._processing.processor import Processor
+    from lionpride_exec._tracking.retention import Retention
+    from lionpride_exec._tracking.status_index import StatusIndex
+
+
+class ProgressReport:
+    """
+    Says how far an executor is.
+
+    Attributes:
+        maps: The maps that have begun. What they will still append is known.
+    """
+
+    def __init__(self, coordination: Coordination, index: StatusIndex, retention: Retention) -> None:
+        self.maps: WeakSet[MapState[Any]] = WeakSet()
+        self._coordination = coordination
+        self._index = index
+        self._retention = retention
+        self._pace = Pace()
+
+    def make(self, processor: Processor | None, to_come: float) -> Progress:
+        """
+        Return the progress. O(1) and what :func:`forecast` takes.
+
+        Raises:
+            ConfigurationError: A progression was taken out of the flow.
+        """
+        counts, removed = self._index.counts(), self._retention.removed
+        by_status = {status: counts[status] + removed.get(status, 0) for status in EventStatus if status in TERMINAL}
+        done = sum(by_status.values())
+        pending, processing = counts[EventStatus.PENDING], counts[EventStatus.PROCESSING]
+        coming = [each.to_come for each in self.maps]
+        more = to_come + sum(number for number in coming if number is not None)
+        is_known = None not in coming
+        rate, left = self._pace_and_rest(processor, done - self._retention.ended_before, processing, pending + more)
+        if not (pending or processing or more):
+            left = 0.0
+        return Progress(
+            total=done + pending + processing + round(more),
+            done=done,
+            pending=pending,
+            processing=processing,
+            by_status=by_status,
+            rate=rate,
+            seconds_left=left if is_known else None,
+            is_total_known=is_known,
+            **({} if processor is None else _troubles(processor)),
+        )
+
+    def _pace_and_rest(
+        self, processor: Processor | None, done: int, running: int, to_start: float
+    ) -> tuple[float | None, float | None]:
+        """Return the rate and the time left, each None if it is not known."""
+        pace = self._pace
+        try:
+            loop, now = current_token(), current_time()
+        except RuntimeError:
+            return None, None
+        if processor is None:
+            return pace.rate(pace.look(loop, Look(now, done), running, is_blocked=False, is_held=True)), None
+        processor._follow_clock()
+        queue, window = processor.queue, processor._window
+        is_away = PAUSED in self._coordination.holds or processor.is_stopped() or not processor._crews
+        ages = [now - flight.began for flight in processor._in_flight.values()]
+        look = pace.look(
+            loop,
+            Look(now, done, unended=sum(ages)),
+            running,
+            is_blocked=is_blocked(queue, window, now),
+            is_held=is_away or (not running and is_delayed(queue)),
+        )
+        rate, lately = pace.rate(look), pace.since(look)
+        allowed = forecast(queue, window, to_start, pace.each, now)
+        pace.period = allowed.period
+        each = pace.each or 0.0
+        if is_away or not done:
+            return rate, None
+        if not to_start:
+            return rate, _until_last_end(each, ages, lately)
+        is_all_queued = to_start <= queue.qsize()
+        times = [allowed.seconds + each, to_start * each / processor.concurrency_limit]
+        if lately.active >= RUNS_SEEN * each:  # before, many events have begun and few can have ended
+            times += _by_pace(to_start, running, lately, allowed, is_all_queued=is_all_queued)
+        return rate, max(times) or None
+
+
+def _troubles(processor: Processor) -> dict[str, Any]:
+    """Return what is told of retries and pauses. O(keys that were refused of late)."""
+    told: dict[str, Any] = {"retries": processor.retries, "rate_limited": processor._pauses.rate_limited}
+    try:
+        processor._follow_clock()
+        pauses = list(processor._pauses.current(current_time()))
+    except RuntimeError:  # no event loop runs, and without its clock nobody can tell
+        return told
+    if pauses:
+        longest = max(pauses, key=lambda pause: pause.seconds)
+        told |= {"paused_keys": len(pauses), "paused_for": longest.seconds, "pause_reason": longest.reason}
+    return told
+
+
+def _until_last_end(each: float, ages: list[float], lately: Look) -> float | None:
+    """Return the time left of the youngest of the events that run, the last ones; None if it should have ended."""
+    youngest = min(ages, default=inf)
+    if youngest < each:
+        return each - youngest
+    return min(len(ages) * lately.active / lately.done, each) or None if lately.done else None
+
+
+def _by_pace(to_start: float, running: int, lately: Look, allowed: Forecast, *, is_all_queued: bool) -> Iterator[float]:
+    """Yield the times that so many events take at the paces that mean something."""
+    if not lately.done:
+        return
+    active, period, left = lately.active, allowed.period, to_start + running
+    yield left * (active - lately.blocked) / lately.done
+    # Of whole cycles: nobody knows in which part of one the span begins.
+    expected = active // period * period * allowed.rate if period else 0.0
+    if lately.done + running < expected * USUAL_SHARE and not (allowed.is_by_key and is_all_queued):
+        yield left * active / lately.done

@@ -1,0 +1,65 @@
+"""What an executor with a journal still knows of events that have ended and left memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from lionpride_exec._events.event import Event
+from lionpride_exec._model.element import to_uuid
+from lionpride_exec._model.retain import Remembered
+from lionpride_exec._status import TERMINAL, EventStatus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from uuid import UUID
+
+
+class StoredEnds:
+    """
+    The ends that are on disk only.
+
+    Args:
+        path: The file of the journal.
+
+    Attributes:
+        counts: How many events have ended and are on disk only, by status.
+        remembered: How the last of them ended.
+    """
+
+    __slots__ = ("_path", "counts", "remembered")
+
+    def __init__(self, path: Path) -> None:
+        self.counts: Counter[EventStatus] = Counter()
+        self.remembered = Remembered()
+        self._path = path
+
+    def add(self, event: Event, status: EventStatus) -> None:
+        """Count an event that has left memory, and go on knowing that it has ended."""
+        self.counts[status] += 1
+        self.remembered.note(event.id, status)
+        event._set("_kept_in", self._path)
+
+    def deleted(self, counts: dict[str, int]) -> None:
+        """Count events no more that were deleted from the file, by status."""
+        for name, number in counts.items():
+            status = EventStatus(name)
+            self.counts[status] = max(self.counts[status] - number, 0)
+
+    def find(self, event: Event | UUID | str) -> Event | None:
+        """
+        Return an event that has ended and left memory.
+
+        For an id it is a plain event with that id and status. None if the event is not here, or if only a look at the
+        disk would tell.
+        """
+        in_hand = event if isinstance(event, Event) and event.execution.status in TERMINAL else None
+        if in_hand is not None and in_hand._kept_in == self._path:
+            return in_hand
+        event_id = to_uuid(event)
+        status = self.remembered.status_of(event_id)
+        if status is None or in_hand is not None:
+            return None if status is None else in_hand
+        stand_in = Event(id=event_id)
+        stand_in.execution.status = status
+        return stand_in

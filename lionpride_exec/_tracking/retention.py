@@ -1,0 +1,112 @@
+"""What an executor keeps in memory of events that have ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from lionpride_exec._model.execution import utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    from lionpride_exec._events.event import Event
+    from lionpride_exec._model.retain import Retain
+    from lionpride_exec._status import EventStatus
+
+    from .status_index import StatusIndex
+
+
+class StoredEnds(Protocol):
+    """The journal of an executor, as far as its retention asks for it."""
+
+    def is_end_written(self, event: Event) -> bool:
+        """Return whether the end of an event is on disk."""
+        ...
+
+    def remember(self, event: Event, status: EventStatus) -> None:
+        """Count an event that is on disk only, and go on knowing that it has ended."""
+
+
+class Retention:
+    """
+    Lets events leave memory after their end, as the rules say.
+
+    Args:
+        index: Where the events are.
+        rules: The rule of each final status that has one.
+        forget_key: Called with the id of each event that leaves.
+        stored: The journal, in which an end has to be before its event leaves. None if there is no journal.
+
+    Attributes:
+        removed: How many events have left the executor after their end, by status: they still count as done.
+        ended_before: How many events had ended before they came: they count as done, but not for the rate.
+    """
+
+    __slots__ = ("_forget_key", "_index", "_stored", "ended_before", "removed", "rules")
+
+    def __init__(
+        self,
+        index: StatusIndex,
+        rules: Mapping[EventStatus, Retain],
+        forget_key: Callable[[UUID], None],
+        stored: StoredEnds | None,
+    ) -> None:
+        self.rules: Mapping[EventStatus, Retain] = rules
+        self.removed: Counter[EventStatus] = Counter()
+        self.ended_before: int = 0
+        self._index = index
+        self._forget_key = forget_key
+        self._stored = stored
+
+    def apply(self, event: Event) -> None:
+        """Let the oldest events leave that have ended as this one did, as far as the rule says and they can."""
+        status = event.execution.status
+        rule = self.rules.get(status)
+        if rule is not None:
+            self._apply_rule(status, rule)
+
+    def apply_all(self) -> None:
+        """Do the same for every status: a lock is free that kept events from leaving."""
+        for status, rule in self.rules.items():
+            self._apply_rule(status, rule)
+
+    def _apply_rule(self, status: EventStatus, rule: Retain) -> None:
+        progression, items = self._index.by_status[status], self._index.items
+        excess = 0 if rule.count is None else len(progression) - rule.count
+        oldest = None if rule.age is None else utc_now() - timedelta(seconds=rule.age)
+        while progression:
+            first = items.get(progression[0], None)
+            if first is None:  # taken out by hand
+                progression.popleft()
+            elif (excess > 0 or (oldest is not None and _ended_before(first, oldest))) and self._may_leave(first):
+                self._let_leave(first, status)
+            else:
+                return
+            excess -= 1
+
+    def _may_leave(self, event: Event) -> bool:
+        """Return whether an event that has ended can leave now: its end is on disk, and no lock is in use."""
+        if self._stored is not None and not self._stored.is_end_written(event):
+            return False
+        return not self._index.is_locked(event.execution.status)
+
+    def _let_leave(self, event: Event, status: EventStatus) -> None:
+        """Let an event leave memory that has ended: neither the processor nor other events know it any more."""
+        if event._unseen is not None:
+            event._unseen.let_go(event)
+        self._index.items.remove(event.id)
+        self._index.by_status[status].exclude(event.id)
+        self._forget_key(event.id)
+        event._set_host(None)
+        self.removed[status] += 1
+        if self._stored is not None:
+            self._stored.remember(event, status)
+
+
+def _ended_before(event: Event, moment: datetime) -> bool:
+    finished = event.execution.finished_at
+    return finished is not None and finished < moment
