@@ -219,19 +219,25 @@ class Writer:
 
     def close_at_once(self) -> None:
         """Commit what is left and close the file in this thread, where no task does. Blocks."""
-        if not self._store.is_foreign:
-            if self._current_commit is not None:
-                self._current_commit.run(self._store)
-                if self._current_commit.error is None:
-                    self._current_commit = None
-            self._next.removed += self.inserts.retried_seqs()  # also drops the changes of these events
-            commit = Commit(self._next, [], [], self.next_commit_done)
-            if not commit.batch.is_empty():
-                commit.run(self._store)
-            if commit.error is not None:
-                logger.error("%s changes could not be written: %s", len(commit.batch.changes), commit.error)
-            self._store.close()
-        self._end()
+        try:
+            if not self._store.is_foreign:
+                self._commit_rest()
+                self._store.close()
+        finally:
+            self._end()
+
+    def _commit_rest(self) -> None:
+        """Commit what is left, in this thread. Blocks."""
+        if self._current_commit is not None:
+            self._current_commit.run(self._store)
+            if self._current_commit.error is None:
+                self._current_commit = None
+        self._next.removed += self.inserts.retried_seqs()  # also drops the changes of these events
+        commit = Commit(self._next, [], [], self.next_commit_done)
+        if not commit.batch.is_empty():
+            commit.run(self._store)
+        if commit.error is not None:
+            logger.error("%s changes could not be written: %s", len(commit.batch.changes), commit.error)
 
     async def _write_next(self) -> bool:
         """Commit what is gathered, or wait for something to commit. Return False once there is nothing to do."""
