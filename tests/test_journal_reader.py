@@ -394,9 +394,9 @@ def without_tables(path):
     [
         (lambda path: None, "there is no such file"),
         (lambda path: path.mkdir(), "there is no such file"),
-        (lambda path: path.touch(), "is empty: no journal yet"),
+        (lambda path: path.touch(), "is empty: it is not a journal yet"),
         (lambda path: path.write_bytes(b"no database " * 4096), "cannot be read: file is not a database"),
-        (other_database, "is a SQLite file, but no journal"),
+        (other_database, "is a SQLite file, but not a journal"),
         (
             newer,
             f"is of version {VERSION + 1}; this lionpride_exec knows up to {VERSION}",

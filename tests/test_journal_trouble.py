@@ -260,9 +260,9 @@ async def test_a_log_that_is_cut_off_gives_what_was_committed_before(path):
     [
         (
             b"hello, this is no database, but long enough to look like something" * 100,
-            "is no SQLite file, so no journal",
+            "is not a SQLite file, so it is not a journal",
         ),
-        (b"\x00" * 4096, "no journal|not a database|cut off"),
+        (b"\x00" * 4096, "not a journal|not a database|cut off"),
     ],
 )
 async def test_a_file_of_something_else_is_refused(path, content, message):
@@ -279,7 +279,7 @@ async def test_the_database_of_somebody_else_is_refused(path):
         connection.execute("CREATE TABLE theirs (x)")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(JournalError, match="is a SQLite file, but no journal"):
+    with pytest.raises(JournalError, match="is a SQLite file, but not a journal"):
         await open_executor(path).start()
     assert path.read_bytes() == before
 

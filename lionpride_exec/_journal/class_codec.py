@@ -81,7 +81,7 @@ class ClassCodec:
     def __init__(self, cls: type[Event], tag: str | None) -> None:
         if tag is None and not issubclass(cls, Call):
             raise TypeError(
-                f"{cls.__qualname__} has no tag, by which a journal would find it again: "
+                f"{cls.__qualname__} has no tag, and a journal needs one to find the class again: "
                 f'class {cls.__name__}(Event, tag="a.name")'
             )
         check_fields(cls)
@@ -228,6 +228,6 @@ def _retry_data(cls: type[Event], retry: Retry | None) -> RetryData | None:
     if callable(retry.backoff) or retry.on is not Exception:
         raise ValidationError(
             f"{cls.__qualname__}.retry cannot be kept in a journal: it has a function or a type in it; "
-            "give such a Retry to the class or to the executor"
+            "give this Retry to the class or to the executor"
         )
     return RetryData(retry.attempts, retry.backoff, retry.max_backoff, retry.jitter, retry.deadline, retry.budget)

@@ -57,7 +57,9 @@ class FileLock:
             owner = _read(self._fd)
             self.release()
             known = f" (process {owner})" if owner else ""
-            raise JournalLockedError(f"{path} is in use by another executor{known}; one at a time can go on") from exc
+            raise JournalLockedError(
+                f"{path} is in use by another executor{known}; only one at a time can have it"
+            ) from exc
         except OSError as exc:
             self.release()
             raise JournalError(f"cannot lock {place}: {exc.strerror or exc}") from exc

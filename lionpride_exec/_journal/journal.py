@@ -64,7 +64,7 @@ class Journal:
         if synchronous not in ("FULL", "NORMAL"):
             raise ConfigurationError(f"synchronous must be 'FULL' or 'NORMAL', got {synchronous!r}")
         if os.fspath(path) in {"", ":memory:"}:
-            raise ConfigurationError("a journal is a file; give its path")
+            raise ConfigurationError("a journal is a file: pass its path")
         from .codec import Codec  # noqa: PLC0415  needs the extra
 
         # Resolved: one file has one lock for each path to it, also after the program changes its directory.

@@ -145,7 +145,9 @@ def survey(connection: sqlite3.Connection, path: Path, now: float, top: int) -> 
         try:
             seen.add(*row)
         except TypeError as exc:  # a column of SQLite takes values of any type
-            raise JournalError(f"{path} is damaged: event #{row[0]} has a time or error that is none") from exc
+            raise JournalError(
+                f"{path} is damaged: event #{row[0]} has a time or an error that cannot be read"
+            ) from exc
     errors = tuple(
         ErrorGroup(*group, count, seq, _known(connection, seq)[0]) for group, (count, seq) in seen.most_frequent()
     )

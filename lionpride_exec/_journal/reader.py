@@ -123,7 +123,7 @@ class JournalReader:
                 version = self._connect(immutable=True)
         if not version:
             self.close()
-            raise JournalError(f"{self.path} is empty: no journal yet")
+            raise JournalError(f"{self.path} is empty: it is not a journal yet")
 
     def _connect(self, *, immutable: bool) -> int:
         """Open the file, read-only or immutable; return its version."""

@@ -120,7 +120,7 @@ class Restorer:
                 return None
             return self._decode(row, statuses)
         except Exception as exc:  # noqa: BLE001  a row that cannot be read does not stop the others
-            logger.warning("event %s stays in %s unread: %s", row.seq, self._store.path, exc)
+            logger.warning("event %s cannot be read and stays in %s: %s", row.seq, self._store.path, exc)
             self._leave(row, "unreadable")
             return None
 

@@ -125,7 +125,7 @@ def check_magic(path: Path) -> None:
     except OSError as exc:
         raise JournalError(f"cannot open {path}: {exc.strerror or exc}") from exc
     if head and head != b"SQLite format 3\0":
-        raise JournalError(f"{path} is no SQLite file, so no journal")
+        raise JournalError(f"{path} is not a SQLite file, so it is not a journal")
 
 
 def check_file(connection: sqlite3.Connection, path: Path) -> int:
@@ -144,7 +144,7 @@ def check_file(connection: sqlite3.Connection, path: Path) -> int:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     tables: int = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if application != APPLICATION_ID and (tables or version):
-        raise JournalError(f"{path} is a SQLite file, but no journal of lionpride_exec")
+        raise JournalError(f"{path} is a SQLite file, but not a journal of lionpride_exec")
     if version > VERSION:
         raise JournalError(f"{path} is of version {version}; this lionpride_exec knows up to {VERSION}")
     return version
