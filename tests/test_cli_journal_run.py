@@ -468,14 +468,16 @@ def refused(capsys, name="echo", lines=None, **options):
 
 
 def test_standard_output_is_refused(capsys):
-    """It cannot be gone on with."""
+    """A run cannot go on with it."""
     assert "--journal needs --output FILE" in refused(capsys, lines=["1"], output="-")
     assert not Path("run.db").exists()
 
 
 def test_an_output_that_is_no_file_is_refused(capsys):
     """A pipe, a device."""
-    assert "--output /dev/null is no file that can be gone on with" in refused(capsys, lines=["1"], output="/dev/null")
+    assert "--output /dev/null is not a regular file, which the next run could go on with" in refused(
+        capsys, lines=["1"], output="/dev/null"
+    )
 
 
 @pytest.mark.parametrize("journal_exists", [False, True])
@@ -493,7 +495,7 @@ def test_results_of_another_run_are_refused(capsys, journal_exists):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("precious\nthings\n", "line 1 of out is no result"),
+        ("precious\nthings\n", "line 1 of out is not a result"),
         ('{"record": 7, "status": "completed", "response": 1, "duration": 1, "line": 7}\n', "out has 1 results that"),
     ],
 )

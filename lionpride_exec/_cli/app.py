@@ -44,10 +44,10 @@ def run(  # noqa: D417  the options are explained in their class
     """
     Run TARGET once for each line of INPUT; results are JSON lines, written as events end.
 
-    With --journal the same command again goes on where a run was stopped, and completes its output.
+    With --journal, the same command goes on where the last run was stopped, and completes its output.
 
-    Ctrl-C once: nothing more is started, what runs may finish. Twice: what runs is cancelled.
-    Exit status: 0 all completed, 1 some not, 2 wrong use, 130 interrupted.
+    Ctrl-C once: nothing more is started, and events that run may finish. Twice: events that run are cancelled.
+    Exit status: 0 all completed, 1 some did not, 2 wrong use, 130 interrupted.
 
     Args:
         target: MODULE:NAME or FILE.py:NAME, an async function of one record, an Event or Executor subclass.
@@ -63,19 +63,19 @@ def run_command(argv: Sequence[str]) -> int:
     """Run what the arguments say; return the exit status."""
     try:
         status: int | None = app(list(argv), exit_on_error=False, print_error=True, result_action="return_value")
-    except CycloptsError:  # told already; left to itself, older cyclopts would exit with 1
+    except CycloptsError:  # cyclopts has written the message; older versions would exit with 1
         return MISUSED
     except OSError as exc:
         if _tells_of_misuse(exc):
             drop(STDERR)
             return MISUSED
-        tell_of_lost_output(exc)  # what --help or --version writes
+        tell_of_lost_output(exc)  # --help or --version was writing
         return INCOMPLETE
     return status or COMPLETED
 
 
 def _tells_of_misuse(exc: OSError) -> bool:
-    """Whether a write failed by which cyclopts wanted to say what is wrong with the arguments."""
+    """Whether cyclopts failed to write its message about wrong arguments."""
     error: BaseException | None = exc
     while error is not None and not isinstance(error, CycloptsError):
         error = error.__context__

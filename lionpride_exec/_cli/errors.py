@@ -1,15 +1,15 @@
-"""What goes wrong on the command line."""
+"""The errors of the command line."""
 
 from __future__ import annotations
 
 
 class UsageError(Exception):
-    """The run cannot begin as it was asked for: exit status 2."""
+    """The command cannot begin with these arguments. The exit status is 2."""
 
 
 class BadLineError(Exception):
-    """A line of the input is no record, or does not fit the event; the run goes on."""
+    """A line of INPUT is not a record, or does not fit the event. The run goes on."""
 
 
 class OutputError(Exception):
-    """Results cannot be written any more; the run ends."""
+    """The results cannot be written. The run ends."""

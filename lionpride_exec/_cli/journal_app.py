@@ -1,4 +1,4 @@
-"""The arguments of the commands that look at a journal. They need the extra ``journal``, and only when they are run."""
+"""The arguments of the commands for journals. The commands need the extra ``journal`` when they are run."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ Json = Annotated[bool, FLAG]
 
 def guarded(command: Callable[P, int]) -> Callable[P, int]:
     """
-    Give a command that tells what goes wrong in one line, and gives the exit status for it.
+    Return a command that writes an error as one line, and returns the exit status for it.
 
-    A reader of our output that goes away is not worth a word.
+    If the reader of standard output has gone away, nothing is written.
     """
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> int:
-        """Do the work of the command."""
+        """Run the command."""
         if find_spec("msgspec") is None:
             return _tell("msgspec is missing; journals need: pip install 'lionpride-exec[journal]'", MISUSED)
         try:
@@ -58,7 +58,7 @@ def guarded(command: Callable[P, int]) -> Callable[P, int]:
 
 
 def add_journal_commands(app: App) -> None:
-    """Add them to an app."""
+    """Add the commands for journals to an app."""
     for command in (inspect, tail, show, export, retry):
         app.command(command)
 
@@ -66,11 +66,11 @@ def add_journal_commands(app: App) -> None:
 @guarded
 def inspect(journal: str, /, *, top: int = 5, json: Json = False) -> int:
     """
-    Tell how a run goes, or went: counts, rates, what is slow, what fails, what waits.
+    Show how a run goes, or went: counts, rates, slow events, errors, what waits.
 
     Args:
         journal: File of the journal; a run may be writing it.
-        top: How many to name of each kind.
+        top: How many events or errors to show of each kind.
         json: Write one JSON object.
     """
     from .journal.inspect import inspect_journal  # noqa: PLC0415  the extra may not be installed
@@ -92,8 +92,8 @@ def tail(
 
     Args:
         journal: File of the journal; a run may be writing it.
-        lines: How many.
-        follow: Go on with those to come, until Ctrl-C.
+        lines: How many transitions to show.
+        follow: Go on with new transitions, until Ctrl-C.
         json: Write one JSON object a line.
     """
     from .journal.tail import tail_journal  # noqa: PLC0415  the extra may not be installed
@@ -104,11 +104,11 @@ def tail(
 @guarded
 def show(journal: str, event: str, /, *, json: Json = False) -> int:
     """
-    Show all there is about one event.
+    Show everything about one event.
 
     Args:
         journal: File of the journal; a run may be writing it.
-        event: Its number (#17 or 17), its id or the first 4 or more digits of it, or its key.
+        event: Number of the event (#17 or 17), its id or the first 4 or more digits of the id, or its key.
         json: Write one JSON object.
     """
     from .journal.show import show_event  # noqa: PLC0415  the extra may not be installed
@@ -127,12 +127,12 @@ def export(
     overwrite: Annotated[bool, FLAG] = False,
 ) -> int:
     """
-    Write the events as JSON lines, in order of arrival.
+    Write events as JSON lines, in order of arrival.
 
     Args:
         journal: File of the journal; a run may be writing it.
-        status: Of this status only. Repeatable.
-        tag: Of the class with this tag only. Repeatable.
+        status: Only events with this status. Repeatable.
+        tag: Only events of the class with this tag. Repeatable.
         output: File for the lines; - is standard output. A file that is not empty is refused.
         overwrite: Replace what the file for the lines holds.
     """
@@ -150,12 +150,12 @@ def retry(
     event: Annotated[tuple[str, ...], Parameter(name="--id"), REPEATED] = (),
 ) -> int:
     """
-    Put events that have ended back to pending: the next run takes them. No run may be going on.
+    Put events that have ended back to pending, so that the next run takes them. No run may be going on.
 
     Args:
         journal: File of the journal.
-        status: Events of this status; completed ones only with --id. Repeatable.
-        event: This event only: its id, number or key, as for show. Repeatable.
+        status: Only events with this status; completed ones only with --id. Repeatable.
+        event: Only this event: its id, number or key, as for show. Repeatable.
     """
     from .journal.retry import requeue_events  # noqa: PLC0415  the extra may not be installed
 

@@ -1,7 +1,7 @@
 """
-Writing to standard output and standard error, which may be closed, full, or read by nobody.
+Write to standard output and standard error, which may be closed or full, or whose reader may have gone away.
 
-A message that cannot be written is worth no error of its own: the exit status tells. Nothing here needs an extra.
+If a message cannot be written, no error is raised: the exit status tells what happened. Nothing here needs an extra.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 
 
 def visible(text: str) -> str:
-    """Return a text as one line; what a record brings must not steer the terminal."""
+    """Return a text as one line that cannot control the terminal."""
     return text if text.isprintable() else "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
@@ -30,7 +30,7 @@ def say(text: str) -> None:
 
 
 def say_block(title: str, text: str) -> None:
-    """Write a message, and the lines of a text below it."""
+    """Write a message to standard error, and the lines of a text below it."""
     say(title)
     with writing_messages():
         sys.stderr.writelines(f"  {visible(line.expandtabs(4))}\n" for line in text.splitlines())
@@ -39,7 +39,7 @@ def say_block(title: str, text: str) -> None:
 
 @contextmanager
 def writing_messages() -> Generator[None]:
-    """Write to standard error inside; if that fails, the rest of the process writes there in vain."""
+    """Inside the block, write to standard error. If a write fails, later ones of the process are dropped."""
     try:
         yield
     except (OSError, ValueError):  # ValueError: the target has closed sys.stderr
@@ -51,7 +51,7 @@ def finish_output(status: int) -> int:
     Flush standard output at the end of a command; return the exit status.
 
     Args:
-        status: What it is if nothing goes wrong. 0 becomes 1 if standard output cannot be written.
+        status: The exit status so far. 0 becomes 1 if standard output cannot be written.
     """
     try:
         sys.stdout.flush()
@@ -62,14 +62,14 @@ def finish_output(status: int) -> int:
 
 
 def tell_of_lost_output(exc: OSError | ValueError) -> None:
-    """Say that standard output cannot be written, unless its reader has gone away: that is not worth a word."""
+    """Write that standard output cannot be written. Write nothing if its reader has gone away."""
     drop(STDOUT)
     if not isinstance(exc, BrokenPipeError):
         say(f"cannot write standard output: {getattr(exc, 'strerror', None) or exc}")
 
 
 def drop(fd: int) -> None:
-    """Keep the interpreter from writing what is left when the process ends, which would fail once more."""
+    """Redirect a stream to the null device. Otherwise the last flush of the interpreter would fail too."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, fd)
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""Text for people: tables and lines on standard output, drawn on a terminal and plain elsewhere."""
+"""Text for people on standard output: tables are drawn on a terminal, and plain elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Table:
-    """Rows under a title; all is shown as it is, but for what would steer the terminal."""
+    """Rows under a title. Characters that would control the terminal are escaped."""
 
     title: str
     columns: Sequence[str]
@@ -30,18 +30,18 @@ class Table:
         return [[visible(cell) for cell in row] for row in self.rows]
 
     def is_number(self, column: int) -> bool:
-        """Whether all cells of a column begin like a number, so that they stand at its right end."""
+        """Whether all cells of a column begin like a number. Numbers are aligned to the right."""
         return all(row[column][:1].isdigit() for row in self.rows)
 
 
 def write_json(line: bytes) -> None:
-    """Write a JSON value as a line, in UTF-8 whatever the locale is."""
+    """Write a JSON value as a line. The encoding is UTF-8 in every locale."""
     sys.stdout.flush()
     sys.stdout.buffer.write(line + b"\n")
 
 
 def write_line(text: str) -> None:
-    """Write a line; what the encoding of standard output does not have is escaped."""
+    """Write a line. Characters that the encoding of standard output does not have are escaped."""
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(visible(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
@@ -53,7 +53,7 @@ def write_lines(text: str, indent: str = "") -> None:
 
 
 def write_table(table: Table) -> None:
-    """Write a table and an empty line; nothing if it has no rows."""
+    """Write a table and an empty line. Write nothing if the table has no rows."""
     if table.rows:
         if sys.stdout.isatty():
             _draw(table)

@@ -1,1 +1,1 @@
-"""The commands that look at a journal."""
+"""The commands that read a journal, and the one that puts events back."""

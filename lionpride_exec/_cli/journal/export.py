@@ -18,7 +18,7 @@ from .records import encode, event_record, reading
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator
 
-# Beside the journal, and part of it.
+# What the names of the files of a journal end with.
 SUFFIXES = ("", "-wal", "-shm", "-lock")
 
 
@@ -26,24 +26,24 @@ def export_events(
     journal: str, statuses: Collection[str], tags: Collection[str], output: str, *, overwrite: bool = False
 ) -> int:
     """
-    Write events as JSON lines, in order of arrival; give the exit status. Flat memory.
+    Write events as JSON lines, in order of arrival. Return the exit status. Memory does not grow with the journal.
 
     Args:
-        journal: Its file.
-        statuses: Of which ones; empty: any.
-        tags: Of which classes; empty: any.
+        journal: Path of the journal.
+        statuses: Only events with one of these statuses. If empty, all.
+        tags: Only events of the classes with these tags. If empty, all.
         output: A path, or "-".
-        overwrite: Whether a file loses what it holds.
+        overwrite: Whether a file that is not empty is replaced.
 
     Raises:
         UsageError: The journal or the output cannot be opened, or the output is not empty or a part of the journal.
-        JournalError: It cannot be read.
+        JournalError: The journal cannot be read.
         OutputError: The output cannot be written.
     """
     check_not_an_option("--output", output)
     with reading(journal) as reader:
         rows = iter(reader.events(statuses or None, tags or None))
-        first = list(islice(rows, 1))  # now: what cannot be read must not cost what the output holds
+        first = list(islice(rows, 1))  # before the output is replaced: the journal may be unreadable
         with _writing(output, Path(journal), overwrite=overwrite) as file:
             for row in chain(first, rows):
                 file.write(encode(event_record(row)) + b"\n")

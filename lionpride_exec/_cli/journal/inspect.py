@@ -1,4 +1,4 @@
-"""``lionpride-exec inspect``: how a run goes, from its journal."""
+"""``lionpride-exec inspect``: show how a run goes, from its journal."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 
 def inspect_journal(journal: str, top: int, *, as_json: bool) -> int:
     """
-    Write an overview of a journal; give the exit status.
+    Write an overview of a journal. Return the exit status.
+
+    Args:
+        journal: Path of the journal.
+        top: How many events or errors to show of each kind.
+        as_json: Whether to write one JSON object.
 
     Raises:
         UsageError: ``top`` is negative, or the journal cannot be opened.
-        JournalError: It cannot be read.
+        JournalError: The journal cannot be read.
     """
     if top < 0:
         raise UsageError(f"--top must be 0 or more, got {top}")
@@ -39,14 +44,14 @@ def inspect_journal(journal: str, top: int, *, as_json: bool) -> int:
 
 
 def seconds(value: float | None) -> str:
-    """Give a length of time for people."""
+    """Return a length of time as text for people."""
     if value is None:
         return "?"
-    return f"{value:,.3f} s" if abs(value) < 100 else f"{value:,.0f} s"  # noqa: PLR2004  three digits or so
+    return f"{value:,.3f} s" if abs(value) < 100 else f"{value:,.0f} s"  # noqa: PLR2004  about three digits
 
 
 def size(number: int) -> str:
-    """Give a number of bytes for people."""
+    """Return a number of bytes as text for people."""
     value, units = float(number), ["bytes", "kB", "MB", "GB"]
     while value >= 1000 and len(units) > 1:  # noqa: PLR2004  decimal units
         value /= 1000

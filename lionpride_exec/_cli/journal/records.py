@@ -1,4 +1,4 @@
-"""What stands in a journal, as JSON-safe data for people and programs."""
+"""The rows of a journal as JSON-safe data, for people and programs."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 def encode(value: Any) -> bytes:
-    """Return valid JSON: NaN and infinities become null."""
+    """Return a value as valid JSON. NaN and infinities become null."""
     try:
         return _encode(value)
-    except ValueError:  # half of a surrogate pair, an int of very many digits
+    except ValueError:  # half of a surrogate pair, or an int with very many digits
         return write_json(value)
 
 
@@ -45,7 +45,7 @@ def reading(journal: str) -> Generator[JournalReader]:
     Open a journal for a command.
 
     Raises:
-        UsageError: It cannot be opened.
+        UsageError: The journal cannot be opened.
     """
     reader = JournalReader(journal)
     try:
@@ -57,7 +57,7 @@ def reading(journal: str) -> Generator[JournalReader]:
 
 
 def iso(seconds: Any) -> str | None:
-    """Give a time as text, in UTC, to the millisecond; None: it is none."""
+    """Return a time as text, in UTC, to the millisecond. None if the value is not a time."""
     try:
         moment = datetime.fromtimestamp(seconds, UTC)
     except (TypeError, ValueError, OverflowError, OSError):
@@ -66,16 +66,16 @@ def iso(seconds: Any) -> str | None:
 
 
 def short_id(event_id: Any) -> str:
-    """Give the beginning of an id."""
+    """Return the beginning of an id."""
     return "-" * SHORT_ID if event_id is None else id_text(event_id)[:SHORT_ID]
 
 
 def event_record(row: Row) -> dict[str, Any]:
     """
-    Give an event as a line of an export.
+    Return an event as a line of an export.
 
-    Completed, it has a ``response`` (and a ``repr`` where JSON could not hold it), else an ``error``. A part that is
-    no JSON is null and named in ``unreadable``.
+    A completed event has a ``response``, and a ``repr`` if JSON could not hold the response. Other events have an
+    ``error``. A part that is not JSON is null, and ``unreadable`` names the part.
     """
     unreadable: list[str] = []
     envelope = _object(row.event, "event", unreadable)
@@ -107,7 +107,7 @@ def event_record(row: Row) -> dict[str, Any]:
 
 
 def _masked(record: dict[str, Any], envelope: dict[str, Any]) -> dict[str, Any]:
-    """Return a record with stars for what its class, or the run, redacts."""
+    """Return a record with stars in place of what its class, or the run, redacts."""
     paths = envelope.get("redact")
     if not isinstance(paths, list):
         return record
@@ -124,13 +124,13 @@ _QUOTING = ("key", "response", "repr", "error", "attempts")
 
 
 def _runs(row: Row, unreadable: list[str]) -> int:
-    """Give how often an event has begun to run, as far as that was written."""
+    """Return how often an event has begun to run, as far as the journal knows."""
     earlier = None if row.attempts is None else _read(row.attempts, "attempts", unreadable)
     return (len(earlier) if isinstance(earlier, list) else 0) + (row.started is not None)
 
 
 def full_record(row: Row, steps: list[Transition]) -> dict[str, Any]:
-    """Give all there is about an event."""
+    """Return everything about an event."""
     unreadable: list[str] = []
     after = row.after if isinstance(row.after, bytes) else b""
     attempts = None if row.attempts is None else _read(row.attempts, "attempts", unreadable)
@@ -153,7 +153,7 @@ def _attempt_record(attempt: Any) -> Any:
 
 
 def _error_record(error: Any) -> Any:
-    """Add what is left out of the file, since it is at its default."""
+    """Return an error with the defaults that the file leaves out."""
     if not isinstance(error, dict):
         return error
     defaults = {"type": None, "message": "", "traceback": "", "retryable": True}
@@ -161,7 +161,7 @@ def _error_record(error: Any) -> Any:
 
 
 def transition_record(step: Transition) -> dict[str, Any]:
-    """Give a transition as a line of ``tail``."""
+    """Return a transition as a line of ``tail``."""
     return {
         "n": step.n,
         "at": iso(step.at),
@@ -175,7 +175,7 @@ def transition_record(step: Transition) -> dict[str, Any]:
 
 
 def overview_record(journal: str, overview: Overview) -> dict[str, Any]:
-    """Give an overview as JSON-safe data: times and ids as texts."""
+    """Return an overview as JSON-safe data: times and ids are texts."""
     record = attrs.asdict(overview, value_serializer=_serialize)
     return {"path": journal.encode("utf-8", "backslashreplace").decode()} | record
 
@@ -204,5 +204,5 @@ def _read(text: Any, name: str, unreadable: list[str]) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Give what a column holds, which may be bytes where somebody else has written it."""
+    """Return the value of a column. Bytes, which another program may have written, become text."""
     return id_text(value) if isinstance(value, bytes) else value

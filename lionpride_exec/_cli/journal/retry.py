@@ -37,7 +37,7 @@ def requeue_events(journal: str, statuses: Collection[str], texts: Collection[st
     if not (statuses or texts):
         raise UsageError("which events? give --status, or --id, or both")
     if EventStatus.COMPLETED in statuses and not texts:
-        raise UsageError("--status completed needs --id: what has completed is not run again by the thousand")
+        raise UsageError("--status completed needs --id: completed events are put back only by name")
     with reading(journal) as reader:  # it refuses a file that does not exist, which put_back() would make
         seqs = {reader.find(text).seq for text in texts}
     number = put_back(journal, tuple(statuses) or (*ENDED, HELD), seqs if texts else None)

@@ -1,4 +1,4 @@
-"""``lionpride-exec show``: all there is about one event."""
+"""``lionpride-exec show``: show everything about one event."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .records import encode, full_record, iso, reading
 if TYPE_CHECKING:
     from lionpride_exec._journal.reader import Transition
 
-# What stands in a line of its own, in this order.
+# Fields with a line each, in this order.
 FIELDS = (
     "id", "tag", "version", "key", "status", "attempt", "crashes", "priority", "after",
     "queued", "due", "started", "finished", "duration", "unreadable",
@@ -23,12 +23,17 @@ FIELDS = (
 
 def show_event(journal: str, text: str, *, as_json: bool) -> int:
     """
-    Write all about an event; give the exit status.
+    Write everything about an event. Return the exit status.
+
+    Args:
+        journal: Path of the journal.
+        text: The event: its number, its id or the beginning of the id, or its key.
+        as_json: Whether to write one JSON object.
 
     Raises:
         UsageError: The journal cannot be opened.
-        NotFoundError: No event is meant by the text, or more than one.
-        JournalError: It cannot be read.
+        NotFoundError: The text stands for no event, or for more than one.
+        JournalError: The journal cannot be read.
     """
     with reading(journal) as reader:
         row = reader.find(text)

@@ -1,4 +1,4 @@
-"""``lionpride-exec tail``: the last transitions, and those to come."""
+"""``lionpride-exec tail``: show the last transitions, and new ones as they come."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def tail_journal(
     journal: str, lines: int, *, follow: bool, as_json: bool, sleep: Callable[[float], object] = time.sleep
 ) -> int:
     """
-    Write the last transitions; give the exit status.
+    Write the last transitions. Return the exit status.
 
     Args:
-        journal: Its file.
-        lines: How many.
-        follow: Go on until interrupted.
-        as_json: As JSON lines.
-        sleep: Waits so many seconds.
+        journal: Path of the journal.
+        lines: How many transitions to write.
+        follow: Whether to go on with new transitions until interrupted.
+        as_json: Whether to write JSON lines.
+        sleep: Called with the seconds to wait between two looks.
 
     Raises:
         UsageError: ``lines`` is negative, or the journal cannot be opened.
-        JournalError: It cannot be read.
+        JournalError: The journal cannot be read.
     """
     if lines < 0:
         raise UsageError(f"--lines must be 0 or more, got {lines}")
@@ -46,7 +46,7 @@ def tail_journal(
         seen = last[-1].n if last else seen
         while follow:
             sleep(PAUSE)
-            seen = min(seen, reader.last_n())  # the last ones may have been deleted: their numbers come again
+            seen = min(seen, reader.last_n())  # if the last transitions were deleted, their numbers are used again
             while steps := reader.transitions(seen, CHUNK):
                 _write(steps, as_json=as_json)
                 seen = steps[-1].n

@@ -1,1 +1,1 @@
-"""``lionpride-exec run``."""
+"""The command ``lionpride-exec run``."""

@@ -1,8 +1,9 @@
 """
-The columns of a record that have the name of something every event has: whose they are.
+Columns of a record that are named like an attribute of every event.
 
-A data set often has an ``id``, a ``metadata`` or a ``status``. They are the record's: the result line shows them with
-the record, and the event has an id and a status of its own. ``--event-fields`` names those that the event takes over.
+A data set often has an ``id``, a ``metadata`` or a ``status``. These columns belong to the record: the result shows
+them with the record, and the event has its own id and status. ``--event-fields`` names the columns that set the fields
+of the event instead.
 """
 
 from __future__ import annotations
@@ -47,13 +48,13 @@ def parse_event_fields(text: str | None) -> frozenset[str] | None:
 
 class Columns:
     """
-    Tells which columns of a record go to the event as its own.
+    Decides which columns of a record set fields that every event has.
 
     Args:
-        event_type: What is made of the records.
+        event_type: The class of the events.
         text: The value of ``--event-fields``.
-        timeout: That of an event whose record has none.
-        is_function: Whether a function gets the record whole.
+        timeout: The timeout of an event whose record sets none.
+        is_function: Whether a function gets the whole record.
 
     Raises:
         UsageError: The value of ``--event-fields`` cannot be read.
@@ -64,20 +65,23 @@ class Columns:
         if taken is None:
             taken = frozenset({"timeout"} if timeout is not None else ())
             taken |= frozenset(() if is_function else ("metadata",))
-        # A field that a class declares anew without a default has to come from the record.
+        # A field that a class declares again without a default has to come from the record.
         self._taken = taken | {name for name in CHOICES if _is_required(event_type, name)}
         self._timeout = timeout
         self._own = frozenset(_own_names()) - _fields_of(event_type, but_own=True)
 
     def read(self, record: Any) -> dict[str, Any]:
         """
-        Return the event's own fields that a record sets. The record is None where it is one plain line.
+        Return the event's own fields that a record sets.
+
+        Args:
+            record: None if the record is one plain line.
 
         Raises:
-            BadLineError: One cannot be the event's; it is named, with what to do.
+            BadLineError: A value does not fit its field. The message names the field and says what to do.
         """
         values = cast("Mapping[str, Any]", record) if isinstance(record, dict) else {}
-        # Not in the order of a set: the first fault is told.
+        # In a fixed order, not that of a set: the message is about the first value that does not fit.
         found = {name: values[name] for name in CHOICES if name in self._taken and values.get(name) is not None}
         for name, value in found.items():
             if not _FITS[name](value):
@@ -87,7 +91,7 @@ class Columns:
         return found
 
     def others(self, record: Mapping[str, Any], *, but: str | None = None) -> dict[str, Any]:
-        """Return the rest of a record, without what only the record has; `but` is kept in any case."""
+        """Return the columns of a record that the class of the event takes. Keep the column ``but`` in any case."""
         return {name: value for name, value in record.items() if name not in self._own or name == but}
 
     def _conflict(self, name: str, value: Any) -> str:
@@ -97,7 +101,7 @@ class Columns:
 
 
 def _own_names() -> set[str]:
-    """Return the names that a field of an event class cannot have, and those of the fields that each event has."""
+    """Return the names that a subclass cannot use for its fields, and the fields that every event has."""
     return {name for base in Event.__mro__ for name in base.__dict__ if not name.startswith("_")} | _fields_of(Event)
 
 

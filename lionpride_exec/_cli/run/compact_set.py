@@ -1,4 +1,4 @@
-"""A set of 64-bit marks with a small note on each, in 12 to 27 bytes for one: a set of ints would take about 90."""
+"""A set of 64-bit marks, each with a small note. A mark takes 12 to 27 bytes; in a set of ints it takes about 90."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ MAX_NOTE = 255
 
 class Marks:
     """
-    Open addressing: a mark lies at the first free place from its own on. No mark is taken out.
+    The marks. By open addressing, a mark is at the first free place from its own place on. No mark is taken out.
 
     Args:
-        with_numbers: Whether each mark has a number too, 0 to 4,294,967,295, for 6 to 12 bytes more.
+        with_numbers: Whether each mark has a number too, 0 to 4,294,967,295. This takes 6 to 12 bytes more.
     """
 
     def __init__(self, *, with_numbers: bool = False) -> None:
@@ -27,12 +27,12 @@ class Marks:
         return self._used
 
     def get(self, mark: int) -> int | None:
-        """Return the note on a mark; None if it is not here."""
+        """Return the note on a mark. None if the mark is not in the set."""
         place = self._find(mark)
         return self._notes[place] if self._marks[place] else None
 
     def put(self, mark: int, note: int, number: int | None = None) -> None:
-        """Put a mark in with its note (0 to 255), or change the note, and the number if one is given."""
+        """Add a mark with its note (0 to 255), or change the note. Set the number if one is given."""
         place = self._find(mark)
         if not self._marks[place]:
             self._marks[place] = mark or 1
@@ -44,7 +44,7 @@ class Marks:
             self._grow()
 
     def number(self, mark: int) -> int:
-        """Return the number of a mark; 0 if it has none."""
+        """Return the number of a mark. 0 if the mark has none."""
         return 0 if self._numbers is None else self._numbers[self._find(mark)]
 
     def _find(self, mark: int) -> int:
@@ -70,14 +70,14 @@ class Marks:
 
 
 class Counts:
-    """How often each mark has come so far."""
+    """Counts how often each mark has come."""
 
     def __init__(self) -> None:
         self._marks = Marks()
-        self._more: dict[int, int] = {}  # of marks that have come more often than a note can tell
+        self._more: dict[int, int] = {}  # marks that have come more often than a note can hold
 
     def add(self, mark: int) -> int:
-        """Count a mark; return how often it has come, 1 for the first time."""
+        """Count a mark. Return how often it has come, 1 for the first time."""
         noted = self._marks.get(mark) or 0
         if noted < MAX_NOTE:
             self._marks.put(mark, noted + 1)

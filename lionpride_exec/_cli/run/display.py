@@ -1,4 +1,4 @@
-"""What is shown on standard error while a run goes on."""
+"""The displays on standard error while a run goes on."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ BAR_RANK = 6
 
 
 class Display(Protocol):
-    """Shows a tally now and then, and messages at once."""
+    """Shows the progress now and then, and messages at once."""
 
     interval: float
     """Seconds between two updates."""
 
     def update(self, tally: Tally) -> None:
-        """Show how far we are."""
+        """Show the progress."""
 
     def message(self, text: str) -> None:
-        """Show a line that stays."""
+        """Show a line that is not overwritten."""
 
     def close(self) -> None:
         """Leave the terminal as it was. Idempotent."""
@@ -57,36 +57,36 @@ class SilentDisplay:
 
 
 class PlainDisplay(SilentDisplay):
-    """Shows a line every few seconds, as a log file wants it."""
+    """Shows a line of progress every few seconds, which suits a log file."""
 
     interval = 5.0
 
     def update(self, tally: Tally) -> None:
-        """Show a line."""
+        """Show a line of progress."""
         self.message(tally.progress())
 
 
 class RichDisplay:
-    """Shows a bar, where the size of the input is known, and a line that changes."""
+    """Shows a line that changes, with a bar if the size of INPUT is known."""
 
     interval = 0.2
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
-        # We refresh it ourselves: a thread of its own would draw while the event loop writes.
+        # Refreshed by update(): a thread of rich would draw while the event loop writes.
         self._live = Live(
             console=self._console,
             auto_refresh=False,
             transient=True,
-            redirect_stdout=os.isatty(STDOUT),  # what an event prints into a pipe stays in the pipe
+            redirect_stdout=os.isatty(STDOUT),  # what events print into a pipe must go to the pipe
         )
         with writing_messages():
             self._live.start()
 
     def update(self, tally: Tally) -> None:
-        """Draw it anew."""
+        """Draw bar and line again."""
         expected, parts, width = tally.expected, tally.parts(), self._console.width
-        # A bar is worth less than the counts, and more than what says the same twice.
+        # The bar needs the room that the important parts leave.
         least = "  ".join(part.text for part in parts if part.rank <= BAR_RANK)
         has_bar = bool(expected) and len(least) + BAR_WIDTH + 1 <= width
         text = fitted(parts, width - BAR_WIDTH - 1 if has_bar else width)
@@ -100,18 +100,18 @@ class RichDisplay:
             self._live.update(row, refresh=True)
 
     def message(self, text: str) -> None:
-        """Show a line above it."""
+        """Show a line above the bar."""
         with writing_messages():
             self._console.print(f"lionpride-exec: {visible(text)}", markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Take it away."""
+        """Remove bar and line."""
         with writing_messages():
             self._live.stop()
 
 
 def make_display(options: RunOptions) -> Display:
-    """Choose by the options and by what standard error is."""
+    """Return the display that the options ask for. "auto" looks at what standard error is."""
     kind = options.progress
     if options.quiet:
         kind = "none"

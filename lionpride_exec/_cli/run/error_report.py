@@ -1,4 +1,4 @@
-"""What has failed in a run, told at its end: how many errors of each class, and where the first was raised."""
+"""The errors of a run, told at its end: how many of each class, and where the first was raised."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lionpride_exec._tracking.unseen_failures import failure_of
 if TYPE_CHECKING:
     from lionpride_exec._events.event import Event
 
-# Classes that are counted by name, and those that are named at the end.
+# How many classes are counted by name, and how many of them are named at the end.
 MAX_KEPT, MAX_NAMED = 1000, 5
 OTHERS = "others"
 
@@ -24,10 +24,10 @@ class Failures:
     def __init__(self) -> None:
         self._classes: Counter[str] = Counter()
         self._first: tuple[int | None, str] | None = None  # line of INPUT, traceback
-        self._is_placed = False  # that traceback leads into code of the target
+        self._is_placed = False  # whether that traceback leads into code of the target
 
     def note(self, event: Event, number: int | None) -> None:
-        """Count an event that has failed, timed out or was aborted; others are no failure."""
+        """Count an event that failed, timed out or was aborted. Other events are no failure."""
         error = failure_of(event, event.execution.status)
         if error is None:
             return
@@ -41,7 +41,7 @@ class Failures:
                 self._is_placed = place is not None
 
     def tell(self) -> None:
-        """Write it to standard error; nothing if nothing has failed."""
+        """Write the report to standard error. Write nothing if nothing has failed."""
         if self._first is None:
             return
         named = self._classes.most_common(MAX_NAMED)
@@ -53,8 +53,8 @@ class Failures:
 
 
 def traceback_of(error: BaseException) -> str:
-    """Return the traceback of an error, from code of the target on. Never raises."""
+    """Return the traceback of an error, from the code of the target on. Never raise."""
     try:
         return format_traceback(error)
-    except Exception:  # noqa: BLE001  some errors cannot even be looked at
+    except Exception:  # noqa: BLE001  an error may fail when it is formatted
         return type(error).__name__

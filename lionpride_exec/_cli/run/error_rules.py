@@ -1,4 +1,4 @@
-"""``--retry-on``, ``--no-retry-on``, ``--max-errors``: which errors are worth another run, how many are enough."""
+"""``--retry-on`` and ``--no-retry-on``: which errors are retried. ``--max-errors``: how many a run may have."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ STATUS = re.compile(r"[1-5]\d\d", re.ASCII)
 NAME = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 BOUND = re.compile(r"(\d{1,15})|(\d{1,3}(?:\.\d{1,9})?)%", re.ASCII)
 
-# A share of errors means nothing before so many lines have ended.
+# A share of errors is not looked at before this many lines have ended.
 MIN_ENDED = 20
 
 
 @attrs.frozen
 class ErrorSet:
     """
-    Errors by what they are called.
+    A set of errors, by their names and status codes.
 
     Attributes:
         statuses: Status codes.
-        names: Names of exception classes, with or without module; codes that the other side gives.
+        names: Names of exception classes, with or without the module; or codes that the other side gives.
     """
 
     statuses: frozenset[int] = frozenset()
@@ -39,7 +39,7 @@ class ErrorSet:
         return bool(self.statuses or self.names)
 
     def __contains__(self, error: BaseException) -> bool:
-        """Whether an error that is no group is one of them."""
+        """Whether an error is in the set. The error is not a group."""
         if self.names & names_of(error):
             return True
         return any({reading.status, reading.own_status} & self.statuses for reading in readings(error))
@@ -48,22 +48,22 @@ class ErrorSet:
 @attrs.frozen
 class RetryRule:
     """
-    Which errors are worth another run. Called with an error, as ``Retry(on=...)`` wants it.
+    Which errors are retried. Callable with an error, as ``Retry(on=...)`` needs it.
 
     Attributes:
-        only: If there are some, these and no others; of a group all members.
-        never: These are not; of a group no member.
+        only: If not empty, only these errors are retried. A group is retried if all its members are in the set.
+        never: These errors are not retried, nor is a group with one of them.
     """
 
     only: ErrorSet = ErrorSet()
     never: ErrorSet = ErrorSet()
 
     def __call__(self, error: BaseException) -> bool:
-        """Whether an error is worth another run."""
+        """Whether an error is retried."""
         return not self.is_hopeless(error) and (not self.only or all(leaf in self.only for leaf in leaves(error)))
 
     def is_hopeless(self, error: BaseException) -> bool:
-        """Whether it is one of ``never``, or a group with one."""
+        """Whether an error is in ``never``, or is a group with a member in it."""
         return bool(self.never) and any(leaf in self.never for leaf in leaves(error))
 
 
@@ -73,9 +73,9 @@ class ErrorBound:
     How many errors a run may have.
 
     Attributes:
-        text: As it was given.
-        number: The number, or the per cent.
-        is_share: Whether it is per cent of the lines that have ended.
+        text: The bound as it was given.
+        number: The number of errors, or the percentage.
+        is_share: Whether ``number`` is a percentage of the lines that have ended.
     """
 
     text: str
@@ -83,22 +83,22 @@ class ErrorBound:
     is_share: bool
 
     def is_exceeded(self, errors: int, ended: int) -> bool:
-        """Whether so many errors among so many lines that have ended are too many."""
+        """Whether this number of errors is too many, for this number of lines that have ended."""
         if self.is_share:
             return ended >= MIN_ENDED and errors * 100 > self.number * ended
         return errors > self.number
 
     def too_many(self, errors: int, ended: int) -> str:
-        """Say that there are more errors than that."""
+        """Return the message that there are too many errors."""
         return f"{errors:,} of {ended:,} lines failed, more than --max-errors {self.text} allows"
 
 
 def parse_errors(option: str, texts: Iterable[str]) -> ErrorSet:
     """
-    Read status codes and names of errors, several of them with commas between.
+    Read status codes and names of errors. A text may have several, with commas between.
 
     Raises:
-        UsageError: One is neither.
+        UsageError: A part is neither a status code nor a name.
     """
     parts = [part.strip() for text in texts for part in text.split(",")]
     for part in parts:
@@ -116,7 +116,7 @@ def parse_bound(text: str) -> ErrorBound:
     Read ``N`` or ``N%``.
 
     Raises:
-        UsageError: It is neither.
+        UsageError: The text has neither form.
     """
     match = BOUND.fullmatch(text)
     if match is None or float(match[2] or 0) > 100:  # noqa: PLR2004  per cent
@@ -126,10 +126,10 @@ def parse_bound(text: str) -> ErrorBound:
 
 def check_together(rule: RetryRule, *, retries: int, paused: frozenset[int]) -> None:
     """
-    Check what two options together can tell.
+    Check that the options fit together.
 
     Raises:
-        UsageError: One does nothing without another one, or two contradict each other.
+        UsageError: An option does nothing without another one, or two contradict each other.
     """
     if rule.only and not retries:
         raise UsageError("--retry-on does nothing without --retries")

@@ -1,4 +1,4 @@
-"""Silence for asyncio, where an event raises ``SystemExit`` or ``KeyboardInterrupt``: the run tells of it itself."""
+"""Keep asyncio silent when an event raises ``SystemExit`` or ``KeyboardInterrupt``. The run reports them itself."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import warnings
 
 
 def silence_asyncio() -> None:
-    """Keep the running loop of asyncio, which these two break, from telling at length what is told in a line."""
+    """Drop what the running asyncio loop logs from now on. These two exceptions break the loop."""
     asyncio.get_running_loop().set_exception_handler(_tell_nothing)
-    # It does not even begin the tasks that were about to begin.
+    # The broken loop does not start tasks that were about to start.
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
 
 

@@ -1,8 +1,8 @@
 r"""
-What INPUT is, if it is not lines of JSON, or of text: told from its first bytes, before anything is run.
+Recognise an INPUT that is not lines of JSON, or of text, by its first bytes, before anything is run.
 
-There must be no false alarm. A file is refused for its first bytes only if no text begins like that, and for its first
-lines only if the first of them is no JSON: a list, a text or a number on a line is a record like any other.
+There must be no false alarm. INPUT is refused for its first bytes only if no text begins with these bytes. INPUT is
+refused for its first lines only if the first line is not JSON: a list, a text or a number on a line is a record too.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from io import StringIO
 from itertools import islice
 from typing import Final
 
-# How much of INPUT is looked at.
+# How many bytes of INPUT are looked at.
 HEAD: Final = 64 * 1024
 
-# So many bytes tell a binary format.
+# This many bytes are enough to recognise a binary format.
 MAGIC: Final = 16
 
 BY_PANDAS: Final = "write it as JSON lines first (pandas: to_json(..., orient='records', lines=True))"
 
 TO_STDIN: Final = "| lionpride-exec run TARGET -"
 
-# The first bytes of a format; its name; what writes it as lines, where FILE stands for INPUT.
+# The first bytes of a format, its name, and a command that writes it as lines. FILE stands for INPUT.
 _BINARY: Final[tuple[tuple[bytes, str, str], ...]] = (
     (b"\x1f\x8b", "compressed with gzip", f"gunzip -c FILE {TO_STDIN}"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd", f"zstd -dc FILE {TO_STDIN}"),
@@ -56,7 +56,7 @@ _DELIMITERS: Final = {",": "CSV", "\t": "TSV", ";": "CSV with semicolons"}
 
 def problem_of(head: bytes, *, is_plain: bool, is_all: bool) -> tuple[str, str] | None:
     """
-    Return what INPUT is, and what to do about it; None if it may be lines.
+    Return what INPUT is, and what to do about it. None if INPUT may be lines.
 
     Args:
         head: The first bytes.
@@ -72,7 +72,7 @@ def problem_of(head: bytes, *, is_plain: bool, is_all: bool) -> tuple[str, str] 
 
 
 def is_enough(head: bytes, *, is_plain: bool) -> bool:
-    """Whether :func:`problem_of` can tell by these bytes, although more may come: a first record is not to wait."""
+    """Whether :func:`problem_of` can tell by these bytes. Then the first record need not wait for more of them."""
     if len(head) >= HEAD or (len(head) >= MAGIC and problem_of(head, is_plain=True, is_all=False) is not None):
         return True
     lines = [line for line in head.split(b"\n")[:-1] if line.strip()]
@@ -80,16 +80,16 @@ def is_enough(head: bytes, *, is_plain: bool) -> bool:
 
 
 def _is_certain(magic: bytes, head: bytes) -> bool:
-    """Whether a file is of a format whose first bytes are letters, as those of a text could be."""
+    """Whether INPUT has a format whose first bytes are letters. A text could begin with them too."""
     if magic == b"BZh":
         return head[3:4].isdigit() and head[4:10] in _BZIP2_BLOCKS
     if magic == b"PAR1":
-        return any(byte < 0x09 or 0x0D < byte < 0x20 for byte in head[4:MAGIC])  # noqa: PLR2004  no text has these
+        return any(byte < 0x09 or 0x0D < byte < 0x20 for byte in head[4:MAGIC])  # noqa: PLR2004  control characters, which no text has
     return True
 
 
 def _utf_without_mark(head: bytes) -> tuple[str, str] | None:
-    """Tell UTF-16 by its zero bytes: nearly every other one, in text that is ASCII for the most part."""
+    """Recognise UTF-16 by its zero bytes: nearly every second byte, in a text that is mostly ASCII."""
     even, odd = head[::2], head[1::2]
     for order, zeros, others in (("LE", odd, even), ("BE", even, odd)):
         if zeros.count(0) * 2 > len(zeros) and others.count(0) * 10 <= len(others):
@@ -110,11 +110,11 @@ def _problem_of_text(head: bytes) -> tuple[str, str] | None:
 
 
 def _problem_of_json(text: str, first: str) -> tuple[str, str] | None:
-    """Tell a JSON value that goes on over several lines."""
+    """Recognise a JSON value over several lines."""
     try:
         _, end = json.JSONDecoder().raw_decode(text)
     except json.JSONDecodeError as exc:
-        goes_on = exc.pos >= len(text)  # it is right so far, and cut off
+        goes_on = exc.pos >= len(text)  # right so far, and cut off
     except (ValueError, RecursionError):
         return None
     else:
@@ -127,7 +127,7 @@ def _problem_of_json(text: str, first: str) -> tuple[str, str] | None:
 
 
 def _problem_of_table(text: str) -> tuple[str, str] | None:
-    """Tell CSV and TSV by two rows of equally many cells, the first of them a header."""
+    """Recognise CSV and TSV by two rows with the same number of cells. The first row is a header."""
     for delimiter, name in _DELIMITERS.items():
         try:
             rows = list(islice(csv.reader(StringIO(text), delimiter=delimiter), 2))

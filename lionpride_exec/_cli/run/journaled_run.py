@@ -185,7 +185,7 @@ class JournaledRun(LineRun):
             self._known = known
         if self._left:
             told = ", ".join(f"{number:,} {why}" for why, number in left.items())
-            held = "; lionpride-exec retry JOURNAL --status held lets those go on" if "held" in told else ""
+            held = "; lionpride-exec retry JOURNAL --status held lets held events go on" if "held" in told else ""
             self.display.message(f"events that stay in {self.options.journal} as they are: {told}{held}")
         self.executor.resume()
 

@@ -1,4 +1,4 @@
-"""Reading a line as JSON."""
+"""Read a line as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lionpride_exec._cli.errors import BadLineError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# With a journal and without: what is nested more deeply would come out of a journal no more.
+# The same with a journal and without one. A journal could not read back a record that is nested more deeply.
 TOO_DEEP = f"not readable: nested more than {MAX_DEPTH} levels deep"
 
 
@@ -21,10 +21,10 @@ def parse_json(line: bytes, parse_float: Callable[[str], Any] | None = None) -> 
 
     Args:
         line: JSON in UTF-8.
-        parse_float: Makes a value of the text of a number that is no integer. None for a float.
+        parse_float: Called with the text of a number that is no integer. Returns the value. None for a float.
 
     Raises:
-        BadLineError: The line is no JSON, or cannot be read.
+        BadLineError: The line is not JSON, or cannot be read.
     """
     try:
         record = read_json(line, parse_constant=_refuse_constant, parse_float=parse_float)
@@ -40,7 +40,7 @@ def parse_json(line: bytes, parse_float: Callable[[str], Any] | None = None) -> 
 
 
 def _depth(record: Any) -> int:
-    """Return how many lists and objects stand around the innermost one, itself included."""
+    """Return how deeply lists and objects are nested. 1 for a list of numbers."""
     depth, level = 0, [record]
     while level := [part for part in level if isinstance(part, list | dict)]:
         depth += 1

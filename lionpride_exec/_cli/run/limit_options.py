@@ -1,4 +1,4 @@
-"""``--rate``, ``--key`` and what goes with them: from their texts, and the fields of a record, to limits."""
+"""``--rate``, ``--key`` and related options: read them, and make limits of them and of the fields of a record."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ RATE = re.compile(r"(\d{1,15})/(\d{1,15}(?:\.\d+)?|\.\d+)?(ms|s|m|h)(?::(.+))?",
 
 NO_LIMIT = 1_000_000_000
 
-# Where an event made of a line keeps what its limits go by.
+# Attribute of an event that was made of a line: the values that its limits go by.
 VALUES = "_limit_values"
 
-# In the metadata of an event whose key is redacted: what stands for the key.
+# In the metadata of an event whose key is redacted: the digest that stands for the key.
 KEY_DIGEST = "_run_key"
 
 
@@ -44,9 +44,9 @@ class RateOption:
     A ``--rate`` that has been read.
 
     Attributes:
-        amount: Starts, or the sum of their costs, in any ``per`` seconds.
+        amount: How many starts, or how much cost, in any ``per`` seconds.
         per: Seconds.
-        cost: Field of the record, or a path into it, that is the cost of its start. None if each costs 1.
+        cost: Field of the record, or a path into it, with the cost of a start. None if each start costs 1.
     """
 
     amount: int
@@ -59,7 +59,7 @@ def parse_rate(text: str) -> RateOption:
     Read ``AMOUNT/TIME[:FIELD]``, such as ``500/60s`` or ``90000/1m:tokens``.
 
     Raises:
-        UsageError: It is not of that form.
+        UsageError: The text does not have this form.
     """
     match = RATE.fullmatch(text)
     if match is None:
@@ -78,10 +78,10 @@ def parse_rate(text: str) -> RateOption:
 
 def parse_codes(texts: Iterable[str]) -> frozenset[int]:
     """
-    Read status codes, several of them with commas between.
+    Read status codes. A text may have several, with commas between.
 
     Raises:
-        UsageError: One is none.
+        UsageError: A part is not a status code.
     """
     codes: set[int] = set()
     for text in texts:
@@ -100,12 +100,12 @@ class LimitOptions:
     The options that limit starts and runs, read.
 
     Attributes:
-        rates: Each ``--rate``.
-        key: Field of the record, or a path into it; each of its values has limits of its own. None if all share them.
-        per_key: Events of a key that may run at the same time.
-        retries: Runs after the first.
+        rates: All ``--rate`` options.
+        key: Field of the record, or a path into it. Each value has limits of its own. None if all events share them.
+        per_key: How many events of a key may run at the same time.
+        retries: How often an event is run again.
         codes: Status codes that pause a key.
-        rule: Which errors are worth another run.
+        rule: Which errors are retried.
         max_pause: Seconds that a pause may last. None for the default of :class:`Retry`.
     """
 
@@ -124,14 +124,14 @@ class LimitOptions:
 
     @property
     def processor_config(self) -> dict[str, Any]:
-        """What the processor is made with; nothing that was not asked for, since not every processor takes it."""
+        """Keywords of the processor. Only what was asked for, since not every processor takes all of them."""
         key_of = None if self.key is None else _value_of(self.key, None)
         limits: list[Rate | Concurrent] = [
             Rate(rate.amount, per=rate.per, cost=None if rate.cost is None else _value_of(rate.cost, 1), key=key_of)
             for rate in self.rates
         ]
         if self.per_key is not None or (self.key is not None and not limits):
-            # Without a number, none is reached: a pause goes by the keys of limits.
+            # Without a number, a limit that is never reached: pauses go by the keys of limits.
             limits.append(Concurrent(self.per_key or NO_LIMIT, key=key_of))
         config: dict[str, Any] = {"limits": limits} if limits else {}
         return config | self._retry
@@ -160,7 +160,7 @@ def read_limits(
     Read the options that limit starts and runs.
 
     Raises:
-        UsageError: One cannot be read, or lacks another one.
+        UsageError: An option cannot be read, or needs another one.
     """
     options = LimitOptions(
         rates=tuple(map(parse_rate, rates)),
@@ -188,11 +188,10 @@ def read_limits(
 @attrs.frozen
 class LimitFields:
     """
-    The fields of a record that limits go by; each may be a path into the record.
+    The fields of a record that limits go by. Each may be a path into the record.
 
-    An event keeps their values beside its own fields, which need not have them. One that another event appended
-    has no record: its attributes of these names count. Without them it has no key, so that limits by key are not for
-    it, and costs 1.
+    An event keeps the values beside its own fields. An event that another event appended has no record: its attributes
+    with these names count. If it has none, it has no key, limits by key do not hold for it, and its cost is 1.
     """
 
     key: str | None
@@ -200,15 +199,15 @@ class LimitFields:
 
     @property
     def names(self) -> frozenset[str]:
-        """All of them."""
+        """All fields."""
         return self.costs if self.key is None else self.costs | {self.key}
 
     def read(self, record: Any) -> dict[str, Any]:
         """
-        Give their values in a record.
+        Return the values of the fields in a record.
 
         Raises:
-            BadLineError: One is missing, or is nothing that can be a key, or a cost.
+            BadLineError: A value is missing, or cannot be a key or a cost.
         """
         if not self.names:
             return {}
@@ -221,21 +220,21 @@ class LimitFields:
 
 
 def value_at(record: Any, path: str) -> Any:
-    """Return what a path leads to in a record; None if it is missing or null."""
+    """Return the value at a path in a record. None if it is missing or null."""
     found = look_up(record, path)
     if found is MISSING:
         return None
-    return plain_of(found) if isinstance(found, int) else found  # an int that nothing could print becomes text
+    return plain_of(found) if isinstance(found, int) else found  # an int with too many digits becomes text
 
 
 def keep_values(event: Event, values: Mapping[str, Any], secret_key: str | None = None) -> None:
     """
-    Have an event keep what its limits go by.
+    Have an event keep the values that its limits go by.
 
     Args:
-        event: Made of a record.
-        values: By the names of the fields.
-        secret_key: The name of the key if its value is redacted: a digest stands for it, also on disk.
+        event: The event, made of a record.
+        values: The values, by the names of the fields.
+        secret_key: The name of the key field if it is redacted. A digest stands for its value, on disk too.
     """
     if secret_key is not None:
         values = {**values, secret_key: digest_of(values[secret_key])}
@@ -246,7 +245,7 @@ def keep_values(event: Event, values: Mapping[str, Any], secret_key: str | None 
 
 def _value_of(name: str, default: Any) -> Callable[[Any], Any]:
     def value_of(event: Event) -> Any:
-        """Return what the event's record has in the field."""
+        """Return the value of the field in the record of an event."""
         values = getattr(event, VALUES, None)
         if values is not None:
             return values[name]

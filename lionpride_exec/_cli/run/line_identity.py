@@ -1,11 +1,11 @@
 """
 What a run with a journal knows a line by, in the journal and in the output.
 
-A line is known by what its record says, not by where it stands or how it is spelled: by the content of the record and
-which one of equal records it is, or by one field of it. So INPUT may be put in another order, extended at any place, or
-written anew by another program. The key of a line in the journal tells that; a result in the output tells it by its
-record, or by its ``key`` where the record alone does not tell. A mark is a key, or the id of an event that was made of
-no line, as 64 bits.
+A line is known by what its record says, not by its place or its spelling: by the content of the record and the count
+of equal records before it, or by one field of the record. So INPUT may be reordered, extended at any place, or
+rewritten by another program. The key of a line stands in the journal. A result in the output leads to the key by its
+record, or has a ``key`` where the record is not enough. A mark is a hash of 64 bits: of a key, or of the id of an
+event that was made of no line.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 Kind = Literal["content", "id", "number"]
 
-# In the metadata of an event that was made of a line: number, record, and whose they are.
+# In the metadata of an event that was made of a line: number, record, and the id of the event.
 PLACE = "_run_line"
 
 PREFIX = "line:"
-DIGEST = 16  # bytes; a key that two records shared would cost one of them its run
+DIGEST = 16  # bytes; if two records had one key, one of them would not be run
 MARK = 8  # bytes
 
 _CONTENT = re.compile(r"line:[0-9a-f]{32}(?::([0-9]{1,15}))?")
-_BY_NUMBER = re.compile(r"line:[0-9]+:[0-9a-f]{16}")  # as version 0.1 had them
+_BY_NUMBER = re.compile(r"line:[0-9]+:[0-9a-f]{16}")  # as version 0.1 wrote them
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -47,8 +47,8 @@ class Identity:
     What lines are known by.
 
     Args:
-        field: Field of the record, or a path into it, that is the line's id. None if the content of the record is.
-        is_secret: Whether the id is redacted: its digest stands for it.
+        field: Field of the record, or a path into it, with the id of the line. None to go by the content of the record.
+        is_secret: Whether the id is redacted. A digest stands for it then.
     """
 
     def __init__(self, field: str | None = None, *, is_secret: bool = False) -> None:
@@ -64,7 +64,7 @@ class Identity:
             record: JSON in UTF-8.
 
         Raises:
-            BadLineError: The record is no JSON, or its id is missing or neither a text nor a number.
+            BadLineError: The record is not JSON, or its id is missing, or is neither a text nor a number.
         """
         value = parse_json(record, _number)
         if self.field is None:
@@ -73,7 +73,7 @@ class Identity:
 
 
 class Lines:
-    """One way through INPUT: which key each line has. 10 to 25 bytes a line."""
+    """One pass through INPUT: the key of each line. Takes 10 to 25 bytes a line."""
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
@@ -84,30 +84,30 @@ class Lines:
         Return the key of the next line.
 
         Raises:
-            BadLineError: As :meth:`Identity.key_of`; or an earlier line has the same id.
+            BadLineError: As for :meth:`Identity.key_of`, or an earlier line has the same id.
         """
         key = self._identity.key_of(record)
         number = self._counts.add(mark_of_key(key))
         if number == 1:
             return key
         if self._identity.field is not None:
-            raise BadLineError(f"id {self._identity.field!r} must be another one: an earlier line has the same")
+            raise BadLineError(f"id {self._identity.field!r} must be unique: an earlier line has the same")
         return f"{key}:{number}"
 
 
 def kind_of(key: str) -> Kind:
-    """Return what the key of a line goes by; "number" as an older version wrote it."""
+    """Return what a key goes by. "number" for a key that version 0.1 wrote."""
     return "content" if _CONTENT.fullmatch(key) else "number" if _BY_NUMBER.fullmatch(key) else "id"
 
 
 def is_told_by_record(key: str) -> bool:
-    """Whether the record of a line is enough to find its key again: it is the first one of its kind."""
+    """Whether the record of a line leads to its key: no equal record came before."""
     match = _CONTENT.fullmatch(key)
     return match is None or match[1] is None
 
 
 def mark_of_key(key: str) -> int:
-    """Return the mark of a line."""
+    """Return the mark of a line, from its key."""
     return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=MARK).digest())
 
 
@@ -117,34 +117,34 @@ def mark_of_id(event_id: bytes) -> int:
 
 
 def mark_of_row(key: str | None, event_id: bytes) -> int:
-    """Return the mark of an event in the journal, where its key stands as JSON."""
+    """Return the mark of an event in the journal. The key is as it stands there, as JSON."""
     line = line_key(key)
     return mark_of_id(event_id) if line is None else mark_of_key(line)
 
 
 def line_key(key: object) -> str | None:
-    """Return the key of a line from how it stands in the journal. None if it is that of no line."""
+    """Return the key of a line from the JSON in the journal. None if the key is not that of a line."""
     if not isinstance(key, str) or not key.startswith(f'"{PREFIX}'):
         return None
     return cast("str", json.loads(key))
 
 
 def remember(event: Event, number: int, record: bytes) -> None:
-    """Have an event keep what it was made of."""
+    """Have an event keep the line that it was made of."""
     event.metadata[PLACE] = [number, record.decode(), str(event.id)]
 
 
 def recall(metadata: Mapping[str, Any], event_id: str) -> tuple[int | None, bytes]:
-    """Return the number and the record of the line that an event was made of; None and null if there was none."""
+    """Return number and record of the line that an event was made of. None and ``null`` if there was no line."""
     match metadata.get(PLACE):
-        case [int(number), str(record), str(owner)] if owner == event_id:  # else it is a copy of that event
+        case [int(number), str(record), str(owner)] if owner == event_id:  # otherwise the event is a copy of that one
             return number, record.encode()
         case _:
             return None, b"null"
 
 
 def fields_of_record(event: Event) -> Mapping[str, Any] | None:
-    """Return the record that an event was made of. None if it is no object, or there was none."""
+    """Return the record that an event was made of. None if the record is not an object, or there is none."""
     number, text = recall(event.metadata, str(event.id))
     record = None if number is None else read_json(text)
     return cast("dict[str, Any]", record) if isinstance(record, dict) else None
@@ -161,22 +161,22 @@ def _key_of_id(field: str, value: Any, *, is_secret: bool) -> str:
         return f"id={digits(value) if isinstance(value, int) else repr(value)}"
     try:
         value.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which no key can hold
+    except UnicodeEncodeError:  # half of a surrogate pair, which a key cannot hold
         return f"id#{_digest(_canonical(value))}"
     return f"id:{value}"
 
 
 def _number(text: str) -> int | float:
-    """Return a number so that all spellings of it are one: 1.0, 1e0 and 1 are the same."""
+    """Return a number in one form for all spellings: 1.0, 1e0 and 1 are the same."""
     value = float(text)
     return int(value) if value.is_integer() else value
 
 
 def _canonical(value: Any) -> bytes:
-    """Return the one text that stands for all spellings of a value."""
+    """Return one text for all spellings of a value."""
     try:
         return _encode(value).encode()
-    except ValueError:  # an int of more digits than that writer takes
+    except ValueError:  # an int with too many digits for that encoder
         return write_json(_in_order(value))
 
 

@@ -1,9 +1,9 @@
 """
-One run: lines → events → results, and what a Ctrl-C does to it.
+One run: from lines to events to results, and what Ctrl-C does.
 
-The reader appends to the executor, whose queue is bounded, and waits for room in it. An observer turns each
-event that ends into a line for the output. The executor forgets those that have ended whenever lines are
-written, and when there are many. So what is in memory is bounded by the options, however long the input.
+The reader appends events to the executor, whose queue is bounded, and waits for room in the queue. An observer makes a
+line for the output of each event that ends. The executor forgets events that have ended before lines are written, and
+when there are many. So the options bound what is in memory, however long INPUT is.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from .output import Output
     from .source import Source
 
-# Ended events that may wait to be forgotten until the next write.
+# How many events that have ended are kept until the next write at most.
 ENDED_KEPT = 256
 
 
@@ -56,10 +56,10 @@ class LineRun:
     A run and its parts.
 
     Args:
-        executor: Fresh; runs the events.
+        executor: Runs the events. It has not been started.
         maker: Makes events of lines.
-        source: The lines; closed by the caller.
-        output: Takes the results; closed by :meth:`run`.
+        source: The lines. The caller closes it.
+        output: Takes the results. :meth:`run` closes it.
         options: ``backend``, ``progress`` and ``quiet`` are used.
     """
 
@@ -77,18 +77,18 @@ class LineRun:
         self.interrupts = 0
         self._is_started = False
         self._has_read_all = True
-        self._last_line = 0  # that was read
-        # Of the events that have not ended: line number and record. Not of those that other events append.
+        self._last_line = 0  # the number of the line that was read last
+        # Line number and record of each event that has not ended. Events that other events append are not here.
         self._open: dict[UUID, tuple[int, bytes]] = {}
         self._ahead = ReadAhead(executor, options.queue)
-        self._ended = 0  # since the executor was last told to forget
+        self._ended = 0  # events that ended since the executor last forgot events
         self._reading: anyio.CancelScope  # made in the event loop
         self._bound = options.error_bound
-        self._giving_up: anyio.Event  # set once there are more errors than that
+        self._giving_up: anyio.Event  # set once there are more errors
 
     def run(self) -> int:
         """
-        Run to the end, show the summary, give the exit status.
+        Run to the end and show the summary. Return the exit status.
 
         Raises:
             UsageError: The executor cannot be started.
@@ -119,7 +119,7 @@ class LineRun:
 
     @property
     def _is_telling(self) -> bool:
-        """Whether what is logged is shown."""
+        """Whether log messages are shown."""
         return True
 
     def _has_begun(self) -> bool:
@@ -153,7 +153,7 @@ class LineRun:
         return UsageError(f"cannot start: {describe(leaf)}")
 
     def _judge(self, exc: BaseException) -> int:
-        """Say what ended the run early, if it is one of the things that may; else raise it on."""
+        """Tell what ended the run early, and return the exit status. Raise an error that must not end a run."""
         status = COMPLETED
         for leaf in leaves(exc):
             if isinstance(leaf, OutputError | JournalError):
@@ -195,12 +195,12 @@ class LineRun:
                     self._is_started = True
                     helpers.start_soon(self.output.run, self._forget_ended)
                     await self._read()
-                if self.interrupts:  # the first one may have come when there was nothing to stop yet
+                if self.interrupts:  # the first Ctrl-C may have come before the executor was started
                     await self.executor.stop()
             helpers.cancel_scope.cancel()
 
     async def _get_ready(self) -> None:
-        """Do what is to be done between the start of the executor and the first event."""
+        """Prepare the run, between the start of the executor and the first event."""
 
     async def _read(self) -> None:
         if self.source.is_empty and not self.options.quiet:
@@ -231,7 +231,7 @@ class LineRun:
         self.tally.bad += 1
         self.display.message(f"line {number}: {reason}")
         self._check_errors(reason)
-        await checkpoint()  # many in a row must not keep the others waiting
+        await checkpoint()  # many bad lines in a row must not block the event loop
 
     async def _append(self, number: int, job: Job) -> None:
         await self._ahead.wait()
@@ -253,7 +253,7 @@ class LineRun:
         if not status.is_terminal:
             return
         number, record = self._open.pop(event.id, (None, b"null"))
-        if number is None:  # the executor's own code has appended it
+        if number is None:  # another event, or the executor itself, has appended it
             self.tally.events += 1
         self._ended += 1
         line = result_line(event, record, number, with_traceback=self.options.traceback)
@@ -274,7 +274,7 @@ class LineRun:
         await self.executor.cleanup_events(TERMINAL)
 
     def _check_errors(self, error: object, secrets: frozenset[str] = NO_SECRETS) -> None:
-        """Let nothing more start once there were too many errors, of which this is the last one."""
+        """Start nothing more once there are too many errors. ``error`` is the last one."""
         bound = self._bound
         if bound is None or self._giving_up.is_set() or not bound.is_exceeded(self.tally.errors, self.tally.done):
             return
@@ -287,7 +287,7 @@ class LineRun:
         self._giving_up.set()
 
     def _way_on(self) -> str:
-        """Tell how to go on after a run that was given up."""
+        """Return how to go on after a run with too many errors."""
         return "with --journal FILE a run goes on where it was stopped"
 
     async def _give_up(self) -> None:

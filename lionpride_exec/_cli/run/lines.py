@@ -1,4 +1,4 @@
-"""From a line of the input to an event, and from an event that has ended to a line of the output."""
+"""Make an event of a line of INPUT, and a line of the output of an event that has ended."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Job:
     A line that has become an event.
 
     Attributes:
-        event: To be appended.
+        event: The event.
         record: The record as JSON, for the result.
-        priority: As read from the record; None: by arrival.
-        secrets: Texts that no message about it is to quote.
+        priority: The priority in the record. None for the order of arrival.
+        secrets: Texts that no message may quote.
     """
 
     event: Event
@@ -51,9 +51,9 @@ class JobMaker:
     Makes jobs of lines.
 
     Args:
-        event_type: What is made.
-        is_function: Whether the record goes to the field ``record`` whole.
-        options: ``field``, ``priority``, ``timeout``, ``event_fields`` and the fields that limits go by are used.
+        event_type: The class of the events.
+        is_function: Whether the field ``record`` gets the whole record.
+        options: ``field``, ``priority``, ``timeout``, ``event_fields`` and the fields of the limits are used.
 
     Raises:
         UsageError: The events have no field ``options.field``.
@@ -66,11 +66,11 @@ class JobMaker:
         self._priority = options.priority
         self._limits = options.limits.fields
         self._columns = Columns(event_type, options.event_fields, options.timeout, is_function=is_function)
-        # That an Event is an attrs class is nothing a type checker sees.
+        # Type checkers do not see that Event is an attrs class.
         fields = attrs.fields(cast("type[attrs.AttrsInstance]", event_type))
         self._fields = {field.alias for field in fields if field.init} - {"execution", "retry"}
         ours = self._limits.names | {name for name in (options.priority, options.record_id) if name is not None}
-        # Fields of a record that are nothing to the event: those of the options, or in which those are.
+        # Fields of a record for the options only, or with such a field inside. The event does not get them.
         self._ours = (ours | {name.partition(".")[0] for name in ours}) - self._fields
         own = () if is_function else redacted_paths(event_type)
         self.redaction = Redaction(options.redact, own)
@@ -81,11 +81,11 @@ class JobMaker:
             raise UsageError(f"--field {self._field}: {event_type.__name__} has no such field; it has {known}")
 
     def is_blank(self, line: bytes) -> bool:
-        """Whether a line is to be passed over: nothing on it or, where JSON is expected, only white space."""
+        """Whether a line is passed over: it is empty or, if JSON is expected, has only white space."""
         return not (line.strip() if self._field is None else line)
 
     def record_of(self, line: bytes) -> bytes:
-        """Give the record of a line as JSON, if it is one; it is not looked at."""
+        """Return the record of a line as JSON. The line is not checked."""
         if self._field is None:
             return line.strip()
         return write_json(self._value_of(line))
@@ -99,7 +99,7 @@ class JobMaker:
         Make an event of a line.
 
         Raises:
-            BadLineError: It is no record, or does not fit the event.
+            BadLineError: The line is not a record, or does not fit the event.
         """
         record = parse_json(line) if self._field is None else self._value_of(line)
         if not self.redaction:
@@ -123,7 +123,7 @@ class JobMaker:
     def _priority_of(self, record: Any) -> float | None:
         if self._priority is not None:
             return _priority_of(record, self._priority)
-        return None if self._limits.key is None else 0.0  # the keys take turns where priorities are equal
+        return None if self._limits.key is None else 0.0  # keys take turns among equal priorities
 
     def _make_event(self, record: Any) -> Event:
         own = self._columns.read(record if self._field is None else None)
@@ -143,12 +143,12 @@ class JobMaker:
 
 def result_line(event: Event, record: bytes, number: int | None, *, with_traceback: bool = False) -> bytes:
     """
-    Give the result of an event that has ended, as one line of JSON.
+    Return the result of an event that has ended, as one line of JSON.
 
     Args:
-        event: It has ended.
-        record: What it was made of, as JSON.
-        number: Of the line it was made of.
+        event: The event.
+        record: The record that the event was made of, as JSON.
+        number: The number of the line. None if the event was made of no line.
         with_traceback: Whether an error has its traceback.
     """
     execution = event.execution

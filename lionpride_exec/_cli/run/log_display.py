@@ -1,4 +1,4 @@
-"""Shows what the package logs during a run, such as that the disk is full, or a response has no JSON form."""
+"""Show what the package logs during a run, such as a full disk, or a response without a JSON form."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Teller(logging.Handler):
         self._is_telling = is_telling
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show a record, with the error that it tells of."""
+        """Show a record, with its error if it has one."""
         if self._is_telling():
             error = record.exc_info[1] if record.exc_info else None
             self._show(record.getMessage() + ("" if error is None else f": {describe(error)}"))
@@ -37,7 +37,7 @@ class Teller(logging.Handler):
 
 @contextmanager
 def showing_logs(show: Callable[[str], None], is_telling: Callable[[], bool]) -> Generator[None]:
-    """Show what is logged inside the block."""
+    """Inside the block, show what the package logs."""
     teller = Teller(show, is_telling)
     logger.addHandler(teller)
     try:

@@ -1,4 +1,4 @@
-"""The options of ``run``: named, explained and checked once, for the command line and for tests."""
+"""The options of ``run``: names, help texts and checks, for the command line and for tests."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Backend = Literal["asyncio", "trio", "asyncio+uvloop"]
 JournalSync = Literal["full", "normal"]
 ProgressKind = Literal["auto", "rich", "plain", "none"]
 
-# With --key, how many times as many events may be queued as --queue says, those included whose key is at its limit.
+# With --key, this many times --queue may be queued, with the events whose key is at its limit.
 KEYS_AHEAD = 20
 
-# A lone "-" has to get through; what else begins with a hyphen is refused in check().
+# A single "-" is a value. Other values that begin with a hyphen are refused in check().
 DASH = Parameter(allow_leading_hyphen=True)
 
-# One value each time; there is no --empty-rate.
+# Takes one value each time, and no --empty-rate is made.
 REPEATED = Parameter(negative="", consume_multiple=False, show_default=False)
 
 
@@ -35,44 +35,43 @@ class RunOptions:
     How to run.
 
     Attributes:
-        field: INPUT is plain lines, not JSON; each fills this field of the event (a function gets the line).
-        priority: Field of the record, or a path into it (body.rank), that is the priority: a number, lower runs first.
+        field: INPUT is plain lines, not JSON; each line fills this field of the event (a function gets the line).
+        priority: Field of the record, or a path into it (body.rank), with the priority: a number, lower runs first.
         concurrency: How many events may run at the same time.
         capacity: How many events may start in any window of --window seconds, up to 10000.
         window: Length of that window in seconds, 0.01 to 3600.
-        queue: How many events may wait in memory; with --key those whose key is at its limit do not count, of which
-            there may be 20 times as many.
-        rate: At most so many starts in any such time, 500/60s; with :FIELD (90000/60s:tokens) that field of the
-            record, or a path into it, is what a start costs. Repeatable. Units ms, s, m, h.
-        key: Field of the record, or a path into it: each of its values has rates, --concurrency-per-key and pauses of
+        queue: How many events may wait in memory; with --key, events whose key is at its limit do not count, and there
+            may be 20 times as many of them.
+        rate: At most this many starts in any such time, 500/60s; with :FIELD (90000/60s:tokens), this field of the
+            record, or a path into it, has the cost of a start. Repeatable. Units ms, s, m, h.
+        key: Field of the record, or a path into it; each of its values has rates, --concurrency-per-key and pauses of
             its own.
         concurrency_per_key: How many events of one key may run at the same time.
         retries: How often an event that failed is run again, with growing pauses.
-        pause_on: Status code of an error, such as 429, after which nothing of the event's key starts for as long as
-            the error asks (Retry-After), else 1 second; the event is run again. Repeatable, or with commas between.
-        max_pause: Seconds that a pause may last; an error that asks for more ends its event failed. Default: a week.
-        retry_on: Status code or exception class, such as 503 or TimeoutError: with --retries, only these errors are
-            worth another run. Repeatable, or with commas between.
-        no_retry_on: Likewise: these errors are worth none, nor a pause. Codes that the other side gives, such as
-            insufficient_quota, are known too.
-        max_errors: End the run once more lines than that have failed: a number, or a share of those that have ended,
-            such as 10%. Nothing more is started then, what runs may finish.
+        pause_on: Status code of an error, such as 429, that pauses the key of the event for as long as the error asks
+            (Retry-After), else 1 second; then the event is run again. Repeatable, or with commas between.
+        max_pause: Seconds that a pause may last; an event whose error asks for more fails. Default: a week.
+        retry_on: Status code or exception class, such as 503 or TimeoutError; with --retries, only these errors are
+            retried. Repeatable, or with commas between.
+        no_retry_on: Status code or exception class; these errors are never retried, and pause nothing. A code that the
+            other side gives, such as insufficient_quota, is taken too. Repeatable, or with commas between.
+        max_errors: End the run once more lines than this have failed: a number, or a share of the lines that have
+            ended, such as 10%. Then nothing more is started, and events that run may finish.
         timeout: Seconds that an event may take, unless its record has a timeout.
-        event_fields: Fields of the record that are the event's own too, with commas between: id, created_at, metadata,
+        event_fields: Fields of the record that set fields of the event, with commas between: id, created_at, metadata,
             timeout, idle_timeout, streaming; or none. Default: metadata that is an object, and with --timeout timeout.
         backend: Event loop to run on.
         output: File for the results, one JSON line each; - is standard output. A file that is not empty is refused.
         overwrite: Replace what the file for the results holds.
-        journal: File that keeps what was done: the same command again goes on where it was.
+        journal: File that keeps the state of the run; the same command goes on where the last run was stopped.
         record_id: With --journal, field of the record, or a path into it, by which a line is known: a text or a number
             that no other line has; default: the content of the record.
         changed_input: With --journal, go on with an INPUT that has none of the lines that the journal knows.
-        redact: Field of the record, or a path into it, whose value goes into no result, message or error: *** stands
-            for it. Repeatable.
-        journal_sync: What the journal survives: full the loss of power, normal the end of the process.
+        redact: Field of the record, or a path into it, that results, messages and errors show as ***. Repeatable.
+        journal_sync: What the journal survives: full a loss of power, normal only the end of the process.
         progress: Display on standard error; auto is rich on a terminal, else a line every 5 seconds.
         traceback: Keep the traceback of an error in its result.
-        quiet: Show no progress and no summary; bad lines and errors are still told.
+        quiet: Show no progress and no summary; bad lines and errors are still shown.
     """
 
     field: str | None = None
@@ -106,7 +105,7 @@ class RunOptions:
 
     @property
     def processor_config(self) -> dict[str, Any]:
-        """What the executor's processor is made with."""
+        """Keywords of the processor."""
         limits = self.limits
         ahead = KEYS_AHEAD if limits.key is not None else 1
         return self._bounds | {"max_queue_size": ahead * self.queue} | limits.processor_config
@@ -117,7 +116,7 @@ class RunOptions:
         The options from ``rate`` to ``pause_on``, read.
 
         Raises:
-            UsageError: One cannot be read, or lacks another one.
+            UsageError: An option cannot be read, or needs another one.
         """
         return read_limits(
             self.rate,
@@ -133,10 +132,10 @@ class RunOptions:
     @property
     def error_bound(self) -> ErrorBound | None:
         """
-        How many lines may fail. None if all may.
+        How many lines may fail. None if there is no bound.
 
         Raises:
-            UsageError: It cannot be read.
+            UsageError: The option cannot be read.
         """
         return None if self.max_errors is None else parse_bound(self.max_errors)
 
@@ -151,7 +150,7 @@ class RunOptions:
 
     def check(self) -> None:
         """
-        Check what one option or two together can tell.
+        Check the options, by themselves and together.
 
         Raises:
             UsageError: A number is out of its bounds, or two options exclude each other.
@@ -198,7 +197,7 @@ def check_not_an_option(name: str, value: str) -> None:
     Refuse a mistyped option that was taken for a file name.
 
     Raises:
-        UsageError: It begins with a hyphen, and is more than one.
+        UsageError: The value begins with a hyphen, and is not "-".
     """
     if value.startswith("-") and value != "-":
         raise UsageError(f"{name} got {value!r}, which looks like an option; a file of that name is ./{value}")

@@ -1,8 +1,8 @@
 """
-Writing the results without blocking the event loop.
+Write the results without blocking the event loop.
 
-:meth:`Output.put` only keeps a line; one task writes what has been put, in a worker thread. If nobody takes
-the results, :meth:`Output.wait_for_room` holds the reading of lines back: what is kept here is bounded too.
+:meth:`Output.put` only keeps a line, and one task writes the kept lines in a worker thread. If the reader of the output
+is slow, :meth:`Output.wait_for_room` holds back the reading of INPUT, so what is kept here is bounded.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_KEPT = 1 << 20  # bytes
 HURRY = 1 << 16  # bytes
 OVERWRITE = "--overwrite replaces what it holds"
 STANDARD = {"-": STDOUT, "/dev/stdout": STDOUT, "/dev/stderr": STDERR}
-PAUSE = 0.05  # seconds between two writes, unless HURRY bytes wait: many results, one write
+PAUSE = 0.05  # seconds between two writes, so that one write takes many results; unless HURRY bytes wait
 
 
 @attrs.define(eq=False)
@@ -39,28 +39,30 @@ class Output:
     An open file for the results.
 
     Args:
-        name: What to call it in messages.
-        fd: Its file descriptor; closed by :meth:`close` unless it is standard output.
-        is_new: Whether the file did not exist. It is removed again if nothing comes of the run.
-        replaces: Whether what the file holds is dropped before the first result is written, and not earlier.
+        name: Its name in messages.
+        fd: Its file descriptor. :meth:`close` closes it, unless it is standard output.
+        is_new: Whether the file did not exist. It is removed again if the run does not begin.
+        replaces: Whether the file is emptied before the first result is written.
     """
 
     name: str
     fd: int
     is_new: bool = False
     replaces: bool = False
-    _has_begun: bool = attrs.field(default=False, init=False)  # something was written, or what it held was dropped
+    _has_begun: bool = attrs.field(default=False, init=False)  # something was written, or the file was emptied
     _lines: deque[bytes] = attrs.field(factory=deque[bytes], init=False)
-    _kept: int = attrs.field(default=0, init=False)  # bytes put and not written; changed in the event loop only
+    _kept: int = attrs.field(
+        default=0, init=False
+    )  # bytes that were put and not written; changed in the event loop only
     _failed: bool = attrs.field(default=False, init=False)
-    # Held while something is written: after a crash close() may find a thread that still does.
+    # Held during a write: after a crash, close() may find a thread that is still writing.
     _writing: Lock = attrs.field(factory=Lock, init=False)
     _some: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _much: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _room: anyio.Event = attrs.field(factory=anyio.Event, init=False)
 
     def put(self, line: bytes) -> None:
-        """Have a line written soon; after a failed write it is dropped."""
+        """Have a line written soon. After a failed write, lines are dropped."""
         if self._failed:
             return
         self._lines.append(line)
@@ -70,45 +72,48 @@ class Output:
             self._much.set()
 
     def forget(self) -> None:
-        """Drop what has been put and is not written."""
+        """Drop the lines that have not been written."""
         self._lines.clear()
 
     async def wait_for_room(self) -> None:
-        """Wait while more than 1 MiB has not been written; for one task."""
+        """Wait while more than 1 MiB has not been written. Only one task may wait."""
         while self._kept > MAX_KEPT and not self._failed:
             self._room = anyio.Event()
             await self._room.wait()
 
     async def run(self, before_write: Callable[[], Awaitable[object]]) -> None:
         """
-        Write what is put, until cancelled; :meth:`close` writes the rest.
+        Write lines until cancelled. :meth:`close` writes the rest.
+
+        Args:
+            before_write: Awaited before each write.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The file cannot be written.
 
-        Cancellation: when a write that has begun has ended.
+        Cancellation: once a write that has begun has ended.
         """
-        limiter = CapacityLimiter(1)  # its own: the events' threads must not keep it waiting
+        limiter = CapacityLimiter(1)  # a limiter of its own, so that threads of events do not delay the output
         while True:
             await self._some.wait()
             self._some, self._much = anyio.Event(), anyio.Event()
             await before_write()
             written = await to_thread.run_sync(self._write, limiter=limiter)
-            self._kept -= written  # what was put meanwhile counts: not to be read before the write
+            self._kept -= written  # read only now: lines were put during the write
             self._room.set()
             with move_on_after(PAUSE):
                 await self._much.wait()
 
     def close(self, *, has_run: bool = True) -> None:
         """
-        Write what is left and close it.
+        Write the rest and close the file.
 
         Args:
-            has_run: Whether the file stands for a run even if no result was written. If not, and none was, then the
-                file stays as it was found: with what it held, or missing.
+            has_run: Whether the run counts even if no result was written. If not, and no result was, the file is left
+                as it was found: with its content, or missing.
 
         Raises:
-            OutputError: It cannot be written; it is closed too.
+            OutputError: The file cannot be written. It has been closed.
         """
         try:
             self._write()
@@ -123,7 +128,7 @@ class Output:
 
     def _write(self) -> int:
         with self._writing:
-            if self._failed:  # what was put while the write failed is lost like what came after
+            if self._failed:  # lines that were put during the failed write are lost, like later ones
                 return 0
             batch: list[bytes] = []
             while self._lines:
@@ -134,10 +139,10 @@ class Output:
 
     def write_now(self, text: bytes) -> None:
         """
-        Write something at once. Blocks.
+        Write a text at once. Blocks.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The file cannot be written.
         """
         left = memoryview(text)
         try:
@@ -157,10 +162,10 @@ class Output:
 
     def reopen(self) -> None:
         """
-        Go on with the file that has the name now.
+        Go on with the file that has this name now.
 
         Raises:
-            OSError: It cannot be opened; the old one is open still.
+            OSError: That file cannot be opened. The old file is still open.
         """
         fd = os.open(self.name, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
@@ -173,17 +178,17 @@ def open_output(
     text: str, source: os.stat_result, *, overwrite: bool = False, goes_on: bool = False, cures: str = OVERWRITE
 ) -> Output:
     """
-    Open a file, or standard output for ``-``. Nothing that it holds is lost before a result is written.
+    Open a file, or standard output for ``-``. The file keeps its content until a result is written.
 
     Args:
-        text: Its path, or "-".
-        source: Of the input: the output must not be the same file.
-        overwrite: Whether a file may lose what it holds.
-        goes_on: Whether it is a file to be gone on with, which loses nothing.
-        cures: What to do about a file that is not empty, if ``overwrite`` is not given.
+        text: The path, or "-".
+        source: The status of INPUT. The output must not be the same file.
+        overwrite: Whether a file that is not empty may be replaced.
+        goes_on: Whether the run goes on with the content of the file.
+        cures: What the user can do about a file that is not empty, for the message.
 
     Raises:
-        UsageError: It cannot be opened, is the input, is not empty, or is nothing to go on with.
+        UsageError: The file cannot be opened, is INPUT, is not empty, or is not a regular file to go on with.
     """
     fd = _standard_stream(text)
     if fd is not None and not goes_on:
@@ -193,7 +198,7 @@ def open_output(
     is_file = stat.S_ISREG(status.st_mode)
     problem = None
     if goes_on and not is_file:
-        problem = "is no file that can be gone on with"
+        problem = "is not a regular file, which the next run could go on with"
     elif is_file and os.path.samestat(status, source):
         problem = "is the input"
     elif is_file and status.st_size and not (goes_on or overwrite):
@@ -206,10 +211,10 @@ def open_output(
 
 def _open(text: str, flags: int) -> tuple[int, bool]:
     """
-    Open a file, made if it is missing; return its file descriptor, and whether it is new.
+    Open a file, and create it if it is missing. Return its file descriptor, and whether it is new.
 
     Raises:
-        UsageError: It cannot be opened.
+        UsageError: The file cannot be opened.
     """
     flags |= os.O_CREAT | os.O_CLOEXEC
     try:
@@ -222,7 +227,7 @@ def _open(text: str, flags: int) -> tuple[int, bool]:
 
 
 def _standard_stream(text: str) -> int | None:
-    """Return the file descriptor that a name means; None if it names a file."""
+    """Return the file descriptor that a name stands for. None if it is the name of a file."""
     if text in STANDARD:
         return STANDARD[text]
     match = re.fullmatch(r"/dev/fd/(\d{1,4})", text)
@@ -231,10 +236,12 @@ def _standard_stream(text: str) -> int | None:
 
 def _open_standard_stream(text: str, fd: int) -> Output:
     """
-    Write to a stream that is open already, and where it stands: opened by its name, a file would be overwritten.
+    Return an output to a stream that is already open, at its present place.
+
+    Opening it by its name would overwrite a file that the stream is redirected to.
 
     Raises:
-        UsageError: It is closed.
+        UsageError: The stream is closed.
     """
     name = "standard output" if fd == STDOUT else text
     if fd in _start.closed:

@@ -1,8 +1,8 @@
 """
-``--pause-on``: errors that carry a status code, 429 say, become the error that pauses a key.
+``--pause-on``: errors with a status code, such as 429, become the error that pauses a key.
 
-What a client's error says is read by ``_clients.errors``. The conversion stands around an event's work and nowhere in
-the core: a program says by itself which errors ask for a pause.
+``_clients.errors`` reads the errors of clients. The errors are converted around the work of an event, not in the
+executor: a program decides by itself which errors ask for a pause.
 """
 
 from __future__ import annotations
@@ -25,22 +25,19 @@ if TYPE_CHECKING:
 
     from .error_rules import RetryRule
 
-# Seconds, where the error does not say.
+# Seconds to pause if the error does not say how long.
 DEFAULT_PAUSE = 1.0
 
 
 @contextmanager
 def pausing_on(event_type: type[Event], codes: Container[int], rule: RetryRule | None = None) -> Iterator[None]:
     """
-    Inside the block, errors of these events that carry one of the codes become ``RateLimited``.
-
-    The class itself is changed, and changed back: so it holds for events that other events append, and for
-    executors that take this very class only.
+    Inside the block, errors of these events with one of the codes become ``RateLimited``.
 
     Args:
-        event_type: Whose errors.
+        event_type: The class of the events.
         codes: Status codes.
-        rule: Says which errors are hopeless and pause nothing.
+        rule: Tells which errors are never retried. They pause nothing.
     """
 
     async def perform_or_pause(event: Event, work: Callable[[Event], Awaitable[Any]]) -> Any:
@@ -58,7 +55,7 @@ def pausing_on(event_type: type[Event], codes: Container[int], rule: RetryRule |
 
 
 def pause_for(error: BaseException, codes: Container[int]) -> float | None:
-    """Return the seconds to pause for an error. None if it has none of the codes. Of a group it is the longest time."""
+    """Return the seconds to pause for an error, of a group the most. None if the error has none of the codes."""
     return max(
         (
             DEFAULT_PAUSE if reading.seconds is None else reading.seconds
@@ -72,6 +69,6 @@ def pause_for(error: BaseException, codes: Container[int]) -> float | None:
 
 
 def _reason(error: BaseException) -> str:
-    """Return status and text of an error."""
+    """Return the status code and the text of an error."""
     status, text = status_of(error), describe(error)
     return text if status is None or str(status) in text else f"{status}, {text}"

@@ -1,4 +1,4 @@
-"""How far lines are read ahead of what can start."""
+"""Hold back the reading of lines while enough events are queued."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 class ReadAhead:
     """
-    Has the reader wait while enough events are queued that could start.
+    Has the reader wait while enough queued events could start.
 
-    Those whose key is at its limit do not count, so one busy key does not hold up the others. How many there may be in
-    all is the bound of the queue itself.
+    Events whose key is at its limit do not count, so one busy key does not hold up the other keys. The queue itself
+    bounds how many events there are in all.
 
     Args:
-        executor: It has been started when :meth:`wait` is called.
+        executor: The executor. It must have been started when :meth:`wait` is called.
         number: How many queued events are enough.
     """
 
@@ -34,9 +34,9 @@ class ReadAhead:
 
     async def wait(self) -> None:
         """
-        Return when fewer events could start than are enough.
+        Wait until fewer events could start than are enough.
 
-        Cancellation: while it waits; that has changed nothing.
+        Cancellation: while it waits. Nothing has changed then.
         """
         processor = self._executor.processor
         if processor is not None:
@@ -49,6 +49,6 @@ class ReadAhead:
                 self._woken = None
 
     def reconsider(self) -> None:
-        """Learn that an event has begun, ended, or found its key at its limit."""
+        """Look again, since an event has begun, has ended, or has found its key at its limit."""
         if self._woken is not None and self._has_room:
             self._woken.set()

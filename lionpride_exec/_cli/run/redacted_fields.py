@@ -1,4 +1,4 @@
-"""``--redact``: fields of the record whose values go into no result, message or error."""
+"""``--redact``: fields of the record whose values are kept out of results, messages and errors."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 @contextmanager
 def redacting(event_type: type[Event] | None, paths: Iterable[str], *, is_function: bool) -> Iterator[None]:
     """
-    Inside the block, events of a class do not quote what these paths of their records lead to.
+    Inside the block, events of a class do not quote the values at these paths of their records.
 
-    The class itself is changed, and changed back, so it holds for what a journal keeps of them too.
+    Args:
+        event_type: The class of the events. None if the target has none.
+        paths: Paths into the record.
+        is_function: Whether the event has the record in its field ``record``.
     """
     added = {f"record.{path}" if is_function else path for path in paths}
     if event_type is None or not added:
@@ -33,11 +36,11 @@ def redacting(event_type: type[Event] | None, paths: Iterable[str], *, is_functi
 
 class Redaction:
     """
-    Puts stars into records for what is redacted.
+    Replaces what is redacted in records by stars.
 
     Args:
-        asked: Paths that each record has to have.
-        fields: Fields of the event class that a record may have.
+        asked: Paths that every record must have.
+        fields: Redacted fields of the event class. A record may lack them.
     """
 
     def __init__(self, asked: Iterable[str], fields: Iterable[str] = ()) -> None:
@@ -48,15 +51,15 @@ class Redaction:
         return bool(self.paths)
 
     def covers(self, path: str) -> bool:
-        """Whether what a path leads to is redacted."""
+        """Whether the value at a path is redacted."""
         return any(is_inside(path, other) for other in self.paths)
 
     def secrets(self, record: Any) -> frozenset[str]:
         """
-        Return the texts that are not to be quoted of a record.
+        Return the texts of a record that must not be quoted.
 
         Raises:
-            BadLineError: A field that was asked for is missing: it may be misspelled, and a secret be shown.
+            BadLineError: A path that was asked for is missing. It may be misspelled, and the secret would be shown.
         """
         for path in self.asked:
             if look_up(record, path) is MISSING:
@@ -64,7 +67,7 @@ class Redaction:
         return texts_of(look_up(record, path) for path in self.paths)
 
     def record(self, record: Any, secrets: frozenset[str]) -> bytes:
-        """Return a record as JSON, with stars for what is redacted."""
+        """Return a record as JSON, with stars in place of what is redacted."""
         for path in self.paths:
             record = mask_path(record, path)
         return write_json(mask_data(record, secrets))

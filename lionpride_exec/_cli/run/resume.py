@@ -135,12 +135,12 @@ class Resume:
 
     def _read_output(self) -> Generator[None]:
         """Find out which results stay. A result that was cut off at the end does not count."""
-        broken = 0  # the number of a line that is no result; only the last line may be
+        broken = 0  # the number of a line that is not a result; only the last line may be one
         unknown = 0
         with open(self._output.name, "rb") as file:  # noqa: PTH123  a name, as it was given
             for number, line in enumerate(file, 1):
                 if broken:
-                    raise UsageError(f"line {broken} of {self._output.name} is no result; give another --output")
+                    raise UsageError(f"line {broken} of {self._output.name} is not a result; give another --output")
                 told = read_line(line, self._identity) if line.endswith(b"\n") else None
                 if told is not None and told.status in STATUSES:
                     unknown += not self._take(told)

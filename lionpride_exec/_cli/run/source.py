@@ -1,9 +1,9 @@
 """
-Reading INPUT line by line without blocking the event loop, and without a thread that could outlast it.
+Read INPUT line by line without blocking the event loop, and without a thread that could outlast the loop.
 
-A pipe or a terminal is read in the event loop, when it is readable: a Ctrl-C finds the reader waiting there,
-not in a thread stuck in ``read()``, which the interpreter would wait for at exit. A regular file is always
-readable and each read of it ends soon: those go to a worker thread.
+A pipe or a terminal is read in the event loop, once it is readable. A Ctrl-C then finds the reader waiting there, not
+in a thread stuck in ``read()``, which the interpreter would wait for at exit. A regular file is always readable and
+each read of it ends soon, so it is read in a worker thread.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class Source:
     An open INPUT.
 
     Args:
-        name: What to call it in messages.
-        fd: Its file descriptor; closed by :meth:`close` unless it is standard input.
+        name: Its name in messages.
+        fd: Its file descriptor. :meth:`close` closes it, unless it is standard input.
     """
 
     name: str
     fd: int
     status: os.stat_result = attrs.field(init=False)
     _start: int = attrs.field(default=0, init=False)
-    _consumed: int = attrs.field(default=0, init=False)  # bytes of the lines given out
-    _head: bytes = attrs.field(default=b"", init=False)  # what was read to be looked at, and is not given out yet
+    _consumed: int = attrs.field(default=0, init=False)  # bytes of the lines that were yielded
+    _head: bytes = attrs.field(default=b"", init=False)  # read to recognise the format, and not yielded yet
 
     def __attrs_post_init__(self) -> None:
         self.status = os.fstat(self.fd)
@@ -56,24 +56,24 @@ class Source:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it is a file without a byte in it."""
+        """Whether INPUT is a regular file with nothing left to read."""
         return self._is_regular and self.status.st_size <= self._start
 
     @property
     def fraction(self) -> float | None:
-        """How much of a regular file has been given out, 0 to 1; None if the whole is not known."""
+        """The part of a regular file that has been yielded, from 0 to 1. None if the size is not known."""
         size = self.status.st_size - self._start
         return min(self._consumed / size, 1.0) if self._is_regular and size > 0 else None
 
     def check_file(self, *, is_plain: bool) -> None:
         """
-        Look at the beginning of a file, so that nothing is run of what is not lines; a pipe is left for later.
+        Check that a regular file begins like lines, before anything is run. Do nothing for a pipe.
 
         Args:
             is_plain: Whether lines of text are expected, not JSON.
 
         Raises:
-            UsageError: It is something else (compressed, in another encoding, one JSON value, a table) or unreadable.
+            UsageError: The file is compressed, has another encoding, is one JSON value or a table, or is unreadable.
         """
         if self._is_regular:
             try:
@@ -84,14 +84,14 @@ class Source:
 
     async def check_stream(self, *, is_plain: bool) -> None:
         """
-        Look at the beginning of a pipe, as :meth:`check_file` does.
+        Check that a pipe begins like lines.
 
-        It is read up to the end of its first line if that is a record, else up to the end of its second line.
+        The pipe is read up to the end of its first line if the line is a record, else up to the end of its second line.
 
         Raises:
-            UsageError: As for a file.
+            UsageError: As for :meth:`check_file`.
 
-        Cancellation: while it waits for more; nothing that was read is lost.
+        Cancellation: while it waits for more. What was read is kept.
         """
         is_all = self._is_regular
         while not (is_all or is_enough(self._head, is_plain=is_plain)):
@@ -111,15 +111,15 @@ class Source:
 
     @property
     def can_look_ahead(self) -> bool:
-        """Whether all that there is can be read before it is read for good: it is a regular file."""
+        """Whether INPUT can be read twice: it is a regular file."""
         return self._is_regular
 
     def look_ahead(self) -> Generator[tuple[int, bytes]]:
         """
-        Yield each line of a regular file as :meth:`lines` will, and leave the place in the file as it is. Blocks.
+        Yield each line of a regular file as :meth:`lines` will. The place in the file stays. Blocks.
 
         Raises:
-            OSError: It cannot be read.
+            OSError: The file cannot be read.
         """
         place, first = self._start, 1
         parts: list[bytes] = []  # of the line whose end has not been read yet
@@ -138,10 +138,10 @@ class Source:
 
     async def lines(self) -> AsyncGenerator[tuple[int, bytes]]:
         r"""
-        Give each line with its number, from 1, without its ``\n`` or ``\r\n``.
+        Yield each line with its number, from 1, without its ``\n`` or ``\r\n``.
 
         Raises:
-            OSError: It cannot be read on.
+            OSError: INPUT cannot be read any further.
 
         Cancellation: while it waits for more.
         """
@@ -153,10 +153,10 @@ class Source:
 
     async def batches(self, size: int) -> AsyncGenerator[list[tuple[int, bytes]]]:
         """
-        Give what :meth:`lines` gives, up to ``size`` at once: as many as have been read; nobody waits for more.
+        Yield what :meth:`lines` yields, in lists of up to ``size``. A list has the lines that one read has completed.
 
         Raises:
-            OSError: It cannot be read on.
+            OSError: INPUT cannot be read any further.
 
         Cancellation: while it waits for more.
         """
@@ -168,7 +168,7 @@ class Source:
                     yield [(number, _clean(line, number)) for number, line in enumerate(some, first + begin)]
 
     def close(self) -> None:
-        """Close it, unless it is standard input."""
+        """Close INPUT, unless it is standard input."""
         if self.fd != STDIN:
             os.close(self.fd)
 
@@ -182,8 +182,8 @@ class Source:
         return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(self.fd)
 
     async def _reads(self) -> AsyncGenerator[tuple[int, list[bytes]]]:
-        """Give the lines that each read has brought to their end, with the number of the first."""
-        limiter = CapacityLimiter(1)  # its own: the events' threads must not keep it waiting
+        """Yield the lines that each read has completed, with the number of the first of them."""
+        limiter = CapacityLimiter(1)  # a limiter of its own, so that threads of events do not delay INPUT
         number = 1
         parts: list[bytes] = []  # of the line whose end has not been read yet
         while chunk := self._take_head() or await self._read(limiter):
@@ -213,7 +213,7 @@ def open_source(text: str) -> Source:
     Open a file, or standard input for ``-``.
 
     Raises:
-        UsageError: It cannot be opened, is a directory, or is standard input and that is closed.
+        UsageError: The file cannot be opened or is a directory, or standard input is closed.
     """
     name = "standard input" if text == "-" else text
     if text == "-" and STDIN in _start.closed:

@@ -1,8 +1,7 @@
 """
-Results as a journal keeps them: from an outcome to a line of the output, and what a line of the output is about.
+Make a result, which is a line of the output, of the outcome in a journal, and read results back.
 
-What is written when an event ends and what is written later, from the journal, come from the same bytes: so the output
-is the same, whenever it was written.
+A result is made of the same bytes when its event ends and later, from the journal. So both give the same line.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Data(msgspec.Struct):
-    """The fields of a stored event, as far as they are wanted here."""
+    """The fields of a stored event that are used here."""
 
     metadata: dict[str, Any] = {}
 
@@ -45,7 +44,7 @@ class Envelope(msgspec.Struct):
 
 
 class RawEnvelope(msgspec.Struct):
-    """The fields of a stored event, and the paths of those that are redacted."""
+    """All fields of a stored event, and the paths of what is redacted."""
 
     data: Any
     redact: list[str] = []
@@ -63,12 +62,12 @@ class Result(msgspec.Struct):
 
 class Told(NamedTuple):
     """
-    What a result tells.
+    What a result says.
 
     Attributes:
-        mark: Of the event that it is about. None if the event cannot be found by it: the result is written again.
-        status: Of the event.
-        number: Of the line, when the result was written. None if the event was made of no line.
+        mark: The mark of its event. None if the result does not lead to its event: the result is written again.
+        status: The status of the event.
+        number: The number of the line, when the result was written. None if the event was made of no line.
     """
 
     mark: int | None
@@ -90,12 +89,12 @@ def tag_of(event: bytes) -> str:
 
 
 def place_of(event_id: bytes, event: bytes) -> tuple[int | None, bytes]:
-    """Return the number and the record of the line that a stored event was made of; None and null if it was none."""
+    """Return number and record of the line that a stored event was made of. None and ``null`` if there was none."""
     return recall(_envelopes.decode(event).data.metadata, str(UUID(bytes=event_id)))
 
 
 def is_redacted(event: bytes) -> bool:
-    """Whether something of a stored event is redacted: then its record has stars in it."""
+    """Whether a stored event has something redacted. Then its record has stars in it."""
     return bool(_envelopes.decode(event).redact)
 
 
@@ -104,9 +103,9 @@ def line_of_event(event: Event, status: EventStatus, key: str | None, *, with_tr
     Return the result of an event that has ended, as the journal has it.
 
     Args:
-        event: Which one.
-        status: What it ends as.
-        key: By which the journal knows it, as JSON. None if it has none.
+        event: The event.
+        status: The status that it ends with.
+        key: Its key in the journal, as JSON. None if it has no key.
         with_traceback: Whether an error has its traceback.
     """
     execution = event.execution
@@ -127,7 +126,7 @@ def line_of_row(
     number_now: int | None,
     with_traceback: bool = False,
 ) -> bytes:
-    """Return the result of an event in the journal; ``number_now`` is that of its line in INPUT, if it is known."""
+    """Return the result of an event in the journal. ``number_now`` is the number of its line in INPUT, or None."""
     number, record = place_of(event_id, event)
     number = number if number is None else number_now or number
     envelope = _raw_envelopes.decode(event) if is_redacted(event) else RawEnvelope(None)
@@ -138,12 +137,12 @@ def line_of_row(
 
 
 def _shown_key(key: str | None, *, is_redacted: bool) -> str | None:
-    """Return the key that a result has to tell, since its record does not."""
+    """Return the key that a result must have, because its record does not lead to it. None if it does."""
     return key if key is not None and (is_redacted or not is_told_by_record(key)) else None
 
 
 def read_line(line: bytes, identity: Identity) -> Told | None:
-    """Return what a result tells. None if the line is no result."""
+    """Return what a result says. None if the line is not a result."""
     try:
         result = _results.decode(line)
         record = bytes(result.record)
@@ -157,7 +156,7 @@ def with_number(line: bytes, number: int) -> bytes:
     return _NUMBER.sub(lambda match: b'"line": %d%b' % (number, match[1]), line)
 
 
-# At the end of a result: what follows is what _line() puts there.
+# The end of a result, as _line() writes it.
 _NUMBER = re.compile(rb'"line": [0-9]+((?:, "key": "(?:[^"\\]|\\.)*")?\}\n)\Z')
 
 
@@ -168,12 +167,12 @@ def _told(record: bytes, result: Result, identity: Identity) -> Told | None:
         key = identity.key_of(record) if result.key is None else result.key
     except (ValueError, BadLineError):
         return None
-    is_ours = kind_of(key) == identity.kind  # else lines were known by something else when it was written
+    is_ours = kind_of(key) == identity.kind  # if not, lines were known by something else when the result was written
     return Told(mark_of_key(key) if is_ours else None, result.status, result.line)
 
 
 def _read_slowly(line: bytes, identity: Identity) -> Told | None:
-    """Read what JSON allows and msgspec does not: half of a surrogate pair."""
+    """Read a line that is JSON although msgspec refuses it: with half of a surrogate pair."""
     try:
         text = line.decode()
         found: Any = read_json(text)

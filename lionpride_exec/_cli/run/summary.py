@@ -1,4 +1,4 @@
-"""The count of what has become of the lines, and how it is told."""
+"""Count what has become of the lines, and tell it in one line."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from lionpride_exec._processing.pauses import Pause
     from lionpride_exec._tracking.progress import Progress
 
-# Ends that are no errors.
+# Final statuses that are no errors.
 HARMLESS = (EventStatus.COMPLETED, EventStatus.SKIPPED)
 
-# Seconds from which on a pause is shown; shorter ones would only flicker.
+# Pauses of fewer seconds are not shown: they would only flicker.
 SHOWN_PAUSE = 1.0
 LONGEST_REASON = 200
 
-# Columns of a part's tail for which less important parts are left out.
+# To show this many columns of a tail, less important parts are left out.
 SHOWN_TAIL = 24
 
 # The rank of a part that is always shown.
@@ -42,11 +42,11 @@ def _unseen(_to_come: float) -> Report | None:
 @attrs.frozen
 class Report:
     """
-    What the executor says of itself.
+    What the executor reports.
 
     Attributes:
         progress: Its counts, and the time left.
-        pauses: The keys that are closed; the one that opens last first.
+        pauses: The keys that are paused. The key that opens last comes first.
     """
 
     progress: Progress
@@ -56,12 +56,12 @@ class Report:
 @attrs.frozen
 class Part:
     """
-    A part of the line that tells how far a run is.
+    A part of the line that shows the progress.
 
     Attributes:
-        text: What it says.
-        rank: Where there is no room for all, those of the highest rank are left out first; :data:`NEEDED` never.
-        tail: More of it, which may be cut off.
+        text: The text.
+        rank: If there is not enough room, parts with the highest rank are left out first. :data:`NEEDED` parts stay.
+        tail: More text, which may be cut off.
     """
 
     text: str
@@ -74,24 +74,24 @@ class Tally:
     """What has become of the lines so far."""
 
     bad: int = 0
-    events: int = 0  # made of a line, whatever became of them
+    events: int = 0  # that were made of lines
     began: float = attrs.field(factory=time.monotonic)
     ended: Counter[EventStatus] = attrs.field(factory=Counter[EventStatus])
-    before: Counter[EventStatus] = attrs.field(factory=Counter[EventStatus])  # ended in earlier runs
-    read: int | None = None  # lines, those of earlier runs included; None: `events` and `bad` are all
-    # Events that have not ended, where `events` is not kept.
+    before: Counter[EventStatus] = attrs.field(factory=Counter[EventStatus])  # events that ended in earlier runs
+    read: int | None = None  # lines that were read, with those of earlier runs; None: the sum of `events` and `bad`
+    # Returns the number of events that have not ended, if `events` is not counted.
     still_open: Callable[[], int] | None = None
-    # How much of the input has been read, 0 to 1, if that is known.
+    # Returns the part of INPUT that has been read, from 0 to 1, if it is known.
     fraction: Callable[[], float | None] = _unknown
-    # Events that run now.
+    # Returns the number of events that run now.
     running: Callable[[], int] = lambda: 0
-    # What the executor says, if so many events more will come.
+    # Returns the report of the executor. Takes the number of events that are still to come.
     look: Callable[[float], Report | None] = _unseen
     _samples: deque[tuple[float, int]] = attrs.field(factory=lambda: deque[tuple[float, int]](maxlen=60), init=False)
 
     @property
     def done(self) -> int:
-        """Lines that are through with: ended, or bad."""
+        """The number of lines that are done: their event has ended, or they are bad."""
         return self.ended.total() + self.bad
 
     @property
@@ -101,7 +101,7 @@ class Tally:
 
     @property
     def unfinished(self) -> int:
-        """Lines that were read and have become nothing yet."""
+        """The number of lines that were read and are not done."""
         return self.events - self.ended.total() if self.still_open is None else self.still_open()
 
     @property
@@ -112,17 +112,17 @@ class Tally:
 
     @property
     def expected(self) -> float | None:
-        """How many lines there are in all, by those read so far; None if the size is unknown."""
+        """The estimated number of lines in INPUT. None if the size of INPUT is unknown."""
         fraction = self.fraction()
         return (self.events + self.bad if self.read is None else self.read) / fraction if fraction else None
 
     @property
     def done_in_all(self) -> int:
-        """Lines that are through with, those of earlier runs included."""
+        """The number of lines that are done, with those of earlier runs."""
         return self.done + self.before.total()
 
     def sample_rate(self) -> float:
-        """Note how far we are; give the rate per second over the last 60 notes, or over all if none ended."""
+        """Take a sample. Return the rate per second over the last 60 samples, or over all if no line got done."""
         now = time.monotonic()
         then, done = self._samples[0] if self._samples else (self.began, 0)
         self._samples.append((now, self.done))
@@ -132,20 +132,20 @@ class Tally:
 
     @property
     def errors(self) -> int:
-        """Lines that were bad, or have ended neither completed nor skipped, in this run."""
+        """The number of lines in this run that were bad, or whose event ended neither completed nor skipped."""
         return self.bad + sum(number for status, number in self.ended.items() if status not in HARMLESS)
 
     @property
     def to_come(self) -> float:
-        """How many lines will become events, by those read so far; 0 if the size of the input is unknown."""
+        """The estimated number of lines that will become events. 0 if the size of INPUT is unknown."""
         return max((self.expected or 0) - self.done_in_all - self.unfinished, 0)
 
     def progress(self) -> str:
-        """Tell how far we are, in one line; notes a sample."""
+        """Return the progress as one line. Take a sample."""
         return "  ".join(part.text + part.tail for part in self.parts())
 
     def parts(self) -> list[Part]:
-        """Return the parts of the line that tells how far we are; notes a sample."""
+        """Return the parts of the line that shows the progress. Take a sample."""
         rate, running = self.sample_rate(), self.running()
         report = self.look(self.to_come)
         return [
@@ -161,7 +161,7 @@ class Tally:
         ]
 
     def _parts_ahead(self, report: Report | None) -> Iterator[Part]:
-        """Yield the time left, and what is waited for."""
+        """Yield the parts for the time left and for pauses."""
         if report is None:
             return
         seconds = report.progress.seconds_left
@@ -171,7 +171,7 @@ class Tally:
             yield _pause_part(report.pauses)
 
     def summary(self) -> str:
-        """Tell how it ended, in one line."""
+        """Return how the run ended, as one line."""
         parts = [*self._before_parts(), *self._ended_parts()]
         unfinished = self.unfinished
         if unfinished:
@@ -194,7 +194,7 @@ class Tally:
 
 
 def fitted(parts: Sequence[Part], width: int) -> str:
-    """Return the parts as one line that is no longer than so many columns, as far as parts may be left out."""
+    """Return the parts as one line of at most ``width`` columns. Longer only if the needed parts are."""
     kept = list(parts)
     for tail, worth in ((SHOWN_TAIL, 3), (0, NEEDED)):
         while sum(len(part.text) + min(len(part.tail), tail) + 2 for part in kept) - 2 > width:
@@ -206,7 +206,7 @@ def fitted(parts: Sequence[Part], width: int) -> str:
 
 
 def _trouble_parts(report: Report | None) -> list[str]:
-    """Return how often the other side refused, and how often something was run again, if at all."""
+    """Return the parts that count refusals by the other side, and retries. Empty if there were none."""
     if report is None:
         return []
     limited, retries = report.progress.rate_limited, report.progress.retries

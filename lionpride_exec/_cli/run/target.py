@@ -1,4 +1,4 @@
-"""From the text TARGET to what is run: a loaded function or class, and the executor for it."""
+"""Load the function or class that TARGET names, and make the executor for it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 EXPECTED = "an async function of one record, an Event subclass or an Executor subclass"
 
-# Files are loaded under this prefix, so that one called json.py hides nothing. The name depends on the file's
-# own only: what is written with it can be read by a later run.
+# Files are loaded under this prefix, so that a file json.py hides no module. The name depends on the name of the file
+# only, so a later run can read what was written with it.
 MODULE_PREFIX = "lionpride_exec_target_"
 
 
@@ -37,9 +37,9 @@ class Target:
     What to run.
 
     Attributes:
-        name: As it was given, without its place.
-        executor_type: The class given, or one made around the event or function given.
-        is_function: Whether its events have the one field ``record``, which takes any value.
+        name: The name in TARGET, without module or file.
+        executor_type: The class in TARGET, or a class made for the event class or function.
+        is_function: Whether the events have a single field ``record``, which takes any value.
     """
 
     name: str
@@ -48,10 +48,10 @@ class Target:
 
     def build(self, processor_config: Mapping[str, Any], journal: Journal | None = None) -> Executor:
         """
-        Make the executor.
+        Return a new executor.
 
         Raises:
-            UsageError: Its class is unfinished, or cannot be made with ``processor_config`` (and ``journal``) alone.
+            UsageError: Its class is unfinished, or needs more than ``processor_config`` (and ``journal``).
         """
         given: dict[str, Any] = {} if journal is None else {"journal": journal}
         try:
@@ -65,10 +65,10 @@ def load_target(text: str) -> Target:
     """
     Load ``module:name`` or ``path/to/file.py:name``.
 
-    The current directory, and that of a file, come first on ``sys.path``, as for a script.
+    The current directory and the directory of the file are put first on ``sys.path``, as for a script.
 
     Raises:
-        UsageError: It cannot be loaded, or is nothing that can be run.
+        UsageError: The module or file cannot be loaded, or the name stands for nothing that can be run.
     """
     place, colon, name = text.rpartition(":")
     if not (colon and place and name):
@@ -83,10 +83,10 @@ def load_target(text: str) -> Target:
 
 
 def describe(exc: BaseException) -> str:
-    """Return an error as one line: class and message. The class alone if the error cannot be printed."""
+    """Return the class and the message of an error as one line. The class alone if the error cannot be printed."""
     try:
         text = " ".join(str(exc).split())
-    except Exception:  # noqa: BLE001  a ``__str__`` of the target or of a client
+    except Exception:  # noqa: BLE001  from ``__str__`` of a class that is not ours
         text = ""
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
 
@@ -106,7 +106,7 @@ def _load_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise UsageError(f"cannot load {path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # before it runs: what it defines is looked up by this name
+    sys.modules[name] = module  # before the module runs, since its classes are looked up by this name
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as exc:
@@ -123,7 +123,7 @@ def _load_module(name: str) -> ModuleType:
 
 
 def _with_place(exc: BaseException) -> str:
-    """Describe what a module raised while it was loaded, and where."""
+    """Return what a module raised while it was loaded, with file and line."""
     frames = [frame for frame in traceback.extract_tb(exc.__traceback__) if not frame.filename.startswith("<frozen")]
     place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames[-1].filename != __file__ else ""
     return f"{describe(exc)}{'' if isinstance(exc, SyntaxError | ModuleNotFoundError) else place}"
@@ -152,11 +152,11 @@ def _check_runnable(event_type: type[Event], text: str) -> None:
 
 
 def _check_async(function: Callable[..., object], text: str) -> None:
-    call = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004  it is looked at, not called
+    call = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004  it is inspected, not called
     if inspect.isasyncgenfunction(function) or inspect.isasyncgenfunction(call):
         raise UsageError(f"{text} is an async generator; it must be an async function that returns its result")
     if not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)):
-        raise UsageError(f"{text} must be async (async def): it would block all the others")
+        raise UsageError(f"{text} must be async (async def): a plain function would block all others")
     try:
         inspect.signature(function).bind(None)
     except TypeError as exc:
@@ -172,13 +172,13 @@ def _event_for(function: Callable[[Any], Awaitable[Any]]) -> type[Event]:
         async def _invoke(self) -> Any:
             return await function(self.record)
 
-    FunctionCall.__qualname__ = FunctionCall.__name__  # as messages are to name it
+    FunctionCall.__qualname__ = FunctionCall.__name__  # the name in messages
     return FunctionCall
 
 
 def _executor_for(kind: type[Event]) -> type[Executor]:
     class LineExecutor(Executor):
-        """Runs the events made of lines."""
+        """Runs the events that were made of lines."""
 
         processor_type = processor_for(kind, None)
 
