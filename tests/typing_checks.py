@@ -143,6 +143,7 @@ async def several(executor: Executor, mixed: list[Plain | Fetch], source: AsyncI
     async for event in executor.as_completed(mixed):
         assert_type(event, Plain | Fetch)
     assert_type(await executor.extend(source), list[Fetch])
+    assert_type(await executor.extend(source, lambda event: len(event.url), key=lambda event: event.url), list[Fetch])
     async for fetch in executor.map(Fetch, source, key=lambda item: str(item)):  # noqa: PLW0108  its type is looked at
         assert_type(fetch.result(), bytes)
 
