@@ -5,7 +5,7 @@ import pytest
 from journal_support import Step, open_executor
 from parts import journal_lifecycle, journal_store, journal_writer, state_machine
 
-from lionpride_exec import ExecutorClosedError, JournalError
+from lionpride_exec import ExecutorClosedError, JournalError, JournalLockedError
 
 JournalLifecycle = journal_lifecycle.JournalLifecycle
 JournalState = journal_lifecycle.JournalState
@@ -93,6 +93,56 @@ async def test_a_journal_that_cannot_be_caught_up_with_is_closed(path, visited, 
         async with open_executor(path):
             pass
     assert visited == ["CLOSING", "CLOSED"]
+
+
+@pytest.fixture
+def states(monkeypatch):
+    """Return the names of the states that journals move to."""
+    names = []
+    move_to = JournalLifecycle.move_to
+
+    def note(lifecycle, target):
+        move_to(lifecycle, target)
+        names.append(target.name)
+
+    monkeypatch.setattr(JournalLifecycle, "move_to", note)
+    return names
+
+
+async def test_an_executor_opens_and_closes_its_journal_each_time(path, states):
+    """Two blocks of one executor go round twice; so does start() with stop()."""
+    executor = open_executor(path)
+    for _ in range(2):
+        async with executor:
+            await executor.append(Step())
+    assert states == ["OPENING", "OPEN", "CLOSING", "CLOSED"] * 2
+    await executor.start()
+    await executor.append(Step())
+    await executor.stop()
+    assert states == ["OPENING", "OPEN", "CLOSING", "CLOSED"] * 3
+
+
+async def test_an_opening_that_fails_leaves_the_journal_closed(path, states):
+    """Whether the file cannot be locked or cannot be read; the next opening succeeds."""
+    executor = open_executor(path)
+    async with open_executor(path):
+        with pytest.raises(JournalLockedError):
+            await executor.start()
+    assert states == ["OPENING", "OPEN", "OPENING", "CLOSING", "CLOSED", "CLOSING", "CLOSED"]
+    states.clear()
+    async with executor:
+        pass
+    assert states == ["OPENING", "OPEN", "CLOSING", "CLOSED"]
+
+
+async def test_a_block_that_is_cancelled_closes_the_journal(path, states):
+    """What was running is given up; the file is closed."""
+    with anyio.CancelScope() as scope:
+        async with open_executor(path) as executor:
+            await executor.append(Step(seconds=100))
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert states == ["OPENING", "OPEN", "CLOSING", "CLOSED"]
 
 
 class Listener:

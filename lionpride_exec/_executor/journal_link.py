@@ -22,6 +22,7 @@ from lionpride_exec._base.backend import startable
 from lionpride_exec._base.counted_lock import Guard
 from lionpride_exec._base.sentinel import Unset, UnsetType
 from lionpride_exec._events.running import Unconfirmed
+from lionpride_exec._journal.lifecycle import JournalLifecycle, JournalState
 from lionpride_exec._model.execution import utc_now
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError
@@ -60,6 +61,7 @@ class JournalLink:
         journal: As the user gave it.
         session: The journal while it is open. None if it is closed.
         stored: The events that have ended and are on disk only.
+        lifecycle: The state of the journal. ``session`` is set from OPEN to CLOSING.
         recovery: Takes in what an opened journal has.
         removed_closed: Events that were removed while the journal was closed, by their number in it.
         ended_closed: Events that ended while it was closed, to be written at the next start, removed ones included.
@@ -67,6 +69,7 @@ class JournalLink:
     """
 
     recovery: Recovery
+    lifecycle: JournalLifecycle
 
     def __init__(self, journal: Journal, executor: Facade) -> None:
         journal._belong_to(executor)
@@ -77,8 +80,6 @@ class JournalLink:
         self.ended_closed: dict[UUID, Event] = {}
         self.opening = Guard()
         self.executor: Facade = executor
-        self._is_closing = False  # nothing is written any more, but the file is not closed yet
-        self._is_kept = False  # a group has the tasks that write it, and will close it at its end
 
     def connect(
         self,
@@ -105,6 +106,7 @@ class JournalLink:
         self._transitions = transitions
         self._retention = retention
         self._is_deserted = is_deserted
+        self.lifecycle = JournalLifecycle(coordination.conditions)
         self.recovery = Recovery(self.executor, coordination, index, transitions, submissions, retention, self.stored)
 
     def attach(self, processor: Processor) -> None:
@@ -143,6 +145,7 @@ class JournalLink:
                 await self._coordination.conditions.wait_for(lambda: not self._is_ending())
             if self.session is not None:
                 return
+            self.lifecycle.move_to(JournalState.OPENING)
             from lionpride_exec._journal.session import JournalSession  # noqa: PLC0415  needs the extra
 
             session = JournalSession(self.journal, self)
@@ -156,6 +159,7 @@ class JournalLink:
     def _opened(self, session: JournalSession) -> None:
         """Have everything go into the journal from now on."""
         self.session = session
+        self.lifecycle.move_to(JournalState.OPEN)
         self._transitions.is_journal_open = True
         self._transitions.is_strict = session.journal.is_strict
         session.delete_rows(self.removed_closed)
@@ -164,7 +168,9 @@ class JournalLink:
 
     def _is_ending(self) -> bool:
         """Return whether the journal is about to close: nobody takes it over from a group that has ended."""
-        return self._is_closing or (self._is_kept and self._is_deserted())
+        if self.lifecycle.state is JournalState.CLOSING:
+            return True
+        return self.session is not None and self.session.has_task and self._is_deserted()
 
     async def run_in(self, group: TaskGroup) -> None:
         """
@@ -186,7 +192,6 @@ class JournalLink:
         except BaseException:
             session.writer.close_soon()
             raise
-        self._is_kept = True
 
     async def _write(self, begun: anyio.Event) -> None:
         assert self.session is not None
@@ -194,8 +199,8 @@ class JournalLink:
         try:
             await self.session.writer.run()
         finally:
-            self._is_closing = False
-            self._coordination.conditions.notify()
+            if self.lifecycle.state is JournalState.CLOSING:  # else abandon() has closed it
+                self.lifecycle.move_to(JournalState.CLOSED)
 
     async def _close_at_end(self, begun: anyio.Event) -> None:
         """Close the journal when nothing can happen any more in the group."""
@@ -219,7 +224,9 @@ class JournalLink:
         try:
             session.close_at_once()
         finally:
-            self._is_closing = False
+            if self.lifecycle.can_move_to(JournalState.CLOSING):  # it failed before there was a writer
+                self.lifecycle.move_to(JournalState.CLOSING)
+            self.lifecycle.move_to(JournalState.CLOSED)
 
     # ---------------------------------------------------------------- what becomes of events
 
@@ -336,7 +343,8 @@ class JournalLink:
 
     def _journal_closing(self) -> None:
         """Write nothing from now on; what is decided now is made up for at the next start."""
-        self.session, self._is_kept, self._is_closing = None, False, True
+        self.session = None
+        self.lifecycle.move_to(JournalState.CLOSING)
         self._transitions.is_journal_open = self._transitions.is_strict = False
         self._transitions.apply_deferred_ends()  # what waited for the disk to end does not wait any longer
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lionpride_exec._status import TERMINAL, EventStatus
 
 from .inserts import PendingInsert
+from .lifecycle import WriterState
 from .lookup import ROWS_AT_A_TIME, Lookup
 from .pending_write import PendingWrite
 from .recent_starts import runs_in_rows, runs_in_trail
@@ -97,6 +98,11 @@ class JournalSession:
             self.writer.close_at_once()
         else:
             self.store.close()
+
+    @property
+    def has_task(self) -> bool:
+        """Whether a task writes the session, and will close it."""
+        return self.writer.lifecycle.state is not WriterState.IDLE
 
     async def runs_since(self, moment: float) -> list[Run]:
         """
