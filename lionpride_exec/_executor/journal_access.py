@@ -21,7 +21,7 @@ class JournalAccess:
     Access to the open journal of an executor.
 
     Args:
-        executor: It has a journal. Only its methods for events need the executor to be started.
+        executor: The executor. It has a journal, and must have been started for all methods but :meth:`tag`.
     """
 
     def __init__(self, executor: Executor) -> None:
