@@ -326,33 +326,40 @@ class JournalLink:
         """Return the key as it stands in the journal."""
         return self.journal._key_of(key)
 
-    # ---------------------------------------------------------------- what the session needs
+    # ---------------------------------------------------------------- what the session needs (JournalHost)
 
-    def _find_here(self, event_id: UUID) -> Event | None:
+    def find_in_memory(self, event_id: UUID) -> Event | None:
+        """Return an event that is in memory. None if it is not there."""
         return self._index.items.get(event_id, None)
 
-    def _find_ended_late(self, event_id: UUID) -> Event | None:
+    def find_ended_while_closed(self, event_id: UUID) -> Event | None:
+        """Return an event that ended while the journal was closed, even if it has been removed since."""
         return self.ended_closed.get(event_id)
 
-    def _takes(self, event: Event) -> bool:
+    def accepts(self, event: Event) -> bool:
+        """Return whether the executor takes events of this class."""
         kind = self.executor.event_type
         return type(event) is kind if self.executor.strict_event_type else isinstance(event, kind)
 
-    def _retire(self, event: Any) -> None:
+    def retire(self, event: Any) -> None:
+        """Let events leave memory, now that the end of this one is on disk."""
         self._retention.apply(event)
 
-    def _journal_closing(self) -> None:
-        """Write nothing from now on; what is decided now is made up for at the next start."""
+    def journal_closing(self) -> None:
+        """Record nothing from now on. An end that comes now is written at the next start."""
         self.session = None
         self.lifecycle.move_to(JournalState.CLOSING)
         self._transitions.is_journal_open = self._transitions.is_strict = False
-        self._transitions.apply_deferred_ends()  # what waited for the disk to end does not wait any longer
+        self._transitions.apply_deferred_ends()  # these events end without waiting for the disk
 
-    def _journal_deleted(self, counts: dict[str, int]) -> None:
+    def rows_deleted(self, counts: dict[str, int]) -> None:
+        """Count events that were deleted from the file, by status."""
         self.stored.deleted(counts)
 
-    def _hold_back(self, token: object) -> None:
+    def hold_back(self, token: object) -> None:
+        """Start no event until the token is withdrawn."""
         self._coordination.hold(token)
 
-    def _let_start(self, token: object) -> None:
+    def let_start(self, token: object) -> None:
+        """Withdraw a token."""
         self._coordination.let_go(token)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lionpride_exec._events.event import Event
 
     from .codec import Codec
-    from .pending_write import JournalHost
+    from .host import JournalHost
     from .store import Store
 
 logger = logging.getLogger("lionpride_exec")
@@ -114,7 +114,7 @@ class Restorer:
             return None
         try:
             event_id = UUID(bytes=row.id)
-            here = self._host._find_here(event_id) or self._host._find_ended_late(event_id)
+            here = self._host.find_in_memory(event_id) or self._host.find_ended_while_closed(event_id)
             if here is not None:
                 self.here.append((row, here))
                 return None
@@ -126,7 +126,7 @@ class Restorer:
 
     def _decode(self, row: Row, statuses: Mapping[bytes, str]) -> Restored | None:
         event = self._codec.decode(row)
-        if not self._host._takes(event):
+        if not self._host.accepts(event):
             raise Unreadable(f"the executor does not take a {type(event).__name__}")
         after, lost = self._dependencies(row, statuses)
         if row.status == EventStatus.PROCESSING and not self._decide_interrupted(row, event):
@@ -140,14 +140,14 @@ class Restorer:
     def _dependencies(self, row: Row, statuses: Mapping[bytes, str]) -> tuple[list[UUID], UUID | None]:
         after: list[UUID] = []
         for one in unpack_ids(row.after):
-            if self._host._find_here(UUID(bytes=one)) is not None and statuses.get(one) != EventStatus.COMPLETED:
+            if self._host.find_in_memory(UUID(bytes=one)) is not None and statuses.get(one) != EventStatus.COMPLETED:
                 after.append(UUID(bytes=one))
             elif statuses.get(one) != EventStatus.COMPLETED and not self._has_completed_late(one):
                 return after, UUID(bytes=one)
         return after, None
 
     def _has_completed_late(self, one: bytes) -> bool:
-        event = self._host._find_ended_late(UUID(bytes=one))
+        event = self._host.find_ended_while_closed(UUID(bytes=one))
         return event is not None and event.execution.status is EventStatus.COMPLETED
 
     def _decide_interrupted(self, row: Row, event: Event) -> bool:

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from lionpride_exec._events.submit_options import SubmitOptions
     from lionpride_exec.errors import JournalError
 
+    from .host import JournalHost
     from .journal import Journal
-    from .pending_write import JournalHost
     from .recent_starts import Run
     from .recovery import Restored
     from .rows import Batch, Change, Step
@@ -87,7 +87,7 @@ class JournalSession:
             JournalLockedError: Another executor has the journal.
             JournalError: The file cannot be opened, or is not a journal.
         """
-        self.store.when_forked = partial(self._host._hold_back, FORKED)
+        self.store.when_forked = partial(self._host.hold_back, FORKED)
         await self.lookup.in_thread(self.store.open)
         self._next_seq = self.store.next_seq
         self.writer = Writer(self.store, self)
@@ -327,7 +327,7 @@ class JournalSession:
         self.writer.record_change(change, step)
         if not self._is_behind and self.writer.uncommitted > MAX_BEHIND:
             self._is_behind = True
-            self._host._hold_back(BEHIND)
+            self._host.hold_back(BEHIND)
 
     # ---------------------------------------------------------------- what the writer tells
 
@@ -340,29 +340,29 @@ class JournalSession:
             pending.is_committed = True
             if pending.event.execution.status in TERMINAL:
                 del pending_writes[seq]
-                self._host._retire(pending.event)
+                self._host.retire(pending.event)
             elif pending.on_commit is not None:
                 pending.on_commit()
         if result.deleted:
-            self._host._journal_deleted(result.deleted)
+            self._host.rows_deleted(result.deleted)
         if self._is_behind and self.writer.uncommitted < MAX_BEHIND // 2:
             self._is_behind = False
-            self._host._let_start(BEHIND)
+            self._host.let_start(BEHIND)
 
     def trouble_changed(self, error: JournalError | None) -> None:
         """Hold events back while nothing can be committed."""
         if error is None:
             logger.warning("%s can be written again", self.journal.path)
-            self._host._let_start(TROUBLE)
+            self._host.let_start(TROUBLE)
         else:
             logger.error("%s cannot be written; nothing starts until it can: %s", self.journal.path, error)
-            self._host._hold_back(TROUBLE)
+            self._host.hold_back(TROUBLE)
 
     def writing_ended(self) -> None:
         """Learn that nothing is committed any more: the writer holds no event back."""
-        self._host._journal_closing()
-        self._host._let_start(TROUBLE)
-        self._host._let_start(BEHIND)
+        self._host.journal_closing()
+        self._host.let_start(TROUBLE)
+        self._host.let_start(BEHIND)
 
 
 def set_seq(event: EventLifecycle, seq: int) -> None:

@@ -1,0 +1,44 @@
+"""What a journal needs of its executor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from lionpride_exec._events.event import Event
+
+
+class JournalHost(Protocol):
+    """What a journal session needs of the executor. No method may wait."""
+
+    def find_in_memory(self, event_id: UUID) -> Event | None:
+        """Return an event that is in memory. None if it is not there."""
+
+    def find_ended_while_closed(self, event_id: UUID) -> Event | None:
+        """
+        Return an event that ended while the journal was closed, so that its end is still to be written.
+
+        It may have been removed from memory since. None if there is no event with this id.
+        """
+        ...
+
+    def accepts(self, event: Event) -> bool:
+        """Return whether the executor takes events of this class."""
+        ...
+
+    def retire(self, event: Any) -> None:
+        """Learn that the end of an event is on disk, so that the event may leave memory."""
+
+    def journal_closing(self) -> None:
+        """Learn that the session writes nothing more."""
+
+    def rows_deleted(self, counts: dict[str, int]) -> None:
+        """Learn how many ended events were deleted from the file, by status."""
+
+    def hold_back(self, token: object) -> None:
+        """Start no event until the token is given to :meth:`let_start`."""
+
+    def let_start(self, token: object) -> None:
+        """Withdraw a token. Events start again once no token is left."""
