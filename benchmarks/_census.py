@@ -34,7 +34,7 @@ LAZILY_TIDIED: Mapping[str, tuple[int, str]] = {
     r"\._window\.": (512, "likewise, of the capacity"),
     r"\b_(delayed|heads|timers)\b": (320, "a heap drops what is outdated when it comes first, or is too much"),
     r"\bparked$": (256, "likewise"),
-    r"^objects of (Entry|Route|Lane|Bucket|Use)$": (1024, "they lie in the above"),
+    r"^objects of (Entry|Route|Lane|LimitState|Reservation)$": (1024, "they lie in the above"),
 }
 
 # What fills up in the first minute of a run; where each round takes longer than that, it is not to grow either.

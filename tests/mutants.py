@@ -66,13 +66,13 @@ MUTANTS = [
     Mutant(
         "a lost wake-up: nobody looks when a limit has room again",
         "_scheduling/lanes.py",
-        "            use.bucket.release(use, now)\n            self._touch((use.bucket,))\n",
-        "            use.bucket.release(use, now)\n",
+        "            use.state.release(use, now)\n            self._touch((use.state,))\n",
+        "            use.state.release(use, now)\n",
     ),
     Mutant(
         "a lost wake-up: nobody looks when the time of a limit has come",
         "_scheduling/lanes.py",
-        "            heappush(self._timers, (until, next(self._turns), bucket))\n",
+        "            heappush(self._timers, (until, next(self._turns), state))\n",
         "            pass\n",
     ),
     Mutant(

@@ -297,8 +297,8 @@ async def test_limits():
     """A token that was not given back, and one that was taken by nobody."""
     async with at_work() as (executor, events):
         lanes = executor.processor.queue.lanes
-        (concurrent,) = [each for each in lanes.buckets if isinstance(each.limit, Concurrent)]
-        rates = {bucket.key: bucket for bucket in lanes.buckets if isinstance(bucket.limit, Rate)}
+        (concurrent,) = [each for each in lanes.limit_states if isinstance(each.limit, Concurrent)]
+        rates = {state.key: state for state in lanes.limit_states if isinstance(state.limit, Rate)}
         concurrent.used += 1
         assert_broken(executor, "limits", events.running, message="counts 2, and 1 run", also={"explained"})
         concurrent.used -= 1
@@ -367,10 +367,10 @@ async def test_explained():
             assert_broken(executor, "explained", queued, message="wait for paused, and that is not so")
         with patch("lionpride_exec._executor.explain._why_queued", lambda *_: (WaitReason.CAPACITY, -math.inf, None)):
             assert_broken(executor, "explained", queued, message="wait for capacity, and that is not so")
-        buckets = list(executor.processor.queue.lanes.buckets)
-        for bucket in (each for each in buckets if each.limit is not None and each.key in {None, "queued"}):
+        states = list(executor.processor.queue.lanes.limit_states)
+        for state in (each for each in states if each.limit is not None and each.key in {None, "queued"}):
             with patch(
-                "lionpride_exec._executor.explain._why_queued", lambda *_, to=bucket: (WaitReason.LIMIT, -math.inf, to)
+                "lionpride_exec._executor.explain._why_queued", lambda *_, to=state: (WaitReason.LIMIT, -math.inf, to)
             ):
                 assert_broken(executor, "explained", queued, message="are used, and nothing takes more than 1")
 
@@ -415,7 +415,7 @@ async def test_nobody_idle_at_a_limit_that_is_free():
         await executor.append(second, priority=1)
         await anyio.sleep(1)
         assert executor.explain(second).waits_for == "limit"  # its line is parked by now
-        executor.processor.queue.lanes.release = lambda uses, now: [use.bucket.release(use, now) for use in uses]
+        executor.processor.queue.lanes.release = lambda uses, now: [use.state.release(use, now) for use in uses]
         gate.set()
         await anyio.sleep(1)
         assert_broken(executor, "nobody_idle", second, message="1 events could start")

@@ -379,7 +379,7 @@ async def test_keys_are_forgotten():
     async with make(limits=[Concurrent(9, key="key")], max_queue_size=10_000) as executor:
         await executor.extend([refused(key=str(number), times=1, retry_after=1) for number in range(500)], priority=0)
         await executor.join()
-        paced = executor.processor._pauses.buckets
+        paced = executor.processor._pauses.limit_states
         assert len(paced) == 500
         await anyio.sleep(MEMORY + 10)
         await executor.extend([refused(key=f"b{number}", times=1) for number in range(600)], priority=0)

@@ -10,7 +10,7 @@ from lionpride_exec import Call, Concurrent, Executor, Rate, RateLimited, Retry
 from lionpride_exec.testing import BACKENDS, run
 
 _last_start = scheduling_forecast._last_start
-Bucket = scheduling_limit_state.Bucket
+LimitState = scheduling_limit_state.LimitState
 
 pytestmark = pytest.mark.anyio
 
@@ -291,14 +291,14 @@ def test_a_line_for_people_while_the_total_is_not_known():
 )
 def test_the_last_start_is_that_of_a_simulation(limit, before, number, closed):
     """In closed form as by one start after the other, each as early as the rate allows."""
-    bucket, other = Bucket(limit), Bucket(limit)
+    state, other = LimitState(limit), LimitState(limit)
     for at, cost in sorted(before):
-        if cost <= limit.amount and bucket.free_at(cost, at) <= at:
-            bucket.take(cost, at)
+        if cost <= limit.amount and state.free_at(cost, at) <= at:
+            state.take(cost, at)
             other.take(cost, at)
     now = 10.0
-    bucket.closed_until = other.closed_until = -1.0 if closed is None else closed
-    told, _ = _last_start(bucket, number, 0.0, now)
+    state.closed_until = other.closed_until = -1.0 if closed is None else closed
+    told, _ = _last_start(state, number, 0.0, now)
     last = now
     for _ in range(number):
         last = max(last, other.free_at(1, last))

@@ -330,17 +330,17 @@ async def test_limit_windows(limit, monkeypatch):
         executor = make_executor(limits=limit)
         trace = record(executor)
         await executor.start()
-        for bucket in executor.processor.queue.lanes.buckets:
-            bucket.amount = amount
-        path = executor.processor.queue.lanes.buckets.path
+        for state in executor.processor.queue.lanes.limit_states:
+            state.amount = amount
+        path = executor.processor.queue.lanes.limit_states.path
 
         def more(key, now, path=path, amount=amount):
-            buckets = path(key, now)
-            for bucket in buckets:
-                bucket.amount = amount
-            return buckets
+            states = path(key, now)
+            for state in states:
+                state.amount = amount
+            return states
 
-        executor.processor.queue.lanes.buckets.path = more
+        executor.processor.queue.lanes.limit_states.path = more
         for number in range(6):
             await executor.append(Job(name="ab"[number % 2], seconds=1))
         await executor.join()

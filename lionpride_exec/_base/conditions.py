@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
-class Waiters:
+class PredicateCondition:
     """Tasks waiting, each for a condition of its own. O(number of waiters) for a :meth:`notify`."""
 
     __slots__ = ("_waiting", "aside")
@@ -36,7 +36,7 @@ class Waiters:
         return bool(self._waiting)
 
     @contextmanager
-    def standing_aside(self, event_ids: Iterable[UUID]) -> Generator[None]:
+    def excluded_from_waits(self, event_ids: Iterable[UUID]) -> Generator[None]:
         """Have these events not waited for meanwhile."""
         ids = list(event_ids)
         self.aside.update(ids)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from .conditions import Waiters
+from .conditions import PredicateCondition
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -50,7 +50,7 @@ class Coordination:
     __slots__ = ("conditions", "deferred_ends", "holds", "locks_in_use", "starter")
 
     def __init__(self) -> None:
-        self.conditions: Final[Waiters] = Waiters()
+        self.conditions: Final[PredicateCondition] = PredicateCondition()
         self.holds: Final[set[object]] = set()
         self.deferred_ends: Final[dict[UUID, tuple[Any, EventStatus, BaseException]]] = {}
         self.locks_in_use: int = 0

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class Guard:
+class CountedLock:
     """
     An async lock that outlives event loops: ``async with guard``.
 

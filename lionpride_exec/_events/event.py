@@ -21,8 +21,8 @@ from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import EventFailed, EventNotFinished
 
 from .running import Run
-from .storage_options import Kind, OnCrash, register
-from .streaming import ChunkReader, Feed, open_reader
+from .storage_options import OnCrash, StorageOptions, register
+from .streaming import ChunkBuffer, ChunkReader, open_reader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -87,7 +87,7 @@ class Event(Run, Generic[T_co]):
     streaming: bool = False
 
     # What the class statement says to a journal.
-    _kind: ClassVar[Kind] = Kind()
+    _kind: ClassVar[StorageOptions] = StorageOptions()
 
     if TYPE_CHECKING:
 
@@ -154,7 +154,7 @@ class Event(Run, Generic[T_co]):
 
     async def _perform_stream(self, work: Any) -> Any:
         if self._feed is None:
-            self._feed = Feed()
+            self._feed = ChunkBuffer()
         chunks = await self._feed.fill(work, self.idle_timeout)
         return self.reduce(chunks) if self.execution.response is Unset else self.execution.response
 

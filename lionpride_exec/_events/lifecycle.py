@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .host import EventHost, FailureCount
-    from .streaming import Feed
+    from .streaming import ChunkBuffer
 
 # The events that run in the current context, outermost first. An event that waits for one of them, itself
 # included, would wait for ever.
@@ -82,7 +82,7 @@ class EventLifecycle(Element):
         # What it sees of the executor that it belongs to. None if it belongs to none.
         _host: EventHost | None = attrs.field(default=None, init=False)
         # What a streaming event has produced, and its readers; made by the first reader, or the first run.
-        _feed: Feed | None = attrs.field(default=None, init=False)
+        _feed: ChunkBuffer | None = attrs.field(default=None, init=False)
         # Called with the event when it ends, or when that will not come; a dict, for its keys.
         _at_end: dict[Callable[[Any], None], None] | None = attrs.field(default=None, init=False)
         # How a run that is being cancelled is to end, and its error then.

@@ -21,7 +21,7 @@ MAX_ATTEMPTS = 5
 
 
 @attrs.frozen
-class Kind:
+class StorageOptions:
     """
     How a journal keeps events of a class.
 
@@ -42,7 +42,7 @@ class Kind:
 _tags: Final[WeakValueDictionary[str, type[Event]]] = WeakValueDictionary()
 
 
-def register(cls: type[Event], inherited: Kind, given: dict[str, Any]) -> Kind:
+def register(cls: type[Event], inherited: StorageOptions, given: dict[str, Any]) -> StorageOptions:
     """
     Give the kind of a class, and have it found by its tag.
 
@@ -53,7 +53,7 @@ def register(cls: type[Event], inherited: Kind, given: dict[str, Any]) -> Kind:
             ``on_crash`` is unknown, or a field's name begins with an underscore.
     """
     tag = given.pop("tag", None)
-    kind = Kind(
+    kind = StorageOptions(
         tag=tag,
         version=_positive(cls, "version", given.pop("version", 1)),
         on_crash=given.pop("on_crash", inherited.on_crash),

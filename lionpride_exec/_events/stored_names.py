@@ -22,7 +22,7 @@ from itertools import takewhile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, ForwardRef
 
-from lionpride_exec._base.counted_lock import Guard
+from lionpride_exec._base.counted_lock import CountedLock
 from lionpride_exec._model.element import Model, also_known_as
 from lionpride_exec._model.progression import _Dead
 
@@ -83,7 +83,7 @@ BEFORE: Final[Mapping[str, tuple[str, ...]]] = {
 
 PRIVATE: Final[Mapping[str, Callable[[], object]]] = {
     "Codec": lambda: import_module("lionpride_exec._journal.codec").Codec,  # in a Journal; needs the extra
-    "Guard": lambda: Guard,  # in a Progression
+    "Guard": lambda: CountedLock,  # in a Progression
     "Life": lambda: Event,  # of methods that Event has from its bases
     "Run": lambda: Event,
     "_Dead": lambda: _Dead,  # in a Progression

@@ -47,7 +47,7 @@ class Idle(Exception):
         self.error = LionTimeoutError(f"The stream was idle: no chunk within {seconds}s", retryable=True)
 
 
-class Feed:
+class ChunkBuffer:
     """
     What the current run of an event has produced, and the readers it goes to.
 
@@ -99,7 +99,7 @@ class Feed:
         self.has_run = True
         closing: AbstractAsyncContextManager[Any] = aclosing(work) if hasattr(work, "aclose") else nullcontext()
         async with closing:
-            async for chunk in work if idle_timeout is None else Watched(work, idle_timeout):
+            async for chunk in work if idle_timeout is None else IdleTimeoutIterator(work, idle_timeout):
                 chunks.append(chunk)
                 if self._senders:
                     await self._hand_over((chunks, len(chunks) - 1))
@@ -115,7 +115,7 @@ class Feed:
                     group.start_soon(startable(_push), sender, item, name="chunk for a slow reader")
 
 
-class Watched:
+class IdleTimeoutIterator:
     """Iterates a producer, and raises :class:`Idle` when the next chunk takes longer than so many seconds."""
 
     def __init__(self, work: AsyncIterator[Any], seconds: float) -> None:
@@ -142,7 +142,7 @@ class ChunkReader(ClosingIterator[Any]):
 
     _streams: tuple[Sender, Receiver] | None = None  # while the event waits for this reader
 
-    def __init__(self, event: Event, feed: Feed, buffer: int) -> None:
+    def __init__(self, event: Event, feed: ChunkBuffer, buffer: int) -> None:
         self._event = event
         self._feed = feed
         self._buffer = buffer
@@ -281,7 +281,7 @@ def open_reader(event: Event, work: Callable[[], object], buffer: int) -> ChunkR
         )
     check_count("buffer", buffer, 0)
     if event._feed is None:
-        event._feed = Feed()
+        event._feed = ChunkBuffer()
     return ChunkReader(event, event._feed, buffer)
 
 

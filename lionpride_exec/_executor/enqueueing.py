@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from uuid import UUID
 
-    from lionpride_exec._base.conditions import Waiters
+    from lionpride_exec._base.conditions import PredicateCondition
     from lionpride_exec._events.event import Event
     from lionpride_exec._events.submit_options import SubmitOptions
     from lionpride_exec._model.pile import Pile
@@ -69,7 +69,9 @@ class Enqueuer:
 
     group: GuestRunner
 
-    def __init__(self, host: EnqueueHost, items: Pile[Event], transitions: Transitions, conditions: Waiters) -> None:
+    def __init__(
+        self, host: EnqueueHost, items: Pile[Event], transitions: Transitions, conditions: PredicateCondition
+    ) -> None:
         self._host = host
         self._items = items
         self._transitions = transitions

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lionpride_exec._processing.pauses import Pause, StartPace
     from lionpride_exec._processing.processor import Processor
     from lionpride_exec._scheduling.lane import Entry
-    from lionpride_exec._scheduling.limit_state import Bucket
+    from lionpride_exec._scheduling.limit_state import LimitState
     from lionpride_exec._tracking.status_index import StatusIndex
 
     from .dependencies import Dependencies
@@ -193,8 +193,8 @@ class Statistics:
 
 
 # What an event waits for, the time (of the loop's clock) before which it does not start (-inf: none is known), and the
-# bucket if one has no room.
-_Why = tuple[WaitReason, float, "Bucket | None"]
+# limit state if one has no room.
+_Why = tuple[WaitReason, float, "LimitState | None"]
 
 
 class Explainer:
@@ -220,14 +220,14 @@ class Explainer:
         """Return what an event waits for. O(1), or O(what is used of its limits)."""
         self._follow_clocks(processor)
         now = current_time()
-        reason, until, bucket = _why(self, processor, event, now)
+        reason, until, state = _why(self, processor, event, now)
         return Explanation(
             event=event,
             status=event.status,
             waits_for=reason,
             seconds=0.0 if reason in _NOTHING else until - now if until > now else None,
-            limit=None if bucket is None else bucket.limit,
-            key=None if bucket is None else bucket.key,
+            limit=None if state is None else state.limit,
+            key=None if state is None else state.key,
             after=tuple(self.dependencies.awaited_by(event.id)) if reason is WaitReason.DEPENDENCY else (),
             holder=self._holder(reason),
         )
@@ -251,9 +251,9 @@ class Explainer:
             available_capacity=processor.available_capacity,
             queue_capacity=processor.queue_capacity,
             limits=tuple(
-                LimitUse(bucket.limit, bucket.key, bucket.used)
-                for bucket in processor.queue.lanes.buckets
-                if bucket.limit is not None and bucket.used_at(now)
+                LimitUse(state.limit, state.key, state.used)
+                for state in processor.queue.lanes.limit_states
+                if state.limit is not None and state.used_at(now)
             ),
             is_running=processor.is_running,
             pauses=tuple(sorted(processor._pauses.current(now), key=lambda pause: -pause.seconds)),
@@ -332,15 +332,15 @@ def _why_asked(parts: Explainer, processor: Processor) -> WaitReason:
 
 def _why_queued(parts: Explainer, processor: Processor, entry: Entry, now: float) -> _Why:
     """Return what an event waits for that is queued and due. The lanes have to be up to date."""
-    bucket, until = find_blocker(processor.queue.lanes, entry, now)
+    state, until = find_blocker(processor.queue.lanes, entry, now)
     reason, until_all = _why_all(parts, processor, now)
     if until_all < inf:
         until = max(until, until_all)
-    return (reason if bucket is None else _reason_of(bucket, now)), until, bucket
+    return (reason if state is None else _reason_of(state, now)), until, state
 
 
-def _reason_of(bucket: Bucket, now: float) -> WaitReason:
-    is_closed = bucket.limit is None or bucket.closed_until > now
+def _reason_of(state: LimitState, now: float) -> WaitReason:
+    is_closed = state.limit is None or state.closed_until > now
     return WaitReason.GATE if is_closed else WaitReason.LIMIT
 
 

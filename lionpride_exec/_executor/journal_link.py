@@ -19,7 +19,7 @@ import anyio
 from anyio import CancelScope, get_cancelled_exc_class
 
 from lionpride_exec._base.backend import startable
-from lionpride_exec._base.counted_lock import Guard
+from lionpride_exec._base.counted_lock import CountedLock
 from lionpride_exec._base.sentinel import Unset, UnsetType
 from lionpride_exec._events.running import Unconfirmed
 from lionpride_exec._journal.lifecycle import JournalLifecycle, JournalState
@@ -78,7 +78,7 @@ class JournalLink:
         self.stored = StoredEnds(journal.path)
         self.removed_closed: list[int] = []
         self.ended_closed: dict[UUID, Event] = {}
-        self.opening = Guard()
+        self.opening = CountedLock()
         self.executor: Facade = executor
 
     def connect(

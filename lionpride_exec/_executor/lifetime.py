@@ -18,7 +18,7 @@ import anyio
 from anyio import get_cancelled_exc_class
 
 from lionpride_exec._base.backend import current_time, loop_clock, spawn, startable, timeout_deadline
-from lionpride_exec._base.counted_lock import Guard
+from lionpride_exec._base.counted_lock import CountedLock
 from lionpride_exec._events.lifecycle import running_here
 from lionpride_exec._model.pile import Pile
 from lionpride_exec._status import EventStatus
@@ -71,7 +71,7 @@ class Lifetime:
         self._submissions = submissions
         self._subscriptions = subscriptions
         self._link = link
-        self._creation = Guard()  # held across the creation of the processor, which may be async: there is one
+        self._creation = CountedLock()  # held across the creation of the processor, which may be async: there is one
         self._is_broken = False  # the group is being left early: nothing in it goes on
         self._guests: set[Guest] = set()  # tasks in the group that run no events; cancelled at its end
         self._background: object | None = None  # stands for the root task behind start(), while there is one
@@ -155,7 +155,7 @@ class Lifetime:
         self._transitions.raise_crash()
         with (
             self._subscriptions.reader_away() or nullcontext(),
-            self._conditions.standing_aside(event.id for event in running_here()),
+            self._conditions.excluded_from_waits(event.id for event in running_here()),
         ):
             await self._conditions.wait_for(self._is_settled)
         self._transitions.raise_crash()

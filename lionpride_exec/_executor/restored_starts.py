@@ -54,7 +54,7 @@ async def bring_back(processor: Processor, book: JournalSession) -> None:
         processor._window.bring_back(begun, now)
     if processor.router.limits:
         unknown = sum(_take(processor, book, run, now, wall) for run in runs)
-        processor.queue.lanes.buckets.sort_uses()
+        processor.queue.lanes.limit_states.sort_uses()
         if unknown:
             logger.warning(
                 "the limits do not count %s recent runs in %s that cannot be read", unknown, book.journal.path
@@ -69,9 +69,9 @@ def _take(processor: Processor, book: JournalSession, run: Run, now: float, wall
     began, ended = _reading(run.began, now, wall), now if run.ended is None else _reading(run.ended, now, wall)
     # By the number of the limit: with other limits than it was said for it means nothing.
     settled = run.settled if len(run.settled) == len(processor.router.limits) else ()
-    for bucket in processor.queue.lanes.stops(route.key):
-        actual = settled[bucket.number - 1] if settled and bucket.number else None
-        bucket.bring_back(route.costs[bucket.number] if actual is None else actual, began, ended, now)
+    for state in processor.queue.lanes.stops(route.key):
+        actual = settled[state.number - 1] if settled and state.number else None
+        state.bring_back(route.costs[state.number] if actual is None else actual, began, ended, now)
     return False
 
 

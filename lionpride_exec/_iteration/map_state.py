@@ -26,7 +26,7 @@ from lionpride_exec._validation import check_count
 from lionpride_exec.errors import EventFailed, ExecutorClosedError, QueueFullError
 
 from .completion import E
-from .source_task import Feeder
+from .source_task import SourceTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable, Iterator
@@ -184,7 +184,7 @@ class MapState(Generic[E]):
         self.plan = plan
         self.thread: int | None = None  # None: nothing has begun
         self.source: Iterator[Any] | None = None  # of a plain iterable
-        self.feeder: Feeder | None = None  # of an async one
+        self.feeder: SourceTask | None = None  # of an async one
         self.rejected: tuple[E, Hashable] | None = None  # made, with its key; there was no room in the queue yet
         self.own: set[UUID] = set()  # events that we have appended and not let go: others are not ours to end
         self.again: Counter[UUID] = Counter()  # how many more times than once an event is held, by its key
@@ -269,7 +269,7 @@ class MapState(Generic[E]):
             return
         self.expected = self.plan.expected()
         if isinstance(items, AsyncIterable):
-            self.feeder = await Feeder.start(cast("MapState[Any]", self), items)
+            self.feeder = await SourceTask.start(cast("MapState[Any]", self), items)
         else:
             self.source = iter(items)
         self.thread = get_ident()

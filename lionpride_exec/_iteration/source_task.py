@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("lionpride_exec")
 
 
-class Feeder:
+class SourceTask:
     """
     The task that appends the items of an async iterable, and closes it.
 
@@ -44,7 +44,7 @@ class Feeder:
         self._is_closing = False  # none will be: the source is being closed
 
     @classmethod
-    async def start(cls, run: MapState[Any], items: AsyncIterable[Any]) -> Feeder:
+    async def start(cls, run: MapState[Any], items: AsyncIterable[Any]) -> SourceTask:
         """
         Start it in the executor's task group.
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import attrs
 
-from lionpride_exec._base.counted_lock import Guard
+from lionpride_exec._base.counted_lock import CountedLock
 from lionpride_exec.errors import ExistsError, NotFoundError
 
 from .element import Element, Mode, to_metadata, to_uuid
@@ -61,7 +61,7 @@ class Pile(Element, Generic[E]):
     _fitting: set[type] = attrs.field(factory=set[type], init=False)  # classes that were found to fit
     _order_name: str | None = attrs.field(default=None, init=False)
     _lock: Any = attrs.field(factory=RLock, init=False)
-    guard: Guard = attrs.field(factory=Guard, init=False)
+    guard: CountedLock = attrs.field(factory=CountedLock, init=False)
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ from uuid import UUID
 
 import attrs
 
-from lionpride_exec._base.counted_lock import Guard
+from lionpride_exec._base.counted_lock import CountedLock
 from lionpride_exec.errors import NotFoundError
 
 from .element import Element, Mode, to_uuid
@@ -74,7 +74,7 @@ class Progression(Element):
     # How often each id occurs among the living: never 0.
     _counts: dict[int, int] = attrs.field(factory=dict[int, int], init=False)
     _dead: _Dead = attrs.field(factory=_Dead, init=False)
-    guard: Guard = attrs.field(factory=Guard, init=False)
+    guard: CountedLock = attrs.field(factory=CountedLock, init=False)
 
     def __init__(self, *, name: str | None = None, order: Any = None, **fields: Any) -> None:
         self.__attrs_init__(name=name, **fields)

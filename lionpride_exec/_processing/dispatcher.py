@@ -112,7 +112,7 @@ class Dispatch(Admission):
             return 0
         now = crew.now()
         number = min(self._allowed(crew, now), self.queue.ready(now))
-        if number > 1 and self._pauses.buckets:
+        if number > 1 and self._pauses.limit_states:
             number = 1  # the next one may have to wait for its pace; who starts this one looks for it
         if number <= 0 and self._next_at(now) < self._looks_at:
             # What was started last has used up what the next one needs: when that comes back is news.
@@ -189,10 +189,10 @@ class Dispatch(Admission):
         if event.retry is not None or self._reruns.default is not None:
             self._reruns.note_start(event, now)
         lanes = self.queue.lanes
-        uses = lanes.take(entry, now, has_begun=has_begun) if lanes.buckets.has_limits else ()
+        uses = lanes.take(entry, now, has_begun=has_begun) if lanes.limit_states.has_limits else ()
         flight = Flight(event, entry, uses, now, None if has_begun else token)
         self._in_flight[event.id] = flight
-        if self._pauses.buckets:
+        if self._pauses.limit_states:
             self._pauses.start(entry.route.key, now)
         return flight
 
@@ -250,7 +250,7 @@ class Dispatch(Admission):
     def _land(self, event: Event, flight: Flight) -> None:
         """Give back what an event that has ended its run has held, and queue it again if it is to run again."""
         del self._in_flight[event.id]
-        if self._pauses.buckets:
+        if self._pauses.limit_states:
             self._note_end(event, flight)
         if flight.uses:
             self.queue.lanes.release(flight.uses, current_time())
@@ -316,18 +316,18 @@ class Dispatch(Admission):
 
     def _costs_taken(self, event_id: UUID) -> list[float | None]:
         """Return what a running event has taken of each limit; None for a limit without a cost."""
-        costs: list[float | None] = [None] * len(self.queue.lanes.buckets.limits)
+        costs: list[float | None] = [None] * len(self.queue.lanes.limit_states.limits)
         flight = self._in_flight.get(event_id)
         for use in () if flight is None else flight.uses:
-            if use.bucket.limit is not None and use.bucket.limit.cost is not None:
-                costs[use.bucket.number - 1] = use.cost
+            if use.state.limit is not None and use.state.limit.cost is not None:
+                costs[use.state.number - 1] = use.cost
         return costs
 
     def _settle_cost(self, event: Event, actual: float, limit: Limit | None) -> None:
         """Correct what a running event has taken of its limits."""
         flight = self._in_flight.get(event.id)
         for use in () if flight is None else flight.uses:
-            theirs = use.bucket.limit
+            theirs = use.state.limit
             if theirs is limit if limit is not None else theirs is not None and theirs.cost is not None:
                 self.queue.lanes.settle(use, actual)
         self._attention.set()

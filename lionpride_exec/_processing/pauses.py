@@ -14,7 +14,7 @@ from lionpride_exec._base.redaction import mask, secrets_of
 from lionpride_exec._base.sentinel import UnsetType
 from lionpride_exec._base.wording import MAX_SECONDS, shown_seconds
 from lionpride_exec._model.execution import utc_now
-from lionpride_exec._scheduling.limit_state import MIN_BUCKETS_TO_SWEEP
+from lionpride_exec._scheduling.limit_state import MIN_STATES_TO_SWEEP
 from lionpride_exec._scheduling.reopening import Reopening
 from lionpride_exec.errors import PauseTooLong, RateLimited
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec._model.limits import Limit
     from lionpride_exec._scheduling.lanes import Lanes
-    from lionpride_exec._scheduling.limit_state import Bucket
+    from lionpride_exec._scheduling.limit_state import LimitState
 
     from .permission_gate import Flight
 
@@ -82,14 +82,14 @@ class Pauses:
     The keys that were refused.
 
     Args:
-        lanes: Whose buckets are closed.
+        lanes: Whose limit states are closed.
     """
 
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
-        # The buckets that remember a refusal. Empty for a processor that never met one: then nothing else here is used.
-        self.buckets: dict[Bucket, Reopening] = {}
-        self._sweep_at = MIN_BUCKETS_TO_SWEEP
+        # The limit states that remember a refusal. While it is empty, nothing else here is used.
+        self.limit_states: dict[LimitState, Reopening] = {}
+        self._sweep_at = MIN_STATES_TO_SWEEP
         self.rate_limited: int = 0  # runs that ended with RateLimited
 
     def refuse(self, flight: Flight, error: BaseException, *, now: float, max_pause: float) -> float:
@@ -110,16 +110,16 @@ class Pauses:
         """
         self.rate_limited += 1
         request = max((leaf for leaf in leaves(error) if is_of(leaf, RateLimited)), key=_seconds_of)
-        closed = [(bucket, self._reopening_of(bucket, now)) for bucket in self._lanes.closable(flight.entry.route.key)]
+        closed = [(state, self._reopening_of(state, now)) for state in self._lanes.closable(flight.entry.route.key)]
         floor = max(reopening.floor(flight.began) for _, reopening in closed)
         seconds = max(request.retry_after, floor)
         is_too_long = seconds > max_pause
         until = now + (min(floor, MAX_PAUSE_AFTER_GIVING_UP, max_pause) if is_too_long else seconds)
         reason = mask(request.message, secrets_of(flight.event))
-        self._tell([bucket for bucket, _ in closed], until, now, reason)
-        for bucket, reopening in closed:
+        self._tell([state for state, _ in closed], until, now, reason)
+        for state, reopening in closed:
             reopening.refuse(flight.began, now, until, reason)
-            bucket.closed_until = max(bucket.closed_until, until)
+            state.closed_until = max(state.closed_until, until)
         if is_too_long:
             raise PauseTooLong(
                 _too_long(request, seconds, max_pause), retry_after=seconds, max_pause=max_pause, cause=error
@@ -128,28 +128,28 @@ class Pauses:
 
     def start(self, key: tuple[Hashable, ...], now: float) -> None:
         """Note a start. Where a key was refused, the next one follows at its pace."""
-        for bucket in self._lanes.closable(key):
-            reopening = self._known_of(bucket, now)
+        for state in self._lanes.closable(key):
+            reopening = self._known_of(state, now)
             if reopening is not None:
                 reopening.start(now)
-                bucket.closed_until = max(bucket.closed_until, reopening.opens_at)
+                state.closed_until = max(state.closed_until, reopening.opens_at)
 
     def accept(self, flight: Flight) -> None:
         """Note that a run has succeeded."""
         seconds = flight.event.execution.duration
         took = inf if isinstance(seconds, UnsetType) else seconds
-        for bucket in self._lanes.closable(flight.entry.route.key):
-            if bucket.reopening is not None:
-                bucket.reopening.accept(flight.began, took)
+        for state in self._lanes.closable(flight.entry.route.key):
+            if state.reopening is not None:
+                state.reopening.accept(flight.began, took)
 
     def current(self, now: float) -> Iterator[Pause]:
         """Yield the pauses that hold at that time."""
-        for bucket, reopening in self.buckets.items():
+        for state, reopening in self.limit_states.items():
             seconds = reopening.until - now
             if seconds > 0:
                 yield Pause(
-                    limit=bucket.limit,
-                    key=bucket.key,
+                    limit=state.limit,
+                    key=state.key,
                     seconds=seconds,
                     until=utc_now() + timedelta(seconds=min(seconds, MAX_SECONDS)),
                     reason=reopening.reason,
@@ -158,53 +158,53 @@ class Pauses:
 
     def paces(self, now: float) -> Iterator[StartPace]:
         """Yield the paces of the keys that were reopened and are in use at that time."""
-        for bucket, reopening in self.buckets.items():
+        for state, reopening in self.limit_states.items():
             pacing = reopening.pacing
             if reopening.until <= now and pacing.is_in_use and not reopening.is_over(now):
                 yield StartPace(
-                    limit=bucket.limit,
-                    key=bucket.key,
+                    limit=state.limit,
+                    key=state.key,
                     per_second=pacing.pace(),
                     seconds=max(pacing.next_at - now, 0.0),
                 )
 
     def shift(self, seconds: float) -> None:
-        """Follow a clock that was set, as the buckets do by themselves."""
-        for reopening in self.buckets.values():
+        """Follow a clock that was set, as the limit states do by themselves."""
+        for reopening in self.limit_states.values():
             reopening.shift(seconds)
 
-    def _reopening_of(self, bucket: Bucket, now: float) -> Reopening:
-        reopening = self._known_of(bucket, now)
+    def _reopening_of(self, state: LimitState, now: float) -> Reopening:
+        reopening = self._known_of(state, now)
         if reopening is None:
             self._sweep(now)
-            reopening = self.buckets[bucket] = bucket.reopening = Reopening()
+            reopening = self.limit_states[state] = state.reopening = Reopening()
         return reopening
 
-    def _known_of(self, bucket: Bucket, now: float) -> Reopening | None:
+    def _known_of(self, state: LimitState, now: float) -> Reopening | None:
         """Return what is remembered of a key; what is too old is forgotten."""
-        reopening = bucket.reopening
+        reopening = state.reopening
         if reopening is None or not reopening.is_over(now):
             return reopening
-        del self.buckets[bucket]
-        bucket.reopening = None
+        del self.limit_states[state]
+        state.reopening = None
         return None
 
     def _sweep(self, now: float) -> None:
         """Forget the keys that were not in use for long. O(1) amortised for each key that was refused."""
-        if len(self.buckets) >= self._sweep_at:
-            for bucket in tuple(self.buckets):
-                self._known_of(bucket, now)
-            self._sweep_at = max(MIN_BUCKETS_TO_SWEEP, 2 * len(self.buckets))
+        if len(self.limit_states) >= self._sweep_at:
+            for state in tuple(self.limit_states):
+                self._known_of(state, now)
+            self._sweep_at = max(MIN_STATES_TO_SWEEP, 2 * len(self.limit_states))
 
-    def _tell(self, buckets: Sequence[Bucket], until: float, now: float, reason: str) -> None:
+    def _tell(self, states: Sequence[LimitState], until: float, now: float, reason: str) -> None:
         """Log a pause that is long: once, not for each run that was refused."""
-        told = [bucket for bucket in buckets if until - max(bucket.closed_until, now) > SECONDS_TO_TELL]
+        told = [state for state in states if until - max(state.closed_until, now) > SECONDS_TO_TELL]
         if told:
             logger.warning("%s for %s: %s", _shown_keys(told), shown_seconds(until - now), reason)
 
 
-def _shown_keys(buckets: Iterable[Bucket]) -> str:
-    keys = ", ".join(repr(bucket.key) for bucket in buckets if bucket.key is not None)
+def _shown_keys(states: Iterable[LimitState]) -> str:
+    keys = ", ".join(repr(state.key) for state in states if state.key is not None)
     return f"Nothing of key {keys} starts" if keys else "Nothing starts"
 
 

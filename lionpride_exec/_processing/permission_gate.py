@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Mapping, Sequence
     from uuid import UUID
 
-    from lionpride_exec._base.conditions import Waiters
+    from lionpride_exec._base.conditions import PredicateCondition
     from lionpride_exec._base.coordination import ReportHost, Starter
     from lionpride_exec._executor.executor import Executor
     from lionpride_exec._model.pile import Pile
     from lionpride_exec._scheduling.lane import Entry
-    from lionpride_exec._scheduling.limit_state import Use
+    from lionpride_exec._scheduling.limit_state import Reservation
     from lionpride_exec._scheduling.priority_queue import PriorityQueue
 
     from .retries import Reruns
@@ -42,10 +42,10 @@ class Flight:
 
     __slots__ = ("again_in", "began", "entry", "event", "token", "uses")
 
-    def __init__(self, event: Event, entry: Entry, uses: Sequence[Use], began: float, token: object) -> None:
+    def __init__(self, event: Event, entry: Entry, uses: Sequence[Reservation], began: float, token: object) -> None:
         self.event: Event = event
         self.entry: Entry = entry
-        self.uses: Sequence[Use] = uses
+        self.uses: Sequence[Reservation] = uses
         self.began: float = began  # when it was started
         self.again_in: float | None = None  # seconds after its end; None: not, as far as is known
         self.token: object = token  # of the window, as long as the event has not begun; else None
@@ -91,7 +91,7 @@ class Admission:
     def _share(self, coordination: Coordination) -> None:
         """Use these conditions, holds and deferred ends. Its parts have names of their own, since every hop costs."""
         self._coordination: Coordination = coordination
-        self._waiters: Waiters = coordination.conditions
+        self._waiters: PredicateCondition = coordination.conditions
         self._held_back: set[object] = coordination.holds
         self._put_off: Mapping[UUID, object] = coordination.deferred_ends
         coordination.starter = cast("Starter", self)

@@ -277,7 +277,7 @@ class Processor(Dispatch):
         Raises:
             ExecutorClosedError: The loop was cancelled or crashed with events still queued.
         """
-        with self._waiters.standing_aside(event.id for event in running_here()):
+        with self._waiters.excluded_from_waits(event.id for event in running_here()):
             await self._waiters.wait_for(self._is_settled)
         if self._abandoned and not self._is_drained():
             raise ExecutorClosedError(f"{self!r} was left with events still queued")
@@ -288,7 +288,7 @@ class Processor(Dispatch):
 
         Cancellation: only the waiting ends.
         """
-        with self._waiters.standing_aside(event.id for event in running_here()):
+        with self._waiters.excluded_from_waits(event.id for event in running_here()):
             await self._waiters.wait_for(lambda: self._is_idle() or not self._stopped)
 
     async def execute(self) -> None:
@@ -375,7 +375,7 @@ class Processor(Dispatch):
             """Whether its workers have ended, and what ran before it."""
             return not batch.workers and not (earlier & self._in_flight.keys()) - self._waiters.aside.keys()
 
-        with self._waiters.standing_aside(event.id for event in running_here()):
+        with self._waiters.excluded_from_waits(event.id for event in running_here()):
             await self._waiters.wait_for(is_over)
 
     def _overrides_enqueue(self) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .capacity import CapacityWindow
     from .lane import Entry
-    from .limit_state import Bucket
+    from .limit_state import LimitState
     from .priority_queue import PriorityQueue
 
 # Entries whose costs are looked at for the mean cost of all.
@@ -82,8 +82,8 @@ def forecast(
         _add_shared(bounds, queue, window, number, each)
         bounds.add(queue.delays.last(), 0.0)
     shared_at = bounds.at
-    for bucket, cost in _demand_by_key(queue).items():
-        bounds.add(*_last_start(bucket, cost, each, now))
+    for state, cost in _demand_by_key(queue).items():
+        bounds.add(*_last_start(state, cost, each, now))
     return Forecast(bounds.at - now, bounds.period, bounds.rate, bounds.at > shared_at)
 
 
@@ -98,7 +98,7 @@ def is_blocked(queue: PriorityQueue, window: CapacityWindow, now: float) -> bool
     if queue.qsize() == len(queue.delays) or (startable and window.available(now)):
         return False
     parked = (lane.parked_at for lane in queue.lanes._lanes.values() if lane.parked_at is not None)
-    return all(bucket.opens_at <= now for bucket in (*queue.lanes.buckets.shared, *parked))
+    return all(state.opens_at <= now for state in (*queue.lanes.limit_states.shared, *parked))
 
 
 def is_delayed(queue: PriorityQueue) -> bool:
@@ -109,55 +109,55 @@ def is_delayed(queue: PriorityQueue) -> bool:
 def _add_shared(bounds: _Bounds, queue: PriorityQueue, window: CapacityWindow, number: float, each: float) -> None:
     """Add what all events share: limits and gate without keys, and the capacity window."""
     now = bounds.now
-    for bucket in queue.lanes.buckets.shared:
-        cost = _mean_cost(queue.entries(), bucket)
-        bounds.add(*_last_start(bucket, number * cost, each, now))
-        cycle = _cycle(bucket, each)
+    for state in queue.lanes.limit_states.shared:
+        cost = _mean_cost(queue.entries(), state)
+        bounds.add(*_last_start(state, number * cost, each, now))
+        cycle = _cycle(state, each)
         if cycle and cost:
-            bounds.rate = min(bounds.rate, bucket.amount / cycle / cost)
+            bounds.rate = min(bounds.rate, state.amount / cycle / cost)
     free = window.available(now)
     bounds.add(_spread(window.returns(), number - free, window.total, window.period, now), window.period)
     bounds.rate = min(bounds.rate, window.total / window.period)
 
 
-def _demand_by_key(queue: PriorityQueue) -> dict[Bucket, float]:
+def _demand_by_key(queue: PriorityQueue) -> dict[LimitState, float]:
     """Add up what the queued events will take of each limit with keys."""
-    demand: dict[Bucket, float] = {}
+    demand: dict[LimitState, float] = {}
     for lane in queue.lanes._lanes.values():
-        for bucket in lane.path:
-            cost = len(lane.heap) * _mean_cost(lane.heap, bucket)
-            demand[bucket] = demand.get(bucket, 0.0) + cost
+        for state in lane.path:
+            cost = len(lane.heap) * _mean_cost(lane.heap, state)
+            demand[state] = demand.get(state, 0.0) + cost
     return demand
 
 
-def _mean_cost(entries: Iterable[Entry], bucket: Bucket) -> float:
+def _mean_cost(entries: Iterable[Entry], state: LimitState) -> float:
     """Return the mean cost of some of these events; if there are none, of what is used at the moment."""
-    if bucket.limit is None or bucket.limit.cost is None:
+    if state.limit is None or state.limit.cost is None:
         return 1.0
-    costs = [entry.route.costs[bucket.number] for entry in islice(entries, COSTS_SAMPLED)]
+    costs = [entry.route.costs[state.number] for entry in islice(entries, COSTS_SAMPLED)]
     if costs:
         return sum(costs) / len(costs)
-    return bucket.used / bucket.uses if bucket.uses else 1.0
+    return state.used / state.uses if state.uses else 1.0
 
 
-def _cycle(bucket: Bucket, each: float) -> float:
+def _cycle(state: LimitState, each: float) -> float:
     """Return the seconds after which what an event takes is back, from its start."""
-    limit = bucket.limit
+    limit = state.limit
     return 0.0 if limit is None else limit.per + (each if limit.hold else 0.0)
 
 
-def _last_start(bucket: Bucket, cost: float, each: float, now: float) -> tuple[float, float]:
+def _last_start(state: LimitState, cost: float, each: float, now: float) -> tuple[float, float]:
     """Return when the last of events may start that take so much in all, and the length of the cycle."""
-    opens = max(now, bucket.closed_until, bucket.denied_until)
-    cycle = _cycle(bucket, each)
+    opens = max(now, state.closed_until, state.denied_until)
+    cycle = _cycle(state, each)
     if not cycle:
         return opens, 0.0
-    used = bucket.used_at(now)
-    known = bucket.returns()
+    used = state.used_at(now)
+    known = state.returns()
     held = used - sum(cost for _, cost in known)
     # What running events hold is back after half a run, on the average, and the period.
     returns = chain(known, [(now + cycle - each / 2, held)] if held > ROUNDING else [])
-    return _spread(returns, cost - (bucket.amount - used), bucket.amount, cycle, opens), cycle
+    return _spread(returns, cost - (state.amount - used), state.amount, cycle, opens), cycle
 
 
 def _spread(returns: Iterable[tuple[float, float]], excess: float, amount: float, cycle: float, opens: float) -> float:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec._model.limits import Route
 
-    from .limit_state import Bucket
+    from .limit_state import LimitState
 
 # Where a lane stands among others: the priority of its first entry, its turn, and itself.
 Place = tuple[float, int, "Lane"]
@@ -31,17 +31,17 @@ class Lane:
 
     __slots__ = ("claims", "heap", "key", "live", "parked_at", "passed", "path", "turn")
 
-    def __init__(self, key: tuple[Hashable, ...], path: tuple[Bucket, ...], turn: int) -> None:
+    def __init__(self, key: tuple[Hashable, ...], path: tuple[LimitState, ...], turn: int) -> None:
         self.key: tuple[Hashable, ...] = key
-        self.path: tuple[Bucket, ...] = path
+        self.path: tuple[LimitState, ...] = path
         self.turn: int = turn
         self.heap: list[Entry] = []
         self.live: int = 0  # entries that are not stale
-        self.parked_at: Bucket | None = None
+        self.parked_at: LimitState | None = None
         # How often it found something of its path taken since it was last served; and, once that is too often, what it
         # has claimed of it: there nobody who comes later goes before it.
         self.passed: int = 0
-        self.claims: tuple[Bucket, ...] = ()
+        self.claims: tuple[LimitState, ...] = ()
 
     def __lt__(self, other: Lane) -> bool:
         return False  # two places of one lane in a heap are equal

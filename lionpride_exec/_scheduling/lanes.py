@@ -1,21 +1,30 @@
 """
-Lanes: queued entries, sorted so that the next one that may start is found without looking at those that may not.
+Lanes: queued entries, sorted so that the next entry that may start is found without a look at the others.
 
 Entries with the same route wait in one lane, a heap by priority and arrival. The first entries of the lanes stand in
-one more heap, by priority and *turn*: a lane that was served goes to the back of the turns, so lanes of the same
-priority take turns (round robin) and nobody starves.
+one more heap, the *heads*, by priority and *turn*. A lane that was served gets the last turn, so lanes of the same
+priority take turns (round robin) and no lane starves.
 
-A lane leads through the *buckets* of its keys. When its first entry does not find there what it takes, the lane is
-parked at that bucket and costs nothing until there may be room: each time something comes back, the first lane parked
-there is offered to the heap again. It keeps its turn, and no lane that comes later takes from that bucket before it,
-so an entry that takes much is not overtaken for ever by those that take little. What all lanes share (limits without
-a key) is looked at last: if it holds up the first entry, it holds up everything.
+A route leads through the *limit states* of its keys. If one of them has no room for the first entry of a lane, the lane
+is *parked* there. A parked lane costs nothing until there may be room: each time an amount comes back, the first lane
+parked there returns to the heads. It keeps its turn, and no later lane takes from that limit state before it. So an
+entry that takes much is not overtaken for ever by entries that take little. The limit states that all lanes share
+(limits without a key) come last: if one of them holds up the first entry, it holds up all.
 
-A lane that needs two things of which now one, now the other is taken would wait for ever where there are always others.
-So after some turns in vain it *claims* what is free while it waits for the rest.
+A lane that needs two limits can starve when other lanes keep taking one of them. After :data:`PATIENCE` turns in vain
+it *claims* the limits that are free, while it waits for the taken one.
 
-So with one key an entry costs O(log n), however many keys there are and whatever waits at them. (The alternative, to
-pass over entries that cannot start, costs as much as there are of these, at each start.)
+Invariants:
+
+- A lane that is not empty stands in the heads or is parked at one limit state of its path, never both.
+- A place ``(priority, turn, lane)`` counts while its lane stands there with that turn and that first entry. Others are
+  outdated, and are dropped when they come first.
+- A limit state with parked lanes wakes the first of them: it is touched when an amount comes back, and has a timer if
+  the time of that is known.
+- ``blocked.number`` is the number of live entries in parked lanes.
+
+With one key an entry costs O(log n), however many keys there are and however many entries wait for them. The
+alternative, to pass over the entries that cannot start, costs as much as there are of these, at each start.
 """
 
 from __future__ import annotations
@@ -26,14 +35,14 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from .lane import Blocked, Entry, Lane, Place
-from .limit_state import Bucket, Buckets
+from .limit_state import LimitState, LimitStates
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping
 
     from lionpride_exec._model.limits import Router
 
-    from .limit_state import Use
+    from .limit_state import Reservation
 
 
 # How often a lane that needs several things may find one of them taken before it claims the others.
@@ -42,7 +51,7 @@ PATIENCE = 8
 
 class Lanes:
     """
-    The lanes and their buckets.
+    The lanes and their limit states.
 
     Args:
         live: The entries that are queued, by the number of the event's id; all others in the lanes are stale. Kept up
@@ -57,10 +66,10 @@ class Lanes:
         self._heads: list[Place] = []
         self._turns = count()
         self._last_turn = 0  # that of the lane that was served last, at that time
-        self.buckets: Buckets = Buckets(router)
-        self._timers: list[tuple[float, int, Bucket]] = []  # when to look after the lanes parked there
-        self._touched: list[Bucket] = []  # where there may be room for a parked lane
-        self._denied: set[Bucket] = set()  # gates that were closed by an answer
+        self.limit_states: LimitStates = LimitStates(router)
+        self._timers: list[tuple[float, int, LimitState]] = []  # when to look after the lanes parked there
+        self._touched: list[LimitState] = []  # where there may be room for a parked lane
+        self._denied: set[LimitState] = set()  # gates that were closed by an answer
         self._shared_until = -inf  # until when what all share holds up the first entry
         self._now = -inf  # the last time somebody looked
         self.stale: int = 0  # entries in the lanes that are not live any more
@@ -154,59 +163,59 @@ class Lanes:
                 self._drop(lane)
         self._heads = [lane.place for lane in self._lanes.values() if lane.heap and lane.parked_at is None]
         heapify(self._heads)
-        for bucket in {lane.parked_at for lane in self._lanes.values() if lane.parked_at is not None}:
-            bucket.parked.clear()
+        for state in {lane.parked_at for lane in self._lanes.values() if lane.parked_at is not None}:
+            state.parked.clear()
         for lane in self._lanes.values():
             if lane.parked_at is not None:
                 self._place(lane)
 
-    # ---------------------------------------------------------------- buckets
+    # ---------------------------------------------------------------- limit states
 
-    def stops(self, key: tuple[Hashable, ...]) -> tuple[Bucket, ...]:
-        """Give all the buckets that a route leads through."""
-        shared = self.buckets.shared
-        return self._path(key) + shared if self.buckets.has_keys else shared
+    def stops(self, key: tuple[Hashable, ...]) -> tuple[LimitState, ...]:
+        """Give all the limit states that a route leads through."""
+        shared = self.limit_states.shared
+        return self._path(key) + shared if self.limit_states.has_keys else shared
 
     def may_start(self, entry: Entry, now: float) -> bool:
         """Whether its gate and all its limits allow an entry that was taken to start."""
         costs = entry.route.costs
-        for bucket in self.stops(entry.route.key):  # noqa: SIM110  a generator costs more than all the rest
-            if bucket.free_at(costs[bucket.number], now) > now:
+        for state in self.stops(entry.route.key):  # noqa: SIM110  a generator costs more than all the rest
+            if state.free_at(costs[state.number], now) > now:
                 return False
         return True
 
-    def take(self, entry: Entry, now: float, *, has_begun: bool = True) -> list[Use]:
+    def take(self, entry: Entry, now: float, *, has_begun: bool = True) -> list[Reservation]:
         """Take what an entry takes, of all its limits; :meth:`begin` follows if it has not begun yet."""
         costs = entry.route.costs
         stops = self.stops(entry.route.key)
-        return [bucket.take(costs[bucket.number], now, has_begun=has_begun) for bucket in stops if bucket.number]
+        return [state.take(costs[state.number], now, has_begun=has_begun) for state in stops if state.number]
 
-    def begin(self, uses: Iterable[Use], now: float) -> None:
+    def begin(self, uses: Iterable[Reservation], now: float) -> None:
         """Note that an event begins now that has taken these before."""
         for use in uses:
-            use.bucket.begin(use, now)
-            self._touch((use.bucket,))
+            use.state.begin(use, now)
+            self._touch((use.state,))
 
-    def release(self, uses: Iterable[Use], now: float) -> None:
+    def release(self, uses: Iterable[Reservation], now: float) -> None:
         """Note the end of an event that has taken these."""
         for use in uses:
-            use.bucket.release(use, now)
-            self._touch((use.bucket,))
+            use.state.release(use, now)
+            self._touch((use.state,))
 
-    def settle(self, use: Use, actual: float) -> None:
+    def settle(self, use: Reservation, actual: float) -> None:
         """Correct what was taken."""
-        use.bucket.settle(use, actual)
-        self._touch((use.bucket,))
+        use.state.settle(use, actual)
+        self._touch((use.state,))
 
     def deny(self, key: tuple[Hashable, ...], until: float) -> None:
         """Close the gate of a route until then, as its answer asks for; the later time counts."""
-        gate = self.buckets.gate(self._path(key) if self.buckets.has_keys else ())
+        gate = self.limit_states.gate(self._path(key) if self.limit_states.has_keys else ())
         gate.denied_until = max(gate.denied_until, until)
         self._denied.add(gate)
 
-    def closable(self, key: tuple[Hashable, ...]) -> tuple[Bucket, ...]:
-        """Return the buckets that ``RateLimited`` closes: those of the keys. Without keys, one that all share."""
-        return self._path(key) or self.buckets.shared[:1]
+    def closable(self, key: tuple[Hashable, ...]) -> tuple[LimitState, ...]:
+        """Return the limit states that ``RateLimited`` closes: those of the keys. Without keys, one that all share."""
+        return self._path(key) or self.limit_states.shared[:1]
 
     def open_gates(self) -> None:
         """Open the gates that an answer has closed."""
@@ -219,13 +228,13 @@ class Lanes:
         """Follow a clock that was set. O(all there is)."""
         self._timers.clear()
         self._now += seconds
-        for bucket in self.buckets:
-            bucket.shift(seconds)
-            bucket.wakes_at = inf
-            self._touch((bucket,))
+        for state in self.limit_states:
+            state.shift(seconds)
+            state.wakes_at = inf
+            self._touch((state,))
 
     def parked(self) -> Iterator[tuple[Entry, int]]:
-        """Yield the first entry of each lane that waits at a bucket, with the size of the lane. O(events parked)."""
+        """Yield the first entry of each parked lane, with the size of the lane. O(events parked)."""
         for lane in self._lanes.values():
             if lane.parked_at is not None:
                 number = sum(self._live.get(entry.event_id.int) is entry for entry in lane.heap)
@@ -252,36 +261,36 @@ class Lanes:
         """Return the lane of an entry; None if the entry has not been sorted in."""
         return self._lanes.get(entry.route.key)
 
-    def leader_at(self, bucket: Bucket) -> Lane | None:
-        """Return the lane that goes first of those that wait at a bucket, or have claimed it; None if there is none."""
-        while bucket.parked:
-            if self._is_in_place(bucket.parked[0], bucket):
-                return bucket.parked[0][2]
-            heappop(bucket.parked)
+    def leader_at(self, state: LimitState) -> Lane | None:
+        """Return the first lane that waits at a limit state or has claimed it. None if there is none."""
+        while state.parked:
+            if self._is_in_place(state.parked[0], state):
+                return state.parked[0][2]
+            heappop(state.parked)
         return None
 
     # ---------------------------------------------------------------- inside: lanes
 
     def _make_lane(self, key: tuple[Hashable, ...]) -> Lane:
         lane = Lane(key, self._path(key), next(self._turns))
-        for bucket in lane.path:
-            bucket.lanes += 1
+        for state in lane.path:
+            state.lanes += 1
         return lane
 
     def _place(self, lane: Lane) -> None:
         """Put a lane where its first entry says, among those that it stands with."""
-        for bucket in lane.claims:
-            heappush(bucket.parked, lane.place)
+        for state in lane.claims:
+            heappush(state.parked, lane.place)
         if lane.parked_at is None:
             heappush(self._heads, lane.place)
         else:
             heappush(lane.parked_at.parked, lane.place)
             self._touch((lane.parked_at,))
 
-    def _is_in_place(self, place: Place, bucket: Bucket | None) -> bool:
+    def _is_in_place(self, place: Place, state: LimitState | None) -> bool:
         """Whether that is where a lane stands now, a live entry first; else it has another place, or none."""
         priority, turn, lane = place
-        if (lane.parked_at is not bucket and bucket not in lane.claims) or lane.turn != turn or not lane.heap:
+        if (lane.parked_at is not state and state not in lane.claims) or lane.turn != turn or not lane.heap:
             return False
         entry = lane.heap[0]
         if self._live.get(entry.event_id.int) is entry:
@@ -297,31 +306,31 @@ class Lanes:
 
     def _drop(self, lane: Lane) -> None:
         """Forget a lane that is empty."""
-        if lane.path:  # of those that lead through no buckets there is only one, and it is needed again soon
+        if lane.path:  # of those that lead through no limit states there is only one, and it is needed again soon
             del self._lanes[lane.key]
             self.blocked.number -= lane.live if lane.parked_at is not None else 0
-            for bucket in lane.path:
-                bucket.lanes -= 1
+            for state in lane.path:
+                state.lanes -= 1
             self._touch(lane.path)
 
     def _is_blocked(self, lane: Lane, now: float) -> bool:
-        """Whether the first lane has to wait for one of its buckets; it is parked there then."""
+        """Whether the first lane has to wait for one of its limit states; it is parked there then."""
         costs = lane.heap[0].route.costs
-        for bucket in lane.path:
-            until = bucket.free_at(costs[bucket.number], now)
-            if until > now or (bucket.parked and self._is_behind(bucket)):
+        for state in lane.path:
+            until = state.free_at(costs[state.number], now)
+            if until > now or (state.parked and self._is_behind(state)):
                 place = heappop(self._heads)
-                lane.parked_at = bucket
-                heappush(bucket.parked, place)
+                lane.parked_at = state
+                heappush(state.parked, place)
                 if until > now:
-                    self._wake(bucket, until)
-                self._claim(lane, bucket, place)
+                    self._wake(state, until)
+                self._claim(lane, state, place)
                 self.blocked.grow(lane.live)
-                self._touch(other for other in lane.path if other is not bucket)
+                self._touch(other for other in lane.path if other is not state)
                 return True
         return False
 
-    def _claim(self, lane: Lane, taken: Bucket, place: Place) -> None:
+    def _claim(self, lane: Lane, taken: LimitState, place: Place) -> None:
         """Have a lane that found something taken too often keep its place at all the rest that it needs."""
         lane.passed += 1
         lane.claims = ()
@@ -330,22 +339,22 @@ class Lanes:
             lane.claims = tuple(
                 [each for each in lane.path if each is not taken and each.number and each.per >= taken.per]
             )
-            for bucket in lane.claims:
-                heappush(bucket.parked, place)
+            for state in lane.claims:
+                heappush(state.parked, place)
 
-    def _is_behind(self, bucket: Bucket) -> bool:
+    def _is_behind(self, state: LimitState) -> bool:
         """Whether a lane that comes before the first one waits there."""
-        while bucket.parked:
-            if self._is_in_place(bucket.parked[0], bucket):
-                return bucket.parked[0] < self._heads[0]
-            heappop(bucket.parked)
+        while state.parked:
+            if self._is_in_place(state.parked[0], state):
+                return state.parked[0] < self._heads[0]
+            heappop(state.parked)
         return False
 
     def _unless_all_wait(self, entry: Entry, now: float) -> Entry | None:
         """Give the first entry, unless it has to wait for something that all share; then all wait with it."""
         costs = entry.route.costs
-        for bucket in self.buckets.shared:
-            until = bucket.free_at(costs[bucket.number], now)
+        for state in self.limit_states.shared:
+            until = state.free_at(costs[state.number], now)
             if until > now:
                 self._shared_until = max(until, self._shared_until)
         return entry if self._shared_until == -inf else None
@@ -353,43 +362,43 @@ class Lanes:
     def _look_after_parked(self, now: float) -> None:
         """Offer lanes where time has passed, or something may have come back."""
         while self._timers and self._timers[0][0] <= now:
-            bucket = heappop(self._timers)[2]
-            bucket.wakes_at = inf
-            self._touched.append(bucket)
+            state = heappop(self._timers)[2]
+            state.wakes_at = inf
+            self._touched.append(state)
         while self._touched:
             self._offer(self._touched.pop(), now)
 
-    def _offer(self, bucket: Bucket, now: float) -> None:
-        """Give the first lane that is parked at a bucket its place among the heads, if there is room for it."""
-        while bucket.parked:
-            place = bucket.parked[0]
+    def _offer(self, state: LimitState, now: float) -> None:
+        """Give the first lane that is parked at a limit state its place among the heads, if there is room for it."""
+        while state.parked:
+            place = state.parked[0]
             lane = place[2]
-            if not self._is_in_place(place, bucket):
-                heappop(bucket.parked)
+            if not self._is_in_place(place, state):
+                heappop(state.parked)
                 continue
-            if lane.parked_at is not bucket:  # claimed by one that waits for something else
+            if lane.parked_at is not state:  # claimed by one that waits for something else
                 return
-            until = bucket.free_at(lane.heap[0].route.costs[bucket.number], now)
+            until = state.free_at(lane.heap[0].route.costs[state.number], now)
             if until > now:
-                self._wake(bucket, until)
+                self._wake(state, until)
             else:
-                heappop(bucket.parked)
+                heappop(state.parked)
                 lane.parked_at = None
                 self.blocked.number -= lane.live
                 heappush(self._heads, place)
             return
 
-    # ---------------------------------------------------------------- inside: buckets
+    # ---------------------------------------------------------------- inside: limit states
 
-    def _path(self, key: tuple[Hashable, ...]) -> tuple[Bucket, ...]:
+    def _path(self, key: tuple[Hashable, ...]) -> tuple[LimitState, ...]:
         lane = self._lanes.get(key)
-        return self.buckets.path(key, self._now) if lane is None else lane.path
+        return self.limit_states.path(key, self._now) if lane is None else lane.path
 
-    def _touch(self, buckets: Iterable[Bucket]) -> None:
+    def _touch(self, states: Iterable[LimitState]) -> None:
         """See to it that somebody looks after the lanes that are parked there."""
-        self._touched.extend(bucket for bucket in buckets if bucket.parked)
+        self._touched.extend(state for state in states if state.parked)
 
-    def _wake(self, bucket: Bucket, until: float) -> None:
-        if until < bucket.wakes_at:
-            bucket.wakes_at = until
-            heappush(self._timers, (until, next(self._turns), bucket))
+    def _wake(self, state: LimitState, until: float) -> None:
+        if until < state.wakes_at:
+            state.wakes_at = until
+            heappush(self._timers, (until, next(self._turns), state))

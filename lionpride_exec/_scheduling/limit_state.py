@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from .lane import Lane
     from .reopening import Reopening
 
-MIN_BUCKETS_TO_SWEEP = 64
+MIN_STATES_TO_SWEEP = 64
 
 
-class Use:
-    """What one event has taken of a bucket, until it is back."""
+class Reservation:
+    """What one event has taken of a limit state, until it is back."""
 
-    __slots__ = ("back", "bucket", "cost")
+    __slots__ = ("back", "cost", "state")
 
-    def __init__(self, bucket: Bucket, cost: float, back: float) -> None:
-        self.bucket: Bucket = bucket
+    def __init__(self, state: LimitState, cost: float, back: float) -> None:
+        self.state: LimitState = state
         self.cost: float = cost
         self.back: float = back  # the time; inf: not known yet; -inf: it is back
 
 
-class Bucket:
+class LimitState:
     """
     An amount of which events take. Times are readings of ``anyio.current_time()``.
 
@@ -56,7 +56,7 @@ class Bucket:
         self._hold: bool = False if limit is None else limit.hold
         self.used: float = 0
         self._out: int = 0  # how many uses are not back
-        self._uses: deque[Use] = deque()  # those that come back at a known time, in its order
+        self._uses: deque[Reservation] = deque()  # those that come back at a known time, in its order
         # For what cost it was last asked in vain, and until when; as long as nothing but time changes it. Whoever waits
         # at the head is asked about again and again, and to find out takes as long as there are uses.
         self._known: tuple[float, float] = (-1, -inf)
@@ -68,7 +68,7 @@ class Bucket:
         self.wakes_at: float = inf  # when somebody will look after these
 
     def __repr__(self) -> str:
-        return f"Bucket({self.limit!r}, key={self.key!r}, used={self.used!r})"
+        return f"LimitState({self.limit!r}, key={self.key!r}, used={self.used!r})"
 
     def is_idle(self, now: float) -> bool:
         """Whether forgetting it would change nothing."""
@@ -119,19 +119,19 @@ class Bucket:
         # What is held comes back at a time that nobody knows; else this is rounding, and all is back with the last.
         return inf if self._out > len(self._uses) else self._uses[-1].back
 
-    def take(self, cost: float, now: float, *, has_begun: bool = True) -> Use:
+    def take(self, cost: float, now: float, *, has_begun: bool = True) -> Reservation:
         """Take so much, whether it is there or not; for what has not begun yet, :meth:`begin` follows."""
         self.refresh(now)
         self.used += cost
         self._out += 1
         self._known = (-1, -inf)
         if self._hold or not has_begun:
-            return Use(self, cost, inf)
-        use = Use(self, cost, self._later(now))
+            return Reservation(self, cost, inf)
+        use = Reservation(self, cost, self._later(now))
         self._uses.append(use)
         return use
 
-    def begin(self, use: Use, now: float) -> None:
+    def begin(self, use: Reservation, now: float) -> None:
         """Note that an event begins now that has taken something before."""
         if use.back == inf and not self._hold:
             self._known = (-1, -inf)
@@ -155,14 +155,14 @@ class Bucket:
             return
         self.used += cost
         self._out += 1
-        self._uses.append(Use(self, cost, back))
+        self._uses.append(Reservation(self, cost, back))
 
     def sort_uses(self) -> None:
         """Have the uses stand in the order in which they come back."""
         self._uses = deque(sorted(self._uses, key=attrgetter("back")))
         self._known = (-1, -inf)
 
-    def release(self, use: Use, now: float) -> None:
+    def release(self, use: Reservation, now: float) -> None:
         """Note the end of an event that has taken something."""
         if not self._hold:
             if use.back == inf:  # it was cut off before it began; where that is written, it counts as a start
@@ -176,7 +176,7 @@ class Bucket:
             use.back = -inf
             self._give_back(use)
 
-    def settle(self, use: Use, actual: float) -> None:
+    def settle(self, use: Reservation, actual: float) -> None:
         """Correct what was taken; too late once it is back."""
         if use.back != -inf:
             self.used += actual - use.cost
@@ -199,7 +199,7 @@ class Bucket:
         for use in self._uses:
             use.back += seconds
 
-    def _give_back(self, use: Use) -> None:
+    def _give_back(self, use: Reservation) -> None:
         self._out -= 1
         self.used = self.used - use.cost if self._out else 0  # not what rounding has left
 
@@ -209,9 +209,9 @@ class Bucket:
         return back if back - now >= self.per else nextafter(back, inf)
 
 
-class Buckets:
+class LimitStates:
     """
-    The buckets of a processor: one for each limit that all share, and one for each key of the others.
+    The limit states of a processor: one for each limit that all share, and one for each key of the others.
 
     Args:
         router: Whose limits hold.
@@ -225,46 +225,46 @@ class Buckets:
             for number, limit in enumerate(self._limits)
             if (router.has_partitions if limit is None else limit.key is not None)
         )
-        self.shared: tuple[Bucket, ...] = tuple(
-            Bucket(limit, number=number) for number, limit in enumerate(self._limits) if number not in self._keyed
+        self.shared: tuple[LimitState, ...] = tuple(
+            LimitState(limit, number=number) for number, limit in enumerate(self._limits) if number not in self._keyed
         )
-        self._by_key: dict[tuple[int, Hashable], Bucket] = {}
-        self._sweep_at = MIN_BUCKETS_TO_SWEEP
+        self._by_key: dict[tuple[int, Hashable], LimitState] = {}
+        self._sweep_at = MIN_STATES_TO_SWEEP
         self.has_keys: bool = bool(self._keyed)
         self.has_limits: bool = bool(router.limits)
 
-    def __iter__(self) -> Iterator[Bucket]:
+    def __iter__(self) -> Iterator[LimitState]:
         yield from self._by_key.values()
         yield from self.shared
 
     def sort_uses(self) -> None:
-        """Have the uses of each bucket stand in the order in which they come back."""
-        for bucket in self:
-            bucket.sort_uses()
+        """Have the uses of each limit state stand in the order in which they come back."""
+        for state in self:
+            state.sort_uses()
 
     @property
     def limits(self) -> Sequence[Limit]:
         """The limits, in the order of their numbers."""
         return [limit for limit in self._limits if limit is not None]
 
-    def path(self, key: tuple[Hashable, ...], now: float) -> tuple[Bucket, ...]:
-        """Give the buckets of a key's parts. A part that is None is not limited; the partition None is one."""
+    def path(self, key: tuple[Hashable, ...], now: float) -> tuple[LimitState, ...]:
+        """Give the limit states of a key's parts. A part that is None is not limited; the partition None is one."""
         if len(self._by_key) >= self._sweep_at:
             self._sweep(now)
         parts = zip(self._keyed, key, strict=True)
         return tuple([self._of(number, part) for number, part in parts if part is not None or number == 0])
 
-    def gate(self, path: tuple[Bucket, ...]) -> Bucket:
+    def gate(self, path: tuple[LimitState, ...]) -> LimitState:
         """Give the gate of a path."""
         return path[0] if 0 in self._keyed else self.shared[0]
 
-    def _of(self, number: int, key: Hashable) -> Bucket:
-        bucket = self._by_key.get((number, key))
-        if bucket is None:
-            bucket = self._by_key[number, key] = Bucket(self._limits[number], key, number)
-        return bucket
+    def _of(self, number: int, key: Hashable) -> LimitState:
+        state = self._by_key.get((number, key))
+        if state is None:
+            state = self._by_key[number, key] = LimitState(self._limits[number], key, number)
+        return state
 
     def _sweep(self, now: float) -> None:
-        """Forget the buckets that nobody uses. O(1) amortised for each bucket that is made."""
-        self._by_key = {at: bucket for at, bucket in self._by_key.items() if not bucket.is_idle(now)}
-        self._sweep_at = max(MIN_BUCKETS_TO_SWEEP, 2 * len(self._by_key))
+        """Forget the limit states that nobody uses. O(1) amortised for each limit state that is made."""
+        self._by_key = {at: state for at, state in self._by_key.items() if not state.is_idle(now)}
+        self._sweep_at = max(MIN_STATES_TO_SWEEP, 2 * len(self._by_key))

@@ -23,7 +23,7 @@ MEMORY = 600.0
 
 
 class Reopening:
-    """What one bucket remembers of the refusals of its key. Times are readings of ``anyio.current_time()``. O(1)."""
+    """The refusals of one key, as its limit state remembers them. Times are readings of ``current_time()``. O(1)."""
 
     __slots__ = ("last_used", "pacing", "reason", "refusals", "refused_at", "until")
 

@@ -22,7 +22,7 @@ from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from lionpride_exec._base.backend import TIME_SLICE
 from lionpride_exec._base.closing_iterator import ClosingIterator
-from lionpride_exec._base.conditions import Waiters
+from lionpride_exec._base.conditions import PredicateCondition
 from lionpride_exec._base.exception_groups import error_in
 from lionpride_exec._model.execution import to_status, utc_now
 from lionpride_exec._status import TERMINAL, EventStatus
@@ -110,7 +110,7 @@ class Subscription:
         self._buffer = buffer
         self._on_full = on_full
         self._is_too_slow = False
-        self._arrivals = Waiters()
+        self._arrivals = PredicateCondition()
         self._slice_ends = 0.0
         self._note_reader()
 

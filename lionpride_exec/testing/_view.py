@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from lionpride_exec import Event, Executor, Processor, Retry
     from lionpride_exec._journal.session import JournalSession
     from lionpride_exec._processing.permission_gate import Flight
-    from lionpride_exec._scheduling.limit_state import Bucket, Use
+    from lionpride_exec._scheduling import limit_state
 
     RunningEvent: TypeAlias = Flight
-    LimitState: TypeAlias = Bucket
-    Reservation: TypeAlias = Use
+    LimitState: TypeAlias = limit_state.LimitState
+    Reservation: TypeAlias = limit_state.Reservation
     Observer: TypeAlias = Callable[[Event[Any], EventStatus, EventStatus], None]
 
 
@@ -172,12 +172,12 @@ class ProcessorView:
     @property
     def limit_states(self) -> Iterable[LimitState]:
         """The state of each limit, for each of its keys; gates of partitions are among them."""
-        return self.processor.queue.lanes.buckets
+        return self.processor.queue.lanes.limit_states
 
     @property
     def has_keys(self) -> bool:
         """Whether a limit has a key, or there are partitions, so that events take turns."""
-        return self.processor.queue.lanes.buckets.has_keys
+        return self.processor.queue.lanes.limit_states.has_keys
 
     @property
     def keyed_lanes(self) -> int:
@@ -192,12 +192,12 @@ class ProcessorView:
     @property
     def keyed_limit_states(self) -> int:
         """How many limit states are kept for keys."""
-        return len(self.processor.queue.lanes.buckets._by_key)
+        return len(self.processor.queue.lanes.limit_states._by_key)
 
     @property
     def max_keyed_limit_states(self) -> int:
         """How many limit states may be kept for keys until the unused ones go."""
-        states = self.processor.queue.lanes.buckets
+        states = self.processor.queue.lanes.limit_states
         return states._sweep_at + len(states._keyed)
 
     def largest_cost(self, state: LimitState) -> float:

@@ -174,7 +174,7 @@ class History:
 
     def is_out(self, taking: Taking, now: float) -> bool:
         """Whether the limit still counts what a run has taken."""
-        limit = taking.use.bucket.limit
+        limit = taking.use.state.limit
         if limit is None:
             return False
         if not limit.hold:

@@ -81,7 +81,7 @@ def _find_room(view: ProcessorView, told: Explanation) -> str | None:
         return "there is no such limit"
     state = found[0]
     if isinstance(limit, Concurrent):
-        used = float(sum(use.bucket is state for running in view.running.values() for use in running.uses))
+        used = float(sum(use.state is state for running in view.running.values() for use in running.uses))
     else:
         used = state.used
     largest = view.largest_cost(state)

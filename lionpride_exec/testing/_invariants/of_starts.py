@@ -103,8 +103,8 @@ def limits(_: Look, __: Processor, view: ProcessorView) -> Findings:
     for running in view.running.values():
         for use in running.uses:
             if use.back == inf:
-                held[id(use.bucket)] += use.cost  # type: ignore[assignment]  # a float is as good
-            holders.setdefault(id(use.bucket), []).append(running.event)
+                held[id(use.state)] += use.cost  # type: ignore[assignment]  # a float is as good
+            holders.setdefault(id(use.state), []).append(running.event)
     for state in view.limit_states:
         events = holders.get(id(state), [])
         if (wrong := _wrong_account(state, held[id(state)])) is not None:

@@ -123,13 +123,13 @@ def capacity_window(history: History, start: Start) -> str | None:
 def limit_windows(history: History, start: Start) -> str | None:
     """For each key, no window of a `Rate` holds more than its amount, and a `Concurrent` never runs too many."""
     for use in start.running.uses:
-        takings = history.takings.setdefault((id(use.bucket.limit), use.bucket.key), [])
+        takings = history.takings.setdefault((id(use.state.limit), use.state.key), [])
         takings[:] = [taking for taking in takings if history.is_out(taking, start.now)]
         takings.append(Taking(start.running, use, use.cost, start.now))
         taken = sum(taking.use.cost for taking in takings)
-        limit = use.bucket.limit
+        limit = use.state.limit
         if limit is not None and taken > limit.amount * (1 + 1e-9):
-            return f"brings what is taken of {limit!r}, key {use.bucket.key!r}, to {taken}"
+            return f"brings what is taken of {limit!r}, key {use.state.key!r}, to {taken}"
     return None
 
 
