@@ -417,7 +417,7 @@ def test_the_shapes_of_their_errors_are_read(name):
 
 def test_the_page_lists_these_clients():
     """Each row of its table is tested here."""
-    page = (Path(__file__).parent.parent / "docs" / "api-calls.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "api-calls.md").read_text(encoding="utf-8")
     table = re.search(r"\| client \|.*?\n\n", page, re.DOTALL)[0]
     assert re.findall(r"^\| ([^|]*?) \|", table, re.MULTILINE)[1:] == list(CLIENTS)
 

@@ -16,7 +16,7 @@ import anyio
 import httpx
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "examples" / "prompts.py"
 SERVER = ROOT / "examples" / "api_server.py"
 

@@ -19,7 +19,7 @@ pytest.importorskip("msgspec")
 
 from lionpride_exec import Journal
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 CLIENT = EXAMPLES / "prompts.py"
 
 

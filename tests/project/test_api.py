@@ -15,11 +15,11 @@ from public_api import GIVEN, is_ours, listing, members_of, public_classes, publ
 import lionpride_exec
 
 EXPECTED = Path(__file__).parent / "public_api.txt"
-COMMAND = "python tests/public_api.py > tests/public_api.txt"
+COMMAND = "python tests/project/public_api.py > tests/project/public_api.txt"
 
 
 def test_what_is_public():
-    """Names, parameters, defaults and members are those of tests/public_api.txt: whoever changes them knows it."""
+    """Names, parameters, defaults and members are those of tests/project/public_api.txt."""
     expected, found = EXPECTED.read_text("utf-8"), listing()
     diff = "\n".join(difflib.unified_diff(expected.splitlines(), found.splitlines(), "before", "now", lineterm="", n=2))
     assert expected == found, f"the public interface has changed:\n{diff}\nIf that is meant: {COMMAND}"

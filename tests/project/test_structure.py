@@ -9,7 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.any_versions  # of dependencies: see .ci/run
 
-PACKAGE = Path(__file__).parent.parent / "lionpride_exec"
+PACKAGE = Path(__file__).parents[2] / "lionpride_exec"
 TESTING = PACKAGE / "testing"
 
 
@@ -111,7 +111,7 @@ def test_tests_hardly_use_private_names():
     """A change inside the package concerns few tests: what they see of it is public, or stands in one place."""
     counter = load_counter()
     # What is below tests/data is run by an earlier version, in which it names what there was.
-    uses = [use for use in counter.uses_in(Path(__file__).parent) if "data" not in use.path.parts]
+    uses = [use for use in counter.uses_in(Path(__file__).parents[1]) if "data" not in use.path.parts]
     found = counter.count(uses)
     assert {kind for kind, most in MOST.items() if found[kind] > most} == set(), found
     imports = {use.path.name for use in uses if use.kind == "imports"}

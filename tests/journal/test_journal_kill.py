@@ -26,7 +26,7 @@ def load(path):
     return module
 
 
-kill = load(Path(__file__).parent.parent / "benchmarks" / "_kill.py")
+kill = load(Path(__file__).parents[2] / "benchmarks" / "_kill.py")
 
 BACKENDS = [name for name in kill.BACKENDS if importlib.util.find_spec(name.rpartition("+")[2])]
 KILLS = 3

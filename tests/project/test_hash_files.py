@@ -13,7 +13,7 @@ from textwrap import dedent
 import pytest
 from parts import RunOptions, run
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "hash_files.py"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "hash_files.py"
 TARGET = f"{EXAMPLE}:HashFile"
 BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
 

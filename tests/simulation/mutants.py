@@ -1,8 +1,8 @@
 """
 Deliberate bugs: each of them has to be caught by the simulation.
 
-    python tests/mutants.py                       # all of them
-    python tests/mutants.py strike --seeds 50     # those with these words in their names
+    python tests/simulation/mutants.py                       # all of them
+    python tests/simulation/mutants.py strike --seeds 50     # those with these words in their names
 
 Each is a change of one place of our own code. The package is copied, the copy is changed, and the simulation runs on
 it, seed after seed on one backend after the other, until one run goes wrong that is well without the change; which,
@@ -25,7 +25,8 @@ from typing import NamedTuple
 
 from lionpride_exec.testing import INVARIANTS, InvariantBroken
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
+SEARCHED = ("", "tests", "tests/journal", "tests/simulation")
 BACKENDS = ("asyncio", "trio")
 SECONDS = 300  # for one of them; a run that never ends is one that went wrong
 CAUGHT = 3  # the exit status of a hunt that was successful
@@ -311,8 +312,8 @@ def _hunt_in(directory, seeds):
     numbers = [str(number) for number in (seeds.start, seeds.stop, seeds.step)]
     try:
         done = subprocess.run(  # noqa: S603  ours
-            [sys.executable, str(Path(directory, "tests", "mutants.py")), "--hunt", *numbers],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([directory, str(Path(directory, "tests"))])},
+            [sys.executable, str(Path(directory, "tests", "simulation", "mutants.py")), "--hunt", *numbers],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(str(Path(directory, name)) for name in SEARCHED)},
             cwd=directory,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,8 +1,8 @@
 """
 Deterministic simulation: events, callers, a configuration and faults, all by seed, under virtual time.
 
-    python tests/simulation.py --seed 1234 --backend trio          one run, told in full
-    python tests/simulation.py --seeds 100000 --from 0 --jobs 2    many; those that fail are told as such commands
+    python tests/simulation/simulation.py --seed 1234 --backend trio          one run, told in full
+    python tests/simulation/simulation.py --seeds 100000 --from 0 --jobs 2    many; failures as commands
 
 What a seed means is drawn by ``simulation_workload``, done by ``simulation_driver``, judged by ``simulation_judge``, in
 a world without chance (``simulation_world``). So a seed is one run on each backend, which can be looked at as often as
@@ -25,7 +25,8 @@ from pathlib import Path
 import attrs
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+    TESTS = Path(__file__).parents[1]
+    sys.path[:0] = [str(TESTS / name) for name in ("simulation", "journal", "", "..")]
 
 from simulation_driver import Driver
 from simulation_judge import judge
@@ -65,7 +66,7 @@ class Outcome:
     @property
     def command(self):
         """The command that does it again."""
-        return f"python tests/simulation.py --seed {self.seed} --backend {self.backend}"
+        return f"python tests/simulation/simulation.py --seed {self.seed} --backend {self.backend}"
 
     @property
     def cause(self):
@@ -138,7 +139,7 @@ def complaints(outcomes):
     for other in outcomes[1:]:
         differences = compare(outcomes[0], other)
         if differences:
-            told.append(f"python tests/simulation.py --seed {other.seed}    # {differences[0]}"[:500])
+            told.append(f"python tests/simulation/simulation.py --seed {other.seed}    # {differences[0]}"[:500])
     return told
 
 

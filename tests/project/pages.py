@@ -7,7 +7,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path
     for path in sorted(chain(ROOT.glob("*.md"), *(ROOT.glob(f"{name}/**/*.md") for name in ("docs", "benchmarks"))))

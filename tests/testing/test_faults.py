@@ -31,7 +31,7 @@ from lionpride_exec.testing import (
     run,
 )
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 class Gate(JobProcessor):

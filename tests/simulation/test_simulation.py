@@ -1,7 +1,7 @@
 """
 Executors by seed: what happens to them, with faults, is as it has to be, and the same on all backends.
 
-Two thousand seeds on asyncio and trio, some on uvloop too; ``tests/simulation.py`` runs any number, or one of them.
+Two thousand seeds on asyncio and trio, some on uvloop too. ``tests/simulation/simulation.py`` runs any number, or one.
 """
 
 import subprocess
@@ -17,7 +17,7 @@ from lionpride_exec.testing import BACKENDS
 
 pytestmark = pytest.mark.filterwarnings(f"ignore:{HARMLESS}:RuntimeWarning")
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SEEDS = 2000
 SEEDS_ON_ALL = 300
 PAIR = tuple(backend for backend in ("asyncio", "trio") if backend in BACKENDS)
@@ -69,7 +69,7 @@ def test_what_the_seeds_come_to(seeds):
 def run_command(*arguments):
     """Run the command as a user does; give what it prints and how it ends."""
     done = subprocess.run(  # noqa: S603  ours
-        [sys.executable, ROOT / "tests" / "simulation.py", *arguments],
+        [sys.executable, ROOT / "tests" / "simulation" / "simulation.py", *arguments],
         capture_output=True, text=True, timeout=100, check=False, cwd=ROOT,
     )  # fmt: skip
     return done.stdout, done.returncode
@@ -81,7 +81,7 @@ def test_the_command_for_one_seed():
     assert status == 0
     assert told.startswith("seed 7\n")
     assert "pending -> processing" in told
-    assert told.endswith("python tests/simulation.py --seed 7 --backend asyncio\n")
+    assert told.endswith("python tests/simulation/simulation.py --seed 7 --backend asyncio\n")
 
 
 def test_the_command_for_many():
@@ -97,5 +97,5 @@ def test_a_failure_is_told_as_a_command(monkeypatch):
     failed, number = check_many(("asyncio",), [3, 4])
     assert number == 2
     assert failed == [
-        f"python tests/simulation.py --seed {seed} --backend asyncio    # bad seed {seed}" for seed in (3, 4)
+        f"python tests/simulation/simulation.py --seed {seed} --backend asyncio    # bad seed {seed}" for seed in (3, 4)
     ]

@@ -14,7 +14,7 @@ from lionpride_exec import EventsOnDiskWarning, Executor, Journal, NotFoundError
 
 pytestmark = pytest.mark.anyio
 
-PAGE = Path(__file__).parent.parent / "docs" / "durability.md"
+PAGE = Path(__file__).parents[2] / "docs" / "durability.md"
 
 
 def new_journals(folder, **options):

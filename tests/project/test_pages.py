@@ -26,7 +26,7 @@ from pages import BLOCK, PAGES, SAID, blocks_in, run_block
 pytestmark = pytest.mark.anyio
 LANGUAGES = {"python", "sh", "json", "text", ""}
 
-# Pages whose programs print more than their lines say. tests/test_examples.py checks what they print.
+# Pages whose programs print more than their lines say. tests/project/test_examples.py checks what they print.
 PRINTS_MORE = {"README.md", "docs/tour.md"}
 
 

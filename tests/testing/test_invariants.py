@@ -23,7 +23,7 @@ from lionpride_exec.testing import BACKENDS, INVARIANTS, InvariantBroken, check_
 pytestmark = pytest.mark.anyio
 CHECKS, Look = invariants.CHECKS, invariants.Look
 ExecutorView, ProcessorView = view.ExecutorView, view.ProcessorView
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @asynccontextmanager
@@ -556,4 +556,4 @@ def test_the_page_lists_all_of_them():
         named = re.findall(r"`(test_\w+\.py)::(\w+)`", tests)
         assert named[0][1] == f"test_{name}"
         for file, test in named:
-            assert f"def {test}(" in (ROOT / "tests" / file).read_text(), (file, test)
+            assert f"def {test}(" in (ROOT / "tests" / "testing" / file).read_text(), (file, test)

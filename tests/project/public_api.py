@@ -1,5 +1,5 @@
 """
-What is public, as a listing: ``python tests/public_api.py > tests/public_api.txt`` writes it anew.
+What is public, as a listing: ``python tests/project/public_api.py > tests/project/public_api.txt`` writes it anew.
 
 Public are the modules without an underscore, the names in their ``__all__`` (of one without: what it defines), a few
 classes of which public methods give objects (``GIVEN``), and of all these classes the names without an underscore. What

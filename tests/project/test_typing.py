@@ -15,8 +15,8 @@ import pytest
 
 pytestmark = pytest.mark.any_versions  # of dependencies: see .ci/run
 
-ROOT = Path(__file__).parent.parent
-CHECKS, ERRORS = "tests/typing_checks.py", "tests/typing_errors.py"
+ROOT = Path(__file__).parents[2]
+CHECKS, ERRORS = "tests/project/typing_checks.py", "tests/project/typing_errors.py"
 COMMANDS = {
     "mypy": ["mypy", "--output", "json", CHECKS, ERRORS],
     "pyright": ["pyright", "--outputjson", "--pythonpath", sys.executable, CHECKS, ERRORS],

@@ -51,7 +51,7 @@ STANDS_FOR = {
     "T": ["Fetch"],
     "OPTIONS": [],
 }
-ENDLESS = {"--follow"}  # until Ctrl-C; tests/test_cli_journal.py follows a journal
+ENDLESS = {"--follow"}  # until Ctrl-C; tests/cli/test_cli_journal.py follows a journal
 QUICKER = {"examples/prompts.py": ["--prompts", "60"]}  # 2,000 take as long as the page says
 HARMLESS = {"find", "gunzip"}
 HELP = {}  # what commands say of themselves, asked once

@@ -41,7 +41,7 @@ from lionpride_exec import (
 )
 from lionpride_exec.testing import BACKENDS
 
-DATA = Path(__file__).parent / "data" / "before_parts"
+DATA = Path(__file__).parents[1] / "data" / "before_parts"
 
 
 def load_classes():
