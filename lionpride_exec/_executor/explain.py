@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lionpride_exec._model.limits import Limit
     from lionpride_exec._processing.pauses import Pause, StartPace
     from lionpride_exec._processing.processor import Processor
-    from lionpride_exec._scheduling.lane import Entry
+    from lionpride_exec._scheduling.entry import Entry
     from lionpride_exec._scheduling.limit_state import LimitState
     from lionpride_exec._tracking.status_index import StatusIndex
 

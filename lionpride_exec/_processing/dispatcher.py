@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec._model.limits import Limit
     from lionpride_exec._scheduling.capacity import CapacityWindow
-    from lionpride_exec._scheduling.lane import Entry
+    from lionpride_exec._scheduling.entry import Entry
 
     from .pauses import Pauses
     from .workers import Crew

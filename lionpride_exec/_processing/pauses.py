@@ -14,7 +14,7 @@ from lionpride_exec._base.redaction import mask, secrets_of
 from lionpride_exec._base.sentinel import UnsetType
 from lionpride_exec._base.wording import MAX_SECONDS, shown_seconds
 from lionpride_exec._model.execution import utc_now
-from lionpride_exec._scheduling.limit_state import MIN_STATES_TO_SWEEP
+from lionpride_exec._scheduling.limit_states import MIN_STATES_TO_SWEEP
 from lionpride_exec._scheduling.reopening import Reopening
 from lionpride_exec.errors import PauseTooLong, RateLimited
 

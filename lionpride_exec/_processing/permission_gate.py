@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lionpride_exec._base.coordination import ReportHost, Starter
     from lionpride_exec._executor.executor import Executor
     from lionpride_exec._model.pile import Pile
-    from lionpride_exec._scheduling.lane import Entry
+    from lionpride_exec._scheduling.entry import Entry
     from lionpride_exec._scheduling.limit_state import Reservation
     from lionpride_exec._scheduling.priority_queue import PriorityQueue
 

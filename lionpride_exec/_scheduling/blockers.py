@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .lane import Entry, Lane
+    from .entry import Entry
     from .lanes import Lanes
-    from .limit_state import LimitState
+    from .limit_state import Lane, LimitState
 
 # Limit states that have no room, each with the time before which it has none. -inf if that time is not known.
 Bars = list[tuple["LimitState", float]]

@@ -140,8 +140,12 @@ class CapacityWindow:
 
     def _refresh(self, now: float) -> None:
         out = self._out
+        release = (self._limiter or self._tokens()).release_on_behalf_of
         while out and out[0][0] <= now:
-            self._give_back(out.popleft()[1])
+            token = out.popleft()[1]
+            if self._withheld:
+                self._withheld.discard(token)
+            release(token)
 
     def _give_back(self, token: object) -> None:
         if self._withheld:

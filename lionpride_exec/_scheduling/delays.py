@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from uuid import UUID
 
-    from .lane import Entry
+    from .entry import Entry
 
 Delay = Literal["gate", "delay", "retry"]
 """Why an entry is not due: it was denied, it was asked for, its last run failed."""

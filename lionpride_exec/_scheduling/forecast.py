@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .capacity import CapacityWindow
-    from .lane import Entry
+    from .entry import Entry
     from .limit_state import LimitState
     from .priority_queue import PriorityQueue
 

@@ -34,15 +34,17 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING
 
-from .lane import Blocked, Entry, Lane, Place
-from .limit_state import LimitState, LimitStates
+from .blocked_count import BlockedCount
+from .limit_state import Lane
+from .limit_states import LimitStates
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping
 
     from lionpride_exec._model.limits import Router
 
-    from .limit_state import Reservation
+    from .entry import Entry
+    from .limit_state import LimitState, Place, Reservation
 
 
 # How often a lane that needs several things may find one of them taken before it claims the others.
@@ -73,7 +75,7 @@ class Lanes:
         self._shared_until = -inf  # until when what all share holds up the first entry
         self._now = -inf  # the last time somebody looked
         self.stale: int = 0  # entries in the lanes that are not live any more
-        self.blocked: Blocked = Blocked()  # entries in parked lanes
+        self.blocked: BlockedCount = BlockedCount()  # entries in parked lanes
 
     # ---------------------------------------------------------------- entries
 
@@ -161,7 +163,11 @@ class Lanes:
             lane.live = len(lane.heap)
             if not lane.heap:
                 self._drop(lane)
-        self._heads = [lane.place for lane in self._lanes.values() if lane.heap and lane.parked_at is None]
+        self._heads = [
+            (lane.heap[0].priority, lane.turn, lane)
+            for lane in self._lanes.values()
+            if lane.heap and lane.parked_at is None
+        ]
         heapify(self._heads)
         for state in {lane.parked_at for lane in self._lanes.values() if lane.parked_at is not None}:
             state.parked.clear()
@@ -279,12 +285,13 @@ class Lanes:
 
     def _place(self, lane: Lane) -> None:
         """Put a lane where its first entry says, among those that it stands with."""
+        place = (lane.heap[0].priority, lane.turn, lane)
         for state in lane.claims:
-            heappush(state.parked, lane.place)
+            heappush(state.parked, place)
         if lane.parked_at is None:
-            heappush(self._heads, lane.place)
+            heappush(self._heads, place)
         else:
-            heappush(lane.parked_at.parked, lane.place)
+            heappush(lane.parked_at.parked, place)
             self._touch((lane.parked_at,))
 
     def _is_in_place(self, place: Place, state: LimitState | None) -> bool:

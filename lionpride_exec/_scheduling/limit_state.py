@@ -1,4 +1,18 @@
-"""What is left of a limit for one key; also the gate of a partition, which is a limit that opens and closes."""
+"""
+What is left of a limit for one key, and the lanes that wait for it: the two halves of one data structure.
+
+A rate, a limit of concurrency and the gate of a partition are one kind of thing: an amount that entries take and that
+comes back later. A gate has no amount and only opens and closes.
+
+Invariants:
+
+- ``used`` is the sum of the costs of all reservations that are not back; ``uses`` is their number.
+- A reservation with a known time stands in ``_uses``, the earliest first. Its ``back`` is ``inf`` while nobody knows
+  the time, and ``-inf`` once the amount is back.
+- ``parked`` holds a place for each lane that is parked here or has a claim here. Outdated places may stand beside
+  them (``_scheduling.lanes`` says when a place counts).
+- Time alone only makes more room. So the answer of :meth:`LimitState.free_at` is kept until something else changes.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +22,15 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Hashable
 
-    from lionpride_exec._model.limits import Limit, Router
+    from lionpride_exec._model.limits import Limit
 
-    from .lane import Lane
+    from .entry import Entry
     from .reopening import Reopening
 
-MIN_STATES_TO_SWEEP = 64
+# Where a lane stands among others: the priority of its first entry, its turn, and itself.
+Place = tuple[float, int, "Lane"]
 
 
 class Reservation:
@@ -64,7 +79,7 @@ class LimitState:
         self.reopening: Reopening | None = None  # what RateLimited leaves behind; None if there was none of late
         self.denied_until: float = -inf  # by the answer of a gate
         self.lanes: int = 0  # which lead through it
-        self.parked: list[tuple[float, int, Lane]] = []  # of them, those that wait for it; a heap
+        self.parked: list[Place] = []  # of them, those that wait for it; a heap
         self.wakes_at: float = inf  # when somebody will look after these
 
     def __repr__(self) -> str:
@@ -209,62 +224,22 @@ class LimitState:
         return back if back - now >= self.per else nextafter(back, inf)
 
 
-class LimitStates:
-    """
-    The limit states of a processor: one for each limit that all share, and one for each key of the others.
+class Lane:
+    """The queued entries of one route."""
 
-    Args:
-        router: Whose limits hold.
-    """
+    __slots__ = ("claims", "heap", "key", "live", "parked_at", "passed", "path", "turn")
 
-    def __init__(self, router: Router) -> None:
-        self._limits = (None, *router.limits)
-        # Which limits (0: the gate) the parts of a key belong to; the others are shared by all.
-        self._keyed = tuple(
-            number
-            for number, limit in enumerate(self._limits)
-            if (router.has_partitions if limit is None else limit.key is not None)
-        )
-        self.shared: tuple[LimitState, ...] = tuple(
-            LimitState(limit, number=number) for number, limit in enumerate(self._limits) if number not in self._keyed
-        )
-        self._by_key: dict[tuple[int, Hashable], LimitState] = {}
-        self._sweep_at = MIN_STATES_TO_SWEEP
-        self.has_keys: bool = bool(self._keyed)
-        self.has_limits: bool = bool(router.limits)
+    def __init__(self, key: tuple[Hashable, ...], path: tuple[LimitState, ...], turn: int) -> None:
+        self.key: tuple[Hashable, ...] = key
+        self.path: tuple[LimitState, ...] = path
+        self.turn: int = turn
+        self.heap: list[Entry] = []
+        self.live: int = 0  # entries that are not stale
+        self.parked_at: LimitState | None = None
+        # How often it found something of its path taken since it was last served; and, once that is too often, what it
+        # has claimed of it: there nobody who comes later goes before it.
+        self.passed: int = 0
+        self.claims: tuple[LimitState, ...] = ()
 
-    def __iter__(self) -> Iterator[LimitState]:
-        yield from self._by_key.values()
-        yield from self.shared
-
-    def sort_uses(self) -> None:
-        """Have the uses of each limit state stand in the order in which they come back."""
-        for state in self:
-            state.sort_uses()
-
-    @property
-    def limits(self) -> Sequence[Limit]:
-        """The limits, in the order of their numbers."""
-        return [limit for limit in self._limits if limit is not None]
-
-    def path(self, key: tuple[Hashable, ...], now: float) -> tuple[LimitState, ...]:
-        """Give the limit states of a key's parts. A part that is None is not limited; the partition None is one."""
-        if len(self._by_key) >= self._sweep_at:
-            self._sweep(now)
-        parts = zip(self._keyed, key, strict=True)
-        return tuple([self._of(number, part) for number, part in parts if part is not None or number == 0])
-
-    def gate(self, path: tuple[LimitState, ...]) -> LimitState:
-        """Give the gate of a path."""
-        return path[0] if 0 in self._keyed else self.shared[0]
-
-    def _of(self, number: int, key: Hashable) -> LimitState:
-        state = self._by_key.get((number, key))
-        if state is None:
-            state = self._by_key[number, key] = LimitState(self._limits[number], key, number)
-        return state
-
-    def _sweep(self, now: float) -> None:
-        """Forget the limit states that nobody uses. O(1) amortised for each limit state that is made."""
-        self._by_key = {at: state for at, state in self._by_key.items() if not state.is_idle(now)}
-        self._sweep_at = max(MIN_STATES_TO_SWEEP, 2 * len(self._by_key))
+    def __lt__(self, other: Lane) -> bool:
+        return False  # two places of one lane in a heap are equal

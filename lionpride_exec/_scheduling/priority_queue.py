@@ -26,7 +26,7 @@ from lionpride_exec._model.limits import Route, Router
 from lionpride_exec.errors import ExecutorClosedError
 
 from .delays import Delay, Delays
-from .lane import Entry
+from .entry import Entry
 from .lanes import Lanes
 
 if TYPE_CHECKING:
@@ -394,4 +394,5 @@ class PriorityQueue:
             if entry.event_id in self._in_backlog:
                 self._in_backlog.discard(entry.event_id)
                 self.put_back(entry)
-        self.offer_room()
+        if self._room_waiters:
+            self.offer_room()
