@@ -18,7 +18,7 @@ from lionpride_exec._base.coordination import PAUSED, Coordination
 from lionpride_exec._events.event import Event
 from lionpride_exec._iteration.completion import Endings
 from lionpride_exec._iteration.map import EventMap, maker_for
-from lionpride_exec._iteration.map_state import MapOptions
+from lionpride_exec._iteration.map_options import MapOptions
 from lionpride_exec._model.execution import to_status
 from lionpride_exec._model.flow import Flow
 from lionpride_exec._model.retain import Retain, by_status

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup, TaskStatus
 
     from lionpride_exec._base.coordination import Coordination
-    from lionpride_exec._iteration.map_state import Guest
+    from lionpride_exec._iteration.map_options import Guest
     from lionpride_exec._processing.processor import Processor
     from lionpride_exec._tracking.status_index import StatusIndex
     from lionpride_exec._tracking.subscriptions import Subscriptions

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec._events.event import Event
     from lionpride_exec._iteration.completion import E
-    from lionpride_exec._iteration.map_state import Guest, MapState
+    from lionpride_exec._iteration.map_options import Guest, RunningMap
     from lionpride_exec._scheduling.priority_queue import PriorityQueue
     from lionpride_exec._tracking.status_index import StatusIndex
     from lionpride_exec._tracking.subscriptions import Subscriptions
@@ -76,7 +76,7 @@ class ExecutorOfMap:
         """Cancel an event, likewise."""
         self._executor.cancel(event, reason)
 
-    def begun(self, state: MapState[Any]) -> None:
+    def begun(self, state: RunningMap) -> None:
         """Learn of a map that begins, for ``Executor.progress()``."""
         self._progress.maps.add(state)
 

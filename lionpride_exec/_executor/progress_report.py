@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lionpride_exec._base.coordination import Coordination
-    from lionpride_exec._iteration.map_state import MapState
+    from lionpride_exec._iteration.map_options import RunningMap
     from lionpride_exec._processing.processor import Processor
     from lionpride_exec._tracking.retention import Retention
     from lionpride_exec._tracking.status_index import StatusIndex
@@ -33,7 +33,7 @@ class ProgressReport:
     """
 
     def __init__(self, coordination: Coordination, index: StatusIndex, retention: Retention) -> None:
-        self.maps: WeakSet[MapState[Any]] = WeakSet()
+        self.maps: WeakSet[RunningMap] = WeakSet()
         self._coordination = coordination
         self._index = index
         self._retention = retention

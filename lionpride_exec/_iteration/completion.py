@@ -1,9 +1,9 @@
 """
 Iterating over events as they end.
 
-An event calls back at its end (``Event._call_at_end``), so no task waits for each of them. What is called back is an
-object of its own, not the iterator: events must not keep the iterator alive, since a loop that is left by ``break``
-just drops it, and that is when it has to clean up.
+An event calls back at its end (``Event._call_at_end``), so no task has to wait for each event. The callback belongs to
+an object of its own, not to the iterator. A loop that is left by ``break`` just drops its iterator, which has to clean
+up then, so events must not keep the iterator alive.
 """
 
 from __future__ import annotations
@@ -51,22 +51,22 @@ class EventIterator(ClosingIterator[E]):
 
     @abstractmethod
     async def _next(self) -> E:
-        """Give the next event, or raise ``StopAsyncIteration``."""
+        """Return the next event, or raise ``StopAsyncIteration``."""
 
 
 class _Watch(Generic[E]):
     """What the watched events call back."""
 
     def __init__(self) -> None:
-        self.watched: dict[UUID, E] = {}  # not ended, and each of them will tell
-        self.hosts: dict[int, EventHost] = {}  # the executors they stand in
+        self.watched: dict[UUID, E] = {}  # have not ended; each will call back
+        self.hosts: dict[int, EventHost] = {}  # the executors of these events
         self.ended: deque[E] = deque()
         self.lost: list[E] = []  # will not end
         self.attention: anyio.Event | None = None  # of the consumer, while it waits
-        self.is_begun = False  # the events tell
+        self.is_begun = False  # the events will call back
 
     def begin(self) -> None:
-        """Have each event tell, if they do not already."""
+        """Ask each event to call back at its end, unless they are asked already."""
         if self.is_begun:
             return
         self.is_begun = True
@@ -74,7 +74,7 @@ class _Watch(Generic[E]):
             event._call_at_end(self.note)
 
     def end(self) -> None:
-        """Have no event tell any more."""
+        """Ask no event to call back any more."""
         self.is_begun = False
         for event in self.watched.values():
             event._call_no_more(self.note)
@@ -90,7 +90,7 @@ class _Watch(Generic[E]):
                 self.attention.set()
 
     async def wait(self) -> None:
-        """Return when there is something new. Cancelled, it leaves nothing in the events."""
+        """Wait until an event has called back. A cancelled wait leaves no callback in the events."""
         self.attention = anyio.Event()
         try:
             with ExitStack() as stack:
@@ -138,7 +138,7 @@ class Endings(EventIterator[E]):
         return self._last_word()
 
     def _last_word(self) -> E:
-        """Speak of those that were not to end: give one that has all the same, in an executor started again."""
+        """Handle events reported as lost: return one that finished after a restart, otherwise raise."""
         lost = self._watch.lost
         for event in lost:
             if event.execution.status in TERMINAL:
@@ -153,7 +153,7 @@ class Endings(EventIterator[E]):
         """
         End the iteration; the events stay as they are. Idempotent.
 
-        Cancellation: a checkpoint; it is closed all the same.
+        Cancellation: a checkpoint; the iterator is closed before it.
         """
         self._is_closed = True
         self._watch.end()
@@ -166,7 +166,7 @@ class Endings(EventIterator[E]):
 
 
 def _look_at(event: E) -> E:
-    """Note that an event is given to somebody, who learns of its failure."""
+    """Note that the consumer sees how the event ended, then return the event."""
     if event._unseen is not None:
         event._unseen.look_at(event)
     return event

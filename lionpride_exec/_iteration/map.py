@@ -1,15 +1,15 @@
 """
 ``Executor.map()``: an event for each item, and each event back when it has ended.
 
-At most ``lookahead`` events are in the executor and not yet given to the consumer, and an event that was given leaves
-the executor when the next is asked for: memory stays flat whatever the number of items.
+At most ``lookahead`` events are in the executor that the consumer has not got yet. An event that the consumer got
+leaves the executor when the consumer asks for the next. So memory does not grow with the number of items.
 
-Items of a plain iterable are taken while the consumer asks for an event; that needs no task. Those of an async iterable
-have to be awaited beside the events: one task in the executor's task group does so, and closes the iterable too, since
-an async generator is to be closed by the task that iterated it.
+Items of a plain iterable are taken while the consumer asks for an event, without a task. Items of an async iterable
+have to be awaited while events run. One task in the executor's task group takes them. It also closes the iterable,
+since the task that iterates an async generator has to close it.
 
-Leaving the loop is what has to be right. An async generator would learn of a ``break`` from a hook of the event loop,
-at some later time; a plain object learns of it at once, by ``__del__``, and all that it then does is synchronous.
+The hard part is a loop that is left. An async generator learns of a ``break`` from a hook of the event loop, at some
+later time. A plain object learns of it at once, by ``__del__``, and then cleans up synchronously.
 """
 
 from __future__ import annotations
@@ -25,15 +25,17 @@ from lionpride_exec._events.call import Call, check_async
 from lionpride_exec._events.event import Event
 
 from .completion import E, EventIterator
-from .map_state import MapOptions, MapState
+from .map_state import MapState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .map_options import MapOptions
+
 
 def maker_for(target: type[Event] | Callable[..., Any]) -> Callable[[Any], Event]:
     """
-    Give the function that makes an event of an item.
+    Return the function that makes an event of an item.
 
     Raises:
         TypeError: The target is neither an Event subclass nor an async function.
@@ -61,7 +63,7 @@ def _event_of(cls: type[Event], required: list[str], item: Any) -> Event:
         return cls(**{required[0]: item})
     raise TypeError(
         f"an item for {cls.__name__} must be a {cls.__name__} or a mapping of its fields, got {type(item).__name__} "
-        f"(a plain value will do for a class with exactly one required field; this one has {len(required)})"
+        f"(a plain value is enough for a class with exactly one required field; this one has {len(required)})"
     )
 
 
@@ -83,12 +85,12 @@ class EventMap(EventIterator[E]):
         """
         Cancel the events that have not ended, and return when the source of the items is closed. Idempotent.
 
-        Cancellation: while the source is being closed; it goes on being closed.
+        Cancellation: while the source is being closed; the source is still closed.
         """
         self._run.close()
         await self._run.wait_closed()
 
     def __del__(self) -> None:
-        # The garbage collector may call from any thread; then nobody can be told, and the events just go on.
+        # The garbage collector may call this from another thread. There it can cancel nothing: the events go on.
         if self._run.thread == get_ident():
             self._run.close()

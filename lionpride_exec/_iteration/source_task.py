@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, nullcontext
 from math import inf
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import anyio
 from anyio import CancelScope, current_effective_deadline, get_cancelled_exc_class
@@ -19,44 +19,72 @@ if TYPE_CHECKING:
 
     from lionpride_exec._events.event import Event
 
-    from .map_state import MapState
+    from .map_options import MapOptions
 
 logger = logging.getLogger("lionpride_exec")
 
 
+class ItemReceiver(Protocol):
+    """
+    The map for which a task takes items.
+
+    Attributes:
+        plan: What the map was asked for.
+        closed: Whether the map has ended.
+        error: What the map raises after the events that were appended. Set by the task.
+        shut: Why not all items were taken. Set by the task; None once all were taken.
+    """
+
+    plan: MapOptions
+    closed: bool
+    error: BaseException | None
+    shut: ExecutorClosedError | None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more event may be appended."""
+        ...
+
+    def hold(self, event: Any, *, is_own: bool) -> None:
+        """Look after an event that was appended, or that the executor knew under its key."""
+
+    def stop_taking(self) -> None:
+        """Learn that no more items will come."""
+
+
 class SourceTask:
     """
-    The task that appends the items of an async iterable, and closes it.
+    The task that appends the items of an async iterable, and closes the iterable.
 
-    An async generator may have cancel scopes open while it is suspended, so no scope of ours may end between its first
-    item and its close: one is around all of it. To end, this task is rather woken than cancelled, where it can be: then
+    An async generator may have cancel scopes open while it is suspended. So no scope of this task may end between the
+    first item and the close: one scope is around both. Where possible this task is woken, not cancelled, to end. Then
     the generator has all the time it needs to close.
     """
 
-    def __init__(self, run: MapState[Any], source: AsyncIterator[Any]) -> None:
+    def __init__(self, run: ItemReceiver, source: AsyncIterator[Any]) -> None:
         self.run = run
         self.source = source
         self.done = anyio.Event()
         self.room: anyio.Event | None = None  # while it waits for room in the look-ahead
         self._appending: CancelScope | None = None  # while it waits for room in the queue
         self._taking = CancelScope()  # all the time
-        self._is_over = False  # no more items are to be taken
-        self._is_closing = False  # none will be: the source is being closed
+        self._is_over = False  # no more items are taken
+        self._is_closing = False  # the source is being closed
 
     @classmethod
-    async def start(cls, run: MapState[Any], items: AsyncIterable[Any]) -> SourceTask:
+    async def start(cls, run: ItemReceiver, items: AsyncIterable[Any]) -> SourceTask:
         """
-        Start it in the executor's task group.
+        Start the task in the executor's task group.
 
         Raises:
-            RuntimeError: There is none.
+            RuntimeError: The executor has no task group.
         """
-        feeder = cls(run, aiter(items))
-        await run.plan.executor.start_guest(feeder, feeder._feed, "map")
-        return feeder
+        task = cls(run, aiter(items))
+        await run.plan.executor.start_guest(task, task._take_all, "map")
+        return task
 
     def cancel(self) -> None:
-        """Have it take no more items. Idempotent."""
+        """Take no more items. Idempotent."""
         if self._is_over:
             return
         self._is_over = True
@@ -67,7 +95,7 @@ class SourceTask:
         elif not self._is_closing:
             self._taking.cancel()
 
-    async def _feed(self) -> None:
+    async def _take_all(self) -> None:
         run = self.run
         run.shut = ExecutorClosedError("the executor stopped before all items of map() were taken")  # until they are
         try:
@@ -76,9 +104,9 @@ class SourceTask:
         except get_cancelled_exc_class():
             if current_effective_deadline() == -inf:
                 raise
-            # No scope asked for this cancellation: it concerns this task only. The executor is to live on.
+            # No scope asked for this cancellation: it concerns this task only, and the executor goes on.
         except BaseException as exc:
-            # What tells a generator to end comes back in a group if it has a task group around its yield.
+            # A generator with a task group around its yield raises GeneratorExit in an exception group.
             if not all(isinstance(leaf, Exception | GeneratorExit) for leaf in leaves(exc)):
                 raise
             if run.closed and not all(isinstance(leaf, GeneratorExit) for leaf in leaves(exc)):
@@ -104,7 +132,7 @@ class SourceTask:
                 self._is_closing = True
 
     async def _wait_for_room(self) -> bool:
-        """Return when one more event may be appended; False: none is to be."""
+        """Wait until one more event may be appended. Return False if no more items are taken."""
         while not self.run.has_room and not self._is_over:
             self.room = anyio.Event()
             try:

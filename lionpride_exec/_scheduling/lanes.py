@@ -23,8 +23,8 @@ Invariants:
   the time of that is known.
 - ``blocked.number`` is the number of live entries in parked lanes.
 
-With one key an entry costs O(log n), however many keys there are and however many entries wait for them. The
-alternative, to pass over the entries that cannot start, costs as much as there are of these, at each start.
+With one key an entry costs O(log n), however many keys and waiting entries there are. The alternative, to pass over
+the entries that cannot start, costs as much as there are of these, at each start.
 """
 
 from __future__ import annotations
@@ -81,9 +81,7 @@ class Lanes:
 
     def add(self, entry: Entry) -> None:
         """Sort an entry in. O(log n)."""
-        lane = self._lanes.get(entry.route.key)
-        if lane is None:
-            lane = self._lanes[entry.route.key] = self._make_lane(entry.route.key)
+        lane = self._lanes.get(entry.route.key) or self._make_lane(entry.route.key)
         heappush(lane.heap, entry)
         lane.live += 1
         if lane.parked_at is not None:
@@ -93,9 +91,7 @@ class Lanes:
 
     def give_back(self, entry: Entry) -> None:
         """Sort the entry in again that was popped last, and give its lane the turn that it had. O(log n)."""
-        lane = self._lanes.get(entry.route.key)
-        if lane is None:
-            lane = self._lanes[entry.route.key] = self._make_lane(entry.route.key)
+        lane = self._lanes.get(entry.route.key) or self._make_lane(entry.route.key)
         lane.turn = self._last_turn
         self.add(entry)
         if lane.heap[0] is not entry:
@@ -104,9 +100,7 @@ class Lanes:
     def note_stale(self, entry: Entry) -> None:
         """Take note that an entry is not live any more; it is dropped when it comes first. O(1)."""
         self.stale += 1
-        lane = self._lanes.get(entry.route.key)
-        if lane is None:  # the entry has not been sorted in yet
-            lane = self._lanes[entry.route.key] = self._make_lane(entry.route.key)
+        lane = self._lanes.get(entry.route.key) or self._make_lane(entry.route.key)  # the entry may be unsorted still
         lane.live -= 1
         if lane.parked_at is not None:
             self.blocked.number -= 1
@@ -163,11 +157,8 @@ class Lanes:
             lane.live = len(lane.heap)
             if not lane.heap:
                 self._drop(lane)
-        self._heads = [
-            (lane.heap[0].priority, lane.turn, lane)
-            for lane in self._lanes.values()
-            if lane.heap and lane.parked_at is None
-        ]
+        free = [lane for lane in self._lanes.values() if lane.heap and lane.parked_at is None]
+        self._heads = [(lane.heap[0].priority, lane.turn, lane) for lane in free]
         heapify(self._heads)
         for state in {lane.parked_at for lane in self._lanes.values() if lane.parked_at is not None}:
             state.parked.clear()
@@ -278,7 +269,7 @@ class Lanes:
     # ---------------------------------------------------------------- inside: lanes
 
     def _make_lane(self, key: tuple[Hashable, ...]) -> Lane:
-        lane = Lane(key, self._path(key), next(self._turns))
+        lane = self._lanes[key] = Lane(key, self._path(key), next(self._turns))
         for state in lane.path:
             state.lanes += 1
         return lane
@@ -351,11 +342,7 @@ class Lanes:
 
     def _is_behind(self, state: LimitState) -> bool:
         """Whether a lane that comes before the first one waits there."""
-        while state.parked:
-            if self._is_in_place(state.parked[0], state):
-                return state.parked[0] < self._heads[0]
-            heappop(state.parked)
-        return False
+        return self.leader_at(state) is not None and state.parked[0] < self._heads[0]
 
     def _unless_all_wait(self, entry: Entry, now: float) -> Entry | None:
         """Give the first entry, unless it has to wait for something that all share; then all wait with it."""

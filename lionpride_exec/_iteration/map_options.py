@@ -1,0 +1,157 @@
+"""What a map was asked for, and what it uses of its executor."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable
+from operator import length_hint
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import attrs
+
+from lionpride_exec._validation import check_count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Hashable
+    from contextlib import AbstractContextManager
+
+    from lionpride_exec._events.event import Event
+    from lionpride_exec._scheduling.priority_queue import PriorityQueue
+
+    from .completion import E
+
+# Events appended and not yet given, at most, where many of them wait for their key; and for each slot.
+MAX_LOOKAHEAD = 1000
+SLOTS_AHEAD = 10
+
+
+class RunningMap(Protocol):
+    """A map that has begun, as ``Executor.progress()`` sees it."""
+
+    @property
+    def to_come(self) -> int | None:
+        """How many events the map will still append. None if that is not known."""
+
+
+class Guest(Protocol):
+    """A task in the group of an executor that runs no events."""
+
+    def cancel(self) -> None:
+        """Ask the task to end."""
+
+
+class MapHost(Protocol):
+    """What a map uses of its executor."""
+
+    @property
+    def has_journal(self) -> bool:
+        """Whether the executor has a journal."""
+        ...
+
+    @property
+    def queue(self) -> PriorityQueue | None:
+        """The queue of the processor. None until there is a processor."""
+
+    @property
+    def concurrency_limit(self) -> int:
+        """How many events may run at the same time, as far as is known."""
+        ...
+
+    def __contains__(self, event: Event) -> bool: ...
+
+    async def append(self, event: E, priority: float | None = None, *, wait: bool = False, key: Hashable = None) -> E:
+        """Take an event in; see ``Executor.append()``."""
+        ...
+
+    def cancel(self, event: Event, reason: str) -> None:
+        """Cancel an event; see ``Executor.cancel()``."""
+
+    def begun(self, state: RunningMap) -> None:
+        """Learn of a map that begins, for ``Executor.progress()``."""
+
+    def reader_away(self) -> AbstractContextManager[None] | None:
+        """Return the context of a task that waits for the executor and so reads no transitions. None if none reads."""
+
+    async def remove(self, event: Event) -> None:
+        """Remove an event that has ended and was given to the consumer, under the locks that somebody holds."""
+
+    async def start_guest(self, guest: Guest, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """
+        Run a task that runs no events in the task group of the executor, and cancel it when that group closes.
+
+        Raises:
+            RuntimeError: The executor has no task group.
+        """
+
+    def guest_ended(self, guest: Guest) -> None:
+        """Learn that such a task has ended."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class MapOptions:
+    """
+    What a map was asked for.
+
+    Attributes:
+        executor: Where the events go.
+        make: Makes an event of an item.
+        items: A plain or an async iterable.
+        ordered: Whether the events come in the order of the items.
+        fail_fast: Whether the first failure ends the map.
+        lookahead: Events appended and not yet given, except those that wait for their key. Default: twice the
+            concurrency limit.
+        max_lookahead: The same, with those. Default: 1,000, or more if the lookahead or the concurrency limit is large.
+        priority: Of each event.
+        key: Returns the key of an item's event. None if events have no keys.
+        total: How many items there are. None if ``items`` is asked.
+    """
+
+    executor: MapHost
+    make: Callable[[Any], Event]
+    items: Iterable[Any] | AsyncIterable[Any]
+    ordered: bool
+    fail_fast: bool
+    lookahead: int | None
+    priority: float | None
+    key: Callable[[Any], Hashable] | None
+    total: int | None = None
+    max_lookahead: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        items = cast("object", self.items)
+        if not isinstance(items, AsyncIterable | Iterable):
+            raise TypeError(f"items must be an iterable or an async iterable, got {type(items).__name__}")
+        for name, least in (("lookahead", 1), ("max_lookahead", 1), ("total", 0)):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name), least)
+        if self.key is not None and not callable(cast("object", self.key)):
+            raise TypeError(f"key must be a function of an item, got {self.key!r}")
+
+    def expected(self) -> int | None:
+        """Return how many items there are, by ``total`` or by the length of the items. None if neither is known."""
+        if self.total is not None:
+            return self.total
+        try:
+            number = length_hint(self.items, -1)
+        except Exception:  # noqa: BLE001  the items' own code: it is asked for a guess only
+            return None
+        return number if number >= 0 else None
+
+    def key_of(self, item: Any) -> Hashable:
+        """Return the key of an item's event. None if events have no keys."""
+        return None if self.key is None else self.key(item)
+
+    @property
+    def limit(self) -> int:
+        """How many events may be appended and not yet given now, except those that wait for their key."""
+        return 2 * self._concurrency if self.lookahead is None else self.lookahead
+
+    @property
+    def most(self) -> int:
+        """How many events may be appended and not yet given now, in all."""
+        if self.max_lookahead is not None:
+            return self.max_lookahead
+        return max(MAX_LOOKAHEAD, SLOTS_AHEAD * self._concurrency, self.limit)
+
+    @property
+    def _concurrency(self) -> int:
+        return self.executor.concurrency_limit
