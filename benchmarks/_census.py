@@ -28,7 +28,7 @@ PACKAGE = "lionpride_exec"
 # What is tidied now and then instead of at once: by path, the most that may lie there. It is not to grow any further.
 LAZILY_TIDIED: Mapping[str, tuple[int, str]] = {
     r"_dead\.counts$": (64, "an id that left out of the middle stands in the order until 32 do"),
-    r"_by_status.*_ids$": (128, "likewise"),
+    r"by_status.*_ids$": (128, "likewise"),
     r"\b_by_key$": (256, "the buckets of keys are swept when they have doubled, from 64 on"),
     r"\b_uses$": (512, "what was taken of a rate is taken back at the next look; it is no more than its amount"),
     r"\._window\.": (512, "likewise, of the capacity"),
@@ -39,7 +39,7 @@ LAZILY_TIDIED: Mapping[str, tuple[int, str]] = {
 
 # What fills up in the first minute of a run; where each round takes longer than that, it is not to grow either.
 OF_THE_LAST_MINUTE: Mapping[str, tuple[int, str]] = {
-    r"\b_pace\._samples$": (128, "what progress() has seen"),
+    r"\b_pace\._samples": (128, "what progress() has seen"),
     r"\b_seconds$": (64, "starts and retries, by seconds, for the budget of retries"),
 }
 

@@ -12,7 +12,7 @@ from ._events.call import Call
 from ._events.event import Event
 from ._events.stored_names import publish as _publish
 from ._executor.executor import Executor
-from ._executor.explain import Explanation, LimitUse, Statistics, WaitReason
+from ._executor.explanation import Explanation, LimitUse, Statistics, WaitReason
 from ._journal import Journal
 from ._model.element import Element
 from ._model.execution import Attempt, Execution

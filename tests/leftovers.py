@@ -32,7 +32,8 @@ BOUNDS = census.LAZILY_TIDIED | census.OF_THE_LAST_MINUTE
 def sizes(executor):
     """Return the size of each container that an executor holds, by its path."""
     found = census.sizes_from(executor=executor)
-    return {path: size for path, size in found.items() if path.partition(".")[0] == "executor" and size}
+    of_executor = (path for path in found if path.partition(".")[0] == "executor")
+    return {path: found[path] for path in of_executor if found[path] and path != "executor.processor_config"}
 
 
 def containers_of(value):

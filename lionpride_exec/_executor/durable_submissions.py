@@ -34,10 +34,11 @@ if TYPE_CHECKING:
     from lionpride_exec._tracking.retention import Retention
     from lionpride_exec._tracking.status_index import StatusIndex
 
-    from .dependencies import Dependencies
     from .facade import Facade
+    from .followers import Followers
     from .journal_link import JournalLink
     from .keys import Keys
+    from .queueing import Queueing
     from .submissions import Submissions
     from .transitions import Transitions
 
@@ -91,18 +92,20 @@ class DurableSubmissions:
         index: StatusIndex,
         transitions: Transitions,
         submissions: Submissions,
-        dependencies: Dependencies,
+        queueing: Queueing,
+        followers: Followers,
         keys: Keys,
         retention: Retention,
     ) -> None:
         self.link: JournalLink = link
         self._executor = executor
         self._submissions = submissions
-        self._dependencies = dependencies
         self._keys = keys
         self._index = index
         self._transitions = transitions
         self._retention = retention
+        self._queueing = queueing
+        self._followers = followers
         self._deferred_ends = coordination.deferred_ends
 
     # ---------------------------------------------------------------- looking
@@ -189,7 +192,7 @@ class DurableSubmissions:
         if self.link.stored.remembered.status_of(event.id) is not None:
             raise ExistsError(f"An event with the id {event.id} has ended here; as_fresh_event() gives one to run anew")
         if not processor.router.is_plain:
-            self._submissions.check_costs(event)
+            self._queueing.check_costs(event)
         is_pending = event.execution.status is EventStatus.PENDING
         takes_room = is_pending and not options.after and options.lost is None and not options.is_urgent
         if takes_room:
@@ -248,7 +251,7 @@ class DurableSubmissions:
         if event.id in self._index.items:
             self._retention.ended_before += coming.is_final
             if link.session is None and (options.after or options.lost is not None):  # closed meanwhile: settled next
-                self._dependencies.add(event.id, options)
+                self._followers.keep_unsettled(event, options)
                 link.recovery.unsettled.append((event, [other.id for other in options.after], options.lost))
             elif event.execution.status is EventStatus.PENDING and event.id not in self._deferred_ends:
                 self._queue(event, options, processor)
@@ -260,11 +263,11 @@ class DurableSubmissions:
         if options.lost is not None:
             self.link.recovery.skip_lost(event, options.lost)
         elif options.after:
-            self._submissions.keep_after(event, options)
+            self._followers.keep_after(event, options)
         elif processor._has_own_enqueue:
-            self._submissions.enqueuer.reserve(event, options, processor)
+            self._queueing.enqueuer.reserve(event, options, processor)
         elif options.is_urgent:
-            self._submissions.queue_anyway([(event, options)], processor)
+            self._queueing.queue_anyway([(event, options)], processor)
         else:
             priority = event.created_at.timestamp() if options.priority is None else options.priority
             try:

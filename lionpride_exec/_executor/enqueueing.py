@@ -33,14 +33,7 @@ if TYPE_CHECKING:
 
 
 class EnqueueHost(Protocol):
-    """
-    What this part uses of the submissions.
-
-    Attributes:
-        early: How the events are queued that are not with the processor yet.
-    """
-
-    early: dict[UUID, SubmitOptions]
+    """What this part uses of the submissions."""
 
     def remove(self, event: Event) -> None:
         """Forget an event."""
@@ -64,15 +57,21 @@ class Enqueuer:
     Attributes:
         submitted: The options of each event that ``append()`` has stored and hands over.
         late: The ids of the events that are handed over later, in order.
+        host: Removes an event whose ``enqueue()`` raised. Set by the executor, as ``group`` is.
         group: Runs the task that hands them over. Set by the executor, since its lifetime is made after this object.
     """
 
     group: GuestRunner
+    host: EnqueueHost
 
     def __init__(
-        self, host: EnqueueHost, items: Pile[Event], transitions: Transitions, conditions: PredicateCondition
+        self,
+        early: dict[UUID, SubmitOptions],
+        items: Pile[Event],
+        transitions: Transitions,
+        conditions: PredicateCondition,
     ) -> None:
-        self._host = host
+        self._early = early
         self._items = items
         self._transitions = transitions
         self._conditions = conditions
@@ -113,7 +112,7 @@ class Enqueuer:
             await self._enqueue(event, options, processor)
         except BaseException:
             if self._is_pending(event):
-                self._host.remove(event)
+                self.host.remove(event)
                 event._wake()  # a task may have found the event meanwhile, and wait for it
             raise
         finally:
@@ -131,7 +130,7 @@ class Enqueuer:
 
     def keep_late(self, event: Event, options: SubmitOptions) -> None:
         """Hand an event over as soon as that can be awaited."""
-        self._host.early[event.id] = options
+        self._early[event.id] = options
         self.late[event.id] = None
 
     def launch(self, processor: Processor) -> None:
@@ -157,7 +156,7 @@ class Enqueuer:
         while self.late:
             event_id, _ = self.late.popitem(last=False)
             event = self._items.get(event_id, None)
-            options = self._host.early.pop(event_id, PLAIN)
+            options = self._early.pop(event_id, PLAIN)
             if event is None or not self._is_pending(event) or processor.is_handling(event_id):
                 continue
             self._running = event_id

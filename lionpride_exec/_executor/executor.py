@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, overload
 import anyio
 from anyio import AsyncContextManagerMixin
 
-from lionpride_exec._base.coordination import PAUSED, Coordination
+from lionpride_exec._base.coordination import PAUSED
 from lionpride_exec._events.event import Event
 from lionpride_exec._iteration.completion import Endings
 from lionpride_exec._iteration.map import EventMap, maker_for
@@ -23,26 +23,14 @@ from lionpride_exec._model.execution import to_status
 from lionpride_exec._model.flow import Flow
 from lionpride_exec._model.retain import Retain, by_status
 from lionpride_exec._status import EventStatus
-from lionpride_exec._tracking.observers import Observers
-from lionpride_exec._tracking.retention import Retention
-from lionpride_exec._tracking.status_index import StatusIndex
-from lionpride_exec._tracking.subscriptions import Subscriptions
-from lionpride_exec._validation import MIN_REFRESH_TIME, check_bounds, check_number, check_seconds
-from lionpride_exec.errors import EventCancelled, JournalError, Skip
+from lionpride_exec._validation import MIN_REFRESH_TIME, check_bounds, check_seconds
+from lionpride_exec.errors import EventCancelled, Skip
 
 from .bulk import extend
-from .dependencies import Dependencies
-from .durable_submissions import DurableSubmissions
-from .explain import Explainer
-from .factory import event_type_of, make_executor
-from .journal_link import JournalLink
-from .keys import Keys
-from .lifetime import Lifetime
-from .lookups import Lookups
+from .factory import event_type_of, make_executor, make_processor
 from .map_host import ExecutorOfMap
-from .progress_report import ProgressReport
-from .submissions import Submissions
-from .transitions import Transitions
+from .parts import Parts
+from .queries import ExecutorQueries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Hashable, Iterable
@@ -56,10 +44,7 @@ if TYPE_CHECKING:
     from lionpride_exec._model.progression import Progression
     from lionpride_exec._model.retain import RetainRule
     from lionpride_exec._processing.processor import Processor
-    from lionpride_exec._tracking.progress import Progress
-    from lionpride_exec._tracking.subscriptions import OnFull, Watcher
 
-    from .explain import Explanation, Statistics
 
 T = TypeVar("T")
 X = TypeVar("X")
@@ -68,7 +53,7 @@ E = TypeVar("E", bound=Event[Any])
 DEFAULT_CLEANUP = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
 
 
-class Executor(AsyncContextManagerMixin):
+class Executor(ExecutorQueries, AsyncContextManagerMixin):
     """
     Runs events and tracks the status of each.
 
@@ -116,33 +101,20 @@ class Executor(AsyncContextManagerMixin):
             name=name or "executor_states", item_type=self.event_type, strict_type=strict_event_type
         )
         rules = by_status(retain, None if journal is None else Retain(0))
-        self._coordination = coordination = Coordination()
-        self._index = index = StatusIndex(self.states, coordination)
-        self._observers = observers = Observers(self)
-        self._subscriptions = subscriptions = Subscriptions(observers, coordination)
-        self._keys = keys = Keys(self.states.items)
-        self._dependencies = dependencies = Dependencies()
-        self._link = link = None if journal is None else JournalLink(journal, self)
-        self._retention = retention = Retention(index, rules, keys.forget, link)
-        self._transitions = transitions = Transitions(
-            self, coordination, index, observers, subscriptions, dependencies, retention, link
-        )
-        self._submissions = submissions = Submissions(
-            self, coordination, index, transitions, dependencies, keys, retention
-        )
-        self._lookups = Lookups(self, index, keys, submissions, link)
-        self._lifetime = lifetime = Lifetime(self, coordination, index, transitions, submissions, subscriptions, link)
-        self._explainer = Explainer(coordination, index, dependencies, submissions)
-        self._progress = ProgressReport(coordination, index, retention)
-        transitions.places = submissions
-        submissions.lookups = self._lookups
-        submissions.enqueuer.group = lifetime
-        self._durable: DurableSubmissions | None = None
-        if link is not None:
-            link.connect(coordination, index, transitions, submissions, retention, lifetime.is_deserted)
-            self._durable = submissions.durable = DurableSubmissions(
-                self, link, coordination, index, transitions, submissions, dependencies, keys, retention
-            )
+        parts = Parts(self, self.states, journal, rules)
+        self._coordination = parts.coordination
+        self._index = parts.index
+        self._observers = parts.observers
+        self._subscriptions = parts.subscriptions
+        self._link = parts.link
+        self._transitions = parts.transitions
+        self._submissions = parts.submissions
+        self._durable = parts.durable
+        self._lookups = parts.lookups
+        self._lifetime = parts.lifetime
+        self._explainer = parts.explainer
+        self._progress = parts.progress
+        self._parts = parts  # what the methods below do not use
 
     # ---------------------------------------------------------------- making one
 
@@ -191,11 +163,6 @@ class Executor(AsyncContextManagerMixin):
             ConfigurationError: The class has no ``processor_type``, or that has no ``event_type``.
         """
         return event_type_of(self)
-
-    @property
-    def strict_event_type(self) -> bool:
-        """Whether subclasses of :attr:`event_type` are refused."""
-        return self.states.items.strict_type
 
     @property
     def processor(self) -> Processor | None:
@@ -289,11 +256,6 @@ class Executor(AsyncContextManagerMixin):
         """
         await self._lifetime.join()
 
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether the executor was left, or crashed, and has not been started again."""
-        return self._transitions.is_abandoned
-
     async def _create_processor(self) -> None:
         """
         Make the processor from ``processor_config`` and assign it to :attr:`processor`, as an override has to.
@@ -302,7 +264,7 @@ class Executor(AsyncContextManagerMixin):
             ConfigurationError: A key is missing or unknown.
             ValueError: A number is out of bounds.
         """
-        self.processor = await self._lifetime.make_processor()
+        self.processor = await make_processor(self, self.states.items)
 
     # ---------------------------------------------------------------- taking events in
 
@@ -573,94 +535,6 @@ class Executor(AsyncContextManagerMixin):
 
     # ---------------------------------------------------------------- events
 
-    def get_events_by_status(self, status: EventStatus | str) -> list[Event]:
-        """
-        Give the events with a status, in the order they came to it. O(number of them).
-
-        Events that failed count as looked at: the end of the lifetime does not warn of them.
-
-        Raises:
-            NotFoundError: No such status. (Also a KeyError.)
-            ConfigurationError: Its progression was taken out of :attr:`states`.
-        """
-        return self._lookups.with_status(status)
-
-    @property
-    def pending_events(self) -> list[Event]:
-        """The events that are PENDING, in the order they came to it."""
-        return self.get_events_by_status(EventStatus.PENDING)
-
-    @property
-    def processing_events(self) -> list[Event]:
-        """The events that are PROCESSING, in the order they came to it."""
-        return self.get_events_by_status(EventStatus.PROCESSING)
-
-    @property
-    def completed_events(self) -> list[Event]:
-        """The events that are COMPLETED, in the order they came to it."""
-        return self.get_events_by_status(EventStatus.COMPLETED)
-
-    @property
-    def failed_events(self) -> list[Event]:
-        """The events that are FAILED, in the order they came to it."""
-        return self.get_events_by_status(EventStatus.FAILED)
-
-    @property
-    def cancelled_events(self) -> list[Event]:
-        """The events that are CANCELLED, in the order they came to it."""
-        return self.get_events_by_status(EventStatus.CANCELLED)
-
-    @property
-    def skipped_events(self) -> list[Event]:
-        """The events that are SKIPPED, in the order they came to it."""
-        return self.get_events_by_status(EventStatus.SKIPPED)
-
-    @property
-    def aborted_events(self) -> list[Event]:
-        """The events that are ABORTED, in the order they came to it."""
-        return self.get_events_by_status(EventStatus.ABORTED)
-
-    async def get(self, event: Event | UUID | str) -> Event:
-        """
-        Give an event by its id, from memory or, if it is not there, from the journal.
-
-        One from the journal is a copy that stands in no executor: its result is what JSON keeps of it, its error a
-        :class:`RemoteError`. O(1) in memory; on disk O(number of events there), about 60 ms for a million.
-
-        Raises:
-            NotFoundError: There is no such event.
-            JournalError: It cannot be read.
-            ValueError: What was given means no id.
-
-        Cancellation: while it is read from the journal; that has changed nothing.
-        """
-        return await self._lookups.get(event)
-
-    async def known_keys(self, keys: Iterable[Hashable]) -> set[Hashable]:
-        """
-        Give those of the keys under which an event is known here, in memory or in the journal. One look-up each.
-
-        Raises:
-            TypeError: A key is not hashable, or nothing that JSON can hold.
-            JournalError: The journal cannot be read.
-
-        Cancellation: while the journal is read; that has changed nothing.
-        """
-        return await self._lookups.known_keys(keys)
-
-    async def held_events(self) -> list[Event]:
-        """
-        Give the events that wait for a decision: they ran when the process died, and their class says ``hold``.
-
-        O(number of open events).
-
-        Raises:
-            JournalError: They cannot be read; or there is no open journal.
-
-        Cancellation: while they are read; that has changed nothing.
-        """
-        return await self._open_link().open_session().lookup.held()
-
     async def release(self, event: Event | UUID | str) -> Event:
         """
         Let a held event go on: it is queued as any other. To give it up, ``cancel()`` it then. O(as :meth:`get`).
@@ -672,7 +546,7 @@ class Executor(AsyncContextManagerMixin):
 
         Cancellation: before it is written; then it goes on.
         """
-        return await self._lookups.release(event, self._open_link())
+        return await self._lookups.release(event)
 
     def cancel(self, event: Event | UUID | str, reason: str | None = None) -> bool:
         """
@@ -727,119 +601,6 @@ class Executor(AsyncContextManagerMixin):
             [to_status(status) for status in (DEFAULT_CLEANUP if statuses is None else statuses)]
         )
 
-    def __contains__(self, event: Event | UUID | str) -> bool:
-        return self._lookups.has(event)
-
-    # ---------------------------------------------------------------- the whole
-
-    def status_counts(self) -> dict[str, int]:
-        """
-        Give the number of events in each of the seven statuses, zeros included. O(1).
-
-        With a journal those that have ended and are only on disk are included.
-        """
-        return self._lookups.status_counts()
-
-    def inspect_state(self) -> str:
-        """Give a readable summary: a line per status."""
-        lines = [
-            f"  {status}: {number} event{'' if number == 1 else 's'}" for status, number in self.status_counts().items()
-        ]
-        return "\n".join([f"Executor State ({self.states.name}):", *lines])
-
-    def __repr__(self) -> str:
-        counts = self.status_counts()
-        shown = ", ".join(f"{status}={number}" for status, number in counts.items())
-        return f"Executor(total={sum(counts.values())}, {shown})"
-
-    def explain(self, event: Event | UUID | str) -> Explanation:
-        """
-        Say what an event waits for, and for how long at least. Cheap; changes nothing.
-
-        An event that could start but for those in front of it waits for what these wait for. Call it in the event loop.
-        For the bare id of an event that has ended and left memory, as with a journal, ``Explanation.event`` is a plain
-        ``Event`` with that id and status; ``await executor.get(id)`` reads the event itself.
-
-        Raises:
-            NotFoundError: There is no such event.
-            RuntimeError: No event loop runs.
-        """
-        return self._explainer.explain(self._lookups.known(event), self.processor)
-
-    def statistics(self) -> Statistics:
-        """
-        Give a snapshot: events by status, pending ones by what they wait for, what is used of the limits.
-
-        O(what is delayed, or waits for a limit or gate). Call it in the event loop.
-
-        Raises:
-            RuntimeError: No event loop runs.
-        """
-        return self._explainer.statistics(self.processor, self.status_counts())
-
-    def progress(self, *, to_come: float = 0) -> Progress:
-        """
-        Return the number of events done and to do, the rate, and the time left.
-
-        The rate is that since earlier calls, at most 60 s back, so call it now and then. Events that were taken in
-        with a final status count as done, but not for the rate. Works outside an event loop too, without a rate and
-        without the time left. O(what is queued, runs, or is used of the limits).
-
-        Args:
-            to_come: How many events will come that the executor cannot know of, 0 or more; an estimate will do. What
-                a running :meth:`map` will take from its source is known, if the source has a length.
-
-        Raises:
-            ConfigurationError: A progression was taken out of :attr:`states`.
-            ValueError: ``to_come`` is negative, infinite or NaN.
-        """
-        return self._progress.make(self.processor, check_number("to_come", to_come))
-
-    def observe(self, observer: Callable[[Event, EventStatus, EventStatus], None]) -> Callable[[], None]:
-        """
-        Have ``observer(event, previous, status)`` called at every transition; returns a function that ends it.
-
-        It runs inside the transition and delays it, so it should be quick. An exception of it is logged.
-        """
-        return self._observers.add(observer)
-
-    def watch(
-        self,
-        *,
-        buffer: int = 1000,
-        on_full: OnFull = "wait",
-        statuses: Iterable[EventStatus | str] | str | None = None,
-    ) -> Watcher:
-        """
-        Give an async iterator of every :class:`Transition` from now on: ``async with executor.watch() as transitions``.
-
-        A transition cannot wait for its reader, so while ``buffer`` or more of them are unread, ``on_full`` holds:
-
-        - "wait": none is missed; nothing new starts and no gate is asked until the reader has caught up. What runs goes
-          on, so more than ``buffer`` may gather: one for each running event, one for an event in question at a
-          gate, and whatever others decide or invoke by hand. A reader that itself waits for the executor (in
-          :meth:`join`, at the end of its block, in ``Event.wait()``, :meth:`invoke`, or ``append(wait=True)``)
-          cannot read meanwhile: it holds nothing back then, however much gathers.
-        - "drop": the oldest are dropped; ``Watcher.missed`` counts them.
-        - "error": after those in the buffer the reader gets :class:`WatcherTooSlow`.
-
-        The iteration ends, after what is unread, when the executor's lifetime ends: its block was left, ``run()`` has
-        returned, or, without either, ``stop()`` has. Until the executor is started it waits. It is subscribed at the
-        call, so a task that is given the watcher sees everything, whenever it begins.
-
-        Args:
-            buffer: How many unread transitions are too many, at least 1.
-            on_full: What to do then.
-            statuses: Transitions to these statuses (or this one) only; None: all.
-
-        Raises:
-            ValueError: ``buffer`` or ``on_full`` is none of those.
-            NotFoundError: No such status.
-
-        Costs nothing while nobody watches.
-        """
-        return self._subscriptions.watch(buffer, on_full, statuses)
-
     # ---------------------------------------------------------------- control
 
     async def forward(self) -> None:
@@ -856,11 +617,6 @@ class Executor(AsyncContextManagerMixin):
         and queued.
         """
         await self._lifetime.forward()
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether :meth:`pause` was called, and :meth:`resume` not since."""
-        return PAUSED in self._coordination.holds
 
     def pause(self) -> None:
         """
@@ -918,11 +674,6 @@ class Executor(AsyncContextManagerMixin):
     def _appends_one_by_one(self) -> bool:
         """Return whether each event has to come in by :meth:`append`, since that or ``enqueue()`` is overridden."""
         return _is_overridden(self, "append") or (self.processor is not None and self.processor._has_own_enqueue)
-
-    def _open_link(self) -> JournalLink:
-        if self._link is None:
-            raise JournalError(f"{self!r} has no open journal")
-        return self._link
 
     def _map_host(self) -> ExecutorOfMap:
         return ExecutorOfMap(self, self._lifetime, self._submissions, self._index, self._subscriptions, self._progress)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lionpride_exec._journal import Journal
+    from lionpride_exec._model.pile import Pile
+
+    from .facade import Facade
 
 # As much as there may be: whoever wants a rate says so.
 GENEROUS = {"queue_capacity": 10_000, "capacity_refresh_time": 0.01}
@@ -59,6 +62,24 @@ def make_executor(
     if journal is not None and not isinstance(target, type):
         journal._know_function(target)
     return cast("Any", made)(config, journal=journal, **rest)
+
+
+async def make_processor(executor: Facade, pile: Pile[Event]) -> Processor:
+    """
+    Make the processor of an executor from its configuration.
+
+    Raises:
+        ConfigurationError: A key is missing or unknown.
+        ValueError: A number is out of bounds.
+    """
+    kind, config = executor.processor_type, executor.processor_config
+    try:
+        return await kind.create(pile=pile, executor=executor, **config)
+    except TypeError as exc:
+        complaint = explain_refused_config(kind, config)
+        if complaint is None:
+            raise
+        raise ConfigurationError(complaint) from exc
 
 
 def processor_for(target: type[Event] | Callable[..., Any], base: type[Processor] | None) -> type[Processor]:

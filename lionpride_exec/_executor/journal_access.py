@@ -53,12 +53,12 @@ class JournalAccess:
 
     def key_of(self, event: Event) -> str | None:
         """Return the key of an event as the journal has it. None if the event has no key."""
-        key = self._executor._keys.of(event.id)
+        key = self._executor._parts.keys.of(event.id)
         return key if isinstance(key, str) else None
 
     def find(self, key: str) -> Event | None:
         """Return the event in memory that is known under a key. None if there is none."""
-        return self._executor._keys.find(self._link.key_of(key))
+        return self._executor._parts.keys.find(self._link.key_of(key))
 
     def leave_on_disk(self, event: Event) -> None:
         """Take a pending event out of memory. It stays in the journal as it is, for a later run."""

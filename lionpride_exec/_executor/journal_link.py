@@ -27,7 +27,6 @@ from lionpride_exec._model.execution import utc_now
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError
 
-from .recovery import Recovery
 from .stored_ends import StoredEnds
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from lionpride_exec._tracking.status_index import StatusIndex
 
     from .facade import Facade
-    from .submissions import Submissions
+    from .recovery import Recovery
     from .transitions import Transitions
 
 logger = logging.getLogger("lionpride_exec")
@@ -86,8 +85,8 @@ class JournalLink:
         coordination: Coordination,
         index: StatusIndex,
         transitions: Transitions,
-        submissions: Submissions,
         retention: Retention,
+        recovery: Recovery,
         is_deserted: Callable[[], bool],
     ) -> None:
         """
@@ -97,17 +96,17 @@ class JournalLink:
             coordination: The deferred ends, the holds and the conditions.
             index: Where the events are.
             transitions: Ends events.
-            submissions: Takes events in.
             retention: Lets events leave memory.
+            recovery: Takes in what an opened journal has.
             is_deserted: Returns whether nothing in the executor's group can change an event any more.
         """
         self._coordination = coordination
         self._index = index
         self._transitions = transitions
         self._retention = retention
+        self.recovery = recovery
         self._is_deserted = is_deserted
         self.lifecycle = JournalLifecycle(coordination.conditions)
-        self.recovery = Recovery(self.executor, coordination, index, transitions, submissions, retention, self.stored)
 
     def attach(self, processor: Processor) -> None:
         """Have the processor of the executor go on with what is interrupted: a journal loses nothing."""

@@ -22,7 +22,6 @@ from lionpride_exec._base.counted_lock import CountedLock
 from lionpride_exec._events.lifecycle import running_here
 from lionpride_exec._model.pile import Pile
 from lionpride_exec._status import EventStatus
-from lionpride_exec._validation import explain_refused_config
 from lionpride_exec.errors import ConfigurationError, ExecutorClosedError
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     from .facade import Facade
     from .journal_link import JournalLink
+    from .queueing import Queueing
     from .submissions import Submissions
     from .transitions import Transitions
 
@@ -58,6 +58,7 @@ class Lifetime:
         index: StatusIndex,
         transitions: Transitions,
         submissions: Submissions,
+        queueing: Queueing,
         subscriptions: Subscriptions,
         link: JournalLink | None,
     ) -> None:
@@ -69,6 +70,7 @@ class Lifetime:
         self._index = index
         self._transitions = transitions
         self._submissions = submissions
+        self._queueing = queueing
         self._subscriptions = subscriptions
         self._link = link
         self._creation = CountedLock()  # held across the creation of the processor, which may be async: there is one
@@ -116,16 +118,16 @@ class Lifetime:
         """Start, or go on after a stop."""
         processor = await self.prepare()
         if processor._has_own_enqueue:  # nothing is started if that is cancelled
-            self._submissions.queue_pending(processor)
-            await self._submissions.enqueuer.hand_over_late(processor)
+            self._queueing.queue_pending(processor)
+            await self._queueing.enqueuer.hand_over_late(processor)
         await processor.start()
         self._transitions.is_abandoned = False
         if not processor._has_own_enqueue:
-            self._submissions.queue_pending(processor)
+            self._queueing.queue_pending(processor)
         self._ensure_dispatcher()
 
     async def stop(self, grace: float | None) -> None:
-        """Start nothing more, and return when what runs has ended, or was cancelled after the grace."""
+        """Start nothing more; return when what runs has ended, or was cancelled after the grace."""
         processor = self.processor
         if processor is not None:
             await processor.stop()
@@ -147,7 +149,7 @@ class Lifetime:
             self._link.check_process()
         if processor is not None:
             if processor._has_own_enqueue:
-                await self._submissions.enqueuer.hand_over_late(processor)
+                await self._queueing.enqueuer.hand_over_late(processor)
             await processor.process()
 
     async def join(self) -> None:
@@ -186,18 +188,6 @@ class Lifetime:
             await self._link.open()
         return processor
 
-    async def make_processor(self) -> Processor:
-        """Return a new processor, made from the configuration of the executor."""
-        executor = self._executor
-        kind, config = executor.processor_type, executor.processor_config
-        try:
-            return await kind.create(pile=self._index.items, executor=executor, **config)
-        except TypeError as exc:
-            complaint = explain_refused_config(kind, config)
-            if complaint is None:
-                raise
-            raise ConfigurationError(complaint) from exc
-
     def attach(self, processor: Processor | None) -> None:
         """Have a processor start the events from now on, or raise and change nothing."""
         if processor is self.processor:
@@ -213,7 +203,8 @@ class Lifetime:
             processor._attach(self._coordination, self._executor)
             if self._link is not None:
                 self._link.attach(processor)
-        self.processor = self._transitions.processor = self._submissions.processor = processor
+        self.processor = self._transitions.processor = processor
+        self._submissions.processor = self._queueing.processor = processor
 
     # ---------------------------------------------------------------- the group
 

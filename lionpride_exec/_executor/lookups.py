@@ -12,7 +12,7 @@ from lionpride_exec._events.event import Event
 from lionpride_exec._model.element import to_uuid
 from lionpride_exec._model.execution import to_status
 from lionpride_exec._status import TERMINAL, EventStatus
-from lionpride_exec.errors import EventsOnDiskWarning, NotFoundError
+from lionpride_exec.errors import EventsOnDiskWarning, JournalError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .facade import Facade
     from .journal_link import JournalLink
     from .keys import Keys
+    from .queueing import Queueing
     from .submissions import Submissions
 
 _PACKAGE = str(Path(__file__).parent.parent)
@@ -30,15 +31,22 @@ _PACKAGE = str(Path(__file__).parent.parent)
 class Lookups:
     """Answers what is asked about the events of one executor."""
 
-    __slots__ = ("_executor", "_index", "_keys", "_link", "_submissions")
+    __slots__ = ("_executor", "_index", "_keys", "_link", "_queueing", "_submissions")
 
     def __init__(
-        self, executor: Facade, index: StatusIndex, keys: Keys, submissions: Submissions, link: JournalLink | None
+        self,
+        executor: Facade,
+        index: StatusIndex,
+        keys: Keys,
+        submissions: Submissions,
+        queueing: Queueing,
+        link: JournalLink | None,
     ) -> None:
         self._executor = executor
         self._index = index
         self._keys = keys
         self._submissions = submissions
+        self._queueing = queueing
         self._link = link
         if link is not None:
             index.states._before_record = self._warn_of_all_on_disk
@@ -143,17 +151,27 @@ class Lookups:
         lost = [event_id for event_id, status in statuses.items() if status != EventStatus.COMPLETED]
         return [other for event_id, other in ids.items() if event_id not in statuses], next(iter(lost), None)
 
-    async def release(self, event: Event | UUID | str, link: JournalLink) -> Event:
+    async def held(self) -> list[Event]:
+        """Return the events that wait for a decision, from the open journal."""
+        return await self._open_link().open_session().lookup.held()
+
+    async def release(self, event: Event | UUID | str) -> Event:
         """Let a held event go on: it is queued as any other."""
+        link = self._open_link()
         session = link.open_session()
         async with link.opening:  # one at a time: only one of two callers finds it held
             restored = await session.lookup.release(to_uuid(event), audit=session.journal.audit)
             session.register_released(restored)
             link.recovery.take_in(restored)
-        processor = self._submissions.processor
+        processor = self._queueing.processor
         assert processor is not None
-        self._submissions.queue_pending(processor)
+        self._queueing.queue_pending(processor)
         return restored.event
+
+    def _open_link(self) -> JournalLink:
+        if self._link is None:
+            raise JournalError(f"{self._executor!r} has no open journal")
+        return self._link
 
     # ---------------------------------------------------------------- warnings
 

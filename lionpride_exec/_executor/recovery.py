@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from lionpride_exec._tracking.status_index import StatusIndex
 
     from .facade import Facade
+    from .followers import Followers
+    from .keys import Keys
+    from .queueing import Queueing
     from .stored_ends import StoredEnds
     from .submissions import Submissions
     from .transitions import Transitions
@@ -44,6 +47,9 @@ class Recovery:
         index: StatusIndex,
         transitions: Transitions,
         submissions: Submissions,
+        queueing: Queueing,
+        followers: Followers,
+        keys: Keys,
         retention: Retention,
         stored: StoredEnds,
     ) -> None:
@@ -58,6 +64,9 @@ class Recovery:
         self._submissions = submissions
         self._retention = retention
         self._stored = stored
+        self._queueing = queueing
+        self._followers = followers
+        self._keys = keys
 
     async def catch_up(
         self, session: JournalSession, removed: Collection[int], opened: Callable[[JournalSession], None]
@@ -110,7 +119,9 @@ class Recovery:
             options = SubmitOptions(restored.priority, **rest)
         else:
             options = options_at(restored.priority, restored.due, **rest)
-        self._submissions.keep_restored(event, options)
+        self._queueing.keep_restored(event, options)
+        if options.key is not None:
+            self._keys.give(event.id, options.key)
 
     def skip_lost(self, event: Event, other: UUID) -> None:
         """End an event that comes after one that is in the file only, and did not complete."""
@@ -142,7 +153,7 @@ class Recovery:
 
     async def _settle_dependencies(self, session: JournalSession) -> None:
         """Follow up what was decided about those that events come after."""
-        items, submissions = self._index.items, self._submissions
+        items, followers = self._index.items, self._followers
         while self.unsettled:
             event, after, lost = self.unsettled[-1]
             away = [event_id for event_id in after if event_id not in items]
@@ -151,9 +162,9 @@ class Recovery:
             for event_id in after:
                 other = items.get(event_id, None)
                 if other is not None and other.execution.status in TERMINAL:
-                    submissions.follow_up(other)
+                    followers.follow_up(other)
                 elif other is None and statuses.get(event_id) == EventStatus.COMPLETED:
-                    submissions.come_nearer(event, event_id)
+                    followers.come_nearer(event, event_id)
                 elif other is None:
                     lost = event_id
             if lost is not None:

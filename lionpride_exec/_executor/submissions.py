@@ -6,28 +6,23 @@ Whatever is done here is done at once and as a whole, or raises and leaves nothi
 
 from __future__ import annotations
 
-from collections import deque
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from uuid import UUID
 
 import attrs
 from anyio.lowlevel import checkpoint
 
-from lionpride_exec._base.loop_time import LoopClock
 from lionpride_exec._events.event import Event
 from lionpride_exec._events.submit_options import PLAIN, options_for
 from lionpride_exec._model.element import to_uuid
 from lionpride_exec._model.execution import utc_now
-from lionpride_exec._model.limits import Router
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec._validation import check_priority
-from lionpride_exec.errors import ExecutorClosedError, ExistsError, QueueFullError, Skip
-
-from .enqueueing import Enqueuer
+from lionpride_exec.errors import ExecutorClosedError, ExistsError, QueueFullError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterable
+    from collections.abc import Hashable, Iterable
     from datetime import datetime
 
     from lionpride_exec._base.coordination import Coordination
@@ -38,7 +33,9 @@ if TYPE_CHECKING:
 
     from .dependencies import Dependencies
     from .facade import Facade
+    from .followers import Followers
     from .keys import Keys
+    from .queueing import Queueing
     from .transitions import Transitions
 
 E = TypeVar("E", bound=Event)
@@ -58,17 +55,6 @@ class DurableStore(Protocol):
 
     async def when_arrived(self, known: E) -> E | None:
         """Return an event that is known under its key when it is on disk. None if it did not get there."""
-
-    def is_coming(self, event: Event) -> bool:
-        """Return whether an event is on its way to the disk, so not to be queued yet."""
-        ...
-
-    def count_coming(self) -> int:
-        """Return how many events are on their way to the disk."""
-        ...
-
-    def record_waiting(self, event: Event, awaited: Collection[UUID]) -> None:
-        """Have written for which events an event still waits."""
 
     def removed(self, event: Event, status: EventStatus) -> None:
         """Learn that an event was removed from the executor."""
@@ -99,27 +85,23 @@ class Submissions:
     Attributes:
         processor: What starts the events. None until there is one.
         durable: Has events written before they are queued. None if the executor has no journal.
-        enqueuer: Hands events to a processor whose ``enqueue()`` is overridden.
-        early: How the events are queued that came before there was a processor, by id; only what is not plain.
         lookups: Finds events. Set by the executor, since the lookups use this object too.
         is_leaving: Whether the block of the executor is being left: nothing more comes in, but from events that run.
     """
 
     __slots__ = (
         "_appends",
-        "_clock",
         "_coordination",
         "_dependencies",
-        "_ended",
+        "_enqueuer",
         "_executor",
+        "_followers",
         "_index",
-        "_is_following_up",
         "_keys",
+        "_queueing",
         "_retention",
         "_transitions",
         "durable",
-        "early",
-        "enqueuer",
         "is_leaving",
         "lookups",
         "processor",
@@ -136,10 +118,11 @@ class Submissions:
         dependencies: Dependencies,
         keys: Keys,
         retention: Retention,
+        queueing: Queueing,
+        followers: Followers,
     ) -> None:
         self.processor: Processor | None = None
         self.durable: DurableStore | None = None
-        self.early: dict[UUID, SubmitOptions] = {}
         self.is_leaving: bool = False
         self._executor = executor
         self._coordination = coordination
@@ -148,11 +131,10 @@ class Submissions:
         self._dependencies = dependencies
         self._keys = keys
         self._retention = retention
-        self.enqueuer = Enqueuer(self, index.items, transitions, coordination.conditions)
-        self._clock = LoopClock()
+        self._queueing = queueing
+        self._followers = followers
+        self._enqueuer = queueing.enqueuer
         self._appends = 0
-        self._ended: deque[Event] = deque()  # their followers have yet to be told
-        self._is_following_up = False
 
     # ---------------------------------------------------------------- in
 
@@ -180,7 +162,7 @@ class Submissions:
         if self._appends > APPENDS_BETWEEN_CHECKPOINTS:
             self._appends = 0
             await checkpoint()
-        durable, submitted, queued_at = self.durable, self.enqueuer.submitted, event.execution.queued_at
+        durable, submitted, queued_at = self.durable, self._enqueuer.submitted, event.execution.queued_at
         while True:
             if wait or durable is not None or self._index.items.guard.users or self._coordination.locks_in_use:
                 taken = await self._enter(event, options, wait=wait)
@@ -195,10 +177,10 @@ class Submissions:
 
     async def _when_queued(self, event: Event, taken: E, queued_at: datetime | None) -> E | None:
         """Return an event that was taken in, or is known under its key, once it is queued. None if it has left."""
-        if taken is event and self.enqueuer.claim(event.id):
+        if taken is event and self._enqueuer.claim(event.id):
             await self._submit(event, queued_at)
-        elif taken.id in self.enqueuer.submitted:
-            await self.enqueuer.wait_decided(taken.id)
+        elif taken.id in self._enqueuer.submitted:
+            await self._enqueuer.wait_decided(taken.id)
             return None
         elif taken is not event and self.durable is not None:
             return await self.durable.when_arrived(taken)
@@ -208,7 +190,7 @@ class Submissions:
         """Await an overridden ``enqueue()`` for a stored event, or raise and leave everything as it was."""
         assert self.processor is not None
         try:
-            await self.enqueuer.submit(event, self.processor)
+            await self._enqueuer.submit(event, self.processor)
         except BaseException:
             if event.id not in self._index.items:
                 event.execution.queued_at = queued_at
@@ -302,16 +284,16 @@ class Submissions:
         if processor is not None and processor._has_own_enqueue and not options.after:
             if not options.is_urgent:
                 processor.check_room()
-            self.enqueuer.reserve(event, options, processor)
+            self._enqueuer.reserve(event, options, processor)
         elif options.after:
-            self.keep_after(event, options)
+            self._followers.keep_after(event, options)
         elif processor is None:
-            self.check_costs(event)
-            self.follow_clock()
-            self.keep_early(event.id, options)
+            self._queueing.check_costs(event)
+            self._queueing.follow_clock()
+            self._queueing.keep_early(event.id, options)
         elif options.is_urgent:
-            self.check_costs(event)
-            self.queue_anyway([(event, options)], processor)
+            self._queueing.check_costs(event)
+            self._queueing.queue_anyway([(event, options)], processor)
         else:
             processor.check_room()
             if options.until is not None:
@@ -343,13 +325,18 @@ class Submissions:
                 f"{flight.event!r}, which was removed, still runs here: another one is not to have its id"
             )
 
-    def check_costs(self, event: Event) -> None:
-        """Have the limits refuse now what they would refuse at the start."""
-        config = self._executor.processor_config
-        if self.processor is not None:
-            self.processor.router.route(event)
-        elif config.get("limits"):
-            Router(config["limits"]).route(event)
+    def check_after(self, event: Event, after: Event | UUID | Iterable[Event | UUID]) -> list[Event]:
+        """
+        Return the events that an event comes after.
+
+        Raises:
+            ValueError: The event comes after itself.
+            NotFoundError: One of them is not here.
+        """
+        others = [after] if isinstance(after, Event | UUID | str) else list(after)
+        if any(to_uuid(other) == event.id for other in others):
+            raise ValueError(f"{event!r} cannot come after itself: that is a cycle")
+        return [self.lookups.known(other) for other in others]
 
     # ---------------------------------------------------------------- out
 
@@ -360,14 +347,14 @@ class Submissions:
         self._index.remove(event)
         self._transitions.running.pop(id(event), None)
         self._coordination.deferred_ends.pop(event.id, None)
-        self.early.pop(event.id, None)
+        self._queueing.early.pop(event.id, None)
         self._dependencies.remove(event.id)
         self._keys.forget(event.id)
         if self.processor is not None:
             self.processor.forget(event.id)
         event._set_host(None)
         if self._dependencies.followers:
-            self.follow_up(event)
+            self._followers.follow_up(event)
 
     def remove(self, event: Event) -> None:
         """Forget an event that nobody will ask for any more. One that has ended still counts as done."""
@@ -387,147 +374,3 @@ class Submissions:
                 if not event.execution._running:  # else its end will come, and wake them
                     event._wake()
         return len(events)
-
-    # ---------------------------------------------------------------- queueing
-
-    def keep_early(self, event_id: UUID, options: SubmitOptions) -> None:
-        """Keep how an event is queued once there is a processor."""
-        if options is not PLAIN:
-            self.early[event_id] = options
-
-    def keep_restored(self, event: Event, options: SubmitOptions) -> None:
-        """Keep an event that comes back from a journal, until the executor queues what is pending."""
-        self.follow_clock()
-        if options.after:
-            self._dependencies.add(event.id, options)
-        else:
-            self.keep_early(event.id, options)
-        if options.key is not None:
-            self._keys.give(event.id, options.key)
-
-    def queue_pending(self, processor: Processor) -> None:
-        """Queue what is pending and not on its way already."""
-        self.follow_clock()
-        items, waiting, durable = self._index.items, self._dependencies.waiting, self.durable
-        ready = [
-            items[event_id]
-            for event_id in self._index.progression(EventStatus.PENDING)
-            if not processor.is_handling(event_id)
-            and event_id not in waiting
-            and (durable is None or not durable.is_coming(items[event_id]))
-            and not self.enqueuer.is_on_its_way(event_id)
-        ]
-        self.queue_anyway([(event, self.early.pop(event.id, PLAIN)) for event in ready], processor)
-
-    def queue_anyway(self, submitted: Iterable[tuple[Event, SubmitOptions]], processor: Processor) -> None:
-        """Queue events whatever room there is: what is too much follows when there is some."""
-        if processor._has_own_enqueue:
-            for event, options in submitted:
-                self.enqueuer.keep_late(event, options)
-            self.enqueuer.launch(processor)
-            return
-        queue, entries = processor.queue, []
-        for event, options in submitted:
-            priority = event.created_at.timestamp() if options.priority is None else options.priority
-            try:
-                entry = queue.make_entry(priority, event.id)
-            except Exception as exc:  # noqa: BLE001  a function of the user, that of a limit, has changed its mind
-                self._transitions.end(event, EventStatus.ABORTED, exc)
-                continue
-            if options.until is None:
-                entries.append(entry)
-            else:
-                options.follow_wall()
-                queue.put_delayed(entry, options.until, "delay", options.at)
-        queue.put_backlog(entries)
-
-    def queue_unless_handled(self, event: Event) -> None:
-        """Queue an event that was set back to PENDING: a restored run that nobody goes on with."""
-        if self.processor is not None and not self.processor.is_handling(event.id):
-            self.queue_anyway([(event, PLAIN)], self.processor)
-
-    def forget_place(self, event: Event) -> None:
-        """Forget how an event was to start: it has begun, or was decided by somebody else."""
-        if self.early or self._dependencies.waiting:
-            self.early.pop(event.id, None)
-            self._dependencies.remove(event.id)
-        if self.processor is not None and event.id in self.processor.queue:
-            self.processor.forget(event.id)
-
-    def follow_clock(self) -> None:
-        """Carry the times of events that are not queued over to the running event loop."""
-        seconds = self._clock.shift()
-        if seconds:
-            for options in self.early.values():
-                options.carry_over(seconds)
-        self._dependencies.follow_clock()
-
-    # ---------------------------------------------------------------- what comes after others
-
-    def check_after(self, event: Event, after: Event | UUID | Iterable[Event | UUID]) -> list[Event]:
-        """
-        Return the events that an event comes after.
-
-        Raises:
-            ValueError: The event comes after itself.
-            NotFoundError: One of them is not here.
-        """
-        others = [after] if isinstance(after, Event | UUID | str) else list(after)
-        if any(to_uuid(other) == event.id for other in others):
-            raise ValueError(f"{event!r} cannot come after itself: that is a cycle")
-        return [self.lookups.known(other) for other in others]
-
-    def keep_after(self, event: Event, options: SubmitOptions) -> None:
-        """Keep an event until those have completed; it may be queued, or SKIPPED, already now."""
-        self.check_costs(event)
-        self.follow_clock()
-        self._dependencies.add(event.id, options)
-        for other in options.after:
-            if other.status.is_terminal or other.id not in self._index.items:
-                self.follow_up(other)
-
-    def follow_up(self, event: Event) -> None:
-        """Queue or skip the events that wait for one that has ended or left; one after the other, all the way."""
-        self._ended.append(event)
-        if self._is_following_up:
-            return
-        self._is_following_up = True
-        try:
-            while self._ended:
-                ended = self._ended.popleft()
-                for follower in self._dependencies.take_followers(ended.id):
-                    event_or_none = self._index.items.get(follower, None)
-                    if event_or_none is None:  # taken out by hand
-                        self.early.pop(follower, None)
-                        self._dependencies.remove(follower)
-                        self._keys.forget(follower)
-                    else:
-                        self._follow(event_or_none, ended)
-        finally:
-            self._is_following_up = False
-
-    def _follow(self, event: Event, ended: Event) -> None:
-        if ended.status is not EventStatus.COMPLETED:
-            became = f"is {ended.status}" if ended.status.is_terminal else "has left the executor"
-            self._transitions.end(event, EventStatus.SKIPPED, Skip(f"It comes after {ended!r}, which {became}"))
-            return
-        self.come_nearer(event, ended.id)
-
-    def come_nearer(self, event: Event, completed: UUID) -> None:
-        """Queue an event that comes after one that has completed, if that was the last."""
-        dependencies = self._dependencies
-        if event.id not in dependencies.waiting:
-            return
-        if dependencies.due(event.id) is not None:
-            with suppress(RuntimeError):  # no event loop runs: a status was set by hand
-                self.follow_clock()
-                if self.processor is not None:
-                    self.processor._follow_clock()
-        options = dependencies.complete(event.id, completed)
-        if self.durable is not None:
-            self.durable.record_waiting(event, dependencies.awaited_by(event.id))
-        if options is not None:
-            if self.processor is None:
-                self.keep_early(event.id, options)
-            else:
-                self.queue_anyway([(event, options)], self.processor)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 FAILED, CANCELLED, ABORTED = EventStatus.FAILED, EventStatus.CANCELLED, EventStatus.ABORTED
 
 
-class Places(Protocol):
+class Queues(Protocol):
     """Where events are queued, as their transitions see it."""
 
     def queue_unless_handled(self, event: Event) -> None:
@@ -44,6 +44,10 @@ class Places(Protocol):
 
     def forget_place(self, event: Event) -> None:
         """Forget how an event was to start: it has begun, or was decided by somebody else."""
+
+
+class Followed(Protocol):
+    """What becomes of the events that come after others, as the transitions of these see it."""
 
     def follow_up(self, event: Event) -> None:
         """Queue or skip the events that wait for one that has ended."""
@@ -82,7 +86,8 @@ class Transitions:
 
     Attributes:
         executor: The executor.
-        places: Where events are queued. Set by the executor, since the submissions use this object too.
+        queues: Where events are queued. Set by the executor, since the queueing uses this object too.
+        followers: Who comes after others. Set likewise.
         link: The journal. None if the executor has none.
         processor: What starts the events. None until there is one.
         running: The ids of the events that a task runs now, whoever started them; by ``id(event)``, which costs less
@@ -107,17 +112,19 @@ class Transitions:
         "clock",
         "crash",
         "executor",
+        "followers",
         "is_abandoned",
         "is_journal_open",
         "is_loop_ending",
         "is_strict",
         "link",
-        "places",
         "processor",
+        "queues",
         "running",
     )
 
-    places: Places
+    queues: Queues
+    followers: Followed
 
     def __init__(
         self,
@@ -167,9 +174,9 @@ class Transitions:
         elif previous is EventStatus.PROCESSING:
             self.running.pop(id(event), None)
             if target is EventStatus.PENDING:
-                self.places.queue_unless_handled(event)
+                self.queues.queue_unless_handled(event)
         if previous is EventStatus.PENDING and not is_in_flight:
-            self.places.forget_place(event)
+            self.queues.forget_place(event)
         if (target is FAILED or target is CANCELLED or target is ABORTED) and not self._subscriptions.learn_of(target):
             self._index.failures.note(event, target)
         if self._keeps_records and target not in TERMINAL:
@@ -190,7 +197,7 @@ class Transitions:
             self._coordination.conditions.notify()
         if target in TERMINAL:
             if self._dependencies.followers:
-                self.places.follow_up(event)
+                self.followers.follow_up(event)
             if self._keeps_records:
                 self._keep_record(event, target)
 

@@ -263,12 +263,12 @@ class ExecutorView:
     @property
     def ended_before(self) -> int:
         """How many events had ended before the executor took them in."""
-        return self.executor._retention.ended_before
+        return self.executor._parts.retention.ended_before
 
     @property
     def unannounced_ends(self) -> Collection[Event[Any]]:
         """The events that have ended, and whose followers have yet to be told."""
-        return self.executor._submissions._ended
+        return self.executor._parts.followers.ended
 
     @property
     def deferred_ends(self) -> Collection[UUID]:
@@ -293,17 +293,17 @@ class ExecutorView:
     @property
     def early(self) -> Collection[UUID]:
         """The events whose time or priority is kept until there is a processor, by id."""
-        return self.executor._submissions.early.keys()
+        return self.executor._parts.queueing.early.keys()
 
     @property
     def waiting_after(self) -> Collection[UUID]:
         """The events that wait for others to complete, by id."""
-        return self.executor._dependencies.waiting.keys()
+        return self.executor._parts.dependencies.waiting.keys()
 
     @property
     def followers(self) -> Mapping[UUID, Collection[UUID]]:
         """The events that are told when an event ends, by its id."""
-        return self.executor._dependencies.followers
+        return self.executor._parts.dependencies.followers
 
     @property
     def unsettled(self) -> Iterator[Event[Any]]:
@@ -314,20 +314,20 @@ class ExecutorView:
     @property
     def keys(self) -> Mapping[Hashable, UUID]:
         """The event that is known under each key."""
-        return self.executor._keys._event_of
+        return self.executor._parts.keys._event_of
 
     @property
     def key_of(self) -> Mapping[UUID, Hashable]:
         """The key of each event that has one, by id."""
-        return self.executor._keys._key_of
+        return self.executor._parts.keys._key_of
 
     def awaited_by(self, event_id: UUID) -> Collection[UUID]:
         """Return the events that have to complete before an event is queued."""
-        return self.executor._dependencies.awaited_by(event_id)
+        return self.executor._parts.dependencies.awaited_by(event_id)
 
     def is_being_enqueued(self, event: Event[Any]) -> bool:
         """Return whether an event is stored, and an overridden ``enqueue()`` has not returned for it."""
-        return self.executor._submissions.enqueuer.is_on_its_way(event.id)
+        return self.executor._parts.queueing.enqueuer.is_on_its_way(event.id)
 
     def is_being_written(self, event: Event[Any]) -> bool:
         """Return whether a new event is on its way to the journal, and is queued after that."""
@@ -399,4 +399,4 @@ def observe_first(executor: Executor, observer: Observer) -> Callable[[], None]:
 
 async def prepare(executor: Executor) -> None:
     """Make the executor's processor unless there is one, and queue the pending events, as a start does."""
-    executor._submissions.queue_pending(await executor._lifetime.prepare())
+    executor._parts.queueing.queue_pending(await executor._lifetime.prepare())

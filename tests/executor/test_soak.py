@@ -89,7 +89,7 @@ def no_leak(executor, event):
         (leak_in_a_dict, ["executor.seen"]),
         (leak_in_a_slot, ["executor.parts[*].when_free"]),
         (leak_in_a_container_of_ours, ["executor.processor_config"]),
-        (leak_of_an_observer, ["executor._observers"]),
+        (leak_of_an_observer, ["executor._observers.callbacks"]),
         (leak_of_an_event, ["objects of Job", "objects of Execution"]),
         (leak_of_bytes, ["blocks of memory"]),
         (leak_of_a_task, ["tasks named 'left behind by *'"]),

@@ -208,7 +208,7 @@ MUTANTS = [
     ),
     Mutant(
         "a cancelled event is left in the queue",
-        "_executor/submissions.py",
+        "_executor/queueing.py",
         "            self.processor.forget(event.id)\n\n    def follow_clock",
         "            pass\n\n    def follow_clock",
     ),
@@ -226,15 +226,16 @@ MUTANTS = [
     ),
     Mutant(
         "what comes after others starts although one of them has failed",
-        "_executor/submissions.py",
+        "_executor/followers.py",
         "        if ended.status is not EventStatus.COMPLETED:\n",
         "        if ended.status not in {EventStatus.COMPLETED, EventStatus.FAILED}:\n",
     ),
     Mutant(
         "what comes after others is never queued",
-        "_executor/submissions.py",
-        "        if options is not None:\n            if self.processor is None:\n",
-        "        if options is not None and options.priority is not None:\n            if self.processor is None:\n",
+        "_executor/followers.py",
+        "        if options is not None:\n            processor = self._queueing.processor\n",
+        "        if options is not None and options.priority is not None:\n"
+        "            processor = self._queueing.processor\n",
     ),
     Mutant(
         "a key is forgotten",

@@ -176,7 +176,7 @@ class RunsTwice(Executor):
         if ends and event.status.is_terminal:
             event.execution.status = EventStatus.PENDING
             self._index.file(event, EventStatus.PENDING)
-            self._submissions.queue_pending(self.processor) if self.processor else None
+            self._parts.queueing.queue_pending(self.processor) if self.processor else None
         return ends
 
 
@@ -185,9 +185,9 @@ class ForgetsToWake(Executor):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        part = type(self._submissions)
+        part = type(self._parts.followers)
         does_nothing = {"__slots__": (), "come_nearer": lambda *_: None}
-        self._submissions.__class__ = type("Forgetful", (part,), does_nothing)
+        self._parts.followers.__class__ = type("Forgetful", (part,), does_nothing)
 
 
 class GivesAnother(Executor):

@@ -7,7 +7,7 @@ on now, and no task is awake to do it, a wake-up was lost.
 
 from __future__ import annotations
 
-from lionpride_exec._executor.explain import Explanation, WaitReason
+from lionpride_exec._executor.explanation import Explanation, WaitReason
 from lionpride_exec._status import EventStatus
 
 from .invariant import Findings, Look, When, invariant

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._base.backend import current_time
-from lionpride_exec._executor.explain import Explanation, WaitReason
+from lionpride_exec._executor.explanation import Explanation, WaitReason
 from lionpride_exec._model.limits import Concurrent
 
 from .invariant import Findings, Look, When, invariant

@@ -1,0 +1,102 @@
+"""The parts of an executor, and how they are joined."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lionpride_exec._base.coordination import Coordination
+from lionpride_exec._tracking.observers import Observers
+from lionpride_exec._tracking.retention import Retention
+from lionpride_exec._tracking.status_index import StatusIndex
+from lionpride_exec._tracking.subscriptions import Subscriptions
+
+from .dependencies import Dependencies
+from .durable_submissions import DurableSubmissions
+from .explain import Explainer
+from .followers import Followers
+from .journal_link import JournalLink
+from .keys import Keys
+from .lifetime import Lifetime
+from .lookups import Lookups
+from .progress_report import ProgressReport
+from .queueing import Queueing
+from .recovery import Recovery
+from .submissions import Submissions
+from .transitions import Transitions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lionpride_exec._events.event import Event
+    from lionpride_exec._journal import Journal
+    from lionpride_exec._model.flow import Flow
+    from lionpride_exec._model.progression import Progression
+    from lionpride_exec._model.retain import Retain
+    from lionpride_exec._status import EventStatus
+
+    from .facade import Facade
+
+
+class Parts:
+    """
+    All parts of one executor.
+
+    A part gets what it uses in its constructor. A few need each other: what is made first gets the other afterwards,
+    here, and sees it as a Protocol.
+
+    Args:
+        executor: The facade.
+        states: Its flow.
+        journal: Its journal. None if it has none; then ``link`` and ``durable`` are None.
+        rules: What is kept in memory of events that have ended, by status.
+    """
+
+    def __init__(
+        self,
+        executor: Facade,
+        states: Flow[Event, Progression],
+        journal: Journal | None,
+        rules: Mapping[EventStatus, Retain],
+    ) -> None:
+        self.coordination = coordination = Coordination()
+        self.index = index = StatusIndex(states, coordination)
+        self.observers = Observers(executor)
+        self.subscriptions = subscriptions = Subscriptions(self.observers, coordination)
+        self.keys = keys = Keys(states.items)
+        self.dependencies = dependencies = Dependencies()
+        self.link = link = None if journal is None else JournalLink(journal, executor)
+        self.retention = retention = Retention(index, rules, keys.forget, link)
+        self.transitions = transitions = Transitions(
+            executor, coordination, index, self.observers, subscriptions, dependencies, retention, link
+        )
+        self.queueing = queueing = Queueing(executor, coordination, index, transitions, dependencies)
+        self.followers = followers = Followers(index, transitions, dependencies, keys, queueing)
+        self.submissions = submissions = Submissions(
+            executor, coordination, index, transitions, dependencies, keys, retention, queueing, followers
+        )
+        self.lookups = Lookups(executor, index, keys, submissions, queueing, link)
+        self.lifetime = Lifetime(executor, coordination, index, transitions, submissions, queueing, subscriptions, link)
+        self.explainer = Explainer(coordination, index, dependencies, queueing)
+        self.progress = ProgressReport(coordination, index, retention)
+        transitions.queues = queueing
+        transitions.followers = followers
+        submissions.lookups = self.lookups
+        queueing.enqueuer.host = submissions
+        queueing.enqueuer.group = self.lifetime
+        self.durable: DurableSubmissions | None = None
+        if link is not None:
+            self._join_journal(executor, link)
+
+    def _join_journal(self, executor: Facade, link: JournalLink) -> None:
+        """Make the parts that only an executor with a journal has."""
+        coordination, index, transitions, retention = self.coordination, self.index, self.transitions, self.retention
+        submissions, queueing, followers, keys = self.submissions, self.queueing, self.followers, self.keys
+        recovery = Recovery(
+            executor, coordination, index, transitions, submissions, queueing, followers, keys, retention, link.stored
+        )
+        link.connect(coordination, index, transitions, retention, recovery, self.lifetime.is_deserted)
+        self.durable = DurableSubmissions(
+            executor, link, coordination, index, transitions, submissions, queueing, followers, keys, retention
+        )
+        self.submissions.durable = self.queueing.inserts = self.durable
+        self.followers.records = link

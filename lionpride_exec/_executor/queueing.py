@@ -1,0 +1,158 @@
+"""How events reach the queue of the processor: at once, or as soon as there is a processor that takes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from lionpride_exec._base.loop_time import LoopClock
+from lionpride_exec._events.submit_options import PLAIN
+from lionpride_exec._model.limits import Router
+from lionpride_exec._status import EventStatus
+
+from .enqueueing import Enqueuer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from uuid import UUID
+
+    from lionpride_exec._base.coordination import Coordination
+    from lionpride_exec._events.event import Event
+    from lionpride_exec._events.submit_options import SubmitOptions
+    from lionpride_exec._processing.processor import Processor
+    from lionpride_exec._tracking.status_index import StatusIndex
+
+    from .dependencies import Dependencies
+    from .facade import Facade
+    from .transitions import Transitions
+
+
+class Inserts(Protocol):
+    """The new events that are being written to a journal, as the queueing sees them."""
+
+    def is_coming(self, event: Event) -> bool:
+        """Return whether an event is on its way to the disk, so not to be queued yet."""
+        ...
+
+    def count_coming(self) -> int:
+        """Return how many events are on their way to the disk."""
+        ...
+
+
+class Queueing:
+    """
+    Puts the events of one executor into the queue of its processor.
+
+    Attributes:
+        processor: What starts the events. None until there is one.
+        inserts: The events that are being written first. None if the executor has no journal.
+        enqueuer: Hands events to a processor whose ``enqueue()`` is overridden.
+        early: How the events are queued that came before there was a processor, by id; only what is not plain.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_dependencies",
+        "_executor",
+        "_index",
+        "_transitions",
+        "early",
+        "enqueuer",
+        "inserts",
+        "processor",
+    )
+
+    def __init__(
+        self,
+        executor: Facade,
+        coordination: Coordination,
+        index: StatusIndex,
+        transitions: Transitions,
+        dependencies: Dependencies,
+    ) -> None:
+        self.processor: Processor | None = None
+        self.inserts: Inserts | None = None
+        self.early: dict[UUID, SubmitOptions] = {}
+        self.enqueuer: Enqueuer = Enqueuer(self.early, index.items, transitions, coordination.conditions)
+        self._executor = executor
+        self._index = index
+        self._transitions = transitions
+        self._dependencies = dependencies
+        self._clock = LoopClock()
+
+    def check_costs(self, event: Event) -> None:
+        """Have the limits refuse now what they would refuse at the start."""
+        config = self._executor.processor_config
+        if self.processor is not None:
+            self.processor.router.route(event)
+        elif config.get("limits"):
+            Router(config["limits"]).route(event)
+
+    def keep_early(self, event_id: UUID, options: SubmitOptions) -> None:
+        """Keep how an event is queued once there is a processor."""
+        if options is not PLAIN:
+            self.early[event_id] = options
+
+    def keep_restored(self, event: Event, options: SubmitOptions) -> None:
+        """Keep an event that comes back from a journal, until the executor queues what is pending."""
+        self.follow_clock()
+        if options.after:
+            self._dependencies.add(event.id, options)
+        else:
+            self.keep_early(event.id, options)
+
+    def queue_pending(self, processor: Processor) -> None:
+        """Queue what is pending and not on its way already."""
+        self.follow_clock()
+        items, waiting, inserts = self._index.items, self._dependencies.waiting, self.inserts
+        ready = [
+            items[event_id]
+            for event_id in self._index.progression(EventStatus.PENDING)
+            if not processor.is_handling(event_id)
+            and event_id not in waiting
+            and (inserts is None or not inserts.is_coming(items[event_id]))
+            and not self.enqueuer.is_on_its_way(event_id)
+        ]
+        self.queue_anyway([(event, self.early.pop(event.id, PLAIN)) for event in ready], processor)
+
+    def queue_anyway(self, submitted: Iterable[tuple[Event, SubmitOptions]], processor: Processor) -> None:
+        """Queue events whatever room there is: what is too much follows when there is some."""
+        if processor._has_own_enqueue:
+            for event, options in submitted:
+                self.enqueuer.keep_late(event, options)
+            self.enqueuer.launch(processor)
+            return
+        queue, entries = processor.queue, []
+        for event, options in submitted:
+            priority = event.created_at.timestamp() if options.priority is None else options.priority
+            try:
+                entry = queue.make_entry(priority, event.id)
+            except Exception as exc:  # noqa: BLE001  a function of the user, that of a limit, has changed its mind
+                self._transitions.end(event, EventStatus.ABORTED, exc)
+                continue
+            if options.until is None:
+                entries.append(entry)
+            else:
+                options.follow_wall()
+                queue.put_delayed(entry, options.until, "delay", options.at)
+        queue.put_backlog(entries)
+
+    def queue_unless_handled(self, event: Event) -> None:
+        """Queue an event that was set back to PENDING: a restored run that nobody goes on with."""
+        if self.processor is not None and not self.processor.is_handling(event.id):
+            self.queue_anyway([(event, PLAIN)], self.processor)
+
+    def forget_place(self, event: Event) -> None:
+        """Forget how an event was to start: it has begun, or was decided by somebody else."""
+        if self.early or self._dependencies.waiting:
+            self.early.pop(event.id, None)
+            self._dependencies.remove(event.id)
+        if self.processor is not None and event.id in self.processor.queue:
+            self.processor.forget(event.id)
+
+    def follow_clock(self) -> None:
+        """Carry the times of events that are not queued over to the running event loop."""
+        seconds = self._clock.shift()
+        if seconds:
+            for options in self.early.values():
+                options.carry_over(seconds)
+        self._dependencies.follow_clock()
