@@ -20,9 +20,10 @@ from lionpride_exec._model.limits import Rate, check_cost
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import EventFailed, EventNotFinished
 
+from .chunk_buffer import ChunkBuffer
 from .running import Run
-from .storage_options import OnCrash, StorageOptions, register
-from .streaming import ChunkBuffer, ChunkReader, open_reader
+from .storage_options import OnCrash, StorageOptions, class_with_tag, register
+from .streaming import ChunkReader, check_reader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -240,7 +241,10 @@ class Event(Run, Generic[T_co]):
 
         Cancellation: of a step leaves reader and event as they are; the next step goes on there.
         """
-        return open_reader(self, self.stream if self.streaming and self._has_stream() else self._invoke, buffer)
+        check_reader(self, self.stream if self.streaming and self._has_stream() else self._invoke, buffer)
+        if self._feed is None:
+            self._feed = ChunkBuffer()
+        return ChunkReader(self, self._feed, buffer)
 
     @classmethod
     def _has_stream(cls) -> bool:
@@ -301,3 +305,13 @@ class Event(Run, Generic[T_co]):
             fresh.metadata = dict(self.metadata)
         fresh.metadata["original"] = {"id": str(self.id), "created_at": self.created_at}
         return fresh
+
+
+def tag_of(cls: type[Event]) -> str | None:
+    """Return the tag in the statement of a class. None if it has none."""
+    return cls._kind.tag
+
+
+def find_tagged(tag: str) -> type[Event] | None:
+    """Return the event class with a tag. None if this process has none."""
+    return cast("type[Event] | None", class_with_tag(tag))

@@ -26,11 +26,12 @@ from lionpride_exec.errors import ExecutorClosedError, InvalidTransition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
 
+    from .chunk_buffer import ChunkBuffer
     from .host import EventHost, FailureCount
-    from .streaming import ChunkBuffer
 
 # The events that run in the current context, outermost first. An event that waits for one of them, itself
 # included, would wait for ever.
@@ -239,7 +240,7 @@ class EventLifecycle(Element):
             ended.set()
 
         self._call_at_end(tell)
-        away = None if self._host is None else self._host.reader_away()
+        away = self._reader_away()
         try:
             if away is None:
                 await ended.wait()
@@ -250,7 +251,17 @@ class EventLifecycle(Element):
             self._call_no_more(tell)
         self._check_ended()
 
+    def _reader_away(self) -> AbstractContextManager[None] | None:
+        """Return the context of a task that waits for the event. None if there is nothing to enter."""
+        return None if self._host is None else self._host.reader_away()
+
+    def _may_produce(self) -> bool:
+        """Return whether the event runs, or may still be run. If not, :meth:`wait` does not wait."""
+        execution, host = self.execution, self._host
+        return execution._running or (execution.status not in TERMINAL and (host is None or not host.is_abandoned))
+
     def _check_outside(self, what: str) -> None:
+        """Raise ``RuntimeError`` if the caller runs inside the event, which would then wait for itself."""
         if any(event is self for event in running_here()):
             raise RuntimeError(f"{self!r} would wait for its own {what}")
 

@@ -31,8 +31,8 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec._validation import check_seconds
 from lionpride_exec.errors import LionTimeoutError, PauseTooLong, RateLimited, Skip
 
+from .chunk_buffer import Idle
 from .lifecycle import EventLifecycle, running_events
-from .streaming import Idle
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine

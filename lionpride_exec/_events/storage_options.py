@@ -7,13 +7,10 @@ file makes a module be imported.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 from weakref import WeakValueDictionary
 
 import attrs
-
-if TYPE_CHECKING:
-    from .event import Event
 
 OnCrash = Literal["rerun", "fail", "hold"]
 
@@ -39,10 +36,10 @@ class StorageOptions:
 
 
 # Weak: a class made inside a function goes when nobody uses it any more.
-_tags: Final[WeakValueDictionary[str, type[Event]]] = WeakValueDictionary()
+_tags: Final[WeakValueDictionary[str, type]] = WeakValueDictionary()
 
 
-def register(cls: type[Event], inherited: StorageOptions, given: dict[str, Any]) -> StorageOptions:
+def register(cls: type, inherited: StorageOptions, given: dict[str, Any]) -> StorageOptions:
     """
     Give the kind of a class, and have it found by its tag.
 
@@ -69,13 +66,8 @@ def register(cls: type[Event], inherited: StorageOptions, given: dict[str, Any])
     return kind
 
 
-def tag_of(cls: type[Event]) -> str | None:
-    """Return the tag in the statement of a class. None if it has none."""
-    return cls._kind.tag
-
-
-def find_tagged(tag: str) -> type[Event] | None:
-    """Give the class with a tag; None: this process has none."""
+def class_with_tag(tag: str) -> type | None:
+    """Return the class with a tag. None if this process has none."""
     return _tags.get(tag)
 
 
@@ -94,7 +86,7 @@ def check_fields(cls: type) -> None:
             )
 
 
-def _take_tag(cls: type[Event], tag: str) -> None:
+def _take_tag(cls: type, tag: str) -> None:
     known = _tags.get(tag)
     # The same class statement, run again: a module that is loaded anew, a function that is called again.
     if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):

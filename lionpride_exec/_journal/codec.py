@@ -14,8 +14,8 @@ import msgspec
 
 from lionpride_exec._base.json_text import write_json
 from lionpride_exec._events.call import Call, check_async
-from lionpride_exec._events.event import Event
-from lionpride_exec._events.storage_options import check_fields, find_tagged
+from lionpride_exec._events.event import Event, find_tagged
+from lionpride_exec._events.storage_options import check_fields
 
 from .annotations import returned_by
 from .class_codec import ClassCodec, Header

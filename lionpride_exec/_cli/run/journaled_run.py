@@ -21,7 +21,7 @@ from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.redaction import mask
 from lionpride_exec._cli.errors import BadLineError, UsageError
-from lionpride_exec._events.storage_options import tag_of
+from lionpride_exec._events.event import tag_of
 from lionpride_exec._executor.journal_access import JournalAccess
 from lionpride_exec._journal import Journal
 from lionpride_exec._status import EventStatus

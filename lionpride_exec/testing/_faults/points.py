@@ -97,7 +97,7 @@ POINTS: Final[Mapping[str, Point]] = MappingProxyType(
             "_executor.transitions:Transitions", "confirm_start", "a journal has to know that the event runs"
         ),
         "run": Point(Event, _RUN, "the event does its work", fails=_BOTH),
-        "chunk": Point("_events.streaming:ChunkBuffer", "fill", "a streaming event produces a chunk", fails=_BOTH),
+        "chunk": Point("_events.chunk_buffer:ChunkBuffer", "fill", "a streaming event produces a chunk", fails=_BOTH),
         "end": Point(
             "_executor.transitions:Transitions",
             "confirm_end",
