@@ -12,7 +12,7 @@ from lionpride_exec.errors import ExistsError, NotFoundError
 
 from .element import Element, Mode, to_uuid
 from .pile import Pile
-from .pile_types import as_types, check_type
+from .pile_lookup import as_types, check_type
 from .progression import Progression
 
 if TYPE_CHECKING:

@@ -19,8 +19,7 @@ from lionpride_exec._base.counted_lock import CountedLock
 from lionpride_exec.errors import ExistsError, NotFoundError
 
 from .element import Element, Mode, to_metadata, to_uuid
-from .pile_keys import by_position, missing, select
-from .pile_types import as_types, check_filter, check_type, class_of, full_name, names
+from .pile_lookup import as_types, by_position, check_filter, check_type, class_of, full_name, missing, names, select
 from .progression import Progression
 
 if TYPE_CHECKING:
