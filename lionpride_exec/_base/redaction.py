@@ -37,7 +37,7 @@ def secrets_of(event: Any) -> frozenset[str]:
 
 def keep_secrets(event: Any, secrets: frozenset[str]) -> None:
     """Have an event keep the secret texts that it was made with. Its fields may be changed while it runs."""
-    object.__setattr__(event, "_secrets", secrets)
+    event._set("_secrets", secrets)
 
 
 def redacted_paths(owner: Any) -> frozenset[str]:

@@ -147,12 +147,8 @@ class EventLifecycle(Element):
             self._wake()
 
     def _set(self, name: str, value: Any) -> None:
-        """Set an attribute that is no field, past the hooks that attrs runs at each assignment."""
+        """Set an attribute that is no field, such as ``_host``, past the hooks that attrs runs at each assignment."""
         object.__setattr__(self, name, value)
-
-    def _set_host(self, host: EventHost | None) -> None:
-        """Have the event belong to an executor, or to none."""
-        object.__setattr__(self, "_host", host)
 
     # ---------------------------------------------------------------- the one door
 

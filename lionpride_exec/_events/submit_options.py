@@ -1,4 +1,4 @@
-"""How an event is to be taken in: what ``append()`` was told about it."""
+"""How an executor takes an event in: what ``append()`` was told about the event."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ if TYPE_CHECKING:
     from .event import Event
 
 
-@attrs.define
+@attrs.frozen
 class SubmitOptions:
     """
-    How an event is to be taken in.
+    How an executor takes an event in.
 
     Attributes:
-        priority: As given; None: the default.
-        until: A reading of ``anyio.current_time()`` before which it is not due; None: it is.
-        at: The time by the wall clock that this stands for, in seconds since 1970. None if it was given as a delay.
-        skew: How far the wall clock was ahead then, by ``wall_skew()``.
-        after: The events that have to complete before it is queued.
-        key: By which it is known; None: by none.
-        is_urgent: Whether it is queued whatever room there is.
-        lost: An event that it comes after, too, that is in the journal only and did not complete; None: there is none.
+        priority: As given. None for the default.
+        until: A reading of ``anyio.current_time()`` before which the event is not due. None if it is due.
+        at: The time of the wall clock that ``until`` stands for, in seconds since 1970. None if a delay was given.
+        skew: How far the wall clock was ahead when ``until`` was computed, by ``wall_skew()``.
+        after: The events that have to complete before the event is queued.
+        key: The key by which the event is known. None if it has none.
+        is_urgent: Whether the event is queued even if there is no room.
+        lost: An event that this one comes after, which is in the journal only and did not complete. None if there is
+            none.
     """
 
     priority: float | None = None
@@ -44,18 +45,18 @@ class SubmitOptions:
     at: float | None = None
     skew: float = 0.0
 
-    def follow_wall(self) -> None:
-        """Correct the time by the wall clock, if that was set since it was given."""
-        if self.until is not None and self.at is not None:
-            before, self.skew = self.skew, wall_skew()
-            self.until -= self.skew - before
+    def follow_wall(self) -> SubmitOptions:
+        """Return the options with ``until`` corrected, if the wall clock was set since it was computed."""
+        if self.until is None or self.at is None:
+            return self
+        skew = wall_skew()
+        return attrs.evolve(self, until=self.until - (skew - self.skew), skew=skew)
 
-    def carry_over(self, seconds: float) -> None:
-        """Carry the time over to another event loop, whose clock is so far ahead."""
+    def carry_over(self, seconds: float) -> SubmitOptions:
+        """Return the options for another event loop, whose clock is this far ahead."""
         if self.at is not None:
-            self.until, self.skew = current_time() + self.at - time.time(), wall_skew()
-        elif self.until is not None:
-            self.until += seconds
+            return attrs.evolve(self, until=current_time() + self.at - time.time(), skew=wall_skew())
+        return self if self.until is None else attrs.evolve(self, until=self.until + seconds)
 
 
 PLAIN = SubmitOptions()
@@ -66,7 +67,7 @@ def options_for(priority: float | None, delay: float | None, at: datetime | None
     Return the options of an event that is due after a delay, or at a time.
 
     Raises:
-        ValueError: Both are given, or what is given is no time, or a time without a time zone.
+        ValueError: Both are given, or the delay is no number of seconds, or the time has no time zone.
         TypeError: ``at`` is no datetime.
     """
     if at is None:
@@ -85,6 +86,6 @@ def options_for(priority: float | None, delay: float | None, at: datetime | None
 
 
 def options_at(priority: float | None, at: float, **rest: Any) -> SubmitOptions:
-    """Return the options of an event that is due at a time of the wall clock, in seconds since 1970; past is now."""
+    """Return the options of an event that is due at a time of the wall clock (seconds since 1970). The past is now."""
     until = current_time() + max(at - time.time(), 0.0)
     return SubmitOptions(priority, until, at=at, skew=wall_skew(), **rest)

@@ -46,8 +46,8 @@ class Dependencies:
         """Carry the times over to the running event loop, if they were read in another."""
         seconds = self._clock.shift()
         if seconds:
-            for options, _ in self.waiting.values():
-                options.carry_over(seconds)
+            for event_id, (options, needed) in self.waiting.items():
+                self.waiting[event_id] = options.carry_over(seconds), needed
 
     def add(self, event_id: UUID, options: SubmitOptions) -> None:
         """Have an event wait until all that it comes after have completed."""

@@ -271,7 +271,7 @@ class DurableSubmissions:
         else:
             priority = event.created_at.timestamp() if options.priority is None else options.priority
             try:
-                options.follow_wall()
+                options = options.follow_wall()
                 processor.queue.put_nowait(priority, event.id, options.until, options.at)
             except Exception as exc:  # noqa: BLE001  a function of the user, that of a limit, has changed its mind
                 self._transitions.end(event, EventStatus.ABORTED, exc)

@@ -196,7 +196,7 @@ class Enqueuer:
                 await processor.enqueue(event.id, priority=options.priority)
             else:
                 processor._follow_clock()
-                options.follow_wall()
+                options = options.follow_wall()
                 await processor.enqueue(event.id, priority=options.priority, until=options.until)
         finally:
             processor._admitted.pop(event.id, None)

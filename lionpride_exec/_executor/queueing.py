@@ -129,11 +129,11 @@ class Queueing:
             except Exception as exc:  # noqa: BLE001  a function of the user, that of a limit, has changed its mind
                 self._transitions.end(event, EventStatus.ABORTED, exc)
                 continue
-            if options.until is None:
+            due = options.follow_wall()
+            if due.until is None:
                 entries.append(entry)
             else:
-                options.follow_wall()
-                queue.put_delayed(entry, options.until, "delay", options.at)
+                queue.put_delayed(entry, due.until, "delay", due.at)
         queue.put_backlog(entries)
 
     def queue_unless_handled(self, event: Event) -> None:
@@ -153,6 +153,6 @@ class Queueing:
         """Carry the times of events that are not queued over to the running event loop."""
         seconds = self._clock.shift()
         if seconds:
-            for options in self.early.values():
-                options.carry_over(seconds)
+            for event_id, options in self.early.items():
+                self.early[event_id] = options.carry_over(seconds)
         self._dependencies.follow_clock()

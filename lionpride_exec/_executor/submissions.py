@@ -272,7 +272,7 @@ class Submissions:
     def add(self, event: Event) -> None:
         """Store an event under its status."""
         self._index.add(event)
-        event._set_host(self._transitions)
+        event._set("_host", self._transitions)
         if event.execution._running:
             self._transitions.running[id(event)] = event.id
 
@@ -298,7 +298,7 @@ class Submissions:
             processor.check_room()
             if options.until is not None:
                 processor._follow_clock()
-                options.follow_wall()
+                options = options.follow_wall()
             priority = event.created_at.timestamp() if options.priority is None else options.priority
             processor.queue.put_nowait(priority, event.id, options.until, options.at)
 
@@ -352,7 +352,7 @@ class Submissions:
         self._keys.forget(event.id)
         if self.processor is not None:
             self.processor.forget(event.id)
-        event._set_host(None)
+        event._set("_host", None)
         if self._dependencies.followers:
             self._followers.follow_up(event)
 

@@ -148,7 +148,7 @@ class Lookup:
         try:
             event = self._codec.decode(shown)
             if event.execution.status in TERMINAL:
-                object.__setattr__(event, "_kept_in", self._store.path)
+                event._set("_kept_in", self._store.path)
             return event  # noqa: TRY300  only decode() raises Unreadable
         except Unreadable as exc:
             raise JournalError(f"event {UUID(bytes=row.id)} in {self._store.path} cannot be read: {exc}") from exc

@@ -132,12 +132,12 @@ class JournalSession:
             for row in rows:
                 restored = restorer.restore(row, statuses)
                 if restored is not None:
-                    set_seq(restored.event, row.seq)
+                    restored.event._set("_seq", row.seq)
                     yield restored
             await self.lookup.in_thread(restorer.write_interruptions)
         self.open_in_memory = {row.seq for row, _ in restorer.here}
         for row, event in restorer.here:
-            set_seq(event, row.seq)
+            event._set("_seq", row.seq)
             if event.execution.status != row.status:
                 self.record_transition(event, event.execution.status, None)
         self.journal._left = dict(restorer.left)
@@ -147,7 +147,7 @@ class JournalSession:
 
     def register_released(self, restored: Restored) -> None:
         """Register an event that was held in the file, and has been released."""
-        set_seq(restored.event, restored.seq)
+        restored.event._set("_seq", restored.seq)
         left = self.journal._left
         if left.get("held"):
             left["held"] -= 1
@@ -174,7 +174,7 @@ class JournalSession:
     def insert(self, event: Event, insert: PendingInsert) -> None:
         """Have a new event written. The writer has to have room."""
         seq = insert.row.seq
-        set_seq(event, seq)
+        event._set("_seq", seq)
         self._pending_writes[seq] = PendingWrite(event, insert)
         self.writer.insert(insert)
         if event.execution.status is not EventStatus.PENDING:
@@ -203,7 +203,7 @@ class JournalSession:
     def forget(self, event: Event) -> None:
         """Record nothing more of an event, which has no row any more, or will get none."""
         self._pending_writes.pop(event._seq, None)
-        set_seq(event, 0)
+        event._set("_seq", 0)
 
     def delete(self, event: Event) -> None:
         """Have the row of an event that has not ended deleted."""
@@ -363,8 +363,3 @@ class JournalSession:
         self._host.journal_closing()
         self._host.let_start(TROUBLE)
         self._host.let_start(BEHIND)
-
-
-def set_seq(event: EventLifecycle, seq: int) -> None:
-    """Set the number of the event's row; 0 if the event has none."""
-    object.__setattr__(event, "_seq", seq)  # past the hooks that attrs runs at each assignment

@@ -101,7 +101,7 @@ class Retention:
         self._index.items.remove(event.id)
         self._index.by_status[status].exclude(event.id)
         self._forget_key(event.id)
-        event._set_host(None)
+        event._set("_host", None)
         self.removed[status] += 1
         if self._stored is not None:
             self._stored.remember(event, status)

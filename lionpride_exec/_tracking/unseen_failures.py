@@ -59,12 +59,12 @@ class Count:
     def note(self, event: Event) -> None:
         """Count an event."""
         self.number += 1
-        object.__setattr__(event, "_unseen", self)  # past the hooks of attrs, as for the owner
+        event._set("_unseen", self)
 
     def look_at(self, event: Any) -> None:
         """Count an event no more: somebody has looked at it."""
         self.number -= 1
-        object.__setattr__(event, "_unseen", None)
+        event._set("_unseen", None)
 
     def let_go(self, event: Event) -> None:
         """Keep an event that leaves the executor, if it is the first."""

@@ -240,7 +240,7 @@ def keep_values(event: Event, values: Mapping[str, Any], secret_key: str | None 
         values = {**values, secret_key: digest_of(values[secret_key])}
         event.metadata[KEY_DIGEST] = values[secret_key]
     if values:
-        object.__setattr__(event, VALUES, values)
+        event._set(VALUES, values)
 
 
 def _value_of(name: str, default: Any) -> Callable[[Any], Any]:
