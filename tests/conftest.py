@@ -9,7 +9,11 @@ uvloop"`` leaves that one out. Where uvloop does not exist (Windows, PyPy), ther
 
 import gc
 
-import hypothesis  # noqa: F401  before the freeze: on import it asks the collector who refers to the generator of trio
+import hypothesis  # before the freeze: on import it asks the collector who refers to the generator of trio
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("lionpride_exec", deadline=None)
+hypothesis.settings.load_profile("lionpride_exec")
 
 pytest_plugins = ["lionpride_exec.testing.plugin", "pytester"]
 
