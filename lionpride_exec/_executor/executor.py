@@ -15,6 +15,7 @@ import anyio
 from anyio import AsyncContextManagerMixin
 
 from lionpride_exec._base.coordination import PAUSED
+from lionpride_exec._base.overrides import is_overridden
 from lionpride_exec._events.event import Event
 from lionpride_exec._iteration.completion import Endings
 from lionpride_exec._iteration.map import EventMap, maker_for
@@ -669,16 +670,13 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
 
     def _wants_reports(self) -> bool:
         """Return whether ``_update_progression()`` is overridden, in a subclass or on the instance."""
-        return _is_overridden(self, "_update_progression")
+        return is_overridden(self, Executor, "_update_progression")
 
     def _appends_one_by_one(self) -> bool:
         """Return whether each event has to come in by :meth:`append`, since that or ``enqueue()`` is overridden."""
-        return _is_overridden(self, "append") or (self.processor is not None and self.processor._has_own_enqueue)
+        if is_overridden(self, Executor, "append"):
+            return True
+        return self.processor is not None and self.processor._has_own_enqueue
 
     def _map_host(self) -> ExecutorOfMap:
         return ExecutorOfMap(self, self._lifetime, self._submissions, self._index, self._subscriptions, self._progress)
-
-
-def _is_overridden(executor: Executor, name: str) -> bool:
-    """Return whether a method is not the one of :class:`Executor`, in a subclass or on the instance."""
-    return getattr(type(executor), name) is not getattr(Executor, name) or name in executor.__dict__

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import anyio
 
 from lionpride_exec._base.backend import current_time, soon_caller
+from lionpride_exec._base.overrides import is_overridden
 from lionpride_exec._events.lifecycle import running_here
 from lionpride_exec._model.limits import Limit, Route, Router
 from lionpride_exec._model.retry import Retry
@@ -379,7 +380,7 @@ class Processor(Dispatch):
             await self._waiters.wait_for(is_over)
 
     def _overrides_enqueue(self) -> bool:
-        return type(self).enqueue is not Processor.enqueue or "enqueue" in self.__dict__
+        return is_overridden(self, Processor, "enqueue")
 
     def _is_in_use(self) -> bool:
         """Return whether a task runs this processor or waits for it."""

@@ -6,7 +6,7 @@ from journal_support import Step, StepProcessor
 from support import CONFIG, Job, JobProcessor, counts, make_executor, with_processor
 
 from lionpride_exec import ConfigurationError, Executor, Journal, QueueFullError, Retry
-from lionpride_exec.testing import check_invariants
+from lionpride_exec.testing import check_invariants, record
 
 pytestmark = pytest.mark.anyio
 
@@ -278,6 +278,24 @@ async def test_extend_calls_an_append_of_the_instance(kept, tmp_path):
     executor.append = append
     async with executor:
         await executor.extend([Step(name="a"), Step(name="b")])
+    assert taken == ["a", "b"]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_recording_leaves_an_append_of_the_instance(kept, tmp_path):
+    """extend() calls an append() that was replaced on the instance also while two recordings follow the executor."""
+    taken = []
+    executor = counting([])(CONFIG, journal=journal_of(kept, tmp_path))
+    original = executor.append
+
+    async def append(event, *arguments, **options):
+        taken.append(event.name)
+        return await original(event, *arguments, **options)
+
+    executor.append = append
+    with record(executor), record(executor):
+        async with executor:
+            await executor.extend([Step(name="a"), Step(name="b")])
     assert taken == ["a", "b"]
 
 

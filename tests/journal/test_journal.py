@@ -35,7 +35,7 @@ from lionpride_exec import (
     Retain,
     Retry,
 )
-from lionpride_exec.testing import BACKENDS, backend_options
+from lionpride_exec.testing import BACKENDS, backend_options, record
 
 pytestmark = pytest.mark.anyio
 
@@ -89,6 +89,15 @@ async def test_extend_writes_together(path):
         assert len(rows(path)) == 250
         assert [number for number in commits if number] == [100, 100, 50]
         assert [event.name for event in events] == [str(number) for number in range(250)]
+
+
+async def test_a_recording_leaves_the_commits_of_extend(path):
+    """extend() writes as many events in a commit while two recordings follow the executor."""
+    async with open_executor(path) as executor:
+        commits = count_commits(executor)
+        with record(executor), record(executor):
+            await executor.extend(Step(name=str(number), seconds=5) for number in range(30))
+        assert [number for number in commits if number] == [30]
 
 
 async def test_a_refused_field_is_named_and_nothing_is_left(path):

@@ -15,6 +15,7 @@ import attrs
 from anyio.lowlevel import current_token
 
 from lionpride_exec._base.backend import current_time
+from lionpride_exec._base.overrides import Recorded
 from lionpride_exec._events.event import Event
 from lionpride_exec._status import EventStatus
 from lionpride_exec.testing._invariants.at_return import check_known_once, check_stopped
@@ -94,9 +95,11 @@ class Trace:
         # Before other observers: if one of them moves events, the trace has to see the cause before the effect.
         self._end = observe_first(executor, self._follow)
         self._is_open = True
-        self._notes: dict[str, Callable[..., Any]] = {"append": self._note_append, "stop": self._note_stop}
-        self._notes |= {name: partial(self._note_change, name) for name in CHANGES}
+        self._notes = {"append": Recorded(self._note_append), "stop": Recorded(self._note_stop)}
+        self._notes |= {name: Recorded(self._note_change, name) for name in CHANGES}
         self._before = {name: executor.__dict__[name] for name in self._notes if name in executor.__dict__}
+        for name, replaced in self._before.items():
+            self._notes[name].replaced = replaced
         executor.__dict__ |= self._notes
 
     def close(self) -> None:

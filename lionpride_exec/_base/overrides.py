@@ -1,0 +1,32 @@
+"""Which methods of an object are overridden: in a subclass, or by a function that was set on the instance."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Recorded(partial[Any]):
+    """
+    A function that is set on an instance in place of a method, records each call, and calls that method.
+
+    A recording must not change what it records. So ``is_overridden()`` looks at the function that it calls.
+
+    Attributes:
+        replaced: The function that was set on the instance before. None if there was none.
+    """
+
+    replaced: Callable[..., Any] | None = None
+
+
+def is_overridden(instance: object, base: type, name: str) -> bool:
+    """Return whether a method is not the one of ``base``, in a subclass or on the instance."""
+    if getattr(type(instance), name) is not getattr(base, name):
+        return True
+    own = instance.__dict__.get(name)
+    while isinstance(own, Recorded):
+        own = own.replaced
+    return own is not None
