@@ -23,8 +23,9 @@ from lionpride_exec._iteration.map_options import MapOptions
 from lionpride_exec._model.execution import to_status
 from lionpride_exec._model.flow import Flow
 from lionpride_exec._model.retain import Retain, by_status
+from lionpride_exec._processing.config import MIN_REFRESH_TIME, check_bounds
 from lionpride_exec._status import EventStatus
-from lionpride_exec._validation import MIN_REFRESH_TIME, check_bounds, check_seconds
+from lionpride_exec._validation import check_seconds
 from lionpride_exec.errors import EventCancelled, Skip
 
 from .bulk import extend

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lionpride_exec._events.call import Call, check_async, name_of
 from lionpride_exec._events.event import Event
+from lionpride_exec._processing.config import explain_refused_config
 from lionpride_exec._processing.processor import Processor
-from lionpride_exec._validation import explain_refused_config
 from lionpride_exec.errors import ConfigurationError
 
 if TYPE_CHECKING:

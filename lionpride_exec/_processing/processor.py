@@ -21,9 +21,10 @@ from lionpride_exec._model.retry import Retry
 from lionpride_exec._scheduling.capacity import CapacityWindow
 from lionpride_exec._scheduling.concurrency import Slots
 from lionpride_exec._scheduling.priority_queue import PriorityQueue
-from lionpride_exec._validation import check_bounds, check_priority
+from lionpride_exec._validation import check_priority
 from lionpride_exec.errors import ConfigurationError, ExecutorClosedError, QueueFullError
 
+from .config import check_bounds
 from .dispatcher import Dispatch
 from .pauses import Pauses
 from .retries import Reruns

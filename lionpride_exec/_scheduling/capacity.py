@@ -1,10 +1,10 @@
 """
 Capacity: how many starts any window of a given length may hold.
 
-A token is taken at a start and comes back one period later, so no window of that length, wherever it begins,
-holds more than ``total`` starts. (A bucket refilled at fixed times lets up to twice as many through around a
-refill.) Tokens that are due are put back by whoever looks next: there is no timer per token and nothing to poll;
-:meth:`next_at` says how long a wait would take.
+A start takes a token, which comes back one period later. So a window of that length holds at most ``total`` starts,
+wherever it begins. (A bucket that is refilled at fixed times lets up to twice as many through around a refill.) Tokens
+have no timers: the next caller puts back the tokens that are due. :meth:`CapacityWindow.next_at` returns when a start
+will be allowed.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class CapacityWindow:
         self._limiter: anyio.CapacityLimiter | None = None
         # (time it comes back, token), oldest first: every token stays out equally long.
         self._out: deque[tuple[float, object]] = deque()
-        # Tokens of events that are about to begin, in order: when they come back is not known yet.
+        # Tokens of events that are about to begin, in order. Their times are not known yet.
         self._held: dict[object, None] = {}
-        # Those of _out that were taken by hand: no start stands behind them.
+        # Those of _out that set_available() took, without a start.
         self._withheld: set[object] = set()
-        self.forgotten: int = 0  # starts that were given back by hand
+        self.forgotten: int = 0  # starts whose tokens set_available() gave back
 
     def available(self, now: float) -> int:
-        """How many starts are allowed at the time ``now``."""
+        """Return how many starts are allowed at the time ``now``."""
         if self._out and self._out[0][0] <= now:
             self._refresh(now)
         free = self.total - len(self._out) - len(self._held)
@@ -47,10 +47,10 @@ class CapacityWindow:
 
     def take(self, now: float, *, has_begun: bool = True) -> object:
         """
-        Note a start, and return its token; for what has not begun yet, :meth:`begin` follows.
+        Note a start, and return its token. If the event has not begun yet, :meth:`begin` follows.
 
         Raises:
-            anyio.WouldBlock: None is allowed at that time; nothing has changed.
+            anyio.WouldBlock: No start is allowed at that time. Nothing has changed.
         """
         if self._out and self._out[0][0] <= now:
             self._refresh(now)
@@ -65,7 +65,7 @@ class CapacityWindow:
         return token
 
     def begin(self, token: object, now: float) -> None:
-        """Note that an event begins now that has taken a token before; nothing if the token was given back."""
+        """Note that an event with a token begins now. Do nothing if the token was given back."""
         if token in self._held:
             del self._held[token]
             due = now + self.period
@@ -73,9 +73,9 @@ class CapacityWindow:
 
     def next_at(self, now: float) -> float:
         """
-        When a start will be allowed: ``now`` if one is, else the time the token comes back that is one too many.
+        Return when a start will be allowed: ``now``, or the time at which enough tokens are back.
 
-        ``inf``: once something has begun.
+        ``inf`` if that depends on the begin of an event.
         """
         if self.available(now):
             return now
@@ -83,29 +83,29 @@ class CapacityWindow:
         return self._out[excess][0] if excess < len(self._out) else inf
 
     def returns(self) -> list[tuple[float, float]]:
-        """Return when each token comes back that is out, the earliest first. O(number of them)."""
+        """Return when each token comes back, the earliest first. O(tokens that are out)."""
         return [(back, 1.0) for back, _ in self._out]
 
     def bring_back(self, begun: Iterable[float], now: float) -> None:
-        """Count starts of another process, at these times, none later than ``now``; more than ``total`` may be out."""
+        """Count starts of another process, none later than ``now``. More than ``total`` tokens may be out then."""
         backs = sorted(back for at in begun if (back := at + self.period) > now)
         self._out.extend((back, object()) for back in backs)
         self.shift(0.0)
 
     def resize(self, total: int) -> None:
-        """Allow another number of starts. What was started counts."""
+        """Allow another number of starts. Earlier starts count."""
         self.total = total
         if self._limiter is not None:
             self._limiter.total_tokens = total
 
     def set_available(self, count: int, now: float) -> None:
         """
-        Leave exactly ``count`` tokens for the coming period: those held back by hand return like any other.
+        Leave exactly ``count`` tokens for the coming period. Tokens that are withheld come back like any other.
 
-        Raising the number gives tokens of the latest starts back, and those are forgotten: it is meant to.
+        A higher number gives the tokens of the latest starts back: these starts no longer count.
 
         Raises:
-            ValueError: Not an integer within 0 and ``total``; nothing has changed.
+            ValueError: The count is no integer within 0 and ``total``. Nothing has changed.
         """
         if isinstance(count, bool) or not isinstance(cast("object", count), int) or not 0 <= count <= self.total:
             raise ValueError(f"available_capacity must be an integer within 0 and {self.total}, got {count!r}")
@@ -128,7 +128,7 @@ class CapacityWindow:
             self._give_back(entry[1])
 
     def shift(self, seconds: float) -> None:
-        """Follow a clock that was set: that of another event loop, in which the tokens need a limiter of its own."""
+        """Carry the times over to another event loop, in which the tokens need a new limiter."""
         self._out = deque((back + seconds, token) for back, token in self._out)
         self._limiter = None
         tokens = [*self._held, *(token for _, token in self._out)]

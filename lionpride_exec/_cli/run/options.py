@@ -9,7 +9,7 @@ import attrs
 from cyclopts import Parameter
 
 from lionpride_exec._cli.errors import UsageError
-from lionpride_exec._validation import check_bounds
+from lionpride_exec._processing.config import check_bounds
 
 from .columns import parse_event_fields
 from .error_rules import ErrorBound, parse_bound
