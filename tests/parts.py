@@ -48,6 +48,7 @@ from lionpride_exec._journal import transient_errors as journal_transient_errors
 from lionpride_exec._journal import worker_thread as journal_worker_thread  # a simulation has no threads
 from lionpride_exec._journal import writer as journal_writer  # its states, without a run
 from lionpride_exec._model import limits as model_limits  # routes through limits
+from lionpride_exec._processing import lifetime as processing_lifetime  # every pair of states
 from lionpride_exec._processing import retries as processing_retries  # the budget, by a simple count
 from lionpride_exec._scheduling import capacity as scheduling_capacity  # the window, by a simple count
 from lionpride_exec._scheduling import forecast as scheduling_forecast  # compared with a simulation
@@ -101,6 +102,7 @@ __all__ = [
     "kit_leftovers",
     "model_limits",
     "over_time",
+    "processing_lifetime",
     "processing_retries",
     "redaction",
     "run",

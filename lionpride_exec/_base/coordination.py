@@ -26,10 +26,10 @@ PAUSED: Final = "paused"
 class Starter(Protocol):
     """What starts events, as those see it who hold the start of events and let it go."""
 
-    def _look_again(self) -> None:
+    def look_again(self) -> None:
         """See whether an event can start now. Works in callbacks, too."""
 
-    def _look_again_soon(self) -> None:
+    def look_again_soon(self) -> None:
         """Do the same in a moment. Works from any thread and within anything."""
 
 
@@ -71,13 +71,13 @@ class Coordination:
         """Give a token back; with the last one, events start at once. Idempotent."""
         self.holds.discard(token)
         if self.starter is not None:
-            self.starter._look_again()
+            self.starter.look_again()
 
     def let_go_soon(self, token: object) -> None:
         """Give a token back from any thread and within anything; events start in a moment. Idempotent."""
         self.holds.discard(token)
         if self.starter is not None:
-            self.starter._look_again_soon()
+            self.starter.look_again_soon()
 
 
 class ReportHost(Protocol):

@@ -190,7 +190,7 @@ class Enqueuer:
 
     async def _enqueue(self, event: Event, options: SubmitOptions, processor: Processor) -> None:
         """Await the override. What it queues needs no room: room is promised, or is waited for in the backlog."""
-        processor._admitted[event.id] = options.at
+        processor._dispatcher.admitted[event.id] = options.at
         try:
             if options.until is None:
                 await processor.enqueue(event.id, priority=options.priority)
@@ -199,7 +199,7 @@ class Enqueuer:
                 options = options.follow_wall()
                 await processor.enqueue(event.id, priority=options.priority, until=options.until)
         finally:
-            processor._admitted.pop(event.id, None)
+            processor._dispatcher.admitted.pop(event.id, None)
             if event.id in processor.queue and not self._is_pending(event):
                 processor.forget(event.id)  # the event was decided, or has left, before it was queued
 

@@ -81,7 +81,7 @@ class Explainer:
             return Statistics(waits=MappingProxyType(_waits_before_start(self)), **kept)
         return Statistics(
             waits=MappingProxyType(_waits(self, processor, now)),
-            running=len(processor._in_flight),
+            running=len(processor._running),
             concurrency_limit=processor.concurrency_limit,
             queued=processor.queue.qsize(),
             max_queue_size=processor.max_queue_size,
@@ -148,10 +148,10 @@ def _why_in_processor(parts: Explainer, processor: Processor, event: Event, now:
     """Return what an event waits for that waits for nothing before it comes to the processor."""
     queue = processor.queue
     queue.ready(now)  # what has arrived, or has become due, is in its lane by now, and what cannot start is parked
-    if event.id == processor._asked:
+    if event.id == processor._gate.asked:
         return _why_asked(parts, processor), -inf, None
-    if (flight := processor._in_flight.get(event.id)) is not None:  # its run is over, but for what comes after it
-        return WaitReason.RETRY, now + (flight.again_in or 0.0), None
+    if (run := processor._running.get(event.id)) is not None:  # its run is over, but for what comes after it
+        return WaitReason.RETRY, now + (run.again_in or 0.0), None
     if queue.is_in_backlog(event.id):
         return WaitReason.ROOM, -inf, None
     if (delayed := queue.due(event.id)) is not None:
@@ -164,7 +164,7 @@ def _why_in_processor(parts: Explainer, processor: Processor, event: Event, now:
 
 def _why_asked(parts: Explainer, processor: Processor) -> WaitReason:
     """Return what the event waits for that was taken out of the queue to be asked about."""
-    return WaitReason.LOCK if not processor._is_asking and parts.index.lock_in_the_way() else WaitReason.GATE
+    return WaitReason.LOCK if not processor._gate.is_asking and parts.index.lock_in_the_way() else WaitReason.GATE
 
 
 def _why_queued(parts: Explainer, processor: Processor, entry: Entry, now: float) -> _Why:
@@ -193,7 +193,7 @@ def _why_all(parts: Explainer, processor: Processor, now: float) -> tuple[WaitRe
         return WaitReason.LOCK, until
     if until > now:
         return WaitReason.CAPACITY, until
-    if len(processor._in_flight) >= processor.concurrency_limit:
+    if len(processor._running) >= processor.concurrency_limit:
         return WaitReason.SLOT, -inf
     return WaitReason.TURN, -inf
 
@@ -227,10 +227,8 @@ def _waits(parts: Explainer, processor: Processor, now: float) -> dict[WaitReaso
     for front, number in list(queue.lanes.parked()):
         waits[_why_queued(parts, processor, front, now)[0]] += number
     waits[WaitReason.ROOM] += queue.backlog_size()
-    waits[WaitReason.RETRY] += sum(
-        flight.event.status is EventStatus.PENDING for flight in processor._in_flight.values()
-    )
-    asked = None if processor._asked is None else parts.index.items.get(processor._asked, None)
+    waits[WaitReason.RETRY] += sum(run.event.status is EventStatus.PENDING for run in processor._running.values())
+    asked = None if processor._gate.asked is None else parts.index.items.get(processor._gate.asked, None)
     if asked is not None and asked.status is EventStatus.PENDING:
         waits[_why_asked(parts, processor)] += 1
     front_entry = queue.lanes.front()

@@ -192,7 +192,7 @@ class Lifetime:
         """Have a processor start the events from now on, or raise and change nothing."""
         if processor is self.processor:
             return
-        if self.is_running or (self.processor is not None and self.processor._crews):
+        if self.is_running or (self.processor is not None and self.processor._lifetime.pools):
             raise RuntimeError(f"{self._executor!r} is running: stop it before you assign another processor")
         if processor is not None:
             pile: object = processor.pile

@@ -81,8 +81,8 @@ class ProgressReport:
             return pace.rate(pace.look(loop, Look(now, done), running, is_blocked=False, is_held=True)), None
         processor._follow_clock()
         queue, window = processor.queue, processor._window
-        is_away = PAUSED in self._coordination.holds or processor.is_stopped() or not processor._crews
-        ages = [now - flight.began for flight in processor._in_flight.values()]
+        is_away = PAUSED in self._coordination.holds or processor.is_stopped() or not processor._lifetime.pools
+        ages = [now - run.began for run in processor._running.values()]
         look = pace.look(
             loop,
             Look(now, done, unended=sum(ages)),

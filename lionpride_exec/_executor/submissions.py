@@ -318,12 +318,10 @@ class Submissions:
             raise ExistsError(f"{event!r} stands in another executor: {host.executor!r}")
         if event.id in self._index.items:
             raise ExistsError(f"Item {event.id} already exists in {executor!r}; as_fresh_event() gives one to run anew")
-        in_flight = None if self.processor is None else self.processor._in_flight
-        flight = in_flight.get(event.id) if in_flight else None
-        if flight is not None and flight.event is not event:
-            raise ExistsError(
-                f"{flight.event!r}, which was removed, still runs here: another one is not to have its id"
-            )
+        running = None if self.processor is None else self.processor._running
+        run = running.get(event.id) if running else None
+        if run is not None and run.event is not event:
+            raise ExistsError(f"{run.event!r}, which was removed, still runs here: another one is not to have its id")
 
     def check_after(self, event: Event, after: Event | UUID | Iterable[Event | UUID]) -> list[Event]:
         """

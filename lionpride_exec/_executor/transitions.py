@@ -168,14 +168,14 @@ class Transitions:
         else:
             self._index.move(event, previous, target)
         # The processor runs it: it has taken it from the queue, and tells who waits when it has landed.
-        is_in_flight = self.processor is not None and event.id in self.processor._in_flight
+        is_run_here = self.processor is not None and event.id in self.processor._running
         if target is EventStatus.PROCESSING and event.execution._running:
             self.running[id(event)] = event.id
         elif previous is EventStatus.PROCESSING:
             self.running.pop(id(event), None)
             if target is EventStatus.PENDING:
                 self.queues.queue_unless_handled(event)
-        if previous is EventStatus.PENDING and not is_in_flight:
+        if previous is EventStatus.PENDING and not is_run_here:
             self.queues.forget_place(event)
         if (target is FAILED or target is CANCELLED or target is ABORTED) and not self._subscriptions.learn_of(target):
             self._index.failures.note(event, target)
@@ -187,13 +187,13 @@ class Transitions:
         finally:  # also past what an observer raises that is no Exception
             # Nobody waits for a beginning, nor, most often, for the end of what the processor runs.
             if target is not EventStatus.PROCESSING and (
-                not is_in_flight or self._keeps_records or self._dependencies.followers
+                not is_run_here or self._keeps_records or self._dependencies.followers
             ):
-                self._pass_on(event, target, is_in_flight=is_in_flight)
+                self._pass_on(event, target, is_run_here=is_run_here)
 
-    def _pass_on(self, event: Event, target: EventStatus, *, is_in_flight: bool) -> None:
+    def _pass_on(self, event: Event, target: EventStatus, *, is_run_here: bool) -> None:
         """Have those learn of a transition who wait for it, and what remains."""
-        if not is_in_flight:
+        if not is_run_here:
             self._coordination.conditions.notify()
         if target in TERMINAL:
             if self._dependencies.followers:
@@ -270,16 +270,16 @@ class Transitions:
 
     def plan_retry(self, event: Event, error: BaseException, *, began: float, interrupted: bool) -> bool:
         """Return whether an event whose run has ended with this error is run again. Its next status is PENDING then."""
-        return self.processor is not None and self.processor._take_back(
+        return self.processor is not None and self.processor._runs.plan_retry(
             event, error, began=began, interrupted=interrupted
         )
 
     def settle_cost(self, event: Event, actual: float, limit: Limit | None) -> None:
         """Correct what a running event has taken of its limits."""
         if self.processor is not None:
-            self.processor._settle_cost(event, actual, limit)
-            if self.link is not None and event.id in self.processor._in_flight:
-                self.link.record_cost(event, self.processor._costs_taken(event.id))
+            self.processor._runs.settle_cost(event, actual, limit)
+            if self.link is not None and event.id in self.processor._running:
+                self.link.record_cost(event, self.processor._runs.costs_taken(event.id))
 
     def reader_away(self) -> AbstractContextManager[None] | None:
         """Return the context of a task that waits for the executor and so reads no transitions. None if none reads."""
@@ -298,8 +298,8 @@ class Transitions:
 
     def runs_caller(self) -> bool:
         """Return whether the calling code belongs to an event that runs here."""
-        in_flight = () if self.processor is None else self.processor._in_flight
-        return any(event._host is self or event.id in in_flight for event in running_here())
+        running = () if self.processor is None else self.processor._running
+        return any(event._host is self or event.id in running for event in running_here())
 
     # ---------------------------------------------------------------- with a journal
 
@@ -317,7 +317,7 @@ class Transitions:
         if self.link is not None:
             await self.link.confirm_start()
         if self.processor is not None:
-            self.processor._note_begun(event)
+            self.processor._runs.confirm_begun(event)
 
     async def confirm_end(
         self,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lionpride_exec._scheduling.lanes import Lanes
     from lionpride_exec._scheduling.limit_state import LimitState
 
-    from .permission_gate import Flight
+    from .running_event import RunningEvent
 
 logger = logging.getLogger("lionpride_exec")
 
@@ -92,12 +92,12 @@ class Pauses:
         self._sweep_at = MIN_STATES_TO_SWEEP
         self.rate_limited: int = 0  # runs that ended with RateLimited
 
-    def refuse(self, flight: Flight, error: BaseException, *, now: float, max_pause: float) -> float:
+    def refuse(self, run: RunningEvent, error: BaseException, *, now: float, max_pause: float) -> float:
         """
         Close the keys of a run that was refused.
 
         Args:
-            flight: The run.
+            run: The run.
             error: A ``RateLimited``, or a group with some; the longest time that is asked for counts.
             now: The time.
             max_pause: How many seconds a pause may last.
@@ -110,15 +110,15 @@ class Pauses:
         """
         self.rate_limited += 1
         request = max((leaf for leaf in leaves(error) if is_of(leaf, RateLimited)), key=_seconds_of)
-        closed = [(state, self._reopening_of(state, now)) for state in self._lanes.closable(flight.entry.route.key)]
-        floor = max(reopening.floor(flight.began) for _, reopening in closed)
+        closed = [(state, self._reopening_of(state, now)) for state in self._lanes.closable(run.entry.route.key)]
+        floor = max(reopening.floor(run.began) for _, reopening in closed)
         seconds = max(request.retry_after, floor)
         is_too_long = seconds > max_pause
         until = now + (min(floor, MAX_PAUSE_AFTER_GIVING_UP, max_pause) if is_too_long else seconds)
-        reason = mask(request.message, secrets_of(flight.event))
+        reason = mask(request.message, secrets_of(run.event))
         self._tell([state for state, _ in closed], until, now, reason)
         for state, reopening in closed:
-            reopening.refuse(flight.began, now, until, reason)
+            reopening.refuse(run.began, now, until, reason)
             state.closed_until = max(state.closed_until, until)
         if is_too_long:
             raise PauseTooLong(
@@ -134,13 +134,13 @@ class Pauses:
                 reopening.start(now)
                 state.closed_until = max(state.closed_until, reopening.opens_at)
 
-    def accept(self, flight: Flight) -> None:
+    def accept(self, run: RunningEvent) -> None:
         """Note that a run has succeeded."""
-        seconds = flight.event.execution.duration
+        seconds = run.event.execution.duration
         took = inf if isinstance(seconds, UnsetType) else seconds
-        for state in self._lanes.closable(flight.entry.route.key):
+        for state in self._lanes.closable(run.entry.route.key):
             if state.reopening is not None:
-                state.reopening.accept(flight.began, took)
+                state.reopening.accept(run.began, took)
 
     def current(self, now: float) -> Iterator[Pause]:
         """Yield the pauses that hold at that time."""

@@ -67,7 +67,7 @@ class Tally:
             self._moments.append((at, number))
 
 
-class Budget:
+class RetryBudget:
     """
     The starts and retries of the last minute, and whether one more retry is allowed. O(1) amortised.
 
@@ -101,7 +101,7 @@ class Budget:
         self._retries.shift(seconds)
 
 
-class Reruns:
+class RetryPlanner:
     """
     Decides for one processor about running events again.
 
@@ -111,8 +111,8 @@ class Reruns:
 
     def __init__(self, default: Retry | None) -> None:
         self.default = default
-        self._budgets: WeakKeyDictionary[Retry, Budget] = WeakKeyDictionary()
-        self._first_starts: dict[UUID, float] = {}  # of events that were run again under a deadline
+        self._budgets: WeakKeyDictionary[Retry, RetryBudget] = WeakKeyDictionary()
+        self.first_starts: dict[UUID, float] = {}  # of events that were run again under a deadline
 
     def of(self, event: Event) -> Retry | None:
         """Give the retry that holds for an event."""
@@ -150,7 +150,7 @@ class Reruns:
         retry = self.of(event)
         if retry is None or retry.deadline is None:
             return True
-        return due <= self._first_starts.setdefault(event.id, began) + retry.deadline
+        return due <= self.first_starts.setdefault(event.id, began) + retry.deadline
 
     def max_pause(self, event: Event) -> float:
         """Return the seconds that a pause may last for an event."""
@@ -159,16 +159,16 @@ class Reruns:
 
     def forget(self, event_id: UUID) -> None:
         """Drop what is known of an event."""
-        self._first_starts.pop(event_id, None)
+        self.first_starts.pop(event_id, None)
 
     def shift(self, seconds: float) -> None:
         """Follow a clock that was set."""
-        self._first_starts = {at: began + seconds for at, began in self._first_starts.items()}
+        self.first_starts = {at: began + seconds for at, began in self.first_starts.items()}
         for budget in self._budgets.values():
             budget.shift(seconds)
 
-    def _budget(self, retry: Retry, share: float) -> Budget:
+    def _budget(self, retry: Retry, share: float) -> RetryBudget:
         budget = self._budgets.get(retry)
         if budget is None:
-            budget = self._budgets[retry] = Budget(share)
+            budget = self._budgets[retry] = RetryBudget(share)
         return budget

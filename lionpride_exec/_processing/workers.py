@@ -1,8 +1,8 @@
 """
 Workers: the tasks that run events.
 
-A worker takes the next event, runs it, and goes on to the one after it without a switch of tasks. One that finds
-nothing to do is parked, and the next arrival wakes it directly. So a crew has as many tasks as there are slots at most,
+A worker takes the next event, runs it, and goes on to the one after it without a switch of tasks. A worker that finds
+nothing to do is parked, and the next arrival wakes it directly. So a pool has at most as many tasks as there are slots,
 whatever is queued, and under load an event costs no task of its own.
 """
 
@@ -31,68 +31,88 @@ if TYPE_CHECKING:
 
     from lionpride_exec._scheduling.concurrency import Slots
 
-    from .permission_gate import Flight
+    from .running_event import RunningEvent
 
 # How many workers may be on their way to an event at a time. Each that finds one sees to the next, so all slots
-# are filled within a few steps of the event loop; but a hundred short events do not bring a hundred tasks to life
+# are filled within a few steps of the event loop. But a hundred short events do not bring a hundred tasks to life
 # of which the first few do all the work.
 MAX_SEEKING = 8
 
 
 class Jobs(Protocol):
-    """Where workers get their events."""
+    """What gives workers their events: the dispatcher."""
 
-    def _startable(self, crew: Crew) -> int:
-        """How many events the crew may start now: a bound for how many workers it is worth to have looking."""
+    def startable(self, pool: WorkerPool) -> int:
+        """Return how many events the pool may start now, at most: more workers than that need not look."""
         ...
 
-    async def _pick(self, crew: Crew) -> Flight | None:
-        """Take an event that starts now, or None."""
+    async def pick(self, pool: WorkerPool) -> RunningEvent | None:
+        """Take an event that starts now. None if there is none."""
         ...
 
-    def _follows_events(self) -> bool:
-        """Whether whoever wants to know of starts and ends learns of them by the events."""
-        ...
-
-    def _has_no_gate(self) -> bool:
-        """Whether no gate was written that is to be asked."""
-        ...
-
-    async def _run_event(self, flight: Flight, scope: anyio.CancelScope, *, is_followed: bool) -> bool:
-        """Run it, inside a scope by which it can be cancelled; False: this task had better not go on."""
-        ...
-
-    def _worker_idle(self, crew: Crew) -> None:
+    def idle(self, pool: WorkerPool) -> None:
         """Learn that a worker found nothing to do, or has ended."""
 
 
-class Crew:
+class Runner(Protocol):
+    """What runs events for workers."""
+
+    async def run(self, run: RunningEvent, scope: anyio.CancelScope, *, is_followed: bool) -> bool:
+        """Run an event that was picked. Return whether the same task can run the next one."""
+        ...
+
+
+class WorkerPool:
     """
     The workers of one task group.
 
     Args:
-        group: Where they live.
-        jobs: What they do.
-        slots: Of which each holds one while it runs an event; shared with other crews.
-        budget: How many events they may start in all; None: no such bound.
-        name: For the tasks.
+        group: The task group that the workers belong to.
+        jobs: Gives the workers their events.
+        runner: Runs these events.
+        slots: A worker holds one while it runs an event. Other pools may share the slots.
+        budget: How many events the workers may start in all. None if there is no bound.
+        is_followed: Whether starts and ends need not be reported.
+        asks_nobody: Whether, besides, no gate has to be asked.
+        name: The name of the tasks.
+
+    Attributes:
+        is_dismissed: Whether the workers begin nothing more.
+        started: How many events the workers have started.
+        workers: How many workers there are.
+        busy: How many of them run an event.
+        parked: Wakes each worker that waits for something to do.
+        limit: How many workers there may be.
+        now: The clock of the event loop.
     """
 
-    def __init__(self, group: TaskGroup, jobs: Jobs, slots: Slots, *, budget: int | None = None, name: str) -> None:
+    def __init__(
+        self,
+        group: TaskGroup,
+        jobs: Jobs,
+        runner: Runner,
+        slots: Slots,
+        *,
+        budget: int | None,
+        is_followed: bool,
+        asks_nobody: bool,
+        name: str,
+    ) -> None:
         self.group: TaskGroup = group
-        self.budget: int | None = budget
-        self.is_dismissed: bool = False
-        self.started: int = 0  # events
-        self.workers: int = 0
-        self._busy = 0  # workers that run an event
-        self.now: Callable[[], float] = loop_clock()  # they look at it for every event
-        self.is_followed: bool = jobs._follows_events()
-        self.asks_nobody: bool = self.is_followed and jobs._has_no_gate()
-        self._parked: deque[anyio.Event] = deque()  # workers that wait to be woken
-        self._jobs = jobs
         self.slots: Slots = slots
-        self.limit: int = slots.total  # how many workers there may be
-        # Workers are started by whoever appends, events included; they all run in the context of who runs the crew.
+        self.budget: int | None = budget
+        self.is_followed: bool = is_followed
+        self.asks_nobody: bool = asks_nobody
+        self.is_dismissed: bool = False
+        self.started: int = 0
+        self.workers: int = 0
+        self.busy: int = 0
+        self.parked: deque[anyio.Event] = deque()
+        self.limit: int = slots.total
+        self.now: Callable[[], float] = loop_clock()
+        self._jobs = jobs
+        self._runner = runner
+        # A worker is started by any task that appends, an event included. All workers run in the context of this task.
         self._context = copy_context()
         self._context.run(running_events.set, ())
         self._name = name
@@ -100,53 +120,59 @@ class Crew:
     @property
     def seeking(self) -> int:
         """How many workers are on their way to an event."""
-        return self.workers - self._busy - len(self._parked)
-
-    @property
-    def can_grow(self) -> bool:
-        """Whether there is a worker to be woken, or room for one more."""
-        return bool(self._parked) or self.workers < self.limit
+        return self.workers - self.busy - len(self.parked)
 
     def dismiss(self) -> None:
-        """Let them begin nothing more; those that run an event finish it."""
+        """Have the workers begin nothing more. Those that run an event finish it."""
         self.is_dismissed = True
-        while self._parked:
-            self._parked.popleft().set()
+        while self.parked:
+            self.parked.popleft().set()
+
+    def recall(self) -> None:
+        """Have the workers that are left go on, and others begin."""
+        self.is_dismissed = False
 
     def staff(self) -> bool:
-        """Have as many workers look for an event as there are events, permits and slots for; whether any does."""
-        seeking = self.workers - self._busy - len(self._parked)
-        wanted = min(self.limit - self._busy, MAX_SEEKING) - seeking
+        """
+        Have as many workers look for an event as there are events, permits and slots for.
+
+        Returns:
+            Whether a worker looks for an event now.
+        """
+        seeking = self.workers - self.busy - len(self.parked)
+        wanted = min(self.limit - self.busy, MAX_SEEKING) - seeking
         if wanted <= 0 or self.is_dismissed:
             return seeking > 0
-        for _ in range(min(wanted, self._jobs._startable(self) - seeking)):
-            if self._parked:
-                self._parked.popleft().set()
+        for _ in range(min(wanted, self._jobs.startable(self) - seeking)):
+            if self.parked:
+                self.parked.popleft().set()
             else:
                 self.workers += 1
                 self._context.run(partial(self.group.start_soon, startable(self._work), name=self._name))
-        return self.seeking > 0
+        return self.workers > self.busy + len(self.parked)
 
     async def _work(self) -> None:
+        """Be a worker."""
         try:
-            # By this scope whatever the worker runs can be cancelled. It is one for all, since a worker whose
-            # scope was cancelled does not go on: so it costs nothing for each event.
+            # This scope cancels whatever the worker runs. One scope serves all events, since a worker whose scope was
+            # cancelled does not go on. So the scope costs nothing for each event.
             with anyio.CancelScope() as scope:
                 await self._go_from_event_to_event(scope)
         except get_cancelled_exc_class():
             if current_effective_deadline() == -inf:
-                self.is_dismissed = True  # the group is going down: nothing more begins in it
+                self.is_dismissed = True  # the group is being cancelled: nothing more begins in it
                 raise
-            # No scope asked for this cancellation: it concerns this task only, which ends. The others go on.
+            # No scope asked for this cancellation: it concerns this task only, which ends. The other tasks go on.
         except BaseException:
-            self.is_dismissed = True  # likewise going down
+            self.is_dismissed = True  # the group is about to be cancelled
             raise
         finally:
             self.workers -= 1
             self.staff()
-            self._jobs._worker_idle(self)
+            self._jobs.idle(self)
 
     async def _go_from_event_to_event(self, scope: anyio.CancelScope) -> None:
+        """Take a slot, run events with it while nobody else needs it, and be parked when there is nothing to do."""
         me = object()  # the borrower of the slot
         slots, taken_at = self.slots, -1  # -1: no slot is held
         task = asyncio_task()
@@ -154,14 +180,14 @@ class Crew:
         slice_ends = perf_counter() + TIME_SLICE
         going_on = True
         # A cancellation is noticed here, when the slice of time is over, and where a worker waits; not before each
-        # event: on asyncio to look for it costs as much as all else that is done to pick one.
+        # event: on asyncio this check costs as much as all else that is done to pick an event.
         await checkpoint_if_cancelled()
         try:
             while going_on:
                 if taken_at < 0:
                     await slots.take(me)
                     taken_at = slots.resized
-                picked = await self._jobs._pick(self)
+                picked = await self._jobs.pick(self)
                 if picked is not None:
                     going_on = await self._run(picked, scope, task, clean)
                     is_over = perf_counter() > slice_ends
@@ -179,40 +205,40 @@ class Crew:
                 slots.give_back(me)
 
     async def _run(
-        self, flight: Flight, scope: anyio.CancelScope, task: asyncio.Task[Any] | None, clean: Context
+        self, picked: RunningEvent, scope: anyio.CancelScope, task: asyncio.Task[Any] | None, clean: Context
     ) -> bool:
-        """Run an event; whether this task may go on to the next."""
-        self._busy += 1
+        """Run an event. Return whether this task may go on to the next one."""
+        self.busy += 1
         self.staff()
         try:
-            going_on = await self._jobs._run_event(flight, scope, is_followed=self.is_followed)
+            going_on = await self._runner.run(picked, scope, is_followed=self.is_followed)
         finally:
-            self._busy -= 1
+            self.busy -= 1
         if task is not None and task.cancelling():
-            # The event had this task cancelled, past all scopes: the next one is not to suffer for it.
+            # The event had this task cancelled, past all scopes. The next event must not be cancelled by that.
             with suppress(get_cancelled_exc_class()):
                 await checkpoint()
             return False
-        # The next one is to find a clean context; if this is not, that of a new worker.
+        # The next event has to find a clean context. If this one is not clean, a new worker has a clean one.
         return going_on and not _differs_from(clean)
 
     async def _park(self) -> bool:
-        """Wait until there may be something to do; False: that is not to be expected."""
-        self._jobs._worker_idle(self)
+        """Wait until there may be something to do. Return False if that is not to be expected."""
+        self._jobs.idle(self)
         if self.budget is not None or self.is_dismissed:
             return False
         woken = anyio.Event()
-        self._parked.append(woken)
+        self.parked.append(woken)
         try:
             await woken.wait()
         finally:
             if not woken.is_set():
-                self._parked.remove(woken)
+                self.parked.remove(woken)
         return not self.is_dismissed
 
 
 def _differs_from(clean: Context) -> bool:
-    """Whether a context variable has another value than there."""
+    """Return whether a context variable has another value now than in that context."""
     try:
         return copy_context() != clean
     except Exception:  # noqa: BLE001  some values cannot even be compared; the same ones are not

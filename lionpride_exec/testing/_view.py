@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from lionpride_exec import Event, Executor, Processor, Retry
     from lionpride_exec._journal.session import JournalSession
-    from lionpride_exec._processing.permission_gate import Flight
+    from lionpride_exec._processing import running_event
+    from lionpride_exec._processing.lifetime import LoopState
     from lionpride_exec._scheduling import limit_state
 
-    RunningEvent: TypeAlias = Flight
+    RunningEvent: TypeAlias = running_event.RunningEvent
     LimitState: TypeAlias = limit_state.LimitState
     Reservation: TypeAlias = limit_state.Reservation
     Observer: TypeAlias = Callable[[Event[Any], EventStatus, EventStatus], None]
@@ -76,77 +77,82 @@ class ProcessorView:
     @property
     def running(self) -> Mapping[UUID, RunningEvent]:
         """The events that the processor has started and has not finished with, by id."""
-        return self.processor._in_flight
+        return self.processor._running
 
     @property
     def asked(self) -> UUID | None:
         """The event whose gate is being asked, or has just let it in. None if there is none."""
-        return self.processor._asked
+        return self.processor._gate.asked
 
     @property
     def strikes(self) -> Mapping[UUID, int]:
         """How often each waiting event was denied, by id."""
-        return self.processor._denial_counts
+        return self.processor._gate.denial_counts
 
     @property
     def first_starts(self) -> Mapping[UUID, float]:
         """When events that run again under a deadline first started, by id."""
-        return self.processor._reruns._first_starts
+        return self.processor._retry_planner.first_starts
 
     @property
     def excluded_from_waits(self) -> Mapping[UUID, int]:
         """The events that waits pass over because they wait for others themselves: how often each, by id."""
-        return self.processor._waiters.aside
+        return self.processor._conditions.aside
 
     def retry_of(self, event: Event[Any]) -> Retry | None:
         """Return the retry that holds for an event."""
-        return self.processor._reruns.of(event)
+        return self.processor._retry_planner.of(event)
 
     # ---------------------------------------------------------------- who starts events
 
     @property
     def is_followed(self) -> bool:
         """Whether the events themselves tell the executor of starts and ends. If not, the processor reports them."""
-        return self.processor._follows_events()
+        return self.processor._reporter.is_needless()
 
     @property
     def asks_nobody(self) -> bool:
         """Whether events start in the order of the queue: no report, no gate, and no lock comes between."""
         processor = self.processor
-        return processor._follows_events() and processor._has_no_gate() and processor._is_free()
+        return processor._reporter.is_needless() and processor._gate.is_open_for_all() and processor._gate.is_free()
+
+    @property
+    def loop_state(self) -> LoopState:
+        """What the loop of the processor does."""
+        return self.processor._lifetime.loop.state
 
     @property
     def is_in_batch(self) -> bool:
         """Whether a ``forward()`` is working off a batch."""
-        return any(crew.budget is not None for crew in self.processor._crews)
+        return any(pool.budget is not None for pool in self.processor._lifetime.pools)
 
     @property
     def busy_workers(self) -> int:
         """How many workers run an event."""
-        return sum(crew._busy for crew in self.processor._crews)
+        return sum(pool.busy for pool in self.processor._lifetime.pools)
 
     @property
     def slot_workers(self) -> tuple[int, int]:
         """How many workers with slots of this processor run an event, and how many are on their way to one."""
-        crews = [crew for crew in self.processor._crews if crew.slots is self.processor._slots]
-        return sum(crew._busy for crew in crews), sum(crew.seeking for crew in crews)
+        pools = [pool for pool in self.processor._lifetime.pools if pool.slots is self.processor._lifetime.slots]
+        return sum(pool.busy for pool in pools), sum(pool.seeking for pool in pools)
 
     # ---------------------------------------------------------------- slots, capacity, limits
 
     @property
     def slots(self) -> int:
         """How many slots there are."""
-        return self.processor._slots.total
+        return self.processor._lifetime.slots.total
 
     @property
     def slots_taken(self) -> int:
         """How many slots are taken."""
-        return self.processor._slots.limiter.borrowed_tokens
+        return self.processor._lifetime.slots.limiter.borrowed_tokens
 
     @property
     def are_slots_resized(self) -> bool:
         """Whether the number of slots was ever changed, so that more may be taken than there are."""
-        return self.processor._slots.resized > 0
+        return self.processor._lifetime.slots.resized > 0
 
     @property
     def window_size(self) -> int:
@@ -156,8 +162,8 @@ class ProcessorView:
     @property
     def window_starts(self) -> tuple[object, int]:
         """The group of workers whose starts the capacity window counts, and how many it has made. (None, 0) if none."""
-        crew = self.processor._main_crew
-        return (None, 0) if crew is None else (crew, crew.started)
+        pool = self.processor._dispatcher.main_pool
+        return (None, 0) if pool is None else (pool, pool.started)
 
     @property
     def unbegun_starts(self) -> Collection[object]:

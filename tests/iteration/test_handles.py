@@ -516,15 +516,8 @@ class Gated(Job):
         return {"answer": self.answer}
 
 
-class Broken(JobProcessor):
-    """Crashes when it is told to."""
-
-    crash = False
-
-    async def _pick(self, crew):
-        if self.crash:
-            raise OSError("crash")
-        return await super()._pick(crew)
+class Breakable(JobProcessor):
+    """Each event is a partition of its own."""
 
     def partition(self, event):
         return event.id
@@ -558,7 +551,10 @@ async def _left(executor, event):
 
 
 async def _crashed(executor, event):
-    executor.processor.crash = True
+    def crash(now):
+        raise OSError("crash")
+
+    executor.processor.queue.pop_nowait = crash
     await executor.append(Job())
     await anyio.sleep(10)
 
@@ -584,7 +580,7 @@ ENDS = {
 async def test_every_handle_settles_once_whatever_ends_the_event(case):
     """wait(), invoke(), as_completed() and map(): each comes to its one end, and leaves nothing in the event."""
     how, fields, status = ENDS[case]
-    executor = with_processor(Broken)
+    executor = with_processor(Breakable)
     told = []
 
     async def settle(name, handle):

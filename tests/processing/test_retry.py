@@ -27,9 +27,9 @@ from lionpride_exec.testing import BACKENDS, backend_options
 from lionpride_exec.testing import check_invariants as everything_holds
 
 BUDGET_WINDOW = processing_retries.BUDGET_WINDOW
-Budget = processing_retries.Budget
+RetryBudget = processing_retries.RetryBudget
 MIN_RETRIES_IN_WINDOW = processing_retries.MIN_RETRIES_IN_WINDOW
-Reruns = processing_retries.Reruns
+RetryPlanner = processing_retries.RetryPlanner
 
 pytestmark = pytest.mark.anyio
 
@@ -372,7 +372,7 @@ STEPS = st.lists(
 @given(STEPS, st.floats(0, 1), st.floats(0, 1))
 def test_the_budget_counts_the_last_minute(steps, share, began):
     """It allows exactly what a count of every start and retry of the last 60 s allows."""
-    budget, oracle, now = Budget(share), Oracle(share), began
+    budget, oracle, now = RetryBudget(share), Oracle(share), began
     for kind, seconds, times in steps:
         now += seconds
         for _ in range(times):
@@ -385,7 +385,7 @@ def test_the_budget_counts_the_last_minute(steps, share, began):
 
 def test_the_budget_does_not_forget_a_second_early():
     """Ten retries late in one second are counted until they are 60 s old, and no longer."""
-    budget = Budget(0)
+    budget = RetryBudget(0)
     assert [budget.take_retry(0.9) for _ in range(11)] == [True] * 10 + [False]
     assert not budget.take_retry(60.0)
     assert not budget.take_retry(60.85)
@@ -398,7 +398,7 @@ def test_the_budget_never_allows_more_and_its_memory_is_bounded(seed, share):
     """However many starts and retries there are in a minute; what it allows less is little."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lionpride_exec._processing.retries.MAX_MOMENTS", 64)
-        budget, rng = Budget(share), random.Random(seed)  # noqa: S311  repeatable
+        budget, rng = RetryBudget(share), random.Random(seed)  # noqa: S311  repeatable
         starts, retries, now, refused = [], [], 0.0, 0
         for _ in range(3000):
             now += rng.expovariate(20)
@@ -419,7 +419,7 @@ def test_the_budget_never_allows_more_and_its_memory_is_bounded(seed, share):
 
 def test_the_budget_is_carried_over_to_another_event_loop():
     """Its times follow the clock as all others do."""
-    reruns, event = Reruns(Retry(99, budget=0, backoff=0)), Flaky()
+    reruns, event = RetryPlanner(Retry(99, budget=0, backoff=0)), Flaky()
     began = 1000.0
     assert [reruns.seconds_until(event, ValueError(), began=began, now=began) for _ in range(11)] == [0.0] * 10 + [None]
     reruns.shift(-900)

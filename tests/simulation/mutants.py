@@ -61,8 +61,8 @@ MUTANTS = [
     Mutant(
         "a lost wake-up: nobody looks when the capacity of the window comes back",
         "_processing/dispatcher.py",
-        "            return min(self._window.next_at(now), self.queue.next_at())\n",
-        "            return self.queue.next_at()\n",
+        "            return min(self._window.next_at(now), self._queue.next_at())\n",
+        "            return self._queue.next_at()\n",
     ),
     Mutant(
         "a lost wake-up: nobody looks when a limit has room again",
@@ -79,15 +79,15 @@ MUTANTS = [
     Mutant(
         "a lost wake-up: who has got an event does not see to the next one",
         "_processing/workers.py",
-        "        self._busy += 1\n        self.staff()\n",
-        "        self._busy += 1\n",
+        "        self.busy += 1\n        self.staff()\n",
+        "        self.busy += 1\n",
     ),
     Mutant(
         "a lost wake-up: resume() tells nobody",
         "_base/coordination.py",
         "        self.holds.discard(token)\n"
         "        if self.starter is not None:\n"
-        "            self.starter._look_again()\n",
+        "            self.starter.look_again()\n",
         "        self.holds.discard(token)\n",
     ),
     Mutant(
@@ -108,15 +108,15 @@ MUTANTS = [
     ),
     Mutant(
         "a token of a limit is not given back after a failure",
-        "_processing/dispatcher.py",
-        "        if flight.uses:\n",
-        "        if flight.uses and event.status is not EventStatus.FAILED:\n",
+        "_processing/runs.py",
+        "        if run.uses:\n",
+        "        if run.uses and event.status is not EventStatus.FAILED:\n",
     ),
     Mutant(
         "a token of a limit is not given back after a cancellation",
-        "_processing/dispatcher.py",
-        "        if flight.uses:\n",
-        "        if flight.uses and event.status is not EventStatus.CANCELLED:\n",
+        "_processing/runs.py",
+        "        if run.uses:\n",
+        "        if run.uses and event.status is not EventStatus.CANCELLED:\n",
     ),
     Mutant(
         "a slot is not given back by a worker that is cancelled",
@@ -127,8 +127,8 @@ MUTANTS = [
     Mutant(
         "a strike is not counted",
         "_processing/permission_gate.py",
-        "        self._denial_counts[event.id] = denials\n",
-        "        self._denial_counts.pop(event.id, None)\n",
+        "        counts[event.id] = denials\n",
+        "        counts.pop(event.id, None)\n",
     ),
     Mutant(
         "a fourth strike is waited for",
@@ -203,8 +203,8 @@ MUTANTS = [
     Mutant(
         "pause() holds nothing up",
         "_processing/dispatcher.py",
-        "        if crew.is_dismissed or self._held_back or",
-        "        if crew.is_dismissed or",
+        "        if pool.is_dismissed or self._holds or",
+        "        if pool.is_dismissed or",
     ),
     Mutant(
         "a cancelled event is left in the queue",
@@ -220,9 +220,9 @@ MUTANTS = [
     ),
     Mutant(
         "the wait for a retry is cut short",
-        "_processing/dispatcher.py",
-        "self.queue.put_delayed(flight.entry, current_time() + flight.again_in,",
-        "self.queue.put_delayed(flight.entry, current_time() + flight.again_in / 2,",
+        "_processing/runs.py",
+        "self._queue.put_delayed(run.entry, current_time() + run.again_in,",
+        "self._queue.put_delayed(run.entry, current_time() + run.again_in / 2,",
     ),
     Mutant(
         "what comes after others starts although one of them has failed",

@@ -16,7 +16,7 @@ import attrs
 from simulation import CHUNK, complaints, quietly, simulate
 
 # A worker task that was just started when its process dies may not come to its first step on asyncio.
-HARMLESS = "coroutine 'Crew._work' was never awaited"
+HARMLESS = "coroutine 'WorkerPool._work' was never awaited"
 
 _unraisable = []  # in this process, since the last chunk
 

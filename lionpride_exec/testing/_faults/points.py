@@ -90,7 +90,12 @@ POINTS: Final[Mapping[str, Point]] = MappingProxyType(
             "_scheduling.priority_queue:PriorityQueue", "wait_for_room", "it waits for room in the queue", sides=_BEFORE
         ),
         "slot": Point("_scheduling.concurrency:Slots", "take", "a worker waits for a slot", sides=_BEFORE),
-        "pick": Point(Processor, "_pick", "it takes the next event, as capacity and limits allow", sides=_BEFORE),
+        "pick": Point(
+            "_processing.dispatcher:Dispatcher",
+            "pick",
+            "it takes the next event, as capacity and limits allow",
+            sides=_BEFORE,
+        ),
         "gate": Point(Processor, "request_permission", "the gate is asked", fails=_BOTH),
         "report": Point(Executor, "_update_progression", "the executor is told, and waits for a lock", sides=_BEFORE),
         "start": Point(

@@ -1,0 +1,267 @@
+"""
+The events that run: what each of them holds, how its run ends, and whether another run follows.
+
+An event that starts takes capacity, limits, and a place among the running events. :meth:`Runs.finish_run` gives all of
+them back, however the run ends. While the event runs, it asks here whether it runs again, and corrects its costs.
+
+Nothing here moves an event between statuses: the event moves itself, and the executor follows.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from lionpride_exec._base.backend import current_time
+from lionpride_exec._base.exception_groups import is_of, leaves
+from lionpride_exec._status import EventStatus
+from lionpride_exec.errors import PauseTooLong, RateLimited
+
+from .running_event import RunningEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    import anyio
+
+    from lionpride_exec._base.coordination import Coordination
+    from lionpride_exec._events.event import Event
+    from lionpride_exec._model.limits import Limit
+    from lionpride_exec._scheduling.capacity import CapacityWindow
+    from lionpride_exec._scheduling.entry import Entry
+    from lionpride_exec._scheduling.limit_state import Reservation
+    from lionpride_exec._scheduling.priority_queue import PriorityQueue
+
+    from .pauses import Pauses
+    from .permission_gate import GateOwner, PermissionGate
+    from .reporter import Reporter
+    from .retries import RetryPlanner
+    from .workers import WorkerPool
+
+
+class Runs:
+    """
+    The events that one processor runs.
+
+    Args:
+        owner: The processor, for its pile.
+        queue: Where an event goes that runs again.
+        window: The capacity, of which each start takes one.
+        gate: Forgets the denials of an event that starts.
+        retries: Decides whether an event runs again.
+        pauses: Closes the keys of a run that was refused with ``RateLimited``.
+        reporter: Tells the executor of ends.
+
+    Attributes:
+        running: The running events by id. An event is here from its start until everything it held is given back.
+        retries_done: How many runs failed and were followed by another run.
+        resumes: Whether an interrupted event runs again even without a ``Retry``: a journal is to lose nothing.
+    """
+
+    __slots__ = (
+        "_conditions",
+        "_coordination",
+        "_denial_counts",
+        "_owner",
+        "_pauses",
+        "_queue",
+        "_reporter",
+        "_retries",
+        "_window",
+        "resumes",
+        "retries_done",
+        "running",
+    )
+
+    def __init__(
+        self,
+        owner: GateOwner,
+        queue: PriorityQueue,
+        window: CapacityWindow,
+        gate: PermissionGate,
+        retries: RetryPlanner,
+        pauses: Pauses,
+        reporter: Reporter,
+    ) -> None:
+        self.running: dict[UUID, RunningEvent] = {}
+        self.retries_done: int = 0
+        self.resumes: bool = False
+        self._owner = owner
+        self._queue = queue
+        self._window = window
+        self._denial_counts = gate.denial_counts
+        self._retries = retries
+        self._pauses = pauses
+        self._reporter = reporter
+
+    def share(self, coordination: Coordination) -> None:
+        """Use this state, which an executor shares."""
+        self._coordination = coordination
+        self._conditions = coordination.conditions
+
+    # ---------------------------------------------------------------- a run
+
+    def begin(self, entry: Entry, event: Event, pool: WorkerPool, now: float) -> RunningEvent:
+        """Take an event that a worker of the pool runs next, and what its start costs."""
+        has_begun = not self.resumes or _begins_at_once(event)
+        token = None if pool.budget is not None else self._window.take(now, has_begun=has_begun)
+        pool.started += 1
+        if self._denial_counts:
+            self._denial_counts.pop(event.id, None)
+        if event.retry is not None or self._retries.default is not None:
+            self._retries.note_start(event, now)
+        lanes = self._queue.lanes
+        uses = lanes.take(entry, now, has_begun=has_begun) if lanes.limit_states.has_limits else ()
+        run = RunningEvent(event, entry, uses, now, None if has_begun else token)
+        self.running[event.id] = run
+        if self._pauses.limit_states:
+            self._pauses.start(entry.route.key, now)
+        return run
+
+    def confirm_begun(self, event: Event) -> None:
+        """
+        Note that an event begins now that was started a while ago: the journal has its start by now.
+
+        What the run has taken comes back that much later. Otherwise the events that a slow disk holds up would begin
+        together with the next ones, and there would be more of them than limits and capacity allow.
+        """
+        run = self.running.get(event.id)
+        if run is None or run.event is not event:
+            return
+        now = current_time()
+        self._queue.lanes.begin(run.uses, now)
+        if run.token is not None:
+            self._window.begin(run.token, now)
+            run.token = None
+        self._look_again()
+
+    async def run(self, run: RunningEvent, scope: anyio.CancelScope, *, is_followed: bool) -> bool:
+        """
+        Run an event. Whatever the event raises is recorded in it. For workers.
+
+        Args:
+            run: From :meth:`begin`.
+            scope: Cancels the run.
+            is_followed: Whether the end need not be reported.
+
+        Returns:
+            Whether the same task can run the next event. False if the task may have been cancelled.
+
+        Raises:
+            BaseException: ``KeyboardInterrupt`` and ``SystemExit``, alone or in a group. They are recorded too.
+        """
+        event = run.event
+        event.execution._scope = scope
+        try:
+            await event.invoke()
+            # A scope that was cancelled for this event must not cancel the next one.
+            going_on = event._verdict is None
+        except BaseException as exc:
+            if any(is_of(leaf, (KeyboardInterrupt, SystemExit)) for leaf in leaves(exc)):
+                raise
+            # A cancellation of the scope around the worker is raised again at the first step of the next worker. A
+            # cancellation that the event caused itself concerns only this task, which may stay marked by it.
+            going_on = False
+        finally:
+            if event._verdict is not None:
+                event._verdict = None
+            try:
+                if not is_followed:
+                    await self._reporter.report(event)
+            finally:
+                self.finish_run(run)
+        return going_on
+
+    def finish_run(self, run: RunningEvent) -> None:
+        """Give back what a run has held, and queue its event again if another run follows."""
+        event = run.event
+        del self.running[event.id]
+        if self._pauses.limit_states and event.execution.status is EventStatus.COMPLETED:
+            self._pauses.accept(run)
+        if run.uses:
+            self._queue.lanes.release(run.uses, current_time())
+        if run.token is not None:
+            self._window.begin(run.token, current_time())
+        if run.again_in is not None and event.status is EventStatus.PENDING and event.id in self._owner.pile:
+            if run.again_in > 0:
+                self._queue.put_delayed(run.entry, current_time() + run.again_in, "retry")
+            else:
+                self._queue.put_back(run.entry)
+        elif self._retries.default is not None or event.retry is not None:
+            self._retries.forget(event.id)
+        self._conditions.notify()
+
+    # ---------------------------------------------------------------- what running events ask for
+
+    def plan_retry(self, event: Event, error: BaseException, *, began: float, interrupted: bool) -> bool:
+        """
+        Decide whether an event whose run has ended with this error runs again.
+
+        Args:
+            event: The event.
+            error: What its run has ended with.
+            began: When that run began.
+            interrupted: Whether the run was cut short from outside, or refused with ``RateLimited``.
+
+        Returns:
+            Whether the event runs again. Its next status is PENDING then.
+
+        Raises:
+            PauseTooLong: The event does not run again, and ends with this error instead.
+        """
+        run = self.running.get(event.id)
+        if run is None or event.id not in self._owner.pile:
+            return False
+        now = current_time()
+        is_refused = any(is_of(leaf, RateLimited) for leaf in leaves(error))
+        if interrupted and is_refused:
+            until = self._pauses.refuse(run, error, now=now, max_pause=self._retries.max_pause(event))
+            run.again_in = 0.0 if self._retries.is_in_time(event, until, began=began) else None
+        elif interrupted:
+            self._retries.is_in_time(event, now, began=began)  # its first start is that of this run
+            goes_on = self._retries.of(event) is not None or (self.resumes and event._kind.on_crash == "rerun")
+            run.again_in = 0.0 if goes_on else None
+        else:
+            if is_refused:  # among other errors, by which the event goes on
+                with suppress(PauseTooLong):
+                    self._pauses.refuse(run, error, now=now, max_pause=self._retries.max_pause(event))
+            run.again_in = self._retries.seconds_until(event, error, began=began, now=now)
+            self.retries_done += run.again_in is not None
+        return run.again_in is not None
+
+    def seconds_until_again(self, event_id: UUID) -> float | None:
+        """Return the seconds after which an event whose run ends is run again. None if it is not."""
+        run = self.running.get(event_id)
+        return None if run is None else run.again_in
+
+    def costs_taken(self, event_id: UUID) -> list[float | None]:
+        """Return what a running event has taken of each limit. None for a limit without a cost."""
+        costs: list[float | None] = [None] * len(self._queue.lanes.limit_states.limits)
+        for use in self._uses_of(event_id):
+            if use.state.limit is not None and use.state.limit.cost is not None:
+                costs[use.state.number - 1] = use.cost
+        return costs
+
+    def settle_cost(self, event: Event, actual: float, limit: Limit | None) -> None:
+        """Correct what a running event has taken of a limit. None for all limits with a cost."""
+        for use in self._uses_of(event.id):
+            theirs = use.state.limit
+            if theirs is limit if limit is not None else theirs is not None and theirs.cost is not None:
+                self._queue.lanes.settle(use, actual)
+        self._look_again()
+
+    def _uses_of(self, event_id: UUID) -> Sequence[Reservation]:
+        run = self.running.get(event_id)
+        return () if run is None else run.uses
+
+    def _look_again(self) -> None:
+        """Have the dispatcher see whether another event can start now."""
+        if self._coordination.starter is not None:
+            self._coordination.starter.look_again()
+
+
+def _begins_at_once(event: Event) -> bool:
+    """Return whether the run of an event begins without a wait for the journal, as ``Run`` decides it."""
+    host = event._host
+    return host is None or not host.is_journal_open or not (host.is_strict or event._has_to_be_seen())
