@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from lionpride_exec._events.event import Event
@@ -18,12 +18,8 @@ class Facade(Protocol):
         processor_type: The class of the processor.
     """
 
+    processor_type: ClassVar[type[Processor]]
     processor_config: dict[str, Any]
-
-    @property
-    def processor_type(self) -> type[Processor]:
-        """The class of the processor."""
-        ...
 
     @property
     def event_type(self) -> type[Event]:

@@ -169,7 +169,7 @@ class Submissions:
             else:
                 taken = self._store(event, options)
             if taken is event and not submitted:
-                return taken
+                return event
             if taken is not None:
                 taken = await self._when_queued(event, taken, queued_at)
             if taken is not None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lionpride_exec import Executor
+
 pytestmark = pytest.mark.any_versions  # of dependencies: see .ci/run
 
 PACKAGE = Path(__file__).parents[2] / "lionpride_exec"
@@ -138,3 +140,13 @@ def test_each_use_of_a_private_name_is_counted(line, kind):
     counter = load_counter()
     found = [kind for node in ast.walk(ast.parse(line)) for kind, _ in counter.names_of(node)]
     assert found == [kind] * (kind is not None)
+
+
+# ---------------------------------------------------------------- facades
+
+
+@pytest.mark.parametrize("facade", [Executor])
+def test_a_facade_has_parts_and_no_tower_of_classes(facade):
+    """At most one class of the package stands behind a facade: what it owns is in its parts."""
+    ours = [base for base in facade.__mro__[1:] if base.__module__.startswith("lionpride_exec")]
+    assert len(ours) <= 1
