@@ -134,7 +134,7 @@ async def _raise_at_once() -> None:
 
 def soon_caller() -> Callable[[Callable[[], object]], bool] | None:
     """
-    Give a function that has another one called by the running event loop, soon; None: no event loop runs.
+    Return a function that makes the running event loop call another one soon. None if no event loop runs.
 
     It may be used in any thread and within anything, so also by the garbage collector. It gives False, and does
     nothing, when the event loop has ended.
@@ -150,7 +150,7 @@ def soon_caller() -> Callable[[Callable[[], object]], bool] | None:
             return None
 
     def call_soon(function: Callable[[], object]) -> bool:
-        """Have it called; False: the event loop has ended, and nobody does any more."""
+        """Schedule the call. Return False if the event loop has ended."""
         try:
             schedule(function)
         except RuntimeError:

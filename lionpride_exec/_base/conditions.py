@@ -1,9 +1,9 @@
 """
-Waiting for a condition that others bring about.
+Waiting for a condition that other tasks bring about.
 
-A plain ``anyio.Condition`` wakes its waiters to let each look for itself. Here the one who changed something
-looks, and wakes only whose condition holds: ``join()`` beside 50,000 ending events is woken once, not 50,000
-times. A condition is checked after every change, so it has to be cheap and must not change anything others see.
+A plain ``anyio.Condition`` wakes all its waiters, and each checks its condition. Here the task that changed something
+checks the conditions, and wakes only the waiters whose condition holds: ``join()`` beside 50,000 ending events is woken
+once, not 50,000 times. A condition is checked after every change, so it has to be cheap and must not change anything.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class PredicateCondition:
-    """Tasks waiting, each for a condition of its own. O(number of waiters) for a :meth:`notify`."""
+    """Tasks that wait, each for a condition of its own. :meth:`notify` is O(number of waiters)."""
 
     __slots__ = ("_waiting", "aside")
 
     def __init__(self) -> None:
         self._waiting: dict[anyio.Event, Callable[[], bool]] = {}
-        # Events that wait here themselves, for others to end: nobody waits for them, or two would for each other.
+        # Events that wait here themselves, for others to end. No task waits for them: two could wait for each other.
         self.aside: Counter[UUID] = Counter()
 
     @property
@@ -37,7 +37,7 @@ class PredicateCondition:
 
     @contextmanager
     def excluded_from_waits(self, event_ids: Iterable[UUID]) -> Generator[None]:
-        """Have these events not waited for meanwhile."""
+        """Exclude these events from the waits of other tasks, inside the block."""
         ids = list(event_ids)
         self.aside.update(ids)
         self.notify()
@@ -49,9 +49,9 @@ class PredicateCondition:
 
     async def wait_for(self, condition: Callable[[], bool]) -> None:
         """
-        Return once the condition holds at a :meth:`notify`, or at once if it holds already.
+        Wait until the condition holds at a :meth:`notify`. Return at once if it holds already.
 
-        Cancellation: always a checkpoint; nothing stays behind.
+        Cancellation: always a checkpoint. Nothing stays behind.
         """
         if condition():
             await checkpoint()
@@ -64,7 +64,7 @@ class PredicateCondition:
             self._waiting.pop(event, None)
 
     def notify(self) -> None:
-        """Wake those whose condition holds now."""
+        """Wake the waiters whose condition holds now."""
         if not self._waiting:
             return
         for event, condition in list(self._waiting.items()):

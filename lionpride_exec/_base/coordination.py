@@ -68,13 +68,13 @@ class Coordination:
         self.holds.add(token)
 
     def let_go(self, token: object) -> None:
-        """Give a token back; with the last one, events start at once. Idempotent."""
+        """Give a token back. After the last one, events start at once. Idempotent."""
         self.holds.discard(token)
         if self.starter is not None:
             self.starter.look_again()
 
     def let_go_soon(self, token: object) -> None:
-        """Give a token back from any thread and within anything; events start in a moment. Idempotent."""
+        """Give a token back, from any thread and inside any call. Events start in a moment. Idempotent."""
         self.holds.discard(token)
         if self.starter is not None:
             self.starter.look_again_soon()

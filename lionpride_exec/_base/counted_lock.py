@@ -1,4 +1,4 @@
-"""A lock for whoever needs several steps on a container seen as one."""
+"""A lock that makes several steps on a container look like one."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
 
 class CountedLock:
     """
-    An async lock that outlives event loops: ``async with guard``.
+    An async lock that outlives event loops: ``async with lock``.
 
-    The AnyIO lock inside is made when its first user comes and dropped with the last, so a container may be
-    used under one event loop after another. Taken without yielding while nobody holds it.
+    Its first user makes the AnyIO lock inside, and the last user drops it. So a container may be used under one event
+    loop after another. A free lock is taken without yielding.
     """
 
     __slots__ = ("_lock", "users", "when_free", "when_taken")
 
     def __init__(self) -> None:
         self._lock: anyio.Lock | None = None
-        # How many hold it or wait for it. A plain attribute, since every move of an event looks at it.
+        # How many tasks hold the lock or wait for it. A plain attribute, since every move of an event reads it.
         self.users: int = 0
-        # Called when the first of them comes, and when the last has left.
+        # Called when the first task comes, and when the last has left.
         self.when_taken: Callable[[], None] | None = None
         self.when_free: Callable[[], None] | None = None
 
     @property
     def owner(self) -> str | None:
-        """The task that holds the lock, by its name; None if nobody does, or the lock is just passed on."""
+        """The name of the task that holds the lock. None if no task does, or the lock is being passed on."""
         owner = None if self._lock is None else self._lock.statistics().owner
         return None if owner is None else f"task {owner.name!r}"
 
@@ -40,7 +40,7 @@ class CountedLock:
         Take the lock.
 
         Raises:
-            RuntimeError: The calling task holds it already.
+            RuntimeError: The calling task holds the lock already.
         """
         if self._lock is None:
             self._lock = anyio.Lock(fast_acquire=True)
@@ -61,7 +61,7 @@ class CountedLock:
                 raise RuntimeError("the guard is not held")
             self._lock.release()
         finally:
-            self._leave()  # also where releasing fails: a coroutine that is closed outside of its task
+            self._leave()  # also if releasing fails: when a coroutine is closed outside of its task
 
     def _leave(self) -> None:
         self.users -= 1

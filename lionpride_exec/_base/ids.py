@@ -27,7 +27,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 def random_id() -> UUID:
-    """Give a random UUID. May be called in any thread."""
+    """Return a random UUID. May be called in any thread."""
     try:
         number = _numbers.pop()
     except IndexError:

@@ -222,7 +222,7 @@ def error_text(error: BaseException) -> str:
 
 def error_from_dict(data: Mapping[str, Any]) -> BaseException:
     """
-    Give an error that tells what :func:`error_to_dict` wrote.
+    Return an error that tells what :func:`error_to_dict` wrote.
 
     The original class is not looked up, let alone imported: it is an ``ExecutionError`` whose details name
     it. A group comes back as a group.

@@ -39,7 +39,7 @@ class LoopClock:
         self._ahead = 0.0  # of the loop's clock before the wall clock
 
     def shift(self) -> float:
-        """Give the seconds that have to be added to times read before; 0 in the same event loop. Call it in one."""
+        """Return the seconds that have to be added to times read before; 0 in the same event loop. Call it in one."""
         loop = current_token()
         if loop == self._seen_in:
             return 0.0

@@ -36,7 +36,7 @@ def secrets_of(event: Any) -> frozenset[str]:
 
 
 def keep_secrets(event: Any, secrets: frozenset[str]) -> None:
-    """Have an event keep the secret texts that it was made with. Its fields may be changed while it runs."""
+    """Keep the secret texts of a new event with it. Its fields may be changed while it runs."""
     event._set("_secrets", secrets)
 
 

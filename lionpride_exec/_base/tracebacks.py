@@ -38,7 +38,7 @@ def log_info(error: BaseException) -> tuple[type[BaseException], BaseException, 
 
 
 def in_target(found: TracebackType | None) -> TracebackType | None:
-    """Return the part of a traceback that begins in code of the target; None: it does not lead there."""
+    """Return the part of a traceback that begins in code of the target. None if it does not lead there."""
     while found is not None and found.tb_frame.f_code.co_filename.startswith(PACKAGE):
         found = found.tb_next
     return found

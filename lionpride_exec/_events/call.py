@@ -1,4 +1,4 @@
-"""An event that calls an async function, for whoever has functions and wants no classes."""
+"""An event that calls an async function, so that no class has to be written."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_async(function: object) -> None:
 
 
 def name_of(function: object) -> str:
-    """Give the qualified name of a function, of what a partial calls, or of the class of a callable object."""
+    """Return the qualified name of a function, of what a partial calls, or of the class of a callable object."""
     bare = _without_partials(function)
     name = getattr(bare, "__qualname__", None)
     return name if isinstance(name, str) else type(bare).__qualname__

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Idle(Exception):
-    """Carries the error of an idle producer out of its run, and no further: the user's code may raise that one too."""
+    """Carries the error of an idle producer to the end of its run. User code cannot raise it by chance."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -49,37 +49,37 @@ class ChunkBuffer:
         self.chunks: list[Any] = []
         self.has_run: bool = False
         self.was_taken: bool = False
-        # One for each reader. Of the reader itself nothing here knows, so that one nobody has any more goes.
+        # One for each reader. The reader itself is not kept here, so that it goes when nobody holds it.
         self._senders: dict[Sender, None] = {}
 
     def begin(self) -> list[Any]:
-        """Begin anew, with nothing produced."""
+        """Begin a new run, without chunks."""
         self.chunks = []
         self.was_taken = False
         return self.chunks
 
     def end(self) -> None:
-        """Have the readers find the end after what they have been handed; what follows does not go to them."""
+        """Tell the readers that no chunk follows those that they were handed."""
         for sender in tuple(self._senders):
             sender.close()
         self._senders.clear()
 
     def join(self, sender: Sender) -> None:
-        """Have all that is produced from now on go to a reader."""
+        """Hand all chunks from now on to a reader."""
         self._senders[sender] = None
 
     def leave(self, sender: Sender, receiver: Receiver) -> None:
-        """Forget a reader; the producer, if it waits for it, goes on."""
+        """Forget a reader. A producer that waits for the reader goes on."""
         self._senders.pop(sender, None)
         receiver.close()
         sender.close()
 
     async def fill(self, work: AsyncIterator[Any], idle_timeout: float | None) -> list[Any]:
         """
-        Take all chunks out of a producer, handing each to the readers, and close the producer.
+        Take all chunks out of a producer, hand each to the readers, and close the producer.
 
         Raises:
-            Idle: The next chunk took longer than that.
+            Idle: The next chunk took longer than ``idle_timeout``.
 
         Cancellation: in the producer, or while a reader has no room.
         """
@@ -97,14 +97,14 @@ class ChunkBuffer:
         slow = [sender for sender in tuple(self._senders) if not _offer(sender, item)]
         if len(slow) == 1:
             await _push(slow[0], item)
-        elif slow:  # all at once: one that takes it must not have to wait for another that does not
+        elif slow:  # all at once: a reader must not wait for a slower one
             async with anyio.create_task_group() as group:
                 for sender in slow:
                     group.start_soon(startable(_push), sender, item, name="chunk for a slow reader")
 
 
 class IdleTimeoutIterator:
-    """Iterates a producer, and raises :class:`Idle` when the next chunk takes longer than so many seconds."""
+    """Iterates a producer, and raises :class:`Idle` when the next chunk takes longer than the timeout."""
 
     def __init__(self, work: AsyncIterator[Any], seconds: float) -> None:
         self._work = work
@@ -120,7 +120,7 @@ class IdleTimeoutIterator:
 
 
 def _offer(sender: Sender, item: Produced) -> bool:
-    """Whether the reader need not be waited for: it has room, or is gone."""
+    """Return whether the reader took the chunk, or is gone. False if it has no room."""
     try:
         sender.send_nowait(item)
     except WouldBlock:
@@ -131,6 +131,6 @@ def _offer(sender: Sender, item: Produced) -> bool:
 
 
 async def _push(sender: Sender, item: Produced) -> None:
-    """Wait until the reader has room, or is gone."""
+    """Hand a chunk to a reader. Wait until the reader has room, or is gone."""
     with suppress(BrokenResourceError, ClosedResourceError):
         await sender.send(item)

@@ -1,8 +1,8 @@
 """
-An event: one async operation and the record of what became of it.
+An event: one async operation and the record of its outcome.
 
-A user writes a subclass with annotated fields and ``_invoke()``. How it is run stands in ``_events.running``, how it
-goes from one status to the next in ``_events.lifecycle``.
+A user writes a subclass with annotated fields and ``_invoke()``. ``_events.running`` runs it, and ``_events.lifecycle``
+takes it from one status to the next.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Event(Run, Generic[T_co]):
     """
     One async operation. Subclass it, annotate its fields, write ``_invoke()``.
 
-    It is run once, but for a :class:`Retry`, which has it run again until it is done.
+    An event runs once, unless a :class:`Retry` makes it run again after a failure.
 
     ::
 
@@ -58,28 +58,33 @@ class Event(Run, Generic[T_co]):
 
             async def _invoke(self) -> bytes: ...
 
-    The ``[bytes]`` tells type checkers what :meth:`result` gives; without it that is ``Any``.
+    The ``[bytes]`` tells type checkers what :meth:`result` returns. Without it that is ``Any``.
 
-    A class whose events a journal keeps says in its statement how: ``class Fetch(Event, tag="app.fetch")``. ``tag`` is
-    a text by which it is found again; ``version`` (1) that of its fields, see :meth:`_upgrade`; ``on_crash`` what
-    becomes of an event that ran when the process died: "rerun" (the default), "fail" or "hold"; ``max_attempts`` (5)
-    how often that may happen before a "rerun" ends FAILED. The last two are inherited.
+    The class statement tells a journal how to keep the events: ``class Fetch(Event, tag="app.fetch")``.
 
-    The value of a field that says ``attrs.field(metadata={"redact": True})`` is not quoted in the message of
+    - ``tag``: The text by which a journal finds the class.
+    - ``version`` (1): The version of the fields, see :meth:`_upgrade`.
+    - ``on_crash``: What becomes of an event that ran when the process died: "rerun" (the default), "fail" or "hold".
+      Inherited.
+    - ``max_attempts`` (5): How many runs a crash may interrupt before a "rerun" ends FAILED. Inherited.
+
+    A field with ``attrs.field(metadata={"redact": True})`` is secret. Its value is not quoted in the message of
     ``EventFailed``, by ``explain()`` and ``statistics()``, in logged tracebacks, in errors that a journal keeps, in
-    results of the command, and by its commands for journals. ``to_dict()`` and the journal's own file have it: the
-    event is made again of them.
+    results of the command, and by its commands for journals. ``to_dict()`` and the journal's own file have the value,
+    since the event is restored from them.
+
+    A journal keeps ``timeout``, ``idle_timeout``, ``streaming`` and ``retry``. ``to_dict()`` does not have them.
 
     Args:
-        timeout: Seconds that a run may take, from its start; None: no limit. In a journal, not in ``to_dict()``.
-        idle_timeout: Seconds that a streaming event may take for its next chunk; waiting for slow readers does not
-            count. Over it the event ends CANCELLED, as at ``timeout``. None: no limit. Likewise.
-        streaming: Whether the event is run by iterating :meth:`stream`. Likewise.
-        retry: Whether and when an executor runs it again after a failure; None: as the executor is set up. Likewise.
+        timeout: Seconds that a run may take, from its start. None for no limit.
+        idle_timeout: Seconds that a streaming event may take for its next chunk. Waiting for slow readers does not
+            count. An event that takes longer ends CANCELLED, as at ``timeout``. None for no limit.
+        streaming: Whether the event runs by iterating :meth:`stream`.
+        retry: Whether and when an executor runs the event again after a failure. None for the executor's own rule.
         execution: The record of what happened.
 
     Raises:
-        ValueError: A timeout that is not finite or not positive, at construction and at assignment.
+        ValueError: A timeout is not finite or not positive, at construction and at assignment.
         TypeError: At the class statement: a field or method hides what the package uses, such as ``status``,
             ``history`` or ``_run()`` (a method may if it calls ``super()``); or a field that every event has, such as
             ``id`` or ``metadata``, is declared with another type. A new default of its own type is fine.
@@ -87,7 +92,7 @@ class Event(Run, Generic[T_co]):
 
     streaming: bool = False
 
-    # What the class statement says to a journal.
+    # What the class statement tells a journal.
     _kind: ClassVar[StorageOptions] = StorageOptions()
 
     if TYPE_CHECKING:
@@ -128,16 +133,16 @@ class Event(Run, Generic[T_co]):
 
     def reduce(self, chunks: list[Any]) -> Any:
         """
-        Make the response of all chunks, once the stream has ended: the list itself. Override this.
+        Return the response, made of all chunks once the stream has ended. The default is the list. Override this.
 
-        Readers that come later read the same list: make another one rather than change it. What this raises makes the
-        event FAILED. It is not called if the stream has set ``execution.response`` itself.
+        Later readers read the same list, so do not change it. An exception makes the event FAILED. This method is not
+        called if the stream has set ``execution.response`` itself.
         """
         return chunks
 
     @property
     def request(self) -> dict[str, Any]:
-        """What the gate is asked with: the keyword arguments of ``request_permission()``. Override this."""
+        """The keyword arguments of ``request_permission()`` for this event. Override this."""
         return {}
 
     def _has_to_be_seen(self) -> bool:
@@ -145,7 +150,7 @@ class Event(Run, Generic[T_co]):
 
     def _perform(self) -> Awaitable[Any]:
         work: Any = self.stream() if self.streaming and self._has_stream() else self._invoke()
-        if isinstance(work, CoroutineType):  # as nearly always: the task steps right into it
+        if isinstance(work, CoroutineType):  # nearly always
             return work
         if hasattr(work, "__anext__"):
             return self._perform_stream(work)
@@ -162,16 +167,16 @@ class Event(Run, Generic[T_co]):
     @classmethod
     def _upgrade(cls, data: dict[str, Any], version: int) -> dict[str, Any]:
         """
-        Give the fields of this version of the class, from those that a journal has kept of an older one.
+        Return the fields of this version of the class, made of the fields that a journal has kept of an older version.
 
         Override this beside ``version=2`` in the class statement.
 
         Args:
-            data: The fields as JSON data; yours to change.
-            version: Of the class that wrote them.
+            data: The fields as JSON data. It may be changed.
+            version: The version of the class that wrote them.
 
         Raises:
-            Exception: Whatever it raises leaves the event in the journal, counted as unreadable.
+            Exception: Any exception leaves the event in the journal, counted as unreadable.
         """
         raise NotImplementedError(f"version {version} is stored, and {cls.__qualname__} has no _upgrade()")
 
@@ -183,18 +188,18 @@ class Event(Run, Generic[T_co]):
         return self.execution.response
 
     def history(self) -> list[tuple[EventStatus, datetime]]:
-        """Every status the event has had, with the time (UTC) it came to it, oldest first."""
+        """Return every status that the event has had, with the time (UTC) of the change, oldest first."""
         known = self.execution.history()
         return known if self.execution.queued_at else [(EventStatus.PENDING, self.created_at), *known]
 
     def result(self) -> T_co:
         """
-        Give the response, or raise what the event ended with.
+        Return the response, or raise what the event ended with.
 
         Raises:
-            EventFailed: It ended without a response; its ``__cause__`` is the event's error, and it is as
-                ``retryable`` as the event.
-            EventNotFinished: It has not ended.
+            EventFailed: The event ended without a response. ``__cause__`` is the event's error, and ``retryable`` is
+                that of the event.
+            EventNotFinished: The event has not ended.
         """
         execution = self.execution
         if execution.status is EventStatus.COMPLETED:
@@ -218,28 +223,28 @@ class Event(Run, Generic[T_co]):
         """
         Read the chunks of a streaming event while it runs: ``async for chunk in event.chunks():``.
 
-        The reader is there from this call on, and gets every chunk: those of before it first, the others as they
-        come. There may be any number of readers; each has a buffer of its own, and the event waits while one is full.
-        Without readers it waits for nobody. After the end the chunks are still there, at the price of their memory.
+        The reader exists from this call on, and gets every chunk: first the earlier ones, then the others as they come.
+        There may be any number of readers. Each has a buffer of its own, and the event waits while one buffer is full.
+        Without readers the event does not wait. The chunks stay in memory after the end.
 
-        The loop ends when the event has COMPLETED. Otherwise it raises, after the chunks that there were, what
-        :meth:`result` raises, or ``ExecutorClosedError`` where :meth:`wait` would; ``OperationError`` if the event
-        completed, but elsewhere. An event is not retried once a reader has taken a chunk of the run that failed; if
-        it is run again, all readers go on with the chunks of the new run.
+        The loop ends when the event has COMPLETED. Otherwise the loop raises, after the last chunk, what :meth:`result`
+        raises, or ``ExecutorClosedError`` where :meth:`wait` would. It raises ``OperationError`` if the event completed
+        in another process. An event is not retried once a reader has taken a chunk of the failed run. If the event
+        runs again, all readers go on with the chunks of the new run.
 
-        A loop that is left in whatever way no longer holds the event up. Give a reader that has a name of its own
-        back by ``async with event.chunks() as reader:`` or ``aclose()``.
+        A loop that is left no longer holds the event up. Close a reader that has a name of its own: use
+        ``async with event.chunks() as reader:`` or ``aclose()``.
 
         Args:
-            buffer: How many chunks, 0 or more, the event may be ahead of this reader before it waits for it, beside
-                the one it holds then.
+            buffer: How many chunks, 0 or more, the event may be ahead of this reader, beside the chunk that it holds
+                while it waits.
 
         Raises:
             TypeError: The event does not stream.
             ValueError: The buffer is no int, or negative.
             RuntimeError: At a step inside the event itself, which could never return.
 
-        Cancellation: of a step leaves reader and event as they are; the next step goes on there.
+        Cancellation: a cancelled step leaves reader and event as they are. The next step goes on there.
         """
         check_reader(self, self.stream if self.streaming and self._has_stream() else self._invoke, buffer)
         if self._feed is None:
@@ -254,19 +259,19 @@ class Event(Run, Generic[T_co]):
 
     def settle(self, actual: float, *, limit: Rate | None = None) -> None:
         """
-        Correct what the running event has taken of a ``Rate``, once the truth is known; to be called inside it.
+        Correct what the running event has taken of a ``Rate``, once the true cost is known. Call it inside the event.
 
-        What was taken too much can be used by others at once; for what was taken too little they wait longer.
+        Other events can use a surplus at once, and wait longer for a deficit.
 
         Args:
-            actual: The true cost, finite, 0 or more; it may be above the amount of the limit.
-            limit: Of which limit; None: of each that has a ``cost``.
+            actual: The true cost, finite, 0 or more. It may be above the amount of the limit.
+            limit: The limit to correct. None for each limit that has a ``cost``.
 
         Raises:
             ValueError: The cost is negative or not finite. Nothing has changed.
             TypeError: The limit is no ``Rate``.
 
-        Outside of a run by an executor it does nothing.
+        Outside of a run by an executor, nothing happens.
         """
         actual = check_cost(actual)
         if limit is not None and not isinstance(limit, Rate):
@@ -287,12 +292,12 @@ class Event(Run, Generic[T_co]):
 
     def as_fresh_event(self, copy_meta: bool = False) -> Self:
         """
-        Make a new PENDING event of the same class with the same fields, timeout and streaming.
+        Return a new PENDING event of the same class with the same fields, timeout and streaming.
 
-        It has an id and a time of its own; ``metadata["original"]`` names the one it was made from.
+        The new event has an id and a time of its own. ``metadata["original"]`` names the event that it was made from.
 
         Args:
-            copy_meta: Whether the other metadata are copied too.
+            copy_meta: Whether to copy the other metadata.
         """
         kept = {"id", "created_at", "metadata", "execution"}
         fields = {

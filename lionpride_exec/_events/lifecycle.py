@@ -1,9 +1,9 @@
 """
-The life of an event: its record, the way from one status to the next, and those who wait for its end.
+The life of an event: its record, the transitions between statuses, and the tasks that wait for its end.
 
-:meth:`EventLifecycle._transition` is synchronous, so a cancellation cannot fall between the status of an event, the
-progression it stands in and the wake-up of those who wait for it. (Past that door only the record of an event that
-belongs to no executor can be set by hand.)
+:meth:`EventLifecycle._transition` is synchronous. So no cancellation can come between the change of the status, the
+move to the next progression and the wake-up of the waiting tasks. The only other way to set a status is by hand, for an
+event that belongs to no executor.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ running_events: ContextVar[tuple[EventLifecycle, ...]] = ContextVar("running_eve
 
 
 def running_here() -> list[EventLifecycle]:
-    """Give the events that run, or whose gate is asked, in the current context and have not ended."""
-    # A task that outlives the event in which it was started goes on having it in its context.
+    """Return the unended events of the current context that run, or whose permission gate is asked."""
+    # A task that outlives the event which started it still has that event in its context.
     return [event for event in running_events.get() if event.execution.status not in TERMINAL]
 
 
-# Of an event that is put off again and again by RateLimited the last ones are remembered.
+# An event that RateLimited delays again and again remembers this many attempts.
 MAX_ATTEMPTS_KEPT = 100
 
 
@@ -78,30 +78,30 @@ class EventLifecycle(Element):
     metadata: dict[str, Any] = attrs.field(default=_NOT_GIVEN, converter=_event_metadata)
 
     execution: Execution = attrs.field(factory=Execution)
-    # What most events never have is no field: the garbage collector looks at each field of each event there is.
+    # What most events never have is no field: the garbage collector visits each field of each event.
     if TYPE_CHECKING:
-        # What it sees of the executor that it belongs to. None if it belongs to none.
+        # What the event sees of its executor. None if it belongs to none.
         _host: EventHost | None = attrs.field(default=None, init=False)
-        # What a streaming event has produced, and its readers; made by the first reader, or the first run.
+        # The chunks of a streaming event, and its readers. Made by the first reader, or the first run.
         _feed: ChunkBuffer | None = attrs.field(default=None, init=False)
-        # Called with the event when it ends, or when that will not come; a dict, for its keys.
+        # Called with the event when it ends, or when it is known that it will not end. A dict, for its order.
         _at_end: dict[Callable[[Any], None], None] | None = attrs.field(default=None, init=False)
-        # How a run that is being cancelled is to end, and its error then.
+        # The final status and the error of a run that is being cancelled.
         _verdict: tuple[EventStatus, BaseException] | None = attrs.field(default=None, init=False)
-        # Its number in the journal of its executor; 0: it has none.
+        # The number of its row in the journal. 0 if it has none.
         _seq: int = attrs.field(default=0, init=False)
-        # It was open when a process died, and may be what it died of.
+        # It was running when a process died, and may have caused that.
         _is_suspect: bool = attrs.field(default=False, init=False)
-        # The file of the journal that has its end, once the event stands in no executor any more; else None.
+        # The file of the journal that has its end, once the event has left the executor. None before that.
         _kept_in: Path | None = attrs.field(default=None, init=False)
-        # The count of failures in which it stands. None if it has not failed, or somebody has looked at it.
+        # The count of unseen failures. None if the event has not failed, or its failure was seen.
         _unseen: FailureCount | None = attrs.field(default=None, init=False)
     else:
         _host = _feed = _at_end = _verdict = _kept_in = _unseen = None
         _seq, _is_suspect = 0, False
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give what a pickle or a copy has: all but what ties the event to this process and its executor."""
+        """Return the state for a pickle or a copy, without the ties to this process and to the executor."""
         kept = self.__dict__ | {
             "_host": None,
             "_feed": None,
@@ -135,13 +135,13 @@ class EventLifecycle(Element):
             raise ValueError(f"Invalid status type: {type(value).__name__}")  # noqa: TRY004  the tested contract
         target = EventStatus(value)
         if self._host is not None:
-            would_run_twice = target is EventStatus.PENDING and self.execution._running  # it would be queued
+            would_run_twice = target is EventStatus.PENDING and self.execution._running  # PENDING would queue it
             if would_run_twice or self._host.is_end_noted(self):
                 raise InvalidTransition(self.id, self.status, target)
             self._transition(target)
             return
         if self._kept_in is not None and self.execution.status in TERMINAL:
-            raise InvalidTransition(self.id, self.status, target)  # its executor has let it go, but not its journal
+            raise InvalidTransition(self.id, self.status, target)  # its journal has its end
         self.execution.status = target
         if target in TERMINAL:
             self._wake()
@@ -200,12 +200,12 @@ class EventLifecycle(Element):
                 self._wake()
 
     def _refile(self) -> None:
-        """Have the executor's index agree with the status, whatever was filed in advance."""
+        """Make the executor's index agree with the status."""
         if self._host is not None:
             self._host.refile(self)
 
     def _wake(self) -> None:
-        """Tell those who wait for the end that it has come, or that it will not."""
+        """Call back the tasks that wait for the end: it has come, or will not come."""
         if self._at_end is not None:
             callbacks, self._at_end = self._at_end, None
             for callback in callbacks:
@@ -232,7 +232,7 @@ class EventLifecycle(Element):
         ended = anyio.Event()
 
         def tell(_: object) -> None:
-            """Learn that it has ended, or never will."""
+            """Learn that the event has ended, or never will."""
             ended.set()
 
         self._call_at_end(tell)
@@ -263,9 +263,10 @@ class EventLifecycle(Element):
 
     def _call_at_end(self, callback: Callable[[Any], None]) -> None:
         """
-        Have ``callback(event)`` called once: when the event ends, or when it is known that it will not; now, if so.
+        Call ``callback(event)`` once: when the event ends, or when it is known that it will not end. At once, if so.
 
-        It runs inside the last transition, so it must neither raise nor wait. :meth:`_check_ended` tells the two apart.
+        The callback runs inside the last transition, so it must neither raise nor wait. :meth:`_check_ended` tells
+        whether the event has ended.
         """
         is_lost = not self.execution._running and self._host is not None and self._host.is_abandoned
         if is_lost or self.execution.status in TERMINAL:
@@ -276,7 +277,7 @@ class EventLifecycle(Element):
             self._at_end[callback] = None
 
     def _call_no_more(self, callback: Callable[[Any], None]) -> None:
-        """Take back :meth:`_call_at_end`; nothing of it stays behind."""
+        """Take back :meth:`_call_at_end`."""
         if self._at_end is not None:
             self._at_end.pop(callback, None)
             if not self._at_end:
@@ -284,10 +285,10 @@ class EventLifecycle(Element):
 
     def _check_ended(self) -> None:
         """
-        Speak up for whoever waited until the event was to end.
+        Check, after a wait, that the event has ended.
 
         Raises:
-            ExecutorClosedError: It has not, and will not.
+            ExecutorClosedError: The event has not ended, and will not.
         """
         if self.execution.status not in TERMINAL:
             raise ExecutorClosedError(

@@ -1,8 +1,8 @@
 """
-Running an event once, and turning whatever happens into an outcome.
+Running an event once, and turning what happens into an outcome.
 
-A run ends in one place, :meth:`Run._settle`, by way of the one door (``_events.lifecycle``). What it ends with is
-decided before, all at once: by what it returned or raised, by who cancelled it, and by whether it is to be run again.
+A run ends in one place, :meth:`Run._settle`, by a transition of ``_events.lifecycle``. The outcome is decided before,
+in one step: by what the run returned or raised, by who cancelled it, and by whether the event runs again.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def _valid_retry(_instance: object, _attribute: object, value: Retry | None) -> 
 
 
 def is_closing(error: BaseException | UnsetType) -> bool:
-    """Tell whether a coroutine is being closed, and so cannot wait."""
+    """Return whether a coroutine is being closed, and so cannot wait."""
     return issubclass(type(error), GeneratorExit)
 
 
 class Unconfirmed(Exception):
-    """It cannot be written that an event runs, so it does not."""
+    """The journal could not note that an event runs, so the event does not run."""
 
 
 class Run(EventLifecycle):
@@ -66,7 +66,7 @@ class Run(EventLifecycle):
 
     Args:
         timeout: Seconds that a run may take.
-        retry: Whether and when it is run again.
+        retry: Whether and when the event runs again.
     """
 
     timeout: float | None = attrs.field(default=None, validator=_valid_timeout)
@@ -74,11 +74,11 @@ class Run(EventLifecycle):
     retry: Retry | None = attrs.field(default=None, validator=_valid_retry)
 
     def _perform(self) -> Awaitable[Any]:
-        """Begin the work; what is returned gives the response."""
+        """Begin the work. Return an awaitable of the response."""
         raise NotImplementedError
 
     def _has_to_be_seen(self) -> bool:
-        """Whether a journal has to know that it runs before it does, since it matters if the process then dies."""
+        """Return whether a journal has to note the run before it begins, since that matters after a crash."""
         return False
 
     async def invoke(self) -> None:
@@ -86,11 +86,11 @@ class Run(EventLifecycle):
         Run the event once and record the outcome. Read :attr:`response` or :meth:`result` afterwards.
 
         Any number of concurrent calls run ``_invoke()`` once; the others return when it has ended. In any status
-        but PENDING nothing happens. An ``Exception`` is recorded (FAILED), the own timeout too (CANCELLED).
+        but PENDING nothing happens. An ``Exception`` is recorded (FAILED), and so is the event's timeout (CANCELLED).
 
         Raises:
             RuntimeError: Called from inside the event itself.
-            BaseException: What is no ``Exception`` is recorded, then goes on.
+            BaseException: Any other exception is recorded, then goes on.
 
         Cancellation: the event ends CANCELLED, retryable, and the cancellation goes on.
         """
@@ -155,7 +155,7 @@ class Run(EventLifecycle):
             if verdict is not None:
                 otherwise, error = verdict
             else:
-                interrupted = self._is_interrupted()  # else it brought that about itself
+                interrupted = self._is_interrupted()  # else the event cancelled itself
                 if interrupted and self._give_back(error, began, interrupted=True):
                     otherwise = EventStatus.PENDING
         elif verdict is None:
@@ -167,7 +167,9 @@ class Run(EventLifecycle):
                     if self._give_back(error, began, interrupted=interrupted):
                         otherwise = EventStatus.PENDING
                 except PauseTooLong as exc:
-                    error = exc.with_traceback(None)  # its cause tells where; and no cycle of references is left
+                    error = exc.with_traceback(
+                        None
+                    )  # its cause has the traceback; this one would make a cycle of references
         waiting = self._settle(otherwise, began, error=recorded(error), interrupted=interrupted)
         if waiting is not None:
             await waiting
@@ -176,7 +178,7 @@ class Run(EventLifecycle):
         return current_effective_deadline() == -inf or (self._host is not None and self._host.is_interrupted)
 
     def _give_back(self, error: BaseException, began: float, *, interrupted: bool) -> bool:
-        """Offer the event to its executor, to be run again; whether it is."""
+        """Offer the event to its executor for another run. Return whether it runs again."""
         if self._host is None or not (interrupted or (is_of(error, Exception) and is_retryable(error))):
             return False
         if not interrupted and self._feed is not None and self._feed.was_taken:
@@ -185,7 +187,7 @@ class Run(EventLifecycle):
             return self._host.plan_retry(self, error, began=began, interrupted=interrupted)
         except PauseTooLong:
             raise
-        except Exception as exc:  # noqa: BLE001  a function of the user's Retry; the event has ended all the same
+        except Exception as exc:  # noqa: BLE001  a function of the user's Retry failed; the outcome stands
             add_note(error, f"It was not run again, since its retry failed: {repr_of(exc)}")
             return False
 
@@ -199,13 +201,13 @@ class Run(EventLifecycle):
         interrupted: bool = False,
     ) -> Coroutine[Any, Any, None] | None:
         """
-        Record an outcome at once, as nearly always; else give what does, to be awaited.
+        Record an outcome, and return None. If that has to wait, return a coroutine that records it.
 
-        It takes time while somebody holds a lock that the move needs, or if the end is to be on disk first.
+        It has to wait while a task holds a lock that the move needs, or if the end has to be on disk first.
         """
         execution, host = self.execution, self._host
         execution.duration = (current_time() if host is None else host.clock()) - began
-        if execution.status is not EventStatus.PROCESSING:  # decided elsewhere, or by the stream itself: that stands
+        if execution.status is not EventStatus.PROCESSING:  # decided elsewhere, or by the stream itself
             self._leave_as_decided()
         elif host is not None and host.is_strict:
             return self._settle_on_disk(host, target, response, error, interrupted=interrupted)
@@ -231,7 +233,7 @@ class Run(EventLifecycle):
         *,
         interrupted: bool,
     ) -> None:
-        """Record an outcome that is to be on disk before anybody learns of it."""
+        """Record an outcome that has to be on disk before any task learns of it."""
         at, cut = await self._confirm(host, target, response, error)
         if self.execution.status is not EventStatus.PROCESSING:
             self._leave_as_decided()
@@ -250,14 +252,14 @@ class Run(EventLifecycle):
         interrupted: bool,
         at: datetime | None = None,
     ) -> None:
-        """Make the last transition of a run, when nobody holds a lock that it needs."""
+        """Make the last transition of a run, once no task holds a lock that it needs."""
         execution = self.execution
         turn = host.locks_needed(execution.status, target)
         if turn is None or is_closing(error):
             self._transition(target, response=response, error=error, interrupted=interrupted, at=at)
             return
-        # The event has ended, whatever becomes of this task: its outcome must not be lost. Not to a cancellation,
-        # not to one that goes past the shield (asyncio's own), not to a lock that the caller itself holds.
+        # The run has ended, and its outcome must not be lost: not by a cancellation, not by one that passes the shield
+        # (asyncio's own), and not by a lock that the caller itself holds.
         try:
             with CancelScope(shield=True):
                 async with turn:
@@ -266,7 +268,7 @@ class Run(EventLifecycle):
             pass
         finally:
             if self._verdict is not None and target is EventStatus.PENDING:
-                target, error = self._verdict  # cancelled meanwhile: it is not run again
+                target, error = self._verdict  # cancelled meanwhile: it does not run again
             if execution.status is EventStatus.PROCESSING:
                 self._transition(target, response=response, error=error, interrupted=interrupted, at=at)
             execution._running = False
@@ -275,10 +277,10 @@ class Run(EventLifecycle):
         self, host: EventHost, target: EventStatus, response: Any, error: BaseException | UnsetType
     ) -> tuple[datetime, BaseException | None]:
         """
-        Have the end be on disk first, where that is asked for.
+        Wait until the end is on disk, unless the event runs again.
 
         Returns:
-            The time of the end; and what has cut this short, to be raised when the event has ended all the same.
+            The time of the end, and the exception that interrupted the wait. The caller raises it after the transition.
         """
         at = utc_now()
         if target is EventStatus.PENDING or isinstance(
@@ -305,6 +307,6 @@ class Run(EventLifecycle):
 
 
 def _note_timeout(error: Exception, timeout: float | None) -> None:
-    """Have an error that hides a timeout tell of it: it was raised by what cleaned up."""
+    """Add a note on the timeout to an error that hides it: cleanup code raised the error."""
     with suppress(Exception):  # an error may refuse notes
         error.add_note(f"The event was over its timeout of {timeout} s when this was raised.")

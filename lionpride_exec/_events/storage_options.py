@@ -1,8 +1,8 @@
 """
-What an event class says of itself to a journal: its tag, its version, and what becomes of it after a crash.
+What an event class tells a journal: its tag, its version, and what becomes of its events after a crash.
 
-A journal finds the class of a stored event by its tag, in this registry, and in no other way: nothing that stands in a
-file makes a module be imported.
+A journal finds the class of a stored event by its tag, in this registry only. No text in a file makes Python import a
+module.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class StorageOptions:
     How a journal keeps events of a class.
 
     Attributes:
-        tag: By which the class is found; None: it is not registered.
-        version: Of what its fields mean.
+        tag: The text by which a journal finds the class. None if the class is not registered.
+        version: The version of the class's fields.
         on_crash: What becomes of an event that ran when the process died.
-        max_attempts: Runs that may be cut off by the death of the process before the event ends FAILED.
+        max_attempts: Runs that may be interrupted by a crash before the event ends FAILED.
     """
 
     tag: str | None = None
@@ -41,9 +41,9 @@ _tags: Final[WeakValueDictionary[str, type]] = WeakValueDictionary()
 
 def register(cls: type, inherited: StorageOptions, given: dict[str, Any]) -> StorageOptions:
     """
-    Give the kind of a class, and have it found by its tag.
+    Return the storage options of a class, and register the class under its tag.
 
-    What becomes of events after a crash is inherited, tag and version are not.
+    ``on_crash`` and ``max_attempts`` are inherited, ``tag`` and ``version`` are not.
 
     Raises:
         TypeError: The tag is no text or has another class, the version or ``max_attempts`` is no integer from 1 on,
@@ -88,7 +88,7 @@ def check_fields(cls: type) -> None:
 
 def _take_tag(cls: type, tag: str) -> None:
     known = _tags.get(tag)
-    # The same class statement, run again: a module that is loaded anew, a function that is called again.
+    # The same class statement may run again: in a reloaded module, or in a function that is called again.
     if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
         raise TypeError(f"{cls.__qualname__}: the tag {tag!r} is that of {known.__module__}.{known.__qualname__}")
     _tags[tag] = cls

@@ -56,11 +56,10 @@ class ChunkSource(Protocol):
 
 class ChunkReader(ClosingIterator[Any]):
     """
-    Iterates the chunks of a streaming event; made by ``Event.chunks()``, which says how it goes.
+    Iterates the chunks of a streaming event; made by ``Event.chunks()``, which has the rules.
 
-    ``async with`` or :meth:`aclose` end the reading for certain; a loop that is left forgets a reader that has no
-    other name just as well. A step that is cancelled loses no chunk, and until the next one nobody waits for the
-    reader.
+    ``async with`` or :meth:`aclose` end the reading for certain. Leaving the loop ends it too, if the reader has no
+    other name. A cancelled step loses no chunk, and the event does not wait for the reader until the next step.
     """
 
     _streams: tuple[Sender, Receiver] | None = None  # while the event waits for this reader
@@ -73,7 +72,7 @@ class ChunkReader(ClosingIterator[Any]):
         self._chunks: list[Any] = []
         self._position = 0
         self._known = 0  # how many of the chunks may be taken from the list
-        # __del__() may be called by any thread, and no other may touch what tasks wait for.
+        # __del__() may be called by any thread. Only this thread may touch what tasks wait for.
         self._thread = get_ident()
         self._call_soon = soon_caller()
         self._attach()
@@ -88,7 +87,7 @@ class ChunkReader(ClosingIterator[Any]):
                     return self._take()
                 await self._learn()
         except BaseException:
-            # Cancelled: who waited may be gone for good, and the traceback may keep this object for long.
+            # Cancelled: the caller may never come back, and the traceback may keep this object for long.
             self._detach()
             raise
         raise StopAsyncIteration
@@ -110,10 +109,10 @@ class ChunkReader(ClosingIterator[Any]):
     # ---------------------------------------------------------------- inside
 
     def _follow(self) -> None:
-        """Go over to the run that is current now."""
+        """Go over to the current run."""
         feed = self._produced
         if feed.chunks and self._event.status is EventStatus.PENDING:
-            feed.begin()  # it will be run again: what the last run left does not count any more
+            feed.begin()  # it will run again: the chunks of the last run no longer count
         if self._chunks is not feed.chunks:
             self._chunks, self._position, self._known = feed.chunks, 0, 0
 
@@ -130,7 +129,7 @@ class ChunkReader(ClosingIterator[Any]):
         return chunk
 
     async def _learn(self) -> None:
-        """Wait until there is more, or the end; that ends the reading too, once all has been taken."""
+        """Wait for the next chunk or the end of the event. The end also ends the reading, once all chunks are taken."""
         assert self._streams is not None
         _, receiver = streams = self._streams
         try:
@@ -155,9 +154,9 @@ class ChunkReader(ClosingIterator[Any]):
         Stop reading, and raise what the event ended with.
 
         Raises:
-            EventFailed: It ended without a response.
-            ExecutorClosedError: It did not end, and nobody will run it.
-            OperationError: It completed, but was not run here.
+            EventFailed: The event ended without a response.
+            ExecutorClosedError: The event did not end, and no executor will run it.
+            OperationError: The event completed, but ran in another process.
         """
         event = self._event
         self._close()
@@ -168,7 +167,7 @@ class ChunkReader(ClosingIterator[Any]):
             raise OperationError(f"{event!r} did not stream in this process: its chunks are not known")
 
     def _attach(self) -> None:
-        """Have the event wait for this reader, beyond what there is."""
+        """Make the event wait for this reader, from the next chunk on."""
         self._follow()
         self._known = len(self._chunks)
         self._streams = sender, _ = anyio.create_memory_object_stream[Any](self._buffer)
@@ -178,7 +177,7 @@ class ChunkReader(ClosingIterator[Any]):
             sender.close()
 
     def _detach(self) -> None:
-        """Have it wait no more."""
+        """Let the event go on without this reader."""
         if self._streams is not None:
             streams, self._streams = self._streams, None
             self._produced.leave(*streams)

@@ -88,13 +88,13 @@ _registry: Final[WeakValueDictionary[str, type[Model]]] = WeakValueDictionary()
 
 
 def also_known_as(cls: type[Model], name: str) -> None:
-    """Have a class found by a full name, besides those by which it is found already."""
+    """Register a further full name under which a class is found."""
     _registry[name] = cls
 
 
 def to_uuid(value: Any) -> UUID:
     """
-    Give the id that a UUID, its text, or an object with an ``id`` means.
+    Return the id that a UUID, its text, or an object with an ``id`` means.
 
     Raises:
         ValueError: It means none.
@@ -111,7 +111,7 @@ def to_uuid(value: Any) -> UUID:
 
 def to_datetime(value: Any) -> datetime:
     """
-    Give a time from a datetime, a number of seconds, or the text of either; without a zone it is UTC.
+    Return a time from a datetime, a number of seconds, or the text of either; without a zone it is UTC.
 
     Raises:
         ValueError: It is none of these.
@@ -140,7 +140,7 @@ def _is_number(text: str) -> bool:
 
 
 def to_metadata(value: Any) -> dict[str, Any]:
-    """Give metadata as a new dict: that of an object that has a dict form, else an empty one."""
+    """Return metadata as a new dict: that of an object that has a dict form, else an empty one."""
     if value is Unset or not value:
         return {}
     convert = getattr(value, "to_dict", None)
@@ -223,7 +223,7 @@ class Element(Model):
 
     @classmethod
     def class_name(cls, full: bool = False) -> str:
-        """Give the name of the class; with ``full`` its module and qualified name before it."""
+        """Return the name of the class; with ``full`` its module and qualified name before it."""
         return f"{cls.__module__}.{cls.__qualname__}" if full else cls.__name__
 
     # ---------------------------------------------------------------- to data
@@ -238,7 +238,7 @@ class Element(Model):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """
-        Give the element as a dict that ``from_dict()`` reads; the class's name is put into its metadata.
+        Return the element as a dict that ``from_dict()`` reads; the class's name is put into its metadata.
 
         Args:
             mode: "python" keeps ids and times as objects; "json" gives JSON-safe data; "db" the same, with
@@ -271,11 +271,11 @@ class Element(Model):
         return data
 
     def _own_metadata(self) -> dict[str, Any]:
-        """Give the metadata to write, as a new dict. Subclasses that keep something there override this."""
+        """Return the metadata to write, as a new dict. Subclasses that keep something there override this."""
         return dict(self.metadata)
 
     def _own_to_dict(self, mode: Mode, **_: Any) -> dict[str, Any]:
-        """Give the fields beyond id, time and metadata. Subclasses with other ideas override this."""
+        """Return the fields beyond id, time and metadata. Subclasses with other ideas override this."""
         left_out = _BASE_FIELDS | self._not_serialised
         data = {
             field.alias or field.name: getattr(self, field.name)
@@ -299,7 +299,7 @@ class Element(Model):
         self, *, pretty: bool = False, sort_keys: bool = False, decode: bool = True, **kwargs: Any
     ) -> str | bytes:
         """
-        Give the JSON text of ``to_dict(mode="json")``.
+        Return the JSON text of ``to_dict(mode="json")``.
 
         Args:
             pretty: Whether it has line breaks, and indents of two spaces.
@@ -369,7 +369,7 @@ _TIME_FORMATS: dict[Mode, TimeFormat] = {"python": "datetime", "json": "isoforma
 
 def find_class(name: object) -> type[Element]:
     """
-    Give the Element class of that full name.
+    Return the Element class of that full name.
 
     Raises:
         ValueError: This process has no such class, or it is no Element.

@@ -97,7 +97,7 @@ class Execution:
         return [(status, moment) for status, moment in moments if moment is not None]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all of it as JSON-safe data; never raises for a response. ``from_dict()`` reads it."""
+        """Return all of it as JSON-safe data; never raises for a response. ``from_dict()`` reads it."""
         data: dict[str, Any] = {
             "status": self.status.value,
             "duration": None if isinstance(self.duration, UnsetType) else self.duration,
@@ -148,7 +148,7 @@ class Execution:
 
 
 def utc_now() -> datetime:
-    """Give the wall-clock time."""
+    """Return the wall-clock time."""
     return datetime.now(UTC)
 
 
@@ -181,7 +181,7 @@ def to_status(status: EventStatus | str) -> EventStatus:
     Return the status that a member or its string means.
 
     Raises:
-        NotFoundError: There is no such status.
+        NotFoundError: There is no status of that name.
     """
     try:
         return EventStatus(status)

@@ -117,7 +117,7 @@ class Flow(Element, Generic[E, P]):
 
     def get_progression(self, key: UUID | str | Progression) -> P:
         """
-        Give the progression of that name, id, id text, or itself. Names go before id texts.
+        Return the progression of that name, id, id text, or itself. Names go before id texts.
 
         O(1), but for a name that no progression had when it was added: O(number of progressions).
 
@@ -207,7 +207,7 @@ class Flow(Element, Generic[E, P]):
         return cls(**fields)
 
     def _find(self, name: str) -> P | None:
-        """Give the progression of that name. The index may be outdated: a progression can be renamed."""
+        """Return the progression of that name. The index may be outdated: a progression can be renamed."""
         item_id = self._progression_names.get(name)
         found: P | None = None if item_id is None else self.progressions.get(item_id, None)
         if found is not None and found.name == name:

@@ -47,7 +47,7 @@ def _valid_getter(_instance: object, attribute: attrs.Attribute[Any], value: obj
 
 
 def _shown(getter: object) -> str:
-    """Give a field or a function as a person would name it."""
+    """Return a field or a function as a person would name it."""
     return str(getattr(getter, "__qualname__", repr(getter)))
 
 
@@ -93,7 +93,7 @@ class Concurrent:
     Attributes:
         amount: The limit, as a :class:`Rate` calls it.
         per: 0 seconds: it comes back at once, at the end.
-        cost: None: one event takes 1.
+        cost: A function of the event. None if each event takes 1.
         hold: True: it comes back after the end.
 
     Raises:
@@ -133,7 +133,7 @@ class Router:
 
     Args:
         limits: Of the executor.
-        partition: Gives the partition of an event; None: there is one for all.
+        partition: Returns the partition of an event. None if there is one for all.
 
     Raises:
         ConfigurationError: Something among the limits is none.
@@ -161,7 +161,7 @@ class Router:
 
     def route(self, event: object) -> Route:
         """
-        Give the route of an event. Asks each ``key`` and ``cost`` once.
+        Return the route of an event. Asks each ``key`` and ``cost`` once.
 
         Raises:
             ValueError: A cost is above the limit's amount, negative, or no finite number.
@@ -205,7 +205,7 @@ class Router:
 
 def check_cost(cost: float, most: float = inf) -> float:
     """
-    Give a cost.
+    Return a cost.
 
     Raises:
         ValueError: It is negative, no finite number, or more than there may be.

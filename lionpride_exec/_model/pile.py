@@ -81,7 +81,7 @@ class Pile(Element, Generic[E]):
 
     @property
     def item_type(self) -> set[type] | None:
-        """The classes that items must be instances of; None: any."""
+        """The classes that items must be instances of. None if any class will do."""
         return self._item_type
 
     @property
@@ -186,7 +186,7 @@ class Pile(Element, Generic[E]):
     def get(self, item: Any, default: D) -> E | D: ...
     def get(self, item: Any, default: Any = _MISSING) -> Any:
         """
-        Give the element with that id, or the default.
+        Return the element with that id, or the default.
 
         Raises:
             NotFoundError: It is not there, and there is no default.
@@ -247,7 +247,7 @@ class Pile(Element, Generic[E]):
     ) -> Pile[E]: ...
     def __getitem__(self, key: Any) -> E | Pile[E]:
         """
-        Give one element by id, its text or its position, or a new pile of several. O(n) unless by id.
+        Return one element by id, its text or its position, or a new pile of several. O(n) unless by id.
 
         Several are named by a slice, a list or tuple of positions or of ids, a progression, or a predicate.
         The new pile has them in that order, each once.
@@ -274,10 +274,10 @@ class Pile(Element, Generic[E]):
 
     def filter_by_type(self, wanted: Any) -> Pile[E]:
         """
-        Give a new pile of the elements of the wanted classes: one, or several (list, tuple, set, union). O(n).
+        Return a new pile of the elements of the wanted classes: one, or several (list, tuple, set, union). O(n).
 
         Raises:
-            TypeError: The pile cannot hold any such.
+            TypeError: The pile cannot hold instances of one of them.
             NotFoundError: It holds none.
         """
         types = as_types(wanted) or set()

@@ -210,7 +210,7 @@ class Progression(Element):
 
     def index(self, item: Any) -> int:
         """
-        Give the index of the first occurrence of an item's id.
+        Return the index of the first occurrence of an item's id.
 
         Raises:
             ValueError: There is none.
@@ -324,7 +324,7 @@ class Progression(Element):
         return item_id
 
     def _living(self) -> list[UUID]:
-        """Give the ids in order, as a new list."""
+        """Return the ids in order, as a new list."""
         ids = list(self._ids)  # at once, since other threads may append meanwhile
         if not self._dead.total:
             return ids

@@ -36,8 +36,8 @@ class Retain:
     How many events that have ended are kept, and how long; the oldest go first.
 
     Args:
-        count: Of each status, 0 or more; None: any number.
-        age: Seconds since their end, 0 or more; None: for ever. Looked at when other events end.
+        count: How many of each status, 0 or more. None for any number.
+        age: Seconds since their end, 0 or more. None for ever. Checked when other events end.
 
     Raises:
         ValueError: A number that is none of those.
@@ -57,15 +57,15 @@ RetainRule = Retain | Mapping[Any, Retain] | None
 
 def by_status(retain: RetainRule, default: Retain | None = None) -> dict[EventStatus, Retain]:
     """
-    Give the rule of each final status that has one.
+    Return the rule of each final status that has one.
 
     Args:
         retain: As given by a user.
-        default: For statuses of which it says nothing; None: everything of them is kept.
+        default: The rule of the other statuses. None if all their events are kept.
 
     Raises:
-        TypeError: It is no Retain, and no mapping to such.
-        NotFoundError: No such status.
+        TypeError: The value is no Retain, and no mapping from statuses to Retain.
+        NotFoundError: There is no status of that name.
         ValueError: The status is no final one.
     """
     rules = {status: default or Retain() for status in EventStatus if status in TERMINAL}
@@ -74,7 +74,7 @@ def by_status(retain: RetainRule, default: Retain | None = None) -> dict[EventSt
     elif isinstance(cast("object", retain), Retain):
         retain = dict.fromkeys(rules, cast("Retain", retain))
     if not isinstance(cast("object", retain), Mapping):
-        raise TypeError(f"retain must be a Retain, or a mapping from statuses to such, got {retain!r}")
+        raise TypeError(f"retain must be a Retain, or a mapping from statuses to Retain, got {retain!r}")
     for name, rule in cast("Mapping[Any, Any]", retain).items():
         status = to_status(name)
         if status not in TERMINAL:

@@ -68,13 +68,13 @@ class Retry:
         on: Exception type, tuple of types, or function of the error. An ``ExceptionGroup`` matches types if all its
             members do.
         deadline: Seconds after the event's first start; a retry that would be due later is not made, nor is a
-            ``RateLimited`` waited for any longer: the event ends FAILED. None: no such bound.
+            ``RateLimited`` waited for any longer: the event ends FAILED. None for no bound.
         budget: Share of retries among the starts of the last minute, 0 to 1, above which a failure is final: when
             everything fails, retries would only add to the load. Ten in a minute are always allowed. It is counted for
-            each executor and ``Retry`` object. None: no such bound.
+            each executor and ``Retry`` object. None for no bound.
         max_pause: Seconds, 0 or more: the longest pause after a ``RateLimited`` that the event waits for. If the other
             side asks for more, or the pause has grown beyond, the event ends FAILED with a ``PauseTooLong``. Default: a
-            week, which also holds for an event without a retry. ``inf``: no such bound.
+            week, which also holds for an event without a retry. ``inf`` for no bound.
 
     Raises:
         ValueError: A value out of its range.
@@ -98,7 +98,7 @@ class Retry:
 
     def seconds_after(self, attempt: int) -> float:
         """
-        Give the seconds to wait after that run, drawn anew at each call.
+        Return the seconds to wait after that run, drawn anew at each call.
 
         Raises:
             ValueError: The function ``backoff`` gave no finite number, 0 or more.

@@ -7,10 +7,10 @@ import anyio
 
 class Slots:
     """
-    A limiter whose holders may keep their slot from one event to the next, as long as nobody needs it.
+    A limiter whose holders may keep their slot from one event to the next, while no task waits for a slot.
 
     Args:
-        total: How many there are.
+        total: The number of slots.
     """
 
     __slots__ = ("limiter", "resized", "waiting")
@@ -18,28 +18,28 @@ class Slots:
     def __init__(self, total: int) -> None:
         self.limiter: anyio.CapacityLimiter = anyio.CapacityLimiter(total)
         self.waiting: int = 0  # tasks that wait for one
-        self.resized: int = 0  # how often their number was changed; who has kept one from before gives it back
+        self.resized: int = 0  # how often the number was changed; a slot that was kept from before is given back
 
     @property
     def total(self) -> int:
-        """How many there are."""
+        """The number of slots."""
         return int(self.limiter.total_tokens)
 
     @property
     def is_overdrawn(self) -> bool:
-        """Whether more are taken than there are, since there were more before."""
+        """Whether more slots are taken than there are, since the number was lowered."""
         return self.resized > 0 and self.limiter.borrowed_tokens > self.limiter.total_tokens
 
     def resize(self, total: int) -> None:
-        """Have another number of them. Those above it go as they are given back."""
+        """Change the number of slots. Slots above it go as they are given back."""
         self.limiter.total_tokens = total
         self.resized += 1
 
     async def take(self, borrower: object) -> None:
         """
-        Take one; first come, first served. Does not yield if there is one.
+        Take a slot, first come, first served. Does not yield if a slot is free.
 
-        Cancellation: while it waits; none is taken then.
+        Cancellation: while it waits. No slot is taken then.
         """
         try:
             self.limiter.acquire_on_behalf_of_nowait(borrower)
@@ -51,5 +51,5 @@ class Slots:
                 self.waiting -= 1
 
     def give_back(self, borrower: object) -> None:
-        """Give one back."""
+        """Give a slot back."""
         self.limiter.release_on_behalf_of(borrower)

@@ -1,10 +1,10 @@
 """
 Entries of a queue that are not due yet: a heap by time.
 
-A time is a reading of the event loop's clock. What waits for a time of the *wall* clock (``append(at=...)``) has such a
-reading too, but the two clocks come apart: somebody sets the wall clock, or the machine sleeps, and the loop's clock
-stands still meanwhile on most systems. So while anything waits for a wall-clock time, the wall clock is looked at again
-every :data:`LOOK_INTERVAL` seconds and before such an entry becomes due, and its reading is corrected.
+A time is a reading of the event loop's clock. An entry that waits for a time of the *wall* clock (``append(at=...)``)
+has a reading too. But the two clocks drift apart: a user sets the wall clock, or the machine sleeps, and then the
+loop's clock stands still on most systems. So while an entry waits for a wall-clock time, the wall clock is read every
+:data:`LOOK_INTERVAL` seconds, and before the entry becomes due. Then the entry's reading is corrected.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ if TYPE_CHECKING:
     from .entry import Entry
 
 Delay = Literal["gate", "delay", "retry"]
-"""Why an entry is not due: it was denied, it was asked for, its last run failed."""
+"""Why an entry is not due: a gate denied it, its caller gave a delay, or its last run failed."""
 
-# Seconds after which the wall clock is looked at again, while something waits for a time by it.
+# Seconds after which the wall clock is read again, while an entry waits for a time by it.
 LOOK_INTERVAL = 30.0
 
 
 class Delays:
     """
-    What is queued and not due.
+    The entries that are queued and not due.
 
     Args:
-        live: The entries that are queued, by the number of the event's id; all others here are stale.
+        live: The queued entries, by the number of the event's id. All other entries here are stale.
     """
 
     __slots__ = ("_at", "_live", "_skew", "heap", "looks_at", "not_due", "stale")
 
     def __init__(self, live: Mapping[int, Entry]) -> None:
         self._live = live
-        # The same list and dict all the time: the queue looks at them for each event.
+        # Never replaced: the queue looks at this list and this dict for each event.
         self.heap: list[tuple[float, Entry]] = []
         self.not_due: dict[UUID, tuple[float, Delay]] = {}  # the live ones among them
         self._at: dict[UUID, float] = {}  # of these, the times by the wall clock, in seconds since 1970
         self._skew = 0.0  # how far the wall clock was ahead of the loop's at the last look
         self.stale: int = 0  # how many of the heap are not live
-        self.looks_at: float = inf  # when the wall clock is looked at again
+        self.looks_at: float = inf  # when the wall clock is read again
 
     def __len__(self) -> int:
         return len(self.not_due)
@@ -65,7 +65,7 @@ class Delays:
         self.not_due[entry.event_id] = until, why
 
     def drop(self, event_id: UUID) -> bool:
-        """Take note that an entry is not live any more, if it is here; return whether it is."""
+        """Note that an entry is no longer live. Return whether it is here."""
         if event_id not in self.not_due:
             return False
         self._remove(event_id)
@@ -73,7 +73,7 @@ class Delays:
         return True
 
     def take_due(self, now: float) -> Iterator[Entry]:
-        """Take out what is due. O(log n) for each."""
+        """Take out the entries that are due. O(log n) for each."""
         if self._at and now > -inf:
             self.follow_wall()
         while self.heap and self.heap[0][0] <= now:

@@ -90,7 +90,7 @@ class Lanes:
             self._place(lane)
 
     def give_back(self, entry: Entry) -> None:
-        """Sort the entry in again that was popped last, and give its lane the turn that it had. O(log n)."""
+        """Sort in again the entry that was popped last, and restore the turn of its lane. O(log n)."""
         lane = self._lanes.get(entry.route.key) or self._make_lane(entry.route.key)
         lane.turn = self._last_turn
         self.add(entry)
@@ -98,14 +98,14 @@ class Lanes:
             self._place(lane)  # with its turn
 
     def note_stale(self, entry: Entry) -> None:
-        """Take note that an entry is not live any more; it is dropped when it comes first. O(1)."""
+        """Note that an entry is no longer live. It is dropped when it comes first. O(1)."""
         self.stale += 1
         lane = self._lanes.get(entry.route.key) or self._make_lane(entry.route.key)  # the entry may be unsorted still
         lane.live -= 1
         if lane.parked_at is not None:
             self.blocked.number -= 1
             if lane.heap[0] is entry:
-                self._touch((lane.parked_at,))  # what comes behind it may take less
+                self._touch((lane.parked_at,))  # the next entry may take less
 
     def first(self, now: float) -> Entry | None:
         """Find the first entry that may start at that time. O(log n) amortised."""
@@ -143,7 +143,7 @@ class Lanes:
         return entry
 
     def next_at(self) -> float:
-        """When something may start that could not start at the last look, if nothing ends until then."""
+        """Return when an entry may start that could not start at the last look, if no run ends before."""
         soonest = self._timers[0][0] if self._timers else inf
         return min(soonest, self._shared_until) if self._shared_until > -inf else soonest
 
@@ -169,7 +169,7 @@ class Lanes:
     # ---------------------------------------------------------------- limit states
 
     def stops(self, key: tuple[Hashable, ...]) -> tuple[LimitState, ...]:
-        """Give all the limit states that a route leads through."""
+        """Return the limit states that a route leads through."""
         shared = self.limit_states.shared
         return self._path(key) + shared if self.limit_states.has_keys else shared
 
@@ -182,30 +182,30 @@ class Lanes:
         return True
 
     def take(self, entry: Entry, now: float, *, has_begun: bool = True) -> list[Reservation]:
-        """Take what an entry takes, of all its limits; :meth:`begin` follows if it has not begun yet."""
+        """Take the costs of an entry from all its limits. If the event has not begun yet, :meth:`begin` follows."""
         costs = entry.route.costs
         stops = self.stops(entry.route.key)
         return [state.take(costs[state.number], now, has_begun=has_begun) for state in stops if state.number]
 
     def begin(self, uses: Iterable[Reservation], now: float) -> None:
-        """Note that an event begins now that has taken these before."""
+        """Note that the event of these reservations begins now."""
         for use in uses:
             use.state.begin(use, now)
             self._touch((use.state,))
 
     def release(self, uses: Iterable[Reservation], now: float) -> None:
-        """Note the end of an event that has taken these."""
+        """Note the end of the event of these reservations."""
         for use in uses:
             use.state.release(use, now)
             self._touch((use.state,))
 
     def settle(self, use: Reservation, actual: float) -> None:
-        """Correct what was taken."""
+        """Correct the cost of a reservation."""
         use.state.settle(use, actual)
         self._touch((use.state,))
 
     def deny(self, key: tuple[Hashable, ...], until: float) -> None:
-        """Close the gate of a route until then, as its answer asks for; the later time counts."""
+        """Close the gate of a route until a time that its answer gave. The later time counts."""
         gate = self.limit_states.gate(self._path(key) if self.limit_states.has_keys else ())
         gate.denied_until = max(gate.denied_until, until)
         self._denied.add(gate)
@@ -275,7 +275,7 @@ class Lanes:
         return lane
 
     def _place(self, lane: Lane) -> None:
-        """Put a lane where its first entry says, among those that it stands with."""
+        """Push the place of a lane to the heads, or to where it is parked, and to its claims."""
         place = (lane.heap[0].priority, lane.turn, lane)
         for state in lane.claims:
             heappush(state.parked, place)
@@ -286,7 +286,7 @@ class Lanes:
             self._touch((lane.parked_at,))
 
     def _is_in_place(self, place: Place, state: LimitState | None) -> bool:
-        """Whether that is where a lane stands now, a live entry first; else it has another place, or none."""
+        """Return whether a place counts. If its first entry is stale, drop stale entries and place the lane anew."""
         priority, turn, lane = place
         if (lane.parked_at is not state and state not in lane.claims) or lane.turn != turn or not lane.heap:
             return False
@@ -304,7 +304,7 @@ class Lanes:
 
     def _drop(self, lane: Lane) -> None:
         """Forget a lane that is empty."""
-        if lane.path:  # of those that lead through no limit states there is only one, and it is needed again soon
+        if lane.path:  # the one lane without limit states is kept: it is needed again soon
             del self._lanes[lane.key]
             self.blocked.number -= lane.live if lane.parked_at is not None else 0
             for state in lane.path:
@@ -329,11 +329,11 @@ class Lanes:
         return False
 
     def _claim(self, lane: Lane, taken: LimitState, place: Place) -> None:
-        """Have a lane that found something taken too often keep its place at all the rest that it needs."""
+        """Let a lane that had to wait too often claim the other limits that it needs."""
         lane.passed += 1
         lane.claims = ()
         if lane.passed > PATIENCE and taken.closed_until <= self._now:
-            # Only of what takes at least as long to come back: nothing is to lie idle for longer than it would be used.
+            # Only limits that take at least as long to come back: a claimed amount must not lie idle for longer.
             lane.claims = tuple(
                 [each for each in lane.path if each is not taken and each.number and each.per >= taken.per]
             )
@@ -345,7 +345,7 @@ class Lanes:
         return self.leader_at(state) is not None and state.parked[0] < self._heads[0]
 
     def _unless_all_wait(self, entry: Entry, now: float) -> Entry | None:
-        """Give the first entry, unless it has to wait for something that all share; then all wait with it."""
+        """Return the first entry. None if it has to wait for a limit that all share: then all entries wait."""
         costs = entry.route.costs
         for state in self.limit_states.shared:
             until = state.free_at(costs[state.number], now)
@@ -354,7 +354,7 @@ class Lanes:
         return entry if self._shared_until == -inf else None
 
     def _look_after_parked(self, now: float) -> None:
-        """Offer lanes where time has passed, or something may have come back."""
+        """Offer parked lanes where a time has come, or an amount may have come back."""
         while self._timers and self._timers[0][0] <= now:
             state = heappop(self._timers)[2]
             state.wakes_at = inf
@@ -363,7 +363,7 @@ class Lanes:
             self._offer(self._touched.pop(), now)
 
     def _offer(self, state: LimitState, now: float) -> None:
-        """Give the first lane that is parked at a limit state its place among the heads, if there is room for it."""
+        """Move the first lane that is parked at a limit state to the heads, if there is room for it."""
         while state.parked:
             place = state.parked[0]
             lane = place[2]
@@ -389,7 +389,7 @@ class Lanes:
         return self.limit_states.path(key, self._now) if lane is None else lane.path
 
     def _touch(self, states: Iterable[LimitState]) -> None:
-        """See to it that somebody looks after the lanes that are parked there."""
+        """Make the next look offer the lanes that are parked there."""
         self._touched.extend(state for state in states if state.parked)
 
     def _wake(self, state: LimitState, until: float) -> None:

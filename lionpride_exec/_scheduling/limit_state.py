@@ -48,12 +48,13 @@ class LimitState:
     """
     An amount of which events take. Times are readings of ``anyio.current_time()``.
 
-    Everything is O(1) amortised; but to be asked in vain costs, once after each change, as much as there are uses.
+    All methods are O(1) amortised, with one exception: after each change, the next :meth:`free_at` that has to wait is
+    O(reservations).
 
     Args:
-        limit: Whose amount it is; None: a gate, which only opens and closes.
-        key: For whom.
-        number: Which of an entry's costs it takes.
+        limit: The limit that sets the amount. None for a gate, which only opens and closes.
+        key: The key that the amount is for.
+        number: The index of the cost that an entry takes here.
     """
 
     __slots__ = (
@@ -65,15 +66,15 @@ class LimitState:
         self.limit: Limit | None = limit
         self.key: Hashable = key
         self.number: int = number
-        # What it allows: rounding of costs that are no whole numbers is not to keep the last of them out.
+        # A little above the limit, so that rounded sums of fractional costs do not keep the last one out.
         self.amount: float = inf if limit is None else limit.amount + min(limit.amount * 1e-12, 1e-6)
         self.per: float = 0.0 if limit is None else limit.per
         self._hold: bool = False if limit is None else limit.hold
         self.used: float = 0
         self._out: int = 0  # how many uses are not back
         self._uses: deque[Reservation] = deque()  # those that come back at a known time, in its order
-        # For what cost it was last asked in vain, and until when; as long as nothing but time changes it. Whoever waits
-        # at the head is asked about again and again, and to find out takes as long as there are uses.
+        # The last cost that had to wait, and until when. It holds until something other than time changes. The lane at
+        # the head asks again and again, and the answer costs O(reservations).
         self._known: tuple[float, float] = (-1, -inf)
         self.closed_until: float = -inf  # by RateLimited
         self.reopening: Reopening | None = None  # what RateLimited leaves behind; None if there was none of late
@@ -112,7 +113,7 @@ class LimitState:
         return max(self.closed_until, self.denied_until)
 
     def free_at(self, cost: float, now: float) -> float:
-        """When so much may be taken, at the earliest: ``now`` or before: at once; ``inf``: when something ends."""
+        """Return when this cost may be taken: at once if not after ``now``, and when a run ends if ``inf``."""
         closed = self.closed_until if self.closed_until > self.denied_until else self.denied_until  # noqa: FURB136  faster
         if self.used + cost <= self.amount:
             return closed
@@ -124,18 +125,18 @@ class LimitState:
         return max(until, closed)
 
     def _free_at(self, excess: float) -> float:
-        """When so much will have come back."""
+        """Return when this much will have come back."""
         if excess <= 0:
             return -inf
         for use in self._uses:
             excess -= use.cost
             if excess <= 0:
                 return use.back
-        # What is held comes back at a time that nobody knows; else this is rounding, and all is back with the last.
+        # What running events hold comes back at an unknown time. Otherwise this is rounding: all is back with the last.
         return inf if self._out > len(self._uses) else self._uses[-1].back
 
     def take(self, cost: float, now: float, *, has_begun: bool = True) -> Reservation:
-        """Take so much, whether it is there or not; for what has not begun yet, :meth:`begin` follows."""
+        """Take this much, even if it is not there. If the event has not begun yet, :meth:`begin` follows."""
         self.refresh(now)
         self.used += cost
         self._out += 1
@@ -147,7 +148,7 @@ class LimitState:
         return use
 
     def begin(self, use: Reservation, now: float) -> None:
-        """Note that an event begins now that has taken something before."""
+        """Note that the event of a reservation begins now."""
         if use.back == inf and not self._hold:
             self._known = (-1, -inf)
             use.back = self._later(now)
@@ -155,14 +156,14 @@ class LimitState:
 
     def bring_back(self, cost: float, began: float, ended: float, now: float) -> None:
         """
-        Take what an earlier run, of another process, has taken, unless it has come back since.
+        Take what an earlier run, in another process, has taken, unless it has come back since.
 
         :meth:`sort_uses` has to follow.
 
         Args:
-            cost: So much.
+            cost: What the run has taken.
             began: When the run began, not later than ``now``.
-            ended: When it ended, likewise.
+            ended: When the run ended, not later than ``now``.
             now: The time.
         """
         back = self._later(ended if self._hold else began)
@@ -173,14 +174,14 @@ class LimitState:
         self._uses.append(Reservation(self, cost, back))
 
     def sort_uses(self) -> None:
-        """Have the uses stand in the order in which they come back."""
+        """Sort the reservations by the time at which they come back."""
         self._uses = deque(sorted(self._uses, key=attrgetter("back")))
         self._known = (-1, -inf)
 
     def release(self, use: Reservation, now: float) -> None:
-        """Note the end of an event that has taken something."""
+        """Note the end of the event of a reservation."""
         if not self._hold:
-            if use.back == inf:  # it was cut off before it began; where that is written, it counts as a start
+            if use.back == inf:  # the run was cut off before it began; a journal that has the start counts it
                 self.begin(use, now)
             return
         self._known = (-1, -inf)
@@ -192,14 +193,14 @@ class LimitState:
             self._give_back(use)
 
     def settle(self, use: Reservation, actual: float) -> None:
-        """Correct what was taken; too late once it is back."""
+        """Correct the cost of a reservation. Do nothing if it is back."""
         if use.back != -inf:
             self.used += actual - use.cost
             use.cost = actual
             self._known = (-1, -inf)
 
     def refresh(self, now: float) -> None:
-        """Take back what is due."""
+        """Take back the reservations that are due."""
         uses = self._uses
         while uses and uses[0].back <= now:
             use = uses.popleft()
@@ -216,7 +217,7 @@ class LimitState:
 
     def _give_back(self, use: Reservation) -> None:
         self._out -= 1
-        self.used = self.used - use.cost if self._out else 0  # not what rounding has left
+        self.used = self.used - use.cost if self._out else 0  # 0 exactly: the difference may leave a rounding error
 
     def _later(self, now: float) -> float:
         back = now + self.per

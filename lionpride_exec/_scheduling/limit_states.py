@@ -44,7 +44,7 @@ class LimitStates:
         yield from self.shared
 
     def sort_uses(self) -> None:
-        """Have the uses of each limit state stand in the order in which they come back."""
+        """Sort the reservations of each limit state by the time at which they come back."""
         for state in self:
             state.sort_uses()
 
@@ -54,14 +54,14 @@ class LimitStates:
         return [limit for limit in self._limits if limit is not None]
 
     def path(self, key: tuple[Hashable, ...], now: float) -> tuple[LimitState, ...]:
-        """Give the limit states of a key's parts. A part that is None is not limited; the partition None is one."""
+        """Return the limit states of a key's parts. None is a partition, but no key of a limit."""
         if len(self._by_key) >= self._sweep_at:
             self._sweep(now)
         parts = zip(self._keyed, key, strict=True)
         return tuple([self._of(number, part) for number, part in parts if part is not None or number == 0])
 
     def gate(self, path: tuple[LimitState, ...]) -> LimitState:
-        """Give the gate of a path."""
+        """Return the gate of a path."""
         return path[0] if 0 in self._keyed else self.shared[0]
 
     def _of(self, number: int, key: Hashable) -> LimitState:

@@ -1,12 +1,12 @@
 """
 The queue of a processor: an AnyIO memory stream in front, lanes behind.
 
-Whoever appends puts an entry on the stream and never waits, nor sorts; the side that starts events takes what has
-arrived and sorts it into lanes (``_scheduling.lanes``). *What is queued* is told by one dict of live entries. An entry
-that left this dict is stale wherever else it stands, so removal is O(1).
+A caller that appends puts an entry on the stream, and neither waits nor sorts. The side that starts events takes the
+entries from the stream and sorts them into lanes (``_scheduling.lanes``). One dict of *live* entries says what is
+queued. An entry that has left this dict is stale wherever else it stands, so removal is O(1).
 
-What is not due yet waits in a heap by time and comes to its lane when it is; it keeps its priority and its place among
-equals.
+An entry that is not due yet waits in a heap by time, and comes to its lane when it is due. It keeps its priority and
+its place among equals.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class PriorityQueue:
     Args:
         max_size: Bound behind :attr:`is_full` and :meth:`wait_for_room`, 0 or more; ``put()`` does not enforce it.
         router: The limits and partitions; default: none.
-        route_of: Gives the route of an event id.
+        route_of: Returns the route of an event id.
     """
 
     def __init__(
@@ -73,18 +73,18 @@ class PriorityQueue:
         self._getters: deque[anyio.Event] = deque()
         self._room_waiters: OrderedDict[anyio.Event, bool] = OrderedDict()
         self._promised = 0
-        self.is_closed: bool = False  # nobody takes anything out
+        self.is_closed: bool = False  # nothing is taken out any more
         # Called when something was put.
         self.on_put: Callable[[], None] | None = None
 
     # ---------------------------------------------------------------- looking
 
     def qsize(self) -> int:
-        """How many events are queued, those that wait for a time, a limit or a gate included, the backlog not."""
+        """Return how many events are queued, with those that wait for a time, limit or gate; without the backlog."""
         return len(self._live)
 
     def empty(self) -> bool:
-        """Whether nothing is queued and no backlog waits to be."""
+        """Return whether neither the queue nor the backlog has an event."""
         return not self._live and not self._in_backlog
 
     def __contains__(self, event_id: UUID) -> bool:
@@ -92,33 +92,33 @@ class PriorityQueue:
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no room: what is promised to a waiter, or owed to the backlog, is not room."""
+        """Whether there is no room. Room that is promised to a waiter or owed to the backlog does not count."""
         return len(self._live) + self._promised >= self.max_size or bool(self._in_backlog)
 
     def ready(self, now: float) -> int:
-        """How many entries can be taken now, by ``current_time()``: an upper bound, 0 only if none can."""
+        """Return an upper bound of the entries that can be taken now, by ``current_time()``. 0 only if none can."""
         self._catch_up(now)
         return len(self._live) - len(self._not_due) if self.lanes.first(now) is not None else 0
 
     def next_at(self) -> float:
-        """When an entry may be taken that could not be at the last look, if nothing ends until then."""
+        """Return when an entry may be taken that could not be taken at the last look, if no run ends before."""
         return min(self.delays.next_at(), self.lanes.next_at())
 
     def entry_of(self, event_id: UUID) -> Entry | None:
-        """Give the entry of a queued event."""
+        """Return the entry of a queued event."""
         return self._live.get(event_id.int)
 
     def due(self, event_id: UUID) -> tuple[float, Delay] | None:
-        """Give until when an event is delayed, and why; None: it is due."""
+        """Return until when an event is delayed, and why. None if it is due."""
         return self.delays.due(event_id)
 
     @property
     def blocked(self) -> int:
-        """How many of them wait for a limit of their key, or for the gate of their partition."""
+        """How many entries wait for a limit of their key, or for the gate of their partition."""
         return self.lanes.blocked.number
 
     def is_blocked(self, event_id: UUID) -> bool:
-        """Return whether an event is one of those."""
+        """Return whether an event waits for a limit of its key, or for the gate of its partition."""
         entry = self._live.get(event_id.int)
         return entry is not None and event_id not in self._not_due and self.lanes.is_parked(entry)
 
@@ -127,26 +127,26 @@ class PriorityQueue:
         return self._live.values()
 
     def is_in_backlog(self, event_id: UUID) -> bool:
-        """Whether an event waits to be queued."""
+        """Return whether an event is in the backlog."""
         return event_id in self._in_backlog
 
     def backlog_size(self) -> int:
-        """How many events wait to be queued."""
+        """Return how many events are in the backlog."""
         return len(self._in_backlog)
 
     # ---------------------------------------------------------------- putting
 
     def put_nowait(self, priority: float, event_id: UUID, until: float | None = None, at: float | None = None) -> None:
         """
-        Queue an event. One that is queued already moves to its new priority. O(log n).
+        Queue an event. An event that is queued already moves to its new priority. O(log n).
 
         Raises:
-            ValueError: It takes more of a limit than there ever is. Nothing has changed.
+            ValueError: The event takes more of a limit than there ever is. Nothing has changed.
 
         Args:
             priority: Lower comes first; finite.
-            event_id: Of the event.
-            until: A reading of ``current_time()`` before which it is not due.
+            event_id: The id of the event.
+            until: A reading of ``current_time()`` before which the event is not due.
             at: A time by the wall clock, in seconds since 1970, as for :meth:`put_delayed`.
         """
         entry = self.make_entry(priority, event_id)
@@ -157,13 +157,13 @@ class PriorityQueue:
 
     def make_entry(self, priority: float, event_id: UUID) -> Entry:
         """
-        Make the entry of an event that arrives now, without queueing it.
+        Return the entry of an event that arrives now, without queueing it.
 
         Raises:
-            ValueError: It takes more of a limit than there ever is.
+            ValueError: The event takes more of a limit than there ever is.
         """
         route = self._plain if self._route_of is None else self._route_of(event_id)
-        # Past the function that a NamedTuple makes of its fields, which takes three times as long as the tuple itself.
+        # The constructor of a NamedTuple takes three times as long as tuple.__new__().
         return tuple.__new__(Entry, (priority, next(self._arrivals), event_id, route))
 
     async def put(self, item: tuple[float, UUID]) -> None:
@@ -171,7 +171,7 @@ class PriorityQueue:
         self.put_nowait(*item)
 
     def put_back(self, entry: Entry) -> None:
-        """Queue an entry (again, where it stood: same priority, same place among equals)."""
+        """Queue an entry. One that was queued before keeps its priority and its place among equals."""
         self._make_live(entry)
         if self._send is None:
             self.lanes.add(entry)
@@ -184,7 +184,7 @@ class PriorityQueue:
             self.on_put()
 
     def give_back(self, entry: Entry) -> None:
-        """Queue the entry again that was taken last: where it stood, also among the turns of keys. O(log n)."""
+        """Queue again the entry that was taken last, in its place, also among the turns of keys. O(log n)."""
         self._catch_up(-inf)
         self._make_live(entry)
         self.lanes.give_back(entry)
@@ -195,12 +195,12 @@ class PriorityQueue:
 
     def put_delayed(self, entry: Entry, until: float, why: Delay = "gate", at: float | None = None) -> None:
         """
-        Queue an entry (again, where it stood), but not for now. O(log n).
+        Queue an entry that is not due yet. One that was queued before keeps its place. O(log n).
 
         Args:
-            entry: Of :meth:`make_entry`.
-            until: A reading of ``current_time()`` before which it is not due.
-            why: What :meth:`due` says of it, and whether :meth:`forgive` is about it.
+            entry: An entry made by :meth:`make_entry`.
+            until: A reading of ``current_time()`` before which the entry is not due.
+            why: The reason, for :meth:`due`. With "gate", :meth:`forgive` makes the entry due.
             at: The time by the wall clock, in seconds since 1970, that this reading stands for; None if it is not due
                 by the wall clock.
         """
@@ -213,9 +213,9 @@ class PriorityQueue:
 
     def put_backlog(self, entries: Iterable[Entry]) -> None:
         """
-        Queue entries of :meth:`make_entry`, however many: what exceeds ``max_size`` follows in order as room appears.
+        Queue any number of entries. Those above ``max_size`` form a backlog, which follows in order as room appears.
 
-        While such a backlog waits, the queue counts as full.
+        While there is a backlog, the queue counts as full.
         """
         for entry in entries:
             heappush(self._backlog, entry)
@@ -236,7 +236,7 @@ class PriorityQueue:
     # ---------------------------------------------------------------- taking
 
     def pop_nowait(self, now: float) -> Entry | None:
-        """Take the first entry that may start now, by ``current_time()``; None: there is none. O(log n) amortised."""
+        """Take the first entry that may start now, by ``current_time()``. None if there is none. O(log n) amortised."""
         self._catch_up(now)
         entry = self.lanes.pop(now)
         if entry is not None:
@@ -246,29 +246,29 @@ class PriorityQueue:
 
     async def get(self) -> tuple[float, UUID]:
         """
-        Take the first ``(priority, event_id)``; waits while there is none.
+        Take the first ``(priority, event_id)``. Wait while there is none.
 
-        Cancellation: while it waits; nothing is taken then.
+        Cancellation: while it waits. Nothing is taken then.
         """
         while (entry := self.pop_nowait(current_time())) is None:
             await self._wait_for_put()
         return entry.priority, entry.event_id
 
     def forgive(self) -> None:
-        """Open the gates that an answer has closed, and make due what was denied. O(what is delayed)."""
+        """Open the gates that an answer has closed, and make denied entries due. O(delayed entries)."""
         self.lanes.open_gates()
         self.delays.forgive()
 
     def follow_clock(self) -> float:
         """
-        Carry all times over to the running event loop, if they were read in another; gates are asked anew there.
+        Carry all times over to the running event loop, if they were read in another. Gates are asked anew there.
 
-        Also correct what waits for a time of the wall clock, if that was set.
+        Also correct the entries that wait for a time of the wall clock, if that clock was set.
 
-        O(1), else O(all there is).
+        O(1) in the same event loop, else O(all entries).
 
         Returns:
-            The seconds that were added to each; 0: it is the same event loop.
+            The seconds that were added to each time. 0 in the same event loop.
         """
         seconds = self._clock.shift()
         if seconds:
@@ -283,7 +283,7 @@ class PriorityQueue:
 
     @contextmanager
     def intake(self) -> Generator[None]:
-        """Open the stream in front, for a loop that will take what arrives."""
+        """Open the stream in front, for a loop that takes the entries that arrive."""
         self._send, self._receive = anyio.create_memory_object_stream[Entry](inf)
         with self._send, self._receive:
             try:
@@ -301,19 +301,19 @@ class PriorityQueue:
         finally:
             if not event.is_set():
                 self._getters.remove(event)
-            elif self._getters:  # the wake-up may have been lost on us: pass it on, a needless one does no harm
+            elif self._getters:  # this task may not use the wake-up: pass it on, a needless one does no harm
                 self._getters.popleft().set()
 
     async def wait_for_room(self) -> None:
         """
         Wait, first come first served, until there is room, and reserve it until the caller's next step.
 
-        A caller that does not use it calls :meth:`offer_room`.
+        A caller that does not use the room calls :meth:`offer_room`.
 
         Raises:
-            ExecutorClosedError: The queue is closed, or was meanwhile.
+            ExecutorClosedError: The queue is closed, or was closed meanwhile.
 
-        Cancellation: while it waits; its turn goes to the next.
+        Cancellation: while it waits. The turn goes to the next waiter.
         """
         if not self.is_full:
             return
@@ -333,28 +333,28 @@ class PriorityQueue:
         self._promised -= 1
 
     def promise_room(self) -> None:
-        """Count an event that will be queued, whatever room there is, as if it were."""
+        """Count an event that will be queued as if it were queued, even if there is no room."""
         self._promised += 1
 
     def withdraw_promise(self) -> None:
-        """Take that back; whoever does not queue the event at once calls :meth:`offer_room`."""
+        """Take a promise back. A caller that does not queue the event at once calls :meth:`offer_room`."""
         self._promised -= 1
 
     def close(self) -> None:
-        """Have all who wait for room raise, and those who come until :meth:`reopen`: nothing is taken out any more."""
+        """Make all waits for room raise, until :meth:`reopen`: nothing is taken out any more."""
         self.is_closed = True
         for event in self._room_waiters:
             event.set()
 
     def reopen(self) -> None:
-        """Have room waited for again."""
+        """Allow waits for room again."""
         self.is_closed = False
 
     def offer_room(self) -> None:
-        """Give room that is there to those who wait for it, in their order."""
+        """Give room to the tasks that wait for it, in their order."""
         while self._room_waiters and not self.is_full:
             event = next(iter(self._room_waiters))
-            del self._room_waiters[event]  # this is how it learns that it was not turned away
+            del self._room_waiters[event]  # so the waiter knows that it got room
             self._promised += 1
             event.set()
 
@@ -368,12 +368,12 @@ class PriorityQueue:
             self._note_stale(earlier)
 
     def _note_stale(self, entry: Entry) -> None:
-        """Take note of an entry that is not live any more."""
+        """Note that an entry is no longer live."""
         if not self.delays.drop(entry.event_id):
             self.lanes.note_stale(entry)
 
     def _catch_up(self, now: float) -> None:
-        """Bring the lanes up to date: take in what has arrived, and what is due."""
+        """Sort the entries that have arrived or become due into the lanes."""
         while self._arrived and self._receive is not None:
             self._arrived -= 1
             self.lanes.add(self._receive.receive_nowait())
@@ -382,13 +382,13 @@ class PriorityQueue:
                 self.lanes.add(entry)
 
     def _rebuild(self) -> None:
-        """Drop what is stale."""
+        """Drop the stale entries."""
         self._catch_up(-inf)
         self.lanes.rebuild()
         self.delays.rebuild()
 
     def _fill_room(self) -> None:
-        """Give room that has appeared to the backlog, then to those who wait for it."""
+        """Give new room to the backlog, then to the tasks that wait for it."""
         while self._backlog and len(self._live) < self.max_size:
             entry = heappop(self._backlog)
             if entry.event_id in self._in_backlog:
