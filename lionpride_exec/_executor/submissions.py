@@ -295,7 +295,8 @@ class Submissions:
             self._queueing.check_costs(event)
             self._queueing.queue_anyway([(event, options)], processor)
         else:
-            processor.check_room()
+            if processor.queue.is_full:
+                processor.check_room()
             if options.until is not None:
                 processor._follow_clock()
                 options = options.follow_wall()

@@ -214,7 +214,13 @@ class Dispatcher:
         """
         gate = self._gate
         while self._allowed(pool, now := pool.now()) > 0:
-            if pool.asks_nobody and gate.is_free():
+            # As PermissionGate.is_free() says it, without the call: this is asked for each event.
+            if (
+                pool.asks_nobody
+                and gate.asked is None
+                and not self._coordination.locks_in_use
+                and "request_permission" not in self._owner.__dict__
+            ):
                 first = self._start_first(pool, now)
                 if isinstance(first, tuple):
                     await gate.refuse_alone(*first)
