@@ -1,4 +1,4 @@
-"""Pauses: what the processor does about runs that were refused with ``RateLimited``, and what it tells of that."""
+"""Pauses: what the processor does when a run is refused with ``RateLimited``, and what it says about the pause."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lionpride_exec")
 
-# A pause that makes a key wait so many seconds longer than was told before is told in the log.
+# A pause is logged if it makes a key wait this many seconds longer than the last logged pause did.
 SECONDS_TO_TELL = 5.0
 
-# Where an event is given up because of a pause, its key is closed for the floor, but for so many seconds at most: the
-# events behind it are to learn the same soon, but not all at once.
+# When an event is given up because of a pause, its key is closed for the floor, but at most for this many seconds. The
+# next events of the key meet the same refusal soon, but not all at once.
 MAX_PAUSE_AFTER_GIVING_UP = 1.0
 
 
@@ -43,7 +43,8 @@ class Pause:
     A key that is closed since a run of it was refused with :class:`RateLimited`.
 
     Attributes:
-        limit: The limit that has the key. None if it is that of a partition, or there are no keys: then nothing starts.
+        limit: The limit that has the key. None for the key of a partition. Also None if there are no keys: then
+            nothing starts.
         key: Which key. None if there are no keys.
         seconds: Seconds until the pause ends; positive.
         until: When the pause ends (UTC), as the clock says now; at most some 30 years from now.
@@ -62,10 +63,11 @@ class Pause:
 @attrs.frozen(kw_only=True)
 class StartPace:
     """
-    How fast the runs of a key may start, since it was reopened after :class:`RateLimited`.
+    How fast the runs of a key may start after a pause.
 
     Attributes:
-        limit: The limit that has the key. None if it is that of a partition, or there are no keys: then it is for all.
+        limit: The limit that has the key. None for the key of a partition. Also None if there are no keys: then
+            the pace is that of all.
         key: Which key. None if there are no keys.
         per_second: Starts per second, positive. It grows while the other side accepts the runs.
         seconds: Seconds until the next start, 0 or more.
@@ -79,18 +81,21 @@ class StartPace:
 
 class Pauses:
     """
-    The keys that were refused.
+    The keys of which a run was refused.
 
     Args:
-        lanes: Whose limit states are closed.
+        lanes: The lanes, whose limit states are closed and reopened.
+
+    Attributes:
+        limit_states: The limit states that remember a refusal. While there are none, nothing else here is used.
+        rate_limited: How many runs ended with ``RateLimited``.
     """
 
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
-        # The limit states that remember a refusal. While it is empty, nothing else here is used.
         self.limit_states: dict[LimitState, Reopening] = {}
         self._sweep_at = MIN_STATES_TO_SWEEP
-        self.rate_limited: int = 0  # runs that ended with RateLimited
+        self.rate_limited: int = 0
 
     def refuse(self, run: RunningEvent, error: BaseException, *, now: float, max_pause: float) -> float:
         """
@@ -98,7 +103,7 @@ class Pauses:
 
         Args:
             run: The run.
-            error: A ``RateLimited``, or a group with some; the longest time that is asked for counts.
+            error: A ``RateLimited``, or a group that has some. The longest of their times counts.
             now: The time.
             max_pause: How many seconds a pause may last.
 
@@ -106,7 +111,7 @@ class Pauses:
             When the pause ends.
 
         Raises:
-            PauseTooLong: The pause would be longer than that. The keys are closed for a moment only.
+            PauseTooLong: The pause would be longer than ``max_pause``. The keys are closed for a moment only.
         """
         self.rate_limited += 1
         request = max((leaf for leaf in leaves(error) if is_of(leaf, RateLimited)), key=_seconds_of)
@@ -127,7 +132,7 @@ class Pauses:
         return until
 
     def start(self, key: tuple[Hashable, ...], now: float) -> None:
-        """Note a start. Where a key was refused, the next one follows at its pace."""
+        """Note a start. The next start of a key that was refused follows at the pace of the key."""
         for state in self._lanes.closable(key):
             reopening = self._known_of(state, now)
             if reopening is not None:
@@ -143,7 +148,7 @@ class Pauses:
                 state.reopening.accept(run.began, took)
 
     def current(self, now: float) -> Iterator[Pause]:
-        """Yield the pauses that hold at that time."""
+        """Yield the pauses that hold now."""
         for state, reopening in self.limit_states.items():
             seconds = reopening.until - now
             if seconds > 0:
@@ -157,7 +162,7 @@ class Pauses:
                 )
 
     def paces(self, now: float) -> Iterator[StartPace]:
-        """Yield the paces of the keys that were reopened and are in use at that time."""
+        """Yield the paces of the keys that were reopened and are in use now."""
         for state, reopening in self.limit_states.items():
             pacing = reopening.pacing
             if reopening.until <= now and pacing.is_in_use and not reopening.is_over(now):
@@ -169,7 +174,7 @@ class Pauses:
                 )
 
     def shift(self, seconds: float) -> None:
-        """Follow a clock that was set, as the limit states do by themselves."""
+        """Carry all times over to a clock that is ahead by so many seconds. The limit states carry their own over."""
         for reopening in self.limit_states.values():
             reopening.shift(seconds)
 
@@ -181,7 +186,7 @@ class Pauses:
         return reopening
 
     def _known_of(self, state: LimitState, now: float) -> Reopening | None:
-        """Return what is remembered of a key; what is too old is forgotten."""
+        """Return what is remembered of a key. None if there is nothing, or if it is too old: then it is forgotten."""
         reopening = state.reopening
         if reopening is None or not reopening.is_over(now):
             return reopening
@@ -190,14 +195,14 @@ class Pauses:
         return None
 
     def _sweep(self, now: float) -> None:
-        """Forget the keys that were not in use for long. O(1) amortised for each key that was refused."""
+        """Forget the keys that were not used for long. O(1) amortised for each key that was refused."""
         if len(self.limit_states) >= self._sweep_at:
             for state in tuple(self.limit_states):
                 self._known_of(state, now)
             self._sweep_at = max(MIN_STATES_TO_SWEEP, 2 * len(self.limit_states))
 
     def _tell(self, states: Sequence[LimitState], until: float, now: float, reason: str) -> None:
-        """Log a pause that is long: once, not for each run that was refused."""
+        """Log a long pause once, not for each run that was refused."""
         told = [state for state in states if until - max(state.closed_until, now) > SECONDS_TO_TELL]
         if told:
             logger.warning("%s for %s: %s", _shown_keys(told), shown_seconds(until - now), reason)

@@ -1,4 +1,4 @@
-"""Running events again: whether an event may, when, and how many retries the budgets still allow."""
+"""Retries: whether and when an event runs again, and how many retries the budgets still allow."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ MAX_MOMENTS = 10_000
 
 class Tally:
     """
-    What happened in the last minute: exactly, while that are at most :data:`MAX_MOMENTS` moments.
+    Counts what happened in the last minute.
 
-    If there are more, those that are close together count as one moment, so that memory stays bounded.
+    The count is exact for up to :data:`MAX_MOMENTS` moments. With more, moments that are close together count as one,
+    so that memory stays bounded.
 
     Args:
-        keep_later: Whether it is the latest of them: then nothing is forgotten too early. Else it is the earliest: then
-            nothing is counted for too long.
+        keep_later: Which moment stands for those that count as one. True for the latest: nothing is forgotten too
+            early. False for the earliest: nothing is counted for too long.
+
+    Attributes:
+        total: The count.
     """
 
     def __init__(self, *, keep_later: bool) -> None:
@@ -56,7 +60,7 @@ class Tally:
             self._cell = 0.0
 
     def shift(self, seconds: float) -> None:
-        """Follow a clock that was set."""
+        """Carry all times over to a clock that is ahead by so many seconds."""
         self._moments = deque((at + seconds, number) for at, number in self._moments)
 
     def _add(self, at: float, number: int) -> None:
@@ -71,8 +75,11 @@ class RetryBudget:
     """
     The starts and retries of the last minute, and whether one more retry is allowed. O(1) amortised.
 
-    It never allows more than the share. Only if there are more than :data:`MAX_MOMENTS` of them in a minute, it may
-    allow a little less.
+    The budget never allows more than the share. It may allow a little less when a minute has more than
+    :data:`MAX_MOMENTS` starts or retries.
+
+    Args:
+        share: How many retries are allowed for each start, 0 to 1.
     """
 
     def __init__(self, share: float) -> None:
@@ -86,7 +93,7 @@ class RetryBudget:
         self._starts.note(now)
 
     def take_retry(self, now: float) -> bool:
-        """Count a retry, if one is allowed."""
+        """Count a retry if one more is allowed. Return whether it is."""
         self._starts.forget(now)
         self._retries.forget(now)
         # A retry will be one more start.
@@ -96,41 +103,45 @@ class RetryBudget:
         return True
 
     def shift(self, seconds: float) -> None:
-        """Follow a clock that was set."""
+        """Carry all times over to a clock that is ahead by so many seconds."""
         self._starts.shift(seconds)
         self._retries.shift(seconds)
 
 
 class RetryPlanner:
     """
-    Decides for one processor about running events again.
+    Decides for one processor whether and when events run again.
 
     Args:
-        default: For events that have no retry of their own.
+        default: The retry of events that have none of their own. None if these run once.
+
+    Attributes:
+        default: The same.
+        first_starts: When each event first started that ran again under a deadline, by id.
     """
 
     def __init__(self, default: Retry | None) -> None:
-        self.default = default
+        self.default: Retry | None = default
         self._budgets: WeakKeyDictionary[Retry, RetryBudget] = WeakKeyDictionary()
-        self.first_starts: dict[UUID, float] = {}  # of events that were run again under a deadline
+        self.first_starts: dict[UUID, float] = {}
 
     def of(self, event: Event) -> Retry | None:
-        """Give the retry that holds for an event."""
+        """Return the retry that holds for an event. None if the event runs once."""
         return event.retry or self.default
 
     def note_start(self, event: Event, now: float) -> None:
-        """Count a start where a budget needs it."""
+        """Count the start of an event, if its retry has a budget."""
         retry = self.of(event)
         if retry is not None and retry.budget is not None:
             self._budget(retry, retry.budget).note_start(now)
 
     def seconds_until(self, event: Event, error: BaseException, *, began: float, now: float) -> float | None:
         """
-        Give the seconds after which an event that failed runs again; None: it does not.
+        Return the seconds after which an event that failed runs again. None if it does not.
 
         Args:
-            event: Whose run has ended.
-            error: With this, retryable.
+            event: The event, whose run has ended.
+            error: The retryable error that the run has ended with.
             began: When that run began.
             now: The time.
         """
@@ -146,23 +157,23 @@ class RetryPlanner:
         return seconds
 
     def is_in_time(self, event: Event, due: float, *, began: float) -> bool:
-        """Whether an event whose run began then, and has ended, may run again as late as that."""
+        """Return whether an event may run again at the time ``due``, after a run that began at ``began``."""
         retry = self.of(event)
         if retry is None or retry.deadline is None:
             return True
         return due <= self.first_starts.setdefault(event.id, began) + retry.deadline
 
     def max_pause(self, event: Event) -> float:
-        """Return the seconds that a pause may last for an event."""
+        """Return for how many seconds an event may be paused."""
         retry = self.of(event)
         return DEFAULT_MAX_PAUSE if retry is None else retry.max_pause
 
     def forget(self, event_id: UUID) -> None:
-        """Drop what is known of an event."""
+        """Forget the first start of an event."""
         self.first_starts.pop(event_id, None)
 
     def shift(self, seconds: float) -> None:
-        """Follow a clock that was set."""
+        """Carry all times over to a clock that is ahead by so many seconds."""
         self.first_starts = {at: began + seconds for at, began in self.first_starts.items()}
         for budget in self._budgets.values():
             budget.shift(seconds)
