@@ -137,15 +137,19 @@ class Benchmark:
         for number in range(rounds):
             for name in list(rivals)[:: -1 if number % 2 else 1]:
                 figures[name].append(rivals[name]())
-        ratios = {
-            name: median(one / base for one, base in zip(its, figures[baseline], strict=True))
+        of_rounds = {
+            name: sorted(one / base for one, base in zip(its, figures[baseline], strict=True))
             for name, its in figures.items()
         }
+        ratios = {name: median(its) for name, its in of_rounds.items()}
         width = max(map(len, rivals))
         print(f"\n{title}, {rounds} round{'s' if rounds > 1 else ''}")
         for name, its in figures.items():
             spread = f"{min(its):.2f} .. {max(its):.2f}"
             ratio = f"{ratios[name]:7.3f} x {baseline}"
+            if name != baseline and rounds > 3:
+                its_ratios = of_rounds[name]
+                ratio += f" (middle half {its_ratios[rounds // 4]:.3f} .. {its_ratios[-1 - rounds // 4]:.3f})"
             print(f"  {name:{width}}  {median(its):10.2f} {unit}  ({spread:>18})  {ratio}")
         return ratios
 
