@@ -103,8 +103,6 @@ class ProcessorView:
         """Return the retry that holds for an event."""
         return self.processor._retry_planner.of(event)
 
-    # ---------------------------------------------------------------- who starts events
-
     @property
     def is_followed(self) -> bool:
         """Whether the events themselves tell the executor of starts and ends. If not, the processor reports them."""
@@ -212,8 +210,6 @@ class ProcessorView:
         entries = self.processor.queue.entries()
         return max((e.route.costs[state.number] for e in entries if state in lanes.stops(e.route.key)), default=0)
 
-    # ---------------------------------------------------------------- room in the queue
-
     @property
     def room_waiters(self) -> int:
         """How many tasks wait for room in the queue."""
@@ -294,8 +290,6 @@ class ExecutorView:
         """Return whether a lock is held that is needed to take an event in with a status."""
         return self.executor._index.is_locked(status)
 
-    # ---------------------------------------------------------------- before the queue
-
     @property
     def early(self) -> Collection[UUID]:
         """The events whose time or priority is kept until there is a processor, by id."""
@@ -370,8 +364,6 @@ class ExecutorView:
     def conditions(self) -> Collection[Callable[[], bool]]:
         """What tasks wait for: a ``join()``, a ``stop()``, a batch, the end of a block."""
         return self.executor._coordination.conditions._waiting.values()
-
-    # ---------------------------------------------------------------- journal
 
     @property
     def journal_session(self) -> JournalSession | None:
