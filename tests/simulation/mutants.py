@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ from lionpride_exec.testing import INVARIANTS, InvariantBroken
 ROOT = Path(__file__).parents[2]
 SEARCHED = ("", "tests", "tests/journal", "tests/simulation")
 BACKENDS = ("asyncio", "trio")
-SECONDS = 300  # for one of them; a run that never ends is one that went wrong
+SECONDS = 120  # without a run that ends; a run that takes longer never ends, so it went wrong
 CAUGHT = 3  # the exit status of a hunt that was successful
 
 
@@ -309,25 +310,38 @@ def catch(mutant, seeds):
 
 
 def _hunt_in(directory, seeds):
-    """Hunt in a process of its own, with the package that is in this directory; give what was caught, or None."""
+    """Hunt in another process, with the package in this directory. Return what was caught, or None."""
     numbers = [str(number) for number in (seeds.start, seeds.stop, seeds.step)]
-    try:
-        done = subprocess.run(  # noqa: S603  ours
+    told = Path(directory, "told")
+    with (
+        told.open("w") as output,
+        subprocess.Popen(  # noqa: S603  ours
             [sys.executable, str(Path(directory, "tests", "simulation", "mutants.py")), "--hunt", *numbers],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(str(Path(directory, name)) for name in SEARCHED)},
             cwd=directory,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as exc:
-        last = (exc.stdout or b"").decode().strip().splitlines()[-1:]
-        return f"{''.join(last)} it never ends"
-    if done.returncode not in {0, CAUGHT}:
-        raise RuntimeError(f"the hunt failed: {done.stdout[-1000:]}")
-    return done.stdout.strip().splitlines()[-1] if done.returncode == CAUGHT else None
+        ) as hunter,
+    ):
+        status = end_of(hunter, told)
+    lines = told.read_text().strip().splitlines() or [""]
+    if status is None:
+        return f"{lines[-1]} it never ends"
+    if status not in {0, CAUGHT}:
+        raise RuntimeError("\n".join(["the hunt failed:", *lines[-10:]]))
+    return lines[-1] if status == CAUGHT else None
+
+
+def end_of(hunter, told):
+    """Return the exit status of a hunt. None if one of its runs did not end in time: the hunt is killed then."""
+    length = 0
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return hunter.wait(SECONDS)
+        before, length = length, told.stat().st_size
+        if length == before:
+            hunter.kill()
+            return None
 
 
 def hunt(seeds):
