@@ -34,6 +34,8 @@ LAZILY_TIDIED: Mapping[str, tuple[int, str]] = {
     r"\._window\.": (512, "likewise, of the capacity"),
     r"\b_(delayed|heads|timers)\b": (320, "a heap drops what is outdated when it comes first, or is too much"),
     r"\bparked$": (256, "likewise"),
+    r"_lanes\[\*\]\.heap": (256, "likewise"),
+    r"_retention\.removed$": (8, "one number for each final status"),
     r"^objects of (Entry|Route|Lane|LimitState|Reservation)$": (1024, "they lie in the above"),
 }
 

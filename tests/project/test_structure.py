@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lionpride_exec import Executor
+from lionpride_exec import Executor, Processor
 
 pytestmark = pytest.mark.any_versions  # of dependencies: see .ci/run
 
@@ -145,7 +145,7 @@ def test_each_use_of_a_private_name_is_counted(line, kind):
 # ---------------------------------------------------------------- facades
 
 
-@pytest.mark.parametrize("facade", [Executor])
+@pytest.mark.parametrize("facade", [Executor, Processor])
 def test_a_facade_has_parts_and_no_tower_of_classes(facade):
     """At most one class of the package stands behind a facade: what it owns is in its parts."""
     ours = [base for base in facade.__mro__[1:] if base.__module__.startswith("lionpride_exec")]
