@@ -12,6 +12,8 @@ import sys
 from collections import deque
 from pathlib import Path
 
+from lionpride_exec import EventStatus
+
 
 def load(name):
     """Import a module of the benchmarks."""
@@ -26,7 +28,13 @@ def load(name):
 # In this order: each imports some of those before it.
 _, census, _, soak = load("_harness"), load("_census"), load("_chores"), load("_soak")
 
-BOUNDS = census.LAZILY_TIDIED | census.OF_THE_LAST_MINUTE
+# An entry of an event that has left stays in its lane until it comes first, or until most entries are such.
+IN_LANES = {r"\blanes\b.*\.heap\b": (64, "the entry itself is a tuple of four")}
+
+# How many events have left, for each status in which they did.
+BY_STATUS = {r"\bremoved$": (len(EventStatus), "one number for each status")}
+
+BOUNDS = census.LAZILY_TIDIED | census.OF_THE_LAST_MINUTE | IN_LANES | BY_STATUS
 
 
 def sizes(executor):
