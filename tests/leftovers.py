@@ -29,7 +29,7 @@ def load(name):
 _, census, _, soak = load("_harness"), load("_census"), load("_chores"), load("_soak")
 
 # An entry of an event that has left stays in its lane until it comes first, or until most entries are such.
-IN_LANES = {r"\blanes\b.*\.heap\b": (64, "the entry itself is a tuple of four")}
+IN_LANES = {r"lanes\[\*\]\.heap\b": (64, "the entry itself is a tuple of four")}
 
 # How many events have left, for each status in which they did.
 BY_STATUS = {r"\bremoved$": (len(EventStatus), "one number for each status")}

@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import ClassVar
 
 import anyio
@@ -23,6 +24,14 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "run.db"
+
+
+@pytest.fixture(autouse=True)
+def standing_wall_clock(monkeypatch):
+    """The wall clock stands still, however long a busy machine takes. The clock of the event loop goes on."""
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    monkeypatch.setattr("lionpride_exec._model.execution.utc_now", lambda: datetime.fromtimestamp(now, UTC))
 
 
 def executor_of(path, *, audit=True, ack="lazy", retain=None, **config):
@@ -100,8 +109,9 @@ async def test_what_was_settled_counts(path, audit):
         assert {use.key: use.used for use in executor.statistics().limits} == {"ann": 90, "bob": 90, "eve": 50}
 
 
-async def test_what_was_settled_is_not_kept_for_ever(path):
+async def test_what_was_settled_is_not_kept_for_ever(path, monkeypatch):
     """As new corrections come, old ones go."""
+    monkeypatch.undo()  # a correction is old by the wall clock
     limits = Rate(100, per=0.001, cost="cost")
     await first_run(path, *works(*map(str, range(50)), way="cheap"), limits=limits)
     async with executor_of(path, limits=limits) as executor:
