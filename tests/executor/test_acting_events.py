@@ -1,0 +1,120 @@
+"""Events that act on their own executor: they do not wait for each other for ever."""
+
+import anyio
+import pytest
+from anyio import wait_all_tasks_blocked
+from support import (
+    Job,
+    JobProcessor,
+    check_invariants,
+    counts,
+    make_executor,
+    with_processor,
+)
+
+from lionpride_exec import (
+    EventStatus,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+class Acts(Job):
+    """Runs an async function of itself."""
+
+    act: object = None
+
+    async def _invoke(self):
+        return await self.act(self)
+
+
+@pytest.mark.parametrize("call", ["stop", "join", "forward"])
+async def test_two_events_that_make_the_same_call(call):
+    """Two events that both stop (join, forward) do not wait for each other."""
+    executor = make_executor()
+
+    async def act(_):
+        await wait_all_tasks_blocked()
+        await getattr(executor, call)()
+
+    await executor.start()
+    events = [Acts(act=act) for _ in range(2)]
+    for event in events:
+        await executor.append(event)
+    for event in events:
+        await event.wait()
+    await executor.stop()
+    assert counts(executor) == {"completed": 2}
+
+
+async def test_an_event_that_removes_itself_and_stops():
+    """Whoever is no longer in the executor but runs in it is not waited for either."""
+    executor = make_executor()
+
+    async def act(_):
+        await executor.cleanup_events(["processing"])
+        await executor.stop()
+
+    await executor.start()
+    event = Acts(act=act)
+    await executor.append(event)
+    await event.wait()
+    assert event.status is EventStatus.COMPLETED
+    await executor.stop()
+
+
+async def test_what_an_event_left_behind_may_wait_for_it():
+    """A task that outlives the event in which it was started is not taken for it."""
+    ended = []
+
+    class Starter(Job):
+        async def _invoke(self):
+            group.start_soon(self.wait_for_me)
+
+        async def wait_for_me(self):
+            await gate.wait()
+            await self.wait()
+            ended.append(self.status)
+
+    gate = anyio.Event()
+    executor = make_executor()
+    async with anyio.create_task_group() as group:
+        async with executor:
+            await executor.append(Starter())
+        gate.set()
+    assert ended == [EventStatus.COMPLETED]
+
+
+async def test_forward_inside_the_only_slot():
+    """The caller lends its slot to the batch."""
+    executor = make_executor(concurrency_limit=1)
+
+    async def forward(_):
+        await executor.append(Job(name="inner"))
+        await executor.forward()
+        return executor.status_counts()["completed"]
+
+    async with executor:
+        event = await executor.append(Acts(act=forward))
+        await event.wait()
+    assert event.response == 1
+
+
+async def test_events_that_find_more_work_than_there_is_room_for():
+    """A crawler whose pages wait for room does not wait for itself: theirs is taken in beyond the bound."""
+
+    class Page(Job):
+        depth: int = 0
+
+        async def _invoke(self):
+            for _ in range(10 if self.depth < 3 else 0):
+                await executor.append(Page(depth=self.depth + 1), wait=True)
+
+    executor = with_processor(
+        type("Pages", (JobProcessor,), {"event_type": Page}),
+        concurrency_limit=2, max_queue_size=5, queue_capacity=10_000, capacity_refresh_time=0.01,
+    )  # fmt: skip
+    async with executor:
+        await executor.append(Page())
+    assert counts(executor) == {"completed": 1111}
+    check_invariants(executor)
