@@ -3,6 +3,7 @@ Deterministic simulation: events, callers, a configuration and faults, all by se
 
     python tests/simulation/simulation.py --seed 1234 --backend trio          one run, told in full
     python tests/simulation/simulation.py --seeds 100000 --from 0 --jobs 2    many; failures as commands
+    python tests/simulation/simulation.py --seeds 60 --fingerprints           a hash of each trace
 
 What a seed means is drawn by ``simulation_workload``, done by ``simulation_driver``, judged by ``simulation_judge``, in
 a world without chance (``simulation_world``). So a seed is one run on each backend, which can be looked at as often as
@@ -13,6 +14,7 @@ it takes; and where order is defined, the backends must agree.
 
 import argparse
 import functools
+import hashlib
 import logging
 import multiprocessing
 import sys
@@ -83,6 +85,12 @@ class Outcome:
             f"{life} {at:12.6f}  {event.name}: {previous} -> {status}"
             for life, at, event, previous, status in self.driver.trace
         ]
+
+    @property
+    def fingerprint(self):
+        """A hash of the trace and of the injected faults. Two versions that act alike have the same."""
+        lines = [*self.trace, *map(str, self.driver.plan.injected)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     @property
     def by_event(self):
@@ -174,6 +182,7 @@ def main():
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first of them")
     parser.add_argument("--backend", action="append", choices=BACKENDS, help="may be repeated; default: all, compared")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--fingerprints", action="store_true", help="print a hash of each trace, to compare versions")
     given = parser.parse_args()
     backends = given.backend or BACKENDS
     if given.seed is not None:
@@ -182,7 +191,18 @@ def main():
         lines = complaints(outcomes)
         print(*outcomes, *lines, sep="\n")
         return bool(lines)
-    return _many(given, backends)
+    return _fingerprints(given, backends) if given.fingerprints else _many(given, backends)
+
+
+def _fingerprints(given, backends):
+    """Print a line for each run, the same in two versions that act alike. Return whether any run fails."""
+    failed = False
+    with quietly():
+        for seed in range(given.first, given.first + given.seeds):
+            for outcome in (simulate(seed, backend) for backend in backends):
+                failed |= outcome.error is not None or bool(outcome.problems)
+                print(seed, outcome.backend, outcome.fingerprint, flush=True)
+    return failed
 
 
 def _many(given, backends):

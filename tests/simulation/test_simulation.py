@@ -91,6 +91,18 @@ def test_the_command_for_many():
     assert status == 0
 
 
+def test_the_command_for_fingerprints():
+    """It prints a hash of the trace of each run, the same in each process, and another for another run."""
+    wanted = "--fingerprints", "--seeds", "2", "--from", "20", "--backend", "asyncio", "--backend", "trio"
+    told, status = run_command(*wanted)
+    assert status == 0
+    assert [line.split()[:2] for line in told.splitlines()] == [
+        [seed, backend] for seed in ("20", "21") for backend in ("asyncio", "trio")
+    ]
+    assert len({line.split()[2] for line in told.splitlines()}) >= 2
+    assert (told, status) == run_command(*wanted)
+
+
 def test_a_failure_is_told_as_a_command(monkeypatch):
     """Each failure is a line that can be run."""
     monkeypatch.setattr(simulation, "judge", lambda driver: [f"bad seed {driver.workload.seed}"])
