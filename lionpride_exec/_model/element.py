@@ -1,9 +1,9 @@
 """
-The root of everything that has an identity.
+The base class of everything that has an identity.
 
-A subclass is a plain class body with annotated names; :meth:`Model.__init_subclass__` turns it into an attrs
-class in place (no slots: those would need a second class). Type checkers see the constructor through
-``dataclass_transform``.
+A subclass is a plain class body with annotated names. :meth:`Model.__init_subclass__` turns the class into an attrs
+class in place. The classes have no slots, because attrs would have to make a second class for them. Type checkers see
+the constructor through ``dataclass_transform``.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ CLASS_KEY = "lion_class"
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(attrs.field,))
 class Model:
-    """Makes attrs classes of its subclasses, and knows them by their full name."""
+    """Turns its subclasses into attrs classes, and registers them by their full names."""
 
-    # Whether subclasses inherit the constructor, instead of getting one made of their fields. Such a
-    # constructor is written by hand; it hands what it does not know to __attrs_init__(), which each has.
+    # Whether subclasses inherit the constructor. Otherwise attrs makes each a constructor from its fields. An inherited
+    # constructor is written by hand, and passes the other fields on to the __attrs_init__() of the subclass.
     _inherits_init: ClassVar[bool] = False
 
-    # Whether what the package calls on an instance must not be hidden.
+    # Whether a subclass is refused if it hides a name that the package uses (see declarations.check_methods).
     _keeps_names: ClassVar[bool] = False
 
-    # Fields whose values are redacted; the command adds paths into them (``_base.redaction``).
+    # Names of the fields whose values are redacted. The command adds paths into fields (``_base.redaction``).
     _redacted: ClassVar[frozenset[str]] = frozenset()
 
     if TYPE_CHECKING:
@@ -83,21 +83,21 @@ class Model:
         also_known_as(cls, f"{cls.__module__}.{cls.__qualname__}")
 
 
-# Weak: a class made inside a function goes when nobody uses it any more.
+# Weak, so that a class made inside a function can be collected.
 _registry: Final[WeakValueDictionary[str, type[Model]]] = WeakValueDictionary()
 
 
 def also_known_as(cls: type[Model], name: str) -> None:
-    """Register a further full name under which a class is found."""
+    """Register another full name for a class."""
     _registry[name] = cls
 
 
 def to_uuid(value: Any) -> UUID:
     """
-    Return the id that a UUID, its text, or an object with an ``id`` means.
+    Return the id for a UUID, the text of a UUID, or an object with an ``id``.
 
     Raises:
-        ValueError: It means none.
+        ValueError: The value is none of these.
     """
     if isinstance(value, UUID):
         return value
@@ -111,10 +111,10 @@ def to_uuid(value: Any) -> UUID:
 
 def to_datetime(value: Any) -> datetime:
     """
-    Return a time from a datetime, a number of seconds, or the text of either; without a zone it is UTC.
+    Return the time for a datetime, a number of seconds since 1970, or the text of either. No zone means UTC.
 
     Raises:
-        ValueError: It is none of these.
+        ValueError: The value is none of these, or out of range.
     """
     if isinstance(value, datetime):
         return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
@@ -140,7 +140,7 @@ def _is_number(text: str) -> bool:
 
 
 def to_metadata(value: Any) -> dict[str, Any]:
-    """Return metadata as a new dict: that of an object that has a dict form, else an empty one."""
+    """Return metadata as a new dict. A value without a dict form becomes an empty dict."""
     if value is Unset or not value:
         return {}
     convert = getattr(value, "to_dict", None)
@@ -148,14 +148,14 @@ def to_metadata(value: Any) -> dict[str, Any]:
     return dict(shape) if hasattr(shape, "keys") else {}
 
 
-# The last creation time that was handed out. The wall clock may be set back, and the default priority is the creation
-# time: what is made later must not overtake what was made before.
+# The latest creation time so far. The default priority is the creation time, and the wall clock may be set back. A
+# later element must not overtake an earlier one.
 _latest = datetime.min.replace(tzinfo=UTC)
 _latest_lock = Lock()
 
 
 def _renew_lock() -> None:
-    """In a forked child: another thread may have held the lock."""
+    """Make a new lock in a forked child, since another thread may have held the lock at the fork."""
     global _latest_lock  # noqa: PLW0603  likewise
     _latest_lock = Lock()
 
@@ -164,7 +164,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-# Every event is made through these two: a factory and a converter would be two calls each.
+# Two functions that run for each new event. A factory beside a converter would cost a second call.
 def _id(value: Any) -> UUID:
     if value is Unset:
         return random_id()
@@ -175,7 +175,7 @@ def _id(value: Any) -> UUID:
 
 
 def _created_at(value: Any) -> datetime:
-    global _latest  # noqa: PLW0603  one for the process
+    global _latest  # noqa: PLW0603  one for the whole process
     if value is not Unset:
         return to_datetime(value)
     with _latest_lock:
@@ -189,16 +189,18 @@ _NOT_GIVEN: Any = Unset
 
 class Element(Model):
     """
-    Something with an identity: equal and hashed by its id alone.
+    An object with an identity. Equality and hash depend only on the id.
 
     Args:
-        id: A UUID, its text, or an element to share the id of; cannot be reassigned. Default: a random one.
-        created_at: A datetime (naive: UTC), seconds since 1970, or ISO text; cannot be reassigned. Default:
-            now; if the wall clock was set back, the last one in this process, until the clock has caught up.
-        metadata: A dict, or something with a dict form; None and what has none become ``{}``.
+        id: A UUID, the text of a UUID, or an element that has the id. Cannot be reassigned. The default is a random
+            id.
+        created_at: A datetime (UTC if it has no zone), seconds since 1970, or ISO text. Cannot be reassigned. The
+            default is now. If the wall clock was set back, the default is the latest creation time in this process,
+            until the clock has caught up.
+        metadata: A dict, or an object with a dict form. Any other value, and None, becomes ``{}``.
 
     Raises:
-        ValueError: Of an id or a time that cannot be understood.
+        ValueError: The id or the time cannot be parsed.
         attrs.exceptions.FrozenAttributeError: At an assignment to ``id`` or ``created_at``.
     """
 
@@ -206,7 +208,7 @@ class Element(Model):
     created_at: datetime = attrs.field(default=_NOT_GIVEN, converter=_created_at, on_setattr=attrs.setters.frozen)
     metadata: dict[str, Any] = attrs.field(default=_NOT_GIVEN, converter=to_metadata)
 
-    # Fields that are no part of the serialised form.
+    # Names of the fields that are left out of the serialised form.
     _not_serialised: ClassVar[frozenset[str]] = frozenset()
 
     def __eq__(self, other: object) -> bool:
@@ -223,7 +225,7 @@ class Element(Model):
 
     @classmethod
     def class_name(cls, full: bool = False) -> str:
-        """Return the name of the class; with ``full`` its module and qualified name before it."""
+        """Return the name of the class. With ``full``, return the module and the qualified name."""
         return f"{cls.__module__}.{cls.__qualname__}" if full else cls.__name__
 
     # ---------------------------------------------------------------- to data
@@ -238,18 +240,19 @@ class Element(Model):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """
-        Return the element as a dict that ``from_dict()`` reads; the class's name is put into its metadata.
+        Return the element as a dict that ``from_dict()`` reads. The metadata in the dict contain the class name.
 
         Args:
-            mode: "python" keeps ids and times as objects; "json" gives JSON-safe data; "db" the same, with
-                the metadata under ``node_metadata`` and ``created_at`` as a datetime.
-            created_at_format: Default: "isoformat" for json, else "datetime".
-            meta_key: Key for the metadata.
+            mode: "python" keeps ids and times as objects. "json" returns JSON-safe data. "db" is like "json", but with
+                the metadata under ``node_metadata``, and ``created_at`` as a datetime.
+            created_at_format: "datetime", "isoformat" or "timestamp" (seconds since 1970). The default is "isoformat"
+                for mode "json", otherwise "datetime".
+            meta_key: The key of the metadata in the dict.
             exclude: Names of fields to leave out.
-            kwargs: For subclasses.
+            kwargs: Options of subclasses.
 
         Raises:
-            ValueError: No such mode or format, or a datetime asked for in JSON.
+            ValueError: The mode or the format is unknown, or the format is "datetime" in mode "json".
         """
         _check_mode(mode, created_at_format)
         left_out = exclude or ()
@@ -271,11 +274,11 @@ class Element(Model):
         return data
 
     def _own_metadata(self) -> dict[str, Any]:
-        """Return the metadata to write, as a new dict. Subclasses that keep something there override this."""
+        """Return the metadata to write, as a new dict. Override this to add entries."""
         return dict(self.metadata)
 
     def _own_to_dict(self, mode: Mode, **_: Any) -> dict[str, Any]:
-        """Return the fields beyond id, time and metadata. Subclasses with other ideas override this."""
+        """Return the fields other than id, time and metadata. Override this for another dict form."""
         left_out = _BASE_FIELDS | self._not_serialised
         data = {
             field.alias or field.name: getattr(self, field.name)
@@ -302,10 +305,10 @@ class Element(Model):
         Return the JSON text of ``to_dict(mode="json")``.
 
         Args:
-            pretty: Whether it has line breaks, and indents of two spaces.
-            sort_keys: Whether keys are in the order of the alphabet.
-            decode: Whether it is text; else it is UTF-8 bytes.
-            kwargs: Of :meth:`to_dict`.
+            pretty: Whether the text has line breaks, and indents of two spaces.
+            sort_keys: Whether keys are sorted.
+            decode: Whether to return text. Otherwise return UTF-8 bytes.
+            kwargs: Options of :meth:`to_dict`.
 
         Raises:
             ValueError: As :meth:`to_dict`.
@@ -314,7 +317,7 @@ class Element(Model):
         write = partial(json.dumps, data, indent=2 if pretty else None, sort_keys=sort_keys)
         try:
             encoded = write(ensure_ascii=False).encode()
-        except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can stand for
+        except UnicodeEncodeError:  # half of a surrogate pair can only be written as an escape
             encoded = write().encode()
         return encoded.decode() if decode else encoded
 
@@ -323,21 +326,19 @@ class Element(Model):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], meta_key: str | None = None, **kwargs: Any) -> Self:
         """
-        Make the element that ``to_dict()`` told of; missing keys get their defaults.
+        Make an element from the data that ``to_dict()`` returned. Missing keys get their defaults.
 
-        The data are not changed.
-
-        The class named in the metadata is built, if a class of that name exists in this process: it is looked
-        up among those, nothing is imported.
+        The data are not changed. The metadata may name the class of the element. The class is looked up among the
+        classes of this process: nothing is imported.
 
         Args:
-            data: What ``to_dict()`` gave, in any mode.
-            meta_key: Where the metadata are, if not under ``metadata`` or ``node_metadata``.
-            kwargs: For subclasses.
+            data: A dict from ``to_dict()`` in any mode.
+            meta_key: The key of the metadata, if it is neither ``metadata`` nor ``node_metadata``.
+            kwargs: Options of subclasses.
 
         Raises:
-            ValueError: There is no such class, or it is no Element.
-            TypeError: A key that the class does not know.
+            ValueError: This process has no class of that name, or the class is not an Element.
+            TypeError: The data have a key that the class does not know.
         """
         fields = dict(data)
         legacy = fields.pop("node_metadata", None)
@@ -354,12 +355,12 @@ class Element(Model):
 
     @classmethod
     def _own_from_dict(cls, fields: dict[str, Any], **_: Any) -> Self:
-        """Build an instance from the dict form of its fields. Subclasses with other ideas override this."""
+        """Make an instance from the dict form of its fields. Override this for another dict form."""
         return cls(**fields)
 
     @classmethod
     def from_json(cls, text: str | bytes, **kwargs: Any) -> Self:
-        """Make the element that ``to_json()`` told of; see :meth:`from_dict`."""
+        """Make an element from the text that ``to_json()`` returned. See :meth:`from_dict`."""
         return cls.from_dict(json.loads(text), **kwargs)
 
 
@@ -369,16 +370,16 @@ _TIME_FORMATS: dict[Mode, TimeFormat] = {"python": "datetime", "json": "isoforma
 
 def find_class(name: object) -> type[Element]:
     """
-    Return the Element class of that full name.
+    Return the Element class with a full name.
 
     Raises:
-        ValueError: This process has no such class, or it is no Element.
+        ValueError: This process has no class of that name, or the class is not an Element.
     """
     found = _registry.get(name) if isinstance(name, str) else None
     if found is None:
         raise ValueError(f"Failed to deserialize: class {name!r} is not registered; import its module first")
     if not issubclass(found, Element):
-        raise ValueError(f"Failed to deserialize: {name!r} is no Element")  # noqa: TRY004  of the data
+        raise ValueError(f"Failed to deserialize: {name!r} is no Element")  # noqa: TRY004  the data are wrong
     return found
 
 

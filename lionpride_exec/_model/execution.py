@@ -24,14 +24,14 @@ _TIMES = ("queued_at", "started_at", "finished_at")
 @attrs.frozen
 class Attempt:
     """
-    A run of an event that did not settle it: the event went back to PENDING.
+    An earlier run of an event. After this run the event went back to PENDING.
 
     Attributes:
-        number: 1 for the first run. A run after one that was interrupted has the same number.
-        started_at: UTC.
-        finished_at: UTC.
-        error: What ended it, or None.
-        interrupted: Whether it does not count: it was stopped from outside, or met ``RateLimited``.
+        number: 1 for the first run. The run after an interrupted run has the same number again.
+        started_at: When the run began (UTC).
+        finished_at: When the run ended (UTC).
+        error: The exception that ended the run. None if there was none.
+        interrupted: Whether the run does not count: it was stopped from outside, or met ``RateLimited``.
     """
 
     number: int
@@ -44,19 +44,19 @@ class Attempt:
 @attrs.define
 class Execution:
     """
-    What happened to an event so far. ``Unset`` means: not known yet; ``None`` is a real null result.
+    What has happened to an event so far. ``Unset`` means not known yet, whereas ``None`` is a real value.
 
     Attributes:
-        status: Where the event stands. The event's own methods change it; by hand only in fixtures.
-        duration: Seconds that the last run took, by the event loop's clock.
+        status: The status of the event. The methods of the event change it. Set it by hand only in fixtures.
+        duration: How many seconds the last run took, by the clock of the event loop.
         response: What the event returned.
-        error: Unset before a run, None after a success, else what was raised.
-        retryable: Whether running it again may help.
-        queued_at: When an executor took the event in (UTC).
-        started_at: When the last run began (UTC).
-        finished_at: When the event ended (UTC).
-        attempt: Number of the last run that counts: 1 for the first, 0 before it.
-        attempts: The runs before the last one, the latest 100 of them.
+        error: ``Unset`` before a run, None after a success, otherwise the exception.
+        retryable: Whether another run may succeed.
+        queued_at: When an executor took the event in (UTC). None before that.
+        started_at: When the last run began (UTC). None before that.
+        finished_at: When the event ended (UTC). None before that.
+        attempt: Number of the last run that counts: 1 for the first run, 0 before any run.
+        attempts: The runs before the last one. Only the latest 100 are kept.
     """
 
     status: EventStatus = EventStatus.PENDING
@@ -69,22 +69,22 @@ class Execution:
     finished_at: datetime | None = None
     attempt: int = 0
     attempts: tuple[Attempt, ...] = ()
-    # A task of this process runs the event now. (A restored record may say PROCESSING without one.)
+    # Whether a task of this process runs the event now. A restored record may be PROCESSING without a task.
     _running: bool = attrs.field(default=False, init=False, repr=False, eq=False)
     # The scope of that task, by which the run can be cancelled.
     _scope: CancelScope | None = attrs.field(default=None, init=False, repr=False, eq=False)
 
     def add_error(self, exc: BaseException) -> None:
-        """Keep ``exc`` beside the errors that are there: from the second on, in a group "multiple errors"."""
+        """Add ``exc`` to the error of the event. Two or more errors form a group named "multiple errors"."""
         if self.error is None or isinstance(self.error, UnsetType):
             self.error = exc
             return
         earlier = self.error.exceptions if isinstance(self.error, BaseExceptionGroup) else (self.error,)
-        # BaseExceptionGroup() itself makes an ExceptionGroup of errors that are all Exceptions.
+        # BaseExceptionGroup() returns an ExceptionGroup if all the errors are Exceptions.
         self.error = BaseExceptionGroup("multiple errors", [*earlier, exc])
 
     def history(self) -> list[tuple[EventStatus, datetime]]:
-        """Every status the event has had with the time (UTC) it came to it, oldest first."""
+        """Return every status that the event has had, with the time (UTC) of the change, oldest first."""
         moments: list[tuple[EventStatus, datetime | None]] = [(EventStatus.PENDING, self.queued_at)]
         for earlier in self.attempts:
             moments += [
@@ -97,7 +97,7 @@ class Execution:
         return [(status, moment) for status, moment in moments if moment is not None]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it as JSON-safe data; never raises for a response. ``from_dict()`` reads it."""
+        """Return the record as JSON-safe data for :meth:`from_dict`. No response makes this method raise."""
         data: dict[str, Any] = {
             "status": self.status.value,
             "duration": None if isinstance(self.duration, UnsetType) else self.duration,
@@ -124,13 +124,13 @@ class Execution:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Execution:
         """
-        Read the data that :meth:`to_dict` wrote.
+        Make a record from the data that :meth:`to_dict` returned.
 
-        An error comes back as an ``ExecutionError`` that tells its class, message and details. PROCESSING stays
-        PROCESSING, although nothing runs the event.
+        An error comes back as an ``ExecutionError`` with the name of its class, its message and its details. The
+        status PROCESSING stays PROCESSING, although nothing runs the event.
 
         Raises:
-            ValueError: The status or a time cannot be read.
+            ValueError: The status or a time cannot be parsed.
         """
         status = EventStatus(data.get("status", EventStatus.PENDING))
         completed = status is EventStatus.COMPLETED
@@ -148,7 +148,7 @@ class Execution:
 
 
 def utc_now() -> datetime:
-    """Return the wall-clock time."""
+    """Return the wall-clock time (UTC)."""
     return datetime.now(UTC)
 
 
@@ -178,7 +178,7 @@ def _moment(value: str | datetime) -> datetime:
 
 def to_status(status: EventStatus | str) -> EventStatus:
     """
-    Return the status that a member or its string means.
+    Return the status for a member of ``EventStatus`` or its string.
 
     Raises:
         NotFoundError: There is no status of that name.

@@ -1,4 +1,4 @@
-"""A pile of items and named orders of them."""
+"""A pile of items, and named progressions of their ids."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ P = TypeVar("P", bound=Progression)
 
 class Flow(Element, Generic[E, P]):
     """
-    Items, and progressions of their ids.
+    A pile of items, and progressions of their ids.
 
-    Every method is atomic among threads. Work on the two piles themselves goes past that.
+    Each method of a flow is atomic among threads. Direct changes to the piles ``items`` and ``progressions`` are not
+    covered by that promise.
 
     Args:
-        items: A pile (used as it is), several elements, one, or the dict form of a pile.
-        progressions: Several progressions, a pile of them, or its dict form.
-        name: For people.
-        item_type: As for a pile. Beside a ready pile they have to agree with its own.
-        strict_type: Likewise.
-        fields: Of :class:`Element`.
+        items: A pile (not copied), an iterable of elements, one element, or the dict form of a pile.
+        progressions: A pile of progressions (not copied), an iterable of them, or the dict form of a pile.
+        name: A name for people.
+        item_type: As for :class:`Pile`. With a pile as ``items`` it must agree with that pile.
+        strict_type: As for :class:`Pile`. With a pile as ``items`` it must agree with that pile.
+        fields: The fields of :class:`Element`.
 
     Raises:
-        NotFoundError: A progression holds an id that no item has.
-        ExistsError: Two progressions have one name.
-        TypeError: Something is no progression, or an item of another type.
-        ValueError: Types are given beside a ready pile that has others.
+        NotFoundError: A progression contains an id that no item has.
+        ExistsError: Two progressions have the same name.
+        TypeError: One of the progressions is not a Progression, or an item is of another type.
+        ValueError: ``item_type`` or ``strict_type`` disagrees with the given pile.
     """
 
     _inherits_init: ClassVar[bool] = True
@@ -50,7 +51,7 @@ class Flow(Element, Generic[E, P]):
     progressions: Pile[P] = attrs.field(init=False)
     _progression_names: dict[str, UUID] = attrs.field(factory=dict[str, UUID], init=False)
     _lock: Any = attrs.field(factory=RLock, init=False)
-    # Called before a record is made: the owner of the flow may have to say what is not in it.
+    # Called before to_dict() reads the flow, so that the owner can bring the flow up to date. None if there is none.
     _before_record: Any = attrs.field(default=None, init=False)
 
     def __init__(
@@ -75,12 +76,12 @@ class Flow(Element, Generic[E, P]):
 
     def add_progression(self, progression: P) -> None:
         """
-        Add a progression. O(its length, and the number of progressions).
+        Add a progression. O(n) in the length of the progression and the number of progressions.
 
         Raises:
-            ExistsError: Its id is here, or its name is taken.
-            NotFoundError: It holds ids that no item has; they are named.
-            TypeError: It is no progression.
+            ExistsError: A progression of the flow has the same id or name.
+            NotFoundError: The progression contains ids that no item has. The message names the ids.
+            TypeError: The value is not a progression.
         """
         check_type(type(progression), {Progression}, strict=False)
         with self._lock:
@@ -96,13 +97,13 @@ class Flow(Element, Generic[E, P]):
 
     def remove_progression(self, key: UUID | str | Progression) -> P:
         """
-        Take a progression out and give it; the items stay.
+        Remove a progression and return it. The items stay.
 
         Args:
-            key: Its id, its name, or itself.
+            key: The id, the text of the id, or the name of the progression, or the progression.
 
         Raises:
-            NotFoundError: It is not here.
+            NotFoundError: The flow has no such progression.
         """
         with self._lock:
             try:
@@ -117,13 +118,15 @@ class Flow(Element, Generic[E, P]):
 
     def get_progression(self, key: UUID | str | Progression) -> P:
         """
-        Return the progression of that name, id, id text, or itself. Names go before id texts.
+        Return a progression. O(1), or O(number of progressions) after a progression was renamed.
 
-        O(1), but for a name that no progression had when it was added: O(number of progressions).
+        Args:
+            key: The name, the id, or the text of the id of the progression, or the progression. A text is compared with
+                the names first.
 
         Raises:
-            NotFoundError: It is not here. (Also a KeyError.)
-            TypeError: Not that kind of key.
+            NotFoundError: The flow has no progression for this key. The error is also a KeyError.
+            TypeError: The key is of another type.
         """
         found = self._find(key) if isinstance(key, str) else None
         if found is None:
@@ -136,12 +139,12 @@ class Flow(Element, Generic[E, P]):
 
     def add_item(self, item: E, progressions: Any = None) -> None:
         """
-        Add an item, and its id at the end of one or several progressions. All of it or nothing.
+        Add an item, and append its id to one or several progressions.
 
         Raises:
-            NotFoundError: A progression is not here.
-            ExistsError: The item is here already.
-            TypeError: It is of another type.
+            NotFoundError: The flow does not have one of the progressions. Nothing has changed.
+            ExistsError: The flow has the item already. Nothing has changed.
+            TypeError: The item is of another type. Nothing has changed.
         """
         keys = [] if progressions is None else _as_list(progressions)
         with self._lock:
@@ -152,10 +155,10 @@ class Flow(Element, Generic[E, P]):
 
     def remove_item(self, item: Any) -> E:
         """
-        Take an item out of the items and of all progressions, and give it. O(number of progressions).
+        Remove an item, and all occurrences of its id in the progressions. Return the item. O(number of progressions).
 
         Raises:
-            NotFoundError: It is not here.
+            NotFoundError: The flow does not have the item.
         """
         with self._lock:
             removed = self.items.remove(item)
@@ -165,7 +168,7 @@ class Flow(Element, Generic[E, P]):
             return removed
 
     def clear(self) -> None:
-        """Take all items out, and their ids out of the progressions, which stay."""
+        """Remove all items, and all ids from the progressions. The progressions stay."""
         with self._lock:
             self.items.clear()
             for progression in self.progressions:
@@ -207,7 +210,7 @@ class Flow(Element, Generic[E, P]):
         return cls(**fields)
 
     def _find(self, name: str) -> P | None:
-        """Return the progression of that name. The index may be outdated: a progression can be renamed."""
+        """Return the progression with a name, or None. A rename makes the index outdated, so check its answer."""
         item_id = self._progression_names.get(name)
         found: P | None = None if item_id is None else self.progressions.get(item_id, None)
         if found is not None and found.name == name:

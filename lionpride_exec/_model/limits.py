@@ -1,10 +1,10 @@
 """
-Limits: what an executor may have started, or have running, for each key.
+Limits: how many events of each key may start in a time, or run at the same time.
 
-A limit is told by three numbers: an *amount*, how long what was taken of it stays away, and from when on. For a
-:class:`Rate` that is ``per`` seconds from the start (or, with ``hold``, from the end), for a :class:`Concurrent`
-until the end. So the two are one thing inside (``_scheduling.limit_state``), and an event takes of all its limits at
-once or of none.
+Three values describe a limit: the *amount*, how long a taken amount stays away, and when that time begins. For a
+:class:`Rate` the time is ``per`` seconds from the start of the event, or from its end with ``hold``. A
+:class:`Concurrent` gets its amount back at the end of the event. So one implementation serves both
+(``_scheduling.limit_state``). An event takes from all its limits at once, or from none.
 """
 
 from __future__ import annotations
@@ -54,24 +54,26 @@ def _shown(getter: object) -> str:
 @attrs.frozen(eq=False)
 class Rate:
     """
-    At most ``amount`` in any window of ``per`` seconds, wherever it starts.
+    A limit of ``amount`` in any window of ``per`` seconds.
 
-    It is exact: not a bucket that lets twice the amount through around a refill.
+    The limit is exact: the window slides. A token bucket would let twice the amount through around a refill.
 
     Args:
-        amount: Positive, finite. Starts, or what ``cost`` counts.
+        amount: How many events may start in a window, or the sum of their costs. Positive and finite.
         per: Length of the window in seconds, positive.
-        cost: What one event takes: the name of an attribute of the event, or a function of it that gives a finite
-            number, 0 or more; default 1. Asked when the event is appended, and once more when it is queued later than
-            that (at the first start, or after others). ``Event.settle()`` corrects it.
-        key: For whom it holds: the name of an attribute, or a function of the event, giving a hashable; each key has
-            an amount of its own. An event whose key is None is not limited by it. Default: one for all.
-        hold: When what was taken comes back: False, ``per`` seconds after the start of the event; True, ``per`` seconds
-            after its end. A server counts a call when it arrives, somewhere between the two: with ``hold`` it never
-            sees more than ``amount`` in a window, whatever the network does, at the price of the time that calls take.
+        cost: What one event takes from the amount: the name of an attribute of the event, or a function of the event
+            that returns a finite number, 0 or more. The default is 1. The cost is read when the event is appended. It
+            is read again if the event is queued later (at the first start, or after other events).
+            ``Event.settle()`` corrects the cost.
+        key: The name of an attribute, or a function of the event. The value must be hashable, and each value has its
+            own amount. The limit does not apply to an event whose key is None. By default, all events share one amount.
+        hold: When the amount comes back: ``per`` seconds after the start of the event (False, the default), or
+            ``per`` seconds after its end (True). A server counts a call when the call arrives, which is between start
+            and end. With ``hold`` a server never sees more than ``amount`` in a window, however slow the network is.
+            The price is throughput: the duration of a call adds to ``per``.
 
     Raises:
-        ValueError: A number out of its range.
+        ValueError: A number is out of range, or a cost or key is neither a name nor a function.
     """
 
     amount: float = attrs.field(validator=_valid_amount)
@@ -84,26 +86,26 @@ class Rate:
 @attrs.frozen(eq=False)
 class Concurrent:
     """
-    At most ``limit`` running at the same time.
+    A limit on how many events run at the same time.
 
     Args:
-        limit: 1 or more.
+        limit: How many events may run at once, 1 or more.
         key: As for :class:`Rate`.
 
     Attributes:
-        amount: The limit, as a :class:`Rate` calls it.
-        per: 0 seconds: it comes back at once, at the end.
-        cost: A function of the event. None if each event takes 1.
-        hold: True: it comes back after the end.
+        amount: The same number as ``limit``, under the name that a :class:`Rate` uses.
+        per: Always 0 seconds: an event gives its part of the limit back as soon as it ends.
+        cost: Always None: each event takes 1.
+        hold: Always True: the limit counts an event until its end.
 
     Raises:
-        ValueError: A number out of its range.
+        ValueError: The limit is not an int of 1 or more, or the key is neither a name nor a function.
     """
 
     limit: int = attrs.field(validator=_valid_limit)
     key: KeyOf = attrs.field(default=None, kw_only=True, validator=_valid_getter, repr=_shown)
 
-    # What makes it one kind with a rate: its amount comes back at once, at the end.
+    # The attributes of a rate, so that one implementation serves both: the amount comes back as soon as an event ends.
     amount: float = attrs.field(init=False, repr=False, default=attrs.Factory(lambda self: self.limit, takes_self=True))
     per: float = attrs.field(init=False, repr=False, default=0.0)
     cost: CostOf = attrs.field(init=False, repr=False, default=None)
@@ -116,11 +118,11 @@ Limit = Rate | Concurrent
 @attrs.frozen
 class Route:
     """
-    Where an event queues up, and what it takes.
+    The lane of an event, and the costs of the event.
 
     Attributes:
-        key: Its partition and its key of each limit that has keys; events with the same key wait in one line.
-        costs: What it takes of each limit, after a 0 for its gate.
+        key: The partition of the event, then its key for each limit that has keys. Events with equal keys share a lane.
+        costs: 0 for the gate, then what the event takes from each limit.
     """
 
     key: tuple[Hashable, ...] = ()
@@ -129,14 +131,14 @@ class Route:
 
 class Router:
     """
-    Gives events their routes.
+    Finds the route of each event.
 
     Args:
-        limits: Of the executor.
-        partition: Returns the partition of an event. None if there is one for all.
+        limits: The limits of the executor.
+        partition: Returns the partition of an event. None if all events share one partition.
 
     Raises:
-        ConfigurationError: Something among the limits is none.
+        ConfigurationError: One of the limits is neither a Rate nor a Concurrent.
     """
 
     def __init__(
@@ -148,7 +150,7 @@ class Router:
                 raise ConfigurationError(f"limits must be Rate or Concurrent, got {limit!r}")
         self.has_partitions: bool = partition is not None
         keys = [] if partition is None else [partition]
-        # The fields that keys are read from; None if a function gives the key.
+        # The names of the fields that hold the keys. None if a function returns the key.
         names = [limit.key if isinstance(limit.key, str) else None for limit in self.limits if limit.key is not None]
         self._key_names: list[str | None] = [*(None for _ in keys), *names]
         self._keys = keys + [_getter(limit.key) for limit in self.limits if limit.key is not None]
@@ -156,18 +158,19 @@ class Router:
         self._has_costs = any(cost is not None for cost in self._costs)
         self.is_plain: bool = not (self._keys or self._has_costs)  # all events have the same route
         ones = (0, *(1 for _ in self.limits))
-        # Of what no function has to be asked for: all events, or ids without one.
+        # The route where no function has to be called: for all events, or for ids without an event.
         self.plain: Route = Route((None,) * len(self._keys), ones)
 
     def route(self, event: object) -> Route:
         """
-        Return the route of an event. Asks each ``key`` and ``cost`` once.
+        Return the route of an event. Each ``key`` and ``cost`` is read once.
+
+        An exception of a user's function is passed on. If the function was a ``key``, the exception gets a note that
+        names the event.
 
         Raises:
-            ValueError: A cost is above the limit's amount, negative, or no finite number.
+            ValueError: A cost is negative, not a finite number, or above the amount of its limit.
             TypeError: A key is not hashable.
-
-        And what a function of the user raises.
         """
         if self.is_plain:
             return self.plain
@@ -190,7 +193,7 @@ class Router:
     def _without_secrets(
         self, key: tuple[Hashable, ...], redacted: frozenset[str], secrets: frozenset[str]
     ) -> tuple[Hashable, ...]:
-        """Return a key with digests for what nobody is to see: it is shown, and only compared."""
+        """Return the key with digests in place of secrets. Keys are shown to people, and otherwise only compared."""
         return tuple(
             digest_of(value)
             if (
@@ -205,10 +208,10 @@ class Router:
 
 def check_cost(cost: float, most: float = inf) -> float:
     """
-    Return a cost.
+    Return a cost, as an int if it is a whole number.
 
     Raises:
-        ValueError: It is negative, no finite number, or more than there may be.
+        ValueError: The cost is negative, not a finite number, or above ``most``.
     """
     if not is_finite(cost) or cost < 0:
         raise ValueError(f"A cost must be a finite number, 0 or more, got {cost!r}")

@@ -1,4 +1,4 @@
-"""What a gate may answer besides True and False."""
+"""The answers that a gate may return besides True and False."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ def _valid_seconds(_instance: object, attribute: attrs.Attribute[float], value: 
 @attrs.frozen
 class Wait:
     """
-    Not yet; ask again in so many seconds. No strike.
+    A gate's answer: not yet, ask again in some seconds. This answer is not a strike.
 
-    The event keeps its place, and its partition waits with it. The partition keeps its place among the turns, unless
-    ``seconds`` is 0: then the other partitions are asked first.
+    The event keeps its place in the queue, and its partition waits. The partition also keeps its turn among the
+    partitions, unless ``seconds`` is 0: then the other partitions are asked first.
 
     Args:
-        seconds: How many seconds; finite, 0 or more.
+        seconds: How many seconds to wait. Finite, 0 or more.
 
     Raises:
-        ValueError: Any other number of seconds.
+        ValueError: The number of seconds is negative or not finite.
     """
 
     seconds: float = attrs.field(validator=_valid_seconds)
@@ -31,6 +31,11 @@ class Wait:
 
 @attrs.frozen
 class Deny:
-    """Not ever: the event ends ABORTED with this reason, the next one in its partition is asked."""
+    """
+    A gate's answer: never. The event ends ABORTED, and the next event of its partition is asked.
+
+    Attributes:
+        reason: The text that the error of the event shows.
+    """
 
     reason: str = "denied"

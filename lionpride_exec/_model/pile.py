@@ -1,10 +1,12 @@
 """
 Elements by id, in order.
 
-A dict: insertion order is the order, so adding, finding and removing are O(1) and there is no second index to
-keep right or to pay for. Its keys are the numbers of the ids (``UUID.int``): a UUID hashes in Python, an int in C, at a
-third of the cost. Every method is atomic among threads (a reentrant lock). ``async with pile`` holds
-another lock, for tasks that need several steps seen as one; the methods do not take that one.
+A pile keeps its elements in one dict, whose insertion order is the order of the pile. So adding, finding and removing
+cost O(1), and there is no second index to keep right. The keys of the dict are the numbers of the ids (``UUID.int``):
+the hash of an int is computed in C, at a third of the cost of the hash of a UUID, which is computed in Python.
+
+A reentrant lock makes every method atomic among threads. ``async with pile`` holds another lock, by which a task
+protects several steps from other tasks that do the same. The methods do not take that lock.
 """
 
 from __future__ import annotations
@@ -34,22 +36,22 @@ _NAME_KEY: Final = "progression_name"
 
 class Pile(Element, Generic[E]):
     """
-    Elements by id, in order. Costs are O(1) unless said otherwise.
+    Elements by id, in order. Each method costs O(1) unless its docstring says otherwise.
 
-    Wherever an id is taken, its text or the element will do; what means no id raises ``ValueError``.
+    A method that takes an id also takes the text of the id, or the element. Any other value raises ``ValueError``.
 
     Args:
-        items: The elements to begin with.
-        item_type: A class, or several (list, tuple, set, union), that items must be instances of.
-        order: The ids of all items, each once: the order to put them in.
-        strict_type: Items must be of exactly one of the classes; nothing without ``item_type``.
-        fields: Of :class:`Element`.
+        items: The first elements of the pile.
+        item_type: A class, or several (list, tuple, set, union). Each item must be an instance of one of them.
+        order: The ids of all items, each once, in the order that the pile has to have. None for the order of ``items``.
+        strict_type: Whether instances of subclasses of ``item_type`` are refused. No effect without ``item_type``.
+        fields: The fields of :class:`Element`.
 
     Raises:
-        TypeError: An item is no Element or of another type.
-        ExistsError: Two items have one id.
-        NotFoundError: An id in the order belongs to no item.
-        ValueError: The order leaves an item out or repeats one.
+        TypeError: An item is not an Element, or is of another type.
+        ExistsError: Two items have the same id.
+        NotFoundError: ``order`` contains an id that no item has.
+        ValueError: ``order`` leaves an item out, or repeats an id.
     """
 
     _inherits_init: ClassVar[bool] = True
@@ -57,7 +59,7 @@ class Pile(Element, Generic[E]):
     _items: dict[int, E] = attrs.field(factory=dict[int, "E"], init=False)
     _item_type: set[type] | None = attrs.field(default=None, init=False)
     _strict_type: bool = attrs.field(default=False, init=False)
-    _fitting: set[type] = attrs.field(factory=set[type], init=False)  # classes that were found to fit
+    _fitting: set[type] = attrs.field(factory=set[type], init=False)  # classes that have passed the check
     _order_name: str | None = attrs.field(default=None, init=False)
     _lock: Any = attrs.field(factory=RLock, init=False)
     guard: CountedLock = attrs.field(factory=CountedLock, init=False)
@@ -81,12 +83,12 @@ class Pile(Element, Generic[E]):
 
     @property
     def item_type(self) -> set[type] | None:
-        """The classes that items must be instances of. None if any class will do."""
+        """The classes that items must be instances of. None if every class is allowed."""
         return self._item_type
 
     @property
     def strict_type(self) -> bool:
-        """Whether subclasses of these classes are refused."""
+        """Whether instances of subclasses of ``item_type`` are refused."""
         return self._strict_type
 
     # ---------------------------------------------------------------- changing
@@ -96,8 +98,8 @@ class Pile(Element, Generic[E]):
         Add an element at the end.
 
         Raises:
-            ExistsError: Its id is there already.
-            TypeError: It is no Element, or of another type.
+            ExistsError: The pile has an element with this id. Nothing has changed.
+            TypeError: The item is not an Element, or is of another type. Nothing has changed.
         """
         self._check(item)
         items = self._items
@@ -109,10 +111,10 @@ class Pile(Element, Generic[E]):
 
     def remove(self, item: Any) -> E:
         """
-        Take an element out and give it.
+        Remove an element and return it.
 
         Raises:
-            NotFoundError: It is not there.
+            NotFoundError: The pile has no element with this id.
         """
         item_id = item if type(item) is UUID else to_uuid(item)
         with self._lock:
@@ -127,10 +129,10 @@ class Pile(Element, Generic[E]):
     def pop(self, item: Any, default: D) -> E | D: ...
     def pop(self, item: Any, default: Any = _MISSING) -> Any:
         """
-        Take an element out and give it, or the default.
+        Remove an element and return it. Return the default if there is no such element.
 
         Raises:
-            NotFoundError: It is not there, and there is no default.
+            NotFoundError: The pile has no element with this id, and no default was passed.
         """
         item_id = to_uuid(item)
         with self._lock:
@@ -141,11 +143,11 @@ class Pile(Element, Generic[E]):
 
     def update(self, item: E) -> None:
         """
-        Put an element in the place of the one with its id.
+        Replace the element that has the same id. The position stays the same.
 
         Raises:
-            NotFoundError: There is none with its id.
-            TypeError: It is of another type.
+            NotFoundError: The pile has no element with this id. Nothing has changed.
+            TypeError: The item is of another type. Nothing has changed.
         """
         self._check(item)
         with self._lock:
@@ -154,7 +156,7 @@ class Pile(Element, Generic[E]):
             self._items[item.id.int] = item
 
     def include(self, item: Any) -> bool:
-        """Add an element unless its id is there; whether it is there now (a wrong type is not)."""
+        """Add an element unless its id is present. Return whether the id is present now: False for a wrong type."""
         try:
             self.add(item)
         except ExistsError:
@@ -164,7 +166,7 @@ class Pile(Element, Generic[E]):
         return True
 
     def exclude(self, item: Any) -> bool:
-        """Take an element out if it is there; whether it is not there now (what means no id gives False)."""
+        """Remove an element if it is present. Return True, or False if the value means no id."""
         try:
             item_id = to_uuid(item)
         except ValueError:
@@ -174,7 +176,7 @@ class Pile(Element, Generic[E]):
         return True
 
     def clear(self) -> None:
-        """Take everything out."""
+        """Remove all elements."""
         with self._lock:
             self._items.clear()
 
@@ -186,10 +188,10 @@ class Pile(Element, Generic[E]):
     def get(self, item: Any, default: D) -> E | D: ...
     def get(self, item: Any, default: Any = _MISSING) -> Any:
         """
-        Return the element with that id, or the default.
+        Return the element with an id. Return the default if there is no such element.
 
         Raises:
-            NotFoundError: It is not there, and there is no default.
+            NotFoundError: The pile has no element with this id, and no default was passed.
         """
         item_id = item if type(item) is UUID else to_uuid(item)
         found = self._items.get(item_id.int, default)
@@ -198,7 +200,7 @@ class Pile(Element, Generic[E]):
         return found
 
     def is_empty(self) -> bool:
-        """Whether nothing is there."""
+        """Return whether the pile is empty."""
         return not self._items
 
     def keys(self) -> Iterator[UUID]:
@@ -236,7 +238,7 @@ class Pile(Element, Generic[E]):
 
     @property
     def progression(self) -> Progression:
-        """The ids in order: a copy. O(n)."""
+        """A new progression of the ids, in order. O(n)."""
         return Progression(name=self._order_name, order=self.keys())
 
     @overload
@@ -247,16 +249,16 @@ class Pile(Element, Generic[E]):
     ) -> Pile[E]: ...
     def __getitem__(self, key: Any) -> E | Pile[E]:
         """
-        Return one element by id, its text or its position, or a new pile of several. O(n) unless by id.
+        Return one element, or a new pile of several elements. O(1) by id, otherwise O(n).
 
-        Several are named by a slice, a list or tuple of positions or of ids, a progression, or a predicate.
-        The new pile has them in that order, each once.
+        An id, the text of an id, or a position returns one element. A slice, a list or tuple of positions or of ids, a
+        progression, or a predicate returns a new pile. The new pile has the order of the key, and each element once.
 
         Raises:
-            NotFoundError: An id is not there.
+            NotFoundError: The pile has no element with one of the ids.
             IndexError: A position is out of range.
-            ValueError: A list without entries.
-            TypeError: A key of another kind, or a list of mixed ones.
+            ValueError: The list is empty.
+            TypeError: The key is of another type, or the list mixes ids and positions.
         """
         if type(key) is UUID:
             found = self._items.get(key.int)
@@ -265,7 +267,7 @@ class Pile(Element, Generic[E]):
             return found
         if isinstance(key, str | UUID):
             return self[UUID(str(key))]
-        if callable(key):  # foreign code, so not under the lock
+        if callable(key):  # user code, so not under the lock
             return self._subset(item for item in self if key(item))
         with self._lock:
             if isinstance(key, int) and not isinstance(key, bool):
@@ -274,11 +276,11 @@ class Pile(Element, Generic[E]):
 
     def filter_by_type(self, wanted: Any) -> Pile[E]:
         """
-        Return a new pile of the elements of the wanted classes: one, or several (list, tuple, set, union). O(n).
+        Return a new pile of the instances of ``wanted``: a class, or several (list, tuple, set, union). O(n).
 
         Raises:
-            TypeError: The pile cannot hold instances of one of them.
-            NotFoundError: It holds none.
+            TypeError: One of the classes does not agree with the ``item_type`` of the pile.
+            NotFoundError: The pile has no instance of these classes.
         """
         types = as_types(wanted) or set()
         check_filter(types, self._item_type, self._strict_type)
@@ -338,7 +340,7 @@ class Pile(Element, Generic[E]):
         types = as_types(kept_type if item_type is None else item_type)
         strict = bool(kept_strict if strict_type is None else strict_type)
         items: list[Any] = list(fields.pop("items", None) or ())
-        for item in items:  # before any is built
+        for item in items:  # before any item is made
             check_type(class_of(item, item_meta_key), types, strict)
         fields["metadata"] = to_metadata(fields.get("metadata"))
         name = fields["metadata"].pop(_NAME_KEY, None)

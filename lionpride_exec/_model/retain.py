@@ -1,4 +1,4 @@
-"""How much of what has ended is kept, in memory and in a journal."""
+"""How many ended events are kept, in memory and in a journal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .execution import to_status
 if TYPE_CHECKING:
     from uuid import UUID
 
-# Events that have left memory of which an executor with a journal still knows how they ended; about 250 bytes each.
+# How many events that have left memory an executor with a journal still knows the end of. About 250 bytes each.
 REMEMBERED = 10_000
 
 
@@ -33,14 +33,15 @@ def _valid_age(_instance: object, _attribute: object, value: Any) -> None:
 @attrs.frozen
 class Retain:
     """
-    How many events that have ended are kept, and how long; the oldest go first.
+    How many ended events are kept, and for how long. The oldest events are dropped first.
 
     Args:
-        count: How many of each status, 0 or more. None for any number.
-        age: Seconds since their end, 0 or more. None for ever. Checked when other events end.
+        count: How many events of each final status are kept, 0 or more. None for any number.
+        age: For how many seconds after its end an event is kept, 0 or more. None for ever. The age is checked only when
+            another event ends.
 
     Raises:
-        ValueError: A number that is none of those.
+        ValueError: The count is not an int of 0 or more, or the age is not a finite number of 0 or more.
     """
 
     count: int | None = attrs.field(default=None, validator=_valid_count)
@@ -60,13 +61,13 @@ def by_status(retain: RetainRule, default: Retain | None = None) -> dict[EventSt
     Return the rule of each final status that has one.
 
     Args:
-        retain: As given by a user.
-        default: The rule of the other statuses. None if all their events are kept.
+        retain: What the user has passed.
+        default: The rule for the other final statuses. None if all their events are kept.
 
     Raises:
-        TypeError: The value is no Retain, and no mapping from statuses to Retain.
+        TypeError: The value is neither a Retain nor a mapping from statuses to Retain.
         NotFoundError: There is no status of that name.
-        ValueError: The status is no final one.
+        ValueError: The status is not final.
     """
     rules = {status: default or Retain() for status in EventStatus if status in TERMINAL}
     if retain is None:
@@ -86,7 +87,7 @@ def by_status(retain: RetainRule, default: Retain | None = None) -> dict[EventSt
 
 
 class Remembered:
-    """How the last events ended that have left memory, by id. O(1), at most ``REMEMBERED`` of them."""
+    """The final statuses of the last ``REMEMBERED`` events that have left memory, by id. Each method costs O(1)."""
 
     __slots__ = ("_statuses",)
 
@@ -94,11 +95,11 @@ class Remembered:
         self._statuses: OrderedDict[int, EventStatus] = OrderedDict()
 
     def note(self, event_id: UUID, status: EventStatus) -> None:
-        """Remember an event, and forget the oldest if there are too many."""
+        """Remember the status of an event. Forget the oldest event if there are too many."""
         self._statuses[event_id.int] = status
         if len(self._statuses) > REMEMBERED:
             self._statuses.popitem(last=False)
 
     def status_of(self, event_id: UUID) -> EventStatus | None:
-        """Return the status an event ended with; None if that is not known, or not any more."""
+        """Return the final status of an event. None if the status is unknown or has been forgotten."""
         return self._statuses.get(event_id.int)

@@ -1,4 +1,4 @@
-"""Whether and when an event that failed, or was interrupted, is run again."""
+"""Whether and when an event runs again after a failure or an interruption."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from lionpride_exec._validation import check_count, check_seconds, is_number
 
 OnError = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
-# Seconds that a pause may last unless a Retry says otherwise: a week. Quotas that are longer than that are rare; a date
-# that was read as a number of seconds is beyond.
+# The longest pause in seconds, unless a Retry says otherwise: a week. Longer quotas are rare, and a date that was
+# mistaken for a number of seconds is longer.
 DEFAULT_MAX_PAUSE = 7 * 86_400.0
 
 
@@ -51,33 +51,33 @@ def _valid_on(_instance: object, _attribute: object, value: object) -> None:
 @attrs.frozen(eq=False)
 class Retry:
     """
-    Run an event again that failed, or ran into its own timeout, if its error is ``retryable`` and matches ``on``.
+    Run an event again after a failure or its own timeout, if the error is ``retryable`` and matches ``on``.
 
-    While it waits the event is PENDING, holds no slot, and keeps its priority; each run is recorded in
-    ``event.execution.attempts``. With a retry, an event that is interrupted (``stop(grace=...)``, a cancelled
-    scope) goes back to PENDING too, at no cost of an attempt, and runs at the next start.
+    Until the next run the event is PENDING, holds no slot, and keeps its priority. ``event.execution.attempts`` records
+    each run. An interruption (``stop(grace=...)``, a cancelled scope) also sets an event with a retry back to PENDING.
+    An interrupted run does not count as an attempt, and the event runs again at the next start of the executor.
 
     Args:
-        attempts: Runs in all, at least 1.
-        backoff: Seconds before the first retry, 0 or more, twice as many before each next one; or a function that gives
-            them for the number of the run that failed, from 1.
-        max_backoff: Upper bound of these seconds.
-        jitter: Share of the seconds that is drawn at random, 0 to 1: the wait is within ``(1 - jitter) * seconds`` and
-            ``seconds``. (1: "full jitter", 0.5: "equal jitter", as in M. Brooker, "Exponential Backoff And Jitter", AWS
-            Architecture Blog, 2015.)
-        on: Exception type, tuple of types, or function of the error. An ``ExceptionGroup`` matches types if all its
-            members do.
-        deadline: Seconds after the event's first start; a retry that would be due later is not made, nor is a
-            ``RateLimited`` waited for any longer: the event ends FAILED. None for no bound.
-        budget: Share of retries among the starts of the last minute, 0 to 1, above which a failure is final: when
-            everything fails, retries would only add to the load. Ten in a minute are always allowed. It is counted for
-            each executor and ``Retry`` object. None for no bound.
-        max_pause: Seconds, 0 or more: the longest pause after a ``RateLimited`` that the event waits for. If the other
-            side asks for more, or the pause has grown beyond, the event ends FAILED with a ``PauseTooLong``. Default: a
-            week, which also holds for an event without a retry. ``inf`` for no bound.
+        attempts: How many runs in all, at least 1.
+        backoff: Seconds before the first retry, 0 or more. The seconds double with each further retry. Or a function
+            that returns the seconds for the number of the failed run, counted from 1.
+        max_backoff: Upper bound of the backoff in seconds, 0 or more.
+        jitter: Share of the backoff that is random, 0 to 1: the wait is between ``(1 - jitter) * backoff`` seconds and
+            ``backoff`` seconds. 1 is "full jitter" and 0.5 is "equal jitter" in M. Brooker, "Exponential Backoff And
+            Jitter", AWS Architecture Blog, 2015.
+        on: An exception type, a tuple of types, or a function of the error. An ``ExceptionGroup`` matches types if all
+            its members match.
+        deadline: Seconds after the first start of the event, 0 or more. If a retry, or the end of a pause after
+            ``RateLimited``, would come later, the event ends FAILED instead. None for no bound.
+        budget: Largest share of retries among the starts of the last minute, 0 to 1. Above that share a failure is
+            final: when everything fails, retries only add to the load. Ten retries in a minute are always allowed. Each
+            executor counts the share separately for each ``Retry`` object. None for no bound.
+        max_pause: The longest pause after a ``RateLimited`` that the event waits for, in seconds, 0 or more. If the
+            pause becomes longer, the event ends FAILED with a ``PauseTooLong``. The default, a week, also applies to
+            an event without a retry. ``inf`` for no bound.
 
     Raises:
-        ValueError: A value out of its range.
+        ValueError: A value is out of range, or ``on`` is neither an exception type, a tuple of them, nor a function.
     """
 
     attempts: int = attrs.field(default=3, validator=_valid_attempts)
@@ -90,7 +90,7 @@ class Retry:
     max_pause: float = attrs.field(default=DEFAULT_MAX_PAUSE, kw_only=True, validator=_valid_max_pause)
 
     def matches(self, error: BaseException) -> bool:
-        """Whether it is an error to try again after, by ``on`` alone."""
+        """Return whether ``on`` allows a retry after this error. No other rule is checked."""
         if not isinstance(self.on, type | tuple):
             return bool(self.on(error))
         is_group = is_of(error, BaseExceptionGroup)
@@ -98,14 +98,14 @@ class Retry:
 
     def seconds_after(self, attempt: int) -> float:
         """
-        Return the seconds to wait after that run, drawn anew at each call.
+        Return the seconds to wait after the run number ``attempt`` (1 or more). Each call draws new random seconds.
 
         Raises:
-            ValueError: The function ``backoff`` gave no finite number, 0 or more.
+            ValueError: The function ``backoff`` did not return a finite number, 0 or more.
         """
         if callable(self.backoff):
             seconds = check_seconds("backoff", self.backoff(attempt))
         else:
             seconds = self.backoff * 2.0 ** min(attempt - 1, 1000)
         seconds = min(seconds, self.max_backoff)
-        return seconds - random.uniform(0, self.jitter) * seconds  # noqa: S311  nobody is to be kept from guessing it
+        return seconds - random.uniform(0, self.jitter) * seconds  # noqa: S311  not a secret
