@@ -1,8 +1,8 @@
 """
-What the body of a subclass may declare: fields, new defaults, and which names are taken.
+What the body of a subclass may declare: fields, new defaults, and methods whose names are free.
 
-A field or method that hides what the package itself uses would break an event far from the line that is wrong. So the
-class statement refuses it, with the name.
+A field or method may hide a name that the package uses. The event would then fail far away from the wrong line. So the
+class statement raises an error that names the field or method.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
 import attrs
 
-# What the annotation of a field that every event has may name, where a class declares it anew.
+# The types that a subclass may use when it declares one of the fields of every event again.
 _OWN_TYPES = {
     "id": frozenset({"UUID"}),
     "created_at": frozenset({"datetime"}),
@@ -30,7 +30,7 @@ _OWN_TYPES = {
     "retry": frozenset({"Retry", "Any", "object"}),
 }
 
-# Methods that the package itself calls, or that its records go by. Others may be hidden, where nobody needs them.
+# Public methods that the package calls. A subclass may hide the other public methods.
 _CALLED = frozenset(
     {
         "invoke", "reduce", "result", "stream", "wait", "history", "as_fresh_event",
@@ -38,7 +38,7 @@ _CALLED = frozenset(
     }
 )  # fmt: skip
 
-# What a subclass of Event is meant to write.
+# What a subclass of Event is meant to override.
 _MEANT = frozenset(
     {
         "_invoke", "stream", "reduce", "request", "_upgrade",
@@ -46,7 +46,7 @@ _MEANT = frozenset(
     }
 )  # fmt: skip
 
-# As attrs tells what is no field of an instance.
+# By this pattern attrs tells class variables from fields.
 _CLASS_VAR = re.compile(r"(\w+\.)*ClassVar\b")
 
 _HEAD = re.compile(r"[\w.]+")
@@ -55,13 +55,14 @@ _WRAPPERS = frozenset({"Optional", "Union", "Annotated", "Final", "Literal"})
 
 def complete(cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
     """
-    Let a redeclared field keep what it does not say anew, and give each instance its own mutable default.
+    Return the fields of a class, completed from its base classes. Each instance gets its own copy of a mutable default.
 
-    ``streaming = True`` without an annotation is such a redeclaration too: a new default.
+    A field that is declared again keeps the validator, converter and metadata of the base class unless it has its own.
+    ``streaming = True`` without an annotation declares a new default.
 
     Raises:
-        TypeError: A property stands where a base class has a field, which it could not be set through; or a field hides
-            something that the package uses; or a field that every event has is declared with another type.
+        TypeError: A property replaces a field of a base class, so that the field could not be set. Or a field hides a
+            name that the package uses. Or a field of every event is declared with another type.
     """
     known = {
         field.name: field for base in reversed(cls.__mro__[1:]) for field in base.__dict__.get("__attrs_attrs__", ())
@@ -81,23 +82,23 @@ def complete(cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attrib
             if hasattr(default, "__set__"):
                 raise TypeError(f"{cls.__qualname__}.{field.name} is a field and cannot become a property")
             changes["default"] = _own_default(default)
-            changes["inherited"] = False  # else attrs would give subclasses of this class the old one
+            changes["inherited"] = False  # otherwise subclasses of this class would get the old default
         result.append(field.evolve(**changes))
     return result
 
 
 def check_methods(cls: type) -> None:
     """
-    Check that no method or attribute of a class hides what the package uses.
+    Check that no method or attribute of a class hides a name that the package uses.
 
-    One that calls ``super()`` goes on with what it hides, so it may.
+    A method that calls ``super()`` is allowed, because the method that it overrides still runs.
 
     Raises:
-        TypeError: One does; it is named.
+        TypeError: A method or attribute hides such a name. The message names both.
     """
     if _is_ours(cls):
         return
-    # What is annotated is a field, and has been checked as one; but for what is the class's own.
+    # Annotated names are fields, which complete() has checked. Annotated class variables are not fields.
     annotated = {name for name, hint in get_annotations(cls).items() if not _CLASS_VAR.match(str(hint))}
     for owner in _before_ours(cls):
         for name, value in owner.__dict__.items():
@@ -126,10 +127,10 @@ def _check_name(cls: type, name: str) -> None:
 
 def _check_type(cls: type, field: attrs.Attribute[Any]) -> None:
     """
-    Check that a field that every event has stays what it is, where a class declares it anew.
+    Check the type of a field that every event has, if a subclass declares the field again.
 
     Raises:
-        TypeError: Its annotation names another type, as that of a column of a data set would.
+        TypeError: The annotation names another type. A data set may have a column of the same name, for instance.
     """
     allowed = _OWN_TYPES.get(field.name)
     base = _ours_with_field(cls, field.name)
@@ -145,13 +146,13 @@ def _check_type(cls: type, field: attrs.Attribute[Any]) -> None:
 
 
 def _fits(cls: type, annotation: Any, allowed: frozenset[str]) -> bool:
-    """Whether all that an annotation allows has one of these names."""
+    """Return whether each type that an annotation allows has one of these names."""
     if isinstance(annotation, str):
         module = sys.modules.get(cls.__module__)
         bare = SimpleNamespace(__annotations__={"it": annotation})
         try:
             annotation = typing.get_type_hints(bare, vars(module) if module else {}, dict(vars(cls)))["it"]
-        except Exception:  # noqa: BLE001  a name that only type checkers know: its text has to do
+        except Exception:  # noqa: BLE001  a name that only type checkers know: compare its text
             head = _HEAD.match(annotation.strip())
             name = "" if head is None else head.group().rpartition(".")[2]
             return name in allowed | _WRAPPERS
@@ -180,7 +181,7 @@ def _is_union(origin: Any) -> bool:
 
 
 def _before_ours(cls: type) -> list[type]:
-    """Return the classes whose names come before those of this package, but for those that were checked before."""
+    """Return the classes that come before the classes of this package and have not been checked yet."""
     found: list[type] = []
     for base in cls.__mro__:
         if _is_ours(base):
@@ -217,7 +218,7 @@ def _kind(hidden: Any) -> str:
 
 
 def _calls_super(value: Any) -> bool:
-    """Whether a method, or what it is wrapped in, calls ``super()``."""
+    """Return whether a method, or a function that it wraps, calls ``super()``."""
     while value is not None:
         inner = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
         code = getattr(inner, "__code__", None)
@@ -228,10 +229,10 @@ def _calls_super(value: Any) -> bool:
 
 
 def _own_default(default: Any) -> Any:
-    """Return a default as a factory of copies, if it is mutable."""
+    """Return a mutable default as a factory that copies it. Return any other default unchanged."""
     kind: type[Any] = default.__class__
     if kind.__hash__ is not None:
         return default
-    if kind in {dict, list, set} and not default:  # the usual case, at a tenth of the cost
+    if kind in {dict, list, set} and not default:  # the usual case: costs a tenth of a copy
         return attrs.Factory(kind)
     return attrs.Factory(partial(deepcopy, default))

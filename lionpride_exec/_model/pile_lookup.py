@@ -1,4 +1,4 @@
-"""What a pile looks up: the items that a key in ``pile[key]`` names, and the classes that a pile takes."""
+"""How a pile finds the items for the key in ``pile[key]``, and checks the classes of its items."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ E = TypeVar("E", bound=Element)
 
 
 def missing(item_id: UUID) -> NotFoundError:
-    """Return the error for an id that is not there."""
+    """Return the error for an id that the pile does not have."""
     return NotFoundError(f"Item {item_id} not found in pile")
 
 
@@ -44,7 +44,7 @@ def select(items: dict[int, E], key: Any) -> list[E]:
     Return the items that a slice, a list or tuple, or a progression names, in its order. O(n).
 
     Raises:
-        NotFoundError: An id is not there.
+        NotFoundError: There is no item with one of the ids.
         IndexError: A position is out of range.
         ValueError: The list is empty.
         TypeError: The key is of another kind, or a list mixes ids and positions.
@@ -119,7 +119,7 @@ def check_filter(wanted: set[type], allowed: set[type] | None, strict: bool) -> 
     Check that a pile can hold instances of all classes of a filter.
 
     Raises:
-        TypeError: It cannot hold instances of one of them.
+        TypeError: The pile cannot hold instances of one of the classes.
     """
     if allowed is None:
         return
@@ -131,7 +131,7 @@ def check_filter(wanted: set[type], allowed: set[type] | None, strict: bool) -> 
 
 
 def full_name(cls: type) -> str:
-    """Return module and qualified name of a class."""
+    """Return the module and the qualified name of a class."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 

@@ -1,14 +1,16 @@
 """
-A sequence of ids that loses any of them in O(1).
+A sequence of ids that removes any id in O(1).
 
-A list cannot do that, and a dict cannot hold an id twice nor give up its first entries cheaply for ever. So
-there are three parts: a deque with the ids in order, a dict with how often each occurs, and the *dead*
-occurrences. Taking out the id at an end pops it; elsewhere its first occurrence is only counted dead. Removal
-always takes the first occurrence, so the dead occurrences of an id are its first ones in the deque: that is
-all one needs to skip them. Dead ones that come to an end of the deque are dropped; when they outnumber the
-living, all are. So each operation stays O(1) amortised and memory in proportion to what is there.
+A list takes O(n) for that. A dict cannot hold an id twice, and the first entry of a dict becomes slow to find once many
+first entries have been removed. So a progression has three parts: a deque of the ids in order, a dict of how often each
+id occurs, and the *dead* occurrences. An id at an end of the deque is popped. Elsewhere the first occurrence of the id
+is only counted as dead, and stays in the deque. A removal always takes the first occurrence, so the dead occurrences of
+an id are the first ones in the deque, and can be skipped by count alone. Dead occurrences that come to an end of the
+deque are dropped. When they outnumber the living ids, all of them are dropped. So each operation costs O(1) amortised,
+and memory stays in proportion to the length.
 
-Ids are counted by their number (``UUID.int``): a UUID hashes in Python, an int in C, at a third of the cost.
+Ids are counted by their number (``UUID.int``): the hash of an int is computed in C, at a third of the cost of the hash
+of a UUID, which is computed in Python.
 """
 
 from __future__ import annotations
@@ -29,20 +31,20 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _MISSING: Final = object()
-# Below this many dead entries rebuilding is not worth its fixed cost.
+# The deque is not rebuilt for fewer dead entries than this, because a rebuild has a fixed cost.
 _MIN_DEAD: Final = 32
 
 
 @attrs.define
 class _Dead:
-    """Occurrences that were taken out but still stand in the deque: how many of each id, and of all."""
+    """Counts of the occurrences that were removed but are still in the deque: for each id, and in total."""
 
     # Kept here rather than on the progression, whose assignments go through the hooks of attrs.
     counts: dict[int, int] = attrs.field(factory=dict[int, int])
     total: int = 0
 
     def forget(self, item_id: UUID) -> None:
-        """Take note that an occurrence has left the deque."""
+        """Count a dead occurrence that has left the deque."""
         left = self.counts.pop(item_id.int) - 1
         if left:
             self.counts[item_id.int] = left
@@ -53,25 +55,26 @@ class _Dead:
 
 class Progression(Element):
     """
-    Ids in order; one may occur several times.
+    Ids in order. An id may occur several times.
 
-    Wherever an id is taken, its text or an element with that id will do; what means no id raises
-    ``ValueError``. Costs are for one id, amortised: O(1) unless said otherwise.
+    A method that takes an id also takes the text of the id, or an element with the id. Any other value raises
+    ``ValueError``. Each method costs O(1) amortised for one id, unless its docstring says otherwise.
 
-    ``async with progression`` holds its lock, which the methods do not take. Among threads, appends lose
-    nothing; whatever else several threads do needs a lock of theirs.
+    ``async with progression`` holds the lock of the progression, by which a task protects several steps from other
+    tasks that do the same. The methods do not take the lock. Several threads may append at the same time. All other
+    use by several threads needs a lock of the caller.
 
     Args:
-        name: What a flow finds it by.
-        order: The ids to begin with: an iterable, or a single one.
+        name: The name by which a flow finds the progression.
+        order: The first ids: an iterable of ids, or one id.
     """
 
     _inherits_init: ClassVar[bool] = True
 
     name: str | None = None
-    # Living and dead, in order; neither its head nor its tail is dead.
+    # Living and dead occurrences, in order. The first and the last are living.
     _ids: deque[UUID] = attrs.field(factory=deque[UUID], init=False)
-    # How often each id occurs among the living: never 0.
+    # How often each id occurs among the living ids. Never 0.
     _counts: dict[int, int] = attrs.field(factory=dict[int, int], init=False)
     _dead: _Dead = attrs.field(factory=_Dead, init=False)
     guard: CountedLock = attrs.field(factory=CountedLock, init=False)
@@ -83,14 +86,14 @@ class Progression(Element):
     # ---------------------------------------------------------------- one id
 
     def append(self, item: Any) -> None:
-        """Add an item's id at the end."""
+        """Append the id of an item."""
         item_id = item if type(item) is UUID else to_uuid(item)
         self._ids.append(item_id)
         counts, number = self._counts, item_id.int
         counts[number] = counts.get(number, 0) + 1
 
     def include(self, item: Any) -> bool:
-        """Add an item's id at the end unless it is there; whether it was added."""
+        """Append the id of an item unless the id is present. Return whether the id was added."""
         item_id = item if type(item) is UUID else to_uuid(item)
         if item_id.int in self._counts:
             return False
@@ -99,7 +102,7 @@ class Progression(Element):
         return True
 
     def exclude(self, item: Any) -> bool:
-        """Take out the first occurrence of an item's id; whether there was one."""
+        """Remove the first occurrence of the id of an item. Return whether there was one."""
         item_id = item if type(item) is UUID else to_uuid(item)
         number = item_id.int
         left = self._count_out(number)
@@ -119,17 +122,17 @@ class Progression(Element):
 
     def remove(self, item: Any) -> None:
         """
-        Take out the first occurrence of an item's id.
+        Remove the first occurrence of the id of an item.
 
         Raises:
-            ValueError: There is none.
+            ValueError: The progression does not contain the id.
         """
         if not self.exclude(item):
             raise ValueError(f"{to_uuid(item)} is not in the progression")
 
     def popleft(self) -> UUID:
         """
-        Take out the first id.
+        Remove the first id and return it.
 
         Raises:
             NotFoundError: The progression is empty.
@@ -140,10 +143,10 @@ class Progression(Element):
 
     def pop(self, index: int = -1, default: Any = _MISSING) -> Any:
         """
-        Take out the id at an index, from the end if that is negative. O(1) at either end, else O(n).
+        Remove the id at an index and return it. A negative index counts from the end. O(1) at either end, else O(n).
 
         Raises:
-            NotFoundError: There is no such position, and no default.
+            NotFoundError: The index is out of range, and no default was passed. Nothing has changed.
         """
         length = len(self)
         if not -length <= index < length:
@@ -180,19 +183,19 @@ class Progression(Element):
     # ---------------------------------------------------------------- many
 
     def extend(self, items: Iterable[Any]) -> None:
-        """Add the ids of items at the end; all are checked before any is added. O(their number)."""
+        """Append the ids of items. All items are checked before the first id is added. O(number of items)."""
         for item_id in [to_uuid(item) for item in items]:
             self.append(item_id)
 
     def clear(self) -> None:
-        """Take everything out."""
+        """Remove all ids."""
         self._ids.clear()
         self._counts.clear()
         self._dead = _Dead()
 
     @property
     def order(self) -> list[UUID]:
-        """The ids as a list: a copy. Assigning replaces all of them. O(n)."""
+        """A new list of the ids. An assignment replaces all ids. O(n)."""
         return self._living()
 
     @order.setter
@@ -200,7 +203,7 @@ class Progression(Element):
         self._replace([to_uuid(item) for item in _as_iterable(items)])
 
     def __iter__(self) -> Iterator[UUID]:
-        """Iterate over the ids as they are now; changes meanwhile do not show. O(n)."""
+        """Iterate over a snapshot of the ids. O(n)."""
         return iter(self._living())
 
     def __reversed__(self) -> Iterator[UUID]:
@@ -210,26 +213,26 @@ class Progression(Element):
 
     def index(self, item: Any) -> int:
         """
-        Return the index of the first occurrence of an item's id.
+        Return the index of the first occurrence of the id of an item.
 
         Raises:
-            ValueError: There is none.
+            ValueError: The progression does not contain the id.
         """
         return self._living().index(to_uuid(item))
 
     def insert(self, index: int, item: Any) -> None:
-        """Add an item's id before the one at that index; any index will do, as for ``list.insert()``."""
+        """Insert the id of an item before an index. The index may be any number, as for ``list.insert()``."""
         item_id = to_uuid(item)
         self._compact().insert(index, item_id)
         self._counts[item_id.int] = self._counts.get(item_id.int, 0) + 1
 
     def move(self, from_index: int, to_index: int) -> None:
         """
-        Take the id at ``from_index`` out and put it before what was at ``to_index``; there ``len`` means the end.
+        Move the id at ``from_index`` to the place before the id at ``to_index``.
 
         Args:
-            from_index: Within the progression; a negative one counts from the end.
-            to_index: Likewise.
+            from_index: An index within the progression. A negative index counts from the end.
+            to_index: An index within the progression, or its length for the end. A negative index counts from the end.
 
         Raises:
             NotFoundError: The progression is empty, or a position is out of range. Nothing has changed.
@@ -246,8 +249,8 @@ class Progression(Element):
         Exchange the ids at two indexes.
 
         Args:
-            first: Within the progression; a negative one counts from the end.
-            second: Likewise.
+            first: An index within the progression. A negative index counts from the end.
+            second: An index within the progression. A negative index counts from the end.
 
         Raises:
             NotFoundError: The progression is empty, or a position is out of range. Nothing has changed.
@@ -257,7 +260,7 @@ class Progression(Element):
         ids[i], ids[j] = ids[j], ids[i]
 
     def reverse(self) -> None:
-        """Turn the order round."""
+        """Reverse the order of the ids."""
         self._compact().reverse()
 
     @overload
@@ -307,7 +310,7 @@ class Progression(Element):
         return index % len(self)
 
     def _count_out(self, number: int) -> int:
-        """Count one occurrence less; how many are left, -1 if there was none."""
+        """Count one occurrence less. Return how many are left, or -1 if there was none."""
         counts = self._counts
         left = counts.pop(number, 0) - 1
         if left > 0:
@@ -325,7 +328,7 @@ class Progression(Element):
 
     def _living(self) -> list[UUID]:
         """Return the ids in order, as a new list."""
-        ids = list(self._ids)  # at once, since other threads may append meanwhile
+        ids = list(self._ids)  # in one step, since other threads may append meanwhile
         if not self._dead.total:
             return ids
         skip = dict(self._dead.counts)
@@ -338,7 +341,7 @@ class Progression(Element):
         return living
 
     def _compact(self) -> deque[UUID]:
-        """Drop all the dead; what is returned holds exactly the ids in order."""
+        """Drop all dead occurrences. Return the deque, which now has only living ids."""
         if self._dead.total:
             self._ids = deque(self._living())
             self._dead = _Dead()
@@ -346,7 +349,7 @@ class Progression(Element):
         return self._ids
 
     def _tidy(self) -> None:
-        """Drop the dead at both ends; all of them, if they outnumber the living."""
+        """Drop the dead occurrences at both ends. Drop all of them if they outnumber the living ids."""
         ids, counts, dead = self._ids, self._counts, self._dead
         while dead.total and ids[0].int in dead.counts:
             dead.forget(ids.popleft())
