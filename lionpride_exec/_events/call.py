@@ -1,4 +1,4 @@
-"""An event that calls an async function, so that no class has to be written."""
+"""An event that calls an async function. The user needs no class of their own."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ R = TypeVar("R")
 
 def check_async(function: object) -> None:
     """
-    Check that something is an async function: also a partial of one, or an object with an async ``__call__``.
+    Check that a value is an async function, a partial of one, or an object with an async ``__call__``.
 
     Raises:
-        TypeError: It is none.
+        TypeError: The value is none of these.
     """
     bare = _without_partials(function)
     if isasyncgenfunction(bare) or isasyncgenfunction(_call_of(bare)):
@@ -38,7 +38,7 @@ def check_async(function: object) -> None:
 
 
 def name_of(function: object) -> str:
-    """Return the qualified name of a function, of what a partial calls, or of the class of a callable object."""
+    """Return the qualified name of a function, of the function in a partial, or of the class of a callable object."""
     bare = _without_partials(function)
     name = getattr(bare, "__qualname__", None)
     return name if isinstance(name, str) else type(bare).__qualname__
@@ -59,7 +59,7 @@ def _without_partials(function: object) -> object:
 
 
 def _call_of(function: object) -> object:
-    return getattr(type(function), "__call__", None)  # noqa: B004  it is looked at, not called
+    return getattr(type(function), "__call__", None)  # noqa: B004  the method itself is needed
 
 
 def _valid_function(_instance: object, _attribute: object, value: Any) -> None:
@@ -68,33 +68,33 @@ def _valid_function(_instance: object, _attribute: object, value: Any) -> None:
 
 class Call(Event[T_co]):
     """
-    A call of an async function: ``Call.of(fetch, url, retries=3)``.
+    An event that calls an async function: ``Call.of(fetch, url, retries=3)``.
 
-    A record (``to_dict("json")``) has the full name of the function in its place, and its arguments as JSON-safe data.
-    A name found in data is not looked up, let alone imported: an event restored from such a record, if it is run, ends
-    FAILED and says so, unless ``event.function`` was assigned anew. Mode "python" keeps the function itself.
+    ``to_dict("json")`` writes the full name of the function, and the arguments as JSON-safe data. ``from_dict()`` never
+    imports or looks up that name. So assign ``event.function`` before you run a restored event: without a function it
+    ends FAILED. ``to_dict("python")`` keeps the function itself.
 
     Args:
         function: An async function, a ``functools.partial`` of one, or an object with an async ``__call__``.
-        args: Its positional arguments.
-        kwargs: Its keyword arguments.
-        fields: Of :class:`Event`.
+        args: The positional arguments of the call.
+        kwargs: The keyword arguments of the call.
+        fields: The fields of :class:`Event`.
 
     Raises:
-        TypeError: The function is not async; at construction and at assignment.
+        TypeError: The function is not async. Raised at construction and at assignment.
     """
 
     function: Callable[..., Awaitable[T_co]] = attrs.field(validator=_valid_function)
     args: tuple[Any, ...] = attrs.field(default=(), converter=tuple)
     kwargs: dict[str, Any] = attrs.field(factory=dict[str, Any])
 
-    # Written by hand: to look for a dict form of it may run its code.
+    # _own_to_dict() writes the function by hand, because jsonable() may run code of a callable object.
     _not_serialised: ClassVar[frozenset[str]] = Event._not_serialised | {"function"}
 
     @classmethod
     def of(cls, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """
-        Make the event for ``function(*args, **kwargs)``; type checkers check the arguments.
+        Return an event that calls ``function(*args, **kwargs)``. Type checkers check the arguments.
 
         Raises:
             TypeError: The function is not async.
@@ -120,7 +120,7 @@ class Call(Event[T_co]):
 
 
 class _FromRecord:
-    """Stands for a function of which only the name is known."""
+    """A placeholder for a function of which only the name is known."""
 
     def __init__(self, name: str) -> None:
         self.name: str = name

@@ -41,7 +41,7 @@ else:
     T_co = TypeVar("T_co", covariant=True)
 
 
-# What a class statement may say: ``class Fetch(Event, tag="app.fetch", on_crash="fail")``.
+# The options of a class statement: ``class Fetch(Event, tag="app.fetch", on_crash="fail")``.
 _KIND_WORDS = ("tag", "version", "on_crash", "max_attempts")
 
 
@@ -60,39 +60,41 @@ class Event(Run, Generic[T_co]):
 
     The ``[bytes]`` tells type checkers what :meth:`result` returns. Without it that is ``Any``.
 
-    The class statement tells a journal how to keep the events: ``class Fetch(Event, tag="app.fetch")``.
+    Options of the class statement say how a journal keeps the events: ``class Fetch(Event, tag="app.fetch")``.
 
     - ``tag``: The text by which a journal finds the class.
     - ``version`` (1): The version of the fields, see :meth:`_upgrade`.
-    - ``on_crash``: What becomes of an event that ran when the process died: "rerun" (the default), "fail" or "hold".
+    - ``on_crash``: What happens after a crash to an event that was running: "rerun" (the default), "fail" or "hold".
       Inherited.
-    - ``max_attempts`` (5): How many runs a crash may interrupt before a "rerun" ends FAILED. Inherited.
+    - ``max_attempts`` (5): How many runs a crash may interrupt before the event ends FAILED instead of running again.
+      Inherited.
 
-    A field with ``attrs.field(metadata={"redact": True})`` is secret. Its value is not quoted in the message of
-    ``EventFailed``, by ``explain()`` and ``statistics()``, in logged tracebacks, in errors that a journal keeps, in
-    results of the command, and by its commands for journals. ``to_dict()`` and the journal's own file have the value,
-    since the event is restored from them.
+    A field with ``attrs.field(metadata={"redact": True})`` is secret. Stars replace its value in the message of
+    ``EventFailed``, in ``explain()`` and ``statistics()``, in logged tracebacks, in errors that a journal keeps, in
+    results of the command, and in what its commands for journals print. ``to_dict()`` and the file of the journal
+    contain the value, because the event is restored from them.
 
     A journal keeps ``timeout``, ``idle_timeout``, ``streaming`` and ``retry``. ``to_dict()`` does not have them.
 
     Args:
-        timeout: Seconds that a run may take, from its start. None for no limit.
-        idle_timeout: Seconds that a streaming event may take for its next chunk. Waiting for slow readers does not
-            count. An event that takes longer ends CANCELLED, as at ``timeout``. None for no limit.
-        streaming: Whether the event runs by iterating :meth:`stream`.
-        retry: Whether and when an executor runs the event again after a failure. None for the executor's own rule.
-        execution: The record of what happened.
+        timeout: How many seconds a run may take, positive. An event that takes longer ends CANCELLED. None for no
+            limit.
+        idle_timeout: How many seconds a streaming event may take for its next chunk, positive. The time in which the
+            event waits for slow readers does not count. An event that takes longer ends CANCELLED. None for no limit.
+        streaming: Whether a run of the event iterates :meth:`stream` instead of calling ``_invoke()``.
+        retry: Whether and when an executor runs the event again after a failure. None for the retry of the executor.
+        execution: The record of what has happened to the event.
 
     Raises:
         ValueError: A timeout is not finite or not positive, at construction and at assignment.
-        TypeError: At the class statement: a field or method hides what the package uses, such as ``status``,
-            ``history`` or ``_run()`` (a method may if it calls ``super()``); or a field that every event has, such as
-            ``id`` or ``metadata``, is declared with another type. A new default of its own type is fine.
+        TypeError: At the class statement. A field or method hides a name that the package uses, for instance
+            ``status``, ``history`` or ``_run()``. (A method that calls ``super()`` is allowed.) Or a field of every
+            event, for instance ``id`` or ``metadata``, is declared with another type. A new default is allowed.
     """
 
     streaming: bool = False
 
-    # What the class statement tells a journal.
+    # The options of the class statement.
     _kind: ClassVar[StorageOptions] = StorageOptions()
 
     if TYPE_CHECKING:
@@ -127,16 +129,17 @@ class Event(Run, Generic[T_co]):
         """
         Do the work as an async generator of chunks, for ``streaming=True``. Override this.
 
-        ``async def stream(self) -> AsyncIterator[str]:`` with a ``yield`` in it. It is closed however the run ends.
+        Write it as ``async def stream(self) -> AsyncIterator[str]:`` with a ``yield``. The generator is closed at the
+        end of each run, also after an error or a cancellation.
         """
         raise NotImplementedError("Subclasses must implement stream() if streaming=True")
 
     def reduce(self, chunks: list[Any]) -> Any:
         """
-        Return the response, made of all chunks once the stream has ended. The default is the list. Override this.
+        Return the response for the list of all chunks, after the stream has ended. Override this.
 
-        Later readers read the same list, so do not change it. An exception makes the event FAILED. This method is not
-        called if the stream has set ``execution.response`` itself.
+        By default the response is the list itself. Do not change the list: later readers read it too. An exception
+        makes the event FAILED. This method is not called if the stream has set ``execution.response``.
         """
         return chunks
 
@@ -167,9 +170,9 @@ class Event(Run, Generic[T_co]):
     @classmethod
     def _upgrade(cls, data: dict[str, Any], version: int) -> dict[str, Any]:
         """
-        Return the fields of this version of the class, made of the fields that a journal has kept of an older version.
+        Convert the fields that a journal has stored for an older version of the class. Return the current fields.
 
-        Override this beside ``version=2`` in the class statement.
+        Override this when you write ``version=2`` in the class statement.
 
         Args:
             data: The fields as JSON data. It may be changed.
@@ -180,11 +183,11 @@ class Event(Run, Generic[T_co]):
         """
         raise NotImplementedError(f"version {version} is stored, and {cls.__qualname__} has no _upgrade()")
 
-    # ---------------------------------------------------------------- what became of it
+    # ---------------------------------------------------------------- the outcome
 
     @property
     def response(self) -> Any:
-        """What the event returned; ``Unset`` before that."""
+        """What the event returned. ``Unset`` before the event has returned."""
         return self.execution.response
 
     def history(self) -> list[tuple[EventStatus, datetime]]:
@@ -194,12 +197,12 @@ class Event(Run, Generic[T_co]):
 
     def result(self) -> T_co:
         """
-        Return the response, or raise what the event ended with.
+        Return the response, or raise an error if there is none. Does not wait.
 
         Raises:
-            EventFailed: The event ended without a response. ``__cause__`` is the event's error, and ``retryable`` is
-                that of the event.
-            EventNotFinished: The event has not ended.
+            EventFailed: The event ended without a response. ``__cause__`` is the error of the event. ``retryable`` says
+                whether another run may succeed.
+            EventNotFinished: The event has not ended. Wait for it with :meth:`wait`.
         """
         execution = self.execution
         if execution.status is EventStatus.COMPLETED:
@@ -223,28 +226,28 @@ class Event(Run, Generic[T_co]):
         """
         Read the chunks of a streaming event while it runs: ``async for chunk in event.chunks():``.
 
-        The reader exists from this call on, and gets every chunk: first the earlier ones, then the others as they come.
-        There may be any number of readers. Each has a buffer of its own, and the event waits while one buffer is full.
-        Without readers the event does not wait. The chunks stay in memory after the end.
+        A reader gets every chunk: first the chunks produced before this call, then each new chunk. There may be any
+        number of readers. Each reader has its own buffer, and the event waits while one of the buffers is full. An
+        event without readers does not wait. The chunks stay in memory after the end of the event.
 
-        The loop ends when the event has COMPLETED. Otherwise the loop raises, after the last chunk, what :meth:`result`
-        raises, or ``ExecutorClosedError`` where :meth:`wait` would. It raises ``OperationError`` if the event completed
-        in another process. An event is not retried once a reader has taken a chunk of the failed run. If the event
-        runs again, all readers go on with the chunks of the new run.
+        The loop ends when the event has COMPLETED. If the event ends otherwise, the loop raises, after the last chunk,
+        what :meth:`result` raises. It raises ``ExecutorClosedError`` if the event will not end. It raises
+        ``OperationError`` if the event completed in another process. An event is not retried once a reader has taken a
+        chunk of the failed run. If the event runs again, all readers go on with the chunks of the new run.
 
-        A loop that is left no longer holds the event up. Close a reader that has a name of its own: use
+        A reader whose loop was left no longer makes the event wait. If you keep the reader in a variable, close it: use
         ``async with event.chunks() as reader:`` or ``aclose()``.
 
         Args:
-            buffer: How many chunks, 0 or more, the event may be ahead of this reader, beside the chunk that it holds
-                while it waits.
+            buffer: How many chunks the event may be ahead of this reader, 0 or more. The chunk that the event holds
+                while it waits is not counted.
 
         Raises:
             TypeError: The event does not stream.
-            ValueError: The buffer is no int, or negative.
-            RuntimeError: At a step inside the event itself, which could never return.
+            ValueError: The buffer is not an int, or is negative.
+            RuntimeError: At a step of the loop, if the loop runs inside the event, which would wait for itself.
 
-        Cancellation: a cancelled step leaves reader and event as they are. The next step goes on there.
+        Cancellation: a cancelled step changes neither the reader nor the event. No chunk is lost.
         """
         check_reader(self, self.stream if self.streaming and self._has_stream() else self._invoke, buffer)
         if self._feed is None:
@@ -259,19 +262,18 @@ class Event(Run, Generic[T_co]):
 
     def settle(self, actual: float, *, limit: Rate | None = None) -> None:
         """
-        Correct what the running event has taken of a ``Rate``, once the true cost is known. Call it inside the event.
+        Replace the cost that the running event has taken from a ``Rate`` by the actual cost. Call this in the event.
 
-        Other events can use a surplus at once, and wait longer for a deficit.
+        If the actual cost is lower, other events can use the difference at once. If it is higher, they wait longer.
+        Nothing happens if no executor runs the event.
 
         Args:
-            actual: The true cost, finite, 0 or more. It may be above the amount of the limit.
+            actual: The actual cost, finite, 0 or more. It may be above the amount of the limit.
             limit: The limit to correct. None for each limit that has a ``cost``.
 
         Raises:
             ValueError: The cost is negative or not finite. Nothing has changed.
-            TypeError: The limit is no ``Rate``.
-
-        Outside of a run by an executor, nothing happens.
+            TypeError: The limit is not a ``Rate``. Nothing has changed.
         """
         actual = check_cost(actual)
         if limit is not None and not isinstance(limit, Rate):
@@ -292,12 +294,13 @@ class Event(Run, Generic[T_co]):
 
     def as_fresh_event(self, copy_meta: bool = False) -> Self:
         """
-        Return a new PENDING event of the same class with the same fields, timeout and streaming.
+        Return a new PENDING event of the same class with the same fields, timeouts, streaming and retry.
 
-        The new event has an id and a time of its own. ``metadata["original"]`` names the event that it was made from.
+        The new event has a new id and creation time. Its ``metadata["original"]`` has the id and the creation time of
+        this event.
 
         Args:
-            copy_meta: Whether to copy the other metadata.
+            copy_meta: Whether to copy the metadata of this event.
         """
         kept = {"id", "created_at", "metadata", "execution"}
         fields = {
@@ -313,10 +316,10 @@ class Event(Run, Generic[T_co]):
 
 
 def tag_of(cls: type[Event]) -> str | None:
-    """Return the tag in the statement of a class. None if it has none."""
+    """Return the tag of a class. None if the class statement has no tag."""
     return cls._kind.tag
 
 
 def find_tagged(tag: str) -> type[Event] | None:
-    """Return the event class with a tag. None if this process has none."""
+    """Return the event class with a tag. None if this process has no such class."""
     return cast("type[Event] | None", class_with_tag(tag))
