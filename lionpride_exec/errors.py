@@ -1,7 +1,7 @@
 """
-The errors of the package: one root, families below it.
+The errors of the package: one root, and families below the root.
 
-Where there is a builtin that a caller would guess, an error is also a child of it, so ``except KeyError`` around a
+An error is also a child of the builtin that a caller would guess, if there is one. So ``except KeyError`` around a
 look-up works.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ._status import EventStatus
 
-# Seconds of a pause if the other side does not say how long it has to be.
+# The length of a pause, in seconds, if the other side does not say how long to wait.
 _UNKNOWN_PAUSE = 1.0
 
 
@@ -27,9 +27,9 @@ class LionprideError(Exception):
     The root of all errors of the package.
 
     Args:
-        message: What went wrong; None or "" gives the default of the class.
+        message: What went wrong. None or "" means the default of the class.
         details: Facts for a program to read.
-        retryable: Whether trying again may help; None gives the default of the class.
+        retryable: Whether another attempt may help. None means the default of the class.
         cause: Becomes ``__cause__``.
     """
 
@@ -56,7 +56,7 @@ class LionprideError(Exception):
         return self.message
 
     def to_dict(self) -> dict[str, Any]:
-        """Give name, message, retryable, and the details if there are any."""
+        """Return the name, the message, ``retryable``, and the details if there are any."""
         data: dict[str, Any] = {
             "error": type(self).__name__,
             "message": self.message,
@@ -68,7 +68,7 @@ class LionprideError(Exception):
 
 
 class ValidationError(LionprideError, ValueError):
-    """A value is not what it has to be."""
+    """A value breaks a rule."""
 
     default_message = "Validation failed"
     default_retryable = False
@@ -82,28 +82,28 @@ class AccessError(LionprideError):
 
 
 class ConfigurationError(LionprideError, TypeError, ValueError, AttributeError):
-    """Something is set up wrongly; nothing was started."""
+    """The configuration is wrong. Nothing was started."""
 
     default_message = "Configuration error"
     default_retryable = False
 
 
 class NotFoundError(LionprideError, KeyError):
-    """There is no such item. Nothing has changed."""
+    """The item does not exist. Nothing has changed."""
 
     default_message = "Item not found"
     default_retryable = False
 
 
 class ExistsError(LionprideError):
-    """There is one already. Nothing has changed."""
+    """The item exists already. Nothing has changed."""
 
     default_message = "Item already exists"
     default_retryable = False
 
 
 class ExecutionError(LionprideError):
-    """Running something failed; also what a restored record says instead of the original exception."""
+    """A run failed. Also the error in a restored record, in place of the original exception."""
 
     default_message = "Execution failed"
 
@@ -115,7 +115,7 @@ class LionConnectionError(LionprideError):
 
 
 class LionTimeoutError(LionprideError):
-    """An event took longer than its own timeout. Not a builtin ``TimeoutError``."""
+    """An event took longer than its own timeout. Not a child of the builtin ``TimeoutError``."""
 
     default_message = "Operation timed out"
 
@@ -134,30 +134,30 @@ class OperationError(LionprideError):
 
 
 class ExecutorClosedError(LionprideError, RuntimeError):
-    """The executor is being left, or was, and the event in question will not be run by it."""
+    """The executor is being left, or was left, and does not run the event."""
 
     default_message = "The executor is closed"
 
 
 class WatcherTooSlow(LionprideError):
-    """A reader of ``watch(on_full="error")`` was too far behind: transitions were missed. ``watch()`` again goes on."""
+    """A reader of ``watch(on_full="error")`` missed transitions, being too slow. Call ``watch()`` again to continue."""
 
     default_message = "The reader of the transitions was too slow"
 
 
 class EventNotFinished(LionprideError, RuntimeError):
-    """The result of an event was asked for before its end."""
+    """The result of an event was asked for before the event has ended. The event is not changed."""
 
     default_message = "The event has not ended"
 
 
 class EventFailed(ExecutionError):
     """
-    An event ended without a response; ``__cause__`` is its error, if there was one.
+    An event ended without a response. ``__cause__`` is the error of the event, if there is one.
 
     Attributes:
-        event_id: Which event.
-        status: How it ended: FAILED, CANCELLED, SKIPPED or ABORTED.
+        event_id: The id of the event.
+        status: How the event ended: FAILED, CANCELLED, SKIPPED or ABORTED.
     """
 
     default_message = "The event failed"
@@ -176,7 +176,7 @@ class EventFailed(ExecutionError):
 
 
 class EventCancelled(LionprideError):
-    """The error of an event that ``Executor.cancel()`` ended; its message is the reason."""
+    """The error of an event that ``Executor.cancel()`` ended. The message is the reason."""
 
     default_message = "The event was cancelled"
     default_retryable = False
@@ -184,7 +184,7 @@ class EventCancelled(LionprideError):
 
 class Skip(LionprideError):
     """
-    Raised inside ``_invoke()``: there is nothing to do, the event ends SKIPPED. Its message is the reason.
+    Raise this inside ``_invoke()`` if there is nothing to do: the event ends SKIPPED. The message is the reason.
 
     Also the error of an event that ``Executor.skip()`` ended, or whose dependency did not complete.
     """
@@ -195,16 +195,21 @@ class Skip(LionprideError):
 
 class RateLimited(LionprideError):
     """
-    Raised inside ``_invoke()``: the other side wants fewer calls.
+    Raise this inside ``_invoke()`` if the other side wants fewer calls.
 
-    Nothing of the event's keys starts for ``retry_after`` seconds. The event is queued again where it stood, and the
-    attempt does not count. A pause lasts 0.1 s at least, and longer if refusals follow one another. If the pause is
-    longer than ``Retry(max_pause=...)`` allows, the event ends FAILED with a :class:`PauseTooLong`.
+    No event with one of this event's keys starts for ``retry_after`` seconds. The event is queued again in its old
+    place, and the attempt does not count. A pause lasts at least 0.1 s, and longer if refusals follow one another. If
+    the pause is longer than ``Retry(max_pause=...)`` allows, the event ends FAILED with a :class:`PauseTooLong`.
+
+    Example::
+
+        if response.status == 429:
+            raise RateLimited(retry_after=float(response.headers["Retry-After"]))
 
     Args:
         message: The reason.
-        retry_after: Seconds, such as the other side's ``Retry-After``. None and NaN: the other side did not say, which
-            counts as 1. A negative number, such as that of a date that is over, counts as 0. ``inf``: never.
+        retry_after: Seconds, such as the other side's ``Retry-After``. None or NaN if the other side did not say; this
+            counts as 1. A negative number, such as that of a date in the past, counts as 0. ``inf`` means never.
 
     Attributes:
         retry_after: Seconds, 0 or more.
@@ -222,7 +227,7 @@ class RateLimited(LionprideError):
     @classmethod
     def from_error(cls, error: BaseException, message: str | None = None) -> Self:
         """
-        Return an error that asks for the pause that another one asks for, as :func:`retry_after` reads it, else 1 s.
+        Return an error with the pause that a client's error asks for, as :func:`retry_after` reads it, or else 1 s.
 
         Args:
             error: An error of a client. It becomes the ``__cause__``.
@@ -232,7 +237,7 @@ class RateLimited(LionprideError):
 
 
 def _shown(error: BaseException) -> str:
-    """Return the class and the text of an error, or its class alone."""
+    """Return the class and the text of an error. Return only the class if the error has no text."""
     try:
         text = str(error)
     except Exception:  # noqa: BLE001  an error that cannot be printed
@@ -242,16 +247,16 @@ def _shown(error: BaseException) -> str:
 
 class PauseTooLong(RateLimited):
     """
-    An event ended FAILED, since the other side asked for a pause that is longer than ``Retry(max_pause=...)`` allows.
+    The other side asked for a longer pause than ``Retry(max_pause=...)`` allows. The event ended FAILED.
 
     ``__cause__`` is the error that asked for the pause.
 
     Args:
-        message: What was asked, and what is allowed.
-        retry_after: The length of the pause in seconds. It may exceed the seconds that were asked for, since pauses
-            grow while refusals follow one another.
-        max_pause: Seconds that are allowed, 0 or more.
-        kwargs: Of :class:`LionprideError`.
+        message: The pause that was asked for, and the pause that is allowed.
+        retry_after: The length of the pause in seconds. The pause may be longer than the other side asked for, since
+            pauses grow while refusals follow one another.
+        max_pause: The longest allowed pause in seconds, 0 or more.
+        kwargs: Keywords of :class:`LionprideError`.
     """
 
     default_message = "The pause is too long"
@@ -268,7 +273,7 @@ def _seconds_asked(seconds: float | None) -> float:
     Return the seconds that the other side asked for, 0 or more.
 
     Raises:
-        ValueError: They are no number.
+        ValueError: The value is no number.
     """
     if seconds is None:
         return _UNKNOWN_PAUSE
@@ -283,12 +288,12 @@ def _seconds_asked(seconds: float | None) -> float:
 
 class InvalidTransition(LionprideError, RuntimeError):
     """
-    An event cannot go from its status to that one. Nothing has changed.
+    An event cannot go from its status to the target status. Nothing has changed.
 
     Attributes:
-        item_id: Which event.
-        previous: The status it has.
-        target: The status it cannot go to.
+        item_id: The id of the event.
+        previous: The status that the event has.
+        target: The status that the event cannot go to.
     """
 
     default_retryable = False
@@ -308,9 +313,10 @@ class InvalidTransition(LionprideError, RuntimeError):
 
 class JournalError(LionprideError):
     """
-    A journal cannot be opened, read or written; ``__cause__`` tells why.
+    A journal cannot be opened, read or written. ``__cause__`` has the reason.
 
-    Nothing that was acknowledged is lost. Of what :meth:`Executor.append` raised it for, nothing is left behind.
+    No event whose writing was confirmed is lost. If :meth:`Executor.append` raises this error, the event is not left
+    behind.
     """
 
     default_message = "The journal failed"
@@ -324,7 +330,7 @@ class JournalLockedError(JournalError):
 
 class EventsOnDiskWarning(UserWarning):
     """
-    A list of events, or a record of them, lacks some that are in the journal only.
+    A list of events, or a record of events, lacks some events that are only in the journal.
 
     With a journal, events that have ended leave memory. ``status_counts()`` counts them, ``await executor.get(id)``
     reads one of them, and ``Executor(..., retain=Retain())`` keeps them in memory.
@@ -333,16 +339,16 @@ class EventsOnDiskWarning(UserWarning):
 
 class RemoteError(ExecutionError):
     """
-    What an event ended with in another process, as a journal kept it.
+    The error of an event that ended in another process, as a journal kept the error.
 
     Args:
-        message: The original's text.
-        type_name: Qualified name of its class.
-        traceback_text: Its traceback, as Python prints it; "" if there was none.
-        kwargs: Of :class:`LionprideError`.
+        message: The text of the original error.
+        type_name: The qualified name of the original's class.
+        traceback_text: The original's traceback, as Python prints it. "" if there was none.
+        kwargs: Keywords of :class:`LionprideError`.
 
     Attributes:
-        original_message: The original's text; the message of this one has the name of the class before it.
+        original_message: The text of the original error. The message of this error puts the class name before the text.
     """
 
     default_message = "An error of another process"

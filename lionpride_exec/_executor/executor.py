@@ -1,9 +1,9 @@
 """
 The executor: the facade over its parts, and its table of contents.
 
-Where each event stands is kept by the index (``_tracking.status_index``), what follows from a transition by the
-transitions, who owns the tasks by the lifetime, how events come in and leave by the submissions, what is on disk by the
-journal link. Which event starts when is decided by the processor (``_processing``).
+The index (``_tracking.status_index``) keeps the status of each event. The transitions do what follows from a change of
+status. The lifetime owns the tasks, the submissions take events in, and the journal link keeps events on disk. The
+processor (``_processing``) decides which event starts when.
 """
 
 from __future__ import annotations
@@ -59,31 +59,31 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
     """
     Runs events and tracks the status of each.
 
-    Subclasses set ``processor_type``. Three ways to run one: ``async with executor:`` (the block owns
-    everything and, left normally, waits until nothing is pending or processing), ``await
-    tg.start(executor.run)``, or ``await executor.start()`` ... ``await executor.stop()``.
+    Subclasses set ``processor_type``. There are three ways to run an executor: ``async with executor:`` (the block owns
+    all tasks and, if left normally, waits until no event is pending or processing), ``await tg.start(executor.run)``,
+    or ``await executor.start()`` and later ``await executor.stop()``.
 
     Attributes:
-        states: The flow: all events, and one progression per status. Progressions of your own may be added.
-        journal: As given.
-        processor_config: Keywords of the processor, as of the next time one is made.
+        states: The flow: all events, and one progression per status. You may add progressions of your own.
+        journal: The journal that was passed.
+        processor_config: Keywords for the next processor that the executor makes.
 
     Args:
-        processor_config: Keywords of the processor; ``queue_capacity`` and ``capacity_refresh_time`` are
-            required by the time it starts.
-        strict_event_type: Whether only events of exactly the processor's ``event_type`` are taken.
-        name: Name of the flow :attr:`states`; default "executor_states".
-        journal: Keeps the events on disk; the next start goes on where this one ends, however that is. None: what is
-            pending when the process ends is gone.
-        retain: What is kept in memory of events that have ended: a :class:`Retain`, or one by status. Default:
-            everything; with a journal nothing that is on disk, where :meth:`get` finds it. Without one, what has left
-            is gone with its key, and nothing can come ``after`` it.
+        processor_config: Keywords of the processor. ``queue_capacity`` and ``capacity_refresh_time`` are required when
+            the executor starts.
+        strict_event_type: Whether to refuse subclasses of the processor's ``event_type``.
+        name: Name of the flow :attr:`states`. Default: "executor_states".
+        journal: Keeps the events on disk, so the next start continues after a stop or a crash. None if pending events
+            may be lost when the process ends.
+        retain: Which events stay in memory after their end: a :class:`Retain`, or a mapping of statuses to them.
+            Default: all; with a journal, only events that are not on disk yet (:meth:`get` reads the others). Without a
+            journal, an event that left is lost, and so is its key. No event can come ``after`` it.
 
     Raises:
-        ConfigurationError: The class has no ``processor_type``, or that has no ``event_type``; the journal is that of
-            another executor.
-        TypeError: ``retain`` is no such thing.
-        ValueError: It is about a status that is not final.
+        ConfigurationError: The class has no ``processor_type``, the processor has no ``event_type``, or another
+            executor uses the journal.
+        TypeError: ``retain`` is neither a rule nor a mapping of rules.
+        ValueError: ``retain`` names a status that is not final.
     """
 
     processor_type: ClassVar[type[Processor]]
@@ -116,7 +116,7 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
         self._lifetime = parts.lifetime
         self._explainer = parts.explainer
         self._progress = parts.progress
-        self._parts = parts  # what the methods below do not use
+        self._parts = parts  # the methods below do not use it; it holds the other parts
 
     # ---------------------------------------------------------------- making one
 
@@ -132,24 +132,24 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
         **config: Any,
     ) -> Self:
         """
-        Make an executor without class statements: for an event class, or, given an async function, for calls.
+        Make an executor without class statements, for an event class or for calls of an async function.
 
-        ``Executor.of(fetch, concurrency_limit=20)``. A class with a ``processor_type`` of its own keeps that one's
-        gate and partitions.
+        Example: ``Executor.of(fetch, concurrency_limit=20)``. If this class has a ``processor_type``, the executor
+        keeps the gate and the partitions of that processor.
 
         Args:
-            target: An Event subclass; or an async function, whose executor takes any :class:`Call`.
+            target: An Event subclass, or an async function. The executor of a function takes any :class:`Call`.
             strict_event_type: As for the class.
             name: As for the class.
-            journal: As for the class. It keeps calls of the function by that one's full name, if ``types`` of the
-                journal do not name it.
+            journal: As for the class. The journal stores calls under the full name of the function, unless its
+                ``types`` name the function.
             retain: As for the class.
-            config: Keywords of the processor. ``queue_capacity`` and ``capacity_refresh_time`` default to 10,000
-                starts in any 0.01 s, which is hardly a limit.
+            config: Keywords of the processor. ``queue_capacity`` and ``capacity_refresh_time`` default to 10,000 starts
+                in any 0.01 s, which is hardly a limit.
 
         Raises:
-            TypeError: The target is neither.
-            ConfigurationError: The processor has no such keyword. What a value may be is checked at the start.
+            TypeError: The target is neither an Event subclass nor an async function.
+            ConfigurationError: The processor does not have one of the keywords. The values are checked at the start.
         """
         made = make_executor(
             cls, target, config, journal=journal, strict_event_type=strict_event_type, name=name, retain=retain
@@ -159,25 +159,24 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
     @property
     def event_type(self) -> type[Event]:
         """
-        The class of events this executor takes: its processor's ``event_type``.
+        The class of the events that this executor takes: its processor's ``event_type``.
 
         Raises:
-            ConfigurationError: The class has no ``processor_type``, or that has no ``event_type``.
+            ConfigurationError: The class has no ``processor_type``, or the processor has no ``event_type``.
         """
         return event_type_of(self)
 
     @property
     def processor(self) -> Processor | None:
         """
-        The processor that starts the events. None until the first start, unless it was assigned before.
+        The processor that starts the events. None until the first start, unless you assigned one.
 
-        Assign a processor that you made yourself, with ``pile=executor.states.items``, while the executor does not run:
-        before the first start or after :meth:`stop`. ``_create_processor()`` does the same. What is pending is queued
-        at the next start.
+        To use a processor of your own, make it with ``pile=executor.states.items``. Assign it before the first start or
+        after :meth:`stop`, by hand or in ``_create_processor()``. The next start queues the pending events.
 
         Raises:
-            ConfigurationError: Assigned a processor of another executor, or of another pile; nothing has changed.
-            RuntimeError: Assigned while the executor runs, or a processor that runs already; nothing has changed.
+            ConfigurationError: The assigned processor belongs to another executor or another pile. Nothing has changed.
+            RuntimeError: The executor runs, or the assigned processor does. Nothing has changed.
         """
         return self._lifetime.processor
 
@@ -194,51 +193,53 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """
-        Run until :meth:`stop`; for ``await tg.start(executor.run)``.
+        Run until :meth:`stop` is called. Use it as ``await tg.start(executor.run)``.
 
         Raises:
             RuntimeError: The executor runs already.
 
-        And what :meth:`start` raises.
+        Also raises what :meth:`start` raises.
 
-        Cancellation: what runs ends CANCELLED, what has not begun stays PENDING, whoever waits is woken.
+        Cancellation: running events end CANCELLED, events that have not begun stay PENDING, and all waiting tasks are
+        woken.
         """
         await self._lifetime.run(task_status)
 
     async def start(self) -> None:
         """
-        Start, or go on after a stop. Idempotent.
+        Start, or continue after a stop. Idempotent.
 
-        Does not yield, unless ``Processor.create()`` does or a journal is opened. Pending events are queued at the
-        priority they were given, however many. Within ``async with executor`` or ``executor.run`` their task group goes
-        on owning what runs. Otherwise a root task of the event loop does, until :meth:`stop`.
+        The call yields only if ``Processor.create()`` yields or a journal is opened. All pending events are queued at
+        the priority they were given. Inside ``async with executor`` or ``executor.run``, that task group continues to
+        own the running events. Otherwise a root task of the event loop owns them until :meth:`stop`.
 
         Raises:
-            ConfigurationError: A key of ``processor_config`` is missing or unknown; there is no processor then.
-            ValueError: One of its numbers is out of bounds; likewise.
-            JournalLockedError: Another executor has the journal; nothing was started.
-            JournalError: It cannot be opened; likewise.
+            ConfigurationError: A key of ``processor_config`` is missing or unknown. No processor was made.
+            ValueError: A number in ``processor_config`` is out of bounds. No processor was made.
+            JournalLockedError: Another executor has the journal open. Nothing was started.
+            JournalError: The journal cannot be opened. Nothing was started.
             BaseException: What the background task crashed with, once.
 
-        Cancellation: where it yields; nothing was started then.
+        Cancellation: where the call yields. Nothing was started then.
         """
         await self._lifetime.start()
 
     async def stop(self, grace: float | None = None) -> None:
         """
-        Start nothing more, at once, and return when what runs has ended. Pending events stay pending.
+        Start no more events, and return when the running events have ended. Pending events stay pending.
 
-        Idempotent; :meth:`start` goes on, also while this waits. Called by an event or a gate that runs here, it does
-        not wait for that one, nor for others that wait like this.
+        Idempotent. :meth:`start` continues, even while this call waits. If an event or a gate that runs here calls this
+        method, it waits neither for that event nor for other events that wait in the same way.
 
         Args:
-            grace: Seconds, 0 or more, after which what still runs is cancelled; None: it may take its time.
+            grace: Seconds, 0 or more, after which running events are cancelled. None if they may take as long as they
+                need.
 
         Raises:
-            ValueError: The grace is negative or NaN; nothing was stopped.
+            ValueError: The grace is negative or NaN. Nothing was stopped.
             BaseException: What the background task crashed with, once.
 
-        Cancellation: while it waits; nothing more is started all the same, and what runs goes on.
+        Cancellation: while the call waits. The executor stays stopped, and running events continue.
         """
         if grace is not None:
             check_seconds("grace", grace, infinite_allowed=True)
@@ -246,12 +247,13 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
 
     async def join(self) -> None:
         """
-        Return once nothing is pending or processing; when stopped, once nothing is processing.
+        Wait until no event is pending or processing. If the executor is stopped, wait until no event is processing.
 
-        Called by an event that runs here, it does not wait for that event, nor for others that wait like this.
+        If an event that runs here calls this method, it waits neither for that event nor for others that wait in the
+        same way.
 
         Raises:
-            ExecutorClosedError: What ran the executor was cancelled or crashed with events still pending.
+            ExecutorClosedError: The executor was cancelled or crashed while events were pending.
             BaseException: What the background task crashed with, once.
 
         Cancellation: leaves everything as it is.
@@ -260,7 +262,7 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
 
     async def _create_processor(self) -> None:
         """
-        Make the processor from ``processor_config`` and assign it to :attr:`processor`, as an override has to.
+        Make the processor from ``processor_config`` and assign it to :attr:`processor`. An override must do the same.
 
         Raises:
             ConfigurationError: A key is missing or unknown.
@@ -282,58 +284,59 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
         key: Hashable = None,
     ) -> E:
         """
-        Take an event in and queue it. O(log n); does not wait once the event is queued.
+        Take an event in and queue it: ``await executor.append(event, delay=5)``. O(log n).
 
-        An event that is not PENDING is filed under its status and not queued. Before the first ``start()``
-        events are kept, with all that is given here, until then.
+        The call returns once the event is queued. Before the first ``start()``, the executor keeps the event and its
+        options until it starts. An event that is not PENDING is filed under its status and is not queued.
 
-        With a journal it returns once the event is on disk, and takes events only while the executor runs; see
+        With a journal, the call returns once the event is on disk, and the executor must be running. See
         ``docs/durability.md``.
 
         Args:
-            event: Of the executor's event type, not yet in it.
-            priority: Lower runs first; finite; equal priorities run in order of arrival, those of different keys of
-                limits in turn. The default is the event's ``created_at`` in seconds (about 1.8e9), so any smaller
-                number goes before it.
-            wait: Wait for room in a full queue instead of raising; first come, first served. An event that runs here
-                and appends others does not wait, since it would hold a slot that they wait for: its are taken in beyond
-                the bound.
-            delay: Seconds, 0 or more, before which it does not start.
-            at: A time before which it does not start, by the wall clock, with a time zone; one that is past is now. If
-                the wall clock is set, or the machine sleeps, it is followed within 30 s.
-            after: Events of this executor (or their ids). All of them COMPLETED let it be queued, whatever room there
-                is; when one ends otherwise, or leaves the executor, it ends SKIPPED with a :class:`Skip` as its error,
-                and so do those that come after it. With a journal also events that are on disk only, at the price of
-                :meth:`get`.
-            key: Anything hashable by which this work is known once: if there is an event with this key here, in
-                whatever status, that one is given back and the new one is left alone. With a journal anything that
-                JSON can hold; what is written alike is one key.
+            event: An event of the executor's event type that the executor does not hold yet.
+            priority: Lower runs first; finite. Equal priorities run in order of arrival; different keys of limits take
+                turns. The default is the event's ``created_at`` in seconds (about 1.8e9), so any smaller number goes
+                first.
+            wait: Wait for room in a full queue instead of raising. Callers get room in the order in which they came. An
+                event that runs here never waits, since it would keep a slot that the queued events need: what it
+                appends may exceed the bound.
+            delay: Seconds, 0 or more, before which the event does not start.
+            at: A wall-clock time with a time zone, before which the event does not start. A time in the past means now.
+                If the wall clock is set, or the machine sleeps, the start is corrected within 30 s.
+            after: Events of this executor, or their ids. The event is queued once all of them are COMPLETED, even if
+                the queue is full. If one of them ends otherwise or leaves the executor, the event ends SKIPPED with a
+                :class:`Skip` as its error, and so do the events after it. With a journal, ``after`` may name events
+                that are only on disk; finding one costs as much as :meth:`get`.
+            key: A hashable value that names this work. If an event with this key is here, in any status, that event is
+                returned and the new one stays as it is. With a journal, JSON must be able to hold the key, and two keys
+                with the same JSON are one key.
 
         Returns:
-            The event; or that which is known under ``key``, which may be a copy read from the journal.
+            The event, or the known event with this ``key``. The known event may be a copy from the journal.
 
         Raises:
             QueueFullError: The queue is full.
-            ExistsError: The event is here already, or stands in another executor.
+            ExistsError: The event is here already, or belongs to another executor.
             NotFoundError: One of ``after`` is not in this executor.
-            TypeError: It is of another type; ``at`` is no datetime; ``key`` is not hashable.
-            ValueError: A number is NaN, infinite or negative; both ``delay`` and ``at``; the event comes after itself;
-                ``at`` has no time zone; or it takes more of a limit than there ever is.
-            ExecutorClosedError: The executor's block is being left, and the caller is no event running in it; or it has
-                a journal and does not run.
+            TypeError: The event is of another type, ``at`` is no datetime, or ``key`` is not hashable.
+            ValueError: A number is NaN, infinite or negative; both ``delay`` and ``at`` are given; the event comes
+                after itself; ``at`` has no time zone; or the event takes more of a limit than the limit ever has.
+            ExecutorClosedError: The executor's block is being left, and the caller is no event running in it; or the
+                executor has a journal and does not run.
             BaseException: What the background task crashed with, once; or what a function of a limit raises.
 
         With a journal also:
 
         Raises:
-            JournalError: It could not be written, for 30 s if what prevents it may pass.
-            ValidationError: A field cannot be kept; it is named. (Also a ValueError.)
+            JournalError: The event could not be written. A failure that may pass was retried for 30 s.
+            ValidationError: The journal cannot store a field. The message names the field. (Also a ValueError.)
             TypeError: The class has no tag, or JSON cannot hold the key.
-            ExistsError: The key is that of an event that is held or cannot be read.
+            ExistsError: The key belongs to an event that is held or cannot be read.
 
-        After any of them executor and event are as before, but for the crash, which is told only once.
+        After an error, the executor and the event are as before, except that a crash is raised only once.
 
-        Cancellation: while it waits for room or for the disk, or before anything has happened; nothing is left behind.
+        Cancellation: before anything has happened, or while the call waits for room or the disk. The event is not left
+        behind.
         """
         return await self._submissions.append(event, priority, wait=wait, delay=delay, at=at, after=after, key=key)
 
@@ -348,17 +351,18 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
         key: Hashable = None,
     ) -> T:
         """
-        Append an event, wait for its end, and give its response: ``append(wait=True)``, ``wait``, ``result``.
+        Append an event, wait for its end, and return its response: ``page = await executor.invoke(Fetch(url=url))``.
 
-        With a ``key`` that is known here, the response is that of the known event. ``priority`` (finite), ``delay``
-        (seconds, 0 or more), ``at`` and ``after`` are those of :meth:`append` too.
+        The same as ``append(wait=True)``, ``wait()`` and ``result()``. If the ``key`` is known, the response is that of
+        the known event. ``priority`` (finite), ``delay`` (seconds, 0 or more), ``at`` and ``after`` are those of
+        :meth:`append`.
 
         Raises:
-            EventFailed: It ended without a response.
+            EventFailed: The event ended without a response.
 
-        And what :meth:`append` and ``Event.wait()`` raise.
+        Also raises what :meth:`append` and ``Event.wait()`` raise.
 
-        Cancellation: the event stays in the executor and is run all the same.
+        Cancellation: once the event was taken in, it stays in the executor and runs.
         """
         taken = await self.append(event, priority, wait=True, delay=delay, at=at, after=after, key=key)
         await taken.wait()
@@ -379,10 +383,10 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
 
         Args:
             events: A plain or an async iterable. The next event is taken once the last one has found room.
-            priority: The priority of every event, finite, as for :meth:`append`; or a function that returns that of an
-                event.
-            key: A function that returns the key of an event, as for :meth:`append`; None if the event has none. An
-                event whose key is known is left alone, and its place in the list is that of the known event.
+            priority: The priority of every event, finite, as for :meth:`append`; or a function that returns the
+                priority of an event.
+            key: A function that returns the key of an event, as for :meth:`append`. It returns None if the event has no
+                key. An event whose key is known is left alone; the list has the known event in its place.
 
         Returns:
             The events in their order. Each is what :meth:`append` returns.
@@ -390,12 +394,12 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
         Raises:
             TypeError: ``events`` is not iterable, or ``key`` is not callable.
             BaseException: What :meth:`append`, the iterable, ``priority`` or ``key`` raises. No more events are taken.
-                Those before that one stay in the executor and run.
+                The events before the error stay in the executor and run.
 
         With a journal, an event that cannot be written leaves the executor. The error is raised when the commit has
         failed, so up to 99 later events may have been taken from the iterable by then.
 
-        Cancellation: while it waits for room or for the disk. The events before stay in the executor; with a journal,
+        Cancellation: while the call waits for room or the disk. The events before stay in the executor; with a journal,
         only those that are on disk.
         """
         return await extend(self, self._durable, events, priority, key)
@@ -403,22 +407,23 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
     @staticmethod
     def as_completed(events: Iterable[E]) -> Endings[E]:
         """
-        Give the events as they end: ``async for event in executor.as_completed(events)``.
+        Return the events as they end: ``async for event in executor.as_completed(events)``.
 
-        In the order they end, those that have ended already first; a duplicate once. However an event ends, it is given
-        and nothing is raised. O(1) for each, and no task. Leaving the loop leaves the events as they are.
+        Events that have already ended come first, the others in the order of their ends. A duplicate comes once.
+        However an event ends, nothing is raised. O(1) per event, without a task. Leaving the loop does not change the
+        events.
 
         Args:
-            events: Of this executor, of others, of several.
+            events: Events of this executor, of others, or of several.
 
         Raises:
-            TypeError: Something is no event.
-            RuntimeError: Called from inside one of them, which could never be given.
-            ExecutorClosedError: While iterating, after all that did end: an event's executor was left, or removed it,
-                before it ended.
+            TypeError: One of the items is no event.
+            RuntimeError: One of the events makes the call, so the iterator could never return it.
+            ExecutorClosedError: While iterating, after all events that did end: an executor was left, or removed one of
+                the events, before that event ended.
             anyio.BusyResourceError: Two tasks iterate at the same time.
 
-        Cancellation: leaves events and iterator as they are; iterating can go on.
+        Cancellation: leaves the events and the iterator as they are. You can continue to iterate.
         """
         return Endings(events)
 
@@ -466,59 +471,60 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
         total: int | None = None,
     ) -> EventMap[Any]:
         """
-        Run an event for each item, and give each when it has ended: ``async for event in executor.map(fetch, urls)``.
+        Run an event for each item, and return each after its end: ``async for event in executor.map(fetch, urls)``.
 
-        A failure is data: the event is given as any other, and ``event.result()`` raises. Items are taken as they are
-        needed; an event that was given leaves the executor when the next is asked for (with a journal: once its end is
-        on disk). So memory stays flat.
+        A failure is data: the iterator returns a failed event like any other, and ``event.result()`` raises. Items are
+        taken as they are needed. A returned event leaves the executor when the next event is asked for (with a journal:
+        once its end is on disk), so memory stays flat.
 
         Leaving the loop early, by ``break``, an exception or a cancellation, cancels the events that have not ended and
-        closes the items if they are a generator; with a journal it cancels nothing, and the events go on. What was not
-        given stays in the executor, to be looked at. If somebody
-        else keeps a reference to the iterator, use ``async with`` or :meth:`EventMap.aclose`.
+        closes the items if they are a generator. With a journal nothing is cancelled, and the events continue. Events
+        that were not returned stay in the executor. If other code keeps a reference to the iterator, use ``async with``
+        or :meth:`EventMap.aclose`.
 
         Args:
-            target: An async function, called with each item (a :class:`Call`); or an Event subclass, made of a mapping
-                of its fields, of the value of its only required field, or the event itself.
-            items: A plain or an async iterable. An async one is read by a task of the executor's, while it runs.
-            ordered: Give the events in the order of the items. Those that ended before their turn count for
-                ``lookahead``, so one slow event can hold up the others. They do not while the event whose turn it is
-                waits for its key.
+            target: An async function, which is called with each item (a :class:`Call`); or an Event subclass. An item
+                for a class is a mapping of fields, the value of the only required field, or the event itself.
+            items: A plain or an async iterable. A task of the executor reads an async iterable, while the executor
+                runs.
+            ordered: Return the events in the order of the items. Events that ended before their turn count for
+                ``lookahead``, so one slow event can hold up the others. They do not count while the event whose turn it
+                is waits for its key.
             fail_fast: The first event that ends FAILED, CANCELLED or ABORTED ends the loop at once with what its
                 ``result()`` raises. SKIPPED is no failure.
-            lookahead: Events appended and not yet given, at most; at least 1. Default: twice the concurrency limit.
-                Events whose key is at its limit do not count: they hold up no others.
-            max_lookahead: The same with those events, which bounds the memory; at least 1. Default: 1,000, or 10 times
-                the concurrency limit, or ``lookahead``, whichever is the most. ``max_queue_size`` bounds it too.
-            priority: Of each event, finite; as for :meth:`append`.
-            key: Function that gives the key of an item's event, as for :meth:`append`: an event that is known under it
-                is given instead of a new one. With a journal, what was done in an earlier run is not done again;
-                without a key it is. Without a journal a key is known until its event was given.
-            total: How many items there are, for :meth:`progress`; 0 or more. Default: what ``len()`` of ``items`` or
-                its ``__length_hint__()`` says. If neither does, :meth:`progress` tells no time left while items are
+            lookahead: The largest number of events that are appended and not yet returned; at least 1. Default: twice
+                the concurrency limit. Events whose key is at its limit do not count, since they hold up no others.
+            max_lookahead: The same, but those events count too, which bounds the memory; at least 1. Default: the
+                largest of 1,000, 10 times the concurrency limit, and ``lookahead``. ``max_queue_size`` is a bound too.
+            priority: The priority of each event, finite; as for :meth:`append`.
+            key: A function that returns the key of an item's event, as for :meth:`append`. If the key is known, the
+                iterator returns the known event. With a journal and a key, the work of an earlier run is not repeated.
+                Without a journal, a key is known until its event was returned.
+            total: The number of items, for :meth:`progress`; 0 or more. Default: what ``len()`` of ``items`` or its
+                ``__length_hint__()`` returns. If neither exists, :meth:`progress` tells no time left while items are
                 taken.
 
         Raises:
-            TypeError: The target is neither; ``items`` is not iterable; ``key`` is no function.
-            ValueError: A lookahead is no integer, or less than 1; the total is none, or less than 0.
+            TypeError: The target is neither, ``items`` is not iterable, or ``key`` is no function.
+            ValueError: A lookahead is no integer or less than 1, or the total is no integer or less than 0.
 
-        And while iterating. All that was started is given first, also with ``ordered``; then the error is raised and
-        the loop is over. Only ``EventFailed`` comes at once, and a cancellation:
+        Iterating raises more errors. Except for ``EventFailed`` and a cancellation, an error is raised after all events
+        that were started have been returned, also with ``ordered``. Then the loop is over.
 
         Raises:
-            EventFailed: With ``fail_fast``. The loop is over as if left early.
+            EventFailed: With ``fail_fast``. The loop is over as if it was left early.
             RuntimeError: ``items`` is async and the executor is not running.
-            ExecutorClosedError: The executor was left, or stopped and an async iterable with it, before all items were
-                taken and had ended. Events that did end are given first; what stayed PENDING there runs at its next
-                start, as any other event.
-            anyio.BusyResourceError: A second task asks for an event; only that task is concerned.
-            Exception: What ``items`` raised, or ``key``, or the making or appending of an event: no more items are
+            ExecutorClosedError: Before all items were taken and had ended, the executor was left; or it was stopped,
+                with an async iterable. Events that ended are returned first. PENDING events run at the next start.
+            anyio.BusyResourceError: A second task asks for an event. The first task is not affected.
+            Exception: What ``items`` or ``key`` raised, or the making or appending of an event. No more items are
                 taken.
 
-        An event that iterates over a map in its own executor keeps its slot meanwhile. If such events take all
-        ``concurrency_limit`` slots, theirs never start: give them a ``timeout``, or the inner ones another executor.
+        An event that iterates over a map of its own executor keeps its slot meanwhile. If such events take all
+        ``concurrency_limit`` slots, the inner events never start: set a ``timeout``, or use another executor for the
+        inner events.
 
-        Cancellation: while it waits for an end or for room; the loop is over as if left early.
+        Cancellation: while the iterator waits for an end or for room. The loop is over as if it was left early.
         """
         return EventMap(
             MapOptions(
@@ -539,54 +545,56 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
 
     async def release(self, event: Event | UUID | str) -> Event:
         """
-        Let a held event go on: it is queued as any other. To give it up, ``cancel()`` it then. O(as :meth:`get`).
+        Queue a held event like any other. To give it up, call ``cancel()`` after that. O(as :meth:`get`).
 
         Raises:
-            NotFoundError: No such event is held.
-            JournalError: The journal cannot be read or written; or there is no open one.
-            ValueError: What was given means no id.
+            NotFoundError: No event with this id is held.
+            JournalError: The journal cannot be read or written, or no journal is open.
+            ValueError: The value is not a valid id.
 
-        Cancellation: before it is written; then it goes on.
+        Cancellation: before the release is written. Once it is written, the event continues.
         """
         return await self._lookups.release(event)
 
     def cancel(self, event: Event | UUID | str, reason: str | None = None) -> bool:
         """
-        End an event CANCELLED: at once if it waits, by cancelling its run if it runs.
+        End an event CANCELLED: a waiting event at once, a running event by cancelling its run.
 
-        Its error is an ``EventCancelled`` with the reason; it is not run again. A run that catches the cancellation
-        and returns all the same ends COMPLETED. While somebody holds a lock on the progressions, an event that waits
-        ends when they let go; with a strict journal, when that is on disk. It does not start before.
+        The event's error is an ``EventCancelled`` with the reason, and the event is not run again. A run that catches
+        the cancellation and returns a value ends COMPLETED. If a task holds a lock on the progressions, a waiting event
+        ends when the lock is free; with a strict journal, when its end is on disk. The event does not start before
+        that.
 
         Args:
-            event: In this executor; or its id. With a journal also an event that has ended and left memory: the event
-                itself, or the id of one of the last 10,000.
-            reason: For its record.
+            event: An event in this executor, or its id. With a journal also an event that has ended and left memory:
+                the event itself, or the id of one of the last 10,000.
+            reason: The reason that is recorded.
 
         Returns:
-            Whether it ends, or is on its way to; False if it had ended. So a second call does nothing.
+            True if the event ends now or soon. False if it had ended, so a second call does nothing.
 
         Raises:
-            NotFoundError: There is no such event. (Also a KeyError.)
+            NotFoundError: The event is not in this executor. (Also a KeyError.)
         """
         return self._transitions.end(self._lookups.known(event), EventStatus.CANCELLED, EventCancelled(reason))
 
     def skip(self, event: Event | UUID | str, reason: str | None = None) -> bool:
         """
-        End an event SKIPPED, as one that raises :class:`Skip` does; in all else, the reason too, like :meth:`cancel`.
+        Like :meth:`cancel`, but the event ends SKIPPED and its error is a :class:`Skip` with the reason.
 
         Raises:
-            NotFoundError: There is no such event.
+            NotFoundError: The event is not in this executor.
         """
         return self._transitions.end(self._lookups.known(event), EventStatus.SKIPPED, Skip(reason))
 
     async def cleanup_events(self, statuses: Iterable[EventStatus | str] | None = None) -> int:
         """
-        Remove the events with these statuses, and what the processor knows of them. O(1) for each.
+        Remove the events with these statuses, and what the processor knows of them. O(1) per event.
 
-        CANCELLED and SKIPPED events are removed only when asked for. One that still runs goes on without the
-        executor; whoever waits for a PENDING one gets ``ExecutorClosedError``. With a journal, what has ended stays
-        there, with its key, and is still counted; what has not is taken out of it.
+        CANCELLED and SKIPPED events are removed only if you name these statuses. A removed event that still runs
+        continues without the executor. Tasks that wait for a removed PENDING event get ``ExecutorClosedError``. With a
+        journal, ended events stay in the file with their keys and are still counted. Events that have not ended are
+        deleted from the file.
 
         Args:
             statuses: Default: COMPLETED, FAILED, ABORTED.
@@ -595,9 +603,9 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
             The number of events removed.
 
         Raises:
-            NotFoundError: No such status; nothing was removed.
+            NotFoundError: A status does not exist. Nothing was removed.
 
-        Cancellation: while it waits for a lock; nothing has been removed then.
+        Cancellation: while the call waits for a lock. Nothing was removed then.
         """
         return await self._submissions.clean_up(
             [to_status(status) for status in (DEFAULT_CLEANUP if statuses is None else statuses)]
@@ -609,42 +617,43 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
         """
         Run one batch now: up to ``queue_capacity`` queued events, without waiting for the capacity window.
 
-        Returns when they, and what was running already, have ended; at once if there is no processor yet. Works
-        when stopped, but not while a journal is closed. A denied event is asked again. Any number of calls may overlap.
+        Return when these events and the events that ran before have ended, or at once if there is no processor. The
+        call works while the executor is stopped, but not while its journal is closed. A denied event is asked again.
+        Calls may overlap.
 
         Raises:
-            ExecutorClosedError: The executor has a journal, and it is not open: nothing could be kept.
+            ExecutorClosedError: The executor has a journal, and the journal is not open.
 
-        Cancellation: what this call started ends CANCELLED (with a journal: PENDING), what has not begun stays PENDING
-        and queued.
+        Cancellation: events that this call started end CANCELLED (with a journal: PENDING). Events that have not begun
+        stay PENDING and queued.
         """
         await self._lifetime.forward()
 
     def pause(self) -> None:
         """
-        Start nothing more until :meth:`resume`; what runs goes on. Idempotent.
+        Start no more events until :meth:`resume`. Running events continue. Idempotent.
 
-        Unlike after ``stop()``, everybody goes on waiting: ``join()``, and the block that is being left. ``stop()`` and
-        ``start()`` do not change it.
+        Unlike after ``stop()``, ``join()`` and the end of the executor's block still wait for the pending events.
+        ``stop()`` and ``start()`` do not end the pause.
         """
         self._coordination.hold(PAUSED)
 
     def resume(self) -> None:
-        """Go on after :meth:`pause`, at once. Idempotent."""
+        """End a :meth:`pause` at once. Idempotent."""
         self._coordination.let_go(PAUSED)
 
     def resize(self, *, concurrency_limit: int | None = None, queue_capacity: int | None = None) -> None:
         """
-        Change how many may run at the same time, and how many may start in a window, up or down, also while it runs.
+        Change how many events may run at once, and how many may start in a window. Also works while the executor runs.
 
-        What runs already goes on, and what was started counts.
+        Running events continue, also above the new limit. Starts before the call still count in the window.
 
         Args:
-            concurrency_limit: At least 1; None: as it is.
-            queue_capacity: 1 to 10,000; None: as it is.
+            concurrency_limit: At least 1. None if it stays as it is.
+            queue_capacity: 1 to 10,000. None if it stays as it is.
 
         Raises:
-            ValueError: A number out of its bounds. Nothing has changed.
+            ValueError: A number is out of its bounds. Nothing has changed.
         """
         given = {"concurrency_limit": concurrency_limit, "queue_capacity": queue_capacity}
         changes = {name: number for name, number in given.items() if number is not None}
@@ -657,15 +666,16 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
 
     async def _update_progression(self, event: Event, force_status: EventStatus | None = None) -> None:
         """
-        Have an event stand in one progression of the seven: ``force_status``'s, else its own status's.
+        File an event under ``force_status``, or under its own status if that is None, and under no other.
 
-        A processor reports here before a run whose gate it has asked; and, to a class that overrides this, before and
-        after each run. The event itself is not changed; an event that has left the executor is ignored.
+        The processor calls this method before a run whose gate was asked. If a subclass overrides the method, the
+        processor calls it before and after each run. The event itself is not changed. An event that has left the
+        executor is ignored.
 
         Raises:
-            ConfigurationError: That progression was taken out of the flow.
+            ConfigurationError: The progression of that status was taken out of the flow.
 
-        Cancellation: while it waits for a lock; nothing has been moved then.
+        Cancellation: while the call waits for a lock. Nothing was moved then.
         """
         await self._index.update(event, event.execution.status if force_status is None else force_status)
 
@@ -674,7 +684,7 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
         return is_overridden(self, Executor, "_update_progression")
 
     def _appends_one_by_one(self) -> bool:
-        """Return whether each event has to come in by :meth:`append`, since that or ``enqueue()`` is overridden."""
+        """Return whether each event must come in through :meth:`append`, because it or ``enqueue()`` is overridden."""
         if is_overridden(self, Executor, "append"):
             return True
         return self.processor is not None and self.processor._has_own_enqueue

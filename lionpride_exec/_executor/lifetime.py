@@ -1,10 +1,16 @@
 """
 Lifetimes: who owns the task group that runs an executor, what runs in it, how it begins and how it ends.
 
-There are three ways to run an executor (``async with``, ``run()``, ``start()``), and one thing they have in common:
-there is one group at a time. The dispatcher is a task in it that runs the processor's loop, until that is stopped. When
-the dispatcher has come to rest the group closes, and its guests are cancelled: tasks that run no events, such as one
-that reads what a ``map()`` is given.
+An executor lives in at most one group at a time. The owner of the group is the user's task (``async with``), a task of
+the user's group (``run()``), or a root task of the event loop (``start()``), whose crash the next call raises.
+
+In the group run the dispatcher, which runs the processor's loop with its workers; guests, which run no events, such as
+the reader of a ``map()`` source; and with a journal the tasks that write and close the journal.
+
+To begin, ``prepare()`` makes the processor and opens the journal. ``start()`` starts the processor, queues the pending
+events and launches the dispatcher. After ``stop()``, the dispatcher ends when the running events have ended. The group
+is then at rest: its owner cancels the guests, the journal closes, and the group ends. If the group is left early, by a
+crash or a cancellation, the executor is abandoned: waiting tasks are woken, and pending events stay PENDING.
 """
 
 from __future__ import annotations
@@ -47,8 +53,8 @@ class Lifetime:
     The lifetimes of one executor, one after the other.
 
     Attributes:
-        processor: What starts the events. None until there is one.
-        group: The task group of the lifetime that the executor is in. None outside of one.
+        processor: What starts the events. None until there is a processor. Other parts hold the same one.
+        group: The task group that the executor lives in. None outside of a lifetime, and once the group is at rest.
     """
 
     def __init__(
@@ -73,18 +79,18 @@ class Lifetime:
         self._queueing = queueing
         self._subscriptions = subscriptions
         self._link = link
-        self._creation = CountedLock()  # held across the creation of the processor, which may be async: there is one
-        self._is_broken = False  # the group is being left early: nothing in it goes on
-        self._guests: set[Guest] = set()  # tasks in the group that run no events; cancelled at its end
-        self._background: object | None = None  # stands for the root task behind start(), while there is one
-        self._is_dispatching = False  # a task of this executor keeps the processor's loop alive
-        self._has_begun = False  # that task has taken its first step; before it, asyncio can end it without a trace
+        self._creation = CountedLock()  # held while the processor is made, which may wait: two starts make one
+        self._is_broken = False  # the group was left early. Until the next group no dispatcher begins
+        self._guests: set[Guest] = set()  # started and not ended; empty once the group has closed
+        self._background: object | None = None  # token of the root task behind start(), from its spawn to its end
+        self._is_dispatching = False  # from the launch of the dispatcher to its end: there is at most one
+        self._has_begun = False  # the dispatcher took its first step; before it, asyncio can cancel it silently
 
     # ---------------------------------------------------------------- the three ways
 
     @asynccontextmanager
     async def block(self) -> AsyncGenerator[None]:
-        """Own everything; left normally, wait until nothing is pending or processing. For ``async with executor``."""
+        """Own all tasks. If the block is left normally, wait until no event is pending or processing."""
         executor = self._executor
         await self.prepare()
         self._check_not_running()
@@ -103,7 +109,7 @@ class Lifetime:
         self.abandon()
 
     async def run(self, task_status: TaskStatus[None]) -> None:
-        """Run until ``stop()``."""
+        """Run until ``stop()`` is called."""
         await self.prepare()
         self._check_not_running()
         try:
@@ -115,9 +121,9 @@ class Lifetime:
         self._subscriptions.end()
 
     async def start(self) -> None:
-        """Start, or go on after a stop."""
+        """Start, or continue after a stop."""
         processor = await self.prepare()
-        if processor._has_own_enqueue:  # nothing is started if that is cancelled
+        if processor._has_own_enqueue:  # before the start: a cancelled hand-over starts nothing
             self._queueing.queue_pending(processor)
             await self._queueing.enqueuer.hand_over_late(processor)
         await processor.start()
@@ -127,7 +133,7 @@ class Lifetime:
         self._ensure_dispatcher()
 
     async def stop(self, grace: float | None) -> None:
-        """Start nothing more; return when what runs has ended, or was cancelled after the grace."""
+        """Start no more events. Return when the running events have ended, or were cancelled after the grace."""
         processor = self.processor
         if processor is not None:
             await processor.stop()
@@ -153,7 +159,7 @@ class Lifetime:
             await processor.process()
 
     async def join(self) -> None:
-        """Return once nothing is pending or processing; when stopped, once nothing is processing."""
+        """Wait until no event is pending or processing; if the executor is stopped, until no event is processing."""
         self._transitions.raise_crash()
         with (
             self._subscriptions.reader_away() or nullcontext(),
@@ -174,7 +180,7 @@ class Lifetime:
     # ---------------------------------------------------------------- the processor
 
     async def prepare(self) -> Processor:
-        """Raise what has to be raised before anything starts; see to it that there is a processor, and the journal."""
+        """Check that a start is possible, open the journal, and return the processor, made now if there is none."""
         if self._link is not None:
             self._link.check_process()
         self._transitions.raise_crash()
@@ -189,7 +195,7 @@ class Lifetime:
         return processor
 
     def attach(self, processor: Processor | None) -> None:
-        """Have a processor start the events from now on, or raise and change nothing."""
+        """Let a processor start the events from now on, or raise and change nothing."""
         if processor is self.processor:
             return
         if self.is_running or (self.processor is not None and self.processor._lifetime.pools):
@@ -210,15 +216,15 @@ class Lifetime:
 
     @property
     def is_running(self) -> bool:
-        """Whether the executor is in one of its lifetimes, or is about to be."""
+        """Whether the executor is in one of its lifetimes, or a lifetime is about to begin."""
         return self.group is not None or self._background is not None
 
     @asynccontextmanager
     async def _own_group(self) -> AsyncGenerator[None]:
-        """Own a task group for the dispatcher and what it starts, until both have come to rest."""
+        """Own a task group for the dispatcher and the tasks that it starts, until all of them have come to rest."""
         if self._link is not None:
             await self._link.open()
-            if self.group is not None:  # somebody else has begun meanwhile
+            if self.group is not None:  # another task has opened a group meanwhile
                 raise RuntimeError(f"{self._executor!r} is running already")
         group = anyio.create_task_group()
         try:
@@ -237,7 +243,7 @@ class Lifetime:
                     self._is_broken = True
                     raise
                 else:
-                    self._leave_group()  # no await since the check: nobody can start anything in it any more
+                    self._leave_group()  # no await since the check: nothing can be started in it any more
                     for guest in tuple(self._guests):
                         guest.cancel()
                 finally:
@@ -246,9 +252,9 @@ class Lifetime:
             self.abandon()
             raise
         finally:
-            if self.group is group:  # else it has come to rest, and somebody may have the next one already
+            if self.group is group:  # else it has come to rest, and the next group may be open already
                 self._leave_group()
-                self._is_dispatching = False  # whatever it came to
+                self._is_dispatching = False  # the dispatcher cannot outlive the group
 
     def _leave_group(self) -> None:
         self.group = None
@@ -262,30 +268,30 @@ class Lifetime:
         return self.processor is not None and self.processor.is_stopped()
 
     def _is_at_rest(self) -> bool:
-        """Return whether the dispatcher is stopped and gone."""
+        """Return whether the processor is stopped and the dispatcher has ended."""
         return self.processor is None or (self._is_stopped() and not self._is_dispatching)
 
     def is_deserted(self) -> bool:
-        """Return whether nothing in the group can change an event any more: the journal may close."""
-        # In a group that is being left early, a dispatcher that has not begun does not begin any more.
+        """Return whether no task in the group can change an event any more, so that the journal may close."""
+        # In a group that is left early, a dispatcher that has not taken its first step never takes it.
         dispatches = self._is_dispatching and (self._has_begun or not self._is_broken)
         return (self.group is None or self._is_broken) and not dispatches and not self._guests
 
     async def start_guest(self, guest: Guest, run: Callable[[], Coroutine[object, object, None]], name: str) -> None:
         """
-        Run a task that runs no events in the group, and cancel it when the group closes.
+        Run a guest in the group: a task that runs no events. The guest is cancelled when the group closes.
 
         Raises:
-            RuntimeError: There is no group, and none is expected.
+            RuntimeError: There is no group, and no root task is about to open one.
 
-        Cancellation: while it waits for the group of a root task that has yet to begin; nothing was started then.
+        Cancellation: while the call waits for a root task to open its group. Nothing was started then.
         """
         await self._conditions.wait_for(lambda: self.group is not None or self._background is None)
         if not self.try_start_guest(guest, run, name):
             raise RuntimeError("map() needs a running executor to take items from an async iterable")
 
     def try_start_guest(self, guest: Guest, run: Callable[[], Coroutine[object, object, None]], name: str) -> bool:
-        """Do the same at once; return whether there is a group."""
+        """Like :meth:`start_guest`, but never wait: return False if there is no group."""
         if self.group is None:
             return False
         self._guests.add(guest)
@@ -293,7 +299,7 @@ class Lifetime:
         return True
 
     def guest_ended(self, guest: Guest) -> None:
-        """Learn that such a task has ended: the last one may be all that the journal is kept open for."""
+        """Note that a guest has ended. The journal may have stayed open only for that guest."""
         self._guests.discard(guest)
         self._conditions.notify()
 
@@ -307,7 +313,7 @@ class Lifetime:
             )
 
     async def _keep_dispatching(self, group: TaskGroup) -> None:
-        """Run the processor's loop until stopped: also when somebody else's runs first, or it is started again."""
+        """Run the processor's loop until the processor is stopped, even if another task runs the loop first."""
         assert self.processor is not None
         if self._is_broken:
             self._is_dispatching = False
@@ -321,19 +327,19 @@ class Lifetime:
             self._is_dispatching = False
             if anyio.current_effective_deadline() == -inf:
                 raise
-            self._launch(group)  # no scope asked for this cancellation: it ends this task, and another one goes on
+            self._launch(group)  # no scope asked for this cancellation: replace the task
         except BaseException:
             self._is_dispatching = False
             raise
         else:
-            self._is_dispatching = False  # no await since the check of the loop above
+            self._is_dispatching = False  # no await since the loop's check
         finally:
             self._conditions.notify()
 
     # ---------------------------------------------------------------- the root task behind start()
 
     def _ensure_dispatcher(self) -> None:
-        """Have the dispatcher run: in the group there is, else in that of a root task of the event loop."""
+        """Launch the dispatcher in the current group. If there is none, start a root task that opens a group."""
         if self.group is not None:
             self._launch(self.group)
         elif self._background is None:
@@ -349,17 +355,17 @@ class Lifetime:
                 raise
 
     async def _run_in_background(self, token: object) -> None:
-        """Be the root task behind ``start()``: own the group, and keep a crash for the next call."""
+        """Own the group in the root task behind ``start()``. Keep a crash for the next call."""
         try:
             while True:
                 async with self._own_group():
                     assert self.group is not None
                     self._launch(self.group)
-                if self._is_stopped():  # else it was started again while the group was closing
+                if self._is_stopped():  # else start() was called while the group was closing
                     break
         except get_cancelled_exc_class():
             raise
-        except BaseException as exc:  # noqa: BLE001  a root task has nobody to raise it to
+        except BaseException as exc:  # noqa: BLE001  no caller waits for a root task
             self._transitions.crash = exc
         finally:
             self._background_ended(token)
@@ -377,7 +383,7 @@ class Lifetime:
     # ---------------------------------------------------------------- the end
 
     def abandon(self) -> None:
-        """Tell everybody who waits that nothing will happen any more."""
+        """Wake all waiting tasks, now that the lifetime is over."""
         self._transitions.is_abandoned = True
         if self.processor is not None:
             self.processor.abandon()

@@ -1,4 +1,28 @@
-"""The parts of an executor, and how they are joined."""
+"""
+The parts of an executor, and how the parts are joined.
+
+Each piece of an executor's state has one owner, and each owner is a part. The facade (``executor``) makes all parts
+here, once, and keeps those that its methods use.
+
+Who may know whom:
+
+- A part gets the parts that it uses in its constructor. So the order of the constructors below is the order of the
+  layers: a part knows what was made before it. A call on the hot path takes one hop (``self._index``), never two.
+- A few parts need each other. The part that is made first gets the other one as an attribute, at the end of the
+  constructor below, and sees only a Protocol of it. These are all of these links: the transitions know where events are
+  queued and who follows them, the submissions know the lookups, and the enqueuer knows the submissions and the
+  lifetime. With a journal, the submissions and the queueing know the durable submissions, the followers know the link,
+  and ``connect()`` gives the link the parts that are made after it.
+- No part imports the ``Executor`` class. A part that needs a method which a subclass may override, or a setting which a
+  user may change, gets the executor as a :class:`~lionpride_exec._executor.facade.Facade`.
+- The processor is made later and may be replaced. ``Lifetime.attach()`` is the only place that hands a processor to the
+  parts. Parts and processor share one ``Coordination`` object: the locks in use, the deferred ends, the reasons why
+  nothing starts, and the conditions that tasks wait for.
+- The journal is optional. Without a journal, ``link`` and ``durable`` are None, and so is the journal of every part
+  that asks for one. With a journal, ``_join_journal()`` makes the parts that only such an executor has.
+
+The alternative was a chain of mixins. It had no such order: each class could use every attribute of all the others.
+"""
 
 from __future__ import annotations
 
@@ -39,16 +63,13 @@ if TYPE_CHECKING:
 
 class Parts:
     """
-    All parts of one executor.
-
-    A part gets what it uses in its constructor. A few need each other: what is made first gets the other afterwards,
-    here, and sees it as a Protocol.
+    All parts of one executor. After the constructor, no part is replaced, and no link between parts is missing.
 
     Args:
         executor: The facade.
-        states: Its flow.
-        journal: Its journal. None if it has none; then ``link`` and ``durable`` are None.
-        rules: What is kept in memory of events that have ended, by status.
+        states: The flow of the executor.
+        journal: The journal of the executor. None if it has none; then ``link`` and ``durable`` are None.
+        rules: For each final status, which events stay in memory after their end.
     """
 
     def __init__(
@@ -88,7 +109,7 @@ class Parts:
             self._join_journal(executor, link)
 
     def _join_journal(self, executor: Facade, link: JournalLink) -> None:
-        """Make the parts that only an executor with a journal has."""
+        """Make the parts that only an executor with a journal has, and connect them."""
         coordination, index, transitions, retention = self.coordination, self.index, self.transitions, self.retention
         submissions, queueing, followers, keys = self.submissions, self.queueing, self.followers, self.keys
         recovery = Recovery(

@@ -1,4 +1,4 @@
-"""What an executor tells about its events and itself: the methods of the facade that change nothing."""
+"""The methods of the facade that answer questions and change nothing."""
 
 from __future__ import annotations
 
@@ -45,102 +45,111 @@ class ExecutorQueries:
 
     def get_events_by_status(self, status: EventStatus | str) -> list[Event]:
         """
-        Give the events with a status, in the order they came to it. O(number of them).
+        Return the events with a status, in the order in which they came to it. O(number of these events).
 
-        Events that failed count as looked at: the end of the lifetime does not warn of them.
+        Failed events in the list count as looked at: the end of the lifetime does not warn of them.
+
+        Example::
+
+            for event in executor.get_events_by_status("failed"):
+                print(event.id, event.execution.error)
 
         Raises:
-            NotFoundError: No such status. (Also a KeyError.)
-            ConfigurationError: Its progression was taken out of :attr:`states`.
+            NotFoundError: The status does not exist. (Also a KeyError.)
+            ConfigurationError: The progression of the status was taken out of :attr:`states`.
         """
         return self._lookups.with_status(status)
 
     @property
     def pending_events(self) -> list[Event]:
-        """The events that are PENDING, in the order they came to it."""
+        """The events that are PENDING, in the order in which they became so."""
         return self.get_events_by_status(EventStatus.PENDING)
 
     @property
     def processing_events(self) -> list[Event]:
-        """The events that are PROCESSING, in the order they came to it."""
+        """The events that are PROCESSING, in the order in which they became so."""
         return self.get_events_by_status(EventStatus.PROCESSING)
 
     @property
     def completed_events(self) -> list[Event]:
-        """The events that are COMPLETED, in the order they came to it."""
+        """The events that are COMPLETED, in the order in which they became so."""
         return self.get_events_by_status(EventStatus.COMPLETED)
 
     @property
     def failed_events(self) -> list[Event]:
-        """The events that are FAILED, in the order they came to it."""
+        """The events that are FAILED, in the order in which they became so."""
         return self.get_events_by_status(EventStatus.FAILED)
 
     @property
     def cancelled_events(self) -> list[Event]:
-        """The events that are CANCELLED, in the order they came to it."""
+        """The events that are CANCELLED, in the order in which they became so."""
         return self.get_events_by_status(EventStatus.CANCELLED)
 
     @property
     def skipped_events(self) -> list[Event]:
-        """The events that are SKIPPED, in the order they came to it."""
+        """The events that are SKIPPED, in the order in which they became so."""
         return self.get_events_by_status(EventStatus.SKIPPED)
 
     @property
     def aborted_events(self) -> list[Event]:
-        """The events that are ABORTED, in the order they came to it."""
+        """The events that are ABORTED, in the order in which they became so."""
         return self.get_events_by_status(EventStatus.ABORTED)
 
     async def get(self, event: Event | UUID | str) -> Event:
         """
-        Give an event by its id, from memory or, if it is not there, from the journal.
+        Return an event by its id, from memory or else from the journal.
 
-        One from the journal is a copy that stands in no executor: its result is what JSON keeps of it, its error a
-        :class:`RemoteError`. O(1) in memory; on disk O(number of events there), about 60 ms for a million.
+        An event from the journal is a copy that belongs to no executor. The result is what JSON preserves of the
+        original, and the error is a :class:`RemoteError`. O(1) in memory. On disk O(number of events there), about 60
+        ms for a million.
 
         Raises:
-            NotFoundError: There is no such event.
-            JournalError: It cannot be read.
-            ValueError: What was given means no id.
+            NotFoundError: The event is neither in memory nor in the journal.
+            JournalError: The journal cannot be read.
+            ValueError: The value is not a valid id.
 
-        Cancellation: while it is read from the journal; that has changed nothing.
+        Cancellation: while the journal is read. Nothing has changed.
         """
         return await self._lookups.get(event)
 
     async def known_keys(self, keys: Iterable[Hashable]) -> set[Hashable]:
         """
-        Give those of the keys under which an event is known here, in memory or in the journal. One look-up each.
+        Return the keys under which an event is known, in memory or in the journal. One look-up per key.
 
         Raises:
-            TypeError: A key is not hashable, or nothing that JSON can hold.
+            TypeError: A key is not hashable, or (with a journal) JSON cannot hold the key.
             JournalError: The journal cannot be read.
 
-        Cancellation: while the journal is read; that has changed nothing.
+        Cancellation: while the journal is read. Nothing has changed.
         """
         return await self._lookups.known_keys(keys)
 
     async def held_events(self) -> list[Event]:
         """
-        Give the events that wait for a decision: they ran when the process died, and their class says ``hold``.
+        Return the held events: they ran when the process died, and their class says ``on_crash="hold"``.
 
-        O(number of open events).
+        A held event waits for a decision: :meth:`release` lets it run again. O(number of open events).
 
         Raises:
-            JournalError: They cannot be read; or there is no open journal.
+            JournalError: The journal cannot be read, or no journal is open.
 
-        Cancellation: while they are read; that has changed nothing.
+        Cancellation: while the journal is read. Nothing has changed.
         """
         return await self._lookups.held()
 
     def explain(self, event: Event | UUID | str) -> Explanation:
         """
-        Say what an event waits for, and for how long at least. Cheap; changes nothing.
+        Return what an event waits for, and for at least how long: ``print(executor.explain(event))``.
 
-        An event that could start but for those in front of it waits for what these wait for. Call it in the event loop.
-        For the bare id of an event that has ended and left memory, as with a journal, ``Explanation.event`` is a plain
-        ``Event`` with that id and status; ``await executor.get(id)`` reads the event itself.
+        O(1), or O(what is used of the event's limits). The call changes nothing. Call it in the event loop. An event
+        that is held up only by the events in front of it waits for what they wait for.
+
+        With a journal, an event that has ended may have left memory. For the bare id of that event,
+        ``Explanation.event`` is a plain ``Event`` with the id and the status. ``await executor.get(id)`` reads the
+        event itself.
 
         Raises:
-            NotFoundError: There is no such event.
+            NotFoundError: The event is not in this executor.
             RuntimeError: No event loop runs.
         """
         return self._explainer.explain(self._lookups.known(event), self._transitions.processor)
@@ -154,19 +163,19 @@ class ExecutorQueries:
 
     @property
     def strict_event_type(self) -> bool:
-        """Whether subclasses of :attr:`event_type` are refused."""
+        """Whether the executor refuses subclasses of :attr:`event_type`."""
         return self.states.items.strict_type
 
     def status_counts(self) -> dict[str, int]:
         """
-        Give the number of events in each of the seven statuses, zeros included. O(1).
+        Return the number of events in each of the seven statuses, zeros included. O(1).
 
-        With a journal those that have ended and are only on disk are included.
+        With a journal, the counts include the events that have ended and are only on disk.
         """
         return self._lookups.status_counts()
 
     def inspect_state(self) -> str:
-        """Give a readable summary: a line per status."""
+        """Return a readable summary, with one line for each status."""
         lines = [
             f"  {status}: {number} event{'' if number == 1 else 's'}" for status, number in self.status_counts().items()
         ]
@@ -174,9 +183,9 @@ class ExecutorQueries:
 
     def statistics(self) -> Statistics:
         """
-        Give a snapshot: events by status, pending ones by what they wait for, what is used of the limits.
+        Return a snapshot: events by status, why pending events wait, and how much of each limit is used.
 
-        O(what is delayed, or waits for a limit or gate). Call it in the event loop.
+        Call it in the event loop. O(number of events that are delayed, or that wait for a limit or a gate).
 
         Raises:
             RuntimeError: No event loop runs.
@@ -185,15 +194,15 @@ class ExecutorQueries:
 
     def progress(self, *, to_come: float = 0) -> Progress:
         """
-        Return the number of events done and to do, the rate, and the time left.
+        Return the number of events done and to do, the rate, and the time left: ``print(executor.progress())``.
 
-        The rate is that since earlier calls, at most 60 s back, so call it now and then. Events that were taken in
-        with a final status count as done, but not for the rate. Works outside an event loop too, without a rate and
-        without the time left. O(what is queued, runs, or is used of the limits).
+        The rate covers the time since earlier calls, at most 60 s, so call this method now and then. Events that were
+        taken in with a final status count as done, but not for the rate. Outside an event loop the rate and the time
+        left are None. O(what is queued, runs, or is used of the limits).
 
         Args:
-            to_come: How many events will come that the executor cannot know of, 0 or more; an estimate will do. What
-                a running :meth:`map` will take from its source is known, if the source has a length.
+            to_come: An estimate of the events to come that the executor cannot know of, 0 or more. The executor knows
+                what a running :meth:`map` will take from its source, if the source has a length.
 
         Raises:
             ConfigurationError: A progression was taken out of :attr:`states`.
@@ -208,16 +217,16 @@ class ExecutorQueries:
 
     @property
     def is_paused(self) -> bool:
-        """Whether :meth:`pause` was called, and :meth:`resume` not since."""
+        """Whether :meth:`pause` was called, and :meth:`resume` was not called since."""
         return PAUSED in self._coordination.holds
 
     # ---------------------------------------------------------------- transitions
 
     def observe(self, observer: Callable[[Event, EventStatus, EventStatus], None]) -> Callable[[], None]:
         """
-        Have ``observer(event, previous, status)`` called at every transition; returns a function that ends it.
+        Call ``observer(event, previous, status)`` at every transition. Return a function that removes the observer.
 
-        It runs inside the transition and delays it, so it should be quick. An exception of it is logged.
+        The observer runs inside the transition and delays it, so keep it quick. Exceptions of an observer are logged.
         """
         return self._observers.add(observer)
 
@@ -229,31 +238,41 @@ class ExecutorQueries:
         statuses: Iterable[EventStatus | str] | str | None = None,
     ) -> Watcher:
         """
-        Give an async iterator of every :class:`Transition` from now on: ``async with executor.watch() as transitions``.
+        Return an async iterator of every :class:`Transition` from now on.
 
-        A transition cannot wait for its reader, so while ``buffer`` or more of them are unread, ``on_full`` holds:
+        Example::
 
-        - "wait": none is missed; nothing new starts and no gate is asked until the reader has caught up. What runs goes
-          on, so more than ``buffer`` may gather: one for each running event, one for an event in question at a
-          gate, and whatever others decide or invoke by hand. A reader that itself waits for the executor (in
-          :meth:`join`, at the end of its block, in ``Event.wait()``, :meth:`invoke`, or ``append(wait=True)``)
-          cannot read meanwhile: it holds nothing back then, however much gathers.
-        - "drop": the oldest are dropped; ``Watcher.missed`` counts them.
-        - "error": after those in the buffer the reader gets :class:`WatcherTooSlow`.
+            async with executor.watch(statuses="failed") as transitions:
+                async for transition in transitions:
+                    print(transition)
 
-        The iteration ends, after what is unread, when the executor's lifetime ends: its block was left, ``run()`` has
-        returned, or, without either, ``stop()`` has. Until the executor is started it waits. It is subscribed at the
-        call, so a task that is given the watcher sees everything, whenever it begins.
+        A transition cannot wait for its reader. ``on_full`` decides what happens while ``buffer`` or more transitions
+        are
+        unread:
+
+        - "wait": No transition is missed. No event starts and no gate is asked until the reader has caught up. Running
+          events continue, so more than ``buffer`` transitions may gather: one for each running event, one for an event
+          that a gate is being asked about, and those of events that are decided or invoked by hand. A reader that waits
+          for the executor (in :meth:`join`, at the end of its block, in ``Event.wait()``, :meth:`invoke`, or
+          ``append(wait=True)``) cannot read meanwhile. Its watcher then holds nothing back, however many transitions
+          gather.
+        - "drop": The oldest transitions are dropped. ``Watcher.missed`` counts them.
+        - "error": The reader gets :class:`WatcherTooSlow` after the transitions in the buffer.
+
+        The subscription begins with this call, so a task that gets the watcher later misses nothing. Before the
+        executor is started, the iterator waits. The iteration ends, after the unread transitions, with the executor's
+        lifetime: when its block was left, when ``run()`` has returned, or, without either, when ``stop()`` has
+        returned.
+
+        Without a watcher, a transition costs nothing more.
 
         Args:
-            buffer: How many unread transitions are too many, at least 1.
-            on_full: What to do then.
-            statuses: Transitions to these statuses (or this one) only; None: all.
+            buffer: The number of unread transitions at which ``on_full`` applies, at least 1.
+            on_full: "wait", "drop" or "error".
+            statuses: Only transitions to these statuses, or to this one. None if all.
 
         Raises:
-            ValueError: ``buffer`` or ``on_full`` is none of those.
-            NotFoundError: No such status.
-
-        Costs nothing while nobody watches.
+            ValueError: ``buffer`` or ``on_full`` has another value.
+            NotFoundError: A status does not exist.
         """
         return self._subscriptions.watch(buffer, on_full, statuses)
