@@ -137,25 +137,25 @@ def compare(benchmark: Benchmark, backend: str, versions: Mapping[str, Version])
     """Print and judge what is measured on a backend."""
     n, rounds = (2_000, 5) if benchmark.quick else (10_000, 25)
     starts = n // 5
-    times: dict[str, Callable[[Version], float]] = {
+    measures: dict[str, Callable[[Version], float]] = {
         f"CPU time per event, n = {n:,}": partial(run, backend, life, n),
         f"median CPU time from append to start, n = {starts:,}": partial(run, backend, append_to_start, starts),
     }
-    sizes: dict[str, Callable[[Version], float]] = {
-        f"bytes per {fill.__name__} event, n = {n:,}": partial(memory, backend, fill, n)
-        for fill in (pending, completed)
-    }
-    for title, measure in {**times, **sizes}.items():
+    for title, measure in measures.items():
         for version in versions.values():
             measure(version)  # what is done once, and the caches of the interpreter
         ratios = benchmark.race(
             f"{backend}: {title}",
             {name: partial(measure, version) for name, version in versions.items()},
-            rounds=rounds if title in times else 2,
+            rounds=rounds,
             baseline="before",
-            unit="us" if title in times else "B",
         )
         benchmark.target("now", ratios["now"], LIMIT, unit="x before")
+    print(f"\n{backend}: bytes per event, n = {n:,}")  # once: they hardly differ from round to round
+    for fill in (pending, completed):
+        sizes = {name: memory(backend, fill, n, version) for name, version in versions.items()}
+        print(f"  {fill.__name__}: before {sizes['before']:.1f} B, now {sizes['now']:.1f} B")
+        benchmark.target("now", sizes["now"] / sizes["before"], LIMIT, unit="x before")
 
 
 def main() -> int:
