@@ -1,4 +1,4 @@
-"""Many events at once: what stands on ``append()``."""
+"""Many events at once, by way of ``append()``."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ async def extend(
     coming: dict[UUID, Coming] = {}
 
     def append(event: E) -> Coroutine[Any, Any, E | Coming]:
-        """Return what takes an event in."""
+        """Return the coroutine that takes an event in."""
         own_priority = priority(event) if callable(priority) else priority
         own_key = None if key is None else key(event)
         if durable is not None:
             return durable.append_together(event, own_priority, own_key, coming)
-        if own_key is None:  # an overridden append() need not know of keys
+        if own_key is None:  # an overridden append() may have no such parameter
             return executor.append(event, own_priority, wait=True)
         return executor.append(event, own_priority, wait=True, key=own_key)
 

@@ -1,7 +1,7 @@
 """
-Events that come after others: which of them each event still waits for.
+Events that come after others: for which events each of them still waits.
 
-Nothing here moves an event. This says what is ready, ``submissions`` queues it.
+This module moves no event. It says which events are ready, and the followers queue them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 class Dependencies:
     """
-    The graph of the events that wait for others. Everything is O(1), or O(number of dependencies).
+    The graph of the events that wait for others. Each step is O(1), or O(number of dependencies).
 
     Attributes:
-        waiting: How each waiting event is queued once it is ready, and the ids of those that it still waits for.
-        followers: Who waits for an event, by its id; in the order in which they came. The ids in ``waiting`` and these
-            say the same: ``other in waiting[event][1]`` just if ``event in followers[other]``.
+        waiting: For each waiting event, the options for queueing it and the ids for which it still waits.
+        followers: For each awaited event, by its id, the events that wait for it, in the order in which they came. Both
+            mappings hold the same pairs: ``other in waiting[event][1]`` exactly if ``event in followers[other]``, until
+            ``take_followers()`` has taken the followers of an event that has ended.
     """
 
     __slots__ = ("_clock", "followers", "waiting")
@@ -35,33 +36,33 @@ class Dependencies:
         self._clock = LoopClock()
 
     def awaited_by(self, event_id: UUID) -> Collection[UUID]:
-        """Return the events that have to complete before this one is queued."""
+        """Return the ids of the events that must complete before this event is queued."""
         return self.waiting[event_id][1] if event_id in self.waiting else ()
 
     def due(self, event_id: UUID) -> float | None:
-        """Return the time before which a waiting event does not start. None if it has none."""
+        """Return the time before which a waiting event does not start. None if there is no such time."""
         return self.waiting[event_id][0].until
 
     def follow_clock(self) -> None:
-        """Carry the times over to the running event loop, if they were read in another."""
+        """Carry the times over to the running event loop, if they were read in another loop."""
         seconds = self._clock.shift()
         if seconds:
             for event_id, (options, needed) in self.waiting.items():
                 self.waiting[event_id] = options.carry_over(seconds), needed
 
     def add(self, event_id: UUID, options: SubmitOptions) -> None:
-        """Have an event wait until all that it comes after have completed."""
+        """Make an event wait until all events that it comes after have completed."""
         needed = {event.id for event in options.after}
         self.waiting[event_id] = options, needed
         for other in needed:
             self.followers.setdefault(other, {})[event_id] = None
 
     def take_followers(self, event_id: UUID) -> list[UUID]:
-        """Return the events that wait for one that will not be waited for any longer."""
+        """Return the events that wait for this one, and forget that they do: this event has ended or left."""
         return list(self.followers.pop(event_id, ()))
 
     def complete(self, follower: UUID, event_id: UUID) -> SubmitOptions | None:
-        """Note that one of the events that it waits for has completed. Return its options if that was the last."""
+        """Note that an awaited event has completed. Return the follower's options if no other event is awaited."""
         options, needed = self.waiting[follower]
         needed.discard(event_id)
         if needed:
@@ -70,7 +71,7 @@ class Dependencies:
         return options
 
     def remove(self, event_id: UUID) -> None:
-        """Have an event wait no longer: it has begun, or was decided by somebody else, or leaves."""
+        """Stop waiting for an event's dependencies: the event has begun, has ended, or leaves."""
         _, needed = self.waiting.pop(event_id, (None, ()))
         for other in needed:
             followers = self.followers.get(other)

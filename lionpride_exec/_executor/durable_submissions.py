@@ -1,8 +1,8 @@
 """
-How events come in where there is a journal: nothing starts that is not on disk.
+How events come in if there is a journal: no event starts before it is on disk.
 
-An event is stored first, as PENDING and not queued; when it is on disk it is queued. Without a journal nothing of this
-costs anything.
+An event is stored first, PENDING and not queued. Once it is on disk, it is queued. An executor without a journal makes
+none of these parts.
 """
 
 from __future__ import annotations
@@ -44,25 +44,25 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=Event)
 
-# Events that extend() has written in one commit, at most.
+# The largest number of events that extend() writes in one commit.
 MAX_TOGETHER = 100
 
 
 @attrs.define(eq=False)
 class Coming:
     """
-    An event that is stored, and on its way to the disk.
+    An event that is stored and on its way to the disk.
 
     Attributes:
-        event: Which one.
-        options: How it is queued then.
-        arrival: Tells when.
-        session: The journal, as it is open meanwhile.
-        takes_room: Whether it has a promise of room in the queue.
-        is_final: Whether it had ended before.
-        queued_at: What stood in its record before.
-        is_decided: Whether it was queued, or has left again.
-        taken: Once it is settled, the event; or the one that is known under its key. Set by ``settle_together()``.
+        event: The event.
+        options: How the event is queued once it is on disk.
+        arrival: Set once the row has been committed or has failed.
+        session: The journal that was open when the event came.
+        takes_room: Whether room in the queue was promised to the event.
+        is_final: Whether the event had ended before it came.
+        queued_at: The ``queued_at`` of the event's record before it came.
+        is_decided: Whether the event was queued, or has left again.
+        taken: The event, or the known event with its key. None until ``settle_together()`` has set it.
     """
 
     event: Event
@@ -81,7 +81,7 @@ class DurableSubmissions:
     Has events on disk before they are queued.
 
     Attributes:
-        link: The journal of the executor.
+        link: The link to the journal of the executor.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class DurableSubmissions:
     # ---------------------------------------------------------------- looking
 
     def is_coming(self, event: Event) -> bool:
-        """Return whether an event is stored and on its way to the disk, so not to be queued yet."""
+        """Return whether an event is stored and on its way to the disk, so that it must not be queued yet."""
         session = self.link.session
         return session is not None and session.pending_insert_of(event) is not None
 
@@ -121,7 +121,7 @@ class DurableSubmissions:
         return 0 if session is None else session.count_pending_inserts()
 
     async def find_on_disk(self, key: Hashable) -> Event | None:
-        """Return the event that is known under a key and is on disk only. None if there is none."""
+        """Return the event with a key, if the event is only on disk. None if there is none."""
         session = self.link.session
         if session is None:
             return None
@@ -130,9 +130,9 @@ class DurableSubmissions:
 
     async def when_arrived(self, known: E) -> E | None:
         """
-        Return an event that is known under its key when it is on disk: it may be on its way still.
+        Return a known event once it is on disk. The event may still be on its way.
 
-        None if it did not get there: try again.
+        None if the event could not be written: the caller must try again.
         """
         session = self.link.session
         arrival = None if session is None else session.pending_insert_of(known)
@@ -145,21 +145,21 @@ class DurableSubmissions:
         return known
 
     def record_waiting(self, event: Event, awaited: Collection[UUID]) -> None:
-        """Have written for which events an event still waits."""
+        """Have the ids written for which an event still waits."""
         self.link.record_waiting(event, awaited)
 
     def removed(self, event: Event, status: EventStatus) -> None:
-        """Learn that an event was removed from the executor."""
+        """Note that an event was removed from the executor."""
         self.link.removed(event, status)
 
     # ---------------------------------------------------------------- one event
 
     async def store(self, event: E, options: SubmitOptions) -> E | None:
-        """Store an event, and queue it once it is on disk. None if its key is known by now."""
+        """Store an event, and queue it once it is on disk. None if its key has become known meanwhile."""
         try:
             coming = await self._announce_in_turn(event, options)
         except Exception:
-            # What is wrong with the event, or with the room for it, does not matter if its work is known already.
+            # If the key is known, errors of this event and a full queue do not matter.
             known = None if options.key is None else await self.find_on_disk(options.key)
             if known is None:
                 raise
@@ -167,7 +167,7 @@ class DurableSubmissions:
         return None if coming is None else cast("E", await self._settle_in(coming))
 
     async def _announce_in_turn(self, event: Event, options: SubmitOptions) -> Coming | None:
-        """Store an event, and have it written as soon as the journal has room. None if its key is known by now."""
+        """Store an event, and have it written once the journal has room. None if its key has become known."""
         session = self.link.session
         if (
             session is not None
@@ -176,13 +176,13 @@ class DurableSubmissions:
         ):
             raise ExistsError(f"{event!r} is in the journal already; as_fresh_event() gives one to run anew")
         if session is not None and not session.writer.has_room:
-            await session.writer.wait_for_room()  # the last wait: what follows is one step, up to the room it takes
+            await session.writer.wait_for_room()  # the last wait: the rest is one step, including the room
         if options.key is not None and self._keys.find(options.key) is not None:
             return None
         return self._announce(event, options)
 
     def _announce(self, event: Event, options: SubmitOptions) -> Coming:
-        """Store an event, and have it written; the journal has room. Leaves nothing behind if it raises."""
+        """Store an event and have it written. The journal has room. An error leaves nothing behind."""
         session, processor = self.link.session, self._submissions.processor
         if session is None or processor is None:
             raise ExecutorClosedError(
@@ -214,12 +214,12 @@ class DurableSubmissions:
 
     async def _settle_in(self, coming: Coming) -> Event:
         """
-        Return an event when it is on disk and queued, or the event that is known under its key.
+        Return an event once it is on disk and queued, or the known event with its key.
 
         Raises:
-            JournalError: It could not be written.
+            JournalError: The event could not be written.
 
-        Cancellation: nothing is left behind; if it is being written, it is taken out again.
+        Cancellation: nothing is left behind. If the event is being written, it is deleted again.
         """
         arrival = coming.arrival
         try:
@@ -234,7 +234,11 @@ class DurableSubmissions:
         return coming.event if arrival.known is None else self._known_by_row(coming.session, arrival.known)
 
     def _decide(self, coming: Coming) -> None:
-        """Queue an event that is on disk now, or have it leave, if it is not; once."""
+        """
+        Queue an event that is on disk now, or let the event leave if it could not be written.
+
+        Only the first call counts.
+        """
         if coming.is_decided:
             return
         if not coming.arrival.is_on_disk:
@@ -250,7 +254,7 @@ class DurableSubmissions:
             processor.queue.withdraw_promise()
         if event.id in self._index.items:
             self._retention.ended_before += coming.is_final
-            if link.session is None and (options.after or options.lost is not None):  # closed meanwhile: settled next
+            if link.session is None and (options.after or options.lost is not None):  # closed: the next start decides
                 self._followers.keep_unsettled(event, options)
                 link.recovery.unsettled.append((event, [other.id for other in options.after], options.lost))
             elif event.execution.status is EventStatus.PENDING and event.id not in self._deferred_ends:
@@ -259,7 +263,7 @@ class DurableSubmissions:
             processor.queue.offer_room()
 
     def _queue(self, event: Event, options: SubmitOptions, processor: Processor) -> None:
-        """Queue an event for which there is room, or that needs none; or skip it."""
+        """Queue an event for which there is room, or that needs none; or skip the event."""
         if options.lost is not None:
             self.link.recovery.skip_lost(event, options.lost)
         elif options.after:
@@ -273,24 +277,24 @@ class DurableSubmissions:
             try:
                 options = options.follow_wall()
                 processor.queue.put_nowait(priority, event.id, options.until, options.at)
-            except Exception as exc:  # noqa: BLE001  a function of the user, that of a limit, has changed its mind
+            except Exception as exc:  # noqa: BLE001  the user's function of a limit raised this time
                 self._transitions.end(event, EventStatus.ABORTED, exc)
 
     def _withdraw(self, coming: Coming) -> None:
-        """Have an event leave that is not on disk, or must not be, as if it had never come."""
+        """Let an event leave that is not on disk, or must not be, as if it had never come."""
         event, arrival, session = coming.event, coming.arrival, self.link.session
         if coming.is_decided:
             return
         coming.is_decided = True
         if session is not None:
             if arrival.is_on_disk or not arrival.done.is_set():
-                session.writer.delete(arrival.row.seq)  # with whatever was noted of it
+                session.writer.delete(arrival.row.seq)  # and all that was recorded about the event
             session.forget(event)
         arrival.is_withdrawn = True
         if event.id in self._index.items:
             self._submissions.let_go(event)
-            if not event.execution._running:  # else its end will come, and wake them
-                event._wake()  # somebody may have found it here meanwhile, and wait for it
+            if not event.execution._running:  # else the end of the run wakes the waiting tasks
+                event._wake()  # a task may have found the event here meanwhile, and wait for it
         event.execution.queued_at = coming.queued_at
         processor = self._submissions.processor
         if coming.takes_room and processor is not None:
@@ -298,7 +302,7 @@ class DurableSubmissions:
             processor.queue.offer_room()
 
     def _known_by_row(self, session: JournalSession, row: Row) -> Event:
-        """Return the event that has a key on disk; also when the journal has been closed since it was looked up."""
+        """Return the event that has a key on disk, even if the journal has been closed since the look-up."""
         known_id = UUID(bytes=row.id)
         known = self._index.items.get(known_id, None)
         if known is not None:
@@ -315,11 +319,11 @@ class DurableSubmissions:
         self, event: E, priority: float | None, key: Hashable, coming: dict[UUID, Coming]
     ) -> E | Coming:
         """
-        Do as ``append(wait=True)``, but have many events written in one commit.
+        Like ``append(wait=True)``, but write many events in one commit.
 
         Returns:
-            The event that ``append()`` would return; or, where only the commit tells which one, what ``coming`` now
-            holds: ``taken`` of it is the event, after :meth:`settle_together`.
+            The event that ``append()`` would return, if that is known now. Otherwise the entry that ``coming`` now has:
+            its ``taken`` is the event after :meth:`settle_together`.
         """
         if len(coming) >= MAX_TOGETHER or not self._has_room():
             await self.settle_together(coming)
@@ -334,19 +338,19 @@ class DurableSubmissions:
                 except Exception:
                     if key is None:
                         raise
-        # append() knows what to wait for, and what to do with an event that has ended or whose key is known.
+        # append() handles waiting, events that have ended, and known keys.
         if key is None:
             return cast("E", await self._executor.append(event, priority, wait=True))
-        await self.settle_together(coming)  # its key may be that of one of them
+        await self.settle_together(coming)  # one of them may have the same key
         return cast("E", await self._executor.append(event, priority, wait=True, key=key))
 
     def _announce_together(
         self, event: Event, priority: float | None, known_by: Hashable, coming: dict[UUID, Coming]
     ) -> Coming:
-        """Have an event written in the next commit, whoever waits for it."""
+        """Have an event written in the next commit, whichever task waits for the commit."""
         options = SubmitOptions(None if priority is None else check_priority(priority), key=known_by)
         one = self._announce(event, options)
-        one.arrival.on_done = partial(self._decide, one)  # the source of the next event may take its time
+        one.arrival.on_done = partial(self._decide, one)  # the source may be slow to yield the next event
         coming[event.id] = one
         return one
 
@@ -356,16 +360,16 @@ class DurableSubmissions:
         return session is not None and session.writer.has_room and processor is not None and not processor.queue.is_full
 
     def _is_plain(self, event: Event) -> bool:
-        """Return whether an event is new, and nobody holds a lock that an event needs to come in."""
+        """Return whether an event is new, and no task holds a lock that is needed to add the event."""
         if not isinstance(cast("object", event), Event) or event.execution.status in TERMINAL:
             return False
         return not self._index.is_locked(event.execution.status)
 
     async def settle_together(self, coming: dict[UUID, Coming]) -> None:
         """
-        Wait until all these events are on disk and queued; raise what prevented it after that.
+        Wait until all these events are on disk and queued. Then raise what prevented one of them.
 
-        Cancellation: events that are not on disk yet leave again.
+        Cancellation: events that are not on disk yet leave the executor.
         """
         error: BaseException | None = None
         for one in coming.values():
@@ -382,7 +386,7 @@ class DurableSubmissions:
 
 
 def _due_of(options: SubmitOptions) -> float | None:
-    """Return the time before which an event is not due, as seconds since 1970. None if it is due."""
+    """Return the time before which an event is not due, in seconds since 1970. None if the event is due."""
     if options.at is not None or options.until is None:
         return options.at
     return time.time() + options.until - current_time()

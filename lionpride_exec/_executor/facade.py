@@ -28,7 +28,7 @@ class Facade(Protocol):
 
     @property
     def strict_event_type(self) -> bool:
-        """Whether subclasses of it are refused."""
+        """Whether the executor refuses subclasses of the event type."""
         ...
 
     @property
@@ -37,13 +37,13 @@ class Facade(Protocol):
         ...
 
     async def start(self) -> None:
-        """Start, or go on after a stop."""
+        """Start, or continue after a stop."""
 
     async def stop(self) -> None:
-        """Start nothing more, and return when what runs has ended."""
+        """Start no more events, and return when the running events have ended."""
 
     async def join(self) -> None:
-        """Return once nothing is pending or processing."""
+        """Wait until no event is pending or processing."""
 
     async def append(self, event: Any, priority: float | None = None, *, wait: bool = False, key: Any = None) -> Any:
         """Take an event in."""
@@ -55,14 +55,14 @@ class Facade(Protocol):
     def __contains__(self, event: Event) -> bool: ...
 
     async def _update_progression(self, event: Any, force_status: Any = None) -> None:
-        """File an event under a status, or under its own."""
+        """File an event under ``force_status``, or under its own status if that is None."""
 
     def _wants_reports(self) -> bool:
-        """Return whether that is overridden."""
+        """Return whether ``_update_progression()`` is overridden."""
         ...
 
     def _appends_one_by_one(self) -> bool:
-        """Return whether each event has to come in by ``append()``, since that or ``enqueue()`` is overridden."""
+        """Return whether each event must come in through ``append()``, because it or ``enqueue()`` is overridden."""
         ...
 
     async def _create_processor(self) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .facade import Facade
 
-# As much as there may be: whoever wants a rate says so.
+# The largest allowed capacity: a user who wants a rate sets one.
 GENEROUS = {"queue_capacity": 10_000, "capacity_refresh_time": 0.01}
 
 
@@ -28,7 +28,7 @@ def event_type_of(executor: object) -> type[Event]:
     Return the class of the events that an executor takes: its processor's ``event_type``.
 
     Raises:
-        ConfigurationError: The class has no ``processor_type``, or that has no ``event_type``.
+        ConfigurationError: The class has no ``processor_type``, or the processor has no ``event_type``.
     """
     try:
         kind: type[Event] = cast("Any", executor).processor_type.event_type
@@ -52,8 +52,8 @@ def make_executor(
     Make an executor for an event class, or for calls of an async function; see ``Executor.of()``.
 
     Raises:
-        TypeError: The target is neither.
-        ConfigurationError: The processor has no such keyword.
+        TypeError: The target is neither an Event subclass nor an async function.
+        ConfigurationError: The processor does not have one of the keywords.
     """
     processor_type = processor_for(target, getattr(cls, "processor_type", None))
     config = GENEROUS | dict(config)
@@ -84,10 +84,10 @@ async def make_processor(executor: Facade, pile: Pile[Event]) -> Processor:
 
 def processor_for(target: type[Event] | Callable[..., Any], base: type[Processor] | None) -> type[Processor]:
     """
-    Make a processor class for an event class, or, for an async function, for calls.
+    Make a processor class for an event class, or for calls of an async function.
 
     Raises:
-        TypeError: The target is neither.
+        TypeError: The target is neither an Event subclass nor an async function.
     """
     if isinstance(target, type) and issubclass(target, Event):
         event_type: type[Event] = target
@@ -103,13 +103,13 @@ def processor_for(target: type[Event] | Callable[..., Any], base: type[Processor
 
 def check_config(processor_type: type[Processor], config: Mapping[str, Any]) -> None:
     """
-    Refuse keywords that the processor does not know.
+    Refuse keywords that the processor does not have.
 
     Raises:
-        ConfigurationError: There are some; they are named.
+        ConfigurationError: There are unknown keywords. The message names them.
     """
     if getattr(processor_type.create, "__func__", None) is not getattr(Processor.create, "__func__", None):
-        return  # what it makes of its keywords shows when it is called
+        return  # its own keywords are checked when it is called
     try:
         inspect.signature(processor_type).bind(pile=None, executor=None, **config)
     except TypeError as exc:

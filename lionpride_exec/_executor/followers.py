@@ -1,4 +1,4 @@
-"""What becomes of events that come after others, when those end or leave."""
+"""What happens to events that come after others, when these end or leave."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class DependencyRecords(Protocol):
-    """The journal of an executor, as far as it keeps for which events an event still waits."""
+    """The journal of an executor, as the followers see it."""
 
     def record_waiting(self, event: Event, awaited: Collection[UUID]) -> None:
-        """Have written for which events an event still waits."""
+        """Have the ids written for which an event still waits."""
 
 
 class Followers:
@@ -36,7 +36,7 @@ class Followers:
 
     Attributes:
         records: The journal. None if the executor has none.
-        ended: The events that have ended or left, and whose followers have yet to be told.
+        ended: The events that have ended or left, and whose followers have not been told yet.
     """
 
     __slots__ = (
@@ -68,7 +68,7 @@ class Followers:
         self._is_following_up = False
 
     def keep_after(self, event: Event, options: SubmitOptions) -> None:
-        """Keep an event until those have completed; it may be queued, or SKIPPED, already now."""
+        """Keep an event until the events of ``after`` have completed. It may be queued or SKIPPED at once."""
         self._queueing.check_costs(event)
         self._queueing.follow_clock()
         self._dependencies.add(event.id, options)
@@ -77,11 +77,11 @@ class Followers:
                 self.follow_up(other)
 
     def keep_unsettled(self, event: Event, options: SubmitOptions) -> None:
-        """Keep an event until somebody has looked what became of those that it comes after."""
+        """Keep an event until the outcome of the events that it comes after has been looked up."""
         self._dependencies.add(event.id, options)
 
     def follow_up(self, event: Event) -> None:
-        """Queue or skip the events that wait for one that has ended or left; one after the other, all the way."""
+        """Queue or skip the events that wait for an event that has ended or left, then their followers, and so on."""
         self.ended.append(event)
         if self._is_following_up:
             return
@@ -91,7 +91,7 @@ class Followers:
                 ended = self.ended.popleft()
                 for follower in self._dependencies.take_followers(ended.id):
                     event_or_none = self._index.items.get(follower, None)
-                    if event_or_none is None:  # taken out by hand
+                    if event_or_none is None:  # a user took the event out of the flow
                         self._queueing.early.pop(follower, None)
                         self._dependencies.remove(follower)
                         self._keys.forget(follower)
@@ -108,12 +108,12 @@ class Followers:
         self.come_nearer(event, ended.id)
 
     def come_nearer(self, event: Event, completed: UUID) -> None:
-        """Queue an event that comes after one that has completed, if that was the last."""
+        """Note that an event's dependency has completed. Queue the event if that was the last dependency."""
         dependencies = self._dependencies
         if event.id not in dependencies.waiting:
             return
         if dependencies.due(event.id) is not None:
-            with suppress(RuntimeError):  # no event loop runs: a status was set by hand
+            with suppress(RuntimeError):  # no event loop runs: a user set a status
                 self._queueing.follow_clock()
                 if self._queueing.processor is not None:
                     self._queueing.processor._follow_clock()

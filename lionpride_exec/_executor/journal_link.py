@@ -1,10 +1,10 @@
 """
-An executor and its journal: what becomes of events on disk, and who learns of it.
+The link between an executor and its journal: what is written about events, and which part is told.
 
-The journal is opened before anything starts, in whatever way that happens, and written by a task in the executor's own
-group, which ends last: when nothing in that group can make a change any more.
+The journal is opened before anything starts, whichever way the executor is started. A task in the executor's own group
+writes the journal. That task ends last, when no other task in the group can make a change.
 
-Everything but opening, closing and looking up is called inside transitions or by the journal, and does not wait. The
+All methods but those that open, close and look up are called inside transitions or by the journal, and do not wait. The
 exceptions are the confirmations of a strict journal: an event waits for them before it says that it has ended.
 """
 
@@ -54,17 +54,17 @@ logger = logging.getLogger("lionpride_exec")
 
 class JournalLink:
     """
-    What an executor with a journal has besides: the open journal, and what it knows of events that are on disk only.
+    The open journal of an executor, and what is known of events that are only on disk.
 
     Attributes:
-        journal: As the user gave it.
+        journal: The journal that the user passed.
         session: The journal while it is open. None if it is closed.
-        stored: The events that have ended and are on disk only.
+        stored: The events that have ended and are only on disk.
         lifecycle: The state of the journal. ``session`` is set from OPEN to CLOSING.
-        recovery: Takes in what an opened journal has.
-        removed_closed: Events that were removed while the journal was closed, by their number in it.
-        ended_closed: Events that ended while it was closed, to be written at the next start, removed ones included.
-        opening: Held while the journal is opened, or a held event is released: one at a time.
+        recovery: Takes in what an opened journal holds.
+        removed_closed: Events that were removed while the journal was closed, by their number in the journal.
+        ended_closed: Events that ended while the journal was closed, removed ones included. The next start writes them.
+        opening: Held while the journal is opened or a held event is released: one at a time.
     """
 
     recovery: Recovery
@@ -90,15 +90,15 @@ class JournalLink:
         is_deserted: Callable[[], bool],
     ) -> None:
         """
-        Give the link the other parts of the executor, which are made after it.
+        Give the link the parts of the executor that are made after the link.
 
         Args:
             coordination: The deferred ends, the holds and the conditions.
             index: Where the events are.
             transitions: Ends events.
             retention: Lets events leave memory.
-            recovery: Takes in what an opened journal has.
-            is_deserted: Returns whether nothing in the executor's group can change an event any more.
+            recovery: Takes in what an opened journal holds.
+            is_deserted: Returns whether no task in the executor's group can change an event any more.
         """
         self._coordination = coordination
         self._index = index
@@ -109,7 +109,7 @@ class JournalLink:
         self.lifecycle = JournalLifecycle(coordination.conditions)
 
     def attach(self, processor: Processor) -> None:
-        """Have the processor of the executor go on with what is interrupted: a journal loses nothing."""
+        """Make the executor's processor continue interrupted events, since a journal loses no event."""
         processor.resumes = True
         self.recovery.knows_past = False
 
@@ -120,7 +120,7 @@ class JournalLink:
         Check that the open journal belongs to this process.
 
         Raises:
-            JournalError: The process was forked since.
+            JournalError: The process was forked since the journal was opened.
         """
         if self.session is not None:
             self.session.store.check_process()
@@ -130,7 +130,7 @@ class JournalLink:
         Return the open journal.
 
         Raises:
-            JournalError: It is not open, or the process was forked since.
+            JournalError: The journal is not open, or the process was forked since the journal was opened.
         """
         if self.session is None:
             raise JournalError(f"{self.executor!r} has no open journal")
@@ -138,7 +138,7 @@ class JournalLink:
         return self.session
 
     async def open(self) -> None:
-        """Open the journal, unless it is open, and take in what comes back."""
+        """Open the journal, unless it is open, and take in the events that come back."""
         async with self.opening:
             while self._is_ending():
                 await self._coordination.conditions.wait_for(lambda: not self._is_ending())
@@ -156,7 +156,7 @@ class JournalLink:
                 raise
 
     def _opened(self, session: JournalSession) -> None:
-        """Have everything go into the journal from now on."""
+        """Record everything in the journal from now on."""
         self.session = session
         self.lifecycle.move_to(JournalState.OPEN)
         self._transitions.is_journal_open = True
@@ -166,17 +166,18 @@ class JournalLink:
         self.ended_closed.clear()
 
     def _is_ending(self) -> bool:
-        """Return whether the journal is about to close: nobody takes it over from a group that has ended."""
+        """Return whether the journal is about to close, so that a new lifetime must not take it over."""
         if self.lifecycle.state is JournalState.CLOSING:
             return True
         return self.session is not None and self.session.has_task and self._is_deserted()
 
     async def run_in(self, group: TaskGroup) -> None:
         """
-        Start what writes the journal, and what closes it, in the group of the executor.
+        Start the task that writes the journal and the task that closes it, in the group of the executor.
 
         Wait until both tasks have started. asyncio can silently cancel a task before its first step, even a shielded
-        one. If this call is cancelled so, the first task may run, and must not wait for the second.
+        one. If this call is cancelled in that way, the first task may run without the second, so it must not wait for
+        the second.
         """
         session = self.session
         assert session is not None
@@ -198,11 +199,11 @@ class JournalLink:
         try:
             await self.session.writer.run()
         finally:
-            if self.lifecycle.state is JournalState.CLOSING:  # else abandon() has closed it
+            if self.lifecycle.state is JournalState.CLOSING:  # else abandon() has closed the journal
                 self.lifecycle.move_to(JournalState.CLOSED)
 
     async def _close_at_end(self, begun: anyio.Event) -> None:
-        """Close the journal when nothing can happen any more in the group."""
+        """Close the journal when no task in the group can make a change any more."""
         session = self.session
         assert session is not None
         begun.set()
@@ -211,11 +212,11 @@ class JournalLink:
                 try:
                     await self._coordination.conditions.wait_for(self._is_deserted)
                 except get_cancelled_exc_class():
-                    continue  # past all scopes: asyncio ends its loop. What runs is about to end too.
+                    continue  # outside all scopes: asyncio ends its loop, and running events end soon
         session.writer.close_soon()
 
     def abandon(self) -> None:
-        """Close the journal if it is still open: its task was cancelled before its first step, as asyncio may do."""
+        """Close the journal if it is still open: asyncio may have cancelled the closing task before its first step."""
         if self.session is not None:
             self._close_at_once(self.session)
 
@@ -223,7 +224,7 @@ class JournalLink:
         try:
             session.close_at_once()
         finally:
-            if self.lifecycle.can_move_to(JournalState.CLOSING):  # it failed before there was a writer
+            if self.lifecycle.can_move_to(JournalState.CLOSING):  # the group failed before there was a writer
                 self.lifecycle.move_to(JournalState.CLOSING)
             self.lifecycle.move_to(JournalState.CLOSED)
 
@@ -234,12 +235,12 @@ class JournalLink:
         Have a transition written.
 
         Args:
-            event: Which event.
-            target: The status that it has come to.
-            again_in: Seconds after which it runs again, if it is PENDING after a run.
+            event: The event.
+            target: The status that the event has come to.
+            again_in: Seconds after which the event runs again, if it is PENDING after a run.
 
         Returns:
-            Whether its end is on disk already, so that it may leave memory.
+            Whether the end of the event is on disk already, so that the event may leave memory.
         """
         if self.session is None:
             if target in TERMINAL:
@@ -256,19 +257,19 @@ class JournalLink:
             self.session.record_costs(event, costs)
 
     def record_waiting(self, event: Event, awaited: Collection[UUID]) -> None:
-        """Have written for which events an event still waits."""
+        """Have the ids written for which an event still waits."""
         if self.session is not None:
             self.session.record_dependencies(event, awaited)
 
     def end_on_disk(self, event: Event, status: EventStatus, error: BaseException) -> bool:
-        """End an event from outside that waits, once its end is on disk. Whether it ends, or is on its way to."""
+        """End a waiting event from outside, once its end is on disk. Return whether the event ends now or soon."""
         session, deferred_ends = self.session, self._coordination.deferred_ends
         assert session is not None
         if session.has_unreported_outcome(event) and session.is_outcome_committed(event):
-            _, status, error = deferred_ends.pop(event.id, (event, status, error))  # what was decided first
+            _, status, error = deferred_ends.pop(event.id, (event, status, error))  # the first decision counts
             # If a different end is on disk, the permission gate wrote it and will report it next.
             return status is not session.recorded_status(event) or self._transitions.end_now(event, status, error)
-        deferred_ends.setdefault(event.id, (event, status, error))  # it does not start before
+        deferred_ends.setdefault(event.id, (event, status, error))  # the event does not start before that
 
         def end() -> None:
             """End the event, now that its end is on disk."""
@@ -280,7 +281,7 @@ class JournalLink:
         return True
 
     def is_ending(self, event: EventLifecycle) -> bool:
-        """Return whether the end of an event is being written, or is written and the event does not know it yet."""
+        """Return whether an end of the event is being written, or is on disk and the event has not been told yet."""
         return self.session is not None and self.session.has_unreported_outcome(event)
 
     def is_end_written(self, event: Event) -> bool:
@@ -289,7 +290,7 @@ class JournalLink:
 
     async def confirm_start(self) -> None:
         """
-        Return once it is on disk that an event runs.
+        Wait until the start of an event is on disk.
 
         Raises:
             Unconfirmed: The journal was closed before that.
@@ -303,13 +304,13 @@ class JournalLink:
     async def confirm_end(
         self, event: EventLifecycle, target: EventStatus, response: Any, error: BaseException | UnsetType, at: datetime
     ) -> None:
-        """Return once the end of an event is on disk, or cannot be written."""
+        """Wait until the end of an event is on disk, or cannot be written."""
         if self.session is not None:
             with suppress(JournalError):
                 await self.session.commit_outcome(event, target, response, error, at)
 
     def removed(self, event: Event, status: EventStatus) -> None:
-        """Learn that an event was removed from the executor."""
+        """Note that an event was removed from the executor."""
         if status in TERMINAL:
             self.remember(event, status)
         elif self.session is not None:
@@ -318,21 +319,21 @@ class JournalLink:
             self.removed_closed.append(event._seq)
 
     def remember(self, event: Event, status: EventStatus) -> None:
-        """Count an event that is on disk only, and go on knowing that it has ended."""
+        """Count an event that is only on disk, and remember that the event has ended."""
         self.stored.add(event, status)
 
     def key_of(self, key: Hashable) -> Hashable:
-        """Return the key as it stands in the journal."""
+        """Return the form that a key has in the journal."""
         return self.journal._key_of(key)
 
     # ---------------------------------------------------------------- what the session needs (JournalHost)
 
     def find_in_memory(self, event_id: UUID) -> Event | None:
-        """Return an event that is in memory. None if it is not there."""
+        """Return an event that is in memory. None if it is not in memory."""
         return self._index.items.get(event_id, None)
 
     def find_ended_while_closed(self, event_id: UUID) -> Event | None:
-        """Return an event that ended while the journal was closed, even if it has been removed since."""
+        """Return an event that ended while the journal was closed, even if the event has been removed since."""
         return self.ended_closed.get(event_id)
 
     def accepts(self, event: Event) -> bool:
@@ -341,18 +342,18 @@ class JournalLink:
         return type(event) is kind if self.executor.strict_event_type else isinstance(event, kind)
 
     def retire(self, event: Any) -> None:
-        """Let events leave memory, now that the end of this one is on disk."""
+        """Let events leave memory, now that the end of this event is on disk."""
         self._retention.apply(event)
 
     def journal_closing(self) -> None:
-        """Record nothing from now on. An end that comes now is written at the next start."""
+        """Record nothing from now on. The next start writes the ends that come from now on."""
         self.session = None
         self.lifecycle.move_to(JournalState.CLOSING)
         self._transitions.is_journal_open = self._transitions.is_strict = False
-        self._transitions.apply_deferred_ends()  # these events end without waiting for the disk
+        self._transitions.apply_deferred_ends()  # these ends do not wait for the disk
 
     def rows_deleted(self, counts: dict[str, int]) -> None:
-        """Count events that were deleted from the file, by status."""
+        """Subtract events that were deleted from the file, by status."""
         self.stored.deleted(counts)
 
     def hold_back(self, token: object) -> None:

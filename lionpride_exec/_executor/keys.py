@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 class Keys:
     """
-    Which event has which key. Everything is O(1).
+    Which event has which key. Each method is O(1).
 
     Args:
         items: The events of the executor.
@@ -33,7 +33,7 @@ class Keys:
         if event_id is None:
             return None
         event = self._items.get(event_id, None)
-        if event is None:  # taken out by hand
+        if event is None:  # a user took the event out of the flow
             self.forget(event_id)
         return event
 
@@ -42,7 +42,7 @@ class Keys:
         return self._key_of.get(event_id)
 
     def give(self, event_id: UUID, key: Hashable) -> None:
-        """Have an event known under a key."""
+        """Make an event known under a key."""
         self._event_of[key] = event_id
         self._key_of[event_id] = key
 

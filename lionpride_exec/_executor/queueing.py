@@ -30,7 +30,7 @@ class Inserts(Protocol):
     """The new events that are being written to a journal, as the queueing sees them."""
 
     def is_coming(self, event: Event) -> bool:
-        """Return whether an event is on its way to the disk, so not to be queued yet."""
+        """Return whether an event is on its way to the disk, so that it must not be queued yet."""
         ...
 
     def count_coming(self) -> int:
@@ -46,7 +46,8 @@ class Queueing:
         processor: What starts the events. None until there is one.
         inserts: The events that are being written first. None if the executor has no journal.
         enqueuer: Hands events to a processor whose ``enqueue()`` is overridden.
-        early: How the events are queued that came before there was a processor, by id; only what is not plain.
+        early: The options of events that came before there was a processor, by id. An event with plain options is not
+            in it.
     """
 
     __slots__ = (
@@ -80,7 +81,7 @@ class Queueing:
         self._clock = LoopClock()
 
     def check_costs(self, event: Event) -> None:
-        """Have the limits refuse now what they would refuse at the start."""
+        """Raise now what the limits would raise when the event is queued."""
         config = self._executor.processor_config
         if self.processor is not None:
             self.processor.router.route(event)
@@ -88,12 +89,12 @@ class Queueing:
             Router(config["limits"]).route(event)
 
     def keep_early(self, event_id: UUID, options: SubmitOptions) -> None:
-        """Keep how an event is queued once there is a processor."""
+        """Keep the options of an event until there is a processor."""
         if options is not PLAIN:
             self.early[event_id] = options
 
     def keep_restored(self, event: Event, options: SubmitOptions) -> None:
-        """Keep an event that comes back from a journal, until the executor queues what is pending."""
+        """Keep an event that comes back from a journal, until the executor queues the pending events."""
         self.follow_clock()
         if options.after:
             self._dependencies.add(event.id, options)
@@ -101,7 +102,7 @@ class Queueing:
             self.keep_early(event.id, options)
 
     def queue_pending(self, processor: Processor) -> None:
-        """Queue what is pending and not on its way already."""
+        """Queue the pending events that are not on their way already."""
         self.follow_clock()
         items, waiting, inserts = self._index.items, self._dependencies.waiting, self.inserts
         ready = [
@@ -115,7 +116,7 @@ class Queueing:
         self.queue_anyway([(event, self.early.pop(event.id, PLAIN)) for event in ready], processor)
 
     def queue_anyway(self, submitted: Iterable[tuple[Event, SubmitOptions]], processor: Processor) -> None:
-        """Queue events whatever room there is: what is too much follows when there is some."""
+        """Queue events even if the queue is full. Events beyond the room follow when there is room."""
         if processor._has_own_enqueue:
             for event, options in submitted:
                 self.enqueuer.keep_late(event, options)
@@ -126,7 +127,7 @@ class Queueing:
             priority = event.created_at.timestamp() if options.priority is None else options.priority
             try:
                 entry = queue.make_entry(priority, event.id)
-            except Exception as exc:  # noqa: BLE001  a function of the user, that of a limit, has changed its mind
+            except Exception as exc:  # noqa: BLE001  the user's function of a limit raised this time
                 self._transitions.end(event, EventStatus.ABORTED, exc)
                 continue
             due = options.follow_wall()
@@ -137,12 +138,12 @@ class Queueing:
         queue.put_backlog(entries)
 
     def queue_unless_handled(self, event: Event) -> None:
-        """Queue an event that was set back to PENDING: a restored run that nobody goes on with."""
+        """Queue an event that went back to PENDING, unless the processor goes on with it: it is a restored run."""
         if self.processor is not None and not self.processor.is_handling(event.id):
             self.queue_anyway([(event, PLAIN)], self.processor)
 
     def forget_place(self, event: Event) -> None:
-        """Forget how an event was to start: it has begun, or was decided by somebody else."""
+        """Forget how an event was to be queued: the event has begun or has ended."""
         if self.early or self._dependencies.waiting:
             self.early.pop(event.id, None)
             self._dependencies.remove(event.id)

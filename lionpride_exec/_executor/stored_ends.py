@@ -1,4 +1,4 @@
-"""What an executor with a journal still knows of events that have ended and left memory."""
+"""What an executor with a journal still knows about events that have ended and left memory."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 class StoredEnds:
     """
-    The ends that are on disk only.
+    The ends that are only on disk.
 
     Args:
         path: The file of the journal.
 
     Attributes:
-        counts: How many events have ended and are on disk only, by status.
-        remembered: How the last of them ended.
+        counts: The number of events that have ended and are only on disk, by status. Never below 0.
+        remembered: How the most recent of these events ended.
     """
 
     __slots__ = ("_path", "counts", "remembered")
@@ -35,13 +35,13 @@ class StoredEnds:
         self._path = path
 
     def add(self, event: Event, status: EventStatus) -> None:
-        """Count an event that has left memory, and go on knowing that it has ended."""
+        """Count an event that has left memory, and remember that it has ended."""
         self.counts[status] += 1
         self.remembered.note(event.id, status)
         event._set("_kept_in", self._path)
 
     def deleted(self, counts: dict[str, int]) -> None:
-        """Count events no more that were deleted from the file, by status."""
+        """Subtract events that were deleted from the file, by status."""
         for name, number in counts.items():
             status = EventStatus(name)
             self.counts[status] = max(self.counts[status] - number, 0)
@@ -50,8 +50,8 @@ class StoredEnds:
         """
         Return an event that has ended and left memory.
 
-        For an id it is a plain event with that id and status. None if the event is not here, or if only a look at the
-        disk would tell.
+        For an id, return a plain event with the id and the status. None if the event is not here, or if only the disk
+        knows.
         """
         in_hand = event if isinstance(event, Event) and event.execution.status in TERMINAL else None
         if in_hand is not None and in_hand._kept_in == self._path:

@@ -1,7 +1,7 @@
 """
-How events come in and leave: stored, queued, kept until others have completed, forgotten.
+How events come in and leave: stored, queued, kept until others have completed, and forgotten.
 
-Whatever is done here is done at once and as a whole, or raises and leaves nothing behind.
+Each change here is one synchronous step, or it raises and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -40,53 +40,53 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=Event)
 
-# A loop of appends that never waits lets other tasks run after so many: about a millisecond.
+# A loop of appends that never waits yields to other tasks after this many appends: about a millisecond.
 APPENDS_BETWEEN_CHECKPOINTS = 100
 
 
 class DurableStore(Protocol):
-    """What has events written before they are queued, as the submissions see it."""
+    """The part that has events written before they are queued, as the submissions see it."""
 
     async def store(self, event: E, options: SubmitOptions) -> E | None:
-        """Store an event, and queue it once it is on disk. None if its key is known by now."""
+        """Store an event, and queue it once it is on disk. None if its key has become known meanwhile."""
 
     async def find_on_disk(self, key: Hashable) -> Event | None:
-        """Return the event that is known under a key and is on disk only. None if there is none."""
+        """Return the event with a key, if the event is only on disk. None if there is none."""
 
     async def when_arrived(self, known: E) -> E | None:
-        """Return an event that is known under its key when it is on disk. None if it did not get there."""
+        """Return a known event once it is on disk. None if it could not be written."""
 
     def removed(self, event: Event, status: EventStatus) -> None:
-        """Learn that an event was removed from the executor."""
+        """Note that an event was removed from the executor."""
 
 
 class Finder(Protocol):
-    """What finds events, as the submissions see it."""
+    """The part that finds events, as the submissions see it."""
 
     def known(self, event: Event | UUID | str) -> Event:
-        """Return an event that is in memory, or is known to have ended here; else raise ``NotFoundError``."""
+        """Return an event that is in memory, or is known to have ended here. Otherwise raise ``NotFoundError``."""
         ...
 
     def key_of(self, key: Hashable) -> Hashable:
-        """Return what a key is known by."""
+        """Return the form of a key by which events are found."""
         ...
 
     async def find_after(
         self, event: Event, after: Event | UUID | Iterable[Event | UUID]
     ) -> tuple[list[Event | UUID], UUID | None]:
-        """Return those of the events that are in memory, and one of the others that did not complete."""
+        """Return the events that are in memory, and one of the others that did not complete."""
         ...
 
 
 class Submissions:
     """
-    Takes events in for one executor, and lets them go.
+    Takes events into one executor, and lets them go.
 
     Attributes:
         processor: What starts the events. None until there is one.
         durable: Has events written before they are queued. None if the executor has no journal.
-        lookups: Finds events. Set by the executor, since the lookups use this object too.
-        is_leaving: Whether the block of the executor is being left: nothing more comes in, but from events that run.
+        lookups: Finds events. Set by ``Parts``, since the lookups use this object too.
+        is_leaving: Whether the block of the executor is being left. Then only events that run here may add events.
     """
 
     __slots__ = (
@@ -176,7 +176,7 @@ class Submissions:
                 return taken
 
     async def _when_queued(self, event: Event, taken: E, queued_at: datetime | None) -> E | None:
-        """Return an event that was taken in, or is known under its key, once it is queued. None if it has left."""
+        """Return the submitted event, or the known event with its key, once it is queued. None if it has left."""
         if taken is event and self._enqueuer.claim(event.id):
             await self._submit(event, queued_at)
         elif taken.id in self._enqueuer.submitted:
@@ -207,14 +207,14 @@ class Submissions:
     ) -> SubmitOptions:
         lost: UUID | None = None
         if self.durable is not None and after != ():
-            after, lost = await self.lookups.find_after(event, after)  # those that have ended may be on disk only
+            after, lost = await self.lookups.find_after(event, after)  # events that have ended may be on disk only
         priority = None if priority is None else check_priority(priority)
         known_by = None if key is None else self.lookups.key_of(key)
         others = self.check_after(event, after)
         return options_for(priority, delay, at, after=others, key=known_by, lost=lost)
 
     async def _enter(self, event: E, options: SubmitOptions, *, wait: bool) -> E | None:
-        """Take an event in, or return the one that is known under its key. None if there was no room: try again."""
+        """Take an event in, or return the known event with its key. None if the caller must try again for room."""
         known = None if options.key is None else self._keys.find(options.key)
         if known is not None:
             return cast("E", known)
@@ -223,7 +223,7 @@ class Submissions:
             if durable is not None and options.key is not None:
                 known = await durable.find_on_disk(options.key)
                 if known is not None:
-                    return cast("E", known)  # which needs no room
+                    return cast("E", known)  # a known event needs no room
             options = await self._wait_for_room(event, options, self.processor)
         try:
             status = event.execution.status
@@ -237,19 +237,19 @@ class Submissions:
             return None
         finally:
             if wait and self.processor is not None:
-                self.processor.queue.offer_room()  # of the room it was given it may have made no use
+                self.processor.queue.offer_room()  # the room may not have been used
 
     async def _wait_for_room(self, event: Event, options: SubmitOptions, processor: Processor) -> SubmitOptions:
-        """Return how an event is queued, once there is room for it or it needs none."""
+        """Return the options of an event, once there is room for it or it needs none."""
         self.check_new(event)
         if self._transitions.runs_caller():
-            return attrs.evolve(options, is_urgent=True)  # to wait would hold a slot that the others wait for
+            return attrs.evolve(options, is_urgent=True)  # while it waits, it would hold a slot that others need
         with self._transitions.reader_away() or nullcontext():
             await processor.queue.wait_for_room()
         return options
 
     def _store(self, event: E, options: SubmitOptions) -> E:
-        """Store and queue an event, or raise and leave everything as it was. Return it, or what its key is known by."""
+        """Store and queue an event, or raise and change nothing. Return the event, or the known event with its key."""
         if options.key is not None:
             known = self._keys.find(options.key)
             if known is not None:
@@ -277,7 +277,7 @@ class Submissions:
             self._transitions.running[id(event)] = event.id
 
     def _place(self, event: Event, options: SubmitOptions) -> None:
-        """Queue a stored event, or keep it until it can be."""
+        """Queue a stored event, or keep the event until it can be queued."""
         if event.execution.status is not EventStatus.PENDING:
             return
         processor = self.processor
@@ -305,11 +305,11 @@ class Submissions:
 
     def check_new(self, event: Event) -> None:
         """
-        Check that an event can come in, as far as its identity goes.
+        Check that an event can come in, by its identity only.
 
         Raises:
             ExecutorClosedError: The executor's block is being left, and the caller is no event running in it.
-            ExistsError: The event is here already, or stands in another executor, or its id runs here.
+            ExistsError: The event is here already, belongs to another executor, or an event with its id runs here.
         """
         executor = self._executor
         if self.is_leaving and not self._transitions.runs_caller():
@@ -330,7 +330,7 @@ class Submissions:
 
         Raises:
             ValueError: The event comes after itself.
-            NotFoundError: One of them is not here.
+            NotFoundError: One of the events is not here.
         """
         others = [after] if isinstance(after, Event | UUID | str) else list(after)
         if any(to_uuid(other) == event.id for other in others):
@@ -340,7 +340,7 @@ class Submissions:
     # ---------------------------------------------------------------- out
 
     def let_go(self, event: Event) -> None:
-        """Forget an event altogether."""
+        """Forget an event altogether: its status, its key, its place and its dependencies."""
         if event._unseen is not None:
             event._unseen.let_go(event)
         self._index.remove(event)
@@ -356,7 +356,7 @@ class Submissions:
             self._followers.follow_up(event)
 
     def remove(self, event: Event) -> None:
-        """Forget an event that nobody will ask for any more. One that has ended still counts as done."""
+        """Forget an event that no caller will ask for again. An event that has ended still counts as done."""
         status = event.execution.status
         self.let_go(event)
         if status in TERMINAL:
@@ -370,6 +370,6 @@ class Submissions:
             events = [event for status in dict.fromkeys(statuses) for event in self._index.events(status)]
             for event in events:
                 self.remove(event)
-                if not event.execution._running:  # else its end will come, and wake them
+                if not event.execution._running:  # else the end of the run wakes the waiting tasks
                     event._wake()
         return len(events)

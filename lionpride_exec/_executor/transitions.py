@@ -1,8 +1,9 @@
 """
 What an executor does at each transition of its events: the host that the events see.
 
-An event calls :meth:`Transitions.moved` inside its own transition, whoever brought that about. The index moves the id,
-the observers are told, the followers are queued or skipped, the journal learns of it: all in one synchronous step.
+An event calls :meth:`Transitions.moved` inside its own transition, whatever caused the transition. In one synchronous
+step the index moves the id, the observers are called, followers are queued or skipped, and the journal records the
+transition.
 """
 
 from __future__ import annotations
@@ -37,24 +38,24 @@ FAILED, CANCELLED, ABORTED = EventStatus.FAILED, EventStatus.CANCELLED, EventSta
 
 
 class Queues(Protocol):
-    """Where events are queued, as their transitions see it."""
+    """The part that queues events, as the transitions see it."""
 
     def queue_unless_handled(self, event: Event) -> None:
-        """Queue an event that was set back to PENDING, unless the processor goes on with it."""
+        """Queue an event that went back to PENDING, unless the processor goes on with it."""
 
     def forget_place(self, event: Event) -> None:
-        """Forget how an event was to start: it has begun, or was decided by somebody else."""
+        """Forget how an event was to be queued: the event has begun or has ended."""
 
 
 class Followed(Protocol):
-    """What becomes of the events that come after others, as the transitions of these see it."""
+    """The part that handles events which come after others, as the transitions see it."""
 
     def follow_up(self, event: Event) -> None:
-        """Queue or skip the events that wait for one that has ended."""
+        """Queue or skip the events that wait for an event that has ended."""
 
 
 class Records(Protocol):
-    """The journal of an executor, as the transitions of its events see it."""
+    """The journal of an executor, as the transitions see it."""
 
     def record(self, event: Event, target: EventStatus, again_in: float | None) -> bool:
         """Have a transition written. Return whether the end of the event is on disk already."""
@@ -64,20 +65,20 @@ class Records(Protocol):
         """Have the corrected costs of a running event written."""
 
     def end_on_disk(self, event: Event, status: EventStatus, error: BaseException) -> bool:
-        """End an event that waits, once its end is on disk. Return whether it ends, or is on its way to."""
+        """End a waiting event once its end is on disk. Return whether the event ends now or soon."""
         ...
 
     def is_ending(self, event: EventLifecycle) -> bool:
-        """Return whether the end of an event is being written of which the event does not know yet."""
+        """Return whether an end of the event is being written, and the event has not been told yet."""
         ...
 
     async def confirm_start(self) -> None:
-        """Return once it is on disk that an event runs."""
+        """Wait until the start of an event is on disk."""
 
     async def confirm_end(
         self, event: EventLifecycle, target: EventStatus, response: Any, error: BaseException | UnsetType, at: datetime
     ) -> None:
-        """Return once the end of an event is on disk, or cannot be written."""
+        """Wait until the end of an event is on disk, or cannot be written."""
 
 
 class Transitions:
@@ -86,18 +87,18 @@ class Transitions:
 
     Attributes:
         executor: The executor.
-        queues: Where events are queued. Set by the executor, since the queueing uses this object too.
-        followers: Who comes after others. Set likewise.
+        queues: Queues events. Set by ``Parts``, since the queueing uses this object too.
+        followers: Handles the events that come after others. Set by ``Parts`` too.
         link: The journal. None if the executor has none.
         processor: What starts the events. None until there is one.
-        running: The ids of the events that a task runs now, whoever started them; by ``id(event)``, which costs less
-            than a hash of the UUID.
+        running: The ids of the events that a task runs now, whether the processor or a user started them. The keys are
+            ``id(event)``, which costs less than a hash of the UUID.
         clock: A short way to ``anyio.current_time()``, as long as the executor lives in one event loop.
         is_abandoned: Whether the executor was left, or crashed, and has not been started again.
-        crash: What the root task behind ``start()`` crashed with; raised by the next call.
-        is_loop_ending: Whether the event loop ends, and with it the root task in which the executor lives.
+        crash: What the root task behind ``start()`` crashed with. The next call raises it. None if there was no crash.
+        is_loop_ending: Returns whether the event loop of the root task behind ``start()`` is ending.
         is_journal_open: Whether there is a journal, and it is open.
-        is_strict: Whether it is open, and nobody learns of an end before that is in it.
+        is_strict: Whether the journal is open, and writes each end before other tasks can see the end.
     """
 
     __slots__ = (
@@ -162,12 +163,12 @@ class Transitions:
     # ---------------------------------------------------------------- inside a transition
 
     def moved(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
-        """Follow a transition; the event calls this inside it."""
+        """Follow a transition. The event calls this method inside the transition."""
         if self._by_status[previous].exclude(event.id):
             self._by_status[target].include(event.id)
         else:
             self._index.move(event, previous, target)
-        # The processor runs it: it has taken it from the queue, and tells who waits when it has landed.
+        # The processor runs the event: it took the event from the queue, and wakes waiting tasks after the run.
         is_run_here = self.processor is not None and event.id in self.processor._running
         if target is EventStatus.PROCESSING and event.execution._running:
             self.running[id(event)] = event.id
@@ -180,19 +181,19 @@ class Transitions:
         if (target is FAILED or target is CANCELLED or target is ABORTED) and not self._subscriptions.learn_of(target):
             self._index.failures.note(event, target)
         if self._keeps_records and target not in TERMINAL:
-            self._keep_record(event, target)  # now: an observer may lead on to the next status, whose record is later
+            self._keep_record(event, target)  # first: an observer may cause the next transition
         try:
             if self._observers.callbacks:
                 self._observers.tell(event, previous, target)
-        finally:  # also past what an observer raises that is no Exception
-            # Nobody waits for a beginning, nor, most often, for the end of what the processor runs.
+        finally:  # also if an observer raises what is no Exception
+            # No task waits for a start, and few tasks wait for the end of an event that the processor runs.
             if target is not EventStatus.PROCESSING and (
                 not is_run_here or self._keeps_records or self._dependencies.followers
             ):
                 self._pass_on(event, target, is_run_here=is_run_here)
 
     def _pass_on(self, event: Event, target: EventStatus, *, is_run_here: bool) -> None:
-        """Have those learn of a transition who wait for it, and what remains."""
+        """Tell the tasks and events that wait for a transition, and do what remains."""
         if not is_run_here:
             self._coordination.conditions.notify()
         if target in TERMINAL:
@@ -202,7 +203,7 @@ class Transitions:
                 self._keep_record(event, target)
 
     def _keep_record(self, event: Event, target: EventStatus) -> None:
-        """Have a transition written, or let an event leave memory; called inside it, when all else is done."""
+        """Have a transition written, or let an event leave memory. Called inside the transition, as its last step."""
         deferred_ends = self._coordination.deferred_ends
         if deferred_ends and target in TERMINAL:
             deferred_ends.pop(event.id, None)
@@ -217,12 +218,12 @@ class Transitions:
             self._retention.apply(event)
 
     def refile(self, event: Event) -> None:
-        """Put an event where its status says, at once; the event calls this when a report was premature."""
+        """File an event under its own status at once. The event calls this method when a report was premature."""
         if event.id in self._index.items:
             self._index.file(event, event.status)
 
     def locks_needed(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
-        """Return the locks that a move needs, if a task uses one of them now. None if it can be made at once."""
+        """Return the locks that a move needs, if a task uses one of them now. None if the move can be made at once."""
         return self._index.locks_needed(previous, target) if self._coordination.locks_in_use else None
 
     # ---------------------------------------------------------------- ends that come from outside
@@ -231,10 +232,10 @@ class Transitions:
         """
         End an event from outside: at once, or by cancelling its run; later, if a lock or the disk has to come first.
 
-        An event that has ended stays as it is. One that is being cancelled ends as it was told first.
+        An event that has ended stays as it is. If an end was decided before, the event keeps that end.
 
         Returns:
-            Whether it ends, or is on its way to; False if it had ended.
+            True if the event ends now or soon. False if it had ended.
         """
         execution = event.execution
         is_waiting = not execution._running and execution.status not in TERMINAL
@@ -243,7 +244,7 @@ class Transitions:
         return self.end_now(event, status, error)
 
     def end_now(self, event: Event, status: EventStatus, error: BaseException) -> bool:
-        """Do as :meth:`end`, without a look at the journal."""
+        """Like :meth:`end`, but without asking the journal."""
         execution = event.execution
         if execution.status.is_terminal:
             return False
@@ -258,10 +259,10 @@ class Transitions:
         return True
 
     def apply_deferred_ends(self) -> None:
-        """Make the ends that were deferred, now that a lock is free; let events leave that a lock has kept."""
+        """Apply the ends that waited for a lock, and let events leave memory that a lock has kept."""
         deferred_ends = self._coordination.deferred_ends
         for event, status, error in list(deferred_ends.values()):
-            if deferred_ends.pop(event.id, None) is not None:  # else it has ended by following another of them
+            if deferred_ends.pop(event.id, None) is not None:  # else it has ended as a follower of another one
                 self.end(event, status, error)
         if self._retention.rules:
             self._retention.apply_all()
@@ -269,7 +270,7 @@ class Transitions:
     # ---------------------------------------------------------------- what running events ask for
 
     def plan_retry(self, event: Event, error: BaseException, *, began: float, interrupted: bool) -> bool:
-        """Return whether an event whose run has ended with this error is run again. Its next status is PENDING then."""
+        """Return whether an event goes back to PENDING and runs again after a run that ended with this error."""
         return self.processor is not None and self.processor._runs.plan_retry(
             event, error, began=began, interrupted=interrupted
         )
@@ -282,12 +283,12 @@ class Transitions:
                 self.link.record_cost(event, self.processor._runs.costs_taken(event.id))
 
     def reader_away(self) -> AbstractContextManager[None] | None:
-        """Return the context of a task that waits for the executor and so reads no transitions. None if none reads."""
+        """Return a context in which a task waits for the executor and reads no transitions. None without watchers."""
         return self._subscriptions.reader_away()
 
     @property
     def is_interrupted(self) -> bool:
-        """Whether the event loop that the executor lives in by ``start()`` is being ended."""
+        """Whether the event loop that the executor lives in by ``start()`` is ending."""
         return self.is_loop_ending()
 
     def raise_crash(self) -> None:
@@ -304,12 +305,12 @@ class Transitions:
     # ---------------------------------------------------------------- with a journal
 
     def is_end_noted(self, event: EventLifecycle) -> bool:
-        """Return whether the journal writes an end of the event of which the event does not know yet."""
+        """Return whether the journal is writing an end of the event, and the event has not been told yet."""
         return self.is_strict and self.link is not None and self.link.is_ending(event)
 
     async def confirm_start(self, event: Event) -> None:
         """
-        Return once it is in the journal that an event runs: it begins now.
+        Wait until the journal has recorded that an event runs. The event begins then.
 
         Raises:
             Unconfirmed: The journal was closed before that.
@@ -327,6 +328,6 @@ class Transitions:
         error: BaseException | UnsetType,
         at: datetime,
     ) -> None:
-        """Return once the end of an event is in the journal, or cannot be written. The event learns of it then."""
+        """Wait until the end of an event is in the journal, or cannot be written. The event is told then."""
         if self.link is not None:
             await self.link.confirm_end(event, target, response, error, at)
