@@ -1,7 +1,7 @@
 """
-The chunks that a run of a streaming event has produced, and the readers that get them.
+The chunks that a run of a streaming event has produced, and the memory streams by which readers get them.
 
-The buffer knows the memory streams of the readers, not the readers: a reader that nobody holds any more goes at once.
+The buffer has no reference to the readers, so a reader is collected as soon as the user drops it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Idle(Exception):
-    """Carries the error of an idle producer to the end of its run. User code cannot raise it by chance."""
+    """Carries the error of an idle producer to the end of the run. Private, so user code never raises it."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -37,19 +37,19 @@ class Idle(Exception):
 
 class ChunkBuffer:
     """
-    What the current run of an event has produced, and the readers it goes to.
+    The chunks of the current run of an event, and the streams of its readers.
 
     Attributes:
-        chunks: All chunks of the current run, or of the last one; a new list for each.
-        has_run: Whether there has been a run.
-        was_taken: Whether a reader has taken one of them.
+        chunks: All chunks of the current run, or of the last run. Each run gets a new list.
+        has_run: Whether a run has begun.
+        was_taken: Whether a reader has taken one of the chunks.
     """
 
     def __init__(self) -> None:
         self.chunks: list[Any] = []
         self.has_run: bool = False
         self.was_taken: bool = False
-        # One for each reader. The reader itself is not kept here, so that it goes when nobody holds it.
+        # One sender for each reader. A dict, for its order.
         self._senders: dict[Sender, None] = {}
 
     def begin(self) -> list[Any]:
@@ -59,29 +59,29 @@ class ChunkBuffer:
         return self.chunks
 
     def end(self) -> None:
-        """Tell the readers that no chunk follows those that they were handed."""
+        """Close the streams of all readers. A reader can still take the chunks in its stream."""
         for sender in tuple(self._senders):
             sender.close()
         self._senders.clear()
 
     def join(self, sender: Sender) -> None:
-        """Hand all chunks from now on to a reader."""
+        """Send all later chunks to a reader."""
         self._senders[sender] = None
 
     def leave(self, sender: Sender, receiver: Receiver) -> None:
-        """Forget a reader. A producer that waits for the reader goes on."""
+        """Remove a reader. A producer that waits for the reader goes on."""
         self._senders.pop(sender, None)
         receiver.close()
         sender.close()
 
     async def fill(self, work: AsyncIterator[Any], idle_timeout: float | None) -> list[Any]:
         """
-        Take all chunks out of a producer, hand each to the readers, and close the producer.
+        Take all chunks of a producer, send each chunk to the readers, and close the producer. Return the chunks.
 
         Raises:
-            Idle: The next chunk took longer than ``idle_timeout``.
+            Idle: The next chunk took longer than ``idle_timeout`` seconds. The producer is closed.
 
-        Cancellation: in the producer, or while a reader has no room.
+        Cancellation: in the producer, or while a reader has no room. The producer is closed.
         """
         chunks = self.begin()
         self.has_run = True
@@ -97,7 +97,7 @@ class ChunkBuffer:
         slow = [sender for sender in tuple(self._senders) if not _offer(sender, item)]
         if len(slow) == 1:
             await _push(slow[0], item)
-        elif slow:  # all at once: a reader must not wait for a slower one
+        elif slow:  # at the same time, so that no reader waits for a slower one
             async with anyio.create_task_group() as group:
                 for sender in slow:
                     group.start_soon(startable(_push), sender, item, name="chunk for a slow reader")
@@ -120,7 +120,7 @@ class IdleTimeoutIterator:
 
 
 def _offer(sender: Sender, item: Produced) -> bool:
-    """Return whether the reader took the chunk, or is gone. False if it has no room."""
+    """Send a chunk to a reader without waiting. Return False if the reader has no room."""
     try:
         sender.send_nowait(item)
     except WouldBlock:
@@ -131,6 +131,6 @@ def _offer(sender: Sender, item: Produced) -> bool:
 
 
 async def _push(sender: Sender, item: Produced) -> None:
-    """Hand a chunk to a reader. Wait until the reader has room, or is gone."""
+    """Send a chunk to a reader. Wait until the reader has room or is closed."""
     with suppress(BrokenResourceError, ClosedResourceError):
         await sender.send(item)

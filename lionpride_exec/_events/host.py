@@ -1,4 +1,4 @@
-"""What an event sees of what it belongs to: its executor, and the count of failures that it stands in."""
+"""The interfaces through which an event sees its executor and the count of unseen failures."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 class EventHost(Protocol):
     """
-    What an event sees of the executor that it belongs to.
+    The interface through which an event sees its executor.
 
     Attributes:
-        executor: The executor itself; for messages, and to tell one executor from another.
-        clock: The clock of the event loop in which the executor lives.
-        is_journal_open: Whether the executor has a journal that is open.
-        is_strict: Whether that journal has to have an end before anybody learns of it.
+        executor: The executor, for messages and for comparisons with other executors.
+        clock: The clock of the event loop in which the executor runs, in seconds.
+        is_journal_open: Whether the executor has an open journal.
+        is_strict: Whether the journal writes an end before any task can see it.
     """
 
     executor: Any
@@ -32,51 +32,51 @@ class EventHost(Protocol):
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether nothing will run here any more, unless the executor is started again."""
+        """Whether the executor was left, so that no event runs until the executor is started again."""
         ...
 
     @property
     def is_interrupted(self) -> bool:
-        """Whether all that runs here is being cancelled from outside, past all scopes."""
+        """Whether all tasks of the executor are being cancelled from outside, past all cancel scopes."""
         ...
 
     def moved(self, event: Any, previous: EventStatus, target: EventStatus) -> None:
-        """Follow a transition of the event, which calls this inside it. Must not wait."""
+        """Update the executor after a transition of the event. Called inside the transition, so it must not wait."""
 
     def refile(self, event: Any) -> None:
-        """Put the event into the progression of its status, at once."""
+        """Move the event to the progression of its status at once."""
 
     def locks_needed(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
-        """Return the locks that a move needs, if a task uses one of them now. None if no lock is in use."""
+        """Return the locks that a move needs. None if no task uses one of these locks now."""
 
     def plan_retry(self, event: Any, error: BaseException, *, began: float, interrupted: bool) -> bool:
-        """Return whether an event whose run has ended with this error is run again. Its next status is PENDING then."""
+        """Return whether the event runs again after this error. If so, the caller sets its status to PENDING."""
         ...
 
     def settle_cost(self, event: Any, actual: float, limit: Limit | None) -> None:
-        """Correct what a running event has taken of its limits."""
+        """Correct the cost that a running event has taken from its limits."""
 
     def reader_away(self) -> AbstractContextManager[None] | None:
-        """Return the context of a task that waits for the executor and so reads no transitions. None if none reads."""
+        """Return a context for a task that waits, and therefore reads no transitions. None if no task reads them."""
 
     def is_end_noted(self, event: Any) -> bool:
-        """Return whether the journal writes an end of the event of which the event does not know yet."""
+        """Return whether the journal is writing an end that the event has not been told yet."""
         ...
 
     async def confirm_start(self, event: Any) -> None:
-        """Return once it is in the journal that the event runs. The event begins then."""
+        """Wait until the journal has recorded that the event runs. The event begins after that."""
 
     async def confirm_end(
         self, event: Any, target: EventStatus, response: Any, error: BaseException | UnsetType, at: datetime
     ) -> None:
-        """Return once the end of the event is in the journal, or cannot be written. The event learns of it then."""
+        """Wait until the journal has written the end of the event, or has failed to. The event is told after that."""
 
 
 class FailureCount(Protocol):
-    """A count of failures that nobody has looked at, as far as an event knows it."""
+    """The interface through which an event sees the count of unseen failures."""
 
     def look_at(self, event: Any) -> None:
-        """Count the event no more: somebody has looked at it."""
+        """Remove the event from the count, because its failure has been seen."""
 
     def let_go(self, event: Any) -> None:
-        """Keep the event, which leaves its executor, if it is the first that does."""
+        """Keep an event that leaves its executor, if it is the first one to leave."""

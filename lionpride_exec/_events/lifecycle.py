@@ -1,9 +1,9 @@
 """
-The life of an event: its record, the transitions between statuses, and the tasks that wait for its end.
+The lifecycle of an event: its record, the transitions between statuses, and the tasks that wait for its end.
 
 :meth:`EventLifecycle._transition` is synchronous. So no cancellation can come between the change of the status, the
-move to the next progression and the wake-up of the waiting tasks. The only other way to set a status is by hand, for an
-event that belongs to no executor.
+move to the next progression and the wake-up of the waiting tasks. An event without an executor also takes a status by
+assignment.
 """
 
 from __future__ import annotations
@@ -33,13 +33,12 @@ if TYPE_CHECKING:
     from .chunk_buffer import ChunkBuffer
     from .host import EventHost, FailureCount
 
-# The events that run in the current context, outermost first. An event that waits for one of them, itself
-# included, would wait for ever.
+# The events that run in the current context, outermost first. An event that waited for one of them would wait for ever.
 running_events: ContextVar[tuple[EventLifecycle, ...]] = ContextVar("running_events", default=())
 
 
 def running_here() -> list[EventLifecycle]:
-    """Return the unended events of the current context that run, or whose permission gate is asked."""
+    """Return the events of the current context that have not ended: they run, or their permission gate is asked."""
     # A task that outlives the event which started it still has that event in its context.
     return [event for event in running_events.get() if event.execution.status not in TERMINAL]
 
@@ -52,7 +51,7 @@ _NOT_GIVEN: Any = Unset
 
 
 def _event_metadata(value: Any) -> dict[str, Any]:
-    """Return metadata as a new dict; unlike those of other elements, what is given is never dropped."""
+    """Return metadata as a new dict. Unlike for other elements, a value without a dict form raises ValueError."""
     if value is Unset or value is None:
         return {}
     metadata = to_metadata(value)
@@ -63,11 +62,11 @@ def _event_metadata(value: Any) -> dict[str, Any]:
 
 class EventLifecycle(Element):
     """
-    What an event is beside what it does.
+    The part of an event that holds its status and record, and lets tasks wait for its end.
 
     Args:
-        metadata: A dict, or an object with a dict form; None becomes ``{}``.
-        execution: The record of what happened.
+        metadata: A dict, or an object with a dict form. None becomes ``{}``.
+        execution: The record of what has happened to the event.
 
     Raises:
         ValueError: The metadata have no dict form.
@@ -78,21 +77,21 @@ class EventLifecycle(Element):
     metadata: dict[str, Any] = attrs.field(default=_NOT_GIVEN, converter=_event_metadata)
 
     execution: Execution = attrs.field(factory=Execution)
-    # What most events never have is no field: the garbage collector visits each field of each event.
+    # These are class attributes until they are set, because the garbage collector visits each field of each event.
     if TYPE_CHECKING:
-        # What the event sees of its executor. None if it belongs to none.
+        # The interface of the executor. None if the event belongs to no executor.
         _host: EventHost | None = attrs.field(default=None, init=False)
-        # The chunks of a streaming event, and its readers. Made by the first reader, or the first run.
+        # The chunks of a streaming event and its readers. Made by the first reader or the first run.
         _feed: ChunkBuffer | None = attrs.field(default=None, init=False)
         # Called with the event when it ends, or when it is known that it will not end. A dict, for its order.
         _at_end: dict[Callable[[Any], None], None] | None = attrs.field(default=None, init=False)
         # The final status and the error of a run that is being cancelled.
         _verdict: tuple[EventStatus, BaseException] | None = attrs.field(default=None, init=False)
-        # The number of its row in the journal. 0 if it has none.
+        # The number of the row of the event in the journal. 0 if it has none.
         _seq: int = attrs.field(default=0, init=False)
-        # It was running when a process died, and may have caused that.
+        # Whether the event was running when a process died, and so may have caused the crash.
         _is_suspect: bool = attrs.field(default=False, init=False)
-        # The file of the journal that has its end, once the event has left the executor. None before that.
+        # The journal file with the end of the event, once the event has left the executor. None before that.
         _kept_in: Path | None = attrs.field(default=None, init=False)
         # The count of unseen failures. None if the event has not failed, or its failure was seen.
         _unseen: FailureCount | None = attrs.field(default=None, init=False)
@@ -112,20 +111,20 @@ class EventLifecycle(Element):
             "_kept_in": None,
             "_unseen": None,
         }
-        return kept | {"execution": attrs.evolve(self.execution)}  # without its run, which goes on here only
+        return kept | {"execution": attrs.evolve(self.execution)}  # a copy does not run
 
     @property
     def status(self) -> EventStatus:
         """
-        Where the event stands.
+        The status of the event.
 
-        Assigning a status (or its lower-case string) moves the event. An event that stands in no executor takes
-        any status, as a fixture or a restored record needs; in an executor the transition table rules.
+        Assign a status, or its lower-case string, to move the event. In an executor the transition table decides which
+        statuses are allowed. An event without an executor takes any status, for fixtures and restored records.
 
         Raises:
-            ValueError: No such status.
-            InvalidTransition: The executor's event cannot go there from here, or it has ended and a journal has it.
-                Nothing has changed.
+            ValueError: There is no such status.
+            InvalidTransition: The event is in an executor, and the table does not allow the transition. Or the event
+                has ended, and a journal has its end. Nothing has changed.
         """
         return self.execution.status
 
@@ -147,7 +146,7 @@ class EventLifecycle(Element):
             self._wake()
 
     def _set(self, name: str, value: Any) -> None:
-        """Set an attribute that is no field, such as ``_host``, past the hooks that attrs runs at each assignment."""
+        """Set an attribute like ``_host``, which is not a field, without the hooks of attrs for assignments."""
         object.__setattr__(self, name, value)
 
     # ---------------------------------------------------------------- the one door
@@ -200,12 +199,12 @@ class EventLifecycle(Element):
                 self._wake()
 
     def _refile(self) -> None:
-        """Make the executor's index agree with the status."""
+        """Make the index of the executor agree with the status."""
         if self._host is not None:
             self._host.refile(self)
 
     def _wake(self) -> None:
-        """Call back the tasks that wait for the end: it has come, or will not come."""
+        """Wake the tasks that wait for the end. The end has come, or is known not to come."""
         if self._at_end is not None:
             callbacks, self._at_end = self._at_end, None
             for callback in callbacks:
@@ -217,13 +216,14 @@ class EventLifecycle(Element):
 
     async def wait(self) -> None:
         """
-        Return once the event has ended, however it ended.
+        Wait until the event has ended, in whichever final status. Read :meth:`result` afterwards.
 
         Raises:
-            ExecutorClosedError: Its executor was left, or removed the event, before it ended.
-            RuntimeError: Called from inside the event itself, which could never return.
+            ExecutorClosedError: The executor was left, or removed the event, before the event ended. An event that is
+                still in the executor stays PENDING.
+            RuntimeError: Called inside the event, which would wait for itself.
 
-        Cancellation: leaves the event as it is.
+        Cancellation: ends the wait only. The event goes on.
         """
         self._check_outside("end")
         if self.execution.status in TERMINAL:
@@ -232,7 +232,7 @@ class EventLifecycle(Element):
         ended = anyio.Event()
 
         def tell(_: object) -> None:
-            """Learn that the event has ended, or never will."""
+            """Wake this task: the event has ended, or will not end."""
             ended.set()
 
         self._call_at_end(tell)
@@ -248,7 +248,7 @@ class EventLifecycle(Element):
         self._check_ended()
 
     def _reader_away(self) -> AbstractContextManager[None] | None:
-        """Return the context of a task that waits for the event. None if there is nothing to enter."""
+        """Return a context for a task that waits for the event. None if no context is needed."""
         return None if self._host is None else self._host.reader_away()
 
     def _may_produce(self) -> bool:
@@ -263,10 +263,10 @@ class EventLifecycle(Element):
 
     def _call_at_end(self, callback: Callable[[Any], None]) -> None:
         """
-        Call ``callback(event)`` once: when the event ends, or when it is known that it will not end. At once, if so.
+        Call ``callback(event)`` once, when the event ends or is known not to end. If it has ended, call it at once.
 
-        The callback runs inside the last transition, so it must neither raise nor wait. :meth:`_check_ended` tells
-        whether the event has ended.
+        The callback runs inside the last transition, so it must neither raise nor wait. :meth:`_check_ended` raises
+        if the event has not ended.
         """
         is_lost = not self.execution._running and self._host is not None and self._host.is_abandoned
         if is_lost or self.execution.status in TERMINAL:
@@ -277,7 +277,7 @@ class EventLifecycle(Element):
             self._at_end[callback] = None
 
     def _call_no_more(self, callback: Callable[[Any], None]) -> None:
-        """Take back :meth:`_call_at_end`."""
+        """Remove a callback of :meth:`_call_at_end`."""
         if self._at_end is not None:
             self._at_end.pop(callback, None)
             if not self._at_end:
@@ -285,10 +285,10 @@ class EventLifecycle(Element):
 
     def _check_ended(self) -> None:
         """
-        Check, after a wait, that the event has ended.
+        Check that the event has ended. Called after a wait.
 
         Raises:
-            ExecutorClosedError: The event has not ended, and will not.
+            ExecutorClosedError: The event has not ended, and is known not to end.
         """
         if self.execution.status not in TERMINAL:
             raise ExecutorClosedError(

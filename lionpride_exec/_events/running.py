@@ -1,8 +1,8 @@
 """
-Running an event once, and turning what happens into an outcome.
+Running an event once, and recording the outcome of the run.
 
-A run ends in one place, :meth:`Run._settle`, by a transition of ``_events.lifecycle``. The outcome is decided before,
-in one step: by what the run returned or raised, by who cancelled it, and by whether the event runs again.
+Every run ends in :meth:`Run._settle`, by a transition of ``_events.lifecycle``. The outcome is decided before that, in
+one step. It depends on what the run returned or raised, who cancelled the run, and whether the event runs again.
 """
 
 from __future__ import annotations
@@ -52,20 +52,20 @@ def _valid_retry(_instance: object, _attribute: object, value: Retry | None) -> 
 
 
 def is_closing(error: BaseException | UnsetType) -> bool:
-    """Return whether a coroutine is being closed, and so cannot wait."""
+    """Return whether the error closes the coroutine, which therefore cannot wait."""
     return issubclass(type(error), GeneratorExit)
 
 
 class Unconfirmed(Exception):
-    """The journal could not note that an event runs, so the event does not run."""
+    """The journal could not record the start of an event, so the event does not run."""
 
 
 class Run(EventLifecycle):
     """
-    What an event does when it is run.
+    The part of an event that runs it once and records the outcome.
 
     Args:
-        timeout: Seconds that a run may take.
+        timeout: How many seconds a run may take. None for no limit.
         retry: Whether and when the event runs again.
     """
 
@@ -78,21 +78,22 @@ class Run(EventLifecycle):
         raise NotImplementedError
 
     def _has_to_be_seen(self) -> bool:
-        """Return whether a journal has to note the run before it begins, since that matters after a crash."""
+        """Return whether a journal has to record the start before the run begins, because a crash depends on it."""
         return False
 
     async def invoke(self) -> None:
         """
         Run the event once and record the outcome. Read :attr:`response` or :meth:`result` afterwards.
 
-        Any number of concurrent calls run ``_invoke()`` once; the others return when it has ended. In any status
-        but PENDING nothing happens. An ``Exception`` is recorded (FAILED), and so is the event's timeout (CANCELLED).
+        If several tasks call this at the same time, one of them runs the event, and the others wait for the end of the
+        run. Nothing happens if the event is not PENDING. An ``Exception`` is recorded (FAILED), and so is the timeout
+        of the event (CANCELLED).
 
         Raises:
-            RuntimeError: Called from inside the event itself.
-            BaseException: Any other exception is recorded, then goes on.
+            RuntimeError: Called inside the event, which would wait for itself.
+            BaseException: An exception that is not an ``Exception`` is recorded and then raised again.
 
-        Cancellation: the event ends CANCELLED, retryable, and the cancellation goes on.
+        Cancellation: the event ends CANCELLED and retryable, and the cancellation goes on.
         """
         execution = self.execution
         host = self._host
@@ -105,7 +106,7 @@ class Run(EventLifecycle):
                         await self._run()
                 finally:
                     self._verdict = None
-            else:  # that of the worker, whose task runs one event after the other
+            else:  # the scope belongs to the worker, whose task runs one event after the other
                 await self._run()
 
     async def _run(self) -> None:
@@ -127,7 +128,7 @@ class Run(EventLifecycle):
                 late = scope.cancelled_caught
         except Idle as exc:
             await self._settle_error(exc.error, began, EventStatus.CANCELLED)
-        except Exception as exc:  # noqa: BLE001  whatever the user's code raises is the outcome
+        except Exception as exc:  # noqa: BLE001  every exception of user code is an outcome
             if scope is not None and scope.cancel_called:
                 _note_timeout(exc, self.timeout)
             await self._settle_error(exc, began, EventStatus.FAILED)
@@ -155,7 +156,7 @@ class Run(EventLifecycle):
             if verdict is not None:
                 otherwise, error = verdict
             else:
-                interrupted = self._is_interrupted()  # else the event cancelled itself
+                interrupted = self._is_interrupted()  # otherwise the event cancelled itself
                 if interrupted and self._give_back(error, began, interrupted=True):
                     otherwise = EventStatus.PENDING
         elif verdict is None:
@@ -169,7 +170,7 @@ class Run(EventLifecycle):
                 except PauseTooLong as exc:
                     error = exc.with_traceback(
                         None
-                    )  # its cause has the traceback; this one would make a cycle of references
+                    )  # the cause has the traceback; a second one would make a reference cycle
         waiting = self._settle(otherwise, began, error=recorded(error), interrupted=interrupted)
         if waiting is not None:
             await waiting
@@ -182,12 +183,12 @@ class Run(EventLifecycle):
         if self._host is None or not (interrupted or (is_of(error, Exception) and is_retryable(error))):
             return False
         if not interrupted and self._feed is not None and self._feed.was_taken:
-            return False  # what a reader has taken cannot be taken back
+            return False  # a chunk that a reader has taken cannot be taken back
         try:
             return self._host.plan_retry(self, error, began=began, interrupted=interrupted)
         except PauseTooLong:
             raise
-        except Exception as exc:  # noqa: BLE001  a function of the user's Retry failed; the outcome stands
+        except Exception as exc:  # noqa: BLE001  a function of the Retry failed; keep the outcome
             add_note(error, f"It was not run again, since its retry failed: {repr_of(exc)}")
             return False
 
@@ -201,13 +202,13 @@ class Run(EventLifecycle):
         interrupted: bool = False,
     ) -> Coroutine[Any, Any, None] | None:
         """
-        Record an outcome, and return None. If that has to wait, return a coroutine that records it.
+        Record an outcome, and return None. If recording has to wait, return a coroutine that records the outcome.
 
-        It has to wait while a task holds a lock that the move needs, or if the end has to be on disk first.
+        Recording waits while a task holds a lock that the move needs, or if the journal has to write the end first.
         """
         execution, host = self.execution, self._host
         execution.duration = (current_time() if host is None else host.clock()) - began
-        if execution.status is not EventStatus.PROCESSING:  # decided elsewhere, or by the stream itself
+        if execution.status is not EventStatus.PROCESSING:  # another task, or the stream itself, has set the status
             self._leave_as_decided()
         elif host is not None and host.is_strict:
             return self._settle_on_disk(host, target, response, error, interrupted=interrupted)
@@ -233,7 +234,7 @@ class Run(EventLifecycle):
         *,
         interrupted: bool,
     ) -> None:
-        """Record an outcome that has to be on disk before any task learns of it."""
+        """Record an outcome that must be on disk before any task can see it."""
         at, cut = await self._confirm(host, target, response, error)
         if self.execution.status is not EventStatus.PROCESSING:
             self._leave_as_decided()
@@ -252,23 +253,23 @@ class Run(EventLifecycle):
         interrupted: bool,
         at: datetime | None = None,
     ) -> None:
-        """Make the last transition of a run, once no task holds a lock that it needs."""
+        """Wait until no task holds a lock that the last transition needs. Then make that transition."""
         execution = self.execution
         turn = host.locks_needed(execution.status, target)
         if turn is None or is_closing(error):
             self._transition(target, response=response, error=error, interrupted=interrupted, at=at)
             return
-        # The run has ended, and its outcome must not be lost: not by a cancellation, not by one that passes the shield
-        # (asyncio's own), and not by a lock that the caller itself holds.
+        # The run has ended, and its outcome must be recorded: also after a cancellation, after one of asyncio's own,
+        # which passes the shield, and when this task itself holds the lock.
         try:
             with CancelScope(shield=True):
                 async with turn:
                     pass
-        except RuntimeError:  # AnyIO: held by this task
+        except RuntimeError:  # from AnyIO: this task holds the lock
             pass
         finally:
             if self._verdict is not None and target is EventStatus.PENDING:
-                target, error = self._verdict  # cancelled meanwhile: it does not run again
+                target, error = self._verdict  # cancelled meanwhile, so the event does not run again
             if execution.status is EventStatus.PROCESSING:
                 self._transition(target, response=response, error=error, interrupted=interrupted, at=at)
             execution._running = False
@@ -285,7 +286,7 @@ class Run(EventLifecycle):
         at = utc_now()
         if target is EventStatus.PENDING or isinstance(
             error, GeneratorExit
-        ):  # the last cannot wait: it is being closed
+        ):  # a coroutine that is being closed cannot wait
             return at, None
         try:
             await host.confirm_end(self, target, response, error, at)
@@ -294,7 +295,7 @@ class Run(EventLifecycle):
         return at, None
 
     async def _refuse(self, error: BaseException) -> None:
-        """End an event that never started: ABORTED."""
+        """End an event that never started as ABORTED."""
         at, cut = None, None
         if self._host is not None and self._host.is_strict:
             at, cut = await self._confirm(self._host, EventStatus.ABORTED, Unset, error)
@@ -307,6 +308,6 @@ class Run(EventLifecycle):
 
 
 def _note_timeout(error: Exception, timeout: float | None) -> None:
-    """Add a note on the timeout to an error that hides it: cleanup code raised the error."""
+    """Add a note on the timeout to an error of cleanup code, which replaced the timeout."""
     with suppress(Exception):  # an error may refuse notes
         error.add_note(f"The event was over its timeout of {timeout} s when this was raised.")

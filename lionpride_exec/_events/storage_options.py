@@ -1,8 +1,8 @@
 """
-What an event class tells a journal: its tag, its version, and what becomes of its events after a crash.
+How a journal stores the events of a class: tag, version, and what happens to running events after a crash.
 
-A journal finds the class of a stored event by its tag, in this registry only. No text in a file makes Python import a
-module.
+A journal finds the class of a stored event by its tag, and only in this registry. No text in a file can make Python
+import a module.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class StorageOptions:
 
     Attributes:
         tag: The text by which a journal finds the class. None if the class is not registered.
-        version: The version of the class's fields.
-        on_crash: What becomes of an event that ran when the process died.
-        max_attempts: Runs that may be interrupted by a crash before the event ends FAILED.
+        version: The version of the fields of the class, 1 or more.
+        on_crash: What happens to an event that was running when the process died.
+        max_attempts: How many runs a crash may interrupt before the event ends FAILED, 1 or more.
     """
 
     tag: str | None = None
@@ -35,7 +35,7 @@ class StorageOptions:
     max_attempts: int = MAX_ATTEMPTS
 
 
-# Weak: a class made inside a function goes when nobody uses it any more.
+# Weak, so that a class made inside a function can be collected.
 _tags: Final[WeakValueDictionary[str, type]] = WeakValueDictionary()
 
 
@@ -46,8 +46,8 @@ def register(cls: type, inherited: StorageOptions, given: dict[str, Any]) -> Sto
     ``on_crash`` and ``max_attempts`` are inherited, ``tag`` and ``version`` are not.
 
     Raises:
-        TypeError: The tag is no text or has another class, the version or ``max_attempts`` is no integer from 1 on,
-            ``on_crash`` is unknown, or a field's name begins with an underscore.
+        TypeError: The tag is not a text, or is the tag of another class. Or the version or ``max_attempts`` is not an
+            int of 1 or more. Or ``on_crash`` is unknown. Or the name of a field begins with an underscore.
     """
     tag = given.pop("tag", None)
     kind = StorageOptions(
@@ -67,16 +67,16 @@ def register(cls: type, inherited: StorageOptions, given: dict[str, Any]) -> Sto
 
 
 def class_with_tag(tag: str) -> type | None:
-    """Return the class with a tag. None if this process has none."""
+    """Return the class with a tag. None if this process has no such class."""
     return _tags.get(tag)
 
 
 def check_fields(cls: type) -> None:
     """
-    Check that a class has no field that a journal would not keep.
+    Check that a journal can store all fields of a class.
 
     Raises:
-        TypeError: A field of the constructor is private; it is named.
+        TypeError: A field of the constructor is private. The message names the field.
     """
     for field in attrs.fields(cls):
         if field.init and field.name.startswith("_"):
@@ -88,7 +88,7 @@ def check_fields(cls: type) -> None:
 
 def _take_tag(cls: type, tag: str) -> None:
     known = _tags.get(tag)
-    # The same class statement may run again: in a reloaded module, or in a function that is called again.
+    # A class statement may run twice: in a reloaded module, or in a function that is called twice.
     if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
         raise TypeError(f"{cls.__qualname__}: the tag {tag!r} is that of {known.__module__}.{known.__qualname__}")
     _tags[tag] = cls

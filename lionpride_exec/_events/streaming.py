@@ -1,10 +1,10 @@
 """
 Reading the chunks of a streaming event while it runs.
 
-The list of chunks of the current run is what counts, for the readers as for the response. A reader has a position in
-that list. A bounded memory stream tells the reader how far it may go, so the event waits for a reader that is more than
-a buffer behind. A reader loses no chunk: not by a cancelled step, not by coming late, and not by the end of the event
-while its buffer is full.
+Readers and response use one list: the chunks of the current run. A reader has a position in that list. A bounded memory
+stream tells the reader which chunks it may take, so the event waits for a reader that is more than a buffer behind. A
+reader gets every chunk, even if one of its steps is cancelled, if it starts late, or if the event ends while the buffer
+of the reader is full.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ if TYPE_CHECKING:
 
 
 class ChunkSource(Protocol):
-    """What a reader of chunks uses of its event."""
+    """The interface through which a reader sees its event."""
 
     @property
     def status(self) -> EventStatus:
-        """Where the event stands."""
+        """The status of the event."""
         ...
 
     def result(self) -> Any:
-        """Return the response, or raise what the event ended with."""
+        """Return the response, or raise an error if there is none."""
 
     def _check_outside(self, what: str) -> None:
         """Raise ``RuntimeError`` if the caller runs inside the event, which would then wait for itself."""
 
     def _may_produce(self) -> bool:
-        """Return whether there may be more chunks: the event runs, or may be run."""
+        """Return whether there may be more chunks, because the event runs or may still run."""
         ...
 
     def _reader_away(self) -> AbstractContextManager[None] | None:
@@ -56,10 +56,11 @@ class ChunkSource(Protocol):
 
 class ChunkReader(ClosingIterator[Any]):
     """
-    Iterates the chunks of a streaming event; made by ``Event.chunks()``, which has the rules.
+    Iterates over the chunks of a streaming event; made by ``Event.chunks()``, whose docstring has the rules.
 
-    ``async with`` or :meth:`aclose` end the reading for certain. Leaving the loop ends it too, if the reader has no
-    other name. A cancelled step loses no chunk, and the event does not wait for the reader until the next step.
+    ``async with`` or :meth:`aclose` ends the reading. Leaving the loop also ends the reading, unless the reader is kept
+    in a variable. A cancelled step loses no chunk. After a cancelled step the event does not wait for the reader, until
+    the reader takes its next step.
     """
 
     _streams: tuple[Sender, Receiver] | None = None  # while the event waits for this reader
@@ -87,13 +88,13 @@ class ChunkReader(ClosingIterator[Any]):
                     return self._take()
                 await self._learn()
         except BaseException:
-            # Cancelled: the caller may never come back, and the traceback may keep this object for long.
+            # After a cancellation the caller may never come back, and a traceback may keep this object alive.
             self._detach()
             raise
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """Stop reading: the event no longer waits for this reader. Idempotent; does not wait."""
+        """Stop reading, so that the event no longer waits for this reader. Idempotent. Does not wait."""
         self._close()
 
     def __del__(self) -> None:
@@ -109,10 +110,10 @@ class ChunkReader(ClosingIterator[Any]):
     # ---------------------------------------------------------------- inside
 
     def _follow(self) -> None:
-        """Go over to the current run."""
+        """Switch to the chunks of the current run."""
         feed = self._produced
         if feed.chunks and self._event.status is EventStatus.PENDING:
-            feed.begin()  # it will run again: the chunks of the last run no longer count
+            feed.begin()  # the event will run again, so drop the chunks of the last run
         if self._chunks is not feed.chunks:
             self._chunks, self._position, self._known = feed.chunks, 0, 0
 
@@ -129,18 +130,18 @@ class ChunkReader(ClosingIterator[Any]):
         return chunk
 
     async def _learn(self) -> None:
-        """Wait for the next chunk or the end of the event. The end also ends the reading, once all chunks are taken."""
+        """Wait for the next chunk or the end of the event. After the end and the last chunk, stop reading."""
         assert self._streams is not None
         _, receiver = streams = self._streams
         try:
             with self._event._reader_away() or nullcontext():
                 chunks, index = await receiver.receive()
         except (EndOfStream, ClosedResourceError):
-            if streams is not self._streams:  # closed by another task: its step was cancelled, or it wants no more
+            if streams is not self._streams:  # another task has closed the reader, or was cancelled in its step
                 return
         else:
             self._follow()
-            if chunks is self._chunks:  # else of an earlier run
+            if chunks is self._chunks:  # otherwise a chunk of an earlier run
                 self._known = max(self._known, index + 1)
             return
         self._follow()
@@ -151,12 +152,12 @@ class ChunkReader(ClosingIterator[Any]):
 
     def _finish(self) -> None:
         """
-        Stop reading, and raise what the event ended with.
+        Stop reading. Raise an error unless the event has completed in this process.
 
         Raises:
             EventFailed: The event ended without a response.
             ExecutorClosedError: The event did not end, and no executor will run it.
-            OperationError: The event completed, but ran in another process.
+            OperationError: The event completed in another process.
         """
         event = self._event
         self._close()
@@ -189,11 +190,11 @@ class ChunkReader(ClosingIterator[Any]):
 
 def check_reader(event: object, work: Callable[[], object], buffer: int) -> None:
     """
-    Check that an event produces chunks by ``work()``, and the buffer of a reader.
+    Check that an event produces chunks by ``work()``, and check the buffer of a reader.
 
     Raises:
         TypeError: The event does not stream.
-        ValueError: The buffer is no int, or negative.
+        ValueError: The buffer is not an int, or is negative.
     """
     if iscoroutinefunction(work):
         raise TypeError(

@@ -1,4 +1,4 @@
-"""How an executor takes an event in: what ``append()`` was told about the event."""
+"""The options with which ``append()`` takes an event in."""
 
 from __future__ import annotations
 
@@ -22,18 +22,17 @@ if TYPE_CHECKING:
 @attrs.frozen
 class SubmitOptions:
     """
-    How an executor takes an event in.
+    The options with which ``append()`` takes an event in.
 
     Attributes:
-        priority: As given. None for the default.
-        until: A reading of ``anyio.current_time()`` before which the event is not due. None if it is due.
-        at: The time of the wall clock that ``until`` stands for, in seconds since 1970. None if a delay was given.
-        skew: How far the wall clock was ahead when ``until`` was computed, by ``wall_skew()``.
-        after: The events that have to complete before the event is queued.
-        key: The key by which the event is known. None if it has none.
-        is_urgent: Whether the event is queued even if there is no room.
-        lost: An event that this one comes after, which is in the journal only and did not complete. None if there is
-            none.
+        priority: The priority that the caller passed. None for the default.
+        until: The time of ``anyio.current_time()`` before which the event is not due. None if the event is due.
+        at: The time of the wall clock that ``until`` stands for, in seconds since 1970. None if there is none.
+        skew: The seconds of ``wall_skew()`` when ``until`` was computed.
+        after: The events that must complete before this event is queued.
+        key: The key of the event. None if it has none.
+        is_urgent: Whether the event is queued even if the queue is full.
+        lost: An event from ``after`` that did not complete and is only in the journal. None if there is none.
     """
 
     priority: float | None = None
@@ -46,14 +45,14 @@ class SubmitOptions:
     skew: float = 0.0
 
     def follow_wall(self) -> SubmitOptions:
-        """Return the options with ``until`` corrected, if the wall clock was set since it was computed."""
+        """Return the options. If the wall clock was set since ``until`` was computed, correct ``until``."""
         if self.until is None or self.at is None:
             return self
         skew = wall_skew()
         return attrs.evolve(self, until=self.until - (skew - self.skew), skew=skew)
 
     def carry_over(self, seconds: float) -> SubmitOptions:
-        """Return the options for another event loop, whose clock is this far ahead."""
+        """Return the options for another event loop, whose clock is ahead by ``seconds``."""
         if self.at is not None:
             return attrs.evolve(self, until=current_time() + self.at - time.time(), skew=wall_skew())
         return self if self.until is None else attrs.evolve(self, until=self.until + seconds)
@@ -67,8 +66,8 @@ def options_for(priority: float | None, delay: float | None, at: datetime | None
     Return the options of an event that is due after a delay, or at a time.
 
     Raises:
-        ValueError: Both are given, or the delay is no number of seconds, or the time has no time zone.
-        TypeError: ``at`` is no datetime.
+        ValueError: Both are given, or the delay is not a valid number of seconds, or the time has no time zone.
+        TypeError: ``at`` is not a datetime.
     """
     if at is None:
         until = None if delay is None else current_time() + check_seconds("delay", delay)
@@ -86,6 +85,6 @@ def options_for(priority: float | None, delay: float | None, at: datetime | None
 
 
 def options_at(priority: float | None, at: float, **rest: Any) -> SubmitOptions:
-    """Return the options of an event that is due at a time of the wall clock (seconds since 1970). The past is now."""
+    """Return the options of an event that is due at a wall-clock time, in seconds since 1970. A past time means now."""
     until = current_time() + max(at - time.time(), 0.0)
     return SubmitOptions(priority, until, at=at, skew=wall_skew(), **rest)

@@ -1,4 +1,4 @@
-"""The work of all events of a class, done in another way for some time."""
+"""A block in which the work of all events of a class is wrapped in a function."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ def wrapping_work(
     event_type: type[Event], wrap: Callable[[Event, Callable[[Event], Awaitable[Any]]], Awaitable[Any]]
 ) -> Generator[None]:
     """
-    Inside the block, do the work of each event of a class by ``await wrap(event, work)``.
+    Replace the work of each event of a class by ``await wrap(event, work)``, inside the block.
 
-    The class itself is changed, and changed back at the end of the block. So the change holds for events that other
-    events append, and for executors that take exactly this class.
+    The class itself is changed, and restored at the end of the block. So the wrapper also applies to events that other
+    events append, and executors that take exactly this class take the events.
 
     Args:
-        event_type: The class.
-        wrap: Calls ``await work(event)`` and returns the response.
+        event_type: The class of the events.
+        wrap: An async function that calls ``await work(event)`` and returns the response.
     """
     work = event_type._perform
     is_own = "_perform" in vars(event_type)
 
     async def wrapped(self: Event) -> Any:
-        """Do the work of an event as the block has it."""
+        """Run the wrapper around the work of the event."""
         return await wrap(self, work)
 
     event_type._perform = wrapped  # type: ignore[method-assign]  # for the block only
@@ -37,6 +37,6 @@ def wrapping_work(
         yield
     finally:
         if is_own:
-            event_type._perform = work  # type: ignore[method-assign]  # and back
+            event_type._perform = work  # type: ignore[method-assign]  # restored
         else:
             del event_type._perform
