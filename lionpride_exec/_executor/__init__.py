@@ -1,3 +1,3 @@
-"""The executor: the parts that join processing, journal, tracking and iteration, and the facade over them."""
+"""The executor: the facade, and the parts that join processing, journal, tracking and iteration."""
 
 from .executor import Executor as Executor

@@ -1,10 +1,10 @@
 """
 How events reach a processor whose ``enqueue()`` is overridden.
 
-An executor puts an event straight into the queue of its processor, in one step. An override of ``enqueue()`` has to be
-awaited instead, so an event is stored first and queued later. Events of ``append()`` are awaited there, with a promise
-of room, and leave the executor again if the override raises. All other events come where nothing can be awaited: they
-are handed over one after another, by ``start()``, by ``forward()``, or by a task in the group of the executor.
+An executor normally puts an event straight into the queue of its processor, in one step. An override of ``enqueue()``
+must be awaited, so an event is stored first and queued later. ``append()`` awaits the override for its event, with a
+promise of room. If the override raises, the event leaves the executor again. All other events come from code that
+cannot wait. ``start()``, ``forward()``, or a task in the group of the executor hands them over, one after another.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class EnqueueHost(Protocol):
-    """What this part uses of the submissions."""
+    """What the enqueuer uses of the submissions."""
 
     def remove(self, event: Event) -> None:
         """Forget an event."""
@@ -43,11 +43,11 @@ class GuestRunner(Protocol):
     """What runs a task in the group of the executor."""
 
     def try_start_guest(self, guest: Any, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> bool:
-        """Run a task that runs no events, and cancel it when the group closes. Return whether there is a group."""
+        """Run a task that runs no events, and cancel it when the group closes. Return False if there is no group."""
         ...
 
     def guest_ended(self, guest: Any) -> None:
-        """Learn that such a task has ended."""
+        """Note that a guest has ended."""
 
 
 class Enqueuer:
@@ -55,10 +55,11 @@ class Enqueuer:
     The events that are on their way to an overridden ``enqueue()``.
 
     Attributes:
-        submitted: The options of each event that ``append()`` has stored and hands over.
+        submitted: The options of each event that an ``append()`` has stored and is handing over.
         late: The ids of the events that are handed over later, in order.
-        host: Removes an event whose ``enqueue()`` raised. Set by the executor, as ``group`` is.
-        group: Runs the task that hands them over. Set by the executor, since its lifetime is made after this object.
+        host: Removes an event whose ``enqueue()`` raised. Set by ``Parts``, as ``group`` is.
+        group: Runs the task that hands over late events. Set by ``Parts``, since the lifetime is made after this
+            object.
     """
 
     group: GuestRunner
@@ -77,9 +78,9 @@ class Enqueuer:
         self._conditions = conditions
         self.submitted: dict[UUID, SubmitOptions] = {}
         self.late: OrderedDict[UUID, None] = OrderedDict()
-        self._unclaimed: set[UUID] = set()  # of the submitted: append() has stored them in this very step
-        self._running: UUID | None = None  # the late event that is being handed over
-        self._scope: CancelScope | None = None  # of the task that hands over late events
+        self._unclaimed: set[UUID] = set()  # the part of submitted that no task has claimed
+        self._running: UUID | None = None  # the late event that is being handed over; None if there is none
+        self._scope: CancelScope | None = None  # of the task that hands over late events; None if there is no task
 
     def is_on_its_way(self, event_id: UUID) -> bool:
         """Return whether an event is stored, and its ``enqueue()`` has not returned."""
@@ -88,14 +89,14 @@ class Enqueuer:
     # ---------------------------------------------------------------- events of append()
 
     def reserve(self, event: Event, options: SubmitOptions, processor: Processor) -> None:
-        """Promise room for an event that is stored now and handed over by :meth:`submit` in the caller's task."""
+        """Promise room for an event that is stored now. The caller's task hands it over by :meth:`submit`."""
         if not options.is_urgent:
             processor.queue.promise_room()
         self.submitted[event.id] = options
         self._unclaimed.add(event.id)
 
     def claim(self, event_id: UUID) -> bool:
-        """Return whether the caller has to submit an event: True for the first caller, which has stored it."""
+        """Return whether the caller must submit an event. True once: for the caller that has stored the event."""
         if event_id not in self._unclaimed:
             return False
         self._unclaimed.discard(event_id)
@@ -103,9 +104,9 @@ class Enqueuer:
 
     async def submit(self, event: Event, processor: Processor) -> None:
         """
-        Await ``enqueue()`` for a stored event. If it raises, the event leaves the executor, unless it has begun.
+        Await ``enqueue()`` for a stored event. If it raises, the event leaves the executor, unless the event has begun.
 
-        Cancellation: likewise.
+        Cancellation: the same as if ``enqueue()`` raised.
         """
         options = self.submitted[event.id]
         try:
@@ -113,7 +114,7 @@ class Enqueuer:
         except BaseException:
             if self._is_pending(event):
                 self.host.remove(event)
-                event._wake()  # a task may have found the event meanwhile, and wait for it
+                event._wake()  # a task may have found the event meanwhile and wait for its end
             raise
         finally:
             del self.submitted[event.id]
@@ -129,12 +130,12 @@ class Enqueuer:
     # ---------------------------------------------------------------- late events
 
     def keep_late(self, event: Event, options: SubmitOptions) -> None:
-        """Hand an event over as soon as that can be awaited."""
+        """Hand an event over as soon as a task can await ``enqueue()``."""
         self._early[event.id] = options
         self.late[event.id] = None
 
     def launch(self, processor: Processor) -> None:
-        """Have a task hand over what is late, if the executor has a group."""
+        """Start the task that hands over late events, if there are late events and the executor has a group."""
         if (
             self.late
             and self._scope is None
@@ -143,7 +144,7 @@ class Enqueuer:
             self._scope = CancelScope()
 
     def cancel(self) -> None:
-        """End that task: the group closes. What is left is handed over at the next start."""
+        """Cancel the task that hands over late events, since the group closes. The next start hands over the rest."""
         if self._scope is not None:
             self._scope.cancel()
 
@@ -162,7 +163,7 @@ class Enqueuer:
             self._running = event_id
             try:
                 await self._enqueue(event, options, processor)
-            except Exception as exc:  # noqa: BLE001  no caller is there to get it: the event has it
+            except Exception as exc:  # noqa: BLE001  no caller waits for it: the event records it
                 if self._is_pending(event):
                     self._transitions.end(event, EventStatus.ABORTED, exc)
             except BaseException:
@@ -181,7 +182,7 @@ class Enqueuer:
         except get_cancelled_exc_class():
             if current_effective_deadline() == -inf:
                 raise
-            # No scope asked for this cancellation: it concerns this task only. The executor is to live on.
+            # No scope asked for this cancellation: only this task ends, and the executor lives on.
         finally:
             self._scope = None
             self.group.guest_ended(self)
@@ -189,7 +190,7 @@ class Enqueuer:
     # ---------------------------------------------------------------- inside
 
     async def _enqueue(self, event: Event, options: SubmitOptions, processor: Processor) -> None:
-        """Await the override. What it queues needs no room: room is promised, or is waited for in the backlog."""
+        """Await the override. No room is needed: room was promised, or the event waits in the backlog."""
         processor._dispatcher.admitted[event.id] = options.at
         try:
             if options.until is None:
@@ -201,7 +202,7 @@ class Enqueuer:
         finally:
             processor._dispatcher.admitted.pop(event.id, None)
             if event.id in processor.queue and not self._is_pending(event):
-                processor.forget(event.id)  # the event was decided, or has left, before it was queued
+                processor.forget(event.id)  # the event ended or left before it was queued
 
     def _is_pending(self, event: Event) -> bool:
         return event.execution.status is EventStatus.PENDING and self._items.get(event.id, None) is event

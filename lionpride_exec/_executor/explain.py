@@ -1,4 +1,4 @@
-"""Why an event does not run, and what all of them wait for."""
+"""Why an event does not run, and what the events of an executor wait for."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
     from .queueing import Queueing
 
 
-# What an event waits for, the time (of the loop's clock) before which it does not start (-inf: none is known), and the
+# What an event waits for; the time of the loop's clock before which it does not start, -inf if none is known; and the
 # limit state if one has no room.
 _Why = tuple[WaitReason, float, "LimitState | None"]
 
 
 class Explainer:
     """
-    Says what the events of an executor wait for.
+    Explains what the events of an executor wait for.
 
     Attributes:
         coordination: The reasons why nothing starts, and the deferred ends.
         index: Where the events are, and the locks.
         dependencies: The events that wait for others.
-        queueing: The events that are not with the processor yet.
+        queueing: The events that the processor does not have yet.
     """
 
     def __init__(
@@ -101,12 +101,12 @@ class Explainer:
         )
 
     def is_coming(self, event: Event) -> bool:
-        """Return whether an event is being written, and is queued after that."""
+        """Return whether an event is being written, and will be queued after that."""
         inserts = self.queueing.inserts
         return inserts is not None and inserts.is_coming(event)
 
     def count_coming(self) -> int:
-        """Return how many events are being written, and are queued after that."""
+        """Return how many events are being written, and will be queued after that."""
         inserts = self.queueing.inserts
         return 0 if inserts is None else inserts.count_coming()
 
@@ -121,7 +121,7 @@ class Explainer:
             processor._follow_clock()
 
     def _holder(self, reason: WaitReason) -> str | None:
-        """Return who holds things up, if it is a watcher or a lock."""
+        """Return a description of the watcher or the lock that holds events up. None for other reasons."""
         if reason is WaitReason.WATCHER:
             watchers = [token for token in self.coordination.holds if isinstance(token, Subscription)]
             return "; ".join(watcher.describe() for watcher in watchers)
@@ -129,7 +129,7 @@ class Explainer:
 
 
 def _why(parts: Explainer, processor: Processor | None, event: Event, now: float) -> _Why:
-    """Return what an event waits for: the first condition that is not met."""
+    """Return the first unmet condition of an event."""
     if event.status is not EventStatus.PENDING:
         return (WaitReason.FINAL if event.status.is_terminal else WaitReason.RUNNING), now, None
     if event.id in parts.coordination.deferred_ends:  # its end is decided
@@ -145,7 +145,7 @@ def _why(parts: Explainer, processor: Processor | None, event: Event, now: float
 
 
 def _why_in_processor(parts: Explainer, processor: Processor, event: Event, now: float) -> _Why:
-    """Return what an event waits for that waits for nothing before it comes to the processor."""
+    """Return what an event waits for in the processor. No condition before the processor is unmet."""
     queue = processor.queue
     queue.ready(now)  # what has arrived, or has become due, is in its lane by now, and what cannot start is parked
     if event.id == processor._gate.asked:
@@ -163,12 +163,12 @@ def _why_in_processor(parts: Explainer, processor: Processor, event: Event, now:
 
 
 def _why_asked(parts: Explainer, processor: Processor) -> WaitReason:
-    """Return what the event waits for that was taken out of the queue to be asked about."""
+    """Return what an event waits for that was taken out of the queue for the gate to be asked."""
     return WaitReason.LOCK if not processor._gate.is_asking and parts.index.lock_in_the_way() else WaitReason.GATE
 
 
 def _why_queued(parts: Explainer, processor: Processor, entry: Entry, now: float) -> _Why:
-    """Return what an event waits for that is queued and due. The lanes have to be up to date."""
+    """Return what a queued and due event waits for. The lanes must be up to date."""
     state, until = find_blocker(processor.queue.lanes, entry, now)
     reason, until_all = _why_all(parts, processor, now)
     if until_all < inf:
@@ -182,7 +182,7 @@ def _reason_of(state: LimitState, now: float) -> WaitReason:
 
 
 def _why_all(parts: Explainer, processor: Processor, now: float) -> tuple[WaitReason, float]:
-    """Return what holds up an event that has room in all its limits, and until when at least."""
+    """Return what holds up an event that has room in all its limits, and the earliest time at which that may end."""
     until = -inf if processor.available_capacity else processor._window.next_at(now)
     held = parts.coordination.holds
     if held:
@@ -199,7 +199,7 @@ def _why_all(parts: Explainer, processor: Processor, now: float) -> tuple[WaitRe
 
 
 def _why_held(held: Collection[object]) -> WaitReason:
-    """Return what these tokens stand for: pause(), a watcher, the journal."""
+    """Return what the tokens stand for: ``pause()``, a watcher, or the journal."""
     if PAUSED in held:
         return WaitReason.PAUSED
     return WaitReason.WATCHER if any(isinstance(token, Subscription) for token in held) else WaitReason.JOURNAL

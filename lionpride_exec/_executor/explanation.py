@@ -1,4 +1,4 @@
-"""What ``explain()`` and ``statistics()`` return."""
+"""The return values of ``explain()`` and ``statistics()``."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ class WaitReason(StrEnum):
     """What an event waits for."""
 
     START = "start"
-    """For the executor to be started (again)."""
+    """The executor must be started, or started again."""
     PAUSED = "paused"
-    """For ``resume()``."""
+    """The executor is paused, until ``resume()``."""
     WATCHER = "watcher"
-    """For the reader of a ``watch()`` that has to catch up."""
+    """The reader of a ``watch()`` must catch up."""
     LOCK = "lock"
-    """For a lock on the progressions that somebody holds."""
+    """A task holds a lock on the progressions."""
     JOURNAL = "journal"
-    """For the journal: the event is not on disk yet, or the disk is behind or in trouble."""
+    """The event is not on disk yet, or the journal is behind or fails to write."""
     DEPENDENCY = "dependency"
-    """For the events that it comes after."""
+    """The events that it comes ``after`` have not completed."""
     DELAY = "delay"
-    """For its time."""
+    """The time of its ``delay`` or ``at`` has not come."""
     RETRY = "retry"
-    """For its next attempt."""
+    """The time of its next attempt has not come."""
     ROOM = "room"
-    """For room in the queue."""
+    """The queue has no room."""
     GATE = "gate"
-    """For its gate to be asked (again), for the end of a ``RateLimited``, or for the pace of its key after that."""
+    """Its gate must be asked (again), or its key is closed by ``RateLimited`` or has a pace after that."""
     LIMIT = "limit"
-    """For a ``Rate`` or ``Concurrent``."""
+    """A ``Rate`` or ``Concurrent`` has no room."""
     CAPACITY = "capacity"
-    """For the capacity of the window."""
+    """The capacity of the window is used up."""
     SLOT = "slot"
-    """For one of those that run to end: the concurrency limit is reached."""
+    """The concurrency limit is reached: a running event must end."""
     TURN = "turn"
-    """For nothing else than its turn."""
+    """No condition is unmet: it waits for its turn."""
     RUNNING = "running"
-    """For nothing: it runs."""
+    """Nothing: the event runs."""
     FINAL = "final"
-    """For nothing: it has ended."""
+    """Nothing: the event has ended."""
 
 
 @attrs.frozen
@@ -62,15 +62,15 @@ class Explanation:
     What an event waits for at the moment.
 
     Attributes:
-        event: Which event.
-        status: Its status.
-        waits_for: The first unmet condition, of the event or of those that go before it.
-        seconds: How many seconds the event waits at least, unless somebody changes something (``cancel()``,
-            ``resize()``, ``settle()``, ``forward()``, …). 0 if it waits for nothing, None if no time is known.
-        limit: The limit that has no room, if it waits for one.
-        key: The key of that limit or gate, if it has keys.
-        after: The events that have not completed yet, if it waits for others.
-        holder: Who holds things up, in words: which watcher, or which task holds which lock. None for other reasons.
+        event: The event.
+        status: The status of the event.
+        waits_for: The first unmet condition of the event, or of the events in front of it.
+        seconds: How many seconds the event waits at least, unless a call such as ``cancel()``, ``resize()``,
+            ``settle()`` or ``forward()`` changes something. 0 if it waits for nothing, None if no time is known.
+        limit: The limit that has no room. None for other reasons.
+        key: The key of that limit or gate. None if it has no keys.
+        after: The events of ``after`` that have not completed yet.
+        holder: The watcher that holds events up, or the task and its lock, in words. None for other reasons.
     """
 
     event: Event
@@ -125,9 +125,9 @@ class LimitUse:
     How much of a limit is used at the moment.
 
     Attributes:
-        limit: Which one.
-        key: Of which key; None: it has none.
-        used: Of its amount.
+        limit: The limit.
+        key: The key. None if the limit has no keys.
+        used: The used part of the limit's amount.
     """
 
     limit: Limit
@@ -141,23 +141,23 @@ class Statistics:
     An executor at one moment.
 
     Attributes:
-        status_counts: Events by status, all seven.
-        waits: Pending events by what they wait for; only what there is. Events with the same keys are counted with
-            the first of them.
-        running: Events that run, of ``concurrency_limit``.
-        concurrency_limit: Of the executor; 0: it was not started yet.
-        queued: Events in the queue, of ``max_queue_size``.
-        max_queue_size: Of the executor; 0: it was not started yet.
-        available_capacity: Starts that the window allows now, of ``queue_capacity``.
-        queue_capacity: Of the executor; 0: it was not started yet.
-        limits: What is used of each limit and key; only what is.
+        status_counts: The number of events in each of the seven statuses.
+        waits: The number of pending events by what they wait for, without zeros. Events with the same keys are counted
+            with the first of them.
+        running: The number of events that run, of ``concurrency_limit``.
+        concurrency_limit: The limit of the executor. 0 before the first start.
+        queued: The number of events in the queue, of ``max_queue_size``.
+        max_queue_size: The bound of the executor. 0 before the first start.
+        available_capacity: The starts that the window allows now, of ``queue_capacity``.
+        queue_capacity: The capacity of the executor. 0 before the first start.
+        limits: What is used of each limit and key, without zeros.
         is_running: Whether events are started.
-        is_paused: Whether ``pause()`` holds.
-        pauses: The keys that are closed by ``RateLimited``, the one that opens last first.
-        paces: The keys that are open again since, and how fast their runs may start.
-        rate_limited: Runs that ended with ``RateLimited`` so far.
-        retries: Runs that failed so far and were followed by another run. Those that ended with ``RateLimited`` and
-            those that were interrupted are not among them.
+        is_paused: Whether ``pause()`` was called, and ``resume()`` was not called since.
+        pauses: The keys that are closed by ``RateLimited``. The key that opens last comes first.
+        paces: The keys that have opened again, and how fast their runs may start.
+        rate_limited: The number of runs that have ended with ``RateLimited``.
+        retries: The number of failed runs that were followed by another run. Runs that ended with ``RateLimited`` and
+            runs that were interrupted do not count.
     """
 
     status_counts: Mapping[str, int]

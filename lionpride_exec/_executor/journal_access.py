@@ -2,7 +2,7 @@
 What a run of the command needs of an executor with a journal, beyond its public methods.
 
 The command compares its INPUT with the journal before anything starts, and writes each result once its end is on disk.
-This module is the only place where the command depends on how an executor keeps its journal.
+This module is the only place where the command depends on how an executor uses its journal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class JournalAccess:
     Access to the open journal of an executor.
 
     Args:
-        executor: The executor. It has a journal, and must have been started for all methods but :meth:`tag`.
+        executor: The executor. It has a journal. It must have been started for all methods except :meth:`tag`.
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -33,14 +33,14 @@ class JournalAccess:
 
     async def catch_up(self) -> None:
         """
-        Wait until all that follows from the state of the journal is on disk.
+        Wait until all ends that follow from the state of the journal are on disk.
 
-        An event that comes after a failed one ends when the journal is opened, and so do those that come after it.
+        An event that comes after a failed event ends when the journal is opened, and so do the events after it.
 
         Raises:
-            JournalError: The journal was closed before that was written.
+            JournalError: The journal was closed before the ends were written.
 
-        Cancellation: while it waits; that has changed nothing.
+        Cancellation: while the call waits. Nothing has changed.
         """
         session = self._link.open_session()
         await session.writer.wait_committed()
@@ -48,24 +48,24 @@ class JournalAccess:
             await session.writer.wait_committed()
 
     def tag(self) -> str:
-        """Return the tag under which the journal keeps events of the executor's type."""
+        """Return the tag under which the journal stores events of the executor's type."""
         return self.journal._tag_for(self._executor.event_type)
 
     def key_of(self, event: Event) -> str | None:
-        """Return the key of an event as the journal has it. None if the event has no key."""
+        """Return the key of an event in the form that it has in the journal. None if the event has no key."""
         key = self._executor._parts.keys.of(event.id)
         return key if isinstance(key, str) else None
 
     def find(self, key: str) -> Event | None:
-        """Return the event in memory that is known under a key. None if there is none."""
+        """Return the event in memory with a key. None if there is none."""
         return self._executor._parts.keys.find(self._link.key_of(key))
 
     def leave_on_disk(self, event: Event) -> None:
-        """Take a pending event out of memory. It stays in the journal as it is, for a later run."""
+        """Remove a pending event from memory. It stays in the journal, unchanged, for a later run."""
         session = self._link.open_session()
         self._executor._submissions.let_go(event)
         session.forget(event)
 
     def is_end_committed(self, event: Event) -> bool:
-        """Whether the end of an event is on disk. False if the journal was closed without it."""
+        """Return whether the end of an event is on disk. False if the journal was closed without it."""
         return self._link.is_end_written(event)

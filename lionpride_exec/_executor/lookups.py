@@ -1,4 +1,4 @@
-"""Finding events: in memory, and in the journal where there is one."""
+"""Finding events: in memory, and in the journal if there is one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PACKAGE = str(Path(__file__).parent.parent)
 
 
 class Lookups:
-    """Answers what is asked about the events of one executor."""
+    """Answers questions about the events of one executor."""
 
     __slots__ = ("_executor", "_index", "_keys", "_link", "_queueing", "_submissions")
 
@@ -54,7 +54,7 @@ class Lookups:
     # ---------------------------------------------------------------- in memory
 
     def with_status(self, status: EventStatus | str) -> list[Event]:
-        """Return the events with a status that are in memory. Their failures count as looked at."""
+        """Return the events in memory with a status. Failed events among them count as looked at."""
         wanted = to_status(status)
         events = self._index.events(wanted)
         self._index.failures.look_at_all(wanted, events)
@@ -63,19 +63,19 @@ class Lookups:
         return events
 
     def status_counts(self) -> dict[str, int]:
-        """Return the number of events with each status, those included that have ended and are on disk only."""
+        """Return the number of events with each status. Ended events that are only on disk are included."""
         on_disk = {} if self._link is None else self._link.stored.counts
         return {status.value: number + on_disk.get(status, 0) for status, number in self._index.counts().items()}
 
     def has(self, event: Event | UUID | str) -> bool:
-        """Return whether an event is here, or is known to have ended here."""
+        """Return whether an event is in memory, or is known to have ended here."""
         if event in self._index.items:
             return True
         if self._link is None:
             return False
         try:
             return self._link.stored.find(event) is not None
-        except (TypeError, ValueError):  # no id
+        except (TypeError, ValueError):  # the value is not an id
             return False
 
     def known(self, event: Event | UUID | str) -> Event:
@@ -83,7 +83,7 @@ class Lookups:
         Return an event that is in memory, or is known to have ended here.
 
         Raises:
-            NotFoundError: It is neither.
+            NotFoundError: The event is neither.
         """
         known = self._index.items.get(to_uuid(event), None)
         if known is None and self._link is not None:
@@ -110,11 +110,15 @@ class Lookups:
         return found
 
     def key_of(self, key: Hashable) -> Hashable:
-        """Return what a key is known by: with a journal the key as it stands there."""
+        """
+        Return the form of a key by which events are found.
+
+        With a journal, it is the key as the journal stores it.
+        """
         return key if self._link is None else self._link.key_of(key)
 
     async def known_keys(self, keys: Iterable[Hashable]) -> set[Hashable]:
-        """Return those of the keys under which an event is known."""
+        """Return the keys under which an event is known."""
         wanted = set(keys)
         known = {key for key in wanted if self._keys.find(self.key_of(key)) is not None}
         if self._link is not None and self._link.session is not None:
@@ -125,10 +129,10 @@ class Lookups:
         self, event: Event, after: Event | UUID | Iterable[Event | UUID]
     ) -> tuple[list[Event | UUID], UUID | None]:
         """
-        Return those of the events that are in memory, and one of the others that did not complete.
+        Return the events that are in memory, and one of the others that did not complete.
 
         Raises:
-            NotFoundError: One is nowhere, or is left in the journal as it is.
+            NotFoundError: One of the events is in neither place, or is left in the journal as it is.
             ValueError: The event comes after itself.
         """
         link, items = self._link, self._index.items
@@ -138,7 +142,7 @@ class Lookups:
         if event.id in ids:
             self._submissions.check_after(event, [event])
         statuses: dict[UUID, str] = {}
-        # Again after the look: meanwhile others may have ended and left.
+        # Check memory again after the look-up: other events may have ended and left meanwhile.
         while away := [one for one in ids if one not in items and one not in statuses]:
             statuses |= {} if link.session is None else await link.session.lookup.statuses(away)
             for event_id in away:
@@ -152,14 +156,14 @@ class Lookups:
         return [other for event_id, other in ids.items() if event_id not in statuses], next(iter(lost), None)
 
     async def held(self) -> list[Event]:
-        """Return the events that wait for a decision, from the open journal."""
+        """Return the held events of the open journal."""
         return await self._open_link().open_session().lookup.held()
 
     async def release(self, event: Event | UUID | str) -> Event:
-        """Let a held event go on: it is queued as any other."""
+        """Queue a held event like any other."""
         link = self._open_link()
         session = link.open_session()
-        async with link.opening:  # one at a time: only one of two callers finds it held
+        async with link.opening:  # one at a time: only one of two callers finds the event held
             restored = await session.lookup.release(to_uuid(event), audit=session.journal.audit)
             session.register_released(restored)
             link.recovery.take_in(restored)
@@ -190,7 +194,7 @@ class Lookups:
 
 
 def _levels_to_the_caller() -> int:
-    """Return the level, as seen from the function that warns, of the code outside the package that called it."""
+    """Return the stack level of the first caller outside the package, as seen from the function that warns."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         level, frame = level + 1, frame.f_back

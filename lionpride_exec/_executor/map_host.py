@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ExecutorOfMap:
-    """What a map uses of its executor, and of the executor's parts. A ``MapHost``."""
+    """What a map uses of its executor and of the executor's parts. A ``MapHost``."""
 
     __slots__ = ("_executor", "_index", "_lifetime", "_progress", "_submissions", "_subscriptions")
 
@@ -57,7 +57,7 @@ class ExecutorOfMap:
 
     @property
     def concurrency_limit(self) -> int:
-        """How many events may run at the same time; by the configuration, if there is no processor yet."""
+        """How many events may run at once. Before there is a processor: what the configuration says."""
         processor = self._lifetime.processor
         if processor is not None:
             return processor.concurrency_limit
@@ -68,24 +68,24 @@ class ExecutorOfMap:
         return event in self._executor
 
     async def append(self, event: E, priority: float | None = None, *, wait: bool = False, key: Hashable = None) -> E:
-        """Take an event in, by the executor's own method, which a subclass may override."""
+        """Take an event in through the executor's own method, which a subclass may override."""
         taken: E = await self._executor.append(event, priority, wait=wait, key=key)
         return taken
 
     def cancel(self, event: Event, reason: str) -> None:
-        """Cancel an event, likewise."""
+        """Cancel an event through the executor's own method, which a subclass may override."""
         self._executor.cancel(event, reason)
 
     def begun(self, state: RunningMap) -> None:
-        """Learn of a map that begins, for ``Executor.progress()``."""
+        """Note that a map has begun, for ``Executor.progress()``."""
         self._progress.maps.add(state)
 
     def reader_away(self) -> AbstractContextManager[None] | None:
-        """Return the context of a task that waits for the executor and so reads no transitions. None if none reads."""
+        """Return a context in which a task waits for the executor and reads no transitions. None without watchers."""
         return self._subscriptions.reader_away()
 
     async def remove(self, event: Event) -> None:
-        """Remove an event that has ended and was given to the consumer, under the locks that somebody holds."""
+        """Remove an event that has ended and was returned to the consumer. Wait for locks that other tasks hold."""
         status = event.execution.status
         if self._index.is_locked(status):
             async with self._index.all_locks(status):
@@ -99,7 +99,9 @@ class ExecutorOfMap:
 
     async def start_guest(self, guest: Guest, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
         """
-        Run a task that runs no events in the task group of the executor, and cancel it when that group closes.
+        Run a guest in the task group of the executor: a task that runs no events.
+
+        The guest is cancelled when the group closes.
 
         Raises:
             RuntimeError: The executor has no task group.
@@ -107,5 +109,5 @@ class ExecutorOfMap:
         await self._lifetime.start_guest(guest, run, name)
 
     def guest_ended(self, guest: Guest) -> None:
-        """Learn that such a task has ended."""
+        """Note that a guest has ended."""
         self._lifetime.guest_ended(guest)

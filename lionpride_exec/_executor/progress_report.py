@@ -1,4 +1,4 @@
-"""The progress of an executor, put together from its parts."""
+"""The progress of an executor, computed from its parts."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 class ProgressReport:
     """
-    Says how far an executor is.
+    Computes the progress of an executor.
 
     Attributes:
-        maps: The maps that have begun. What they will still append is known.
+        maps: The maps that have begun. They know how many events they will still append.
     """
 
     def __init__(self, coordination: Coordination, index: StatusIndex, retention: Retention) -> None:
@@ -41,7 +41,7 @@ class ProgressReport:
 
     def make(self, processor: Processor | None, to_come: float) -> Progress:
         """
-        Return the progress. O(1) and what :func:`forecast` takes.
+        Return the progress. O(1), plus the cost of :func:`forecast`.
 
         Raises:
             ConfigurationError: A progression was taken out of the flow.
@@ -100,18 +100,18 @@ class ProgressReport:
             return rate, _until_last_end(each, ages, lately)
         is_all_queued = to_start <= queue.qsize()
         times = [allowed.seconds + each, to_start * each / processor.concurrency_limit]
-        if lately.active >= RUNS_SEEN * each:  # before, many events have begun and few can have ended
+        if lately.active >= RUNS_SEEN * each:  # earlier, many events have begun and few can have ended
             times += _by_pace(to_start, running, lately, allowed, is_all_queued=is_all_queued)
         return rate, max(times) or None
 
 
 def _troubles(processor: Processor) -> dict[str, Any]:
-    """Return what is told of retries and pauses. O(keys that were refused of late)."""
+    """Return the fields about retries and pauses. O(number of keys that were refused of late)."""
     told: dict[str, Any] = {"retries": processor.retries, "rate_limited": processor._pauses.rate_limited}
     try:
         processor._follow_clock()
         pauses = list(processor._pauses.current(current_time()))
-    except RuntimeError:  # no event loop runs, and without its clock nobody can tell
+    except RuntimeError:  # no event loop runs, so there is no clock
         return told
     if pauses:
         longest = max(pauses, key=lambda pause: pause.seconds)
@@ -120,7 +120,7 @@ def _troubles(processor: Processor) -> dict[str, Any]:
 
 
 def _until_last_end(each: float, ages: list[float], lately: Look) -> float | None:
-    """Return the time left of the youngest of the events that run, the last ones; None if it should have ended."""
+    """Return the time until the youngest running event ends. None if it should have ended already."""
     youngest = min(ages, default=inf)
     if youngest < each:
         return each - youngest
@@ -128,12 +128,12 @@ def _until_last_end(each: float, ages: list[float], lately: Look) -> float | Non
 
 
 def _by_pace(to_start: float, running: int, lately: Look, allowed: Forecast, *, is_all_queued: bool) -> Iterator[float]:
-    """Yield the times that so many events take at the paces that mean something."""
+    """Yield the time that these events take, for each pace that is meaningful."""
     if not lately.done:
         return
     active, period, left = lately.active, allowed.period, to_start + running
     yield left * (active - lately.blocked) / lately.done
-    # Of whole cycles: nobody knows in which part of one the span begins.
+    # Whole cycles only: it is unknown in which part of a cycle the span begins.
     expected = active // period * period * allowed.rate if period else 0.0
     if lately.done + running < expected * USUAL_SHARE and not (allowed.is_by_key and is_all_queued):
         yield left * active / lately.done

@@ -1,4 +1,4 @@
-"""What an executor takes in when it opens its journal, and how memory and file are brought together."""
+"""What an executor takes in when it opens its journal, and how memory and file are made to agree."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 
 class Recovery:
     """
-    Takes in what an opened journal has, for one executor.
+    Takes in what an opened journal holds, for one executor.
 
     Attributes:
-        unsettled: Events that come after others, of which nobody has looked yet what became of those while the journal
-            was closed; and one of these that is known not to complete.
-        knows_past: Whether the limits of the processor count the runs that began before.
+        unsettled: Events that come after others, if the outcomes of the others have not been looked up since the
+            journal was closed. With each event: the ids that it comes after, and one of them that is known not to
+            complete.
+        knows_past: Whether the limits of the processor count the runs that began before the start.
     """
 
     def __init__(
@@ -55,8 +56,8 @@ class Recovery:
     ) -> None:
         self.unsettled: list[tuple[Event, list[UUID], UUID | None]] = []
         self.knows_past: bool = False
-        self._generation = 0  # of the file, when it was opened last; 0: never
-        self._is_counted = False  # what had ended before is in the counts
+        self._generation = 0  # the file's generation at the last opening; 0 if it was never opened
+        self._is_counted = False  # whether the counts include the events that ended before the first opening
         self._executor = executor
         self._coordination = coordination
         self._index = index
@@ -72,15 +73,15 @@ class Recovery:
         self, session: JournalSession, removed: Collection[int], opened: Callable[[JournalSession], None]
     ) -> None:
         """
-        Bring memory and file together.
+        Make memory and file agree.
 
         Args:
             session: The open journal.
             removed: The numbers of events that were removed from memory while the journal was closed.
-            opened: Called with the session when everything has to go into it from now on.
+            opened: Called with the session at the moment from which everything must be recorded.
 
         Raises:
-            JournalError: The file cannot be read, or was used by somebody else since the executor had it.
+            JournalError: The file cannot be read, or another executor has used it since this one.
         """
         if self._generation and session.store.generation != self._generation + 1:
             raise JournalError(
@@ -110,11 +111,11 @@ class Recovery:
         await self._settle_dependencies(session)
 
     def take_in(self, restored: Restored) -> None:
-        """Store an event that comes back from the file, PENDING, with how it is queued."""
+        """Store an event that comes back from the file. The event is PENDING, and is queued with its stored options."""
         event = restored.event
         self._submissions.add(event)
         after = [self._index.items[one] for one in restored.after]
-        rest: dict[str, Any] = {"after": after, "key": restored.key}  # the key as the file has it
+        rest: dict[str, Any] = {"after": after, "key": restored.key}  # the key in the form that it has in the file
         if restored.due is None:
             options = SubmitOptions(restored.priority, **rest)
         else:
@@ -124,7 +125,7 @@ class Recovery:
             self._keys.give(event.id, options.key)
 
     def skip_lost(self, event: Event, other: UUID) -> None:
-        """End an event that comes after one that is in the file only, and did not complete."""
+        """Skip an event that comes after one which is only in the file and did not complete."""
         status = self._stored.remembered.status_of(other)
         became = "did not complete" if status is None else f"is {status}"
         self._transitions.end(event, EventStatus.SKIPPED, Skip(f"It comes after event {other}, which {became}"))
@@ -138,12 +139,12 @@ class Recovery:
                 self.knows_past = True
 
     async def _follow_file(self, session: JournalSession, events: Iterable[Event]) -> None:
-        """End events that are open in memory only: their end was written, and a lock held back what follows from it."""
+        """End the events that are open only in memory: their ends were written, but a lock held back the rest."""
         for event in events:
             self._coordination.deferred_ends.pop(event.id, None)
             try:
                 known = await session.lookup.find(event.id)
-            except NotFoundError:  # it has ended, and is not kept any longer
+            except NotFoundError:  # the event has ended, and was deleted from the file
                 self._submissions.let_go(event)
                 continue
             error = known.execution.error
@@ -152,7 +153,7 @@ class Recovery:
             )
 
     async def _settle_dependencies(self, session: JournalSession) -> None:
-        """Follow up what was decided about those that events come after."""
+        """Follow up the outcomes of the events that other events come after."""
         items, followers = self._index.items, self._followers
         while self.unsettled:
             event, after, lost = self.unsettled[-1]

@@ -1,8 +1,8 @@
 """
-Rates that go on after a restart: what a journal tells of recent runs is taken of the limits before anything starts.
+Rates that continue after a restart: the recent runs in a journal are counted in the limits before anything starts.
 
-How long ago a run began is told by the wall clock, since the event loop's begins anew. If the wall clock was set back
-meanwhile, a run counts as one of this moment, so nothing ever waits for longer than the period of its limit.
+The wall clock tells how long ago a run began, since the clock of the event loop begins anew. If the wall clock was set
+back meanwhile, the run counts as one of this moment. So no event waits longer than the period of its limit.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lionpride_exec")
 
-# Windows of the capacity that are shorter than this are over by the time a journal has been opened.
+# Capacity windows that are shorter than this are over by the time a journal has been opened.
 SHORTEST_WINDOW = 1.0
 
 
 def longest_period(processor: Processor) -> float:
-    """Return the seconds of the longest window that goes on after a restart; 0: there is none."""
+    """Return the seconds of the longest window that continues after a restart. 0 if there is none."""
     periods = [limit.per for limit in processor.router.limits if isinstance(limit, Rate)]
     if processor.capacity_refresh_time >= SHORTEST_WINDOW:
         periods.append(processor.capacity_refresh_time)
@@ -36,12 +36,12 @@ def longest_period(processor: Processor) -> float:
 
 async def bring_back(processor: Processor, book: JournalSession) -> None:
     """
-    Take of the limits what the recent runs in a journal have taken.
+    Count the recent runs of a journal in the limits.
 
     O(what began or ended in the longest window, and open events).
 
     Raises:
-        JournalError: It cannot be read.
+        JournalError: The journal cannot be read.
     """
     period = longest_period(processor)
     if not period:
@@ -62,12 +62,12 @@ async def bring_back(processor: Processor, book: JournalSession) -> None:
 
 
 def _take(processor: Processor, book: JournalSession, run: Run, now: float, wall: float) -> bool:
-    """Take what one run has taken; whether that is not known."""
+    """Count one run in its limits. Return whether its cost is still unknown."""
     route = _route_of(processor, book, run)
     if route is None:
         return True
     began, ended = _reading(run.began, now, wall), now if run.ended is None else _reading(run.ended, now, wall)
-    # By the number of the limit: with other limits than it was said for it means nothing.
+    # Costs are stored by the number of the limit, so they mean nothing for other limits.
     settled = run.settled if len(run.settled) == len(processor.router.limits) else ()
     for state in processor.queue.lanes.stops(route.key):
         actual = settled[state.number - 1] if settled and state.number else None
@@ -85,5 +85,5 @@ def _route_of(processor: Processor, book: JournalSession, run: Run) -> Route | N
 
 
 def _reading(at: float, now: float, wall: float) -> float:
-    """Return the reading of the event loop's clock at a time of the wall clock, not later than now."""
+    """Return the reading of the event loop's clock at a time of the wall clock, but not later than now."""
     return now - max(wall - at, 0.0)
