@@ -1,1 +1,1 @@
-"""Where events stand, and who is told: the status index, subscriptions, progress."""
+"""Where events stand, and who is told: the status index, observers, subscriptions, progress, retention."""

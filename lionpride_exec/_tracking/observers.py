@@ -21,11 +21,11 @@ class Observers:
     The functions that an executor calls at each transition, in this order.
 
     Args:
-        executor: Which one; for messages.
+        executor: The executor, for messages.
 
     Attributes:
         callbacks: The functions. While there are none, a transition costs nothing more.
-        depth: How many transitions are being told of now, one inside the other.
+        depth: How many calls of :meth:`tell` are in progress: an observer may cause a transition itself.
     """
 
     __slots__ = ("_executor", "callbacks", "depth")
@@ -36,18 +36,18 @@ class Observers:
         self._executor = executor
 
     def add(self, observer: Observer) -> Callable[[], None]:
-        """Add an observer as the last one; return a function that removes it."""
+        """Add an observer as the last one. Return a function that removes it."""
         self.callbacks.append(observer)
 
         def end() -> None:
-            """Call the observer no more; again does nothing."""
+            """Remove the observer. Another call does nothing."""
             if observer in self.callbacks:
                 self.callbacks.remove(observer)
 
         return end
 
     def tell(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
-        """Call each observer. An exception of one is logged; what is no ``Exception`` goes on."""
+        """Call each observer. An ``Exception`` of an observer is logged; any other exception is raised."""
         self.depth += 1
         try:
             for observer in tuple(self.callbacks):

@@ -1,13 +1,19 @@
 """
-Progress: how many events have ended, how fast they do, and how long the rest will take.
+Progress: how many events have ended, how fast events end, and how long the rest will take.
 
-Nothing is counted per event: the numbers are those of the status index, and the rate comes from looking at them again.
+No event is counted for this. The numbers come from the status index, and the rate comes from comparing two looks at
+them.
 
-The time left is the longest of three times. What limits, capacity, gates and delays allow is known
-(``_scheduling.forecast``). What the slots allow follows from how long an event runs. The pace of the ends so far holds
-for everything else: the source of the events, the work of the processor, retries. But a pace is misleading where limits
-let events through in bursts, so time in which a limit holds up everything does not count for it, unless one period of
-that limit has been seen and the ends were much rarer than the limits allow.
+The time left is the longest of three times:
+
+- What limits, capacity, gates and delays allow. This time is known (``_scheduling.forecast``).
+- What the slots allow. It follows from the mean time for which an event runs.
+- What the pace of the ends so far allows. The pace covers everything else: the source of the events, the work of the
+  processor, retries.
+
+A pace is misleading where limits let events through in bursts. So time in which a limit holds up everything does not
+count for the pace, with one exception: one period of that limit has been seen, and events ended much more rarely than
+the limits allow.
 """
 
 from __future__ import annotations
@@ -23,45 +29,45 @@ from lionpride_exec._status import EventStatus
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Seconds of which the rate is the mean.
+# The rate is a mean over this many seconds.
 SPAN = 60.0
 
-# Longest time, in seconds, of which the time left is reckoned: a cycle of a limit should fit in.
+# The longest span, in seconds, for the pace behind the time left. A cycle of a limit should fit in.
 LONGEST_SPAN = 86_400.0
 
-# Seconds between two looks that are both remembered, at least: a display that looks at every frame costs no memory.
+# The least seconds between two remembered looks, so that a display which looks at every frame costs no memory.
 SAMPLE_INTERVAL = 0.5
 
-# A pace below this part of what limits allow in the long run is due to something else than these limits.
+# Limits do not explain a pace below this part of what they allow in the long run.
 USUAL_SHARE = 0.75
 
-# How many times as long as a run the ends must have been watched before their pace is believed.
+# The pace is used once the ends have been watched for this many times the length of a run.
 RUNS_SEEN = 2
 
 
 @attrs.frozen(kw_only=True)
 class Progress:
     """
-    How far an executor is, at one moment. ``str()`` of it is a line for people.
+    How far an executor is, at one moment. ``str(progress)`` is one line for people.
 
     Attributes:
         total: Events that have ended, run, are pending, or are known to come.
-        done: Events that have ended, however they ended; those that ``cleanup_events()`` removed since are included.
+        done: Events that have ended, in any final status. Events that ``cleanup_events()`` has removed are included.
         pending: Events that have not begun.
         processing: Events that run.
-        by_status: Of those that have ended, how many ended how; all five final statuses, zeros included.
-        rate: Ends per second since the earliest call of ``progress()`` in the last 60 s (or the last one before,
-            if there was none); None if there was none before, or no time has passed.
+        by_status: The number of ended events in each of the five final statuses, zeros included.
+        rate: Ends per second since the earliest call of ``progress()`` in the last 60 s, or since the last call before
+            them. None if there was no earlier call, or if no time has passed.
         seconds_left: How many seconds the rest will take, by the pace so far and by what limits, the capacity window,
-            delays and the number of slots allow. 0 if nothing is left. None if nothing is known of the pace, while the
-            executor is paused or does not run, or if ``is_total_known`` is False.
-        is_total_known: False while a ``map()`` takes items from a source whose length is not known: then there may be
-            more events than ``total``.
-        retries: Runs that failed so far and were followed by another run.
-        rate_limited: Runs that ended with ``RateLimited`` so far.
+            delays and the number of slots allow. 0 if nothing is left. None if the pace is not known, if the executor
+            is paused or does not run, or if ``is_total_known`` is False.
+        is_total_known: False while a ``map()`` takes items from a source of unknown length. There may be more events
+            than ``total`` then.
+        retries: The number of failed runs that were followed by another run.
+        rate_limited: The number of runs that have ended with ``RateLimited``.
         paused_keys: How many keys are closed by ``RateLimited``. 1 if there are no keys and everything is closed.
-        paused_for: Seconds until the last of these keys opens; 0 if none is closed, or outside an event loop.
-        pause_reason: The message of the ``RateLimited`` that asked for that pause; None if no key is closed.
+        paused_for: Seconds until the last of these keys opens. 0 if none is closed, or outside an event loop.
+        pause_reason: The message of the ``RateLimited`` that asked for the longest pause. None if no key is closed.
     """
 
     total: int
@@ -80,7 +86,7 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """The part that is done, 0 to 1; 0 while there is nothing to do."""
+        """The part that is done, from 0 to 1. 0 if there is nothing to do."""
         return self.done / self.total if self.total else 0.0
 
     def __str__(self) -> str:
@@ -112,12 +118,12 @@ class Look:
     What one look at an executor has found.
 
     Attributes:
-        at: When, by ``current_time()``.
+        at: The time of the look, by ``current_time()``.
         done: How many events had ended.
-        worked: Seconds that events have run until then, all of them added up.
-        unended: Seconds of that for which the events that run then have run.
-        blocked: Seconds until then in which a limit held up everything.
-        held: Seconds until then in which nothing could be expected to run: paused, or everything delayed.
+        worked: Seconds that all events have run up to this look, added up.
+        unended: The part of these seconds that belongs to events that still run.
+        blocked: Seconds up to this look in which a limit held up everything.
+        held: Seconds up to this look in which no event could be expected to run: paused, or everything delayed.
     """
 
     at: float
@@ -129,12 +135,12 @@ class Look:
 
     @property
     def active(self) -> float:
-        """For how many seconds ends could be expected."""
+        """The number of seconds in which ends could be expected."""
         return self.at - self.held
 
 
 class Looks:
-    """Looks of the last seconds. O(1) amortised."""
+    """The looks of the last seconds. Each step is O(1) amortised."""
 
     __slots__ = ("looks",)
 
@@ -142,7 +148,11 @@ class Looks:
         self.looks: deque[Look] = deque()
 
     def base(self, look: Look, span: float, interval: float) -> Look:
-        """Return the first look within the span before this one, or the last before that; remember this one."""
+        """
+        Return the first look within the span before this look, or else the last one before the span.
+
+        Remember this look.
+        """
         looks = self.looks
         while len(looks) > 1 and looks[1].at < look.at - span:
             looks.popleft()
@@ -160,16 +170,16 @@ class Pace:
     __slots__ = ("_last", "_loop", "_samples", "_state", "_wide", "each", "period")
 
     def __init__(self) -> None:
-        self._loop: object = None  # whose clock the times are of
-        self._samples = Looks()  # of the last minute, for the rate
-        self._wide = Looks()  # of the longest cycle of a limit, for the time left
+        self._loop: object = None  # the event loop whose clock the times are read from
+        self._samples = Looks()  # looks of the last minute, for the rate
+        self._wide = Looks()  # looks of the longest cycle of a limit, for the time left
         self._last: Look | None = None
-        self._state: tuple[int, bool, bool] = (0, False, False)  # then: events running, blocked, held
-        self.each: float | None = None  # seconds that an event runs, on the average; None if none has ended yet
-        self.period: float = 0.0  # length of the longest cycle of a limit, as of the last forecast
+        self._state: tuple[int, bool, bool] = (0, False, False)  # at the last look: events running, blocked, held
+        self.each: float | None = None  # mean seconds of a run; None until one has ended
+        self.period: float = 0.0  # seconds of the longest cycle of a limit in the last forecast
 
     def look(self, loop: object, look: Look, running: int, *, is_blocked: bool, is_held: bool) -> Look:
-        """Return a look with what has gone on since the last one added up."""
+        """Return the look, with the sums continued from the last look."""
         if loop != self._loop:
             self._loop, self._last = loop, None
             self._samples, self._wide = Looks(), Looks()
@@ -178,7 +188,7 @@ class Pace:
         self._state = running, is_blocked, is_held
         if last is not None:
             passed, both_held = look.at - last.at, was_held and is_held
-            ran = running if both_held else ran  # whatever ran when the pause began ended soon
+            ran = running if both_held else ran  # events that ran when the pause began have ended soon
             look = attrs.evolve(
                 look,
                 worked=last.worked + passed * (ran + running) / 2,
@@ -189,12 +199,12 @@ class Pace:
         return look
 
     def rate(self, look: Look) -> float | None:
-        """Return the ends per second until then, and remember the look; None if no time has passed."""
+        """Return the ends per second up to this look, and remember the look. None if no time has passed."""
         base = self._samples.base(look, SPAN, SAMPLE_INTERVAL)
         return max(look.done - base.done, 0) / (look.at - base.at) if look.at > base.at else None
 
     def since(self, look: Look) -> Look:
-        """Return what has happened until then in a span that holds a cycle of the limits, and remember the look."""
+        """Return what has happened in a span that holds a cycle of the limits, up to this look. Remember the look."""
         span = min(max(SPAN, self.period, RUNS_SEEN * (self.each or 0.0)), LONGEST_SPAN)
         base = self._wide.base(look, span, max(SAMPLE_INTERVAL, span / 120))
         lately = Look(

@@ -1,4 +1,4 @@
-"""What an executor keeps in memory of events that have ended."""
+"""Which ended events an executor keeps in memory."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
 
 
 class StoredEnds(Protocol):
-    """The journal of an executor, as far as its retention asks for it."""
+    """The journal of an executor, as the retention sees it."""
 
     def is_end_written(self, event: Event) -> bool:
         """Return whether the end of an event is on disk."""
         ...
 
     def remember(self, event: Event, status: EventStatus) -> None:
-        """Count an event that is on disk only, and go on knowing that it has ended."""
+        """Count an event that is only on disk, and remember that the event has ended."""
 
 
 class Retention:
     """
-    Lets events leave memory after their end, as the rules say.
+    Lets events leave memory after their end, by the rules.
 
     Args:
         index: Where the events are.
-        rules: The rule of each final status that has one.
+        rules: The rule of each final status that has a rule.
         forget_key: Called with the id of each event that leaves.
-        stored: The journal, in which an end has to be before its event leaves. None if there is no journal.
+        stored: The journal. An event leaves only once its end is in the journal. None if there is no journal.
 
     Attributes:
-        removed: How many events have left the executor after their end, by status: they still count as done.
-        ended_before: How many events had ended before they came: they count as done, but not for the rate.
+        removed: How many events have left the executor after their end, by status. They still count as done.
+        ended_before: How many events had ended before they came. They count as done, but not for the rate.
     """
 
     __slots__ = ("_forget_key", "_index", "_stored", "ended_before", "removed", "rules")
@@ -63,14 +63,14 @@ class Retention:
         self._stored = stored
 
     def apply(self, event: Event) -> None:
-        """Let the oldest events leave that have ended as this one did, as far as the rule says and they can."""
+        """Let the oldest events with the status of this event leave, as far as the rule asks and they can."""
         status = event.execution.status
         rule = self.rules.get(status)
         if rule is not None:
             self._apply_rule(status, rule)
 
     def apply_all(self) -> None:
-        """Do the same for every status: a lock is free that kept events from leaving."""
+        """Apply the rule of every status, now that a lock is free that may have kept events from leaving."""
         for status, rule in self.rules.items():
             self._apply_rule(status, rule)
 
@@ -80,7 +80,7 @@ class Retention:
         oldest = None if rule.age is None else utc_now() - timedelta(seconds=rule.age)
         while progression:
             first = items.get(progression[0], None)
-            if first is None:  # taken out by hand
+            if first is None:  # a user took the event out of the flow
                 progression.popleft()
             elif (excess > 0 or (oldest is not None and _ended_before(first, oldest))) and self._may_leave(first):
                 self._let_leave(first, status)
@@ -89,13 +89,13 @@ class Retention:
             excess -= 1
 
     def _may_leave(self, event: Event) -> bool:
-        """Return whether an event that has ended can leave now: its end is on disk, and no lock is in use."""
+        """Return whether an ended event can leave now: its end is on disk, and no lock is in use."""
         if self._stored is not None and not self._stored.is_end_written(event):
             return False
         return not self._index.is_locked(event.execution.status)
 
     def _let_leave(self, event: Event, status: EventStatus) -> None:
-        """Let an event leave memory that has ended: neither the processor nor other events know it any more."""
+        """Remove an ended event from memory. Neither the processor nor other events know it any more."""
         if event._unseen is not None:
             event._unseen.let_go(event)
         self._index.items.remove(event.id)

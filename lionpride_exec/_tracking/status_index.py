@@ -1,12 +1,12 @@
 """
 Events by status.
 
-Each status has a progression of event ids, and an event's id is moved inside the event's own transition: whenever
-another task can look, the status of an event and the progression it stands in agree. (Where a gate was asked, the id is
-ahead for the length of one step: the processor's report files it under PROCESSING just before the event begins.)
+Each status has a progression of event ids. The index moves an id inside the event's own transition, so the status of an
+event and its progression agree whenever another task can look. There is one exception: if a gate was asked, the
+processor's report files the id under PROCESSING one step before the event begins.
 
-A task that needs several steps seen as one holds a lock, ``async with executor.states.progressions`` or a single
-progression; a move then waits for its turn.
+A task that must see several steps as one holds a lock: ``async with executor.states.progressions``, or a single
+progression. Moves then wait for the lock.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
 class StatusIndex:
     """
-    The progressions of an executor: one for each status, with the ids of the events that have it.
+    The progressions of an executor: one for each status, with the ids of the events that have this status.
 
     Args:
         states: The flow of the executor. The seven progressions are added to it.
-        coordination: Where the locks in use are counted, and the deferred ends are.
+        coordination: Counts the locks in use, and holds the deferred ends.
 
     Attributes:
         items: All events of the executor.
-        by_status: The progression of each status. One that a user has taken out of the flow is still here.
+        by_status: The progression of each status, even if a user has taken it out of the flow.
         failures: The failures that nobody has looked at.
         when_unlocked: Called each time a lock of a progression has become free.
     """
@@ -68,7 +68,7 @@ class StatusIndex:
         Return the progression of a status.
 
         Raises:
-            ConfigurationError: It was taken out of the flow.
+            ConfigurationError: The progression was taken out of the flow.
         """
         progression = self.by_status[status]
         if self.states.progressions.get(progression.id, None) is not progression:
@@ -76,7 +76,11 @@ class StatusIndex:
         return progression
 
     def events(self, status: EventStatus) -> list[Event]:
-        """Return the events with a status, in the order they came to it. Their failures do not count as looked at."""
+        """
+        Return the events with a status, in the order in which they came to it.
+
+        Failures among them do not count as looked at.
+        """
         return [self.items[event_id] for event_id in self.progression(status)]
 
     def counts(self) -> dict[EventStatus, int]:
@@ -84,10 +88,10 @@ class StatusIndex:
         return {status: len(self.progression(status)) for status in EventStatus}
 
     def tell_failures(self) -> None:
-        """Warn of failures that nobody has looked at; a lifetime has ended."""
+        """Warn of the failures that nobody has looked at, at the end of a lifetime."""
 
         def events_of(status: EventStatus) -> Iterator[Event]:
-            """Iterate over the events with a status; some may have been taken out by hand."""
+            """Iterate over the events with a status, except those that a user has taken out of the flow."""
             found = (self.items.get(event_id, None) for event_id in self.by_status[status])
             return (event for event in found if event is not None)
 
@@ -100,34 +104,34 @@ class StatusIndex:
         Add an event under its status.
 
         Raises:
-            ConfigurationError: The progression was taken out of the flow; nothing has changed.
+            ConfigurationError: The progression was taken out of the flow. Nothing has changed.
         """
         progression = self.progression(event.execution.status)
         self.items.add(event)
         progression.append(event.id)
 
     def remove(self, event: Event) -> None:
-        """Take an event out of the items and of all progressions."""
+        """Remove an event from the items and from all progressions."""
         self.items.remove(event.id)
         for progression in self.by_status.values():
             progression.exclude(event.id)
 
     def move(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
-        """Follow a transition, in O(1). An event that was taken out of the items stays out."""
+        """Follow a transition, in O(1). An event that is not among the items is not filed."""
         if self.by_status[previous].exclude(event.id):
             self.by_status[target].include(event.id)
         elif event.id in self.items and self.by_status[target].include(event.id):
-            # It may have been filed in advance, for a start to which it does not come.
+            # The report may have filed the event in advance, for a start that does not happen.
             for status, other in self.by_status.items():
                 if status is not target and other._counts:
                     other.exclude(event.id)
 
     def file(self, event: Event, target: EventStatus) -> None:
         """
-        Have an event stand in the progression of one status and in no other.
+        File an event in the progression of one status, and in no other.
 
         Raises:
-            ConfigurationError: That progression was taken out of the flow; nothing has changed.
+            ConfigurationError: The progression was taken out of the flow. Nothing has changed.
         """
         progression = self.progression(target)
         for other in self.by_status.values():
@@ -137,12 +141,12 @@ class StatusIndex:
 
     async def update(self, event: Event, target: EventStatus) -> None:
         """
-        Do as :meth:`file`, under the locks that somebody holds. An event that has left the executor is ignored.
+        Like :meth:`file`, but wait for locks that other tasks hold. An event that has left the executor is ignored.
 
         Raises:
-            ConfigurationError: That progression was taken out of the flow; nothing has changed.
+            ConfigurationError: The progression was taken out of the flow. Nothing has changed.
 
-        Cancellation: while it waits for a lock; nothing has been moved then.
+        Cancellation: while the call waits for a lock. Nothing was moved then.
         """
         if event.id in self.progression(target) or event.id not in self.items:
             return
@@ -151,15 +155,15 @@ class StatusIndex:
             self.file(event, target)
             return
         async with locks:
-            # A deferred end comes with the release of these locks: the event must not stand elsewhere then.
+            # The release of these locks applies a deferred end, which must find the event under its own status.
             if event.id in self.items and event.id not in self._coordination.deferred_ends:
                 self.file(event, target)
 
     # ---------------------------------------------------------------- locks
 
     def locks_needed(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
-        """Return the locks that a move needs, if a task uses one of them now. None if it can be made at once."""
-        # A move is synchronous: nobody could tell whether a free lock was taken for it or not.
+        """Return the locks that a move needs, if a task uses one of them now. None if the move can be made at once."""
+        # A move is one synchronous step, so a free lock need not be taken for it.
         if not self._coordination.locks_in_use:
             return None
         users = (
@@ -175,7 +179,11 @@ class StatusIndex:
 
     @asynccontextmanager
     async def locks(self, *statuses: EventStatus) -> AsyncGenerator[None]:
-        """Hold the locks of these statuses. Everybody takes them in one order: all of them first, then each."""
+        """
+        Hold the locks of these statuses.
+
+        All tasks take them in one order: the lock of all progressions, then each.
+        """
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.states.progressions.guard)
             for status in EventStatus:
@@ -185,16 +193,16 @@ class StatusIndex:
 
     @asynccontextmanager
     async def all_locks(self, *statuses: EventStatus) -> AsyncGenerator[None]:
-        """Hold the lock of the items too: what adding or removing events with these statuses needs."""
+        """Hold the lock of the items too, as adding or removing events with these statuses requires."""
         async with self.items, self.locks(*statuses):
             yield
 
     def lock_in_the_way(self) -> str | None:
-        """Return which lock keeps events from starting now, and who holds it. None if no lock does."""
+        """Return which lock keeps events from starting now, and which task holds it. None if no lock does."""
         if not self._coordination.locks_in_use:
             return None
         pending, processing = (self.by_status[status] for status in (EventStatus.PENDING, EventStatus.PROCESSING))
-        # In the order in which everybody takes them: who holds one of the others may wait for the last that is taken.
+        # The last lock that tasks take comes first: the holder of another lock may be waiting for it.
         locks = {
             "'processing'": processing.guard,
             "'pending'": pending.guard,
@@ -212,5 +220,5 @@ class StatusIndex:
             self.when_unlocked()
 
     def event_ids(self, *statuses: EventStatus) -> Iterator[UUID]:
-        """Iterate over the ids of the events with these statuses, also where a progression was taken out."""
+        """Iterate over the ids of the events with these statuses, even if a progression was taken out of the flow."""
         return (event_id for status in statuses for event_id in self.by_status[status])

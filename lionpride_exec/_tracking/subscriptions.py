@@ -1,12 +1,13 @@
 """
 Watching: a stream of the transitions of an executor's events.
 
-A transition is synchronous and cannot wait for a reader, so each watcher has a buffer, and says what is to happen when
-that is full. What it asks for by default, that nothing new starts, is asked of the executor by a token (see
-``Coordination.hold()``): the watcher holds one while it has too much to read.
+A transition is synchronous and cannot wait for a reader. So each watcher has a buffer, and a policy for a full buffer.
+The default policy is that no event starts. The watcher asks for that by a token (see ``Coordination.hold()``), which it
+holds while too many transitions are unread.
 
-A watcher is two objects. The executor knows the :class:`Subscription`, the reader has the :class:`Watcher`; when the
-reader drops that, the garbage collector tells us, as it could not if the executor held it.
+A watcher consists of two objects. The executor knows the :class:`Subscription`, and the reader has the
+:class:`Watcher`. When the reader drops the watcher, the garbage collector calls ``Watcher.__del__``. That could not
+happen if the executor held the watcher.
 """
 
 from __future__ import annotations
@@ -50,12 +51,12 @@ class Transition:
     An event went from one status to another.
 
     Attributes:
-        event: Which one. By the time you read this it may have gone on.
-        previous: The status it had.
-        status: The status it came to.
-        at: When (UTC): the moment that stands in the event's own record.
-        attempt: The number of its run at that time: 1 for the first, 0 before it.
-        error: What it ended with, or what the run failed with after which it is run again; None: nothing.
+        event: The event. By the time you read this, the event may have gone on.
+        previous: The status that the event had.
+        status: The status that the event came to.
+        at: When (UTC). The same time stands in the event's own record.
+        attempt: The number of the event's run at that time: 1 for the first run, 0 before it.
+        error: The error that the event ended with, or that made its run fail before another run. None if there is none.
     """
 
     event: Event
@@ -77,7 +78,7 @@ class Transition:
 
 
 class Subscription:
-    """The transitions that a watcher has not read yet, and the rules it goes by."""
+    """The unread transitions of a watcher, and the rules of the watcher."""
 
     __slots__ = (
         "_arrivals",
@@ -101,9 +102,9 @@ class Subscription:
         self.unread: deque[Transition] = deque()
         self.statuses: frozenset[EventStatus] | None = statuses
         self.missed: int = 0
-        self.is_over: bool = False  # nothing more comes in
-        self.holds: bool = False  # the executor's start of events
-        # The task that is expected to read: the one that called, until another one reads.
+        self.is_over: bool = False  # no more transitions are added; never False again
+        self.holds: bool = False  # whether this subscription holds the start of events
+        # The task that is expected to read: the caller of watch(), until another task reads. None outside a task.
         self.reader: int | None = None
         self._reader_name: str | None = None
         self._hub = hub
@@ -115,7 +116,7 @@ class Subscription:
         self._note_reader()
 
     def deliver(self, transition: Transition) -> None:
-        """Take a transition in; what happens when there are too many is the watcher's choice."""
+        """Add a transition to the buffer. If the buffer is full, do what ``on_full`` says."""
         if len(self.unread) >= self._buffer and self._on_full != "wait":
             if self._on_full == "error":
                 self._is_too_slow = True
@@ -128,8 +129,8 @@ class Subscription:
         self._arrivals.notify()
 
     async def take(self) -> Transition:
-        """Give the next transition; waits while there is none."""
-        await self._checkpoint()  # before anything is taken, so that no cancellation loses it
+        """Return the next transition. Wait while there is none."""
+        await self._checkpoint()  # before a transition is taken, so a cancellation loses none
         while not self.unread:
             if self._is_too_slow:
                 raise WatcherTooSlow(
@@ -147,7 +148,7 @@ class Subscription:
         return transition
 
     def review(self) -> None:
-        """Hold the start of events, or let it go, as there is too much to read or not."""
+        """Hold the start of events, or let it go, depending on whether too many transitions are unread."""
         holds = (
             self._on_full == "wait"
             and len(self.unread) >= self._buffer
@@ -158,30 +159,30 @@ class Subscription:
             self.holds = holds
             if holds:
                 self._hub.coordination.hold(self)
-            if not holds or self.is_over:  # the garbage collector may have come in between
+            if not holds or self.is_over:  # the garbage collector may have called drop() in between
                 self._hub.coordination.let_go(self)
 
     def describe(self) -> str:
-        """Say which watcher it is: how much is unread, and by whom."""
+        """Return a description of the watcher: how much is unread, and which task reads."""
         reader = "no task" if self._reader_name is None else f"task {self._reader_name!r}"
         return f"watch(buffer={self._buffer}), {len(self.unread)} unread, read by {reader}"
 
     def finish(self) -> None:
-        """Take nothing more in; what is there can still be read. Idempotent."""
+        """Accept no more transitions. The unread ones can still be read. Idempotent."""
         self.is_over = True
         self._hub.remove(self)
         self.review()
         self._arrivals.notify()
 
     def drop(self) -> None:
-        """Do the same when nobody is left to read, in any thread and within anything."""
+        """Like :meth:`finish`, but without a reader: it is safe in any thread and inside any other call."""
         self.is_over = True
         self._hub.remove(self)
         if self.holds:
             self._hub.coordination.let_go_soon(self)
 
     async def _checkpoint(self) -> None:
-        """Notice a cancellation, and let others run now and then: as often as a worker does."""
+        """Notice a cancellation, and yield to other tasks now and then: as often as a worker does."""
         if perf_counter() < self._slice_ends:
             await checkpoint_if_cancelled()
         else:
@@ -191,11 +192,11 @@ class Subscription:
 
     def _begin_slice(self) -> None:
         self._slice_ends = perf_counter() + TIME_SLICE
-        if self._note_reader():  # the watcher was handed on
+        if self._note_reader():  # another task reads now
             self.review()
 
     def _note_reader(self) -> bool:
-        """Note which task reads; return whether it is another one than before."""
+        """Record which task reads. Return whether it is another task than before."""
         before = self.reader
         try:
             task = anyio.get_current_task()
@@ -210,7 +211,7 @@ class Subscriptions:
     """
     The subscriptions to the transitions of an executor.
 
-    They are one observer together, however many they are, and none if there are none.
+    All subscriptions together are one observer. Without subscriptions there is no observer.
 
     Args:
         observers: The observers of the executor.
@@ -222,8 +223,8 @@ class Subscriptions:
     def __init__(self, observers: Observers, coordination: Coordination) -> None:
         self.coordination: Coordination = coordination
         self._observers = observers
-        # Tasks that wait for the executor itself. They cannot read meanwhile, and would wait for themselves if what
-        # they have not read held anything back.
+        # How often each task waits for the executor itself. These tasks cannot read meanwhile, and would wait for
+        # themselves if their unread transitions held anything back. No entry is 0.
         self.away: Counter[int] = Counter()
         self._subscriptions: dict[Subscription, None] = {}
 
@@ -238,28 +239,32 @@ class Subscriptions:
         subscription = Subscription(self, buffer, on_full, wanted)
         self._subscriptions[subscription] = None
         if self._follow not in self._observers.callbacks:
-            # The first: an observer that moves events itself would have us see the effect before the cause.
+            # As the first: after an observer that moves events itself, the effect would come before the cause.
             self._observers.callbacks.insert(0, self._follow)
         return Watcher(subscription)
 
     def remove(self, subscription: Subscription) -> None:
-        """Forget a watcher. One step, so safe within anything; the observer goes when it notices that it is alone."""
+        """
+        Forget a watcher.
+
+        It is one step, so safe inside any call. The observer removes itself at the next transition.
+        """
         self._subscriptions.pop(subscription, None)
 
     def end(self) -> None:
-        """End all streams: their readers get what they have not read, and no more."""
+        """End all streams. Readers still get the unread transitions."""
         for subscription in tuple(self._subscriptions):
             subscription.finish()
 
     def learn_of(self, status: EventStatus) -> bool:
-        """Return whether somebody learns of a transition to a status: a reader, or an observer beside them."""
+        """Return whether a reader or another observer learns of a transition to a status."""
         callbacks = self._observers.callbacks
         if callbacks and callbacks != [self._follow]:
             return True
         return any(each.statuses is None or status in each.statuses for each in self._subscriptions)
 
     def reader_away(self) -> AbstractContextManager[None] | None:
-        """Give what a task has to wait in that waits for the executor; None: nobody watches."""
+        """Return a context in which a task waits for the executor and reads no transitions. None without watchers."""
         return self._reader_away() if self._subscriptions else None
 
     @contextmanager
@@ -302,9 +307,9 @@ class Watcher(ClosingIterator[Transition]):
         async with executor.watch() as transitions:
             async for transition in transitions: ...
 
-    Leaving the block unsubscribes. So does dropping the last reference to it, but how soon that is noticed is up to
-    Python: with a reference in a traceback, or on PyPy, at some later time. Several tasks may read from one watcher:
-    each transition goes to one of them.
+    Leaving the block unsubscribes. Dropping the last reference to the watcher unsubscribes too, but Python decides how
+    soon: with a reference in a traceback, or on PyPy, at some later time. Several tasks may read from one watcher. Each
+    transition then goes to one of them.
     """
 
     def __init__(self, subscription: Subscription) -> None:
@@ -317,7 +322,7 @@ class Watcher(ClosingIterator[Transition]):
 
     @property
     def unread(self) -> int:
-        """How many transitions are there to be read."""
+        """How many transitions are unread."""
         return len(self._subscription.unread)
 
     def __repr__(self) -> str:
@@ -326,18 +331,23 @@ class Watcher(ClosingIterator[Transition]):
 
     async def __anext__(self) -> Transition:
         """
-        Give the next transition; waits while there is none.
+        Return the next transition. Wait while there is none.
 
         Raises:
             StopAsyncIteration: The executor's lifetime has ended, or the watcher was closed.
-            WatcherTooSlow: With ``on_full="error"``, after what was buffered; each time.
+            WatcherTooSlow: With ``on_full="error"``, after the transitions in the buffer; at every later call too.
 
-        Cancellation: a checkpoint, but yields only now and then while there is something to read; nothing is lost.
+        Cancellation: a checkpoint, which yields only now and then while there are unread transitions. No transition is
+        lost.
         """
         return await self._subscription.take()
 
     async def aclose(self) -> None:
-        """Unsubscribe, and forget what was not read: whoever reads gets the end. Idempotent; does not wait."""
+        """
+        Unsubscribe, and drop the unread transitions: the iteration of every reader ends.
+
+        Idempotent; does not wait.
+        """
         self._subscription.unread.clear()
         self._subscription.finish()
 
@@ -346,7 +356,7 @@ class Watcher(ClosingIterator[Transition]):
 
 
 def _transition(event: Event, previous: EventStatus, status: EventStatus) -> Transition:
-    """Make the record of the transition that an event is in, as its own record has it."""
+    """Make the record of the current transition of an event, from the event's own record."""
     execution: Any = event.execution
     moment, error = execution.started_at, None
     if status in TERMINAL:

@@ -1,9 +1,9 @@
 """
-Failures that nobody has looked at, told once at the end of a lifetime.
+Failures that nobody has looked at: they are reported once, at the end of a lifetime.
 
-A failure is data: nothing is raised for it. So a program that asks for no result would never learn of one. Each event
-that fails is counted, and marked with the count it stands in; a look at the event takes the mark away. So both
-are O(1), a success costs nothing, and nothing is kept of an event but, of those that have left the executor, the first.
+A failure is data and raises nothing, so a program that asks for no result would never learn of it. Each failed event is
+counted, and the event is marked with its count. Looking at the event removes the mark. Both steps are O(1), and a
+success costs nothing. No event is kept for the report except the first that has left the executor.
 """
 
 from __future__ import annotations
@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lionpride_exec")
 
-# How each is told. SKIPPED is no failure, and CANCELLED only if the event ran into its own timeout.
+# The word for each status. SKIPPED is no failure, and CANCELLED only if the event ran into its own timeout.
 _WORDS = {EventStatus.FAILED: "failed", EventStatus.CANCELLED: "timed out", EventStatus.ABORTED: "aborted"}
 
 
 def failure_of(event: Event, status: EventStatus) -> BaseException | None:
-    """Return the error of an event that ends with a status and has failed: not SKIPPED, nor cancelled by somebody."""
+    """
+    Return the error of an event that ends with a status, if that is a failure.
+
+    None for SKIPPED and for a cancellation from outside.
+    """
     error = error_in(event.execution.error)
     is_failure = status in _WORDS and (status is not EventStatus.CANCELLED or issubclass(type(error), LionTimeoutError))
     return error if is_failure else None
@@ -41,8 +45,8 @@ class Count:
     The events of one status that nobody has looked at.
 
     Attributes:
-        number: How many.
-        gone: The first of those that have left the executor. None if there is none, or it was looked at meanwhile.
+        number: The number of these events.
+        gone: The first of them that has left the executor. None if there is none, or if it was looked at meanwhile.
     """
 
     __slots__ = ("_gone", "number")
@@ -53,16 +57,16 @@ class Count:
 
     @property
     def gone(self) -> Event | None:
-        """The first of those that have left the executor."""
+        """The first of these events that has left the executor."""
         return None if self._gone is None or self._gone._unseen is not self else self._gone
 
     def note(self, event: Event) -> None:
-        """Count an event."""
+        """Count an event, and mark it."""
         self.number += 1
         event._set("_unseen", self)
 
     def look_at(self, event: Any) -> None:
-        """Count an event no more: somebody has looked at it."""
+        """Subtract an event that was looked at, and remove its mark."""
         self.number -= 1
         event._set("_unseen", None)
 
@@ -83,12 +87,12 @@ class UnseenFailures:
     def note(self, event: Event, status: EventStatus) -> None:
         """Count an event that has ended FAILED, CANCELLED or ABORTED, if that is a failure."""
         error = failure_of(event, status)
-        goes_on = issubclass(type(error), (KeyboardInterrupt, SystemExit))  # to the owner of the executor
+        goes_on = issubclass(type(error), (KeyboardInterrupt, SystemExit))  # it is raised to the owner of the executor
         if error is not None and not goes_on:
             self._counts[status].note(event)
 
     def look_at_all(self, status: EventStatus, events: Iterable[Event]) -> None:
-        """Learn that somebody was given the events of a status that are in memory."""
+        """Note that a caller was given the events in memory with a status."""
         count = self._counts.get(status)
         if count is not None and count.number:
             for event in events:
@@ -98,10 +102,10 @@ class UnseenFailures:
 
     def tell(self, events_of: Callable[[EventStatus], Iterable[Event]]) -> None:
         """
-        Log a warning with the number of failures and the first traceback; nothing if there are none. Begins anew.
+        Log a warning with the number of failures and the first traceback, if there are any. Then count from 0 again.
 
         Args:
-            events_of: Returns the events of a status in the executor, in order of their ends.
+            events_of: Returns the events of a status in the executor, in the order in which they ended.
         """
         counts = {status: count for status, count in self._counts.items() if count.number > 0}
         if not counts:
