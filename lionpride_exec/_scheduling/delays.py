@@ -1,10 +1,10 @@
 """
 Entries of a queue that are not due yet: a heap by time.
 
-A time is a reading of the event loop's clock. An entry that waits for a time of the *wall* clock (``append(at=...)``)
-has a reading too. But the two clocks drift apart: a user sets the wall clock, or the machine sleeps, and then the
-loop's clock stands still on most systems. So while an entry waits for a wall-clock time, the wall clock is read every
-:data:`LOOK_INTERVAL` seconds, and before the entry becomes due. Then the entry's reading is corrected.
+All times are those of the clock of the event loop, also for an entry that waits for a time of the *wall* clock
+(``append(at=...)``). But the two clocks drift apart when a user sets the wall clock, or when the machine sleeps: the
+clock of the event loop then stands still on most systems. So while an entry waits for a wall-clock time, the wall clock
+is read every :data:`LOOK_INTERVAL` seconds and before the entry becomes due. Each time the entry is corrected.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ if TYPE_CHECKING:
     from .entry import Entry
 
 Delay = Literal["gate", "delay", "retry"]
-"""Why an entry is not due: a gate denied it, its caller gave a delay, or its last run failed."""
+"""Why an entry is not due: a gate denied it, the caller passed a delay, or the last run failed."""
 
-# Seconds after which the wall clock is read again, while an entry waits for a time by it.
+# The wall clock is read again after this many seconds, while an entry waits for a wall-clock time.
 LOOK_INTERVAL = 30.0
 
 
 class Delays:
     """
-    The entries that are queued and not due.
+    The queued entries that are not due.
 
     Args:
-        live: The queued entries, by the number of the event's id. All other entries here are stale.
+        live: The queued entries, by the number of the event id. An entry in the heap that is not live is stale.
     """
 
     __slots__ = ("_at", "_live", "_skew", "heap", "looks_at", "not_due", "stale")
 
     def __init__(self, live: Mapping[int, Entry]) -> None:
         self._live = live
-        # Never replaced: the queue looks at this list and this dict for each event.
+        # The queue keeps references to this list and this dict, so they are never replaced.
         self.heap: list[tuple[float, Entry]] = []
-        self.not_due: dict[UUID, tuple[float, Delay]] = {}  # the live ones among them
-        self._at: dict[UUID, float] = {}  # of these, the times by the wall clock, in seconds since 1970
-        self._skew = 0.0  # how far the wall clock was ahead of the loop's at the last look
-        self.stale: int = 0  # how many of the heap are not live
+        self.not_due: dict[UUID, tuple[float, Delay]] = {}  # the live entries of the heap
+        self._at: dict[UUID, float] = {}  # wall-clock times of these entries, in seconds since 1970
+        self._skew = 0.0  # the seconds of wall_skew() at the last look
+        self.stale: int = 0  # how many entries of the heap are not live
         self.looks_at: float = inf  # when the wall clock is read again
 
     def __len__(self) -> int:
@@ -57,7 +57,7 @@ class Delays:
     def add(self, entry: Entry, until: float, why: Delay, at: float | None) -> None:
         """Add a live entry. O(log n)."""
         if at is not None:
-            self.follow_wall()  # times that were reckoned before must be right before the skew is that of now
+            self.follow_wall()  # correct the earlier times before the skew is read anew
             if not self._at:
                 self._skew, self.looks_at = wall_skew(), current_time() + LOOK_INTERVAL
             self._at[entry.event_id] = at
@@ -65,7 +65,7 @@ class Delays:
         self.not_due[entry.event_id] = until, why
 
     def drop(self, event_id: UUID) -> bool:
-        """Note that an entry is no longer live. Return whether it is here."""
+        """Record that an entry is no longer live. Return whether the entry was waiting here."""
         if event_id not in self.not_due:
             return False
         self._remove(event_id)
@@ -73,7 +73,7 @@ class Delays:
         return True
 
     def take_due(self, now: float) -> Iterator[Entry]:
-        """Take out the entries that are due. O(log n) for each."""
+        """Remove the due entries, and yield each one. O(log n) for each entry."""
         if self._at and now > -inf:
             self.follow_wall()
         while self.heap and self.heap[0][0] <= now:
@@ -85,30 +85,30 @@ class Delays:
                 self.stale -= 1
 
     def due(self, event_id: UUID) -> tuple[float, Delay] | None:
-        """Return until when an event is delayed, and why; None if it is due."""
+        """Return until when an event is delayed, and why. None if the event is due."""
         return self.not_due.get(event_id)
 
     def counts(self) -> Counter[Delay]:
-        """Count the entries by why they are not due. O(n)."""
+        """Return the number of entries for each reason. O(n)."""
         return Counter(why for _, why in self.not_due.values())
 
     def last(self) -> float:
-        """Return when the last entry is due; ``-inf`` if there is none. O(n)."""
+        """Return when the last entry is due. ``-inf`` if there is no entry. O(n)."""
         return max((until for until, _ in self.not_due.values()), default=-inf)
 
     def next_at(self) -> float:
-        """Return when something becomes due, or the wall clock is looked at again."""
+        """Return when the next entry becomes due, or when the wall clock is read again if that is earlier."""
         return min(self.heap[0][0], self.looks_at) if self.heap else inf
 
     def forgive(self) -> None:
-        """Make due what was denied. O(n)."""
+        """Make the entries that a gate denied due now. O(n)."""
         denied = {event_id for event_id, (_, why) in self.not_due.items() if why == "gate"}
         if denied:
             self.not_due.update(dict.fromkeys(denied, (-inf, "gate")))
             self._reckon()
 
     def shift(self, seconds: float) -> None:
-        """Carry all times over to another event loop, whose clock is so far ahead. O(n)."""
+        """Convert all times to another event loop, whose clock is ahead by ``seconds``. O(n)."""
         self.not_due.update({one: (until + seconds, why) for one, (until, why) in self.not_due.items()})
         now = current_time()
         for event_id, at in self._at.items():
@@ -119,10 +119,10 @@ class Delays:
 
     def follow_wall(self) -> bool:
         """
-        Correct the times by the wall clock, if that clock was set or the machine has slept. O(1), else O(n).
+        Correct the wall-clock times if the clock was set or the machine has slept. O(n) then, otherwise O(1).
 
         Returns:
-            Whether some were corrected.
+            Whether times were corrected.
         """
         if not self._at:
             return False
@@ -139,13 +139,13 @@ class Delays:
         return True
 
     def rebuild(self) -> None:
-        """Drop what is stale. O(n)."""
+        """Drop the stale entries. O(n)."""
         self.heap[:] = [item for item in self.heap if self._live.get(item[1].event_id.int) is item[1]]
         heapify(self.heap)
         self.stale = 0
 
     def _reckon(self) -> None:
-        """Sort the live entries by their times anew, and drop the others."""
+        """Sort the live entries by their new times, and drop the stale entries."""
         self.rebuild()
         self.heap[:] = [(self.not_due[entry.event_id][0], entry) for _, entry in self.heap]
         heapify(self.heap)

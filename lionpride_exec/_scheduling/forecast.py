@@ -1,9 +1,10 @@
 """
-Forecast: when the last of so many events may start, by the limits, the capacity window, closed gates and delays.
+Forecast: when the last of some events may start, by the limits, the capacity window, closed gates and delays.
 
-A rate is not simulated start by start. What was taken of it comes back in a known order, and from then on the same
-pattern repeats with every period: so many whole periods, and then the place of the rest in the pattern. The result is a
-lower bound, since other things may hold events up too. What limits with keys allow is known for queued events only.
+A rate is not simulated start by start. The amounts that were taken from the rate come back in a known order, and the
+same pattern then repeats with every period. So the forecast adds whole periods, and finds the place of the rest in the
+pattern. The result is a lower bound, since events may also wait for other reasons. The demand on limits with keys is
+known for queued events only.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ if TYPE_CHECKING:
     from .limit_state import LimitState
     from .priority_queue import PriorityQueue
 
-# Entries whose costs are looked at for the mean cost of all.
+# How many entries are sampled for the mean cost.
 COSTS_SAMPLED = 1000
 
-# Costs that are no whole numbers add up to almost an amount.
+# Fractional costs may add up to slightly less than an amount.
 ROUNDING = 1e-9
 
 
 @attrs.frozen
 class Forecast:
     """
-    What limits, the capacity window, gates and delays allow.
+    When the last of some events may start, by limits, the capacity window, gates and delays.
 
     Attributes:
-        seconds: At least so many seconds pass until the last event may start.
-        period: Length of the longest cycle among the limits that will hold up some of the events; 0 if none will.
-        rate: Starts per second that the limits without a key allow in the long run.
-        is_by_key: A limit with a key allows less than all those without.
+        seconds: The least number of seconds until the last event may start.
+        period: The longest cycle, in seconds, among the limits that will delay some of the events. 0 if none will.
+        rate: How many starts per second the limits without a key allow in the long run.
+        is_by_key: Whether a limit with a key allows less than all limits without a key.
     """
 
     seconds: float = 0.0
@@ -49,7 +50,7 @@ class Forecast:
 
 @attrs.define
 class _Bounds:
-    """What is found on the way to a forecast."""
+    """The bounds found so far, while a forecast is made."""
 
     now: float
     at: float  # the last start
@@ -57,7 +58,7 @@ class _Bounds:
     rate: float = inf
 
     def add(self, at: float, cycle: float) -> None:
-        """Take another bound into account: a time, and the length of its cycle."""
+        """Add a bound: the time of the last start, and the length of the cycle."""
         if at > self.now:
             self.at, self.period = max(self.at, at), max(self.period, cycle)
 
@@ -66,16 +67,16 @@ def forecast(
     queue: PriorityQueue, window: CapacityWindow, number: float, seconds_each: float | None, now: float
 ) -> Forecast:
     """
-    Return when the last of ``number`` events may start. O(what is queued and what is used of the limits).
+    Return when the last of ``number`` events may start. O(queued events, and starts that the limits still count).
 
     Args:
-        queue: Where they are queued, or some of them.
+        queue: The queue that has the events, or some of them.
         window: The capacity window.
-        number: How many events are still to start, queued or not.
-        seconds_each: How long one runs; None if it is not known.
-        now: By ``current_time()``.
+        number: How many events have not started yet, queued or not.
+        seconds_each: How many seconds an event runs. None if that is unknown.
+        now: The time of ``current_time()``.
     """
-    queue.ready(now)  # what has arrived is in its lane by now
+    queue.ready(now)  # sorts the entries that have arrived into their lanes
     bounds = _Bounds(now, now)
     each = seconds_each or 0.0
     if number:
@@ -89,10 +90,10 @@ def forecast(
 
 def is_blocked(queue: PriorityQueue, window: CapacityWindow, now: float) -> bool:
     """
-    Return whether nothing that is due may start now because a limit or the capacity window is used up.
+    Return whether no due event may start now because a limit or the capacity window is used up.
 
-    False while a gate has answered "not yet" or ``RateLimited`` has closed something: nobody knows in advance how often
-    that happens, so this time counts for the pace.
+    False while a gate has answered "not yet", or ``RateLimited`` has closed a key. A forecast cannot know how often
+    that happens, so this time counts for the pace of the run.
     """
     startable = queue.ready(now)
     if queue.qsize() == len(queue.delays) or (startable and window.available(now)):
@@ -102,12 +103,12 @@ def is_blocked(queue: PriorityQueue, window: CapacityWindow, now: float) -> bool
 
 
 def is_delayed(queue: PriorityQueue) -> bool:
-    """Return whether something is queued and nothing of it is due."""
+    """Return whether events are queued and none of them is due."""
     return 0 < queue.qsize() == len(queue.delays)
 
 
 def _add_shared(bounds: _Bounds, queue: PriorityQueue, window: CapacityWindow, number: float, each: float) -> None:
-    """Add what all events share: limits and gate without keys, and the capacity window."""
+    """Add the bounds that all events share: limits and gate without keys, and the capacity window."""
     now = bounds.now
     for state in queue.lanes.limit_states.shared:
         cost = _mean_cost(queue.entries(), state)
@@ -121,7 +122,7 @@ def _add_shared(bounds: _Bounds, queue: PriorityQueue, window: CapacityWindow, n
 
 
 def _demand_by_key(queue: PriorityQueue) -> dict[LimitState, float]:
-    """Add up what the queued events will take of each limit with keys."""
+    """Return the total cost of the queued events for each limit with keys."""
     demand: dict[LimitState, float] = {}
     for lane in queue.lanes._lanes.values():
         for state in lane.path:
@@ -131,7 +132,7 @@ def _demand_by_key(queue: PriorityQueue) -> dict[LimitState, float]:
 
 
 def _mean_cost(entries: Iterable[Entry], state: LimitState) -> float:
-    """Return the mean cost of some of these events; if there are none, of what is used at the moment."""
+    """Return the mean cost of a sample of the events. If there are none, return the mean cost of what is used now."""
     if state.limit is None or state.limit.cost is None:
         return 1.0
     costs = [entry.route.costs[state.number] for entry in islice(entries, COSTS_SAMPLED)]
@@ -141,13 +142,13 @@ def _mean_cost(entries: Iterable[Entry], state: LimitState) -> float:
 
 
 def _cycle(state: LimitState, each: float) -> float:
-    """Return the seconds after which what an event takes is back, from its start."""
+    """Return the seconds from the start of an event until its cost is back."""
     limit = state.limit
     return 0.0 if limit is None else limit.per + (each if limit.hold else 0.0)
 
 
 def _last_start(state: LimitState, cost: float, each: float, now: float) -> tuple[float, float]:
-    """Return when the last of events may start that take so much in all, and the length of the cycle."""
+    """Return when the last of the events with this total cost may start, and the length of the cycle."""
     opens = max(now, state.closed_until, state.denied_until)
     cycle = _cycle(state, each)
     if not cycle:
@@ -155,21 +156,21 @@ def _last_start(state: LimitState, cost: float, each: float, now: float) -> tupl
     used = state.used_at(now)
     known = state.returns()
     held = used - sum(cost for _, cost in known)
-    # What running events hold is back after half a run, on the average, and the period.
+    # On average, what running events hold is back after half a run and the period.
     returns = chain(known, [(now + cycle - each / 2, held)] if held > ROUNDING else [])
     return _spread(returns, cost - (state.amount - used), state.amount, cycle, opens), cycle
 
 
 def _spread(returns: Iterable[tuple[float, float]], excess: float, amount: float, cycle: float, opens: float) -> float:
     """
-    Return when so much will have come back.
+    Return the time at which ``excess`` will have come back.
 
     Args:
-        returns: When how much is back that is out now, the earliest first.
-        excess: How much is needed beyond what is there.
-        amount: How much there is in all.
-        cycle: After how many seconds what is taken is back.
-        opens: Nothing is taken before.
+        returns: For each cost that is taken now, the time at which it is back, and the cost. The earliest is first.
+        excess: How much is needed beyond what is free now.
+        amount: The amount of the limit.
+        cycle: How many seconds pass until a cost is back.
+        opens: The time before which nothing is taken.
     """
     if excess <= ROUNDING:
         return opens
@@ -179,4 +180,4 @@ def _spread(returns: Iterable[tuple[float, float]], excess: float, amount: float
         rest -= cost
         if rest <= ROUNDING:
             return max(back, opens) + cycles * cycle
-    return opens + cycle + cycles * cycle  # what is there now is taken as soon as it can be
+    return opens + cycle + cycles * cycle  # what is free now is taken as soon as possible

@@ -1,11 +1,11 @@
 """
-What is known of a key whose calls were refused: how long its pause is, and how fast it opens again.
+The refusals of a key: how long its pause is, and how fast the key opens again.
 
-How fast is reckoned by ``_scheduling.pacing``.
+``_scheduling.pacing`` computes how fast the key opens.
 
-A pause lasts as long as the other side asks for, but never less than a floor. The floor doubles with each refusal that
-follows the one before without a success in between. Calls that were running when a pause began say nothing new: they
-are of one wave with the call that was refused first, and the wave counts once.
+A pause is as long as the other side asks, but never shorter than a floor. The floor doubles with each refusal that
+follows another refusal without a success in between. Calls that were already running when a pause began tell nothing
+new: they belong to the same wave as the call that was refused first, and a wave counts once.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from math import inf
 
 from .pacing import Pacing
 
-# Seconds of the shortest pause, and up to how many seconds it doubles.
+# The first floor in seconds, and the highest floor that doubling can reach.
 MIN_PAUSE = 0.1
 MAX_GROWN_PAUSE = 60.0
 
-# Seconds after the last call of a key, and after it is open again, for which it is remembered that it was refused.
+# For how many seconds the refusals of a key are remembered, after its last call and after it is open again.
 MEMORY = 600.0
 
 
 class Reopening:
-    """The refusals of one key, as its limit state remembers them. Times are readings of ``current_time()``. O(1)."""
+    """The refusals of one key, kept by its limit state. Times are those of ``current_time()``. Each method is O(1)."""
 
     __slots__ = ("last_used", "pacing", "reason", "refusals", "refused_at", "until")
 
     def __init__(self) -> None:
         self.refusals: int = 0  # waves without a success in between
-        self.refused_at: float = -inf  # when the latest wave began; runs that began until then belong to it
+        self.refused_at: float = -inf  # when the latest wave began; runs that began before belong to the wave
         self.until: float = -inf  # the end of the latest pause
-        self.last_used: float = -inf  # when a call was last started or refused
-        self.reason: str = ""  # of the latest pause
+        self.last_used: float = -inf  # when the last call was started or refused
+        self.reason: str = ""  # the reason of the latest pause
         self.pacing: Pacing = Pacing()
 
     def floor(self, began: float) -> float:
-        """Return the least seconds of the pause that follows the refusal of a run that began at that time."""
+        """Return the floor, in seconds, of the pause after the refusal of a run that began at ``began``."""
         waves = self.refusals + self._is_new(began)
         return min(MIN_PAUSE * 2.0 ** min(waves - 1, 100), MAX_GROWN_PAUSE)
 
@@ -46,7 +46,7 @@ class Reopening:
         return max(self.until, self.pacing.next_at)
 
     def refuse(self, began: float, now: float, until: float, reason: str) -> None:
-        """Note that a run was refused, and that the key is closed until then."""
+        """Record that a run was refused, and close the key until ``until``."""
         self.pacing.refuse(began, now, is_news=self._is_new(began) and not self.refusals)
         if self._is_new(began):
             self.refusals += 1
@@ -57,23 +57,23 @@ class Reopening:
         self.pacing.estimate(self.until, self.until - self.refused_at if self.refusals == 1 else None)
 
     def start(self, now: float) -> None:
-        """Note that a run starts."""
+        """Record that a run starts."""
         self.last_used = now
         self.pacing.start(now)
 
     def accept(self, began: float, seconds: float) -> None:
-        """Note that a run that took so long has succeeded, which ends the growth of the pauses."""
+        """Record a run that succeeded after some seconds. A success resets the growth of the pauses."""
         self.pacing.answer(seconds)
         if self.refusals:
             self.refusals = 0
             self.pacing.accept(began, self.refused_at)
 
     def is_over(self, now: float) -> bool:
-        """Whether all that is remembered is too old to matter."""
+        """Return whether the refusals are too old to matter."""
         return now - max(self.last_used, self.opens_at) > MEMORY
 
     def shift(self, seconds: float) -> None:
-        """Follow a clock that was set."""
+        """Add seconds to all times, for an event loop with another clock."""
         self.refused_at += seconds
         self.until += seconds
         self.last_used += seconds
