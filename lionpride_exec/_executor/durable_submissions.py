@@ -174,7 +174,7 @@ class DurableSubmissions:
             and event.execution.status in TERMINAL
             and (self.link.stored.find(event) is not None or await session.lookup.statuses([event.id]))
         ):
-            raise ExistsError(f"{event!r} is in the journal already; as_fresh_event() gives one to run anew")
+            raise ExistsError(f"{event!r} is in the journal already; as_fresh_event() returns a fresh copy")
         if session is not None and not session.writer.has_room:
             await session.writer.wait_for_room()  # the last wait: the rest is one step, including the room
         if options.key is not None and self._keys.find(options.key) is not None:
@@ -186,11 +186,11 @@ class DurableSubmissions:
         session, processor = self.link.session, self._submissions.processor
         if session is None or processor is None:
             raise ExecutorClosedError(
-                f"{self._executor!r} has a journal and takes events in while it runs: start it first"
+                f"{self._executor!r} has a journal and takes events only while it runs: start it first"
             )
         self._submissions.check_new(event)
         if self.link.stored.remembered.status_of(event.id) is not None:
-            raise ExistsError(f"An event with the id {event.id} has ended here; as_fresh_event() gives one to run anew")
+            raise ExistsError(f"An event with the id {event.id} has ended here; as_fresh_event() returns a fresh copy")
         if not processor.router.is_plain:
             self._queueing.check_costs(event)
         is_pending = event.execution.status is EventStatus.PENDING

@@ -168,7 +168,7 @@ class Lifetime:
             await self._conditions.wait_for(self._is_settled)
         self._transitions.raise_crash()
         if self._transitions.is_abandoned and self._index.by_status[EventStatus.PENDING]:
-            raise ExecutorClosedError(f"{self._executor!r} was left with events still pending")
+            raise ExecutorClosedError(f"{self._executor!r} was left while events were pending")
 
     def _is_settled(self) -> bool:
         aside, running = self._conditions.aside, self._transitions.running

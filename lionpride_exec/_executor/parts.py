@@ -1,8 +1,8 @@
 """
 The parts of an executor, and how the parts are joined.
 
-Each piece of an executor's state has one owner, and each owner is a part. The facade (``executor``) makes all parts
-here, once, and keeps those that its methods use.
+Each piece of an executor's state has one owner: a part, or the facade (``executor``) for what users may set. The facade
+makes all parts here, once, and keeps those that its methods use.
 
 Who may know whom:
 

@@ -316,13 +316,13 @@ class Submissions:
             raise ExecutorClosedError(f"{executor!r} is being left and takes nothing more in")
         host = event._host
         if host is not None and host is not self._transitions:
-            raise ExistsError(f"{event!r} stands in another executor: {host.executor!r}")
+            raise ExistsError(f"{event!r} belongs to another executor: {host.executor!r}")
         if event.id in self._index.items:
-            raise ExistsError(f"Item {event.id} already exists in {executor!r}; as_fresh_event() gives one to run anew")
+            raise ExistsError(f"Item {event.id} already exists in {executor!r}; as_fresh_event() returns a fresh copy")
         running = None if self.processor is None else self.processor._running
         run = running.get(event.id) if running else None
         if run is not None and run.event is not event:
-            raise ExistsError(f"{run.event!r}, which was removed, still runs here: another one is not to have its id")
+            raise ExistsError(f"{run.event!r}, which was removed, still runs here: no other event can have its id")
 
     def check_after(self, event: Event, after: Event | UUID | Iterable[Event | UUID]) -> list[Event]:
         """

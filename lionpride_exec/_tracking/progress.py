@@ -56,8 +56,8 @@ class Progress:
         pending: Events that have not begun.
         processing: Events that run.
         by_status: The number of ended events in each of the five final statuses, zeros included.
-        rate: Ends per second since the earliest call of ``progress()`` in the last 60 s, or since the last call before
-            them. None if there was no earlier call, or if no time has passed.
+        rate: Ends per second since the earliest call of ``progress()`` in the last 60 s. If there was none, since the
+            last call before. None if this is the first call, or if no time has passed.
         seconds_left: How many seconds the rest will take, by the pace so far and by what limits, the capacity window,
             delays and the number of slots allow. 0 if nothing is left. None if the pace is not known, if the executor
             is paused or does not run, or if ``is_total_known`` is False.
