@@ -140,7 +140,11 @@ class ExecutorClosedError(LionprideError, RuntimeError):
 
 
 class WatcherTooSlow(LionprideError):
-    """A reader of ``watch(on_full="error")`` missed transitions, being too slow. Call ``watch()`` again to continue."""
+    """
+    A reader of ``watch(on_full="error")`` was too slow and missed transitions.
+
+    The iteration is over. Call ``watch()`` again to continue with later transitions.
+    """
 
     default_message = "The reader of the transitions was too slow"
 

@@ -56,7 +56,7 @@ class Coming:
     Attributes:
         event: The event.
         options: How the event is queued once it is on disk.
-        arrival: Set once the row has been committed or has failed.
+        arrival: The insert of the event's row. It is done once the row has been committed or was refused.
         session: The journal that was open when the event came.
         takes_room: Whether room in the queue was promised to the event.
         is_final: Whether the event had ended before it came.
@@ -234,11 +234,7 @@ class DurableSubmissions:
         return coming.event if arrival.known is None else self._known_by_row(coming.session, arrival.known)
 
     def _decide(self, coming: Coming) -> None:
-        """
-        Queue an event that is on disk now, or let the event leave if it could not be written.
-
-        Only the first call counts.
-        """
+        """Queue an event whose row was inserted, or let the event leave if it was not. Only the first call counts."""
         if coming.is_decided:
             return
         if not coming.arrival.is_on_disk:

@@ -62,7 +62,7 @@ async def bring_back(processor: Processor, book: JournalSession) -> None:
 
 
 def _take(processor: Processor, book: JournalSession, run: Run, now: float, wall: float) -> bool:
-    """Count one run in its limits. Return whether its cost is still unknown."""
+    """Count one run in its limits. Return True if it is not known which limits the run belongs to."""
     route = _route_of(processor, book, run)
     if route is None:
         return True
