@@ -1,8 +1,8 @@
 """
-What an error says about the answer of the other side: its status, and for how long to wait.
+The status of the answer behind an error of a client, and how long the answer asks to wait.
 
-A client's error may be raised from another one's, or stand in a group: of a chain the first error that says something
-decides, of a group each member counts.
+An error may be raised from another error, or be a member of a group. In a chain of causes the first error with an
+answer decides. In a group each member counts.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 @attrs.frozen
 class Reading:
     """
-    What an error that is no group says, its causes included.
+    What was read from one error and its causes. The error is not a group.
 
     Attributes:
-        status: The HTTP status code that it stands for; None if it has none.
-        own_status: The status code of the answer itself; another one where a 400 or 403 says that calls come too fast.
-        seconds: How many seconds the other side asks to wait, 0 or more; None if it does not say.
+        status: The HTTP status code that the error stands for. None if there is none.
+        own_status: The status code of the answer itself. It differs from ``status`` if a 400 or 403 says that calls
+            come too fast.
+        seconds: How many seconds the other side asks to wait, 0 or more. None if the answer does not say.
     """
 
     status: int | None
@@ -35,34 +36,35 @@ class Reading:
 
 def status_of(error: BaseException) -> int | None:
     """
-    Return the HTTP status code that an error of a client stands for, 100 to 599. None if it has none.
+    Return the HTTP status code that an error of a client stands for, 100 to 599. None if there is none. Never raises.
 
-    The error itself is looked at, then its ``__cause__`` or ``__context__``, and so on; the first one that has a status
-    decides. Of a group it is the first member that has one. A gRPC code is given as HTTP has it (RESOURCE_EXHAUSTED is
-    429, UNAVAILABLE is 503). An answer that says that calls come too fast is a 429 whatever its own status is: a
-    throttling code of AWS, a 403 whose headers say that nothing remains of a rate limit. Never raises.
+    The error itself is read first, then its ``__cause__`` or ``__context__``, and so on. The first error with a status
+    decides. In a group, the first member with a status decides. A gRPC code becomes the matching HTTP code:
+    RESOURCE_EXHAUSTED is 429, UNAVAILABLE is 503. An answer that says that calls come too fast is always a 429.
+    Examples are a throttling code of AWS, or a 403 whose headers say that a rate limit is used up.
 
     Args:
-        error: An error of any client of HTTP or gRPC, or one that was raised from it.
+        error: An error of any HTTP or gRPC client, or an error that was raised from one.
     """
     return next((reading.status for reading in readings(error) if reading.status is not None), None)
 
 
 def retry_after(error: BaseException) -> float | None:
     """
-    Return how many seconds the other side asks to wait, 0 or more. None if an error does not say, or nothing readable.
+    Return how many seconds the other side asks to wait, 0 or more. None if the error does not say. Never raises.
 
-    The error and its causes are looked at as by :func:`status_of`. Of a group it is the longest time. A time that is
-    over is 0, so wait some least time of your own; :class:`RateLimited` does. Never raises.
+    The error and its causes are read as in :func:`status_of`. For a group, the longest time is returned. A text that
+    cannot be parsed counts as missing. A time that is over is 0, so wait at least a little, as :class:`RateLimited`
+    does.
 
     Args:
-        error: An error of any client of HTTP or gRPC, or one that was raised from it.
+        error: An error of any HTTP or gRPC client, or an error that was raised from one.
     """
     return max((reading.seconds for reading in readings(error) if reading.seconds is not None), default=None)
 
 
 def readings(error: BaseException) -> Iterator[Reading]:
-    """Yield what an error says; of a group, what each member says."""
+    """Yield what was read from an error. For a group, yield that for each member."""
     if isinstance(error, BaseExceptionGroup):
         for member in error.exceptions:
             yield from readings(member)
@@ -78,7 +80,7 @@ def readings(error: BaseException) -> Iterator[Reading]:
         its_own = next(answer.statuses(), None)
         its_status = answer.status(its_own)
         if None not in {status, its_status} and its_status != status:
-            break  # it was met before, and dealt with
+            break  # an earlier answer, which was handled before this error
         if status is None:
             status, own = its_status, its_own
         if seconds is None:
@@ -90,9 +92,10 @@ def readings(error: BaseException) -> Iterator[Reading]:
 
 def names_of(error: BaseException) -> frozenset[str]:
     """
-    Return the names of an error: of its classes, with and without module, and the codes that the other side gave.
+    Return the names of an error: its classes, with and without the module, and the codes in the answer.
 
-    Those of its ``__cause__`` are included, those of its ``__context__`` are not: that may be any other error.
+    The names of the ``__cause__`` are included. The names of the ``__context__`` are not, because the context may be
+    an unrelated error.
     """
     found: set[str] = set()
     for each in _chain(error, causes_only=True):
@@ -103,12 +106,12 @@ def names_of(error: BaseException) -> frozenset[str]:
 
 
 def _chain(error: BaseException, *, causes_only: bool = False) -> Iterator[BaseException]:
-    """Yield an error, what it was raised from, or else while, and so on."""
+    """Yield an error, then its cause, or its context if it has no cause, and so on."""
     seen: set[int] = set()
     following: BaseException | None = error
     while following is not None and id(following) not in seen:
         seen.add(id(following))
         yield following
         context = None if causes_only or following.__suppress_context__ else following.__context__
-        reason = attribute(following, "reason")  # of urllib3, whose MaxRetryError has no cause
+        reason = attribute(following, "reason")  # the MaxRetryError of urllib3 has no cause
         following = following.__cause__ or (reason if isinstance(reason, BaseException) else None) or context

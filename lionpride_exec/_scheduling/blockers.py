@@ -1,10 +1,9 @@
 """
-Which limit state holds up a queued entry, and until when at least. Only ``explain()`` asks.
+Which limit state blocks a queued entry, and for how long at least. Only ``explain()`` uses this.
 
-An entry waits for a limit state that has no room for it. If all have room, the entry waits because other entries go
-first. It then waits for what the first of these waits for: the first entry of its lane, the leading lane where its
-lane is parked, or the first entry of all. So a limit state is named only if it has no room for the entry that waits
-there.
+An entry waits for a limit state that has no room for the entry. If all limit states have room, the entry waits because
+another entry goes first. Then the limit state that blocks the other entry is named. The other entry is the first entry
+of the same lane, the first entry of the leading lane where the lane is parked, or the first entry of all.
 """
 
 from __future__ import annotations
@@ -19,18 +18,19 @@ if TYPE_CHECKING:
     from .lanes import Lanes
     from .limit_state import Lane, LimitState
 
-# Limit states that have no room, each with the time before which it has none. -inf if that time is not known.
+# Limit states without room, each with the time until which it has no room. -inf if that time is unknown.
 Bars = list[tuple["LimitState", float]]
 
 
 def find_blocker(lanes: Lanes, entry: Entry, now: float) -> tuple[LimitState | None, float]:
     """
-    Return the first limit state that holds up an entry, or an entry that goes before it; None if no limit state does.
+    Return the first limit state that blocks an entry, or blocks an entry before it. None if no limit state does.
 
-    The time beside it is the latest known one before which the entry cannot start; ``-inf`` if none is known. That of
-    another lane is not one: its key may be closed, and then the entry goes first. O(what is used of the limits).
+    Beside it, return the latest known time before which the entry cannot start. ``-inf`` if no time is known. The times
+    of other lanes are not used: if the key of another lane is closed, this entry goes first. O(starts that the limits
+    still count).
     """
-    lanes.first(now)  # what cannot start is parked by now
+    lanes.first(now)  # parks the lanes that cannot start
     lane = lanes.lane_of(entry)
     bars = _bars(lanes, entry, now)
     if lane is not None and (front := lanes.front_of(lane)) is not entry:
@@ -45,11 +45,11 @@ def find_blocker(lanes: Lanes, entry: Entry, now: float) -> tuple[LimitState | N
 
 
 def _find_leading(lanes: Lanes, lane: Lane, now: float) -> LimitState | None:
-    """Return what holds up a lane that has room where it is parked: what holds up the lane that goes first there."""
+    """Return the limit state that blocks the leading lane, where a lane is parked although it has room."""
     seen, state = {lane}, lane.parked_at
     while state is not None and (leader := lanes.leader_at(state)) is not None and leader not in seen:
         bars = [each for each, _ in _bars(lanes, lanes.front_of(leader), now)]
-        if leader.parked_at is lane.parked_at:  # it lets the others by once this limit state has room for it
+        if leader.parked_at is lane.parked_at:  # the other lanes can go once this limit state has room for the leader
             return state if state in bars else None
         if bars:
             return bars[0]
@@ -59,9 +59,9 @@ def _find_leading(lanes: Lanes, lane: Lane, now: float) -> LimitState | None:
 
 
 def _bars(lanes: Lanes, entry: Entry, now: float, states: Iterable[LimitState] | None = None) -> Bars:
-    """Return the limit states that have no room for an entry."""
+    """Return the limit states that have no room for an entry, each with the time until which it has no room."""
     costs = entry.route.costs
     stops = lanes.stops(entry.route.key) if states is None else states
     found = [(state, state.free_at(costs[state.number], now)) for state in stops]
-    # What is used up until somebody ends may be closed, too, and that until a known time.
+    # A limit state that has room only when an event ends may also be closed until a known time.
     return [(state, at if at < inf else state.opens_at) for state, at in found if at > now]

@@ -1,10 +1,10 @@
 """
 Capacity: how many starts any window of a given length may hold.
 
-A start takes a token, which comes back one period later. So a window of that length holds at most ``total`` starts,
-wherever it begins. (A bucket that is refilled at fixed times lets up to twice as many through around a refill.) Tokens
-have no timers: the next caller puts back the tokens that are due. :meth:`CapacityWindow.next_at` returns when a start
-will be allowed.
+A start takes a token, and the token comes back one period later. So any window of that length holds at most ``total``
+starts. (A bucket that is refilled at fixed times lets up to twice as many starts through around a refill.) Tokens have
+no timers: the next caller puts the due tokens back. :meth:`CapacityWindow.next_at` returns when a start will be
+allowed.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ class CapacityWindow:
     """
     At most ``total`` starts in any ``period`` seconds.
 
-    Times are readings of ``anyio.current_time()``. Everything is O(1) amortised.
+    Times are those of ``anyio.current_time()``. A method costs O(1) amortised unless its docstring says otherwise.
     """
 
     def __init__(self, total: int, period: float) -> None:
         self.total = total
         self.period = period
         self._limiter: anyio.CapacityLimiter | None = None
-        # (time it comes back, token), oldest first: every token stays out equally long.
+        # (time at which the token comes back, token), oldest first: every token stays out for one period.
         self._out: deque[tuple[float, object]] = deque()
-        # Tokens of events that are about to begin, in order. Their times are not known yet.
+        # Tokens of events that are about to begin, in order. It is not known yet when they come back.
         self._held: dict[object, None] = {}
-        # Those of _out that set_available() took, without a start.
+        # The tokens in _out that set_available() took without a start.
         self._withheld: set[object] = set()
         self.forgotten: int = 0  # starts whose tokens set_available() gave back
 
@@ -47,7 +47,7 @@ class CapacityWindow:
 
     def take(self, now: float, *, has_begun: bool = True) -> object:
         """
-        Note a start, and return its token. If the event has not begun yet, :meth:`begin` follows.
+        Record a start, and return its token. If the event has not begun yet, call :meth:`begin` later.
 
         Raises:
             anyio.WouldBlock: No start is allowed at that time. Nothing has changed.
@@ -58,14 +58,14 @@ class CapacityWindow:
         (self._limiter or self._tokens()).acquire_on_behalf_of_nowait(token)
         if has_begun:
             back = now + self.period
-            # The sum may be rounded down, and then two starts would stand closer together than a period.
+            # If the sum were rounded down, two starts could be closer together than a period.
             self._out.append((back if back - now >= self.period else nextafter(back, inf), token))
         else:
             self._held[token] = None
         return token
 
     def begin(self, token: object, now: float) -> None:
-        """Note that an event with a token begins now. Do nothing if the token was given back."""
+        """Record that the event with a token begins now. Do nothing if the token was given back."""
         if token in self._held:
             del self._held[token]
             due = now + self.period
@@ -75,7 +75,7 @@ class CapacityWindow:
         """
         Return when a start will be allowed: ``now``, or the time at which enough tokens are back.
 
-        ``inf`` if that depends on the begin of an event.
+        Return ``inf`` if the time depends on an event that has not begun yet.
         """
         if self.available(now):
             return now
@@ -83,29 +83,29 @@ class CapacityWindow:
         return self._out[excess][0] if excess < len(self._out) else inf
 
     def returns(self) -> list[tuple[float, float]]:
-        """Return when each token comes back, the earliest first. O(tokens that are out)."""
+        """Return the time at which each token comes back, with the cost 1. Earliest first. O(tokens that are out)."""
         return [(back, 1.0) for back, _ in self._out]
 
     def bring_back(self, begun: Iterable[float], now: float) -> None:
-        """Count starts of another process, none later than ``now``. More than ``total`` tokens may be out then."""
+        """Count starts of another process, none later than ``now``. More than ``total`` tokens may then be out."""
         backs = sorted(back for at in begun if (back := at + self.period) > now)
         self._out.extend((back, object()) for back in backs)
         self.shift(0.0)
 
     def resize(self, total: int) -> None:
-        """Allow another number of starts. Earlier starts count."""
+        """Change the number of starts that a period allows. Earlier starts still count."""
         self.total = total
         if self._limiter is not None:
             self._limiter.total_tokens = total
 
     def set_available(self, count: int, now: float) -> None:
         """
-        Leave exactly ``count`` tokens for the coming period. Tokens that are withheld come back like any other.
+        Allow exactly ``count`` starts in the coming period. Withheld tokens come back like the token of a start.
 
-        A higher number gives the tokens of the latest starts back: these starts no longer count.
+        A count above the available number gives back the tokens of the latest starts, which then no longer count.
 
         Raises:
-            ValueError: The count is no integer within 0 and ``total``. Nothing has changed.
+            ValueError: The count is not an int between 0 and ``total``. Nothing has changed.
         """
         if isinstance(count, bool) or not isinstance(cast("object", count), int) or not 0 <= count <= self.total:
             raise ValueError(f"available_capacity must be an integer within 0 and {self.total}, got {count!r}")
@@ -118,17 +118,17 @@ class CapacityWindow:
 
     @property
     def withheld(self) -> int:
-        """How many tokens :meth:`set_available` holds back."""
+        """How many tokens :meth:`set_available` withholds."""
         return len(self._withheld)
 
     def release_withheld(self) -> None:
-        """Give back what :meth:`set_available` took."""
+        """Give back the tokens that :meth:`set_available` withholds."""
         for entry in [entry for entry in self._out if entry[1] in self._withheld]:
             self._out.remove(entry)
             self._give_back(entry[1])
 
     def shift(self, seconds: float) -> None:
-        """Carry the times over to another event loop, in which the tokens need a new limiter."""
+        """Convert the times to another event loop, in which the tokens need a new limiter."""
         self._out = deque((back + seconds, token) for back, token in self._out)
         self._limiter = None
         tokens = [*self._held, *(token for _, token in self._out)]

@@ -7,7 +7,7 @@ import anyio
 
 class Slots:
     """
-    A limiter whose holders may keep their slot from one event to the next, while no task waits for a slot.
+    A limiter of slots. A holder may keep its slot from one event to the next while no task waits for a slot.
 
     Args:
         total: The number of slots.
@@ -17,8 +17,8 @@ class Slots:
 
     def __init__(self, total: int) -> None:
         self.limiter: anyio.CapacityLimiter = anyio.CapacityLimiter(total)
-        self.waiting: int = 0  # tasks that wait for one
-        self.resized: int = 0  # how often the number was changed; a slot that was kept from before is given back
+        self.waiting: int = 0  # tasks that wait for a slot
+        self.resized: int = 0  # how often the number of slots was changed; holders then give kept slots back
 
     @property
     def total(self) -> int:
@@ -31,19 +31,19 @@ class Slots:
         return self.resized > 0 and self.limiter.borrowed_tokens > self.limiter.total_tokens
 
     def resize(self, total: int) -> None:
-        """Change the number of slots. Slots above it go as they are given back."""
+        """Change the number of slots. Slots above the new number stay in use until they are given back."""
         self.limiter.total_tokens = total
         self.resized += 1
 
     async def take(self, borrower: object) -> None:
         """
-        Take a slot, first come, first served. Does not yield if a slot is free.
+        Take a slot. Wait in order of arrival if none is free. Does not yield if a slot is free.
 
-        Cancellation: while it waits. No slot is taken then.
+        Cancellation: during the wait. No slot is taken.
         """
         try:
             self.limiter.acquire_on_behalf_of_nowait(borrower)
-        except anyio.WouldBlock:  # others wait for one, or all are taken: queue up behind them
+        except anyio.WouldBlock:  # other tasks wait for a slot, or all slots are taken
             self.waiting += 1
             try:
                 await self.limiter.acquire_on_behalf_of(borrower)

@@ -2,10 +2,11 @@
 The queue of a processor: an AnyIO memory stream in front, lanes behind.
 
 A caller that appends puts an entry on the stream, and neither waits nor sorts. The side that starts events takes the
-entries from the stream and sorts them into lanes (``_scheduling.lanes``). One dict of *live* entries says what is
-queued. An entry that has left this dict is stale wherever else it stands, so removal is O(1).
+entries from the stream and sorts them into lanes (``_scheduling.lanes``). One dict contains the *live* entries, which
+are the queued ones. An entry that is not in the dict is stale, in the stream, the lanes and the heap. So a removal
+costs O(1).
 
-An entry that is not due yet waits in a heap by time, and comes to its lane when it is due. It keeps its priority and
+An entry that is not due waits in a heap by time, and goes to its lane when it is due. The entry keeps its priority and
 its place among equals.
 """
 
@@ -40,12 +41,13 @@ _NO_ROOM = "There will be no room: the executor was left while the queue was ful
 
 class PriorityQueue:
     """
-    Event ids by priority: the lowest number first, equal ones in order of arrival, keys of equal ones in turn.
+    Event ids by priority, the lowest number first. Equal priorities keep the order of arrival. Their keys take turns.
 
     Args:
-        max_size: Bound behind :attr:`is_full` and :meth:`wait_for_room`, 0 or more; ``put()`` does not enforce it.
-        router: The limits and partitions; default: none.
-        route_of: Returns the route of an event id.
+        max_size: The size at which :attr:`is_full` is true and :meth:`wait_for_room` waits, 0 or more. ``put()`` does
+            not check the size.
+        router: The limits and partitions. None if there are none.
+        route_of: A function that returns the route of an event id. None if all events have the same route.
     """
 
     def __init__(
@@ -59,28 +61,29 @@ class PriorityQueue:
         self._plain = router.plain
         self._route_of = route_of
         self._arrivals = count()
-        self._live: dict[int, Entry] = {}  # by the number of the id, which hashes faster
+        self._live: dict[int, Entry] = {}  # by the number of the id, whose hash is faster
         self.lanes: Lanes = Lanes(self._live, router)
         self.delays: Delays = Delays(self._live)
         self._delayed, self._not_due = self.delays.heap, self.delays.not_due
         self._backlog: list[Entry] = []
-        self._in_backlog: set[UUID] = set()  # those of it that still count
+        self._in_backlog: set[UUID] = set()  # the entries of the backlog that were not discarded
         self._clock = LoopClock()
-        # The intake. Open only while a loop takes from it, which closes it too; else entries are sorted in at once.
+        # The intake. A loop opens it, takes entries from it and closes it. While it is closed, put_back() sorts entries
+        # into the lanes at once.
         self._send: MemoryObjectSendStream[Entry] | None = None
         self._receive: MemoryObjectReceiveStream[Entry] | None = None
-        self._arrived = 0  # how many items lie on it
+        self._arrived = 0  # how many entries are in the stream
         self._getters: deque[anyio.Event] = deque()
         self._room_waiters: OrderedDict[anyio.Event, bool] = OrderedDict()
         self._promised = 0
-        self.is_closed: bool = False  # nothing is taken out any more
-        # Called when something was put.
+        self.is_closed: bool = False  # no entry will be taken
+        # Called after an entry was put.
         self.on_put: Callable[[], None] | None = None
 
     # ---------------------------------------------------------------- looking
 
     def qsize(self) -> int:
-        """Return how many events are queued, with those that wait for a time, limit or gate; without the backlog."""
+        """Return how many events are queued, including those that wait for a time, limit or gate. No backlog."""
         return len(self._live)
 
     def empty(self) -> bool:
@@ -92,7 +95,7 @@ class PriorityQueue:
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no room. Room that is promised to a waiter or owed to the backlog does not count."""
+        """Whether there is no room. Room that is promised to a waiter, or that the backlog needs, does not count."""
         return len(self._live) + self._promised >= self.max_size or bool(self._in_backlog)
 
     def ready(self, now: float) -> int:
@@ -101,7 +104,7 @@ class PriorityQueue:
         return len(self._live) - len(self._not_due) if self.lanes.first(now) is not None else 0
 
     def next_at(self) -> float:
-        """Return when an entry may be taken that could not be taken at the last look, if no run ends before."""
+        """Return the time at which another entry may be taken, if no run ends before that time."""
         return min(self.delays.next_at(), self.lanes.next_at())
 
     def entry_of(self, event_id: UUID) -> Entry | None:
@@ -109,7 +112,7 @@ class PriorityQueue:
         return self._live.get(event_id.int)
 
     def due(self, event_id: UUID) -> tuple[float, Delay] | None:
-        """Return until when an event is delayed, and why. None if it is due."""
+        """Return until when an event is delayed, and why. None if the event is due."""
         return self.delays.due(event_id)
 
     @property
@@ -123,7 +126,7 @@ class PriorityQueue:
         return entry is not None and event_id not in self._not_due and self.lanes.is_parked(entry)
 
     def entries(self) -> Iterable[Entry]:
-        """Return the entries of all that is queued."""
+        """Return the entries of all queued events."""
         return self._live.values()
 
     def is_in_backlog(self, event_id: UUID) -> bool:
@@ -141,13 +144,13 @@ class PriorityQueue:
         Queue an event. An event that is queued already moves to its new priority. O(log n).
 
         Raises:
-            ValueError: The event takes more of a limit than there ever is. Nothing has changed.
+            ValueError: The cost of the event is above the amount of a limit. Nothing has changed.
 
         Args:
-            priority: Lower comes first; finite.
+            priority: Lower comes first. Finite.
             event_id: The id of the event.
-            until: A reading of ``current_time()`` before which the event is not due.
-            at: A time by the wall clock, in seconds since 1970, as for :meth:`put_delayed`.
+            until: The time of ``current_time()`` before which the event is not due. None if the event is due.
+            at: A wall-clock time, in seconds since 1970, as for :meth:`put_delayed`.
         """
         entry = self.make_entry(priority, event_id)
         if until is None:
@@ -157,10 +160,10 @@ class PriorityQueue:
 
     def make_entry(self, priority: float, event_id: UUID) -> Entry:
         """
-        Return the entry of an event that arrives now, without queueing it.
+        Return an entry for an event that arrives now. The entry is not queued.
 
         Raises:
-            ValueError: The event takes more of a limit than there ever is.
+            ValueError: The cost of the event is above the amount of a limit.
         """
         route = self._plain if self._route_of is None else self._route_of(event_id)
         # The constructor of a NamedTuple takes three times as long as tuple.__new__().
@@ -171,7 +174,7 @@ class PriorityQueue:
         self.put_nowait(*item)
 
     def put_back(self, entry: Entry) -> None:
-        """Queue an entry. One that was queued before keeps its priority and its place among equals."""
+        """Queue an entry. An entry that was queued before keeps its priority and its place among equals."""
         self._make_live(entry)
         if self._send is None:
             self.lanes.add(entry)
@@ -184,7 +187,7 @@ class PriorityQueue:
             self.on_put()
 
     def give_back(self, entry: Entry) -> None:
-        """Queue again the entry that was taken last, in its place, also among the turns of keys. O(log n)."""
+        """Put the entry that was taken last back in its place. Its key also gets its turn back. O(log n)."""
         self._catch_up(-inf)
         self._make_live(entry)
         self.lanes.give_back(entry)
@@ -195,14 +198,13 @@ class PriorityQueue:
 
     def put_delayed(self, entry: Entry, until: float, why: Delay = "gate", at: float | None = None) -> None:
         """
-        Queue an entry that is not due yet. One that was queued before keeps its place. O(log n).
+        Queue an entry that is not due yet. An entry that was queued before keeps its place. O(log n).
 
         Args:
             entry: An entry made by :meth:`make_entry`.
-            until: A reading of ``current_time()`` before which the entry is not due.
+            until: The time of ``current_time()`` before which the entry is not due.
             why: The reason, for :meth:`due`. With "gate", :meth:`forgive` makes the entry due.
-            at: The time by the wall clock, in seconds since 1970, that this reading stands for; None if it is not due
-                by the wall clock.
+            at: The wall-clock time that ``until`` stands for, in seconds since 1970. None if there is none.
         """
         self._make_live(entry)
         self.delays.add(entry, until, why, at)
@@ -213,7 +215,7 @@ class PriorityQueue:
 
     def put_backlog(self, entries: Iterable[Entry]) -> None:
         """
-        Queue any number of entries. Those above ``max_size`` form a backlog, which follows in order as room appears.
+        Queue any number of entries. The entries above ``max_size`` form a backlog, and are queued when there is room.
 
         While there is a backlog, the queue counts as full.
         """
@@ -223,7 +225,7 @@ class PriorityQueue:
         self._fill_room()
 
     def discard(self, event_id: UUID) -> None:
-        """Forget an event if it is queued. O(1) amortised."""
+        """Remove an event if it is queued. O(1) amortised."""
         self._in_backlog.discard(event_id)
         entry = self._live.pop(event_id.int, None)
         if entry is None:
@@ -246,26 +248,26 @@ class PriorityQueue:
 
     async def get(self) -> tuple[float, UUID]:
         """
-        Take the first ``(priority, event_id)``. Wait while there is none.
+        Take the first ``(priority, event_id)``. Wait until there is one.
 
-        Cancellation: while it waits. Nothing is taken then.
+        Cancellation: during the wait. Nothing is taken.
         """
         while (entry := self.pop_nowait(current_time())) is None:
             await self._wait_for_put()
         return entry.priority, entry.event_id
 
     def forgive(self) -> None:
-        """Open the gates that an answer has closed, and make denied entries due. O(delayed entries)."""
+        """Open the gates that an answer has closed, and make denied entries due now. O(delayed entries)."""
         self.lanes.open_gates()
         self.delays.forgive()
 
     def follow_clock(self) -> float:
         """
-        Carry all times over to the running event loop, if they were read in another. Gates are asked anew there.
+        Convert all times to the running event loop, if they come from another one. Gates are then asked again.
 
-        Also correct the entries that wait for a time of the wall clock, if that clock was set.
+        Also correct the entries that wait for a wall-clock time, if the wall clock was set.
 
-        O(1) in the same event loop, else O(all entries).
+        O(1) in the same event loop, otherwise O(all entries).
 
         Returns:
             The seconds that were added to each time. 0 in the same event loop.
@@ -283,7 +285,7 @@ class PriorityQueue:
 
     @contextmanager
     def intake(self) -> Generator[None]:
-        """Open the stream in front, for a loop that takes the entries that arrive."""
+        """Open the stream in front, inside the block, for a loop that takes the entries from the stream."""
         self._send, self._receive = anyio.create_memory_object_stream[Entry](inf)
         with self._send, self._receive:
             try:
@@ -301,19 +303,19 @@ class PriorityQueue:
         finally:
             if not event.is_set():
                 self._getters.remove(event)
-            elif self._getters:  # this task may not use the wake-up: pass it on, a needless one does no harm
+            elif self._getters:  # this task may not use the wake-up, so pass it on; a needless one is harmless
                 self._getters.popleft().set()
 
     async def wait_for_room(self) -> None:
         """
-        Wait, first come first served, until there is room, and reserve it until the caller's next step.
+        Wait until there is room, in order of arrival. The room is reserved until the next step of the caller.
 
         A caller that does not use the room calls :meth:`offer_room`.
 
         Raises:
-            ExecutorClosedError: The queue is closed, or was closed meanwhile.
+            ExecutorClosedError: The queue is closed, or was closed during the wait.
 
-        Cancellation: while it waits. The turn goes to the next waiter.
+        Cancellation: during the wait. The turn goes to the next waiter.
         """
         if not self.is_full:
             return
@@ -333,15 +335,15 @@ class PriorityQueue:
         self._promised -= 1
 
     def promise_room(self) -> None:
-        """Count an event that will be queued as if it were queued, even if there is no room."""
+        """Reserve room for an event that will be queued, even if there is no room."""
         self._promised += 1
 
     def withdraw_promise(self) -> None:
-        """Take a promise back. A caller that does not queue the event at once calls :meth:`offer_room`."""
+        """Give up the reserved room of one event. A caller that does not queue it at once calls :meth:`offer_room`."""
         self._promised -= 1
 
     def close(self) -> None:
-        """Make all waits for room raise, until :meth:`reopen`: nothing is taken out any more."""
+        """Make all waits for room raise until :meth:`reopen`, because no entry will be taken."""
         self.is_closed = True
         for event in self._room_waiters:
             event.set()
@@ -351,10 +353,10 @@ class PriorityQueue:
         self.is_closed = False
 
     def offer_room(self) -> None:
-        """Give room to the tasks that wait for it, in their order."""
+        """Promise free room to the tasks that wait for room, in order of arrival."""
         while self._room_waiters and not self.is_full:
             event = next(iter(self._room_waiters))
-            del self._room_waiters[event]  # so the waiter knows that it got room
+            del self._room_waiters[event]  # by this the waiter knows that there is room
             self._promised += 1
             event.set()
 
@@ -364,16 +366,16 @@ class PriorityQueue:
         number = entry.event_id.int
         earlier = self._live.get(number)
         self._live[number] = entry
-        if earlier is not None:  # it was queued already
+        if earlier is not None:  # the event was queued already
             self._note_stale(earlier)
 
     def _note_stale(self, entry: Entry) -> None:
-        """Note that an entry is no longer live."""
+        """Record that an entry is no longer live."""
         if not self.delays.drop(entry.event_id):
             self.lanes.note_stale(entry)
 
     def _catch_up(self, now: float) -> None:
-        """Sort the entries that have arrived or become due into the lanes."""
+        """Sort the entries that have arrived, or have become due, into the lanes."""
         while self._arrived and self._receive is not None:
             self._arrived -= 1
             self.lanes.add(self._receive.receive_nowait())
@@ -388,7 +390,7 @@ class PriorityQueue:
         self.delays.rebuild()
 
     def _fill_room(self) -> None:
-        """Give new room to the backlog, then to the tasks that wait for it."""
+        """Give free room to the backlog first, then to the tasks that wait for room."""
         while self._backlog and len(self._live) < self.max_size:
             entry = heappop(self._backlog)
             if entry.event_id in self._in_backlog:

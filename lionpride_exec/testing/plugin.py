@@ -1,15 +1,15 @@
 """
-A pytest plugin by which async tests run on each backend, under virtual time.
+A pytest plugin that runs async tests on each backend, under virtual time.
 
 In the ``conftest.py`` at the root of the tests::
 
     pytest_plugins = ["lionpride_exec.testing.plugin"]
 
 Each test marked with ``@pytest.mark.anyio`` then runs as ``[asyncio]``, ``[trio]`` and ``[asyncio+uvloop]``, as far as
-they are installed, and each time from the time 0 of a clock of its own.
+these backends are installed. Each run has its own clock, which begins at 0.
 
-Where another plugin takes these tests (pytest-asyncio in its auto mode, pytest-trio in its trio mode), pytest ends with
-a ``pytest.UsageError``. That plugin would run them in an event loop of its own, by a real clock.
+If another plugin would run these tests (pytest-asyncio in its auto mode, or pytest-trio in its trio mode), pytest ends
+with a ``pytest.UsageError``. The other plugin would use its own event loop and the real clock.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from ._time.run import BACKENDS, backend_options
 _FIXTURE = "anyio_backend"
 
 
-# Anew for each test, so that each begins at the time 0.
+# A new clock for each test, so that each test begins at the time 0.
 @pytest.fixture(params=BACKENDS)
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """
-    Return the name and the options of a backend, for the plugin of AnyIO.
+    Return the name and the options of a backend, for the pytest plugin of AnyIO.
 
     Args:
-        request: Of the test, for which pytest has chosen one of ``BACKENDS``.
+        request: The request of the test. Its parameter is one of ``BACKENDS``.
     """
     return backend_options(request.param)
 
 
-# The other plugins mark the tests they take by then.
+# Run last, because the other plugins mark their tests in the same hook.
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
-    Check that no other plugin takes tests that are meant for AnyIO's.
+    Check that no other plugin runs tests that are marked for the plugin of AnyIO.
+
+    Raises a ``pytest.UsageError`` if pytest-asyncio or pytest-trio would run one of these tests.
 
     Args:
-        config: Of the run.
-        items: The tests that will be run.
-
-    Raises a ``pytest.UsageError`` if pytest-asyncio or pytest-trio would run some of them.
+        config: The configuration of the test run.
+        items: The collected tests.
     """
     for takes, name, cure in (
         (_is_of_pytest_asyncio, "pytest-asyncio", 'Set asyncio_mode = "strict"'),
