@@ -1,7 +1,7 @@
 """
 Property tests of your own executor, by a state machine of Hypothesis.
 
-See :class:`ExecutorMachine`, and ``docs/testing.md``. It needs the extra: ``pip install
+See :class:`ExecutorMachine` and ``docs/testing.md``. This module needs an extra: ``pip install
 'lionpride-exec[testing]'``.
 """
 

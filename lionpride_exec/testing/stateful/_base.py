@@ -1,4 +1,4 @@
-"""One example: the loop it runs in, the executor, what was done to it, and what has to hold after each step."""
+"""One example of the machine: event loop, executor, what was done to it, and the checks after each step."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-# A journal keeps times of the wall clock, which goes on while a virtual one stands still; and what is appended is
-# queued when it is on disk, which may not be in the order in which it was made.
+# A journal keeps times of the wall clock, which goes on while the virtual clock stands still. And with a journal an
+# event is queued once it is on disk, which may be in another order than that of the calls.
 NOT_WITH_A_JOURNAL = frozenset({"not_early", "order"})
 
 
@@ -74,10 +74,10 @@ class MachineBase(RuleBasedStateMachine):
     without_rules: ClassVar[Collection[str]] = ()
     ignored_invariants: Collection[str] = ()
 
-    #: The events that were taken in, for ``@rule(event=ExecutorMachine.appended)``.
+    #: The events that the executor has taken in, for ``@rule(event=ExecutorMachine.appended)``.
     appended: ClassVar[Bundle[Any]] = Bundle("appended")
 
-    # What was drawn for this example.
+    # The values that were drawn for this example.
     backend: str
     config: dict[str, Any]
 
@@ -88,7 +88,7 @@ class MachineBase(RuleBasedStateMachine):
                 raise ValueError(f"without_rules names {name!r}, and {cls.__name__} has no such rule")
             setattr(cls, name, None)
         for name in cls.backends:
-            backend_options(name)  # raises for one that there is not
+            backend_options(name)  # raises for an unknown backend
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class MachineBase(RuleBasedStateMachine):
     # ---------------------------------------------------------------- for subclasses
 
     def make_executor(self) -> Executor:
-        """Make the executor. With a journal, this is called again after each death of the process."""
+        """Return a new executor. With a journal, this is called again each time the process was killed."""
         raise NotImplementedError(f"{type(self).__name__} must implement make_executor()")
 
     @property
@@ -140,9 +140,10 @@ class MachineBase(RuleBasedStateMachine):
 
     async def come_to_rest(self) -> None:
         """
-        Let all tasks go on until each of them waits for something, because only then a virtual clock moves.
+        Wait until every other task waits for something.
 
-        The clock moves by one to two microseconds, chosen at random, so that nothing else is due at the same moment.
+        A virtual clock moves only then. So this sleeps for one to two microseconds, chosen at random, so that nothing
+        else is due at the same moment.
 
         Cancellation: at once.
         """
@@ -150,21 +151,21 @@ class MachineBase(RuleBasedStateMachine):
 
     def current(self, event: Event | UUID) -> Event | None:
         """
-        Return an event as it is in the executor now. None if it is not there.
+        Return an event as it is in the executor now. None if the executor does not have the event.
 
-        After a death of the process this is another object with the same id.
+        After the process was killed, the event is another object with the same id.
         """
         return self.executor.states.items.get(getattr(event, "id", event), None)
 
     @property
     def _loop(self) -> FrozenLoop:
-        """The event loop. There is a new one after each death of the process."""
+        """The event loop. There is a new one each time the process was killed."""
         assert self._opened is not None
         return self._opened
 
     @property
     def is_running(self) -> bool:
-        """Whether the executor is in one of its lifetimes."""
+        """Whether the executor is running: started, in its block, or in ``run()``."""
         return self._view.has_lifetime
 
     # ---------------------------------------------------------------- the beginning
@@ -181,20 +182,20 @@ class MachineBase(RuleBasedStateMachine):
         Begin with a new executor, in a new event loop.
 
         Args:
-            backend: Of ``backends``.
-            config: Of ``configs``.
-            seed: Any number; for what the event loop decides by chance.
-            started: Whether it is started at once.
-            rests: Whether everything comes to rest after each step, so that nothing is cut off halfway; and whether it
-                is checked then, too, that nobody waits for what has come.
+            backend: One of ``backends``.
+            config: One of ``configs``.
+            seed: Any number. It decides what the event loop chooses at random.
+            started: Whether the executor is started at once.
+            rests: Whether all tasks come to rest after each step. Then no step is cut off halfway, and the machine also
+                checks that no task waits for a change that has already happened.
 
         Raises:
-            ValueError: ``make_executor()`` has made a journal elsewhere than at ``journal_path``.
+            ValueError: ``make_executor()`` has made a journal with another path than ``journal_path``.
         """
         self.backend, self.config, self._seed, self._rests = backend, config, seed, rests
-        self._chance = random.Random(seed)  # noqa: S311  nobody is to be kept from guessing it
-        self.taken: dict[UUID, Event] = {}  # that were taken in, as they stand in the executor of now
-        self.known_ids: set[UUID] = set()  # of all that ever were
+        self._chance = random.Random(seed)  # noqa: S311  not a secret
+        self.taken: dict[UUID, Event] = {}  # the events that were taken in, as they are in this executor
+        self.known_ids: set[UUID] = set()  # of all events of this example
         self.cleaned: set[UUID] = set()
         self.finals: dict[UUID, EventStatus] = {}
         self._open_executor()
@@ -210,15 +211,15 @@ class MachineBase(RuleBasedStateMachine):
             raise ValueError(f"make_executor() must give its journal self.journal_path as the path, not {journal.path}")
         self.failures: Failures = Failures()
         self.gate: Gate = Gate()
-        self.confirmed_finals: set[UUID] = set()  # that were on disk before anybody knew
+        self.confirmed_finals: set[UUID] = set()  # the events whose end was on disk before any task could see it
         self._runs: dict[UUID, int] = {}
-        self._reruns: list[Event] = []  # that ran after their end
+        self._reruns: list[Event] = []  # the events that ran after their end
         self._is_by_hand = False
         self.trace: Trace = record(self.executor, check=False)
         self._stop_observing = self.executor.observe(self._follow)
 
     def _follow(self, event: Event, _: EventStatus, status: EventStatus) -> None:
-        """Observe a transition. Called inside it, where an exception would only be logged."""
+        """Observe a transition. Called inside the transition, where an exception would only be logged."""
         if status is EventStatus.PROCESSING:
             self._runs[event.id] = self._runs.get(event.id, 0) + 1
             self.failures.take_over(event)
@@ -233,13 +234,13 @@ class MachineBase(RuleBasedStateMachine):
 
     @invariant()
     def everything_agrees(self) -> None:
-        """Check what holds at any time."""
+        """Check the invariants that hold at any time."""
         self.call(self._check)
 
     async def _check(self) -> None:
         if self._rests:
             await self.come_to_rest()
-        with suppress(InvariantBroken):  # it is among those that the trace keeps
+        with suppress(InvariantBroken):  # the trace keeps it in `broken`
             self.trace.check(at_rest=self._rests)
         for error in self.trace.broken:
             if error.invariant not in self.ignored_invariants and error.invariant not in self._not_defined():
@@ -249,7 +250,7 @@ class MachineBase(RuleBasedStateMachine):
             self._check_event(event)
 
     def _not_defined(self) -> Collection[str]:
-        """Return the invariants that do not hold with this executor."""
+        """Return the invariants that this kind of executor need not keep."""
         return () if self.executor.journal is None else NOT_WITH_A_JOURNAL
 
     def _check_event(self, event: Event) -> None:
@@ -261,7 +262,7 @@ class MachineBase(RuleBasedStateMachine):
             is_kept = event.id in self.cleaned or self.current(event) is event
             require(is_kept, "nothing_is_lost", f"this is {execution.status} and not in the executor", event)
         retry = event.retry or self.executor.processor_config.get("retry")
-        # A run that the process died of may count.
+        # A run during which the process was killed may count.
         most = (1 if retry is None else retry.attempts) + self._deaths
         require(execution.attempt <= most, "attempts_are_bounded", f"it makes number {execution.attempt}", event)
         runs = self._runs.get(event.id, 0)
@@ -271,8 +272,8 @@ class MachineBase(RuleBasedStateMachine):
     # ---------------------------------------------------------------- the end
 
     def teardown(self) -> None:
-        """Bring all events to an end, and check that none is left and none is lost."""
-        has_failed = sys.exc_info()[1] is not self._outer_error  # Hypothesis tears down while that goes up
+        """Bring all events to an end, and check that no event is left or lost."""
+        has_failed = sys.exc_info()[1] is not self._outer_error  # Hypothesis calls this while the error propagates
         try:
             if self._opened is not None and not has_failed:
                 self._finish()
@@ -286,7 +287,7 @@ class MachineBase(RuleBasedStateMachine):
 
     def _clean_up(self) -> None:
         if self._opened is not None:
-            with suppress(Exception):  # of an example that has failed
+            with suppress(Exception):  # the example has failed
                 self.call(self.executor.stop, grace=0)
             self._opened.close()
         if self._directory is not None:
@@ -319,5 +320,5 @@ class MachineBase(RuleBasedStateMachine):
 
 
 def _quick_directory() -> str | None:
-    """Return a directory in memory, if the system has one. Nothing here has to survive a power failure."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  a directory of its own is made there
+    """Return a directory in memory. None if the system has none. No file here has to survive a power failure."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  a private directory is made inside

@@ -1,4 +1,4 @@
-"""Rules that control events and the executor, and let time pass."""
+"""Rules that control events and the executor, and rules that let time pass."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ControlRules(MachineBase):
-    """Cancelling, skipping, pausing, resizing; failing events, closing gates; waiting."""
+    """Rules that cancel, skip and fail events, pause and resize the executor, close gates, and wait."""
 
     # ---------------------------------------------------------------- time
 
@@ -32,12 +32,12 @@ class ControlRules(MachineBase):
 
     @rule()
     def settle(self) -> None:
-        """Let all tasks go on until each waits for something; hardly any time passes."""
+        """Wait until each task waits for something. Hardly any time passes."""
         self.call(self.come_to_rest)
 
     @rule(event=MachineBase.appended)
     def wait_for_the_end(self, event: Event) -> None:
-        """``event.wait()``, which returns if the executor runs."""
+        """Call ``event.wait()``, which returns if the executor runs."""
         known = self.current(event)
         if known is None:
             return
@@ -63,12 +63,12 @@ class ControlRules(MachineBase):
 
     @rule(event=MachineBase.appended)
     def cancel(self, event: Event) -> None:
-        """``executor.cancel()``."""
+        """Call ``executor.cancel()``."""
         self._end(event, self.executor.cancel)
 
     @rule(event=MachineBase.appended)
     def skip(self, event: Event) -> None:
-        """``executor.skip()``."""
+        """Call ``executor.skip()``."""
         self._end(event, self.executor.skip)
 
     def _end(self, event: Event, end: Callable[[Event], bool]) -> None:
@@ -87,13 +87,13 @@ class ControlRules(MachineBase):
 
     @rule(event=MachineBase.appended, error=own("errors"))
     def fail(self, event: Event, error: Exception) -> None:
-        """Let the current run of an event, or its next run, end with an error."""
+        """Make the current run of an event, or its next run, end with an error."""
         if (known := self.current(event)) is not None and known.status not in TERMINAL:
             self.failures.plan(known, error)
 
     @rule(event=MachineBase.appended, status=st.sampled_from(["skipped", "cancelled", "aborted"]))
     def set_status(self, event: Event, status: str) -> None:
-        """``event.status = ...``, of one that waits."""
+        """Assign a final status to a PENDING event."""
         known = self.current(event)
         if known is None or known.status is not EventStatus.PENDING or not self._can_keep():
             return
@@ -102,7 +102,7 @@ class ControlRules(MachineBase):
             self._is_by_hand = True
             try:
                 known.status = EventStatus(status)
-            except InvalidTransition:  # its end is on the way to the disk
+            except InvalidTransition:  # the journal is writing another end
                 require(self._view.is_strict, "cancel_tells", f"this cannot become {status}", known)
             finally:
                 self._is_by_hand = False
@@ -111,36 +111,36 @@ class ControlRules(MachineBase):
 
     @rule(event=MachineBase.appended)
     def invoke(self, event: Event) -> None:
-        """``event.invoke()``: run by hand, past all limits; but one that runs, for whose end that would wait."""
+        """Call ``event.invoke()``, past all limits, unless the event runs: the call would then wait for its end."""
         known = self.current(event)
         if known is not None and known.status is not EventStatus.PROCESSING and self._can_keep():
             self.call(known.invoke)
 
     def _can_keep(self) -> bool:
-        """Whether a journal, if there is one, is open for what is decided past the executor."""
+        """Return whether the executor has no journal, or an open one. A closed one cannot record a manual change."""
         return not self._view.is_journal_closed
 
     # ---------------------------------------------------------------- the executor
 
     @rule()
     def pause(self) -> None:
-        """``executor.pause()``."""
+        """Call ``executor.pause()``."""
         self.call(self.executor.pause)
 
     @rule()
     def resume(self) -> None:
-        """``executor.resume()``."""
+        """Call ``executor.resume()``."""
         self.call(self.executor.resume)
 
     @rule(concurrency=st.integers(1, 3), capacity=st.integers(1, 4))
     def resize(self, concurrency: int, capacity: int) -> None:
-        """``executor.resize()`` to another concurrency and another capacity, each at least 1."""
+        """Call ``executor.resize()`` with a concurrency and a capacity, each at least 1."""
         self.call(self.executor.resize, concurrency_limit=concurrency, queue_capacity=capacity)
 
     @precondition(lambda self: self.executor.processor is not None)
     @rule(capacity=st.integers(0, 3))
     def withhold_capacity(self, capacity: int) -> None:
-        """``processor.available_capacity = capacity``, 0 or more."""
+        """Assign a capacity, 0 or more, to ``processor.available_capacity``."""
         processor = self.executor.processor
         assert processor is not None
         self.call(setattr, processor, "available_capacity", min(capacity, processor.queue_capacity))
@@ -148,13 +148,13 @@ class ControlRules(MachineBase):
     @precondition(lambda self: self.executor.processor is not None)
     @rule(answers=st.lists(own("gate_answers"), min_size=1, max_size=4))
     def close_gate(self, answers: list[Any]) -> None:
-        """Let the gate give these answers next."""
+        """Make the gate return these answers next."""
         assert self.executor.processor is not None
         self.call(self.gate.close, self.executor.processor, answers)
 
     @rule(event=MachineBase.appended)
     def explain(self, event: Event) -> None:
-        """``executor.explain()`` and ``executor.statistics()``."""
+        """Call ``executor.explain()`` and ``executor.statistics()``, and compare them with the statuses."""
 
         def main() -> None:
             statistics = self.executor.statistics()

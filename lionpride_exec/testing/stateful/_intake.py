@@ -1,4 +1,4 @@
-"""Rules by which events come in and leave."""
+"""Rules that append and remove events."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from lionpride_exec._events.event import Event
 
-# What some appends say beside the priority; most say nothing.
+# The options of append() besides the priority: most calls have none.
 NOTHING: st.SearchStrategy[dict[str, Any]] = st.just({})
 
 
 class IntakeRules(MachineBase):
-    """Appending in all ways, and cleaning up."""
+    """Rules that append events in all ways, and clean up."""
 
     @rule(
         target=MachineBase.appended,
@@ -38,12 +38,12 @@ class IntakeRules(MachineBase):
         ),
     )
     def append(self, event: Event, priority: float | None, how: dict[str, Any]) -> Any:
-        """``executor.append()`` with any priority, or None; some with a delay or a key."""
+        """Call ``executor.append()`` with any priority, or None, and sometimes with a delay or a key."""
         return self._append(event, priority, None, how)
 
     @rule(target=MachineBase.appended, event=own("events"), priority=own("priorities"), seconds=own("seconds"))
     def append_and_wait_for_room(self, event: Event, priority: float | None, seconds: float) -> Any:
-        """``append(wait=True)`` with any priority, or None; given up after some seconds."""
+        """Call ``append(wait=True)`` with any priority, or None. Cancel the call after some seconds."""
         return self._append(event, priority, seconds, {"wait": True})
 
     @rule(
@@ -52,7 +52,7 @@ class IntakeRules(MachineBase):
         first=st.lists(MachineBase.appended, min_size=1, max_size=3),
     )
     def append_after(self, event: Event, first: list[Event]) -> Any:
-        """``append(after=...)``: the events that come first are here already."""
+        """Call ``append(after=...)`` with first events that were appended earlier."""
         here = [one for one in map(self.current, first) if one is not None]
         return self._append(event, None, None, {"after": here} if here else {})
 
@@ -77,7 +77,7 @@ class IntakeRules(MachineBase):
                 return await self.executor.append(event, priority, **how)
             except self.refusals:
                 pass
-            except ExistsError:  # its key is that of an event that a journal holds
+            except ExistsError:  # a journal holds an event with this key
                 if "key" not in how:
                     raise
         require(event not in self.executor, "refused_leaves_no_trace", "this is in the executor", event)
@@ -86,7 +86,7 @@ class IntakeRules(MachineBase):
 
     @rule(event=MachineBase.appended)
     def append_again(self, event: Event) -> None:
-        """``append()`` of an event that is here already, which is refused."""
+        """Call ``append()`` with an event that the executor has already, which must be refused."""
 
         async def main() -> bool:
             known = self.current(event)
@@ -100,7 +100,7 @@ class IntakeRules(MachineBase):
 
     @rule(statuses=st.none() | st.lists(st.sampled_from(EventStatus), max_size=3))
     def clean_up(self, statuses: Collection[EventStatus] | None) -> None:
-        """``executor.cleanup_events()``, of some statuses."""
+        """Call ``executor.cleanup_events()`` with some statuses."""
 
         async def main() -> set[Any]:
             before = {event.id for event in self.executor.states.items}
@@ -112,7 +112,7 @@ class IntakeRules(MachineBase):
     @precondition(lambda self: self.executor.processor is not None)
     @rule(events=st.lists(own("events"), max_size=4), seconds=own("seconds"))
     def extend(self, events: list[Event], seconds: float) -> None:
-        """``executor.extend()``, given up after some seconds."""
+        """Call ``executor.extend()``. Cancel the call after some seconds."""
 
         async def main() -> None:
             with anyio.move_on_after(seconds):

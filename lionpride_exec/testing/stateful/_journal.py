@@ -1,4 +1,4 @@
-"""The rule by which the process dies."""
+"""Rules that kill the process and go on from the journal."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ if TYPE_CHECKING:
 
 
 class JournalRules(MachineBase):
-    """Killing, and going on from the journal."""
+    """Rules that kill the process, and decide about the events that it held."""
 
     @precondition(lambda self: self.executor.journal is not None)
     @rule(event=st.none() | own("events"), steps=st.integers(0, 8))
     def kill_and_resume(self, event: Event | None, steps: int) -> None:
         """
-        Kill the process, and go on, in a new event loop, from what it leaves behind.
+        Kill the process, and go on in a new event loop from the file that it leaves behind.
 
         Args:
-            event: Is being appended at this moment, and so may not be acknowledged yet; None: none is.
-            steps: How many steps of the loop, 0 or more, ago that began.
+            event: An event that is being appended when the process is killed, and may not be acknowledged yet. None if
+                there is none.
+            steps: How many steps of the event loop before the kill the append has begun, 0 or more.
 
         Raises:
-            ValueError: ``make_executor()`` has made a journal elsewhere than at ``journal_path``.
+            ValueError: ``make_executor()`` has made a journal with another path than ``journal_path``.
         """
         source = self.journal_path
         self._deaths += 1
@@ -56,10 +57,10 @@ class JournalRules(MachineBase):
     @precondition(lambda self: self._view.journal_session is not None)
     @rule()
     def release_held_events(self) -> None:
-        """``executor.release()`` of all events that a death has left to be decided about (``on_crash="hold"``)."""
+        """Call ``executor.release()`` for all events that are held after a crash (``on_crash="hold"``)."""
 
         async def main() -> None:
-            with suppress(JournalError):  # it is being closed
+            with suppress(JournalError):  # the journal is being closed
                 for event in await self.executor.held_events():
                     self._remember([await self.executor.release(event)])
 
@@ -74,7 +75,7 @@ class JournalRules(MachineBase):
             self._stop_observing()
             _copy(source, target)
             group.cancel_scope.cancel()
-        await self.executor.stop(grace=0)  # what happens from here on, nobody sees
+        await self.executor.stop(grace=0)  # the machine observes nothing from here on
 
     async def _append_as_it_dies(self, event: Event) -> None:
         try:
@@ -84,10 +85,10 @@ class JournalRules(MachineBase):
         self._remember([event])
 
     async def _resume(self, strict_finals: set[UUID]) -> None:
-        """Start, and compare with what was known before."""
+        """Start the executor, and compare its events with those known before the kill."""
         executor = self.executor
         await executor.start()
-        self.cleaned.difference_update({event.id for event in executor.states.items})  # not written as removed yet
+        self.cleaned.difference_update({event.id for event in executor.states.items})  # removal not on disk yet
         lost = strict_finals - self.finals.keys() - self.cleaned
         assert executor.journal is not None
         if executor.journal.retain:
@@ -96,7 +97,7 @@ class JournalRules(MachineBase):
         for known in list(self.taken.values()):
             if known.id not in self.cleaned:
                 await self._compare(known)
-        self._remember(executor.states.items)  # also what was on its way
+        self._remember(executor.states.items)  # also an event that was being appended
 
     async def _compare(self, known: Event) -> None:
         executor = self.executor
@@ -119,9 +120,9 @@ class JournalRules(MachineBase):
 
 def _copy(source: Path, target: Path) -> None:
     """
-    Copy the file as it is now: what a process that is killed at this moment leaves behind.
+    Copy the file as it is now, as a process that is killed at this moment would leave it.
 
-    Nobody writes meanwhile: the event loop stands still, and the journal has no thread (``SlowDisk``).
+    No other code writes meanwhile: the event loop stands still, and the journal has no thread (``SlowDisk``).
     """
     for suffix in ("-wal", ""):
         if (part := source.with_name(source.name + suffix)).exists():
@@ -129,12 +130,12 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _statuses(path: Path) -> dict[UUID, Any]:
-    """Read the statuses in a file, as they are before an executor opens it."""
+    """Return the statuses in a journal file before an executor opens it."""
     if not path.exists():
         return {}
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         try:
             rows = connection.execute("SELECT id, status FROM event").fetchall()
-        except sqlite3.OperationalError:  # it was killed before there was a table
+        except sqlite3.OperationalError:  # the process was killed before the table was made
             return {}
     return {UUID(bytes=event_id): status for event_id, status in rows}

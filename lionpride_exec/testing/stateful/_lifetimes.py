@@ -1,4 +1,4 @@
-"""Rules by which the executor starts, stops and works off."""
+"""Rules that start, stop and join the executor."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from ._promises import require
 
 
 class LifetimeRules(MachineBase):
-    """The three lifetimes, stopping, joining, batches."""
+    """Rules for the three ways to run an executor, for ``stop()``, ``join()`` and ``forward()``."""
 
     @rule()
     def start(self) -> None:
-        """``executor.start()``; where nothing runs, in a root task of the event loop."""
+        """Call ``executor.start()``, which starts a root task of the event loop if the executor does not run."""
         self.call(self.executor.start)
 
     @precondition(lambda self: not self.is_running)
     @rule()
     def run_in_a_task_group(self) -> None:
-        """``await group.start(executor.run)``; it goes on from here."""
+        """Call ``await group.start(executor.run)``. ``run()`` goes on after this rule."""
         assert self._loop.group is not None
         self.call(self._loop.group.start, self.executor.run)
 
     @rule(grace=st.sampled_from([0, 1, None]))
     def stop(self, grace: float | None) -> None:
-        """``executor.stop()``, with a grace in seconds."""
+        """Call ``executor.stop()`` with a grace in seconds, or None."""
         self.call(self.executor.stop, grace=grace)
         running = self.executor.processing_events
         require(not running, "stop_waits", "these run", *running)
@@ -37,7 +37,7 @@ class LifetimeRules(MachineBase):
     @precondition(lambda self: self.executor.processor is not None)
     @rule()
     def join(self) -> None:
-        """``executor.join()``, of an executor that is not paused."""
+        """Resume the executor, and call ``executor.join()``."""
 
         async def main() -> None:
             self.executor.resume()
@@ -57,7 +57,7 @@ class LifetimeRules(MachineBase):
     @precondition(lambda self: not self.is_running)
     @rule()
     def use_a_block(self) -> None:
-        """``async with executor:``, left normally."""
+        """Enter ``async with executor:``, and leave the block normally."""
 
         async def main() -> None:
             self.executor.resume()
@@ -71,7 +71,7 @@ class LifetimeRules(MachineBase):
     @precondition(lambda self: not self.is_running)
     @rule(seconds=own("seconds"))
     def use_a_block_that_is_cancelled(self, seconds: float) -> None:
-        """``async with executor:``, left by a cancellation."""
+        """Enter ``async with executor:``, and cancel the block after some seconds."""
 
         async def main() -> None:
             with anyio.move_on_after(seconds):
@@ -82,19 +82,19 @@ class LifetimeRules(MachineBase):
 
     @rule()
     def forward(self) -> None:
-        """``executor.forward()``."""
+        """Call ``executor.forward()``."""
 
         async def main() -> None:
             try:
                 await self.executor.forward()
-            except self.refusals:  # its journal is closed
+            except self.refusals:  # the journal is closed
                 return
 
         self.call(main)
 
     @rule(times=st.integers(2, 4), seconds=own("seconds"))
     def forward_several_times_and_cancel(self, times: int, seconds: float) -> None:
-        """``forward()`` so many times (2 or more) at once; calls that take longer than some seconds are cancelled."""
+        """Call ``forward()`` several times (2 or more) at once. Cancel all calls after some seconds."""
 
         async def forward() -> None:
             try:

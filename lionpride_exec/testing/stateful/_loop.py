@@ -1,10 +1,10 @@
 """
-An event loop in a thread of its own, which stands still between two calls.
+An event loop in its own thread, which stands still between two calls.
 
-A state machine is plain code that calls the executor again and again. Under a clock that jumps, time would pass
-between two calls, and how much of it, would be chance. So the loop's own task blocks its thread while there is nothing
-to do. Nothing moves then, and an example that is replayed goes the same way. For the same reason a journal works in
-this thread, and takes some steps of the loop for it.
+A state machine is plain code that calls the executor again and again. With a clock that jumps, a random amount of time
+would pass between two calls. So a task of the event loop blocks the thread until the next call. Nothing moves
+meanwhile, and a replayed example runs the same way. For the same reason a journal works in this thread, and its work
+takes some steps of the event loop.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Before a loop ends its tasks take their first step: asyncio would warn of those that never did.
+# Before the event loop ends, all tasks take their first step. Otherwise asyncio would warn about them.
 LAST_STEPS = 20
 
 
 class FrozenLoop:
     """
-    Runs async functions one after the other, under the virtual clock of a backend.
+    An event loop that runs async functions one after the other, under the virtual clock of a backend.
 
     Args:
         backend: One of ``BACKENDS``.
-        seed: For the order in which trio runs tasks that could all run, and the steps that a journal takes.
+        seed: Decides the order in which trio runs tasks that are ready, and the steps that the work of a journal takes.
     """
 
     def __init__(self, backend: str, seed: int = 0) -> None:
@@ -50,11 +50,11 @@ class FrozenLoop:
 
     def call(self, function: Callable[[], Awaitable[T]]) -> T:
         """
-        Run an async function to its end, and all other tasks meanwhile.
+        Run an async function and return its result. The other tasks run meanwhile.
 
         Raises:
-            RuntimeError: The loop has ended.
-            BaseException: What the function raises, or the loop crashes with.
+            RuntimeError: The event loop has ended.
+            BaseException: An exception of the function, or an exception that ended the event loop.
         """
         if self._is_over:
             raise RuntimeError("the event loop has ended")
@@ -66,7 +66,7 @@ class FrozenLoop:
         return result
 
     def close(self) -> None:
-        """End the loop with all its tasks, and wait until it has ended. Idempotent."""
+        """End the event loop with all its tasks, and wait until it has ended. Idempotent."""
         self._calls.put(None)
         self._thread.join()
 
@@ -96,17 +96,17 @@ class FrozenLoop:
 
 class SlowDisk:
     """
-    Does what a journal's thread does, in the event loop.
+    Does the work of a journal in the event loop, in place of the thread of the journal.
 
     Args:
-        seed: For the number of steps before and after, in which other tasks go on.
+        seed: Decides how many steps of the event loop pass before and after the work. Other tasks run meanwhile.
     """
 
     def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)  # noqa: S311  nobody is to be kept from guessing it
+        self._random = random.Random(seed)  # noqa: S311  not a secret
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Call a function after some steps, and return after some more. Like a thread, it is never cut short."""
+        """Call a function after some steps, and return after some more. A cancellation does not prevent the call."""
         before, after = self._random.choices(range(4), k=2)
         try:
             await _take_steps(before)

@@ -12,10 +12,10 @@ from ._lifetimes import LifetimeRules
 
 class ExecutorMachine(IntakeRules, LifetimeRules, ControlRules, JournalRules):
     """
-    Calls the methods of your executor in any order, and checks after each step what has to hold.
+    A state machine that calls the methods of your executor in any order, and checks the invariants after each step.
 
-    Subclass it, and say what your events are and how the executor is made. Its ``TestCase`` is a test for pytest and
-    unittest, as with any state machine of Hypothesis::
+    Subclass it, and define the events and ``make_executor()``. ``TestCase`` of the subclass is a test for pytest and
+    unittest, as for any state machine of Hypothesis::
 
         class CrawlMachine(ExecutorMachine):
             events = st.builds(Fetch, url=st.sampled_from(URLS))
@@ -25,53 +25,55 @@ class ExecutorMachine(IntakeRules, LifetimeRules, ControlRules, JournalRules):
 
         TestCrawl = CrawlMachine.TestCase
 
-    Everything runs under virtual time. After each step the machine checks what :func:`check_invariants` and
-    :func:`record` check, and what only the machine can know (``PROMISES``). At the end of each example, all events are
-    brought to an end: gates open, and the executor is resumed, started and joined. A failing example is shrunk and
-    printed, step by step.
+    Everything runs under virtual time. After each step the machine checks the invariants of :func:`check_invariants`
+    and :func:`record`, and the ``PROMISES`` that only the machine can check. At the end of each example the machine
+    opens the gates, then resumes, starts and joins the executor, so that all events end. Hypothesis shrinks a failing
+    example and prints it step by step.
 
-    If ``make_executor()`` makes an executor with a journal, ``journal=Journal(self.journal_path)``, the process also
-    dies now and then. Another executor then goes on with the file.
+    If ``make_executor()`` makes an executor with ``journal=Journal(self.journal_path)``, the machine also kills the
+    process now and then. Another executor then goes on with the file.
 
-    Add your own rules and invariants beside these: ``@rule(event=ExecutorMachine.appended)`` draws one of the events
-    that were taken in, :meth:`current` returns it as it is now, and :meth:`call` calls a function in the event loop.
-    You can override a rule. ``without_rules`` names rules to leave out.
+    Add your own rules and invariants: ``@rule(event=ExecutorMachine.appended)`` draws one of the events that were taken
+    in. :meth:`current` returns that event as it is now, and :meth:`call` calls a function in the event loop. You can
+    override a rule, and leave rules out by ``without_rules``.
 
     Strategies, which a subclass can replace:
 
     Attributes:
-        events: A new event each time. There is no default; see ``strategies.events()``.
-        configs: A dict for each example, which ``make_executor()`` finds as ``self.config``. Default: an empty one.
-        priorities: Default: ``strategies.priorities()``.
-        keys: Of some events, hashable; two of them, so that they meet.
-        seconds: Of delays, of time that passes, until something is given up; default: 0.1, 1, 5 or 60.
-        errors: What a run is made to end with; default: a ValueError, a Skip or a RateLimited.
-        gate_answers: True, False, a ``Wait``, a ``Deny``, or an exception that is raised.
+        events: Returns a new event each time. There is no default. See ``strategies.events()``.
+        configs: A dict for each example, which ``make_executor()`` finds in ``self.config``. The default is an empty
+            dict.
+        priorities: The priorities of events. The default is ``strategies.priorities()``.
+        keys: The keys of some events, hashable. By default there are two keys, so that events often share one.
+        seconds: Seconds for delays, for the time that passes, and for timeouts. By default 0.1, 1, 5 or 60.
+        errors: The errors that end a run. By default a ValueError, a Skip or a RateLimited.
+        gate_answers: True, False, a ``Wait``, a ``Deny``, or an exception, which the gate raises.
 
-    What is fixed:
-
-    Attributes:
-        backends: One of them is drawn for each example; default: all that are installed. See :meth:`on`.
-        patience: Seconds of virtual time after which something is said to take for ever; default: a day. It has to be
-            more than all that your events wait for, one after the other.
-        refusals: Errors with which ``append()`` may refuse an event of yours; default: a full queue, a closed executor.
-        without_rules: Names of rules that are left out.
-        ignored_invariants: Names of invariants (of ``INVARIANTS``) that your executor may break.
-
-    What there is in each example:
+    Constants, which a subclass can replace:
 
     Attributes:
-        executor: What ``make_executor()`` made.
-        backend: That was drawn.
-        config: That was drawn.
-        taken: The events that were taken in, by id, as they stand in this executor.
-        trace: The recording of this executor, see :func:`record`; printed when an example fails.
+        backends: Each example draws one of these backends. By default all installed ones. See :meth:`on`.
+        patience: How many seconds of virtual time a call may take before it counts as taking for ever. The default is
+            a day. The number must be above the sum of all waits of your events.
+        refusals: The errors with which ``append()`` may refuse one of your events. By default QueueFullError and
+            ExecutorClosedError.
+        without_rules: The names of rules to leave out.
+        ignored_invariants: The names of invariants (in ``INVARIANTS``) that your executor may break.
+
+    Attributes of each example:
+
+    Attributes:
+        executor: The executor that ``make_executor()`` has returned.
+        backend: The backend that was drawn.
+        config: The config that was drawn.
+        taken: The events that were taken in, by id, as they are in this executor.
+        trace: The recording of this executor, see :func:`record`. Printed when an example fails.
     """
 
     @classmethod
     def on(cls, backend: str) -> type[Self]:
         """
-        Return a subclass of this machine for one backend, to have a test for each backend.
+        Return a subclass of this machine that runs on one backend, so that you can have a test for each backend.
 
         Raises:
             ValueError: The backend is not one of ``backends``.

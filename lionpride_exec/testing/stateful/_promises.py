@@ -1,4 +1,4 @@
-"""The promises that only a machine can check, because it knows what it has done."""
+"""The promises that only a machine can check, because the machine knows what it has done."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def require(holds: object, promise: str, found: str, *events: Event) -> None:
     Raise if a promise does not hold.
 
     Raises:
-        InvariantBroken: It does not; with its name, what was found instead, and the events it is about.
+        InvariantBroken: The promise does not hold. The error has the name of the promise, what was found, and the
+            events concerned.
     """
     if not holds:
         raise promise_broken(promise, found, *events)

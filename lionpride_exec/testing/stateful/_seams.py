@@ -37,10 +37,10 @@ class Failures:
         self._planned.clear()
 
     def take_over(self, event: Event) -> None:
-        """Replace the run of an event, so that it ends with the planned failure if there is one."""
+        """Replace the run of an event, so that the run ends with the planned failure if there is one."""
 
         def around(run: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
-            """Do the work, unless a failure is planned before it or after it."""
+            """Return a function that runs the event, or raises a failure planned before or after the run."""
 
             async def run_or_fail() -> Any:
                 self._fail_if_planned(event)
@@ -58,7 +58,7 @@ class Failures:
 
 
 class Gate:
-    """Answers in place of a processor's gate until the answers are used up."""
+    """Answers in place of the gate of a processor until the answers are used up."""
 
     def __init__(self) -> None:
         self._answers: list[Any] = []
