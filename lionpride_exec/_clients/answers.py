@@ -1,9 +1,9 @@
 """
-The answer of the other side, as far as an error of a client keeps it.
+The answer of the other side, read from an error of a client.
 
 Clients keep the answer in different places: in attributes of the error, in a response that is an object or a dict, in
-methods, in trailing metadata. Nothing is imported from any client. A value counts if it is of the right kind, and an
-attribute that raises is passed over: reading an error never fails.
+methods, in trailing metadata. Nothing is imported from any client. A value counts only if it has the right type, and an
+attribute that raises is skipped. So reading an error never fails.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FORBIDDEN, THROTTLED = 403, 429
 
-# As google.rpc.Code maps them to HTTP.
+# The mapping to HTTP in google.rpc.Code.
 HTTP_OF_GRPC: Final = {
     "CANCELLED": 499,
     "UNKNOWN": 500,
@@ -41,8 +41,8 @@ HTTP_OF_GRPC: Final = {
     "UNAUTHENTICATED": 401,
 }
 
-# Of AWS, whatever their HTTP status is: some services throttle with a 400. LimitExceededException is left out: with
-# many services it stands for a quota of things, which no waiting brings back.
+# Throttling codes of AWS. They count with any HTTP status, because some services throttle with a 400.
+# LimitExceededException is left out: in many services it means a quota of resources, and waiting does not help.
 THROTTLING_CODES: Final = frozenset(
     {
         "BandwidthLimitExceeded",
@@ -61,7 +61,7 @@ THROTTLING_CODES: Final = frozenset(
     }
 )
 
-# Types of errors inside a stream: its status is that of the answer, which began well, or is not kept at all.
+# Types of errors that come inside a stream. The status of the answer is that of its good beginning, or is missing.
 STATUS_OF_TYPE: Final = {
     "rate_limit_error": THROTTLED,
     "rate_limit_exceeded": THROTTLED,
@@ -76,9 +76,9 @@ HEADER_HOLDERS: Final = ("response", "resp", "meta")
 DETAIL_ATTRIBUTES: Final = ("details", "error_details", "body", "json_body", "content")
 TOO_MANY: Final = re.compile(
     r"too many ([1-5]\d\d) error responses", re.ASCII
-)  # urllib3, all that is left of an answer
+)  # urllib3 keeps only this text of an answer
 
-# Fields of a body that say how long to wait, with the seconds of their unit.
+# The fields of a body that say how long to wait, each with its unit in seconds.
 BODY_KEYS: Final = {
     "retryDelay": 1.0,
     "retry_delay": 1.0,
@@ -93,26 +93,26 @@ MAX_DEPTH = 8
 
 
 def attribute(holder: object, name: str) -> Any:
-    """Return an attribute. None if there is none, or looking at it raises."""
+    """Return an attribute. None if there is none, or if reading it raises."""
     try:
         return getattr(holder, name, None)
-    except Exception:  # noqa: BLE001  properties of other people's classes
+    except Exception:  # noqa: BLE001  a property of the class of a client
         return None
 
 
 class Answer:
     """
-    The answer of the other side, as far as an error keeps it.
+    The answer of the other side, read from one error.
 
     Args:
-        error: No group; its causes are not looked at.
+        error: An error that is not a group. Its causes are not read.
     """
 
     def __init__(self, error: BaseException) -> None:
         self._error = error
         response = attribute(error, "response")
         self._response = response
-        # botocore keeps a dict.
+        # The response of botocore is a dict.
         self._fields: Mapping[str, Any] = cast("Mapping[str, Any]", response) if isinstance(response, dict) else {}
         metadata = self._fields.get("ResponseMetadata")
         self._metadata: Mapping[str, Any] = cast("Mapping[str, Any]", metadata) if isinstance(metadata, dict) else {}
@@ -133,10 +133,10 @@ class Answer:
 
     def status(self, own: int | None) -> int | None:
         """
-        Return the status code that the error stands for. None if it has none.
+        Return the status code that the error stands for. None if there is none.
 
         Args:
-            own: The first of :meth:`statuses`.
+            own: The first status of :meth:`statuses`. None if there is none.
         """
         codes = self.codes()
         if codes & THROTTLING_CODES and self._fields:
@@ -148,7 +148,7 @@ class Answer:
         return own
 
     def codes(self) -> frozenset[str]:
-        """Return the texts by which the other side names the error."""
+        """Return the codes and types by which the answer names the error."""
         body = attribute(self._error, "body")
         fields = cast("Mapping[str, Any]", body) if isinstance(body, dict) else {}
         parts = [fields, fields.get("error"), self._fields.get("Error")]
@@ -157,7 +157,7 @@ class Answer:
         return frozenset(code for code in found if isinstance(code, str))
 
     def seconds(self) -> float | None:
-        """Return how many seconds it asks to wait, 0 or more. None if it does not say."""
+        """Return how many seconds the answer asks to wait, 0 or more. None if the answer does not say."""
         own = to_seconds(attribute(self._error, "retry_after"))
         if own is not None:
             return own
@@ -171,7 +171,7 @@ class Answer:
         return next((seconds for seconds in ways if seconds is not None), None)
 
     def _headers(self) -> Iterator[Mapping[str, str]]:
-        """Yield the headers that the error has, by names in lower case."""
+        """Yield each set of headers of the error, by lower-case names."""
         holders = [self._error, *(attribute(self._error, name) for name in HEADER_HOLDERS)]
         found = [attribute(holder, "headers") for holder in holders]
         found += [attribute(self._error, "resp"), self._metadata.get("HTTPHeaders")]
@@ -180,16 +180,16 @@ class Answer:
                 yield read
 
     def _details(self) -> Iterator[Any]:
-        """Yield what may hold the fields of a body. A body that has not been read is left alone."""
+        """Yield the values that may contain the fields of a body. A body that was not read yet is not read here."""
         for value in (
             *(attribute(self._error, name) for name in DETAIL_ATTRIBUTES),
-            attribute(self._response, "_content"),  # httpx and requests, and only once it has been read
+            attribute(self._response, "_content"),  # of httpx and requests, set once the body was read
         ):
             yield _parsed(value) if isinstance(value, str | bytes) else value
 
 
 def _lower(headers: object) -> dict[str, str]:
-    """Return headers by names in lower case; of several with a name the first one."""
+    """Return headers by lower-case names. Of several headers with the same name, the first one counts."""
     items = attribute(headers, "items")
     try:
         pairs = cast(
@@ -198,7 +198,7 @@ def _lower(headers: object) -> dict[str, str]:
         found: dict[str, str] = {}
         for name, value in pairs:
             found.setdefault(_text(name).lower(), _text(value))
-    except Exception:  # noqa: BLE001  no pairs, or a mapping that raises
+    except Exception:  # noqa: BLE001  not pairs, or a mapping that raises
         return {}
     return found
 
@@ -208,25 +208,25 @@ def _text(value: object) -> str:
 
 
 def _grpc_code(error: BaseException) -> str:
-    """Return the name of the code of a gRPC call, which a method gives; "" if it has none."""
+    """Return the name of the code of a gRPC call, which is the result of a method. "" if there is none."""
     code = attribute(error, "code")
     if not callable(code) or iscoroutinefunction(code):
         return ""
     try:
         name = attribute(code(), "name")
-    except Exception:  # noqa: BLE001  a method of that name that is something else
+    except Exception:  # noqa: BLE001  an unrelated method of that name
         return ""
     return name if isinstance(name, str) else ""
 
 
 def _seconds_of_metadata(error: BaseException) -> float | None:
-    """Return the seconds in the trailing metadata of a gRPC call. None if it has none."""
+    """Return the seconds in the trailing metadata of a gRPC call. None if there are none."""
     method = attribute(error, "trailing_metadata")
     if not callable(method) or iscoroutinefunction(method):
         return None
     try:
         pairs = {str(key).lower(): value for key, value in cast("Iterable[Any]", method() or ())}
-    except Exception:  # noqa: BLE001  likewise
+    except Exception:  # noqa: BLE001  an unrelated method of that name
         return None
     pushback = pairs.get("grpc-retry-pushback-ms")
     info, status = pairs.get("google.rpc.retryinfo-bin"), pairs.get("grpc-status-details-bin")
@@ -249,7 +249,7 @@ def _parsed(text: str | bytes) -> Any:
 
 
 def _search(value: Any, depth: int = 0) -> float | None:
-    """Return the seconds of a ``retryDelay`` (Google), a ``retry_after`` (Discord, Telegram) or the like in a body."""
+    """Return the seconds in a body: ``retryDelay`` (Google), ``retry_after`` (Discord, Telegram) or a similar field."""
     if depth > MAX_DEPTH:
         return None
     if isinstance(value, dict):
@@ -267,7 +267,7 @@ def _search(value: Any, depth: int = 0) -> float | None:
 
 
 def _duration(value: Any, unit: float = 1.0) -> float | None:
-    """Return the seconds of a duration, as text, number or protobuf's fields."""
+    """Return the seconds of a duration: a text, a number, or the fields of protobuf. None if it cannot be read."""
     if isinstance(value, dict):
         seconds, nanos = value.get("seconds", 0), value.get("nanos", 0)
     elif isinstance(attribute(value, "nanos"), int):

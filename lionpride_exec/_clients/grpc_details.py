@@ -1,4 +1,4 @@
-"""The seconds that the trailing metadata of a gRPC call asks to wait: two protobuf messages, read without protobuf."""
+"""The seconds to wait in the trailing metadata of a gRPC call. Reads two protobuf messages without protobuf."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NANOS = 1e-9
 
 
 def seconds_of_status(message: bytes) -> float | None:
-    """Return the seconds in the details of a ``google.rpc.Status``, 0 or more. None if it has no readable ones."""
+    """Return the seconds in the details of a ``google.rpc.Status``, 0 or more. None if they cannot be read."""
     for detail in _all(message, 3):
         type_url, value = _first(detail, 1), _first(detail, 2)
         if isinstance(type_url, bytes) and type_url.endswith(b"/google.rpc.RetryInfo") and isinstance(value, bytes):
@@ -22,7 +22,7 @@ def seconds_of_status(message: bytes) -> float | None:
 
 
 def seconds_of_retry_info(message: bytes) -> float | None:
-    """Return the seconds in a ``google.rpc.RetryInfo``, 0 or more. None if it has no readable ones."""
+    """Return the seconds in a ``google.rpc.RetryInfo``, 0 or more. None if they cannot be read."""
     delay = _first(message, 1)
     if not isinstance(delay, bytes):
         return None
@@ -41,7 +41,7 @@ def _all(message: bytes, number: int) -> Iterator[bytes]:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield number and value of each field, up to one that is cut off or of no known kind."""
+    """Yield the number and the value of each field. Stop at a field that is cut off or of an unknown kind."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
@@ -60,11 +60,11 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """Return a number and where it ends."""
+    """Return a number, and the position after it."""
     number = 0
     for place, byte in enumerate(message[at : at + LONGEST_VARINT]):
         number |= (byte & 0x7F) << (7 * place)
-        if byte < 0x80:  # noqa: PLR2004  the last one
+        if byte < 0x80:  # noqa: PLR2004  the last byte
             return number, at + place + 1
     return number, len(message)
 

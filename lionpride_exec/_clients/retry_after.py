@@ -1,12 +1,16 @@
 """
 How long an answer asks its caller to wait, read from texts and headers.
 
-Servers say it in a dozen ways, and most clients read one or two of them. Two rules hold for all. A number is what HTTP
-calls a number: ASCII digits, with a decimal fraction because real servers send one ("0.5"); what Python's ``float()``
-takes besides ("1e3", "inf", "nan", "1_000", "+5", digits of other scripts) is no number. And a point in time is
-compared with the ``Date`` header of the same answer, since the clocks of two machines differ; without one, with ours.
+Servers state the time in a dozen ways, and most clients read one or two of them. Two rules hold for all of them.
 
-None stands for "it does not say" and for what cannot be read; 0 for a time that is over.
+A number is a number by the rules of HTTP: ASCII digits. A decimal fraction is allowed, because real servers send one
+("0.5"). Other texts that ``float()`` of Python accepts are refused: "1e3", "inf", "nan", "1_000", "+5", digits of other
+scripts.
+
+A point in time is compared with the ``Date`` header of the same answer, since the clocks of two machines differ.
+Without that header it is compared with our clock.
+
+None means that the answer does not say, or that the text cannot be read. 0 means a time that is over.
 """
 
 from __future__ import annotations
@@ -32,12 +36,12 @@ HTTP_DATE = re.compile(r"[A-Za-z]{3,9},? .*\d\d:\d\d:\d\d.*", re.ASCII)
 
 SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
 
-# A number beyond is no number of seconds to wait (31 years) but a point in time, in seconds or in milliseconds.
+# A larger number (31 years) is not a number of seconds to wait but a point in time, in seconds or in milliseconds.
 EPOCH_SECONDS = 1e9
 EPOCH_MILLISECONDS = 1e11
 EPOCH_END = 1e14
 
-# Headers that say how long to wait and nothing else, with the seconds of their unit; the most exact ones first.
+# The headers that only say how long to wait, each with its unit in seconds. The most exact ones come first.
 EXPLICIT = (
     ("retry-after-ms", 1e-3),  # Azure, OpenAI
     ("x-ms-retry-after-ms", 1e-3),  # Azure Cosmos DB
@@ -49,7 +53,7 @@ EXPLICIT = (
     ("x-rate-limit-retry-after-seconds", 1.0),
 )
 
-# The zones that a date of HTTP or of a mail may have. Of any other name nobody knows how far it is from GMT.
+# The time zones that a date of HTTP or of a mail may have. The offset of any other name is unknown.
 ZONE = re.compile(r"(?:GMT|UTC?|Z|[ECMP][SD]T|[+-]\d{4}|\d{4}|\d\d:\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 
 # RateLimit: "name";r=0;t=30 (one or more of them), or in older drafts: limit=100, remaining=0, reset=30.
@@ -62,10 +66,10 @@ def to_seconds(value: object, *, now: float | None = None, unit: float = 1.0) ->
     Return the seconds that a value asks to wait, 0 or more. None if it cannot be read.
 
     Args:
-        value: A number of seconds, a ``timedelta``, a ``datetime``, or a text: a number, a duration ("1m30s"), a time
-            by HTTP or RFC 3339, or the second or millisecond of an epoch time.
-        now: The time of the answer, in seconds of the epoch. None for that of our clock.
-        unit: Seconds that the number 1 stands for.
+        value: A number of seconds, a ``timedelta``, a ``datetime``, or a text. The text may be a number, a duration
+            ("1m30s"), a time by HTTP or RFC 3339, or an epoch time in seconds or milliseconds.
+        now: The time of the answer, in seconds since 1970. None for the time of our clock.
+        unit: How many seconds the number 1 stands for.
     """
     if isinstance(value, bool):
         return None
@@ -83,10 +87,10 @@ def to_seconds(value: object, *, now: float | None = None, unit: float = 1.0) ->
 
 def explicit_seconds(headers: Mapping[str, str]) -> float | None:
     """
-    Return the seconds that an answer's headers ask to wait outright, 0 or more. None if they do not say.
+    Return the seconds that headers explicitly ask to wait, 0 or more. None if they do not say.
 
     Args:
-        headers: By names in lower case.
+        headers: The headers of an answer, by lower-case names.
     """
     now = time_of(headers)
     for name, unit in EXPLICIT:
@@ -98,10 +102,10 @@ def explicit_seconds(headers: Mapping[str, str]) -> float | None:
 
 def seconds_until_reset(headers: Mapping[str, str]) -> float | None:
     """
-    Return the seconds until the limits that are used up begin anew, 0 or more; the latest. None if it is not said.
+    Return the seconds until the last of the used-up limits is reset, 0 or more. None if the headers do not say.
 
     Args:
-        headers: By names in lower case. A limit whose rest is not given is taken for used up.
+        headers: The headers of an answer, by lower-case names. A limit without a remaining number counts as used up.
     """
     now = time_of(headers)
     found = [*_ietf_resets(headers.get("ratelimit", ""))]
@@ -115,12 +119,12 @@ def seconds_until_reset(headers: Mapping[str, str]) -> float | None:
 
 
 def is_used_up(headers: Mapping[str, str]) -> bool:
-    """Whether an answer's headers say that nothing remains of a rate limit."""
+    """Return whether the headers of an answer say that a rate limit is used up."""
     return any(_is_about("remaining", name) and _is_none_left(value) for name, value in headers.items())
 
 
 def time_of(headers: Mapping[str, str]) -> float | None:
-    """Return the time at which an answer came, by the clock of its server. None if it does not say. Epoch seconds."""
+    """Return the time of an answer by the clock of its server, in seconds since 1970. None if it is unknown."""
     date, age = headers.get("date", ""), headers.get("age", "")
     made_at = _epoch_of_http_date(date) if HTTP_DATE.fullmatch(date) else None
     return made_at + float(age) if made_at is not None and AGE.fullmatch(age) else made_at
@@ -131,7 +135,7 @@ def _is_about(what: str, name: str) -> bool:
 
 
 def _of_list(text: str | None, now: float | None, unit: float) -> float | None:
-    """Read a header; where a proxy has added one of its own, the longest time of them."""
+    """Return the seconds in a header. If a proxy has added a second value, return the longest time."""
     if text is None:
         return None
     seconds = to_seconds(text, now=now, unit=unit)
@@ -156,7 +160,7 @@ def _ietf_resets(text: str) -> list[float]:
 
 
 def _is_none_left(text: str) -> bool:
-    """Whether nothing is left, or less than that; of several numbers, where a proxy has added one, by any of them."""
+    """Return whether one of the numbers in a text is below 1. A proxy may have added a second number."""
     matches = [REMAINING.match(part.strip(" \t")) for part in text.split(",")]
     return any(match is not None and float(match[0]) < 1 for match in matches)
 
