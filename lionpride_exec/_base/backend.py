@@ -1,14 +1,14 @@
 """
-The only place that knows the backends apart, for four things that AnyIO does not offer.
+The only module that treats the backends differently, for four things that AnyIO does not offer.
 
-One is a task that belongs to no task group, for ``Executor.start()``. There is none in AnyIO for good reasons: nobody
-waits for it and nobody gets its exception. The executor makes up for both; it keeps the exception and raises it at its
-next call. The second is a call from another thread that does not wait for its result. The third is a clock that is
-finer than the one of the event loop, where that one is coarse. The fourth is a task in a group that leaves nothing
-behind when it is cancelled before its first step.
+1. A task that belongs to no task group, for ``Executor.start()``. AnyIO has none for good reasons: no task waits for it
+   or gets its exception. The executor does both: it keeps the exception and raises it at its next call.
+2. A call from another thread that does not wait for the result.
+3. A clock that is finer than the clock of the event loop, for event loops with a coarse clock.
+4. A task in a group that leaves nothing behind when it is cancelled before its first step.
 
-Which backend runs is asked with ``in_trio_task()``. ``in_trio_run()`` is also true in the tasks of an asyncio loop
-that hosts a trio guest run.
+``in_trio_task()`` tells which backend runs. ``in_trio_run()`` would not do: it is also true in the tasks of an asyncio
+loop that hosts a trio guest run.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ Args = TypeVarTuple("Args")
 # The clock of libuv counts whole milliseconds, rounded down.
 TICKS_PER_SECOND: Final = 1000
 
-# Beyond this time, about two million years, a float cannot tell ticks apart.
+# Above this time, about two million years, a float cannot represent single ticks.
 MAX_TICKED: Final = 2.0**46
 
-# The seconds by which a loop's reading of a clock may be behind that clock: some loops read it once in each pass, which
-# may be long.
+# How many seconds the time of an event loop may be behind its clock. Some event loops read the clock once in each pass,
+# and a pass may be long.
 MAX_LAG: Final = 60.0
 
-# How long in real time, which is what others lose, one task goes on without a checkpoint while it has work. With events
-# that never wait it bounds the lag of the event loop: this, or one event, times the workers.
+# How many seconds of real time one task goes on without a checkpoint while it has work. With events that never wait,
+# this bounds the lag of the event loop: the number of workers times this time, or times one event if that is longer.
 TIME_SLICE: Final = 250e-6
 
 # asyncio itself keeps only weak references to its tasks.
@@ -49,13 +49,14 @@ _tasks: set[asyncio.Task[None]] = set()
 
 def spawn(run: Callable[[], Coroutine[Any, Any, None]], name: str, on_end: Callable[[], None]) -> Callable[[], bool]:
     """
-    Start ``run()`` as a root task of the running event loop: asyncio: a task; trio: a system task.
+    Start ``run()`` as a root task of the running event loop: a task of asyncio, or a system task of trio.
 
-    It is cancelled when the event loop ends. On trio it must not raise anything but a cancellation. ``on_end()`` is
-    called when it has ended, also if it was cancelled before its first step.
+    The task is cancelled when the event loop ends. On trio the task must not raise any exception but a cancellation.
+    ``on_end()`` is called when the task has ended, also if the task was cancelled before its first step.
 
     Returns:
-        A function that tells whether the task is being cancelled past all scopes, as asyncio does when it ends a loop.
+        A function that returns whether the task is being cancelled past all cancel scopes. asyncio does so when an
+        event loop ends.
 
     Raises:
         RuntimeError: No event loop runs.
@@ -64,7 +65,7 @@ def spawn(run: Callable[[], Coroutine[Any, Any, None]], name: str, on_end: Calla
     if lowlevel is not None:
 
         async def run_to_end() -> None:
-            """Do what asyncio's done callback does."""
+            """Call ``on_end()`` at the end, as the done callback does on asyncio."""
             try:
                 await run()
             finally:
@@ -81,11 +82,11 @@ def spawn(run: Callable[[], Coroutine[Any, Any, None]], name: str, on_end: Calla
 
 def startable(function: Callable[[*Args], Coroutine[Any, Any, None]]) -> Callable[[*Args], Coroutine[Any, Any, None]]:
     """
-    Return what to give to ``start_soon()`` of a task group of the running event loop instead of a function.
+    Return a function to pass to ``start_soon()`` of a task group instead of ``function``.
 
-    AnyIO makes the coroutine of a task at once. On asyncio a task that is cancelled before its first step, as by the
-    end of the event loop, then leaves a coroutine behind that "was never awaited". Here the coroutine is made at the
-    first step. On trio each task takes its first step.
+    AnyIO makes the coroutine of a task at once. If asyncio cancels the task before its first step, for instance at the
+    end of the event loop, it then warns that the coroutine "was never awaited". The function that is returned makes the
+    coroutine at the first step. On trio each task takes its first step, so ``function`` itself is returned.
     """
     if _trio_lowlevel() is not None:
         return function
@@ -93,7 +94,7 @@ def startable(function: Callable[[*Args], Coroutine[Any, Any, None]]) -> Callabl
 
 
 class _Deferred(Coroutine[Any, Any, None]):
-    """A coroutine that begins to exist at its first step."""
+    """A coroutine that is made at its first step."""
 
     __slots__ = ("_args", "_coroutine", "_function")
 
@@ -109,35 +110,35 @@ class _Deferred(Coroutine[Any, Any, None]):
 
     def __await__(self) -> Generator[Any, Any, None]:
         self._coroutine = coroutine = self._function(*self._args)
-        return coroutine.__await__()  # so the steps go past this object
+        return coroutine.__await__()  # later steps then bypass this object
 
     def send(self, value: Any) -> Any:
         """Take a step."""
         return self._begin().send(value)
 
     def throw(self, *error: Any) -> Any:
-        """Take a step that begins with an error; if it is the first one, it does nothing else."""
+        """Take a step that begins with an error. If it is the first step, only raise the error."""
         if self._coroutine is None:
             self._function = _raise_at_once
             self._args = ()
         return self._begin().throw(*error)
 
     def close(self) -> None:
-        """End it; if it has not begun, there is nothing to be done."""
+        """Close the coroutine. Do nothing if it has not been made."""
         if self._coroutine is not None:
             self._coroutine.close()
 
 
 async def _raise_at_once() -> None:
-    """Stand for a coroutine that is thrown into before its first step."""
+    """Replace a coroutine that gets an error before its first step."""
 
 
 def soon_caller() -> Callable[[Callable[[], object]], bool] | None:
     """
-    Return a function that makes the running event loop call another one soon. None if no event loop runs.
+    Return a function that makes the running event loop call another function soon. None if no event loop runs.
 
-    It may be used in any thread and within anything, so also by the garbage collector. It gives False, and does
-    nothing, when the event loop has ended.
+    The function works in any thread and at any time, also in the garbage collector. It returns False, and does nothing,
+    after the event loop has ended.
     """
     lowlevel = _trio_lowlevel()
     schedule: Callable[[Callable[[], object]], object]
@@ -162,10 +163,10 @@ def soon_caller() -> Callable[[Callable[[], object]], bool] | None:
 
 def loop_clock() -> Callable[[], float]:
     """
-    Return the clock of the running event loop, read the short way: ``anyio.current_time()``, or finer.
+    Return a function that returns the time of the running event loop in seconds: ``anyio.current_time()``, or finer.
 
-    Where the clock of the event loop is coarse, as on uvloop, it is a finer clock that is never behind the event
-    loop's own. So a time that was noted by it is never too early, and what waits for a time never starts too early.
+    If the clock of the event loop is coarse, as on uvloop, the function reads a finer clock. The finer clock is never
+    behind the clock of the event loop. So no recorded time is too early, and no event starts too early.
 
     Raises:
         RuntimeError: No event loop runs.
@@ -179,16 +180,16 @@ def loop_clock() -> Callable[[], float]:
 
 
 def current_time() -> float:
-    """Return the time by :func:`loop_clock`."""
+    """Return the time of :func:`loop_clock`, in seconds."""
     return loop_clock()()
 
 
 def scope_deadline(until: float) -> float:
     """
-    Return the deadline of a cancel scope that ends when :func:`current_time` is ``until`` or later, not before.
+    Return the deadline for a cancel scope that must not end before :func:`current_time` is ``until``.
 
-    On a coarse clock a deadline that is no whole number of ticks would be reached too early by the timer, which AnyIO
-    then sets again and again until the tick is over. So the deadline is the next whole tick.
+    With a coarse clock, a timer for a deadline between two ticks fires too early, and AnyIO sets it again and again
+    until the tick is over. So the deadline is the next whole tick.
 
     Raises:
         RuntimeError: No event loop runs.
@@ -200,7 +201,7 @@ def scope_deadline(until: float) -> float:
     now = loop.time()
     if clock is None or not now < until < MAX_TICKED:
         return until
-    until += max(now - clock(), 0.0)  # not 0 if the computer has slept since, which some clocks count and some do not
+    until += max(now - clock(), 0.0)  # not 0 after the computer has slept, since not all clocks count sleep
     ticks = int(until * TICKS_PER_SECOND)
     while ticks / TICKS_PER_SECOND < until:
         ticks += 1
@@ -209,7 +210,7 @@ def scope_deadline(until: float) -> float:
 
 def timeout_deadline(seconds: float | None) -> float:
     """
-    Return the deadline of a cancel scope that ends after so many seconds, not before; ``inf`` for None.
+    Return the deadline for a cancel scope that must not end before some seconds have passed. ``inf`` for None.
 
     Raises:
         RuntimeError: No event loop runs.
@@ -218,7 +219,7 @@ def timeout_deadline(seconds: float | None) -> float:
 
 
 def asyncio_task() -> asyncio.Task[Any] | None:
-    """Return the running task if it is one of asyncio's: those can be cancelled past all scopes."""
+    """Return the running task of asyncio, which can be cancelled past all scopes. None on trio or without a task."""
     if _trio_lowlevel() is not None:
         return None
     try:
@@ -228,16 +229,16 @@ def asyncio_task() -> asyncio.Task[Any] | None:
 
 
 def _trio_lowlevel() -> Any:
-    """Return ``trio.lowlevel`` if a task of trio runs, else None."""
+    """Return ``trio.lowlevel`` if a task of trio runs. Otherwise return None."""
     lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)  # another thread may be importing it just now
     return lowlevel if lowlevel is not None and lowlevel.in_trio_task() else None
 
 
 class _FineClock:
-    """A clock that goes beside the coarse one of an event loop."""
+    """A fine clock that agrees with the coarse clock of an event loop."""
 
-    # Kept here, so that tests which stop the clocks of a program (freezegun) do not stop this one: the event loop's
-    # own cannot be stopped.
+    # A class attribute, so that tests which freeze the clocks of a program (freezegun) do not freeze this one: the
+    # clock of the event loop cannot be frozen either.
     read = staticmethod(time.perf_counter)
 
     def __init__(self, ahead: float) -> None:
@@ -247,12 +248,12 @@ class _FineClock:
         return self.read() + self._ahead
 
 
-# The finer clock for each event loop; None if its own clock is exact.
+# The finer clock for each event loop. None if the clock of the event loop is exact.
 _fine_clocks: WeakKeyDictionary[asyncio.AbstractEventLoop, Callable[[], float] | None] = WeakKeyDictionary()
 
 
 def _fine_clock(loop: asyncio.AbstractEventLoop) -> Callable[[], float] | None:
-    """Return a clock for a loop whose own is coarse; None if it is exact."""
+    """Return a fine clock for an event loop with a coarse clock. None if the clock of the event loop is exact."""
     try:
         return _fine_clocks[loop]
     except KeyError:
@@ -262,10 +263,10 @@ def _fine_clock(loop: asyncio.AbstractEventLoop) -> Callable[[], float] | None:
 
 def _is_coarse(loop: asyncio.AbstractEventLoop) -> bool:
     """
-    Tell whether a loop's clock counts milliseconds.
+    Return whether the clock of an event loop counts whole milliseconds.
 
-    The loops of asyncio say what their clock can tell apart. Of the others, those on libuv have coarse clocks, and a
-    clock that is written in Python is a virtual one, which is exact.
+    The event loops of asyncio state the resolution of their clock. Of the other event loops, those on libuv have coarse
+    clocks. A clock that is written in Python is a virtual clock, which is exact.
     """
     resolution: float | None = getattr(loop, "_clock_resolution", None)
     if resolution is not None:

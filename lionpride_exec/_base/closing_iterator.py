@@ -1,4 +1,4 @@
-"""What all iterators of the package are: to be left by ``break`` or, for certain, by ``async with``."""
+"""The base class of all iterators of the package. Leave one by ``break``, or close it for certain by ``async with``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class ClosingIterator(AsyncIterator[T_co]):
-    """An async iterator that is also the context manager by which it ends."""
+    """An async iterator that is also a context manager, which closes the iterator at the end of the block."""
 
     def __aiter__(self) -> Self:
         return self

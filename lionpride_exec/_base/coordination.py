@@ -1,10 +1,10 @@
 """
 What an executor and its processor share.
 
-The processor starts the events of the executor, so both wait for the same changes, and both have to know what may not
-start now. All of that is one object. The executor makes the object and attaches the processor to it, in the setter of
-``executor.processor``: it makes no difference who made the processor, or when. A processor without an executor has a
-``Coordination`` of its own.
+The processor starts the events of the executor. So both wait for the same changes, and both have to know what may not
+start now. One object has all of that state. The executor makes the object, and attaches the processor to it in the
+setter of ``executor.processor``. So the processor may be made by anybody and at any time. A processor without an
+executor has its own ``Coordination``.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ PAUSED: Final = "paused"
 
 
 class Starter(Protocol):
-    """What starts events, as those see it who hold the start of events and let it go."""
+    """The interface of the processor for code that stops and resumes the start of events."""
 
     def look_again(self) -> None:
-        """See whether an event can start now. Works in callbacks, too."""
+        """Check whether an event can start now. Works in callbacks, too."""
 
     def look_again_soon(self) -> None:
-        """Do the same in a moment. Works from any thread and within anything."""
+        """Make the event loop call :meth:`look_again` soon. Works in any thread and at any time."""
 
 
 class Coordination:
@@ -58,33 +58,34 @@ class Coordination:
 
     def hold(self, token: object) -> None:
         """
-        Start nothing, and ask no gate, until this token and all others are given back. Idempotent; does not wait.
+        Start no event, and ask no gate, until this token and all others are given back. Idempotent. Does not wait.
 
-        What runs goes on; ``Processor.process()`` starts nothing either. The hold outlasts ``stop()`` and ``start()``.
+        Running events go on. ``Processor.process()`` starts no event either. The hold outlasts ``stop()`` and
+        ``start()``.
 
         Args:
-            token: Hashable.
+            token: Any hashable object.
         """
         self.holds.add(token)
 
     def let_go(self, token: object) -> None:
-        """Give a token back. After the last one, events start at once. Idempotent."""
+        """Give a token back. After the last token, events start at once. Idempotent."""
         self.holds.discard(token)
         if self.starter is not None:
             self.starter.look_again()
 
     def let_go_soon(self, token: object) -> None:
-        """Give a token back, from any thread and inside any call. Events start in a moment. Idempotent."""
+        """Give a token back, from any thread and at any time. Events start soon after the last token. Idempotent."""
         self.holds.discard(token)
         if self.starter is not None:
             self.starter.look_again_soon()
 
 
 class ReportHost(Protocol):
-    """What a processor sees of the executor that it is attached to."""
+    """The interface through which a processor sees its executor."""
 
     async def _update_progression(self, event: Any, force_status: EventStatus | None = None) -> None:
-        """File an event under a status, or under its own."""
+        """Move an event to the progression of a status, by default the status of the event."""
 
     def _wants_reports(self) -> bool:
         """Return whether each start and each end has to be reported, since ``_update_progression`` is overridden."""

@@ -1,8 +1,9 @@
 """
-What is in an error: the leaves of a group, and what they come to.
+The contents of an error: the leaves of a group, and what they mean together.
 
-Errors are objects of the user's classes, and may do anything when they are looked at. So nothing here asks an error
-itself: the type is that of ``type()``, which cannot lie, and what hangs together is read past overridden properties.
+Errors are objects of user classes, and may run any code when they are inspected. So no function here uses the methods
+or properties of an error. The type comes from ``type()``, which cannot be overridden, and the attributes are read past
+overridden properties.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 X = TypeVar("X", bound=BaseException)
 Kinds = type[BaseException] | tuple[type[BaseException], ...]
 
-# These belong to the interpreter, whatever a class puts in their place.
+# The descriptors of the interpreter, which a class cannot override.
 _members: Any = BaseExceptionGroup.__dict__["exceptions"]
 _message: Any = BaseExceptionGroup.__dict__["message"]
 _links: tuple[Any, ...] = (BaseException.__dict__["__context__"], BaseException.__dict__["__cause__"])
@@ -35,12 +36,12 @@ UNPRINTABLE = "<unprintable>"
 
 
 def is_of(error: BaseException, kind: type[X] | tuple[type[X], ...]) -> TypeGuard[X]:
-    """Tell whether an error is of a kind, or of one of several, by its type: its ``__class__`` may lie or raise."""
+    """Return whether an error is of one of some types. ``type()`` decides, because ``__class__`` may lie or raise."""
     return issubclass(type(error), kind)
 
 
 def error_in(value: object) -> BaseException | None:
-    """Return a value if it is an error, else None."""
+    """Return the value if it is an error. Otherwise return None."""
     return cast("BaseException", value) if issubclass(type(value), BaseException) else None
 
 
@@ -50,7 +51,7 @@ def members_of(error: BaseException) -> tuple[BaseException, ...]:
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Return the errors in a group, at any depth; a plain error is its own and only leaf."""
+    """Yield the errors in a group, at any depth. For a plain error, yield the error itself."""
     if is_of(error, BaseExceptionGroup):
         for member in members_of(error):
             yield from leaves(member)
@@ -59,17 +60,17 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Tell whether it consists of cancellations of the running event loop."""
+    """Return whether an error consists only of cancellations of the running event loop."""
     return consists_of(error, get_cancelled_exc_class())
 
 
 def consists_of(error: BaseException, kind: Kinds) -> bool:
-    """Tell whether all its leaves are of a kind, or of one of several."""
+    """Return whether all leaves of an error are of one of some types."""
     return all(is_of(leaf, kind) for leaf in leaves(error))
 
 
 def is_retryable(error: BaseException | UnsetType) -> bool:
-    """Tell whether nowhere in it stands an error of the library that says it is not."""
+    """Return whether an error may be retried: none of its leaves is an error of this package that says otherwise."""
     known = error_in(error)
     return known is None or all(_says_retryable(leaf) for leaf in leaves(known) if is_of(leaf, LionprideError))
 
@@ -77,16 +78,16 @@ def is_retryable(error: BaseException | UnsetType) -> bool:
 def _says_retryable(error: Any) -> bool:
     try:
         return bool(error.retryable)
-    except Exception:  # noqa: BLE001  a property of the user's class
+    except Exception:  # noqa: BLE001  a property of a user class
         return False
 
 
 def recorded(error: BaseException) -> BaseException:
     """
-    Return what is recorded of an error that ended a run: the error, without the cancellations of the event loop.
+    Return the error to record for a run: the error that ended the run, without the cancellations of the event loop.
 
-    A cancellation is how the event loop ends a task. It holds addresses, differs between the backends, and is no error
-    of the event. It may be all there is, a member of a group, or what was going on when the error was raised.
+    By a cancellation the event loop ends a task. Its text has addresses and differs between the backends, and it is not
+    an error of the event. A cancellation may be the error itself, a member of a group, or the context of the error.
     """
     kind = get_cancelled_exc_class()
     if consists_of(error, kind):
@@ -97,15 +98,15 @@ def recorded(error: BaseException) -> BaseException:
 
 
 def _without(error: BaseException, kind: Kinds) -> BaseException:
-    """Return a group without its members of a kind, of which there are others; an error as it is."""
+    """Return a group without the members of some types. At least one member must remain. Return other errors as is."""
     if not any(is_of(leaf, kind) for leaf in leaves(error)):
         return error
     members = [_without(one, kind) for one in members_of(error) if not consists_of(one, kind)]
     try:
         group = cast("Any", error).derive(members)
         if not is_of(group, BaseExceptionGroup) or len(members_of(group)) != len(members):
-            raise TypeError  # noqa: TRY301  handled as what a derive() of the user raises
-    except Exception:  # noqa: BLE001  a method of the user's class
+            raise TypeError  # noqa: TRY301  handled like an exception of derive()
+    except Exception:  # noqa: BLE001  a method of a user class
         group = BaseExceptionGroup(str.__str__(_message.__get__(error)), members)
     kept: BaseException = group
     _traceback.__set__(kept, traceback_of(error))
@@ -115,7 +116,7 @@ def _without(error: BaseException, kind: Kinds) -> BaseException:
 
 
 def _unlink(error: BaseException, kind: Kinds) -> None:
-    """Take cancellations out of what an error was raised from, and out of what was going on then."""
+    """Remove cancellations from the causes and contexts of an error."""
     seen: set[int] = set()
     found = [error]
     while found:
@@ -139,7 +140,7 @@ def _unlink(error: BaseException, kind: Kinds) -> None:
 
 
 def _first_before(error: BaseException | None, kind: Kinds) -> BaseException | None:
-    """Return what was going on before a cancellation, and was none itself."""
+    """Return the first error in the chain of causes and contexts that is not a cancellation. None if there is none."""
     seen: set[int] = set()
     while error is not None and consists_of(error, kind) and id(error) not in seen:
         seen.add(id(error))
@@ -153,15 +154,15 @@ def traceback_of(error: BaseException) -> TracebackType | None:
 
 
 def repr_of(error: object) -> str:
-    """Return the repr of an error; it never raises."""
+    """Return the repr of an error. Never raises."""
     try:
         return str.__str__(repr(error))
-    except Exception:  # noqa: BLE001  some errors cannot even tell what they are
+    except Exception:  # noqa: BLE001  a repr of a user class
         return f"{type(error).__name__}({UNPRINTABLE})"
 
 
 def text_of(error: object) -> str:
-    """Return the text of an error; it never raises."""
+    """Return the text of an error. Never raises."""
     try:
         return str.__str__(str(error))
     except Exception:  # noqa: BLE001  likewise
@@ -169,6 +170,6 @@ def text_of(error: object) -> str:
 
 
 def add_note(error: BaseException, note: str) -> None:
-    """Add a note to an error, if it lets one be added."""
-    with suppress(Exception):  # its notes are none of its own
+    """Add a note to an error, unless the error refuses notes."""
+    with suppress(Exception):  # __notes__ may be overridden
         BaseException.add_note(error, note)

@@ -1,8 +1,8 @@
 """
 Fields inside fields: ``body.model``, ``messages.0.role``.
 
-At each level a field whose name is all that is left of the path wins over a step into a field. So a name that has dots
-in it is found as it is written, and a path never has to be escaped.
+At each level, a field whose name equals the whole rest of the path is preferred to a step into a field. So a name with
+dots is found, and a path is never escaped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class _Missing:
-    """The type of what is not there; None is a value."""
+    """The type of ``MISSING``. None would be a value."""
 
 
 MISSING: Final = _Missing()
@@ -22,14 +22,14 @@ MISSING: Final = _Missing()
 
 def look_up(value: Any, path: str) -> Any:
     """
-    Return what a path leads to in JSON data. O(length of the path).
+    Return the value at a path in JSON data. O(length of the path).
 
     Args:
-        value: A dict or a list; anything else has no fields.
+        value: A dict or a list. Any other value has no fields.
         path: Names with dots between them. A step into a list is an index, 0 or more.
 
     Returns:
-        What was found, or ``MISSING``.
+        The value, or ``MISSING`` if there is none.
     """
     while True:
         found = step_into(value, path)
@@ -42,7 +42,7 @@ def look_up(value: Any, path: str) -> Any:
 
 
 def look_up_field(event: object, path: str) -> Any:
-    """Return what a path leads to that begins with an attribute of an object; ``MISSING`` if it leads nowhere."""
+    """Return the value at a path that begins with an attribute of an object. ``MISSING`` if there is none."""
     found = getattr(event, path, MISSING)
     if found is not MISSING:
         return found
@@ -51,12 +51,12 @@ def look_up_field(event: object, path: str) -> Any:
 
 
 def is_inside(path: str, other: str) -> bool:
-    """Whether a path leads to what another one leads to, or to a part of that."""
+    """Return whether a path equals another path, or leads to a part of its value."""
     return path == other or path.startswith(f"{other}.")
 
 
 def step_into(value: Any, name: str) -> Any:
-    """Return the field of a dict, or the element of a list; ``MISSING`` if there is none."""
+    """Return a field of a dict, or an element of a list. ``MISSING`` if there is none."""
     if isinstance(value, dict):
         return cast("Mapping[str, Any]", value).get(name, MISSING)
     if isinstance(value, list | tuple) and name.isascii() and name.isdigit():
