@@ -1,9 +1,9 @@
 """
-Random ids, for a quarter of what ``uuid.uuid4()`` takes.
+Random ids, at a quarter of the cost of ``uuid.uuid4()``.
 
-They are the same: 122 bits of the operating system's randomness, as RFC 9562 (5.4) sets them into a UUID of version 4.
-Two things make the difference. The randomness is fetched for many ids at once, since asking for it is a system call.
-And a UUID is made past its constructor, which first looks for six other forms of it.
+The ids are the same: 122 random bits of the operating system in a UUID of version 4, as in RFC 9562 (5.4). Two things
+make them cheaper. The random bits for many ids are fetched in one system call. And each UUID is made without its
+constructor, which first checks for six other forms.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from uuid import UUID, SafeUUID
 
 AT_ONCE: Final = 256
 
-# What makes a number a UUID of version 4.
+# The fixed bits of a UUID of version 4.
 _RANDOM_BITS: Final = (1 << 128) - 1 & ~(0xF000 << 64 | 0xC000 << 48)
 _VERSION_4: Final = 4 << 76 | 0x8000 << 48
 
-_numbers: Final[list[int]] = []  # of ids to come
+_numbers: Final[list[int]] = []  # of the next ids
 _unknown: Final = SafeUUID.unknown
 _set: Final = object.__setattr__
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_numbers.clear)  # or parent and child would give out the same ones
+    os.register_at_fork(after_in_child=_numbers.clear)  # otherwise parent and child would return the same ids
 
 
 def random_id() -> UUID:
-    """Return a random UUID. May be called in any thread."""
+    """Return a random UUID. Works in any thread."""
     try:
         number = _numbers.pop()
     except IndexError:

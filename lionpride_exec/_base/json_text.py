@@ -1,8 +1,8 @@
 """
-JSON text, and the way back, for all that JSON text can carry.
+Writing and reading JSON text, for all values that JSON text can hold.
 
-Python's and msgspec's writers stop at ints of more than 4300 digits and, in UTF-8, at half of a surrogate pair. An
-escape or a long number in a record must not end a run. These values are rare, so the quick way comes first.
+The writers of Python and msgspec fail at ints of more than 4300 digits and, in UTF-8, at half of a surrogate pair. An
+escape or a long number in a record must not end a run. These values are rare, so the fast way is tried first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# What is nested more deeply is written and read by nobody: Python's own reader ends at about 1000.
+# The deepest nesting that is written. The reader of Python fails at about 1000 levels.
 MAX_DEPTH = 500
 
 
@@ -27,13 +27,13 @@ def write_json(value: Any, *, exact: bool = False) -> bytes:
     of digits.
 
     Args:
-        value: Made of dicts with text as keys, lists, tuples, texts, numbers, bools and None.
-        exact: Whether NaN and infinities are written as ``NaN`` and ``Infinity``, which is no JSON, for
-            :func:`read_json`; else they become null.
+        value: A value made of dicts with texts as keys, lists, tuples, texts, numbers, bools and None.
+        exact: Whether NaN and infinities are written as ``NaN`` and ``Infinity``, which is not JSON, for
+            :func:`read_json`. Otherwise they become null.
 
     Raises:
         TypeError: The value is not JSON-safe.
-        RecursionError: It is nested too deeply.
+        RecursionError: The value is nested too deeply.
     """
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=exact)
@@ -46,7 +46,7 @@ def write_json(value: Any, *, exact: bool = False) -> bytes:
 
 
 def _escape(text: str) -> bytes:
-    """Escape the halves of surrogate pairs, which only stand within the quotes."""
+    """Escape the halves of surrogate pairs, which only occur inside quotes."""
     return "".join(f"\\u{ord(one):04x}" if "\ud800" <= one <= "\udfff" else one for one in text).encode()
 
 
@@ -59,7 +59,7 @@ def _write(value: Any, *, exact: bool) -> str:
     if isinstance(value, list | tuple):
         items: list[str] = []
         for item in cast("list[Any]", value):
-            items.append(_write(item, exact=exact))  # noqa: PERF401  likewise
+            items.append(_write(item, exact=exact))  # noqa: PERF401  like the pairs above
         return "[" + ", ".join(items) + "]"
     if isinstance(value, float):
         return json.dumps(value if exact or isfinite(value) else None)
@@ -75,16 +75,16 @@ def read_json(
     parse_float: Callable[[str], Any] | None = None,
 ) -> Any:
     """
-    Return the value of a JSON text; an int may have any number of digits.
+    Return the value of a JSON text. An int may have any number of digits.
 
     Args:
-        text: In UTF-8, if it is bytes.
-        parse_constant: Called with ``NaN``, ``Infinity`` or ``-Infinity``. None if they are read as floats.
-        parse_float: Called with the text of a number that is no int. None if it is read as a float.
+        text: The text, or its bytes in UTF-8.
+        parse_constant: Called with ``NaN``, ``Infinity`` or ``-Infinity``. None to read them as floats.
+        parse_float: Called with the text of a number that is not an int. None to read it as a float.
 
     Raises:
-        ValueError: It is no JSON, or no UTF-8.
-        RecursionError: It is nested too deeply.
+        ValueError: The text is not JSON, or the bytes are not UTF-8.
+        RecursionError: The value is nested too deeply.
     """
     if isinstance(text, bytes):
         text = text.decode()
@@ -99,7 +99,7 @@ def read_json(
 
 
 def digits(number: int) -> str:
-    """Return an int in decimal, however long it is: ``str()`` refuses more than 4300 digits."""
+    """Return an int of any length in decimal. ``str()`` refuses more than 4300 digits."""
     try:
         return int.__repr__(number)
     except ValueError:
@@ -107,10 +107,10 @@ def digits(number: int) -> str:
 
 
 def shown(value: object) -> str:
-    """Return the repr of a value for a message, at most 100 characters of it; never raises."""
+    """Return at most 100 characters of the repr of a value, for a message. Never raises."""
     try:
         return f"{value!r:.100}"
-    except Exception:  # noqa: BLE001  an int of too many digits; or whatever an object does when it is looked at
+    except Exception:  # noqa: BLE001  an int of too many digits, or an error in a user's repr
         return f"<{type(value).__name__}>"
 
 

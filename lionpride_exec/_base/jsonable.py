@@ -1,9 +1,9 @@
 """
-JSON-safe forms of values and errors, and the way back for errors.
+JSON-safe forms of values and errors, and reading errors back.
 
-There is one form, wherever a value is written: in ``to_dict(mode="json")``, in the results of the command, in a
-journal. What has a usual text or dict gets that (``_base.json_forms``). What has none is its ``str()``, its ``repr()``
-or its attributes, whichever its class tells, and that is logged once for each class.
+A value has the same form wherever it is written: in ``to_dict(mode="json")``, in results of the command, in a journal.
+Most values have a usual text or dict (``_base.json_forms``). Any other value is written as its ``str()``, its
+``repr()`` or its attributes, depending on its class. That is logged once for each class.
 """
 
 from __future__ import annotations
@@ -27,44 +27,45 @@ logger = logging.getLogger("lionpride_exec")
 
 MAX_ERROR_DEPTH = 100
 
-# Levels that are looked at before the form of a value is made; a cycle ends there.
+# How many levels are checked before the form of a value is made. A cycle ends there.
 QUICK_DEPTH = 20
 
-# Objects of one value of which the attributes are kept: of objects that know each other there may be no end.
+# For how many objects inside one value the attributes are written. Objects that refer to each other may have no end.
 MAX_OPENED = 1000
 
 _PLAIN = frozenset({type(None), bool, str})
 
 _EXACT = frozenset({dict, list, tuple, set})
 
-# What str() adds to the message of a group, and repr() to the class of an object: it differs from run to run.
+# What str() adds to the message of a group, and what repr() adds to a class name. The latter differs between runs.
 _GROUP_SUFFIX = re.compile(r" \(\d+ sub-exceptions?\)$")
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+| id='\d+'")
 
 
 def jsonable(value: Any) -> Any:
     """
-    Return a value as JSON-safe data, whatever it is; never raises.
+    Return any value as JSON-safe data. Never raises.
 
-    Plain values stay. NaN and infinities stay too; the writers of text make null of them, and that is logged. Other
-    values get their usual form, see ``_base.json_forms``. A value without one becomes its ``str()`` or ``repr()``, if
-    its class has one, else a dict of its public attributes. A value that has none of these, contains itself, or is
-    nested more than 500 levels deep, becomes ``"<unserializable>"``. All that is logged once for each class.
+    Plain values stay as they are. NaN and infinities stay too, but the writers of text write null for them, and that is
+    logged. Other values get their usual form, see ``_base.json_forms``. A value without a usual form becomes its
+    ``str()`` or ``repr()``, if its class defines one, and otherwise a dict of its public attributes. A value becomes
+    ``"<unserializable>"`` if it has none of these, contains itself, or is nested more than 500 levels deep. All these
+    replacements are logged once for each class.
     """
     return _form(value, ())[0]
 
 
 def form_of(value: Any) -> tuple[Any, bool]:
     """
-    Return what :func:`jsonable` does, and whether that only stands for a value that has no JSON form.
+    Return the form of :func:`jsonable`, and whether the form only replaces a value that has no JSON form.
 
-    Unlike there, what is plain JSON already is returned itself: to be written at once.
+    Unlike in :func:`jsonable`, plain JSON data are not copied: write them at once.
     """
     return (value, False) if _is_plain(value, QUICK_DEPTH) else _form(value, ())
 
 
 def _is_plain(value: Any, depth: int) -> bool:
-    """Whether a value is plain JSON, all of it. False also where that would take long to tell."""
+    """Return whether a value is all plain JSON. Also return False if the check would take long."""
     kind = type(value)
     if kind is dict:
         for key in value:
@@ -78,8 +79,8 @@ def _is_plain(value: Any, depth: int) -> bool:
     return depth > 0 and all(type(item) in _PLAIN or _is_plain(item, depth - 1) for item in items)
 
 
-# `around` are the ids of what stands around a value. The walk has a stack of its own, so that nothing is nested too
-# deeply for it. Each walk yields what stands in its value, and is sent the form of that.
+# `around` has the ids of the objects that contain the value. The walk has its own stack, so deep nesting does not end
+# it. Each generator on the stack yields an inner value, and is sent the form of that value.
 def _form(value: Any, around: tuple[int, ...]) -> tuple[Any, bool]:
     path = set(around)
     stack: list[tuple[Generator[Any, Any, Any], Any]] = []
@@ -99,7 +100,7 @@ def _form(value: Any, around: tuple[int, ...]) -> tuple[Any, bool]:
                 break
             except StopIteration as exc:
                 form, is_lost = exc.value, False
-            except Exception as exc:  # noqa: BLE001  it has no form, or fails when it is looked at
+            except Exception as exc:  # noqa: BLE001  no form, or an error of a user class
                 inner = _attributes(holder) if type(exc) is NoForm and opened < MAX_OPENED else None
                 if inner:
                     stack[-1], form = (walk(inner), holder), None
@@ -113,7 +114,7 @@ def _form(value: Any, around: tuple[int, ...]) -> tuple[Any, bool]:
 
 
 def _leaf(value: Any, path: set[int], depth: int) -> tuple[Any, bool] | None:
-    """Return the form of a value in which no other stands, and whether it is lost. None if something stands in it."""
+    """Return the form of a value without inner values, and whether the value is lost. None if it has inner values."""
     kind = type(value)
     if kind in _PLAIN or (kind is int and value.bit_length() <= MAX_BITS):
         return value, False
@@ -133,7 +134,7 @@ def _leaf(value: Any, path: set[int], depth: int) -> tuple[Any, bool] | None:
 
 
 def _attributes(value: Any) -> dict[str, Any] | None:
-    """Return the public attributes of what tells nothing of itself, and say once for each class that they are kept."""
+    """Return the public attributes of an object without repr and text, and log that once for each class."""
     try:
         found = attributes_of(value)
     except Exception:  # noqa: BLE001  a property that fails
@@ -144,14 +145,14 @@ def _attributes(value: Any) -> dict[str, Any] | None:
 
 
 def _tell_rest(value: Any) -> None:
-    """Say once for each class that a list or dict has attributes too: its form is that of its items."""
+    """Log once for each class that the attributes of a list or dict are not written, only the items."""
     names: Any = getattr(value, "__dict__", ())
     if any(not name.startswith("_") and not (isinstance(value, dict) and name in value) for name in names):
         _tell(type(value).__qualname__, "it has attributes beside its items, and they are not kept")
 
 
 def _text_of(value: Any) -> str:
-    """Return str() or repr() of what has no other form, without addresses, and say once for each class what is kept."""
+    """Return str() or repr() of an object, without addresses. Log once for each class which of them is written."""
     kind: type[Any] = type(value)
     for name, function, default in (("str", str, object.__str__), ("repr", repr, object.__repr__)):
         try:
@@ -168,15 +169,15 @@ def _text_of(value: Any) -> str:
 
 @lru_cache(maxsize=1000)
 def _tell(name: str, reason: str) -> None:
-    """Say once for each class that a value is not kept as it is."""
+    """Log once for each class that a value is not written as it is."""
     logger.warning("a value of class %s cannot be kept as it is: %s (told once for each class)", name, reason)
 
 
 def error_to_dict(error: BaseException) -> dict[str, Any]:
     """
-    Return class name and message of an error as JSON-safe data; never raises.
+    Return the class name and the message of an error as JSON-safe data. Never raises.
 
-    Ours add whether they are retryable, and details; groups their members, nested.
+    Errors of this package add ``retryable`` and details. Groups add their members, nested.
     """
     return _error_to_dict(error, (id(error),))
 
@@ -208,12 +209,12 @@ def _error_to_dict(error: BaseException, around: tuple[int, ...], depth: int = 0
 def _own_form(error: LionprideError) -> Any:
     try:
         return error.to_dict()
-    except Exception:  # noqa: BLE001  as in _jsonable(): an override may fail
+    except Exception:  # noqa: BLE001  an override may fail
         return None
 
 
 def error_text(error: BaseException) -> str:
-    """Return the message of an error, the same in every form. What UTF-8 cannot hold is escaped; never raises."""
+    """Return the message of an error, with escapes for characters that UTF-8 cannot hold. Never raises."""
     try:
         return str(error).encode("utf-8", "backslashreplace").decode()
     except Exception:  # noqa: BLE001  some errors cannot even tell what they are
@@ -222,10 +223,10 @@ def error_text(error: BaseException) -> str:
 
 def error_from_dict(data: Mapping[str, Any]) -> BaseException:
     """
-    Return an error that tells what :func:`error_to_dict` wrote.
+    Return an error for the data of :func:`error_to_dict`.
 
-    The original class is not looked up, let alone imported: it is an ``ExecutionError`` whose details name
-    it. A group comes back as a group.
+    The original class is neither looked up nor imported. The error is an ``ExecutionError``, and its details name the
+    original class. A group comes back as a group.
     """
     name, message = str(data.get("error", "Error")), str(data.get("message", ""))
     if data.get("exceptions"):

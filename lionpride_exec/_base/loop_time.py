@@ -1,8 +1,8 @@
 """
-Times of one event loop, carried over to the next.
+Converting the times of one event loop to another event loop.
 
-A time is a reading of ``anyio.current_time()``, whose zero belongs to the event loop. What has to wait for a time, a
-delayed event or a rate, may outlive the loop in which it was read; then the wall clock tells how much of it is left.
+Times are those of ``anyio.current_time()``, whose zero depends on the event loop. A delayed event or a rate may outlive
+the event loop in which its times were read. Then the wall clock tells how much of the time is left.
 """
 
 from __future__ import annotations
@@ -15,31 +15,32 @@ from anyio.lowlevel import current_token
 
 from .backend import current_time
 
-# How often the clocks are read, at most, until nothing has come between the readings; and how long they may take.
+# The clocks are read together at most this often, until one reading takes less than this many seconds.
 READINGS = 5
 SLOW_READING = 0.0002
 
-# Seconds by which clocks may differ that go alike: reading them takes some time.
+# Clocks that differ by less than this many seconds count as equal, because reading them takes some time.
 TOLERANCE = 0.001
 
-# The same where it is to be found out which of two clocks the wall clock follows, and by how much these differ then.
+# To find out which of two clocks the wall clock follows: the two must differ by more than APART seconds, and the wall
+# clock must be within ALIKE seconds of one of them.
 ALIKE, APART = 0.1, 1.0
 
-# Event loops of one thread whose wall clock is watched.
+# For how many event loops of one thread the wall clock is watched.
 MAX_WATCHES = 16
 
 
 class LoopClock:
-    """Knows in which event loop times were last read."""
+    """Remembers in which event loop times were last read."""
 
     __slots__ = ("_ahead", "_seen_in")
 
     def __init__(self) -> None:
         self._seen_in: object = None
-        self._ahead = 0.0  # of the loop's clock before the wall clock
+        self._ahead = 0.0  # seconds by which the clock of the event loop is ahead of the wall clock
 
     def shift(self) -> float:
-        """Return the seconds that have to be added to times read before; 0 in the same event loop. Call it in one."""
+        """Return the seconds to add to earlier times. 0 in the same event loop. Call this in an event loop."""
         loop = current_token()
         if loop == self._seen_in:
             return 0.0
@@ -60,9 +61,10 @@ _watches = _Watches()
 
 def wall_skew() -> float:
     """
-    Return by how many seconds the wall clock was put forward since this was first asked in the running event loop.
+    Return by how many seconds the wall clock was put forward since the first call in the running event loop.
 
-    That is when somebody sets the wall clock, and when the machine sleeps while the loop's clock stands still.
+    The number changes when a user sets the wall clock, and when the machine sleeps while the clock of the event loop
+    stands still.
     """
     token = current_token()
     watch = _watches.of.get(token)
@@ -75,10 +77,11 @@ def wall_skew() -> float:
 
 class WallWatch:
     """
-    Watches the wall clock beside a clock that nobody can set.
+    Compares the wall clock with a clock that cannot be set.
 
-    Under virtual time there are two of these: the event loop's, which jumps, and that of the machine. The wall clock
-    follows the one or, where a test has replaced it too, the other; which one is seen as soon as they are apart.
+    Under virtual time there are two of these clocks: the clock of the event loop, which jumps, and the clock of the
+    machine. The wall clock follows the machine or, if a test has replaced the wall clock too, the event loop. The watch
+    sees which one as soon as the two clocks differ.
     """
 
     __slots__ = ("_base", "_follows_loop", "_skew")
@@ -89,10 +92,10 @@ class WallWatch:
         self._skew = 0.0
 
     def look(self) -> float:
-        """Return by how much the wall clock was put forward until now."""
+        """Return by how many seconds the wall clock was put forward until now."""
         now = _read_clocks()
         wall, machine, loop = (later - earlier for later, earlier in zip(now, self._base, strict=True))
-        if abs(loop - machine) <= APART:  # either may be the one, and it hardly matters
+        if abs(loop - machine) <= APART:  # the wall clock may follow either, and it hardly matters
             step = min(wall - loop, wall - machine, key=abs)
         else:
             if min(abs(wall - loop), abs(wall - machine)) < ALIKE:
@@ -105,7 +108,7 @@ class WallWatch:
 
 
 def _read_clocks() -> tuple[float, float, float]:
-    """Return the wall clock, the machine's and the event loop's, read as good as at once."""
+    """Return the times of the wall clock, the machine and the event loop, read almost at the same moment."""
     best = (inf, 0.0, 0.0, 0.0)
     for _ in range(READINGS):
         before, wall, after = time.monotonic(), time.time(), time.monotonic()

@@ -1,10 +1,9 @@
 """
-Redaction: in a result, a message or an error three stars stand for a secret value.
+Redaction: three stars replace a secret value in results, messages and errors.
 
-What is redacted is said by a path: of a class, the names of its fields with ``metadata={"redact": True}``; of a run of
-the command, those of ``--redact``. Where such a value is quoted, its text is replaced, as it stands there by itself, in
-a repr, in JSON or in a URL. A text of less than four characters would be found everywhere: it is replaced only where it
-is all that there is.
+Paths say what is redacted: the fields of a class with ``metadata={"redact": True}``, and the paths of ``--redact`` for
+a run of the command. The text of a secret value is replaced wherever it is quoted: plainly, in a repr, in JSON or in a
+URL. A text of less than four characters would occur everywhere, so it is replaced only where it is the whole text.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
 
 STARS: Final = "***"
-MIN_LENGTH = 4  # of a text that is looked for inside of others
+MIN_LENGTH = 4  # of a secret that is searched for inside other texts
 DIGEST = 8  # bytes
 NO_SECRETS: Final[frozenset[str]] = frozenset()
 
 
 def secrets_of(event: Any) -> frozenset[str]:
-    """Return the texts that nothing may quote of an event: as it was given, and as its fields are now."""
+    """Return the secret texts of an event: those that were kept with it, and those of its fields now."""
     if not event._redacted:
         return NO_SECRETS
     known: frozenset[str] = getattr(event, "_secrets", NO_SECRETS)
@@ -41,7 +40,7 @@ def keep_secrets(event: Any, secrets: frozenset[str]) -> None:
 
 
 def redacted_paths(owner: Any) -> frozenset[str]:
-    """Return the paths of what is redacted of an event, or of the events of a class."""
+    """Return the redacted paths of an event, or of the events of a class."""
     paths: frozenset[str] = owner._redacted
     return paths
 
@@ -49,9 +48,9 @@ def redacted_paths(owner: Any) -> frozenset[str]:
 @contextmanager
 def also_redacting(event_type: Any, paths: Iterable[str]) -> Generator[None]:
     """
-    Inside the block, redact what these paths lead to, too.
+    Redact the values at these paths too, inside the block.
 
-    The class itself is changed, and changed back at the end of the block. So a journal redacts it as well.
+    The class itself is changed, and restored at the end of the block. So a journal redacts the values as well.
 
     Args:
         event_type: A class of events.
@@ -66,7 +65,7 @@ def also_redacting(event_type: Any, paths: Iterable[str]) -> Generator[None]:
 
 
 def texts_of(values: Iterable[Any]) -> frozenset[str]:
-    """Return the texts of values, and of what is in them; those of None and bools are none."""
+    """Return the texts of values and of the values inside them. None and bools have no text."""
     texts: set[str] = set()
     rest = list(values)
     while rest:
@@ -87,7 +86,7 @@ def texts_of(values: Iterable[Any]) -> frozenset[str]:
 
 
 def mask(text: str, secrets: frozenset[str]) -> str:
-    """Return a text with stars where it quotes a secret."""
+    """Return a text with stars in place of quoted secrets."""
     if not secrets:
         return text
     if text in secrets:
@@ -99,13 +98,13 @@ def mask(text: str, secrets: frozenset[str]) -> str:
 
 
 def quotes(value: Any, secrets: frozenset[str]) -> bool:
-    """Whether a value, or one inside it, is or quotes a secret of four characters or more."""
+    """Return whether a value, or a value inside it, quotes a secret of four characters or more."""
     long = frozenset(secret for secret in secrets if len(secret) >= MIN_LENGTH)
     return bool(long) and any(mask(text, long) != text for text in texts_of([value]))
 
 
 def mask_data(value: Any, secrets: frozenset[str]) -> Any:
-    """Return JSON data with stars where it quotes a secret; a number of four digits or more is quoted as a whole."""
+    """Return JSON data with stars in place of quoted secrets. A number of 4 digits or more is replaced whole."""
     if not secrets:
         return value
     if isinstance(value, str):
@@ -122,7 +121,7 @@ def mask_data(value: Any, secrets: frozenset[str]) -> Any:
 
 
 def mask_path(value: Any, path: str) -> Any:
-    """Return JSON data with stars at a path; as it is if the path leads nowhere."""
+    """Return JSON data with stars at a path. Return the data unchanged if there is no value at the path."""
     if step_into(value, path) is not MISSING:
         return _replaced(value, path, STARS)
     first, _, rest = path.partition(".")
@@ -131,7 +130,7 @@ def mask_path(value: Any, path: str) -> Any:
 
 
 def digest_of(value: object) -> str:
-    """Return what stands for a value where only equality counts, such as the key of a limit."""
+    """Return a digest to replace a value where only equality counts, for instance the key of a limit."""
     return f"redacted:{blake2b(repr(value).encode('utf-8', 'surrogatepass'), digest_size=DIGEST).hexdigest()}"
 
 
@@ -142,7 +141,7 @@ def _replaced(value: Any, name: str, by: Any) -> Any:
 
 
 def _forms(secrets: frozenset[str]) -> list[str]:
-    """Return the ways in which long secrets are quoted, the longest first."""
+    """Return the forms in which long secrets may be quoted, the longest first."""
     forms: set[str] = set()
     for secret in secrets:
         if len(secret) >= MIN_LENGTH:
@@ -157,5 +156,5 @@ def _forms(secrets: frozenset[str]) -> list[str]:
 def _text(value: object) -> str:
     try:
         return str(value)
-    except Exception:  # noqa: BLE001  whatever an object does when it is looked at
+    except Exception:  # noqa: BLE001  an error of a user class
         return ""

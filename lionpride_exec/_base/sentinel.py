@@ -1,4 +1,4 @@
-"""The value that says "no value yet", where ``None`` is a real result."""
+"""The value that means "no value yet", where ``None`` may be a real value."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, Self, final
 
 @final
 class UnsetType:
-    """The type of :data:`Unset`: one object in a process, which copies and pickles give back."""
+    """The type of :data:`Unset`, of which there is one object in a process. Copies and pickles return that object."""
 
     __slots__ = ()
     _instance: ClassVar[UnsetType | None] = None

@@ -1,8 +1,8 @@
 """
 Lifetimes as data: a table of states, and one setter that obeys it.
 
-A lifetime that is spread over several flags allows combinations that nobody has thought of. Here a lifetime is one
-member of an enum, and a table says which state may follow which. Each change goes through
+A lifetime that is spread over several flags allows combinations that make no sense. Here a lifetime is one member of an
+enum, and a table says which state may follow which. Each change goes through
 :meth:`StateMachine.move_to`, which checks the table, changes the state, and then wakes the tasks that wait for it.
 """
 
@@ -19,7 +19,7 @@ S = TypeVar("S", bound=Enum)
 
 
 class Notifiable(Protocol):
-    """What wakes the tasks that wait for a change: a ``PredicateCondition``."""
+    """The interface of an object that wakes the tasks that wait for a change, like ``PredicateCondition``."""
 
     def notify(self) -> None:
         """Wake the tasks whose condition holds now. Must not wait."""
@@ -27,12 +27,12 @@ class Notifiable(Protocol):
 
 class InvalidStateChange(RuntimeError):
     """
-    A state that may not follow the current one. Nothing has changed.
+    The table does not allow the transition. Nothing has changed.
 
     Attributes:
-        name: What has the state, such as "journal".
-        previous: The state it is in.
-        target: The state it was to move to.
+        name: The name of the state machine, for instance "journal".
+        previous: The current state.
+        target: The state that was requested.
     """
 
     def __init__(self, name: str, previous: Enum, target: Enum) -> None:
@@ -67,10 +67,10 @@ class StateMachine(Generic[S]):
     One lifetime.
 
     Args:
-        name: What has the lifetime; error messages begin with it.
-        transitions: The table, as :func:`transition_table` makes it.
+        name: The name of the owner, with which error messages begin.
+        transitions: The table, made by :func:`transition_table`.
         initial: The first state.
-        condition: Is notified after each change. None if no task waits for one.
+        condition: An object that is notified after each change. None if no task waits for a change.
     """
 
     __slots__ = ("_condition", "_name", "_transitions", "state")
@@ -88,7 +88,7 @@ class StateMachine(Generic[S]):
         return f"<{type(self).__name__} {self._name}: {self.state.name}>"
 
     def can_move_to(self, target: S) -> bool:
-        """Return whether a state may follow the current one."""
+        """Return whether the table allows a move to a state."""
         return target in self._transitions[self.state]
 
     def move_to(self, target: S) -> None:

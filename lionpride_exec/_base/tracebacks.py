@@ -1,4 +1,4 @@
-"""Tracebacks as they are shown and kept: from the code that an event runs on, without the frames that lead there."""
+"""Tracebacks as they are shown and kept: they begin in the code that an event runs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import TracebackType
 
-# The folder of the whole package, as code objects name it.
+# The folder of the whole package, in the form that code objects use.
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120  pathlib would normalise the text
 
-# Frames of a traceback that are kept, the last ones.
+# How many frames of a traceback are kept. These are the last ones.
 MAX_FRAMES = 20
 
 
@@ -21,7 +21,7 @@ def format_traceback(error: BaseException) -> str:
     Return the traceback of an error as text that UTF-8 can hold, without frames of this package above the target.
 
     Raises:
-        Exception: Whatever an error does when it is looked at.
+        Exception: Any exception that the error raises when it is formatted.
     """
     place = in_target(error.__traceback__)
     lines = traceback.format_exception(type(error), error, place or error.__traceback__, limit=-MAX_FRAMES)
@@ -29,16 +29,16 @@ def format_traceback(error: BaseException) -> str:
 
 
 def log_info(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None] | None:
-    """Return an error as ``exc_info`` for logging, which asks for its truth; None if it cannot be looked at."""
+    """Return an error as ``exc_info`` for logging. None if the error cannot be formatted."""
     try:
         traceback.format_exception(error)
         return type(error), error, error.__traceback__
-    except Exception:  # noqa: BLE001  logging would fail likewise, and its message be lost
+    except Exception:  # noqa: BLE001  logging would fail too, and the message would be lost
         return None
 
 
 def in_target(found: TracebackType | None) -> TracebackType | None:
-    """Return the part of a traceback that begins in code of the target. None if it does not lead there."""
+    """Return the part of a traceback that begins outside this package. None if there is no part outside."""
     while found is not None and found.tb_frame.f_code.co_filename.startswith(PACKAGE):
         found = found.tb_next
     return found

@@ -1,19 +1,19 @@
-"""How numbers are shown to people: in messages, and in the lines that tell how far a run is."""
+"""How numbers are shown to people: in messages, and in the progress lines of a run."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Final
 
-# Seconds from which on a length of time is shown as hours, minutes and seconds.
+# From this many seconds on, a length of time is shown as hours, minutes and seconds.
 SHOWN_PLAINLY: Final = 120.0
 
-# Seconds, some 30 years: a wait that is longer has no end that is worth a number, and no date.
+# About 30 years in seconds. A longer wait is shown as "ever", without a number or a date.
 MAX_SECONDS: Final = 1e9
 
 
 def shown_seconds(seconds: float) -> str:
-    """Return how long something lasts: ``4.5 s``, ``0:02:00``, or ``ever``."""
+    """Return a length of time as text: ``4.5 s``, ``0:02:00``, or ``ever``."""
     if seconds > MAX_SECONDS:
         return "ever"
     return f"{seconds:.3g} s" if seconds < SHOWN_PLAINLY else shown_clock(seconds)
@@ -30,5 +30,5 @@ def shown_rate(per_second: float) -> str:
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """Return a number with its noun: ``1 line``, ``2 lines``; an s is added if no plural is given."""
+    """Return a number with its noun: ``1 line``, ``2 lines``. The default plural adds an s."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
