@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 
 class PredicateCondition:
-    """Tasks that wait, each for a condition of its own. :meth:`notify` is O(number of waiters)."""
+    """Tasks that wait, each for its own condition. :meth:`notify` costs O(number of waiters)."""
 
     __slots__ = ("_waiting", "aside")
 
     def __init__(self) -> None:
         self._waiting: dict[anyio.Event, Callable[[], bool]] = {}
-        # Events that wait here themselves, for others to end. No task waits for them: two could wait for each other.
+        # Running events that wait here for other events to end. Other tasks do not wait for these events, because two
+        # events could wait for each other.
         self.aside: Counter[UUID] = Counter()
 
     @property
@@ -51,7 +52,7 @@ class PredicateCondition:
         """
         Wait until the condition holds at a :meth:`notify`. Return at once if it holds already.
 
-        Cancellation: always a checkpoint. Nothing stays behind.
+        Cancellation: at any time, since this is always a checkpoint. The task no longer waits here.
         """
         if condition():
             await checkpoint()

@@ -1,10 +1,10 @@
 """
-The usual JSON form of values: what a person would write for them.
+The usual JSON form of values, as a person would write them.
 
 | Value | Form |
 |---|---|
-| enum member | that of its value |
-| subclass of ``str``, ``int``, ``float`` | the plain value; digits as text beyond 4300 of them |
+| enum member | the form of its value |
+| subclass of ``str``, ``int``, ``float`` | the plain value; an int of more than about 4200 digits becomes a text |
 | ``UUID``, path, ``Decimal``, ``Fraction``, complex, IP address, zone, range | its text |
 | date, time, timedelta | ISO 8601 |
 | pattern | its text, flags in front |
@@ -12,12 +12,12 @@ The usual JSON form of values: what a person would write for them.
 | mapping | dict; see :func:`key_of` for its keys |
 | list, tuple, deque, array, view of a dict, any other sequence | list |
 | set, frozenset | sorted list |
-| object with ``to_dict()``, ``model_dump()``, ``dict()`` (pydantic 1), ``tolist()``, ``item()`` | what that gives |
+| object with ``to_dict()``, ``model_dump()``, ``dict()`` (pydantic 1), ``tolist()``, ``item()`` | what that returns |
 | file in memory (``getvalue()``) | its text, or its bytes |
 | attrs, dataclass, msgspec object, ``SimpleNamespace`` | dict of its fields |
 
-Methods are looked up on the class, so an object that has every attribute (a mock, a proxy) is not
-taken for one of these.
+Methods are looked up on the class. So an object that has every attribute (a mock, a proxy) does not count as one of
+these.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ _LISTS = (list, tuple, deque, array, KeysView, ValuesView, ItemsView)
 
 _FLAGS = {re.ASCII: "a", re.IGNORECASE: "i", re.LOCALE: "L", re.MULTILINE: "m", re.DOTALL: "s", re.VERBOSE: "x"}
 
-# What stands for a value that has no form at all.
+# The replacement for a value without any form.
 UNSERIALIZABLE = "<unserializable>"
 
-# Beyond that an int may have more than 4300 digits, which Python's own reader refuses.
+# A longer int may have more than 4300 digits, which the reader of Python refuses.
 MAX_BITS = 14_000
 
-# Methods that tell what an object is, in this order, with their arguments.
+# The methods that may return the form of an object, in this order, with their arguments.
 _WAYS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("to_dict", {}),
     ("model_dump", {"mode": "json"}),
@@ -78,7 +78,7 @@ _WAYS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("getvalue", {}),
 )
 
-# What such a method may tell to be taken for data; tolist() and item() may tell anything.
+# The types that these methods must return for the result to count as data. tolist() and item() may return any type.
 _TOLD: dict[str, tuple[type, ...]] = {"model_dump": (Mapping, list, tuple, str, int, float), "getvalue": (str, bytes)}
 
 # Methods of a mapping that has several values of one key (headers, a query, a form): they return all values of a key.
@@ -91,11 +91,11 @@ class NoForm(Exception):
 
 def walk(value: Any) -> Walk:  # noqa: PLR0911  a table of kinds
     """
-    Return the form of a value that is not plain: yields what stands in it, and is sent the form of that.
+    Return the form of a value that is not plain. Yield each inner value, and receive the form of the inner value.
 
     Raises:
-        NoForm: It has none.
-        Exception: Whatever an object raises when it is looked at.
+        NoForm: The value has no usual form.
+        Exception: Any exception of a method or property of the value.
     """
     match value:
         case Enum():
@@ -120,7 +120,7 @@ def walk(value: Any) -> Walk:  # noqa: PLR0911  a table of kinds
 
 
 def plain_of(value: str | float) -> str | int | float | bool:
-    """Return a text or number as plain Python has it; an int that is too long for readers as the text of its digits."""
+    """Return a text or number as a plain Python value. An int that is too long for readers becomes a text."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, bool):
@@ -131,7 +131,7 @@ def plain_of(value: str | float) -> str | int | float | bool:
 
 
 def duration_of(value: timedelta) -> str:
-    """Return a time span as ISO 8601 has it, such as ``PT90S`` or ``-P1DT0.5S``."""
+    """Return a time span in ISO 8601, for instance ``PT90S`` or ``-P1DT0.5S``."""
     sign, value = ("-", -value) if value.days < 0 else ("", value)
     parts = f"{value.days}D" if value.days else ""
     nanoseconds: int = getattr(value, "nanoseconds", 0)  # pandas has them
@@ -182,7 +182,7 @@ def _walk_mapping(value: Mapping[Any, Any]) -> Walk:
 
 
 def _keys_in(value: Any) -> list[Any] | None:
-    """Return the keys of a mapping, or of what ``dict()`` would take for one. None if it is neither."""
+    """Return the keys of a mapping, or of an object that ``dict()`` accepts as a mapping. Otherwise return None."""
     if isinstance(value, Mapping):
         return list(cast("Iterable[Any]", value))
     return list(value.keys()) if _has(value, "keys") and _has(value, "__getitem__") else None
@@ -190,10 +190,10 @@ def _keys_in(value: Any) -> list[Any] | None:
 
 def _all_of(value: Any, keys: list[Any]) -> dict[Any, Any]:
     """
-    Return what a mapping holds; a key that it has several times gets the list of its values.
+    Return the items of a mapping. A key that occurs several times gets the list of its values.
 
     Raises:
-        NoForm: It has a key several times, and does not tell all values.
+        NoForm: A key occurs several times, and not all of its values can be read.
     """
     known = dict.fromkeys(keys)
     ask = next((getattr(value, name) for name in _ALL_VALUES if _has(value, name)), None)
@@ -216,13 +216,13 @@ def _one_or_all(one: Any, ask: Any, key: Any) -> Any:
         several = isinstance(values, list | tuple) and len(cast("list[Any]", values)) > 1
         if several and one in values:
             return values
-    except Exception:  # noqa: BLE001, S110  it is a method that does something else
+    except Exception:  # noqa: BLE001, S110  an unrelated method of that name
         pass
     return one
 
 
 def keys_of(keys: list[Any]) -> list[str]:
-    """Return the texts of the keys of a mapping, all different: of two that look alike one tells its class."""
+    """Return a different text for each key of a mapping. If two texts are equal, one gets the class of its key."""
     texts = {
         index: str.__str__(key) for index, key in enumerate(keys) if isinstance(key, str) and not isinstance(key, Enum)
     }
@@ -241,7 +241,7 @@ def keys_of(keys: list[Any]) -> list[str]:
 
 
 def key_of(key: Any) -> str:
-    """Return the text of a key: the form of a scalar, ``str()`` of what has no form that is a text."""
+    """Return the text of a key: its form if that is a text, otherwise its ``str()``."""
     while isinstance(key, Enum) and isinstance(key.value, str | int):
         key = key.value
     try:
@@ -250,7 +250,7 @@ def key_of(key: Any) -> str:
     except StopIteration as exc:
         if isinstance(exc.value, str):
             return exc.value
-    except Exception:  # noqa: BLE001, S110  whatever a key does when it is looked at
+    except Exception:  # noqa: BLE001, S110  an error of a user class
         pass
     try:
         return str(key)
@@ -296,12 +296,12 @@ def _walk_object(value: Any) -> Walk:  # noqa: PLR0911  a table of kinds
 
 
 def _ask(value: Any, name: str, arguments: dict[str, Any]) -> Any:
-    """Return what a method of an object tells. None if that is no data, or there is no such method."""
+    """Return the result of a method of an object. None if there is no such method, or if its result is not data."""
     if not _has(value, name):
         return None
     try:
         told = _ask_numpy(value) if _is_numpy_time(value) else _ask_pandas(value) or getattr(value, name)(**arguments)
-    except Exception:  # noqa: BLE001  there may be another way
+    except Exception:  # noqa: BLE001  another method may work
         return None
     if isawaitable(told):
         if iscoroutine(told):
@@ -321,7 +321,7 @@ def _is_numpy_time(value: Any) -> bool:
 
 
 def _ask_numpy(value: Any) -> Any:
-    """Return times of numpy: ``item()`` tells those that are finer than a microsecond as a bare number."""
+    """Return times of numpy. ``item()`` would return times finer than a microsecond as bare numbers."""
     if value.shape:
         return list(value)
     told = value.item()
@@ -329,7 +329,7 @@ def _ask_numpy(value: Any) -> Any:
 
 
 def _ask_pandas(value: Any) -> Any:
-    """Return a table or column whose labels are not unique: ``to_dict()`` keeps the last. None if it is none."""
+    """Return a pandas table or column with repeated labels, of which ``to_dict()`` keeps the last. Otherwise None."""
     axes = [getattr(value, name, None) for name in ("index", "columns")] if _is_from(value, "pandas") else []
     if all(getattr(axis, "is_unique", True) is True for axis in axes):
         return None
@@ -358,7 +358,7 @@ def _fields_of(cls: type[Any], value: Any) -> dict[str, Any] | list[Any] | None:
 
 
 def _struct(cls: type[Any], value: Any) -> dict[str, Any] | list[Any]:
-    """Return the fields of a msgspec object as msgspec writes them: by their names in JSON, with the tag."""
+    """Return the fields of a msgspec object as msgspec writes them, by their JSON names and with the tag."""
     config = cls.__struct_config__
     pairs = zip(cls.__struct_encode_fields__, cls.__struct_fields__, strict=True)
     told = {name: getattr(value, field) for name, field in pairs}
@@ -369,7 +369,7 @@ def _struct(cls: type[Any], value: Any) -> dict[str, Any] | list[Any]:
 
 
 def attributes_of(value: Any) -> dict[str, Any]:
-    """Return the public attributes of an object that tells nothing of itself: its class has neither repr nor text."""
+    """Return the public attributes of an object whose class defines neither repr nor text. Otherwise return {}."""
     cls: Any = type(value)
     if cls.__repr__ is not object.__repr__ or cls.__str__ is not object.__str__:
         return {}

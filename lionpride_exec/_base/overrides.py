@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 class Recorded(partial[Any]):
     """
-    A function that is set on an instance in place of a method, records each call, and calls that method.
+    A function that replaces a method of an instance, records each call, and calls the method.
 
-    A recording must not change what it records. So ``is_overridden()`` looks at the function that it calls.
+    A recording must not change the behaviour. So ``is_overridden()`` ignores the recording, and checks the function
+    that the recording calls.
 
     Attributes:
         replaced: The function that was set on the instance before. None if there was none.
@@ -23,7 +24,7 @@ class Recorded(partial[Any]):
 
 
 def is_overridden(instance: object, base: type, name: str) -> bool:
-    """Return whether a method is not the one of ``base``, in a subclass or on the instance."""
+    """Return whether a subclass, or the instance itself, overrides a method of ``base``."""
     if getattr(type(instance), name) is not getattr(base, name):
         return True
     own = instance.__dict__.get(name)
