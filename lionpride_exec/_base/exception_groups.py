@@ -165,7 +165,7 @@ def text_of(error: object) -> str:
     """Return the text of an error. Never raises."""
     try:
         return str.__str__(str(error))
-    except Exception:  # noqa: BLE001  likewise
+    except Exception:  # noqa: BLE001  a text of a user class
         return UNPRINTABLE
 
 

@@ -128,7 +128,7 @@ class _FromRecord:
 
     async def __call__(self, *_: object, **__: object) -> Any:
         raise ExecutionError(
-            f"of the function of this event a record has kept only the name, {self.name}; "
+            f"a record has kept only the name of the function of this event, {self.name}; "
             "assign event.function before the event is run",
             retryable=False,
         )

@@ -277,7 +277,7 @@ class Event(Run, Generic[T_co]):
         """
         actual = check_cost(actual)
         if limit is not None and not isinstance(limit, Rate):
-            raise TypeError(f"limit must be a Rate, got {limit!r}: nothing else has a cost")
+            raise TypeError(f"limit must be a Rate, got {limit!r}: only a Rate has a cost")
         if self._host is not None:
             self._host.settle_cost(self, actual, limit)
 

@@ -292,6 +292,6 @@ class EventLifecycle(Element):
         """
         if self.execution.status not in TERMINAL:
             raise ExecutorClosedError(
-                f"{self!r} did not end: its executor was left with it, or removed it; "
-                "if it is still there it stays PENDING and runs when the executor is started again"
+                f"{self!r} did not end: its executor was left, or removed the event; "
+                "an event that is still there stays PENDING and runs when the executor is started again"
             )

@@ -82,7 +82,7 @@ def check_fields(cls: type) -> None:
         if field.init and field.name.startswith("_"):
             raise TypeError(
                 f"{cls.__qualname__}.{field.name} begins with an underscore: a journal does not keep private fields; "
-                "rename it, or declare it with attrs.field(init=False) if it is no part of what is to be done"
+                "rename it, or declare it with attrs.field(init=False) if it is not an input of the event"
             )
 
 

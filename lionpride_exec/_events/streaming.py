@@ -162,7 +162,7 @@ class ChunkReader(ClosingIterator[Any]):
         event = self._event
         self._close()
         if event.status not in TERMINAL:
-            raise ExecutorClosedError(f"{event!r} did not end: its executor was left with it, or removed it")
+            raise ExecutorClosedError(f"{event!r} did not end: its executor was left, or removed the event")
         event.result()
         if not self._produced.has_run:
             raise OperationError(f"{event!r} did not stream in this process: its chunks are not known")

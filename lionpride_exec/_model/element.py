@@ -156,7 +156,7 @@ _latest_lock = Lock()
 
 def _renew_lock() -> None:
     """Make a new lock in a forked child, since another thread may have held the lock at the fork."""
-    global _latest_lock  # noqa: PLW0603  likewise
+    global _latest_lock  # noqa: PLW0603  one for the whole process
     _latest_lock = Lock()
 
 
