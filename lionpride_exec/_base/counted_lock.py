@@ -1,4 +1,4 @@
-"""A lock that makes several steps on a container look like one."""
+"""A lock that protects several steps on a container from other tasks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CountedLock:
         self._lock: anyio.Lock | None = None
         # How many tasks hold the lock or wait for it. A plain attribute, since every move of an event reads it.
         self.users: int = 0
-        # Called when the first task comes, and when the last has left.
+        # Called when the first task asks for the lock, and when the last task has left it.
         self.when_taken: Callable[[], None] | None = None
         self.when_free: Callable[[], None] | None = None
 
@@ -61,7 +61,7 @@ class CountedLock:
                 raise RuntimeError("the guard is not held")
             self._lock.release()
         finally:
-            self._leave()  # also if releasing fails: when a coroutine is closed outside of its task
+            self._leave()  # also if the release fails, because a coroutine is closed outside its task
 
     def _leave(self) -> None:
         self.users -= 1

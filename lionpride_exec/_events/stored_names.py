@@ -2,7 +2,7 @@
 The names under which stored data find the classes and functions of the package.
 
 Pickles name a module for each class and function, and ``to_dict()`` writes the full name of the class. The modules with
-an underscore can move. So what is public says that it is in the public module from which users import it:
+an underscore can move. So a public class or function names the public module from which users import it:
 ``lionpride_exec.Event``, not the module in which ``Event`` is written. :func:`publish` sets these names.
 
 Version 0.1.0 wrote the names of its private modules. ``BEFORE`` lists these modules and what each of them had. Their
@@ -79,7 +79,7 @@ BEFORE: Final[Mapping[str, tuple[str, ...]]] = {
     "lionpride_exec.testing._trace": ("Trace", "TraceEntry", "record"),
     "lionpride_exec.testing.stateful._machine": ("ExecutorMachine",),
 }
-"""The private modules of version 0.1.0, and what of each of them a pickle or a dict can name."""
+"""The private modules of version 0.1.0, and the names in each of them that a pickle or a dict can contain."""
 
 PRIVATE: Final[Mapping[str, Callable[[], object]]] = {
     "Codec": lambda: import_module("lionpride_exec._journal.codec").Codec,  # in a Journal; needs the extra
@@ -89,17 +89,17 @@ PRIVATE: Final[Mapping[str, Callable[[], object]]] = {
     "_Dead": lambda: _Dead,  # in a Progression
     "_FromRecord": lambda: _FromRecord,  # in a Call that was read from a record, in place of its function
 }
-"""What is private and in pickles of version 0.1.0, and what stands for it now."""
+"""The private names in pickles of version 0.1.0, each with a function that returns its replacement."""
 
 
 def publish(package: str) -> None:
     """
     Set ``__module__`` of each class and function in ``__all__`` of a public module to the public name.
 
-    What says a public module already, as errors do, keeps it.
+    A value whose ``__module__`` is public already, as that of an error, is not changed.
 
     Args:
-        package: Name of the public module, which has been imported.
+        package: The name of the public module, which must have been imported.
     """
     module = sys.modules[package]
     for name in module.__all__:
@@ -115,16 +115,16 @@ def publish(package: str) -> None:
 
 
 def public_home(module: str) -> str:
-    """Return the public module from which users import what a module has: its name up to the first underscore part."""
+    """Return the public module for a module: its name up to the first part with an underscore."""
     return ".".join(takewhile(lambda part: not part.startswith("_"), module.split(".")))
 
 
 def _keep_hints(cls: type) -> None:
     """
-    Replace the annotations of a class, which are texts, by what they mean in the module in which it is written.
+    Replace the annotations of a class, which are texts, by the types that they mean in the module of the class.
 
-    ``typing.get_type_hints()``, attrs and msgspec look the names up in the module that the class says. A name that is
-    imported for type checkers only stays unresolved, as before.
+    ``typing.get_type_hints()``, attrs and msgspec look names up in ``__module__`` of the class, which :func:`publish`
+    changes. A name that is imported for type checkers only stays unresolved, as before.
     """
     written_in = sys.modules[cls.__module__]
     annotations: dict[str, Any] = inspect.get_annotations(cls)
@@ -144,7 +144,7 @@ def _meaning(cls: type, hint: str, written_in: ModuleType) -> Any:
 
 
 class _ModulesBefore(MetaPathFinder, Loader):
-    """Makes a module of version 0.1.0 that is no longer there, with what stored data name in it."""
+    """Makes a module of version 0.1.0 that no longer exists, with the names that stored data contain."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -158,5 +158,5 @@ class _ModulesBefore(MetaPathFinder, Loader):
             setattr(module, name, PRIVATE[name]() if name in PRIVATE else getattr(home, name))
 
 
-# At the end: a module that is there comes first.
+# Appended at the end, so that an existing module is found first.
 sys.meta_path.append(_ModulesBefore())
