@@ -12,10 +12,9 @@ import trio
 from trio.testing import MockClock, active_thread_count
 
 from .asyncio_clock import POLL_INTERVAL
-from .waiting_threads import TrioThreads, is_thread_of_trio, stacks
+from .waiting_threads import TrioThreads, is_thread_of_trio
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Generator
 
     from .deadlock import Watch
@@ -77,7 +76,7 @@ class Holder(trio.abc.Instrument):
     def before_io_wait(self, timeout: float) -> None:
         """Find out whether the run is stuck. It is not if a task waits until the others are blocked."""
         watch = self._watch
-        if not self._may_be_stuck or timeout < FOR_EVER or watch is None or watch.may_be_woken(_is_own_thread):
+        if not self._may_be_stuck or timeout < FOR_EVER or watch is None or watch.may_be_woken(is_thread_of_trio):
             return
         if not trio.lowlevel.current_statistics().run_sync_soon_queue_size:  # no report of a thread that has just ended
             trio.lowlevel.current_trio_token().run_sync_soon(self._end_run, watch)
@@ -94,10 +93,6 @@ class Holder(trio.abc.Instrument):
         # One task waits always: trio's own, which is woken by threads and signals.
         statistics = trio.lowlevel.current_statistics().io_statistics
         return sum(getattr(statistics, name, 0) for name in WAITING) > 1
-
-
-def _is_own_thread(thread: threading.Thread) -> bool:
-    return any(ident == thread.ident and is_thread_of_trio(frame) for ident, frame in stacks())
 
 
 def _blocked_tasks() -> list[tuple[str, Any]]:

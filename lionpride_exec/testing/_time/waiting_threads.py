@@ -103,8 +103,9 @@ class TrioThreads:
     def waiting(self, tasks: Iterable[Task]) -> int:
         """Count the threads that work for trio and wait for its event loop."""
         tasks = list(tasks)
+        workers = {thread.ident for thread in threading.enumerate() if is_thread_of_trio(thread)}
         return sum(
-            self._waits(frame) or waits_for_answer(frame, tasks) for _, frame in stacks() if is_thread_of_trio(frame)
+            self._waits(frame) or waits_for_answer(frame, tasks) for ident, frame in stacks() if ident in workers
         )
 
     def _waits(self, frame: FrameType) -> bool:
@@ -115,11 +116,13 @@ class TrioThreads:
         )
 
 
-def is_thread_of_trio(frame: FrameType) -> bool:
-    """Return whether a thread is one that trio made to work for its event loop."""
-    at: FrameType | None = frame
-    while at is not None:
-        if at.f_globals.get("__name__") == "trio._core._thread_cache":
-            return True
-        at = at.f_back
-    return False
+def is_thread_of_trio(thread: threading.Thread) -> bool:
+    """
+    Return whether a thread is one that trio made to work for its event loop.
+
+    Its stack would say so too. But CPython 3.11 can crash while one thread walks over the frames of another one that
+    runs at the moment.
+    """
+    target: object = getattr(thread, "_target", None)  # of the standard library; gone once the thread has ended
+    worker: object = getattr(target, "__self__", None)
+    return type(worker).__module__ == "trio._core._thread_cache"
