@@ -9,7 +9,7 @@ uvloop"`` leaves that one out. Where uvloop does not exist (Windows, PyPy), ther
 
 import gc
 
-import hypothesis  # before the freeze: on import it asks the collector who refers to the generator of trio
+import hypothesis
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("lionpride_exec", deadline=None)
@@ -24,5 +24,12 @@ def pytest_collection_finish():
 
     That is every module and all 8,000 tests. Each full collection walked over them, and took a quarter of a second.
     """
+    use_hypothesis()  # first: it asks the collector who refers to its generator, and frozen ones are not found
     gc.collect()
     gc.freeze()
+
+
+@hypothesis.settings(max_examples=1, database=None)
+@hypothesis.given(hypothesis.strategies.none())
+def use_hypothesis(_):
+    """Have Hypothesis set up all that it sets up once."""
