@@ -44,6 +44,7 @@ def forked(backend, path, in_parent, in_child):
                 waits = await executor.append(Step(name="waits"), key="waits")
                 await anyio.sleep(1)
                 await written(executor)
+                let_threads_finish()
                 child = os.fork()
                 if not child:
                     os.write(writing, json.dumps(await in_child(executor, waits)).encode())
@@ -58,6 +59,16 @@ def forked(backend, path, in_parent, in_child):
     os.close(writing)
     with os.fdopen(reading) as pipe:
         return json.load(pipe)
+
+
+def let_threads_finish():
+    """
+    Let the threads go on that have just told the event loop of a result.
+
+    They hold a lock of the loop meanwhile. If the process forks then, nobody gives the lock back in the child.
+    """
+    for _ in range(1000):
+        os.sched_yield()
 
 
 def state_of(path):
