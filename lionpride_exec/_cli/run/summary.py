@@ -78,7 +78,7 @@ class Tally:
     began: float = attrs.field(factory=time.monotonic)
     ended: Counter[EventStatus] = attrs.field(factory=Counter[EventStatus])
     before: Counter[EventStatus] = attrs.field(factory=Counter[EventStatus])  # events that ended in earlier runs
-    read: int | None = None  # lines that were read, with those of earlier runs; None: the sum of `events` and `bad`
+    read: int | None = None  # lines that were read, earlier runs included; if None, the sum of `events` and `bad`
     # Returns the number of events that have not ended, if `events` is not counted.
     still_open: Callable[[], int] | None = None
     # Returns the part of INPUT that has been read, from 0 to 1, if it is known.
