@@ -37,7 +37,7 @@ from lionpride_exec._clients import errors as clients_errors  # names by which a
 from lionpride_exec._events import stored_names as events_stored_names  # names in pickles of before
 from lionpride_exec._journal import annotations as journal_annotations  # each kind of annotation
 from lionpride_exec._journal import codec as journal_codec  # each kind of field
-from lionpride_exec._journal import lifecycle as journal_lifecycle  # every pair of states
+from lionpride_exec._journal import journal_lifecycle  # every pair of states
 from lionpride_exec._journal import outcome_codec as journal_outcome_codec  # each kind of outcome
 from lionpride_exec._journal import reader as journal_reader  # reading in pieces, and without rights
 from lionpride_exec._journal import recent_starts as journal_recent_starts  # two ways to the same answer
@@ -48,7 +48,7 @@ from lionpride_exec._journal import transient_errors as journal_transient_errors
 from lionpride_exec._journal import worker_thread as journal_worker_thread  # a simulation has no threads
 from lionpride_exec._journal import writer as journal_writer  # its states, without a run
 from lionpride_exec._model import limits as model_limits  # routes through limits
-from lionpride_exec._processing import lifetime as processing_lifetime  # every pair of states
+from lionpride_exec._processing import processor_lifetime  # every pair of states
 from lionpride_exec._processing import retries as processing_retries  # the budget, by a simple count
 from lionpride_exec._scheduling import capacity as scheduling_capacity  # the window, by a simple count
 from lionpride_exec._scheduling import forecast as scheduling_forecast  # compared with a simulation
@@ -102,8 +102,8 @@ __all__ = [
     "kit_leftovers",
     "model_limits",
     "over_time",
-    "processing_lifetime",
     "processing_retries",
+    "processor_lifetime",
     "redaction",
     "run",
     "run_command",

@@ -22,7 +22,7 @@ from lionpride_exec._base.backend import startable
 from lionpride_exec._base.counted_lock import CountedLock
 from lionpride_exec._base.sentinel import Unset, UnsetType
 from lionpride_exec._events.running import Unconfirmed
-from lionpride_exec._journal.lifecycle import JournalLifecycle, JournalState
+from lionpride_exec._journal.journal_lifecycle import JournalLifecycle, JournalState
 from lionpride_exec._model.execution import utc_now
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from lionpride_exec._tracking.status_index import StatusIndex
 
     from .facade import Facade
-    from .recovery import Recovery
+    from .restored_events import Recovery
     from .transitions import Transitions
 
 logger = logging.getLogger("lionpride_exec")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from lionpride_exec._tracking.status_index import StatusIndex
     from lionpride_exec._tracking.subscriptions import Subscriptions
 
+    from .executor_lifetime import Lifetime
     from .facade import Facade
-    from .lifetime import Lifetime
     from .progress_report import ProgressReport
     from .submissions import Submissions
 

@@ -36,15 +36,15 @@ from lionpride_exec._tracking.subscriptions import Subscriptions
 
 from .dependencies import Dependencies
 from .durable_submissions import DurableSubmissions
+from .executor_lifetime import Lifetime
 from .explain import Explainer
 from .followers import Followers
 from .journal_link import JournalLink
 from .keys import Keys
-from .lifetime import Lifetime
 from .lookups import Lookups
 from .progress_report import ProgressReport
 from .queueing import Queueing
-from .recovery import Recovery
+from .restored_events import Recovery
 from .submissions import Submissions
 from .transitions import Transitions
 

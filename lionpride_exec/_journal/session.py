@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lionpride_exec._status import TERMINAL, EventStatus
 
 from .inserts import PendingInsert
-from .lifecycle import WriterState
+from .journal_lifecycle import WriterState
 from .lookup import ROWS_AT_A_TIME, Lookup
 from .pending_write import PendingWrite
 from .recent_starts import runs_in_rows, runs_in_trail

@@ -27,7 +27,7 @@ from lionpride_exec.errors import ExecutorClosedError, JournalError
 
 from .commit import Commit, CommitWaiter
 from .inserts import InsertQueue
-from .lifecycle import WriterLifecycle, WriterState
+from .journal_lifecycle import WriterLifecycle, WriterState
 from .rows import Batch
 from .transient_errors import PATIENCE, RETRY_PAUSE, is_passing
 from .worker_thread import run_in_thread

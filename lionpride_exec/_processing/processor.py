@@ -4,7 +4,8 @@ The processor: starts queued events, and is what users override.
 ``Processor`` is a facade over parts. The dispatcher (``dispatcher.py``) decides which event starts next. Its first
 lines tell how an event gets from the queue to a worker. The permission gate (``permission_gate.py``) says whether the
 event may start. The worker pool (``workers.py``) has the tasks, and the runs (``runs.py``) are what these tasks do. The
-lifetime (``lifetime.py``) runs the loop and the batches. Each part gets the parts that it uses in its constructor.
+lifetime (``processor_lifetime.py``) runs the loop and the batches. Each part gets the parts that it uses in its
+constructor.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from lionpride_exec.errors import ConfigurationError, QueueFullError
 
 from .config import check_bounds
 from .dispatcher import Dispatcher
-from .lifetime import LoopState, ProcessorLifetime
 from .pauses import Pauses
 from .permission_gate import PermissionGate
+from .processor_lifetime import LoopState, ProcessorLifetime
 from .reporter import Reporter
 from .retries import RetryPlanner
 from .runs import Runs

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lionpride_exec import Event, Executor, Processor, Retry
     from lionpride_exec._journal.session import JournalSession
     from lionpride_exec._processing import running_event
-    from lionpride_exec._processing.lifetime import LoopState
+    from lionpride_exec._processing.processor_lifetime import LoopState
     from lionpride_exec._scheduling import limit_state
 
     RunningEvent: TypeAlias = running_event.RunningEvent

@@ -2,10 +2,10 @@
 
 import anyio
 import pytest
-from parts import processing_lifetime, state_machine
+from parts import processor_lifetime, state_machine
 from support import Job, make_executor, view
 
-LoopState = processing_lifetime.LoopState
+LoopState = processor_lifetime.LoopState
 StateMachine = state_machine.StateMachine
 InvalidStateChange = state_machine.InvalidStateChange
 
@@ -29,7 +29,7 @@ def state_of(processor):
 @pytest.mark.parametrize("source", LoopState, ids=lambda state: state.value)
 def test_every_pair_of_states(source, target):
     """A loop goes to the states that may follow, and to no other."""
-    machine = StateMachine("processor loop", processing_lifetime.LOOP_TRANSITIONS, source)
+    machine = StateMachine("processor loop", processor_lifetime.LOOP_TRANSITIONS, source)
     if target.value in LEGAL[source]:
         machine.move_to(target)
         assert machine.state is target

@@ -197,7 +197,7 @@ MUTANTS = [
     ),
     Mutant(
         "stop() does not wait",
-        "_executor/lifetime.py",
+        "_executor/executor_lifetime.py",
         "timeout_deadline(grace)) as scope:\n                await processor.wait_idle()\n",
         "timeout_deadline(grace)) as scope:\n                pass\n",
     ),
