@@ -110,12 +110,12 @@ class DurableSubmissions:
 
     # ---------------------------------------------------------------- looking
 
-    def is_coming(self, event: Event) -> bool:
+    def is_being_stored(self, event: Event) -> bool:
         """Return whether an event is stored and on its way to the disk, so that it must not be queued yet."""
         session = self.link.session
         return session is not None and session.pending_insert_of(event) is not None
 
-    def count_coming(self) -> int:
+    def count_being_stored(self) -> int:
         """Return how many PENDING events are on their way to the disk."""
         session = self.link.session
         return 0 if session is None else session.count_pending_inserts()
@@ -265,7 +265,7 @@ class DurableSubmissions:
         elif options.after:
             self._followers.keep_after(event, options)
         elif processor._has_own_enqueue:
-            self._queueing.enqueuer.reserve(event, options, processor)
+            self._queueing.enqueue_override.reserve(event, options, processor)
         elif options.is_urgent:
             self._queueing.queue_anyway([(event, options)], processor)
         else:

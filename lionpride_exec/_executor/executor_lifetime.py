@@ -125,7 +125,7 @@ class Lifetime:
         processor = await self.prepare()
         if processor._has_own_enqueue:  # before the start: a cancelled hand-over starts nothing
             self._queueing.queue_pending(processor)
-            await self._queueing.enqueuer.hand_over_late(processor)
+            await self._queueing.enqueue_override.hand_over_late(processor)
         await processor.start()
         self._transitions.is_abandoned = False
         if not processor._has_own_enqueue:
@@ -155,7 +155,7 @@ class Lifetime:
             self._link.check_process()
         if processor is not None:
             if processor._has_own_enqueue:
-                await self._queueing.enqueuer.hand_over_late(processor)
+                await self._queueing.enqueue_override.hand_over_late(processor)
             await processor.process()
 
     async def join(self) -> None:

@@ -100,15 +100,15 @@ class Explainer:
             **kept,
         )
 
-    def is_coming(self, event: Event) -> bool:
+    def is_being_stored(self, event: Event) -> bool:
         """Return whether an event is being written, and will be queued after that."""
         inserts = self.queueing.inserts
-        return inserts is not None and inserts.is_coming(event)
+        return inserts is not None and inserts.is_being_stored(event)
 
-    def count_coming(self) -> int:
+    def count_being_stored(self) -> int:
         """Return how many events are being written, and will be queued after that."""
         inserts = self.queueing.inserts
-        return 0 if inserts is None else inserts.count_coming()
+        return 0 if inserts is None else inserts.count_being_stored()
 
     def count_pending(self) -> int:
         """Return how many events are PENDING."""
@@ -136,7 +136,7 @@ def _why(parts: Explainer, processor: Processor | None, event: Event, now: float
         return (WaitReason.LOCK if parts.index.lock_in_the_way() else WaitReason.JOURNAL), -inf, None
     if event.id in parts.dependencies.waiting:
         return WaitReason.DEPENDENCY, _or_unknown(parts.dependencies.due(event.id)), None
-    if parts.is_coming(event):
+    if parts.is_being_stored(event):
         return WaitReason.JOURNAL, -inf, None
     if processor is None:
         early = parts.queueing.early.get(event.id)
@@ -211,7 +211,7 @@ def _or_unknown(until: float | None) -> float:
 
 def _waits_before_start(parts: Explainer) -> dict[WaitReason, int]:
     pending = parts.count_pending()
-    waiting, coming = len(parts.dependencies.waiting), parts.count_coming()
+    waiting, coming = len(parts.dependencies.waiting), parts.count_being_stored()
     counts = {WaitReason.DEPENDENCY: waiting, WaitReason.JOURNAL: coming, WaitReason.START: pending - waiting - coming}
     return {reason: number for reason, number in counts.items() if number > 0}
 
@@ -220,7 +220,7 @@ def _waits(parts: Explainer, processor: Processor, now: float) -> dict[WaitReaso
     queue = processor.queue
     waits: Counter[WaitReason] = Counter()
     waits[WaitReason.DEPENDENCY] = len(parts.dependencies.waiting)
-    waits[WaitReason.JOURNAL] = parts.count_coming()
+    waits[WaitReason.JOURNAL] = parts.count_being_stored()
     queue.ready(now)  # what cannot start is parked by now
     for why, number in queue.delays.counts().items():
         waits[WaitReason(why)] += number

@@ -10,7 +10,7 @@ Who may know whom:
   layers: a part knows what was made before it. A call on the hot path takes one hop (``self._index``), never two.
 - A few parts need each other. The part that is made first gets the other one as an attribute, at the end of the
   constructor below, and sees only a Protocol of it. These are all of these links: the transitions know where events are
-  queued and who follows them, the submissions know the lookups, and the enqueuer knows the submissions and the
+  queued and who follows them, the submissions know the lookups, and the override knows the submissions and the
   lifetime. With a journal, the submissions and the queueing know the durable submissions, the followers know the link,
   and ``connect()`` gives the link the parts that are made after it.
 - No part imports the ``Executor`` class. A part that needs a method which a subclass may override, or a setting which a
@@ -102,8 +102,8 @@ class Parts:
         transitions.queues = queueing
         transitions.followers = followers
         submissions.lookups = self.lookups
-        queueing.enqueuer.host = submissions
-        queueing.enqueuer.group = self.lifetime
+        queueing.enqueue_override.host = submissions
+        queueing.enqueue_override.group = self.lifetime
         self.durable: DurableSubmissions | None = None
         if link is not None:
             self._join_journal(executor, link)

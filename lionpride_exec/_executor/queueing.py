@@ -9,7 +9,7 @@ from lionpride_exec._events.submit_options import PLAIN
 from lionpride_exec._model.limits import Router
 from lionpride_exec._status import EventStatus
 
-from .enqueueing import Enqueuer
+from .enqueue_override import EnqueueOverride
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 class Inserts(Protocol):
     """The new events that are being written to a journal, as the queueing sees them."""
 
-    def is_coming(self, event: Event) -> bool:
+    def is_being_stored(self, event: Event) -> bool:
         """Return whether an event is on its way to the disk, so that it must not be queued yet."""
         ...
 
-    def count_coming(self) -> int:
+    def count_being_stored(self) -> int:
         """Return how many events are on their way to the disk."""
         ...
 
@@ -45,7 +45,7 @@ class Queueing:
     Attributes:
         processor: What starts the events. None until there is one.
         inserts: The events that are being written first. None if the executor has no journal.
-        enqueuer: Hands events to a processor whose ``enqueue()`` is overridden.
+        enqueue_override: Hands events to a processor whose ``enqueue()`` is overridden.
         early: The options of events that came before there was a processor, by id. An event with plain options is not
             in it.
     """
@@ -57,7 +57,7 @@ class Queueing:
         "_index",
         "_transitions",
         "early",
-        "enqueuer",
+        "enqueue_override",
         "inserts",
         "processor",
     )
@@ -73,7 +73,9 @@ class Queueing:
         self.processor: Processor | None = None
         self.inserts: Inserts | None = None
         self.early: dict[UUID, SubmitOptions] = {}
-        self.enqueuer: Enqueuer = Enqueuer(self.early, index.items, transitions, coordination.conditions)
+        self.enqueue_override: EnqueueOverride = EnqueueOverride(
+            self.early, index.items, transitions, coordination.conditions
+        )
         self._executor = executor
         self._index = index
         self._transitions = transitions
@@ -110,8 +112,8 @@ class Queueing:
             for event_id in self._index.progression(EventStatus.PENDING)
             if not processor.is_handling(event_id)
             and event_id not in waiting
-            and (inserts is None or not inserts.is_coming(items[event_id]))
-            and not self.enqueuer.is_on_its_way(event_id)
+            and (inserts is None or not inserts.is_being_stored(items[event_id]))
+            and not self.enqueue_override.is_on_its_way(event_id)
         ]
         self.queue_anyway([(event, self.early.pop(event.id, PLAIN)) for event in ready], processor)
 
@@ -119,8 +121,8 @@ class Queueing:
         """Queue events even if the queue is full. Events beyond the room follow when there is room."""
         if processor._has_own_enqueue:
             for event, options in submitted:
-                self.enqueuer.keep_late(event, options)
-            self.enqueuer.launch(processor)
+                self.enqueue_override.keep_late(event, options)
+            self.enqueue_override.launch(processor)
             return
         queue, entries = processor.queue, []
         for event, options in submitted:

@@ -93,7 +93,7 @@ class Submissions:
         "_appends",
         "_coordination",
         "_dependencies",
-        "_enqueuer",
+        "_enqueue_override",
         "_executor",
         "_followers",
         "_index",
@@ -133,7 +133,7 @@ class Submissions:
         self._retention = retention
         self._queueing = queueing
         self._followers = followers
-        self._enqueuer = queueing.enqueuer
+        self._enqueue_override = queueing.enqueue_override
         self._appends = 0
 
     # ---------------------------------------------------------------- in
@@ -162,7 +162,7 @@ class Submissions:
         if self._appends > APPENDS_BETWEEN_CHECKPOINTS:
             self._appends = 0
             await checkpoint()
-        durable, submitted, queued_at = self.durable, self._enqueuer.submitted, event.execution.queued_at
+        durable, submitted, queued_at = self.durable, self._enqueue_override.submitted, event.execution.queued_at
         while True:
             if wait or durable is not None or self._index.items.guard.users or self._coordination.locks_in_use:
                 taken = await self._enter(event, options, wait=wait)
@@ -177,10 +177,10 @@ class Submissions:
 
     async def _when_queued(self, event: Event, taken: E, queued_at: datetime | None) -> E | None:
         """Return the submitted event, or the known event with its key, once it is queued. None if it has left."""
-        if taken is event and self._enqueuer.claim(event.id):
+        if taken is event and self._enqueue_override.claim(event.id):
             await self._submit(event, queued_at)
-        elif taken.id in self._enqueuer.submitted:
-            await self._enqueuer.wait_decided(taken.id)
+        elif taken.id in self._enqueue_override.submitted:
+            await self._enqueue_override.wait_decided(taken.id)
             return None
         elif taken is not event and self.durable is not None:
             return await self.durable.when_arrived(taken)
@@ -190,7 +190,7 @@ class Submissions:
         """Await an overridden ``enqueue()`` for a stored event, or raise and leave everything as it was."""
         assert self.processor is not None
         try:
-            await self._enqueuer.submit(event, self.processor)
+            await self._enqueue_override.submit(event, self.processor)
         except BaseException:
             if event.id not in self._index.items:
                 event.execution.queued_at = queued_at
@@ -284,7 +284,7 @@ class Submissions:
         if processor is not None and processor._has_own_enqueue and not options.after:
             if not options.is_urgent:
                 processor.check_room()
-            self._enqueuer.reserve(event, options, processor)
+            self._enqueue_override.reserve(event, options, processor)
         elif options.after:
             self._followers.keep_after(event, options)
         elif processor is None:

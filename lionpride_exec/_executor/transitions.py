@@ -271,16 +271,16 @@ class Transitions:
 
     def plan_retry(self, event: Event, error: BaseException, *, began: float, interrupted: bool) -> bool:
         """Return whether an event goes back to PENDING and runs again after a run that ended with this error."""
-        return self.processor is not None and self.processor._runs.plan_retry(
+        return self.processor is not None and self.processor._runner.plan_retry(
             event, error, began=began, interrupted=interrupted
         )
 
     def settle_cost(self, event: Event, actual: float, limit: Limit | None) -> None:
         """Correct what a running event has taken of its limits."""
         if self.processor is not None:
-            self.processor._runs.settle_cost(event, actual, limit)
+            self.processor._runner.settle_cost(event, actual, limit)
             if self.link is not None and event.id in self.processor._running:
-                self.link.record_cost(event, self.processor._runs.costs_taken(event.id))
+                self.link.record_cost(event, self.processor._runner.costs_taken(event.id))
 
     def reader_away(self) -> AbstractContextManager[None] | None:
         """Return a context in which a task waits for the executor and reads no transitions. None without watchers."""
@@ -318,7 +318,7 @@ class Transitions:
         if self.link is not None:
             await self.link.confirm_start()
         if self.processor is not None:
-            self.processor._runs.confirm_begun(event)
+            self.processor._runner.confirm_begun(event)
 
     async def confirm_end(
         self,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Sequence
 
-    from .rows import Batch, Change, NewRow, Step
+    from .rows import AuditRecord, Batch, NewRow, RowUpdate
 
 
 def write_batch(
@@ -49,7 +49,7 @@ def write_batch(
 
 
 def write_interrupted(
-    connection: sqlite3.Connection, changes: Iterable[tuple[Change, int]], steps: Sequence[Step]
+    connection: sqlite3.Connection, changes: Iterable[tuple[RowUpdate, int]], steps: Sequence[AuditRecord]
 ) -> Counter[str]:
     """
     Write what becomes of events that ran when the process died. Return how many have ended, by status.

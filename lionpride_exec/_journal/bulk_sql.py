@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from .rows import Change, NewRow, Step
+    from .rows import AuditRecord, NewRow, RowUpdate
 
 SIZES = (1, 10, 100, 500)  # rows in a statement
 
@@ -43,7 +43,9 @@ COUNT = (
 )
 
 
-def write_rows(connection: sqlite3.Connection, statement: str, rows: Sequence[NewRow | Change | Step]) -> None:
+def write_rows(
+    connection: sqlite3.Connection, statement: str, rows: Sequence[NewRow | RowUpdate | AuditRecord]
+) -> None:
     """Write rows by statements of these sizes."""
     begin = 0
     while begin < len(rows):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec.errors import JournalError
 
-    from .rows import NewRow, Row, Step
+    from .rows import AuditRecord, NewRow, Row
 
 # New events that may wait for the next commit. Beyond, the callers of append() wait. A commit takes all there are.
 MAX_PENDING_INSERTS = 1000
@@ -36,7 +36,7 @@ class PendingInsert:
     """
 
     row: NewRow
-    step: Step | None
+    step: AuditRecord | None
     done: anyio.Event
     error: JournalError | None = None
     known: Row | None = None
@@ -69,7 +69,7 @@ class InsertQueue:
         self._send.send_nowait(insert)
         self.queued += 1
 
-    def put_back(self, inserts: list[PendingInsert]) -> None:
+    def requeue(self, inserts: list[PendingInsert]) -> None:
         """Have the events of a failed commit tried again by the next one."""
         self._retried = inserts
 

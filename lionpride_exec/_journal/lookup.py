@@ -17,7 +17,7 @@ from lionpride_exec.errors import JournalError, NotFoundError
 from .bulk_sql import rows_by_key
 from .codec import Unreadable, encode_key
 from .recovery import Restored
-from .rows import Change, Row, Step
+from .rows import AuditRecord, Row, RowUpdate
 from .schema import COLUMNS, HELD
 from .transient_errors import PATIENCE, RETRY_PAUSE, is_passing
 from .worker_thread import run_in_thread
@@ -131,8 +131,8 @@ class Lookup:
         row: Row = rows[0]
         event = self.decode(row)
         pending = EventStatus.PENDING.value
-        change = Change(row.seq, pending, row.attempt, None, None, None, None, row.attempts)
-        steps = [Step(row.seq, time.time(), pending, row.attempt, "released")] if audit else []
+        change = RowUpdate(row.seq, pending, row.attempt, None, None, None, None, row.attempts)
+        steps = [AuditRecord(row.seq, time.time(), pending, row.attempt, "released")] if audit else []
         await self.in_thread(partial(self._store.write_interruptions, [(change, row.crashes)], steps))
         return Restored(row.seq, event, row.priority, None, [], None, row.key)
 

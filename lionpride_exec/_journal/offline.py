@@ -24,7 +24,7 @@ ROWS = 1000  # that are changed at once
 _SELECT = "SELECT seq, id, key, event FROM event WHERE seq > ? AND key GLOB ? ORDER BY seq LIMIT ?"
 
 
-def put_back(path: str | os.PathLike[str], statuses: Collection[str], seqs: Collection[int] | None) -> int:
+def requeue_ended(path: str | os.PathLike[str], statuses: Collection[str], seqs: Collection[int] | None) -> int:
     """
     Have events be pending again. Return their number.
 

@@ -24,7 +24,7 @@ from lionpride_exec.errors import ExecutionError
 
 from .codec import Unreadable
 from .outcome_codec import encode_attempts, encode_outcome, from_seconds, one_line
-from .rows import Change, Row, Step, unpack_ids
+from .rows import AuditRecord, Row, RowUpdate, unpack_ids
 from .schema import HELD
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ class Restorer:
         self._audit = audit
         self._left_ids: set[bytes] = set()  # of the rows counted in `left`
         self._seen = 0  # the number of the last row that was read
-        self._changes: list[tuple[Change, int]] = []  # not written yet, with the number of crashes
-        self._steps: list[Step] = []  # not written yet
+        self._changes: list[tuple[RowUpdate, int]] = []  # not written yet, with the number of crashes
+        self._steps: list[AuditRecord] = []  # not written yet
 
     def next_rows(self, limit: int) -> list[Row]:
         """Return the next rows. Blocks."""
@@ -171,7 +171,7 @@ class Restorer:
         """Have the row of an interrupted event written by the next :meth:`write_interruptions`."""
         has_ended = status == EventStatus.FAILED
         attempt = event.execution.attempt
-        change = Change(
+        change = RowUpdate(
             seq=row.seq,
             status=status,
             attempt=attempt,
@@ -183,4 +183,4 @@ class Restorer:
         )
         self._changes.append((change, crashes))
         if self._audit:
-            self._steps.append(Step(row.seq, now, status, attempt, one_line(error)))
+            self._steps.append(AuditRecord(row.seq, now, status, attempt, one_line(error)))

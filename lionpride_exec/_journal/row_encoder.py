@@ -9,7 +9,7 @@ from lionpride_exec._base.redaction import secrets_of
 from lionpride_exec._status import EventStatus
 
 from .outcome_codec import encode_attempts, encode_outcome, one_line, to_seconds
-from .rows import Change, NewRow, Step, pack_ids
+from .rows import AuditRecord, NewRow, RowUpdate, pack_ids
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,7 +37,7 @@ class RowEncoder:
 
     def encode_new(
         self, seq: int, event: Event, options: SubmitOptions, due: float | None
-    ) -> tuple[NewRow, Step | None]:
+    ) -> tuple[NewRow, AuditRecord | None]:
         """
         Return the row of a new event.
 
@@ -60,11 +60,11 @@ class RowEncoder:
         row = NewRow(
             seq, event.id.bytes, self._codec.encode(event), options.key, after, options.priority, due, status, queued
         )
-        return row, Step(seq, queued, status, execution.attempt, None) if self._audit else None
+        return row, AuditRecord(seq, queued, status, execution.attempt, None) if self._audit else None
 
     def encode_progress(
         self, event: EventLifecycle, target: EventStatus, due: float | None
-    ) -> tuple[Change, Step | None]:
+    ) -> tuple[RowUpdate, AuditRecord | None]:
         """Return the change of an event that starts, or goes back to PENDING until ``due``, seconds since 1970."""
         execution, name = event.execution, target._value_
         attempts, at, error = None, execution.started_at, None
@@ -75,8 +75,8 @@ class RowEncoder:
                 at, error = execution.attempts[-1].finished_at, execution.attempts[-1].error
         when = time.time() if at is None else at.timestamp()
         started = when if target is EventStatus.PROCESSING else None
-        change = Change(event._seq, name, execution.attempt, due, started, None, None, attempts)
-        step = Step(event._seq, when, name, execution.attempt, one_line(error, secrets)) if self._audit else None
+        change = RowUpdate(event._seq, name, execution.attempt, due, started, None, None, attempts)
+        step = AuditRecord(event._seq, when, name, execution.attempt, one_line(error, secrets)) if self._audit else None
         return change, step
 
     def encode_outcome(
@@ -86,7 +86,7 @@ class RowEncoder:
         response: Any,
         error: BaseException | UnsetType | None,
         at: datetime | None,
-    ) -> tuple[Change, Step | None]:
+    ) -> tuple[RowUpdate, AuditRecord | None]:
         """Return the change of an event that ends at a time (UTC). None: now."""
         seq, execution, name = event._seq, event.execution, target._value_
         error = None if target is EventStatus.COMPLETED else error
@@ -95,5 +95,7 @@ class RowEncoder:
         outcome = encode_outcome(target, response, error, execution.duration, secrets)
         attempts = encode_attempts(execution.attempts, secrets) if execution.attempts else None
         started = to_seconds(execution.started_at)
-        change = Change(seq, name, execution.attempt, None, started, finished, outcome, attempts)
-        return change, Step(seq, finished, name, execution.attempt, one_line(error, secrets)) if self._audit else None
+        change = RowUpdate(seq, name, execution.attempt, None, started, finished, outcome, attempts)
+        return change, AuditRecord(
+            seq, finished, name, execution.attempt, one_line(error, secrets)
+        ) if self._audit else None

@@ -45,7 +45,7 @@ class NewRow(NamedTuple):
     queued: float
 
 
-class Change(NamedTuple):
+class RowUpdate(NamedTuple):
     """The columns of a row that a transition changes."""
 
     seq: int
@@ -58,7 +58,7 @@ class Change(NamedTuple):
     attempts: bytes | None
 
 
-class Step(NamedTuple):
+class AuditRecord(NamedTuple):
     """A line of the audit trail."""
 
     seq: int
@@ -73,8 +73,10 @@ class Batch:
     """What one transaction writes."""
 
     new: list[NewRow] = attrs.field(factory=list[NewRow])
-    changes: dict[int, Change] = attrs.field(factory=dict[int, Change])  # the last change of each event, by number
-    steps: list[Step] = attrs.field(factory=list[Step])
+    changes: dict[int, RowUpdate] = attrs.field(
+        factory=dict[int, RowUpdate]
+    )  # the last change of each event, by number
+    steps: list[AuditRecord] = attrs.field(factory=list[AuditRecord])
     waits_for: dict[int, bytes | None] = attrs.field(
         factory=dict[int, "bytes | None"]
     )  # the new value of the column `after`, by number

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .journal import Journal
     from .recent_starts import Run
     from .recovery import Restored
-    from .rows import Batch, Change, Step
+    from .rows import AuditRecord, Batch, RowUpdate
     from .store import CommitResult
 
 logger = logging.getLogger("lionpride_exec")
@@ -323,7 +323,7 @@ class JournalSession:
         pending = self._pending_writes.get(event._seq)
         return pending is None or pending.final_status is None or pending.is_committed
 
-    def _write(self, change: Change, step: Step | None) -> None:
+    def _write(self, change: RowUpdate, step: AuditRecord | None) -> None:
         self.writer.record_change(change, step)
         if not self._is_behind and self.writer.uncommitted > MAX_BEHIND:
             self._is_behind = True

@@ -20,7 +20,7 @@ from .bulk_sql import rows_by_id
 from .file_lock import FileLock, make_private
 from .fork import foreign_error, keep_from_closing, watch_for_forks
 from .pruning import Pruner
-from .rows import Batch, Change, Row, Step
+from .rows import AuditRecord, Batch, Row, RowUpdate
 from .schema import COLUMNS, SELECT_OPEN, check_file, check_magic, connect, migrate
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class Store:
         self._add_to_tally(ended)
         return CommitResult(known, self._prune() if self._pruner.is_due(ended.total()) else {})
 
-    def write_interruptions(self, changes: Iterable[tuple[Change, int]], steps: Sequence[Step]) -> None:
+    def write_interruptions(self, changes: Iterable[tuple[RowUpdate, int]], steps: Sequence[AuditRecord]) -> None:
         """
         Write what becomes of events that ran when the process died.
 

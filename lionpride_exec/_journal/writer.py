@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from .inserts import PendingInsert
-    from .rows import Change, Step
+    from .rows import AuditRecord, RowUpdate
     from .store import CommitResult, Store
 
 logger = logging.getLogger("lionpride_exec")
@@ -129,7 +129,7 @@ class Writer:
         self.inserts.put(insert)
         self._work.set()
 
-    def record_change(self, change: Change | None, step: Step | None) -> None:
+    def record_change(self, change: RowUpdate | None, step: AuditRecord | None) -> None:
         """Have a change, and a line of the audit trail, written by the next commit."""
         if change is not None:
             self._next.changes[change.seq] = change
@@ -322,7 +322,7 @@ class Writer:
         self._next = both
         self._waiters = [*commit.waiters, *self._waiters]
         if keeps_inserts:
-            self.inserts.put_back(commit.inserts)
+            self.inserts.requeue(commit.inserts)
         else:
             for insert in commit.inserts:
                 insert.error = error

@@ -5,11 +5,12 @@ How an event gets from the queue to a worker:
 
 1. ``PriorityQueue`` calls :meth:`Dispatcher.on_put` when an event arrives. If no worker of the main pool is on its way
    to an event already, ``WorkerPool.staff()`` wakes one or starts one: no more than :meth:`Dispatcher.startable` says.
-2. The worker takes a slot and calls :meth:`Dispatcher.pick`, which takes the first event that capacity, limits and
-   priority let start. If nobody has to be asked, :meth:`Dispatcher.pick` decides in one step, without an await. If the
+2. The worker takes a slot and calls :meth:`Dispatcher.start_next`, which takes the first event that capacity, limits
+   and priority let start. If nobody has to be asked, the method decides in one step, without an await. If the
    processor has a gate, or a task uses a lock, the event is in question meanwhile (``PermissionGate``).
-3. ``Runs.begin()`` takes what the start costs. From there to the first step of the run nothing yields.
-4. ``Runs.run()`` runs the event, and ``Runs.finish_run()`` gives everything back. Then the worker picks the next event.
+3. ``EventRunner.begin()`` takes what the start costs. From there to the first step of the run nothing yields.
+4. ``EventRunner.run()`` runs the event, and ``EventRunner.finish_run()`` gives everything back. Then the worker asks
+   for the next event.
 
 What cannot start now is looked at again when something changes (a put, an end, ``resume()``), and when a time comes.
 Only the loop in :meth:`Dispatcher.dispatch` waits for a time: for the earliest one at which an event may become
@@ -45,12 +46,12 @@ if TYPE_CHECKING:
     from lionpride_exec._scheduling.entry import Entry
     from lionpride_exec._scheduling.priority_queue import PriorityQueue
 
+    from .event_runner import EventRunner
     from .pauses import Pauses
     from .permission_gate import GateOwner, PermissionGate, Refused, Verdict
     from .reporter import Reporter
     from .retries import RetryPlanner
     from .running_event import RunningEvent
-    from .runs import Runs
     from .workers import WorkerPool
 
 
@@ -63,7 +64,7 @@ class Dispatcher:
         queue: The queued events.
         window: The capacity.
         gate: Is asked before an event starts.
-        runs: Begins the events that start.
+        runner: Begins the events that start.
         retries: Forgets the events that leave.
         pauses: The keys that were refused, of which each starts one event at a time.
         reporter: Tells the executor of starts.
@@ -88,7 +89,7 @@ class Dispatcher:
         "_queue",
         "_reporter",
         "_retries",
-        "_runs",
+        "_runner",
         "_window",
         "admitted",
         "attention",
@@ -103,7 +104,7 @@ class Dispatcher:
         queue: PriorityQueue,
         window: CapacityWindow,
         gate: PermissionGate,
-        runs: Runs,
+        runner: EventRunner,
         retries: RetryPlanner,
         pauses: Pauses,
         reporter: Reporter,
@@ -117,7 +118,7 @@ class Dispatcher:
         self._queue = queue
         self._window = window
         self._gate = gate
-        self._runs = runs
+        self._runner = runner
         self._retries = retries
         self._pauses = pauses
         self._reporter = reporter
@@ -206,7 +207,7 @@ class Dispatcher:
             self.attention.set()
         return number
 
-    async def pick(self, pool: WorkerPool) -> RunningEvent | None:
+    async def start_next(self, pool: WorkerPool) -> RunningEvent | None:
         """
         Take the first event whose gate lets it start. The caller runs the event at once.
 
@@ -265,7 +266,7 @@ class Dispatcher:
             now = current_time()  # the user's code may have taken its time
         if event.execution.status is not EventStatus.PENDING:
             return entry, event, True
-        return self._runs.begin(entry, event, pool, now)
+        return self._runner.begin(entry, event, pool, now)
 
     async def _admit_first(self, pool: WorkerPool, now: float) -> RunningEvent | Refused | None:
         """Take the first event, ask its gate, and begin it. Return a refused event with the verdict on it."""
@@ -281,7 +282,7 @@ class Dispatcher:
                 # Gate and lock may have taken their time: look again. From here to the run nothing yields.
                 now = current_time()
                 if self._may_begin(entry, event, pool, now):
-                    return self._runs.begin(entry, event, pool, now)
+                    return self._runner.begin(entry, event, pool, now)
                 event._refile()
         return entry, event, verdict
 

@@ -223,13 +223,13 @@ class PermissionGate:
             self._queue.give_back(entry)
         elif isinstance(verdict, Wait) and verdict.seconds:
             self._queue.give_back(entry)
-            lanes.deny(entry.route.key, now + verdict.seconds)
+            lanes.close_gate_until(entry.route.key, now + verdict.seconds)
         elif isinstance(verdict, Wait):
             self._queue.put_back(entry)  # behind the other keys, or nobody but this one would be asked
         elif isinstance(verdict, Deny):
             await self._abort(event, AccessError(verdict.reason))
         else:
-            lanes.deny(entry.route.key, now + self._owner.capacity_refresh_time)
+            lanes.close_gate_until(entry.route.key, now + self._owner.capacity_refresh_time)
             await self._strike(entry, event, verdict if isinstance(verdict, Exception) else None)
 
     async def _strike(self, entry: Entry, event: Event, error: Exception | None) -> None:

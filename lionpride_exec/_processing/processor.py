@@ -24,12 +24,12 @@ from lionpride_exec.errors import ConfigurationError, QueueFullError
 
 from .config import check_bounds
 from .dispatcher import Dispatcher
+from .event_runner import EventRunner
 from .pauses import Pauses
 from .permission_gate import PermissionGate
 from .processor_lifetime import LoopState, ProcessorLifetime
 from .reporter import Reporter
 from .retries import RetryPlanner
-from .runs import Runs
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -114,10 +114,12 @@ class Processor:
         self._reporter = reporter = Reporter(self)
         self._gate = gate = PermissionGate(self, Processor.request_permission, queue, retries, reporter)
         self._denial_counts = gate.denial_counts
-        self._runs = runs = Runs(self, queue, window, gate, retries, pauses, reporter)
-        self._running = runs.running
-        self._dispatcher = Dispatcher(self, queue, window, gate, runs, retries, pauses, reporter)
-        self._lifetime = ProcessorLifetime(self, queue, window, self._dispatcher, gate, runs, retries, pauses, reporter)
+        self._runner = runner = EventRunner(self, queue, window, gate, retries, pauses, reporter)
+        self._running = runner.running
+        self._dispatcher = Dispatcher(self, queue, window, gate, runner, retries, pauses, reporter)
+        self._lifetime = ProcessorLifetime(
+            self, queue, window, self._dispatcher, gate, runner, retries, pauses, reporter
+        )
         self._share(Coordination())
 
     @classmethod
@@ -178,7 +180,7 @@ class Processor:
     def _share(self, coordination: Coordination) -> None:
         """Have all parts use the state that an executor shares."""
         self._conditions = coordination.conditions
-        for part in (self._gate, self._runs, self._dispatcher, self._lifetime):
+        for part in (self._gate, self._runner, self._dispatcher, self._lifetime):
             part.share(coordination)
 
     # ---------------------------------------------------------------- queueing
@@ -289,20 +291,20 @@ class Processor:
     @property
     def retries(self) -> int:
         """How many runs failed and were followed by another run."""
-        return self._runs.retries_done
+        return self._runner.retries_done
 
     @property
     def resumes(self) -> bool:
         """Whether an interrupted event runs again even without a :class:`Retry`, as with a journal."""
-        return self._runs.resumes
+        return self._runner.resumes
 
     @resumes.setter
     def resumes(self, value: bool) -> None:
-        self._runs.resumes = value
+        self._runner.resumes = value
 
     def seconds_until_again(self, event_id: UUID) -> float | None:
         """Return the seconds after which an event whose run ends is run again. None if it is not."""
-        return self._runs.seconds_until_again(event_id)
+        return self._runner.seconds_until_again(event_id)
 
     # ---------------------------------------------------------------- lifetime
 

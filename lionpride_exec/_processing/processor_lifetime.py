@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from lionpride_exec._scheduling.priority_queue import PriorityQueue
 
     from .dispatcher import Dispatcher
+    from .event_runner import EventRunner
     from .pauses import Pauses
     from .permission_gate import PermissionGate
     from .reporter import Reporter
     from .retries import RetryPlanner
-    from .runs import Runs
 
 
 class LoopState(Enum):
@@ -98,7 +98,7 @@ class ProcessorLifetime:
         window: The capacity.
         dispatcher: Gives the workers their events.
         gate: Is asked before an event starts.
-        runs: Runs the events.
+        runner: Runs the events.
         retries: Has times to carry over to another event loop.
         pauses: Likewise.
         reporter: Says whether starts and ends have to be reported.
@@ -118,7 +118,7 @@ class ProcessorLifetime:
         window: CapacityWindow,
         dispatcher: Dispatcher,
         gate: PermissionGate,
-        runs: Runs,
+        runner: EventRunner,
         retries: RetryPlanner,
         pauses: Pauses,
         reporter: Reporter,
@@ -133,7 +133,7 @@ class ProcessorLifetime:
         self._window = window
         self._dispatcher = dispatcher
         self._gate = gate
-        self._runs = runs
+        self._runner = runner
         self._retries = retries
         self._pauses = pauses
         self._reporter = reporter
@@ -204,7 +204,7 @@ class ProcessorLifetime:
     def _is_idle(self) -> bool:
         """Return whether nothing runs, and no gate is asked, but for events that wait themselves."""
         aside, asked = self._conditions.aside, self._gate.asked
-        return self._runs.running.keys() <= aside.keys() and (asked is None or asked in aside)
+        return self._runner.running.keys() <= aside.keys() and (asked is None or asked in aside)
 
     def _is_settled(self) -> bool:
         """Return whether nothing runs, and nothing will be started."""
@@ -256,9 +256,9 @@ class ProcessorLifetime:
 
     async def process(self) -> None:
         """Start one batch of events and wait until they, and what was running already, have ended."""
-        earlier = set(self._runs.running)
+        earlier = set(self._runner.running)
         # An event that calls this lends its slot to the batch: it may be the only slot.
-        is_inside = any(event.id in self._runs.running for event in running_here())
+        is_inside = any(event.id in self._runner.running for event in running_here())
         self.follow_clock()
         self._queue.forgive()
         self._dispatcher.look_again()  # what this batch leaves may be asked again too
@@ -283,7 +283,7 @@ class ProcessorLifetime:
 
         def is_over() -> bool:
             """Return whether the batch is over."""
-            return not batch.workers and not (earlier & self._runs.running.keys()) - self._conditions.aside.keys()
+            return not batch.workers and not (earlier & self._runner.running.keys()) - self._conditions.aside.keys()
 
         with self._conditions.excluded_from_waits(event.id for event in running_here()):
             await self._conditions.wait_for(is_over)
@@ -313,7 +313,7 @@ class ProcessorLifetime:
         pool = WorkerPool(
             group,
             self._dispatcher,
-            self._runs,
+            self._runner,
             slots or self.slots,
             budget=budget,
             is_followed=is_followed,

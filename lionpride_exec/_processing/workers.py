@@ -46,7 +46,7 @@ class Jobs(Protocol):
         """Return how many events the pool may start now, at most: more workers than that need not look."""
         ...
 
-    async def pick(self, pool: WorkerPool) -> RunningEvent | None:
+    async def start_next(self, pool: WorkerPool) -> RunningEvent | None:
         """Take an event that starts now. None if there is none."""
         ...
 
@@ -187,13 +187,13 @@ class WorkerPool:
                 if taken_at < 0:
                     await slots.take(me)
                     taken_at = slots.resized
-                picked = await self._jobs.pick(self)
+                picked = await self._jobs.start_next(self)
                 if picked is not None:
                     going_on = await self._run(picked, scope, task, clean)
                     is_over = perf_counter() > slice_ends
                     if going_on and not is_over and not slots.waiting and taken_at == slots.resized:
                         continue  # with the slot
-                slots.give_back(me)
+                slots.release(me)
                 taken_at = -1
                 if picked is None:
                     going_on = await self._park()
@@ -202,7 +202,7 @@ class WorkerPool:
                 slice_ends = perf_counter() + TIME_SLICE
         finally:
             if taken_at >= 0:
-                slots.give_back(me)
+                slots.release(me)
 
     async def _run(
         self, picked: RunningEvent, scope: anyio.CancelScope, task: asyncio.Task[Any] | None, clean: Context

@@ -30,7 +30,7 @@ def find_blocker(lanes: Lanes, entry: Entry, now: float) -> tuple[LimitState | N
     of other lanes are not used: if the key of another lane is closed, this entry goes first. O(starts that the limits
     still count).
     """
-    lanes.first(now)  # parks the lanes that cannot start
+    lanes.first_startable(now)  # parks the lanes that cannot start
     lane = lanes.lane_of(entry)
     bars = _bars(lanes, entry, now)
     if lane is not None and (front := lanes.front_of(lane)) is not entry:

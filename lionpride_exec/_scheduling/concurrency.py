@@ -50,6 +50,6 @@ class Slots:
             finally:
                 self.waiting -= 1
 
-    def give_back(self, borrower: object) -> None:
+    def release(self, borrower: object) -> None:
         """Give a slot back."""
         self.limiter.release_on_behalf_of(borrower)

@@ -100,7 +100,7 @@ class Delays:
         """Return when the next entry becomes due, or when the wall clock is read again if that is earlier."""
         return min(self.heap[0][0], self.looks_at) if self.heap else inf
 
-    def forgive(self) -> None:
+    def end_denials(self) -> None:
         """Make the entries that a gate denied due now. O(n)."""
         denied = {event_id for event_id, (_, why) in self.not_due.items() if why == "gate"}
         if denied:

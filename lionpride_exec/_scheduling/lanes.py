@@ -89,7 +89,7 @@ class Lanes:
         if lane.heap[0] is entry:
             self._place(lane)
 
-    def give_back(self, entry: Entry) -> None:
+    def restore(self, entry: Entry) -> None:
         """Sort in again the entry that was popped last, and restore the turn of its lane. O(log n)."""
         lane = self._lanes.get(entry.route.key) or self._make_lane(entry.route.key)
         lane.turn = self._last_turn
@@ -107,7 +107,7 @@ class Lanes:
             if lane.heap[0] is entry:
                 self._touch((lane.parked_at,))  # the next entry may take less
 
-    def first(self, now: float) -> Entry | None:
+    def first_startable(self, now: float) -> Entry | None:
         """Find the first entry that may start at that time. O(log n) amortised."""
         self._now = now
         self._shared_until = -inf
@@ -125,7 +125,7 @@ class Lanes:
 
     def pop(self, now: float) -> Entry | None:
         """Take that entry. O(log n) amortised."""
-        entry = self.first(now)
+        entry = self.first_startable(now)
         if entry is not None:
             lane = self._heads[0][2]
             heappop(lane.heap)
@@ -204,7 +204,7 @@ class Lanes:
         use.state.settle(use, actual)
         self._touch((use.state,))
 
-    def deny(self, key: tuple[Hashable, ...], until: float) -> None:
+    def close_gate_until(self, key: tuple[Hashable, ...], until: float) -> None:
         """Close the gate of a route until a time that its answer gave. The later time counts."""
         gate = self.limit_states.gate(self._path(key) if self.limit_states.has_keys else ())
         gate.denied_until = max(gate.denied_until, until)

@@ -68,8 +68,8 @@ class PriorityQueue:
         self._backlog: list[Entry] = []
         self._in_backlog: set[UUID] = set()  # the entries of the backlog that were not discarded
         self._clock = LoopClock()
-        # The intake. A loop opens it, takes entries from it and closes it. While it is closed, put_back() sorts entries
-        # into the lanes at once.
+        # The intake. A loop opens it, takes entries from it and closes it. While it is closed, put_back() sorts
+        # entries into the lanes at once.
         self._send: MemoryObjectSendStream[Entry] | None = None
         self._receive: MemoryObjectReceiveStream[Entry] | None = None
         self._arrived = 0  # how many entries are in the stream
@@ -101,7 +101,7 @@ class PriorityQueue:
     def ready(self, now: float) -> int:
         """Return an upper bound of the entries that can be taken now, by ``current_time()``. 0 only if none can."""
         self._catch_up(now)
-        return len(self._live) - len(self._not_due) if self.lanes.first(now) is not None else 0
+        return len(self._live) - len(self._not_due) if self.lanes.first_startable(now) is not None else 0
 
     def next_at(self) -> float:
         """Return the time at which another entry may be taken, if no run ends before that time."""
@@ -190,7 +190,7 @@ class PriorityQueue:
         """Put the entry that was taken last back in its place. Its key also gets its turn back. O(log n)."""
         self._catch_up(-inf)
         self._make_live(entry)
-        self.lanes.give_back(entry)
+        self.lanes.restore(entry)
         if self._getters:
             self._getters.popleft().set()
         if self.on_put is not None:
@@ -259,7 +259,7 @@ class PriorityQueue:
     def forgive(self) -> None:
         """Open the gates that an answer has closed, and make denied entries due now. O(delayed entries)."""
         self.lanes.open_gates()
-        self.delays.forgive()
+        self.delays.end_denials()
 
     def follow_clock(self) -> float:
         """

@@ -327,11 +327,11 @@ class ExecutorView:
 
     def is_being_enqueued(self, event: Event[Any]) -> bool:
         """Return whether an event is stored, and an overridden ``enqueue()`` has not returned for it."""
-        return self.executor._parts.queueing.enqueuer.is_on_its_way(event.id)
+        return self.executor._parts.queueing.enqueue_override.is_on_its_way(event.id)
 
     def is_being_written(self, event: Event[Any]) -> bool:
         """Return whether a new event is on its way to the journal, and is queued after that."""
-        return self.executor._explainer.is_coming(event)
+        return self.executor._explainer.is_being_stored(event)
 
     # ---------------------------------------------------------------- lifetime
 

@@ -526,7 +526,7 @@ async def test_cancelled_at_each_step(kind, step):
         if step == "slot":
             await executor.append(Job(gate=anyio.Event()), priority=0)
         if step == "closed gate":
-            processor.queue.lanes.deny((), anyio.current_time() + 50)
+            processor.queue.lanes.close_gate_until((), anyio.current_time() + 50)
         if step == "queued":
             await executor.append(event)
         group.start_soon(waiter)

@@ -57,7 +57,7 @@ async def test_get_waits_for_a_closed_lane():
     """get() takes nothing from a closed lane, and wakes when it opens."""
     queue = PriorityQueue()
     queue.put_nowait(1.0, IDS[0])
-    queue.lanes.deny((), anyio.current_time() + 5)
+    queue.lanes.close_gate_until((), anyio.current_time() + 5)
     began = anyio.current_time()
     assert await queue.get() == (1.0, IDS[0])
     assert anyio.current_time() - began == pytest.approx(5)
@@ -173,7 +173,7 @@ STEPS = st.lists(
         st.tuples(st.just("delay"), st.integers(1, 5)),
         st.tuples(st.just("give back"), st.integers(0, 5)),
         st.tuples(st.just("close"), st.integers(0, 2), st.integers(1, 5)),
-        st.tuples(st.just("forgive")),
+        st.tuples(st.just("end denials")),
         st.tuples(st.just("time"), st.integers(1, 4)),
     ),
     max_size=60,
@@ -216,14 +216,14 @@ def test_the_queue_agrees_with_a_list(steps, with_intake):  # noqa: PLR0912  one
                     taken = model.pop(now, entry and entry.event_id)
                     if entry is not None:
                         queue.give_back(entry)
-                        queue.lanes.deny(entry.route.key, now + seconds)
+                        queue.lanes.close_gate_until(entry.route.key, now + seconds)
                         model.entries.append(taken)
                         model.overtaken = before
                         model.closed[taken[3]] = max(model.closed.get(taken[3], 0), now + seconds)
                 case "close", key, seconds:
-                    queue.lanes.deny((key,), now + seconds)
+                    queue.lanes.close_gate_until((key,), now + seconds)
                     model.closed[key] = max(model.closed.get(key, 0), now + seconds)
-                case ("forgive",):
+                case ("end denials",):
                     queue.forgive()
                     model.closed.clear()
                     for entry in model.entries:

@@ -122,7 +122,7 @@ MUTANTS = [
     Mutant(
         "a slot is not given back by a worker that is cancelled",
         "_processing/workers.py",
-        "            if taken_at >= 0:\n                slots.give_back(me)\n",
+        "            if taken_at >= 0:\n                slots.release(me)\n",
         "            pass\n",
     ),
     Mutant(

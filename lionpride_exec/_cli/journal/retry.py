@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.terminal import write_line
-from lionpride_exec._journal.offline import put_back
+from lionpride_exec._journal.offline import requeue_ended
 from lionpride_exec._journal.schema import HELD
 from lionpride_exec._status import EventStatus
 
@@ -38,8 +38,8 @@ def requeue_events(journal: str, statuses: Collection[str], texts: Collection[st
         raise UsageError("which events? give --status, or --id, or both")
     if EventStatus.COMPLETED in statuses and not texts:
         raise UsageError("--status completed needs --id: completed events are put back only by name")
-    with reading(journal) as reader:  # it refuses a file that does not exist, which put_back() would make
+    with reading(journal) as reader:  # it refuses a file that does not exist, which requeue_ended() would make
         seqs = {reader.find(text).seq for text in texts}
-    number = put_back(journal, tuple(statuses) or (*ENDED, HELD), seqs if texts else None)
+    number = requeue_ended(journal, tuple(statuses) or (*ENDED, HELD), seqs if texts else None)
     write_line(f"{number:,} event{' is' if number == 1 else 's are'} pending again")
     return 0 if number >= len(seqs) else 1

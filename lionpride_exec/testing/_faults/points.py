@@ -92,7 +92,7 @@ POINTS: Final[Mapping[str, Point]] = MappingProxyType(
         "slot": Point("_scheduling.concurrency:Slots", "take", "a worker waits for a slot", sides=_BEFORE),
         "pick": Point(
             "_processing.dispatcher:Dispatcher",
-            "pick",
+            "start_next",
             "it takes the next event, as capacity and limits allow",
             sides=_BEFORE,
         ),

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class EnqueueHost(Protocol):
-    """What the enqueuer uses of the submissions."""
+    """What ``EnqueueOverride`` uses of the submissions."""
 
     def remove(self, event: Event) -> None:
         """Forget an event."""
@@ -50,7 +50,7 @@ class GuestRunner(Protocol):
         """Note that a guest has ended."""
 
 
-class Enqueuer:
+class EnqueueOverride:
     """
     The events that are on their way to an overridden ``enqueue()``.
 

@@ -1,8 +1,9 @@
 """
 The events that run: what each of them holds, how its run ends, and whether another run follows.
 
-An event that starts takes capacity, limits, and a place among the running events. :meth:`Runs.finish_run` gives all of
-them back, however the run ends. While the event runs, it asks here whether it runs again, and corrects its costs.
+An event that starts takes capacity, limits, and a place among the running events. :meth:`EventRunner.finish_run` gives
+all of them back, however the run ends. While the event runs, it asks here whether it runs again, and corrects
+its costs.
 
 Nothing here moves an event between statuses: the event moves itself, and the executor follows.
 """
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from .workers import WorkerPool
 
 
-class Runs:
+class EventRunner:
     """
     The events that one processor runs.
 
