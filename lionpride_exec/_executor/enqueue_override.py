@@ -58,7 +58,7 @@ class EnqueueOverride:
         submitted: The options of each event that an ``append()`` has stored and is handing over.
         late: The ids of the events that are handed over later, in order.
         host: Removes an event whose ``enqueue()`` raised. Set by ``Parts``, as ``group`` is.
-        group: Runs the task that hands over late events. Set by ``Parts``, since the lifetime is made after this
+        group: Runs the task that hands over late events. Set by ``Parts``, since the group is made after this
             object.
     """
 

@@ -1,39 +1,35 @@
 """
-Lifetimes: who owns the task group that runs an executor, what runs in it, how it begins and how it ends.
+Lifetimes: how an executor begins and how it ends, in each of the three ways.
 
-An executor lives in at most one group at a time. The owner of the group is the user's task (``async with``), a task of
-the user's group (``run()``), or a root task of the event loop (``start()``), whose crash the next call raises.
-
-In the group run the dispatcher, which runs the processor's loop with its workers; guests, which run no events, such as
-the reader of a ``map()`` source; and with a journal the tasks that write and close the journal.
+An executor lives in at most one task group at a time. The owner of the group is the user's task (``async with``), a
+task of the user's group (``run()``), or a root task of the event loop (``start()``), whose crash the next call raises.
+The group is in ``executor_group.py``, the root task in ``root_task.py``, and the task that runs events in
+``dispatcher_task.py``. Their states are in ``executor_states.py``.
 
 To begin, ``prepare()`` makes the processor and opens the journal. ``start()`` starts the processor, queues the pending
-events and launches the dispatcher. After ``stop()``, the dispatcher ends when the running events have ended. The group
-is then at rest: its owner cancels the guests, the journal closes, and the group ends. If the group is left early, by a
-crash or a cancellation, the executor is abandoned: waiting tasks are woken, and pending events stay PENDING.
+events and launches the dispatcher. After ``stop()``, the group comes to rest and ends.
 """
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, nullcontext
-from functools import partial
-from math import inf
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio import get_cancelled_exc_class
 
-from lionpride_exec._base.backend import current_time, loop_clock, spawn, startable, timeout_deadline
+from lionpride_exec._base.backend import timeout_deadline
 from lionpride_exec._base.counted_lock import CountedLock
 from lionpride_exec._events.lifecycle import running_here
 from lionpride_exec._model.pile import Pile
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ConfigurationError, ExecutorClosedError
 
+from .executor_states import GroupState, TaskState
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
-    from anyio.abc import TaskGroup, TaskStatus
+    from anyio.abc import TaskStatus
 
     from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._iteration.map_options import Guest
@@ -41,20 +37,23 @@ if TYPE_CHECKING:
     from lionpride_exec._tracking.status_index import StatusIndex
     from lionpride_exec._tracking.subscriptions import Subscriptions
 
+    from .dispatcher_task import DispatcherTask
+    from .executor_group import ExecutorGroup
     from .facade import Facade
     from .journal_link import JournalLink
     from .queueing import Queueing
+    from .root_task import RootTask
     from .submissions import Submissions
     from .transitions import Transitions
 
 
-class Lifetime:
+class ExecutorLifetime:
     """
     The lifetimes of one executor, one after the other.
 
     Attributes:
         processor: What starts the events. None until there is a processor. Other parts hold the same one.
-        group: The task group that the executor lives in. None outside of a lifetime, and once the group is at rest.
+        group: The task group that the executor lives in, with its state.
     """
 
     def __init__(
@@ -66,10 +65,13 @@ class Lifetime:
         submissions: Submissions,
         queueing: Queueing,
         subscriptions: Subscriptions,
+        dispatcher: DispatcherTask,
+        group: ExecutorGroup,
+        root_task: RootTask,
         link: JournalLink | None,
     ) -> None:
         self.processor: Processor | None = None
-        self.group: TaskGroup | None = None
+        self.group: ExecutorGroup = group
         self._executor = executor
         self._coordination = coordination
         self._conditions = coordination.conditions
@@ -78,13 +80,12 @@ class Lifetime:
         self._submissions = submissions
         self._queueing = queueing
         self._subscriptions = subscriptions
+        self._dispatcher = dispatcher
+        self._group_lifecycle = group.lifecycle
+        self._root_task = root_task
+        self._root_lifecycle = root_task.lifecycle
         self._link = link
         self._creation = CountedLock()  # held while the processor is made, which may wait: two starts make one
-        self._is_broken = False  # the group was left early. Until the next group no dispatcher begins
-        self._guests: set[Guest] = set()  # started and not ended; empty once the group has closed
-        self._background: object | None = None  # token of the root task behind start(), from its spawn to its end
-        self._is_dispatching = False  # from the launch of the dispatcher to its end: there is at most one
-        self._has_begun = False  # the dispatcher took its first step; before it, asyncio can cancel it silently
 
     # ---------------------------------------------------------------- the three ways
 
@@ -95,25 +96,22 @@ class Lifetime:
         await self.prepare()
         self._check_not_running()
         try:
-            async with self._own_group():
-                try:
-                    await executor.start()
-                    yield
-                    self._submissions.is_leaving = True
+            async with self.group.own():
+                await executor.start()
+                yield
+                with self.group.leaving():
                     await executor.join()
                     await executor.stop()
-                finally:
-                    self._submissions.is_leaving = False
         finally:
             self._index.tell_failures()
-        self.abandon()
+        self.group.abandon()
 
     async def run(self, task_status: TaskStatus[None]) -> None:
         """Run until ``stop()`` is called."""
         await self.prepare()
         self._check_not_running()
         try:
-            async with self._own_group():
+            async with self.group.own():
                 await self._executor.start()
                 task_status.started()
         finally:
@@ -139,11 +137,14 @@ class Lifetime:
             await processor.stop()
             with anyio.CancelScope(deadline=timeout_deadline(grace)) as scope:
                 await processor.wait_idle()
-            if scope.cancelled_caught and self._is_stopped():
+            if scope.cancelled_caught and self._dispatcher.is_stopped():
                 processor.cancel_running()
                 await processor.wait_idle()
             if not self._transitions.runs_caller():
-                await self._conditions.wait_for(lambda: self._background is None or not self._is_stopped())
+                # The root task ends when the group has closed, or goes on if start() has overtaken this call.
+                await self._conditions.wait_for(
+                    lambda: self._root_lifecycle.state is TaskState.GONE or not self._dispatcher.is_stopped()
+                )
         self._transitions.raise_crash()
 
     async def forward(self) -> None:
@@ -173,7 +174,7 @@ class Lifetime:
     def _is_settled(self) -> bool:
         aside, running = self._conditions.aside, self._transitions.running
         if len(running) <= len(aside) and all(event_id in aside for event_id in running.values()):
-            is_over = self._is_stopped() or self._transitions.is_abandoned
+            is_over = self._dispatcher.is_stopped() or self._transitions.is_abandoned
             return is_over or not self._index.by_status[EventStatus.PENDING]
         return False
 
@@ -212,70 +213,23 @@ class Lifetime:
         self.processor = self._transitions.processor = processor
         self._submissions.processor = self._queueing.processor = processor
 
-    # ---------------------------------------------------------------- the group
+    # ---------------------------------------------------------------- the tasks
 
     @property
     def is_running(self) -> bool:
         """Whether the executor is in one of its lifetimes, or a lifetime is about to begin."""
-        return self.group is not None or self._background is not None
-
-    @asynccontextmanager
-    async def _own_group(self) -> AsyncGenerator[None]:
-        """Own a task group for the dispatcher and the tasks that it starts, until all of them have come to rest."""
-        if self._link is not None:
-            await self._link.open()
-            if self.group is not None:  # another task has opened a group meanwhile
-                raise RuntimeError(f"{self._executor!r} is running already")
-        group = anyio.create_task_group()
-        try:
-            async with group:
-                self.group = group
-                self._transitions.clock = loop_clock()
-                self._is_broken = False
-                self._conditions.notify()
-                try:
-                    if self._link is not None:
-                        await self._link.run_in(group)
-                    yield
-                    while not self._is_at_rest():
-                        await self._conditions.wait_for(self._is_at_rest)
-                except BaseException:
-                    self._is_broken = True
-                    raise
-                else:
-                    self._leave_group()  # no await since the check: nothing can be started in it any more
-                    for guest in tuple(self._guests):
-                        guest.cancel()
-                finally:
-                    self._conditions.notify()
-        except BaseException:
-            self.abandon()
-            raise
-        finally:
-            if self.group is group:  # else it has come to rest, and the next group may be open already
-                self._leave_group()
-                self._is_dispatching = False  # the dispatcher cannot outlive the group
-
-    def _leave_group(self) -> None:
-        self.group = None
-        self._transitions.clock = current_time
+        return self._group_lifecycle.state is not GroupState.IDLE or self._root_lifecycle.state is not TaskState.GONE
 
     def _check_not_running(self) -> None:
         if self.is_running:
             raise RuntimeError(f"{self._executor!r} is running already")
 
-    def _is_stopped(self) -> bool:
-        return self.processor is not None and self.processor.is_stopped()
-
-    def _is_at_rest(self) -> bool:
-        """Return whether the processor is stopped and the dispatcher has ended."""
-        return self.processor is None or (self._is_stopped() and not self._is_dispatching)
-
-    def is_deserted(self) -> bool:
-        """Return whether no task in the group can change an event any more, so that the journal may close."""
-        # In a group that is left early, a dispatcher that has not taken its first step never takes it.
-        dispatches = self._is_dispatching and (self._has_begun or not self._is_broken)
-        return (self.group is None or self._is_broken) and not dispatches and not self._guests
+    def _ensure_dispatcher(self) -> None:
+        """Launch the dispatcher in the current group. If there is none, start a root task that opens a group."""
+        if self.group.task_group is not None:
+            self._dispatcher.ensure(self.group.task_group)
+        else:
+            self._root_task.ensure()
 
     async def start_guest(self, guest: Guest, run: Callable[[], Coroutine[object, object, None]], name: str) -> None:
         """
@@ -286,112 +240,7 @@ class Lifetime:
 
         Cancellation: while the call waits for a root task to open its group. Nothing was started then.
         """
-        await self._conditions.wait_for(lambda: self.group is not None or self._background is None)
-        if not self.try_start_guest(guest, run, name):
+        group, root_task = self._group_lifecycle, self._root_lifecycle
+        await self._conditions.wait_for(lambda: group.state is not GroupState.IDLE or root_task.state is TaskState.GONE)
+        if not self.group.try_start_guest(guest, run, name):
             raise RuntimeError("map() needs a running executor to take items from an async iterable")
-
-    def try_start_guest(self, guest: Guest, run: Callable[[], Coroutine[object, object, None]], name: str) -> bool:
-        """Like :meth:`start_guest`, but never wait: return False if there is no group."""
-        if self.group is None:
-            return False
-        self._guests.add(guest)
-        self.group.start_soon(startable(run), name=f"{type(self._executor).__name__} {name}")
-        return True
-
-    def guest_ended(self, guest: Guest) -> None:
-        """Note that a guest has ended. The journal may have stayed open only for that guest."""
-        self._guests.discard(guest)
-        self._conditions.notify()
-
-    # ---------------------------------------------------------------- the dispatcher
-
-    def _launch(self, group: TaskGroup) -> None:
-        if not self._is_dispatching:
-            self._is_dispatching, self._has_begun = True, False
-            group.start_soon(
-                startable(self._keep_dispatching), group, name=f"{type(self._executor).__name__} dispatcher"
-            )
-
-    async def _keep_dispatching(self, group: TaskGroup) -> None:
-        """Run the processor's loop until the processor is stopped, even if another task runs the loop first."""
-        assert self.processor is not None
-        if self._is_broken:
-            self._is_dispatching = False
-            self._conditions.notify()
-            return
-        self._has_begun = True
-        try:
-            while not self.processor.is_stopped():
-                await self.processor.execute()
-        except get_cancelled_exc_class():
-            self._is_dispatching = False
-            if anyio.current_effective_deadline() == -inf:
-                raise
-            self._launch(group)  # no scope asked for this cancellation: replace the task
-        except BaseException:
-            self._is_dispatching = False
-            raise
-        else:
-            self._is_dispatching = False  # no await since the loop's check
-        finally:
-            self._conditions.notify()
-
-    # ---------------------------------------------------------------- the root task behind start()
-
-    def _ensure_dispatcher(self) -> None:
-        """Launch the dispatcher in the current group. If there is none, start a root task that opens a group."""
-        if self.group is not None:
-            self._launch(self.group)
-        elif self._background is None:
-            self._background = token = object()
-            try:
-                self._transitions.is_loop_ending = spawn(
-                    partial(self._run_in_background, token),
-                    name=f"{type(self._executor).__name__} background",
-                    on_end=partial(self._background_ended, token),
-                )
-            except BaseException:
-                self._background = None
-                raise
-
-    async def _run_in_background(self, token: object) -> None:
-        """Own the group in the root task behind ``start()``. Keep a crash for the next call."""
-        try:
-            while True:
-                async with self._own_group():
-                    assert self.group is not None
-                    self._launch(self.group)
-                if self._is_stopped():  # else start() was called while the group was closing
-                    break
-        except get_cancelled_exc_class():
-            raise
-        except BaseException as exc:  # noqa: BLE001  no caller waits for a root task
-            self._transitions.crash = exc
-        finally:
-            self._background_ended(token)
-
-    def _background_ended(self, token: object) -> None:
-        if self._background is token:
-            self._background = None
-            self._transitions.is_loop_ending = bool
-            if not self._is_stopped():
-                self.abandon()
-            self._index.tell_failures()
-            self._subscriptions.end()
-            self._conditions.notify()
-
-    # ---------------------------------------------------------------- the end
-
-    def abandon(self) -> None:
-        """Wake all waiting tasks, now that the lifetime is over."""
-        self._transitions.is_abandoned = True
-        if self.processor is not None:
-            self.processor.abandon()
-            self.processor.queue.close()
-        for event_id in self._index.event_ids(EventStatus.PENDING, EventStatus.PROCESSING):
-            if (event := self._index.items.get(event_id, None)) is not None:
-                event._wake()
-        self._subscriptions.end()
-        self._conditions.notify()
-        if self._link is not None:
-            self._link.abandon()

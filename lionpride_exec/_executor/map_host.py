@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lionpride_exec._tracking.status_index import StatusIndex
     from lionpride_exec._tracking.subscriptions import Subscriptions
 
-    from .executor_lifetime import Lifetime
+    from .executor_lifetime import ExecutorLifetime
     from .facade import Facade
     from .progress_report import ProgressReport
     from .submissions import Submissions
@@ -31,7 +31,7 @@ class ExecutorOfMap:
     def __init__(
         self,
         executor: Facade,
-        lifetime: Lifetime,
+        lifetime: ExecutorLifetime,
         submissions: Submissions,
         index: StatusIndex,
         subscriptions: Subscriptions,
@@ -110,4 +110,4 @@ class ExecutorOfMap:
 
     def guest_ended(self, guest: Guest) -> None:
         """Note that a guest has ended."""
-        self._lifetime.guest_ended(guest)
+        self._lifetime.group.guest_ended(guest)

@@ -11,13 +11,13 @@ Who may know whom:
 - A few parts need each other. The part that is made first gets the other one as an attribute, at the end of the
   constructor below, and sees only a Protocol of it. These are all of these links: the transitions know where events are
   queued and who follows them, the submissions know the lookups, and the override knows the submissions and the
-  lifetime. With a journal, the submissions and the queueing know the durable submissions, the followers know the link,
+  group. With a journal, the submissions and the queueing know the durable submissions, the followers know the link,
   and ``connect()`` gives the link the parts that are made after it.
 - No part imports the ``Executor`` class. A part that needs a method which a subclass may override, or a setting which a
   user may change, gets the executor as a :class:`~lionpride_exec._executor.facade.Facade`.
-- The processor is made later and may be replaced. ``Lifetime.attach()`` is the only place that hands a processor to the
-  parts. Parts and processor share one ``Coordination`` object: the locks in use, the deferred ends, the reasons why
-  nothing starts, and the conditions that tasks wait for.
+- The processor is made later and may be replaced. ``ExecutorLifetime.attach()`` is the only place that hands a
+  processor to the parts. Parts and processor share one ``Coordination`` object: the locks in use, the deferred ends,
+  the reasons why nothing starts, and the conditions that tasks wait for.
 - The journal is optional. Without a journal, ``link`` and ``durable`` are None, and so is the journal of every part
   that asks for one. With a journal, ``_join_journal()`` makes the parts that only such an executor has.
 
@@ -35,8 +35,11 @@ from lionpride_exec._tracking.status_index import StatusIndex
 from lionpride_exec._tracking.subscriptions import Subscriptions
 
 from .dependencies import Dependencies
+from .dispatcher_task import DispatcherTask
 from .durable_submissions import DurableSubmissions
-from .executor_lifetime import Lifetime
+from .executor_group import ExecutorGroup
+from .executor_lifetime import ExecutorLifetime
+from .executor_states import GroupLifecycle
 from .explain import Explainer
 from .followers import Followers
 from .journal_link import JournalLink
@@ -45,6 +48,7 @@ from .lookups import Lookups
 from .progress_report import ProgressReport
 from .queueing import Queueing
 from .restored_events import Recovery
+from .root_task import RootTask
 from .submissions import Submissions
 from .transitions import Transitions
 
@@ -92,21 +96,45 @@ class Parts:
         )
         self.queueing = queueing = Queueing(executor, coordination, index, transitions, dependencies)
         self.followers = followers = Followers(index, transitions, dependencies, keys, queueing)
+        group = GroupLifecycle(coordination.conditions)
         self.submissions = submissions = Submissions(
-            executor, coordination, index, transitions, dependencies, keys, retention, queueing, followers
+            executor, coordination, index, transitions, dependencies, keys, retention, queueing, followers, group
         )
         self.lookups = Lookups(executor, index, keys, submissions, queueing, link)
-        self.lifetime = Lifetime(executor, coordination, index, transitions, submissions, queueing, subscriptions, link)
+        self.lifetime = self._make_lifetime(executor, group)
         self.explainer = Explainer(coordination, index, dependencies, queueing)
         self.progress = ProgressReport(coordination, index, retention)
         transitions.queues = queueing
         transitions.followers = followers
         submissions.lookups = self.lookups
         queueing.enqueue_override.host = submissions
-        queueing.enqueue_override.group = self.lifetime
+        queueing.enqueue_override.group = self.lifetime.group
         self.durable: DurableSubmissions | None = None
         if link is not None:
             self._join_journal(executor, link)
+
+    def _make_lifetime(self, executor: Facade, group_lifecycle: GroupLifecycle) -> ExecutorLifetime:
+        """Make the lifetime, the group and the tasks. The submissions share the state of the group."""
+        coordination, index, transitions, link = self.coordination, self.index, self.transitions, self.link
+        subscriptions = self.subscriptions
+        dispatcher = DispatcherTask(executor, coordination, transitions, group_lifecycle)
+        group = ExecutorGroup(
+            executor, coordination, index, transitions, subscriptions, dispatcher, group_lifecycle, link
+        )
+        root_task = RootTask(executor, coordination, index, transitions, subscriptions, dispatcher, group)
+        return ExecutorLifetime(
+            executor,
+            coordination,
+            index,
+            transitions,
+            self.submissions,
+            self.queueing,
+            subscriptions,
+            dispatcher,
+            group,
+            root_task,
+            link,
+        )
 
     def _join_journal(self, executor: Facade, link: JournalLink) -> None:
         """Make the parts that only an executor with a journal has, and connect them."""
@@ -115,7 +143,7 @@ class Parts:
         recovery = Recovery(
             executor, coordination, index, transitions, submissions, queueing, followers, keys, retention, link.stored
         )
-        link.connect(coordination, index, transitions, retention, recovery, self.lifetime.is_deserted)
+        link.connect(coordination, index, transitions, retention, recovery, self.lifetime.group.is_deserted)
         self.durable = DurableSubmissions(
             executor, link, coordination, index, transitions, submissions, queueing, followers, keys, retention
         )

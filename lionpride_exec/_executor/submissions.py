@@ -21,6 +21,8 @@ from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec._validation import check_priority
 from lionpride_exec.errors import ExecutorClosedError, ExistsError, QueueFullError
 
+from .executor_states import GroupState
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
     from datetime import datetime
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from lionpride_exec._tracking.status_index import StatusIndex
 
     from .dependencies import Dependencies
+    from .executor_states import GroupLifecycle
     from .facade import Facade
     from .followers import Followers
     from .keys import Keys
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     from .transitions import Transitions
 
 E = TypeVar("E", bound=Event)
+
+LEAVING = GroupState.LEAVING
 
 # A loop of appends that never waits yields to other tasks after this many appends: about a millisecond.
 APPENDS_BETWEEN_CHECKPOINTS = 100
@@ -86,7 +91,6 @@ class Submissions:
         processor: What starts the events. None until there is one.
         durable: Has events written before they are queued. None if the executor has no journal.
         lookups: Finds events. Set by ``Parts``, since the lookups use this object too.
-        is_leaving: Whether the block of the executor is being left. Then only events that run here may add events.
     """
 
     __slots__ = (
@@ -96,13 +100,13 @@ class Submissions:
         "_enqueue_override",
         "_executor",
         "_followers",
+        "_group",
         "_index",
         "_keys",
         "_queueing",
         "_retention",
         "_transitions",
         "durable",
-        "is_leaving",
         "lookups",
         "processor",
     )
@@ -120,10 +124,10 @@ class Submissions:
         retention: Retention,
         queueing: Queueing,
         followers: Followers,
+        group: GroupLifecycle,
     ) -> None:
         self.processor: Processor | None = None
         self.durable: DurableStore | None = None
-        self.is_leaving: bool = False
         self._executor = executor
         self._coordination = coordination
         self._index = index
@@ -134,6 +138,7 @@ class Submissions:
         self._queueing = queueing
         self._followers = followers
         self._enqueue_override = queueing.enqueue_override
+        self._group = group
         self._appends = 0
 
     # ---------------------------------------------------------------- in
@@ -312,7 +317,7 @@ class Submissions:
             ExistsError: The event is here already, belongs to another executor, or an event with its id runs here.
         """
         executor = self._executor
-        if self.is_leaving and not self._transitions.runs_caller():
+        if self._group.state is LEAVING and not self._transitions.runs_caller():
             raise ExecutorClosedError(f"{executor!r} is being left and takes nothing more in")
         host = event._host
         if host is not None and host is not self._transitions:

@@ -9,9 +9,12 @@ The loop (``Processor.execute()``) has a state, and a table says which state may
       └─────────────────────────────┘
 
 ``stop()`` takes an active loop to DRAINING, and ``start()`` takes it back. A draining loop leaves when the last event
-has ended. A loop also leaves when it is cancelled or crashes. The stop signal is not a state of the loop: it can be
-given while no loop runs, and the next one obeys it. A batch (``Processor.process()``) has no state, since it ends by
-itself, and batches may overlap.
+has ended. A loop also leaves when it is cancelled or crashes.
+
+Two signals are no states of the loop, since they outlive it. Both can be given while no loop runs, and both can be
+given at once. ``is_stopped`` is the stop signal, which the next loop obeys. ``is_abandoned`` tells tasks in ``join()``
+that no loop is going to come. Only ``start()`` clears them. A batch (``Processor.process()``) has no state, since it
+ends by itself, and batches may overlap.
 """
 
 from __future__ import annotations

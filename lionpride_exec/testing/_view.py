@@ -353,7 +353,7 @@ class ExecutorView:
     @property
     def guests(self) -> Collection[object]:
         """The tasks in the executor's group that run no events."""
-        return self.executor._lifetime._guests
+        return self.executor._lifetime.group.guests
 
     @property
     def subscriptions(self) -> Collection[object]:
