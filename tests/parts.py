@@ -35,6 +35,7 @@ from lionpride_exec._cli.run.command import run  # a run of the command with the
 from lionpride_exec._cli.run.options import RunOptions  # the same
 from lionpride_exec._clients import errors as clients_errors  # names by which an error is recognised
 from lionpride_exec._events import stored_names as events_stored_names  # names in pickles of before
+from lionpride_exec._executor import executor_states  # every pair of states
 from lionpride_exec._journal import annotations as journal_annotations  # each kind of annotation
 from lionpride_exec._journal import codec as journal_codec  # each kind of field
 from lionpride_exec._journal import journal_lifecycle  # every pair of states
@@ -83,6 +84,7 @@ __all__ = [
     "clock",
     "entry",
     "events_stored_names",
+    "executor_states",
     "field_paths",
     "invariants",
     "journal_annotations",
