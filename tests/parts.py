@@ -33,7 +33,7 @@ from lionpride_exec._cli.run import summary as cli_summary  # what is shown at a
 from lionpride_exec._cli.run import target as cli_target  # what is imported, and from where
 from lionpride_exec._cli.run.command import run  # a run of the command with these options
 from lionpride_exec._cli.run.options import RunOptions  # the same
-from lionpride_exec._clients import errors as clients_errors  # names by which an error is recognised
+from lionpride_exec._clients import readings as clients_readings  # names by which an error is recognised
 from lionpride_exec._events import stored_names as events_stored_names  # names in pickles of before
 from lionpride_exec._executor import executor_states  # every pair of states
 from lionpride_exec._journal import annotations as journal_annotations  # each kind of annotation
@@ -80,7 +80,7 @@ __all__ = [
     "cli_summary",
     "cli_tail",
     "cli_target",
-    "clients_errors",
+    "clients_readings",
     "clock",
     "entry",
     "events_stored_names",

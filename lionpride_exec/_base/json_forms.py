@@ -44,7 +44,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from .json_text import digits, read_json
+from .json_text import MAX_BITS, UNSERIALIZABLE, NoForm, digits, read_json
 from .sentinel import Unset
 
 if TYPE_CHECKING:
@@ -60,12 +60,6 @@ _TEXTS = (
 _LISTS = (list, tuple, deque, array, KeysView, ValuesView, ItemsView)
 
 _FLAGS = {re.ASCII: "a", re.IGNORECASE: "i", re.LOCALE: "L", re.MULTILINE: "m", re.DOTALL: "s", re.VERBOSE: "x"}
-
-# The replacement for a value without any form.
-UNSERIALIZABLE = "<unserializable>"
-
-# A longer int may have more than 4300 digits, which the reader of Python refuses.
-MAX_BITS = 14_000
 
 # The methods that may return the form of an object, in this order, with their arguments.
 _WAYS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -83,10 +77,6 @@ _TOLD: dict[str, tuple[type, ...]] = {"model_dump": (Mapping, list, tuple, str, 
 
 # Methods of a mapping that has several values of one key (headers, a query, a form): they return all values of a key.
 _ALL_VALUES = ("getall", "getlist", "get_list", "get_all")
-
-
-class NoForm(Exception):
-    """A value has no JSON form."""
 
 
 def walk(value: Any) -> Walk:  # noqa: PLR0911  a table of kinds

@@ -8,7 +8,6 @@ escape or a long number in a record must not end a run. These values are rare, s
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 from math import isfinite
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +16,16 @@ if TYPE_CHECKING:
 
 # The deepest nesting that is written. The reader of Python fails at about 1000 levels.
 MAX_DEPTH = 500
+
+# A longer int may have more than 4300 digits, which the reader of Python refuses.
+MAX_BITS = 14_000
+
+# The replacement for a value without any form.
+UNSERIALIZABLE = "<unserializable>"
+
+
+class NoForm(Exception):
+    """A value has no JSON form."""
 
 
 def write_json(value: Any, *, exact: bool = False) -> bytes:
@@ -103,6 +112,8 @@ def digits(number: int) -> str:
     try:
         return int.__repr__(number)
     except ValueError:
+        from decimal import Decimal  # noqa: PLC0415  slow to import, and nearly no int is so long
+
         return format(Decimal(number), "f")
 
 
@@ -118,4 +129,6 @@ def _int(text: str) -> int:
     try:
         return int(text)
     except ValueError:
+        from decimal import Decimal  # noqa: PLC0415  as in digits()
+
         return int(Decimal(text))

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lionpride_exec.errors import ExecutionError, LionprideError
 
 from .exception_groups import is_of, members_of
-from .json_forms import MAX_BITS, UNSERIALIZABLE, NoForm, attributes_of, walk
-from .json_text import MAX_DEPTH
+from .json_text import MAX_BITS, MAX_DEPTH, UNSERIALIZABLE, NoForm
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -91,7 +90,7 @@ def _form(value: Any, around: tuple[int, ...]) -> tuple[Any, bool]:
             if isinstance(wanted, dict | list | tuple | set) and type(wanted) not in _EXACT:
                 _tell_rest(wanted)
             path.add(id(wanted))
-            stack.append((walk(wanted), wanted))
+            stack.append((_walk(wanted), wanted))
         form, is_lost = leaf or (None, False)
         while stack:
             step, holder = stack[-1]
@@ -103,7 +102,7 @@ def _form(value: Any, around: tuple[int, ...]) -> tuple[Any, bool]:
             except Exception as exc:  # noqa: BLE001  no form, or an error of a user class
                 inner = _attributes(holder) if type(exc) is NoForm and opened < MAX_OPENED else None
                 if inner:
-                    stack[-1], form = (walk(inner), holder), None
+                    stack[-1], form = (_walk(inner), holder), None
                     opened += 1
                     continue
                 form, is_lost = _text_of(holder), True
@@ -111,6 +110,13 @@ def _form(value: Any, around: tuple[int, ...]) -> tuple[Any, bool]:
             path.discard(id(holder))
         else:
             return form, is_lost
+
+
+def _walk(value: Any) -> Generator[Any, Any, Any]:
+    """Return the generator that makes the form of a value with inner values."""
+    from .json_forms import walk  # noqa: PLC0415  slow to import (it knows a dozen modules), and rarely needed
+
+    return walk(value)
 
 
 def _leaf(value: Any, path: set[int], depth: int) -> tuple[Any, bool] | None:
@@ -135,6 +141,8 @@ def _leaf(value: Any, path: set[int], depth: int) -> tuple[Any, bool] | None:
 
 def _attributes(value: Any) -> dict[str, Any] | None:
     """Return the public attributes of an object without repr and text, and log that once for each class."""
+    from .json_forms import attributes_of  # noqa: PLC0415  as in _walk()
+
     try:
         found = attributes_of(value)
     except Exception:  # noqa: BLE001  a property that fails

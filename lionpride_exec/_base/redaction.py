@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import quote, quote_plus
 
 from .field_paths import MISSING, look_up_field, step_into
 from .json_text import digits
@@ -131,6 +129,8 @@ def mask_path(value: Any, path: str) -> Any:
 
 def digest_of(value: object) -> str:
     """Return a digest to replace a value where only equality counts, for instance the key of a limit."""
+    from hashlib import blake2b  # noqa: PLC0415  slow to import, and few programs have secrets
+
     return f"redacted:{blake2b(repr(value).encode('utf-8', 'surrogatepass'), digest_size=DIGEST).hexdigest()}"
 
 
@@ -142,6 +142,8 @@ def _replaced(value: Any, name: str, by: Any) -> Any:
 
 def _forms(secrets: frozenset[str]) -> list[str]:
     """Return the forms in which long secrets may be quoted, the longest first."""
+    from urllib.parse import quote, quote_plus  # noqa: PLC0415  slow to import, and few programs have secrets
+
     forms: set[str] = set()
     for secret in secrets:
         if len(secret) >= MIN_LENGTH:

@@ -19,7 +19,6 @@ import re
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -205,6 +204,8 @@ def _until(at: datetime, now: float | None) -> float | None:
 def _epoch_of_http_date(text: str) -> float | None:
     if not ZONE.fullmatch(text.rpartition(" ")[2]):
         return None
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415  slow to import, and few programs read a date
+
     try:
         at = parsedate_to_datetime(text)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

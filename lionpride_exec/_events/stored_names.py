@@ -16,11 +16,10 @@ import inspect
 import sys
 import typing
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from itertools import takewhile
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, ForwardRef
+from typing import TYPE_CHECKING, Any, Final, ForwardRef, cast
 
 from lionpride_exec._base.counted_lock import CountedLock
 from lionpride_exec._model.element import Model, also_known_as
@@ -143,14 +142,21 @@ def _meaning(cls: type, hint: str, written_in: ModuleType) -> Any:
         return bare.__annotations__["it"]
 
 
-class _ModulesBefore(MetaPathFinder, Loader):
-    """Makes a module of version 0.1.0 that no longer exists, with the names that stored data contain."""
+class _ModulesBefore:
+    """
+    Makes a module of version 0.1.0 that no longer exists, with the names that stored data contain.
+
+    A finder and a loader by their methods alone: the base classes are slow to import.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         del path, target
-        return ModuleSpec(fullname, self) if fullname in BEFORE else None
+        return ModuleSpec(fullname, cast("Any", self)) if fullname in BEFORE else None
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Return None, so that Python makes the module."""
 
     def exec_module(self, module: ModuleType) -> None:
         home = import_module(public_home(module.__name__))

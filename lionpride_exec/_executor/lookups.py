@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .queueing import Queueing
     from .submissions import Submissions
 
-_PACKAGE = str(Path(__file__).parent.parent)
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120  pathlib is slow to import
 
 
 class Lookups:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lionpride_exec._events.call import _full_name_of
@@ -14,6 +13,7 @@ from lionpride_exec.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
 
     from lionpride_exec._events.event import Event
     from lionpride_exec._status import EventStatus
@@ -65,6 +65,8 @@ class Journal:
             raise ConfigurationError(f"synchronous must be 'FULL' or 'NORMAL', got {synchronous!r}")
         if os.fspath(path) in {"", ":memory:"}:
             raise ConfigurationError("a journal is a file: pass its path")
+        from pathlib import Path  # noqa: PLC0415  slow to import, and only a program with a journal needs it
+
         from .codec import Codec  # noqa: PLC0415  needs the extra
 
         # Resolved: one file has one lock for each path to it, also after the program changes its directory.
@@ -136,4 +138,6 @@ def _lasting_name_of(function: Callable[..., Any]) -> str:
     file = getattr(sys.modules.get("__main__"), "__file__", None)
     if not name.startswith("__main__.") or file is None:
         return name
+    from pathlib import Path  # noqa: PLC0415  as in Journal.__init__()
+
     return Path(file).stem + name.removeprefix("__main__")

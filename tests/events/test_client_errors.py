@@ -16,11 +16,11 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parts import clients_errors
+from parts import clients_readings
 
 from lionpride_exec import RateLimited, retry_after, status_of
 
-names_of = clients_errors.names_of
+names_of = clients_readings.names_of
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.07s"}

@@ -9,7 +9,7 @@ import attrs
 
 from lionpride_exec._base.exception_groups import leaves
 from lionpride_exec._cli.errors import UsageError
-from lionpride_exec._clients.errors import names_of, readings
+from lionpride_exec._clients.readings import names_of, readings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

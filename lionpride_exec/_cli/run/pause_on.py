@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._base.exception_groups import leaves
 from lionpride_exec._base.redaction import mask, secrets_of
-from lionpride_exec._clients.errors import readings, status_of
+from lionpride_exec._clients.errors import status_of
+from lionpride_exec._clients.readings import readings
 from lionpride_exec._events.wrapped_work import wrapping_work
 from lionpride_exec.errors import RateLimited
 
