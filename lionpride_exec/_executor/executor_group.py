@@ -84,12 +84,18 @@ class ExecutorGroup:
     # ---------------------------------------------------------------- owning the group
 
     @asynccontextmanager
-    async def own(self) -> AsyncGenerator[TaskGroup]:
-        """Own a task group for the dispatcher and the tasks that it starts, until all of them have come to rest."""
+    async def own(self, check_free: Callable[[], None] | None = None) -> AsyncGenerator[TaskGroup]:
+        """
+        Own a task group for the dispatcher and the tasks that it starts, until all of them have come to rest.
+
+        Args:
+            check_free: Raises if another task has started the executor while this one waited for the journal. None for
+                the root task: while there is a root task, no other task opens a group.
+        """
         if self._link is not None:
             await self._link.open()
-            if self.lifecycle.state is not GroupState.IDLE:  # another task has opened a group meanwhile
-                raise RuntimeError(f"{self._executor!r} is running already")
+        if check_free is not None:
+            check_free()
         group = anyio.create_task_group()
         at_rest = self._dispatcher.is_at_rest
         try:

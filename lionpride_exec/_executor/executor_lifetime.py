@@ -96,7 +96,7 @@ class ExecutorLifetime:
         await self.prepare()
         self._check_not_running()
         try:
-            async with self.group.own():
+            async with self.group.own(self._check_not_running):
                 await executor.start()
                 yield
                 with self.group.leaving():
@@ -111,7 +111,7 @@ class ExecutorLifetime:
         await self.prepare()
         self._check_not_running()
         try:
-            async with self.group.own():
+            async with self.group.own(self._check_not_running):
                 await self._executor.start()
                 task_status.started()
         finally:

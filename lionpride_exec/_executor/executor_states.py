@@ -2,18 +2,23 @@
 The lifetimes of an executor's task group and of its two tasks, as tables.
 
 The owner of the group may be a block, ``run()``, or the root task behind ``start()``. The dispatcher runs in the group.
-Each of the three has a state, and only the part that is named here moves it::
+Each of the three has a state, and one part moves it: ``ExecutorGroup``, ``DispatcherTask``, ``RootTask``::
 
-    group        (ExecutorGroup)     IDLE ─▶ OPEN ◀─▶ LEAVING
-                                      ▲ ▲     │ │        │
-                                      │ └─────┘ ▼        │
-                                      └────── BROKEN ◀───┘
+    group        IDLE ─▶ OPEN ◀─▶ LEAVING
+                  ▲ ▲     │ │        │
+                  │ └─────┘ ▼        │
+                  └────── BROKEN ◀───┘
 
-    dispatcher   (DispatcherTask)    GONE ─▶ LAUNCHED ◀─── RUNNING     a replacement is LAUNCHED
-    root task    (RootTask)            ▲      │    └───────▶ │
-                                       └──────┴──────────────┘
+    dispatcher   GONE ─▶ LAUNCHED ◀─▶ RUNNING
+                  ▲          │           │
+                  └──────────┴───────────┘
 
-No combination of a group and a root task is impossible, so they are two machines:
+    root task    GONE ─▶ LAUNCHED ──▶ RUNNING
+                  ▲          │           │
+                  └──────────┴───────────┘
+
+The root task outlives its group, and a group may have another owner. So these are two machines, and each pair of their
+states has a meaning:
 
 - The group is IDLE while there is a root task: the root task is going to open the group, or is about to end.
 - The group is not IDLE, and there is a root task: the root task owns the group.

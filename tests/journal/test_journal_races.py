@@ -653,6 +653,28 @@ async def test_run_again_at_once(path):
     assert rows(path) == ["completed"] * 3
 
 
+@pytest.mark.parametrize("kind", ["block", "run"])
+async def test_start_while_another_lifetime_opens_the_journal(path, kind):
+    """start() goes on; the block or run() that waited for the same journal is refused and disturbs nothing."""
+    executor = open_executor(path)
+
+    async def own():
+        with pytest.raises(RuntimeError, match="is running already"):
+            if kind == "run":
+                await executor.run()
+            async with executor:
+                pass
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            group.start_soon(own)
+            group.start_soon(executor.start)
+        await executor.append(Step(name="a"))
+        await executor.join()
+        await executor.stop()
+    assert rows(path) == ["completed"]
+
+
 class Refused(Step, tag="tests.refused"):
     """Is not let in."""
 
