@@ -66,6 +66,10 @@ class JournalAccess:
         self._executor._submissions.let_go(event)
         session.forget(event)
 
-    def is_end_committed(self, event: Event) -> bool:
-        """Return whether the end of an event is on disk. False if the journal was closed without it."""
-        return self._link.is_end_written(event)
+    def committed_outcome(self, event: Event) -> tuple[bool, bytes | None]:
+        """
+        Return whether the end of an event is on disk, and the outcome as it is stored there.
+
+        The first is False if the journal was closed without the end. The outcome is None if it is not at hand.
+        """
+        return self._link.committed_outcome(event)

@@ -288,6 +288,10 @@ class JournalLink:
         """Return whether the end of an event is on disk."""
         return self.session is not None and self.session.is_outcome_committed(event)
 
+    def committed_outcome(self, event: Event) -> tuple[bool, bytes | None]:
+        """Return whether the end of an event is on disk, and the stored outcome. None if it is not at hand."""
+        return (False, None) if self.session is None else self.session.committed_outcome(event)
+
     async def confirm_start(self) -> None:
         """
         Wait until the start of an event is on disk.

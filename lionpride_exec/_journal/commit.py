@@ -5,29 +5,40 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING
 
+import anyio
+
 from lionpride_exec.errors import JournalError
 
 if TYPE_CHECKING:
-    import anyio
-
     from .inserts import PendingInsert
     from .rows import Batch
     from .store import CommitResult, Store
 
 
 class CommitWaiter:
-    """A task that waits until everything recorded so far is on disk."""
+    """
+    What tasks wait for until everything recorded so far is on disk. The tasks that wait for one commit share it.
+
+    Attributes:
+        is_committed: Whether everything is on disk.
+        changed: Set once a commit has succeeded, has failed, or will not come.
+    """
 
     __slots__ = ("changed", "is_committed")
 
     def __init__(self) -> None:
         self.is_committed: bool = False
-        self.changed: anyio.Event  # set once a commit has succeeded, has failed, or will not come; then replaced
+        self.changed: anyio.Event = anyio.Event()
 
     def confirm(self) -> None:
-        """Tell the task that everything is on disk."""
+        """Tell the tasks that everything is on disk."""
         self.is_committed = True
         self.changed.set()
+
+    def look_again(self) -> None:
+        """Have the tasks see whether they go on waiting."""
+        changed, self.changed = self.changed, anyio.Event()
+        changed.set()
 
 
 class Commit:
@@ -37,7 +48,7 @@ class Commit:
     Args:
         batch: The rows.
         inserts: The new events among them.
-        waiters: The tasks that wait for the batch.
+        waiters: What the tasks that wait for the batch are told by.
         done: What the new events wait for.
     """
 

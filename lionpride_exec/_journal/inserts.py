@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import anyio
 import attrs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+    import anyio
 
     from lionpride_exec.errors import JournalError
 
@@ -53,21 +52,21 @@ class InsertQueue:
     """The new events that go into the next commit, those of a failed commit first."""
 
     def __init__(self) -> None:
-        self.queued: int = 0  # inserts on the stream, withdrawn ones included; at most MAX_PENDING_INSERTS
+        self._queued: list[PendingInsert] = []  # withdrawn ones included; at most MAX_PENDING_INSERTS
         self._retried: list[PendingInsert] = []  # of a commit that failed for a reason that may pass
-        self._send: MemoryObjectSendStream[PendingInsert]
-        self._receive: MemoryObjectReceiveStream[PendingInsert]
-        self._send, self._receive = anyio.create_memory_object_stream[PendingInsert](MAX_PENDING_INSERTS)
+
+    def __len__(self) -> int:
+        """Return how many new events are queued, withdrawn ones included."""
+        return len(self._queued)
 
     @property
     def has_room(self) -> bool:
         """Whether :meth:`put` can be called."""
-        return self.queued < MAX_PENDING_INSERTS
+        return len(self._queued) < MAX_PENDING_INSERTS
 
     def put(self, insert: PendingInsert) -> None:
         """Add a new event; there has to be room."""
-        self._send.send_nowait(insert)
-        self.queued += 1
+        self._queued.append(insert)
 
     def requeue(self, inserts: list[PendingInsert]) -> None:
         """Have the events of a failed commit tried again by the next one."""
@@ -79,16 +78,18 @@ class InsertQueue:
         for insert in inserts:
             if insert.is_withdrawn:
                 insert.done.set()
-        while self.queued:
-            self.queued -= 1
-            inserts.append(self._receive.receive_nowait())
+        inserts, self._queued = inserts + self._queued, []
         return [insert for insert in inserts if not insert.is_withdrawn]
 
     def retried_seqs(self) -> list[int]:
         """Return the numbers of the events that a commit has failed to insert."""
         return [insert.row.seq for insert in self._retried]
 
-    def close(self) -> None:
-        """Close the stream."""
-        self._send.close()
-        self._receive.close()
+
+def report_inserts(inserts: list[PendingInsert], done: anyio.Event) -> None:
+    """Tell the callers of append() what became of new events, which all share ``done`` unless a commit has failed."""
+    done.set()
+    for insert in inserts:
+        insert.done.set()  # the event of an earlier commit, if that one failed
+        if insert.on_done is not None:
+            insert.on_done()

@@ -287,7 +287,9 @@ class JournalSession:
         pending.on_commit = then or pending.on_commit
         if pending.final_status is None:
             pending.final_status = target
-            self._write(*self._encoder.encode_outcome(event, target, response, error, at))
+            change, step = self._encoder.encode_outcome(event, target, response, error, at)
+            pending.outcome = change.outcome
+            self._write(change, step)
         return True
 
     async def commit_outcome(
@@ -322,6 +324,13 @@ class JournalSession:
         """Return whether no recorded outcome of the event waits for a commit."""
         pending = self._pending_writes.get(event._seq)
         return pending is None or pending.final_status is None or pending.is_committed
+
+    def committed_outcome(self, event: EventLifecycle) -> tuple[bool, bytes | None]:
+        """Return what :meth:`is_outcome_committed` returns, and the stored outcome. None if it is not at hand."""
+        pending = self._pending_writes.get(event._seq)
+        if pending is None or pending.final_status is None:
+            return True, None
+        return pending.is_committed, pending.outcome
 
     def _write(self, change: RowUpdate, step: AuditRecord | None) -> None:
         self.writer.record_change(change, step)

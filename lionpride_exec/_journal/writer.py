@@ -1,9 +1,10 @@
 """
 The writer: one task that gathers rows and has a worker thread commit them together.
 
-While a commit is in progress, new rows are gathered for the next one. The writer never waits for more rows to come. Of
-several changes to one event, a commit writes the last. New events come through a bounded queue, so the callers of
-``append()`` wait when the disk is slow. Transitions are synchronous and cannot wait: instead, no event starts while too
+While a commit is in progress, new rows are gathered for the next one. The tasks that a commit has woken go on before
+the next commit begins, so that it has their rows. The writer does not wait for anything else. Of several changes to one
+event, a commit writes the last. New events come through a bounded queue, so the callers of ``append()`` wait when the
+disk is slow. Transitions are synchronous and cannot wait: instead, no event starts while too
 many changes are not committed.
 
 A commit that fails is tried again each second. Changes are kept until it succeeds. New events are kept for 30 s, and
@@ -17,16 +18,24 @@ from __future__ import annotations
 
 import logging
 from math import inf
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import anyio
 import attrs
-from anyio import CancelScope, CapacityLimiter, current_time, get_cancelled_exc_class, move_on_after
+from anyio import (
+    CancelScope,
+    CapacityLimiter,
+    current_effective_deadline,
+    current_time,
+    get_cancelled_exc_class,
+    move_on_after,
+)
+from anyio.lowlevel import checkpoint
 
 from lionpride_exec.errors import ExecutorClosedError, JournalError
 
 from .commit import Commit, CommitWaiter
-from .inserts import InsertQueue
+from .inserts import InsertQueue, report_inserts
 from .journal_lifecycle import WriterLifecycle, WriterState
 from .rows import Batch
 from .transient_errors import PATIENCE, RETRY_PAUSE, is_passing
@@ -36,10 +45,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from .inserts import PendingInsert
+    from .listener import WriterListener
     from .rows import AuditRecord, RowUpdate
-    from .store import CommitResult, Store
+    from .store import Store
 
 logger = logging.getLogger("lionpride_exec")
+
+# Passes of the event loop for which a commit may wait for the tasks that the last commit has woken.
+MAX_PASSES = 3
 
 # Changes beyond which no event starts, until fewer than half of them are left.
 MAX_BEHIND = 10_000
@@ -49,19 +62,6 @@ CLOSE_SECONDS = 30.0
 
 # Seconds that closing the file may take after that.
 LAST_SECONDS = 5.0
-
-
-class WriterListener(Protocol):
-    """What a writer tells. No method may wait."""
-
-    def committed(self, batch: Batch, result: CommitResult) -> None:
-        """Learn that a batch is on disk."""
-
-    def trouble_changed(self, error: JournalError | None) -> None:
-        """Learn that a commit has failed, or, with None, that one has succeeded again."""
-
-    def writing_ended(self) -> None:
-        """Learn that nothing is committed any more. Called once."""
 
 
 class Writer:
@@ -82,7 +82,7 @@ class Writer:
         self._listener = listener
         self._limiter = CapacityLimiter(1)  # of its own: the threads of events must not keep it waiting
         self._next = Batch()  # what the next commit writes, without the rows of `inserts`
-        self._waiters: list[CommitWaiter] = []  # tasks that wait for `_next`
+        self._waiters: list[CommitWaiter] = []  # of the tasks that wait for `_next`; more than one after a failure
         self._current_commit: Commit | None = None  # its result has not been reported; else None
         self._patient_until = -inf  # loop time until which new events wait for trouble to pass
         self._commit_tried = anyio.Event()  # set, and replaced, after each try
@@ -162,15 +162,23 @@ class Writer:
         Cancellation: only while a commit has failed, and is to be tried again.
         """
         self._store.check_process()
-        waiter = CommitWaiter()
-        self._waiters.append(waiter)
+        if not self._waiters:
+            self._waiters.append(CommitWaiter())
+        waiter = self._waiters[-1]
         self._work.set()
         while not waiter.is_committed:
             if self.lifecycle.state is WriterState.CLOSED:
                 raise JournalError("the journal was closed before this was written") from self.trouble
-            waiter.changed = anyio.Event()
-            with CancelScope(shield=self.trouble is None):
-                await waiter.changed.wait()
+            changed = waiter.changed
+            try:
+                await changed.wait()
+            except get_cancelled_exc_class():
+                # The rest of the wait is shielded. A scope for each wait would cost as much as the wait, and
+                # cancellations are rare. A cancellation past all scopes, as at the end of the loop, is not held up.
+                if self.trouble is not None or current_effective_deadline() != -inf:
+                    raise
+                with CancelScope(shield=True):
+                    await changed.wait()
 
     @property
     def uncommitted(self) -> int:
@@ -244,7 +252,7 @@ class Writer:
         if self._store.is_foreign:
             return False
         self._work = anyio.Event()
-        were_queued = self.inserts.queued
+        were_queued = len(self.inserts)
         inserts = self.inserts.take()
         if not (inserts or self._waiters or self.trouble) and self._next.is_empty():
             if were_queued:  # all of them were withdrawn
@@ -279,16 +287,36 @@ class Writer:
         try:
             if commit.error is None:
                 self._report_success(commit)
-                return True
-            self._report_failure(commit, commit.error)
+            else:
+                self._report_failure(commit, commit.error)
         finally:
             tried.set()
+        if commit.error is None:
+            await self._let_woken_tasks_record()
+            return True
         is_closing = not self.lifecycle.accepts_inserts
         if is_closing and not commit.error.retryable:
             return False
         with move_on_after(RETRY_PAUSE):
             await self._ignore_loop_end(anyio.sleep_forever if is_closing else self._closing.wait)
         return True
+
+    async def _let_woken_tasks_record(self) -> None:
+        """
+        Let the tasks that a commit has woken go on, as long as this brings rows for the next commit.
+
+        Otherwise the next commit would begin before them, and only the one after it would have their rows.
+        """
+        for _ in range(MAX_PASSES):
+            gathered = self._gathered
+            await self._ignore_loop_end(checkpoint)
+            if self._gathered == gathered:
+                return
+
+    @property
+    def _gathered(self) -> int:
+        """How many rows there are for the next commit."""
+        return len(self.inserts) + len(self._next.changes) + len(self._next.steps)
 
     def _report_success(self, commit: Commit) -> None:
         """Tell the session, then the callers of append(), then the tasks that wait for changes."""
@@ -302,7 +330,7 @@ class Writer:
                 self._discard_changes(insert.row.seq)
             elif insert.is_withdrawn:
                 self.delete(insert.row.seq)
-        self._report_inserts(commit.inserts, commit.done)
+        report_inserts(commit.inserts, commit.done)
         for waiter in commit.waiters:
             waiter.confirm()
 
@@ -329,23 +357,14 @@ class Writer:
         if is_new and self.lifecycle.commits:  # else nothing can be held back any more
             self._listener.trouble_changed(error)
         if not keeps_inserts:
-            self._report_inserts(commit.inserts, commit.done)
+            report_inserts(commit.inserts, commit.done)
         for waiter in self._waiters:
-            waiter.changed.set()
+            waiter.look_again()
 
     def _discard_changes(self, seq: int) -> None:
         """Drop what was recorded of an event that was not inserted."""
         if self._next.changes.pop(seq, None) is not None:
             self._next.steps = [step for step in self._next.steps if step.seq != seq]
-
-    @staticmethod
-    def _report_inserts(inserts: list[PendingInsert], done: anyio.Event) -> None:
-        """Tell the callers of append() what became of new events."""
-        done.set()
-        for insert in inserts:
-            insert.done.set()  # the event of an earlier commit, if that one failed
-            if insert.on_done is not None:
-                insert.on_done()
 
     def _end_writing(self) -> None:
         """Tell the session that nothing is committed any more. Idempotent."""
@@ -366,11 +385,10 @@ class Writer:
         inserts = self.inserts.take()
         for insert in inserts:
             insert.error = error
-        self._report_inserts(inserts, self.next_commit_done)
+        report_inserts(inserts, self.next_commit_done)
         for waiter in self._waiters:
-            waiter.changed.set()
+            waiter.look_again()
         self._commit_tried.set()
-        self.inserts.close()
 
     async def _in_thread(self, function: Callable[[], None]) -> None:
         """Run a function in the worker thread. In a forked child, which has no such thread, do nothing."""

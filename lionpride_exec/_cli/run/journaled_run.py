@@ -27,7 +27,7 @@ from lionpride_exec._journal import Journal
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
 
-from .line_identity import Identity, Lines, line_key, recall, remember
+from .line_identity import Identity, Lines, line_key, recall_event, remember
 from .line_run import LineRun
 from .redacted_fields import Redaction
 from .rekey import know_lines_by
@@ -54,6 +54,14 @@ BATCH = 500
 PAUSE = 1.0
 
 TAG = "run:"
+
+
+class Line(NamedTuple):
+    """A line that was read: its number, its record, and the record as JSON."""
+
+    number: int
+    value: Any
+    record: bytes
 
 
 class KeyedJob(NamedTuple):
@@ -128,6 +136,7 @@ class JournaledRun(LineRun):
         self._lines = Lines(self._identity)
         # What the journal knew at the start. None once INPUT has been compared with it.
         self._known: Known | None = None
+        self._may_know_lines = True  # if not, the journal had no line when the run began
         self.executor.pause()
 
     # ---------------------------------------------------------------- around the event loop
@@ -176,6 +185,7 @@ class JournaledRun(LineRun):
         self._is_open = True
         await self._access.catch_up()
         known = await self._compare()
+        self._may_know_lines = known.lines > 0
         left = self._access.journal.left
         self.tally.before = known.before
         self._left = sum(left.values())
@@ -226,7 +236,7 @@ class JournaledRun(LineRun):
 
     @staticmethod
     def _renumber(event: Event, number: int) -> None:
-        _, record = recall(event.metadata, str(event.id))
+        _, record = recall_event(event)
         remember(event, number, record)
 
     # ---------------------------------------------------------------- reading
@@ -244,18 +254,22 @@ class JournaledRun(LineRun):
 
     async def _take_all(self, lines: Sequence[tuple[int, bytes]]) -> None:
         """Append the events of lines that are not known yet. Wait as long as the journal cannot be written."""
-        todo: dict[str, tuple[int, bytes]] = {}
-        for number, line in lines:
+        todo: dict[str, Line] = {}
+        for number, text in lines:
             try:
-                todo[self._lines.key_of(self.maker.record_of(line))] = number, line
+                record = self.maker.record_of(text)
+                line = Line(number, self.maker.value_of(record if self.options.field is None else text), record)
+                todo[self._lines.key_of_value(line.value, record)] = line
             except BadLineError as exc:
                 await self._refuse(number, exc)
         while todo:
             try:
-                for key in await self.executor.known_keys(todo):
-                    self._pass_over(str(key), todo.pop(str(key))[0])
+                if self._may_know_lines:
+                    for key in await self.executor.known_keys(todo):
+                        self._pass_over(str(key), todo.pop(str(key)).number)
                 await self._append_all(todo)
             except JournalError:  # a warning in the log has told it
+                self._may_know_lines = True  # some of these lines may be in the journal by now
                 await anyio.sleep(PAUSE)
             else:
                 return
@@ -269,7 +283,7 @@ class JournaledRun(LineRun):
         if event is not None and not event.status.is_terminal:
             self._renumber(event, number)
 
-    async def _append_all(self, todo: dict[str, tuple[int, bytes]]) -> None:
+    async def _append_all(self, todo: dict[str, Line]) -> None:
         """Append the events of these lines. A line that is refused is taken out of ``todo``."""
         lines = iter(list(todo.items()))
         jobs: dict[UUID, KeyedJob] = {}  # the last one belongs to the event that is being appended
@@ -286,16 +300,16 @@ class JournaledRun(LineRun):
                 raise
             except (LionprideError, TypeError, ValueError) as exc:
                 refused = next(reversed(jobs.values()))
-                number, _ = todo.pop(refused.key)
+                number = todo.pop(refused.key).number
                 await self._refuse(number, BadLineError(mask(describe(exc), refused.job.secrets)))
 
     async def _events_of(
-        self, lines: Iterator[tuple[str, tuple[int, bytes]]], todo: dict[str, Any], jobs: dict[UUID, KeyedJob]
+        self, lines: Iterator[tuple[str, Line]], todo: dict[str, Line], jobs: dict[UUID, KeyedJob]
     ) -> AsyncGenerator[Event]:
         """Make the events of lines, each once the read-ahead has room for it."""
-        for key, (number, line) in lines:
+        for key, (number, value, record) in lines:
             try:
-                job = self.maker.make(line)
+                job = self.maker.make_of(value, record)
             except BadLineError as exc:
                 del todo[key]
                 await self._refuse(number, exc)
@@ -313,10 +327,11 @@ class JournaledRun(LineRun):
         self._ahead.reconsider()
         if not status.is_terminal or not self._is_started:
             return
-        if not self._access.is_end_committed(event):
+        is_committed, outcome = self._access.committed_outcome(event)
+        if not is_committed:
             return  # the journal was closed before it: the next run has the event run again
-        line = line_of_event(event, status, self._access.key_of(event), with_traceback=self.options.traceback)
-        self._note_end(event, recall(event.metadata, str(event.id))[0], status, line)
+        line = line_of_event(event, status, outcome, self._access.key_of(event), with_traceback=self.options.traceback)
+        self._note_end(event, recall_event(event)[0], status, line)
 
     async def _forget_ended(self) -> None:
         await checkpoint()  # with a journal, events that have ended leave memory by themselves

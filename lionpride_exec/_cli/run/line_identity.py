@@ -33,10 +33,12 @@ Kind = Literal["content", "id", "number"]
 PLACE = "_run_line"
 
 PREFIX = "line:"
+_NO_LINE = None, 0, b""  # of an event that was not made of a line in this process
 DIGEST = 16  # bytes; if two records had one key, one of them would not be run
 MARK = 8  # bytes
 
 _CONTENT = re.compile(r"line:[0-9a-f]{32}(?::([0-9]{1,15}))?")
+_MAY_HAVE_FLOAT = re.compile(rb"[0-9][.eE]")
 _BY_NUMBER = re.compile(r"line:[0-9]+:[0-9a-f]{16}")  # as version 0.1 wrote them
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
@@ -66,7 +68,15 @@ class Identity:
         Raises:
             BadLineError: The record is not JSON, or its id is missing, or is neither a text nor a number.
         """
-        value = parse_json(record, _number)
+        return self.key_of_value(parse_json(record, _number))
+
+    def key_of_value(self, value: Any) -> str:
+        """
+        Return the key of the first line with a record, from the value of the record. Its numbers are in one form.
+
+        Raises:
+            BadLineError: The id is missing, or is neither a text nor a number.
+        """
         if self.field is None:
             return PREFIX + _digest(_canonical(value))
         return PREFIX + _key_of_id(self.field, look_up(value, self.field), is_secret=self._is_secret)
@@ -86,7 +96,25 @@ class Lines:
         Raises:
             BadLineError: As for :meth:`Identity.key_of`, or an earlier line has the same id.
         """
-        key = self._identity.key_of(record)
+        return self._counted(self._identity.key_of(record))
+
+    def key_of_value(self, value: Any, record: bytes) -> str:
+        """
+        Return the key of the next line, whose record was read already.
+
+        Args:
+            value: The value of the record.
+            record: The record as JSON.
+
+        Raises:
+            BadLineError: As for :meth:`key_of`.
+        """
+        # Only a number with a fraction or an exponent has several spellings: then the record is read once more.
+        if _MAY_HAVE_FLOAT.search(record):
+            return self.key_of(record)
+        return self._counted(self._identity.key_of_value(value))
+
+    def _counted(self, key: str) -> str:
         number = self._counts.add(mark_of_key(key))
         if number == 1:
             return key
@@ -126,12 +154,19 @@ def line_key(key: object) -> str | None:
     """Return the key of a line from the JSON in the journal. None if the key is not that of a line."""
     if not isinstance(key, str) or not key.startswith(f'"{PREFIX}'):
         return None
-    return cast("str", json.loads(key))
+    return cast("str", json.loads(key)) if "\\" in key else key[1:-1]
 
 
 def remember(event: Event, number: int, record: bytes) -> None:
     """Have an event keep the line that it was made of."""
     event.metadata[PLACE] = [number, record.decode(), str(event.id)]
+    event._set("_line", (event.id, number, record))
+
+
+def recall_event(event: Event) -> tuple[int | None, bytes]:
+    """Return number and record of the line that an event was made of. None and ``null`` if there was no line."""
+    owner, number, record = getattr(event, "_line", _NO_LINE)
+    return (number, record) if owner is event.id else recall(event.metadata, str(event.id))
 
 
 def recall(metadata: Mapping[str, Any], event_id: str) -> tuple[int | None, bytes]:

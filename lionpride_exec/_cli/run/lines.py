@@ -88,9 +88,17 @@ class JobMaker:
         """Return the record of a line as JSON. The line is not checked."""
         if self._field is None:
             return line.strip()
-        return write_json(self._value_of(line))
+        return write_json(self.value_of(line))
 
-    def _value_of(self, line: bytes) -> Any:
+    def value_of(self, line: bytes) -> Any:
+        """
+        Return the value of the record of a line.
+
+        Raises:
+            BadLineError: The line is not JSON.
+        """
+        if self._field is None:
+            return parse_json(line)
         value = line.decode("utf-8", "surrogateescape")  # a file's name may be any bytes
         return value if self._is_function else {self._field: value}
 
@@ -101,9 +109,21 @@ class JobMaker:
         Raises:
             BadLineError: The line is not a record, or does not fit the event.
         """
-        record = parse_json(line) if self._field is None else self._value_of(line)
+        return self.make_of(self.value_of(line), self.record_of(line))
+
+    def make_of(self, record: Any, line: bytes) -> Job:
+        """
+        Make an event of a record that was read already.
+
+        Args:
+            record: The value of the record.
+            line: The record as JSON.
+
+        Raises:
+            BadLineError: The record does not fit the event.
+        """
         if not self.redaction:
-            return self._make(record, self.record_of(line))
+            return self._make(record, line)
         secrets = self.redaction.secrets(record)
         text = self.redaction.record(record, secrets)
         try:

@@ -20,7 +20,7 @@ from lionpride_exec._base.redaction import mask_data, redacted_paths, secrets_of
 from lionpride_exec._cli.errors import BadLineError
 from lionpride_exec._journal.outcome_codec import ErrorData, OutcomeData, encode_outcome
 
-from .line_identity import is_told_by_record, kind_of, line_key, mark_of_id, mark_of_key, recall
+from .line_identity import is_told_by_record, kind_of, line_key, mark_of_id, mark_of_key, recall, recall_event
 
 if TYPE_CHECKING:
     from lionpride_exec._events.event import Event
@@ -98,22 +98,26 @@ def is_redacted(event: bytes) -> bool:
     return bool(_envelopes.decode(event).redact)
 
 
-def line_of_event(event: Event, status: EventStatus, key: str | None, *, with_traceback: bool = False) -> bytes:
+def line_of_event(
+    event: Event, status: EventStatus, outcome: bytes | None, key: str | None, *, with_traceback: bool = False
+) -> bytes:
     """
     Return the result of an event that has ended, as the journal has it.
 
     Args:
         event: The event.
         status: The status that it ends with.
+        outcome: What the journal has of its end. None if that is not known any more.
         key: Its key in the journal, as JSON. None if it has no key.
         with_traceback: Whether an error has its traceback.
     """
-    execution = event.execution
     secrets = secrets_of(event)
-    outcome = encode_outcome(status, execution.response, execution.error, execution.duration, secrets)
-    number, record = recall(event.metadata, str(event.id))
+    if outcome is None:
+        execution = event.execution
+        outcome = encode_outcome(status, execution.response, execution.error, execution.duration, secrets)
+    number, record = recall_event(event)
     shown = _shown_key(line_key(key), is_redacted=bool(redacted_paths(event)))
-    return _line(number, record, str(event.id), status.value, outcome, shown, secrets, with_traceback=with_traceback)
+    return _line(number, record, event.id, status._value_, outcome, shown, secrets, with_traceback=with_traceback)
 
 
 def line_of_row(
@@ -132,8 +136,9 @@ def line_of_row(
     envelope = _raw_envelopes.decode(event) if is_redacted(event) else RawEnvelope(None)
     secrets = texts_of(look_up(envelope.data, path) for path in envelope.redact)
     shown = _shown_key(line_key(key), is_redacted=bool(envelope.redact))
-    its_id = str(UUID(bytes=event_id))
-    return _line(number, record, its_id, status, outcome or b"{}", shown, secrets, with_traceback=with_traceback)
+    return _line(
+        number, record, UUID(bytes=event_id), status, outcome or b"{}", shown, secrets, with_traceback=with_traceback
+    )
 
 
 def _shown_key(key: str | None, *, is_redacted: bool) -> str | None:
@@ -188,7 +193,7 @@ def _read_slowly(line: bytes, identity: Identity) -> Told | None:
 def _line(
     number: int | None,
     record: bytes,
-    its_id: str,
+    its_id: UUID,
     status: str,
     outcome: bytes,
     key: str | None,
@@ -205,13 +210,14 @@ def _line(
         what, text = b"response", _response(data)
         if secrets:
             text = write_json(mask_data(read_json(text), secrets))
-    duration = None if data.duration is None else round(data.duration, 6)
-    rest: dict[str, Any] = {"duration": duration, "line": number}
+    duration = "null" if data.duration is None else float.__repr__(round(data.duration, 6))
+    place = "null" if number is None else str(number)
+    rest = f'"duration": {duration}, "line": {place}'.encode()  # as write_json() writes it, in a fifth of the time
     if number is None:
-        rest["id"] = its_id
+        rest += b', "id": "%b"' % str(its_id).encode()
     elif key is not None:
-        rest["key"] = key
-    return b'%b%b, "status": "%b", "%b": %b, %b\n' % (HEAD, record, status.encode(), what, text, write_json(rest)[1:])
+        rest += b', "key": ' + write_json(key)
+    return b'%b%b, "status": "%b", "%b": %b, %b}\n' % (HEAD, record, status.encode(), what, text, rest)
 
 
 def _response(data: OutcomeData) -> bytes:
