@@ -309,9 +309,10 @@ class JournalLink:
         self, event: EventLifecycle, target: EventStatus, response: Any, error: BaseException | UnsetType, at: datetime
     ) -> None:
         """Wait until the end of an event is on disk, or cannot be written."""
-        if self.session is not None:
+        session = self.session
+        if session is not None and session.record_outcome(event, target, response, error, at):
             with suppress(JournalError):
-                await self.session.commit_outcome(event, target, response, error, at)
+                await session.writer.wait_committed()
 
     def removed(self, event: Event, status: EventStatus) -> None:
         """Note that an event was removed from the executor."""
@@ -328,7 +329,7 @@ class JournalLink:
 
     def key_of(self, key: Hashable) -> Hashable:
         """Return the form that a key has in the journal."""
-        return self.journal._key_of(key)
+        return self.journal._codec.key_of(key)
 
     # ---------------------------------------------------------------- what the session needs (JournalHost)
 

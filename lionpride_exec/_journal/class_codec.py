@@ -125,7 +125,7 @@ class ClassCodec:
         """
         fixes: list[Fix] = []
         try:
-            return self._checked(values, self._with_numbers(values, fixes), fixes)
+            return self._checked(values, values, fixes)
         except Exception:
             fixes = []
             carried = {name: stand_in(value, (name,), fixes) for name, value in values.items()}
@@ -133,14 +133,12 @@ class ClassCodec:
                 raise
             return self._checked(values, carried, fixes)
 
-    def _with_numbers(self, values: dict[str, Any], fixes: list[Fix]) -> dict[str, Any]:
-        """Return fields whose metadata have stand-ins for infinities, which JSON would write as null."""
-        if "metadata" not in values:
-            return values
-        return values | {"metadata": stand_in(values["metadata"], ("metadata",), fixes)}
-
     def _checked(self, values: dict[str, Any], carried: dict[str, Any], fixes: list[Fix]) -> tuple[bytes, list[Fix]]:
         data = _encode(self._struct(**carried))
+        if carried is values and b"null" in data and "metadata" in values:
+            # JSON may have lost an infinity in the metadata, which are not compared below.
+            carried = values | {"metadata": stand_in(values["metadata"], ("metadata",), fixes)}
+            data = _encode(self._struct(**carried))
         struct = self._decode(data)
         read = self._mended(struct, fixes) if fixes else None
         known = len(fixes)

@@ -45,6 +45,8 @@ def encode_key(key: object) -> str:
     Raises:
         TypeError: JSON cannot hold the key.
     """
+    if type(key) is str and key.isascii() and key.isprintable() and '"' not in key and "\\" not in key:
+        return f'"{key}"'  # most keys
     try:
         text = _key_text(key if type(key) is str else _in_one_form(key))
         if text == "null":
@@ -132,6 +134,16 @@ class Codec:
             TypeError: The class has no tag, or its annotations cannot be used.
         """
         self._class_codec(cls)
+
+    @staticmethod
+    def key_of(key: object) -> str:
+        """
+        Return the text that stands for a key, as :func:`encode_key` does.
+
+        Raises:
+            TypeError: JSON cannot hold the key.
+        """
+        return encode_key(key)
 
     def tag_of(self, cls: type[Event]) -> str:
         """Return the tag of a class. An empty text if it has none."""

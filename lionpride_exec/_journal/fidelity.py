@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # Types whose values need no fix when they come back as the same type, and equal.
 SCALARS = frozenset({str, bool, bytes, UUID})
 
+# Types whose values are the same as what is read if both have the type and are equal. Not floats: 0.0 equals -0.0.
+PLAIN = frozenset({str, int, bool, type(None)})
+
 # The ints that msgspec reads.
 MIN_INT, MAX_INT = -(2**63), 2**64
 
@@ -116,14 +119,18 @@ def compare(value: Any, read: Any, path: Path, fixes: list[Fix] | None) -> None:
         _check_sequence(value, read)
         items: Any = read
         for index, item in enumerate(value):
-            compare(item, items[index], (*path, index), fixes)
+            other = items[index]
+            if not (type(item) in PLAIN and type(other) is type(item) and item == other):  # most values: no call
+                compare(item, other, (*path, index), fixes)
         if type(read) is not kind:
             _add_fix(value, read, [path, kind.__name__], fixes)
     elif kind is dict:
         _check_keys(value, read)
         pairs: Any = read
         for index, (key, item) in enumerate(value.items()):
-            compare(item, pairs[key], (*path, index), fixes)
+            other = pairs[key]
+            if not (type(item) in PLAIN and type(other) is type(item) and item == other):  # most values: no call
+                compare(item, other, (*path, index), fixes)
     elif kind in _COMPARED:
         _COMPARED[kind](value, read, path, fixes)
     else:
@@ -153,7 +160,8 @@ def _check_keys(value: dict[Any, Any], read: Any) -> None:
     if type(read) is not dict or len(value) != len(read):
         raise Different(value, read)
     for one, other in zip(value, read, strict=True):
-        compare(one, other, (), None)
+        if not (type(one) is str and type(other) is str and one == other):  # most keys: no call
+            compare(one, other, (), None)
 
 
 def _compare_sets(value: set[Any], read: Any, path: Path, _fixes: list[Fix] | None) -> None:

@@ -114,18 +114,6 @@ class Journal:
         """Return the tag under which events of a class are kept. An empty text if the class has none."""
         return self._codec.tag_of(event_type)
 
-    @staticmethod
-    def _key_of(key: object) -> str:
-        """
-        Return the text that stands for a key.
-
-        Raises:
-            TypeError: JSON cannot hold the key.
-        """
-        from .codec import encode_key  # noqa: PLC0415  needs the extra
-
-        return encode_key(key)
-
     def _belong_to(self, owner: object) -> None:
         if self._owner is not None and self._owner is not owner:
             raise ConfigurationError(f"{self!r} belongs to another executor; make one journal for each")

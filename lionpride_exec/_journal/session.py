@@ -292,20 +292,6 @@ class JournalSession:
             self._write(change, step)
         return True
 
-    async def commit_outcome(
-        self, event: EventLifecycle, target: EventStatus, response: Any, error: BaseException | UnsetType, at: datetime
-    ) -> None:
-        """
-        Record an outcome, and wait until it is on disk.
-
-        Raises:
-            JournalError: The journal was closed before that.
-
-        Cancellation: only while nothing can be committed.
-        """
-        if self.record_outcome(event, target, response, error, at):
-            await self.writer.wait_committed()
-
     def has_unreported_outcome(self, event: EventLifecycle) -> bool:
         """Return whether an outcome of the event is recorded that the event has not been told yet."""
         pending = self._pending_writes.get(event._seq)

@@ -173,8 +173,8 @@ class Writer:
             try:
                 await changed.wait()
             except get_cancelled_exc_class():
-                # The rest of the wait is shielded. A scope for each wait would cost as much as the wait, and
-                # cancellations are rare. A cancellation past all scopes, as at the end of the loop, is not held up.
+                # Only now a shield: a scope for each wait would cost as much as the wait itself. A cancellation past
+                # all scopes, as at the end of the loop, is not held up.
                 if self.trouble is not None or current_effective_deadline() != -inf:
                     raise
                 with CancelScope(shield=True):
@@ -302,21 +302,17 @@ class Writer:
         return True
 
     async def _let_woken_tasks_record(self) -> None:
-        """
-        Let the tasks that a commit has woken go on, as long as this brings rows for the next commit.
+        """Let the tasks that a commit has woken go on while they bring rows, so that the next commit has these rows."""
 
-        Otherwise the next commit would begin before them, and only the one after it would have their rows.
-        """
+        def rows() -> int:
+            """Return how many rows the next commit has."""
+            return len(self.inserts) + len(self._next.changes) + len(self._next.steps)
+
         for _ in range(MAX_PASSES):
-            gathered = self._gathered
+            gathered = rows()
             await self._ignore_loop_end(checkpoint)
-            if self._gathered == gathered:
+            if rows() == gathered:
                 return
-
-    @property
-    def _gathered(self) -> int:
-        """How many rows there are for the next commit."""
-        return len(self.inserts) + len(self._next.changes) + len(self._next.steps)
 
     def _report_success(self, commit: Commit) -> None:
         """Tell the session, then the callers of append(), then the tasks that wait for changes."""

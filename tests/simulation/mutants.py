@@ -260,7 +260,7 @@ MUTANTS = [
         "a journal confirms an event before the commit",
         "_journal/writer.py",
         "        while not commit.is_over:\n",
-        "        self._report_inserts(inserts, commit.done)\n        while not commit.is_over:\n",
+        "        report_inserts(inserts, commit.done)\n        while not commit.is_over:\n",
         every=20,
     ),
     Mutant(
