@@ -321,9 +321,11 @@ class DurableSubmissions:
             The event that ``append()`` would return, if that is known now. Otherwise the entry that ``coming`` now has:
             its ``taken`` is the event after :meth:`settle_together`.
         """
-        if len(coming) >= MAX_TOGETHER or not self._has_room():
+        has_room = self._has_room()
+        if len(coming) >= MAX_TOGETHER or not has_room:
             await self.settle_together(coming)
-        if not self._executor._appends_one_by_one() and self._has_room() and self._is_plain(event):
+            has_room = self._has_room()
+        if has_room and not self._executor._appends_one_by_one() and self._is_plain(event):
             known_by = None if key is None else self.link.key_of(key)
             known = None if known_by is None else self._keys.find(known_by)
             if known is not None and known.id in coming:
@@ -369,7 +371,10 @@ class DurableSubmissions:
         """
         error: BaseException | None = None
         for one in coming.values():
-            if error is None or one.arrival.done.is_set():
+            arrival = one.arrival
+            if one.is_decided and arrival.error is None and arrival.known is None and not arrival.is_withdrawn:
+                one.taken = one.event  # queued already, without a wait
+            elif error is None or one.arrival.done.is_set():
                 try:
                     one.taken = await self._settle_in(one)
                 except BaseException as exc:  # noqa: BLE001  raised below

@@ -1,12 +1,17 @@
 """Waiters for an event that leaves again on its way to the disk."""
 
+from collections import Counter
+
 import anyio
 import pytest
 from journal_support import Step, open_executor, until
+from parts import journal_store
 
 from lionpride_exec import (
     ExecutorClosedError,
 )
+
+Store = journal_store.Store
 
 pytestmark = pytest.mark.anyio
 
@@ -62,3 +67,22 @@ async def _cancel_when(scope, condition):
     while not condition():
         await anyio.lowlevel.checkpoint()
     scope.cancel()
+
+
+async def test_the_events_that_a_commit_lets_go_on_share_the_next_commit(path, monkeypatch):
+    """With a strict journal the starts of a full pool are one commit, and its ends are one commit."""
+    commits = []
+    commit = Store.commit
+
+    def counted(store, batch):
+        """Note how many events of each status a commit writes."""
+        commits.append(Counter(change.status for change in batch.changes.values()))
+        return commit(store, batch)
+
+    monkeypatch.setattr(Store, "commit", counted)
+    async with open_executor(path, ack="strict", config={"concurrency_limit": 20}) as executor:
+        await executor.extend([Step() for _ in range(40)])
+        await executor.join()
+    by_status = [counts for counts in commits if counts]
+    assert sum(by_status, Counter()) == {"processing": 40, "completed": 40}
+    assert len(by_status) <= 5  # two for each half, and one more: a few workers are under way at first

@@ -43,6 +43,19 @@ class Marks:
         if 3 * self._used > 2 * self._size:
             self._grow()
 
+    def count(self, mark: int) -> int:
+        """Add 1 to the note on a mark, 0 if the mark is new, up to ``MAX_NOTE``. Return the note before."""
+        place = self._find(mark)
+        noted = self._notes[place]
+        if noted < MAX_NOTE:
+            self._notes[place] = noted + 1
+        if not self._marks[place]:
+            self._marks[place] = mark or 1
+            self._used += 1
+            if 3 * self._used > 2 * self._size:
+                self._grow()
+        return noted
+
     def number(self, mark: int) -> int:
         """Return the number of a mark. 0 if the mark has none."""
         return 0 if self._numbers is None else self._numbers[self._find(mark)]
@@ -78,9 +91,8 @@ class Counts:
 
     def add(self, mark: int) -> int:
         """Count a mark. Return how often it has come, 1 for the first time."""
-        noted = self._marks.get(mark) or 0
+        noted = self._marks.count(mark)
         if noted < MAX_NOTE:
-            self._marks.put(mark, noted + 1)
             return noted + 1
         self._more[mark] = self._more.get(mark, MAX_NOTE) + 1
         return self._more[mark]
