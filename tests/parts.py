@@ -5,34 +5,15 @@ Whatever can be seen through the public interface is tested there. A part that i
 cases that would each take a whole run, or a limit on memory or time that no caller sees.
 """
 
-from lionpride_exec import _start as entry  # whether a process was started as the command
 from lionpride_exec._base import (
     backend,  # what differs between event loops
     field_paths,  # paths such as a.b[0], by generated examples
-    json_text,  # texts that are no valid Unicode
     redaction,  # what is taken for a secret, by generated examples
     state_machine,  # every pair of states
 )
 from lionpride_exec._base import jsonable as json_values  # every kind of value as JSON
-from lionpride_exec._cli import errors as cli_errors  # what the parts of the command raise
-from lionpride_exec._cli.app import run_command  # the command in this process
-from lionpride_exec._cli.journal import export as cli_export  # an export that fails in the middle
-from lionpride_exec._cli.journal import records as cli_records  # a row as the command tells it
-from lionpride_exec._cli.journal import tail as cli_tail  # following a journal, with a clock of its own
 from lionpride_exec._cli.run import compact_set as cli_compact_set  # millions of numbers in little memory
-from lionpride_exec._cli.run import display as cli_display  # terminals of each kind and width
-from lionpride_exec._cli.run import input_formats as cli_input_formats  # how much of an input is looked at
-from lionpride_exec._cli.run import limit_options as cli_limit_options  # each way to write a rate
-from lionpride_exec._cli.run import line_identity as cli_line_identity  # which lines are the same work
-from lionpride_exec._cli.run import lines as cli_lines  # a line as an event, and its result
-from lionpride_exec._cli.run import output as cli_output  # a pipe that breaks, and one that is full
-from lionpride_exec._cli.run import pause_on as cli_pause_on  # the errors of several client libraries
-from lionpride_exec._cli.run import source as cli_source  # how far a file has been read
-from lionpride_exec._cli.run import stored_results as cli_stored_results  # results that were read before
 from lionpride_exec._cli.run import summary as cli_summary  # what is shown at a moment
-from lionpride_exec._cli.run import target as cli_target  # what is imported, and from where
-from lionpride_exec._cli.run.command import run  # a run of the command with these options
-from lionpride_exec._cli.run.options import RunOptions  # the same
 from lionpride_exec._clients import readings as clients_readings  # names by which an error is recognised
 from lionpride_exec._events import stored_names as events_stored_names  # names in pickles of before
 from lionpride_exec._executor import executor_states  # every pair of states
@@ -62,27 +43,11 @@ from lionpride_exec.testing._invariants import over_time  # the same, of a trans
 from lionpride_exec.testing._time import asyncio_clock as clock  # a virtual clock as coarse as that of uvloop
 
 __all__ = [
-    "RunOptions",
     "backend",
     "cli_compact_set",
-    "cli_display",
-    "cli_errors",
-    "cli_export",
-    "cli_input_formats",
-    "cli_limit_options",
-    "cli_line_identity",
-    "cli_lines",
-    "cli_output",
-    "cli_pause_on",
-    "cli_records",
-    "cli_source",
-    "cli_stored_results",
     "cli_summary",
-    "cli_tail",
-    "cli_target",
     "clients_readings",
     "clock",
-    "entry",
     "events_stored_names",
     "executor_states",
     "field_paths",
@@ -99,7 +64,6 @@ __all__ = [
     "journal_transient_errors",
     "journal_worker_thread",
     "journal_writer",
-    "json_text",
     "json_values",
     "kit_leftovers",
     "model_limits",
@@ -107,8 +71,6 @@ __all__ = [
     "processing_retries",
     "processor_lifetime",
     "redaction",
-    "run",
-    "run_command",
     "scheduling_capacity",
     "scheduling_forecast",
     "scheduling_limit_state",

@@ -19,19 +19,20 @@ import types
 import typing
 import uuid
 import zoneinfo
+from contextlib import chdir
 from dataclasses import dataclass
+from pathlib import Path
 from unittest.mock import AsyncMock, MagicMock, Mock
 
 import attrs
 import msgspec
 import pydantic
 import pytest
-from parts import cli_lines, cli_stored_results, json_values
+from commands import run
+from parts import json_values
 
 from lionpride_exec import Event, EventStatus, Execution
 
-result_line = cli_lines.result_line
-line_of_event = cli_stored_results.line_of_event
 _tell, jsonable = json_values._tell, json_values.jsonable
 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
@@ -421,6 +422,9 @@ VALUES = {
 }  # fmt: skip
 
 
+DEPTHS = [1, 499, 500, 501, 5000]
+
+
 def ended(value):
     """Return an event that has returned a value."""
     event = Event()
@@ -428,16 +432,40 @@ def ended(value):
     return event
 
 
+def nested(depth):
+    """Return a value with so many levels."""
+    value = "leaf"
+    for _ in range(depth):
+        value = [value, 1]
+    return value
+
+
+async def answer(record):
+    """Be the target of a run: return one of the values."""
+    return VALUES[record][0] if isinstance(record, str) else nested(record)
+
+
+@pytest.fixture(scope="module")
+def responses(tmp_path_factory):
+    """Return the responses in the results, without a journal and with one, by record."""
+    found = []
+    with chdir(tmp_path_factory.mktemp("forms")):
+        Path("input").write_text("".join(f"{json.dumps(record)}\n" for record in [*VALUES, *DEPTHS]), "utf-8")
+        for journal in (None, "run.db"):
+            output = f"results {journal}"
+            assert run(f"{__name__}:answer", "input", output=output, journal=journal, quiet=True) == 0
+            results = map(json.loads, Path(output).read_text("utf-8").splitlines())
+            found.append({result["record"]: result["response"] for result in results})
+    return found
+
+
 @pytest.mark.parametrize("name", VALUES)
-def test_a_response_has_one_form(name):
+def test_a_response_has_one_form(name, responses):
     """The result with a journal, the result without one and the record tell the same."""
     value, expected = VALUES[name]
-    event = ended(value)
-    without = json.loads(result_line(event, b"null", 1))["response"]
-    with_journal = json.loads(line_of_event(event, EventStatus.COMPLETED, None))["response"]
-    assert without == with_journal == expected
+    assert [found[name] for found in responses] == [expected] * 2
     if name != "nan":
-        assert json.loads(json.dumps(event.to_dict(mode="json")["execution"]["response"])) == expected
+        assert json.loads(json.dumps(ended(value).to_dict(mode="json")["execution"]["response"])) == expected
 
 
 def test_a_key_that_stands_there_twice_keeps_both_values():
@@ -485,21 +513,13 @@ def test_a_mock_is_its_repr(make):
     assert form == [f"<{make.__name__} name='client'>"]
 
 
-@pytest.mark.parametrize("depth", [1, 499, 500, 501, 5000])
-def test_nesting_costs_only_what_is_too_deep(depth):
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_nesting_costs_only_what_is_too_deep(depth, responses):
     """500 levels are kept; what stands deeper is marked, and all around it is there."""
-    value = "leaf"
-    for _ in range(depth):
-        value = [value, 1]
-    event = ended(value)
-    lines = [
-        result_line(event, b"null", 1),
-        line_of_event(event, EventStatus.COMPLETED, None),
-    ]
-    found = [json.loads(line)["response"] for line in lines]
+    found = [each[depth] for each in responses]
     assert found[0] == found[1]
-    assert (b"leaf" in lines[0]) == (depth <= 500)
-    assert (b"<unserializable>" in lines[0]) == (depth > 500)
+    assert ("leaf" in str(found[0])) == (depth <= 500)
+    assert ("<unserializable>" in str(found[0])) == (depth > 500)
     assert found[0][1] == 1
 
 

@@ -10,10 +10,10 @@ children = []
 COMMAND = [sys.executable, "-W", "error", "-m", "lionpride_exec"]
 
 
-def start(arguments, reading=None, env=None, **streams):
-    """Start the command; a watchdog ends it after a minute."""
+def start(arguments, reading=None, env=None, program=COMMAND, **streams):
+    """Start the command. A watchdog ends it after a minute."""
     child = subprocess.Popen(  # noqa: S603  our own
-        [*COMMAND, *arguments],
+        [*program, *arguments],
         stdin=streams.pop("stdin", subprocess.DEVNULL),
         stdout=streams.pop("stdout", subprocess.PIPE),
         stderr=streams.pop("stderr", subprocess.PIPE),
@@ -29,7 +29,7 @@ def start(arguments, reading=None, env=None, **streams):
 
 
 def end_children():
-    """End what a test has left running."""
+    """End the processes that a test has left running."""
     while children:
         child, watchdog = children.pop()
         watchdog.cancel()
@@ -39,7 +39,7 @@ def end_children():
 
 @contextmanager
 def gate():
-    """Give a pipe to wait at, and what opens it."""
+    """Yield the reading end of a pipe, and a function that writes a byte into it."""
     reading, writing = os.pipe()
     try:
         yield reading, lambda: os.write(writing, b"x")
@@ -49,7 +49,7 @@ def gate():
 
 
 def read_until(stream, text):
-    """Read lines until one holds the text."""
+    """Read lines until one has the text. Return all that was read."""
     seen = b""
     while text not in seen:
         line = stream.readline()

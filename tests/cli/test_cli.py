@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -10,44 +11,18 @@ from pathlib import Path
 from textwrap import dedent
 from uuid import uuid4
 
-import anyio
 import cli_children
 import pytest
-from anyio import wait_all_tasks_blocked
 from cli_children import end_children, gate, read_until
-from parts import (
-    RunOptions,
-    cli_display,
-    cli_errors,
-    cli_lines,
-    cli_output,
-    cli_source,
-    cli_summary,
-    cli_target,
-    json_text,
-    run,
-)
+from commands import run, virtual_time
 
 import lionpride_exec.__main__ as command
-from lionpride_exec import EventStatus, Execution
-
-PlainDisplay = cli_display.PlainDisplay
-RichDisplay = cli_display.RichDisplay
-SilentDisplay = cli_display.SilentDisplay
-make_display = cli_display.make_display
-OutputError, UsageError = cli_errors.OutputError, cli_errors.UsageError
-result_line = cli_lines.result_line
-MAX_KEPT, Output = cli_output.MAX_KEPT, cli_output.Output
-CHUNK, open_source = cli_source.CHUNK, cli_source.open_source
-Tally = cli_summary.Tally
-load_target = cli_target.load_target
-write_json = json_text.write_json
 
 BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
 
 TARGETS = """
-import sys, os, anyio
-from dataclasses import dataclass
+import sys, os, threading, anyio
+from pathlib import Path
 from lionpride_exec import Deny, Event, Executor, Processor
 
 async def echo(record): return record
@@ -93,6 +68,15 @@ class Denying(Processor):
     async def request_permission(self, **request): return Deny("closed")
 class DenyingExecutor(Executor): processor_type = Denying
 
+class FetchProcessor(Processor): event_type = Fetch
+class SkippingExecutor(Executor):
+    processor_type = FetchProcessor
+    async def append(self, event, priority=None, *, wait=False):
+        self.pause()
+        await super().append(event, priority, wait=wait)
+        event.status = "skipped"
+        self.resume()
+
 class Following(Event):
     again: bool = True
     async def _invoke(self):
@@ -122,6 +106,21 @@ class CountingExecutor(Executor):
         global most
         await super().append(event, priority, wait=wait)
         most = max(most, len(self.states.items))
+
+class Large:
+    # Has large results. The record "read" waits until nothing goes on, then has a thread read the pipe.
+    started = read = 0
+    async def __call__(self, record):
+        self.started += 1
+        if record == "read":
+            await anyio.wait_all_tasks_blocked()
+            self.started_by_then = self.started
+            self.reader = threading.Thread(target=self.read_all, args=(int(Path("pipe").read_text()), ))
+            self.reader.start()
+        return "x" * 100_000
+    def read_all(self, fd):
+        while self.read < 101: self.read += os.read(fd, 1 << 20).count(b"\\n")
+large = Large()
 
 order = []
 async def note(record):
@@ -165,7 +164,7 @@ def run_lines(name, lines, **options):
     path = Path("input")
     path.write_bytes(lines if isinstance(lines, bytes) else "".join(f"{line}\n" for line in lines).encode())
     options = {"output": "results", "overwrite": True, "quiet": True} | options
-    status = run(f"targets.py:{name}", "input", RunOptions(**options))
+    status = run(f"targets.py:{name}", "input", **options)
     results = read_results("results") if options["output"] == "results" else []
     return status, {result["line"]: result for result in results}
 
@@ -203,13 +202,13 @@ def test_anything_awaitable_of_one_record_is_a_function(name):
 def test_a_module_is_found_in_the_current_directory():
     """``module:name`` is imported as by a script that stands here."""
     Path("input").write_text("1\n")
-    assert run("targets:echo", "input", RunOptions(output="results", quiet=True)) == 0
+    assert run("targets:echo", "input", output="results", quiet=True) == 0
     assert "targets" in sys.modules
 
 
 def test_a_file_is_loaded_under_a_stable_name():
     """Its module is in sys.modules, named after the file, and hides no other module."""
-    load_target("targets.py:echo")
+    assert run_lines("echo", ["1"])[0] == 0
     assert "lionpride_exec_target_targets" in sys.modules
 
 
@@ -218,7 +217,8 @@ def test_a_file_finds_the_modules_beside_it(workplace):
     (workplace / "below").mkdir()
     (workplace / "below" / "helper_of_below.py").write_text("async def echo(record): return record")
     (workplace / "below" / "main.py").write_text("from helper_of_below import echo")
-    load_target("below/main.py:echo")
+    (workplace / "input").write_text("1\n")
+    assert run("below/main.py:echo", "input", output="results", quiet=True) == 0
     del sys.modules["helper_of_below"]
 
 
@@ -294,7 +294,7 @@ def test_a_target_that_cannot_be_run_is_wrong_use(workplace, capsys, target, mes
     (workplace / "leaving.py").write_text("raise SystemExit(3)")
     (workplace / "syntax.py").write_text("def")
     (workplace / "input").write_text("1\n")
-    assert run(target, "input", RunOptions(output="results", quiet=True)) == 2
+    assert run(target, "input", output="results", quiet=True) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -357,7 +357,7 @@ def test_line_ends_and_a_byte_order_mark_are_no_part_of_a_line():
 
 def test_a_line_may_be_longer_than_what_is_read_at_once():
     """Lines are put together over the borders of reads."""
-    long = "x" * (2 * CHUNK + 5)
+    long = "x" * 3_000_000
     _, results = run_lines("echo", ["a", long, "b"], field="x")
     assert [results[n]["record"] for n in (1, 2, 3)] == ["a", long, "b"]
 
@@ -379,7 +379,7 @@ def test_odd_bytes_of_a_plain_line_survive():
 def test_an_input_that_cannot_be_read_is_wrong_use(workplace, capsys, source):
     """Missing, a directory, below a file."""
     (workplace / "input").write_text("")
-    assert run("targets.py:echo", source, RunOptions(output="results")) == 2
+    assert run("targets.py:echo", source, output="results") == 2
     assert f"cannot read {source}: " in capsys.readouterr().err
     assert not (workplace / "results").exists()
 
@@ -448,14 +448,14 @@ def test_a_priority_that_is_no_finite_number_is_a_bad_line(capsys, value):
 def test_wrong_options_are_wrong_use(workplace, capsys, options, message):
     """Each is named; the input is as before."""
     (workplace / "input").write_text('{"url": "a"}\n')
-    assert run("targets.py:Fetch", "input", RunOptions(**{"output": "results"} | options)) == 2
+    assert run("targets.py:Fetch", "input", **{"output": "results"} | options) == 2
     assert message in capsys.readouterr().err
     assert (workplace / "input").read_text() == '{"url": "a"}\n'
 
 
 def test_a_backend_that_is_not_installed_is_wrong_use(monkeypatch, capsys):
     """With what to install."""
-    monkeypatch.setattr("lionpride_exec._cli.run.command.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "trio", None)
     assert run_lines("echo", ["1"], backend="trio", output="-")[0] == 2
     assert "pip install trio" in capsys.readouterr().err
 
@@ -512,20 +512,19 @@ def test_the_record_is_written_as_it_was_read():
 
 
 def test_an_event_without_an_error_has_null():
-    """Skipped and aborted events may have none."""
-
-    class Ended:
-        execution = Execution(status=EventStatus.SKIPPED)
-        _redacted = frozenset()
-
-    result = json.loads(result_line(Ended(), b"1", 3))
-    assert result == {"record": 1, "status": "skipped", "error": None, "duration": None, "line": 3}
+    """Here one whose status was set by hand."""
+    _, results = run_lines("SkippingExecutor", ['{"url": "a"}'])
+    assert results[1] == {"record": {"url": "a"}, "status": "skipped", "error": None, "duration": None, "line": 1}
 
 
 def test_readable_text_stays_readable():
     """UTF-8 where it can be, escapes only where it cannot."""
-    assert write_json("é") == '"é"'.encode()
-    assert write_json("\udce9") == b'"\\udce9"'
+    run_lines("echo", b"\xc3\xa9\n\xe9\n", field="x")
+    written = Path("results").read_bytes().splitlines()
+    assert [line.partition(b', "status"')[0] for line in written] == [
+        '{"record": "é"'.encode(),
+        b'{"record": "\\udce9"',
+    ]
 
 
 # -------------------------------------------------------------------- ends
@@ -559,7 +558,7 @@ def test_reading_that_breaks_off_makes_the_run_incomplete(monkeypatch, capsys):
             return chunk
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("lionpride_exec._cli.run.source.os.read", read)
+    monkeypatch.setattr(os, "read", read)
     status, results = run_lines("echo", ["1", "2", "3"])
     assert (status, sorted(results)) == (1, [1, 2])
     assert "cannot read on in input: Input/output error" in capsys.readouterr().err
@@ -582,90 +581,72 @@ def test_what_is_in_memory_is_bounded(backend):
     assert sys.modules["lionpride_exec_target_targets"].most <= 100 + 10 + 256 + 10
 
 
-@pytest.mark.anyio
-async def test_reading_waits_for_an_output_that_nobody_takes():
-    """Above 1 MiB of unwritten results there is no room until somebody reads."""
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_reading_waits_for_an_output_that_nobody_takes(backend):
+    """Above 1 MiB of unwritten results nothing more is read until somebody takes them; then all are written."""
+    lines = ['"read"', *map(str, range(100))]
     reading, writing = os.pipe()
-    output = Output("pipe", writing)
-    output.put(b"x" * (MAX_KEPT + 1))
-    had_room = anyio.Event()
-    read = 0
-
-    async def wait():
-        await output.wait_for_room()
-        had_room.set()
-
-    async def nothing(): ...
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(wait)
-        await wait_all_tasks_blocked()
-        assert not had_room.is_set()
-        group.start_soon(output.run, nothing)
-        while read < MAX_KEPT + 1:
-            read += len(await anyio.to_thread.run_sync(os.read, reading, 1 << 20))
-        await had_room.wait()
-        group.cancel_scope.cancel()
-    output.close()
+    options = {"output": f"/dev/fd/{writing}", "backend": backend, "concurrency": 2, "queue": 1}
+    (Path("pipe")).write_text(str(reading))
+    status, _ = run_lines("large", lines, **options)
+    os.close(writing)
+    large = sys.modules["lionpride_exec_target_targets"].large
+    large.reader.join()
     os.close(reading)
+    assert status == 0
+    assert large.read == len(lines)
+    assert 10 < large.started_by_then < 20
 
 
-def test_after_a_failed_write_nothing_is_written(monkeypatch):
-    """What came during and after it is dropped, and close() does not fail again."""
-    reading, writing = os.pipe()
-    output = Output("pipe", writing)
-    output.put(b"x")
+def test_after_a_failed_write_nothing_is_written(monkeypatch, capsys):
+    """What ends during and after it is dropped, the error is told once, and the file is closed."""
+    write, written = os.write, []
 
-    def write(fd, data):
-        output.put(b"during")
+    def fail(fd, data):
+        if bytes(data[:10]) != b'{"record":':
+            return write(fd, data)
+        written.append(fd)
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr("lionpride_exec._cli.run.output.os.write", write)
-    with pytest.raises(OutputError, match="cannot write pipe: Broken pipe"):
-        anyio.run(output.run, anyio.lowlevel.checkpoint)
-    output.put(b"y")
-    output.close()
+    monkeypatch.setattr(os, "write", fail)
+    assert run_lines("echo", ["1"] * 5000)[0] == 1
+    assert capsys.readouterr().err.count("cannot write results: Broken pipe; stopped") == 1
+    (fd,) = written
     with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(writing)
-    os.close(reading)
+        os.fstat(fd)
 
 
 # -------------------------------------------------------------------- display
 
 
-def test_the_source_knows_how_much_it_has_given_out(workplace):
-    """A regular file does: by the bytes of the lines it gave."""
-    (workplace / "input").write_bytes(b"12345\n1234")
-    source = open_source("input")
-
-    async def read():
-        return [source.fraction async for _ in source.lines()]
-
-    assert anyio.run(read) == [0.6, 1.0]
-    source.close()
+DISPLAYS = [
+    ("auto", {}, "plain"),
+    ("plain", {}, "plain"),
+    ("none", {}, "none"),
+    ("rich", {}, "rich"),
+    ("rich", {"quiet": True}, "none"),
+]
 
 
-@pytest.mark.parametrize(
-    ("kind", "options", "display"),
-    [
-        ("auto", {}, PlainDisplay),
-        ("plain", {}, PlainDisplay),
-        ("none", {}, SilentDisplay),
-        ("rich", {}, RichDisplay),
-        ("rich", {"quiet": True}, SilentDisplay),
-    ],
-)
-def test_the_display_is_chosen(kind, options, display):
-    """Auto is plain where there is no terminal; quiet wins."""
-    chosen = make_display(RunOptions(progress=kind, **options))
-    chosen.close()
-    assert type(chosen) is display
+@pytest.mark.parametrize(("kind", "options", "display"), DISPLAYS)
+def test_the_display_is_chosen(monkeypatch, capsys, kind, options, display):
+    """Auto is plain where there is no terminal; quiet wins. A plain one writes a line every five seconds."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with virtual_time():
+        assert run_lines("sleep", ["12"], progress=kind, **{"quiet": False} | options)[0] == 0
+    told = capsys.readouterr().err
+    assert told.count("lionpride-exec: 0 done  0.0/s  1 running  0 pending  ") == (2 if display == "plain" else 0)
+    assert ("\x1b[" in told) is (display == "rich")
 
 
-def test_plain_progress_is_a_line(capsys):
-    """Every update writes one."""
-    PlainDisplay().update(Tally())
-    assert capsys.readouterr().err.startswith("lionpride-exec: 0 done  ")
+def test_the_time_left_goes_by_how_much_of_a_file_has_been_read(capsys):
+    """Each line takes a second: what is told as done and as left is the number of lines."""
+    with virtual_time():
+        assert run_lines("sleep", ["1"] * 40, concurrency=1, queue=1, quiet=False, progress="plain")[0] == 0
+    told = re.findall(r"(\d+) done  .* 0:00:(\d\d) left", capsys.readouterr().err)
+    assert len(told) > 5
+    assert all(36 <= int(done) + int(left) <= 40 for done, left in told), told
 
 
 def test_a_terminal_gets_a_live_display(workplace):
@@ -861,9 +842,3 @@ def test_an_idle_standard_input_does_not_hold_up_an_interruption(backend):
     child.send_signal(signal.SIGINT)
     assert child.wait(30) == 130
     child.communicate()
-
-
-def test_usage_errors_are_exceptions_inside():
-    """The parts raise; only run() turns them into a status."""
-    with pytest.raises(UsageError, match="must be module:name"):
-        load_target("x")

@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from parts import RunOptions, run
+from commands import run
 
 TARGETS = """
 import anyio
@@ -54,7 +54,7 @@ def go(name, records, **options):
     Path("input").write_text("".join(json.dumps(record) + "\n" for record in records))
     Path("out").unlink(missing_ok=True)
     options = {"output": "out", "quiet": True, "progress": "none", "journal_sync": "normal"} | options
-    status = run(f"targets.py:{name}", "input", RunOptions(**options))
+    status = run(f"targets.py:{name}", "input", **options)
     found = [json.loads(line) for line in Path("out").read_text().splitlines()] if Path("out").exists() else []
     return status, {result["line"]: result for result in found}
 
@@ -94,7 +94,7 @@ def test_an_option_names_those_that_are_the_events(journal):
 def test_a_column_that_cannot_be_the_events_is_named_with_the_cure(capsys, field, value, expected):
     """The line is a bad one; no other is."""
     Path("input").write_text(f'{{"text": "a", "{field}": {json.dumps(value).replace("Infinity", "1e400")}}}\n')
-    assert run("targets.py:Prompt", "input", RunOptions(output="out", quiet=True, event_fields=field)) == 1
+    assert run("targets.py:Prompt", "input", output="out", quiet=True, event_fields=field) == 1
     error = capsys.readouterr().err
     assert f"line 1: {expected} " in error
     assert "--event-fields none leaves the field to the record" in error

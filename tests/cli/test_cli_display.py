@@ -5,11 +5,11 @@ import sys
 from datetime import UTC, datetime
 
 import pytest
-from parts import RunOptions, cli_display, cli_summary
+from commands import run, virtual_time
+from parts import cli_summary
 
 from lionpride_exec import EventStatus, Pause, Progress
 
-PlainDisplay, RichDisplay, make_display = cli_display.PlainDisplay, cli_display.RichDisplay, cli_display.make_display
 Report, Tally, fitted = cli_summary.Report, cli_summary.Tally, cli_summary.fitted
 
 
@@ -101,28 +101,52 @@ def test_a_narrow_terminal_is_told_what_matters(columns):
     assert ("90 completed" in line) is (columns >= 200)
 
 
+TARGET = """
+import anyio
+async def work(record):
+    await anyio.sleep(1)
+    if record: raise ValueError
+"""
+
+
+@pytest.fixture
+def go(tmp_path, monkeypatch, capsys):
+    """Run 40 lines, one second each, one after the other. Half of them fail. Return what is shown."""
+    (tmp_path / "target.py").write_text(TARGET)
+    (tmp_path / "in").write_text("1\n0\n" * 20)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+
+    def go(progress):
+        with virtual_time():
+            assert run("target.py:work", "in", output="out", concurrency=1, queue=1, progress=progress) == 1
+        return capsys.readouterr().err
+
+    yield go
+    sys.modules.pop("lionpride_exec_target_target", None)
+
+
 @pytest.mark.parametrize("columns", [80, 100, 160])
-def test_the_live_display_keeps_to_the_terminal(monkeypatch, capsys, columns):
+def test_the_live_display_keeps_to_the_terminal(monkeypatch, go, columns):
     """Elapsed and left are shown on 80 columns; the bar where there is room for it."""
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("FORCE_COLOR", "1")
-    display = RichDisplay()
-    display.update(make_tally(seconds_left=60))
-    display.close()
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
-    assert "0:01:40  0:01:00 left" in text
-    assert ("━" in text) is (columns >= 100)
-    assert max(len(line) for line in re.split(r"[\r\n]+", text)) <= columns
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", go("rich")))
+    shown = [line for line in lines if " done  " in line]
+    timed = [line for line in shown if re.search(r"0:00:\d\d  0:00:\d\d left", line)]
+    assert len(timed) > 100
+    assert {"━" in line for line in timed} == {columns >= 100}
+    assert max(map(len, shown)) <= columns
 
 
 @pytest.mark.parametrize("term", ["dumb", "unknown"])
 @pytest.mark.parametrize("kind", ["auto", "rich"])
-def test_a_dumb_terminal_gets_plain_lines(monkeypatch, term, kind):
+def test_a_dumb_terminal_gets_plain_lines(monkeypatch, go, term, kind):
     """It cannot move its cursor, so that a live display would show nothing."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", term)
-    chosen = make_display(RunOptions(progress=kind, output="results"))
-    chosen.close()
-    assert type(chosen) is PlainDisplay
+    told = go(kind)
+    assert told.count(" done  ") >= 7
+    assert "\x1b" not in told

@@ -4,16 +4,16 @@ import json
 import os
 import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from cli_children import COMMAND, end_children, start
+from commands import run, run_command
 from journal_files import fill
-from parts import RunOptions, cli_export, entry, run
-
-from lionpride_exec.errors import LionprideError
 
 TARGET = """
 import sys
@@ -175,32 +175,49 @@ def test_a_ctrl_c_while_standard_input_is_awaited():
     assert not Path("out").exists()
 
 
+ENTRY = "from lionpride_exec.__main__ import main\nmain()\n"
+
+
 @pytest.mark.parametrize(
-    ("argv", "started_as", "expected"),
+    "words", ["-W error -m lionpride_exec", "-sm lionpride_exec", "./lionpride-exec", "./lionpride-exec.exe"]
+)
+def test_the_command_itself_is_prepared(words):
+    """However it is started, a Ctrl-C while it is imported says nothing."""
+    for name in ("attrs.py", "attr.py"):
+        Path(name).write_text(SLOW)
+    for name in ("lionpride-exec", "lionpride-exec.exe"):
+        Path(name).write_text(ENTRY)
+    child = start(["run", "target.py:echo", "in"], env={"PYTHONPATH": "."}, program=[sys.executable, *words.split()])
+    assert child.stdout.readline() == b"importing\n"
+    child.send_signal(signal.SIGINT)
+    assert child.communicate()[1] == b""
+    assert child.returncode == 130
+
+
+UNPREPARED = """
+import signal, sys
+if sys.argv[1:] == ["none"]: sys.argv = []
+import lionpride_exec
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+assert sys.stdout is None
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
     [
-        (["-m"], ["python", "-W", "error", "-m", "lionpride_exec", "run"], True),
-        (["-m"], ["python", "-Im", "lionpride_exec"], True),
-        (["-m"], ["python", "-m", "other", "lionpride_exec"], False),
-        (["-m"], ["python", "-m"], False),
-        (["/usr/bin/lionpride-exec", "run"], [], True),
-        (["/usr/bin/pytest", "lionpride-exec"], [], False),
-        (["-c"], ["python", "-c", "import lionpride_exec"], False),
-        ([""], ["python"], False),
-        ([], [], False),
+        "-m other lionpride_exec",
+        "other.py lionpride-exec",
+        "other.py",
+        "other.py none",
+        "-c 'import other'",
+        "<other.py",
     ],
 )
-def test_only_the_command_itself_is_prepared(argv, started_as, expected):
-    """An import in any other program leaves its signals and streams alone."""
-    assert entry.is_command(argv, started_as) is expected
-
-
-def test_an_import_leaves_signals_and_streams_alone():
+def test_an_import_leaves_signals_and_streams_alone(words):
     """In a program of somebody else, also with a stream closed."""
-    program = (
-        "import signal, sys, os, lionpride_exec as _; "
-        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler; assert sys.stdout is None"
-    )
-    assert subprocess.run(["/bin/sh", "-c", f"{sys.executable} -c '{program}' >&-"], check=False).returncode == 0  # noqa: S603  ours
+    Path("other.py").write_text(UNPREPARED)
+    assert subprocess.run(["/bin/sh", "-c", f"{sys.executable} {words} >&-"], check=False).returncode == 0  # noqa: S603  ours
 
 
 # -------------------------------------------------------------------- the output
@@ -211,14 +228,14 @@ def test_an_output_that_is_empty_or_missing_is_written(made):
     """There is nothing to lose."""
     if made:
         Path("out").touch()
-    assert run("target.py:echo", "in", RunOptions(output="out", quiet=True)) == 0
+    assert run("target.py:echo", "in", output="out", quiet=True) == 0
     assert len(results("out")) == 3
 
 
 def test_an_output_that_holds_something_is_refused(capsys):
     """The message names both cures; nothing is run, and nothing lost."""
     Path("out").write_text("paid for")
-    assert run("target.py:echo", "in", RunOptions(output="out", quiet=True)) == 2
+    assert run("target.py:echo", "in", output="out", quiet=True) == 2
     told = capsys.readouterr().err
     assert told.startswith("lionpride-exec: --output out is not empty: ")
     assert "--overwrite" in told
@@ -229,7 +246,7 @@ def test_an_output_that_holds_something_is_refused(capsys):
 def test_an_output_is_overwritten_if_that_is_asked_for():
     """What it held is gone, however long."""
     Path("out").write_text("x" * 100_000)
-    assert run("target.py:echo", "in", RunOptions(output="out", quiet=True, overwrite=True)) == 0
+    assert run("target.py:echo", "in", output="out", quiet=True, overwrite=True) == 0
     assert len(results("out")) == 3
 
 
@@ -237,7 +254,7 @@ def test_an_output_is_overwritten_also_by_a_run_without_results():
     """An empty INPUT has an empty output."""
     Path("in").write_text("")
     Path("out").write_text("old")
-    assert run("target.py:echo", "in", RunOptions(output="out", quiet=True, overwrite=True)) == 0
+    assert run("target.py:echo", "in", output="out", quiet=True, overwrite=True) == 0
     assert Path("out").read_text() == ""
 
 
@@ -250,8 +267,7 @@ def test_a_run_that_cannot_start_leaves_the_output_as_it_was(capsys, monkeypatch
         else:
             Path("out").write_text(old)
         monkeypatch.setattr("lionpride_exec.Executor.start", refuse_to_start)
-        options = RunOptions(output="out", quiet=True, overwrite=True, backend=backend)
-        assert run("target.py:echo", "in", options) == 2
+        assert run("target.py:echo", "in", output="out", quiet=True, overwrite=True, backend=backend) == 2
         assert "cannot start: OSError: no" in capsys.readouterr().err
         assert (Path("out").read_text() if Path("out").exists() else None) == old
 
@@ -279,23 +295,18 @@ def test_the_name_of_standard_output_means_where_it_stands():
 
 def test_overwrite_and_journal_exclude_each_other(capsys):
     """One replaces the output, the other completes it."""
-    options = RunOptions(output="out", journal="new.db", overwrite=True)
-    assert run("target.py:echo", "in", options) == 2
+    assert run("target.py:echo", "in", output="out", journal="new.db", overwrite=True) == 2
     assert "--overwrite and --journal exclude each other" in capsys.readouterr().err
     assert not Path("new.db").exists()
 
 
-def test_an_export_that_cannot_be_read_leaves_the_output_as_it_was(monkeypatch):
+def test_an_export_that_cannot_be_read_leaves_the_output_as_it_was(capsys):
     """What the file held is dropped when there is something to write."""
     Path("out").write_text("old")
-
-    def fail(*_):
-        raise LionprideError("no")
-        yield
-
-    monkeypatch.setattr("lionpride_exec._journal.reader.JournalReader.events", fail)
-    with pytest.raises(LionprideError):
-        cli_export.export_events("run.db", (), (), "out", overwrite=True)
+    with closing(sqlite3.connect("run.db")) as connection, connection:
+        connection.execute("ALTER TABLE event RENAME COLUMN outcome TO no_outcome")
+    assert run_command(["export", "run.db", "--output", "out", "--overwrite"]) == 1
+    assert capsys.readouterr().err.startswith("lionpride-exec: run.db cannot be read: ")
     assert Path("out").read_text() == "old"
 
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from parts import RunOptions, run
+from commands import run
 
 TARGET = """
 import os, signal, anyio
@@ -55,7 +55,7 @@ def go(way, capsys):
     def go(*records, name="fail", **options):
         Path("in").write_text("".join(json.dumps(record) + "\n" for record in records))
         options = {"output": "out", "progress": "none", "concurrency": 1} | way | options
-        status = run(f"target.py:{name}", "in", RunOptions(**options))
+        status = run(f"target.py:{name}", "in", **options)
         found = [json.loads(line) for line in Path("out").read_text().splitlines()]
         return status, capsys.readouterr().err, {one["record"]: one.get("error") for one in found}
 

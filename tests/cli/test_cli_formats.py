@@ -6,14 +6,18 @@ import json
 import lzma
 import os
 import sqlite3
+import subprocess
 import zipfile
 from io import BytesIO
 from pathlib import Path
 
 import pytest
-from parts import RunOptions, cli_input_formats, run
+from cli_children import end_children, start
+from commands import run, standard_input
 
-HEAD, is_enough, problem_of = cli_input_formats.HEAD, cli_input_formats.is_enough, cli_input_formats.problem_of
+from lionpride_exec import Executor
+
+HEAD = 64 * 1024  # how many bytes of INPUT are looked at
 
 LINES = b'{"a":1}\n{"a":2}\n'
 # Of zstd 1.5.4, which leaves short data as it is: the second line can be read.
@@ -84,12 +88,14 @@ def workplace(tmp_path, monkeypatch):
     """A directory with a target that notes its records."""
     (tmp_path / "target.py").write_text("from pathlib import Path\nasync def call(record):\n    Path('ran').touch()\n")
     monkeypatch.chdir(tmp_path)
+    yield
+    end_children()
 
 
 def refusal(capsys, source="in", **options):
     """Run over INPUT, which is refused; give what is told."""
     Path("out").write_text("old")
-    status = run("target.py:call", source, RunOptions(output="out", overwrite=True, quiet=True, **options))
+    status = run("target.py:call", source, output="out", overwrite=True, quiet=True, **options)
     told = capsys.readouterr().err
     assert (status, told.count("\n"), Path("out").read_text(), Path("ran").exists()) == (2, 1, "old", False)
     return told
@@ -112,24 +118,34 @@ def test_what_is_no_lines_of_text_is_named_and_not_run(capsys, name):
     assert name.strip() in refusal(capsys, field="x")
 
 
+def accepted(capsys, data, **options):
+    """Run over INPUT. Check that INPUT itself is not refused, though its lines may be bad."""
+    Path("in").write_bytes(data)
+    status = run("target.py:call", "in", output="out", overwrite=True, progress="none", **options)
+    told = capsys.readouterr().err
+    assert status < 2
+    assert "not JSON lines" not in told
+    assert Path("ran").exists() or "line 1: " in told or not data.strip()
+
+
 @pytest.mark.parametrize("name", TEXT)
-def test_with_field_any_text_is_lines(name):
+def test_with_field_any_text_is_lines(capsys, name):
     """What would be odd as JSON is a plain line like any other."""
-    assert problem_of(TEXT[name], is_plain=True, is_all=True) is None
+    accepted(capsys, TEXT[name], field="x")
 
 
 @pytest.mark.parametrize("data", LINES_OF_ANY_KIND)
-@pytest.mark.parametrize("is_all", [True, False])
-@pytest.mark.parametrize("is_plain", [True, False])
-def test_there_is_no_false_alarm(data, is_all, is_plain):
+@pytest.mark.parametrize("rest", [b"", b'"' + b"x" * HEAD + b'"'], ids=["all", "head"])
+@pytest.mark.parametrize("options", [{}, {"field": "x"}], ids=["json", "plain"])
+def test_there_is_no_false_alarm(capsys, data, rest, options):
     """Lists, texts and numbers on lines are records; a line that is no JSON is a bad line, and the others run."""
-    assert problem_of(data, is_plain=is_plain, is_all=is_all) is None
+    accepted(capsys, data + rest, **options)
 
 
 @pytest.mark.parametrize("text", [b"BZh9 is a line\n", b"PAR1\nPAR2\n", b"PK is a line\n", b"SQLite format 3\n"])
-def test_text_that_begins_like_a_format_is_text(text):
+def test_text_that_begins_like_a_format_is_text(capsys, text):
     """The letters alone do not count."""
-    assert problem_of(text, is_plain=True, is_all=True) is None
+    accepted(capsys, text, field="x")
 
 
 def test_the_message_names_a_command_that_works(capsys):
@@ -138,14 +154,15 @@ def test_the_message_names_a_command_that_works(capsys):
     assert refusal(capsys, "in put").endswith(": gunzip -c 'in put' | lionpride-exec run TARGET -\n")
 
 
-def test_a_cure_for_csv_works():
+@pytest.mark.parametrize(("name", "table"), [("CSV", b"a,b\n1,2\n"), ("TSV", b"a\tb\n1\t2\n")])
+def test_a_cure_for_a_table_works(capsys, name, table):
     """The command makes JSON lines of the table, delimiter included."""
-    for name, table in (("CSV", b"a,b\n1,2\n"), ("TSV", b"a\tb\n1\t2\n")):
-        Path("table").write_bytes(table)
-        what, cure = problem_of(table, is_plain=False, is_all=True)
-        assert what == name
-        with os.popen(cure.replace("FILE", "table").partition(" |")[0]) as lines:  # noqa: S605  our own message
-            assert json.loads(lines.read()) == {"a": "1", "b": "2"}
+    Path("in").write_bytes(table)
+    told = refusal(capsys)
+    assert f"in is {name}, not JSON lines: " in told
+    cure = told.partition(", not JSON lines: ")[2]
+    with os.popen(cure.partition(" |")[0]) as lines:  # noqa: S605  our own message
+        assert json.loads(lines.read()) == {"a": "1", "b": "2"}
 
 
 def test_a_real_database_is_named(capsys):
@@ -156,62 +173,100 @@ def test_a_real_database_is_named(capsys):
     assert "an SQLite database" in refusal(capsys)
 
 
-def test_a_long_first_line_is_no_alarm():
+def test_a_long_first_line_is_no_alarm(capsys):
     """What is not seen to its end is not judged."""
-    head = b"[" + b"1," * HEAD
-    assert problem_of(head[:HEAD], is_plain=False, is_all=False) is None
+    accepted(capsys, b"[" + b"1," * HEAD)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio", "asyncio+uvloop"])
 @pytest.mark.parametrize("name", ["gzip", "UTF-16", "a JSON array", "CSV"])
-def test_standard_input_is_looked_at_too(capsys, monkeypatch, name, backend):
+def test_standard_input_is_looked_at_too(capsys, name, backend):
     """A pipe, read as it comes."""
-    reading, writing = os.pipe()
-    os.write(writing, (BINARY | TEXT)[name])
-    os.close(writing)
-    monkeypatch.setattr("lionpride_exec._cli.run.source.STDIN", reading)
-    told = refusal(capsys, "-", backend=backend)
-    os.close(reading)
+    with standard_input((BINARY | TEXT)[name]):
+        told = refusal(capsys, "-", backend=backend)
     assert told.startswith("lionpride-exec: standard input is ")
     assert name in told
 
 
-def test_a_pipe_with_bad_first_lines_is_run(monkeypatch, capsys):
+def test_a_pipe_with_bad_first_lines_is_run(capsys):
     """What was read to be looked at is not lost."""
-    reading, writing = os.pipe()
-    os.write(writing, b"oops\nno\n1\n2")
-    os.close(writing)
-    monkeypatch.setattr("lionpride_exec._cli.run.source.STDIN", reading)
-    assert run("target.py:call", "-", RunOptions(output="out", quiet=True)) == 1
-    os.close(reading)
+    with standard_input(b"oops\nno\n1\n2"):
+        assert run("target.py:call", "-", output="out", quiet=True) == 1
     assert [json.loads(line)["line"] for line in Path("out").read_text().splitlines()] == [3, 4]
     assert "line 1: not JSON" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("head", "enough"),
-    [
-        (b"", False),
-        (b"\n", False),
-        (b"1", False),
-        (b"1\n", True),
-        (b'{"a":1}\n{"b', True),
-        (b"[\n", False),
-        (b"[\n1,\n", True),
-        (b"\x1f\x8b\x08", False),
-        (BINARY["gzip"][:16], True),
-        (b"x" * HEAD, True),
-    ],
+    ("head", "status"), [(b"1\n", 0), (b'{"a":1}\n{"b', 1), (b"[\n1,\n", 2), (BINARY["gzip"][:16], 2)]
 )
-def test_a_first_record_waits_for_nothing(head, enough):
-    """A pipe is read on only if its first line is no record."""
-    assert is_enough(head, is_plain=False) is enough
+def test_a_first_record_waits_for_nothing(head, status):
+    """A pipe that stays open is read on only if its first line is no record."""
+    child = start(["run", "target.py:call", "-", "--quiet"], stdin=subprocess.PIPE)
+    child.stdin.write(head)
+    child.stdin.flush()
+    if status == 2:
+        assert child.wait(60) == 2
+    else:
+        assert json.loads(child.stdout.readline())["line"] == 1
+        child.stdin.close()
+        assert child.wait(60) == status
+
+
+@pytest.fixture
+def arriving(monkeypatch):
+    """Have standard input bring these pieces, one each time. Return the list of those that were read."""
+    real, pieces, read = os.read, [], []
+
+    def read_piece(fd, size):
+        if fd != 0:
+            return real(fd, size)
+        read.append(pieces.pop(0) if pieces else b"")
+        return read[-1]
+
+    def arriving(*given):
+        pieces.extend(given)
+        return read
+
+    monkeypatch.setattr(os, "read", read_piece)
+    with standard_input(b""):  # at its end, so always readable
+        yield arriving
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [(b"[\n", b"1,\n"), (b"\n", b"[\n1,\n"), (BINARY["gzip"][:3], BINARY["gzip"][3:]), (b"i", b"d,a\n1", b",2\n")],
+)
+def test_what_has_come_so_far_may_not_be_enough(capsys, arriving, pieces):
+    """Then more is read before INPUT is judged."""
+    arriving(*pieces)
+    assert ", not JSON lines: " in refusal(capsys, "-")
+
+
+def test_a_line_may_come_in_pieces(arriving):
+    """It is one record."""
+    arriving(b"1", b"2\n")
+    assert run("target.py:call", "-", output="out", quiet=True) == 0
+    assert json.loads(Path("out").read_text())["record"] == 12
+
+
+def test_the_end_of_a_long_line_is_not_awaited(arriving, monkeypatch):
+    """What has come of it is enough for the run to begin."""
+    read, start, read_before = arriving(*[b"1" * HEAD] * 3, b"\n"), Executor.start, []
+
+    async def note_and_start(executor):
+        read_before.append(len(read))
+        await start(executor)
+
+    monkeypatch.setattr(Executor, "start", note_and_start)
+    run("target.py:call", "-", output="out", quiet=True)
+    assert read_before == [1]
+    assert len(read) > 3
 
 
 def test_an_empty_file_is_told_and_no_error(capsys):
     """There is nothing to do, which is not wrong use."""
     Path("in").touch()
-    assert run("target.py:call", "in", RunOptions(output="out", progress="none")) == 0
+    assert run("target.py:call", "in", output="out", progress="none") == 0
     assert capsys.readouterr().err.startswith("lionpride-exec: in is empty\n")
     assert Path("out").read_text() == ""
 

@@ -1,28 +1,22 @@
 """What ``run --journal`` knows a line by, whatever becomes of INPUT from one run to the next."""
 
 import json
-import os
 import sqlite3
-import subprocess
 import sys
 from collections import Counter
-from contextlib import closing
+from contextlib import chdir, closing
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from commands import run, standard_input
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parts import RunOptions, cli_compact_set, cli_errors, cli_line_identity, run
+from journal_files import journal_in_use
+from parts import cli_compact_set
 
 Counts, MAX_NOTE, Marks = cli_compact_set.Counts, cli_compact_set.MAX_NOTE, cli_compact_set.Marks
-BadLineError = cli_errors.BadLineError
-Identity = cli_line_identity.Identity
-Lines = cli_line_identity.Lines
-is_told_by_record = cli_line_identity.is_told_by_record
-kind_of = cli_line_identity.kind_of
-mark_of_key = cli_line_identity.mark_of_key
 
 calls = []
 kill_at = []  # after so many calls the run ends
@@ -57,7 +51,7 @@ def go(lines=None, **options):
         write(lines)
     before = len(calls)
     options = {"output": "out", "journal": "run.db", "progress": "none", "journal_sync": "normal"} | options
-    status = run(f"{__name__}:work", options.pop("source", "input"), RunOptions(**options))
+    status = run(f"{__name__}:work", options.pop("source", "input"), **options)
     return status, calls[before:]
 
 
@@ -96,7 +90,8 @@ def sql(statement, *values):
 )
 def test_spelling_is_nothing(one, other):
     """Order of keys, white space, the spelling of numbers and escapes: another JSON writer may have written it."""
-    assert Identity().key_of(one.encode()) == Identity().key_of(other.encode())
+    go([one])
+    assert go([other]) == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -105,7 +100,8 @@ def test_spelling_is_nothing(one, other):
 )
 def test_another_content_is_another_line(one, other):
     """Types, the order of lists, what is null and what is missing."""
-    assert Identity().key_of(one.encode()) != Identity().key_of(other.encode())
+    go([one])
+    assert go([other], changed_input=True) == (0, [json.loads(other)])
 
 
 JSON = st.recursive(
@@ -127,15 +123,21 @@ def other_spelling(value):
     return json.dumps(value, ensure_ascii=False)
 
 
-@given(JSON.filter(lambda value: "Infinity" not in json.dumps(value)))
-def test_what_two_writers_write_is_one_line(value):
-    """Whatever the value."""
-    one, other = json.dumps(value).encode(), other_spelling(value).encode("utf-8", "surrogatepass")
+def can_be_written(value):
+    """Return whether a value is valid JSON in UTF-8. Half of a surrogate pair has to be escaped."""
     try:
-        other.decode()
-    except UnicodeDecodeError:  # half of a surrogate pair has to be escaped
-        return
-    assert Identity().key_of(one) == Identity().key_of(other)
+        return "Infinity" not in json.dumps(value) and bool(other_spelling(value).encode())
+    except UnicodeEncodeError:
+        return False
+
+
+@settings(max_examples=15)
+@given(st.lists(JSON.filter(can_be_written), min_size=1, max_size=8))
+def test_what_two_writers_write_is_one_line(values):
+    """Whatever the values: the lines of the second writer have been run."""
+    with TemporaryDirectory() as folder, chdir(folder):
+        assert len(go([json.dumps(value) for value in values])[1]) == len(values)
+        assert go([other_spelling(value) for value in values]) == (0, [])
 
 
 def test_equal_records_are_told_apart_by_which_one_they_are():
@@ -348,17 +350,8 @@ def test_a_journal_of_an_older_version_is_left_alone_by_a_refusal(capsys):
     """Somebody has it open."""
     go([1])
     make_old()
-    script = (
-        "import sys; from pathlib import Path; from lionpride_exec._journal.file_lock import FileLock; "
-        "own = FileLock(Path('run.db').resolve()); print('held', flush=True); sys.stdin.read()"
-    )
-    holder = subprocess.Popen(  # noqa: S603  our own
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with holder:
-        assert holder.stdout.readline() == "held\n"
+    with journal_in_use("run.db"):
         assert go() == (2, [])
-        holder.stdin.close()
     assert "is in use" in capsys.readouterr().err
     assert sql("SELECT key FROM event WHERE key GLOB '\"line:[0-9]:*'")
 
@@ -366,23 +359,13 @@ def test_a_journal_of_an_older_version_is_left_alone_by_a_refusal(capsys):
 # -------------------------------------------------------------------- standard input
 
 
-def pipe(lines, monkeypatch):
-    """Have standard input bring these lines through a pipe."""
-    reading, writing = os.pipe()
-    os.write(writing, "".join(f"{json.dumps(one)}\n" for one in lines).encode())
-    os.close(writing)
-    monkeypatch.setattr("lionpride_exec._cli.run.source.STDIN", reading)
-    return reading
-
-
-def test_a_pipe_may_bring_them_in_another_order(capsys, monkeypatch):
+def test_a_pipe_may_bring_them_in_another_order(capsys):
     """It is compared while it is read, and what it lacked is told at its end."""
     kill_at.append(2)
     go([1, 2, 3, 4], concurrency=1)
     capsys.readouterr()
-    reading = pipe([9, 4, 3, 1], monkeypatch)
-    assert go(source="-", concurrency=1) == (0, [3, 4, 9])
-    os.close(reading)
+    with standard_input(b"9\n4\n3\n1\n"):
+        assert go(source="-", concurrency=1) == (0, [3, 4, 9])
     err = capsys.readouterr().err
     assert "1 of the 4 lines that run.db knew were not in standard input" in err
     assert "4 lines: 1 done before, 3 completed; " in err
@@ -408,25 +391,20 @@ def spelled(values, otherwise):
 @given(STEPS, INPUTS)
 def test_each_record_is_run_once_whatever_becomes_of_the_input(steps, last):
     """Reordered, extended, cut, doubled, spelled anew, killed on the way, the output torn: one run, one result."""
-    with TemporaryDirectory() as folder:
-        here = Path.cwd()
-        os.chdir(folder)
+    with TemporaryDirectory() as folder, chdir(folder):
         calls.clear()
-        try:
-            most = Counter()
-            for values, kill, otherwise, torn in steps:
-                kill_at[:] = [len(calls) + kill] if kill else []
-                go(spelled(values, otherwise), changed_input=True, concurrency=2)
-                kill_at.clear()
-                most |= Counter(values)
-                Path("out").write_bytes(Path("out").read_bytes()[: -torn or None])
-            go(spelled(last, otherwise=False), changed_input=True)
-            check(most | Counter(last), last)
-            written = Path("out").read_bytes()
-            assert go()[1] == []
-            assert Path("out").read_bytes() == written
-        finally:
-            os.chdir(here)
+        most = Counter()
+        for values, kill, otherwise, torn in steps:
+            kill_at[:] = [len(calls) + kill] if kill else []
+            go(spelled(values, otherwise), changed_input=True, concurrency=2)
+            kill_at.clear()
+            most |= Counter(values)
+            Path("out").write_bytes(Path("out").read_bytes()[: -torn or None])
+        go(spelled(last, otherwise=False), changed_input=True)
+        check(most | Counter(last), last)
+        written = Path("out").read_bytes()
+        assert go()[1] == []
+        assert Path("out").read_bytes() == written
 
 
 def check(most, last):
@@ -453,36 +431,41 @@ def normal(value):
 # -------------------------------------------------------------------- parts
 
 
-def test_a_key_tells_what_it_goes_by():
-    """Whatever the ids are."""
-    content = Identity().key_of(b"1")
-    assert kind_of(content) == kind_of(f"{content}:2") == "content"
-    assert is_told_by_record(content)
-    assert not is_told_by_record(f"{content}:2")
-    assert kind_of("line:12:0123456789abcdef") == "number"
-    assert {kind_of(Identity("i").key_of(text)) for text in (b'{"i": "12:0123456789abcdef"}', b'{"i": 1}')} == {"id"}
+def test_ids_that_look_like_keys_are_ids():
+    """Those of lines that are known by their content, and those that version 0.1 wrote."""
+    ids = ["12:0123456789abcdef", "0" * 32, f"{0:032}:2", 1]
+    lines = [{"i": one} for one in ids]
+    assert go(lines, record_id="i") == (0, lines)
+    written = Path("out").read_bytes()
+    assert go(record_id="i") == (0, [])
+    assert Path("out").read_bytes() == written
 
 
 def test_a_text_and_a_number_are_two_ids():
-    """As in JSON."""
-    keys = {Identity("i").key_of(text) for text in (b'{"i": "1"}', b'{"i": 1}', b'{"i": 1.0}', b'{"i": 1.5}')}
-    assert keys == {"line:id:1", "line:id=1", "line:id=1.5"}
-    assert Identity("i").key_of(b'{"i": "\\ud83d"}').startswith("line:id#")  # no key can hold it
+    """As in JSON. What no key can hold has a digest for its key."""
+    lines = ['{"i": "1"}', '{"i": 1}', '{"i": 1.0}', '{"i": 1.5}', '{"i": "\\ud83d"}']
+    assert go(lines, record_id="i")[0] == 1
+    assert sorted(by_line()) == [1, 2, 4, 5]
+    keys = [json.loads(key) for (key,) in sql("SELECT key FROM event ORDER BY seq")]
+    assert keys[:3] == ["line:id:1", "line:id=1", "line:id=1.5"]
+    assert keys[3].startswith("line:id#")
+    assert go(record_id="i") == (1, [])
 
 
-def test_no_identity_without_a_record():
-    """It is a bad line, as when it is run."""
-    with pytest.raises(BadLineError, match="not JSON"):
-        Identity().key_of(b"{")
+def test_no_identity_without_a_record(capsys):
+    """It is a bad line, as without a journal."""
+    assert go(["{", "1"]) == (1, [1])
+    assert "line 1: not JSON" in capsys.readouterr().err
 
 
 def test_equal_lines_are_counted_however_many_there_are():
     """More than a note can tell."""
-    counts, lines = Counts(), Lines(Identity())
+    counts = Counts()
     assert [counts.add(0) for _ in range(MAX_NOTE + 3)] == list(range(1, MAX_NOTE + 4))
     assert counts.add(2) == 1  # 0 and 1 are one mark
-    keys = {lines.key_of(b"1") for _ in range(MAX_NOTE + 3)}
-    assert len({mark_of_key(key) for key in keys}) == MAX_NOTE + 3
+    assert go([1] * (MAX_NOTE + 3)) == (0, [1] * (MAX_NOTE + 3))
+    assert go() == (0, [])
+    assert len(sql("SELECT DISTINCT key FROM event")) == MAX_NOTE + 3
 
 
 @given(st.dictionaries(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), max_size=50), st.integers(0, 3000))

@@ -6,17 +6,13 @@ import pty
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from journal_files import T0, add_event, add_step, error_outcome, event_id, fill, make_journal
-from parts import cli_tail, journal_store, run_command
-
-from lionpride_exec.errors import JournalLockedError
-
-tail_journal = cli_tail.tail_journal
-Store = journal_store.Store
+from commands import run_command
+from journal_files import T0, add_event, add_step, error_outcome, event_id, fill, journal_in_use, make_journal
 
 COMMAND = [sys.executable, "-m", "lionpride_exec"]
 
@@ -161,7 +157,7 @@ def test_tail_as_json(call):
     assert (second["id"], second["tag"], second["error"]) == (None, None, "gone")
 
 
-def test_tail_follows(writer, capsys):
+def test_tail_follows(writer, capsys, monkeypatch):
     """What is committed between two looks is shown once; also if numbers come again."""
     looks = []
 
@@ -179,8 +175,8 @@ def test_tail_follows(writer, capsys):
         elif len(looks) == 5:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        tail_journal("run.db", 1, follow=True, as_json=False, sleep=sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert run_command(["tail", "run.db", "-n", "1", "--follow"]) == 130
     assert [[line.split()[1] for line in look] for look in looks] == [["#3"], [], ["#3"], [], ["#4"]]
 
 
@@ -190,7 +186,7 @@ def test_ctrl_c_ends_tail(call, monkeypatch):
     def interrupt(_seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lionpride_exec._cli.journal.tail.tail_journal.__kwdefaults__", {"sleep": interrupt})
+    monkeypatch.setattr(time, "sleep", interrupt)
     status, out, err = call("tail", "run.db", "-n", "1", "--follow")
     assert (status, len(out.splitlines()), err) == (130, 1, "")
 
@@ -338,51 +334,26 @@ def test_export_that_cannot_be_written(call, output, status):
 # -------------------------------------------------------------------- retry
 
 
-class StandIn:
-    """In place of the owner of a journal: notes what it is asked for."""
-
-    calls = []
-    error = None
-
-    def __init__(self, path):
-        self.path = path
-
-    def open(self):
-        if self.error is not None:
-            raise self.error
-        self.calls.append("open")
-
-    def requeue(self, statuses, seqs):
-        self.calls.append((sorted(statuses), seqs))
-        return 1
-
-    def close(self):
-        self.calls.append("close")
-
-
-@pytest.fixture
-def store(monkeypatch):
-    """A stand-in for the store."""
-    monkeypatch.setattr("lionpride_exec._journal.offline.Store", StandIn)
-    monkeypatch.setattr(StandIn, "calls", [])
-    return StandIn
-
-
-ANY = ["aborted", "cancelled", "completed", "failed", "held", "skipped"]
+def statuses():
+    """Return the statuses of the events, by number."""
+    with closing(sqlite3.connect("run.db")) as connection:
+        return dict(connection.execute("SELECT seq, status FROM event"))
 
 
 @pytest.mark.parametrize(
-    ("argv", "asked"),
+    ("argv", "told", "seqs"),
     [
-        (["--status", "failed", "--status", "held"], (["failed", "held"], None)),
-        (["--id", "first"], (ANY, {1})),
-        (["--status", "completed", "--id", "#1"], (["completed"], {1})),
+        (["--status", "failed", "--status", "held"], "2 events are", {2, 5}),
+        (["--id", "first"], "1 event is", {1}),
+        (["--status", "completed", "--id", "#1"], "1 event is", {1}),
+        (["--status", "failed", "--id", "#1", "--id", "#2"], "1 event is", {2}),
     ],
 )
-def test_retry_asks_the_owner(call, store, argv, asked):
-    """For those of the statuses, and for those that are named."""
-    assert call("retry", "run.db", *argv) == (0, "1 event is pending again\n", "")
-    assert store.calls == ["open", asked, "close"]
+def test_retry_puts_back_what_is_chosen(call, argv, told, seqs):
+    """Those of the statuses, and those that are named. An event that was named and not put back is exit status 1."""
+    before = statuses()
+    assert call("retry", "run.db", *argv) == (int(argv.count("--id") > len(seqs)), f"{told} pending again\n", "")
+    assert statuses() == before | dict.fromkeys(seqs, "pending")
 
 
 @pytest.mark.parametrize(
@@ -394,23 +365,18 @@ def test_retry_asks_the_owner(call, store, argv, asked):
         (["--id", "nothing"], 1, "no event has"),
     ],
 )
-def test_retry_that_is_refused(call, store, argv, status, message):
+def test_retry_that_is_refused(call, argv, status, message):
     """Nothing is opened for writing."""
+    written = Path("run.db").read_bytes()
     found, out, err = call("retry", "run.db", *argv)
     assert (found, out) == (status, "")
     assert message in err
-    assert store.calls == []
+    assert Path("run.db").read_bytes() == written
 
 
-def test_retry_tells_that_not_all_were_put_back(call, store):
+def test_retry_tells_that_not_all_were_put_back(call):
     """An event that was named and has not ended: exit status 1."""
     assert call("retry", "run.db", "--id", "1", "--id", "4") == (1, "1 event is pending again\n", "")
-
-
-def test_retry_while_a_run_goes_on(call, store, monkeypatch):
-    """It is told; nothing has changed."""
-    monkeypatch.setattr(StandIn, "error", JournalLockedError("run.db is in use"))
-    assert call("retry", "run.db", "--status", "failed") == (1, "", "lionpride-exec: run.db is in use\n")
 
 
 def test_retry_puts_events_back(call):
@@ -430,14 +396,11 @@ def test_retry_puts_events_back(call):
 
 def test_retry_needs_to_be_the_only_one(call):
     """While somebody has the journal open nothing is changed."""
-    store = Store(Path("run.db"))
-    store.open()
-    try:
+    with journal_in_use("run.db"):
         status, out, err = call("retry", "run.db", "--status", "failed")
-    finally:
-        store.close()
     assert (status, out) == (1, "")
     assert "run.db is in use by another executor" in err
+    assert err.count("\n") == 1
     assert values(call("inspect", "run.db", "--json")[1])[0]["counts"]["failed"] == 1
 
 
@@ -464,7 +427,7 @@ def test_a_run_that_writes_is_no_hindrance(call, writer, argv):
 
 
 @pytest.mark.parametrize("argv", [*READING, ["retry", "run.db", "--status", "failed"]], ids=lambda argv: argv[0])
-def test_what_is_no_journal_is_wrong_use(call, store, argv):
+def test_what_is_no_journal_is_wrong_use(call, argv):
     """One line, exit status 2; nothing is made or changed."""
     for content in (None, b"", b"text " * 2000):
         for left in Path.cwd().glob("run.db*"):
@@ -534,7 +497,7 @@ def test_a_locale_without_the_characters(writer):
 @pytest.mark.parametrize("argv", READING, ids=lambda argv: argv[0])
 def test_without_msgspec_it_is_said_how_to_get_it(call, monkeypatch, argv):
     """Exit status 2, as for any package that is missing."""
-    monkeypatch.setattr("lionpride_exec._cli.journal_app.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "msgspec", None)
     status, out, err = call(*argv)
     assert (status, out) == (2, "")
     assert err == "lionpride-exec: msgspec is missing; journals need: pip install 'lionpride-exec[journal]'\n"

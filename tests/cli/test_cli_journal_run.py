@@ -7,22 +7,21 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from itertools import count
 from pathlib import Path
 
 import anyio
 import cli_children
 import pytest
 from cli_children import end_children, gate, read_until
-from parts import RunOptions, cli_compact_set, cli_line_identity, cli_source, cli_stored_results, journal_store, run
+from commands import run, run_command, virtual_time
+from journal_files import journal_in_use
+from parts import cli_compact_set, journal_store
 
-from lionpride_exec import ConfigurationError, Event, Executor, Journal
+from lionpride_exec import Event, Executor, Journal
 from lionpride_exec.errors import JournalError
+from lionpride_exec.testing import Failure, FaultPlan
 
 FIRST_SIZE, Marks = cli_compact_set.FIRST_SIZE, cli_compact_set.Marks
-Identity, mark_of_id = cli_line_identity.Identity, cli_line_identity.mark_of_id
-open_source = cli_source.open_source
-read_line = cli_stored_results.read_line
 Store = journal_store.Store
 
 BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
@@ -139,7 +138,7 @@ def go(name, lines=None, *, place="targets.py", **options):
     if lines is not None:
         Path("input").write_bytes(lines if isinstance(lines, bytes) else "".join(f"{one}\n" for one in lines).encode())
     options = {"output": "out", "journal": "run.db", "progress": "none", "journal_sync": "normal"} | options
-    status = run(f"{place}:{name}", "input", RunOptions(**options))
+    status = run(f"{place}:{name}", "input", **options)
     module = sys.modules.get("lionpride_exec_target_targets")
     return status, list(module.ran) if module else []
 
@@ -182,7 +181,7 @@ def test_the_results_are_those_of_a_run_without_a_journal():
     """Records as they were read, responses, errors, line numbers."""
     lines = ['"a"', '{"b":   1}', "3.50", "null"]
     go("echo", lines)
-    assert run("targets.py:echo", "input", RunOptions(output="plain", quiet=True)) == 0
+    assert run("targets.py:echo", "input", output="plain", quiet=True) == 0
     assert bare("out") == bare("plain")
     assert b'"record": {"b":   1},' in Path("out").read_bytes()
 
@@ -190,7 +189,7 @@ def test_the_results_are_those_of_a_run_without_a_journal():
 def test_errors_are_those_of_a_run_without_a_journal():
     """Class name and message; of our own errors also whether to try again."""
     assert go("fail", ['"a"', '"own"'])[0] == 1
-    run("targets.py:fail", "input", RunOptions(output="plain", quiet=True))
+    run("targets.py:fail", "input", output="plain", quiet=True)
     assert bare("out") == bare("plain")
     assert [result["error"] for result in bare("out")] == [
         {"error": "LookupError", "message": "no a"},
@@ -264,10 +263,7 @@ def test_a_hole_in_the_output_is_filled():
 def test_events_put_back_lose_their_lines():
     """What is open again in the journal is run again, and its old result goes; the others stay where they are."""
     go("leave", ['"a"', '"b"', '"c"'])
-    store = Store(Path("run.db"))
-    store.open()
-    assert store.requeue(["completed"], [2]) == 1
-    store.close()
+    assert run_command(["retry", "run.db", "--status", "completed", "--id", "#2"]) == 0
     Path("out").chmod(0o640)
     Path(".out.lionpride-exec.tmp").write_text("left over by a process that died")
     status, ran = go("leave")
@@ -518,12 +514,8 @@ def test_a_journal_in_use_is_refused(capsys):
     """One run at a time; the output stays as it is."""
     go("echo", ["1"])
     written = Path("out").read_bytes()
-    store = Store(Path("run.db"))
-    store.open()
-    try:
+    with journal_in_use("run.db"):
         told = refused(capsys, lines=["1", "2"])
-    finally:
-        store.close()
     assert "run.db is in use by another executor" in told
     assert Path("out").read_bytes() == written
 
@@ -566,11 +558,7 @@ def test_a_mistyped_option_is_no_journal(capsys):
 
 def test_msgspec_may_be_missing(capsys, monkeypatch):
     """Then it is said what to install."""
-
-    def refuse(*_args, **_kwargs):
-        raise ConfigurationError("a journal needs msgspec: pip install 'lionpride-exec[journal]'")
-
-    monkeypatch.setattr("lionpride_exec._cli.run.journaled_run.Journal", refuse)
+    monkeypatch.setitem(sys.modules, "msgspec", None)
     assert "pip install 'lionpride-exec[journal]'" in refused(capsys, lines=["1"])
 
 
@@ -579,24 +567,17 @@ def test_msgspec_may_be_missing(capsys, monkeypatch):
 
 @pytest.mark.parametrize("first", [1, 2, 3, 7])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_journal_that_cannot_be_written_is_waited_for(capsys, monkeypatch, backend, first):
+def test_a_journal_that_cannot_be_written_is_waited_for(capsys, backend, first):
     """It is told once, and that it is over; no result is lost and none is there twice."""
-    commit, calls = Store.commit, count(1)
-
-    def fail(self, batch):
-        if first <= next(calls) < first + 3:
-            raise JournalError("disk I/O error")
-        return commit(self, batch)
-
-    monkeypatch.setattr(Store, "commit", fail)
-    monkeypatch.setattr("lionpride_exec._journal.writer.RETRY_PAUSE", 0.001)
-    monkeypatch.setattr("lionpride_exec._cli.run.journaled_run.PAUSE", 0.001)
-    status, ran = go("echo", range(1, 1001), backend=backend)
+    plan = FaultPlan(1, {"disk:before": [Failure(visit=first + n) for n in range(3)]})
+    with virtual_time(backend), plan.applied(Executor):
+        status, ran = go("echo", range(1, 1001), backend=backend)
     told = capsys.readouterr().err
     assert status == 0
+    assert len(plan.injected) == 3
     assert sorted(ran) == list(range(1, 1001))
     assert numbers() == list(range(1, 1001))
-    assert told.count("cannot be written; nothing starts until it can: disk I/O error") == 1
+    assert told.count("cannot be written; nothing starts until it can: ") == 1
     assert told.count("run.db can be written again") == 1
 
 
@@ -612,7 +593,7 @@ def test_an_output_that_cannot_be_written_ends_the_run(capsys, monkeypatch, back
         return write(fd, data)
 
     with monkeypatch.context() as patched:
-        patched.setattr("lionpride_exec._cli.run.output.os.write", fail)
+        patched.setattr(os, "write", fail)
         status, ran = go("echo", range(1, 101), backend=backend)
     assert status == 1
     assert "cannot write out: No space left on device; stopped" in capsys.readouterr().err
@@ -633,8 +614,7 @@ def test_a_journal_that_stays_broken_leaves_nothing_ahead_of_it(capsys, monkeypa
             raise JournalError("disk I/O error", retryable=False)  # so that closing does not wait for the disk
         return commit(self, batch)
 
-    monkeypatch.setattr("lionpride_exec._journal.writer.RETRY_PAUSE", 0.001)
-    with monkeypatch.context() as patched:
+    with virtual_time(), monkeypatch.context() as patched:
         patched.setattr(Store, "commit", fail)
         status, ran = go("echo", ["1"])
     assert (status, ran) == (130, [1])
@@ -682,7 +662,7 @@ def test_a_run_that_kills_the_process_again_and_again_fails(monkeypatch):
 def test_marks_are_kept_with_their_notes():
     """However many; the mark 0 too."""
     marks = Marks()
-    wanted = {mark_of_id(bytes([n % 256, n // 256])): n % 200 for n in range(2 * FIRST_SIZE)} | {0: 7}
+    wanted = {n * 0x9E3779B97F4A7C15 % 2**64: n % 200 for n in range(1, 2 * FIRST_SIZE)} | {0: 7}
     for mark, note in wanted.items():
         marks.put(mark, note)
     assert len(marks) == len(wanted)
@@ -692,18 +672,13 @@ def test_marks_are_kept_with_their_notes():
     assert (len(marks), marks.get(0)) == (len(wanted), 8)
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        b'{"record": 1, "status": "completed", "response": "\\udcff", "duration": 1, "line": 5}\n',
-        b'{"record": 1, "status": "completed", "response": 1, "duration": 1, "line": 5}\n',
-    ],
-)
-def test_a_result_is_read(line):
-    """Also one with half of a surrogate pair in it, which not every reader of JSON takes."""
-    expected = b'{"record": 1, "status": "completed", "response": null, "duration": null, "line": 5}\n'
-    assert read_line(line, Identity()) == read_line(expected, Identity())
-    assert read_line(line, Identity()).status == "completed"
+def test_a_result_with_half_of_a_surrogate_pair_is_read():
+    """Not every reader of JSON takes it. The result is known by its record, so it stays."""
+    go("odd", ['"text"', '"\\udcff"'])
+    written = Path("out").read_bytes()
+    assert rb'"response": "\udcff"' in written
+    assert go("odd")[0] == 1
+    assert Path("out").read_bytes() == written
 
 
 @pytest.mark.parametrize(
@@ -718,19 +693,21 @@ def test_a_result_is_read(line):
         b'{"record": 1, "status": "completed", "line": null, "id": "x"}',
     ],
 )
-def test_what_is_no_result_is_known(line):
-    """Nothing is raised."""
-    assert read_line(line, Identity()) is None
+def test_what_is_no_result_is_told(capsys, line):
+    """Whatever stands in the place of a result: nothing is run, and the output stays as it is."""
+    go("echo", ["1", "2", "3"])
+    lines = Path("out").read_bytes().splitlines(keepends=True)
+    Path("out").write_bytes(lines[0] + line + b"\n" + lines[2])
+    capsys.readouterr()
+    assert go("echo") == (2, [])
+    assert "line 2 of out is not a result" in capsys.readouterr().err
+    assert Path("out").read_bytes() == lines[0] + line + b"\n" + lines[2]
 
 
-def test_batches_are_the_lines(workplace):
-    """In the same order, with the same numbers, as many at once as were read, up to the size."""
-    (workplace / "input").write_bytes(b"\xef\xbb\xbfa\r\nb\n\nc\nd")
-
-    async def read(size):
-        return [batch async for batch in open_source("input").batches(size)]
-
-    assert anyio.run(read, 3) == [[(1, b"a"), (2, b"b"), (3, b"")], [(4, b"c")], [(5, b"d")]]
+def test_lines_have_the_numbers_of_the_file():
+    """With a byte order mark, both line ends, an empty line, and a last line without an end."""
+    assert go("echo", b"\xef\xbb\xbfa\r\nb\n\nc\nd", field="x") == (0, ["a", "b", "c", "d"])
+    assert {one["line"]: one["record"] for one in results()} == {1: "a", 2: "b", 4: "c", 5: "d"}
 
 
 def test_a_journal_of_a_run_is_a_journal():

@@ -1,6 +1,7 @@
 """The command line's limits: ``--rate``, ``--key``, ``--concurrency-per-key``, ``--retries`` and ``--pause-on``."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,18 +15,11 @@ from types import SimpleNamespace
 import anyio
 import httpx
 import pytest
-from parts import RunOptions, cli_errors, cli_limit_options, cli_lines, cli_pause_on, run
+from commands import run, run_command, virtual_time
 
 import lionpride_exec.__main__ as command
-from lionpride_exec import Event, RateLimited, testing
+from lionpride_exec import Concurrent, Event, Executor, Processor, Rate, RateLimited
 from lionpride_exec.testing import BACKENDS
-
-BadLineError, UsageError = cli_errors.BadLineError, cli_errors.UsageError
-RateOption = cli_limit_options.RateOption
-parse_codes = cli_limit_options.parse_codes
-parse_rate = cli_limit_options.parse_rate
-JobMaker = cli_lines.JobMaker
-pause_for, pausing_on = cli_pause_on.pause_for, cli_pause_on.pausing_on
 
 TARGETS = """
 import anyio
@@ -109,23 +103,76 @@ def workplace(tmp_path, monkeypatch):
 
 
 @pytest.fixture(params=BACKENDS)
-def run_lines(request, workplace, monkeypatch):
-    """Run a target over records, under a virtual clock; give the exit status and the results by line number."""
-    real_run = anyio.run
-
-    def run_virtually(main, **_):
-        name, made = testing.backend_options(request.param)
-        return real_run(main, backend=name, backend_options=made)
+def run_lines(request, workplace):
+    """Run a target over records, in virtual time. Return the exit status, and the results by line number."""
 
     def run_lines(name, records, **options):
-        monkeypatch.setattr(anyio, "run", run_virtually)
         Path("input").write_text("".join(f"{json.dumps(record)}\n" for record in records))
         given = {"output": "results", "overwrite": True, "quiet": True} | options
-        status = run(f"targets.py:{name}", "input", RunOptions(**given))
+        with virtual_time(request.param):
+            status = run(f"targets.py:{name}", "input", **given)
         results = map(json.loads, Path("results").read_text("utf-8").splitlines())
         return status, {result["line"]: result for result in results}
 
     return run_lines
+
+
+class Named(Event):
+    """An event with a field of its own that limits may go by. It does what it is told."""
+
+    name: str = ""
+    tokens: int = 0
+
+    async def _invoke(self):
+        starts.append(anyio.current_time())
+        if problems:
+            raise problems.pop(0)
+        return "done"
+
+
+starts, problems = [], []
+
+
+class NamedProcessor(Processor):
+    event_type = Named
+
+
+class NamedExecutor(Executor):
+    """Notes what it is made with, and what comes in."""
+
+    processor_type = NamedProcessor
+    configs, taken = [], []
+
+    def __init__(self, processor_config=None, **options):
+        self.configs.append(processor_config)
+        super().__init__(processor_config=processor_config, **options)
+
+    async def append(self, event, priority=None, **options):
+        self.taken.append((event, priority))
+        return await super().append(event, priority, **options)
+
+
+@pytest.fixture
+def go(workplace):
+    """Run the executor above over a record. Return the exit status."""
+    for notes in (starts, problems, NamedExecutor.configs, NamedExecutor.taken):
+        notes.clear()
+
+    def go(record, **options):
+        Path("input").write_text(json.dumps(record) + "\n")
+        given = {"output": "results", "overwrite": True, "quiet": True} | options
+        with virtual_time():
+            return run(f"{__name__}:NamedExecutor", "input", **given)
+
+    return go
+
+
+def taken(go, record, **options):
+    """Run the executor over a record. Return the event that came in, its priority, and the limits."""
+    go(record, **options)
+    ((event, priority),) = NamedExecutor.taken
+    NamedExecutor.taken.clear()
+    return event, priority, NamedExecutor.configs[-1].get("limits", ())
 
 
 def targets():
@@ -143,22 +190,25 @@ def check_rate(starts, amount, per):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("text", "amount", "per", "field"),
     [
-        ("500/60s", RateOption(500, 60.0)),
-        ("1/1h", RateOption(1, 3600.0)),
-        ("20/5m", RateOption(20, 300.0)),
-        ("5/250ms", RateOption(5, 0.25)),
-        ("10/s", RateOption(10, 1.0)),
-        ("10/1.5s", RateOption(10, 1.5)),
-        ("10/.5h", RateOption(10, 1800.0)),
-        ("90000/60s:tokens", RateOption(90_000, 60.0, "tokens")),
-        ("90000/m:a:b c", RateOption(90_000, 60.0, "a:b c")),
+        ("500/60s", 500, 60.0, None),
+        ("1/1h", 1, 3600.0, None),
+        ("20/5m", 20, 300.0, None),
+        ("5/250ms", 5, 0.25, None),
+        ("10/s", 10, 1.0, None),
+        ("10/1.5s", 10, 1.5, None),
+        ("10/.5h", 10, 1800.0, None),
+        ("90000/60s:tokens", 90_000, 60.0, "tokens"),
+        ("90000/m:a:b c", 90_000, 60.0, "a:b c"),
     ],
 )
-def test_a_rate_is_read(text, expected):
+def test_a_rate_is_read(go, text, amount, per, field):
     """An amount, a time with its unit, and perhaps the field that is the cost."""
-    assert parse_rate(text) == expected
+    event, _, (rate,) = taken(go, {field: 5} if field else {}, rate=(text,))
+    assert (rate.amount, rate.per) == (amount, per)
+    assert (5 if rate.cost is None else rate.cost(event)) == 5
+    assert (rate.cost is None) is (field is None)
 
 
 @pytest.mark.parametrize(
@@ -179,63 +229,65 @@ def test_a_rate_is_read(text, expected):
         "9" * 5000 + "/s",
     ],
 )
-def test_what_is_no_rate_is_refused(text):
+def test_what_is_no_rate_is_refused(go, capsys, text):
     """The message says what is right."""
-    with pytest.raises(
-        UsageError, match=r"--rate must be AMOUNT/TIME or AMOUNT/TIME:FIELD, such as 500/60s .*ms, s, m, h"
-    ):
-        parse_rate(text)
+    assert go({}, rate=(text,)) == 2
+    told = capsys.readouterr().err
+    assert re.search(r"--rate must be AMOUNT/TIME or AMOUNT/TIME:FIELD, such as 500/60s .*ms, s, m, h", told)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [("0/s", "amount must be at least 1"), ("1/0s", "more than 0"), ("1/.000h", "more than 0")],
 )
-def test_a_rate_of_nothing_is_refused(text, message):
+def test_a_rate_of_nothing_is_refused(go, capsys, text, message):
     """Nothing could start, or anything could."""
-    with pytest.raises(UsageError, match=message):
-        parse_rate(text)
+    assert go({}, rate=(text,)) == 2
+    assert message in capsys.readouterr().err
 
 
-def test_status_codes_are_read():
+@pytest.mark.parametrize(("code", "seconds"), [(429, 1), (503, 1), (529, 1), (500, 1), (504, None)])
+def test_status_codes_are_read(go, code, seconds):
     """One each time, or several with commas between."""
-    assert parse_codes(["429", "503, 529", " 500"]) == {429, 503, 529, 500}
-    assert parse_codes([]) == frozenset()
+    assert pause_for(go, error(status=code), "429", "503, 529", " 500") == seconds
 
 
 @pytest.mark.parametrize("text", ["", "x", "42", "600", "4290", "429,", "-429", "٤٢٩"])
-def test_what_is_no_status_code_is_refused(text):
+def test_what_is_no_status_code_is_refused(go, capsys, text):
     """The message says what is right."""
-    with pytest.raises(UsageError, match="--pause-on must be status codes from 100 to 599, such as 429 or 429,503"):
-        parse_codes(["429", text])
+    assert go({}, pause_on=("429", text)) == 2
+    told = capsys.readouterr().err
+    assert "--pause-on must be status codes from 100 to 599, such as 429 or 429,503" in told
 
 
-def test_the_command_line_gives_the_options(monkeypatch):
+def test_the_command_line_gives_the_options(go):
     """Those that may be repeated are, in their order."""
-    seen = []
-    monkeypatch.setattr("lionpride_exec._cli.app.run_lines", lambda *given: seen.append(given) or 0)
+    go({})
     arguments = (
-        "run --rate 500/60s t.py:f in --rate 90000/60s:tokens --key user --concurrency-per-key 4 --retries 2 "
-        "--pause-on 429,503 --pause-on 529"
+        f"run --rate 500/60s {__name__}:NamedExecutor input --rate 90000/60s:tokens --key user "
+        "--concurrency-per-key 4 --retries 2 --pause-on 429,503 --pause-on 529 --output results --overwrite --quiet"
     )
-    with pytest.raises(SystemExit) as caught:
-        command.main(arguments.split())
-    assert not caught.value.code
-    ((target, source, options),) = seen
-    assert (target, source) == ("t.py:f", "in")
-    limits = options.limits
-    assert limits.rates == (
-        RateOption(500, 60.0),
-        RateOption(90_000, 60.0, "tokens"),
-    )
-    assert (limits.key, limits.per_key, limits.retries) == ("user", 4, 2)
-    assert limits.codes == {429, 503, 529}
-    assert limits.fields.names == {"user", "tokens"}
+    Path("input").write_text('{"user": "u", "tokens": 5}\n')
+    problems[:] = [error(status=code) for code in (429, 503, 529, 500, 500)]
+    with virtual_time():
+        assert run_command(arguments.split()) == 0
+    assert len(starts) == 1 + 6
+    config, (event, _) = NamedExecutor.configs[-1], NamedExecutor.taken[-1]
+    first, second, third = config["limits"]
+    assert [(type(one), one.key(event)) for one in (first, second, third)] == [
+        (Rate, "u"),
+        (Rate, "u"),
+        (Concurrent, "u"),
+    ]
+    assert (first.amount, first.per, first.cost) == (500, 60, None)
+    assert (second.amount, second.per, second.cost(event)) == (90_000, 60, 5)
+    assert third.limit == 4
 
 
-def test_nothing_is_configured_that_was_not_asked_for():
+def test_nothing_is_configured_that_was_not_asked_for(go):
     """A processor of one's own need not know of limits."""
-    assert sorted(RunOptions().processor_config) == [
+    go({})
+    assert sorted(NamedExecutor.configs[-1]) == [
         "capacity_refresh_time",
         "concurrency_limit",
         "max_queue_size",
@@ -283,34 +335,21 @@ def test_wrong_options_are_wrong_use(workplace, capsys, arguments, message):
 # -------------------------------------------------------------------- records
 
 
-class Named(Event):
-    """An event with a field of its own that limits may go by."""
-
-    name: str
-    tokens: int = 0
-
-
-def make_job(record, **options):
-    """Make an event of a record."""
-    return JobMaker(Named, False, RunOptions(**options)).make(json.dumps(record).encode())
-
-
-def test_fields_for_limits_reach_the_event_only_if_it_has_them():
+def test_fields_for_limits_reach_the_event_only_if_it_has_them(go):
     """As that of ``--priority``; the limits see them in any case."""
     options = {"rate": ("9/s:tokens", "9/s:bytes"), "key": "user"}
-    job = make_job({"name": "x", "tokens": 5, "bytes": 2.5, "user": "u"}, **options)
-    assert job.event.tokens == 5
-    tokens, size = RunOptions(**options).processor_config["limits"]
-    assert (tokens.cost(job.event), size.cost(job.event)) == (5, 2.5)
-    assert (tokens.key(job.event), size.key(job.event)) == ("u", "u")
+    event, _, (tokens, size) = taken(go, {"name": "x", "tokens": 5, "bytes": 2.5, "user": "u"}, **options)
+    assert event.tokens == 5
+    assert (tokens.cost(event), size.cost(event)) == (5, 2.5)
+    assert (tokens.key(event), size.key(event)) == ("u", "u")
 
 
-def test_with_a_key_priorities_are_equal():
+def test_with_a_key_priorities_are_equal(go):
     """So that the keys take turns; without one they are the times of arrival, and --priority is stronger."""
-    assert make_job({"name": "x"}).priority is None
-    assert make_job({"name": "x"}, rate=("1/s",)).priority is None
-    assert make_job({"name": "x", "user": "u"}, rate=("1/s",), key="user").priority == 0
-    assert make_job({"name": "x", "user": "u", "p": 3}, rate=("1/s",), key="user", priority="p").priority == 3
+    assert taken(go, {"name": "x"})[1] is None
+    assert taken(go, {"name": "x"}, rate=("1/s",))[1] is None
+    assert taken(go, {"name": "x", "user": "u"}, rate=("1/s",), key="user")[1] == 0
+    assert taken(go, {"name": "x", "user": "u", "p": 3}, rate=("1/s",), key="user", priority="p")[1] == 3
 
 
 @pytest.mark.parametrize(
@@ -327,27 +366,26 @@ def test_with_a_key_priorities_are_equal():
         ([], "cost 'tokens' must be a number: it is missing"),
     ],
 )
-def test_a_record_that_limits_cannot_go_by_is_a_bad_line(record, message):
+def test_a_record_that_limits_cannot_go_by_is_a_bad_line(go, capsys, record, message):
     """What is missing or wrong is named."""
-    with pytest.raises(BadLineError, match=message):
-        make_job(record, rate=("9/s:tokens",), key="user")
+    assert go(record, rate=("9/s:tokens",), key="user") == 1
+    assert re.search(f"line 1: .*{message}", capsys.readouterr().err)
+    assert not NamedExecutor.taken
 
 
-def test_a_path_into_a_record_is_a_cost_a_key_and_a_priority():
+def test_a_path_into_a_record_is_a_cost_a_key_and_a_priority(go):
     """As in the request files of batch APIs; what the event has no field for is left out of it."""
     options = {"rate": ("9/s:body.max_tokens",), "key": "body.messages.0.role", "priority": "body.p"}
     body = {"max_tokens": 5, "messages": [{"role": "user"}], "p": 2}
-    job = make_job({"name": "x", "body": body}, **options)
-    (limit,) = RunOptions(**options).processor_config["limits"]
-    assert (limit.cost(job.event), limit.key(job.event), job.priority) == (5, "user", 2)
+    event, priority, (limit,) = taken(go, {"name": "x", "body": body}, **options)
+    assert (limit.cost(event), limit.key(event), priority) == (5, "user", 2)
 
 
-def test_a_field_whose_name_has_dots_wins_over_a_path():
+def test_a_field_whose_name_has_dots_wins_over_a_path(go):
     """So every field can be named."""
     options = {"key": "a.b", "concurrency_per_key": 1}
-    job = make_job({"name": "x", "a.b": "literal", "a": {"b": "inside"}}, **options)
-    (limit,) = RunOptions(**options).processor_config["limits"]
-    assert limit.key(job.event) == "literal"
+    event, _, (limit,) = taken(go, {"name": "x", "a.b": "literal", "a": {"b": "inside"}}, **options)
+    assert limit.key(event) == "literal"
 
 
 @pytest.mark.parametrize(
@@ -359,15 +397,15 @@ def test_a_field_whose_name_has_dots_wins_over_a_path():
         ({"body": {"user": {}, "tokens": 1}}, "key 'body.user' must be a text or a number: got {}"),
     ],
 )
-def test_a_path_that_leads_nowhere_is_named(record, message):
+def test_a_path_that_leads_nowhere_is_named(go, capsys, record, message):
     """It is a bad line."""
-    with pytest.raises(BadLineError, match=message):
-        make_job({"name": "x"} | record, rate=("9/s:body.tokens",), key="body.user")
+    assert go({"name": "x"} | record, rate=("9/s:body.tokens",), key="body.user") == 1
+    assert f"line 1: {message}" in capsys.readouterr().err
 
 
-def test_whether_it_is_run_again_is_not_for_the_record():
+def test_whether_it_is_run_again_is_not_for_the_record(go):
     """A column of that name is the record's: the event has its own."""
-    assert make_job({"name": "x", "retry": 5}).event.retry is None
+    assert taken(go, {"name": "x", "retry": 5})[0].retry is None
 
 
 # -------------------------------------------------------------------- errors that pause
@@ -380,8 +418,16 @@ def error(**attributes):
     return made
 
 
+def pause_for(go, problem, *codes):
+    """Run an event whose first run raises an error. Return the seconds until its second run. None if there is none."""
+    problems[:] = [problem]
+    starts.clear()
+    go({}, pause_on=codes)
+    return starts[1] - starts[0] if len(starts) > 1 else None
+
+
 def response(status, **headers):
-    """Make an answer as httpx gives it."""
+    """Make an answer as httpx does."""
     return httpx.Response(status, headers=headers, request=httpx.Request("GET", "http://x"))
 
 
@@ -398,10 +444,10 @@ def response(status, **headers):
         ExceptionGroup("several", [ValueError(), ExceptionGroup("more", [error(status=429)])]),
     ],
 )
-def test_a_status_code_is_found(exc):
+def test_a_status_code_is_found(go, exc):
     """Where the HTTP clients keep it, and in a group."""
-    assert pause_for(exc, {429}) == 1.0
-    assert pause_for(exc, {430}) is None
+    assert pause_for(go, exc, "429") == pytest.approx(1.0)
+    assert pause_for(go, exc, "430") is None
 
 
 @pytest.mark.parametrize(
@@ -412,12 +458,18 @@ def test_a_status_code_is_found(exc):
         error(status="429"),
         error(response=None),
         error(response=SimpleNamespace(status_code=None)),
-        RateLimited("it has said so itself", retry_after=5),
     ],
 )
-def test_what_carries_no_status_code_does_not_pause(exc):
-    """Nor does an error that pauses by itself."""
-    assert pause_for(exc, {429}) is None
+def test_what_carries_no_status_code_does_not_pause(go, exc):
+    """A text or a function in its place is none."""
+    assert pause_for(go, exc, "429") is None
+
+
+def test_an_error_that_pauses_by_itself_pauses_as_it_says(go):
+    """Whatever the codes are."""
+    exc = RateLimited("it has said so itself", retry_after=5)
+    exc.status_code = 429
+    assert pause_for(go, exc, "429") == pytest.approx(5)
 
 
 @pytest.mark.parametrize(
@@ -430,23 +482,24 @@ def test_what_carries_no_status_code_does_not_pause(exc):
         (error(response={"Error": {"Code": "ThrottlingException"}, "ResponseMetadata": {"HTTPStatusCode": 400}}), 1.0),
     ],
 )
-def test_the_time_to_wait_is_found(exc, seconds):
+def test_the_time_to_wait_is_found(go, exc, seconds):
     """As ``retry_after()`` reads it, else one second."""
-    assert pause_for(exc, {429}) == seconds
+    assert pause_for(go, exc, "429") == pytest.approx(seconds)
 
 
-def test_a_throttling_code_goes_by_429_and_by_its_own_status():
+def test_a_throttling_code_goes_by_429_and_by_its_own_status(go):
     """Some services of AWS throttle with a 400."""
     exc = error(response={"Error": {"Code": "ThrottlingException"}, "ResponseMetadata": {"HTTPStatusCode": 400}})
-    assert [pause_for(exc, {code}) for code in (400, 429, 503)] == [1.0, 1.0, None]
+    pauses = [pause_for(go, exc, code) for code in ("400", "429", "503")]
+    assert pauses == [pytest.approx(1.0), pytest.approx(1.0), None]
 
 
-def test_a_group_pauses_for_its_longest():
+def test_a_group_pauses_for_its_longest(go):
     """Of those that carry the code."""
     group = ExceptionGroup(
         "", [error(status=429, retry_after=n) for n in (1, 3, 2)] + [error(status=500, retry_after=9)]
     )
-    assert pause_for(group, {429}) == 3
+    assert pause_for(go, group, "429") == pytest.approx(3)
 
 
 class Unprintable(Exception):
@@ -458,49 +511,36 @@ class Unprintable(Exception):
         raise RuntimeError("no text")
 
 
-@pytest.mark.anyio
-async def test_an_error_that_cannot_be_printed_pauses_too():
+def result():
+    """Return the only result."""
+    return json.loads(Path("results").read_text("utf-8"))
+
+
+def test_an_error_that_cannot_be_printed_pauses_too(go):
     """It goes by its class."""
-
-    class Calling(Event):
-        async def _invoke(self):
-            raise Unprintable
-
-    with pausing_on(Calling, {429}):
-        await (event := Calling()).invoke()
-    assert str(event.execution.error) == "429, Unprintable"
+    problems[:] = [Unprintable()]
+    assert go({}, pause_on=("429",), max_pause=0.5) == 1
+    assert "429, Unprintable" in result()["error"]["message"]
 
 
 @pytest.mark.anyio
-async def test_errors_are_turned_into_pauses_inside_the_block_only():
+async def test_errors_are_turned_into_pauses_during_the_run_only(go):
     """The class is as before afterwards; other errors, and results, come through."""
-
-    class Calling(Event):
-        """Raises what it is given."""
-
-        error: object = None
-
-        async def _invoke(self):
-            if self.error is not None:
-                raise self.error
-            return "done"
-
-    before = dict(vars(Calling))
+    before = dict(vars(Named))
     refusal, other = error(status=429, retry_after=3), error(status=500)
-    with pausing_on(Calling, {429}):
-        events = [Calling(error=refusal), Calling(error=other), Calling()]
-        for event in events:
-            await event.invoke()
-    assert dict(vars(Calling)) == before
-    first, second, third = events
-    assert isinstance(first.execution.error, RateLimited)
-    assert first.execution.error.retry_after == 3
-    assert first.execution.error.__cause__ is refusal
-    assert str(first.execution.error) == "429, OSError: from afar"
-    assert second.execution.error is other
-    assert third.response == "done"
-    later = Calling(error=refusal)
-    await later.invoke()
+    problems[:] = [refusal]
+    assert await anyio.to_thread.run_sync(lambda: go({}, pause_on=("429",))) == 0
+    assert (result()["response"], starts[1] - starts[0]) == ("done", pytest.approx(3))
+    problems[:] = [other]
+    assert await anyio.to_thread.run_sync(lambda: go({}, pause_on=("429",))) == 1
+    assert result()["error"] == {"error": "OSError", "message": "from afar"}
+    problems[:] = [refusal]
+    assert await anyio.to_thread.run_sync(lambda: go({}, pause_on=("429",), max_pause=2, traceback=True)) == 1
+    assert "429, OSError: from afar" in result()["error"]["message"]
+    assert "OSError: from afar" in result()["error"]["traceback"]
+    assert dict(vars(Named)) == before
+    problems[:] = [refusal]
+    await (later := Named()).invoke()
     assert later.execution.error is refusal
 
 

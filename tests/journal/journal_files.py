@@ -1,26 +1,53 @@
 """Journals for tests, filled by plain SQL."""
 
 import json
-from contextlib import closing
+import sqlite3
+from contextlib import closing, contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID
 
-from parts import journal_schema
+from anyio.from_thread import start_blocking_portal
 
-connect, migrate = journal_schema.connect, journal_schema.migrate
+from lionpride_exec import Event, Executor, Journal
 
 T0 = 1_700_000_000.0  # 2023-11-14T22:13:20Z
 
 
+class Unknown(Event, tag="tests.journal_files.unknown"):
+    """The event of an executor that only has a journal open. No journal has one."""
+
+    async def _invoke(self): ...
+
+
+@contextmanager
+def journal_in_use(path):
+    """Inside the block, an executor in another thread has the journal open."""
+    with start_blocking_portal() as portal:
+        executor = portal.call(lambda: Executor.of(Unknown, journal=Journal(path)))
+        with portal.wrap_async_context_manager(executor):
+            yield
+
+
+@cache
+def empty_journal():
+    """Return the bytes of a journal without events."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.db"
+        with journal_in_use(path):
+            pass
+        return path.read_bytes()
+
+
 def make_journal(path):
-    """Make an empty journal; give a connection that writes to it."""
-    connection = connect(path)
-    connection.execute("PRAGMA journal_mode = WAL")
-    migrate(connection, 0)
-    return connection
+    """Make an empty journal. Return a connection that writes to it."""
+    Path(path).write_bytes(empty_journal())
+    return sqlite3.connect(path, isolation_level=None)
 
 
 def event_id(seq):
-    """Give the id of an event, the number at its end and at its beginning."""
+    """Return the id of an event, with its number at the beginning and at the end."""
     return UUID(f"{seq:08x}-0000-4000-8000-{seq:012x}")
 
 
@@ -51,7 +78,7 @@ def add_step(connection, seq, status, at=T0, attempt=1, error=None):
 
 
 def error_outcome(type_name, message, **more):
-    """Give the outcome of an event that failed."""
+    """Return the outcome of an event that failed."""
     return {"error": {"type": type_name, "message": message} | more}
 
 

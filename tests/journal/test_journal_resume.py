@@ -8,15 +8,12 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
+from commands import run_command
 from journal_files import T0, add_event, make_journal
 from journal_support import BriefStep, FailStep, HoldStep, Step, crash, open_executor, rows, run_on, until
-from parts import cli_records, journal_reader
 
 from lionpride_exec import Event, EventStatus, Executor, Journal, JournalError, NotFoundError, Retry
 from lionpride_exec.testing import BACKENDS
-
-event_record = cli_records.event_record
-JournalReader = journal_reader.JournalReader
 
 pytestmark = pytest.mark.anyio
 
@@ -404,7 +401,7 @@ async def test_an_executor_that_was_stopped_goes_on(path):
 
 
 @pytest.mark.parametrize("kind", [Step, HoldStep])
-async def test_a_run_that_a_crash_cut_off_stays_known(path, kind):
+async def test_a_run_that_a_crash_cut_off_stays_known(path, kind, capsys):
     """It is among the attempts and costs none, also of an event that was held and released; `runs` counts it."""
     async with open_executor(path) as executor:
         event = await executor.append(kind(name="a", seconds=10, retry=Retry(1)))
@@ -419,8 +416,9 @@ async def test_a_run_that_a_crash_cut_off_stays_known(path, kind):
         assert (again.status, again.execution.attempt) == ("completed", 1)
         assert [(one.number, one.interrupted) for one in again.execution.attempts] == [(1, True)]
         assert [status.value for status, _ in again.history()].count("processing") == 2
-    with JournalReader(copy) as reader:
-        assert [event_record(row)["runs"] for row in reader.events()] == [2]
+    capsys.readouterr()
+    assert run_command(["export", str(copy)]) == 0
+    assert [json.loads(line)["runs"] for line in capsys.readouterr().out.splitlines()] == [2]
 
 
 async def test_a_restart_with_the_journal_of_another_executor_is_no_restart(path):

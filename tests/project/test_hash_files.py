@@ -11,7 +11,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from parts import RunOptions, run
+from commands import run
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hash_files.py"
 TARGET = f"{EXAMPLE}:HashFile"
@@ -45,8 +45,7 @@ def hash_list(paths, tmp_path, backend="asyncio"):
     """Run the example over a list of paths; give the exit status and the results by path."""
     (tmp_path / "list").write_bytes(b"".join(os.fsencode(path) + b"\n" for path in paths))
     output = tmp_path / "hashes.jsonl"
-    options = RunOptions(field="path", output=str(output), backend=backend, quiet=True)
-    status = run(TARGET, str(tmp_path / "list"), options)
+    status = run(TARGET, str(tmp_path / "list"), field="path", output=str(output), backend=backend, quiet=True)
     results = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
     return status, {Path(result["record"]["path"]): result for result in results}
 

@@ -12,17 +12,13 @@ from lionpride_exec._cli.terminal import write_json, write_line
 from .records import encode, iso, reading, short_id, transition_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from lionpride_exec._journal.reader import Transition
 
 PAUSE = 0.5  # seconds between two looks
 CHUNK = 1000
 
 
-def tail_journal(
-    journal: str, lines: int, *, follow: bool, as_json: bool, sleep: Callable[[float], object] = time.sleep
-) -> int:
+def tail_journal(journal: str, lines: int, *, follow: bool, as_json: bool) -> int:
     """
     Write the last transitions. Return the exit status.
 
@@ -31,7 +27,6 @@ def tail_journal(
         lines: How many transitions to write.
         follow: Whether to go on with new transitions until interrupted.
         as_json: Whether to write JSON lines.
-        sleep: Called with the seconds to wait between two looks.
 
     Raises:
         UsageError: ``lines`` is negative, or the journal cannot be opened.
@@ -45,7 +40,7 @@ def tail_journal(
         _write(last, as_json=as_json)
         seen = last[-1].n if last else seen
         while follow:
-            sleep(PAUSE)
+            time.sleep(PAUSE)
             seen = min(seen, reader.last_n())  # if the last transitions were deleted, their numbers are used again
             while steps := reader.transitions(seen, CHUNK):
                 _write(steps, as_json=as_json)
