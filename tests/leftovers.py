@@ -12,6 +12,8 @@ import sys
 from collections import deque
 from pathlib import Path
 
+from support import view, view_of
+
 from lionpride_exec import EventStatus
 
 
@@ -82,3 +84,45 @@ def grown(executor, before):
         if size > max(bound, before.get(path, 0)):
             found[path] = (before.get(path, 0), size)
     return found
+
+
+def leftovers(executor):
+    """
+    Return the notes that an executor has about events in progress, by name. O(number of events).
+
+    Once every event has ended there must be none, so the answer is an empty dict. Keys, counts and results are no such
+    notes: they stay as long as their events do.
+    """
+    kept = view_of(executor)
+    notes = {
+        "running": kept.running,
+        "early": kept.early,
+        "waiting_after": kept.waiting_after,
+        "followers": kept.followers,
+        "unsettled": kept.unsettled,
+        "deferred_ends": kept.deferred_ends,
+        "unannounced_ends": kept.unannounced_ends,
+        "pending_writes": kept.pending_writes,
+        "guests": kept.guests,
+        "end_waiters": (waiter for event in executor.states.items for waiter in view.end_waiters(event) or ()),
+    }
+    if kept.processor is not None:
+        notes |= _leftovers_of_processor(kept.processor)
+    return {name: found for name, note in notes.items() if (found := list(note))}
+
+
+def _leftovers_of_processor(kept):
+    queue = kept.processor.queue
+    return {
+        "started": kept.running,
+        "queued": queue.entries(),
+        "backlog": range(queue.backlog_size()),
+        "room_waiters": range(kept.room_waiters),
+        "promised_places": range(kept.promised_places),
+        "asked": () if kept.asked is None else (kept.asked,),
+        "strikes": kept.strikes,
+        "first_starts": kept.first_starts,
+        "excluded_from_waits": kept.excluded_from_waits,
+        "unbegun_starts": kept.unbegun_starts,
+        "limits_held": (state for state in kept.limit_states if state.uses > len(state.returns())),
+    }

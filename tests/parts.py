@@ -14,8 +14,6 @@ from lionpride_exec._base import (
 from lionpride_exec._base import jsonable as json_values  # every kind of value as JSON
 from lionpride_exec._cli.run import compact_set as cli_compact_set  # millions of numbers in little memory
 from lionpride_exec._cli.run import summary as cli_summary  # what is shown at a moment
-from lionpride_exec._clients import readings as clients_readings  # names by which an error is recognised
-from lionpride_exec._events import stored_names as events_stored_names  # names in pickles of before
 from lionpride_exec._executor import executor_states  # every pair of states
 from lionpride_exec._journal import annotations as journal_annotations  # each kind of annotation
 from lionpride_exec._journal import codec as journal_codec  # each kind of field
@@ -24,9 +22,7 @@ from lionpride_exec._journal import outcome_codec as journal_outcome_codec  # ea
 from lionpride_exec._journal import reader as journal_reader  # reading in pieces, and without rights
 from lionpride_exec._journal import recent_starts as journal_recent_starts  # two ways to the same answer
 from lionpride_exec._journal import rows as journal_rows  # a row that is made by hand
-from lionpride_exec._journal import schema as journal_schema  # an empty file of this version
 from lionpride_exec._journal import store as journal_store  # a second process that has the file
-from lionpride_exec._journal import transient_errors as journal_transient_errors  # waiting without a disk
 from lionpride_exec._journal import worker_thread as journal_worker_thread  # a simulation has no threads
 from lionpride_exec._journal import writer as journal_writer  # its states, without a run
 from lionpride_exec._model import limits as model_limits  # routes through limits
@@ -37,18 +33,14 @@ from lionpride_exec._scheduling import forecast as scheduling_forecast  # compar
 from lionpride_exec._scheduling import limit_state as scheduling_limit_state  # the same
 from lionpride_exec._scheduling import pacing as scheduling_pacing  # without an event loop
 from lionpride_exec._scheduling import reopening as scheduling_reopening  # the same
-from lionpride_exec.testing import _leftovers as kit_leftovers  # what is left over, by name
 from lionpride_exec.testing._invariants import invariant as invariants  # each by itself, of a broken executor
-from lionpride_exec.testing._invariants import over_time  # the same, of a transition that is made up
 from lionpride_exec.testing._time import asyncio_clock as clock  # a virtual clock as coarse as that of uvloop
 
 __all__ = [
     "backend",
     "cli_compact_set",
     "cli_summary",
-    "clients_readings",
     "clock",
-    "events_stored_names",
     "executor_states",
     "field_paths",
     "invariants",
@@ -59,15 +51,11 @@ __all__ = [
     "journal_reader",
     "journal_recent_starts",
     "journal_rows",
-    "journal_schema",
     "journal_store",
-    "journal_transient_errors",
     "journal_worker_thread",
     "journal_writer",
     "json_values",
-    "kit_leftovers",
     "model_limits",
-    "over_time",
     "processing_retries",
     "processor_lifetime",
     "redaction",

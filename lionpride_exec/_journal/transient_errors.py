@@ -28,7 +28,7 @@ def is_passing(error: JournalError | None) -> bool:
     return code is not None and code & 0xFF in _PASSING
 
 
-def patiently(function: Callable[[], T], sleep: Callable[[float], object] = time.sleep) -> T:
+def patiently(function: Callable[[], T]) -> T:
     """
     Return what a function returns. Call it again for some 30 s while its error may pass. Blocks.
 
@@ -41,5 +41,5 @@ def patiently(function: Callable[[], T], sleep: Callable[[float], object] = time
         except JournalError as exc:
             if not is_passing(exc):
                 raise
-        sleep(RETRY_PAUSE)
+        time.sleep(RETRY_PAUSE)
     return function()

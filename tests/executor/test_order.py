@@ -8,7 +8,7 @@ import pytest
 from anyio import current_time, wait_all_tasks_blocked
 from hypothesis import given
 from hypothesis import strategies as st
-from parts import kit_leftovers
+from leftovers import leftovers
 from support import CONFIG, Job, JobExecutor, check_invariants, counts, make_executor
 
 from lionpride_exec import EventFailed, EventStatus, ExistsError, NotFoundError, QueueFullError, Rate, Retain, Skip
@@ -628,7 +628,7 @@ def test_random_graphs(backend, nodes, concurrency):
                     executor.cancel(event)
         check_invariants(executor)
         await executor.cleanup_events(EventStatus)
-        assert kit_leftovers.leftovers(executor) == {}
+        assert leftovers(executor) == {}
 
     name, options = backend_options(backend)
     anyio.run(main, backend=name, backend_options=options)

@@ -1,19 +1,19 @@
 """Trouble: a disk that is full, a file that is lost, cut off, or somebody else's."""
 
+import re
 import shutil
 import sqlite3
+import time
 from contextlib import asynccontextmanager
 
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
+from commands import run_command
+from journal_files import fill
 from journal_support import Step, open_executor, rows, session_of, until
-from parts import journal_schema, journal_transient_errors
 
 from lionpride_exec import EventStatus, Journal, JournalError
-
-connect = journal_schema.connect
-patiently = journal_transient_errors.patiently
 
 pytestmark = pytest.mark.anyio
 
@@ -309,13 +309,13 @@ async def test_a_place_that_cannot_be_written_is_an_error(tmp_path):
 @pytest.fixture
 def no_patience_inside_sqlite(monkeypatch):
     """Have SQLite itself wait for no lock, which would take real time."""
+    connect = sqlite3.connect
 
-    def connect_at_once(*arguments, **options):
-        connection = connect(*arguments, **options)
-        connection.execute("PRAGMA busy_timeout = 0")
-        return connection
+    class Impatient(sqlite3.Connection):
+        def execute(self, statement, *values):
+            return super().execute(re.sub(r"(?<=busy_timeout = )\d+", "0", statement), *values)
 
-    monkeypatch.setattr("lionpride_exec._journal.store.connect", connect_at_once)
+    monkeypatch.setattr(sqlite3, "connect", lambda *given, **options: connect(*given, factory=Impatient, **options))
 
 
 @asynccontextmanager
@@ -483,22 +483,27 @@ async def test_reading_waits_for_trouble_that_passes(path):
                 await ask()
 
 
-def test_a_command_tries_again_for_a_while():
-    """patiently() calls again each second while trouble may pass, 30 s at most, and at once raises what does not."""
-    slept, errors = [], [busy()] * 3
+async def test_a_command_tries_again_for_a_while(tmp_path, monkeypatch, capsys, no_patience_inside_sqlite):
+    """While the file is locked, once a second, 30 s at most; trouble that does not pass is told at once."""
+    path, slept = tmp_path / "run.db", []
+    fill(path)
+    arguments = ["retry", str(path), "--status", "failed"]
+    for seconds, status in ((3, 0), (99, 1)):
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
 
-    def flaky():
-        if errors:
-            raise errors.pop()
-        return "done"
+        def sleep(for_seconds, other=other, seconds=seconds):
+            slept.append(for_seconds)
+            if len(slept) == seconds:
+                other.execute("ROLLBACK")
 
-    assert patiently(flaky, slept.append) == "done"
-    assert slept == [1.0] * 3
-    errors += [busy()] * 99
-    with pytest.raises(JournalError, match="locked"):
-        patiently(flaky, slept.append)
-    assert len(slept) == 33
-    errors[:] = [JournalError("malformed")]
-    with pytest.raises(JournalError, match="malformed"):
-        patiently(flaky, slept.append)
-    assert len(slept) == 33
+        monkeypatch.setattr(time, "sleep", sleep)
+        slept.clear()
+        assert run_command(arguments) == status
+        assert slept == [1.0] * min(seconds, 30)
+        other.close()
+    assert "is locked" in capsys.readouterr().err
+    path.write_bytes(path.read_bytes()[:4096] + b"x" * 4096)
+    slept.clear()
+    assert run_command(arguments) > 0
+    assert slept == []

@@ -2,20 +2,31 @@
 
 import logging
 from functools import partial
-from types import SimpleNamespace
 
 import anyio
 import attrs
 import pytest
 from leftovers import grown, sizes_after
-from parts import over_time
 from support import Job, JobExecutor, JobProcessor, make_executor, view, with_processor
 
 from lionpride_exec import Concurrent, EventStatus, Rate, RateLimited, Retry
-from lionpride_exec.testing import BACKENDS, InvariantBroken, record, run
+from lionpride_exec.testing import BACKENDS, INVARIANTS, InvariantBroken, record, run
 
 pytestmark = pytest.mark.anyio
-OVER_TIME = over_time.OVER_TIME
+
+# Those that a trace checks at each transition.
+OVER_TIME = {
+    "capacity_window",
+    "concurrency",
+    "held_back",
+    "limit_windows",
+    "not_before_told",
+    "not_early",
+    "order",
+    "run_numbers",
+    "transitions",
+}
+assert set(INVARIANTS) >= OVER_TIME
 
 
 class Unsteady(Job):
@@ -194,10 +205,19 @@ async def test_transitions():
     assert trace.broken[0].events == (event,)
 
 
-def test_a_transition_that_the_table_does_not_have():
+async def test_a_transition_that_the_table_does_not_have():
     """It is found where nothing is known of the event."""
-    change = SimpleNamespace(event=Job(), previous=EventStatus.COMPLETED, status=EventStatus.PENDING)
-    assert OVER_TIME["transitions"].find(SimpleNamespace(last={}), change) == "went from completed to pending"
+    observers = []
+
+    class Observed(JobExecutor):
+        def observe(self, observer):
+            observers.append(observer)
+            return super().observe(observer)
+
+    trace = record(make_executor(Observed))
+    observers[0](Job(), EventStatus.COMPLETED, EventStatus.PENDING)
+    assert trace.broken[0].invariant == "transitions"
+    assert "went from completed to pending" in str(trace.broken[0])
 
 
 async def test_run_numbers():

@@ -1,13 +1,11 @@
-"""What the testing kit sees of an executor's private state."""
+"""The notes of an executor about events in progress, which tests look for once all have ended."""
 
 import anyio
 import pytest
-from parts import kit_leftovers
+from leftovers import leftovers
 from support import Job, make_executor
 
 from lionpride_exec import Concurrent, Rate, Retry
-
-leftovers = kit_leftovers.leftovers
 
 pytestmark = pytest.mark.anyio
 
