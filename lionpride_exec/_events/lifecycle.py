@@ -8,7 +8,6 @@ assignment.
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +23,8 @@ from lionpride_exec._model.execution import Attempt, Execution, utc_now
 from lionpride_exec._status import TERMINAL, TRANSITIONS, EventStatus
 from lionpride_exec.errors import ExecutorClosedError, InvalidTransition
 
+from .running_event import NOT_RUNNING, running_here
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
@@ -32,16 +33,7 @@ if TYPE_CHECKING:
 
     from .chunk_buffer import ChunkBuffer
     from .host import EventHost, FailureCount
-
-# The events that run in the current context, outermost first. An event that waited for one of them would wait for ever.
-running_events: ContextVar[tuple[EventLifecycle, ...]] = ContextVar("running_events", default=())
-
-
-def running_here() -> list[EventLifecycle]:
-    """Return the events of the current context that have not ended: they run, or their permission gate is asked."""
-    # A task that outlives the event which started it still has that event in its context.
-    return [event for event in running_events.get() if event.execution.status not in TERMINAL]
-
+    from .running_event import RunningEvent
 
 # An event that RateLimited delays again and again remembers this many attempts.
 MAX_ATTEMPTS_KEPT = 100
@@ -58,6 +50,25 @@ def _event_metadata(value: Any) -> dict[str, Any]:
     if not metadata and value != {} and not hasattr(value, "keys") and not hasattr(value, "to_dict"):
         raise ValueError(f"metadata must be a dict or have a dict form, got {shown(value)}")
     return metadata
+
+
+# The attributes of EventLifecycle that nearly every event gets after its construction.
+_SET_LATER = ("_host", "_current_run")
+
+
+def _reserve_attributes(cls: type[EventLifecycle]) -> None:
+    """
+    Make room in the instances of a class for the attributes that are set later.
+
+    In CPython the instances of a class share one table of attribute names. After some 20 instances only one more name
+    has room in the table. An instance with another name gets a dict of its own, of some 350 bytes. That would be each
+    event of a list that is made before the first of them is run.
+    """
+    if hasattr(cls, "__del__"):
+        return  # it would be called for the instance below, which has no fields
+    instance = object.__new__(cls)
+    for name in _SET_LATER:
+        object.__setattr__(instance, name, None)
 
 
 class EventLifecycle(Element):
@@ -85,8 +96,8 @@ class EventLifecycle(Element):
         _feed: ChunkBuffer | None = attrs.field(default=None, init=False)
         # Called with the event when it ends, or when it is known that it will not end. A dict, for its order.
         _at_end: dict[Callable[[Any], None], None] | None = attrs.field(default=None, init=False)
-        # The final status and the error of a run that is being cancelled.
-        _verdict: tuple[EventStatus, BaseException] | None = attrs.field(default=None, init=False)
+        # The run of the event. NOT_RUNNING while no task runs it.
+        _current_run: RunningEvent = attrs.field(default=NOT_RUNNING, init=False)
         # The number of the row of the event in the journal. 0 if it has none.
         _seq: int = attrs.field(default=0, init=False)
         # Whether the event was running when a process died, and so may have caused the crash.
@@ -96,8 +107,13 @@ class EventLifecycle(Element):
         # The count of unseen failures. None if the event has not failed, or its failure was seen.
         _unseen: FailureCount | None = attrs.field(default=None, init=False)
     else:
-        _host = _feed = _at_end = _verdict = _kept_in = _unseen = None
+        _host = _feed = _at_end = _kept_in = _unseen = None
+        _current_run = NOT_RUNNING
         _seq, _is_suspect = 0, False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _reserve_attributes(cls)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for a pickle or a copy, without the ties to this process and to the executor."""
@@ -105,13 +121,13 @@ class EventLifecycle(Element):
             "_host": None,
             "_feed": None,
             "_at_end": None,
-            "_verdict": None,
             "_seq": 0,
             "_is_suspect": False,
             "_kept_in": None,
             "_unseen": None,
         }
-        return kept | {"execution": attrs.evolve(self.execution)}  # a copy does not run
+        kept.pop("_current_run", None)
+        return kept | {"execution": attrs.evolve(self.execution)}  # a copy has a record of its own
 
     @property
     def status(self) -> EventStatus:
@@ -134,7 +150,7 @@ class EventLifecycle(Element):
             raise ValueError(f"Invalid status type: {type(value).__name__}")  # noqa: TRY004  the tested contract
         target = EventStatus(value)
         if self._host is not None:
-            would_run_twice = target is EventStatus.PENDING and self.execution._running  # PENDING would queue it
+            would_run_twice = target is EventStatus.PENDING and self._current_run.is_active  # PENDING would queue it
             if would_run_twice or self._host.is_end_noted(self):
                 raise InvalidTransition(self.id, self.status, target)
             self._transition(target)
@@ -190,7 +206,8 @@ class EventLifecycle(Element):
             execution.error = None if completed else error
             execution.retryable = not completed and is_retryable(error)
         execution.status = target
-        execution._running = execution._running and target is EventStatus.PROCESSING
+        if target is not EventStatus.PROCESSING:
+            self._current_run.is_active = False
         try:
             if self._host is not None:
                 self._host.moved(self, previous, target)
@@ -253,8 +270,9 @@ class EventLifecycle(Element):
 
     def _may_produce(self) -> bool:
         """Return whether the event runs, or may still be run. If not, :meth:`wait` does not wait."""
-        execution, host = self.execution, self._host
-        return execution._running or (execution.status not in TERMINAL and (host is None or not host.is_abandoned))
+        host = self._host
+        may_run = self.execution.status not in TERMINAL and (host is None or not host.is_abandoned)
+        return may_run or self._current_run.is_active
 
     def _check_outside(self, what: str) -> None:
         """Raise ``RuntimeError`` if the caller runs inside the event, which would then wait for itself."""
@@ -268,7 +286,7 @@ class EventLifecycle(Element):
         The callback runs inside the last transition, so it must neither raise nor wait. :meth:`_check_ended` raises
         if the event has not ended.
         """
-        is_lost = not self.execution._running and self._host is not None and self._host.is_abandoned
+        is_lost = not self._current_run.is_active and self._host is not None and self._host.is_abandoned
         if is_lost or self.execution.status in TERMINAL:
             callback(self)
         elif self._at_end is None:

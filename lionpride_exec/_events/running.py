@@ -32,7 +32,8 @@ from lionpride_exec._validation import check_seconds
 from lionpride_exec.errors import LionTimeoutError, PauseTooLong, RateLimited, Skip
 
 from .chunk_buffer import Idle
-from .lifecycle import EventLifecycle, running_events
+from .lifecycle import EventLifecycle
+from .running_event import NOT_RUNNING, RunningEvent, runs_here
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
@@ -95,26 +96,32 @@ class Run(EventLifecycle):
 
         Cancellation: the event ends CANCELLED and retryable, and the cancellation goes on.
         """
-        execution = self.execution
-        host = self._host
-        if execution._running or (host is not None and host.is_strict and host.is_end_noted(self)):
+        host, run = self._host, self._current_run
+        if run.is_active or (host is not None and host.is_strict and host.is_end_noted(self)):
             await self.wait()
-        elif execution.status is EventStatus.PENDING:
-            if execution._scope is None:
-                try:
-                    with CancelScope() as execution._scope:
-                        await self._run()
-                finally:
-                    self._verdict = None
-            else:  # the scope belongs to the worker, whose task runs one event after the other
-                await self._run()
+        elif self.execution.status is EventStatus.PENDING:
+            if run.scope is not None:
+                await self._run(run)  # the scope belongs to the worker, whose task runs one event after the other
+            else:
+                await self._run_alone()
 
-    async def _run(self) -> None:
+    async def _run_alone(self) -> None:
+        """Run the event for a caller who is no worker."""
+        run = RunningEvent(self)
+        self._set("_current_run", run)
+        try:
+            with CancelScope() as run.scope:
+                await self._run(run)
+        finally:
+            if self._current_run is run:
+                self._set("_current_run", NOT_RUNNING)
+
+    async def _run(self, run: RunningEvent) -> None:
         host = self._host
         began = current_time() if host is None else host.clock()
         late, scope = False, None
-        self.execution._running = True
-        context = running_events.set((*running_events.get(), self))
+        run.is_active = True
+        context = runs_here.set((*runs_here.get(), run))
         try:
             self._transition(EventStatus.PROCESSING)
             if host is not None and host.is_journal_open and (host.is_strict or self._has_to_be_seen()):
@@ -127,39 +134,41 @@ class Run(EventLifecycle):
                     response = await self._perform()
                 late = scope.cancelled_caught
         except Idle as exc:
-            await self._settle_error(exc.error, began, EventStatus.CANCELLED)
+            await self._settle_error(run, exc.error, began, EventStatus.CANCELLED)
         except Exception as exc:  # noqa: BLE001  every exception of user code is an outcome
             if scope is not None and scope.cancel_called:
                 _note_timeout(exc, self.timeout)
-            await self._settle_error(exc, began, EventStatus.FAILED)
+            await self._settle_error(run, exc, began, EventStatus.FAILED)
         except BaseException as exc:
-            await self._settle_error(exc, began, EventStatus.FAILED)
+            await self._settle_error(run, exc, began, EventStatus.FAILED)
             raise
         else:
             if late:
                 error = LionTimeoutError(f"Operation timed out after {self.timeout}s", retryable=True)
-                await self._settle_error(error, began, EventStatus.CANCELLED)
+                await self._settle_error(run, error, began, EventStatus.CANCELLED)
             else:
-                waiting = self._settle(EventStatus.COMPLETED, began, response=response)
+                waiting = self._settle(run, EventStatus.COMPLETED, began, response=response)
                 if waiting is not None:
                     await waiting
         finally:
-            self.execution._scope = None
-            running_events.reset(context)
+            run.scope = None
+            runs_here.reset(context)
 
-    async def _settle_error(self, error: BaseException, began: float, otherwise: EventStatus) -> None:
+    async def _settle_error(
+        self, run: RunningEvent, error: BaseException, began: float, otherwise: EventStatus
+    ) -> None:
         """Record the outcome of a run that has ended with an error."""
-        verdict = self._verdict
+        forced = run.forced_outcome
         interrupted = False
         if is_cancellation(error):
             otherwise = EventStatus.CANCELLED
-            if verdict is not None:
-                otherwise, error = verdict
+            if forced is not None:
+                otherwise, error = forced
             else:
                 interrupted = self._is_interrupted()  # otherwise the event cancelled itself
                 if interrupted and self._give_back(error, began, interrupted=True):
                     otherwise = EventStatus.PENDING
-        elif verdict is None:
+        elif forced is None:
             if consists_of(error, Skip):
                 otherwise = EventStatus.SKIPPED
             else:
@@ -171,7 +180,7 @@ class Run(EventLifecycle):
                     error = exc.with_traceback(
                         None
                     )  # the cause has the traceback; a second one would make a reference cycle
-        waiting = self._settle(otherwise, began, error=recorded(error), interrupted=interrupted)
+        waiting = self._settle(run, otherwise, began, error=recorded(error), interrupted=interrupted)
         if waiting is not None:
             await waiting
 
@@ -194,6 +203,7 @@ class Run(EventLifecycle):
 
     def _settle(
         self,
+        run: RunningEvent,
         target: EventStatus,
         began: float,
         *,
@@ -209,24 +219,25 @@ class Run(EventLifecycle):
         execution, host = self.execution, self._host
         execution.duration = (current_time() if host is None else host.clock()) - began
         if execution.status is not EventStatus.PROCESSING:  # another task, or the stream itself, has set the status
-            self._leave_as_decided()
+            self._leave_as_decided(run)
         elif host is not None and host.is_strict:
-            return self._settle_on_disk(host, target, response, error, interrupted=interrupted)
+            return self._settle_on_disk(run, host, target, response, error, interrupted=interrupted)
         # A coroutine that is being closed cannot wait.
         elif host is None or host.locks_needed(execution.status, target) is None or is_closing(error):
             self._transition(target, response=response, error=error, interrupted=interrupted)
         else:
-            return self._settle_in_turn(host, target, response, error, interrupted=interrupted)
+            return self._settle_in_turn(run, host, target, response, error, interrupted=interrupted)
         return None
 
-    def _leave_as_decided(self) -> None:
+    def _leave_as_decided(self, run: RunningEvent) -> None:
         execution = self.execution
-        execution._running = False
+        run.is_active = False
         execution.finished_at = execution.finished_at or utc_now()
         self._wake()
 
     async def _settle_on_disk(
         self,
+        run: RunningEvent,
         host: EventHost,
         target: EventStatus,
         response: Any,
@@ -237,14 +248,15 @@ class Run(EventLifecycle):
         """Record an outcome that must be on disk before any task can see it."""
         at, cut = await self._confirm(host, target, response, error)
         if self.execution.status is not EventStatus.PROCESSING:
-            self._leave_as_decided()
+            self._leave_as_decided(run)
         else:
-            await self._settle_in_turn(host, target, response, error, interrupted=interrupted, at=at)
+            await self._settle_in_turn(run, host, target, response, error, interrupted=interrupted, at=at)
         if cut is not None:
             raise cut
 
     async def _settle_in_turn(
         self,
+        run: RunningEvent,
         host: EventHost,
         target: EventStatus,
         response: Any,
@@ -268,11 +280,11 @@ class Run(EventLifecycle):
         except RuntimeError:  # from AnyIO: this task holds the lock
             pass
         finally:
-            if self._verdict is not None and target is EventStatus.PENDING:
-                target, error = self._verdict  # cancelled meanwhile, so the event does not run again
+            if run.forced_outcome is not None and target is EventStatus.PENDING:
+                target, error = run.forced_outcome  # cancelled meanwhile, so the event does not run again
             if execution.status is EventStatus.PROCESSING:
                 self._transition(target, response=response, error=error, interrupted=interrupted, at=at)
-            execution._running = False
+            run.is_active = False
 
     async def _confirm(
         self, host: EventHost, target: EventStatus, response: Any, error: BaseException | UnsetType

@@ -289,7 +289,7 @@ class DurableSubmissions:
         arrival.is_withdrawn = True
         if event.id in self._index.items:
             self._submissions.let_go(event)
-            if not event.execution._running:  # else the end of the run wakes the waiting tasks
+            if not event._current_run.is_active:  # else the end of the run wakes the waiting tasks
                 event._wake()  # a task may have found the event here meanwhile, and wait for it
         event.execution.queued_at = coming.queued_at
         processor = self._submissions.processor

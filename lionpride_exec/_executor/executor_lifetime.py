@@ -19,7 +19,7 @@ import anyio
 
 from lionpride_exec._base.backend import timeout_deadline
 from lionpride_exec._base.counted_lock import CountedLock
-from lionpride_exec._events.lifecycle import running_here
+from lionpride_exec._events.running_event import running_here
 from lionpride_exec._model.pile import Pile
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ConfigurationError, ExecutorClosedError
@@ -173,7 +173,7 @@ class ExecutorLifetime:
 
     def _is_settled(self) -> bool:
         aside, running = self._conditions.aside, self._transitions.running
-        if len(running) <= len(aside) and all(event_id in aside for event_id in running.values()):
+        if len(running) <= len(aside) and all(run.event.id in aside for run in running):
             is_over = self._dispatcher.is_stopped() or self._transitions.is_abandoned
             return is_over or not self._index.by_status[EventStatus.PENDING]
         return False

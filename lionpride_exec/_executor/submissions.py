@@ -278,8 +278,8 @@ class Submissions:
         """Store an event under its status."""
         self._index.add(event)
         event._set("_host", self._transitions)
-        if event.execution._running:
-            self._transitions.running[id(event)] = event.id
+        if event._current_run.is_active:
+            self._transitions.running.add(event._current_run)
 
     def _place(self, event: Event, options: SubmitOptions) -> None:
         """Queue a stored event, or keep the event until it can be queued."""
@@ -349,7 +349,7 @@ class Submissions:
         if event._unseen is not None:
             event._unseen.let_go(event)
         self._index.remove(event)
-        self._transitions.running.pop(id(event), None)
+        self._transitions.running.discard(event._current_run)
         self._coordination.deferred_ends.pop(event.id, None)
         self._queueing.early.pop(event.id, None)
         self._dependencies.remove(event.id)
@@ -375,6 +375,6 @@ class Submissions:
             events = [event for status in dict.fromkeys(statuses) for event in self._index.events(status)]
             for event in events:
                 self.remove(event)
-                if not event.execution._running:  # else the end of the run wakes the waiting tasks
+                if not event._current_run.is_active:  # else the end of the run wakes the waiting tasks
                     event._wake()
         return len(events)

@@ -11,19 +11,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lionpride_exec._base.backend import current_time
-from lionpride_exec._events.lifecycle import running_here
+from lionpride_exec._events.running_event import running_here
 from lionpride_exec._status import TERMINAL, EventStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from datetime import datetime
-    from uuid import UUID
 
     from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._base.sentinel import UnsetType
     from lionpride_exec._events.event import Event
     from lionpride_exec._events.lifecycle import EventLifecycle
+    from lionpride_exec._events.running_event import RunningEvent
     from lionpride_exec._model.limits import Limit
     from lionpride_exec._processing.processor import Processor
     from lionpride_exec._tracking.observers import Observers
@@ -91,8 +91,7 @@ class Transitions:
         followers: Handles the events that come after others. Set by ``Parts`` too.
         link: The journal. None if the executor has none.
         processor: What starts the events. None until there is one.
-        running: The ids of the events that a task runs now, whether the processor or a user started them. The keys are
-            ``id(event)``, which costs less than a hash of the UUID.
+        running: The runs of the events here, whether the processor or a user started them.
         clock: A short way to ``anyio.current_time()``, as long as the executor lives in one event loop.
         is_abandoned: Whether the executor was left, or crashed, and has not been started again.
         crash: What the root task behind ``start()`` crashed with. The next call raises it. None if there was no crash.
@@ -141,7 +140,7 @@ class Transitions:
         self.executor: Facade = executor
         self.link: Records | None = link
         self.processor: Processor | None = None
-        self.running: dict[int, UUID] = {}
+        self.running: set[RunningEvent] = set()
         self.clock: Callable[[], float] = current_time
         self.is_abandoned: bool = False
         self.crash: BaseException | None = None
@@ -170,10 +169,11 @@ class Transitions:
             self._index.move(event, previous, target)
         # The processor runs the event: it took the event from the queue, and wakes waiting tasks after the run.
         is_run_here = self.processor is not None and event.id in self.processor._running
-        if target is EventStatus.PROCESSING and event.execution._running:
-            self.running[id(event)] = event.id
+        run = event._current_run
+        if target is EventStatus.PROCESSING and run.is_active:
+            self.running.add(run)
         elif previous is EventStatus.PROCESSING:
-            self.running.pop(id(event), None)
+            self.running.discard(run)
             if target is EventStatus.PENDING:
                 self.queues.queue_unless_handled(event)
         if previous is EventStatus.PENDING and not is_run_here:
@@ -238,7 +238,7 @@ class Transitions:
             True if the event ends now or soon. False if it had ended.
         """
         execution = event.execution
-        is_waiting = not execution._running and execution.status not in TERMINAL
+        is_waiting = execution.status not in TERMINAL and not event._current_run.is_active
         if is_waiting and self.link is not None and self.is_strict and event._seq:
             return self.link.end_on_disk(event, status, error)
         return self.end_now(event, status, error)
@@ -248,10 +248,11 @@ class Transitions:
         execution = event.execution
         if execution.status.is_terminal:
             return False
-        if execution._running:
-            if execution._scope is not None and event._verdict is None:
-                event._verdict = status, error
-                execution._scope.cancel()
+        run = event._current_run
+        if run.is_active:
+            if run.scope is not None and run.forced_outcome is None:
+                run.forced_outcome = status, error
+                run.scope.cancel()
         elif self.locks_needed(execution.status, status) is None:
             event._transition(status, error=error)
         else:

@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.closing_iterator import ClosingIterator
 from lionpride_exec._events.event import Event
-from lionpride_exec._events.lifecycle import running_here
+from lionpride_exec._events.running_event import running_here
 from lionpride_exec._status import TERMINAL
 
 if TYPE_CHECKING:

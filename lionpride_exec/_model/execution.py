@@ -16,8 +16,6 @@ from lionpride_exec.errors import NotFoundError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from anyio import CancelScope
-
 _TIMES = ("queued_at", "started_at", "finished_at")
 
 
@@ -69,10 +67,6 @@ class Execution:
     finished_at: datetime | None = None
     attempt: int = 0
     attempts: tuple[Attempt, ...] = ()
-    # Whether a task of this process runs the event now. A restored record may be PROCESSING without a task.
-    _running: bool = attrs.field(default=False, init=False, repr=False, eq=False)
-    # The scope of that task, by which the run can be cancelled.
-    _scope: CancelScope | None = attrs.field(default=None, init=False, repr=False, eq=False)
 
     def add_error(self, exc: BaseException) -> None:
         """Add ``exc`` to the error of the event. Two or more errors form a group named "multiple errors"."""

@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from .event_runner import EventRunner
     from .pauses import Pauses
     from .permission_gate import GateOwner, PermissionGate, Refused, Verdict
+    from .processor_run import ProcessorRun
     from .reporter import Reporter
     from .retries import RetryPlanner
-    from .running_event import RunningEvent
     from .workers import WorkerPool
 
 
@@ -207,7 +207,7 @@ class Dispatcher:
             self.attention.set()
         return number
 
-    async def start_next(self, pool: WorkerPool) -> RunningEvent | None:
+    async def start_next(self, pool: WorkerPool) -> ProcessorRun | None:
         """
         Take the first event whose gate lets it start. The caller runs the event at once.
 
@@ -254,7 +254,7 @@ class Dispatcher:
             return 0
         return self._window.available(now) if pool.budget is None else pool.budget - pool.started
 
-    def _start_first(self, pool: WorkerPool, now: float) -> RunningEvent | Refused | None:
+    def _start_first(self, pool: WorkerPool, now: float) -> ProcessorRun | Refused | None:
         """Take the first event and begin it, where nobody has to be asked, so that nothing can change meanwhile."""
         entry, event = self._take_first(now)
         if entry is None or event is None:
@@ -268,7 +268,7 @@ class Dispatcher:
             return entry, event, True
         return self._runner.begin(entry, event, pool, now)
 
-    async def _admit_first(self, pool: WorkerPool, now: float) -> RunningEvent | Refused | None:
+    async def _admit_first(self, pool: WorkerPool, now: float) -> ProcessorRun | Refused | None:
         """Take the first event, ask its gate, and begin it. Return a refused event with the verdict on it."""
         entry, event = self._take_first(now)
         if entry is None or event is None:

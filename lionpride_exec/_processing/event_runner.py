@@ -11,14 +11,15 @@ Nothing here moves an event between statuses: the event moves itself, and the ex
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._base.exception_groups import is_of, leaves
+from lionpride_exec._events.running_event import NOT_RUNNING
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import PauseTooLong, RateLimited
 
-from .running_event import RunningEvent
+from .processor_run import ProcessorRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from .reporter import Reporter
     from .retries import RetryPlanner
     from .workers import WorkerPool
+
+
+# Sets an attribute without the hooks of attrs for assignments.
+_set: Final = object.__setattr__
 
 
 class EventRunner:
@@ -85,7 +90,7 @@ class EventRunner:
         pauses: Pauses,
         reporter: Reporter,
     ) -> None:
-        self.running: dict[UUID, RunningEvent] = {}
+        self.running: dict[UUID, ProcessorRun] = {}
         self.retries_done: int = 0
         self.resumes: bool = False
         self._owner = owner
@@ -103,7 +108,7 @@ class EventRunner:
 
     # ---------------------------------------------------------------- a run
 
-    def begin(self, entry: Entry, event: Event, pool: WorkerPool, now: float) -> RunningEvent:
+    def begin(self, entry: Entry, event: Event, pool: WorkerPool, now: float) -> ProcessorRun:
         """Take an event that a worker of the pool runs next, and what its start costs."""
         has_begun = not self.resumes or _begins_at_once(event)
         token = None if pool.budget is not None else self._window.take(now, has_begun=has_begun)
@@ -114,8 +119,9 @@ class EventRunner:
             self._retries.note_start(event, now)
         lanes = self._queue.lanes
         uses = lanes.take(entry, now, has_begun=has_begun) if lanes.limit_states.has_limits else ()
-        run = RunningEvent(event, entry, uses, now, None if has_begun else token)
+        run = ProcessorRun(event, entry, uses, now, None if has_begun else token)
         self.running[event.id] = run
+        _set(event, "_current_run", run)
         if self._pauses.limit_states:
             self._pauses.start(entry.route.key, now)
         return run
@@ -137,7 +143,7 @@ class EventRunner:
             run.token = None
         self._look_again()
 
-    async def run(self, run: RunningEvent, scope: anyio.CancelScope, *, is_followed: bool) -> bool:
+    async def run(self, run: ProcessorRun, scope: anyio.CancelScope, *, is_followed: bool) -> bool:
         """
         Run an event. Whatever the event raises is recorded in it. For workers.
 
@@ -153,11 +159,11 @@ class EventRunner:
             BaseException: ``KeyboardInterrupt`` and ``SystemExit``, alone or in a group. They are recorded too.
         """
         event = run.event
-        event.execution._scope = scope
+        run.scope = scope
         try:
             await event.invoke()
             # A scope that was cancelled for this event must not cancel the next one.
-            going_on = event._verdict is None
+            going_on = run.forced_outcome is None
         except BaseException as exc:
             if any(is_of(leaf, (KeyboardInterrupt, SystemExit)) for leaf in leaves(exc)):
                 raise
@@ -165,8 +171,6 @@ class EventRunner:
             # cancellation that the event caused itself concerns only this task, which may stay marked by it.
             going_on = False
         finally:
-            if event._verdict is not None:
-                event._verdict = None
             try:
                 if not is_followed:
                     await self._reporter.report(event)
@@ -174,10 +178,12 @@ class EventRunner:
                 self.finish_run(run)
         return going_on
 
-    def finish_run(self, run: RunningEvent) -> None:
+    def finish_run(self, run: ProcessorRun) -> None:
         """Give back what a run has held, and queue its event again if another run follows."""
         event = run.event
         del self.running[event.id]
+        if event._current_run is run:
+            _set(event, "_current_run", NOT_RUNNING)
         if self._pauses.limit_states and event.execution.status is EventStatus.COMPLETED:
             self._pauses.accept(run)
         if run.uses:

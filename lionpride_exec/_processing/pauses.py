@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lionpride_exec._scheduling.lanes import Lanes
     from lionpride_exec._scheduling.limit_state import LimitState
 
-    from .running_event import RunningEvent
+    from .processor_run import ProcessorRun
 
 logger = logging.getLogger("lionpride_exec")
 
@@ -97,7 +97,7 @@ class Pauses:
         self._sweep_at = MIN_STATES_TO_SWEEP
         self.rate_limited: int = 0
 
-    def refuse(self, run: RunningEvent, error: BaseException, *, now: float, max_pause: float) -> float:
+    def refuse(self, run: ProcessorRun, error: BaseException, *, now: float, max_pause: float) -> float:
         """
         Close the keys of a run that was refused.
 
@@ -139,7 +139,7 @@ class Pauses:
                 reopening.start(now)
                 state.closed_until = max(state.closed_until, reopening.opens_at)
 
-    def accept(self, run: RunningEvent) -> None:
+    def accept(self, run: ProcessorRun) -> None:
         """Note that a run has succeeded."""
         seconds = run.event.execution.duration
         took = inf if isinstance(seconds, UnsetType) else seconds

@@ -17,7 +17,7 @@ import anyio
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._base.tracebacks import log_info
 from lionpride_exec._events.event import Event
-from lionpride_exec._events.lifecycle import running_events
+from lionpride_exec._events.running_event import RunningEvent, runs_here
 from lionpride_exec._model.permission import Deny, Wait
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import AccessError
@@ -161,7 +161,8 @@ class PermissionGate:
 
     async def ask(self, event: Event) -> Verdict:
         """Ask the gate about an event. An exception of the gate is returned, not raised."""
-        context = running_events.set((*running_events.get(), event))  # stop() called by the gate must not wait for it
+        # stop() called by the gate must not wait for the event in question.
+        context = runs_here.set((*runs_here.get(), RunningEvent(event)))
         self.is_asking = True
         try:
             answer: object = await self._owner.request_permission(**event.request)
@@ -175,7 +176,7 @@ class PermissionGate:
             return exc
         finally:
             self.is_asking = False
-            running_events.reset(context)
+            runs_here.reset(context)
 
     def check_request(self, event: Event) -> bool | Exception:
         """Return True if the request of an event can be made, else the error: a strike also where no gate is asked."""

@@ -26,7 +26,7 @@ import anyio
 
 from lionpride_exec._base.backend import soon_caller
 from lionpride_exec._base.state_machine import StateMachine, transition_table
-from lionpride_exec._events.lifecycle import running_here
+from lionpride_exec._events.running_event import running_here
 from lionpride_exec._scheduling.concurrency import Slots
 from lionpride_exec.errors import ExecutorClosedError
 

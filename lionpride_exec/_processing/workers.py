@@ -21,7 +21,7 @@ from anyio import current_effective_deadline, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from lionpride_exec._base.backend import TIME_SLICE, asyncio_task, loop_clock, startable
-from lionpride_exec._events.lifecycle import running_events
+from lionpride_exec._events.running_event import runs_here
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec._scheduling.concurrency import Slots
 
-    from .running_event import RunningEvent
+    from .processor_run import ProcessorRun
 
 # How many workers may be on their way to an event at a time. Each that finds one sees to the next, so all slots
 # are filled within a few steps of the event loop. But a hundred short events do not bring a hundred tasks to life
@@ -46,7 +46,7 @@ class Jobs(Protocol):
         """Return how many events the pool may start now, at most: more workers than that need not look."""
         ...
 
-    async def start_next(self, pool: WorkerPool) -> RunningEvent | None:
+    async def start_next(self, pool: WorkerPool) -> ProcessorRun | None:
         """Take an event that starts now. None if there is none."""
         ...
 
@@ -57,7 +57,7 @@ class Jobs(Protocol):
 class Runner(Protocol):
     """What runs events for workers."""
 
-    async def run(self, run: RunningEvent, scope: anyio.CancelScope, *, is_followed: bool) -> bool:
+    async def run(self, run: ProcessorRun, scope: anyio.CancelScope, *, is_followed: bool) -> bool:
         """Run an event that was picked. Return whether the same task can run the next one."""
         ...
 
@@ -114,7 +114,7 @@ class WorkerPool:
         self._runner = runner
         # A worker is started by any task that appends, an event included. All workers run in the context of this task.
         self._context = copy_context()
-        self._context.run(running_events.set, ())
+        self._context.run(runs_here.set, ())
         self._name = name
 
     @property
@@ -205,7 +205,7 @@ class WorkerPool:
                 slots.release(me)
 
     async def _run(
-        self, picked: RunningEvent, scope: anyio.CancelScope, task: asyncio.Task[Any] | None, clean: Context
+        self, picked: ProcessorRun, scope: anyio.CancelScope, task: asyncio.Task[Any] | None, clean: Context
     ) -> bool:
         """Run an event. Return whether this task may go on to the next one."""
         self.busy += 1

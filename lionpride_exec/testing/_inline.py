@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from anyio import sleep
 
 from lionpride_exec._events.event import Event
-from lionpride_exec._events.lifecycle import running_here
+from lionpride_exec._events.running_event import running_here
 from lionpride_exec._executor.executor import Executor
 from lionpride_exec._executor.explanation import WaitReason
 from lionpride_exec._status import TERMINAL, EventStatus

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from lionpride_exec import Event, Executor, Processor, Retry
     from lionpride_exec._journal.session import JournalSession
-    from lionpride_exec._processing import running_event
+    from lionpride_exec._processing import processor_run
     from lionpride_exec._processing.processor_lifetime import LoopState
     from lionpride_exec._scheduling import limit_state
 
-    RunningEvent: TypeAlias = running_event.RunningEvent
+    ProcessorRun: TypeAlias = processor_run.ProcessorRun
     LimitState: TypeAlias = limit_state.LimitState
     Reservation: TypeAlias = limit_state.Reservation
     Observer: TypeAlias = Callable[[Event[Any], EventStatus, EventStatus], None]
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 def is_running(event: Event[Any]) -> bool:
     """Return whether a task runs the event now."""
-    return event.execution._running
+    return event._current_run.is_active
 
 
 def running_among(events: Iterable[Event[Any]]) -> list[Event[Any]]:
     """Return those of the events that a task runs now."""
-    return [event for event in events if event.execution._running]
+    return [event for event in events if event._current_run.is_active]
 
 
 def owner_of(event: Event[Any]) -> object:
@@ -75,7 +75,7 @@ class ProcessorView:
     # ---------------------------------------------------------------- events on their way
 
     @property
-    def running(self) -> Mapping[UUID, RunningEvent]:
+    def running(self) -> Mapping[UUID, ProcessorRun]:
         """The events that the processor has started and has not finished with, by id."""
         return self.processor._running
 
@@ -250,7 +250,7 @@ class ExecutorView:
     @property
     def running(self) -> Collection[UUID]:
         """The events that a task runs, by id, with those that the processor did not start."""
-        return self.executor._transitions.running.values()
+        return [run.event.id for run in self.executor._transitions.running]
 
     @property
     def missing_statuses(self) -> list[EventStatus]:

@@ -482,7 +482,6 @@ async def test_an_event_in_an_executor_can_be_copied(copied):
         assert (twin.id, twin.name, twin.status) == (event.id, "a", EventStatus.PROCESSING)
         assert owner_of(twin) is None
         assert not view.is_running(twin)
-        assert twin.execution._scope is None
     assert event.status is EventStatus.COMPLETED
     assert twin.status is EventStatus.PROCESSING
     again = copied(event)

@@ -1,9 +1,12 @@
 """What an executor keeps of events that have ended: nothing that it need not keep."""
 
 import gc
+import sys
+import tracemalloc
 import weakref
 from contextvars import ContextVar
 
+import attrs
 import pytest
 from anyio import current_time, wait_all_tasks_blocked
 from leftovers import grown, sizes
@@ -15,6 +18,7 @@ from support import (
 
 from lionpride_exec import (
     EventStatus,
+    Execution,
     RateLimited,
     Retry,
 )
@@ -115,3 +119,36 @@ async def test_a_record_of_a_run_keeps_no_variables_alive():
     gc.collect()
     assert len(event.execution.attempts) == 100
     assert len(alive) < 3
+
+
+def bytes_taken():
+    """Return the bytes that are allocated now."""
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="other interpreters keep attributes in another way")
+async def test_events_made_in_bulk_take_no_more_after_they_were_awaited():
+    """The attributes that an event gets when it runs, and when a task waits for it, have room in it from the start."""
+
+    class Fresh(Job):
+        """A class of which no event has run yet."""
+
+    executor = make_executor(queue_capacity=1000, max_queue_size=1000)
+    tracemalloc.start()
+    try:
+        events = [Fresh() for _ in range(500)]
+        async with executor:
+            await executor.extend(events)
+            before = bytes_taken()
+            async for _ in executor.as_completed(events):
+                pass
+        each = (bytes_taken() - before) / len(events)
+    finally:
+        tracemalloc.stop()
+    assert each < 200, each
+
+
+def test_a_record_has_no_field_about_a_run_that_goes_on():
+    """All fields of a record are public: what is known of a run while it lasts is in the run."""
+    assert [field.name for field in attrs.fields(Execution) if field.name.startswith("_")] == []

@@ -22,7 +22,7 @@ import attrs
 from anyio import CancelScope
 
 from lionpride_exec import Event, Executor, Processor
-from lionpride_exec._events.lifecycle import running_events
+from lionpride_exec._events.running_event import runs_here
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
@@ -239,7 +239,7 @@ def _around_chunks(plan: Visited, word: str, original: Callable[..., Awaitable[A
 
 def _concerned(self: object, args: tuple[Any, ...]) -> Event[Any] | None:
     """Return the event that a call is about: its object, its first argument, or the event that runs here."""
-    for one in (self, *args[:1], *reversed(running_events.get())):
+    for one in (self, *args[:1], *(run.event for run in reversed(runs_here.get()))):
         if isinstance(one, Event):
             return one
     return None

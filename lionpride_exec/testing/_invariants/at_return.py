@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from lionpride_exec._events.lifecycle import running_here
+from lionpride_exec._events.running_event import running_here
 from lionpride_exec.testing._view import ProcessorView
 
 from .invariant import InvariantBroken, broken

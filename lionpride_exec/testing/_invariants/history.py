@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from lionpride_exec import Executor, Processor
-    from lionpride_exec.testing._view import Reservation, RunningEvent
+    from lionpride_exec.testing._view import ProcessorRun, Reservation
 
 # Seconds. An observer of a start reads the clock a moment later than the worker that made it.
 TOLERANCE = 1e-3
@@ -69,7 +69,7 @@ class Asked:
 class Taking:
     """What a run has taken of a limit."""
 
-    running: RunningEvent
+    running: ProcessorRun
     use: Reservation
     cost: float
     started: float
@@ -93,7 +93,7 @@ class Start:
     event: Event[Any]
     processor: Processor
     view: ProcessorView
-    running: RunningEvent
+    running: ProcessorRun
     now: float
 
 
@@ -228,7 +228,7 @@ class History:
         counts = 0 if run is None or run.error is None else seen + (not run.interrupted)
         self.runs[event.id] = execution.attempt, counts
 
-    def _running(self, event: Event[Any]) -> RunningEvent | None:
+    def _running(self, event: Event[Any]) -> ProcessorRun | None:
         """Return what the processor knows of an event that it has started. None if it has not."""
         view = self.view.processor
         return None if view is None else view.running.get(event.id)

@@ -1,8 +1,10 @@
-"""An event that runs now, as its processor knows it."""
+"""An event that runs now, and what its processor knows of the run."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from lionpride_exec._events.running_event import RunningEvent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,12 +14,11 @@ if TYPE_CHECKING:
     from lionpride_exec._scheduling.limit_state import Reservation
 
 
-class RunningEvent:
+class ProcessorRun(RunningEvent):
     """
-    What a processor knows of an event that it runs. The object exists from the start until the end of the run.
+    An event that a processor runs. The object exists from the start of the run until everything is given back.
 
     Attributes:
-        event: The event.
         entry: Its entry in the queue, with which the event goes back if it runs again.
         uses: What the run has taken of each limit, and gives back at its end.
         began: When the event was started, by the clock of the event loop.
@@ -26,10 +27,16 @@ class RunningEvent:
             run has begun, or if it takes no capacity.
     """
 
-    __slots__ = ("again_in", "began", "entry", "event", "token", "uses")
+    __slots__ = ("again_in", "began", "entry", "token", "uses")
+
+    event: Event
 
     def __init__(self, event: Event, entry: Entry, uses: Sequence[Reservation], began: float, token: object) -> None:
-        self.event: Event = event
+        # The attributes of the base class, without the call of its constructor: this runs for each event.
+        self.event = event
+        self.is_active = False
+        self.scope = None
+        self.forced_outcome = None
         self.entry: Entry = entry
         self.uses: Sequence[Reservation] = uses
         self.began: float = began
