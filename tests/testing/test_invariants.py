@@ -4,6 +4,7 @@ Each invariant holds of an executor at work, and is found broken when it is brok
 The tests that break them reach into an executor, as nobody else should.
 """
 
+import copy
 import math
 import re
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -267,9 +268,10 @@ async def test_flights():
     """A start of which nothing came, and a worker that nobody knows."""
     async with at_work() as (executor, events):
         (flight,) = ProcessorView(executor.processor).running.values()
-        flight.event = events.queued
-        assert_broken(executor, "flights", events.queued, message="started and are PENDING", also={"landed"})
-        flight.event = events.running
+        stray = copy.copy(flight)
+        stray.event = events.queued
+        with seen(ProcessorView, running={events.running.id: stray}):
+            assert_broken(executor, "flights", events.queued, message="started and are PENDING", also={"landed"})
         with seen(ProcessorView, busy_workers=2, slot_workers=(2, 0)):
             assert_broken(executor, "flights", events.running, message="2 workers run 1 events", also={"slots"})
 
