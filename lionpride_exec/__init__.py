@@ -12,7 +12,7 @@ from ._events.call import Call
 from ._events.event import Event
 from ._events.stored_names import publish as _publish
 from ._executor.executor import Executor
-from ._executor.explanation import Explanation, LimitUse, Statistics, WaitReason
+from ._executor.explanation import Explanation, LimitUse, Statistics
 from ._journal import Journal
 from ._model.element import Element
 from ._model.execution import Attempt, Execution
@@ -23,6 +23,7 @@ from ._model.pile import Pile
 from ._model.progression import Progression
 from ._model.retain import Retain
 from ._model.retry import Retry
+from ._model.waiting import WaitReason
 from ._processing.pauses import Pause, StartPace
 from ._processing.processor import Processor
 from ._scheduling.priority_queue import PriorityQueue

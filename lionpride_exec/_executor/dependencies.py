@@ -6,9 +6,11 @@ This module moves no event. It says which events are ready, and the followers qu
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from lionpride_exec._base.loop_time import LoopClock
+from lionpride_exec._model.waiting import Waiting, WaitReason
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -42,6 +44,14 @@ class Dependencies:
     def due(self, event_id: UUID) -> float | None:
         """Return the time before which a waiting event does not start. None if there is no such time."""
         return self.waiting[event_id][0].until
+
+    def why_waiting(self, event_id: UUID) -> Waiting | None:
+        """Return for which events an event waits, and its own delay. None if the event waits for no other event."""
+        if event_id not in self.waiting:
+            return None
+        options, needed = self.waiting[event_id]
+        until = -inf if options.until is None else options.until
+        return Waiting(WaitReason.DEPENDENCY, until, after=tuple(needed))
 
     def follow_clock(self) -> None:
         """Carry the times over to the running event loop, if they were read in another loop."""

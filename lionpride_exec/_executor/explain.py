@@ -9,29 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._base.coordination import PAUSED
-from lionpride_exec._scheduling.blockers import find_blocker
+from lionpride_exec._model.waiting import Waiting, WaitReason
+from lionpride_exec._processing import waiting
+from lionpride_exec._scheduling import blockers
 from lionpride_exec._status import EventStatus
 from lionpride_exec._tracking.subscriptions import Subscription
 
-from .explanation import WAITS_FOR_NOTHING, Explanation, LimitUse, Statistics, WaitReason
+from .explanation import WAITS_FOR_NOTHING, Explanation, LimitUse, Statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._events.event import Event
     from lionpride_exec._processing.processor import Processor
     from lionpride_exec._scheduling.entry import Entry
-    from lionpride_exec._scheduling.limit_state import LimitState
     from lionpride_exec._tracking.status_index import StatusIndex
 
     from .dependencies import Dependencies
     from .queueing import Queueing
-
-
-# What an event waits for; the time of the loop's clock before which it does not start, -inf if none is known; and the
-# limit state if one has no room.
-_Why = tuple[WaitReason, float, "LimitState | None"]
 
 
 class Explainer:
@@ -57,15 +51,15 @@ class Explainer:
         """Return what an event waits for. O(1), or O(what is used of its limits)."""
         self._follow_clocks(processor)
         now = current_time()
-        reason, until, state = _why(self, processor, event, now)
+        reason, until, limit, key, after = self._why(event, processor, now)
         return Explanation(
             event=event,
             status=event.status,
             waits_for=reason,
             seconds=0.0 if reason in WAITS_FOR_NOTHING else until - now if until > now else None,
-            limit=None if state is None else state.limit,
-            key=None if state is None else state.key,
-            after=tuple(self.dependencies.awaited_by(event.id)) if reason is WaitReason.DEPENDENCY else (),
+            limit=limit,
+            key=key,
+            after=after,
             holder=self._holder(reason),
         )
 
@@ -78,9 +72,9 @@ class Explainer:
             "is_paused": PAUSED in self.coordination.holds,
         }
         if processor is None:
-            return Statistics(waits=MappingProxyType(_waits_before_start(self)), **kept)
+            return Statistics(waits=MappingProxyType(self._waits_before_start()), **kept)
         return Statistics(
-            waits=MappingProxyType(_waits(self, processor, now)),
+            waits=MappingProxyType(self._waits(processor, now)),
             running=len(processor._running),
             concurrency_limit=processor.concurrency_limit,
             queued=processor.queue.qsize(),
@@ -127,114 +121,83 @@ class Explainer:
             return "; ".join(watcher.describe() for watcher in watchers)
         return self.index.lock_in_the_way() if reason is WaitReason.LOCK else None
 
+    # ---------------------------------------------------------------- one event
 
-def _why(parts: Explainer, processor: Processor | None, event: Event, now: float) -> _Why:
-    """Return the first unmet condition of an event."""
-    if event.status is not EventStatus.PENDING:
-        return (WaitReason.FINAL if event.status.is_terminal else WaitReason.RUNNING), now, None
-    if event.id in parts.coordination.deferred_ends:  # its end is decided
-        return (WaitReason.LOCK if parts.index.lock_in_the_way() else WaitReason.JOURNAL), -inf, None
-    if event.id in parts.dependencies.waiting:
-        return WaitReason.DEPENDENCY, _or_unknown(parts.dependencies.due(event.id)), None
-    if parts.is_being_stored(event):
-        return WaitReason.JOURNAL, -inf, None
-    if processor is None:
-        early = parts.queueing.early.get(event.id)
-        return WaitReason.START, _or_unknown(None if early is None else early.until), None
-    return _why_in_processor(parts, processor, event, now)
+    def _why(self, event: Event, processor: Processor | None, now: float) -> Waiting:
+        """Return the first unmet condition of an event, as the parts say it."""
+        if event.status is not EventStatus.PENDING:
+            return Waiting(WaitReason.FINAL if event.status.is_terminal else WaitReason.RUNNING, now)
+        if event.id in self.coordination.deferred_ends:  # its end is decided
+            return Waiting(WaitReason.LOCK if self._is_locked() else WaitReason.JOURNAL)
+        if processor is not None:
+            held, is_locked = self._held(), self._is_locked()
+            in_queue = blockers.why_waiting(processor.queue, event.id, now)
+            at_start = waiting.why_waiting(processor, event.id, now, held=held, is_locked=is_locked)
+            if (found := _first(in_queue, at_start)) is not None:
+                return found
+        return self.dependencies.why_waiting(event.id) or self._why_not_queued(event, processor)
 
+    def _why_not_queued(self, event: Event, processor: Processor | None) -> Waiting:
+        """Return what an event waits for that comes after no other event, and that the processor does not have."""
+        if self.is_being_stored(event):
+            return Waiting(WaitReason.JOURNAL)
+        early = None if processor is not None else self.queueing.early.get(event.id)
+        return Waiting(WaitReason.START, -inf if early is None or early.until is None else early.until)
 
-def _why_in_processor(parts: Explainer, processor: Processor, event: Event, now: float) -> _Why:
-    """Return what an event waits for in the processor. No condition before the processor is unmet."""
-    queue = processor.queue
-    queue.ready(now)  # what has arrived, or has become due, is in its lane by now, and what cannot start is parked
-    if event.id == processor._gate.asked:
-        return _why_asked(parts, processor), -inf, None
-    if (run := processor._running.get(event.id)) is not None:  # its run is over, but for what comes after it
-        return WaitReason.RETRY, now + (run.again_in or 0.0), None
-    if queue.is_in_backlog(event.id):
-        return WaitReason.ROOM, -inf, None
-    if (delayed := queue.due(event.id)) is not None:
-        return WaitReason(delayed[1]), delayed[0], None
-    entry = queue.entry_of(event.id)
-    if entry is None:
-        return WaitReason.START, -inf, None
-    return _why_queued(parts, processor, entry, now)
+    def _why_queued(self, processor: Processor, entry: Entry, now: float) -> Waiting:
+        """Return what a queued and due event waits for. The lanes must be up to date."""
+        at_start = waiting.why_nothing_starts(processor, now, held=self._held(), is_locked=self._is_locked())
+        return _first(blockers.why_blocked(processor.queue, entry, now), at_start) or at_start
 
+    def _is_locked(self) -> bool:
+        """Return whether a task holds a lock that a start needs."""
+        return self.index.lock_in_the_way() is not None
 
-def _why_asked(parts: Explainer, processor: Processor) -> WaitReason:
-    """Return what an event waits for that was taken out of the queue for the gate to be asked."""
-    return WaitReason.LOCK if not processor._gate.is_asking and parts.index.lock_in_the_way() else WaitReason.GATE
+    def _held(self) -> WaitReason | None:
+        """Return why nothing may start: ``pause()``, a watcher, or the journal. None if events may start."""
+        held = self.coordination.holds
+        if not held:
+            return None
+        if PAUSED in held:
+            return WaitReason.PAUSED
+        return WaitReason.WATCHER if any(isinstance(token, Subscription) for token in held) else WaitReason.JOURNAL
 
+    # ---------------------------------------------------------------- all events
 
-def _why_queued(parts: Explainer, processor: Processor, entry: Entry, now: float) -> _Why:
-    """Return what a queued and due event waits for. The lanes must be up to date."""
-    state, until = find_blocker(processor.queue.lanes, entry, now)
-    reason, until_all = _why_all(parts, processor, now)
-    if until_all < inf:
-        until = max(until, until_all)
-    return (reason if state is None else _reason_of(state, now)), until, state
+    def _waits_before_start(self) -> dict[WaitReason, int]:
+        pending = self.count_pending()
+        following, coming = len(self.dependencies.waiting), self.count_being_stored()
+        rest = pending - following - coming
+        counts = {WaitReason.DEPENDENCY: following, WaitReason.JOURNAL: coming, WaitReason.START: rest}
+        return {reason: number for reason, number in counts.items() if number > 0}
 
-
-def _reason_of(state: LimitState, now: float) -> WaitReason:
-    is_closed = state.limit is None or state.closed_until > now
-    return WaitReason.GATE if is_closed else WaitReason.LIMIT
-
-
-def _why_all(parts: Explainer, processor: Processor, now: float) -> tuple[WaitReason, float]:
-    """Return what holds up an event that has room in all its limits, and the earliest time at which that may end."""
-    until = -inf if processor.available_capacity else processor._window.next_at(now)
-    held = parts.coordination.holds
-    if held:
-        return _why_held(held), until
-    if not processor.is_running or processor.is_stopped():
-        return WaitReason.START, -inf  # forward() asks for no capacity
-    if parts.index.lock_in_the_way():
-        return WaitReason.LOCK, until
-    if until > now:
-        return WaitReason.CAPACITY, until
-    if len(processor._running) >= processor.concurrency_limit:
-        return WaitReason.SLOT, -inf
-    return WaitReason.TURN, -inf
-
-
-def _why_held(held: Collection[object]) -> WaitReason:
-    """Return what the tokens stand for: ``pause()``, a watcher, or the journal."""
-    if PAUSED in held:
-        return WaitReason.PAUSED
-    return WaitReason.WATCHER if any(isinstance(token, Subscription) for token in held) else WaitReason.JOURNAL
+    def _waits(self, processor: Processor, now: float) -> dict[WaitReason, int]:
+        queue = processor.queue
+        waits: Counter[WaitReason] = Counter()
+        waits[WaitReason.DEPENDENCY] = len(self.dependencies.waiting)
+        waits[WaitReason.JOURNAL] = self.count_being_stored()
+        queue.ready(now)  # what cannot start is parked by now
+        for why, number in queue.delays.counts().items():
+            waits[WaitReason(why)] += number
+        for front, number in list(queue.lanes.parked()):
+            waits[self._why_queued(processor, front, now).reason] += number
+        waits[WaitReason.ROOM] += queue.backlog_size()
+        waits[WaitReason.RETRY] += sum(run.event.status is EventStatus.PENDING for run in processor._running.values())
+        asked = None if processor._gate.asked is None else self.index.items.get(processor._gate.asked, None)
+        if asked is not None and asked.status is EventStatus.PENDING:
+            waits[waiting.why_asked(processor, is_locked=self._is_locked()).reason] += 1
+        front_entry = queue.lanes.front()
+        rest = self.count_pending() - waits.total()
+        if rest > 0 and front_entry is not None:  # they all wait for what the first of them waits for
+            waits[self._why_queued(processor, front_entry, now).reason] += rest
+        elif rest > 0:
+            held, is_locked = self._held(), self._is_locked()
+            waits[waiting.why_nothing_starts(processor, now, held=held, is_locked=is_locked).reason] += rest
+        return dict(+waits)
 
 
-def _or_unknown(until: float | None) -> float:
-    return -inf if until is None else until
-
-
-def _waits_before_start(parts: Explainer) -> dict[WaitReason, int]:
-    pending = parts.count_pending()
-    waiting, coming = len(parts.dependencies.waiting), parts.count_being_stored()
-    counts = {WaitReason.DEPENDENCY: waiting, WaitReason.JOURNAL: coming, WaitReason.START: pending - waiting - coming}
-    return {reason: number for reason, number in counts.items() if number > 0}
-
-
-def _waits(parts: Explainer, processor: Processor, now: float) -> dict[WaitReason, int]:
-    queue = processor.queue
-    waits: Counter[WaitReason] = Counter()
-    waits[WaitReason.DEPENDENCY] = len(parts.dependencies.waiting)
-    waits[WaitReason.JOURNAL] = parts.count_being_stored()
-    queue.ready(now)  # what cannot start is parked by now
-    for why, number in queue.delays.counts().items():
-        waits[WaitReason(why)] += number
-    for front, number in list(queue.lanes.parked()):
-        waits[_why_queued(parts, processor, front, now)[0]] += number
-    waits[WaitReason.ROOM] += queue.backlog_size()
-    waits[WaitReason.RETRY] += sum(run.event.status is EventStatus.PENDING for run in processor._running.values())
-    asked = None if processor._gate.asked is None else parts.index.items.get(processor._gate.asked, None)
-    if asked is not None and asked.status is EventStatus.PENDING:
-        waits[_why_asked(parts, processor)] += 1
-    front_entry = queue.lanes.front()
-    rest = parts.count_pending() - waits.total()
-    if rest > 0:  # they all wait for what the first of them waits for
-        all_wait_for = _why_all(parts, processor, now)[0]
-        first = None if front_entry is None else _why_queued(parts, processor, front_entry, now)[0]
-        waits[first or all_wait_for] += rest
-    return dict(+waits)
+def _first(in_queue: Waiting | None, at_start: Waiting | None) -> Waiting | None:
+    """Return the first answer, with the latest known time of both. None if there is none."""
+    if in_queue is None or at_start is None:
+        return in_queue or at_start
+    return in_queue._replace(until=max(in_queue.until, at_start.until))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from lionpride_exec._base.wording import MAX_SECONDS, counted, shown_seconds
+from lionpride_exec._model.waiting import WaitReason
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -17,43 +17,6 @@ if TYPE_CHECKING:
     from lionpride_exec._model.limits import Limit
     from lionpride_exec._processing.pauses import Pause, StartPace
     from lionpride_exec._status import EventStatus
-
-
-class WaitReason(StrEnum):
-    """What an event waits for."""
-
-    START = "start"
-    """The executor must be started, or started again."""
-    PAUSED = "paused"
-    """The executor is paused, until ``resume()``."""
-    WATCHER = "watcher"
-    """The reader of a ``watch()`` must catch up."""
-    LOCK = "lock"
-    """A task holds a lock on the progressions."""
-    JOURNAL = "journal"
-    """The event is not on disk yet, or the journal is behind or fails to write."""
-    DEPENDENCY = "dependency"
-    """The events that it comes ``after`` have not completed."""
-    DELAY = "delay"
-    """The time of its ``delay`` or ``at`` has not come."""
-    RETRY = "retry"
-    """The time of its next attempt has not come."""
-    ROOM = "room"
-    """The queue has no room."""
-    GATE = "gate"
-    """Its gate must be asked (again), or its key is closed by ``RateLimited`` or has a pace after that."""
-    LIMIT = "limit"
-    """A ``Rate`` or ``Concurrent`` has no room."""
-    CAPACITY = "capacity"
-    """The capacity of the window is used up."""
-    SLOT = "slot"
-    """The concurrency limit is reached: a running event must end."""
-    TURN = "turn"
-    """No condition is unmet: it waits for its turn."""
-    RUNNING = "running"
-    """Nothing: the event runs."""
-    FINAL = "final"
-    """Nothing: the event has ended."""
 
 
 @attrs.frozen
@@ -90,7 +53,7 @@ class Explanation:
     def __str__(self) -> str:
         parts = [f"{self.event!r} is {self.status}"]
         if self.waits_for not in WAITS_FOR_NOTHING:
-            parts.append(f"waits for {_WORDS.get(self.waits_for, self.waits_for)}")
+            parts.append(f"waits for {_WORDS[self.waits_for]}")
             if self.limit is not None:
                 parts.append(f"{self.limit!r}")
             if self.key is not None:
@@ -104,17 +67,24 @@ class Explanation:
         return ", ".join(parts)
 
 
+# The words for each reason, after "waits for".
 _WORDS: Final = {
     WaitReason.START: "the executor to be started",
     WaitReason.PAUSED: "resume()",
     WaitReason.WATCHER: "a watcher that has to catch up",
+    WaitReason.LOCK: "lock",
     WaitReason.JOURNAL: "the journal",
     WaitReason.DEPENDENCY: "the end",
     WaitReason.DELAY: "its time",
     WaitReason.RETRY: "its next attempt",
     WaitReason.ROOM: "room in the queue",
+    WaitReason.GATE: "gate",
+    WaitReason.LIMIT: "limit",
+    WaitReason.CAPACITY: "capacity",
     WaitReason.SLOT: "a slot",
     WaitReason.TURN: "its turn",
+    WaitReason.RUNNING: "nothing: it runs",
+    WaitReason.FINAL: "nothing: it has ended",
 }
 WAITS_FOR_NOTHING: Final = frozenset({WaitReason.RUNNING, WaitReason.FINAL})
 

@@ -1,5 +1,7 @@
 """
-Which limit state blocks a queued entry, and for how long at least. Only ``explain()`` uses this.
+Why a queued event does not start, as far as the queue decides that. Only ``explain()`` uses this.
+
+The queue has no room for the event, or the time of the event has not come, or a limit has no room.
 
 An entry waits for a limit state that has no room for the entry. If all limit states have room, the entry waits because
 another entry goes first. Then the limit state that blocks the other entry is named. The other entry is the first entry
@@ -11,15 +13,39 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+from lionpride_exec._model.waiting import Waiting, WaitReason
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from uuid import UUID
 
     from .entry import Entry
     from .lanes import Lanes
     from .limit_state import Lane, LimitState
+    from .priority_queue import PriorityQueue
 
 # Limit states without room, each with the time until which it has no room. -inf if that time is unknown.
 Bars = list[tuple["LimitState", float]]
+
+
+def why_waiting(queue: PriorityQueue, event_id: UUID, now: float) -> Waiting | None:
+    """Return what an event waits for in the queue. None if it is not queued, or nothing in the queue holds it up."""
+    queue.ready(now)  # what has arrived, or has become due, is in its lane by now, and what cannot start is parked
+    if queue.is_in_backlog(event_id):
+        return Waiting(WaitReason.ROOM)
+    if (delayed := queue.due(event_id)) is not None:
+        return Waiting(WaitReason(delayed[1]), delayed[0])
+    entry = queue.entry_of(event_id)
+    return None if entry is None else why_blocked(queue, entry, now)
+
+
+def why_blocked(queue: PriorityQueue, entry: Entry, now: float) -> Waiting | None:
+    """Return the limit or the gate that holds up an entry that is due. None if there is none."""
+    state, until = find_blocker(queue.lanes, entry, now)
+    if state is None:
+        return None
+    is_closed = state.limit is None or state.closed_until > now
+    return Waiting(WaitReason.GATE if is_closed else WaitReason.LIMIT, until, state.limit, state.key)
 
 
 def find_blocker(lanes: Lanes, entry: Entry, now: float) -> tuple[LimitState | None, float]:

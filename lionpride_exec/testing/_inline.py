@@ -14,7 +14,7 @@ from anyio import sleep
 from lionpride_exec._events.event import Event
 from lionpride_exec._events.running_event import running_here
 from lionpride_exec._executor.executor import Executor
-from lionpride_exec._executor.explanation import WaitReason
+from lionpride_exec._model.waiting import WaitReason
 from lionpride_exec._status import TERMINAL, EventStatus
 
 from ._view import ProcessorView, is_running, prepare

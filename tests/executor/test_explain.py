@@ -8,6 +8,7 @@ from support import Job, JobProcessor, make_executor, with_processor
 from lionpride_exec import (
     Concurrent,
     EventStatus,
+    Explanation,
     Rate,
     RateLimited,
     Retry,
@@ -96,6 +97,15 @@ async def test_slot_capacity_and_room():
         assert (statistics.queued, statistics.max_queue_size) == (2, 2)
         assert (statistics.running, statistics.concurrency_limit) == (0, 1)
         assert statistics.status_counts["completed"] == 2
+
+
+@pytest.mark.parametrize("reason", WaitReason)
+def test_each_reason_has_words(reason):
+    """An explanation can be printed, whatever the event waits for."""
+    event = Job()
+    text = str(Explanation(event, event.status, reason))
+    waits = reason not in {R.RUNNING, R.FINAL}
+    assert ("waits for " in text) == waits, text
 
 
 class Slow(JobProcessor):

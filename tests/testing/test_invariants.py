@@ -5,7 +5,6 @@ The tests that break them reach into an executor, as nobody else should.
 """
 
 import copy
-import math
 import re
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 import anyio
+import attrs
 import pytest
 from journal_support import CONFIG, Step, StepExecutor
 from parts import invariants
@@ -361,19 +361,29 @@ async def test_reruns():
 # ---------------------------------------------------------------- of what explain() says
 
 
+def said(event, **changes):
+    """Have `explain()` say something else of an event."""
+    explain = Executor.explain
+
+    def changed(executor, about):
+        """Return the explanation, changed if it is that of the event."""
+        told = explain(executor, about)
+        return attrs.evolve(told, **changes) if told.event is event else told
+
+    return patch.object(Executor, "explain", changed)
+
+
 async def test_explained():
     """A limit that is said to have no room, and has; a pause and a lock that are not there."""
     async with at_work() as (executor, events):
         queued = events.queued
-        with patch("lionpride_exec._executor.explain._why_queued", lambda *_: (WaitReason.PAUSED, -math.inf, None)):
+        with said(queued, waits_for=WaitReason.PAUSED):
             assert_broken(executor, "explained", queued, message="wait for paused, and that is not so")
-        with patch("lionpride_exec._executor.explain._why_queued", lambda *_: (WaitReason.CAPACITY, -math.inf, None)):
+        with said(queued, waits_for=WaitReason.CAPACITY):
             assert_broken(executor, "explained", queued, message="wait for capacity, and that is not so")
         states = list(executor.processor.queue.lanes.limit_states)
         for state in (each for each in states if each.limit is not None and each.key in {None, "queued"}):
-            with patch(
-                "lionpride_exec._executor.explain._why_queued", lambda *_, to=state: (WaitReason.LIMIT, -math.inf, to)
-            ):
+            with said(queued, waits_for=WaitReason.LIMIT, limit=state.limit, key=state.key):
                 assert_broken(executor, "explained", queued, message="are used, and nothing takes more than 1")
 
 
@@ -450,9 +460,10 @@ async def test_landed():
     """An event that is back from its run, and still holds its slot."""
     async with at_work() as (executor, events):
         (flight,) = ProcessorView(executor.processor).running.values()
-        flight.event, flight.again_in = events.queued, 1.0
-        assert_broken(executor, "landed", events.queued, message="1 events are back from their run")
-        flight.event, flight.again_in = events.running, None
+        stray = copy.copy(flight)
+        stray.event, stray.again_in = events.queued, 1.0
+        with seen(ProcessorView, running={events.running.id: stray}):
+            assert_broken(executor, "landed", events.queued, message="1 events are back from their run")
 
 
 # ---------------------------------------------------------------- when they are checked

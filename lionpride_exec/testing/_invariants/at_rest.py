@@ -7,10 +7,15 @@ on now, and no task is awake to do it, a wake-up was lost.
 
 from __future__ import annotations
 
-from lionpride_exec._executor.explanation import Explanation, WaitReason
+from typing import TYPE_CHECKING
+
+from lionpride_exec._model.waiting import WaitReason
 from lionpride_exec._status import EventStatus
 
 from .invariant import Findings, Look, When, invariant
+
+if TYPE_CHECKING:
+    from lionpride_exec._executor.explanation import Explanation
 
 
 @invariant(When.AT_REST)

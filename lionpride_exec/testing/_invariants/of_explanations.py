@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._base.backend import current_time
-from lionpride_exec._executor.explanation import Explanation, WaitReason
 from lionpride_exec._model.limits import Concurrent
+from lionpride_exec._model.waiting import WaitReason
 
 from .invariant import Findings, Look, When, invariant
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lionpride_exec import Event, Processor
+    from lionpride_exec._executor.explanation import Explanation
     from lionpride_exec.testing._view import ProcessorView
 
 # An explanation takes some microseconds, and is looked at after each transition.
