@@ -68,3 +68,6 @@ TRANSITIONS: Final[Mapping[EventStatus, frozenset[EventStatus]]] = MappingProxyT
 )
 
 TERMINAL: Final = frozenset(status for status, following in TRANSITIONS.items() if not following)
+
+# The final statuses that are failures. SKIPPED is none: an event that skips itself had nothing to do.
+FAILURES: Final = frozenset({_S.FAILED, _S.CANCELLED, _S.ABORTED})

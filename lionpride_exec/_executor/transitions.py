@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._events.running_event import running_here
-from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec._status import FAILURES, TERMINAL, EventStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from .dependencies import Dependencies
     from .facade import Facade
-
-FAILED, CANCELLED, ABORTED = EventStatus.FAILED, EventStatus.CANCELLED, EventStatus.ABORTED
 
 
 class Queues(Protocol):
@@ -178,7 +176,7 @@ class Transitions:
                 self.queues.queue_unless_handled(event)
         if previous is EventStatus.PENDING and not is_run_here:
             self.queues.forget_place(event)
-        if (target is FAILED or target is CANCELLED or target is ABORTED) and not self._subscriptions.learn_of(target):
+        if target in FAILURES and not self._subscriptions.learn_of(target):
             self._index.failures.note(event, target)
         if self._keeps_records and target not in TERMINAL:
             self._keep_record(event, target)  # first: an observer may cause the next transition

@@ -19,7 +19,7 @@ from anyio import CancelScope
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from lionpride_exec._base.tracebacks import log_info
-from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec._status import FAILURES, TERMINAL
 from lionpride_exec.errors import EventFailed, ExecutorClosedError, QueueFullError
 
 from .completion import E
@@ -38,9 +38,6 @@ END: Final = object()
 
 # A consumer that never waits lets other tasks run after so many events.
 EVENTS_BETWEEN_CHECKPOINTS = 100
-
-# What fail_fast is about. SKIPPED is not: an event that skips itself had nothing to do.
-FAILURES = frozenset({EventStatus.FAILED, EventStatus.CANCELLED, EventStatus.ABORTED})
 
 
 class MapState(Generic[E]):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lionpride_exec._base.exception_groups import error_in
 from lionpride_exec._base.redaction import NO_SECRETS, mask, secrets_of
 from lionpride_exec._base.tracebacks import log_info
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import FAILURES, EventStatus
 from lionpride_exec.errors import LionTimeoutError
 
 if TYPE_CHECKING:
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lionpride_exec")
 
-# The word for each status. SKIPPED is no failure, and CANCELLED only if the event ran into its own timeout.
+# The word for each of FAILURES, in the order of the report.
 _WORDS = {EventStatus.FAILED: "failed", EventStatus.CANCELLED: "timed out", EventStatus.ABORTED: "aborted"}
 
 
 def failure_of(event: Event, status: EventStatus) -> BaseException | None:
     """
-    Return the error of an event that ends with a status, if that is a failure.
+    Return the error of an event that ends with a status, if that is a failure which somebody should look at.
 
-    None for SKIPPED and for a cancellation from outside.
+    None for a cancellation from outside: only an event that ran into its own timeout counts as CANCELLED here.
     """
     error = error_in(event.execution.error)
-    is_failure = status in _WORDS and (status is not EventStatus.CANCELLED or issubclass(type(error), LionTimeoutError))
-    return error if is_failure else None
+    is_from_outside = status is EventStatus.CANCELLED and not issubclass(type(error), LionTimeoutError)
+    return error if status in FAILURES and not is_from_outside else None
 
 
 class Count:
