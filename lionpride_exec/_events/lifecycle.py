@@ -8,6 +8,7 @@ assignment.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,7 +20,7 @@ from lionpride_exec._base.exception_groups import error_in, is_retryable, traceb
 from lionpride_exec._base.json_text import shown
 from lionpride_exec._base.sentinel import Unset, UnsetType
 from lionpride_exec._model.element import Element, to_metadata
-from lionpride_exec._model.execution import Attempt, Execution, utc_now
+from lionpride_exec._model.execution import Attempt, Execution
 from lionpride_exec._status import TERMINAL, TRANSITIONS, EventStatus
 from lionpride_exec.errors import ExecutorClosedError, InvalidTransition
 
@@ -28,7 +29,6 @@ from .running_event import NOT_RUNNING, running_here
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-    from datetime import datetime
     from pathlib import Path
 
     from .chunk_buffer import ChunkBuffer
@@ -186,7 +186,7 @@ class EventLifecycle(Element):
         previous = execution.status
         if target not in TRANSITIONS[previous]:
             raise InvalidTransition(self.id, previous, target)
-        now = at or utc_now()
+        now = at or datetime.now(UTC)  # utc_now(), without the call: this runs twice for each event
         if target is EventStatus.PROCESSING:
             execution.started_at = now
             execution.attempt += 1

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
+    from lionpride_exec._model.element import Element
+
     from .event import Event
 
 
@@ -59,6 +61,11 @@ class SubmitOptions:
 
 
 PLAIN = SubmitOptions()
+
+
+def priority_of(event: Element, priority: float | None) -> float:
+    """Return the priority with which an event is queued: by default its time of creation, in seconds since 1970."""
+    return event.created_at.timestamp() if priority is None else priority
 
 
 def options_for(priority: float | None, delay: float | None, at: datetime | None, **rest: Any) -> SubmitOptions:

@@ -16,7 +16,7 @@ import attrs
 
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._events.event import Event
-from lionpride_exec._events.submit_options import SubmitOptions
+from lionpride_exec._events.submit_options import SubmitOptions, priority_of
 from lionpride_exec._model.execution import utc_now
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec._validation import check_priority
@@ -269,7 +269,7 @@ class DurableSubmissions:
         elif options.is_urgent:
             self._queueing.queue_anyway([(event, options)], processor)
         else:
-            priority = event.created_at.timestamp() if options.priority is None else options.priority
+            priority = priority_of(event, options.priority)
             try:
                 options = options.follow_wall()
                 processor.queue.put_nowait(priority, event.id, options.until, options.at)

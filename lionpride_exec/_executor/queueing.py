@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from lionpride_exec._base.loop_time import LoopClock
-from lionpride_exec._events.submit_options import PLAIN
+from lionpride_exec._events.submit_options import PLAIN, priority_of
 from lionpride_exec._model.limits import Router
 from lionpride_exec._status import EventStatus
 
@@ -126,7 +126,7 @@ class Queueing:
             return
         queue, entries = processor.queue, []
         for event, options in submitted:
-            priority = event.created_at.timestamp() if options.priority is None else options.priority
+            priority = priority_of(event, options.priority)
             try:
                 entry = queue.make_entry(priority, event.id)
             except Exception as exc:  # noqa: BLE001  the user's function of a limit raised this time

@@ -14,7 +14,7 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from lionpride_exec._events.event import Event
-from lionpride_exec._events.submit_options import PLAIN, options_for
+from lionpride_exec._events.submit_options import PLAIN, options_for, priority_of
 from lionpride_exec._model.element import to_uuid
 from lionpride_exec._model.execution import utc_now
 from lionpride_exec._status import TERMINAL, EventStatus
@@ -305,7 +305,7 @@ class Submissions:
             if options.until is not None:
                 processor._follow_clock()
                 options = options.follow_wall()
-            priority = event.created_at.timestamp() if options.priority is None else options.priority
+            priority = priority_of(event, options.priority)
             processor.queue.put_nowait(priority, event.id, options.until, options.at)
 
     def check_new(self, event: Event) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._base.coordination import Coordination
 from lionpride_exec._base.overrides import is_overridden
+from lionpride_exec._events.submit_options import priority_of
 from lionpride_exec._model.limits import Limit, Route, Router
 from lionpride_exec._model.retry import Retry
 from lionpride_exec._scheduling.capacity import CapacityWindow
@@ -227,7 +228,7 @@ class Processor:
         if event_id not in self._dispatcher.admitted:
             self.check_room()
         if priority is None:
-            priority = self.pile[event_id].created_at.timestamp()
+            priority = priority_of(self.pile[event_id], None)
         if until is not None:
             self._follow_clock()
         self._dispatcher.put(check_priority(priority), event_id, until)
