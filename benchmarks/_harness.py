@@ -1,12 +1,14 @@
 """
 What the benchmarks share: each file answers one question, prints on what it was measured, and says yes or no.
 
-Rivals are measured in one process, in turn: a round measures each once, and every other round goes backwards,
-so that whatever drifts (the clock of the CPU, the heap) drifts for all. The figure of a rival is its median;
-its ratio is the median of the ratios to the baseline *of the same round*. A run has an event loop of its own,
-whose start and end are not measured. The garbage collector stays on, as in a program; before each measurement
-a full collection runs, and what is alive then (imports, mostly) is frozen, so that no rival pays for what
-another one left.
+Rivals are measured in one process, in turn. A round measures each rival once, and every other round goes backwards. So
+whatever drifts (the clock of the CPU, the heap) drifts for all rivals. The figure of a rival is its median. Its ratio
+is the median of the ratios to the baseline *of the same round*. A run has an event loop of its own, whose start and end
+are not measured. The garbage collector stays on, as in a program. Before each measurement a full collection runs, and
+what is alive then (imports, mostly) is frozen, so that no rival pays for what another one left.
+
+What keeps the CPU busy is measured in CPU time (``time.process_time()``): other programs on the machine change it less
+than the time by the clock. They still change it, since they share caches and cores. Read the ratios.
 """
 
 import argparse
@@ -15,16 +17,16 @@ import importlib.util
 import platform
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from os import cpu_count
+from os import cpu_count, getloadavg
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import anyio
+from _targets import ROWS, Results, Spread, chosen, is_meant, number, save
 
 BACKENDS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "asyncio": ("asyncio", {}),
@@ -34,19 +36,19 @@ BACKENDS: Mapping[str, tuple[str, dict[str, Any]]] = {
 
 
 def run(backend: str, function: Callable[..., Awaitable[float]], *args: Any) -> float:
-    """Run an async function on a backend, after a full collection, and give what it returns."""
+    """Run an async function on a backend, after a full collection, and return what the function returns."""
     name, options = BACKENDS[backend]
     with collected():
         return anyio.run(function, *args, backend=name, backend_options=options)
 
 
-def seconds(backend: str, function: Callable[..., Awaitable[object]], *args: Any) -> float:
-    """Give the seconds that an async function takes on a backend; what it returns is freed after that."""
+def cpu_seconds(backend: str, function: Callable[..., Awaitable[object]], *args: Any) -> float:
+    """Return the CPU time of an async function, in seconds. What the function returns is freed after that."""
 
     async def timed() -> float:
-        began = time.perf_counter()
+        began = time.process_time()
         kept = await function(*args)
-        took = time.perf_counter() - began
+        took = time.process_time() - began
         del kept
         return took
 
@@ -56,12 +58,12 @@ def seconds(backend: str, function: Callable[..., Awaitable[object]], *args: Any
 def per_event(
     backend: str, function: Callable[[int], Awaitable[object]], n: int, *, repeats: int = 1
 ) -> Callable[[], float]:
-    """Make a measurement: the microseconds that an async function of n takes, divided by n."""
-    return lambda: sum(seconds(backend, function, n) for _ in range(repeats)) / repeats / n * 1e6
+    """Return a measurement: the CPU time of an async function of n, in microseconds, divided by n."""
+    return lambda: sum(cpu_seconds(backend, function, n) for _ in range(repeats)) / repeats / n * 1e6
 
 
 def judged(backend: str) -> bool:
-    """Whether the targets are meant for a backend: asyncio and trio. uvloop is shown beside them."""
+    """Return whether the targets outside the table count on a backend: on asyncio and trio. uvloop is shown beside."""
     return backend != "asyncio+uvloop"
 
 
@@ -76,6 +78,45 @@ def collected() -> Iterator[None]:
         gc.unfreeze()
 
 
+class Race:
+    """
+    The figures of rivals, round by round.
+
+    Args:
+        figures: Of each rival: one figure for each round; the less the better.
+        baseline: The rival that the others are compared with.
+    """
+
+    def __init__(self, figures: Mapping[str, Sequence[float]], baseline: str) -> None:
+        self.figures = figures
+        self.baseline = baseline
+
+    def of(self, name: str) -> Spread:
+        """Return the figures of a rival."""
+        return Spread.of(self.figures[name])
+
+    def ratio(self, name: str, baseline: str | None = None) -> Spread:
+        """Return the ratios of a rival to the baseline of the same round."""
+        return Spread.of(self.ratios(name, baseline))
+
+    def ratios(self, name: str, baseline: str | None = None) -> list[float]:
+        """Return the ratio of each round."""
+        theirs = self.figures[baseline or self.baseline]
+        return [one / base for one, base in zip(self.figures[name], theirs, strict=True)]
+
+    def lines(self, unit: str) -> Iterator[str]:
+        """Return a line for each rival: the median, the smallest and the largest figure, and the ratio."""
+        width = max(map(len, self.figures))
+        for name in self.figures:
+            figure = self.of(name)
+            line = f"  {name:{width}}  {figure.middle:10.2f} {unit}  ({f'{figure.least:.2f} .. {figure.most:.2f}':>18})"
+            line += f"  {self.ratio(name).middle:7.3f} x {self.baseline}"
+            if name != self.baseline and figure.rounds > 3:
+                half = sorted(self.ratios(name))[figure.rounds // 4 :]
+                line += f" (middle half {half[0]:.3f} .. {half[-1 - figure.rounds // 4]:.3f})"
+            yield line
+
+
 class Benchmark:
     """
     One question: its options, its tables, its verdict.
@@ -83,7 +124,7 @@ class Benchmark:
     Args:
         question: Its docstring; the first paragraph is printed.
         packages: The packages whose versions count.
-        backends: Those it makes a difference for; empty if none does.
+        backends: The backends that the question is asked for. Empty if the backend makes no difference.
         options: More options, by name: the keywords of ``add_argument()``. Their values are in :attr:`options`.
     """
 
@@ -97,21 +138,28 @@ class Benchmark:
         assert question
         self.question = " ".join(question.strip().split("\n\n")[0].split())
         parser = argparse.ArgumentParser(description=self.question)
-        parser.add_argument("--quick", action="store_true", help="smaller and fewer: a look, not a measurement")
-        parser.add_argument("--rounds", type=int, help="how often each rival is measured")
-        if backends:
-            parser.add_argument("--backend", action="append", choices=backends, help="default: each there is")
+        add_options(parser)
+        parser.add_argument("--results", type=Path, help="write the figures of the rows of the table to this file")
         for name, keywords in (options or {}).items():
             parser.add_argument(name, **keywords)
         self.options = parser.parse_args()
         self.quick: bool = self.options.quick
         self._rounds: int | None = self.options.rounds
-        wanted = backends and (self.options.backend or backends)
+        wanted = [name for name in backends if name in (self.options.backend or BACKENDS)]
         self.backends = [name for name in wanted if importlib.util.find_spec(name.rpartition("+")[2])]
+        self.results: Results = {}
         self.holds = True
         print(f"# {self.question}\n")
         print(f"{machine()}; {versions('lionpride-exec', 'anyio', *packages)}")
-        print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC{'; --quick' if self.quick else ''}")
+        print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC{'; --quick' if self.quick else ''}; {load_average()}")
+
+    def wants(self, *rows: str) -> bool:
+        """Return whether one of these rows is to be measured. Without rows: whether everything is."""
+        return not self.options.only or any(is_meant(row, self.options.only) for row in rows)
+
+    def rounds(self, usual: int, quick: int = 3) -> int:
+        """Return how often to measure: as often as the command line says, else as usual, or less with ``--quick``."""
+        return self._rounds or (quick if self.quick else usual)
 
     def race(
         self,
@@ -120,54 +168,86 @@ class Benchmark:
         *,
         rounds: int,
         baseline: str,
-        unit: str = "us",
-    ) -> dict[str, float]:
+        unit: str = "us CPU",
+    ) -> Race:
         """
-        Measure each rival in each round, print the figures, and give the ratio of each to the baseline.
+        Measure each rival in each round, and print the figures.
 
         Args:
             title: What is said above the table, the n included.
-            rivals: By name, a function that measures once and gives a figure; the less the better.
+            rivals: By name, a function that measures once and returns a figure; the less the better.
             rounds: How often, if the command line does not say.
             baseline: The name of the rival that the others are compared with.
-            unit: Of the figures.
+            unit: Of the figures. With the clock, if the figures are times.
         """
         rounds = self._rounds or rounds
         figures: dict[str, list[float]] = {name: [] for name in rivals}
-        for number in range(rounds):
-            for name in list(rivals)[:: -1 if number % 2 else 1]:
+        for number_ in range(rounds):
+            for name in list(rivals)[:: -1 if number_ % 2 else 1]:
                 figures[name].append(rivals[name]())
-        of_rounds = {
-            name: sorted(one / base for one, base in zip(its, figures[baseline], strict=True))
-            for name, its in figures.items()
-        }
-        ratios = {name: median(its) for name, its in of_rounds.items()}
-        width = max(map(len, rivals))
+        race = Race(figures, baseline)
         print(f"\n{title}, {rounds} round{'s' if rounds > 1 else ''}")
-        for name, its in figures.items():
-            spread = f"{min(its):.2f} .. {max(its):.2f}"
-            ratio = f"{ratios[name]:7.3f} x {baseline}"
-            if name != baseline and rounds > 3:
-                its_ratios = of_rounds[name]
-                ratio += f" (middle half {its_ratios[rounds // 4]:.3f} .. {its_ratios[-1 - rounds // 4]:.3f})"
-            print(f"  {name:{width}}  {median(its):10.2f} {unit}  ({spread:>18})  {ratio}")
-        return ratios
+        for line in race.lines(unit):
+            print(line, flush=True)
+        return race
+
+    def judge(self, name: str, figure: Spread, backend: str = "") -> None:
+        """Note the figure of a row of the table, and say whether it holds."""
+        row = ROWS[name]
+        self.results.setdefault(name, {})[backend] = figure
+        bound = f"{row.bound(row.target)}{f', aim {row.bound(row.aim)}' if row.aim is not None else ''} {row.unit}"
+        spread = f"{number(figure.least)} .. {number(figure.most)}"
+        counts = backend in row.backends
+        within = row.reaches(figure.middle, row.target)
+        word = f"{'holds' if within else 'MISSED'}{'' if counts else ' (not counted)'}"
+        print(f"  {name}: {row.what} {bound}: {figure.middle:.4g} ({spread}), {word}", flush=True)
+        self.holds &= within or not counts
 
     def target(self, what: str, value: float, limit: float, *, unit: str = "x", counts: bool = True) -> None:
-        """Say whether a figure is within its target; one that does not count leaves the verdict as it is."""
+        """Say whether a figure outside the table is within its target. One that does not count changes no verdict."""
         within = value <= limit
         word = "holds" if within else "MISSED"
         print(f"  target: {what} <= {limit:.4g} {unit}: {value:.3f}, {word}{'' if counts else ' (not counted)'}")
         self.holds &= within or not counts
 
     def end(self) -> int:
-        """Give the exit status: 0 when all targets hold."""
-        print(f"\n{'All targets hold' if self.holds else 'TARGETS MISSED'}: {Path(sys.argv[0]).stem}\n")
+        """Write the results, if asked to. Return the exit status: 0 if all targets hold."""
+        if self.options.results is not None:
+            save(self.options.results, self.results)
+        print(f"\n{'All targets hold' if self.holds else 'TARGETS MISSED'}: {Path(sys.argv[0]).stem}\n", flush=True)
         return 0 if self.holds else 1
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that each benchmark and ``run_all.py`` have."""
+    parser.add_argument("--quick", action="store_true", help="smaller and fewer: a look, not a measurement")
+    parser.add_argument("--rounds", type=int, help="how often each rival is measured")
+    parser.add_argument("--backend", action="append", choices=tuple(BACKENDS), help="default: each there is")
+    parser.add_argument("--only", action="append", default=[], metavar="ROW", type=_row, help=_ONLY)
+
+
+_ONLY = f"measure this row, or the rows whose names begin so, of: {', '.join(ROWS)}"
+
+
+def _row(name: str) -> str:
+    """Return the name of a row, or of the rows that begin so."""
+    try:
+        chosen([name])
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
+    return name
+
+
+def load_average() -> str:
+    """Return how many tasks wanted a core in the last minute, so that a reader knows how busy the machine was."""
+    try:
+        return f"load {getloadavg()[0]:.1f}"
+    except OSError:
+        return "load unknown"
+
+
 def machine() -> str:
-    """Name the CPU, its cores and the Python."""
+    """Return the CPU, its cores and the Python."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
         model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -178,7 +258,7 @@ def machine() -> str:
 
 
 def versions(*packages: str) -> str:
-    """Give the installed versions."""
+    """Return the installed versions."""
     known = []
     for package in dict.fromkeys(packages):
         try:

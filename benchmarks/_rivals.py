@@ -57,6 +57,41 @@ async def ours(n: int) -> NoopExecutor:
     return executor
 
 
+async def extended(n: int) -> NoopExecutor:
+    """Append n events by one ``extend()``, and let an executor run them; all of them are kept."""
+    executor = make_executor()
+    async with executor:
+        await executor.extend(Noop(a=number) for number in range(n))
+    assert executor.status_counts()["completed"] == n
+    return executor
+
+
+async def identity(number: int) -> int:
+    """Return the number."""
+    return number
+
+
+async def mapped(n: int) -> None:
+    """Call a function for n items by ``executor.map()``, and add up the results."""
+    total = 0
+    executor = Executor.of(identity, queue_capacity=10_000, capacity_refresh_time=0.01, concurrency_limit=CONCURRENCY)
+    async with executor:
+        async for event in executor.map(identity, range(n)):
+            total += event.result()
+    assert total == n * (n - 1) // 2
+
+
+async def amap(n: int) -> None:
+    """Call a function for n items by ``amap()`` of aiometer, and add up the results."""
+    from aiometer import amap as amap_  # noqa: PLC0415 - only for who asks for it
+
+    total = 0
+    async with amap_(identity, range(n), max_at_once=CONCURRENCY) as results:
+        async for result in results:
+            total += result
+    assert total == n * (n - 1) // 2
+
+
 async def task_group(n: int) -> None:
     """Start a task for each of n calls, in a task group with a limiter."""
     limiter = anyio.CapacityLimiter(CONCURRENCY)

@@ -144,13 +144,13 @@ def compare(benchmark: Benchmark, backend: str, versions: Mapping[str, Version])
     for title, measure in measures.items():
         for version in versions.values():
             measure(version)  # what is done once, and the caches of the interpreter
-        ratios = benchmark.race(
+        race = benchmark.race(
             f"{backend}: {title}",
             {name: partial(measure, version) for name, version in versions.items()},
             rounds=rounds,
             baseline="before",
         )
-        benchmark.target("now", ratios["now"], LIMIT, unit="x before")
+        benchmark.target("now", race.ratio("now").middle, LIMIT, unit="x before")
     print(f"\n{backend}: bytes per event, n = {n:,}")  # once: they hardly differ from round to round
     for fill in (pending, completed):
         sizes = {name: memory(backend, fill, n, version) for name, version in versions.items()}

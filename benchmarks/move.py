@@ -62,13 +62,14 @@ def main() -> int:
     benchmark = Benchmark(__doc__, backends=())
     few, many = 1_000, 100_000 if benchmark.quick else 1_000_000
     times = few // MOVED
-    ratios = benchmark.race(
+    race = benchmark.race(
         f"time per move, each the median of {times} times {2 * MOVED} moves",
         {f"n = {n:,}": partial(measure, n, times) for n in (few, many)},
         rounds=3 if benchmark.quick else 7,
         baseline=f"n = {few:,}",
+        unit="us",
     )
-    benchmark.target(f"n = {many:,}", ratios[f"n = {many:,}"], 1.2)
+    benchmark.target(f"n = {many:,}", race.ratio(f"n = {many:,}").middle, 1.2)
     return benchmark.end()
 
 

@@ -28,7 +28,7 @@ def load(name):
 
 
 # In this order: each imports some of those before it.
-_, census, _, soak = load("_harness"), load("_census"), load("_chores"), load("_soak")
+targets, harness, census, _, soak = load("_targets"), load("_harness"), load("_census"), load("_chores"), load("_soak")
 
 # An entry of an event that has left stays in its lane until it comes first, or until most entries are such.
 IN_LANES = {r"lanes\[\*\]\.heap\b": (64, "the entry itself is a tuple of four")}
