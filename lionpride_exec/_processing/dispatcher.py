@@ -302,5 +302,8 @@ class Dispatcher:
             and self._allowed(pool, now) > 0
             and event.id in self._owner.pile
             and event.id not in self._deferred_ends
-            and self._queue.lanes.may_start(entry, now)
+            and all(
+                state.free_at(entry.route.costs[state.number], now) <= now
+                for state in self._queue.lanes.stops(entry.route.key)
+            )
         )

@@ -117,11 +117,20 @@ class Lanes:
                 self._look_after_parked(now)
             if not heads:
                 return None
-            lane = heads[0][2]
-            if not self._is_in_place(heads[0], None):
+            place = heads[0]
+            lane = place[2]
+            heap = lane.heap
+            # Where a lane stands as it stood, this is what _is_in_place() would say, without the call.
+            if (
+                not heap
+                or lane.turn != place[1]
+                or lane.parked_at is not None
+                or heap[0][0] != place[0]
+                or self._live.get(heap[0].event_id.int) is not heap[0]
+            ) and not self._is_in_place(place, None):
                 heappop(heads)
             elif not lane.path or not self._is_blocked(lane, now):
-                return self._unless_all_wait(lane.heap[0], now)
+                return self._unless_all_wait(heap[0], now)
 
     def pop(self, now: float) -> Entry | None:
         """Take that entry. O(log n) amortised."""
@@ -172,14 +181,6 @@ class Lanes:
         """Return the limit states that a route leads through."""
         shared = self.limit_states.shared
         return self._path(key) + shared if self.limit_states.has_keys else shared
-
-    def may_start(self, entry: Entry, now: float) -> bool:
-        """Whether its gate and all its limits allow an entry that was taken to start."""
-        costs = entry.route.costs
-        for state in self.stops(entry.route.key):  # noqa: SIM110  a generator costs more than all the rest
-            if state.free_at(costs[state.number], now) > now:
-                return False
-        return True
 
     def take(self, entry: Entry, now: float, *, has_begun: bool = True) -> list[Reservation]:
         """Take the costs of an entry from all its limits. If the event has not begun yet, :meth:`begin` follows."""
@@ -334,9 +335,8 @@ class Lanes:
         lane.claims = ()
         if lane.passed > PATIENCE and taken.closed_until <= self._now:
             # Only limits that take at least as long to come back: a claimed amount must not lie idle for longer.
-            lane.claims = tuple(
-                [each for each in lane.path if each is not taken and each.number and each.per >= taken.per]
-            )
+            others = [each for each in lane.path if each is not taken and each.number]
+            lane.claims = tuple([each for each in others if each.per >= taken.per])
             for state in lane.claims:
                 heappush(state.parked, place)
 
@@ -348,8 +348,10 @@ class Lanes:
         """Return the first entry. None if it has to wait for a limit that all share: then all entries wait."""
         costs = entry.route.costs
         for state in self.limit_states.shared:
-            until = state.free_at(costs[state.number], now)
-            if until > now:
+            # Where there is room, this is what free_at() would say, without the call.
+            if (
+                state.used + costs[state.number] > state.amount or state.closed_until > now or state.denied_until > now
+            ) and (until := state.free_at(costs[state.number], now)) > now:
                 self._shared_until = max(until, self._shared_until)
         return entry if self._shared_until == -inf else None
 

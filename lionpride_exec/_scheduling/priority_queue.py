@@ -12,7 +12,7 @@ its place among equals.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from contextlib import contextmanager
 from heapq import heappop, heappush
 from itertools import count
@@ -24,19 +24,17 @@ import anyio
 from lionpride_exec._base.backend import current_time, scope_deadline
 from lionpride_exec._base.loop_time import LoopClock
 from lionpride_exec._model.limits import Route, Router
-from lionpride_exec.errors import ExecutorClosedError
 
 from .delays import Delay, Delays
 from .entry import Entry
 from .lanes import Lanes
+from .room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from uuid import UUID
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-
-_NO_ROOM = "There will be no room: the executor was left while the queue was full"
 
 
 class PriorityQueue:
@@ -74,9 +72,7 @@ class PriorityQueue:
         self._receive: MemoryObjectReceiveStream[Entry] | None = None
         self._arrived = 0  # how many entries are in the stream
         self._getters: deque[anyio.Event] = deque()
-        self._room_waiters: OrderedDict[anyio.Event, bool] = OrderedDict()
-        self._promised = 0
-        self.is_closed: bool = False  # no entry will be taken
+        self._room = Room(lambda: self.is_full)
         # Called after an entry was put.
         self.on_put: Callable[[], None] | None = None
 
@@ -94,13 +90,19 @@ class PriorityQueue:
         return event_id.int in self._live or (bool(self._in_backlog) and event_id in self._in_backlog)
 
     @property
+    def is_closed(self) -> bool:
+        """Whether no entry will be taken, so that a wait for room raises."""
+        return self._room.is_closed
+
+    @property
     def is_full(self) -> bool:
         """Whether there is no room. Room that is promised to a waiter, or that the backlog needs, does not count."""
-        return len(self._live) + self._promised >= self.max_size or bool(self._in_backlog)
+        return len(self._live) + self._room.promised >= self.max_size or bool(self._in_backlog)
 
     def ready(self, now: float) -> int:
         """Return an upper bound of the entries that can be taken now, by ``current_time()``. 0 only if none can."""
-        self._catch_up(now)
+        if self._arrived or self._delayed:
+            self._catch_up(now)
         return len(self._live) - len(self._not_due) if self.lanes.first_startable(now) is not None else 0
 
     def next_at(self) -> float:
@@ -152,7 +154,9 @@ class PriorityQueue:
             until: The time of ``current_time()`` before which the event is not due. None if the event is due.
             at: A wall-clock time, in seconds since 1970, as for :meth:`put_delayed`.
         """
-        entry = self.make_entry(priority, event_id)
+        # As make_entry() does it, without the call: each event comes here.
+        route = self._plain if self._route_of is None else self._route_of(event_id)
+        entry: Entry = tuple.__new__(Entry, (priority, next(self._arrivals), event_id, route))
         if until is None:
             self.put_back(entry)
         else:
@@ -175,7 +179,11 @@ class PriorityQueue:
 
     def put_back(self, entry: Entry) -> None:
         """Queue an entry. An entry that was queued before keeps its priority and its place among equals."""
-        self._make_live(entry)
+        number, live = entry.event_id.int, self._live
+        earlier = live.get(number)
+        live[number] = entry
+        if earlier is not None:  # the event was queued already
+            self._note_stale(earlier)
         if self._send is None:
             self.lanes.add(entry)
         else:
@@ -239,11 +247,13 @@ class PriorityQueue:
 
     def pop_nowait(self, now: float) -> Entry | None:
         """Take the first entry that may start now, by ``current_time()``. None if there is none. O(log n) amortised."""
-        self._catch_up(now)
+        if self._arrived or self._delayed:
+            self._catch_up(now)
         entry = self.lanes.pop(now)
         if entry is not None:
             del self._live[entry.event_id.int]
-            self._fill_room()
+            if self._backlog or self._room.waiting:
+                self._fill_room()
         return entry
 
     async def get(self) -> tuple[float, UUID]:
@@ -317,55 +327,36 @@ class PriorityQueue:
 
         Cancellation: during the wait. The turn goes to the next waiter.
         """
-        if not self.is_full:
-            return
-        if self.is_closed:
-            raise ExecutorClosedError(_NO_ROOM)
-        event = anyio.Event()
-        self._room_waiters[event] = True
-        try:
-            await event.wait()
-        except BaseException:
-            if self._room_waiters.pop(event, None) is None:
-                self._promised -= 1
-                self.offer_room()
-            raise
-        if self._room_waiters.pop(event, None) is not None:
-            raise ExecutorClosedError(_NO_ROOM)
-        self._promised -= 1
+        if self.is_full:
+            await self._room.wait()
 
     def promise_room(self) -> None:
         """Reserve room for an event that will be queued, even if there is no room."""
-        self._promised += 1
+        self._room.promised += 1
 
     def withdraw_promise(self) -> None:
         """Give up the reserved room of one event. A caller that does not queue it at once calls :meth:`offer_room`."""
-        self._promised -= 1
+        self._room.promised -= 1
 
     def close(self) -> None:
         """Make all waits for room raise until :meth:`reopen`, because no entry will be taken."""
-        self.is_closed = True
-        for event in self._room_waiters:
-            event.set()
+        self._room.close()
 
     def reopen(self) -> None:
         """Allow waits for room again."""
-        self.is_closed = False
+        self._room.is_closed = False
 
     def offer_room(self) -> None:
         """Promise free room to the tasks that wait for room, in order of arrival."""
-        while self._room_waiters and not self.is_full:
-            event = next(iter(self._room_waiters))
-            del self._room_waiters[event]  # by this the waiter knows that there is room
-            self._promised += 1
-            event.set()
+        if self._room.waiting:
+            self._room.offer()
 
     # ---------------------------------------------------------------- inside
 
     def _make_live(self, entry: Entry) -> None:
-        number = entry.event_id.int
-        earlier = self._live.get(number)
-        self._live[number] = entry
+        number, live = entry.event_id.int, self._live
+        earlier = live.get(number)
+        live[number] = entry
         if earlier is not None:  # the event was queued already
             self._note_stale(earlier)
 
@@ -396,5 +387,5 @@ class PriorityQueue:
             if entry.event_id in self._in_backlog:
                 self._in_backlog.discard(entry.event_id)
                 self.put_back(entry)
-        if self._room_waiters:
-            self.offer_room()
+        if self._room.waiting:
+            self._room.offer()

@@ -213,12 +213,12 @@ class ProcessorView:
     @property
     def room_waiters(self) -> int:
         """How many tasks wait for room in the queue."""
-        return len(self.processor.queue._room_waiters)
+        return len(self.processor.queue._room.waiting)
 
     @property
     def promised_places(self) -> int:
         """How many places in the queue are promised to events that are being written to the journal."""
-        return self.processor.queue._promised
+        return self.processor.queue._room.promised
 
 
 class ExecutorView:
