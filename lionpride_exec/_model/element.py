@@ -9,10 +9,8 @@ the constructor through ``dataclass_transform``.
 from __future__ import annotations
 
 import json
-import os
-from datetime import UTC, datetime
+from datetime import datetime  # noqa: TC003  codecs resolve the annotations of the fields
 from functools import partial
-from threading import Lock
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -31,10 +29,12 @@ from weakref import WeakValueDictionary
 import attrs
 
 from lionpride_exec._base.ids import random_id
+from lionpride_exec._base.ids import ready as ready_ids
 from lionpride_exec._base.json_text import shown
 from lionpride_exec._base.jsonable import jsonable
 from lionpride_exec._base.sentinel import Unset
 
+from .creation_time import to_creation_time
 from .declarations import check_methods, complete
 
 if TYPE_CHECKING:
@@ -109,36 +109,6 @@ def to_uuid(value: Any) -> UUID:
     raise ValueError(f"Cannot get ID from {type(value).__name__}")
 
 
-def to_datetime(value: Any) -> datetime:
-    """
-    Return the time for a datetime, a number of seconds since 1970, or the text of either. No zone means UTC.
-
-    Raises:
-        ValueError: The value is none of these, or out of range.
-    """
-    if isinstance(value, datetime):
-        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-    if isinstance(value, str):
-        try:
-            return to_datetime(datetime.fromisoformat(value) if not _is_number(value) else float(value))
-        except ValueError:
-            raise ValueError(f"created_at {value!r} is neither a valid timestamp nor ISO text") from None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            return datetime.fromtimestamp(value, UTC)
-        except (OverflowError, OSError):
-            raise ValueError(f"created_at {value!r} is out of range") from None
-    raise ValueError(f"created_at must be a datetime, a number or text, got {type(value).__name__}")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def to_metadata(value: Any) -> dict[str, Any]:
     """Return metadata as a new dict. A value without a dict form becomes an empty dict."""
     if value is Unset or not value:
@@ -148,40 +118,17 @@ def to_metadata(value: Any) -> dict[str, Any]:
     return dict(shape) if hasattr(shape, "keys") else {}
 
 
-# The latest creation time so far. The default priority is the creation time, and the wall clock may be set back. A
-# later element must not overtake an earlier one.
-_latest = datetime.min.replace(tzinfo=UTC)
-_latest_lock = Lock()
-
-
-def _renew_lock() -> None:
-    """Make a new lock in a forked child, since another thread may have held the lock at the fork."""
-    global _latest_lock  # noqa: PLW0603  one for the whole process
-    _latest_lock = Lock()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_renew_lock)
-
-
-# Two functions that run for each new event. A factory beside a converter would cost a second call.
+# Runs for each new event, as to_creation_time() does. A factory beside a converter would cost a second call.
 def _id(value: Any) -> UUID:
     if value is Unset:
-        return random_id()
+        try:
+            return ready_ids.pop()
+        except IndexError:
+            return random_id()
     try:
         return to_uuid(value)
     except ValueError as exc:
         raise ValueError(f"id must be a UUID, its text, or an element, got {shown(value)} ({exc})") from None
-
-
-def _created_at(value: Any) -> datetime:
-    global _latest  # noqa: PLW0603  one for the whole process
-    if value is not Unset:
-        return to_datetime(value)
-    with _latest_lock:
-        now = datetime.now(UTC)
-        _latest = max(now, _latest)
-        return _latest
 
 
 _NOT_GIVEN: Any = Unset
@@ -205,7 +152,7 @@ class Element(Model):
     """
 
     id: UUID = attrs.field(default=_NOT_GIVEN, converter=_id, on_setattr=attrs.setters.frozen)
-    created_at: datetime = attrs.field(default=_NOT_GIVEN, converter=_created_at, on_setattr=attrs.setters.frozen)
+    created_at: datetime = attrs.field(default=_NOT_GIVEN, converter=to_creation_time, on_setattr=attrs.setters.frozen)
     metadata: dict[str, Any] = attrs.field(default=_NOT_GIVEN, converter=to_metadata)
 
     # Names of the fields that are left out of the serialised form.

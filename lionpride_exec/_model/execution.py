@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -14,7 +15,10 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+# The wall-clock time (UTC). A partial and no function of ours, since an event reads the time three times.
+utc_now: Callable[[], datetime] = partial(datetime.now, UTC)
 
 _TIMES = ("queued_at", "started_at", "finished_at")
 
@@ -139,11 +143,6 @@ class Execution:
             attempts=tuple(_attempt(item) for item in data.get("attempts", ())),
             **{name: _moment(data[name]) for name in _TIMES if data.get(name) is not None},
         )
-
-
-def utc_now() -> datetime:
-    """Return the wall-clock time (UTC)."""
-    return datetime.now(UTC)
 
 
 def _attempt(data: Mapping[str, Any]) -> Attempt:

@@ -101,7 +101,8 @@ class Pile(Element, Generic[E]):
             ExistsError: The pile has an element with this id. Nothing has changed.
             TypeError: The item is not an Element, or is of another type. Nothing has changed.
         """
-        self._check(item)
+        if type(item) not in self._fitting:
+            self._check(item)
         items = self._items
         with self._lock:
             before = len(items)
@@ -149,7 +150,8 @@ class Pile(Element, Generic[E]):
             NotFoundError: The pile has no element with this id. Nothing has changed.
             TypeError: The item is of another type. Nothing has changed.
         """
-        self._check(item)
+        if type(item) not in self._fitting:
+            self._check(item)
         with self._lock:
             if item.id.int not in self._items:
                 raise missing(item.id)
@@ -355,8 +357,6 @@ class Pile(Element, Generic[E]):
 
     def _check(self, item: Any) -> None:
         cls: type[Any] = type(item)
-        if cls in self._fitting:
-            return
         if not isinstance(item, Element):
             raise TypeError(f"item must be Element subclass, got {cls.__name__}")
         if self._item_type is not None:

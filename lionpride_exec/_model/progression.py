@@ -104,10 +104,14 @@ class Progression(Element):
     def exclude(self, item: Any) -> bool:
         """Remove the first occurrence of the id of an item. Return whether there was one."""
         item_id = item if type(item) is UUID else to_uuid(item)
-        number = item_id.int
-        left = self._count_out(number)
+        number, counts = item_id.int, self._counts
+        left = counts.pop(number, 0) - 1
         if left < 0:
             return False
+        if left:
+            counts[number] = left
+        elif not counts:
+            counts.clear()  # as _count_out() does it, without the call: each event comes here at each transition
         ids, dead = self._ids, self._dead
         if ids[0] is item_id and not (dead.total and number in dead.counts):
             ids.popleft()

@@ -1,0 +1,67 @@
+"""When an element was made: values that mean a time, and times that never go back."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any
+
+from lionpride_exec._base.sentinel import Unset
+
+# The latest creation time so far. The default priority is the creation time, and the wall clock may be set back. A
+# later element must not overtake an earlier one.
+_latest = datetime.min.replace(tzinfo=UTC)
+_latest_lock = Lock()
+
+
+def _renew_lock() -> None:
+    """Make a new lock in a forked child, since another thread may have held the lock at the fork."""
+    global _latest_lock  # noqa: PLW0603  one for the whole process
+    _latest_lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+def to_creation_time(value: Any) -> datetime:
+    """Return the time that a value means, as :func:`to_datetime` does. ``Unset`` means now, or the latest such time."""
+    global _latest  # noqa: PLW0603  one for the whole process
+    if value is not Unset:
+        return to_datetime(value)
+    with _latest_lock:
+        now = datetime.now(UTC)
+        if now > _latest:  # noqa: PLR1730  max() costs more than the comparison
+            _latest = now
+        return _latest
+
+
+def to_datetime(value: Any) -> datetime:
+    """
+    Return the time for a datetime, a number of seconds since 1970, or the text of either. No zone means UTC.
+
+    Raises:
+        ValueError: The value is none of these, or out of range.
+    """
+    if isinstance(value, datetime):
+        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    if isinstance(value, str):
+        try:
+            return to_datetime(datetime.fromisoformat(value) if not _is_number(value) else float(value))
+        except ValueError:
+            raise ValueError(f"created_at {value!r} is neither a valid timestamp nor ISO text") from None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return datetime.fromtimestamp(value, UTC)
+        except (OverflowError, OSError):
+            raise ValueError(f"created_at {value!r} is out of range") from None
+    raise ValueError(f"created_at must be a datetime, a number or text, got {type(value).__name__}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
