@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from datetime import datetime
 
+    from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._base.sentinel import UnsetType
     from lionpride_exec._model.limits import Limit
     from lionpride_exec._status import EventStatus
@@ -20,12 +21,14 @@ class EventHost(Protocol):
 
     Attributes:
         executor: The executor, for messages and for comparisons with other executors.
+        coordination: The state that the executor shares with its processor, for a look at the locks in use.
         clock: The clock of the event loop in which the executor runs, in seconds.
         is_journal_open: Whether the executor has an open journal.
         is_strict: Whether the journal writes an end before any task can see it.
     """
 
     executor: Any
+    coordination: Coordination
     clock: Callable[[], float]
     is_journal_open: bool
     is_strict: bool

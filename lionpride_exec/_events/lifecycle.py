@@ -212,7 +212,7 @@ class EventLifecycle(Element):
             if self._host is not None:
                 self._host.moved(self, previous, target)
         finally:
-            if target in TERMINAL:
+            if target in TERMINAL and (self._at_end is not None or self._feed is not None):
                 self._wake()
 
     def _refile(self) -> None:

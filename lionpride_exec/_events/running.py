@@ -223,7 +223,12 @@ class Run(EventLifecycle):
         elif host is not None and host.is_strict:
             return self._settle_on_disk(run, host, target, response, error, interrupted=interrupted)
         # A coroutine that is being closed cannot wait.
-        elif host is None or host.locks_needed(execution.status, target) is None or is_closing(error):
+        elif (
+            host is None
+            or not host.coordination.locks_in_use  # asked first: the call costs more than all else here
+            or host.locks_needed(execution.status, target) is None
+            or is_closing(error)
+        ):
             self._transition(target, response=response, error=error, interrupted=interrupted)
         else:
             return self._settle_in_turn(run, host, target, response, error, interrupted=interrupted)

@@ -173,7 +173,8 @@ class ExecutorLifetime:
 
     def _is_settled(self) -> bool:
         aside, running = self._conditions.aside, self._transitions.running
-        if len(running) <= len(aside) and all(run.event.id in aside for run in running):
+        # Asked at the end of each event while a task joins. Mostly nothing runs then, and events are pending.
+        if not running or (len(running) <= len(aside) and all(run.event.id in aside for run in running)):
             is_over = self._dispatcher.is_stopped() or self._transitions.is_abandoned
             return is_over or not self._index.by_status[EventStatus.PENDING]
         return False

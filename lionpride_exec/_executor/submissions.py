@@ -277,7 +277,7 @@ class Submissions:
     def add(self, event: Event) -> None:
         """Store an event under its status."""
         self._index.add(event)
-        event._set("_host", self._transitions)
+        object.__setattr__(event, "_host", self._transitions)  # Event._set(), without the call
         if event._current_run.is_active:
             self._transitions.running.add(event._current_run)
 

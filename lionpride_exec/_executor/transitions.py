@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._events.running_event import running_here
+from lionpride_exec._processing.processor_run import ProcessorRun
 from lionpride_exec._status import FAILURES, TERMINAL, EventStatus
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Transitions:
 
     Attributes:
         executor: The executor.
+        coordination: The state that the executor and its processor share.
         queues: Queues events. Set by ``Parts``, since the queueing uses this object too.
         followers: Handles the events that come after others. Set by ``Parts`` too.
         link: The journal. None if the executor has none.
@@ -100,7 +102,6 @@ class Transitions:
 
     __slots__ = (
         "_by_status",
-        "_coordination",
         "_dependencies",
         "_index",
         "_keeps_records",
@@ -108,6 +109,7 @@ class Transitions:
         "_retention",
         "_subscriptions",
         "clock",
+        "coordination",
         "crash",
         "executor",
         "followers",
@@ -145,7 +147,7 @@ class Transitions:
         self.is_loop_ending: Callable[[], bool] = bool
         self.is_journal_open: bool = False
         self.is_strict: bool = False
-        self._coordination = coordination
+        self.coordination: Coordination = coordination
         self._index = index
         self._by_status = index.by_status
         self._observers = observers
@@ -166,7 +168,7 @@ class Transitions:
         else:
             self._index.move(event, previous, target)
         # The processor runs the event: it took the event from the queue, and wakes waiting tasks after the run.
-        is_run_here = self.processor is not None and event.id in self.processor._running
+        is_run_here = type(event._current_run) is ProcessorRun  # no look-up by id: the hash of a UUID is a Python call
         run = event._current_run
         if target is EventStatus.PROCESSING and run.is_active:
             self.running.add(run)
@@ -193,7 +195,7 @@ class Transitions:
     def _pass_on(self, event: Event, target: EventStatus, *, is_run_here: bool) -> None:
         """Tell the tasks and events that wait for a transition, and do what remains."""
         if not is_run_here:
-            self._coordination.conditions.notify()
+            self.coordination.conditions.notify()
         if target in TERMINAL:
             if self._dependencies.followers:
                 self.followers.follow_up(event)
@@ -202,7 +204,7 @@ class Transitions:
 
     def _keep_record(self, event: Event, target: EventStatus) -> None:
         """Have a transition written, or let an event leave memory. Called inside the transition, as its last step."""
-        deferred_ends = self._coordination.deferred_ends
+        deferred_ends = self.coordination.deferred_ends
         if deferred_ends and target in TERMINAL:
             deferred_ends.pop(event.id, None)
         if self.link is None:
@@ -222,7 +224,7 @@ class Transitions:
 
     def locks_needed(self, previous: EventStatus, target: EventStatus) -> AbstractAsyncContextManager[None] | None:
         """Return the locks that a move needs, if a task uses one of them now. None if the move can be made at once."""
-        return self._index.locks_needed(previous, target) if self._coordination.locks_in_use else None
+        return self._index.locks_needed(previous, target) if self.coordination.locks_in_use else None
 
     # ---------------------------------------------------------------- ends that come from outside
 
@@ -254,12 +256,12 @@ class Transitions:
         elif self.locks_needed(execution.status, status) is None:
             event._transition(status, error=error)
         else:
-            self._coordination.deferred_ends.setdefault(event.id, (event, status, error))
+            self.coordination.deferred_ends.setdefault(event.id, (event, status, error))
         return True
 
     def apply_deferred_ends(self) -> None:
         """Apply the ends that waited for a lock, and let events leave memory that a lock has kept."""
-        deferred_ends = self._coordination.deferred_ends
+        deferred_ends = self.coordination.deferred_ends
         for event, status, error in list(deferred_ends.values()):
             if deferred_ends.pop(event.id, None) is not None:  # else it has ended as a follower of another one
                 self.end(event, status, error)

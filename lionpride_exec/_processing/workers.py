@@ -219,8 +219,11 @@ class WorkerPool:
             with suppress(get_cancelled_exc_class()):
                 await checkpoint()
             return False
-        # The next event has to find a clean context. If this one is not clean, a new worker has a clean one.
-        return going_on and not _differs_from(clean)
+        try:
+            # The next event has to find a clean context. If this one is not clean, a new worker has a clean one.
+            return going_on and copy_context() == clean
+        except Exception:  # noqa: BLE001  some values cannot even be compared; the same ones are not
+            return False
 
     async def _park(self) -> bool:
         """Wait until there may be something to do. Return False if that is not to be expected."""

@@ -46,7 +46,7 @@ class StatusIndex:
         when_unlocked: Called each time a lock of a progression has become free.
     """
 
-    __slots__ = ("_coordination", "by_status", "failures", "items", "states", "when_unlocked")
+    __slots__ = ("_coordination", "_filed", "_numbers", "by_status", "failures", "items", "states", "when_unlocked")
 
     def __init__(self, states: Flow[Event, Progression], coordination: Coordination) -> None:
         self.states: Flow[Event, Progression] = states
@@ -55,6 +55,9 @@ class StatusIndex:
         self.failures = UnseenFailures()
         self.when_unlocked: Callable[[], None] | None = None
         self._coordination = coordination
+        # A look at the flow's progressions without a call of Python, since each event comes to add().
+        self._filed = states.progressions._items.get
+        self._numbers = {status: progression.id.int for status, progression in self.by_status.items()}
         for progression in self.by_status.values():
             states.add_progression(progression)
         for guard in (states.progressions.guard, *(each.guard for each in self.by_status.values())):
@@ -106,7 +109,10 @@ class StatusIndex:
         Raises:
             ConfigurationError: The progression was taken out of the flow. Nothing has changed.
         """
-        progression = self.progression(event.execution.status)
+        status = event.execution.status
+        progression = self.by_status[status]
+        if self._filed(self._numbers[status]) is not progression:
+            self.progression(status)  # raises, unless the user has another pile of progressions by now
         self.items.add(event)
         progression.append(event.id)
 

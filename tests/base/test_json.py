@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from parts import json_values
-from support import id_of
 
 from lionpride_exec import Element, ExecutionError, Unset
 from lionpride_exec.errors import AccessError
@@ -85,7 +84,7 @@ class Angry:
         (Point, repr(Point)),
         (lambda: None, "<function <lambda>>"),
     ],
-    ids=id_of,
+    ids=repr,
 )
 def test_usual_forms(value, expected):
     """What has a usual form gets it, at any depth; all else is marked."""

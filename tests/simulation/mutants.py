@@ -253,8 +253,8 @@ MUTANTS = [
     Mutant(
         "those who wait for an end are told only of a good one",
         "_events/lifecycle.py",
-        "        finally:\n            if target in TERMINAL:\n                self._wake()\n",
-        "        finally:\n            if target is EventStatus.COMPLETED:\n                self._wake()\n",
+        "            if target in TERMINAL and (self._at_end",
+        "            if target is EventStatus.COMPLETED and (self._at_end",
     ),
     Mutant(
         "a journal confirms an event before the commit",
