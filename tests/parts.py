@@ -15,13 +15,9 @@ from lionpride_exec._base import jsonable as json_values  # every kind of value 
 from lionpride_exec._cli.run import compact_set as cli_compact_set  # millions of numbers in little memory
 from lionpride_exec._cli.run import summary as cli_summary  # what is shown at a moment
 from lionpride_exec._executor import executor_states  # every pair of states
-from lionpride_exec._journal import annotations as journal_annotations  # each kind of annotation
-from lionpride_exec._journal import codec as journal_codec  # each kind of field
 from lionpride_exec._journal import journal_lifecycle  # every pair of states
-from lionpride_exec._journal import outcome_codec as journal_outcome_codec  # each kind of outcome
 from lionpride_exec._journal import reader as journal_reader  # reading in pieces, and without rights
 from lionpride_exec._journal import recent_starts as journal_recent_starts  # two ways to the same answer
-from lionpride_exec._journal import rows as journal_rows  # a row that is made by hand
 from lionpride_exec._journal import store as journal_store  # a second process that has the file
 from lionpride_exec._journal import worker_thread as journal_worker_thread  # a simulation has no threads
 from lionpride_exec._journal import writer as journal_writer  # its states, without a run
@@ -44,13 +40,9 @@ __all__ = [
     "executor_states",
     "field_paths",
     "invariants",
-    "journal_annotations",
-    "journal_codec",
     "journal_lifecycle",
-    "journal_outcome_codec",
     "journal_reader",
     "journal_recent_starts",
-    "journal_rows",
     "journal_store",
     "journal_worker_thread",
     "journal_writer",

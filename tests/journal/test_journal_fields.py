@@ -3,12 +3,15 @@
 import datetime as dt
 import enum
 import math
+import sqlite3
 import sys
 import tempfile
 import uuid
 from collections import OrderedDict, namedtuple
+from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,17 +19,12 @@ from zoneinfo import ZoneInfo
 import attrs
 import msgspec
 import pytest
+from anyio.from_thread import start_blocking_portal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from parts import journal_annotations, journal_codec, journal_outcome_codec, journal_rows
 
-from lionpride_exec import Event, EventStatus, Executor, Journal, Unset
+from lionpride_exec import Event, Executor, Journal, Unset
 from lionpride_exec.errors import ValidationError
-
-plain_hint = journal_annotations.plain_hint
-Codec, encode_key = journal_codec.Codec, journal_codec.encode_key
-encode_outcome, restore_execution = journal_outcome_codec.encode_outcome, journal_outcome_codec.restore_execution
-Row = journal_rows.Row
 
 pytestmark = pytest.mark.anyio
 
@@ -121,13 +119,72 @@ class Doubles(Event, tag="tests.fields.doubles"):
         return None
 
 
+opened = []  # the portal, the executor and the file of the journal that this module has open
+
+
+@pytest.fixture(scope="module", autouse=True)
+def journal(tmp_path_factory):
+    """Have a journal open, in another thread, as long as the tests of this module run."""
+    path = tmp_path_factory.mktemp("fields") / "run.db"
+    with start_blocking_portal() as portal:
+        executor = portal.call(lambda: Executor.of(Event, journal=Journal(path, synchronous="NORMAL", ack="strict")))
+        with portal.wrap_async_context_manager(executor):
+            opened.append((portal, executor, path))
+            yield
+            opened.clear()
+
+
+def sql(statement, *values):
+    """Run a statement on the file of the journal."""
+    with closing(sqlite3.connect(opened[0][2])) as connection, connection:
+        return connection.execute(statement, values).fetchall()
+
+
+def keep(event, **options):
+    """Have the journal keep an event until it has ended. Return the event that the key, if there is one, stands for."""
+    portal, executor, _ = opened[0]
+
+    async def append_and_forget():
+        kept = await executor.append(event, **options)
+        await kept.wait()
+        await executor.cleanup_events()
+        return kept
+
+    return portal.call(append_and_forget)
+
+
+def fetch(event):
+    """Return the event that the journal makes of what it has kept of an event."""
+    portal, executor, _ = opened[0]
+    return portal.call(executor.get, event.id)
+
+
 def through(event):
-    """Return the event that a journal makes of what it has kept of an event."""
-    codec = Codec({})
-    row = Row(
-        1, event.id.bytes, codec.encode(event), None, None, None, None, "pending", 0, 0, 1.0, None, None, None, None
-    )
-    return codec.decode(row)
+    """Have the journal keep an event. Return what it makes of it."""
+    keep(event)
+    found = fetch(event)
+    assert found is not event
+    return found
+
+
+def stored(event):
+    """Have the journal keep an event. Return what stands in the file."""
+    keep(event)
+    ((text,),) = sql("SELECT event FROM event WHERE id = ?", event.id.bytes)
+    return text
+
+
+numbers = count()
+
+
+def response_through(value, *kinds):
+    """Return the response that the journal gives back, of an event that returns a value of this kind."""
+
+    class Answer(Event[kinds[0]] if kinds else Event, tag=f"tests.fields.answer_{next(numbers)}"):
+        async def _invoke(self):
+            return value
+
+    return through(Answer()).execution.response
 
 
 def is_same(one, other):  # noqa: PLR0911  a table of kinds
@@ -346,10 +403,10 @@ def test_an_event_that_may_be_none_can_be_none():
 
 def test_rules_of_a_zone_may_change():
     """Then the moment stays."""
-    codec, event = Codec({}), Typed(when=dt.datetime(2026, 7, 1, 12, tzinfo=BERLIN))
-    text = codec.encode(event).replace(b"12:00:00+02:00", b"12:00:00+05:00")
-    row = Row(1, event.id.bytes, text, None, None, None, None, "pending", 0, 0, 1.0, None, None, None, None)
-    found = codec.decode(row).when
+    event = Typed(when=dt.datetime(2026, 7, 1, 12, tzinfo=BERLIN))
+    text = stored(event).replace(b"12:00:00+02:00", b"12:00:00+05:00")
+    sql("UPDATE event SET event = ? WHERE id = ?", text, event.id.bytes)
+    found = fetch(event).when
     assert found == dt.datetime(2026, 7, 1, 7, tzinfo=dt.UTC)
     assert found.tzinfo is BERLIN
 
@@ -363,8 +420,9 @@ def test_a_new_version_reads_what_was_carried_aside():
         async def _invoke(self):
             return None
 
-    event, codec = First(value={"cut": "\ud83d"}), Codec({})
-    text = codec.encode(event)
+    event = First(value={"cut": "\ud83d"})
+    text = stored(event).replace(b"fields.version", b"fields.other")
+    sql("UPDATE event SET event = ? WHERE id = ?", text, event.id.bytes)
 
     class Second(Event, tag="tests.fields.other", version=2):
         length: int = 0
@@ -376,25 +434,13 @@ def test_a_new_version_reads_what_was_carried_aside():
         def _upgrade(cls, data, _version):
             return {"length": len(data.pop("value")["cut"]), **data}
 
-    row = Row(
-        1,
-        event.id.bytes,
-        text.replace(b"fields.version", b"fields.other"),
-        *[None] * 4,
-        "pending",
-        0,
-        0,
-        1.0,
-        *[None] * 4,
-    )
-    assert codec.decode(row).length == 1
+    assert fetch(event).length == 1
 
 
 def test_a_journal_file_shows_plain_data():
     """Beside the data stands what is mended, and only where something is."""
-    codec = Codec({})
-    assert b"fixes" not in codec.encode(Open(value=[1, 2.5, "ä", None, True]))
-    data = msgspec.json.decode(codec.encode(Open(value=[(1, 2)])))
+    assert b"fixes" not in stored(Open(value=[1, 2.5, "ä", None, True]))
+    data = msgspec.json.decode(stored(Open(value=[(1, 2)])))
     assert data["data"]["value"] == [[1, 2]]
     assert data["fixes"] == [[["value", 0], "tuple"]]
 
@@ -441,9 +487,7 @@ MOMENT = dt.datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=BERLIN)
 )  # fmt: skip
 def test_a_response_comes_back_as_its_class_says(kind, value):
     """With its zone and fold, an int where a float is announced as an int."""
-    text = encode_outcome(EventStatus.COMPLETED, value, None, 1.0)
-    row = Row(1, b"", b"", None, None, None, None, "completed", 1, 0, 1.0, 1.0, 1.0, text, None)
-    found = restore_execution(row, plain_hint(kind)).response
+    found = response_through(value, kind)
     if isinstance(value, Window):
         assert is_same([value.begin, value.zones], [found.begin, found.zones])
     else:
@@ -452,9 +496,7 @@ def test_a_response_comes_back_as_its_class_says(kind, value):
 
 def test_a_response_without_a_type_comes_back_as_json_has_it():
     """Nothing is made of the zones then."""
-    text = encode_outcome(EventStatus.COMPLETED, {"at": MOMENT}, None, 1.0)
-    row = Row(1, b"", b"", None, None, None, None, "completed", 1, 0, 1.0, 1.0, 1.0, text, None)
-    assert restore_execution(row).response == {"at": "2026-10-25T02:30:00+01:00"}
+    assert response_through({"at": MOMENT}) == {"at": "2026-10-25T02:30:00+01:00"}
 
 
 @pytest.mark.parametrize(
@@ -469,16 +511,12 @@ def test_a_response_without_a_type_comes_back_as_json_has_it():
 )  # fmt: skip
 def test_infinities_of_a_response_come_back(kind, value):
     """A resumed program compares numbers, not None; what is read beside them is what the class says."""
-    text = encode_outcome(EventStatus.COMPLETED, value, None, 1.0)
-    row = Row(1, b"", b"", None, None, None, None, "completed", 1, 0, 1.0, 1.0, 1.0, text, None)
-    assert is_same(value, restore_execution(row, plain_hint(kind)).response)
+    assert is_same(value, response_through(value, kind))
 
 
 def test_a_response_of_another_type_keeps_its_infinities():
     """It comes back as JSON has it."""
-    text = encode_outcome(EventStatus.COMPLETED, {"x": (math.inf, {1})}, None, 1.0)
-    row = Row(1, b"", b"", None, None, None, None, "completed", 1, 0, 1.0, 1.0, 1.0, text, None)
-    assert restore_execution(row, str).response == {"x": [math.inf, [1]]}
+    assert response_through({"x": (math.inf, {1})}, str) == {"x": [math.inf, [1]]}
 
 
 @pytest.mark.parametrize("text", ["", "\ud800"])
@@ -491,9 +529,7 @@ def test_private_fields_of_a_response_are_not_left_out(text):
         _hidden: int = 0
         text: str = ""
 
-    outcome = encode_outcome(EventStatus.COMPLETED, Secret(1, 2, text), None, 1.0)
-    row = Row(1, b"", b"", None, None, None, None, "completed", 1, 0, 1.0, 1.0, 1.0, outcome, None)
-    assert restore_execution(row, Secret).response == {"shown": 1, "_hidden": 2, "text": text}
+    assert response_through(Secret(1, 2, text), Secret) == {"shown": 1, "_hidden": 2, "text": text}
 
 
 @pytest.mark.parametrize("depth", [100, 450])
@@ -509,9 +545,10 @@ def test_a_deep_field_comes_back(depth):
 
 def test_keys_of_what_json_text_can_carry():
     """Half a surrogate pair and very long ints are keys; NaN and infinities would be null, and one key with it."""
-    assert encode_key("\ud800") != encode_key("\ud801")
-    assert encode_key([10**5000]) != encode_key([10**5000 + 1])
+    for key in ("\ud800", "\ud801", [10**5000], [10**5000 + 1], [None]):
+        assert keep(event := Open(), key=key) is event
+        assert keep(Open(), key=key).id == event.id
+    assert sql("SELECT key FROM event WHERE id = ?", event.id.bytes) == [("[null]",)]
     for key in (math.nan, math.inf, [math.nan], {"a": (1, -math.inf)}):
         with pytest.raises(TypeError, match="key must be something that JSON can hold.*null"):
-            encode_key(key)
-    assert encode_key([None]) == "[null]"
+            keep(Open(), key=key)
