@@ -94,8 +94,11 @@ class EventLifecycle(Element):
         _host: EventHost | None = attrs.field(default=None, init=False)
         # The chunks of a streaming event and its readers. Made by the first reader or the first run.
         _feed: ChunkBuffer | None = attrs.field(default=None, init=False)
-        # Called with the event when it ends, or when it is known that it will not end. A dict, for its order.
-        _at_end: dict[Callable[[Any], None], None] | None = attrs.field(default=None, init=False)
+        # What is called with the event when it ends, or when it is known that it will not end. Nearly always one
+        # function at most. Several are the keys of a dict, in their order.
+        _at_end: Callable[[Any], None] | dict[Callable[[Any], None], None] | None = attrs.field(
+            default=None, init=False
+        )
         # The run of the event. NOT_RUNNING while no task runs it.
         _current_run: RunningEvent = attrs.field(default=NOT_RUNNING, init=False)
         # The number of the row of the event in the journal. 0 if it has none.
@@ -222,10 +225,14 @@ class EventLifecycle(Element):
 
     def _wake(self) -> None:
         """Wake the tasks that wait for the end. The end has come, or is known not to come."""
-        if self._at_end is not None:
-            callbacks, self._at_end = self._at_end, None
-            for callback in callbacks:
-                callback(self)
+        callbacks = self._at_end
+        if callbacks is not None:
+            object.__setattr__(self, "_at_end", None)  # as _set() does it, without the call
+            if isinstance(callbacks, dict):
+                for callback in callbacks:
+                    callback(self)
+            else:
+                callbacks(self)
         if self._feed is not None:
             self._feed.end()
 
@@ -290,16 +297,20 @@ class EventLifecycle(Element):
         if is_lost or self.execution.status in TERMINAL:
             callback(self)
         elif self._at_end is None:
-            self._at_end = {callback: None}
-        else:
+            object.__setattr__(self, "_at_end", callback)  # as _set() does it, without the call
+        elif isinstance(self._at_end, dict):
             self._at_end[callback] = None
+        else:
+            self._set("_at_end", {self._at_end: None, callback: None})
 
     def _call_no_more(self, callback: Callable[[Any], None]) -> None:
         """Remove a callback of :meth:`_call_at_end`."""
-        if self._at_end is not None:
+        if isinstance(self._at_end, dict):
             self._at_end.pop(callback, None)
             if not self._at_end:
-                self._at_end = None
+                self._set("_at_end", None)
+        elif self._at_end == callback:
+            self._set("_at_end", None)
 
     def _check_ended(self) -> None:
         """

@@ -56,7 +56,7 @@ def has_journal_number(event: Event[Any]) -> bool:
 
 def end_waiters(event: Event[Any]) -> Collection[object] | None:
     """Return those who are woken when the event ends. None if there are none."""
-    return event._at_end
+    return (event._at_end,) if callable(event._at_end) else event._at_end
 
 
 def produced_chunks(event: Event[Any]) -> Sequence[Any] | None:
@@ -319,7 +319,7 @@ class ExecutorView:
     @property
     def key_of(self) -> Mapping[UUID, Hashable]:
         """The key of each event that has one, by id."""
-        return self.executor._parts.keys._key_of
+        return self.executor._parts.keys.key_of
 
     def awaited_by(self, event_id: UUID) -> Collection[UUID]:
         """Return the events that have to complete before an event is queued."""
