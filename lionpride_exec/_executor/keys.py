@@ -18,14 +18,17 @@ class Keys:
 
     Args:
         items: The events of the executor.
+
+    Attributes:
+        key_of: The key of each event that has one, by the id of the event.
     """
 
-    __slots__ = ("_event_of", "_items", "_key_of")
+    __slots__ = ("_event_of", "_items", "key_of")
 
     def __init__(self, items: Pile[Event]) -> None:
         self._items = items
         self._event_of: dict[Hashable, UUID] = {}
-        self._key_of: dict[UUID, Hashable] = {}
+        self.key_of: dict[UUID, Hashable] = {}
 
     def find(self, key: Hashable) -> Event | None:
         """Return the event with a key. None if there is none."""
@@ -39,16 +42,15 @@ class Keys:
 
     def of(self, event_id: UUID) -> Hashable:
         """Return the key of an event. None if it has none."""
-        return self._key_of.get(event_id)
+        return self.key_of.get(event_id)
 
     def give(self, event_id: UUID, key: Hashable) -> None:
         """Make an event known under a key."""
         self._event_of[key] = event_id
-        self._key_of[event_id] = key
+        self.key_of[event_id] = key
 
     def forget(self, event_id: UUID) -> None:
         """Drop the key of an event, if it has one."""
-        if self._key_of:
-            key = self._key_of.pop(event_id, None)
-            if key is not None:
-                del self._event_of[key]
+        key = self.key_of.pop(event_id, None)
+        if key is not None:
+            del self._event_of[key]

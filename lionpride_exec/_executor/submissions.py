@@ -350,12 +350,17 @@ class Submissions:
             event._unseen.let_go(event)
         self._index.remove(event)
         self._transitions.running.discard(event._current_run)
-        self._coordination.deferred_ends.pop(event.id, None)
-        self._queueing.early.pop(event.id, None)
-        self._dependencies.remove(event.id)
-        self._keys.forget(event.id)
-        if self.processor is not None:
-            self.processor.forget(event.id)
+        if self._coordination.deferred_ends:
+            self._coordination.deferred_ends.pop(event.id, None)
+        if self._queueing.early or self._dependencies.waiting:
+            self._queueing.early.pop(event.id, None)
+            self._dependencies.remove(event.id)
+        if self._keys.key_of:
+            self._keys.forget(event.id)
+        # An event leaves the queue at its end, unless its record was changed by hand. Then it holds up no other event.
+        processor = self.processor
+        if processor is not None and (event.execution.status not in TERMINAL or event.id in processor.queue):
+            processor.forget(event.id)
         event._set("_host", None)
         if self._dependencies.followers:
             self._followers.follow_up(event)

@@ -118,9 +118,12 @@ class StatusIndex:
 
     def remove(self, event: Event) -> None:
         """Remove an event from the items and from all progressions."""
-        self.items.remove(event.id)
+        event_id = event.id
+        self.items.remove(event_id)
+        number = event_id.int
         for progression in self.by_status.values():
-            progression.exclude(event.id)
+            if number in progression._counts:  # as ``event_id in progression`` says it, without the call
+                progression.exclude(event_id)
 
     def move(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
         """Follow a transition, in O(1). An event that is not among the items is not filed."""
@@ -181,7 +184,9 @@ class StatusIndex:
 
     def is_locked(self, status: EventStatus) -> bool:
         """Return whether a task uses a lock that is needed to add or remove an event with a status."""
-        return bool(self.items.guard.users) or self.locks_needed(status, status) is not None
+        if self.items.guard.users:
+            return True
+        return self._coordination.locks_in_use > 0 and self.locks_needed(status, status) is not None
 
     @asynccontextmanager
     async def locks(self, *statuses: EventStatus) -> AsyncGenerator[None]:
