@@ -21,10 +21,11 @@ from typing import Any, Final, Self
 import anyio
 
 import lionpride_exec
-from lionpride_exec import Event, EventStatus, Executor
+from lionpride_exec import Call, Event, EventStatus, Executor
 from lionpride_exec.testing import run
 
 AT_ONCE: Final = 100
+ITEMS: Final = 1000
 PACKAGE: Final = Path(lionpride_exec.__file__).parent
 KIT: Final = PACKAGE / "testing"
 
@@ -88,7 +89,27 @@ async def _count() -> int:
     return calls.count
 
 
+async def _nothing(item: int) -> int:
+    return item
+
+
+async def _count_map() -> int:
+    calls = Calls()
+    async with Executor.of(_nothing, concurrency_limit=AT_ONCE) as executor:
+        await executor.invoke(Call.of(_nothing, 0))
+        with calls:
+            ended = [event.status async for event in executor.map(_nothing, range(ITEMS))]
+        assert ended == [EventStatus.COMPLETED] * ITEMS
+    return calls.count
+
+
 def count_calls(backend: str, *, seed: int = 0) -> int:
     """Return the number of calls that 100 events at once take, in a round after a first one."""
     with no_slice():
         return run(_count, backend=backend, seed=seed)
+
+
+def count_map_calls(backend: str, *, seed: int = 0) -> int:
+    """Return the number of calls that a loop over ``map()`` takes, for 1,000 items of a function that does nothing."""
+    with no_slice():
+        return run(_count_map, backend=backend, seed=seed)

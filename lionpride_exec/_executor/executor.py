@@ -9,7 +9,7 @@ processor (``_processing``) decides which event starts when.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, cast, overload
 
 import anyio
 from anyio import AsyncContextManagerMixin
@@ -690,4 +690,8 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
         return self.processor is not None and self.processor._has_own_enqueue
 
     def _map_host(self) -> ExecutorOfMap:
-        return ExecutorOfMap(self, self._lifetime, self._submissions, self._index, self._subscriptions, self._progress)
+        return ExecutorOfMap(self, self._parts, _PLAIN_APPEND)
+
+
+# The method itself, whatever replaces it in the class later.
+_PLAIN_APPEND: Final = Executor.append

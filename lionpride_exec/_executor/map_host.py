@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lionpride_exec._events.submit_options import PLAIN, options_for
 from lionpride_exec._processing.processor import DEFAULT_CONCURRENCY
+from lionpride_exec._validation import check_priority
+from lionpride_exec.errors import ExecutorClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
@@ -14,58 +17,64 @@ if TYPE_CHECKING:
     from lionpride_exec._iteration.completion import E
     from lionpride_exec._iteration.map_options import Guest, RunningMap
     from lionpride_exec._scheduling.priority_queue import PriorityQueue
-    from lionpride_exec._tracking.status_index import StatusIndex
-    from lionpride_exec._tracking.subscriptions import Subscriptions
 
-    from .executor_lifetime import ExecutorLifetime
     from .facade import Facade
-    from .progress_report import ProgressReport
-    from .submissions import Submissions
+    from .parts import Parts
 
 
 class ExecutorOfMap:
-    """What a map uses of its executor and of the executor's parts. A ``MapHost``."""
+    """
+    What a map uses of its executor and of the executor's parts. A ``MapHost``.
 
-    __slots__ = ("_executor", "_index", "_lifetime", "_progress", "_submissions", "_subscriptions")
+    Args:
+        executor: The executor.
+        parts: The parts of the executor.
+        plain_append: ``Executor.append()``, as the package has it.
+    """
 
-    def __init__(
-        self,
-        executor: Facade,
-        lifetime: ExecutorLifetime,
-        submissions: Submissions,
-        index: StatusIndex,
-        subscriptions: Subscriptions,
-        progress: ProgressReport,
-    ) -> None:
+    __slots__ = ("_executor", "_index", "_lifetime", "_plain_append", "_progress", "_submissions", "_subscriptions")
+
+    def __init__(self, executor: Facade, parts: Parts, plain_append: Callable[..., Coroutine[Any, Any, Any]]) -> None:
         self._executor = executor
-        self._lifetime = lifetime
-        self._submissions = submissions
-        self._index = index
-        self._subscriptions = subscriptions
-        self._progress = progress
+        self._plain_append = plain_append
+        self._lifetime = parts.lifetime
+        self._submissions = parts.submissions
+        self._index = parts.index
+        self._subscriptions = parts.subscriptions
+        self._progress = parts.progress
 
     @property
     def has_journal(self) -> bool:
         """Whether the executor has a journal."""
         return self._submissions.durable is not None
 
-    @property
-    def queue(self) -> PriorityQueue | None:
-        """The queue of the processor. None until there is a processor."""
-        processor = self._lifetime.processor
-        return None if processor is None else processor.queue
+    def concurrency(self) -> tuple[int, PriorityQueue | None]:
+        """
+        Return how many events may run at once, and the queue of the processor.
 
-    @property
-    def concurrency_limit(self) -> int:
-        """How many events may run at once. Before there is a processor: what the configuration says."""
+        Before there is a processor, return what the configuration says, and None.
+        """
         processor = self._lifetime.processor
         if processor is not None:
-            return processor.concurrency_limit
+            return processor.concurrency_limit, processor.queue
         configured = self._executor.processor_config.get("concurrency_limit")
-        return configured if isinstance(configured, int) and configured > 0 else DEFAULT_CONCURRENCY
+        return configured if isinstance(configured, int) and configured > 0 else DEFAULT_CONCURRENCY, None
 
     def __contains__(self, event: Event) -> bool:
         return event in self._executor
+
+    def append_nowait(self, event: Event, priority: float | None) -> bool:
+        """Append an event if nothing has to be waited for. Return False if ``append()`` has to be awaited instead."""
+        executor = self._executor
+        # A subclass may override append(), an instance may have one of its own, and a fault plan replaces the method
+        # of the class. Then each event has to go through that method.
+        if type(executor).append is not self._plain_append or "append" in executor.__dict__:
+            return False
+        options = PLAIN if priority is None else options_for(check_priority(priority), None, None)
+        try:
+            return self._submissions.append_nowait(event, options)
+        except ExecutorClosedError:
+            return False  # append() raises it again
 
     async def append(self, event: E, priority: float | None = None, *, wait: bool = False, key: Hashable = None) -> E:
         """Take an event in through the executor's own method, which a subclass may override."""
@@ -84,18 +93,24 @@ class ExecutorOfMap:
         """Return a context in which a task waits for the executor and reads no transitions. None without watchers."""
         return self._subscriptions.reader_away()
 
-    async def remove(self, event: Event) -> None:
-        """Remove an event that has ended and was returned to the consumer. Wait for locks that other tasks hold."""
-        status = event.execution.status
-        if self._index.is_locked(status):
-            async with self._index.all_locks(status):
-                self._remove(event)
-        else:
-            self._remove(event)
+    def remove_nowait(self, event: Event) -> bool:
+        """
+        Remove an event that has ended and was returned to the consumer.
 
-    def _remove(self, event: Event) -> None:
-        if event in self._executor:
+        Returns:
+            False if a task holds a lock. Then ``remove()`` has to be awaited, and nothing has changed.
+        """
+        if self._index.is_locked(event.execution.status):
+            return False
+        if event.id in self._index.items:
             self._submissions.remove(event)
+        return True
+
+    async def remove(self, event: Event) -> None:
+        """Do as ``remove_nowait()``, but wait for the locks that other tasks hold."""
+        async with self._index.all_locks(event.execution.status):
+            if event.id in self._index.items:
+                self._submissions.remove(event)
 
     async def start_guest(self, guest: Guest, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
         """

@@ -180,6 +180,21 @@ class Submissions:
             if taken is not None:
                 return taken
 
+    def append_nowait(self, event: Event, options: SubmitOptions) -> bool:
+        """Take an event in like :meth:`append`. Return False, and do nothing, if it might wait or find no room."""
+        processor = self.processor
+        if (
+            (self.durable is not None or self._transitions.crash is not None)
+            or (self._index.items.guard.users or self._coordination.locks_in_use)
+            or self._enqueue_override.submitted
+            or (processor is not None and (processor._has_own_enqueue or processor.queue.is_full))
+            or self._appends >= APPENDS_BETWEEN_CHECKPOINTS
+        ):
+            return False
+        self._appends += 1
+        self._store(event, options)
+        return True
+
     async def _when_queued(self, event: Event, taken: E, queued_at: datetime | None) -> E | None:
         """Return the submitted event, or the known event with its key, once it is queued. None if it has left."""
         if taken is event and self._enqueue_override.claim(event.id):

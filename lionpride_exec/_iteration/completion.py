@@ -8,13 +8,12 @@ up then, so events must not keep the iterator alive.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections import deque
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import anyio
-from anyio import ResourceGuard
+from anyio import BusyResourceError
 from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.closing_iterator import ClosingIterator
@@ -42,16 +41,8 @@ class EventIterator(ClosingIterator[E]):
         anyio.BusyResourceError: A second task asks for the next event while one does already. Nothing has changed.
     """
 
-    def __init__(self) -> None:
-        self._consumer = ResourceGuard("iterating over")
-
-    async def __anext__(self) -> E:
-        with self._consumer:
-            return await self._next()
-
-    @abstractmethod
-    async def _next(self) -> E:
-        """Return the next event, or raise ``StopAsyncIteration``."""
+    # Whether a task waits for the next event. A ResourceGuard of AnyIO takes two calls for each event.
+    _is_asked: bool = False
 
 
 class _Watch(Generic[E]):
@@ -110,7 +101,6 @@ class Endings(EventIterator[E]):
 
     def __init__(self, events: Iterable[E]) -> None:
         self._watch = watch = _Watch[E]()
-        super().__init__()
         self._is_closed = False
         running = running_here()
         for event in events:
@@ -123,7 +113,17 @@ class Endings(EventIterator[E]):
                 watch.hosts[id(event._host)] = event._host
         watch.begin()
 
+    async def __anext__(self) -> E:
+        if self._is_asked:
+            raise BusyResourceError("iterating over")
+        self._is_asked = True
+        try:
+            return await self._next()
+        finally:
+            self._is_asked = False
+
     async def _next(self) -> E:
+        """Return the next event, or raise ``StopAsyncIteration``."""
         watch = self._watch
         if watch.ended or not watch.watched or self._is_closed:
             await checkpoint()

@@ -20,6 +20,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
+from anyio import BusyResourceError
 
 from lionpride_exec._events.call import Call, check_async
 from lionpride_exec._events.event import Event
@@ -51,7 +52,14 @@ def maker_for(target: type[Event] | Callable[..., Any]) -> Callable[[Any], Event
         check_async(target)
     except TypeError as exc:
         raise TypeError(f"target must be an Event subclass or an async function: {exc}") from None
-    return partial(Call[Any].of, cast("Callable[..., Any]", target))
+    function = cast("Callable[..., Any]", target)
+    kind = cast("type[Call[Any]]", Call)  # ``Call[Any]()`` takes two calls more
+
+    def call(item: Any) -> Event:
+        """Return the event that calls the function with an item, as ``Call.of()`` does."""
+        return kind(function=function, args=(item,))
+
+    return call
 
 
 def _event_of(cls: type[Event], required: list[str], item: Any) -> Event:
@@ -71,15 +79,19 @@ class EventMap(EventIterator[E]):
     """The iterator of ``Executor.map()``."""
 
     def __init__(self, plan: MapOptions) -> None:
-        super().__init__()
         self._run = MapState[E](plan)
 
-    async def _next(self) -> E:
+    async def __anext__(self) -> E:
+        if self._is_asked:
+            raise BusyResourceError("iterating over")
+        self._is_asked = True
         try:
             return await self._run.next()
         except BaseException:  # its end, an error, a cancellation
             self._run.close()
             raise
+        finally:
+            self._is_asked = False
 
     async def aclose(self) -> None:
         """

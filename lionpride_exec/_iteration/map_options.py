@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
     from .completion import E
 
-# Events appended and not yet given, at most, where many of them wait for their key; and for each slot.
-MAX_LOOKAHEAD = 1000
-SLOTS_AHEAD = 10
-
 
 class RunningMap(Protocol):
     """A map that has begun, as ``Executor.progress()`` sees it."""
@@ -47,16 +43,15 @@ class MapHost(Protocol):
         """Whether the executor has a journal."""
         ...
 
-    @property
-    def queue(self) -> PriorityQueue | None:
-        """The queue of the processor. None until there is a processor."""
-
-    @property
-    def concurrency_limit(self) -> int:
-        """How many events may run at the same time, as far as is known."""
+    def concurrency(self) -> tuple[int, PriorityQueue | None]:
+        """Return how many events may run at the same time, as far as is known, and the queue once there is one."""
         ...
 
     def __contains__(self, event: Event) -> bool: ...
+
+    def append_nowait(self, event: Event, priority: float | None) -> bool:
+        """Append an event if nothing has to be waited for. Return False if ``append()`` has to be awaited instead."""
+        ...
 
     async def append(self, event: E, priority: float | None = None, *, wait: bool = False, key: Hashable = None) -> E:
         """Take an event in; see ``Executor.append()``."""
@@ -71,8 +66,12 @@ class MapHost(Protocol):
     def reader_away(self) -> AbstractContextManager[None] | None:
         """Return the context of a task that waits for the executor and so reads no transitions. None if none reads."""
 
+    def remove_nowait(self, event: Event) -> bool:
+        """Remove an event that has ended and was returned to the consumer. Return False if a task holds a lock."""
+        ...
+
     async def remove(self, event: Event) -> None:
-        """Remove an event that has ended and was given to the consumer, under the locks that somebody holds."""
+        """Remove an event that has ended and was returned to the consumer. Wait for locks that other tasks hold."""
 
     async def start_guest(self, guest: Guest, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
         """
@@ -106,7 +105,7 @@ class MapOptions:
     """
 
     executor: MapHost
-    make: Callable[[Any], Event]
+    make: Callable[[Any], Any]
     items: Iterable[Any] | AsyncIterable[Any]
     ordered: bool
     fail_fast: bool
@@ -139,19 +138,3 @@ class MapOptions:
     def key_of(self, item: Any) -> Hashable:
         """Return the key of an item's event. None if events have no keys."""
         return None if self.key is None else self.key(item)
-
-    @property
-    def limit(self) -> int:
-        """How many events may be appended and not yet given now, except those that wait for their key."""
-        return 2 * self._concurrency if self.lookahead is None else self.lookahead
-
-    @property
-    def most(self) -> int:
-        """How many events may be appended and not yet given now, in all."""
-        if self.max_lookahead is not None:
-            return self.max_lookahead
-        return max(MAX_LOOKAHEAD, SLOTS_AHEAD * self._concurrency, self.limit)
-
-    @property
-    def _concurrency(self) -> int:
-        return self.executor.concurrency_limit

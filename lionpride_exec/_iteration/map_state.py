@@ -23,11 +23,11 @@ from lionpride_exec._status import FAILURES, TERMINAL
 from lionpride_exec.errors import EventFailed, ExecutorClosedError, QueueFullError
 
 from .completion import E
+from .look_ahead import LookAhead
 from .source_task import SourceTask
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
-    from uuid import UUID
 
     from .map_options import MapOptions
 
@@ -41,20 +41,27 @@ EVENTS_BETWEEN_CHECKPOINTS = 100
 
 
 class MapState(Generic[E]):
-    """The moving parts of a map: what events call back, and what the source task works for."""
+    """
+    The moving parts of a map: what events call back, and what the source task works for.
+
+    Events are counted by the numbers of their ids (``UUID.int``), whose hash is computed in C.
+    """
 
     def __init__(self, plan: MapOptions) -> None:
         self.plan = plan
+        self.executor = plan.executor
+        self.is_durable: bool = plan.executor.has_journal
+        self.look_ahead = LookAhead(plan, self)
         self.thread: int | None = None  # None: nothing has begun
         self.source: Iterator[Any] | None = None  # of a plain iterable
         self.source_task: SourceTask | None = None  # of an async one
         self.rejected: tuple[E, Hashable] | None = None  # made, with its key; there was no room in the queue yet
-        self.own: set[UUID] = set()  # events that we have appended and not let go: others are not ours to end
-        self.again: Counter[UUID] = Counter()  # how many more times than once an event is held, by its key
+        self.own: set[int] = set()  # events that we have appended and not let go: others are not ours to end
+        self.again: Counter[int] = Counter()  # how many more times than once an event is held, by its key
         self.expected: int | None = None  # how many items there are, as far as anybody says
         self.appended = 0  # events of items, known ones included
         self.held = 0  # events appended and not yet given
-        self.unended: dict[UUID, E] = {}  # those among them that have not ended; each will tell
+        self.unended: dict[int, E] = {}  # those among them that have not ended; each will tell
         self.queue: deque[E] = deque()  # to be given; ordered: all that are held, else those that have ended
         self.last: E | None = None  # was given, and stands in the executor still
         self.failure: E | None = None  # the first, if asked to fail fast
@@ -80,24 +87,27 @@ class MapState(Generic[E]):
         """Return the next event."""
         if self.thread is None:
             await self._begin()
-        await self._breathe()
-        await self._release_last()
+        self.turns += 1
+        if self.turns % EVENTS_BETWEEN_CHECKPOINTS:
+            await checkpoint_if_cancelled()
+        else:
+            await checkpoint()
+        if self.last is not None:
+            if not self._let_go(self.last):
+                await self.executor.remove(self.last)
+                self.own.discard(self.last.id.int)
+            self.last = None
         while not self.closed:
-            await self._fill()
+            if self.source is not None:
+                await self._fill(self.source)
             if self.failure is not None:
                 self._raise_failure(self.failure)
             event = self._take()
             if event is not None:
-                if event._unseen is not None:
-                    event._unseen.look_at(event)
-                self.last = event
                 return event
             if self.exhausted and not self.held:
                 break
-            if not self.closed:
-                self.attention = anyio.Event()
-                with self.plan.executor.reader_away() or nullcontext():
-                    await self.attention.wait()
+            await self._wait()
         raise StopAsyncIteration if self.closed else self._last_word()
 
     def close(self) -> None:
@@ -136,36 +146,47 @@ class MapState(Generic[E]):
         else:
             self.source = iter(items)
         self.thread = get_ident()
-        self.plan.executor.begun(cast("MapState[Any]", self))
+        self.executor.begun(cast("MapState[Any]", self))
 
-    async def _breathe(self) -> None:
-        self.turns += 1
-        if self.turns % EVENTS_BETWEEN_CHECKPOINTS:
-            await checkpoint_if_cancelled()
-        else:
-            await checkpoint()
+    def _let_go(self, event: E) -> bool:
+        """Remove an event that the consumer has got from the executor. Return False if a task holds a lock."""
+        number = event.id.int
+        # With a journal an event leaves when its end is on disk.
+        if not self.is_durable and number in self.own and not self.executor.remove_nowait(event):
+            return False
+        self.own.discard(number)
+        return True
 
-    async def _release_last(self) -> None:
-        """Remove the event that the consumer got last from the executor."""
-        executor, event = self.plan.executor, self.last
-        if event is not None:
-            # With a journal an event leaves when its end is on disk.
-            if not executor.has_journal and event.id in self.own:
-                await executor.remove(event)
-            self.own.discard(event.id)
-            self.last = None
+    async def _wait(self) -> None:
+        """Wait until an event has ended, or the map is closed."""
+        if self.closed:
+            return
+        self.attention = attention = anyio.Event()
+        with self.executor.reader_away() or nullcontext():
+            await attention.wait()
 
-    async def _fill(self) -> None:
+    async def _fill(self, source: Iterator[Any]) -> None:
         """Append events from a plain iterable while there is room. An error is raised after the events before it."""
-        while self.source is not None and not self.exhausted and self.failure is None and self.has_room:
+        limit = self.look_ahead.limit()
+        plan, blocked = self.plan, self.look_ahead.blocked
+        while (
+            not self.exhausted
+            and self.failure is None
+            and (self.held < limit or (blocked.number and self._has_room_past_keys()))
+        ):
             try:
                 if self.rejected is None:
-                    item = next(self.source, END)
+                    item = next(source, END)
                     if item is END:
                         self.exhausted = True
                         return
-                    self.rejected = cast("E", self.plan.make(item)), self.plan.key_of(item)
-                if not await self._append(*self.rejected):
+                    self.rejected = plan.make(item), None if plan.key is None else plan.key(item)
+                event, key = self.rejected
+                if key is None and self.executor.append_nowait(event, plan.priority):
+                    self.hold(event, is_own=True)
+                elif await self._append(event, key):
+                    limit = self.look_ahead.limit()  # it may have changed meanwhile
+                else:
                     return
                 self.rejected = None
             except Exception as exc:  # noqa: BLE001  raised at the end
@@ -173,7 +194,7 @@ class MapState(Generic[E]):
 
     async def _append(self, event: E, key: Hashable) -> bool:
         """Append an event, or wait for room until the consumer can get another. Return whether it was appended."""
-        executor, priority = self.plan.executor, self.plan.priority
+        executor, priority = self.executor, self.plan.priority
         taken: E | None = None
         try:
             taken = await executor.append(event, priority, key=key)
@@ -204,12 +225,15 @@ class MapState(Generic[E]):
 
     def _take(self) -> E | None:
         """Return the next event for the consumer. Events that will not end are kept aside."""
-        while self.queue and self.queue[0].id not in self.unended:
+        while self.queue and self.queue[0].id.int not in self.unended:
             self.held -= 1
             if self.source_task is not None and self.source_task.room is not None:
                 self.source_task.room.set()
             event = self.queue.popleft()
             if event.execution.status in TERMINAL:
+                if event._unseen is not None:
+                    event._unseen.look_at(event)
+                self.last = event
                 return event
             self.lost.append(event)
             self.exhausted = True
@@ -231,17 +255,13 @@ class MapState(Generic[E]):
     @property
     def has_room(self) -> bool:
         """Whether one more event may be appended, as far as the look-ahead goes. O(1)."""
-        plan = self.plan
-        queue = plan.executor.queue
-        if self.held < plan.limit or queue is None:
-            return self.held < min(plan.limit, plan.most)
-        if self.held >= plan.most:
-            return False
-        queue.lanes.blocked.add_listener(self)
-        blocked = min(queue.blocked, len(self.unended))
-        if plan.ordered and self.queue and queue.is_blocked(self.queue[0].id):
-            return len(self.unended) - blocked < plan.limit  # those that have ended wait for this one
-        return self.held - blocked < plan.limit
+        return self.held < self.look_ahead.limit() or (
+            self.look_ahead.blocked.number > 0 and self._has_room_past_keys()
+        )
+
+    def _has_room_past_keys(self) -> bool:
+        turn = self.queue[0].id if self.plan.ordered and self.queue else None
+        return self.look_ahead.has_room_past_keys(self.held, len(self.unended), turn)
 
     def reconsider(self) -> None:
         """Learn that more events wait for their key, so that others may be appended."""
@@ -254,27 +274,32 @@ class MapState(Generic[E]):
         """Look after an event that was appended, or that the executor knew under its key."""
         self.held += 1
         self.appended += 1
+        number = event.id.int
         if is_own:
-            self.own.add(event.id)
+            self.own.add(number)
         if self.closed:
             self._give_up(event)
             return
         if self.plan.ordered:
             self.queue.append(event)
-        if event.id in self.unended:
-            self.again[event.id] += 1
+        if number in self.unended:
+            self.again[number] += 1
             return
-        self.unended[event.id] = event
+        self.unended[number] = event
         event._call_at_end(self.note)
 
     def note(self, event: E) -> None:
         """Learn that an event has ended, or never will."""
-        self.unended.pop(event.id, None)
+        number = event.id.int
+        self.unended.pop(number, None)
         if not self.plan.ordered:
-            self.queue.extend([event] * (1 + self.again.pop(event.id, 0)))
+            self.queue.append(event)
+            if self.again:
+                self.queue.extend([event] * self.again.pop(number, 0))
         if self.plan.fail_fast and self.failure is None and event.execution.status in FAILURES:
             self.failure = event
-        self._wake()
+        if self.attention is not None or self.append_scope is not None:
+            self._wake()
 
     def stop_taking(self) -> None:
         """Learn that no more items will come."""
@@ -282,17 +307,18 @@ class MapState(Generic[E]):
         self._wake()
 
     def _has_news(self) -> bool:
-        return self.closed or self.failure is not None or bool(self.queue and self.queue[0].id not in self.unended)
+        return self.closed or self.failure is not None or bool(self.queue and self.queue[0].id.int not in self.unended)
 
     def _wake(self) -> None:
         if self.attention is not None:
             self.attention.set()
+            self.attention = None  # set once: nothing has to be done for the events that end until the consumer runs
         if self.append_scope is not None and self._has_news():
             self.append_scope.cancel()
 
     def _give_up(self, event: E) -> None:
         event._call_no_more(self.note)
-        if self.plan.executor.has_journal or event.id not in self.own:
+        if self.is_durable or event.id.int not in self.own:
             return  # leaving a loop interrupts it; with a journal the event goes on, now or at the next start
-        if event.execution.status not in TERMINAL and event in self.plan.executor:
-            self.plan.executor.cancel(event, "the loop over its map was left")
+        if event.execution.status not in TERMINAL and event in self.executor:
+            self.executor.cancel(event, "the loop over its map was left")

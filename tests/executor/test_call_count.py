@@ -1,4 +1,4 @@
-"""Our own Python calls for one event stay below a bound. ``benchmarks/_calls.py`` says what is counted."""
+"""Our own Python calls stay below a bound: for an event, and for an item of a map. ``benchmarks/_calls.py`` counts."""
 
 from typing import Final
 
@@ -16,6 +16,9 @@ MAX_CALLS_TRIO: Final = 55
 
 MAX_CALLS: Final = {"asyncio": MAX_CALLS_ASYNCIO, "asyncio+uvloop": MAX_CALLS_UVLOOP, "trio": MAX_CALLS_TRIO}
 
+# The most calls that an item of map() may take: those of its event, those of the loop, and the removal of the event.
+MAX_MAP_CALLS: Final = 90
+
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_an_event_takes_few_calls(backend):
@@ -27,3 +30,9 @@ def test_an_event_takes_few_calls(backend):
 def test_the_count_repeats(backend):
     """Two runs count the same number of calls, to the last one, whatever the order of tasks."""
     assert calls.count_calls(backend, seed=1) == calls.count_calls(backend, seed=2)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_item_of_a_map_takes_few_calls(backend):
+    """Its event, the loop and the removal of the event together."""
+    assert calls.count_map_calls(backend) / calls.ITEMS <= MAX_MAP_CALLS

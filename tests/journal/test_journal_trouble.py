@@ -176,7 +176,7 @@ async def test_closing_is_bounded(path, monkeypatch):
         async with open_executor(path) as executor:
             await executor.append(Step())
             store = session_of(executor).store
-            monkeypatch.setattr(anyio.to_thread, "run_sync", hang)
+            monkeypatch.setattr("lionpride_exec._journal.worker_thread.to_thread.run_sync", hang)
     store.close()  # what the disk would do some time
     assert anyio.current_time() - began < 40
     (error,) = caught.value.exceptions
@@ -195,7 +195,7 @@ async def test_a_disk_that_hung_at_the_end_holds_nothing_back_afterwards(path, m
         async with executor:
             await executor.append(Step())
             store = session_of(executor).store
-            patch.setattr(anyio.to_thread, "run_sync", hang)
+            patch.setattr("lionpride_exec._journal.worker_thread.to_thread.run_sync", hang)
     store.close()  # what the disk would do some time
     async with executor:
         event = await executor.append(Step(name="again"))

@@ -1,0 +1,83 @@
+"""
+How far a map may look ahead: how many events it may have in its executor that its consumer has not got.
+
+The bound follows the concurrency limit, which ``resize()`` changes at any time, and the processor, which may be made
+after the map. A map asks for the bound once for each event. So the bound is computed only when one of the two has
+changed, and events that wait for their key are counted only while there are any.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lionpride_exec._scheduling.blocked_count import BlockedCount
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from lionpride_exec._scheduling.blocked_count import Listener
+    from lionpride_exec._scheduling.priority_queue import PriorityQueue
+
+    from .map_options import MapOptions
+
+# Events appended and not yet returned, at most, where many of them wait for their key; and for each slot.
+MAX_LOOKAHEAD = 1000
+SLOTS_AHEAD = 10
+
+
+class LookAhead:
+    """
+    The bounds of one map.
+
+    Args:
+        plan: What the map was asked for.
+        listener: Is told when more events wait for their key. Only a weak reference is kept.
+
+    Attributes:
+        blocked: How many events of the executor wait for their key, those of others included.
+    """
+
+    def __init__(self, plan: MapOptions, listener: Listener) -> None:
+        self.blocked: BlockedCount = BlockedCount()  # of no queue, until there is one
+        self._plan = plan
+        self._listener = listener
+        self._queue: PriorityQueue | None = None
+        self._concurrency: int = 0  # not known yet
+        self._limit: int = 0
+        self._most: int = 0
+
+    def limit(self) -> int:
+        """Return how many events the map may hold now, even if none of them waits for its key. O(1)."""
+        concurrency, queue = self._plan.executor.concurrency()
+        if queue is not self._queue and queue is not None:
+            self._queue = queue
+            self.blocked = queue.lanes.blocked
+            self.blocked.add_listener(self._listener)
+        if concurrency != self._concurrency:
+            self._follow(concurrency)
+        return self._limit
+
+    def has_room_past_keys(self, held: int, unended: int, turn: UUID | None) -> bool:
+        """
+        Return whether the map may hold one more event, since some of those that it holds wait for their key.
+
+        Args:
+            held: How many events the map holds.
+            unended: How many of them have not ended.
+            turn: The event whose turn it is, if the events come in the order of the items. None if they do not.
+        """
+        if held >= self._most or self._queue is None:
+            return False
+        others = unended - min(self.blocked.number, unended)
+        if turn is not None and self._queue.is_blocked(turn):
+            return others < self._limit  # those that have ended wait for this one
+        return held - unended + others < self._limit
+
+    def _follow(self, concurrency: int) -> None:
+        """Compute the bounds for another concurrency limit."""
+        plan = self._plan
+        self._concurrency = concurrency
+        limit = 2 * concurrency if plan.lookahead is None else plan.lookahead
+        most = max(MAX_LOOKAHEAD, SLOTS_AHEAD * concurrency, limit)
+        self._most = most if plan.max_lookahead is None else plan.max_lookahead
+        self._limit = min(limit, self._most)
