@@ -3,9 +3,9 @@ The processor: starts queued events, and is what users override.
 
 ``Processor`` is a facade over parts. The dispatcher (``dispatcher.py``) decides which event starts next. Its first
 lines tell how an event gets from the queue to a worker. The permission gate (``permission_gate.py``) says whether the
-event may start. The worker pool (``workers.py``) has the tasks, and the runs (``runs.py``) are what these tasks do. The
-lifetime (``processor_lifetime.py``) runs the loop and the batches. Each part gets the parts that it uses in its
-constructor.
+event may start. The worker pool (``workers.py``) has the tasks, in which the runner (``event_runner.py``) runs the
+events. The lifetime (``processor_lifetime.py``) runs the loop and the batches. Each part gets the parts that it uses in
+its constructor.
 """
 
 from __future__ import annotations

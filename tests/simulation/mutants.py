@@ -109,13 +109,13 @@ MUTANTS = [
     ),
     Mutant(
         "a token of a limit is not given back after a failure",
-        "_processing/runs.py",
+        "_processing/event_runner.py",
         "        if run.uses:\n",
         "        if run.uses and event.status is not EventStatus.FAILED:\n",
     ),
     Mutant(
         "a token of a limit is not given back after a cancellation",
-        "_processing/runs.py",
+        "_processing/event_runner.py",
         "        if run.uses:\n",
         "        if run.uses and event.status is not EventStatus.CANCELLED:\n",
     ),
@@ -221,7 +221,7 @@ MUTANTS = [
     ),
     Mutant(
         "the wait for a retry is cut short",
-        "_processing/runs.py",
+        "_processing/event_runner.py",
         "self._queue.put_delayed(run.entry, current_time() + run.again_in,",
         "self._queue.put_delayed(run.entry, current_time() + run.again_in / 2,",
     ),

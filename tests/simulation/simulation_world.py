@@ -83,6 +83,7 @@ def repeatable(seed, time_slice):
         patch("lionpride_exec._tracking.subscriptions.TIME_SLICE", time_slice),
         patch("lionpride_exec._model.element.random_id", lambda: UUID(int=ids.getrandbits(128), version=4)),
         patch("lionpride_exec._model.execution.datetime", Datetime),
+        patch("lionpride_exec._events.lifecycle.datetime", Datetime),
         patch.object(time, "time", now),
         patch.object(asyncio_backend, "CancelScope", Scope),
     ]
