@@ -1,5 +1,6 @@
 """Programs that the benchmarks run in processes of their own, and what such a process takes."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 COMMAND = str(Path(sys.executable).with_name("lionpride-exec"))
+
+# An installed package has compiled files. With this variable a checkout has none, and each process would compile it.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 class Taken(NamedTuple):
@@ -22,11 +26,17 @@ def measured(arguments: Sequence[str], directory: Path | None = None) -> Taken:
     """Run a program to its end, without its output. It has to succeed."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
-    done = subprocess.run(arguments, cwd=directory, capture_output=True, check=False)  # noqa: S603  our own programs
+    output(arguments, directory)
     wall = time.perf_counter() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise RuntimeError(
-            f"{' '.join(arguments)} ended with {done.returncode}: {done.stderr.decode(errors='replace')}"
-        )
     return Taken(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def output(arguments: Sequence[str], directory: Path | None = None) -> str:
+    """Run a program to its end, and return what it prints. It has to succeed."""
+    done = subprocess.run(  # noqa: S603  our own programs
+        arguments, cwd=directory, env=ENVIRONMENT, capture_output=True, check=False, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
+    return done.stdout
