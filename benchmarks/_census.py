@@ -27,8 +27,6 @@ PACKAGE = "lionpride_exec"
 
 # What is tidied now and then instead of at once: by path, the most that may lie there. It is not to grow any further.
 LAZILY_TIDIED: Mapping[str, tuple[int, str]] = {
-    r"_dead\.counts$": (64, "an id that left out of the middle stands in the order until 32 do"),
-    r"by_status.*_ids$": (128, "likewise"),
     r"\b_by_key$": (256, "the buckets of keys are swept when they have doubled, from 64 on"),
     r"\b_uses$": (512, "what was taken of a rate is taken back at the next look; it is no more than its amount"),
     r"\._window\.": (512, "likewise, of the capacity"),

@@ -1,21 +1,12 @@
 """
-A sequence of ids that removes any id in O(1).
+A sequence of ids that removes any id in O(1). ``_model.id_order`` says how.
 
-A list takes O(n) for that. A dict cannot hold an id twice, and the first entry of a dict becomes slow to find once many
-first entries have been removed. So a progression has three parts: a deque of the ids in order, a dict of how often each
-id occurs, and the *dead* occurrences. An id at an end of the deque is popped. Elsewhere the first occurrence of the id
-is only counted as dead, and stays in the deque. A removal always takes the first occurrence, so the dead occurrences of
-an id are the first ones in the deque, and can be skipped by count alone. Dead occurrences that come to an end of the
-deque are dropped. When they outnumber the living ids, all of them are dropped. So each operation costs O(1) amortised,
-and memory stays in proportion to the length.
-
-Ids are counted by their number (``UUID.int``): the hash of an int is computed in C, at a third of the cost of the hash
-of a UUID, which is computed in Python.
+The methods through which events come and go (``append()``, ``include()``, ``exclude()``) work on the attributes of the ``IdOrder``
+themselves: a call of its methods would double their cost.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast, overload
 from uuid import UUID
 
@@ -25,32 +16,20 @@ from lionpride_exec._base.counted_lock import CountedLock
 from lionpride_exec.errors import NotFoundError
 
 from .element import Element, Mode, to_uuid
+from .id_order import CHUNK_SIZE, Chunk, IdOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
 _MISSING: Final = object()
-# The deque is not rebuilt for fewer dead entries than this, because a rebuild has a fixed cost.
-_MIN_DEAD: Final = 32
 
 
-@attrs.define
 class _Dead:
-    """Counts of the occurrences that were removed but are still in the deque: for each id, and in total."""
+    """Counts of removed ids, in pickles of version 0.1.0: for each id, and in total."""
 
-    # Kept here rather than on the progression, whose assignments go through the hooks of attrs.
-    counts: dict[int, int] = attrs.field(factory=dict[int, int])
-    total: int = 0
-
-    def forget(self, item_id: UUID) -> None:
-        """Count a dead occurrence that has left the deque."""
-        left = self.counts.pop(item_id.int) - 1
-        if left:
-            self.counts[item_id.int] = left
-        elif not self.counts:
-            self.counts.clear()  # an emptied dict keeps the memory of its largest size
-        self.total -= 1
+    counts: dict[int, int]
+    total: int
 
 
 class Progression(Element):
@@ -72,56 +51,66 @@ class Progression(Element):
     _inherits_init: ClassVar[bool] = True
 
     name: str | None = None
-    # Living and dead occurrences, in order. The first and the last are living.
-    _ids: deque[UUID] = attrs.field(factory=deque[UUID], init=False)
-    # How often each id occurs among the living ids. Never 0.
-    _counts: dict[int, int] = attrs.field(factory=dict[int, int], init=False)
-    _dead: _Dead = attrs.field(factory=_Dead, init=False)
+    _order: IdOrder = attrs.field(factory=IdOrder, init=False)
     guard: CountedLock = attrs.field(factory=CountedLock, init=False)
 
     def __init__(self, *, name: str | None = None, order: Any = None, **fields: Any) -> None:
         self.__attrs_init__(name=name, **fields)
         self.extend(_as_iterable(order))
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Read a pickle, also one of version 0.1.0, which kept a deque and the ids in it that were removed."""
+        kept = dict(state)
+        if "_ids" in kept:
+            ids, _, dead = kept.pop("_ids"), kept.pop("_counts"), kept.pop("_dead")
+            kept["_order"] = IdOrder(_living(ids, dead))
+        self.__dict__.update(kept)
+
     # ---------------------------------------------------------------- one id
 
     def append(self, item: Any) -> None:
         """Append the id of an item."""
         item_id = item if type(item) is UUID else to_uuid(item)
-        self._ids.append(item_id)
-        counts, number = self._counts, item_id.int
-        counts[number] = counts.get(number, 0) + 1
+        order, number = self._order, item_id.int
+        if number in order.places:
+            order.append(item_id)
+            return
+        last = order.last
+        if len(last.ids) >= CHUNK_SIZE:
+            last = order.grow()
+        last.ids.append(item_id)
+        order.places[number] = last
 
     def include(self, item: Any) -> bool:
         """Append the id of an item unless the id is present. Return whether the id was added."""
         item_id = item if type(item) is UUID else to_uuid(item)
-        if item_id.int in self._counts:
+        order, number = self._order, item_id.int
+        places = order.places
+        if number in places:
             return False
-        self._ids.append(item_id)
-        self._counts[item_id.int] = 1
+        last = order.last
+        if len(last.ids) >= CHUNK_SIZE:
+            last = order.grow()
+        last.ids.append(item_id)
+        places[number] = last
         return True
 
     def exclude(self, item: Any) -> bool:
         """Remove the first occurrence of the id of an item. Return whether there was one."""
         item_id = item if type(item) is UUID else to_uuid(item)
-        number, counts = item_id.int, self._counts
-        left = counts.pop(number, 0) - 1
-        if left < 0:
+        order, number = self._order, item_id.int
+        chunk = order.places.pop(number, None)
+        if chunk is None:
             return False
-        if left:
-            counts[number] = left
-        elif not counts:
-            counts.clear()  # as _count_out() does it, without the call: each event comes here at each transition
-        ids, dead = self._ids, self._dead
-        if ids[0] is item_id and not (dead.total and number in dead.counts):
-            ids.popleft()
-        elif not left and ids[-1] is item_id:
-            ids.pop()
+        if type(chunk) is not Chunk:
+            chunk = order.remove_repeated(number, cast("list[Chunk]", chunk))
+        ids = chunk.ids
+        if ids[0] is item_id:  # nearly always: events come and go in the same order
+            del ids[0]
         else:
-            dead.counts[number] = dead.counts.get(number, 0) + 1
-            dead.total += 1
-        if dead.total:
-            self._tidy()
+            order.cut(chunk, number)
+        if not ids:
+            order.unlink(chunk)
         return True
 
     def remove(self, item: Any) -> None:
@@ -143,7 +132,9 @@ class Progression(Element):
         """
         if not self:
             raise NotFoundError("The progression is empty")
-        return self._pop_end(self._ids.popleft)
+        first = self._order.first.ids[0]
+        self.exclude(first)
+        return first
 
     def pop(self, index: int = -1, default: Any = _MISSING) -> Any:
         """
@@ -161,28 +152,27 @@ class Progression(Element):
                 details={"index": index, "length": length},
             )
         if index in {-1, length - 1}:
-            return self._pop_end(self._ids.pop)
+            return self._order.pop_last()
         if index in {0, -length}:
-            return self._pop_end(self._ids.popleft)
-        ids = self._compact()
-        item_id = ids[index]
-        del ids[index]
-        self._count_out(item_id.int)
+            return self.popleft()
+        ids = self.order
+        item_id = ids.pop(index)
+        self._order = IdOrder(ids)
         return item_id
 
     def __contains__(self, item: object) -> bool:
         if type(item) is UUID:
-            return item.int in self._counts
+            return item.int in self._order.places
         try:
-            return to_uuid(item).int in self._counts
+            return to_uuid(item).int in self._order.places
         except ValueError:
             return False
 
     def __len__(self) -> int:
-        return len(self._ids) - self._dead.total
+        return len(self._order)
 
     def __bool__(self) -> bool:
-        return bool(self._counts)
+        return bool(self._order.places)
 
     # ---------------------------------------------------------------- many
 
@@ -193,25 +183,23 @@ class Progression(Element):
 
     def clear(self) -> None:
         """Remove all ids."""
-        self._ids.clear()
-        self._counts.clear()
-        self._dead = _Dead()
+        self._order = IdOrder()
 
     @property
     def order(self) -> list[UUID]:
         """A new list of the ids. An assignment replaces all ids. O(n)."""
-        return self._living()
+        return list(self._order)
 
     @order.setter
     def order(self, items: Any) -> None:
-        self._replace([to_uuid(item) for item in _as_iterable(items)])
+        self._order = IdOrder([to_uuid(item) for item in _as_iterable(items)])
 
     def __iter__(self) -> Iterator[UUID]:
         """Iterate over a snapshot of the ids. O(n)."""
-        return iter(self._living())
+        return iter(self.order)
 
     def __reversed__(self) -> Iterator[UUID]:
-        return reversed(self._living())
+        return reversed(self.order)
 
     # ---------------------------------------------------------------- positions, all O(n)
 
@@ -222,13 +210,13 @@ class Progression(Element):
         Raises:
             ValueError: The progression does not contain the id.
         """
-        return self._living().index(to_uuid(item))
+        return self.order.index(to_uuid(item))
 
     def insert(self, index: int, item: Any) -> None:
         """Insert the id of an item before an index. The index may be any number, as for ``list.insert()``."""
-        item_id = to_uuid(item)
-        self._compact().insert(index, item_id)
-        self._counts[item_id.int] = self._counts.get(item_id.int, 0) + 1
+        ids = self.order
+        ids.insert(index, to_uuid(item))
+        self._order = IdOrder(ids)
 
     def move(self, from_index: int, to_index: int) -> None:
         """
@@ -243,10 +231,10 @@ class Progression(Element):
         """
         source = self._position(from_index)
         target = len(self) if to_index == len(self) else self._position(to_index)
-        ids = self._compact()
-        item_id = ids[source]
-        del ids[source]
+        ids = self.order
+        item_id = ids.pop(source)
         ids.insert(target - (source < target), item_id)
+        self._order = IdOrder(ids)
 
     def swap(self, first: int, second: int) -> None:
         """
@@ -260,31 +248,30 @@ class Progression(Element):
             NotFoundError: The progression is empty, or a position is out of range. Nothing has changed.
         """
         i, j = self._position(first), self._position(second)
-        ids = self._compact()
+        ids = self.order
         ids[i], ids[j] = ids[j], ids[i]
+        self._order = IdOrder(ids)
 
     def reverse(self) -> None:
         """Reverse the order of the ids."""
-        self._compact().reverse()
+        self._order = IdOrder(reversed(self.order))
 
     @overload
     def __getitem__(self, key: int) -> UUID: ...
     @overload
     def __getitem__(self, key: slice) -> list[UUID]: ...
     def __getitem__(self, key: int | slice) -> UUID | list[UUID]:
-        if isinstance(key, int) and (key in {0, -1} or not self._dead.total):
-            return self._ids[key]  # O(1) at either end
-        return self._living()[key]
+        return self._order.at(key) if isinstance(key, int) else self.order[key]
 
     def __setitem__(self, key: int | slice, value: Any) -> None:
-        ids = self._living()
+        ids = self.order
         if isinstance(key, slice):
             if not isinstance(value, list):
                 raise TypeError(f"expected list to assign to a slice, got {type(value).__name__}")
             ids[key] = [to_uuid(item) for item in cast("Iterable[Any]", value)]
         else:
             ids[key] = to_uuid(value)
-        self._replace(ids)
+        self._order = IdOrder(ids)
 
     # ---------------------------------------------------------------- the rest
 
@@ -301,7 +288,7 @@ class Progression(Element):
         await self.guard.__aexit__(exc_type, exc, tb)
 
     def _own_to_dict(self, mode: Mode, **kwargs: Any) -> dict[str, Any]:
-        order = self._living()
+        order = self.order
         return super()._own_to_dict(mode, **kwargs) | {
             "order": order if mode == "python" else [str(item_id) for item_id in order]
         }
@@ -313,58 +300,17 @@ class Progression(Element):
             raise NotFoundError(f"Index {index} is out of range for length {len(self)}")
         return index % len(self)
 
-    def _count_out(self, number: int) -> int:
-        """Count one occurrence less. Return how many are left, or -1 if there was none."""
-        counts = self._counts
-        left = counts.pop(number, 0) - 1
-        if left > 0:
-            counts[number] = left
-        elif not counts:
-            counts.clear()  # an emptied dict keeps the memory of its largest size
-        return left
 
-    def _pop_end(self, pop: Callable[[], UUID]) -> UUID:
-        item_id = pop()
-        self._count_out(item_id.int)
-        if self._dead.total:
-            self._tidy()
-        return item_id
-
-    def _living(self) -> list[UUID]:
-        """Return the ids in order, as a new list."""
-        ids = list(self._ids)  # in one step, since other threads may append meanwhile
-        if not self._dead.total:
-            return ids
-        skip = dict(self._dead.counts)
-        living: list[UUID] = []
-        for item_id in ids:
-            if skip.get(item_id.int):
-                skip[item_id.int] -= 1
-            else:
-                living.append(item_id)
-        return living
-
-    def _compact(self) -> deque[UUID]:
-        """Drop all dead occurrences. Return the deque, which now has only living ids."""
-        if self._dead.total:
-            self._ids = deque(self._living())
-            self._dead = _Dead()
-            self._counts = dict(self._counts)  # a dict does not shrink by itself
-        return self._ids
-
-    def _tidy(self) -> None:
-        """Drop the dead occurrences at both ends. Drop all of them if they outnumber the living ids."""
-        ids, counts, dead = self._ids, self._counts, self._dead
-        while dead.total and ids[0].int in dead.counts:
-            dead.forget(ids.popleft())
-        while dead.total and ids[-1].int not in counts:  # the last occurrence is dead only if all are
-            dead.forget(ids.pop())
-        if dead.total > _MIN_DEAD + len(self):
-            self._compact()
-
-    def _replace(self, ids: list[UUID]) -> None:
-        self.clear()
-        self.extend(ids)
+def _living(ids: Iterable[UUID], dead: _Dead) -> list[UUID]:
+    """Return the ids of a pickle of version 0.1.0 that were not removed: the first occurrences of an id go first."""
+    skip = dict(dead.counts)
+    living: list[UUID] = []
+    for item_id in ids:
+        if skip.get(item_id.int):
+            skip[item_id.int] -= 1
+        else:
+            living.append(item_id)
+    return living
 
 
 def _as_iterable(order: Any) -> Iterable[Any]:

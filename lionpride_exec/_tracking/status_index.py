@@ -132,7 +132,7 @@ class StatusIndex:
         elif event.id in self.items and self.by_status[target].include(event.id):
             # The report may have filed the event in advance, for a start that does not happen.
             for status, other in self.by_status.items():
-                if status is not target and other._counts:
+                if status is not target and other._order.places:
                     other.exclude(event.id)
 
     def file(self, event: Event, target: EventStatus) -> None:
@@ -144,7 +144,7 @@ class StatusIndex:
         """
         progression = self.progression(target)
         for other in self.by_status.values():
-            if other is not progression and other._counts:
+            if other is not progression and other._order.places:
                 other.exclude(event.id)
         progression.include(event.id)
 
