@@ -1,5 +1,7 @@
 """Events, processors and executors that the tests share."""
 
+from contextlib import contextmanager
+
 import anyio
 import pytest
 
@@ -99,3 +101,12 @@ def owner_of(event):
 def callbacks_of(event):
     """Return how many callbacks wait for the end of an event."""
     return len(view.end_waiters(event) or ())
+
+
+@contextmanager
+def chunks_of(size):
+    """Keep the ids of a progression in lists of another length, so that a few ids fill several."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("progression", "id_order"):
+            patch.setattr(f"lionpride_exec._model.{module}.CHUNK_SIZE", size)
+        yield

@@ -12,6 +12,7 @@ from lionpride_exec._events.event import Event
 from lionpride_exec._model.element import to_uuid
 from lionpride_exec._model.execution import to_status
 from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec._validation import check_count
 from lionpride_exec.errors import EventsOnDiskWarning, JournalError, NotFoundError
 
 if TYPE_CHECKING:
@@ -61,6 +62,37 @@ class Lookups:
         if self._link is not None and self._link.stored.counts[wanted]:
             self._warn_on_disk(self._link, self._link.stored.counts[wanted], len(events), f"{wanted.value} events")
         return events
+
+    def page(
+        self, status: EventStatus | str, before: Event | UUID | str | Iterable[Event | UUID] | None, limit: int
+    ) -> list[Event]:
+        """Return some events in memory with a status, the newest first. Failed events among them count as looked at."""
+        check_count("limit", limit, 1)
+        wanted = to_status(status)
+        events = self._index.newest(wanted, self._page_end(wanted, before), limit)
+        self._index.failures.look_at_all(wanted, events)
+        if len(events) < limit and self._link is not None and (on_disk := self._link.stored.counts[wanted]):
+            in_memory = len(self._index.progression(wanted))
+            self._warn_on_disk(self._link, on_disk, in_memory, f"{wanted.value} events")
+        return events
+
+    def _page_end(self, status: EventStatus, before: Event | UUID | str | Iterable[Event | UUID] | None) -> UUID | None:
+        """
+        Return the id of the last of some events that still has a status. None if no events are given.
+
+        Raises:
+            NotFoundError: None of the events has the status now.
+        """
+        if before is None:
+            return None
+        seen = [before] if isinstance(before, Event | UUID | str) else list(before)
+        progression = self._index.progression(status)
+        for event in reversed(seen):
+            event_id = to_uuid(event)
+            if event_id in progression:
+                return event_id
+        few = "none of these events is" if len(seen) != 1 else f"{seen[0]!r} is not"
+        raise NotFoundError(f"{few} {status.value} any more: read the first page again")
 
     def status_counts(self) -> dict[str, int]:
         """Return the number of events with each status. Ended events that are only on disk are included."""

@@ -45,9 +45,11 @@ class ExecutorQueries:
 
     def get_events_by_status(self, status: EventStatus | str) -> list[Event]:
         """
-        Return the events with a status, in the order in which they came to it. O(number of these events).
+        Return the events with a status, in the order in which they came to it.
 
-        Failed events in the list count as looked at: the end of the lifetime does not warn of them.
+        O(number of these events): the event loop waits while the list is made, some 100 ms for 100,000 events.
+        :meth:`page` reads a few of them. Failed events in the list count as looked at: the end of the lifetime does not
+        warn of them.
 
         Example::
 
@@ -60,39 +62,74 @@ class ExecutorQueries:
         """
         return self._lookups.with_status(status)
 
+    def page(
+        self,
+        status: EventStatus | str,
+        before: Event | UUID | str | Iterable[Event | UUID] | None = None,
+        limit: int = 100,
+    ) -> list[Event]:
+        """
+        Return the events that came to a status last, the newest first. O(limit), however many events there are.
+
+        Pass the page as ``before`` to get the next page. Other tasks may run between two pages. An event that has the
+        status all that time is on one page, and no other event is on two pages, unless it left the status and came
+        back. Failed events on a page count as looked at.
+
+        Example::
+
+            page = executor.page("failed")
+            while page:
+                for event in page:
+                    print(event.id, event.execution.error)
+                page = executor.page("failed", before=page)
+
+        Args:
+            status: A status.
+            before: The page before this one, or its last event, or the id of this event. Of a page, the last event that
+                still has the status counts. None for the first page.
+            limit: The largest number of events, at least 1.
+
+        Raises:
+            NotFoundError: The status does not exist, or none of the events in ``before`` has the status now. (Also a
+                KeyError.)
+            ConfigurationError: The progression of the status was taken out of :attr:`states`.
+            ValueError: ``limit`` is less than 1, or ``before`` is not a valid id.
+        """
+        return self._lookups.page(status, before, limit)
+
     @property
     def pending_events(self) -> list[Event]:
-        """The events that are PENDING, in the order in which they became so."""
+        """The events that are PENDING, in the order in which they became so. O(number of these events)."""
         return self.get_events_by_status(EventStatus.PENDING)
 
     @property
     def processing_events(self) -> list[Event]:
-        """The events that are PROCESSING, in the order in which they became so."""
+        """The events that are PROCESSING, in the order in which they became so. O(number of these events)."""
         return self.get_events_by_status(EventStatus.PROCESSING)
 
     @property
     def completed_events(self) -> list[Event]:
-        """The events that are COMPLETED, in the order in which they became so."""
+        """The events that are COMPLETED, in the order in which they became so. O(number of these events)."""
         return self.get_events_by_status(EventStatus.COMPLETED)
 
     @property
     def failed_events(self) -> list[Event]:
-        """The events that are FAILED, in the order in which they became so."""
+        """The events that are FAILED, in the order in which they became so. O(number of these events)."""
         return self.get_events_by_status(EventStatus.FAILED)
 
     @property
     def cancelled_events(self) -> list[Event]:
-        """The events that are CANCELLED, in the order in which they became so."""
+        """The events that are CANCELLED, in the order in which they became so. O(number of these events)."""
         return self.get_events_by_status(EventStatus.CANCELLED)
 
     @property
     def skipped_events(self) -> list[Event]:
-        """The events that are SKIPPED, in the order in which they became so."""
+        """The events that are SKIPPED, in the order in which they became so. O(number of these events)."""
         return self.get_events_by_status(EventStatus.SKIPPED)
 
     @property
     def aborted_events(self) -> list[Event]:
-        """The events that are ABORTED, in the order in which they became so."""
+        """The events that are ABORTED, in the order in which they became so. O(number of these events)."""
         return self.get_events_by_status(EventStatus.ABORTED)
 
     async def get(self, event: Event | UUID | str) -> Event:

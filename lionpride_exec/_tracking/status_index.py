@@ -86,6 +86,17 @@ class StatusIndex:
         """
         return [self.items[event_id] for event_id in self.progression(status)]
 
+    def newest(self, status: EventStatus, before: UUID | None, limit: int) -> list[Event]:
+        """
+        Return the events that came to a status last, the newest first. O(limit).
+
+        Args:
+            status: The status.
+            before: Only events that came to the status before this one, which has the status too. None for all.
+            limit: How many events at most.
+        """
+        return [self.items[event_id] for event_id in self.progression(status)._order.newest(limit, before)]
+
     def counts(self) -> dict[EventStatus, int]:
         """Return the number of events with each status, zeros included. O(1)."""
         return {status: len(self.progression(status)) for status in EventStatus}

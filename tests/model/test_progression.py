@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from leftovers import containers_of
+from support import chunks_of
 
 from lionpride_exec import Element, NotFoundError, Progression
 
@@ -243,10 +244,8 @@ def test_a_subclass_has_fields_of_its_own():
 @pytest.mark.parametrize("chunk_size", [1, 2, 1000])
 @given(operations=OPERATIONS)
 def test_it_agrees_with_a_list_in_chunks_of_any_size(chunk_size, operations):
-    """The ids, the positions and the newest ones before each id are those of a list, after any operations."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lionpride_exec._model.progression.CHUNK_SIZE", chunk_size)
-        patch.setattr("lionpride_exec._model.id_order.CHUNK_SIZE", chunk_size)
+    """The ids and their positions are those of a list, after any operations."""
+    with chunks_of(chunk_size):
         progression, model = Progression(order=IDS * 2), ListModel()
         model.ids = IDS * 2
         for name, *arguments in operations:
@@ -260,11 +259,6 @@ def test_it_agrees_with_a_list_in_chunks_of_any_size(chunk_size, operations):
             assert {item for item in IDS if item in progression} == set(model.ids)
             assert list(reversed(progression)) == model.ids[::-1]
             assert [progression[index] for index in range(-len(model.ids), len(model.ids))] == model.ids * 2
-            for before in {*model.ids, None}:
-                older = model.ids if before is None else model.ids[: model.ids.index(before)]
-                for limit in (1, 3, 100):
-                    assert progression._order.newest(limit, before) == older[::-1][:limit]
-            assert all(len(chunk.ids) for chunk in progression._order._chunks()) or not model.ids
 
 
 def test_reading_changes_nothing():
