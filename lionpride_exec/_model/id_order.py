@@ -103,11 +103,6 @@ class IdOrder:
         self.repeats -= 1
         return chunks[0]
 
-    def cut(self, chunk: Chunk, number: int) -> None:
-        """Take the first occurrence of an id out of its chunk."""
-        ids = chunk.ids
-        del ids[next(index for index, item_id in enumerate(ids) if item_id.int == number)]
-
     def unlink(self, chunk: Chunk) -> None:
         """Leave out a chunk that has become empty, unless it is the only one."""
         older, newer = chunk.older, chunk.newer
@@ -119,8 +114,6 @@ class IdOrder:
             newer.older = older
         elif older is not None:
             self.last = older
-        if not self.places:
-            self.places.clear()  # an emptied dict keeps the memory of its largest size
 
     def pop_last(self) -> UUID:
         """Remove the last id and return it. There must be one."""
@@ -132,6 +125,8 @@ class IdOrder:
             self.repeats -= 1
         if not chunk.ids:
             self.unlink(chunk)
+        if not self.places:
+            self.places.clear()  # an emptied dict keeps the memory of its largest size
         return item_id
 
     def at(self, index: int) -> UUID:

@@ -1,8 +1,8 @@
 """
 A sequence of ids that removes any id in O(1). ``_model.id_order`` says how.
 
-The methods through which events come and go (``append()``, ``include()``, ``exclude()``) work on the attributes of the ``IdOrder``
-themselves: a call of its methods would double their cost.
+The methods through which events come and go (``append()``, ``include()``, ``exclude()``) work on the attributes of the
+``IdOrder`` themselves: a call of its methods would double their cost.
 """
 
 from __future__ import annotations
@@ -108,9 +108,15 @@ class Progression(Element):
         if ids[0] is item_id:  # nearly always: events come and go in the same order
             del ids[0]
         else:
-            order.cut(chunk, number)
+            for index, known in enumerate(ids):
+                if known.int == number:
+                    del ids[index]
+                    break
         if not ids:
-            order.unlink(chunk)
+            if order.first is not order.last:
+                order.unlink(chunk)
+            else:
+                order.places.clear()  # an emptied dict keeps the memory of its largest size
         return True
 
     def remove(self, item: Any) -> None:
@@ -169,7 +175,8 @@ class Progression(Element):
             return False
 
     def __len__(self) -> int:
-        return len(self._order)
+        order = self._order
+        return len(order.places) + order.repeats
 
     def __bool__(self) -> bool:
         return bool(self._order.places)
