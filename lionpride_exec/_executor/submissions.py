@@ -169,7 +169,13 @@ class Submissions:
             await checkpoint()
         durable, submitted, queued_at = self.durable, self._enqueue_override.submitted, event.execution.queued_at
         while True:
-            if wait or durable is not None or self._index.items.guard.users or self._coordination.locks_in_use:
+            processor = self.processor
+            if (
+                durable is not None
+                or self._index.items.guard.users
+                or self._coordination.locks_in_use
+                or (wait and processor is not None and processor.queue.is_full)
+            ):
                 taken = await self._enter(event, options, wait=wait)
             else:
                 taken = self._store(event, options)

@@ -14,7 +14,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from math import inf
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 from anyio import current_effective_deadline, get_cancelled_exc_class
@@ -24,7 +24,6 @@ from lionpride_exec._base.backend import TIME_SLICE, asyncio_task, loop_clock, s
 from lionpride_exec._events.running_event import runs_here
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from anyio.abc import TaskGroup
@@ -175,8 +174,7 @@ class WorkerPool:
         """Take a slot, run events with it while nobody else needs it, and be parked when there is nothing to do."""
         me = object()  # the borrower of the slot
         slots, taken_at = self.slots, -1  # -1: no slot is held
-        task = asyncio_task()
-        clean = copy_context()
+        task, clean = asyncio_task(), copy_context()
         slice_ends = perf_counter() + TIME_SLICE
         going_on = True
         # A cancellation is noticed here, when the slice of time is over, and where a worker waits; not before each
@@ -189,7 +187,15 @@ class WorkerPool:
                     taken_at = slots.resized
                 picked = await self._jobs.start_next(self)
                 if picked is not None:
-                    going_on = await self._run(picked, scope, task, clean)
+                    self.busy += 1
+                    self.staff()
+                    try:
+                        going_on = await self._runner.run(picked, scope, is_followed=self.is_followed)
+                    finally:
+                        self.busy -= 1
+                    if task is not None and task.cancelling():
+                        going_on = await _take_cancellation()
+                    going_on = going_on and _is_unchanged(clean)
                     is_over = perf_counter() > slice_ends
                     if going_on and not is_over and not slots.waiting and taken_at == slots.resized:
                         continue  # with the slot
@@ -203,27 +209,6 @@ class WorkerPool:
         finally:
             if taken_at >= 0:
                 slots.release(me)
-
-    async def _run(
-        self, picked: ProcessorRun, scope: anyio.CancelScope, task: asyncio.Task[Any] | None, clean: Context
-    ) -> bool:
-        """Run an event. Return whether this task may go on to the next one."""
-        self.busy += 1
-        self.staff()
-        try:
-            going_on = await self._runner.run(picked, scope, is_followed=self.is_followed)
-        finally:
-            self.busy -= 1
-        if task is not None and task.cancelling():
-            # The event had this task cancelled, past all scopes. The next event must not be cancelled by that.
-            with suppress(get_cancelled_exc_class()):
-                await checkpoint()
-            return False
-        try:
-            # The next event has to find a clean context. If this one is not clean, a new worker has a clean one.
-            return going_on and copy_context() == clean
-        except Exception:  # noqa: BLE001  some values cannot even be compared; the same ones are not
-            return False
 
     async def _park(self) -> bool:
         """Wait until there may be something to do. Return False if that is not to be expected."""
@@ -240,9 +225,16 @@ class WorkerPool:
         return not self.is_dismissed
 
 
-def _differs_from(clean: Context) -> bool:
-    """Return whether a context variable has another value now than in that context."""
+async def _take_cancellation() -> bool:
+    """Take a cancellation that an event had asked of its task, past all scopes. Return False: the task ends."""
+    with suppress(get_cancelled_exc_class()):  # the next event must not be cancelled by it
+        await checkpoint()
+    return False
+
+
+def _is_unchanged(clean: Context) -> bool:
+    """Return whether the context is still the clean one that the next event has to find. Else a new worker has one."""
     try:
-        return copy_context() != clean
+        return copy_context() == clean
     except Exception:  # noqa: BLE001  some values cannot even be compared; the same ones are not
-        return True
+        return False

@@ -3,8 +3,12 @@ Capacity: how many starts any window of a given length may hold.
 
 A start takes a token, and the token comes back one period later. So any window of that length holds at most ``total``
 starts. (A bucket that is refilled at fixed times lets up to twice as many starts through around a refill.) Tokens have
-no timers: the next caller puts the due tokens back. :meth:`CapacityWindow.next_at` returns when a start will be
+no timers: the next caller sees which tokens are due. :meth:`CapacityWindow.next_at` returns when a start will be
 allowed.
+
+Tokens are borrowed from an AnyIO limiter. A token that is due becomes a *spare* one, and the next start takes it. So
+under load a start borrows nothing and returns nothing, which on trio took a twentieth of the time of an event. The
+limiter sees spare tokens as borrowed. All tokens together never exceed ``total``, except after a lowered ``total``.
 """
 
 from __future__ import annotations
@@ -34,6 +38,8 @@ class CapacityWindow:
         self._out: deque[tuple[float, object]] = deque()
         # Tokens of events that are about to begin, in order. It is not known yet when they come back.
         self._held: dict[object, None] = {}
+        # Tokens that are due, for the next starts.
+        self._spare: list[object] = []
         # The tokens in _out that set_available() took without a start.
         self._withheld: set[object] = set()
         self.forgotten: int = 0  # starts whose tokens set_available() gave back
@@ -54,8 +60,11 @@ class CapacityWindow:
         """
         if self._out and self._out[0][0] <= now:
             self._refresh(now)
-        token = object()
-        (self._limiter or self._tokens()).acquire_on_behalf_of_nowait(token)
+        if self._spare and len(self._out) + len(self._held) < self.total:
+            token = self._spare.pop()
+        else:
+            token = object()
+            (self._limiter or self._tokens()).acquire_on_behalf_of_nowait(token)
         if has_begun:
             back = now + self.period
             # If the sum were rounded down, two starts could be closer together than a period.
@@ -97,6 +106,8 @@ class CapacityWindow:
         self.total = total
         if self._limiter is not None:
             self._limiter.total_tokens = total
+            while self._spare:
+                self._limiter.release_on_behalf_of(self._spare.pop())
 
     def set_available(self, count: int, now: float) -> None:
         """
@@ -131,6 +142,7 @@ class CapacityWindow:
         """Convert the times to another event loop, in which the tokens need a new limiter."""
         self._out = deque((back + seconds, token) for back, token in self._out)
         self._limiter = None
+        self._spare.clear()
         tokens = [*self._held, *(token for _, token in self._out)]
         if tokens:
             self._limiter = anyio.CapacityLimiter(max(self.total, len(tokens)))
@@ -140,12 +152,11 @@ class CapacityWindow:
 
     def _refresh(self, now: float) -> None:
         out = self._out
-        release = (self._limiter or self._tokens()).release_on_behalf_of
         while out and out[0][0] <= now:
             token = out.popleft()[1]
             if self._withheld:
                 self._withheld.discard(token)
-            release(token)
+            self._spare.append(token)
 
     def _give_back(self, token: object) -> None:
         if self._withheld:
