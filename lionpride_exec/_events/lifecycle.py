@@ -8,7 +8,6 @@ assignment.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +18,7 @@ from anyio.lowlevel import checkpoint
 from lionpride_exec._base.exception_groups import error_in, is_retryable, traceback_of
 from lionpride_exec._base.json_text import shown
 from lionpride_exec._base.sentinel import Unset, UnsetType
+from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._model.element import Element, to_metadata
 from lionpride_exec._model.execution import Attempt, Execution
 from lionpride_exec._status import TERMINAL, TRANSITIONS, EventStatus
@@ -29,6 +29,7 @@ from .running_event import NOT_RUNNING, running_here
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from datetime import datetime
     from pathlib import Path
 
     from .chunk_buffer import ChunkBuffer
@@ -189,7 +190,7 @@ class EventLifecycle(Element):
         previous = execution.status
         if target not in TRANSITIONS[previous]:
             raise InvalidTransition(self.id, previous, target)
-        now = at or datetime.now(UTC)  # utc_now(), without the call: this runs twice for each event
+        now = at or wall_clock.now()
         if target is EventStatus.PROCESSING:
             execution.started_at = now
             execution.attempt += 1

@@ -25,7 +25,7 @@ from lionpride_exec._base.exception_groups import (
     repr_of,
 )
 from lionpride_exec._base.sentinel import Unset, UnsetType
-from lionpride_exec._model.execution import utc_now
+from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._model.retry import Retry
 from lionpride_exec._status import EventStatus
 from lionpride_exec._validation import check_seconds
@@ -237,7 +237,7 @@ class Run(EventLifecycle):
     def _leave_as_decided(self, run: RunningEvent) -> None:
         execution = self.execution
         run.is_active = False
-        execution.finished_at = execution.finished_at or utc_now()
+        execution.finished_at = execution.finished_at or wall_clock.now()
         self._wake()
 
     async def _settle_on_disk(
@@ -300,7 +300,7 @@ class Run(EventLifecycle):
         Returns:
             The time of the end, and the exception that interrupted the wait. The caller raises it after the transition.
         """
-        at = utc_now()
+        at = wall_clock.now()
         if target is EventStatus.PENDING or isinstance(
             error, GeneratorExit
         ):  # a coroutine that is being closed cannot wait

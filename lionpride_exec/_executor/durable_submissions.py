@@ -15,9 +15,9 @@ from uuid import UUID
 import attrs
 
 from lionpride_exec._base.backend import current_time
+from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.event import Event
 from lionpride_exec._events.submit_options import SubmitOptions, priority_of
-from lionpride_exec._model.execution import utc_now
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec._validation import check_priority
 from lionpride_exec.errors import ExecutorClosedError, ExistsError, JournalError
@@ -198,7 +198,7 @@ class DurableSubmissions:
         if takes_room:
             processor.check_room()
         queued_at = event.execution.queued_at
-        event.execution.queued_at = queued_at or utc_now()
+        event.execution.queued_at = queued_at or wall_clock.now()
         try:
             arrival = session.prepare_insert(event, options, _due_of(options))
             self._submissions.add(event)

@@ -21,9 +21,9 @@ from anyio import CancelScope, get_cancelled_exc_class
 from lionpride_exec._base.backend import startable
 from lionpride_exec._base.counted_lock import CountedLock
 from lionpride_exec._base.sentinel import Unset, UnsetType
+from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.running import Unconfirmed
 from lionpride_exec._journal.journal_lifecycle import JournalLifecycle, JournalState
-from lionpride_exec._model.execution import utc_now
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError
 
@@ -277,7 +277,7 @@ class JournalLink:
                 self._transitions.end(event, status, error)
 
         if not session.has_unreported_outcome(event):
-            session.record_outcome(event, status, Unset, error, utc_now(), then=end)
+            session.record_outcome(event, status, Unset, error, wall_clock.now(), then=end)
         return True
 
     def is_ending(self, event: EventLifecycle) -> bool:

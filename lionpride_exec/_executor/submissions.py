@@ -13,10 +13,10 @@ from uuid import UUID
 import attrs
 from anyio.lowlevel import checkpoint
 
+from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.event import Event
 from lionpride_exec._events.submit_options import PLAIN, options_for, priority_of
 from lionpride_exec._model.element import to_uuid
-from lionpride_exec._model.execution import utc_now
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec._validation import check_priority
 from lionpride_exec.errors import ExecutorClosedError, ExistsError, QueueFullError
@@ -290,7 +290,7 @@ class Submissions:
         status = event.execution.status
         if status in TERMINAL and not options.after:
             self._retention.ended_before += 1
-        event.execution.queued_at = event.execution.queued_at or utc_now()
+        event.execution.queued_at = event.execution.queued_at or wall_clock.now()
         if options.key is not None:
             self._keys.give(event.id, options.key)
         return event

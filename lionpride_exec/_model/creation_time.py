@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Any
 
 from lionpride_exec._base.sentinel import Unset
+from lionpride_exec._base.wall_clock import wall_clock
 
 # The latest creation time so far. The default priority is the creation time, and the wall clock may be set back. A
 # later element must not overtake an earlier one.
@@ -31,7 +32,7 @@ def to_creation_time(value: Any) -> datetime:
     if value is not Unset:
         return to_datetime(value)
     with _latest_lock:
-        now = datetime.now(UTC)
+        now = wall_clock.now()
         if now > _latest:  # noqa: PLR1730  max() costs more than the comparison
             _latest = now
         return _latest

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from functools import partial
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -15,10 +14,7 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-# The wall-clock time (UTC). A partial and no function of ours, since an event reads the time three times.
-utc_now: Callable[[], datetime] = partial(datetime.now, UTC)
+    from collections.abc import Mapping
 
 _TIMES = ("queued_at", "started_at", "finished_at")
 

@@ -12,8 +12,8 @@ import attrs
 from lionpride_exec._base.exception_groups import is_of, leaves
 from lionpride_exec._base.redaction import mask, secrets_of
 from lionpride_exec._base.sentinel import UnsetType
+from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._base.wording import MAX_SECONDS, shown_seconds
-from lionpride_exec._model.execution import utc_now
 from lionpride_exec._scheduling.limit_states import MIN_STATES_TO_SWEEP
 from lionpride_exec._scheduling.reopening import Reopening
 from lionpride_exec.errors import PauseTooLong, RateLimited
@@ -156,7 +156,7 @@ class Pauses:
                     limit=state.limit,
                     key=state.key,
                     seconds=seconds,
-                    until=utc_now() + timedelta(seconds=min(seconds, MAX_SECONDS)),
+                    until=wall_clock.now() + timedelta(seconds=min(seconds, MAX_SECONDS)),
                     reason=reopening.reason,
                     refusals=reopening.refusals,
                 )

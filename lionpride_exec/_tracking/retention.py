@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from lionpride_exec._model.execution import utc_now
+from lionpride_exec._base.wall_clock import wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,7 +77,7 @@ class Retention:
     def _apply_rule(self, status: EventStatus, rule: Retain) -> None:
         progression, items = self._index.by_status[status], self._index.items
         excess = 0 if rule.count is None else len(progression) - rule.count
-        oldest = None if rule.age is None else utc_now() - timedelta(seconds=rule.age)
+        oldest = None if rule.age is None else wall_clock.now() - timedelta(seconds=rule.age)
         while progression:
             first = items.get(progression[0], None)
             if first is None:  # a user took the event out of the flow

@@ -25,7 +25,8 @@ from lionpride_exec._base.backend import TIME_SLICE
 from lionpride_exec._base.closing_iterator import ClosingIterator
 from lionpride_exec._base.conditions import PredicateCondition
 from lionpride_exec._base.exception_groups import error_in
-from lionpride_exec._model.execution import to_status, utc_now
+from lionpride_exec._base.wall_clock import wall_clock
+from lionpride_exec._model.execution import to_status
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec._validation import check_count
 from lionpride_exec.errors import WatcherTooSlow
@@ -365,4 +366,4 @@ def _transition(event: Event, previous: EventStatus, status: EventStatus) -> Tra
         run = execution.attempts[-1] if execution.attempts else None
         moment, error = (None, None) if run is None else (run.finished_at, run.error)
     known = error_in(error)
-    return Transition(event, previous, status, moment or utc_now(), execution.attempt, known)
+    return Transition(event, previous, status, moment or wall_clock.now(), execution.attempt, known)

@@ -31,7 +31,7 @@ def standing_wall_clock(monkeypatch):
     """The wall clock stands still, however long a busy machine takes. The clock of the event loop goes on."""
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)
-    monkeypatch.setattr("lionpride_exec._model.execution.utc_now", lambda: datetime.fromtimestamp(now, UTC))
+    monkeypatch.setattr("lionpride_exec._base.wall_clock.wall_clock.now", lambda: datetime.fromtimestamp(now, UTC))
 
 
 def executor_of(path, *, audit=True, ack="lazy", retain=None, **config):

@@ -31,22 +31,6 @@ def now():
         return T0
 
 
-class _LikeDatetime(type):
-    def __getattr__(cls, name):
-        return getattr(dt.datetime, name)
-
-    def __instancecheck__(cls, instance):
-        return isinstance(instance, dt.datetime)
-
-
-class Datetime(metaclass=_LikeDatetime):
-    """The real class, but for what it takes to be now."""
-
-    @staticmethod
-    def now(zone=None):
-        return dt.datetime.fromtimestamp(now(), zone)
-
-
 class InOrder(dict):
     """A set that is iterated in the order in which things came."""
 
@@ -82,8 +66,8 @@ def repeatable(seed, time_slice):
         patch("lionpride_exec._processing.workers.TIME_SLICE", time_slice),
         patch("lionpride_exec._tracking.subscriptions.TIME_SLICE", time_slice),
         patch("lionpride_exec._model.element.random_id", lambda: UUID(int=ids.getrandbits(128), version=4)),
-        patch("lionpride_exec._model.execution.datetime", Datetime),
-        patch("lionpride_exec._events.lifecycle.datetime", Datetime),
+        patch("lionpride_exec._model.element.ready_ids", []),
+        patch("lionpride_exec._base.wall_clock.wall_clock.now", lambda: dt.datetime.fromtimestamp(now(), dt.UTC)),
         patch.object(time, "time", now),
         patch.object(asyncio_backend, "CancelScope", Scope),
     ]
