@@ -121,6 +121,11 @@ class Look:
         return None if self.processor_view is None else self.processor_view.asked
 
     @cached_property
+    def by_number(self) -> dict[int, Event[Any]]:
+        """The events, by the number of their id."""
+        return {event.id.int: event for event in self.events}
+
+    @cached_property
     def pending(self) -> list[Event[Any]]:
         """The events whose own status is PENDING."""
         return [event for event in self.events if event.execution.status is EventStatus.PENDING]

@@ -22,9 +22,11 @@ def one_place(look: Look) -> Findings:
     missing = look.view.missing_statuses
     if missing:
         yield f"there is no progression for {', '.join(missing)}: it was taken out of the flow", []
-    places = Counter(event_id for status in EventStatus for event_id in states.get_progression(status.value))
-    if len(places) == len(look.events) == places.total() and all(event.id in places for event in look.events):
+    ids = [event_id for status in EventStatus for event_id in states.get_progression(status.value)]
+    # Numbers, since the hash of a UUID takes a call.
+    if len(ids) == len(look.events) and {event_id.int for event_id in ids} == look.by_number.keys():
         return
+    places = Counter(ids)
     for event in look.events:
         if places[event.id] != 1:
             where = [status.value for status in EventStatus if event.id in states.get_progression(status.value)]
@@ -37,11 +39,11 @@ def one_place(look: Look) -> Findings:
 def status_is_place(look: Look) -> Findings:
     """An event's status is the name of the progression that holds its id."""
     for status in EventStatus:
-        progression = look.executor.states.get_progression(status.value)
-        wrong = [event for event in look.view.in_status(status) if event.execution.status is not status]
+        events = look.view.in_status(status)
+        wrong = [event for event in events if event.execution.status is not status]
         # An event that its gate has let in is filed in advance.
         if wrong and not (status is EventStatus.PROCESSING and [event.id for event in wrong] == [look.asked]):
-            yield f"{len(wrong)} of {len(progression)} events in {status.value!r} have another status", wrong
+            yield f"{len(wrong)} of {len(events)} events in {status.value!r} have another status", wrong
 
 
 @invariant()
@@ -50,11 +52,12 @@ def counts(look: Look) -> Findings:
     told = look.executor.status_counts()
     on_disk = look.view.counts_on_disk
     asked = 0 if look.asked is None else 1  # may be filed in advance
+    statuses = [event.execution.status for event in look.events]
     for status in EventStatus:
-        events = [event for event in look.events if event.execution.status is status]
-        number, away = told[status.value], on_disk[status]
-        if abs(number - len(events) - away) > asked or away < 0:
-            yield f"{number} are told to be {status.value}, and {len(events)} are, beside {away} on disk", events
+        number, here, away = told[status], statuses.count(status), on_disk[status]
+        if abs(number - here - away) > asked or away < 0:
+            events = [event for event in look.events if event.execution.status is status]
+            yield f"{number} are told to be {status.value}, and {here} are, beside {away} on disk", events
 
 
 @invariant()
@@ -103,9 +106,10 @@ def _wrong_in(event: Event[Any]) -> str | None:
     if runs_now and (execution.started_at is None or execution.attempt < 1):
         return f"does not know of the run: started_at={execution.started_at}, attempt={execution.attempt}"
     # A run without a number: the event was made as PROCESSING by hand, and set back.
-    earlier = sum(not attempt.interrupted and attempt.number > 0 for attempt in execution.attempts)
+    kept = execution.attempts
+    earlier = sum(not attempt.interrupted and attempt.number > 0 for attempt in kept) if kept else 0
     # A run that was cut off by a crash of the process may count, and is not among the earlier ones.
-    may_be_above = has_journal_number(event) or len(execution.attempts) == MAX_ATTEMPTS_KEPT
+    may_be_above = has_journal_number(event) or len(kept) == MAX_ATTEMPTS_KEPT
     if execution.attempt < earlier + runs_now or (execution.attempt > earlier + 1 and not may_be_above):
         return f"counts {execution.attempt} runs, and keeps {earlier} earlier ones that count"
     return None
