@@ -21,7 +21,9 @@ from contextlib import suppress
 import pytest
 from journal_files import fill
 from page_shell import SECONDS, Shell
-from pages import BLOCK, PAGES, SAID, blocks_in, run_block
+from pages import BLOCK, PAGES, SAID, START, blocks_in, run_block
+
+from lionpride_exec.testing import BACKENDS
 
 pytestmark = pytest.mark.anyio
 LANGUAGES = {"python", "sh", "json", "text", ""}
@@ -90,12 +92,20 @@ def run_tests(blocks, directory):
     return done.returncode and done.stdout + done.stderr
 
 
+def runs_on_each_backend(block):
+    """Whether a block starts an event loop on each backend by itself, so that one run of the block is enough."""
+    return "for backend in BACKENDS:" in block.text and not START.search(block.text)
+
+
 @pytest.mark.parametrize("page", with_language("python"))
-async def test_the_programs(page, tmp_path, monkeypatch, capsys):
+async def test_the_programs(page, tmp_path, monkeypatch, capsys, request):
     """Each block of a page runs after the blocks before it, and prints what it says."""
     path = PAGES[page]
+    is_first_backend = request.node.callspec.params["anyio_backend"] == BACKENDS[0]
     blocks = [
-        block for block in of_language(path.read_text("utf-8"), "python") if not is_part_of_a_file(block.text, path)
+        block
+        for block in of_language(path.read_text("utf-8"), "python")
+        if not is_part_of_a_file(block.text, path) and (is_first_backend or not runs_on_each_backend(block))
     ]
     if not has_tests(blocks):
         monkeypatch.chdir(tmp_path)
