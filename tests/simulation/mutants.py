@@ -296,7 +296,7 @@ def catch(mutant, seeds):
     """Run the simulation on a copy of the package that has this bug; give what has caught it, or None."""
     with tempfile.TemporaryDirectory() as directory:
         for part in ("lionpride_exec", "tests"):
-            shutil.copytree(ROOT / part, Path(directory, part), ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / part, Path(directory, part))  # with what is compiled, for all files but the changed
         changed = Path(directory, "lionpride_exec", mutant.file)
         sound = changed.read_text()
         changed.write_text(sound.replace(mutant.old, mutant.new))

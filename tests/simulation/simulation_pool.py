@@ -1,11 +1,10 @@
 """
-Runs of many seeds, in as many processes as there are processors.
+Runs of many seeds, in other processes.
 
 In each process a warning is an error, and an error that nothing can raise is a failure, as under pytest here.
 """
 
 import gc
-import os
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -114,10 +113,10 @@ class Seeds:
 
 
 @contextmanager
-def seeds_in_processes(backends_of):
-    """Yield a `Seeds` whose processes end with this block."""
+def seeds_in_processes(backends_of, processes):
+    """Yield a `Seeds` with so many processes, which end with this block."""
     # A fork would take the threads of other tests along, and their locks.
-    pool = ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), prepare_process)
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), prepare_process)
     try:
         yield Seeds(pool, backends_of)
     finally:

@@ -4,6 +4,7 @@ Executors by seed: what happens to them, with faults, is as it has to be, and th
 Two thousand seeds on asyncio and trio, some on uvloop too. ``tests/simulation/simulation.py`` runs any number, or one.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.filterwarnings(f"ignore:{HARMLESS}:RuntimeWarning")
 ROOT = Path(__file__).parents[2]
 SEEDS = 2000
 SEEDS_ON_ALL = 300
+SHARED = pytest.mark.xdist_group("seeds")
 PAIR = tuple(backend for backend in ("asyncio", "trio") if backend in BACKENDS)
 
 
@@ -31,20 +33,28 @@ def backends_of(first):
 @pytest.fixture(scope="module")
 def seeds(request):
     """The seeds in other processes, where those of all selected tests are begun at once."""
-    with seeds_in_processes(backends_of) as seeds:
-        for item in request.session.items:
-            if getattr(item, "function", None) is test_seeds:
-                seeds.begin(item.callspec.params["first"])
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    with seeds_in_processes(backends_of, max(os.cpu_count() // workers, 1)) as seeds:
+        if workers == 1:  # else this worker gets some of the tests only
+            for item in request.session.items:
+                if getattr(item, "function", None) is test_seeds:
+                    seeds.begin(item.callspec.params["first"])
         yield seeds
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def chunks():
+    """Return the first seeds of the chunks. Those that other tests look at are in one worker of pytest-xdist."""
+    return [pytest.param(first, marks=[SHARED] if first < SEEDS_ON_ALL else []) for first in range(0, SEEDS, CHUNK)]
+
+
+@pytest.mark.parametrize("first", chunks())
 def test_seeds(seeds, first):
     """No event is lost, no limit exceeded, no state inconsistent; and the backends agree where order is defined."""
     failed = seeds.failures(first)
     assert not failed, "\n" + "\n".join(failed)
 
 
+@SHARED
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_same_seed_is_the_same_run(seeds, backend):
     """In two processes, a seed gives the same transitions at the same times, and meets the same faults."""
@@ -55,6 +65,7 @@ def test_the_same_seed_is_the_same_run(seeds, backend):
         assert seeds.digest(seed, backend) == again, outcome.command
 
 
+@SHARED
 def test_what_the_seeds_come_to(seeds):
     """Among the seeds there is all that is to be tested: each status, each kind of fault, crashes, refusals."""
     digests = [seeds.digest(seed, "asyncio") for seed in range(0, 300, 3)]
