@@ -1,5 +1,5 @@
 """
-What does an event cost, as a picture: microseconds for each, against how many there are?
+What does an event cost, as a picture: microseconds of CPU time for each, against how many there are?
 
 A million no-op events at most, at most 100 at once, beside the rivals that run a task per item and track nothing. A
 rival is measured as far as it can stand: one that makes all its tasks at once takes gigabytes for a million of them.
@@ -61,7 +61,7 @@ RIVALS: Mapping[str, Rival] = {
 
 
 def measure(benchmark: Benchmark, backend: str, most: int) -> Figures:
-    """Measure all rivals at all numbers, in turn, and give the medians."""
+    """Measure all rivals at all numbers, in turn, and return the medians."""
     rivals = {
         name: rival
         for name, rival in RIVALS.items()
@@ -87,7 +87,7 @@ def print_table(backend: str, figures: Figures) -> None:
     """Print the medians of a backend."""
     numbers = sorted({n for its in figures.values() for n in its})
     width = max(map(len, figures))
-    print(f"\n{backend}: microseconds for each event, by how many there are")
+    print(f"\n{backend}: microseconds of CPU time for each event, by how many there are")
     print(f"  {'':{width}} {''.join(f'{n:>12,}' for n in numbers)}")
     for name, its in figures.items():
         print(f"  {name:{width}} {''.join(f'{its[n]:12.1f}' if n in its else f'{chr(45):>12}' for n in numbers)}")
@@ -103,7 +103,7 @@ def draw(figures: Mapping[str, Figures], output: str, where: str) -> None:
         panels = figure.subplots(1, len(figures), sharey=True, squeeze=False)[0]
         for panel, (backend, its) in zip(panels, figures.items(), strict=True):
             draw_panel(panel, backend, its)
-        panels[0].set_ylabel("µs per event (median)")
+        panels[0].set_ylabel("µs of CPU time per event (median)")
         handles = {
             text: line for panel in panels for line, text in zip(*panel.get_legend_handles_labels(), strict=True)
         }
