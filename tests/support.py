@@ -1,5 +1,6 @@
 """Events, processors and executors that the tests share."""
 
+import re
 from contextlib import contextmanager
 
 import anyio
@@ -52,6 +53,11 @@ def make_executor(cls=JobExecutor, **config):
 def with_processor(processor, **config):
     """Make an executor for a processor class."""
     return make_executor(type("Made", (Executor,), {"processor_type": processor}), **config)
+
+
+def id_of(value):
+    """Return an id of a parameter: its repr, without what is different in each process, as pytest-xdist requires."""
+    return re.sub(r" at 0x[0-9a-f]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "", repr(value))
 
 
 def check_invariants(executor):

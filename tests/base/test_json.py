@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from parts import json_values
+from support import id_of
 
 from lionpride_exec import Element, ExecutionError, Unset
 from lionpride_exec.errors import AccessError
@@ -84,7 +85,7 @@ class Angry:
         (Point, repr(Point)),
         (lambda: None, "<function <lambda>>"),
     ],
-    ids=repr,
+    ids=id_of,
 )
 def test_usual_forms(value, expected):
     """What has a usual form gets it, at any depth; all else is marked."""

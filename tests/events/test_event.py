@@ -12,7 +12,7 @@ import attrs
 import pytest
 from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
-from support import Job, change_status, make_executor, owner_of, view
+from support import Job, change_status, id_of, make_executor, owner_of, view
 
 from lionpride_exec import (
     Event,
@@ -446,7 +446,7 @@ async def test_round_trip_of_every_status(status):
         assert restored.value == {"n": 1}
 
 
-@pytest.mark.parametrize("value", [b"bytes", {1, 2}, object(), float("nan"), [b"x"]], ids=repr)
+@pytest.mark.parametrize("value", [b"bytes", {1, 2}, object(), float("nan"), [b"x"]], ids=id_of)
 async def test_json_mode_never_raises_for_a_response(value):
     """Whatever an event returned, its record can be written."""
     event = Returns(value=value)

@@ -15,6 +15,7 @@ from support import (
     check_invariants,
     counts,
     create_processor,
+    id_of,
     make_executor,
     update_progression,
 )
@@ -380,7 +381,7 @@ async def test_queries_by_status():
     assert executor.aborted_events == [last]
 
 
-@pytest.mark.parametrize("status", ["invalid", "PENDING", 5, None, str(uuid4())], ids=repr)
+@pytest.mark.parametrize("status", ["invalid", "PENDING", 5, None, str(uuid4())], ids=id_of)
 async def test_an_unknown_status_is_an_error(status):
     """What is no status is a KeyError that names it, in a query and in cleanup."""
     executor = make_executor()

@@ -10,7 +10,7 @@ from unittest.mock import AsyncMock
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
-from support import Job, JobProcessor, callbacks_of, check_invariants, counts, make_executor, with_processor
+from support import Job, JobProcessor, callbacks_of, check_invariants, counts, id_of, make_executor, with_processor
 
 from lionpride_exec import (
     Call,
@@ -67,7 +67,7 @@ class Doubler:
 # -------------------------------------------------------------------- generic events
 
 
-@pytest.mark.parametrize("event", [Twice(number=3), Boxed[int](value=3), Boxed(value=3)], ids=repr)
+@pytest.mark.parametrize("event", [Twice(number=3), Boxed[int](value=3), Boxed(value=3)], ids=id_of)
 async def test_a_parametrised_event_is_an_event_like_any_other(event):
     """Fields, run, record, registry, pickle and fresh copy work for a subclass of Event[int]."""
     for copied in (type(event).from_json(event.to_json()), pickle.loads(pickle.dumps(event)), event.as_fresh_event()):  # noqa: S301  our own

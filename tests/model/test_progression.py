@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from leftovers import containers_of
-from support import chunks_of
+from support import chunks_of, id_of
 
 from lionpride_exec import Element, NotFoundError, Progression
 
@@ -29,7 +29,7 @@ def test_construction_takes_one_or_many():
             Progression(order=bad)
 
 
-@pytest.mark.parametrize("bad", [None, 5, object(), type("Odd", (), {"id": 7})(), "nonsense"], ids=repr)
+@pytest.mark.parametrize("bad", [None, 5, object(), type("Odd", (), {"id": 7})(), "nonsense"], ids=id_of)
 def test_what_means_no_id_is_refused(bad):
     """Every way in raises ValueError and changes nothing; `in` is just False."""
     progression = Progression(order=[A])
