@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import sqlite3
@@ -11,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from cli_children import COMMAND, end_children, start
+from cli_children import COLD, end_children, start, warm
 from commands import run, run_command
 from journal_files import fill
 
@@ -46,9 +47,9 @@ def workplace(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
-def shell(line):
+def shell(line, command=None):
     """Run a line of shell in which L is the command; give its exit status and what was told, no traceback in it."""
-    words = " ".join(map(shlex.quote, COMMAND))
+    words = " ".join(map(shlex.quote, command or warm()))
     done = subprocess.run(  # noqa: S603  lines of our own
         ["/bin/bash", "-c", line.replace("L ", f"{words} ", 1)], capture_output=True, text=True, timeout=60, check=False
     )
@@ -72,6 +73,27 @@ def test_a_run_needs_only_the_streams_that_it_uses(streams):
     status, out, _ = shell(f"L run target.py:echo in --output out {streams}")
     assert (status, out) == (0, "")
     assert sorted(results("out")) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run target.py:echo in",
+        "run target.py:echo - <&-",
+        "show run.db 2 >/dev/full",
+        "inspect run.db >&- 2>&- <&-",
+        "tail run.db 2>&-",
+        "export run.db 2>/dev/full",
+        "nothing 2>&-",
+        "--help >&-",
+    ],
+)
+def test_a_warm_start_is_like_one_by_python(line):
+    """The command does the same in a forked process, where these tests run it, with each kind of stream."""
+    by_python, forked = (
+        [re.sub(r"[\d.]+(e-\d+)?", "0", str(part)) for part in shell(f"L {line}", how)] for how in (COLD, None)
+    )
+    assert forked == by_python
 
 
 def test_a_closed_stream_is_not_the_place_of_another_file():
@@ -153,7 +175,7 @@ def test_a_ctrl_c_while_the_package_is_imported():
     """Likewise: here one of its dependencies takes its time."""
     Path("attrs.py").write_text(SLOW)
     Path("attr.py").write_text(SLOW)
-    child = start(["run", "target.py:echo", "in", "--output", "out"], env={"PYTHONPATH": "."})
+    child = start(["run", "target.py:echo", "in", "--output", "out"], env={"PYTHONPATH": "."}, program=COLD)
     assert child.stdout.readline() == b"importing\n"
     child.send_signal(signal.SIGINT)
     assert child.communicate()[1] == b""

@@ -32,7 +32,7 @@ def zipped():
 
 
 BINARY = {
-    "gzip": gzip.compress(LINES),
+    "gzip": gzip.compress(LINES, mtime=0),
     "zstd": ZSTD,
     "xz": lzma.compress(LINES),
     "bzip2": bz2.compress(LINES),

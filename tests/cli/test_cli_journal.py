@@ -11,10 +11,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from cli_children import COLD, warm
 from commands import run_command
 from journal_files import T0, add_event, add_step, error_outcome, event_id, fill, journal_in_use, make_journal
-
-COMMAND = [sys.executable, "-m", "lionpride_exec"]
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +57,7 @@ def on_terminal(*argv):
     leader, follower = pty.openpty()
     try:
         environment = os.environ | {"COLUMNS": "120", "TERM": "xterm"}
-        subprocess.run([*COMMAND, *argv], stdout=follower, check=True, timeout=60, env=environment)  # noqa: S603  our own command
+        subprocess.run([*warm(), *argv], stdout=follower, check=True, timeout=60, env=environment)  # noqa: S603  our own command
         os.close(follower)
         parts = []
         with pytest.raises(OSError):  # its end, on Linux
@@ -467,7 +466,7 @@ def test_nobody_reads_on(argv):
     """As before ``| head``: quiet, exit status 1."""
     reader, pipe = os.pipe()
     os.close(reader)
-    done = subprocess.run([*COMMAND, *argv], stdout=pipe, stderr=subprocess.PIPE, check=False, timeout=60)  # noqa: S603  our own command
+    done = subprocess.run([*warm(), *argv], stdout=pipe, stderr=subprocess.PIPE, check=False, timeout=60)  # noqa: S603  our own command
     os.close(pipe)
     assert (done.returncode, done.stderr) == (1, b"")
 
@@ -476,7 +475,7 @@ def test_a_full_disk_is_told():
     """Standard output that cannot be written: one line, exit status 1."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(  # noqa: S603  our own command
-            [*COMMAND, "export", "run.db"], stdout=full, stderr=subprocess.PIPE, check=False, timeout=60
+            [*warm(), "export", "run.db"], stdout=full, stderr=subprocess.PIPE, check=False, timeout=60
         )
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
     assert done.stderr.startswith(b"lionpride-exec: cannot write standard output: ")
@@ -487,7 +486,7 @@ def test_a_locale_without_the_characters(writer):
     add_event(writer, 7, tag="é", data={"é": 1})
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     outputs = [
-        subprocess.run([*COMMAND, *argv], capture_output=True, check=True, timeout=60, env=environment).stdout  # noqa: S603  our own command
+        subprocess.run([*COLD, *argv], capture_output=True, check=True, timeout=60, env=environment).stdout  # noqa: S603  our own command
         for argv in (["show", "run.db", "7"], ["show", "run.db", "7", "--json"])
     ]
     assert b"\\xe9" in outputs[0]

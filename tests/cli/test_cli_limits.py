@@ -3,18 +3,17 @@
 import json
 import re
 import signal
-import subprocess
 import sys
 from contextlib import contextmanager
 from http import HTTPStatus
 from itertools import pairwise
 from pathlib import Path
-from threading import Timer
 from types import SimpleNamespace
 
 import anyio
 import httpx
 import pytest
+from cli_children import end_children, start
 from commands import run, run_command, virtual_time
 
 import lionpride_exec.__main__ as command
@@ -836,16 +835,12 @@ def started(workplace, record, *options):
     """Start the command on one record, and wait until its event runs."""
     (workplace / "endless.py").write_text(ENDLESS)
     (workplace / "input").write_text(json.dumps(record))
-    arguments = [sys.executable, "-W", "error", "-m", "lionpride_exec", "run", "endless.py:run", "input", *options]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:  # noqa: S603  our own
-        watchdog = Timer(60, child.kill)
-        watchdog.start()
-        try:
-            assert child.stderr.readline() == b"started\n"
-            yield child
-        finally:
-            child.kill()
-            watchdog.cancel()
+    child = start(["run", "endless.py:run", "input", *options])
+    try:
+        assert child.stderr.readline() == b"started\n"
+        yield child
+    finally:
+        end_children()
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tomllib
 
+from cli_children import warm
 from journal_files import fill
 from pages import ROOT
 
@@ -111,8 +112,8 @@ class Shell:
         (self.directory / "examples").symlink_to(ROOT / "examples")
         programs = directory / "bin"
         programs.mkdir()
-        for name, command in (("python", ""), ("lionpride-exec", "-W error -m lionpride_exec")):
-            (programs / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {command} "$@"\n')
+        for name, command in (("python", [sys.executable]), ("lionpride-exec", warm())):
+            (programs / name).write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
             (programs / name).chmod(0o755)
         self.environment = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "200"}
 
