@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, NoReturn
 
 from ._cli.streams import finish_output, say
@@ -31,13 +32,12 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(argv: Sequence[str]) -> int:
-    try:
-        from ._cli.app import run_command  # noqa: PLC0415  the extra may not be installed, and the library works without
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] not in {"cyclopts", "rich"}:
-            raise
-        say(f"{exc.name} is missing; the command line needs: pip install 'lionpride-exec[cli]'")
-        return 2
+    for needed in ("cyclopts", "rich"):
+        if find_spec(needed) is None:
+            say(f"{needed} is missing; the command line needs: pip install 'lionpride-exec[cli]'")
+            return 2
+    from ._cli.app import run_command  # noqa: PLC0415  the extra may not be installed, and the library works without
+
     raise_at_interrupt()
     return run_command(argv)
 

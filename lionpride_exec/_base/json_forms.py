@@ -44,7 +44,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from .json_text import MAX_BITS, UNSERIALIZABLE, NoForm, digits, read_json
+from .json_text import UNSERIALIZABLE, NoForm, plain_of, read_json
 from .sentinel import Unset
 
 if TYPE_CHECKING:
@@ -107,17 +107,6 @@ def walk(value: Any) -> Walk:  # noqa: PLR0911  a table of kinds
         case _:
             text = _text_of_kind(value)
             return (yield from _walk_object(value)) if text is None else text
-
-
-def plain_of(value: str | float) -> str | int | float | bool:
-    """Return a text or number as a plain Python value. An int that is too long for readers becomes a text."""
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return int.__int__(value) if value.bit_length() <= MAX_BITS else digits(int.__int__(value))
-    return float.__float__(value)
 
 
 def duration_of(value: timedelta) -> str:

@@ -107,6 +107,17 @@ def read_json(
     return json.loads(text, parse_constant=parse_constant, parse_float=parse_float, parse_int=_int)
 
 
+def plain_of(value: str | float) -> str | int | float | bool:
+    """Return a text or number as a plain Python value. An int that is too long for readers becomes a text."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int.__int__(value) if value.bit_length() <= MAX_BITS else digits(int.__int__(value))
+    return float.__float__(value)
+
+
 def digits(number: int) -> str:
     """Return an int of any length in decimal. ``str()`` refuses more than 4300 digits."""
     try:

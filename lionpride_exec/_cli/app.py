@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  slow to import, for --version only
+
     try:
         return version("lionpride-exec")
     except PackageNotFoundError:  # run from a source tree

@@ -39,7 +39,7 @@ class Attempt:
     interrupted: bool = False
 
 
-@attrs.define
+@attrs.define(weakref_slot=False)  # one record for each event, so 8 bytes count
 class Execution:
     """
     What has happened to an event so far. ``Unset`` means not known yet, whereas ``None`` is a real value.

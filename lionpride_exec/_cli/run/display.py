@@ -6,22 +6,11 @@ import os
 import sys
 from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
-
-from lionpride_exec._cli.streams import STDOUT, say, visible, writing_messages
-
-from .summary import fitted
+from lionpride_exec._cli.streams import STDOUT, say
 
 if TYPE_CHECKING:
     from .options import RunOptions
     from .summary import Tally
-
-BAR_WIDTH = 20
-BAR_RANK = 6
 
 
 class Display(Protocol):
@@ -66,50 +55,6 @@ class PlainDisplay(SilentDisplay):
         self.message(tally.progress())
 
 
-class RichDisplay:
-    """Shows a line that changes, with a bar if the size of INPUT is known."""
-
-    interval = 0.2
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True)
-        # Refreshed by update(): a thread of rich would draw while the event loop writes.
-        self._live = Live(
-            console=self._console,
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=os.isatty(STDOUT),  # what events print into a pipe must go to the pipe
-        )
-        with writing_messages():
-            self._live.start()
-
-    def update(self, tally: Tally) -> None:
-        """Draw bar and line again."""
-        expected, parts, width = tally.expected, tally.parts(), self._console.width
-        # The bar needs the room that the important parts leave.
-        least = "  ".join(part.text for part in parts if part.rank <= BAR_RANK)
-        has_bar = bool(expected) and len(least) + BAR_WIDTH + 1 <= width
-        text = fitted(parts, width - BAR_WIDTH - 1 if has_bar else width)
-        line = Text(visible(text), overflow="ellipsis", no_wrap=True)
-        row = Table.grid(padding=(0, 1))
-        if has_bar:
-            row.add_row(ProgressBar(total=expected, completed=tally.done_in_all, width=BAR_WIDTH), line)
-        else:
-            row.add_row(line)
-        with writing_messages():
-            self._live.update(row, refresh=True)
-
-    def message(self, text: str) -> None:
-        """Show a line above the bar."""
-        with writing_messages():
-            self._console.print(f"lionpride-exec: {visible(text)}", markup=False, highlight=False, soft_wrap=True)
-
-    def close(self) -> None:
-        """Remove bar and line."""
-        with writing_messages():
-            self._live.stop()
-
-
 def make_display(options: RunOptions) -> Display:
     """Return the display that the options ask for. "auto" looks at what standard error is."""
     kind = options.progress
@@ -118,7 +63,9 @@ def make_display(options: RunOptions) -> Display:
     elif kind == "auto":
         results_on_terminal = options.output == "-" and os.isatty(STDOUT)
         kind = "rich" if sys.stderr.isatty() and not results_on_terminal else "plain"
-    if kind == "rich" and Console(stderr=True).is_dumb_terminal:  # one that cannot move its cursor
-        kind = "plain"
-    displays: dict[str, type[Display]] = {"none": SilentDisplay, "plain": PlainDisplay, "rich": RichDisplay}
-    return displays[kind]()
+    if kind == "rich":
+        from .rich_display import RichDisplay, can_draw  # noqa: PLC0415  slow to import, and few runs are watched
+
+        if can_draw():
+            return RichDisplay()
+    return SilentDisplay() if kind == "none" else PlainDisplay()

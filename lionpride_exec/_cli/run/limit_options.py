@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from lionpride_exec._base.field_paths import MISSING, is_inside, look_up, look_up_field
-from lionpride_exec._base.json_forms import plain_of
-from lionpride_exec._base.json_text import shown
+from lionpride_exec._base.json_text import plain_of, shown
 from lionpride_exec._base.redaction import digest_of, redacted_paths
 from lionpride_exec._cli.errors import BadLineError, UsageError
 from lionpride_exec._model.limits import Concurrent, Rate
