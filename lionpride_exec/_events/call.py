@@ -96,7 +96,8 @@ class Call(Event[T_co]):
 
     function: Callable[..., Awaitable[T_co]] = attrs.field(validator=_valid_function)
     args: tuple[Any, ...] = attrs.field(default=(), converter=_to_tuple)
-    kwargs: dict[str, Any] = attrs.field(factory=dict[str, Any])
+    # ``dict[str, Any]()`` takes nine times as long as ``dict()``.
+    kwargs: dict[str, Any] = attrs.field(factory=cast("Callable[[], dict[str, Any]]", dict))
 
     # _own_to_dict() writes the function by hand, because jsonable() may run code of a callable object.
     _not_serialised: ClassVar[frozenset[str]] = Event._not_serialised | {"function"}

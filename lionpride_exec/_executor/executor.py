@@ -524,7 +524,8 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
         ``concurrency_limit`` slots, the inner events never start: set a ``timeout``, or use another executor for the
         inner events.
 
-        Cancellation: while the iterator waits for an end or for room. The loop is over as if it was left early.
+        Cancellation: while the iterator waits for an end or for room, and at each tenth event. The loop is over as if
+        it was left early.
         """
         return EventMap(
             MapOptions(

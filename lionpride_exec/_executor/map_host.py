@@ -32,7 +32,16 @@ class ExecutorOfMap:
         plain_append: ``Executor.append()``, as the package has it.
     """
 
-    __slots__ = ("_executor", "_index", "_lifetime", "_plain_append", "_progress", "_submissions", "_subscriptions")
+    __slots__ = (
+        "_coordination",
+        "_executor",
+        "_index",
+        "_lifetime",
+        "_plain_append",
+        "_progress",
+        "_submissions",
+        "_subscriptions",
+    )
 
     def __init__(self, executor: Facade, parts: Parts, plain_append: Callable[..., Coroutine[Any, Any, Any]]) -> None:
         self._executor = executor
@@ -40,6 +49,7 @@ class ExecutorOfMap:
         self._lifetime = parts.lifetime
         self._submissions = parts.submissions
         self._index = parts.index
+        self._coordination = parts.coordination
         self._subscriptions = parts.subscriptions
         self._progress = parts.progress
 
@@ -100,9 +110,10 @@ class ExecutorOfMap:
         Returns:
             False if a task holds a lock. Then ``remove()`` has to be awaited, and nothing has changed.
         """
-        if self._index.is_locked(event.execution.status):
+        index = self._index
+        if (index.items.guard.users or self._coordination.locks_in_use) and index.is_locked(event.execution.status):
             return False
-        if event.id in self._index.items:
+        if event.id in index.items:
             self._submissions.remove(event)
         return True
 

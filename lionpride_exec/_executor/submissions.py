@@ -382,7 +382,7 @@ class Submissions:
         processor = self.processor
         if processor is not None and (event.execution.status not in TERMINAL or event.id in processor.queue):
             processor.forget(event.id)
-        event._set("_host", None)
+        object.__setattr__(event, "_host", None)  # as ``event._set()`` does it, without the call
         if self._dependencies.followers:
             self._followers.follow_up(event)
 

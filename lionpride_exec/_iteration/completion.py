@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import anyio
-from anyio import BusyResourceError
+from anyio import ResourceGuard
 from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.closing_iterator import ClosingIterator
@@ -40,9 +40,6 @@ class EventIterator(ClosingIterator[E]):
     Raises:
         anyio.BusyResourceError: A second task asks for the next event while one does already. Nothing has changed.
     """
-
-    # Whether a task waits for the next event. A ResourceGuard of AnyIO takes two calls for each event.
-    _is_asked: bool = False
 
 
 class _Watch(Generic[E]):
@@ -101,6 +98,7 @@ class Endings(EventIterator[E]):
 
     def __init__(self, events: Iterable[E]) -> None:
         self._watch = watch = _Watch[E]()
+        self._consumer = ResourceGuard("iterating over")
         self._is_closed = False
         running = running_here()
         for event in events:
@@ -114,13 +112,8 @@ class Endings(EventIterator[E]):
         watch.begin()
 
     async def __anext__(self) -> E:
-        if self._is_asked:
-            raise BusyResourceError("iterating over")
-        self._is_asked = True
-        try:
+        with self._consumer:
             return await self._next()
-        finally:
-            self._is_asked = False
 
     async def _next(self) -> E:
         """Return the next event, or raise ``StopAsyncIteration``."""

@@ -20,7 +20,6 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
-from anyio import BusyResourceError
 
 from lionpride_exec._events.call import Call, check_async
 from lionpride_exec._events.event import Event
@@ -29,7 +28,7 @@ from .completion import E, EventIterator
 from .map_state import MapState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from .map_options import MapOptions
 
@@ -57,7 +56,7 @@ def maker_for(target: type[Event] | Callable[..., Any]) -> Callable[[Any], Event
 
     def call(item: Any) -> Event:
         """Return the event that calls the function with an item, as ``Call.of()`` does."""
-        return kind(function=function, args=(item,))
+        return kind(function=function, args=(item,), kwargs={})
 
     return call
 
@@ -81,17 +80,9 @@ class EventMap(EventIterator[E]):
     def __init__(self, plan: MapOptions) -> None:
         self._run = MapState[E](plan)
 
-    async def __anext__(self) -> E:
-        if self._is_asked:
-            raise BusyResourceError("iterating over")
-        self._is_asked = True
-        try:
-            return await self._run.next()
-        except BaseException:  # its end, an error, a cancellation
-            self._run.close()
-            raise
-        finally:
-            self._is_asked = False
+    def __anext__(self) -> Coroutine[Any, Any, E]:
+        # A coroutine function would put a second coroutine around each event.
+        return self._run.next(self)
 
     async def aclose(self) -> None:
         """

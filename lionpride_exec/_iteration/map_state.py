@@ -12,10 +12,10 @@ from collections import Counter, deque
 from collections.abc import AsyncIterable, Generator
 from contextlib import nullcontext
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, Generic, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, cast
 
 import anyio
-from anyio import CancelScope
+from anyio import BusyResourceError, CancelScope
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from lionpride_exec._base.tracebacks import log_info
@@ -38,6 +38,9 @@ END: Final = object()
 
 # A consumer that never waits lets other tasks run after so many events.
 EVENTS_BETWEEN_CHECKPOINTS = 100
+# It notices a cancellation after so many events, or when it waits. On asyncio the check takes ten calls. A divisor of
+# the number above.
+EVENTS_BETWEEN_CHECKS = 10
 
 
 class MapState(Generic[E]):
@@ -73,6 +76,7 @@ class MapState(Generic[E]):
         self.attention: anyio.Event | None = None  # of the consumer, while it waits for an end
         self.append_scope: CancelScope | None = None  # around the consumer, while it waits for room
         self.turns = 0
+        self.is_asked = False  # a task waits for the next event
 
     @property
     def to_come(self) -> int | None:
@@ -83,32 +87,38 @@ class MapState(Generic[E]):
 
     # ---------------------------------------------------------------- for the consumer
 
-    async def next(self) -> E:
-        """Return the next event."""
-        if self.thread is None:
-            await self._begin()
-        self.turns += 1
-        if self.turns % EVENTS_BETWEEN_CHECKPOINTS:
-            await checkpoint_if_cancelled()
-        else:
-            await checkpoint()
-        if self.last is not None:
-            if not self._let_go(self.last):
-                await self.executor.remove(self.last)
-                self.own.discard(self.last.id.int)
-            self.last = None
-        while not self.closed:
-            if self.source is not None:
-                await self._fill(self.source)
-            if self.failure is not None:
-                self._raise_failure(self.failure)
-            event = self._take()
-            if event is not None:
-                return event
-            if self.exhausted and not self.held:
-                break
-            await self._wait()
-        raise StopAsyncIteration if self.closed else self._last_word()
+    async def next(self, iterator: object) -> E:
+        """
+        Return the next event. After an error, which may be a cancellation or the end, the map is closed.
+
+        Args:
+            iterator: The iterator of the map, which closes the map when it is dropped. It is kept meanwhile.
+        """
+        if self.is_asked:
+            raise BusyResourceError("iterating over")
+        self.is_asked = True  # a ResourceGuard would take two calls for each event
+        try:
+            self.turns += 1
+            if self.turns % EVENTS_BETWEEN_CHECKS == 1:
+                await self._breathe()
+            if self.last is not None and not self._let_go(self.last):
+                await self._let_go_later(self.last)
+            while not self.closed:
+                if self.source is not None and self._fill_nowait(self.source):
+                    await self._fill(self.source)
+                event = self._take()
+                if event is not None:
+                    return event
+                if self.exhausted and not self.held:
+                    break
+                await self._wait()
+            self._raise_last_word()
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self.is_asked = False
+            del iterator  # the traceback of an error of the source keeps this frame
 
     def close(self) -> None:
         """Cancel the source task and the events that have not ended; close the source. Idempotent."""
@@ -148,14 +158,30 @@ class MapState(Generic[E]):
         self.thread = get_ident()
         self.executor.begun(cast("MapState[Any]", self))
 
+    async def _breathe(self) -> None:
+        """Begin, if nothing has begun. Raise a cancellation; in longer intervals also let other tasks run."""
+        if self.thread is None:
+            await self._begin()
+        if self.turns % EVENTS_BETWEEN_CHECKPOINTS == 1 < self.turns:
+            await checkpoint()
+        else:
+            await checkpoint_if_cancelled()
+
     def _let_go(self, event: E) -> bool:
-        """Remove an event that the consumer has got from the executor. Return False if a task holds a lock."""
+        """Remove the event that the consumer has got from the executor. Return False if a task holds a lock."""
         number = event.id.int
         # With a journal an event leaves when its end is on disk.
         if not self.is_durable and number in self.own and not self.executor.remove_nowait(event):
             return False
         self.own.discard(number)
+        self.last = None
         return True
+
+    async def _let_go_later(self, event: E) -> None:
+        """Do as :meth:`_let_go`, but wait for the locks that other tasks hold."""
+        await self.executor.remove(event)
+        self.own.discard(event.id.int)
+        self.last = None
 
     async def _wait(self) -> None:
         """Wait until an event has ended, or the map is closed."""
@@ -165,32 +191,44 @@ class MapState(Generic[E]):
         with self.executor.reader_away() or nullcontext():
             await attention.wait()
 
-    async def _fill(self, source: Iterator[Any]) -> None:
-        """Append events from a plain iterable while there is room. An error is raised after the events before it."""
-        limit = self.look_ahead.limit()
-        plan, blocked = self.plan, self.look_ahead.blocked
-        while (
-            not self.exhausted
-            and self.failure is None
-            and (self.held < limit or (blocked.number and self._has_room_past_keys()))
-        ):
-            try:
+    def _fill_nowait(self, source: Iterator[Any]) -> bool:
+        """
+        Append events from a plain iterable while there is room. An error is raised after the events before it.
+
+        Returns:
+            Whether the next event, which is ``rejected``, has to be appended by ``append()``.
+        """
+        plan, limit, blocked = self.plan, self.look_ahead.limit(), self.look_ahead.blocked
+        try:
+            while (
+                not self.exhausted
+                and self.failure is None
+                and (self.held < limit or (blocked.number and self._has_room_past_keys()))
+            ):
                 if self.rejected is None:
                     item = next(source, END)
                     if item is END:
                         self.exhausted = True
-                        return
+                        break
                     self.rejected = plan.make(item), None if plan.key is None else plan.key(item)
                 event, key = self.rejected
-                if key is None and self.executor.append_nowait(event, plan.priority):
-                    self.hold(event, is_own=True)
-                elif await self._append(event, key):
-                    limit = self.look_ahead.limit()  # it may have changed meanwhile
-                else:
-                    return
+                if key is not None or not self.executor.append_nowait(event, plan.priority):
+                    return True
                 self.rejected = None
-            except Exception as exc:  # noqa: BLE001  raised at the end
-                self.error, self.exhausted = exc, True
+                self.hold(event, is_own=True)
+        except Exception as exc:  # noqa: BLE001  raised at the end
+            self.error, self.exhausted = exc, True
+        return False
+
+    async def _fill(self, source: Iterator[Any]) -> None:
+        """Do as :meth:`_fill_nowait`, but wait where necessary, until the consumer can get another event."""
+        try:
+            goes_on = True
+            while goes_on and self.rejected is not None and await self._append(*self.rejected):
+                self.rejected = None
+                goes_on = self._fill_nowait(source)
+        except Exception as exc:  # noqa: BLE001  raised at the end
+            self.error, self.exhausted = exc, True
 
     async def _append(self, event: E, key: Hashable) -> bool:
         """Append an event, or wait for room until the consumer can get another. Return whether it was appended."""
@@ -224,7 +262,9 @@ class MapState(Generic[E]):
             raise
 
     def _take(self) -> E | None:
-        """Return the next event for the consumer. Events that will not end are kept aside."""
+        """Return the next event for the consumer, or raise the first failure. Keep events that will not end aside."""
+        if self.failure is not None:
+            self._raise_failure(self.failure)
         while self.queue and self.queue[0].id.int not in self.unended:
             self.held -= 1
             if self.source_task is not None and self.source_task.room is not None:
@@ -239,16 +279,18 @@ class MapState(Generic[E]):
             self.exhausted = True
         return None
 
-    def _last_word(self) -> BaseException:
-        """Return the exception that ends the loop after the last event."""
+    def _raise_last_word(self) -> NoReturn:
+        """Raise what ends the loop after the last event, or what a closed map raises."""
+        if self.closed:
+            raise StopAsyncIteration
         error, self.error = self.error, None
         if error is not None:
-            return error
+            raise error
         if self.shut is not None:
-            return self.shut
+            raise self.shut
         for event in self.lost:
             event._check_ended()
-        return StopAsyncIteration()
+        raise StopAsyncIteration
 
     # ---------------------------------------------------------------- for the source task and the events
 

@@ -17,7 +17,7 @@ MAX_CALLS_TRIO: Final = 55
 MAX_CALLS: Final = {"asyncio": MAX_CALLS_ASYNCIO, "asyncio+uvloop": MAX_CALLS_UVLOOP, "trio": MAX_CALLS_TRIO}
 
 # The most calls that an item of map() may take: those of its event, those of the loop, and the removal of the event.
-MAX_MAP_CALLS: Final = 90
+MAX_MAP_CALLS: Final = 83
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

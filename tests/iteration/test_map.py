@@ -344,6 +344,21 @@ async def test_a_consumer_that_never_waits_lets_others_run():
         group.cancel_scope.cancel()
 
 
+async def test_a_consumer_that_never_waits_notices_its_cancellation():
+    """Within ten events."""
+    async with Executor.of(work) as executor:
+        mapped = executor.map(work, [0] * 100, lookahead=100)
+        await anext(mapped)
+        await anyio.sleep(1)
+        given = 0
+        with anyio.CancelScope() as scope:
+            async for _ in mapped:
+                scope.cancel()
+                given += 1
+        assert scope.cancelled_caught
+        assert given <= 10
+
+
 async def test_a_priority_is_that_of_every_event():
     """A map can go behind, or before, other work."""
     order = []
