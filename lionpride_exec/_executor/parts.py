@@ -36,18 +36,15 @@ from lionpride_exec._tracking.subscriptions import Subscriptions
 
 from .dependencies import Dependencies
 from .dispatcher_task import DispatcherTask
-from .durable_submissions import DurableSubmissions
 from .executor_group import ExecutorGroup
 from .executor_lifetime import ExecutorLifetime
 from .executor_states import GroupLifecycle
 from .explain import Explainer
 from .followers import Followers
-from .journal_link import JournalLink
 from .keys import Keys
 from .lookups import Lookups
 from .progress_report import ProgressReport
 from .queueing import Queueing
-from .restored_events import Recovery
 from .root_task import RootTask
 from .submissions import Submissions
 from .transitions import Transitions
@@ -62,7 +59,9 @@ if TYPE_CHECKING:
     from lionpride_exec._model.retain import Retain
     from lionpride_exec._status import EventStatus
 
+    from .durable_submissions import DurableSubmissions
     from .facade import Facade
+    from .journal_link import JournalLink
 
 
 class Parts:
@@ -89,7 +88,7 @@ class Parts:
         self.subscriptions = subscriptions = Subscriptions(self.observers, coordination)
         self.keys = keys = Keys(states.items)
         self.dependencies = dependencies = Dependencies()
-        self.link = link = None if journal is None else JournalLink(journal, executor)
+        self.link = link = None if journal is None else _link_to(journal, executor)
         self.retention = retention = Retention(index, rules, keys.forget, link)
         self.transitions = transitions = Transitions(
             executor, coordination, index, self.observers, subscriptions, dependencies, retention, link
@@ -138,6 +137,9 @@ class Parts:
 
     def _join_journal(self, executor: Facade, link: JournalLink) -> None:
         """Make the parts that only an executor with a journal has, and connect them."""
+        from .durable_submissions import DurableSubmissions  # noqa: PLC0415  slow to import, for journals only
+        from .restored_events import Recovery  # noqa: PLC0415  likewise
+
         coordination, index, transitions, retention = self.coordination, self.index, self.transitions, self.retention
         submissions, queueing, followers, keys = self.submissions, self.queueing, self.followers, self.keys
         recovery = Recovery(
@@ -149,3 +151,9 @@ class Parts:
         )
         self.submissions.durable = self.queueing.inserts = self.durable
         self.followers.records = link
+
+
+def _link_to(journal: Journal, executor: Facade) -> JournalLink:
+    from .journal_link import JournalLink  # noqa: PLC0415  slow to import, for journals only
+
+    return JournalLink(journal, executor)
