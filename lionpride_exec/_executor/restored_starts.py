@@ -34,7 +34,7 @@ def longest_period(processor: Processor) -> float:
     return max(periods, default=0.0)
 
 
-async def bring_back(processor: Processor, book: JournalSession) -> None:
+async def bring_back(processor: Processor, session: JournalSession) -> None:
     """
     Count the recent runs of a journal in the limits.
 
@@ -46,24 +46,24 @@ async def bring_back(processor: Processor, book: JournalSession) -> None:
     period = longest_period(processor)
     if not period:
         return
-    runs = await book.runs_since(time.time() - period)
+    runs = await session.runs_since(time.time() - period)
     processor._follow_clock()
     now, wall = current_time(), time.time()
     if processor.capacity_refresh_time >= SHORTEST_WINDOW:
         begun = [_reading(run.began, now, wall) for run in runs]
         processor._window.bring_back(begun, now)
     if processor.router.limits:
-        unknown = sum(_take(processor, book, run, now, wall) for run in runs)
+        unknown = sum(_take(processor, session, run, now, wall) for run in runs)
         processor.queue.lanes.limit_states.sort_uses()
         if unknown:
             logger.warning(
-                "the limits do not count %s recent runs in %s that cannot be read", unknown, book.journal.path
+                "the limits do not count %s recent runs in %s that cannot be read", unknown, session.journal.path
             )
 
 
-def _take(processor: Processor, book: JournalSession, run: Run, now: float, wall: float) -> bool:
+def _take(processor: Processor, session: JournalSession, run: Run, now: float, wall: float) -> bool:
     """Count one run in its limits. Return True if it is not known which limits the run belongs to."""
-    route = _route_of(processor, book, run)
+    route = _route_of(processor, session, run)
     if route is None:
         return True
     began, ended = _reading(run.began, now, wall), now if run.ended is None else _reading(run.ended, now, wall)
@@ -75,11 +75,11 @@ def _take(processor: Processor, book: JournalSession, run: Run, now: float, wall
     return False
 
 
-def _route_of(processor: Processor, book: JournalSession, run: Run) -> Route | None:
+def _route_of(processor: Processor, session: JournalSession, run: Run) -> Route | None:
     if processor.router.is_plain:
         return processor.router.plain
     try:
-        return processor.router.route(book.lookup.decode(run.row))
+        return processor.router.route(session.lookup.decode(run.row))
     except Exception:  # noqa: BLE001  an unknown class, or a function of the user
         return None
 

@@ -30,16 +30,16 @@ class LookAhead:
     The bounds of one map.
 
     Args:
-        plan: What the map was asked for.
+        options: What the caller of map() asked for.
         listener: Is told when more events wait for their key. Only a weak reference is kept.
 
     Attributes:
         blocked: How many events of the executor wait for their key, those of others included.
     """
 
-    def __init__(self, plan: MapOptions, listener: Listener) -> None:
+    def __init__(self, options: MapOptions, listener: Listener) -> None:
         self.blocked: BlockedCount = BlockedCount()  # of no queue, until there is one
-        self._plan = plan
+        self._options = options
         self._listener = listener
         self._queue: PriorityQueue | None = None
         self._concurrency: int = 0  # not known yet
@@ -48,7 +48,7 @@ class LookAhead:
 
     def limit(self) -> int:
         """Return how many events the map may hold now, even if none of them waits for its key. O(1)."""
-        concurrency, queue = self._plan.executor.concurrency()
+        concurrency, queue = self._options.executor.concurrency()
         if queue is not self._queue and queue is not None:
             self._queue = queue
             self.blocked = queue.lanes.blocked
@@ -75,9 +75,9 @@ class LookAhead:
 
     def _follow(self, concurrency: int) -> None:
         """Compute the bounds for another concurrency limit."""
-        plan = self._plan
+        options = self._options
         self._concurrency = concurrency
-        limit = 2 * concurrency if plan.lookahead is None else plan.lookahead
+        limit = 2 * concurrency if options.lookahead is None else options.lookahead
         most = max(MAX_LOOKAHEAD, SLOTS_AHEAD * concurrency, limit)
-        self._most = most if plan.max_lookahead is None else plan.max_lookahead
+        self._most = most if options.max_lookahead is None else options.max_lookahead
         self._limit = min(limit, self._most)

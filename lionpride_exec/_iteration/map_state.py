@@ -50,11 +50,11 @@ class MapState(Generic[E]):
     Events are counted by the numbers of their ids (``UUID.int``), whose hash is computed in C.
     """
 
-    def __init__(self, plan: MapOptions) -> None:
-        self.plan = plan
-        self.executor = plan.executor
-        self.is_durable: bool = plan.executor.has_journal
-        self.look_ahead = LookAhead(plan, self)
+    def __init__(self, options: MapOptions) -> None:
+        self.options = options
+        self.executor = options.executor
+        self.is_durable: bool = options.executor.has_journal
+        self.look_ahead = LookAhead(options, self)
         self.thread: int | None = None  # None: nothing has begun
         self.source: Iterator[Any] | None = None  # of a plain iterable
         self.source_task: SourceTask | None = None  # of an async one
@@ -147,10 +147,10 @@ class MapState(Generic[E]):
             await self.source_task.done.wait()
 
     async def _begin(self) -> None:
-        items = self.plan.items
+        items = self.options.items
         if self.closed:
             return
-        self.expected = self.plan.expected()
+        self.expected = self.options.expected()
         if isinstance(items, AsyncIterable):
             self.source_task = await SourceTask.start(cast("MapState[Any]", self), items)
         else:
@@ -198,7 +198,7 @@ class MapState(Generic[E]):
         Returns:
             Whether the next event, which is ``rejected``, has to be appended by ``append()``.
         """
-        plan, limit, blocked = self.plan, self.look_ahead.limit(), self.look_ahead.blocked
+        options, limit, blocked = self.options, self.look_ahead.limit(), self.look_ahead.blocked
         try:
             while (
                 not self.exhausted
@@ -210,9 +210,9 @@ class MapState(Generic[E]):
                     if item is END:
                         self.exhausted = True
                         break
-                    self.rejected = plan.make(item), None if plan.key is None else plan.key(item)
+                    self.rejected = options.make(item), None if options.key is None else options.key(item)
                 event, key = self.rejected
-                if key is not None or not self.executor.append_nowait(event, plan.priority):
+                if key is not None or not self.executor.append_nowait(event, options.priority):
                     return True
                 self.rejected = None
                 self.hold(event, is_own=True)
@@ -232,7 +232,7 @@ class MapState(Generic[E]):
 
     async def _append(self, event: E, key: Hashable) -> bool:
         """Append an event, or wait for room until the consumer can get another. Return whether it was appended."""
-        executor, priority = self.executor, self.plan.priority
+        executor, priority = self.executor, self.options.priority
         taken: E | None = None
         try:
             taken = await executor.append(event, priority, key=key)
@@ -302,7 +302,7 @@ class MapState(Generic[E]):
         )
 
     def _has_room_past_keys(self) -> bool:
-        turn = self.queue[0].id if self.plan.ordered and self.queue else None
+        turn = self.queue[0].id if self.options.ordered and self.queue else None
         return self.look_ahead.has_room_past_keys(self.held, len(self.unended), turn)
 
     def reconsider(self) -> None:
@@ -322,7 +322,7 @@ class MapState(Generic[E]):
         if self.closed:
             self._give_up(event)
             return
-        if self.plan.ordered:
+        if self.options.ordered:
             self.queue.append(event)
         if number in self.unended:
             self.again[number] += 1
@@ -334,11 +334,11 @@ class MapState(Generic[E]):
         """Learn that an event has ended, or never will."""
         number = event.id.int
         self.unended.pop(number, None)
-        if not self.plan.ordered:
+        if not self.options.ordered:
             self.queue.append(event)
             if self.again:
                 self.queue.extend([event] * self.again.pop(number, 0))
-        if self.plan.fail_fast and self.failure is None and event.execution.status in FAILURES:
+        if self.options.fail_fast and self.failure is None and event.execution.status in FAILURES:
             self.failure = event
         if self.attention is not None or self.append_scope is not None:
             self._wake()

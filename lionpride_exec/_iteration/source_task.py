@@ -29,13 +29,13 @@ class ItemReceiver(Protocol):
     The map for which a task takes items.
 
     Attributes:
-        plan: What the map was asked for.
+        options: What the caller of map() asked for.
         closed: Whether the map has ended.
         error: What the map raises after the events that were appended. Set by the task.
         shut: Why not all items were taken. Set by the task; None once all were taken.
     """
 
-    plan: MapOptions
+    options: MapOptions
     closed: bool
     error: BaseException | None
     shut: ExecutorClosedError | None
@@ -80,7 +80,7 @@ class SourceTask:
             RuntimeError: The executor has no task group.
         """
         task = cls(run, aiter(items))
-        await run.plan.executor.start_guest(task, task._take_all, "map")
+        await run.options.executor.start_guest(task, task._take_all, "map")
         return task
 
     def cancel(self) -> None:
@@ -113,7 +113,7 @@ class SourceTask:
                 logger.exception("the source of a map() that was left failed while it was closed")
             run.error = exc
         finally:
-            run.plan.executor.guest_ended(self)
+            run.options.executor.guest_ended(self)
             run.stop_taking()
             self.done.set()
 
@@ -127,7 +127,7 @@ class SourceTask:
                     except StopAsyncIteration:
                         self.run.shut = None
                         break
-                    await self._append(self.run.plan.make(item), self.run.plan.key_of(item))
+                    await self._append(self.run.options.make(item), self.run.options.key_of(item))
             finally:
                 self._is_closing = True
 
@@ -147,7 +147,7 @@ class SourceTask:
             with CancelScope() as self._appending:
                 if self._is_over:
                     return
-                taken = await run.plan.executor.append(event, run.plan.priority, wait=True, key=key)
+                taken = await run.options.executor.append(event, run.options.priority, wait=True, key=key)
                 run.hold(taken, is_own=taken is event)
         except ExecutorClosedError as exc:
             run.shut = exc

@@ -175,7 +175,7 @@ class Driver(Callers, Moves, Bodies):
     def note(self, event, previous, status):
         if not self.is_dead:
             self.trace.append((self.life, round(current_time(), 6), event, previous, status))
-            book = view_of(self.executor).journal_session
+            session = view_of(self.executor).journal_session
             # Closed, it is written at the next start; and who is cancelled while nothing can be written does not wait.
-            if self.executor.journal is not None and (book is None or book.writer.trouble is not None):
+            if self.executor.journal is not None and (session is None or session.writer.trouble is not None):
                 self.unwritten.add(event.id)
