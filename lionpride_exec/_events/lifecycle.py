@@ -195,14 +195,7 @@ class EventLifecycle(Element):
             execution.started_at = now
             execution.attempt += 1
         elif target is EventStatus.PENDING:
-            started = execution.started_at or now
-            known = error_in(error)
-            if known is not None and (trace := traceback_of(known)) is not None:
-                clear_frames(trace)  # a record of a run must not keep its variables alive
-            attempt = Attempt(execution.attempt, started, now, known, interrupted)
-            execution.attempts = (*execution.attempts[1 - MAX_ATTEMPTS_KEPT :], attempt)
-            execution.attempt = max(execution.attempt - interrupted, 0)
-            execution.started_at = None
+            self._keep_attempt(error, now, interrupted=interrupted)
         else:
             execution.finished_at = now
             execution.response = response
@@ -218,6 +211,17 @@ class EventLifecycle(Element):
         finally:
             if target in TERMINAL and (self._at_end is not None or self._feed is not None):
                 self._wake()
+
+    def _keep_attempt(self, error: BaseException | UnsetType, now: datetime, *, interrupted: bool) -> None:
+        """Add the run that has ended to the attempts of the record, because the event goes back to PENDING."""
+        execution = self.execution
+        known = error_in(error)
+        if known is not None and (trace := traceback_of(known)) is not None:
+            clear_frames(trace)  # a record of a run must not keep its variables alive
+        attempt = Attempt(execution.attempt, execution.started_at or now, now, known, interrupted)
+        execution.attempts = (*execution.attempts[1 - MAX_ATTEMPTS_KEPT :], attempt)
+        execution.attempt = max(execution.attempt - interrupted, 0)
+        execution.started_at = None
 
     def _refile(self) -> None:
         """Make the index of the executor agree with the status."""

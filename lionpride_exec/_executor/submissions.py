@@ -7,7 +7,7 @@ Each change here is one synchronous step, or it raises and leaves nothing behind
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import UUID
 
 import attrs
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .followers import Followers
     from .keys import Keys
     from .queueing import Queueing
+    from .submission_parts import DurableStore, Finder
     from .transitions import Transitions
 
 E = TypeVar("E", bound=Event)
@@ -47,40 +48,6 @@ LEAVING = GroupState.LEAVING
 
 # A loop of appends that never waits yields to other tasks after this many appends: about a millisecond.
 APPENDS_BETWEEN_CHECKPOINTS = 100
-
-
-class DurableStore(Protocol):
-    """The part that has events written before they are queued, as the submissions see it."""
-
-    async def store(self, event: E, options: SubmitOptions) -> E | None:
-        """Store an event, and queue it once it is on disk. None if its key has become known meanwhile."""
-
-    async def find_on_disk(self, key: Hashable) -> Event | None:
-        """Return the event with a key, if the event is only on disk. None if there is none."""
-
-    async def when_arrived(self, known: E) -> E | None:
-        """Return a known event once it is on disk. None if it could not be written."""
-
-    def removed(self, event: Event, status: EventStatus) -> None:
-        """Note that an event was removed from the executor."""
-
-
-class Finder(Protocol):
-    """The part that finds events, as the submissions see it."""
-
-    def known(self, event: Event | UUID | str) -> Event:
-        """Return an event that is in memory, or is known to have ended here. Otherwise raise ``NotFoundError``."""
-        ...
-
-    def key_of(self, key: Hashable) -> Hashable:
-        """Return the form of a key by which events are found."""
-        ...
-
-    async def find_after(
-        self, event: Event, after: Event | UUID | Iterable[Event | UUID]
-    ) -> tuple[list[Event | UUID], UUID | None]:
-        """Return the events that are in memory, and one of the others that did not complete."""
-        ...
 
 
 class Submissions:
@@ -159,9 +126,8 @@ class Submissions:
             self._transitions.raise_crash()
         if not isinstance(event, Event):
             raise TypeError(f"event must be an Event, got {type(event).__name__}")
-        if priority is None and delay is None and at is None and key is None and after == ():
-            options = PLAIN
-        else:
+        options = PLAIN
+        if priority is not None or delay is not None or at is not None or key is not None or after != ():
             options = await self._options_for(event, priority, delay, at, after, key)
         self._appends += 1
         if self._appends > APPENDS_BETWEEN_CHECKPOINTS:

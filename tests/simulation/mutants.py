@@ -176,7 +176,7 @@ MUTANTS = [
     Mutant(
         "an interruption counts as an attempt",
         "_events/lifecycle.py",
-        "            execution.attempt = max(execution.attempt - interrupted, 0)\n",
+        "        execution.attempt = max(execution.attempt - interrupted, 0)\n",
         "",
     ),
     Mutant(

@@ -1,0 +1,50 @@
+"""Two parts that the submissions use: the store of a journal, and the lookups. Protocols, as both use submissions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from lionpride_exec._events.event import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+    from uuid import UUID
+
+    from lionpride_exec._events.submit_options import SubmitOptions
+    from lionpride_exec._status import EventStatus
+
+E = TypeVar("E", bound=Event)
+
+
+class DurableStore(Protocol):
+    """The part that has events written before they are queued, as the submissions see it."""
+
+    async def store(self, event: E, options: SubmitOptions) -> E | None:
+        """Store an event, and queue it once it is on disk. None if its key has become known meanwhile."""
+
+    async def find_on_disk(self, key: Hashable) -> Event | None:
+        """Return the event with a key, if the event is only on disk. None if there is none."""
+
+    async def when_arrived(self, known: E) -> E | None:
+        """Return a known event once it is on disk. None if it could not be written."""
+
+    def removed(self, event: Event, status: EventStatus) -> None:
+        """Note that an event was removed from the executor."""
+
+
+class Finder(Protocol):
+    """The part that finds events, as the submissions see it."""
+
+    def known(self, event: Event | UUID | str) -> Event:
+        """Return an event that is in memory, or is known to have ended here. Otherwise raise ``NotFoundError``."""
+        ...
+
+    def key_of(self, key: Hashable) -> Hashable:
+        """Return the form of a key by which events are found."""
+        ...
+
+    async def find_after(
+        self, event: Event, after: Event | UUID | Iterable[Event | UUID]
+    ) -> tuple[list[Event | UUID], UUID | None]:
+        """Return the events that are in memory, and one of the others that did not complete."""
+        ...
