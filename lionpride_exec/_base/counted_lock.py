@@ -58,7 +58,7 @@ class CountedLock:
     ) -> None:
         try:
             if self._lock is None:
-                raise RuntimeError("the guard is not held")
+                raise RuntimeError("the lock is not held")
             self._lock.release()
         finally:
             self._leave()  # also if the release fails, because a coroutine is closed outside its task

@@ -62,6 +62,7 @@ class Pile(Element, Generic[E]):
     _fitting: set[type] = attrs.field(factory=set[type], init=False)  # classes that have passed the check
     _order_name: str | None = attrs.field(default=None, init=False)
     _lock: Any = attrs.field(factory=RLock, init=False)
+    # The lock behind ``async with``. The field keeps its old name: the name is public and in pickles.
     guard: CountedLock = attrs.field(factory=CountedLock, init=False)
 
     def __init__(

@@ -52,6 +52,7 @@ class Progression(Element):
 
     name: str | None = None
     _order: IdOrder = attrs.field(factory=IdOrder, init=False)
+    # The lock behind ``async with``. The field keeps its old name: the name is public and in pickles.
     guard: CountedLock = attrs.field(factory=CountedLock, init=False)
 
     def __init__(self, *, name: str | None = None, order: Any = None, **fields: Any) -> None:

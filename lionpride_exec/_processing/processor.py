@@ -243,7 +243,8 @@ class Processor:
         if self.queue.is_full:
             size = self.queue.qsize()
             raise QueueFullError(
-                f"Queue size ({size}) exceeds max ({self.max_queue_size}) with one more; wait=True waits for room",
+                f"Queue size ({size}) exceeds max ({self.max_queue_size}): the queue is full. "
+                "Pass wait=True to wait for room.",
                 details={"queue_size": size, "max_size": self.max_queue_size},
             )
 
