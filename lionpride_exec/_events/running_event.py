@@ -5,8 +5,8 @@ The record (``Execution``) says what has happened to an event, and is kept, copi
 event now, how to cancel that task, and which outcome was decided from outside belong to the run. So they are in an
 object that exists during the run only. ``event._current_run`` is that object, and ``NOT_RUNNING`` at other times.
 
-``Event.invoke()`` makes the object. A processor makes it before that, and knows more of the run: see
-``_processing.running_event``.
+``Event.invoke()`` makes this object. A processor makes a ``ProcessorRun`` instead (``_processing.processor_run``),
+before it calls ``invoke()``.
 """
 
 from __future__ import annotations

@@ -284,8 +284,7 @@ class ExecutorQueries:
                     print(transition)
 
         A transition cannot wait for its reader. ``on_full`` decides what happens while ``buffer`` or more transitions
-        are
-        unread:
+        are unread:
 
         - "wait": No transition is missed. No event starts and no gate is asked until the reader has caught up. Running
           events continue, so more than ``buffer`` transitions may gather: one for each running event, one for an event

@@ -11,8 +11,8 @@ How a row gets to the disk
     ``codec`` and ``outcome_codec``), and remembers what is not on disk yet (``pending_write``). The ``writer`` is a
     task in the executor's group that gathers rows into a batch. One ``commit`` at a time writes a batch in a worker
     thread, in one transaction of the ``store``. Meanwhile the next batch is gathered. After a commit the session
-    learns what is on disk: events that have ended may leave memory, and tasks that waited go on. ``lifecycle`` has
-    the states of the journal and of its writer.
+    learns what is on disk: events that have ended may leave memory, and tasks that waited go on.
+    ``journal_lifecycle`` has the states of the journal and of its writer.
 
 What a crash leaves
     The last commit, whole: SQLite's log is replayed when the file is opened. Open rows are restored in order of arrival

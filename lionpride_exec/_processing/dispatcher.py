@@ -1,5 +1,5 @@
 """
-The dispatcher: which event starts next, and when to look for it.
+The dispatcher: when to look for the next event, and how it starts. ``_scheduling.lanes`` says which event is next.
 
 How an event gets from the queue to a worker:
 
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 class Dispatcher:
     """
-    Decides for one processor which event starts next, and when to look again. A ``Starter``.
+    Starts the next event of one processor, and decides when to look for it again. A ``Starter``.
 
     Args:
         owner: The processor, for its pile.

@@ -3,7 +3,8 @@ Lanes: queued entries, sorted so that the next entry that may start is found wit
 
 Entries with the same route wait in one lane, a heap by priority and arrival. The first entries of the lanes stand in
 one more heap, the *heads*, by priority and *turn*. A lane that was served gets the last turn, so lanes of the same
-priority take turns (round robin) and no lane starves.
+priority take turns (round robin) and no lane starves. The place ``(priority, turn, lane)`` is built in ``_place()``,
+``pop()`` and ``rebuild()``: change all three together.
 
 A route leads through the *limit states* of its keys. If one of them has no room for the first entry of a lane, the lane
 is *parked* there. A parked lane costs nothing until there may be room: each time an amount comes back, the first lane
@@ -23,8 +24,7 @@ Invariants:
   the time of that is known.
 - ``blocked.number`` is the number of live entries in parked lanes.
 
-With one key an entry costs O(log n), however many keys and waiting entries there are. The alternative, to pass over
-the entries that cannot start, costs as much as there are of these, at each start.
+With one key an entry costs O(log n). To pass over the entries that cannot start would cost O(n) at each start.
 """
 
 from __future__ import annotations
