@@ -223,7 +223,7 @@ def fill(store: _store.Store, encoded: bytes, n: int, is_open: Callable[[int], b
     for begin in range(0, n, at_once):
         batch, now = _rows.Batch(), time.time()
         for seq in range(begin + 1, min(begin + at_once, n) + 1):
-            batch.new.append(_rows.NewRow(seq, uuid4().bytes, encoded, None, None, None, None, "pending", now))
+            batch.new.append(_rows.NewRow(seq, uuid4().bytes, encoded, None, None, None, None, "pending", now, None))
             batch.steps.append(_rows.AuditRecord(seq, now, "pending", 0, None))
             if not is_open(seq):
                 batch.changes[seq] = _rows.RowUpdate(seq, "completed", 1, None, now, now, b'{"duration":0.1}', None)
@@ -263,7 +263,7 @@ def commits(path: Path, events: int, n: int, times: list[float]) -> None:
     store.open()
     for number in range(n):
         seqs = range(number * events + 1, (number + 1) * events + 1)
-        rows = [_rows.NewRow(seq, uuid4().bytes, encoded, None, None, None, None, "pending", 0.0) for seq in seqs]
+        rows = [_rows.NewRow(seq, uuid4().bytes, encoded, None, None, None, None, "pending", 0.0, None) for seq in seqs]
         batch = _rows.Batch(new=rows, steps=[_rows.AuditRecord(seq, 0.0, "pending", 0, None) for seq in seqs])
         began = time.perf_counter()
         store.commit(batch)

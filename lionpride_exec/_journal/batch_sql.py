@@ -6,10 +6,10 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from .bulk_sql import COUNT, INSERT_NEW, INSERT_STEPS, UPDATE, rows_by_key, write_rows
+from .bulk_sql import COUNT, INSERT_NEW, INSERT_STEPS, UPDATE_ENDED, UPDATE_OPEN, rows_by_stored_key, write_rows
 from .recent_starts import write_settled
 from .rows import Row
-from .schema import COLUMNS, FINAL
+from .schema import COLUMNS, FINAL, INDEX_TRAIL, LETTER_OF
 
 if TYPE_CHECKING:
     import sqlite3
@@ -35,7 +35,8 @@ def write_batch(
         steps = [step for step in steps if step.seq not in left_out]
         changes = [change for change in changes if change.seq not in left_out]
     write_rows(connection, INSERT_NEW, new)
-    write_rows(connection, UPDATE, changes)
+    write_rows(connection, UPDATE_OPEN, [change for change in changes if change.finished is None])
+    write_rows(connection, UPDATE_ENDED, [change for change in changes if change.finished is not None])
     write_rows(connection, INSERT_STEPS, steps)
     for seq, after in batch.waits_for.items():  # these are rare, so each has a statement
         connection.execute("UPDATE event SET after = ? WHERE seq = ?", (after, seq))
@@ -61,7 +62,7 @@ def write_interrupted(
     """
     ended: Counter[str] = Counter()
     for change, crashes in changes:
-        connection.execute(UPDATE.format(rows="(?, ?, ?, ?, ?, ?, ?, ?)"), change)
+        connection.execute(UPDATE_ENDED.format(rows="(?, ?, ?, ?, ?, ?, ?, ?)"), change)
         connection.execute("UPDATE event SET crashes = ? WHERE seq = ?", (crashes, change.seq))
         if change.status in FINAL:
             ended[change.status] += 1
@@ -96,17 +97,19 @@ def requeue_events(
             (seq,),
         )
         connection.execute(
-            "INSERT INTO transition (seq, at, status, attempt, error) VALUES (?, ?, 'pending', 0, 'put back by hand')",
-            (seq, time.time()),
+            "INSERT INTO transition (seq, at, status, attempt, error) VALUES (?, ?, ?, 0, 'put back by hand')",
+            (seq, time.time(), LETTER_OF["pending"]),
         )
     no_longer = Counter(status for _, status in chosen if status in FINAL)
     _count(connection, Counter({status: -number for status, number in no_longer.items()}))
     return len(chosen), no_longer
 
 
-def _delete_events(connection: sqlite3.Connection, seqs: Iterable[int]) -> Counter[str]:
+def _delete_events(connection: sqlite3.Connection, seqs: Sequence[int]) -> Counter[str]:
     """Delete events. Return how many of them had ended, by status."""
     removed: Counter[str] = Counter()
+    if seqs:
+        connection.execute(INDEX_TRAIL)
     for seq in seqs:
         removed.update(row[0] for row in connection.execute("SELECT status FROM event WHERE seq = ?", (seq,)))
         connection.execute("DELETE FROM event WHERE seq = ?", (seq,))
@@ -116,9 +119,12 @@ def _delete_events(connection: sqlite3.Connection, seqs: Iterable[int]) -> Count
 
 def _rows_with_same_key(connection: sqlite3.Connection, new: Sequence[NewRow]) -> dict[int, Row]:
     """Return the rows that have the key of a new row, by the number of the new row."""
-    seq_of = {row.key: row.seq for row in new if row.key is not None}
-    rows = (Row(*values) for values in rows_by_key(connection, COLUMNS, list(seq_of)))
-    return {seq_of[row.key]: row for row in rows if row.key is not None}
+    seq_of = {row.key: row for row in new if row.key is not None}
+    if not seq_of:
+        return {}
+    hashes = [row.key_hash for row in seq_of.values()]
+    found = rows_by_stored_key(connection, f"key, {COLUMNS}", list(seq_of), hashes)
+    return {seq_of[stored].seq: Row(*values) for stored, *values in found}
 
 
 def _count(connection: sqlite3.Connection, ended: Counter[str]) -> None:

@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .rows import values_of
+from .schema import ID_HEAD, ID_HEAD_BYTES, key_hash, stored_key
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,17 +20,22 @@ if TYPE_CHECKING:
 
     from .rows import AuditRecord, NewRow, RowUpdate
 
-SIZES = (1, 10, 100, 500)  # rows in a statement
+SIZES = (1, 5, 15, 40, 100, 500)  # rows in a statement
 
 # Values that one statement looks up.
 LOOK_UPS = 500
 
 # The condition at the end of each statement leaves out the rows of NULL.
 INSERT_NEW = (
-    "INSERT INTO event (seq, id, event, key, after, priority, due, status, queued) "
+    "INSERT INTO event (seq, id, event, key, after, priority, due, status, queued, key_hash) "
     "SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL"
 )
-UPDATE = (
+# Sets no column of a condition of an index of open events, so these indexes are not touched.
+UPDATE_OPEN = (
+    "UPDATE event SET status = new.column2, attempt = new.column3, due = new.column4, started = new.column5, "
+    "attempts = new.column8 FROM (VALUES {rows}) AS new WHERE event.seq = new.column1"
+)
+UPDATE_ENDED = (
     "UPDATE event SET status = new.column2, attempt = new.column3, due = new.column4, started = new.column5, "
     "finished = new.column6, outcome = new.column7, attempts = new.column8 "
     "FROM (VALUES {rows}) AS new WHERE event.seq = new.column1"
@@ -50,8 +56,8 @@ def write_rows(
     begin = 0
     while begin < len(rows):
         left = len(rows) - begin
-        # The largest size that the rows fill. Fewer than 100 rows are filled up with NULL.
-        size = max(size for size in SIZES if size <= left) if left >= SIZES[2] else next(s for s in SIZES if s >= left)
+        # The smallest size for all rows, filled up with NULL, if they are half of it. Else the largest that they fill.
+        size = next((size for size in SIZES if left <= size < 2 * left), None) or max(s for s in SIZES if s <= left)
         some = rows[begin : begin + size]
         connection.execute(_sql(statement, size, len(some[0])), values_of(some, size, len(some[0])))
         begin += len(some)
@@ -66,21 +72,33 @@ def _sql(statement: str, size: int, width: int) -> str:
 def rows_by_id(connection: sqlite3.Connection, columns: str, ids: Sequence[bytes]) -> list[tuple[Any, ...]]:
     """Return columns of the rows with these ids. One pass over the index for each 500 of them."""
     return _look_up(
-        connection, columns, "seq IN (SELECT seq FROM event INDEXED BY event_id WHERE id IN ({marks}))", ids
+        connection,
+        columns,
+        f"id IN ({{marks}}) AND seq IN (SELECT seq FROM event INDEXED BY event_id WHERE {ID_HEAD} IN ({{marks}}))",  # noqa: S608  no value in it
+        ids,
+        [one[:ID_HEAD_BYTES] for one in ids],
     )
 
 
 def rows_by_key(connection: sqlite3.Connection, columns: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
     """Return columns of the rows with these keys."""
-    return _look_up(connection, columns, "key IN ({marks})", keys)
+    return rows_by_stored_key(connection, columns, [*map(stored_key, keys)], [*map(key_hash, keys)])
+
+
+def rows_by_stored_key(
+    connection: sqlite3.Connection, columns: str, keys: Sequence[str | bytes | None], hashes: Sequence[int | None]
+) -> list[tuple[Any, ...]]:
+    """Return columns of the rows with these keys, which are in their stored form."""
+    return _look_up(connection, columns, "key IN ({marks}) AND key_hash IN ({marks})", keys, hashes)
 
 
 def _look_up(
-    connection: sqlite3.Connection, columns: str, condition: str, values: Sequence[Any]
+    connection: sqlite3.Connection, columns: str, condition: str, values: Sequence[Any], indexed: Sequence[Any]
 ) -> list[tuple[Any, ...]]:
+    """Return columns of the rows with these values. An index finds candidates by what it has of each value."""
     rows: list[tuple[Any, ...]] = []
     for begin in range(0, len(values), LOOK_UPS):
-        some = values[begin : begin + LOOK_UPS]
-        where = condition.format(marks=",".join("?" * len(some)))
+        some = (*values[begin : begin + LOOK_UPS], *indexed[begin : begin + LOOK_UPS])
+        where = condition.format(marks=",".join("?" * (len(some) // 2)))
         rows += connection.execute(f"SELECT {columns} FROM event WHERE {where}", some)  # noqa: S608  no value in it
     return rows

@@ -8,6 +8,7 @@ A field that has its default is left out. When it is read, the default of the cl
 
 from __future__ import annotations
 
+from datetime import UTC, timedelta
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, cast
 
@@ -48,12 +49,25 @@ class RetryData(msgspec.Struct, omit_defaults=True):
 
 
 class Header(msgspec.Struct):
-    """An envelope whose data are not decoded yet."""
+    """
+    An envelope whose data are not decoded yet.
+
+    Attributes:
+        fixes: What some values need to come back as they were.
+        age: Microseconds from the creation of the event until it was queued. None if the data have the creation time.
+        raw: The field whose data are the JSON text that was kept for it; or these texts, by field, if the data could
+            not be the text itself.
+    """
 
     tag: str
-    version: int
     data: msgspec.Raw
+    version: int = 1
     fixes: list[Fix] = []
+    age: int | None = None
+    raw: str | dict[str, str] = ""
+
+
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def _enc_hook(value: Any) -> Any:
@@ -105,40 +119,58 @@ class ClassCodec:
         """
         own = event.__dict__
         values = {name: value for name, default in self._fields if (value := own[name]) is not default}
+        age = _age_of(event)
+        if age is not None:
+            values.pop("created_at", None)
         if not event.metadata:
             del values["metadata"]
         if event.retry is not None and "retry" in values:
             values["retry"] = _retry_data(self.cls, event.retry)
+        kept: tuple[str, bytes] | None = own.get("_raw_field")
         try:
-            data, fixes = self._written(values)
+            data, fixes, raw = self._written(values, kept)
         except Exception as exc:  # any error that an object raises when it is read
             raise self._refusal(values, exc) from exc
-        rest = b',"fixes":%b}' % _encode(fixes) if fixes else b"}"
-        return (self._head if tag is None else self._head_of(tag)) + data + rest
+        rest = b',"fixes":%b' % _encode(fixes) if fixes else b""
+        if age is not None:
+            rest += b',"age":%d' % age
+        if raw:
+            rest += b',"raw":%b' % _encode(raw)
+        return b"%b%b%b}" % (self._head if tag is None else self._head_of(tag), data, rest)
 
-    def _written(self, values: dict[str, Any]) -> tuple[bytes, list[Fix]]:
+    def _written(
+        self, values: dict[str, Any], kept: tuple[str, bytes] | None = None
+    ) -> tuple[bytes, list[Fix], str | dict[str, str]]:
         """
-        Return fields as JSON, and the fixes for reading them.
+        Return fields as JSON, the fixes for reading them, and where the text is that is kept.
+
+        Args:
+            values: The fields.
+            kept: A field, and its JSON text, which is kept as it is. None if there is none.
 
         Raises:
             Exception: A field would not come back as it is.
         """
         fixes: list[Fix] = []
         try:
-            return self._checked(values, values, fixes)
+            if kept is not None:
+                return *self._checked(values, values | {kept[0]: msgspec.Raw(kept[1])}, fixes), kept[0]
+            return *self._checked(values, values, fixes), ""
         except Exception:
+            if kept is not None:  # msgspec reads the text as something else, or not at all
+                return *self._written(values)[:2], {kept[0]: kept[1].decode()}
             fixes = []
             carried = {name: stand_in(value, (name,), fixes) for name, value in values.items()}
             if not fixes:
                 raise
-            return self._checked(values, carried, fixes)
+            return *self._checked(values, carried, fixes), ""
 
     def _checked(self, values: dict[str, Any], carried: dict[str, Any], fixes: list[Fix]) -> tuple[bytes, list[Fix]]:
         data = _encode(self._struct(**carried))
-        if carried is values and b"null" in data and "metadata" in values:
+        if not fixes and b"null" in data and "metadata" in values:
             # JSON may have lost an infinity in the metadata, which are not compared below.
-            carried = values | {"metadata": stand_in(values["metadata"], ("metadata",), fixes)}
-            data = _encode(self._struct(**carried))
+            carried = carried | {"metadata": stand_in(values["metadata"], ("metadata",), fixes)}
+            data = _encode(self._struct(**carried)) if fixes else data
         struct = self._decode(data)
         read = self._mended(struct, fixes) if fixes else None
         known = len(fixes)
@@ -189,7 +221,8 @@ class ClassCodec:
 
     def _head_of(self, tag: str) -> bytes:
         redact = b'"redact":%b,' % _encode(sorted(self.cls._redacted)) if self.cls._redacted else b""
-        return b'{"tag":%b,"version":%d,%b"data":' % (_encode(tag), self.cls._kind.version, redact)
+        version = b"" if self.cls._kind.version == 1 else b'"version":%d,' % self.cls._kind.version
+        return b'{"tag":%b,%b%b"data":' % (_encode(tag), version, redact)
 
     def _refusal(self, values: dict[str, Any], cause: Exception) -> ValidationError:
         """Return an error that names the field that cannot be stored."""
@@ -207,6 +240,25 @@ class ClassCodec:
                 )
         told = type(cause).__name__ if self.cls._redacted else str(cause)
         return ValidationError(f"{self.cls.__qualname__} cannot be kept in a journal: {told}")
+
+
+def _age_of(event: Event) -> int | None:
+    """Return the microseconds from the creation of an event until it was queued. None if its time is no plain UTC."""
+    created, queued = event.created_at, event.execution.queued_at
+    if queued is None or created.tzinfo is not UTC or queued.tzinfo is not UTC or created > queued:
+        return None
+    return (queued - created) // _MICROSECOND
+
+
+def kept_text(header: Header) -> tuple[str, bytes]:
+    """Return the field whose JSON text is kept with an event, and the text."""
+    if isinstance(header.raw, dict):
+        ((name, text),) = header.raw.items()
+        return name, text.encode()
+    return header.raw, bytes(_raw_fields.decode(header.data)[header.raw])
+
+
+_raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def holds_event(value: Any) -> bool:

@@ -1,11 +1,12 @@
 """
-Events as JSON envelopes ``{"tag": ..., "version": ..., "data": {...}}``, and back.
+Events as JSON envelopes ``{"tag": ..., "version": ..., "data": {...}}``, and back. Without a version it is 1.
 
 :class:`Codec` finds the class of a tag. The :class:`ClassCodec` of the class writes and reads its events.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 from uuid import UUID
@@ -18,9 +19,9 @@ from lionpride_exec._events.event import Event, find_tagged
 from lionpride_exec._events.storage_options import check_fields
 
 from .annotations import returned_by
-from .class_codec import ClassCodec, Header
+from .class_codec import ClassCodec, Header, kept_text
 from .fidelity import is_json
-from .outcome_codec import restore_execution
+from .outcome_codec import from_seconds, restore_execution
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -180,7 +181,12 @@ class Codec:
                 fields["function"] = function
             response_type = codec.response_type if function is None else returned_by(function)
             execution = restore_execution(row, response_type)
-            return codec.make(fields, id=UUID(bytes=row.id), execution=execution)
+            if header.age is not None and row.queued is not None:
+                fields["created_at"] = from_seconds(row.queued) - timedelta(microseconds=header.age)
+            event = codec.make(fields, id=UUID(bytes=row.id), execution=execution)
+            if header.raw:
+                event._set("_raw_field", kept_text(header))
+            return event  # noqa: TRY300  beside what may fail
         except Unreadable:
             raise
         except Exception as exc:  # damage in the file, or an error of the user's class: the row stays

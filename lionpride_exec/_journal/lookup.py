@@ -18,7 +18,7 @@ from .bulk_sql import rows_by_key
 from .codec import Unreadable, encode_key
 from .recovery import Restored
 from .rows import AuditRecord, Row, RowUpdate
-from .schema import COLUMNS, HELD
+from .schema import COLUMNS, HELD, KEY, LETTER_OF
 from .transient_errors import PATIENCE, RETRY_PAUSE, is_passing
 from .worker_thread import run_in_thread
 
@@ -96,7 +96,7 @@ class Lookup:
         """Return the keys that are in the file."""
         texts = {encode_key(key): key for key in keys}
         wanted = list(texts)
-        known: list[tuple[str]] = await self._ask(lambda connection: rows_by_key(connection, "key", wanted))
+        known: list[tuple[str]] = await self._ask(lambda connection: rows_by_key(connection, KEY, wanted))
         return {texts[text] for (text,) in known}
 
     async def row_of_key(self, key: str) -> Row | None:
@@ -132,7 +132,7 @@ class Lookup:
         event = self.decode(row)
         pending = EventStatus.PENDING.value
         change = RowUpdate(row.seq, pending, row.attempt, None, None, None, None, row.attempts)
-        steps = [AuditRecord(row.seq, time.time(), pending, row.attempt, "released")] if audit else []
+        steps = [AuditRecord(row.seq, time.time(), LETTER_OF[pending], row.attempt, "released")] if audit else []
         await self.in_thread(partial(self._store.write_interruptions, [(change, row.crashes)], steps))
         return Restored(row.seq, event, row.priority, None, [], None, row.key)
 

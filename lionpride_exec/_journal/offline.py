@@ -11,7 +11,7 @@ from lionpride_exec.errors import JournalError
 
 from .codec import encode_key
 from .file_lock import FileLock
-from .schema import connect
+from .schema import KEY, check_file, connect, key_hash, migrate, stored_key
 from .store import Store
 from .transient_errors import patiently
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROWS = 1000  # that are changed at once
 
-_SELECT = "SELECT seq, id, key, event FROM event WHERE seq > ? AND key GLOB ? ORDER BY seq LIMIT ?"
+_SELECT = f"SELECT seq, id, {KEY}, event FROM event WHERE seq > ? AND {KEY} GLOB ? ORDER BY seq LIMIT ?"  # noqa: S608  no value in it
 
 
 def requeue_ended(path: str | os.PathLike[str], statuses: Collection[str], seqs: Collection[int] | None) -> int:
@@ -62,6 +62,7 @@ def change_keys(path: Path, prefix: str, key_of: Callable[[bytes, str, bytes], s
     owner = FileLock(path)
     try:
         with closing(connect(path)) as connection:
+            migrate(connection, check_file(connection, path))
             _change_keys(connection, f'"{prefix}*', key_of)
     except sqlite3.Error as exc:
         raise JournalError(f"{path}: {exc}") from exc
@@ -76,7 +77,8 @@ def _change_keys(connection: sqlite3.Connection, pattern: str, key_of: Callable[
         while rows := connection.execute(_SELECT, (seq, pattern, ROWS)).fetchall():
             for seq, event_id, key, event in rows:
                 new = encode_key(key_of(event_id, key, event))
-                connection.execute("UPDATE event SET key = ? WHERE seq = ?", (new, seq))
+                changed = stored_key(new), key_hash(new), seq
+                connection.execute("UPDATE event SET key = ?, key_hash = ? WHERE seq = ?", changed)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

@@ -11,7 +11,7 @@ import msgspec
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
 
-from .schema import HELD, IS_OPEN
+from .schema import HELD, IS_OPEN, OUTCOME
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,6 +26,7 @@ MAX_LINE = 200  # characters of a message
 
 MINUTE, HOUR = 60.0, 3600.0
 
+_SELECT_ALL = f"SELECT seq, status, queued, finished, {OUTCOME} FROM event"  # noqa: S608  no value in it
 _OPEN = f"FROM event INDEXED BY event_open WHERE {IS_OPEN}"
 
 
@@ -141,7 +142,7 @@ def count_events(connection: sqlite3.Connection) -> dict[str, int]:
 def survey(connection: sqlite3.Connection, path: Path, now: float, top: int) -> Overview:
     """Read all rows and summarize them. Memory does not grow with the file."""
     seen = _Seen(now, top)
-    for row in connection.execute("SELECT seq, status, queued, finished, outcome FROM event"):
+    for row in connection.execute(_SELECT_ALL):
         try:
             seen.add(*row)
         except TypeError as exc:  # a column of SQLite takes values of any type

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .rows import unpack_ids
-from .schema import SELECT_WAITED_FOR
+from .schema import INDEX_TRAIL, SELECT_WAITED_FOR
 
 if TYPE_CHECKING:
     import sqlite3
@@ -59,8 +59,9 @@ class Pruner:
             tally: How many events have ended, by status.
             min_retention: Seconds for which an event that has ended is kept in any case.
         """
-        # Made when it is first needed: the index has to be updated at the end of each event.
+        # Made when they are first needed: the first index has to be updated at the end of each event.
         connection.execute("CREATE INDEX IF NOT EXISTS event_finished ON event (status, finished)")
+        connection.execute(INDEX_TRAIL)
         deleted: dict[str, int] = {}
         now = time.time()
         for status, rule in self._retain.items():

@@ -26,7 +26,18 @@ from lionpride_exec.errors import JournalError, NotFoundError
 from .fork import foreign_error, keep_from_closing
 from .overview import UNREADABLE, Overview, count_events, survey, tag_of
 from .rows import Row
-from .schema import COLUMNS, check_file, connect
+from .schema import (
+    COLUMNS,
+    ID_HEAD,
+    ID_HEAD_BYTES,
+    KEY,
+    LETTERS,
+    check_file,
+    connect,
+    key_hash,
+    stored_key,
+    version_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator
@@ -47,7 +58,7 @@ _HEX = re.compile(r"[0-9a-f]{4,32}")
 _NUMBER = re.compile(r"#?([0-9]{1,18})")
 
 _SELECT_ONE = f"SELECT {COLUMNS} FROM event WHERE seq = ?"  # noqa: S608  no value in it
-_SELECT_ENTRIES = "SELECT seq, id, key, status FROM event WHERE seq > ? ORDER BY seq LIMIT ?"
+_SELECT_ENTRIES = f"SELECT seq, id, {KEY}, status FROM event WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608  likewise
 _SELECT_STEPS = (
     "SELECT n, transition.seq, at, transition.status, transition.attempt, error, id, event "
     "FROM transition LEFT JOIN event ON event.seq = transition.seq "
@@ -260,7 +271,19 @@ class JournalReader:
     def _steps(self, condition: str, *values: int) -> list[Transition]:
         with self._snapshot() as connection:
             rows = connection.execute(_SELECT_STEPS + condition, values)
-            return [Transition._make((*row[:-1], None if row[-1] is None else tag_of(row[-1]))) for row in rows]
+            return [
+                Transition(
+                    n,
+                    seq,
+                    at,
+                    LETTERS.get(status, status),
+                    attempt,
+                    error,
+                    event_id,
+                    None if event is None else tag_of(event),
+                )
+                for n, seq, at, status, attempt, error, event_id, event in rows
+            ]
 
     # ---------------------------------------------------------------- inside
 
@@ -317,7 +340,14 @@ def _exact(connection: sqlite3.Connection, text: str) -> set[int]:
     if number := _NUMBER.fullmatch(text):
         seqs.update(_column(connection, "SELECT seq FROM event WHERE seq = ?", int(number[1])))
     for key in _keys(text):
-        seqs.update(_column(connection, "SELECT seq FROM event WHERE key = ?", key))
+        if version_of(connection) == 1:
+            seqs.update(_column(connection, "SELECT seq FROM event WHERE key = ?", key))
+        else:
+            seqs.update(
+                _column(
+                    connection, "SELECT seq FROM event WHERE key = ? AND key_hash = ?", stored_key(key), key_hash(key)
+                )
+            )
     return seqs
 
 
@@ -338,7 +368,12 @@ def _by_prefix(connection: sqlite3.Connection, text: str) -> set[int]:
         return set()
     first, last = (bytes.fromhex(digits.ljust(32, fill)) for fill in "0f")
     query = "SELECT seq FROM event INDEXED BY event_id WHERE id BETWEEN ? AND ? LIMIT ?"
-    return set(_column(connection, query, first, last, NAMED + 1))
+    if version_of(connection) == 1:
+        return set(_column(connection, query, first, last, NAMED + 1))
+    # The index has the beginning of each id.
+    query = query.replace("WHERE", f"WHERE {ID_HEAD} BETWEEN ? AND ? AND")
+    heads = first[:ID_HEAD_BYTES], last[:ID_HEAD_BYTES]
+    return set(_column(connection, query, *heads, first, last, NAMED + 1))
 
 
 def _column(connection: sqlite3.Connection, query: str, *values: object) -> list[int]:

@@ -18,7 +18,7 @@ from lionpride_exec._status import EventStatus
 from .bulk_sql import LOOK_UPS
 from .outcome_codec import restore_attempts
 from .rows import Row
-from .schema import COLUMNS, IS_OPEN
+from .schema import COLUMNS, INDEX_TRAIL, IS_OPEN, LETTER_OF, LETTERS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 # Lines of the trail that are read at once. The first time fewer, since usually no line is recent.
 LINES, FIRST_LINES = 2000, 100
+
+# The status of a line that tells of an arrival, or of a run that is over: with an error then.
+ARRIVED = frozenset({EventStatus.PENDING.value, LETTER_OF[EventStatus.PENDING.value]})
 
 _TAIL = "SELECT n, seq, at, status, error FROM transition WHERE n < ? ORDER BY n DESC LIMIT ?"
 _RUNNING = f"SELECT seq FROM event INDEXED BY event_open WHERE {IS_OPEN} AND status = 'processing'"  # noqa: S608  no value in it
@@ -70,11 +73,14 @@ def runs_in_trail(connection: sqlite3.Connection, since: float) -> list[Run]:
     """
     Return the runs that began or ended after a time, by the audit trail. In no order.
 
-    O(lines of the trail since then, and open events). Runs of deleted events are missing.
+    O(lines of the trail since then, and open events). Runs of deleted events are missing. The first call that finds a
+    run makes an index.
     """
     seqs = sorted(_recent(connection, since) | {seq for (seq,) in connection.execute(_RUNNING)})
     runs: list[Run] = []
     settled = _settled(connection, since)
+    if seqs:
+        connection.execute(INDEX_TRAIL)
     for begin in range(0, len(seqs), LOOK_UPS):
         some = seqs[begin : begin + LOOK_UPS]
         marks = ",".join("?" * len(some))
@@ -174,7 +180,7 @@ def _recent(connection: sqlite3.Connection, since: float) -> set[int]:
     while lines := connection.execute(_TAIL, (before, size)).fetchall():
         recent = [(seq, status, error) for _, seq, at, status, error in lines if at > since]
         # PENDING without an error: the event has arrived, and has not run.
-        seqs.update(seq for seq, status, error in recent if status != EventStatus.PENDING or error is not None)
+        seqs.update(seq for seq, status, error in recent if status not in ARRIVED or error is not None)
         if not recent:
             break
         before, size = lines[-1][0], LINES
@@ -187,7 +193,7 @@ def _spans(lines: Iterable[tuple[int, float, str, int]]) -> Iterator[tuple[int, 
     for seq, at, status, attempt in lines:
         if open_run is not None:
             yield open_run[0], (open_run[1], at if open_run[0] == seq else None, open_run[2])
-        open_run = (seq, at, attempt) if status == EventStatus.PROCESSING else None
+        open_run = (seq, at, attempt) if LETTERS.get(status, status) == EventStatus.PROCESSING else None
     if open_run is not None:
         yield open_run[0], (open_run[1], None, open_run[2])
 

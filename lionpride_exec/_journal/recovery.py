@@ -25,7 +25,7 @@ from lionpride_exec.errors import ExecutionError
 from .codec import Unreadable
 from .outcome_codec import encode_attempts, encode_outcome, from_seconds, one_line
 from .rows import AuditRecord, Row, RowUpdate, unpack_ids
-from .schema import HELD
+from .schema import HELD, LETTER_OF
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -183,4 +183,4 @@ class Restorer:
         )
         self._changes.append((change, crashes))
         if self._audit:
-            self._steps.append(AuditRecord(row.seq, now, status, attempt, one_line(error)))
+            self._steps.append(AuditRecord(row.seq, now, LETTER_OF[status], attempt, one_line(error)))

@@ -10,6 +10,7 @@ from lionpride_exec._status import EventStatus
 
 from .outcome_codec import encode_attempts, encode_outcome, one_line, to_seconds
 from .rows import AuditRecord, NewRow, RowUpdate, pack_ids
+from .schema import LETTER_OF, key_hash, stored_key
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -57,10 +58,12 @@ class RowEncoder:
         after = None
         if options.after or options.lost is not None:
             after = pack_ids([*(other.id for other in options.after), *([options.lost] if options.lost else [])])
+        key = options.key
+        stored = self._codec.encode(event)
         row = NewRow(
-            seq, event.id.bytes, self._codec.encode(event), options.key, after, options.priority, due, status, queued
+            seq, event.id.bytes, stored, stored_key(key), after, options.priority, due, status, queued, key_hash(key)
         )
-        return row, AuditRecord(seq, queued, status, execution.attempt, None) if self._audit else None
+        return row, AuditRecord(seq, queued, LETTER_OF[status], execution.attempt, None) if self._audit else None
 
     def encode_progress(
         self, event: EventLifecycle, target: EventStatus, due: float | None
@@ -76,7 +79,11 @@ class RowEncoder:
         when = time.time() if at is None else at.timestamp()
         started = when if target is EventStatus.PROCESSING else None
         change = RowUpdate(event._seq, name, execution.attempt, due, started, None, None, attempts)
-        step = AuditRecord(event._seq, when, name, execution.attempt, one_line(error, secrets)) if self._audit else None
+        step = (
+            AuditRecord(event._seq, when, LETTER_OF[name], execution.attempt, one_line(error, secrets))
+            if self._audit
+            else None
+        )
         return change, step
 
     def encode_outcome(
@@ -92,10 +99,14 @@ class RowEncoder:
         error = None if target is EventStatus.COMPLETED else error
         finished = time.time() if at is None else at.timestamp()
         secrets = secrets_of(event)
-        outcome = encode_outcome(target, response, error, execution.duration, secrets)
+        outcome: bytes | float
+        if target is EventStatus.COMPLETED and response is None and type(execution.duration) is float:
+            outcome = execution.duration  # no response: the duration is all there is to store
+        else:
+            outcome = encode_outcome(target, response, error, execution.duration, secrets)
         attempts = encode_attempts(execution.attempts, secrets) if execution.attempts else None
         started = to_seconds(execution.started_at)
         change = RowUpdate(seq, name, execution.attempt, None, started, finished, outcome, attempts)
         return change, AuditRecord(
-            seq, finished, name, execution.attempt, one_line(error, secrets)
+            seq, finished, LETTER_OF[name], execution.attempt, one_line(error, secrets)
         ) if self._audit else None

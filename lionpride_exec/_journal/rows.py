@@ -37,12 +37,13 @@ class NewRow(NamedTuple):
     seq: int
     id: bytes
     event: bytes
-    key: str | None
+    key: str | bytes | None  # as stored_key() returns it
     after: bytes | None
     priority: float | None
     due: float | None
     status: str
     queued: float
+    key_hash: int | None
 
 
 class RowUpdate(NamedTuple):
@@ -54,12 +55,12 @@ class RowUpdate(NamedTuple):
     due: float | None
     started: float | None
     finished: float | None
-    outcome: bytes | None
+    outcome: bytes | float | None  # a number: the duration, and nothing else
     attempts: bytes | None
 
 
 class AuditRecord(NamedTuple):
-    """A line of the audit trail."""
+    """A line of the audit trail. The status is a letter of ``LETTERS``."""
 
     seq: int
     at: float

@@ -2,19 +2,28 @@
 The tables of the file.
 
 ``event`` has one row for each event, by number, in order of arrival. Ids are random, so each commit would write to
-pages all over an index on them, which costs more than everything else. The index on (number, id) grows only at its end.
-A look-up by id reads this index from end to end, about 60 ms for a million events. Frequent look-ups go by number.
+pages all over an index on them, which costs more than everything else. The index on the number and the beginning of the
+id grows only at its end. A look-up by id reads this index from end to end, about 60 ms for a million events. Frequent
+look-ups go by number. Keys are random too: their index has four bytes of each, so that it has few pages.
 
-``transition`` is the audit trail. ``tally`` counts the events that have ended, so that opening a file need not count
-them. ``meta`` has single facts.
+An index is changed by each statement that sets a column of its condition. So the indexes of the open events ask for
+``finished``, which the start of an event does not set. ``event_bad`` lists what did not complete, by status.
+
+``transition`` is the audit trail. Its lines have one letter for the status. They are found by the number of their event
+only where something needs that: then ``INDEX_TRAIL`` is made. ``tally`` counts the events that have ended, so that
+opening a file need not count them. ``meta`` has single facts.
+
+A file of an earlier version is read as it is, and brought up to date by its next owner.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
+from zlib import crc32
 
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
@@ -24,7 +33,7 @@ if TYPE_CHECKING:
 
 # "LPEX". The command `file` shows it, and check_file() knows a journal by it.
 APPLICATION_ID: Final = 0x4C504558
-VERSION: Final = 1
+VERSION: Final = 2
 
 # Milliseconds for which a reader waits for a lock of another process.
 READ_PATIENCE_MS: Final = 30_000
@@ -35,9 +44,35 @@ HELD: Final = "held"
 # The statuses of events that have ended.
 FINAL: Final = tuple(status.value for status in EventStatus if status.is_terminal)
 
-IS_OPEN = "status IN ('pending', 'processing', 'held')"
+# The words of both conditions are those of the indexes, of version 1 and of version 2.
+IS_OPEN: Final = "finished IS NULL AND status IN ('pending', 'processing', 'held')"
 
-# Each script brings a file from the version of its index to the next one.
+# A question for events that did not complete has to have these words, beside a status, for its index to be used.
+IS_BAD: Final = "status IN ('failed', 'cancelled', 'skipped', 'aborted')"
+
+# The beginning of an id, as its index has it.
+ID_HEAD: Final = "substr(id, 1, 2)"
+ID_HEAD_BYTES: Final = 2
+
+# The statuses in the audit trail, by their letters. Lines of version 1 have the statuses themselves.
+LETTERS: Final = {
+    "p": "pending",
+    "r": "processing",
+    "h": "held",
+    "c": "completed",
+    "f": "failed",
+    "x": "cancelled",
+    "s": "skipped",
+    "a": "aborted",
+}
+LETTER_OF: Final = {status: letter for letter, status in LETTERS.items()}
+
+# Made when the lines of one event are first looked for by the owner: rates, and deleting, need it.
+INDEX_TRAIL: Final = "CREATE INDEX IF NOT EXISTS transition_seq ON transition (seq)"
+
+_OPEN_IN_VERSION_1: Final = "status IN ('pending', 'processing', 'held')"
+
+# Each script brings a file from the version of its index to the next one. The first one is kept as it was.
 MIGRATIONS: Final = (
     f"""
     CREATE TABLE event (
@@ -57,8 +92,8 @@ MIGRATIONS: Final = (
         outcome BLOB,               -- JSON: response or error, duration, retryable
         attempts BLOB               -- JSON: the runs before the last one
     );
-    CREATE INDEX event_open ON event (seq) WHERE {IS_OPEN};
-    CREATE INDEX event_waiting ON event (seq) WHERE after IS NOT NULL AND {IS_OPEN};
+    CREATE INDEX event_open ON event (seq) WHERE {_OPEN_IN_VERSION_1};
+    CREATE INDEX event_waiting ON event (seq) WHERE after IS NOT NULL AND {_OPEN_IN_VERSION_1};
     CREATE INDEX event_id ON event (seq, id);
     CREATE UNIQUE INDEX event_key ON event (key) WHERE key IS NOT NULL;
     CREATE TABLE transition (
@@ -73,11 +108,34 @@ MIGRATIONS: Final = (
     CREATE TABLE tally (status TEXT PRIMARY KEY, events INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
     """,
+    f"""
+    ALTER TABLE event ADD COLUMN key_hash INTEGER;  -- key_hash(key): 32 bits
+    UPDATE event SET key_hash = key_hash(key), key = stored_key(key) WHERE key IS NOT NULL;
+    DROP INDEX event_key;
+    DROP INDEX event_id;
+    DROP INDEX event_open;
+    DROP INDEX event_waiting;
+    DROP INDEX transition_seq;
+    CREATE INDEX event_key ON event (key_hash) WHERE key_hash IS NOT NULL;
+    CREATE INDEX event_id ON event (seq, substr(id, 1, 2));
+    CREATE INDEX event_open ON event (seq) WHERE finished IS NULL;
+    CREATE INDEX event_waiting ON event (seq) WHERE after IS NOT NULL AND finished IS NULL;
+    CREATE INDEX event_bad ON event (status, seq) WHERE {IS_BAD};
+    """,  # noqa: S608  no value in it
+)
+
+# A key of a line, which has 32 hexadecimal digits, is stored as 16 bytes.
+KEY: Final = """CASE typeof(key) WHEN 'blob' THEN '"line:' || lower(hex(key)) || '"' ELSE key END"""
+
+# An outcome that has only its duration is stored as a number.
+OUTCOME: Final = (
+    """CASE typeof(outcome) WHEN 'real' THEN CAST(printf('{"duration":%!.17g}', outcome) AS BLOB) ELSE outcome END"""
 )
 
 # The columns of a Row.
 COLUMNS: Final = (
-    "seq, id, event, key, after, priority, due, status, attempt, crashes, queued, started, finished, outcome, attempts"
+    f"seq, id, event, {KEY} AS key, after, priority, due, status, attempt, crashes, queued, started, finished, "
+    f"{OUTCOME} AS outcome, attempts"
 )
 
 # The open rows in order of arrival. The condition has to be that of the index.
@@ -88,6 +146,19 @@ SELECT_OPEN: Final = (
 
 # The events that open events come after.
 SELECT_WAITED_FOR: Final = f"SELECT after FROM event INDEXED BY event_waiting WHERE after IS NOT NULL AND {IS_OPEN}"  # noqa: S608  likewise
+
+
+def key_hash(key: str | None) -> int | None:
+    """Return the 32 bits of a key that its index has, as a number with a sign: it takes 4 bytes. None for None."""
+    return None if key is None else crc32(key.encode()) - 2**31
+
+
+def stored_key(key: str | None) -> str | bytes | None:
+    """Return a key as its column has it: the key of a line as bytes, any other as it is."""
+    return key if key is None or not _LINE_KEY.fullmatch(key) else bytes.fromhex(key[6:-1])
+
+
+_LINE_KEY = re.compile('"line:[0-9a-f]{32}"')
 
 
 def connect(path: Path, *, read_only: bool = False, immutable: bool = False) -> sqlite3.Connection:
@@ -141,7 +212,7 @@ def check_file(connection: sqlite3.Connection, path: Path) -> int:
     if size % page_size:
         raise JournalError(f"{path} was cut off: {size:,} bytes are not a whole number of pages of {page_size} bytes")
     application: int = connection.execute("PRAGMA application_id").fetchone()[0]
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = version_of(connection)
     tables: int = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if application != APPLICATION_ID and (tables or version):
         raise JournalError(f"{path} is a SQLite file, but not a journal of lionpride_exec")
@@ -151,9 +222,21 @@ def check_file(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Bring a file up to the newest version. Each step is one transaction."""
+    """
+    Bring a file up to the newest version.
+
+    Each step is one transaction: a process that is killed leaves the file in one of the versions.
+    """
+    connection.create_function("key_hash", 1, key_hash, deterministic=True)
+    connection.create_function("stored_key", 1, stored_key, deterministic=True)
     for step in range(version, VERSION):
         connection.executescript(
             f"BEGIN IMMEDIATE; {MIGRATIONS[step]}; "
             f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {step + 1}; COMMIT;"
         )
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the version of a journal, as the open snapshot has it."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version

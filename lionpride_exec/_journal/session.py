@@ -288,7 +288,7 @@ class JournalSession:
         if pending.final_status is None:
             pending.final_status = target
             change, step = self._encoder.encode_outcome(event, target, response, error, at)
-            pending.outcome = change.outcome
+            pending.outcome = change.outcome if isinstance(change.outcome, bytes) else None
             self._write(change, step)
         return True
 

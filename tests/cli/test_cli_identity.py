@@ -322,13 +322,54 @@ def test_an_id_is_for_records(capsys):
     assert "--id needs JSON records" in capsys.readouterr().err
 
 
+SPELLINGS = [
+    '{"b": 1.0,  "a":"\\u00e9", "a": 2}',
+    '{"n": 1e400, "m": -0, "k": 1E2}',
+    '"\\ud83d"',
+    "12345678901234567890123",
+    "null",
+    '[1, 2.50, "é"]',
+]
+
+
+def test_a_lost_output_has_each_record_as_it_was_spelled():
+    """The journal has the text of each record, also of one that its reader of JSON does not read."""
+    assert go(SPELLINGS)[0] == 0
+    first = sorted(Path("out").read_bytes().splitlines())
+    assert [line[len(b'{"record": ') :].startswith(one.encode()) for line, one in zip(
+        sorted(first, key=lambda line: json.loads(line)["line"]), SPELLINGS, strict=True
+    )] == [True] * len(SPELLINGS)  # fmt: skip
+    Path("out").unlink()
+    assert go() == (0, [])
+    assert sorted(Path("out").read_bytes().splitlines()) == first
+
+
+def test_a_record_is_stored_once():
+    """The text of INPUT is the field of the event."""
+    assert go(['{"text":  "abcdefgh"}'])[0] == 0
+    ((event,),) = sql("SELECT event FROM event")
+    assert event.count(b"abcdefgh") == 1
+    assert b'{"text":  "abcdefgh"}' in event
+
+
+def test_pending_lines_of_a_killed_run_keep_their_records():
+    """The results of lines that come back from the journal have the records as they were spelled."""
+    kill_at.append(1)
+    assert go(["0", *SPELLINGS], concurrency=1)[0] == 130
+    assert go()[0] == 1  # the first line has failed
+    records = {json.loads(line)["line"]: line for line in Path("out").read_bytes().splitlines()}
+    for number, one in enumerate(SPELLINGS, 2):
+        assert records[number].startswith(b'{"record": ' + one.encode() + b', "status": "completed"')
+
+
 # -------------------------------------------------------------------- journals of an older version
 
 
 def make_old():
     """Have the keys be what version 0.1 made of number and record, and the results as it wrote them."""
     for seq, event in sql("SELECT seq, event FROM event"):
-        number, record, _ = json.loads(event)["data"]["metadata"]["_run_line"]
+        data = json.loads(event)["data"]
+        number, record = data["metadata"]["_run_line"][0], json.dumps(data["record"])
         digest = blake2b(b"%d:" % number + record.encode(), digest_size=8).hexdigest()
         sql("UPDATE event SET key = ? WHERE seq = ?", json.dumps(f"line:{number}:{digest}"), seq)
     bare = [{name: value for name, value in one.items() if name != "key"} for one in results()]

@@ -7,10 +7,14 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
+from zlib import crc32
 
 from anyio.from_thread import start_blocking_portal
 
 from lionpride_exec import Event, Executor, Journal
+
+LETTERS = {status: status[0] for status in ("pending", "held", "completed", "failed", "skipped", "aborted")}
+LETTERS |= {"processing": "r", "cancelled": "x"}
 
 T0 = 1_700_000_000.0  # 2023-11-14T22:13:20Z
 
@@ -61,6 +65,8 @@ def add_event(connection, seq, status="pending", *, tag="Fetch", data=None, outc
         "queued": T0 + seq,
         "outcome": None if outcome is None else json.dumps(outcome).encode(),
     } | columns
+    if values.get("key") is not None:
+        values["key_hash"] = crc32(values["key"].encode()) - 2**31
     marks = ", ".join("?" * len(values))
     connection.execute(f"INSERT INTO event ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))  # noqa: S608  ours
     if status not in {"pending", "processing", "held"}:
@@ -73,7 +79,7 @@ def add_step(connection, seq, status, at=T0, attempt=1, error=None):
     """Write a transition."""
     connection.execute(
         "INSERT INTO transition (seq, at, status, attempt, error) VALUES (?, ?, ?, ?, ?)",
-        (seq, at, status, attempt, error),
+        (seq, at, LETTERS[status], attempt, error),
     )
 
 

@@ -303,11 +303,11 @@ async def test_every_transition_is_kept(path):
         trail = connection.execute("SELECT status, attempt, error FROM transition ORDER BY n").fetchall()
     connection.close()
     assert trail == [
-        ("pending", 0, None),
-        ("processing", 1, None),
-        ("pending", 1, "ValueError: x"),
-        ("processing", 2, None),
-        ("completed", 2, None),
+        ("p", 0, None),  # letters stand for the statuses: pending, running, completed
+        ("r", 1, None),
+        ("p", 1, "ValueError: x"),
+        ("r", 2, None),
+        ("c", 2, None),
     ]
 
 

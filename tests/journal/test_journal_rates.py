@@ -135,8 +135,8 @@ async def test_what_is_held_counts_from_the_end(path):
     limits = Rate(1, per=100, hold=True)
     await first_run(path, *works("a"), limits=limits)
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE transition SET at = at - 500 WHERE status != 'completed'")
-        connection.execute("UPDATE transition SET at = at - 30 WHERE status = 'completed'")
+        connection.execute("UPDATE transition SET at = at - 500 WHERE status != 'c'")
+        connection.execute("UPDATE transition SET at = at - 30 WHERE status = 'c'")
     assert await starts(path, *works("b"), limits=limits) == {"b": 70}
     assert await starts(path, *works("c"), limits=Rate(1, per=100)) == {
         "c": 100

@@ -290,7 +290,7 @@ async def test_a_newer_file_is_refused(path):
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(JournalError, match="is of version 99; this lionpride_exec knows up to 1"):
+    with pytest.raises(JournalError, match="is of version 99; this lionpride_exec knows up to 2"):
         await open_executor(path).start()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -84,8 +84,8 @@ def event_record(row: Row) -> dict[str, Any]:
         "id": id_text(row.id),
         "seq": row.seq,
         "tag": envelope.get("tag"),
-        "version": envelope.get("version"),
-        "data": envelope.get("data"),
+        "version": envelope.get("version", 1) if envelope else None,
+        "data": _data(row, envelope),
         "key": None if row.key is None else _read(row.key, "key", unreadable),
         "status": _plain(row.status),
         "attempt": _plain(row.attempt),
@@ -104,6 +104,18 @@ def event_record(row: Row) -> dict[str, Any]:
     else:
         record["error"] = _error_record(outcome.get("error"))
     return _masked(record, envelope) | ({"unreadable": unreadable} if unreadable else {})
+
+
+def _data(row: Row, envelope: dict[str, Any]) -> Any:
+    """Return the fields of an event. The time of its creation is stored as the time until it was queued."""
+    data, age = envelope.get("data"), envelope.get("age")
+    try:
+        created = datetime.fromtimestamp(row.queued or 0.0, UTC) - timedelta(microseconds=age or 0)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return data
+    if age is None or not isinstance(data, dict):
+        return data
+    return {"created_at": msgspec.json.decode(_encode(created))} | cast("dict[str, Any]", data)
 
 
 def _masked(record: dict[str, Any], envelope: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from lionpride_exec._journal import Journal
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
 
-from .line_identity import Identity, Lines, line_key, recall_event, remember
+from .line_identity import Identity, Lines, is_in_field, line_key, recall_event, remember
 from .line_run import LineRun
 from .redacted_fields import Redaction
 from .rekey import know_lines_by
@@ -237,7 +237,7 @@ class JournaledRun(LineRun):
     @staticmethod
     def _renumber(event: Event, number: int) -> None:
         _, record = recall_event(event)
-        remember(event, number, record)
+        remember(event, number, record, is_field=is_in_field(event))
 
     # ---------------------------------------------------------------- reading
 
@@ -315,7 +315,7 @@ class JournaledRun(LineRun):
                 await self._refuse(number, exc)
                 continue
             await self._ahead.wait()
-            remember(job.event, number, job.record)
+            remember(job.event, number, job.record, is_field=self.maker.keeps_record)
             jobs.pop(job.event.id, None)  # two records may give their events one id
             jobs[job.event.id] = KeyedJob(job, key)
             yield job.event

@@ -29,10 +29,14 @@ if TYPE_CHECKING:
 
 Kind = Literal["content", "id", "number"]
 
-# In the metadata of an event that was made of a line: number, record, and the id of the event.
+# In the metadata of an event that was made of a line: number, record (left out if the field `record` has it), and the
+# first 8 digits of the event's id. Version 0.1 stored the whole id.
 PLACE = "_run_line"
+OTHER_BITS = 96  # of an id, behind these digits
 
 PREFIX = "line:"
+IN_FIELD = 2  # parts of a place without a record
+_NO_TEXT = "", None
 _NO_LINE = None, 0, b""  # of an event that was not made of a line in this process
 DIGEST = 16  # bytes; if two records had one key, one of them would not be run
 MARK = 8  # bytes
@@ -157,30 +161,59 @@ def line_key(key: object) -> str | None:
     return cast("str", json.loads(key)) if "\\" in key else key[1:-1]
 
 
-def remember(event: Event, number: int, record: bytes) -> None:
-    """Have an event keep the line that it was made of."""
-    event.metadata[PLACE] = [number, record.decode(), str(event.id)]
-    event._set("_line", (event.id, number, record))
+def remember(event: Event, number: int, record: bytes, *, is_field: bool = False) -> None:
+    """
+    Have an event keep the line that it was made of.
+
+    Args:
+        event: The event.
+        number: The number of the line.
+        record: The record as JSON.
+        is_field: Whether the field ``record`` of the event has the record. Then a journal stores the record once.
+    """
+    owner = f"{event.id.int >> OTHER_BITS:08x}"
+    event.metadata[PLACE] = [number, owner] if is_field else [number, record.decode(), owner]
+    if is_field:
+        event._set("_raw_field", ("record", record))
+    event._set("_line_of_input", (event.id, number, record))
 
 
 def recall_event(event: Event) -> tuple[int | None, bytes]:
     """Return number and record of the line that an event was made of. None and ``null`` if there was no line."""
-    owner, number, record = getattr(event, "_line", _NO_LINE)
-    return (number, record) if owner is event.id else recall(event.metadata, str(event.id))
+    owner, number, record = getattr(event, "_line_of_input", _NO_LINE)
+    if owner is event.id:
+        return number, record
+    _, text = getattr(event, "_raw_field", _NO_TEXT)
+    return recall(event.metadata, str(event.id), text)
 
 
-def recall(metadata: Mapping[str, Any], event_id: str) -> tuple[int | None, bytes]:
-    """Return number and record of the line that an event was made of. None and ``null`` if there was no line."""
+def is_in_field(event: Event) -> bool:
+    """Return whether the field ``record`` of an event has the record of its line, and the metadata have not."""
+    return len(event.metadata.get(PLACE, ())) == IN_FIELD
+
+
+def recall(metadata: Mapping[str, Any], event_id: str, text: bytes | None) -> tuple[int | None, bytes]:
+    """
+    Return number and record of the line that an event was made of. None and ``null`` if there was no line.
+
+    Args:
+        metadata: The metadata of the event.
+        event_id: The id of the event.
+        text: The JSON text that was kept of the field ``record``. None if there is none.
+    """
     match metadata.get(PLACE):
-        case [int(number), str(record), str(owner)] if owner == event_id:  # otherwise the event is a copy of that one
+        # Otherwise the event is a copy of the one with that id.
+        case [int(number), str(record), str(owner)] if owner in {event_id[:8], event_id}:
             return number, record.encode()
+        case [int(number), str(owner)] if owner == event_id[:8] and text is not None:
+            return number, text
         case _:
             return None, b"null"
 
 
 def fields_of_record(event: Event) -> Mapping[str, Any] | None:
     """Return the record that an event was made of. None if the record is not an object, or there is none."""
-    number, text = recall(event.metadata, str(event.id))
+    number, text = recall_event(event)
     record = None if number is None else read_json(text)
     return cast("dict[str, Any]", record) if isinstance(record, dict) else None
 

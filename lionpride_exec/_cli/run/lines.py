@@ -74,6 +74,8 @@ class JobMaker:
         self._ours = (ours | {name.partition(".")[0] for name in ours}) - self._fields
         own = () if is_function else redacted_paths(event_type)
         self.redaction = Redaction(options.redact, own)
+        # Whether the field `record` of each event has the record of its line, with nothing redacted.
+        self.keeps_record: bool = is_function and not self.redaction
         is_secret = self._limits.key is not None and self.redaction.covers(self._limits.key)
         self._secret_key = self._limits.key if is_secret else None
         if self._field is not None and not is_function and self._field not in self._fields:

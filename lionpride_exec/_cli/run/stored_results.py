@@ -33,6 +33,7 @@ class Data(msgspec.Struct):
     """The fields of a stored event that are used here."""
 
     metadata: dict[str, Any] = {}
+    record: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Envelope(msgspec.Struct):
@@ -41,6 +42,7 @@ class Envelope(msgspec.Struct):
     tag: str
     data: Data
     redact: list[str] = []
+    raw: str | dict[str, str] = ""
 
 
 class RawEnvelope(msgspec.Struct):
@@ -90,7 +92,9 @@ def tag_of(event: bytes) -> str:
 
 def place_of(event_id: bytes, event: bytes) -> tuple[int | None, bytes]:
     """Return number and record of the line that a stored event was made of. None and ``null`` if there was none."""
-    return recall(_envelopes.decode(event).data.metadata, str(UUID(bytes=event_id)))
+    envelope = _envelopes.decode(event)
+    text = envelope.raw["record"].encode() if isinstance(envelope.raw, dict) else bytes(envelope.data.record)
+    return recall(envelope.data.metadata, str(UUID(bytes=event_id)), text)
 
 
 def is_redacted(event: bytes) -> bool:
