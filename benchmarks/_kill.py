@@ -271,8 +271,7 @@ class Trial:
         """Give how often the audit trail says of each event that it has ended."""
         with self._copy() as connection:
             rows = connection.execute(
-                "SELECT key FROM transition JOIN event USING (seq) "
-                "WHERE transition.status NOT IN ('pending', 'processing', 'held')"
+                "SELECT key FROM transition JOIN event USING (seq) WHERE transition.status NOT IN ('p', 'r', 'h')"
             ).fetchall()
         return Counter(int(key) for (key,) in rows)
 
