@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     Observer: TypeAlias = Callable[[Event[Any], EventStatus, EventStatus], None]
 
 
+_NONE_ON_DISK: Final[Mapping[EventStatus, int]] = Counter()
+
+
 def is_running(event: Event[Any]) -> bool:
     """Return whether a task runs the event now."""
     return event._current_run.is_active
@@ -260,7 +263,7 @@ class ExecutorView:
     @property
     def counts_on_disk(self) -> Mapping[EventStatus, int]:
         """How many events of each status have ended and are on disk only."""
-        return Counter() if self.executor._link is None else self.executor._link.stored.counts
+        return _NONE_ON_DISK if self.executor._link is None else self.executor._link.stored.counts
 
     @property
     def ended_before(self) -> int:

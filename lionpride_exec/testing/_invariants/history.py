@@ -119,6 +119,7 @@ class History:
         self.told: dict[UUID, float] = {}
         self._next_told = 0
         self._arrivals = 0
+        self._start: tuple[Change | None, Start | None] = (None, None)  # the transition last asked about, and its start
         self._window_starts: tuple[object, int] = (None, 0)  # who had made how many starts that the window counts
         self._forgotten = 0  # starts that were taken out of the window by hand
 
@@ -154,11 +155,15 @@ class History:
 
     def start_of(self, change: Change) -> Start | None:
         """Return the start that a transition is. None if it is no start, or none by the processor."""
-        view = self.view.processor
-        if view is None or change.status is not EventStatus.PROCESSING:
+        if change.status is not EventStatus.PROCESSING:
             return None
-        running = view.running.get(change.event.id)
-        return None if running is None else Start(change.event, view.processor, view, running, change.now)
+        if self._start[0] is not change:  # each invariant asks
+            view = self.view.processor
+            running = None if view is None else view.running.get(change.event.id)
+            self._start = change, None
+            if view is not None and running is not None:
+                self._start = change, Start(change.event, view.processor, view, running, change.now)
+        return self._start[1]
 
     def is_in_window(self, start: Start) -> bool:
         """Whether the window counts this start, which has just been made. It does not count those of ``forward()``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -98,16 +97,16 @@ def capacity(look: Look, processor: Processor, view: ProcessorView) -> Findings:
 @invariant_of_processor
 def limits(_: Look, __: Processor, view: ProcessorView) -> Findings:
     """A limit counts as used exactly what its events hold, and never more than a `Concurrent` allows."""
-    held: Counter[int] = Counter()
+    held: dict[int, float] = {}
     holders: dict[int, list[Event[Any]]] = {}
     for running in view.running.values():
         for use in running.uses:
             if use.back == inf:
-                held[id(use.state)] += use.cost  # type: ignore[assignment]  # a float is as good
+                held[id(use.state)] = held.get(id(use.state), 0) + use.cost
             holders.setdefault(id(use.state), []).append(running.event)
     for state in view.limit_states:
         events = holders.get(id(state), [])
-        if (wrong := _wrong_account(state, held[id(state)])) is not None:
+        if (wrong := _wrong_account(state, held.get(id(state), 0))) is not None:
             yield f"{state!r} {wrong}", events
 
 
