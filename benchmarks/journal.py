@@ -116,6 +116,8 @@ def throughput(benchmark: Benchmark, backend: str, load: Load) -> None:
         "FULL": {"synchronous": "FULL"},
         "FULL, strict": {"synchronous": "FULL", "ack": "strict"},
     }
+    if not benchmark.wants():
+        kinds = {name: kinds[name] for name in ("without", "FULL")}  # those of the rows
     costs = Costs()
     seen: dict[str, list[float]] = {name: [] for name in kinds}
 

@@ -21,9 +21,10 @@ def repeats(n: int) -> int:
 
 
 def life(benchmark: Benchmark, backend: str, row: str, n: int) -> None:
-    """Measure an event of ours beside a call of aiometer; at 20,000 beside the other rivals, too."""
+    """Measure an event of ours beside a call of aiometer; at 20,000, without ``--only``, beside other rivals too."""
     functions = {"append()": ours, "aiometer": aiometer}
-    if row == "life-20k":
+    with_others = row == "life-20k" and benchmark.wants()
+    if with_others:
         functions |= {"extend()": extended, "task group": task_group}
         functions |= {} if backend == "trio" else {"aiojobs": aiojobs}
     race = benchmark.race(
@@ -33,7 +34,7 @@ def life(benchmark: Benchmark, backend: str, row: str, n: int) -> None:
         baseline="aiometer",
     )
     benchmark.judge(row, race.ratio("append()"), backend)
-    if row == "life-20k":
+    if with_others:
         ratio = race.ratio("append()", "task group").middle
         benchmark.target("append() / task group", ratio, 0.6, counts=judged(backend))
 
