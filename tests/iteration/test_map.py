@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import anyio
 import pytest
@@ -26,7 +26,7 @@ from lionpride_exec import (
     Retry,
 )
 from lionpride_exec.errors import ValidationError
-from lionpride_exec.testing import BACKENDS, backend_options
+from lionpride_exec.testing import BACKENDS, FaultPlan, Latency, backend_options
 
 pytestmark = pytest.mark.anyio
 
@@ -357,6 +357,59 @@ async def test_a_consumer_that_never_waits_notices_its_cancellation():
                 given += 1
         assert scope.cancelled_caught
         assert given <= 10
+
+
+@pytest.mark.parametrize("how", ["subclass", "instance", "fault plan"])
+async def test_events_come_in_through_an_append_that_is_replaced(how):
+    """By a subclass, on the instance, or by a fault plan: each item once, in a map that runs already."""
+    seen = []
+
+    class Counting(Executor):
+        async def append(self, event, *args, **kwargs):
+            seen.append(event)
+            return await super().append(event, *args, **kwargs)
+
+    executor = (Counting if how == "subclass" else Executor).of(work, concurrency_limit=2)
+    plan = FaultPlan(1, {"append:before": Latency(1)})
+    async with executor:
+        mapped = executor.map(work, [1] * 6, lookahead=1)
+        await anext(mapped)
+        seen.clear()
+        if how == "instance":
+            usual = executor.append
+
+            async def append(event, *args, **kwargs):
+                seen.append(event)
+                return await usual(event, *args, **kwargs)
+
+            executor.append = append
+        with plan.applied(executor) if how == "fault plan" else nullcontext():
+            given = [event async for event in mapped]
+    if how == "fault plan":
+        assert len(plan.injected) == 5
+    else:
+        assert seen == given
+    assert len(given) == 5
+
+
+@pytest.mark.parametrize("lookahead", [None, 3])
+async def test_the_look_ahead_follows_a_resize(lookahead):
+    """The default does; a number of your own stays."""
+    source = Source("sync", range(100))
+    async with Executor.of(forever, concurrency_limit=2) as executor, anyio.create_task_group() as group:
+        mapped = executor.map(forever, source(), lookahead=lookahead)
+
+        async def consume():
+            assert [event async for event in mapped]
+
+        group.start_soon(consume)
+        await wait_all_tasks_blocked()
+        assert len(source.taken) == (lookahead or 4)
+        executor.resize(concurrency_limit=5)
+        executor.cancel(executor.processing_events[0])
+        await wait_all_tasks_blocked()
+        assert len(source.taken) == (lookahead + 1 if lookahead else 11)
+        group.cancel_scope.cancel()
 
 
 async def test_a_priority_is_that_of_every_event():
