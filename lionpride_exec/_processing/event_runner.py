@@ -115,11 +115,12 @@ class EventRunner:
         pool.started += 1
         if self._denial_counts:
             self._denial_counts.pop(event.id, None)
-        if event.retry is not None or self._retries.default is not None:
+        retry = event.retry or self._retries.default
+        if retry is not None and retry.budget is not None:
             self._retries.note_start(event, now)
         lanes = self._queue.lanes
-        uses = lanes.take(entry, now, has_begun=has_begun) if lanes.limit_states.has_limits else ()
-        run = ProcessorRun(event, entry, uses, now, None if has_begun else token)
+        uses = lanes.amounts.take(entry, now, has_begun=has_begun) if lanes.limit_states.has_limits else ()
+        run = ProcessorRun(event, entry, uses, now, None if has_begun else token, pool.now)
         self.running[event.id] = run
         _set(event, "_current_run", run)
         if self._pauses.limit_states:
@@ -137,7 +138,7 @@ class EventRunner:
         if run is None or run.event is not event:
             return
         now = current_time()
-        self._queue.lanes.begin(run.uses, now)
+        self._queue.lanes.amounts.begin(run.uses, now)
         if run.token is not None:
             self._window.begin(run.token, now)
             run.token = None
@@ -187,7 +188,7 @@ class EventRunner:
         if self._pauses.limit_states and event.execution.status is EventStatus.COMPLETED:
             self._pauses.accept(run)
         if run.uses:
-            self._queue.lanes.release(run.uses, current_time())
+            self._queue.lanes.amounts.release(run.uses, run.clock())
         if run.token is not None:
             self._window.begin(run.token, current_time())
         if run.again_in is not None and event.status is EventStatus.PENDING and event.id in self._owner.pile:
@@ -195,7 +196,7 @@ class EventRunner:
                 self._queue.put_delayed(run.entry, current_time() + run.again_in, "retry")
             else:
                 self._queue.put_back(run.entry)
-        elif self._retries.default is not None or event.retry is not None:
+        elif self._retries.first_starts:
             self._retries.forget(event.id)
         self._conditions.notify()
 
@@ -255,7 +256,7 @@ class EventRunner:
         for use in self._uses_of(event.id):
             theirs = use.state.limit
             if theirs is limit if limit is not None else theirs is not None and theirs.cost is not None:
-                self._queue.lanes.settle(use, actual)
+                self._queue.lanes.amounts.settle(use, actual)
         self._look_again()
 
     def _uses_of(self, event_id: UUID) -> Sequence[Reservation]:

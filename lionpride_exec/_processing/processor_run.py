@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lionpride_exec._events.running_event import RunningEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lionpride_exec._events.event import Event
     from lionpride_exec._scheduling.entry import Entry
@@ -25,13 +25,22 @@ class ProcessorRun(RunningEvent):
         again_in: The seconds from the end of this run to the next run. None while no other run is planned.
         token: Stands for the start in the capacity window while the journal has not confirmed the start. None if the
             run has begun, or if it takes no capacity.
+        clock: A short way to the time of the event loop in which the event runs.
     """
 
-    __slots__ = ("again_in", "began", "entry", "token", "uses")
+    __slots__ = ("again_in", "began", "clock", "entry", "token", "uses")
 
     event: Event
 
-    def __init__(self, event: Event, entry: Entry, uses: Sequence[Reservation], began: float, token: object) -> None:
+    def __init__(
+        self,
+        event: Event,
+        entry: Entry,
+        uses: Sequence[Reservation],
+        began: float,
+        token: object,
+        clock: Callable[[], float],
+    ) -> None:
         # The attributes of the base class, without the call of its constructor: this runs for each event.
         self.event = event
         self.is_active = False
@@ -42,3 +51,4 @@ class ProcessorRun(RunningEvent):
         self.began: float = began
         self.again_in: float | None = None
         self.token: object = token
+        self.clock: Callable[[], float] = clock

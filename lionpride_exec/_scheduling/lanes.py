@@ -34,6 +34,7 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING
 
+from .amounts import Amounts
 from .blocked_count import BlockedCount
 from .limit_state import Lane
 from .limit_states import LimitStates
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from lionpride_exec._model.limits import Router
 
     from .entry import Entry
-    from .limit_state import LimitState, Place, Reservation
+    from .limit_state import LimitState, Place
 
 
 # How often a lane that needs several things may find one of them taken before it claims the others.
@@ -71,6 +72,7 @@ class Lanes:
         self.limit_states: LimitStates = LimitStates(router)
         self._timers: list[tuple[float, int, LimitState]] = []  # when to look after the lanes parked there
         self._touched: list[LimitState] = []  # where there may be room for a parked lane
+        self.amounts: Amounts = Amounts(self.stops, self._touched)
         self._denied: set[LimitState] = set()  # gates that were closed by an answer
         self._shared_until = -inf  # until when what all share holds up the first entry
         self._now = -inf  # the last time somebody looked
@@ -144,8 +146,9 @@ class Lanes:
             lane.passed, lane.claims = 0, ()
             if lane.heap:
                 heapreplace(self._heads, (lane.heap[0].priority, lane.turn, lane))
-                if lane.path:
-                    self._touch(lane.path)
+                for state in lane.path:
+                    if state.parked:
+                        self._touched.append(state)
             else:
                 heappop(self._heads)
                 self._drop(lane)
@@ -181,29 +184,6 @@ class Lanes:
         """Return the limit states that a route leads through."""
         shared = self.limit_states.shared
         return self._path(key) + shared if self.limit_states.has_keys else shared
-
-    def take(self, entry: Entry, now: float, *, has_begun: bool = True) -> list[Reservation]:
-        """Take the costs of an entry from all its limits. If the event has not begun yet, :meth:`begin` follows."""
-        costs = entry.route.costs
-        stops = self.stops(entry.route.key)
-        return [state.take(costs[state.number], now, has_begun=has_begun) for state in stops if state.number]
-
-    def begin(self, uses: Iterable[Reservation], now: float) -> None:
-        """Note that the event of these reservations begins now."""
-        for use in uses:
-            use.state.begin(use, now)
-            self._touch((use.state,))
-
-    def release(self, uses: Iterable[Reservation], now: float) -> None:
-        """Note the end of the event of these reservations."""
-        for use in uses:
-            use.state.release(use, now)
-            self._touch((use.state,))
-
-    def settle(self, use: Reservation, actual: float) -> None:
-        """Correct the cost of a reservation."""
-        use.state.settle(use, actual)
-        self._touch((use.state,))
 
     def close_gate_until(self, key: tuple[Hashable, ...], until: float) -> None:
         """Close the gate of a route until a time that its answer gave. The later time counts."""
@@ -316,6 +296,13 @@ class Lanes:
         """Whether the first lane has to wait for one of its limit states; it is parked there then."""
         costs = lane.heap[0].route.costs
         for state in lane.path:
+            if (
+                not state.parked
+                and state.used + costs[state.number] <= state.amount
+                and state.closed_until <= now
+                and state.denied_until <= now
+            ):
+                continue  # there is room, as free_at() would say
             until = state.free_at(costs[state.number], now)
             if until > now or (state.parked and self._is_behind(state)):
                 place = heappop(self._heads)

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import deque
 from math import inf, nextafter
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from .entry import Entry
     from .reopening import Reopening
+
+# No cost is known that has to wait.
+_NOTHING_KNOWN: Final = (-1.0, -inf)
 
 # Where a lane stands among others: the priority of its first entry, its turn, and itself.
 Place = tuple[float, int, "Lane"]
@@ -75,7 +78,7 @@ class LimitState:
         self._uses: deque[Reservation] = deque()  # those that come back at a known time, in its order
         # The last cost that had to wait, and until when. It holds until something other than time changes. The lane at
         # the head asks again and again, and the answer costs O(reservations).
-        self._known: tuple[float, float] = (-1, -inf)
+        self._known: tuple[float, float] = _NOTHING_KNOWN
         self.closed_until: float = -inf  # by RateLimited
         self.reopening: Reopening | None = None  # what RateLimited leaves behind; None if there was none of late
         self.denied_until: float = -inf  # by the answer of a gate
@@ -137,20 +140,22 @@ class LimitState:
 
     def take(self, cost: float, now: float, *, has_begun: bool = True) -> Reservation:
         """Take this much, even if it is not there. If the event has not begun yet, :meth:`begin` follows."""
-        self.refresh(now)
+        uses = self._uses
+        if uses and uses[0].back <= now:
+            self.refresh(now)
         self.used += cost
         self._out += 1
-        self._known = (-1, -inf)
+        self._known = _NOTHING_KNOWN
         if self._hold or not has_begun:
             return Reservation(self, cost, inf)
         use = Reservation(self, cost, self._later(now))
-        self._uses.append(use)
+        uses.append(use)
         return use
 
     def begin(self, use: Reservation, now: float) -> None:
         """Note that the event of a reservation begins now."""
         if use.back == inf and not self._hold:
-            self._known = (-1, -inf)
+            self._known = _NOTHING_KNOWN
             use.back = self._later(now)
             self._uses.append(use)
 
@@ -176,7 +181,7 @@ class LimitState:
     def sort_uses(self) -> None:
         """Sort the reservations by the time at which they come back."""
         self._uses = deque(sorted(self._uses, key=attrgetter("back")))
-        self._known = (-1, -inf)
+        self._known = _NOTHING_KNOWN
 
     def release(self, use: Reservation, now: float) -> None:
         """Note the end of the event of a reservation."""
@@ -184,7 +189,7 @@ class LimitState:
             if use.back == inf:  # the run was cut off before it began; a journal that has the start counts it
                 self.begin(use, now)
             return
-        self._known = (-1, -inf)
+        self._known = _NOTHING_KNOWN
         if self.per:
             use.back = self._later(now)
             self._uses.append(use)
@@ -197,7 +202,7 @@ class LimitState:
         if use.back != -inf:
             self.used += actual - use.cost
             use.cost = actual
-            self._known = (-1, -inf)
+            self._known = _NOTHING_KNOWN
 
     def refresh(self, now: float) -> None:
         """Take back the reservations that are due."""
@@ -211,7 +216,7 @@ class LimitState:
         """Follow a clock that was set."""
         self.closed_until += seconds
         self.denied_until += seconds
-        self._known = (-1, -inf)
+        self._known = _NOTHING_KNOWN
         for use in self._uses:
             use.back += seconds
 

@@ -641,7 +641,7 @@ def test_the_lanes_give_whatever_may_start(steps):  # noqa: PLR0912  a rule for 
                     event = events[entry.event_id]
                     assert fits(event)
                     queued.remove(event)
-                    uses = queue.lanes.take(entry, now)
+                    uses = queue.lanes.amounts.take(entry, now)
                     running.append((event, uses))
                     model.uses += [
                         [by_user, event.user, event.tokens, now + 3, False],
@@ -651,7 +651,7 @@ def test_the_lanes_give_whatever_may_start(steps):  # noqa: PLR0912  a rule for 
             case "end", number:
                 if running:
                     event, uses = running.pop(number % len(running))
-                    queue.lanes.release(uses, now)
+                    queue.lanes.amounts.release(uses, now)
                     model.uses = [use for use in model.uses if use[4] is not event]
             case "discard", number:
                 if queued:
@@ -661,12 +661,12 @@ def test_the_lanes_give_whatever_may_start(steps):  # noqa: PLR0912  a rule for 
         queue.ready(now)
         assert queue.blocked == sum(queue.is_blocked(event.id) for event in queued)
     for _, uses in running:
-        queue.lanes.release(uses, now)
+        queue.lanes.amounts.release(uses, now)
     taken = 0
     while not queue.empty():  # nobody is stuck
         now += 10
         while (entry := queue.pop_nowait(now)) is not None:
-            queue.lanes.release(queue.lanes.take(entry, now), now)
+            queue.lanes.amounts.release(queue.lanes.amounts.take(entry, now), now)
             taken += 1
         assert now < 10_000
     assert taken == len(queued)

@@ -67,9 +67,9 @@ MUTANTS = [
     ),
     Mutant(
         "a lost wake-up: nobody looks when a limit has room again",
-        "_scheduling/lanes.py",
-        "            use.state.release(use, now)\n            self._touch((use.state,))\n",
-        "            use.state.release(use, now)\n",
+        "_scheduling/amounts.py",
+        "            state.release(use, now)\n            if state.parked:\n",
+        "            state.release(use, now)\n            if False:\n",
     ),
     Mutant(
         "a lost wake-up: nobody looks when the time of a limit has come",

@@ -427,7 +427,7 @@ async def test_nobody_idle_at_a_limit_that_is_free():
         await executor.append(second, priority=1)
         await anyio.sleep(1)
         assert executor.explain(second).waits_for == "limit"  # its line is parked by now
-        executor.processor.queue.lanes.release = lambda uses, now: [use.state.release(use, now) for use in uses]
+        executor.processor.queue.lanes.amounts.release = lambda uses, now: [use.state.release(use, now) for use in uses]
         gate.set()
         await anyio.sleep(1)
         assert_broken(executor, "nobody_idle", second, message="1 events could start")
