@@ -24,7 +24,7 @@ from lionpride_exec._model.execution import Attempt, Execution
 from lionpride_exec._status import TERMINAL, TRANSITIONS, EventStatus
 from lionpride_exec.errors import ExecutorClosedError, InvalidTransition
 
-from .running_event import NOT_RUNNING, running_here
+from .running_event import NOT_RUNNING, running_here, runs_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -288,7 +288,7 @@ class EventLifecycle(Element):
 
     def _check_outside(self, what: str) -> None:
         """Raise ``RuntimeError`` if the caller runs inside the event, which would then wait for itself."""
-        if any(event is self for event in running_here()):
+        if runs_here.get() and any(event is self for event in running_here()):
             raise RuntimeError(f"{self!r} would wait for its own {what}")
 
     def _call_at_end(self, callback: Callable[[Any], None]) -> None:

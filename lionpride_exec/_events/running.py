@@ -42,14 +42,20 @@ if TYPE_CHECKING:
     from .host import EventHost
 
 
-def _valid_timeout(_instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
+def _new_timeout(_instance: object, attribute: attrs.Attribute[Any], value: float | None) -> float | None:
     if value is not None:
         check_seconds(attribute.name, value, zero_allowed=False)
+    return value
 
 
-def _valid_retry(_instance: object, _attribute: object, value: Retry | None) -> None:
-    if value is not None and not isinstance(value, Retry):
-        raise ValueError(f"retry must be a Retry or None, got {value!r}")
+def _valid_options(event: Run, _attribute: object, retry: Retry | None) -> None:
+    """Check the timeouts and the retry of a new event, or a new retry. One call, since it runs for each event."""
+    if event.timeout is not None:
+        check_seconds("timeout", event.timeout, zero_allowed=False)
+    if event.idle_timeout is not None:
+        check_seconds("idle_timeout", event.idle_timeout, zero_allowed=False)
+    if retry is not None and not isinstance(retry, Retry):
+        raise ValueError(f"retry must be a Retry or None, got {retry!r}")
 
 
 def is_closing(error: BaseException | UnsetType) -> bool:
@@ -70,9 +76,9 @@ class Run(EventLifecycle):
         retry: Whether and when the event runs again.
     """
 
-    timeout: float | None = attrs.field(default=None, validator=_valid_timeout)
-    idle_timeout: float | None = attrs.field(default=None, validator=_valid_timeout)
-    retry: Retry | None = attrs.field(default=None, validator=_valid_retry)
+    timeout: float | None = attrs.field(default=None, on_setattr=_new_timeout)
+    idle_timeout: float | None = attrs.field(default=None, on_setattr=_new_timeout)
+    retry: Retry | None = attrs.field(default=None, validator=_valid_options)
 
     def _perform(self) -> Awaitable[Any]:
         """Begin the work. Return an awaitable of the response."""

@@ -15,7 +15,7 @@ from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.event import Event
-from lionpride_exec._events.submit_options import PLAIN, options_for, priority_of
+from lionpride_exec._events.submit_options import PLAIN, options_for
 from lionpride_exec._model.element import to_uuid
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec._validation import check_priority
@@ -292,7 +292,8 @@ class Submissions:
             if options.until is not None:
                 processor._follow_clock()
                 options = options.follow_wall()
-            priority = priority_of(event, options.priority)
+            # As priority_of() says it, without the call: each event comes here.
+            priority = event.created_at.timestamp() if options.priority is None else options.priority
             processor.queue.put_nowait(priority, event.id, options.until, options.at)
 
     def check_new(self, event: Event) -> None:
