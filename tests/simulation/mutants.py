@@ -80,8 +80,8 @@ MUTANTS = [
     Mutant(
         "a lost wake-up: who has got an event does not see to the next one",
         "_processing/workers.py",
-        "        self.busy += 1\n        self.staff()\n",
-        "        self.busy += 1\n",
+        "                    self.busy += 1\n                    self.staff()\n",
+        "                    self.busy += 1\n",
     ),
     Mutant(
         "a lost wake-up: resume() tells nobody",
@@ -94,8 +94,10 @@ MUTANTS = [
     Mutant(
         "a lost wake-up: room in the queue is not offered",
         "_scheduling/priority_queue.py",
-        "            del self._live[entry.event_id.int]\n            self._fill_room()\n",
-        "            del self._live[entry.event_id.int]\n",
+        "            if self._backlog or self._room.waiting:\n"
+        "                self._fill_room()\n"
+        "        return entry\n",
+        "        return entry\n",
     ),
     Mutant(
         "an await inside the transition: the list follows a step later",
