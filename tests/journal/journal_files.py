@@ -79,7 +79,7 @@ def add_step(connection, seq, status, at=T0, attempt=1, error=None):
     """Write a transition."""
     connection.execute(
         "INSERT INTO transition (seq, at, status, attempt, error) VALUES (?, ?, ?, ?, ?)",
-        (seq, at, LETTERS[status], attempt, error),
+        (seq, at, LETTERS.get(status, status), attempt, error),
     )
 
 
