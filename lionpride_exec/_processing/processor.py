@@ -136,20 +136,28 @@ class Processor:
 
     async def request_permission(self, *args: Any, **kwargs: Any) -> bool | Wait | Deny:
         """
-        Decide whether an event may start now; asked with its ``request``. Override this.
+        Decide whether an event may start now. The keywords are the ``request`` of the event. Override this.
 
-        One event is asked about at a time, in order of priority. ``True`` lets it start. ``False`` is a strike: it
-        keeps its place and is asked again 1 s, then 2 s later; the third strike ends it ABORTED. After a ``False``
-        nobody of that partition is asked for ``capacity_refresh_time``. ``Wait(seconds)`` is no strike: its partition
-        is asked again after that time. ``Deny(reason)`` ends it ABORTED at once. An exception, or ``None``, is a
-        strike, logged as a warning, and the event's error if it is the third.
+        One event is asked about at a time, in order of priority. The answer decides what happens:
 
-        Cancellation: the event stays queued where it stood.
+        - True: the event starts.
+        - False: a strike. The event keeps its place and is asked again 1 s later, then 2 s later. The third strike ends
+          the event ABORTED. No event of its partition is asked about for ``capacity_refresh_time`` seconds.
+        - ``Wait(seconds)``: no strike. The event keeps its place, and its partition is asked again after that time.
+        - ``Deny(reason)``: the event ends ABORTED at once.
+        - None, or an exception: as for False, and a warning is logged. At the third strike the exception becomes the
+          error of the event.
+
+        Cancellation: the event stays queued in its place.
         """
         return True
 
     def partition(self, event: Any) -> Hashable:  # noqa: ARG002  for subclasses
-        """Return the partition that a closed gate closes. The default is one for all. Called when queued."""
+        """
+        Return the partition of an event. A closed gate holds up only the events of its partition.
+
+        The processor calls this when the event is queued. By default all events share the partition None.
+        """
         return None
 
     # ---------------------------------------------------------------- the executor
@@ -189,10 +197,12 @@ class Processor:
     @property
     def available_capacity(self) -> int:
         """
-        How many events may start now. Assigning leaves that many for the coming ``capacity_refresh_time``.
+        How many events may start now. Assign a number to allow exactly that many starts in the next period.
+
+        The period is ``capacity_refresh_time`` seconds.
 
         Raises:
-            ValueError: Assigned a number that is not within 0 and ``queue_capacity``.
+            ValueError: The assigned number is not an integer from 0 to ``queue_capacity``. Nothing has changed.
         """
         self._follow_clock()
         return self._window.available(current_time())
@@ -207,23 +217,26 @@ class Processor:
         """
         Queue an event of the pile. Does not wait. O(log n).
 
-        An executor awaits an override once for each event that enters the queue: in ``append()``, ``extend()``,
-        ``map()`` and ``invoke()``, at the start, and after the events that an event comes ``after``. An event that
-        comes back to the queue by itself is not passed here again: one that was denied, delayed or retried. There is
-        room for the event by then. ``until`` is passed only if the event has a delay. If the override raises in
-        ``append()``, the event leaves the executor; at other times the event ends ABORTED. An event that has begun
-        stays. Without ``super().enqueue()`` the event stays PENDING. Whether this is overridden is decided when the
-        processor is assigned to ``Executor.processor``.
+        An executor awaits an override of this method once for each event that enters the queue: in ``append()``,
+        ``extend()``, ``map()`` and ``invoke()``, at the start, and when all events that an event comes ``after`` have
+        completed. The queue has room for the event by then. Denied, delayed and retried events come back to the queue
+        without another call.
+
+        If the override raises in ``append()``, the event leaves the executor. At other times the event ends ABORTED. An
+        event that has begun stays in both cases. Without ``super().enqueue()`` the event stays PENDING. Whether the
+        method is overridden is decided when the processor is assigned to ``Executor.processor``.
 
         Args:
-            event_id: An unknown id is accepted with an explicit priority, and passed over later.
-            priority: Lower runs first; finite. Default: the event's ``created_at`` as seconds.
-            until: A reading of ``anyio.current_time()`` before which the event does not start.
+            event_id: The id of the event. With an explicit priority, an unknown id is accepted, and ignored later.
+            priority: Lower runs first; finite. Default: the ``created_at`` of the event, in seconds since 1970.
+            until: A reading of ``anyio.current_time()`` before which the event does not start. Passed to an override
+                only if the event has a delay.
 
         Raises:
-            QueueFullError: ``max_queue_size`` events are queued.
-            NotFoundError: There is no priority and no event with this id.
-            ValueError: The priority is NaN or infinite, or the event takes more of a limit than there ever is.
+            QueueFullError: ``max_queue_size`` events are queued. Nothing has changed.
+            NotFoundError: There is no priority, and the pile has no event with this id. Nothing has changed.
+            ValueError: The priority is NaN or infinite, or the event costs more than the whole amount of a limit.
+                Nothing has changed.
         """
         if event_id not in self._dispatcher.admitted:
             self.check_room()
@@ -263,7 +276,15 @@ class Processor:
         return self.pile[event_id]
 
     def resize(self, *, concurrency_limit: int | None = None, queue_capacity: int | None = None) -> None:
-        """Change the numbers, within their bounds. What runs goes on, and what was started counts."""
+        """
+        Change the concurrency limit and the capacity. Running events continue, and earlier starts still count.
+
+        The caller has checked the bounds, as ``Executor.resize()`` does.
+
+        Args:
+            concurrency_limit: At least 1. None if it stays as it is.
+            queue_capacity: 1 to 10,000. None if it stays as it is.
+        """
         if concurrency_limit is not None:
             self.concurrency_limit = concurrency_limit
             self._lifetime.resize(concurrency_limit)
@@ -305,21 +326,21 @@ class Processor:
         self._runner.resumes = value
 
     def seconds_until_again(self, event_id: UUID) -> float | None:
-        """Return the seconds after which an event whose run ends is run again. None if it is not."""
+        """Return how many seconds after the end of its run an event runs again. None if no other run is planned."""
         return self._runner.seconds_until_again(event_id)
 
     # ---------------------------------------------------------------- lifetime
 
     async def start(self) -> None:
-        """Clear the stop signal. Idempotent, does not wait; starts no loop (``Executor.start()`` does)."""
+        """Clear the stop signal. Idempotent. Does not wait, and starts no loop; ``Executor.start()`` does."""
         self._lifetime.start()
 
     async def stop(self) -> None:
-        """Start nothing more, at once; what runs goes on. Idempotent, does not wait. Denials are forgotten."""
+        """Start no more events, and forget all denials. Running events continue. Idempotent. Does not wait."""
         self._lifetime.stop()
 
     def is_stopped(self) -> bool:
-        """Return whether :meth:`stop` was called, and :meth:`start` not since."""
+        """Return whether :meth:`stop` was called, and :meth:`start` was not called since."""
         return self._lifetime.is_stopped
 
     @property
@@ -328,52 +349,55 @@ class Processor:
         return self._lifetime.loop.state is not LoopState.IDLE
 
     def abandon(self) -> None:
-        """Tell those who wait in :meth:`join` that nothing will be started any more."""
+        """Make :meth:`join` return or raise, because no event will start any more until :meth:`start`."""
         self._lifetime.abandon()
 
     def cancel_running(self) -> None:
-        """Cancel everything that runs here, and the loop: those events end CANCELLED."""
+        """Cancel the loop and all running events of this processor. These events end CANCELLED."""
         self._lifetime.cancel_running()
 
     async def join(self) -> None:
         """
-        Wait until nothing is queued and nothing runs; when stopped, until nothing runs.
+        Wait until no event is queued or running. If the processor is stopped, wait until no event is running.
 
-        Called by an event that runs here, it does not wait for that event, nor for others that wait like this.
+        If a running event calls this method, the call waits neither for that event nor for other events that wait in
+        the same way.
 
         Raises:
-            ExecutorClosedError: The loop was cancelled or crashed with events still queued.
+            ExecutorClosedError: The loop was cancelled or crashed while events were queued.
+
+        Cancellation: ends the wait only.
         """
         await self._lifetime.join()
 
     async def wait_idle(self) -> None:
         """
-        Wait until nothing runs (but the caller, if it is one of the events), or :meth:`start` was called.
+        Wait until no event but the caller is running, or until the processor is not stopped.
 
-        Cancellation: only the waiting ends.
+        Cancellation: ends the wait only.
         """
         await self._lifetime.wait_idle()
 
     async def execute(self) -> None:
         """
-        Start events as they can be started, until :meth:`stop`; return when those have ended.
+        Start events until :meth:`stop` is called. Return when the events that this call started have ended.
 
-        A second call beside a running one waits for that one to end, and takes over unless the stop signal was given.
-        A signal that was given before the call holds.
+        If another call runs the loop, wait for its end first. If the processor is stopped by then, return and start
+        nothing.
 
-        Cancellation: what runs ends CANCELLED, what has not begun stays PENDING and queued.
+        Cancellation: events that this call started end CANCELLED. Events that have not begun stay PENDING and queued.
         """
         await self._lifetime.execute()
 
     async def process(self) -> None:
         """
-        Start one batch now: up to ``queue_capacity`` queued events that are due, whatever the window says.
+        Start one batch now: up to ``queue_capacity`` due events. The capacity window does not count.
 
-        Returns when they, and what was running already, have ended. Works without a running loop and when
-        stopped. Limits hold: what they do not allow now is left. A denied event is asked again at once. A hand-set
-        ``available_capacity`` bounds the batch, and is reset by it if anything ran. Calls may overlap; each has a batch
-        of its own.
+        Return when the events of the batch, and the events that ran before the call, have ended. The call works without
+        a running loop, and while the processor is stopped. Limits hold: an event that has to wait for a limit stays
+        queued. A denied event is asked about again at once. If ``available_capacity`` was assigned, that number bounds
+        the batch, and the assignment ends when the batch has started an event. Calls may overlap.
 
-        Cancellation: what this call started ends CANCELLED, what has not begun stays PENDING and queued.
+        Cancellation: events that this call started end CANCELLED. Events that have not begun stay PENDING and queued.
         """
         await self._lifetime.process()

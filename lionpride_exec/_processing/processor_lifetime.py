@@ -160,7 +160,7 @@ class ProcessorLifetime:
         if self.loop.state is LoopState.DRAINING and pool is not None:
             pool.recall()
             self.loop.move_to(LoopState.ACTIVE)
-        self._conditions.notify()  # a stop() that waits has been overtaken
+        self._conditions.notify()  # a waiting stop() returns, because start() has overtaken it
 
     def stop(self) -> None:
         """Start nothing more."""
@@ -176,12 +176,12 @@ class ProcessorLifetime:
         self._conditions.notify()
 
     def abandon(self) -> None:
-        """Tell those who wait in :meth:`join` that nothing will be started any more."""
+        """Make :meth:`join` return or raise, because no event will start any more until :meth:`start`."""
         self.is_abandoned = True
         self._conditions.notify()
 
     def cancel_running(self) -> None:
-        """Cancel all workers and the loop."""
+        """Cancel the loop and all running events of this processor. These events end CANCELLED."""
         for pool in self.pools:
             pool.group.cancel_scope.cancel()
 
@@ -189,10 +189,10 @@ class ProcessorLifetime:
 
     async def join(self) -> None:
         """
-        Wait until nothing is queued and nothing runs; when stopped, until nothing runs.
+        Wait until no event is queued or running. If the processor is stopped, wait until no event is running.
 
         Raises:
-            ExecutorClosedError: The loop was cancelled or crashed with events still queued.
+            ExecutorClosedError: The loop was cancelled or crashed while events were queued.
         """
         with self._conditions.excluded_from_waits(event.id for event in running_here()):
             await self._conditions.wait_for(self._is_settled)
@@ -200,23 +200,23 @@ class ProcessorLifetime:
             raise ExecutorClosedError(f"{self._owner!r} was left with events still queued")
 
     async def wait_idle(self) -> None:
-        """Wait until nothing runs but the caller, if it is one of the events, or :meth:`start` was called."""
+        """Wait until no event but the caller is running, or until the processor is not stopped."""
         with self._conditions.excluded_from_waits(event.id for event in running_here()):
             await self._conditions.wait_for(lambda: self._is_idle() or not self.is_stopped)
 
     def _is_idle(self) -> bool:
-        """Return whether nothing runs, and no gate is asked, but for events that wait themselves."""
+        """Return whether no event runs and no gate is asked, apart from events that are excluded from waits."""
         aside, asked = self._conditions.aside, self._gate.asked
         return self._runner.running.keys() <= aside.keys() and (asked is None or asked in aside)
 
     def _is_settled(self) -> bool:
-        """Return whether nothing runs, and nothing will be started."""
+        """Return whether no event runs, and none will start without another call."""
         return self._is_idle() and (self.is_stopped or self.is_abandoned or self._dispatcher.is_drained())
 
     # ---------------------------------------------------------------- the loop
 
     async def execute(self) -> None:
-        """Run the loop until :meth:`stop`; wait for another loop first."""
+        """Run the loop until :meth:`stop` is called. If another call runs the loop, wait for its end first."""
         while self.loop.state is not LoopState.IDLE:
             await self._conditions.wait_for(lambda: self.loop.state is LoopState.IDLE)
         if self.is_stopped:
@@ -246,7 +246,7 @@ class ProcessorLifetime:
             self._conditions.notify()
 
     async def _work_off(self, pool: WorkerPool) -> None:
-        """Dispatch until the pool is dismissed and gone; or on, if it is recalled before that."""
+        """Dispatch until the pool is dismissed and its workers have ended. If the pool is recalled first, go on."""
         self.loop.move_to(LoopState.ACTIVE)
         try:
             while not pool.is_dismissed:
@@ -258,13 +258,13 @@ class ProcessorLifetime:
     # ---------------------------------------------------------------- batches
 
     async def process(self) -> None:
-        """Start one batch of events and wait until they, and what was running already, have ended."""
+        """Start one batch, and wait until its events, and the events that ran before the call, have ended."""
         earlier = set(self._runner.running)
-        # An event that calls this lends its slot to the batch: it may be the only slot.
+        # A running event that calls this lends its own slot to the batch, since no other slot may be free.
         is_inside = any(event.id in self._runner.running for event in running_here())
         self.follow_clock()
         self._queue.forgive()
-        self._dispatcher.look_again()  # what this batch leaves may be asked again too
+        self._dispatcher.look_again()  # the loop, if it runs, may ask about the events that the batch leaves
         batch: WorkerPool | None = None
         try:
             async with anyio.create_task_group() as group:
@@ -276,7 +276,7 @@ class ProcessorLifetime:
                     self._window.release_withheld()
                     self._dispatcher.attention.set()
             if batch is not None and group.cancel_scope.cancel_called:
-                await self._wait_for_batch(batch, earlier)  # by stop(): what ran before may still be cleaning up
+                await self._wait_for_batch(batch, earlier)  # a cancelled batch: earlier events may still be ending
         finally:
             if batch is not None:
                 self.pools.discard(batch)  # not before its last worker has ended
@@ -294,7 +294,7 @@ class ProcessorLifetime:
     # ---------------------------------------------------------------- what both use
 
     def resize(self, concurrency_limit: int) -> None:
-        """Have another number of slots."""
+        """Change the number of slots, and the largest number of workers of each pool."""
         self.slots.resize(concurrency_limit)
         for pool in self.pools:
             pool.limit = concurrency_limit
@@ -309,7 +309,7 @@ class ProcessorLifetime:
 
     def _make_pool(self, group: TaskGroup, budget: int | None = None, slots: Slots | None = None) -> WorkerPool:
         """Make a pool whose workers live in this group."""
-        if not self.pools:  # nobody holds the slots or the lock, and they belong to one event loop
+        if not self.pools:  # slots and lock belong to one event loop: make new ones while no pool uses them
             self.slots = Slots(self._owner.concurrency_limit)
             self._gate.make_lock()
         is_followed = self._reporter.is_needless()
