@@ -1,8 +1,8 @@
 """
 The life of an event, as data.
 
-:data:`TRANSITIONS` is the only place that says which status may follow which. It is total: a final status has
-an empty row, so whoever walks it (a test, a diagram) sees every status.
+:data:`TRANSITIONS` is the only place that says which status may follow which. The table is total: a final status has an
+empty row, so a test or a diagram that iterates over the table sees every status.
 """
 
 from __future__ import annotations

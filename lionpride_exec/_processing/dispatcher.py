@@ -134,7 +134,7 @@ class Dispatcher:
     # ---------------------------------------------------------------- the queue
 
     def put(self, priority: float, event_id: UUID, until: float | None) -> None:
-        """Queue an event for which there is room, or one whose room the executor sees to."""
+        """Queue an event. The caller has checked the room, or the event is in ``admitted`` and needs no room."""
         queue = self._queue
         if event_id not in self.admitted:
             queue.put_nowait(priority, event_id, until)
@@ -174,17 +174,17 @@ class Dispatcher:
             self.attention.set()
 
     def look_again_soon(self) -> None:
-        """Do as :meth:`look_again` in a moment. Works from any thread and within anything."""
+        """Make the event loop call :meth:`look_again` soon. Safe in any thread, and in the garbage collector."""
         if (call_soon := self.call_soon) is not None:
             call_soon(self.look_again)
 
     def on_put(self) -> None:
-        """Have a worker look for what was just queued."""
+        """Wake or start a worker for a new entry. If the entry has to wait for a time, wake the loop instead."""
         pool = self.main_pool
         if pool is None or pool.workers > pool.busy + len(pool.parked):
             return  # a worker that is on its way to an event looks, and sees to more workers
         if not pool.staff() and (pool.parked or pool.workers < pool.limit) and not self._holds:
-            self.attention.set()  # the event has to wait for a time, and the loop has to know until when
+            self.attention.set()  # no worker can start the event now: the loop must compute when it looks again
 
     def _next_at(self, now: float) -> float:
         """Return when something may start that cannot start now, if nothing else happens until then."""
@@ -203,7 +203,7 @@ class Dispatcher:
         if number > 1 and self._pauses.limit_states:
             number = 1  # the next event may have to wait for its pace; the worker that starts this one looks for it
         if number <= 0 and self._next_at(now) < self.looks_at:
-            # The last start has used up what the next event needs. The loop has to know when that comes back.
+            # The last start took what the next event needs. The loop must learn when that amount comes back.
             self.attention.set()
         return number
 
@@ -227,27 +227,27 @@ class Dispatcher:
                     await gate.refuse_alone(*first)
             else:
                 async with gate.lock:
-                    if self._allowed(pool, now := current_time()) <= 0:  # while it waited for the lock
+                    if self._allowed(pool, now := current_time()) <= 0:  # changed while waiting for the lock
                         return None
                     first = await self._admit_first(pool, now)
                     if isinstance(first, tuple):
                         await gate.refuse(*first)
             if not isinstance(first, tuple):
                 return first
-            await checkpoint()  # whatever the gate answers, it cannot keep the event loop to itself
+            await checkpoint()  # a gate that always refuses must not block the event loop
         return None
 
     def idle(self, pool: WorkerPool) -> None:
-        """Look after what a worker leaves undone."""
+        """Wake the loop if events are still queued, and the waiting tasks if the pool has no worker left."""
         if not self._queue.empty():
-            self.attention.set()  # what is left waits for a time, and the loop has to know until when
+            self.attention.set()  # the queued events wait for a time: the loop must compute when it looks again
         if not pool.workers:
             self._conditions.notify()
 
     # ---------------------------------------------------------------- what starts
 
     def _allowed(self, pool: WorkerPool, now: float) -> int:
-        """Return how many events these workers may start at that time, as far as it is not up to the queue."""
+        """Return how many events these workers may start now by holds, slots and capacity. Limits are not checked."""
         slots = pool.slots
         # A slot that was taken before a resize() may be one too many by the time the gate has answered.
         if pool.is_dismissed or self._holds or (slots.resized and slots.is_overdrawn):
@@ -255,7 +255,7 @@ class Dispatcher:
         return self._window.available(now) if pool.budget is None else pool.budget - pool.started
 
     def _start_first(self, pool: WorkerPool, now: float) -> ProcessorRun | Refused | None:
-        """Take the first event and begin it, where nobody has to be asked, so that nothing can change meanwhile."""
+        """Take the first event and begin its run in one synchronous step, because there is no gate to ask."""
         entry, event = self._take_first(now)
         if entry is None or event is None:
             return None
@@ -287,7 +287,7 @@ class Dispatcher:
         return entry, event, verdict
 
     def _take_first(self, now: float) -> tuple[Entry, Event] | tuple[None, None]:
-        """Take the first event out of the queue that may start at that time."""
+        """Take the first event that may start now out of the queue. (None, None) if there is none."""
         while (entry := self._queue.pop_nowait(now)) is not None:
             event = self._owner.pile.get(entry.event_id, None)
             if event is not None and not (self._deferred_ends and event.id in self._deferred_ends):

@@ -62,7 +62,7 @@ class EventRunner:
     Attributes:
         running: The running events by id. An event is here from its start until everything it held is given back.
         retries_done: How many runs failed and were followed by another run.
-        resumes: Whether an interrupted event runs again even without a ``Retry``: a journal is to lose nothing.
+        resumes: Whether an interrupted event runs again even without a ``Retry``, because a journal must lose no event.
     """
 
     __slots__ = (
@@ -129,10 +129,10 @@ class EventRunner:
 
     def confirm_begun(self, event: Event) -> None:
         """
-        Note that an event begins now that was started a while ago: the journal has its start by now.
+        Record that an event begins now. It was started earlier, and waited until the journal had recorded the start.
 
-        What the run has taken comes back that much later. Otherwise the events that a slow disk holds up would begin
-        together with the next ones, and there would be more of them than limits and capacity allow.
+        The time of its capacity token and of its limits counts from now. Otherwise the events that a slow disk holds up
+        would begin together with later events, and exceed the limits.
         """
         run = self.running.get(event.id)
         if run is None or run.event is not event:

@@ -1,5 +1,5 @@
 """
-The permission gate: which events may start, and what becomes of those that may not.
+The permission gate: whether an event may start, and where an event goes that may not.
 
 One event is asked about at a time. While its gate is asked, the event is in no queue and does not run yet. When the
 question is cut short, the event goes back to the queue. An answer against the start sends the event back to the queue,
@@ -84,7 +84,7 @@ class PermissionGate:
     Attributes:
         denial_counts: How often each waiting event was denied, the oldest count first. An event that starts or leaves
             has no count.
-        lock: Is held across a question, so that the entry that was taken and the strikes do not change meanwhile.
+        lock: Held while a gate is asked. It protects the entry that was taken from the queue, and the strikes.
         asked: The event in question. None if there is none.
         is_asking: Whether the gate of that event has not answered yet. After the answer, the event may wait for a lock.
     """
@@ -117,7 +117,7 @@ class PermissionGate:
         self.make_lock()
 
     def make_lock(self) -> None:
-        """Have a new lock, for another event loop. Nobody holds the old one."""
+        """Replace the lock, because a lock belongs to one event loop. No task may hold the old lock."""
         self.lock: anyio.Lock = anyio.Lock(fast_acquire=True)
 
     def share(self, coordination: Coordination) -> None:
@@ -128,7 +128,7 @@ class PermissionGate:
     # ---------------------------------------------------------------- looking
 
     def is_open_for_all(self) -> bool:
-        """Return whether every event may start: the class of the processor has no gate, nor has the processor."""
+        """Return whether every event may start: neither the class of the processor nor its instance has a gate."""
         owner = self._owner
         return (
             type(owner).request_permission is self._default
@@ -137,7 +137,7 @@ class PermissionGate:
         )
 
     def is_free(self) -> bool:
-        """Return whether no event is in question, no lock is in use, and the processor got no gate of its own."""
+        """Return whether no event is being asked about, no lock is in use, and the instance has no gate of its own."""
         return (
             self.asked is None
             and not self._coordination.locks_in_use
@@ -148,7 +148,7 @@ class PermissionGate:
 
     @contextmanager
     def asking(self, entry: Entry, event: Event) -> Generator[None]:
-        """Have an event be the one in question. If the block raises, the event goes back to the queue."""
+        """Mark an event as the one whose gate is asked, inside the block. If the block raises, queue it again."""
         self.asked = event.id
         try:
             yield
@@ -179,7 +179,7 @@ class PermissionGate:
             runs_here.reset(context)
 
     def check_request(self, event: Event) -> bool | Exception:
-        """Return True if the request of an event can be made, else the error: a strike also where no gate is asked."""
+        """Read ``event.request``. Return True, or the error that it raised: a strike even if there is no gate."""
         try:
             event.request  # noqa: B018  a property of the user
         except Exception as exc:
@@ -213,7 +213,7 @@ class PermissionGate:
             self._queue.put_back(entry)
 
     async def _turn_away(self, entry: Entry, event: Event, verdict: Verdict) -> None:
-        """Decide where an entry goes that does not start."""
+        """Queue an entry again, close its gate, count a strike, or end its event, depending on the gate's answer."""
         now, lanes = current_time(), self._queue.lanes
         if event.id not in self._owner.pile:
             self._owner.forget(event.id)

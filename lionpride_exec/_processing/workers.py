@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from .processor_run import ProcessorRun
 
-# How many workers may be on their way to an event at a time. Each that finds one sees to the next, so all slots
-# are filled within a few steps of the event loop. But a hundred short events do not bring a hundred tasks to life
-# of which the first few do all the work.
+# How many workers may look for an event at the same time. A worker that finds an event wakes the next worker, so all
+# slots fill within a few steps of the event loop. Without this bound, a hundred short events would start a hundred
+# tasks, although the first few tasks do all the work.
 MAX_SEEKING = 8
 
 
@@ -71,8 +71,8 @@ class WorkerPool:
         runner: Runs these events.
         slots: A worker holds one while it runs an event. Other pools may share the slots.
         budget: How many events the workers may start in all. None if there is no bound.
-        is_followed: Whether starts and ends need not be reported.
-        asks_nobody: Whether, besides, no gate has to be asked.
+        is_followed: Whether the executor follows the transitions of its events itself. Then the workers report nothing.
+        asks_nobody: Whether ``is_followed`` is True and the processor has no gate. Then events start without an await.
         name: The name of the tasks.
 
     Attributes:
@@ -128,12 +128,12 @@ class WorkerPool:
             self.parked.popleft().set()
 
     def recall(self) -> None:
-        """Have the workers that are left go on, and others begin."""
+        """Let the remaining workers go on, and allow new workers."""
         self.is_dismissed = False
 
     def staff(self) -> bool:
         """
-        Have as many workers look for an event as there are events, permits and slots for.
+        Wake or start workers: at most one for each event that may start now, and at most ``MAX_SEEKING`` at a time.
 
         Returns:
             Whether a worker looks for an event now.
@@ -151,7 +151,7 @@ class WorkerPool:
         return self.workers > self.busy + len(self.parked)
 
     async def _work(self) -> None:
-        """Be a worker."""
+        """Run events until the pool is dismissed or this task is cancelled. Keep the counts of the pool right."""
         try:
             # This scope cancels whatever the worker runs. One scope serves all events, since a worker whose scope was
             # cancelled does not go on. So the scope costs nothing for each event.
@@ -171,7 +171,7 @@ class WorkerPool:
             self._jobs.idle(self)
 
     async def _go_from_event_to_event(self, scope: anyio.CancelScope) -> None:
-        """Take a slot, run events with it while nobody else needs it, and be parked when there is nothing to do."""
+        """Run events one after another with one slot, while no other task waits for a slot. Park if none can start."""
         me = object()  # the borrower of the slot
         slots, taken_at = self.slots, -1  # -1: no slot is held
         task, clean = asyncio_task(), copy_context()
@@ -211,7 +211,7 @@ class WorkerPool:
                 slots.release(me)
 
     async def _park(self) -> bool:
-        """Wait until there may be something to do. Return False if that is not to be expected."""
+        """Wait until another task wakes this worker. Return False if the worker must end instead."""
         self._jobs.idle(self)
         if self.budget is not None or self.is_dismissed:
             return False
@@ -226,14 +226,14 @@ class WorkerPool:
 
 
 async def _take_cancellation() -> bool:
-    """Take a cancellation that an event had asked of its task, past all scopes. Return False: the task ends."""
+    """Absorb a cancellation that an event requested for its task past all scopes. Return False: the task ends."""
     with suppress(get_cancelled_exc_class()):  # the next event must not be cancelled by it
         await checkpoint()
     return False
 
 
 def _is_unchanged(clean: Context) -> bool:
-    """Return whether the context is still the clean one that the next event has to find. Else a new worker has one."""
+    """Return whether the context is as clean as each event must find it. If not, a new worker takes over."""
     try:
         return copy_context() == clean
     except Exception:  # noqa: BLE001  some values cannot even be compared; the same ones are not

@@ -1,4 +1,4 @@
-"""How many queued entries wait for their key, and who is told when that number grows."""
+"""How many queued entries wait for their key, and which maps are called when that number grows."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from weakref import WeakSet
 
 
 class Listener(Protocol):
-    """Takes in more while what is queued waits for keys."""
+    """A map that appends more events while queued entries wait for their keys."""
 
     def reconsider(self) -> None:
-        """Look whether there is room now. It must not wait, nor change what is queued."""
+        """Check whether there is room now. Must neither wait nor change the queue."""
 
 
 class BlockedCount:
     """
     How many queued entries cannot start because their key is at its limit or closed.
 
-    Those who take events in look further ahead by so many: entries that wait must not take the place of others.
+    A map does not count these entries for its look-ahead, so that they do not take the place of entries that can start.
     """
 
     __slots__ = ("_listeners", "number")
@@ -27,7 +27,7 @@ class BlockedCount:
         self._listeners: WeakSet[Listener] | None = None  # None until somebody asks
 
     def grow(self, number: int) -> None:
-        """Count some more, and tell those who look ahead."""
+        """Add to the number, and call the listeners."""
         self.number += number
         if self._listeners is not None:
             for listener in self._listeners:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from .limit_state import LimitState, Place
 
 
-# How often a lane that needs several things may find one of them taken before it claims the others.
+# How many times in a row a lane may find one of its limits taken before it claims its other limits.
 PATIENCE = 8
 
 
@@ -65,17 +65,17 @@ class Lanes:
     def __init__(self, live: Mapping[int, Entry], router: Router) -> None:
         self._live = live
         self._lanes: dict[tuple[Hashable, ...], Lane] = {}
-        # Places of the lanes that are not parked. May hold outdated ones: one counts while it is its lane's own.
+        # The places of the lanes that are not parked. A place is outdated if its lane has another place by now.
         self._heads: list[Place] = []
         self._turns = count()
-        self._last_turn = 0  # that of the lane that was served last, at that time
+        self._last_turn = 0  # the turn of the lane that was served last, before it got a new turn
         self.limit_states: LimitStates = LimitStates(router)
-        self._timers: list[tuple[float, int, LimitState]] = []  # when to look after the lanes parked there
-        self._touched: list[LimitState] = []  # where there may be room for a parked lane
+        self._timers: list[tuple[float, int, LimitState]] = []  # the times at which parked lanes are checked again
+        self._touched: list[LimitState] = []  # limit states that may have room for a parked lane
         self.amounts: Amounts = Amounts(self.stops, self._touched)
-        self._denied: set[LimitState] = set()  # gates that were closed by an answer
-        self._shared_until = -inf  # until when what all share holds up the first entry
-        self._now = -inf  # the last time somebody looked
+        self._denied: set[LimitState] = set()  # gates that an answer has closed
+        self._shared_until = -inf  # the time until which a limit that all lanes share holds up the first entry
+        self._now = -inf  # the time of the latest call of first_startable()
         self.stale: int = 0  # entries in the lanes that are not live any more
         self.blocked: BlockedCount = BlockedCount()  # entries in parked lanes
 
@@ -110,7 +110,7 @@ class Lanes:
                 self._touch((lane.parked_at,))  # the next entry may take less
 
     def first_startable(self, now: float) -> Entry | None:
-        """Find the first entry that may start at that time. O(log n) amortised."""
+        """Return the first entry that may start at the time ``now``. None if there is none. O(log n) amortised."""
         self._now = now
         self._shared_until = -inf
         heads = self._heads
@@ -135,7 +135,7 @@ class Lanes:
                 return self._unless_all_wait(heap[0], now)
 
     def pop(self, now: float) -> Entry | None:
-        """Take that entry. O(log n) amortised."""
+        """Remove the entry that :meth:`first_startable` returns, and return it. O(log n) amortised."""
         entry = self.first_startable(now)
         if entry is not None:
             lane = self._heads[0][2]
@@ -155,12 +155,12 @@ class Lanes:
         return entry
 
     def next_at(self) -> float:
-        """Return when an entry may start that could not start at the last look, if no run ends before."""
+        """Return the earliest time at which another entry may start, if no run ends before that time."""
         soonest = self._timers[0][0] if self._timers else inf
         return min(soonest, self._shared_until) if self._shared_until > -inf else soonest
 
     def rebuild(self) -> None:
-        """Drop what is stale. O(n)."""
+        """Drop all stale entries. O(n)."""
         self.stale = 0
         for lane in list(self._lanes.values()):
             lane.heap = [entry for entry in lane.heap if self._live.get(entry.event_id.int) is entry]
@@ -203,7 +203,7 @@ class Lanes:
         self._denied.clear()
 
     def shift(self, seconds: float) -> None:
-        """Follow a clock that was set. O(all there is)."""
+        """Add seconds to all times, for an event loop with another clock. O(limit states and reservations)."""
         self._timers.clear()
         self._now += seconds
         for state in self.limit_states:
@@ -225,7 +225,7 @@ class Lanes:
         return lane is not None and lane.parked_at is not None
 
     def front(self) -> Entry | None:
-        """Return the first entry that is not parked, as of the last look; whether it may start or not."""
+        """Return the first entry that is not parked, as of the last check. The entry may still have to wait."""
         return self._heads[0][2].heap[0] if self._heads else None
 
     def front_of(self, lane: Lane) -> Entry:
@@ -293,7 +293,7 @@ class Lanes:
             self._touch(lane.path)
 
     def _is_blocked(self, lane: Lane, now: float) -> bool:
-        """Whether the first lane has to wait for one of its limit states; it is parked there then."""
+        """Return whether the first lane has to wait for one of its limit states. If so, park the lane there."""
         costs = lane.heap[0].route.costs
         for state in lane.path:
             if (
@@ -317,7 +317,7 @@ class Lanes:
         return False
 
     def _claim(self, lane: Lane, taken: LimitState, place: Place) -> None:
-        """Let a lane that had to wait too often claim the other limits that it needs."""
+        """Let a lane claim its other limits, once it has waited in vain more than :data:`PATIENCE` times."""
         lane.passed += 1
         lane.claims = ()
         if lane.passed > PATIENCE and taken.closed_until <= self._now:
@@ -328,11 +328,11 @@ class Lanes:
                 heappush(state.parked, place)
 
     def _is_behind(self, state: LimitState) -> bool:
-        """Whether a lane that comes before the first one waits there."""
+        """Return whether a lane with an earlier place than the first lane waits at a limit state."""
         return self.leader_at(state) is not None and state.parked[0] < self._heads[0]
 
     def _unless_all_wait(self, entry: Entry, now: float) -> Entry | None:
-        """Return the first entry. None if it has to wait for a limit that all share: then all entries wait."""
+        """Return the entry, or None if a limit that all lanes share has no room: then no entry may start."""
         costs = entry.route.costs
         for state in self.limit_states.shared:
             # Where there is room, this is what free_at() would say, without the call.
@@ -343,7 +343,7 @@ class Lanes:
         return entry if self._shared_until == -inf else None
 
     def _look_after_parked(self, now: float) -> None:
-        """Offer parked lanes where a time has come, or an amount may have come back."""
+        """Check the parked lanes at limit states whose time has come, or whose amount has grown."""
         while self._timers and self._timers[0][0] <= now:
             state = heappop(self._timers)[2]
             state.wakes_at = inf

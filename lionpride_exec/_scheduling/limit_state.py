@@ -7,8 +7,8 @@ comes back later. A gate has no amount and only opens and closes.
 Invariants:
 
 - ``used`` is the sum of the costs of all reservations that are not back; ``uses`` is their number.
-- A reservation with a known time stands in ``_uses``, the earliest first. Its ``back`` is ``inf`` while nobody knows
-  the time, and ``-inf`` once the amount is back.
+- A reservation with a known time stands in ``_uses``, the earliest first. Its ``back`` is ``inf`` while the time is not
+  known, and ``-inf`` once the amount is back.
 - ``parked`` holds a place for each lane that is parked here or has a claim here. Outdated places may stand beside
   them (``_scheduling.lanes`` says when a place counts).
 - Time alone only makes more room. So the answer of :meth:`LimitState.free_at` is kept until something else changes.
@@ -44,7 +44,7 @@ class Reservation:
     def __init__(self, state: LimitState, cost: float, back: float) -> None:
         self.state: LimitState = state
         self.cost: float = cost
-        self.back: float = back  # the time; inf: not known yet; -inf: it is back
+        self.back: float = back  # when the amount comes back; inf if not known yet, -inf once it is back
 
 
 class LimitState:
@@ -74,45 +74,45 @@ class LimitState:
         self.per: float = 0.0 if limit is None else limit.per
         self._hold: bool = False if limit is None else limit.hold
         self.used: float = 0
-        self._out: int = 0  # how many uses are not back
-        self._uses: deque[Reservation] = deque()  # those that come back at a known time, in its order
-        # The last cost that had to wait, and until when. It holds until something other than time changes. The lane at
-        # the head asks again and again, and the answer costs O(reservations).
+        self._out: int = 0  # reservations that are not back
+        self._uses: deque[Reservation] = deque()  # reservations that come back at a known time, the earliest first
+        # The last cost that had to wait, and the time until which it waits. Valid until anything but time changes. The
+        # first lane asks again and again, and computing the answer costs O(reservations).
         self._known: tuple[float, float] = _NOTHING_KNOWN
-        self.closed_until: float = -inf  # by RateLimited
-        self.reopening: Reopening | None = None  # what RateLimited leaves behind; None if there was none of late
-        self.denied_until: float = -inf  # by the answer of a gate
-        self.lanes: int = 0  # which lead through it
-        self.parked: list[Place] = []  # of them, those that wait for it; a heap
-        self.wakes_at: float = inf  # when somebody will look after these
+        self.closed_until: float = -inf  # the end of a pause after RateLimited
+        self.reopening: Reopening | None = None  # the recent refusals of the key; None if there are none
+        self.denied_until: float = -inf  # the end of the time for which a gate is closed
+        self.lanes: int = 0  # the number of lanes whose path contains this limit state
+        self.parked: list[Place] = []  # a heap of the places of the lanes that wait here
+        self.wakes_at: float = inf  # when the parked lanes are checked next
 
     def __repr__(self) -> str:
         return f"LimitState({self.limit!r}, key={self.key!r}, used={self.used!r})"
 
     def is_idle(self, now: float) -> bool:
-        """Whether forgetting it would change nothing."""
+        """Return whether the limit state can be forgotten without any effect."""
         self.refresh(now)
         return not (
             self.lanes or self._out or self.opens_at > now or (self.reopening and not self.reopening.is_over(now))
         )
 
     def used_at(self, now: float) -> float:
-        """How much is used at that time."""
+        """Return the used amount at the time ``now``."""
         self.refresh(now)
         return self.used
 
     @property
     def uses(self) -> int:
-        """How many events have taken what is used."""
+        """How many reservations have not come back yet."""
         return self._out
 
     def returns(self) -> list[tuple[float, float]]:
-        """Return when how much of it comes back, the earliest first; without what running events hold. O(uses)."""
+        """Return the time and the cost of each known return, the earliest first. O(reservations)."""
         return [(use.back, use.cost) for use in self._uses]
 
     @property
     def opens_at(self) -> float:
-        """Until when it is closed, whatever is used of it; ``-inf``: it never was."""
+        """Until when the key is closed, however much of the amount is free. ``-inf`` if it was never closed."""
         return max(self.closed_until, self.denied_until)
 
     def free_at(self, cost: float, now: float) -> float:
@@ -128,18 +128,18 @@ class LimitState:
         return max(until, closed)
 
     def _free_at(self, excess: float) -> float:
-        """Return when this much will have come back."""
+        """Return the time by which an amount of ``excess`` will have come back. ``inf`` if a run must end first."""
         if excess <= 0:
             return -inf
         for use in self._uses:
             excess -= use.cost
             if excess <= 0:
                 return use.back
-        # What running events hold comes back at an unknown time. Otherwise this is rounding: all is back with the last.
+        # Running events hold the rest, so the time is unknown. Otherwise only a rounding error is left.
         return inf if self._out > len(self._uses) else self._uses[-1].back
 
     def take(self, cost: float, now: float, *, has_begun: bool = True) -> Reservation:
-        """Take this much, even if it is not there. If the event has not begun yet, :meth:`begin` follows."""
+        """Take a cost, even above the amount. If the event has not begun yet, :meth:`begin` follows."""
         uses = self._uses
         if uses and uses[0].back <= now:
             self.refresh(now)
@@ -186,7 +186,7 @@ class LimitState:
     def release(self, use: Reservation, now: float) -> None:
         """Note the end of the event of a reservation."""
         if not self._hold:
-            if use.back == inf:  # the run was cut off before it began; a journal that has the start counts it
+            if use.back == inf:  # cut off before the run began; count the start, since the journal counts it too
                 self.begin(use, now)
             return
         self._known = _NOTHING_KNOWN
@@ -226,7 +226,7 @@ class LimitState:
 
     def _later(self, now: float) -> float:
         back = now + self.per
-        # The sum may be rounded down, and then two starts would stand closer together than a period.
+        # If the sum were rounded down, two starts could be closer together than a period.
         return back if back - now >= self.per else nextafter(back, inf)
 
 
@@ -242,8 +242,8 @@ class Lane:
         self.heap: list[Entry] = []
         self.live: int = 0  # entries that are not stale
         self.parked_at: LimitState | None = None
-        # How often it found something of its path taken since it was last served; and, once that is too often, what it
-        # has claimed of it: there nobody who comes later goes before it.
+        # How often the lane found a limit of its path taken since it was last served. Once that is too often, the lane
+        # claims its other limits (``claims``): no later lane takes from a claimed limit first.
         self.passed: int = 0
         self.claims: tuple[LimitState, ...] = ()
 

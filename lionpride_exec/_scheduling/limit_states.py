@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec._model.limits import Limit, Router
 
-# As many states of keys are kept before the unused ones are looked for.
+# The number of limit states for keys from which on unused ones are looked for and forgotten.
 MIN_STATES_TO_SWEEP = 64
 
 
@@ -25,7 +25,7 @@ class LimitStates:
 
     def __init__(self, router: Router) -> None:
         self._limits = (None, *router.limits)
-        # Which limits (0: the gate) the parts of a key belong to; the others are shared by all.
+        # The numbers of the limits that have keys, 0 for the gate. All entries share the states of the other limits.
         self._keyed = tuple(
             number
             for number, limit in enumerate(self._limits)
@@ -54,7 +54,7 @@ class LimitStates:
         return [limit for limit in self._limits if limit is not None]
 
     def path(self, key: tuple[Hashable, ...], now: float) -> tuple[LimitState, ...]:
-        """Return the limit states of a key's parts. None is a partition, but no key of a limit."""
+        """Return the limit states of the parts of a key. A limit is left out if its part is None, a gate is not."""
         if len(self._by_key) >= self._sweep_at:
             self._sweep(now)
         parts = zip(self._keyed, key, strict=True)

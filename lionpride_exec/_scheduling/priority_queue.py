@@ -96,11 +96,11 @@ class PriorityQueue:
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no room. Room that is promised to a waiter, or that the backlog needs, does not count."""
+        """Whether there is no room for another event. Room that is promised or that the backlog needs is taken."""
         return len(self._live) + self._room.promised >= self.max_size or bool(self._in_backlog)
 
     def ready(self, now: float) -> int:
-        """Return an upper bound of the entries that can be taken now, by ``current_time()``. 0 only if none can."""
+        """Return an upper bound of the number of entries that may start at the time ``now``. 0 only if none may."""
         if self._arrived or self._delayed:
             self._catch_up(now)
         return len(self._live) - len(self._not_due) if self.lanes.first_startable(now) is not None else 0
@@ -145,14 +145,14 @@ class PriorityQueue:
         """
         Queue an event. An event that is queued already moves to its new priority. O(log n).
 
-        Raises:
-            ValueError: The cost of the event is above the amount of a limit. Nothing has changed.
-
         Args:
             priority: Lower comes first. Finite.
             event_id: The id of the event.
             until: The time of ``current_time()`` before which the event is not due. None if the event is due.
             at: A wall-clock time, in seconds since 1970, as for :meth:`put_delayed`.
+
+        Raises:
+            ValueError: The cost of the event is above the amount of a limit. Nothing has changed.
         """
         # Change together with make_entry(), which is written out here to save a call for each plain append().
         route = self._plain if self._route_of is None else self._route_of(event_id)
