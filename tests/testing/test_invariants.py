@@ -127,7 +127,9 @@ async def test_counts():
     async with at_work() as (executor, events):
         counts = executor.status_counts()
         executor.status_counts = lambda: counts | {"completed": counts["completed"] - 1}
-        assert_broken(executor, "counts", events.done, message="0 are told to be completed, and 1 are")
+        assert_broken(
+            executor, "counts", events.done, message=r"status_counts\(\) says 0 completed, but 1 are in memory"
+        )
 
 
 async def test_owner():
@@ -136,7 +138,7 @@ async def test_owner():
         stranger = Job()
         executor.states.add_item(stranger, "completed")
         stranger.execution.status = EventStatus.COMPLETED
-        with pytest.raises(InvariantBroken, match="1 events stand here and do not know it") as caught:
+        with pytest.raises(InvariantBroken, match="1 events are in the executor but belong to no executor") as caught:
             find(executor, "owner")
         assert caught.value.events == (stranger,)
 
@@ -207,7 +209,7 @@ async def test_followers():
         with patch.object(ExecutorView, "awaited_by", lambda *_: {events.queued.id, events.done.id}):
             assert_broken(executor, "followers", events.follower, events.done, message="has ended or left")
         followers[events.done.id] = {events.running.id: None}
-        assert_broken(executor, "followers", events.running, message="do not wait for")
+        assert_broken(executor, "followers", events.running, message="tell followers that do not wait for it")
         followers.clear()
         with seen(ExecutorView, waiting_after={events.running.id}):
             lost = "nothing will start them"
@@ -218,7 +220,7 @@ async def test_ended():
     """Somebody who still waits for an end that has come; a way to the queue that is still kept."""
     async with at_work() as (executor, events), anyio.create_task_group() as group:
         with seen(ExecutorView, early={events.done.id}):
-            assert_broken(executor, "ended", events.done, message="how an event is to be queued that has ended")
+            assert_broken(executor, "ended", events.done, message="an ended event still has options for the queue")
         events.done.execution.status = EventStatus.PENDING
         group.start_soon(events.done.wait)
         await anyio.wait_all_tasks_blocked()
@@ -233,7 +235,7 @@ async def test_ended_of_an_executor_that_was_left():
         pass
     check_invariants(executor)
     with patch("lionpride_exec.testing._invariants.of_events.end_waiters", {events.queued: [print]}.get):
-        assert_broken(executor, "ended", events.queued, message="the executor was left, and they still wait")
+        assert_broken(executor, "ended", events.queued, message="the executor was left, and tasks still wait")
 
 
 # ---------------------------------------------------------------- of what starts them
@@ -271,7 +273,7 @@ async def test_flights():
         stray = copy.copy(flight)
         stray.event = events.queued
         with seen(ProcessorView, running={events.running.id: stray}):
-            assert_broken(executor, "flights", events.queued, message="started and are PENDING", also={"landed"})
+            assert_broken(executor, "flights", events.queued, message="1 started events are PENDING", also={"landed"})
         with seen(ProcessorView, busy_workers=2, slot_workers=(2, 0)):
             assert_broken(executor, "flights", events.running, message="2 workers run 1 events", also={"slots"})
 
@@ -302,10 +304,12 @@ async def test_limits():
         (concurrent,) = [each for each in lanes.limit_states if isinstance(each.limit, Concurrent)]
         rates = {state.key: state for state in lanes.limit_states if isinstance(state.limit, Rate)}
         concurrent.used += 1
-        assert_broken(executor, "limits", events.running, message="counts 2, and 1 run", also={"explained"})
+        assert_broken(
+            executor, "limits", events.running, message="counts 2 as used, but 1 events run", also={"explained"}
+        )
         concurrent.used -= 1
         rates["done"].used += 1
-        assert_broken(executor, "limits", message="key='done', used=2.* counts 2, and 1 is to come back")
+        assert_broken(executor, "limits", message="key='done', used=2.* counts 2 as used, but 1 will come back")
         rates["done"].used -= 1
         object.__setattr__(concurrent.limit, "limit", 0)
         assert_broken(executor, "limits", events.running, message="counts 1")
@@ -315,9 +319,9 @@ async def test_limit_keys():
     """Lines and accounts that stay when their events have gone."""
     async with at_work() as (executor, _):
         with seen(ProcessorView, keyed_lanes=4):
-            assert_broken(executor, "limit_keys", message="there are 4 lines for 1 queued events")
+            assert_broken(executor, "limit_keys", message="there are 4 lanes with keys for 1 queued events")
         with seen(ProcessorView, keyed_limit_states=100):
-            assert_broken(executor, "limit_keys", message="100 accounts are kept")
+            assert_broken(executor, "limit_keys", message="100 limit states are kept for keys")
 
 
 async def test_denials():
@@ -355,7 +359,7 @@ async def test_reruns():
     """What is remembered of an event that has gone."""
     async with at_work() as (executor, events):
         ProcessorView(executor.processor).first_starts[events.done.id] = 0.0
-        assert_broken(executor, "reruns", events.done, message="of 1 that do neither")
+        assert_broken(executor, "reruns", events.done, message="1 events have a remembered first start")
 
 
 # ---------------------------------------------------------------- of what explain() says
@@ -394,7 +398,7 @@ async def test_nobody_idle():
     """An event that could start, and a dispatcher that sleeps."""
     async with at_work() as (executor, events):
         executor.processor.concurrency_limit = 2
-        with pytest.raises(InvariantBroken, match="1 events could start, and nobody looks") as caught:
+        with pytest.raises(InvariantBroken, match="1 events could start, but no task looks for them") as caught:
             find(executor, "nobody_idle")
         assert caught.value.events == (events.queued,)
         executor.processor.concurrency_limit = 1
@@ -440,7 +444,11 @@ async def test_nobody_waits_in_vain():
         with seen(ExecutorView, conditions=[lambda: False]):
             check_invariants(executor, at_rest=True)
         with seen(ExecutorView, conditions=[lambda: False, lambda: True]):
-            assert_broken(executor, "nobody_waits_in_vain", message="somebody waits for .*<lambda>, which holds")
+            assert_broken(
+                executor,
+                "nobody_waits_in_vain",
+                message="a task still waits for .*<lambda>, although the condition holds",
+            )
 
 
 async def test_room():

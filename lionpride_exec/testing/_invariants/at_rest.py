@@ -29,7 +29,7 @@ def nobody_idle(look: Look) -> Findings:
     told = [executor.explain(event) for event in look.pending if event.id not in deferred_ends]
     idle = [each.event for each in told if each.waits_for is WaitReason.TURN]
     if idle:
-        yield f"{len(idle)} events could start, and nobody looks", idle
+        yield f"{len(idle)} events could start, but no task looks for them", idle
     queued = [each for each in told if each.event_id in processor.queue]
     if queued and not view.running and all(map(_is_for_ever, queued)):
         yield f"{len(queued)} events wait for limits that nobody holds", [each.event for each in queued]
@@ -46,7 +46,7 @@ def nobody_waits_in_vain(look: Look) -> Findings:
     for condition in look.view.conditions:
         if condition():
             name = getattr(condition, "__qualname__", repr(condition))
-            yield f"somebody waits for {name}, which holds", []
+            yield f"a task still waits for {name}, although the condition holds", []
 
 
 @invariant(When.AT_REST)

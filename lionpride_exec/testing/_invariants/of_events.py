@@ -57,7 +57,7 @@ def counts(look: Look) -> Findings:
         number, here, away = told[status], statuses.count(status), on_disk[status]
         if abs(number - here - away) > asked or away < 0:
             events = [event for event in look.events if event.execution.status is status]
-            yield f"{number} are told to be {status.value}, and {here} are, beside {away} on disk", events
+            yield f"status_counts() says {number} {status.value}, but {here} are in memory and {away} on disk", events
 
 
 @invariant()
@@ -65,7 +65,7 @@ def owner(look: Look) -> Findings:
     """Each event knows the executor that it is in."""
     strangers = [event for event in look.events if owner_of(event) is not look.executor]
     if strangers:
-        yield f"{len(strangers)} events stand here and do not know it, so it does not follow them", strangers
+        yield f"{len(strangers)} events are in the executor but belong to no executor or to another one", strangers
 
 
 @invariant()
@@ -166,7 +166,7 @@ def followers(look: Look) -> Findings:
     for followers in told.values():
         gone = [follower for follower in followers if follower not in waiting_after]
         if gone:
-            yield "events are to be told of an end that they do not wait for", [look.named(each) for each in gone]
+            yield "an event that ends would tell followers that do not wait for it", [look.named(each) for each in gone]
 
 
 @invariant(When.BETWEEN_STEPS)
@@ -177,8 +177,8 @@ def ended(look: Look) -> Findings:
         if (waiters := end_waiters(event)) is not None:
             yield f"{len(waiters)} still wait for the end of an event that has ended", [event]
         if event.id in waiting_after or event.id in early:
-            yield "it is kept how an event is to be queued that has ended", [event]
+            yield "an ended event still has options for the queue", [event]
     if look.executor.is_abandoned:
         awaited = [event for event in look.events if end_waiters(event) is not None and not is_running(event)]
         if awaited:
-            yield "the executor was left, and they still wait for these to end", awaited
+            yield "the executor was left, and tasks still wait for these events", awaited

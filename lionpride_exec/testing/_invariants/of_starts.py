@@ -66,7 +66,7 @@ def flights(_: Look, __: Processor, view: ProcessorView) -> Findings:
         if each.event.execution.status is EventStatus.PENDING and each.again_in is None
     ]
     if waiting:
-        yield f"{len(waiting)} events were started and are PENDING, and do not come back", waiting
+        yield f"{len(waiting)} started events are PENDING, and no other run is planned", waiting
     if view.busy_workers != len(started):
         yield f"{view.busy_workers} workers run {len(started)} events", started
 
@@ -106,31 +106,31 @@ def limits(_: Look, __: Processor, view: ProcessorView) -> Findings:
             holders.setdefault(id(use.state), []).append(running.event)
     for state in view.limit_states:
         events = holders.get(id(state), [])
-        if (wrong := _wrong_account(state, held.get(id(state), 0))) is not None:
+        if (wrong := _find_wrong_use(state, held.get(id(state), 0))) is not None:
             yield f"{state!r} {wrong}", events
 
 
-def _wrong_account(state: LimitState, held: float) -> str | None:
+def _find_wrong_use(state: LimitState, held: float) -> str | None:
     """Return what is wrong with a limit state. Running events hold ``held`` of it until they end."""
     if isinstance(state.limit, Concurrent):
         if state.used != held:
-            return f"counts {state.used}, and {held} run"
-        return f"counts {state.used}" if state.used > state.limit.limit else None
+            return f"counts {state.used} as used, but {held} events run"
+        return f"counts {state.used} as used" if state.used > state.limit.limit else None
     if state.limit is None:
-        return f"is a gate, and counts {state.used}" if state.used else None
+        return f"is a gate, and counts {state.used} as used" if state.used else None
     owed = held + sum(cost for _, cost in state.returns())
-    return f"counts {state.used}, and {owed} is to come back" if abs(state.used - owed) > ROUNDING else None
+    return f"counts {state.used} as used, but {owed} will come back" if abs(state.used - owed) > ROUNDING else None
 
 
 @invariant_of_processor
 def limit_keys(_: Look, processor: Processor, view: ProcessorView) -> Findings:
     """The state of a limit for a key goes when no event uses the key, so it does not grow with past keys."""
-    lines = view.keyed_lanes
-    if lines > processor.queue.qsize() + view.stale_entries:
-        yield f"there are {lines} lines for {processor.queue.qsize()} queued events", []
+    lanes = view.keyed_lanes
+    if lanes > processor.queue.qsize() + view.stale_entries:
+        yield f"there are {lanes} lanes with keys for {processor.queue.qsize()} queued events", []
     kept, most = view.keyed_limit_states, view.max_keyed_limit_states
     if kept > most:
-        yield f"{kept} accounts are kept, and at {most} the unused ones are to go", []
+        yield f"{kept} limit states are kept for keys; unused ones must go at {most}", []
 
 
 @invariant_of_processor
@@ -155,4 +155,7 @@ def reruns(look: Look, processor: Processor, view: ProcessorView) -> Findings:
     """The first start is remembered only for events that run, or wait to be run again."""
     gone = [event_id for event_id in view.first_starts if not processor.is_handling(event_id)]
     if gone:
-        yield f"it is remembered of {len(gone)} that do neither", [look.named(event_id) for event_id in gone]
+        yield (
+            f"{len(gone)} events have a remembered first start, but neither run nor wait to run again",
+            [look.named(event_id) for event_id in gone],
+        )
