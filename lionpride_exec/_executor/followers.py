@@ -1,4 +1,4 @@
-"""What happens to events that come after others, when these end or leave."""
+"""What happens to the events that come after another event, when that event ends or leaves."""
 
 from __future__ import annotations
 

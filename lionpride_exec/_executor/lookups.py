@@ -78,7 +78,7 @@ class Lookups:
 
     def _page_end(self, status: EventStatus, before: Event | UUID | str | Iterable[Event | UUID] | None) -> UUID | None:
         """
-        Return the id of the last of some events that still has a status. None if no events are given.
+        Return the id of the last of these events that has the status now. None if no events are given.
 
         Raises:
             NotFoundError: None of the events has the status now.

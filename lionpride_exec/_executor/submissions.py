@@ -333,7 +333,7 @@ class Submissions:
     # ---------------------------------------------------------------- out
 
     def let_go(self, event: Event) -> None:
-        """Forget an event altogether: its status, its key, its place and its dependencies."""
+        """Remove an event from all parts: its status, key, place in the queue and dependencies."""
         if event._unseen is not None:
             event._unseen.let_go(event)
         self._index.remove(event)
@@ -354,7 +354,7 @@ class Submissions:
             self._followers.follow_up(event)
 
     def remove(self, event: Event) -> None:
-        """Forget an event that no caller will ask for again. An event that has ended still counts as done."""
+        """Remove an event that was returned to its consumer or cleaned up. An ended event still counts as done."""
         status = event.execution.status
         self.let_go(event)
         if status in TERMINAL:

@@ -34,8 +34,8 @@ class EventIterator(ClosingIterator[E]):
     """
     An iterator over events for one consumer: ``async for``, with or without ``async with`` around it.
 
-    Dropping it (a ``break`` is enough where references are counted, as in CPython), :meth:`aclose` and leaving the
-    ``async with`` block end it.
+    The iteration ends early when the ``async with`` block is left, when :meth:`aclose` is called, or when the last
+    reference is dropped. In CPython, ``break`` drops the reference of a plain loop at once.
 
     Raises:
         anyio.BusyResourceError: A second task asks for the next event while one does already. Nothing has changed.

@@ -1,5 +1,5 @@
 """
-How far a map may look ahead: how many events it may have in its executor that its consumer has not got.
+The look-ahead of a map: how many of its events may be in the executor and not yet returned to the consumer.
 
 The bound follows the concurrency limit, which ``resize()`` changes at any time, and the processor, which may be made
 after the map. A map asks for the bound once for each event. So the bound is computed only when one of the two has
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .map_options import MapOptions
 
-# Events appended and not yet returned, at most, where many of them wait for their key; and for each slot.
+# The default of max_lookahead: at least this many events, and at least this many for each slot.
 MAX_LOOKAHEAD = 1000
 SLOTS_AHEAD = 10
 
@@ -34,7 +34,7 @@ class LookAhead:
         listener: Is told when more events wait for their key. Only a weak reference is kept.
 
     Attributes:
-        blocked: How many events of the executor wait for their key, those of others included.
+        blocked: How many events of the executor wait for their key, events of other maps included.
     """
 
     def __init__(self, options: MapOptions, listener: Listener) -> None:
@@ -59,7 +59,7 @@ class LookAhead:
 
     def has_room_past_keys(self, held: int, unended: int, turn: UUID | None) -> bool:
         """
-        Return whether the map may hold one more event, since some of those that it holds wait for their key.
+        Return whether the map may hold one more event beyond its look-ahead, because held events wait for their keys.
 
         Args:
             held: How many events the map holds.
@@ -70,7 +70,7 @@ class LookAhead:
             return False
         others = unended - min(self.blocked.number, unended)
         if turn is not None and self._queue.is_blocked(turn):
-            return others < self._limit  # those that have ended wait for this one
+            return others < self._limit  # the ended events cannot be returned before ``turn``, so do not count them
         return held - unended + others < self._limit
 
     def _follow(self, concurrency: int) -> None:

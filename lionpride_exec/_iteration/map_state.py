@@ -1,8 +1,8 @@
 """
-The moving parts of ``Executor.map()``.
+The state of ``Executor.map()``.
 
-Events call them back, and the source task appends for them. So they must not know the iterator, which has to go as soon
-as its consumer drops it.
+Events call this object back, and the source task appends for it. It does not know the iterator, so that the iterator is
+collected as soon as its consumer drops it.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ logger = logging.getLogger("lionpride_exec")
 # Stands for an item where the source has none left.
 END: Final = object()
 
-# A consumer that never waits lets other tasks run after so many events.
+# A consumer that never waits lets other tasks run after this number of events.
 EVENTS_BETWEEN_CHECKPOINTS = 100
-# It notices a cancellation after so many events, or when it waits. On asyncio the check takes ten calls. A divisor of
-# the number above.
+# The consumer notices a cancellation after this number of events, or when it waits. On asyncio the check takes ten
+# calls. A divisor of the number above.
 EVENTS_BETWEEN_CHECKS = 10
 
 
 class MapState(Generic[E]):
     """
-    The moving parts of a map: what events call back, and what the source task works for.
+    The state of a map, which its events call back and for which its source task appends.
 
     Events are counted by the numbers of their ids (``UUID.int``), whose hash is computed in C.
     """
@@ -55,28 +55,28 @@ class MapState(Generic[E]):
         self.executor = options.executor
         self.is_durable: bool = options.executor.has_journal
         self.look_ahead = LookAhead(options, self)
-        self.thread: int | None = None  # None: nothing has begun
-        self.source: Iterator[Any] | None = None  # of a plain iterable
-        self.source_task: SourceTask | None = None  # of an async one
-        self.rejected: tuple[E, Hashable] | None = None  # made, with its key; there was no room in the queue yet
-        self.own: set[int] = set()  # events that we have appended and not let go: others are not ours to end
-        self.again: Counter[int] = Counter()  # how many more times than once an event is held, by its key
-        self.expected: int | None = None  # how many items there are, as far as anybody says
-        self.appended = 0  # events of items, known ones included
-        self.held = 0  # events appended and not yet given
-        self.unended: dict[int, E] = {}  # those among them that have not ended; each will tell
-        self.queue: deque[E] = deque()  # to be given; ordered: all that are held, else those that have ended
-        self.last: E | None = None  # was given, and stands in the executor still
-        self.failure: E | None = None  # the first, if asked to fail fast
-        self.lost: list[E] = []  # will not end: their executor was left; told after what has ended
-        self.error: BaseException | None = None  # of the source or of an item; raised after what has ended
-        self.shut: ExecutorClosedError | None = None  # why not all items were taken; told after what has ended
-        self.exhausted = False  # no more items
+        self.thread: int | None = None  # the thread of the event loop; None before the first step
+        self.source: Iterator[Any] | None = None  # the iterator of a plain iterable
+        self.source_task: SourceTask | None = None  # reads an async iterable
+        self.rejected: tuple[E, Hashable] | None = None  # an event with its key that found no room in the queue
+        self.own: set[int] = set()  # the events that this map appended and still holds; it cancels no others
+        self.again: Counter[int] = Counter()  # how often beyond the first time an event is held, for known keys
+        self.expected: int | None = None  # the number of items; None if unknown
+        self.appended = 0  # the number of items that have become events, known events included
+        self.held = 0  # events that were appended and not returned
+        self.unended: dict[int, E] = {}  # the held events that have not ended; each calls back at its end
+        self.queue: deque[E] = deque()  # events to return: those that have ended; all held events if ordered
+        self.last: E | None = None  # the event returned last, which is still in the executor
+        self.failure: E | None = None  # the first failure, with fail_fast
+        self.lost: list[E] = []  # events that will not end because their executor was left; reported last
+        self.error: BaseException | None = None  # the error of the source or of an item; raised last
+        self.shut: ExecutorClosedError | None = None  # why not all items were taken; raised last
+        self.exhausted = False  # whether there are no more items
         self.closed = False
-        self.attention: anyio.Event | None = None  # of the consumer, while it waits for an end
-        self.append_scope: CancelScope | None = None  # around the consumer, while it waits for room
+        self.attention: anyio.Event | None = None  # wakes the consumer; None while it does not wait for an end
+        self.append_scope: CancelScope | None = None  # around a consumer that waits for room in the queue
         self.turns = 0
-        self.is_asked = False  # a task waits for the next event
+        self.is_asked = False  # whether a task waits for the next event
 
     @property
     def to_come(self) -> int | None:

@@ -22,10 +22,11 @@ def write_batch(
     connection: sqlite3.Connection, batch: Batch, min_retention: float
 ) -> tuple[dict[int, Row], Counter[str]]:
     """
-    Write a batch; leave out new rows whose key is in the file already.
+    Write a batch. A new row whose key is in the file already is left out.
 
-    Return the row that has the key, by the number of the new row that was left out; and how many events have ended, by
-    status, less those that were deleted.
+    Returns:
+        For each row that was left out, by its number, the row that has the key. And the number of events that have
+        ended, by status; ended events that were deleted are subtracted.
     """
     removed = _delete_events(connection, batch.removed)  # first: a new row may have the key of a deleted one
     known = _rows_with_same_key(connection, batch.new)

@@ -100,7 +100,7 @@ class PriorityQueue:
         return len(self._live) + self._room.promised >= self.max_size or bool(self._in_backlog)
 
     def ready(self, now: float) -> int:
-        """Return an upper bound of the number of entries that may start at the time ``now``. 0 only if none may."""
+        """Return an upper bound of the entries that may start at ``now``, a ``current_time()``. 0 only if none may."""
         if self._arrived or self._delayed:
             self._catch_up(now)
         return len(self._live) - len(self._not_due) if self.lanes.first_startable(now) is not None else 0
