@@ -371,11 +371,7 @@ class Processor:
         await self._lifetime.join()
 
     async def wait_idle(self) -> None:
-        """
-        Wait until no event but the caller is running, or until the processor is not stopped.
-
-        Cancellation: ends the wait only.
-        """
+        """Wait until no event but the caller is running, or until the processor is not stopped. May be cancelled."""
         await self._lifetime.wait_idle()
 
     async def execute(self) -> None:

@@ -209,8 +209,7 @@ class ProcessorView:
 
     def largest_cost(self, state: LimitState) -> float:
         """Return the most that a queued event takes of a limit, in this state of it. O(number of queued events)."""
-        lanes = self.processor.queue.lanes
-        entries = self.processor.queue.entries()
+        lanes, entries = self.processor.queue.lanes, self.processor.queue.entries()
         return max((e.route.costs[state.number] for e in entries if state in lanes.stops(e.route.key)), default=0)
 
     @property
@@ -237,8 +236,6 @@ class ExecutorView:
         """The view of the executor's processor. None if there is no processor yet."""
         processor = self.executor.processor
         return None if processor is None else ProcessorView(processor)
-
-    # ---------------------------------------------------------------- statuses
 
     @property
     def is_in_transition(self) -> bool:
