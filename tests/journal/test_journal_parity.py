@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import parity_scenarios
 import pytest
+from journal_support import steps
 from parity_world import SCENARIOS, Work, World, counts, listed, outcome, written
 from support import view_of
 
@@ -228,6 +229,7 @@ async def test_a_known_key_is_given_back_by_a_journal_that_cannot_be_written(tmp
         done = await executor.append(Work(name="a"), key="k")
         await done.wait()
         await written(executor)
+        await steps()  # until the writer waits for something to write
         lifecycle = view_of(executor).journal_session.writer.lifecycle
         lifecycle.state = type(lifecycle.state).DRAINING  # as during the end of the journal
         known = await executor.append(Work(name="b"), key="k")
