@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 import attrs
@@ -18,6 +18,7 @@ from lionpride_exec._base.backend import current_time
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.event import Event
 from lionpride_exec._events.submit_options import SubmitOptions, priority_of
+from lionpride_exec._journal.departures import Departure
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec._validation import check_priority
 from lionpride_exec.errors import ExecutorClosedError, ExistsError, JournalError
@@ -122,9 +123,9 @@ class DurableSubmissions:
 
     async def find_on_disk(self, key: Hashable) -> Event | None:
         """Return the event with a key, if the event is only on disk. None if there is none."""
-        session = self.link.session
-        if session is None:
-            return None
+        session, departed = self.link.session, self._departed(key)
+        if session is None or departed is not None:
+            return departed
         row = await session.lookup.row_of_key(cast("str", key))
         return None if row is None else self._known_by_row(session, row)
 
@@ -148,9 +149,9 @@ class DurableSubmissions:
         """Have the ids written for which an event still waits."""
         self.link.record_waiting(event, awaited)
 
-    def removed(self, event: Event, status: EventStatus) -> None:
-        """Note that an event was removed from the executor."""
-        self.link.removed(event, status)
+    def removed(self, event: Event, status: EventStatus, key: Hashable) -> None:
+        """Note that an event was removed from the executor, which knew the event under a key."""
+        self.link.removed(event, status, key)
 
     # ---------------------------------------------------------------- one event
 
@@ -160,11 +161,10 @@ class DurableSubmissions:
             coming = await self._announce_in_turn(event, options)
         except Exception:
             # If the key is known, errors of this event and a full queue do not matter.
-            known = None if options.key is None else await self.find_on_disk(options.key)
-            if known is None:
+            if options.key is None or (known := await self.find_on_disk(options.key)) is None:
                 raise
             return cast("E", known)
-        return None if coming is None else cast("E", await self._settle_in(coming))
+        return cast("E | None", self._departed(options.key) if coming is None else await self._settle_in(coming))
 
     async def _announce_in_turn(self, event: Event, options: SubmitOptions) -> Coming | None:
         """Store an event, and have it written once the journal has room. None if its key has become known."""
@@ -177,9 +177,15 @@ class DurableSubmissions:
             raise ExistsError(f"{event!r} is in the journal already; as_fresh_event() returns a fresh copy")
         if session is not None and not session.writer.has_room:
             await session.writer.wait_for_room()  # the last wait: the rest is one step, including the room
-        if options.key is not None and self._keys.find(options.key) is not None:
+        key = options.key
+        if key is not None and (self._keys.find(key) is not None or self._departed(key) is not None):
             return None
         return self._announce(event, options)
+
+    def _departed(self, key: Hashable) -> Event | None:
+        """Return the event with a key that has ended, and has left memory before its end was on disk."""
+        session = self.link.session
+        return None if session is None or key is None else session.departures.ended_with_key(cast("str", key))
 
     def _announce(self, event: Event, options: SubmitOptions) -> Coming:
         """Store an event and have it written. The journal has room. An error leaves nothing behind."""
@@ -283,9 +289,11 @@ class DurableSubmissions:
             return
         coming.is_decided = True
         if session is not None:
-            if arrival.is_on_disk or not arrival.done.is_set():
-                session.writer.delete(arrival.row.seq)  # and all that was recorded about the event
+            if session.departures.discard(arrival.row.seq) and event.execution.status in TERMINAL:
+                self.link.stored.take_back(event)
             session.forget(event)
+            if arrival.is_on_disk or not arrival.done.is_set():
+                session.depart(Departure(event, arrival.row.seq, cast("Any", coming.options.key), has_ended=False))
         arrival.is_withdrawn = True
         if event.id in self._index.items:
             self._submissions.let_go(event)
@@ -300,8 +308,7 @@ class DurableSubmissions:
     def _known_by_row(self, session: JournalSession, row: Row) -> Event:
         """Return the event that has a key on disk, even if the journal has been closed since the look-up."""
         known_id = UUID(bytes=row.id)
-        known = self._index.items.get(known_id, None)
-        if known is not None:
+        if (known := self._index.items.get(known_id, None)) is not None:
             return known
         if row.status not in TERMINAL:
             raise ExistsError(
@@ -330,7 +337,7 @@ class DurableSubmissions:
             known = None if known_by is None else self._keys.find(known_by)
             if known is not None and known.id in coming:
                 return coming[known.id]
-            if known is None:
+            if known is None and self._departed(known_by) is None:
                 try:
                     return self._announce_together(event, priority, known_by, coming)
                 except Exception:

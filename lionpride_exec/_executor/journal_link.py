@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 from anyio import CancelScope, get_cancelled_exc_class
@@ -23,6 +23,7 @@ from lionpride_exec._base.counted_lock import CountedLock
 from lionpride_exec._base.sentinel import Unset, UnsetType
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.running import Unconfirmed
+from lionpride_exec._journal.departures import Departure
 from lionpride_exec._journal.journal_lifecycle import JournalLifecycle, JournalState
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError
@@ -62,7 +63,7 @@ class JournalLink:
         stored: The events that have ended and are only on disk.
         lifecycle: The state of the journal. ``session`` is set from OPEN to CLOSING.
         recovery: Takes in what an opened journal holds.
-        removed_closed: Events that were removed while the journal was closed, by their number in the journal.
+        departed_closed: Events that were removed while the journal was closed. The next start tells the journal.
         ended_closed: Events that ended while the journal was closed, removed ones included. The next start writes them.
         opening: Held while the journal is opened or a held event is released: one at a time.
     """
@@ -75,7 +76,7 @@ class JournalLink:
         self.journal: Journal = journal
         self.session: JournalSession | None = None
         self.stored = StoredEnds(journal.path)
-        self.removed_closed: list[int] = []
+        self.departed_closed: list[Departure] = []
         self.ended_closed: dict[UUID, Event] = {}
         self.opening = CountedLock()
         self.executor: Facade = executor
@@ -150,7 +151,7 @@ class JournalLink:
             session = JournalSession(self.journal, self)
             try:
                 await session.open()
-                await self.recovery.catch_up(session, self.removed_closed, self._opened)
+                await self.recovery.catch_up(session, self.departed_closed, self._opened)
             except BaseException:
                 self._close_at_once(session)
                 raise
@@ -161,8 +162,9 @@ class JournalLink:
         self.lifecycle.move_to(JournalState.OPEN)
         self._transitions.is_journal_open = True
         self._transitions.is_strict = session.journal.is_strict
-        session.delete_rows(self.removed_closed)
-        self.removed_closed.clear()
+        for departure in self.departed_closed:
+            session.depart(departure)
+        self.departed_closed.clear()
         self.ended_closed.clear()
 
     def _is_ending(self) -> bool:
@@ -314,14 +316,18 @@ class JournalLink:
             with suppress(JournalError):
                 await session.writer.wait_committed()
 
-    def removed(self, event: Event, status: EventStatus) -> None:
-        """Note that an event was removed from the executor."""
+    def removed(self, event: Event, status: EventStatus, key: Hashable) -> None:
+        """Note that an event was removed from the executor, which knew the event under a key."""
+        if event._seq:
+            departure = Departure(event, event._seq, cast("str | None", key), status in TERMINAL)
+            if self.session is None:
+                self.departed_closed.append(departure)
+            else:
+                self.session.depart(departure)
         if status in TERMINAL:
             self.remember(event, status)
         elif self.session is not None:
-            self.session.delete(event)
-        elif event._seq:
-            self.removed_closed.append(event._seq)
+            event._set("_seq", 0)
 
     def remember(self, event: Event, status: EventStatus) -> None:
         """Count an event that is only on disk, and remember that the event has ended."""

@@ -137,7 +137,8 @@ class ExecutorQueries:
         Return an event by its id, from memory or else from the journal.
 
         An event from the journal is a copy that belongs to no executor. The result is what JSON preserves of the
-        original, and the error is a :class:`RemoteError`. O(1) in memory. On disk O(number of events there), about 60
+        original, and the error is a :class:`RemoteError`. If an event has left memory and its end is not in the journal
+        yet, the call returns the event itself. O(1) in memory. On disk O(number of events there), about 60
         ms for a million.
 
         Raises:

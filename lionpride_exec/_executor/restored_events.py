@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._events.event import Event
+    from lionpride_exec._journal.departures import Departure
     from lionpride_exec._journal.recovery import Restored
     from lionpride_exec._journal.session import JournalSession
     from lionpride_exec._tracking.retention import Retention
@@ -70,14 +71,14 @@ class Recovery:
         self._keys = keys
 
     async def catch_up(
-        self, session: JournalSession, removed: Collection[int], opened: Callable[[JournalSession], None]
+        self, session: JournalSession, departed: Collection[Departure], opened: Callable[[JournalSession], None]
     ) -> None:
         """
         Make memory and file agree.
 
         Args:
             session: The open journal.
-            removed: The numbers of events that were removed from memory while the journal was closed.
+            departed: The events that were removed from memory while the journal was closed.
             opened: Called with the session at the moment from which everything must be recorded.
 
         Raises:
@@ -91,7 +92,7 @@ class Recovery:
         self._generation = session.store.generation
         await self._bring_back_starts(session)
         here = [event for event in self._index.events(EventStatus.PENDING) if event._seq]
-        gone = set(removed)
+        gone = {departure.seq for departure in departed}
         async for restored in session.restore():
             if restored.seq in gone:
                 continue

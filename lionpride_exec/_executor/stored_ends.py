@@ -40,6 +40,13 @@ class StoredEnds:
         self.remembered.note(event.id, status)
         event._set("_kept_in", self._path)
 
+    def take_back(self, event: Event) -> None:
+        """Forget an event that has left memory, and will not be on disk."""
+        status = event.execution.status
+        self.counts[status] = max(self.counts[status] - 1, 0)
+        self.remembered.forget(event.id)
+        event._set("_kept_in", None)
+
     def deleted(self, counts: dict[str, int]) -> None:
         """Subtract events that were deleted from the file, by status."""
         for name, number in counts.items():

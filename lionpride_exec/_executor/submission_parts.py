@@ -28,8 +28,8 @@ class DurableStore(Protocol):
     async def when_arrived(self, known: E) -> E | None:
         """Return a known event once it is on disk. None if it could not be written."""
 
-    def removed(self, event: Event, status: EventStatus) -> None:
-        """Note that an event was removed from the executor."""
+    def removed(self, event: Event, status: EventStatus, key: Hashable) -> None:
+        """Note that an event was removed from the executor, which knew the event under a key."""
 
 
 class Finder(Protocol):

@@ -355,12 +355,12 @@ class Submissions:
 
     def remove(self, event: Event) -> None:
         """Remove an event that was returned to its consumer or cleaned up. An ended event still counts as done."""
-        status = event.execution.status
+        status, key = event.execution.status, self._keys.of(event.id)
         self.let_go(event)
         if status in TERMINAL:
             self._retention.removed[status] += 1
         if self.durable is not None:
-            self.durable.removed(event, status)
+            self.durable.removed(event, status, key)
 
     async def clean_up(self, statuses: Iterable[EventStatus]) -> int:
         """Remove the events with these statuses; see ``Executor.cleanup_events()``."""

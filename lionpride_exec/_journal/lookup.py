@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lionpride_exec._events.event import Event
 
     from .codec import Codec
+    from .departures import Departures
     from .store import Store
 
 logger = logging.getLogger("lionpride_exec")
@@ -43,11 +44,13 @@ class Lookup:
     Args:
         store: The open file.
         codec: For its events.
+        departures: The events of which the file does not know yet what has become of them.
     """
 
-    def __init__(self, store: Store, codec: Codec) -> None:
+    def __init__(self, store: Store, codec: Codec, departures: Departures) -> None:
         self._store = store
         self._codec = codec
+        self._departures = departures
         self._limiter = CapacityLimiter(1)
 
     async def in_thread(self, function: Callable[[], Any]) -> Any:
@@ -76,33 +79,48 @@ class Lookup:
 
     async def find(self, event_id: UUID) -> Event:
         """
-        Return an event that is on disk. A held event is PENDING.
+        Return an event that is on disk, or that has left memory before its end was. A held event is PENDING.
 
         Raises:
             NotFoundError: There is no event with this id in the file.
             JournalError: The file or the event cannot be read.
         """
-        rows = await self.in_thread(partial(self._store.rows_by_id, [event_id.bytes]))
+        departure = self._departures.with_id(event_id)
+        if departure is not None and departure.has_ended:
+            return departure.event
+        rows = await self.in_thread(partial(self._store.rows_by_id, [event_id.bytes])) if departure is None else ()
         if not rows:
             raise NotFoundError(f"There is no event {event_id} in {self._store.path}")
         return self.decode(rows[0])
 
     async def statuses(self, ids: Sequence[UUID]) -> dict[UUID, str]:
-        """Return the statuses of the events that are on disk, by id."""
-        found: dict[bytes, str] = await self.in_thread(partial(self._store.statuses_by_id, [one.bytes for one in ids]))
-        return {UUID(bytes=event_id): status for event_id, status in found.items()}
+        """Return the statuses of the events that are on disk, by id. Ends that are not on disk yet are included."""
+        departed = {one: departure for one in ids if (departure := self._departures.with_id(one)) is not None}
+        wanted = [one.bytes for one in ids if one not in departed]
+        found: dict[bytes, str] = await self.in_thread(partial(self._store.statuses_by_id, wanted)) if wanted else {}
+        ended = {one: departure.event.status for one, departure in departed.items() if departure.has_ended}
+        return {UUID(bytes=event_id): status for event_id, status in found.items()} | ended
 
     async def known_keys(self, keys: Collection[Any]) -> set[Any]:
-        """Return the keys that are in the file."""
+        """Return the keys that are in the file, or will be after the next commit."""
         texts = {encode_key(key): key for key in keys}
         wanted = list(texts)
-        known: list[tuple[str]] = await self._ask(lambda connection: rows_by_key(connection, KEY, wanted))
-        return {texts[text] for (text,) in known}
+        ended = {text for text in wanted if self._departures.ended_with_key(text) is not None}
+        deleted = self._departures.deleted_rows(wanted)
+        columns = f"{KEY}, seq"
+        known: list[tuple[str, int]] = await self._ask(lambda connection: rows_by_key(connection, columns, wanted))
+        return {texts[text] for text in ended.union(text for text, seq in known if seq not in deleted)}
 
     async def row_of_key(self, key: str) -> Row | None:
-        """Return the row of the event that has a key, as :func:`encode_key` gives it. None if there is none."""
+        """
+        Return the row of the event that has a key. None if there is none, or if the row is being deleted.
+
+        Args:
+            key: The key as :func:`encode_key` returns it. No event with the key is in memory or has just left it.
+        """
+        deleted = self._departures.deleted_rows([key])
         rows: list[Row] = await self._ask(lambda connection: _rows_of_keys(connection, [key]))
-        return rows[0] if rows else None
+        return rows[0] if rows and rows[0].seq not in deleted else None
 
     async def held(self) -> list[Event]:
         """Return the held events."""

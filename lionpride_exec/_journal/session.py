@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._status import TERMINAL, EventStatus
 
+from .departures import Departure, Departures
 from .inserts import PendingInsert
 from .journal_lifecycle import WriterState
 from .lookup import ROWS_AT_A_TIME, Lookup
@@ -66,7 +67,8 @@ class JournalSession:
         self.store: Store = Store(
             journal.path, journal.synchronous, {status.value: rule for status, rule in journal.retain.items()}
         )
-        self.lookup: Lookup = Lookup(self.store, journal._codec)
+        self.departures: Departures = Departures()
+        self.lookup: Lookup = Lookup(self.store, journal._codec, self.departures)
         self.writer: Writer  # there once the file is open
         self.open_in_memory: set[int] = set()  # rows that restore() found open, and whose events were in memory
         self._host = host
@@ -205,17 +207,19 @@ class JournalSession:
         self._pending_writes.pop(event._seq, None)
         event._set("_seq", 0)
 
-    def delete(self, event: Event) -> None:
-        """Have the row of an event that has not ended deleted."""
-        seq = event._seq
-        self.forget(event)
-        if seq:
-            self.writer.delete(seq)
+    def depart(self, departure: Departure) -> None:
+        """
+        Learn that an event has left memory: keep its end for look-ups until the end is on disk.
 
-    def delete_rows(self, seqs: Iterable[int]) -> None:
-        """Have rows deleted whose events have left memory."""
-        for seq in seqs:
+        Have the row of an event that has not ended deleted.
+        """
+        seq = departure.seq
+        if not departure.has_ended:
+            self._pending_writes.pop(seq, None)
+            self.departures.add(departure)
             self.writer.delete(seq)
+        elif (pending := self._pending_writes.get(seq)) is not None and not pending.is_committed:
+            self.departures.add(departure)
 
     # ---------------------------------------------------------------- what becomes of events
 
@@ -338,6 +342,8 @@ class JournalSession:
                 self._host.retire(pending.event)
             elif pending.on_commit is not None:
                 pending.on_commit()
+        if self.departures.by_seq:
+            self.departures.committed(batch, result.known)
         if result.deleted:
             self._host.rows_deleted(result.deleted)
         if self._is_behind and self.writer.uncommitted < MAX_BEHIND // 2:

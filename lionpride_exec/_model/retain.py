@@ -100,6 +100,10 @@ class Remembered:
         if len(self._statuses) > REMEMBERED:
             self._statuses.popitem(last=False)
 
+    def forget(self, event_id: UUID) -> None:
+        """Forget the status of an event."""
+        self._statuses.pop(event_id.int, None)
+
     def status_of(self, event_id: UUID) -> EventStatus | None:
         """Return the final status of an event. None if the status is unknown or has been forgotten."""
         return self._statuses.get(event_id.int)

@@ -86,6 +86,21 @@ async def until(condition):
     raise AssertionError("the condition never held")
 
 
+async def wait_for(condition):
+    """Return when a thread has brought about a condition, while no time passes."""
+    for _ in range(100_000):
+        if condition():
+            return
+        await anyio.lowlevel.checkpoint()
+    raise AssertionError("the condition never held")
+
+
+async def steps(number=20):
+    """Let other tasks take some steps, without time."""
+    for _ in range(number):
+        await anyio.lowlevel.checkpoint()
+
+
 def session_of(executor):
     """Return the journal of an executor while it is open. None if it is closed, or there is none."""
     return view_of(executor).journal_session

@@ -19,7 +19,9 @@ from journal_support import (
     open_executor,
     rows,
     session_of,
+    steps,
     until,
+    wait_for,
 )
 from parts import journal_store
 from support import ASYNCIO_ONLY, Job, view, view_of
@@ -87,12 +89,6 @@ def held_commits(executor):
         store.commit = original
 
 
-async def steps(number=20):
-    """Let other tasks take some steps, without time."""
-    for _ in range(number):
-        await anyio.lowlevel.checkpoint()
-
-
 async def test_an_event_leaves_memory_only_when_its_own_end_is_on_disk(path):
     """A commit that says PROCESSING, of an event that has ended meanwhile, is not taken for its end."""
     async with open_executor(path) as executor:
@@ -116,15 +112,6 @@ async def test_an_event_leaves_memory_only_when_its_own_end_is_on_disk(path):
             let_go()
         await until(lambda: event.id not in executor.states.items)
         assert rows(path) == ["completed"]
-
-
-async def wait_for(condition):
-    """Return when a thread has brought about a condition, while no time passes."""
-    for _ in range(100_000):
-        if condition():
-            return
-        await anyio.lowlevel.checkpoint()
-    raise AssertionError("the condition never held")
 
 
 async def test_what_extend_has_taken_starts_while_its_source_goes_on(path):
