@@ -170,6 +170,7 @@ def _event_for(function: Callable[[Any], Awaitable[Any]]) -> type[Event]:
         record: Any = None
 
         async def _invoke(self) -> Any:
+            """Await the function with the record."""
             return await function(self.record)
 
     FunctionCall.__qualname__ = FunctionCall.__name__  # the name in messages

@@ -199,6 +199,7 @@ def invariant_of_processor(
 
     @wraps(find)
     def find_if_any(look: Look) -> Findings:
+        """Yield the findings, once the executor has a processor."""
         if look.processor is not None and look.processor_view is not None:
             yield from find(look, look.processor, look.processor_view)
 

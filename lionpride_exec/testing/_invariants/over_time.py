@@ -64,6 +64,7 @@ def _of_starts(find: Callable[[History, Start], str | None]) -> Check:
 
     @wraps(find)
     def check(history: History, change: Change) -> str | None:
+        """Return what is wrong with a change that starts an event."""
         start = history.start_of(change)
         return None if start is None else find(history, start)
 

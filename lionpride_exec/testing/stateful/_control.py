@@ -43,6 +43,7 @@ class ControlRules(MachineBase):
             return
 
         async def main() -> str:
+            """Wait for the event. Return how the wait has ended."""
             with anyio.move_on_after(self.patience / 2):
                 try:
                     await known.wait()
@@ -77,6 +78,7 @@ class ControlRules(MachineBase):
             return
 
         def main() -> None:
+            """End the event, and check what the call returns."""
             previous = known.status
             ends = end(known)
             require(ends is not previous.is_terminal, "cancel_tells", f"it said {ends} of what was {previous}", known)
@@ -99,6 +101,7 @@ class ControlRules(MachineBase):
             return
 
         def main() -> None:
+            """Set the status, unless the journal is writing another end."""
             self._is_by_hand = True
             try:
                 known.status = EventStatus(status)
@@ -157,6 +160,7 @@ class ControlRules(MachineBase):
         """Call ``executor.explain()`` and ``executor.statistics()``, and compare them with the statuses."""
 
         def main() -> None:
+            """Compare the explanations with the statuses."""
             statistics = self.executor.statistics()
             waits, pending = sum(statistics.waits.values()), statistics.status_counts["pending"]
             require(waits == pending, "explained", f"{waits} wait for something, and {pending} are pending")

@@ -89,6 +89,7 @@ class IntakeRules(MachineBase):
         """Call ``append()`` with an event that the executor has already, which must be refused."""
 
         async def main() -> bool:
+            """Append the event again. Return whether that was refused."""
             known = self.current(event)
             refusals: tuple[type[Exception], ...] = (ExistsError, *self.refusals)
             try:
@@ -103,6 +104,7 @@ class IntakeRules(MachineBase):
         """Call ``executor.cleanup_events()`` with some statuses."""
 
         async def main() -> set[Any]:
+            """Clean up. Return the ids of the events that have left."""
             before = {event.id for event in self.executor.states.items}
             await self.executor.cleanup_events(statuses)
             return {event_id for event_id in before if event_id not in self.executor}
@@ -115,6 +117,7 @@ class IntakeRules(MachineBase):
         """Call ``executor.extend()``. Cancel the call after some seconds."""
 
         async def main() -> None:
+            """Extend the executor until the time is over."""
             with anyio.move_on_after(seconds):
                 try:
                     await self.executor.extend(events)

@@ -60,6 +60,7 @@ class JournalRules(MachineBase):
         """Call ``executor.release()`` for all events that are held after a crash (``on_crash="hold"``)."""
 
         async def main() -> None:
+            """Release the held events, unless the journal is being closed."""
             with suppress(JournalError):  # the journal is being closed
                 for event in await self.executor.held_events():
                     self._remember([await self.executor.release(event)])

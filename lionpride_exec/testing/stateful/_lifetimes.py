@@ -40,6 +40,7 @@ class LifetimeRules(MachineBase):
         """Resume the executor, and call ``executor.join()``."""
 
         async def main() -> None:
+            """Wait until the executor has nothing to do."""
             self.executor.resume()
             try:
                 await self.executor.join()
@@ -60,6 +61,7 @@ class LifetimeRules(MachineBase):
         """Enter ``async with executor:``, and leave the block normally."""
 
         async def main() -> None:
+            """Enter the block, and leave it."""
             self.executor.resume()
             async with self.executor:
                 pass
@@ -74,6 +76,7 @@ class LifetimeRules(MachineBase):
         """Enter ``async with executor:``, and cancel the block after some seconds."""
 
         async def main() -> None:
+            """Stay in the block until the time is over."""
             with anyio.move_on_after(seconds):
                 async with self.executor:
                     await anyio.sleep_forever()
@@ -85,6 +88,7 @@ class LifetimeRules(MachineBase):
         """Call ``executor.forward()``."""
 
         async def main() -> None:
+            """Run one batch, unless the journal is closed."""
             try:
                 await self.executor.forward()
             except self.refusals:  # the journal is closed
@@ -97,12 +101,14 @@ class LifetimeRules(MachineBase):
         """Call ``forward()`` several times (2 or more) at once. Cancel all calls after some seconds."""
 
         async def forward() -> None:
+            """Run one batch, unless the journal is closed."""
             try:
                 await self.executor.forward()
             except self.refusals:
                 return
 
         async def main() -> None:
+            """Run the calls at once until the time is over."""
             with anyio.move_on_after(seconds):
                 async with anyio.create_task_group() as group:
                     for _ in range(times):

@@ -43,6 +43,7 @@ class Failures:
             """Return a function that runs the event, or raises a failure planned before or after the run."""
 
             async def run_or_fail() -> Any:
+                """Run the event, and raise where a failure is planned."""
                 self._fail_if_planned(event)
                 response = await run()
                 self._fail_if_planned(event)
