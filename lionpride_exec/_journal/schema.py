@@ -29,6 +29,7 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 # "LPEX". The command `file` shows it, and check_file() knows a journal by it.
@@ -55,7 +56,7 @@ ID_HEAD: Final = "substr(id, 1, 2)"
 ID_HEAD_BYTES: Final = 2
 
 # The statuses in the audit trail, by their letters. Lines of version 1 have the statuses themselves.
-LETTERS: Final = {
+LETTERS: Final[Mapping[str, str]] = {
     "p": "pending",
     "r": "processing",
     "h": "held",
