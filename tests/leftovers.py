@@ -99,7 +99,7 @@ def leftovers(executor):
         "early": kept.early,
         "waiting_after": kept.waiting_after,
         "followers": kept.followers,
-        "unsettled": kept.unsettled,
+        "unresolved": kept.unresolved,
         "deferred_ends": kept.deferred_ends,
         "unannounced_ends": kept.unannounced_ends,
         "pending_writes": kept.pending_writes,

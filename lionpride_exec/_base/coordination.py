@@ -58,7 +58,7 @@ class Coordination:
 
     def hold(self, token: object) -> None:
         """
-        Start no event, and ask no gate, until this token and all others are given back. Idempotent. Does not wait.
+        Start no event, and ask no gate, until this hold and all others have ended. Idempotent. Does not wait.
 
         Running events go on. ``Processor.process()`` starts no event either. The hold outlasts ``stop()`` and
         ``start()``.
@@ -68,14 +68,14 @@ class Coordination:
         """
         self.holds.add(token)
 
-    def let_go(self, token: object) -> None:
-        """Give a token back. After the last token, events start at once. Idempotent."""
+    def release_hold(self, token: object) -> None:
+        """End the hold of a token. After the last hold, events start at once. Idempotent."""
         self.holds.discard(token)
         if self.starter is not None:
             self.starter.look_again()
 
-    def let_go_soon(self, token: object) -> None:
-        """Give a token back, from any thread and at any time. Events start soon after the last token. Idempotent."""
+    def release_hold_soon(self, token: object) -> None:
+        """End the hold of a token, from any thread at any time. Events start soon after the last hold. Idempotent."""
         self.holds.discard(token)
         if self.starter is not None:
             self.starter.look_again_soon()

@@ -21,7 +21,7 @@ from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import EventFailed, EventNotFinished
 
 from .chunk_buffer import ChunkBuffer
-from .running import Run
+from .running import RunnableEvent
 from .storage_options import OnCrash, StorageOptions, class_with_tag, register
 from .streaming import ChunkReader, check_reader
 
@@ -45,7 +45,7 @@ else:
 _KIND_WORDS = ("tag", "version", "on_crash", "max_attempts")
 
 
-class Event(Run, Generic[T_co]):
+class Event(RunnableEvent, Generic[T_co]):
     """
     One async operation. Subclass it, annotate its fields, write ``_invoke()``.
 

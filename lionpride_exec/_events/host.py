@@ -62,8 +62,12 @@ class EventHost(Protocol):
     def reader_away(self) -> AbstractContextManager[None] | None:
         """Return a context for a task that waits, and therefore reads no transitions. None if no task reads them."""
 
-    def is_end_noted(self, event: Any) -> bool:
-        """Return whether the journal is writing an end that the event has not been told yet."""
+    def has_unreported_outcome(self, event: Any) -> bool:
+        """
+        Return whether the journal has recorded a final outcome that the event has not been told yet.
+
+        Always False unless the journal is strict.
+        """
         ...
 
     async def confirm_start(self, event: Any) -> None:
@@ -81,5 +85,5 @@ class FailureCount(Protocol):
     def look_at(self, event: Any) -> None:
         """Remove the event from the count, because its failure has been seen."""
 
-    def let_go(self, event: Any) -> None:
-        """Keep an event that leaves its executor, if it is the first one to leave."""
+    def keep_if_first(self, event: Any) -> None:
+        """Keep an event that leaves the executor for the report, if no earlier one is kept."""

@@ -155,7 +155,7 @@ class EventLifecycle(Element):
         target = EventStatus(value)
         if self._host is not None:
             would_run_twice = target is EventStatus.PENDING and self._current_run.is_active  # PENDING would queue it
-            if would_run_twice or self._host.is_end_noted(self):
+            if would_run_twice or self._host.has_unreported_outcome(self):
                 raise InvalidTransition(self.id, self.status, target)
             self._transition(target)
             return

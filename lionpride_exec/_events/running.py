@@ -1,7 +1,7 @@
 """
 Running an event once, and recording the outcome of the run.
 
-Every run ends in :meth:`Run._settle`, by a transition of ``_events.lifecycle``. The outcome is decided before that, in
+Every run ends in ``_finish()``, by a transition of ``_events.lifecycle``. The outcome is decided before that, in
 one step. It depends on what the run returned or raised, who cancelled the run, and whether the event runs again.
 """
 
@@ -48,7 +48,7 @@ def _new_timeout(_instance: object, attribute: attrs.Attribute[Any], value: floa
     return value
 
 
-def _valid_options(event: Run, _attribute: object, retry: Retry | None) -> None:
+def _valid_options(event: RunnableEvent, _attribute: object, retry: Retry | None) -> None:
     """Check the timeouts and the retry of a new event, or a new retry. One call, since it runs for each event."""
     if event.timeout is not None:
         check_seconds("timeout", event.timeout, zero_allowed=False)
@@ -67,7 +67,7 @@ class Unconfirmed(Exception):
     """The journal could not record the start of an event, so the event does not run."""
 
 
-class Run(EventLifecycle):
+class RunnableEvent(EventLifecycle):
     """
     The part of an event that runs it once and records the outcome.
 
@@ -103,7 +103,7 @@ class Run(EventLifecycle):
         Cancellation: the event ends CANCELLED and retryable, and the cancellation goes on.
         """
         host, run = self._host, self._current_run
-        if run.is_active or (host is not None and host.is_strict and host.is_end_noted(self)):
+        if run.is_active or (host is not None and host.is_strict and host.has_unreported_outcome(self)):
             await self.wait()
         elif self.execution.status is EventStatus.PENDING:
             if run.scope is not None:
@@ -140,27 +140,27 @@ class Run(EventLifecycle):
                     response = await self._perform()
                 late = scope.cancelled_caught
         except Idle as exc:
-            await self._settle_error(run, exc.error, began, EventStatus.CANCELLED)
+            await self._finish_failed(run, exc.error, began, EventStatus.CANCELLED)
         except Exception as exc:  # noqa: BLE001  every exception of user code is an outcome
             if scope is not None and scope.cancel_called:
                 _note_timeout(exc, self.timeout)
-            await self._settle_error(run, exc, began, EventStatus.FAILED)
+            await self._finish_failed(run, exc, began, EventStatus.FAILED)
         except BaseException as exc:
-            await self._settle_error(run, exc, began, EventStatus.FAILED)
+            await self._finish_failed(run, exc, began, EventStatus.FAILED)
             raise
         else:
             if late:
                 error = LionTimeoutError(f"Operation timed out after {self.timeout}s", retryable=True)
-                await self._settle_error(run, error, began, EventStatus.CANCELLED)
+                await self._finish_failed(run, error, began, EventStatus.CANCELLED)
             else:
-                waiting = self._settle(run, EventStatus.COMPLETED, began, response=response)
+                waiting = self._finish(run, EventStatus.COMPLETED, began, response=response)
                 if waiting is not None:
                     await waiting
         finally:
             run.scope = None
             runs_here.reset(context)
 
-    async def _settle_error(
+    async def _finish_failed(
         self, run: RunningEvent, error: BaseException, began: float, otherwise: EventStatus
     ) -> None:
         """Record the outcome of a run that has ended with an error."""
@@ -186,7 +186,7 @@ class Run(EventLifecycle):
                     error = exc.with_traceback(
                         None
                     )  # the cause has the traceback; a second one would make a reference cycle
-        waiting = self._settle(run, otherwise, began, error=recorded(error), interrupted=interrupted)
+        waiting = self._finish(run, otherwise, began, error=recorded(error), interrupted=interrupted)
         if waiting is not None:
             await waiting
 
@@ -207,7 +207,7 @@ class Run(EventLifecycle):
             add_note(error, f"It was not run again, since its retry failed: {repr_of(exc)}")
             return False
 
-    def _settle(
+    def _finish(
         self,
         run: RunningEvent,
         target: EventStatus,
@@ -227,7 +227,7 @@ class Run(EventLifecycle):
         if execution.status is not EventStatus.PROCESSING:  # another task, or the stream itself, has set the status
             self._leave_as_decided(run)
         elif host is not None and host.is_strict:
-            return self._settle_on_disk(run, host, target, response, error, interrupted=interrupted)
+            return self._finish_on_disk(run, host, target, response, error, interrupted=interrupted)
         # A coroutine that is being closed cannot wait.
         elif (
             host is None
@@ -237,7 +237,7 @@ class Run(EventLifecycle):
         ):
             self._transition(target, response=response, error=error, interrupted=interrupted)
         else:
-            return self._settle_in_turn(run, host, target, response, error, interrupted=interrupted)
+            return self._finish_unlocked(run, host, target, response, error, interrupted=interrupted)
         return None
 
     def _leave_as_decided(self, run: RunningEvent) -> None:
@@ -246,7 +246,7 @@ class Run(EventLifecycle):
         execution.finished_at = execution.finished_at or wall_clock.now()
         self._wake()
 
-    async def _settle_on_disk(
+    async def _finish_on_disk(
         self,
         run: RunningEvent,
         host: EventHost,
@@ -261,11 +261,11 @@ class Run(EventLifecycle):
         if self.execution.status is not EventStatus.PROCESSING:
             self._leave_as_decided(run)
         else:
-            await self._settle_in_turn(run, host, target, response, error, interrupted=interrupted, at=at)
+            await self._finish_unlocked(run, host, target, response, error, interrupted=interrupted, at=at)
         if cut is not None:
             raise cut
 
-    async def _settle_in_turn(
+    async def _finish_unlocked(
         self,
         run: RunningEvent,
         host: EventHost,

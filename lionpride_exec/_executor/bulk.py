@@ -52,5 +52,5 @@ async def extend(
             taken = [await append(event) for event in events]
     finally:
         if durable is not None:
-            await durable.settle_together(coming)
+            await durable.wait_all_stored(coming)
     return [cast("E", one.taken) if isinstance(one, Coming) else one for one in taken]

@@ -63,7 +63,7 @@ class Coming:
         is_final: Whether the event had ended before it came.
         queued_at: The ``queued_at`` of the event's record before it came.
         is_decided: Whether the event was queued, or has left again.
-        taken: The event, or the known event with its key. None until ``settle_together()`` has set it.
+        taken: The event, or the known event with its key. None until ``wait_all_stored()`` has set it.
     """
 
     event: Event
@@ -164,7 +164,7 @@ class DurableSubmissions:
             if options.key is None or (known := await self.find_on_disk(options.key)) is None:
                 raise
             return cast("E", known)
-        return cast("E | None", self._departed(options.key) if coming is None else await self._settle_in(coming))
+        return cast("E | None", self._departed(options.key) if coming is None else await self._wait_stored(coming))
 
     async def _announce_in_turn(self, event: Event, options: SubmitOptions) -> Coming | None:
         """Store an event, and have it written once the journal has room. None if its key has become known."""
@@ -218,7 +218,7 @@ class DurableSubmissions:
         session.insert(event, arrival)
         return Coming(event, options, arrival, session, takes_room, not is_pending, queued_at)
 
-    async def _settle_in(self, coming: Coming) -> Event:
+    async def _wait_stored(self, coming: Coming) -> Event:
         """
         Return an event once it is on disk and queued, or the known event with its key.
 
@@ -257,8 +257,8 @@ class DurableSubmissions:
         if event.id in self._index.items:
             self._retention.ended_before += coming.is_final
             if link.session is None and (options.after or options.lost is not None):  # closed: the next start decides
-                self._followers.keep_unsettled(event, options)
-                link.recovery.unsettled.append((event, [other.id for other in options.after], options.lost))
+                self._followers.keep_unresolved(event, options)
+                link.recovery.unresolved.append((event, [other.id for other in options.after], options.lost))
             elif event.execution.status is EventStatus.PENDING and event.id not in self._deferred_ends:
                 self._queue(event, options, processor)
         if coming.takes_room:
@@ -296,7 +296,7 @@ class DurableSubmissions:
                 session.depart(Departure(event, arrival.row.seq, cast("Any", coming.options.key), has_ended=False))
         arrival.is_withdrawn = True
         if event.id in self._index.items:
-            self._submissions.let_go(event)
+            self._submissions.forget(event)
             if not event._current_run.is_active:  # else the end of the run wakes the waiting tasks
                 event._wake()  # a task may have found the event here meanwhile, and wait for it
         event.execution.queued_at = coming.queued_at
@@ -326,11 +326,11 @@ class DurableSubmissions:
 
         Returns:
             The event that ``append()`` would return, if that is known now. Otherwise the entry that ``coming`` now has:
-            its ``taken`` is the event after :meth:`settle_together`.
+            its ``taken`` is the event after :meth:`wait_all_stored`.
         """
         has_room = self._has_room()
         if len(coming) >= MAX_TOGETHER or not has_room:
-            await self.settle_together(coming)
+            await self.wait_all_stored(coming)
             has_room = self._has_room()
         if has_room and not self._executor._appends_one_by_one() and self._is_plain(event):
             known_by = None if key is None else self.link.key_of(key)
@@ -346,7 +346,7 @@ class DurableSubmissions:
         # append() handles waiting, events that have ended, and known keys.
         if key is None:
             return cast("E", await self._executor.append(event, priority, wait=True))
-        await self.settle_together(coming)  # one of them may have the same key
+        await self.wait_all_stored(coming)  # one of them may have the same key
         return cast("E", await self._executor.append(event, priority, wait=True, key=key))
 
     def _announce_together(
@@ -370,7 +370,7 @@ class DurableSubmissions:
             return False
         return not self._index.is_locked(event.execution.status)
 
-    async def settle_together(self, coming: dict[UUID, Coming]) -> None:
+    async def wait_all_stored(self, coming: dict[UUID, Coming]) -> None:
         """
         Wait until all these events are on disk and queued. Then raise what prevented one of them.
 
@@ -383,7 +383,7 @@ class DurableSubmissions:
                 one.taken = one.event  # queued already, without a wait
             elif error is None or one.arrival.done.is_set():
                 try:
-                    one.taken = await self._settle_in(one)
+                    one.taken = await self._wait_stored(one)
                 except BaseException as exc:  # noqa: BLE001  raised below
                     error = error or exc
             else:

@@ -641,7 +641,7 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
 
     def resume(self) -> None:
         """End a :meth:`pause` at once. Idempotent."""
-        self._coordination.let_go(PAUSED)
+        self._coordination.release_hold(PAUSED)
 
     def resize(self, *, concurrency_limit: int | None = None, queue_capacity: int | None = None) -> None:
         """

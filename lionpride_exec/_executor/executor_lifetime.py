@@ -166,12 +166,12 @@ class ExecutorLifetime:
             self._subscriptions.reader_away() or nullcontext(),
             self._conditions.excluded_from_waits(event.id for event in running_here()),
         ):
-            await self._conditions.wait_for(self._is_settled)
+            await self._conditions.wait_for(self._is_joined)
         self._transitions.raise_crash()
         if self._transitions.is_abandoned and self._index.by_status[EventStatus.PENDING]:
             raise ExecutorClosedError(f"{self._executor!r} was left while events were pending")
 
-    def _is_settled(self) -> bool:
+    def _is_joined(self) -> bool:
         aside, running = self._conditions.aside, self._transitions.running
         # Asked at the end of each event while a task joins. Mostly nothing runs then, and events are pending.
         if not running or (len(running) <= len(aside) and all(run.event.id in aside for run in running)):

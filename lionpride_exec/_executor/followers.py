@@ -76,7 +76,7 @@ class Followers:
             if other.status.is_terminal or other.id not in self._index.items:
                 self.follow_up(other)
 
-    def keep_unsettled(self, event: Event, options: SubmitOptions) -> None:
+    def keep_unresolved(self, event: Event, options: SubmitOptions) -> None:
         """Keep an event until the outcome of the events that it comes after has been looked up."""
         self._dependencies.add(event.id, options)
 

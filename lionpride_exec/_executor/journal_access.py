@@ -63,7 +63,7 @@ class JournalAccess:
     def leave_on_disk(self, event: Event) -> None:
         """Remove a pending event from memory. It stays in the journal, unchanged, for a later run."""
         session = self._link.open_session()
-        self._executor._submissions.let_go(event)
+        self._executor._submissions.forget(event)
         session.forget(event)
 
     def committed_outcome(self, event: Event) -> tuple[bool, bytes | None]:

@@ -141,8 +141,8 @@ class JournalLink:
     async def open(self) -> None:
         """Open the journal, unless it is open, and take in the events that come back."""
         async with self.opening:
-            while self._is_ending():
-                await self._coordination.conditions.wait_for(lambda: not self._is_ending())
+            while self._is_journal_closing():
+                await self._coordination.conditions.wait_for(lambda: not self._is_journal_closing())
             if self.session is not None:
                 return
             self.lifecycle.move_to(JournalState.OPENING)
@@ -167,8 +167,8 @@ class JournalLink:
         self.departed_closed.clear()
         self.ended_closed.clear()
 
-    def _is_ending(self) -> bool:
-        """Return whether the journal is about to close, so that a new lifetime must not take it over."""
+    def _is_journal_closing(self) -> bool:
+        """Return whether the journal is closing or about to close, so that a new lifetime must open it again."""
         if self.lifecycle.state is JournalState.CLOSING:
             return True
         return self.session is not None and self.session.has_task and self._is_deserted()
@@ -282,8 +282,8 @@ class JournalLink:
             session.record_outcome(event, status, Unset, error, wall_clock.now(), then=end)
         return True
 
-    def is_ending(self, event: EventLifecycle) -> bool:
-        """Return whether an end of the event is being written, or is on disk and the event has not been told yet."""
+    def has_unreported_outcome(self, event: EventLifecycle) -> bool:
+        """Return whether the journal has recorded a final outcome that the event has not been told yet."""
         return self.session is not None and self.session.has_unreported_outcome(event)
 
     def is_end_written(self, event: Event) -> bool:
@@ -367,10 +367,10 @@ class JournalLink:
         """Subtract events that were deleted from the file, by status."""
         self.stored.deleted(counts)
 
-    def hold_back(self, token: object) -> None:
-        """Start no event until the token is withdrawn."""
+    def hold(self, token: object) -> None:
+        """Start no event until :meth:`release_hold` is called with the token."""
         self._coordination.hold(token)
 
-    def let_start(self, token: object) -> None:
-        """Withdraw a token."""
-        self._coordination.let_go(token)
+    def release_hold(self, token: object) -> None:
+        """End a hold. Events start again once no hold is left."""
+        self._coordination.release_hold(token)

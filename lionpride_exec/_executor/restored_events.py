@@ -36,7 +36,7 @@ class Recovery:
     Takes in what an opened journal holds, for one executor.
 
     Attributes:
-        unsettled: Events that come after others, if the outcomes of the others have not been looked up since the
+        unresolved: Events that come after others, if the outcomes of the others have not been looked up since the
             journal was closed. With each event: the ids that it comes after, and one of them that is known not to
             complete.
         knows_past: Whether the limits of the processor count the runs that began before the start.
@@ -55,7 +55,7 @@ class Recovery:
         retention: Retention,
         stored: StoredEnds,
     ) -> None:
-        self.unsettled: list[tuple[Event, list[UUID], UUID | None]] = []
+        self.unresolved: list[tuple[Event, list[UUID], UUID | None]] = []
         self.knows_past: bool = False
         self._generation = 0  # the file's generation at the last opening; 0 if it was never opened
         self._is_counted = False  # whether the counts include the events that ended before the first opening
@@ -100,7 +100,7 @@ class Recovery:
             if not session.store.was_closed:
                 restored.event._set("_is_suspect", True)
             if restored.lost is not None or restored.after:
-                self.unsettled.append((restored.event, restored.after, restored.lost))
+                self.unresolved.append((restored.event, restored.after, restored.lost))
         await self._follow_file(session, [event for event in here if event._seq not in session.open_in_memory])
         if not self._is_counted:
             self._is_counted = True
@@ -109,7 +109,7 @@ class Recovery:
             self._retention.removed.update(counts)
             self._retention.ended_before += counts.total()
         opened(session)
-        await self._settle_dependencies(session)
+        await self._resolve_dependencies(session)
 
     def take_in(self, restored: Restored) -> None:
         """Store an event that comes back from the file. The event is PENDING, and is queued with its stored options."""
@@ -146,21 +146,21 @@ class Recovery:
             try:
                 known = await session.lookup.find(event.id)
             except NotFoundError:  # the event has ended, and was deleted from the file
-                self._submissions.let_go(event)
+                self._submissions.forget(event)
                 continue
             error = known.execution.error
             self._transitions.end_now(
                 event, known.status, error if isinstance(error, BaseException) else EventCancelled()
             )
 
-    async def _settle_dependencies(self, session: JournalSession) -> None:
+    async def _resolve_dependencies(self, session: JournalSession) -> None:
         """Follow up the outcomes of the events that other events come after."""
         items, followers = self._index.items, self._followers
-        while self.unsettled:
-            event, after, lost = self.unsettled[-1]
+        while self.unresolved:
+            event, after, lost = self.unresolved[-1]
             away = [event_id for event_id in after if event_id not in items]
             statuses = await session.lookup.statuses(away) if away else {}
-            self.unsettled.pop()
+            self.unresolved.pop()
             for event_id in after:
                 other = items.get(event_id, None)
                 if other is not None and other.execution.status in TERMINAL:

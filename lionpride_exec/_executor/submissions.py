@@ -251,7 +251,7 @@ class Submissions:
         try:
             self._place(event, options)
         except BaseException:
-            self.let_go(event)
+            self.forget(event)
             raise
         status = event.execution.status
         if status in TERMINAL and not options.after:
@@ -332,10 +332,10 @@ class Submissions:
 
     # ---------------------------------------------------------------- out
 
-    def let_go(self, event: Event) -> None:
+    def forget(self, event: Event) -> None:
         """Remove an event from all parts: its status, key, place in the queue and dependencies."""
         if event._unseen is not None:
-            event._unseen.let_go(event)
+            event._unseen.keep_if_first(event)
         self._index.remove(event)
         self._transitions.running.discard(event._current_run)
         if self._coordination.deferred_ends:
@@ -356,7 +356,7 @@ class Submissions:
     def remove(self, event: Event) -> None:
         """Remove an event that was returned to its consumer or cleaned up. An ended event still counts as done."""
         status, key = event.execution.status, self._keys.of(event.id)
-        self.let_go(event)
+        self.forget(event)
         if status in TERMINAL:
             self._retention.removed[status] += 1
         if self.durable is not None:

@@ -67,8 +67,8 @@ class Records(Protocol):
         """End a waiting event once its end is on disk. Return whether the event ends now or soon."""
         ...
 
-    def is_ending(self, event: EventLifecycle) -> bool:
-        """Return whether an end of the event is being written, and the event has not been told yet."""
+    def has_unreported_outcome(self, event: EventLifecycle) -> bool:
+        """Return whether the journal has recorded a final outcome that the event has not been told yet."""
         ...
 
     async def confirm_start(self) -> None:
@@ -305,9 +305,13 @@ class Transitions:
 
     # ---------------------------------------------------------------- with a journal
 
-    def is_end_noted(self, event: EventLifecycle) -> bool:
-        """Return whether the journal is writing an end of the event, and the event has not been told yet."""
-        return self.is_strict and self.link is not None and self.link.is_ending(event)
+    def has_unreported_outcome(self, event: EventLifecycle) -> bool:
+        """
+        Return whether the journal has recorded a final outcome that the event has not been told yet.
+
+        Always False unless the journal is strict.
+        """
+        return self.is_strict and self.link is not None and self.link.has_unreported_outcome(event)
 
     async def confirm_start(self, event: Event) -> None:
         """

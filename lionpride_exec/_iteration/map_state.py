@@ -101,8 +101,8 @@ class MapState(Generic[E]):
             self.turns += 1
             if self.turns % EVENTS_BETWEEN_CHECKS == 1:
                 await self._breathe()
-            if self.last is not None and not self._let_go(self.last):
-                await self._let_go_later(self.last)
+            if self.last is not None and not self._remove_returned(self.last):
+                await self._remove_returned_later(self.last)
             while not self.closed:
                 if self.source is not None and self._fill_nowait(self.source):
                     await self._fill(self.source)
@@ -167,8 +167,8 @@ class MapState(Generic[E]):
         else:
             await checkpoint_if_cancelled()
 
-    def _let_go(self, event: E) -> bool:
-        """Remove the event that the consumer has got from the executor. Return False if a task holds a lock."""
+    def _remove_returned(self, event: E) -> bool:
+        """Remove from the executor the event that was returned last. Return False if a task holds a lock."""
         number = event.id.int
         # With a journal an event leaves when its end is on disk.
         if not self.is_durable and number in self.own and not self.executor.remove_nowait(event):
@@ -177,8 +177,8 @@ class MapState(Generic[E]):
         self.last = None
         return True
 
-    async def _let_go_later(self, event: E) -> None:
-        """Do as :meth:`_let_go`, but wait for the locks that other tasks hold."""
+    async def _remove_returned_later(self, event: E) -> None:
+        """Do as :meth:`_remove_returned`, but wait for the locks that other tasks hold."""
         await self.executor.remove(event)
         self.own.discard(event.id.int)
         self.last = None

@@ -37,8 +37,8 @@ class JournalHost(Protocol):
     def rows_deleted(self, counts: dict[str, int]) -> None:
         """Learn how many ended events were deleted from the file, by status."""
 
-    def hold_back(self, token: object) -> None:
-        """Start no event until the token is given to :meth:`let_start`."""
+    def hold(self, token: object) -> None:
+        """Start no event until :meth:`release_hold` is called with the token."""
 
-    def let_start(self, token: object) -> None:
-        """Withdraw a token. Events start again once no token is left."""
+    def release_hold(self, token: object) -> None:
+        """End a hold. Events start again once no hold is left."""

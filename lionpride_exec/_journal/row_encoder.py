@@ -86,7 +86,7 @@ class RowEncoder:
         )
         return change, step
 
-    def encode_outcome(
+    def encode_end(
         self,
         event: EventLifecycle,
         target: EventStatus,

@@ -89,7 +89,7 @@ class JournalSession:
             JournalLockedError: Another executor has the journal.
             JournalError: The file cannot be opened, or is not a journal.
         """
-        self.store.when_forked = partial(self._host.hold_back, FORKED)
+        self.store.when_forked = partial(self._host.hold, FORKED)
         await self.lookup.in_thread(self.store.open)
         self._next_seq = self.store.next_seq
         self.writer = Writer(self.store, self)
@@ -243,7 +243,7 @@ class JournalSession:
             pending = self._pending_writes[seq] = PendingWrite(event)
         if pending.final_status is None:
             pending.final_status = target
-            outcome = self._encoder.encode_outcome(
+            outcome = self._encoder.encode_end(
                 event, target, execution.response, execution.error, execution.finished_at
             )
             self._write(*outcome)
@@ -291,13 +291,13 @@ class JournalSession:
         pending.on_commit = then or pending.on_commit
         if pending.final_status is None:
             pending.final_status = target
-            change, step = self._encoder.encode_outcome(event, target, response, error, at)
+            change, step = self._encoder.encode_end(event, target, response, error, at)
             pending.outcome = change.outcome if isinstance(change.outcome, bytes) else None
             self._write(change, step)
         return True
 
     def has_unreported_outcome(self, event: EventLifecycle) -> bool:
-        """Return whether an outcome of the event is recorded that the event has not been told yet."""
+        """Return whether the journal has recorded a final outcome that the event has not been told yet."""
         pending = self._pending_writes.get(event._seq)
         return pending is not None and pending.final_status is not None and event.execution.status not in TERMINAL
 
@@ -326,7 +326,7 @@ class JournalSession:
         self.writer.record_change(change, step)
         if not self._is_behind and self.writer.uncommitted > MAX_BEHIND:
             self._is_behind = True
-            self._host.hold_back(BEHIND)
+            self._host.hold(BEHIND)
 
     # ---------------------------------------------------------------- what the writer tells
 
@@ -348,19 +348,19 @@ class JournalSession:
             self._host.rows_deleted(result.deleted)
         if self._is_behind and self.writer.uncommitted < MAX_BEHIND // 2:
             self._is_behind = False
-            self._host.let_start(BEHIND)
+            self._host.release_hold(BEHIND)
 
     def trouble_changed(self, error: JournalError | None) -> None:
         """Hold events back while nothing can be committed."""
         if error is None:
             logger.warning("%s can be written again", self.journal.path)
-            self._host.let_start(TROUBLE)
+            self._host.release_hold(TROUBLE)
         else:
             logger.error("%s cannot be written; nothing starts until it can: %s", self.journal.path, error)
-            self._host.hold_back(TROUBLE)
+            self._host.hold(TROUBLE)
 
     def writing_ended(self) -> None:
         """Learn that nothing is committed any more: the writer holds no event back."""
         self._host.journal_closing()
-        self._host.let_start(TROUBLE)
-        self._host.let_start(BEHIND)
+        self._host.release_hold(TROUBLE)
+        self._host.release_hold(BEHIND)

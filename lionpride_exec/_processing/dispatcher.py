@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from .event_runner import EventRunner
     from .pauses import Pauses
-    from .permission_gate import GateOwner, PermissionGate, Refused, Verdict
+    from .permission_gate import GateOwner, NotStarted, PermissionGate, Verdict
     from .processor_run import ProcessorRun
     from .reporter import Reporter
     from .retries import RetryPlanner
@@ -224,14 +224,14 @@ class Dispatcher:
             ):
                 first = self._start_first(pool, now)
                 if isinstance(first, tuple):
-                    await gate.refuse_alone(*first)
+                    await gate.lock_and_return_unstarted(*first)
             else:
                 async with gate.lock:
                     if self._allowed(pool, now := current_time()) <= 0:  # changed while waiting for the lock
                         return None
                     first = await self._admit_first(pool, now)
                     if isinstance(first, tuple):
-                        await gate.refuse(*first)
+                        await gate.return_unstarted(*first)
             if not isinstance(first, tuple):
                 return first
             await checkpoint()  # a gate that always refuses must not block the event loop
@@ -254,7 +254,7 @@ class Dispatcher:
             return 0
         return self._window.available(now) if pool.budget is None else pool.budget - pool.started
 
-    def _start_first(self, pool: WorkerPool, now: float) -> ProcessorRun | Refused | None:
+    def _start_first(self, pool: WorkerPool, now: float) -> ProcessorRun | NotStarted | None:
         """Take the first event and begin its run in one synchronous step, because there is no gate to ask."""
         entry, event = self._take_first(now)
         if entry is None or event is None:
@@ -268,7 +268,7 @@ class Dispatcher:
             return entry, event, True
         return self._runner.begin(entry, event, pool, now)
 
-    async def _admit_first(self, pool: WorkerPool, now: float) -> ProcessorRun | Refused | None:
+    async def _admit_first(self, pool: WorkerPool, now: float) -> ProcessorRun | NotStarted | None:
         """Take the first event, ask its gate, and begin it. Return a refused event with the verdict on it."""
         entry, event = self._take_first(now)
         if entry is None or event is None:

@@ -42,8 +42,9 @@ logger = logging.getLogger("lionpride_exec")
 
 MAX_DENIALS = 3
 
-# An entry that does not start, its event, and the verdict on the event.
-Refused = tuple["Entry", "Event", "Verdict"]
+# An entry that does not start now, its event, and the answer of the gate. True if the gate allowed the start, and the
+# event cannot start for another reason.
+NotStarted = tuple["Entry", "Event", "Verdict"]
 
 
 class GateOwner(Protocol):
@@ -187,23 +188,23 @@ class PermissionGate:
             return exc
         return True
 
-    # ---------------------------------------------------------------- refusing
+    # ---------------------------------------------------------------- what does not start
 
-    async def refuse(self, entry: Entry, event: Event, verdict: Verdict) -> None:
-        """Send an entry that does not start where it belongs. The caller holds the lock."""
+    async def return_unstarted(self, entry: Entry, event: Event, verdict: Verdict) -> None:
+        """Send an entry that does not start now where it belongs. The caller holds the lock."""
         with self.asking(entry, event):
-            await self._turn_away(entry, event, verdict)
+            await self._place_unstarted(entry, event, verdict)
         self._conditions.notify()
 
-    async def refuse_alone(self, entry: Entry, event: Event, verdict: Verdict) -> None:
-        """Do as :meth:`refuse` for a caller that does not hold the lock."""
+    async def lock_and_return_unstarted(self, entry: Entry, event: Event, verdict: Verdict) -> None:
+        """Do as :meth:`return_unstarted` for a caller that does not hold the lock."""
         try:
             await self.lock.acquire()
         except BaseException:
             self._put_back(entry, event)
             raise
         try:
-            await self.refuse(entry, event, verdict)
+            await self.return_unstarted(entry, event, verdict)
         finally:
             self.lock.release()
 
@@ -212,7 +213,7 @@ class PermissionGate:
         if event.status is EventStatus.PENDING and event.id in self._owner.pile:
             self._queue.put_back(entry)
 
-    async def _turn_away(self, entry: Entry, event: Event, verdict: Verdict) -> None:
+    async def _place_unstarted(self, entry: Entry, event: Event, verdict: Verdict) -> None:
         """Queue an entry again, close its gate, count a strike, or end its event, depending on the gate's answer."""
         now, lanes = current_time(), self._queue.lanes
         if event.id not in self._owner.pile:

@@ -195,7 +195,7 @@ class ProcessorLifetime:
             ExecutorClosedError: The loop was cancelled or crashed while events were queued.
         """
         with self._conditions.excluded_from_waits(event.id for event in running_here()):
-            await self._conditions.wait_for(self._is_settled)
+            await self._conditions.wait_for(self._is_joined)
         if self.is_abandoned and not self._dispatcher.is_drained():
             raise ExecutorClosedError(f"{self._owner!r} was left with events still queued")
 
@@ -209,7 +209,7 @@ class ProcessorLifetime:
         aside, asked = self._conditions.aside, self._gate.asked
         return self._runner.running.keys() <= aside.keys() and (asked is None or asked in aside)
 
-    def _is_settled(self) -> bool:
+    def _is_joined(self) -> bool:
         """Return whether no event runs, and none will start without another call."""
         return self._is_idle() and (self.is_stopped or self.is_abandoned or self._dispatcher.is_drained())
 

@@ -161,7 +161,7 @@ class Subscription:
             if holds:
                 self._hub.coordination.hold(self)
             if not holds or self.is_over:  # the garbage collector may have called drop() in between
-                self._hub.coordination.let_go(self)
+                self._hub.coordination.release_hold(self)
 
     def describe(self) -> str:
         """Return a description of the watcher: how much is unread, and which task reads."""
@@ -180,7 +180,7 @@ class Subscription:
         self.is_over = True
         self._hub.remove(self)
         if self.holds:
-            self._hub.coordination.let_go_soon(self)
+            self._hub.coordination.release_hold_soon(self)
 
     async def _checkpoint(self) -> None:
         """Notice a cancellation, and yield to other tasks now and then: as often as a worker does."""

@@ -70,8 +70,8 @@ class Count:
         self.number -= 1
         event._set("_unseen", None)
 
-    def let_go(self, event: Event) -> None:
-        """Keep an event that leaves the executor, if it is the first."""
+    def keep_if_first(self, event: Event) -> None:
+        """Keep an event that leaves the executor for the report, if no earlier one is kept."""
         if self.gone is None:
             self._gone = event
 

@@ -306,10 +306,10 @@ class ExecutorView:
         return self.executor._parts.dependencies.followers
 
     @property
-    def unsettled(self) -> Iterator[Event[Any]]:
+    def unresolved(self) -> Iterator[Event[Any]]:
         """The events that come after others of which it is not known yet how they ended in an earlier process."""
         link = self.executor._link
-        return iter(()) if link is None else (event for event, _, _ in link.recovery.unsettled)
+        return iter(()) if link is None else (event for event, _, _ in link.recovery.unresolved)
 
     @property
     def keys(self) -> Mapping[Hashable, UUID]:

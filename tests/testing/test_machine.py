@@ -156,7 +156,7 @@ class DropsOnCancel(Executor):
     def cancel(self, event, reason=None):
         is_new = not event.status.is_terminal
         if event.status is EventStatus.PENDING:
-            self._submissions.let_go(event)
+            self._submissions.forget(event)
         return is_new
 
 

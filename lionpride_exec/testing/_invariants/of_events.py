@@ -151,9 +151,9 @@ def followers(look: Look) -> Findings:
     """An event that comes after others is PENDING, waits only for events that have not ended, and they know it."""
     view, items = look.view, look.executor.states.items
     waiting_after, deferred_ends, told = view.waiting_after, view.deferred_ends, view.followers
-    unsettled = {event.id for event in view.unsettled}
+    unresolved = {event.id for event in view.unresolved}
     for event in look.events:
-        if event.id not in waiting_after or event.id in unsettled or event.id in deferred_ends:
+        if event.id not in waiting_after or event.id in unresolved or event.id in deferred_ends:
             continue
         if event.execution.status is not EventStatus.PENDING:
             yield "an event waits for others and is not PENDING", [event]

@@ -37,7 +37,7 @@ def _is_on_its_way(view: ExecutorView, processor: Processor, event: Event[Any]) 
         or event.id in view.deferred_ends
         or view.is_being_written(event)
         or view.is_being_enqueued(event)
-        or any(unsettled is event for unsettled in view.unsettled)
+        or any(unresolved is event for unresolved in view.unresolved)
     )
 
 
