@@ -39,7 +39,7 @@ from .dispatcher_task import DispatcherTask
 from .executor_group import ExecutorGroup
 from .executor_lifetime import ExecutorLifetime
 from .executor_states import GroupLifecycle
-from .explain import Explainer
+from .explainer import Explainer
 from .followers import Followers
 from .keys import Keys
 from .lookups import Lookups

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lionpride_exec._tracking.progress import Progress
     from lionpride_exec._tracking.subscriptions import OnFull, Subscriptions, Watcher
 
-    from .explain import Explainer
+    from .explainer import Explainer
     from .explanation import Explanation, Statistics
     from .lookups import Lookups
     from .progress_report import ProgressReport

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._base.coordination import PAUSED
 from lionpride_exec._model.waiting import Waiting, WaitReason
-from lionpride_exec._processing import waiting
+from lionpride_exec._processing import start_blockers
 from lionpride_exec._scheduling import blockers
 from lionpride_exec._status import EventStatus
 from lionpride_exec._tracking.subscriptions import Subscription
@@ -132,7 +132,7 @@ class Explainer:
         if processor is not None:
             held, is_locked = self._held(), self._is_locked()
             in_queue = blockers.why_waiting(processor.queue, event.id, now)
-            at_start = waiting.why_waiting(processor, event.id, now, held=held, is_locked=is_locked)
+            at_start = start_blockers.why_waiting(processor, event.id, now, held=held, is_locked=is_locked)
             if (found := _first(in_queue, at_start)) is not None:
                 return found
         return self.dependencies.why_waiting(event.id) or self._why_not_queued(event, processor)
@@ -146,7 +146,7 @@ class Explainer:
 
     def _why_queued(self, processor: Processor, entry: Entry, now: float) -> Waiting:
         """Return what a queued and due event waits for. The lanes must be up to date."""
-        at_start = waiting.why_nothing_starts(processor, now, held=self._held(), is_locked=self._is_locked())
+        at_start = start_blockers.why_nothing_starts(processor, now, held=self._held(), is_locked=self._is_locked())
         return _first(blockers.why_blocked(processor.queue, entry, now), at_start) or at_start
 
     def _is_locked(self) -> bool:
@@ -185,14 +185,14 @@ class Explainer:
         waits[WaitReason.RETRY] += sum(run.event.status is EventStatus.PENDING for run in processor._running.values())
         asked = None if processor._gate.asked is None else self.index.items.get(processor._gate.asked, None)
         if asked is not None and asked.status is EventStatus.PENDING:
-            waits[waiting.why_asked(processor, is_locked=self._is_locked()).reason] += 1
+            waits[start_blockers.why_asked(processor, is_locked=self._is_locked()).reason] += 1
         front_entry = queue.lanes.front()
         rest = self.count_pending() - waits.total()
         if rest > 0 and front_entry is not None:  # they all wait for what the first of them waits for
             waits[self._why_queued(processor, front_entry, now).reason] += rest
         elif rest > 0:
             held, is_locked = self._held(), self._is_locked()
-            waits[waiting.why_nothing_starts(processor, now, held=held, is_locked=is_locked).reason] += rest
+            waits[start_blockers.why_nothing_starts(processor, now, held=held, is_locked=is_locked).reason] += rest
         return dict(+waits)
 
 
