@@ -17,10 +17,8 @@ from lionpride_exec._cli.run import summary as cli_summary  # what is shown at a
 from lionpride_exec._executor import executor_states  # every pair of states
 from lionpride_exec._journal import journal_lifecycle  # every pair of states
 from lionpride_exec._journal import reader as journal_reader  # reading in pieces, and without rights
-from lionpride_exec._journal import recent_starts as journal_recent_starts  # two ways to the same answer
 from lionpride_exec._journal import store as journal_store  # a second process that has the file
 from lionpride_exec._journal import worker_thread as journal_worker_thread  # a simulation has no threads
-from lionpride_exec._journal import writer as journal_writer  # its states, without a run
 from lionpride_exec._model import limits as model_limits  # routes through limits
 from lionpride_exec._processing import processor_lifetime  # every pair of states
 from lionpride_exec._processing import retries as processing_retries  # the budget, by a simple count
@@ -42,10 +40,8 @@ __all__ = [
     "invariants",
     "journal_lifecycle",
     "journal_reader",
-    "journal_recent_starts",
     "journal_store",
     "journal_worker_thread",
-    "journal_writer",
     "json_values",
     "model_limits",
     "processing_retries",

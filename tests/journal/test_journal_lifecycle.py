@@ -2,8 +2,8 @@
 
 import anyio
 import pytest
-from journal_support import Step, open_executor
-from parts import journal_lifecycle, journal_store, journal_writer, state_machine
+from journal_support import Step, open_executor, session_of
+from parts import journal_lifecycle, journal_store, state_machine
 
 from lionpride_exec import ExecutorClosedError, JournalError, JournalLockedError
 
@@ -12,7 +12,6 @@ JournalState = journal_lifecycle.JournalState
 WriterLifecycle = journal_lifecycle.WriterLifecycle
 WriterState = journal_lifecycle.WriterState
 Store = journal_store.Store
-Writer = journal_writer.Writer
 InvalidStateChange = state_machine.InvalidStateChange
 
 pytestmark = pytest.mark.anyio
@@ -145,45 +144,26 @@ async def test_a_block_that_is_cancelled_closes_the_journal(path, states):
     assert states == ["OPENING", "OPEN", "CLOSING", "CLOSED"]
 
 
-class Listener:
-    """Counts how often writing has ended."""
-
-    def __init__(self):
-        self.ended = 0
-
-    def committed(self, batch, result):
-        """Ignore a commit."""
-
-    def trouble_changed(self, error):
-        """Ignore trouble."""
-
-    def writing_ended(self):
-        """Count."""
-        self.ended += 1
-
-
 async def test_the_end_of_writing_is_told_once(path):
-    """Whatever closes the file, and however often."""
-    store, listener = Store(path), Listener()
-    store.open()
-    writer = Writer(store, listener)
-    async with anyio.create_task_group() as group:
-        group.start_soon(writer.run)
-        writer.close_soon()
-        writer.close_soon()
-    writer.close_at_once()
-    assert listener.ended == 1
+    """The session learns once that nothing is written any more, whatever closes the file, and however often."""
+    told = []
+    async with open_executor(path) as executor:
+        session = session_of(executor)
+        ended = session.writing_ended
+        session.writing_ended = lambda: (told.append(1), ended())
+        session.writer.close_soon()
+        session.writer.close_soon()
+    session.writer.close_at_once()
+    assert told == [1]
 
 
 async def test_a_writer_that_drains_takes_in_no_event(path):
     """A caller that waits for room is told that the journal is being closed."""
-    store = Store(path)
-    store.open()
-    writer = Writer(store, Listener())
-    writer.close_soon()
-    assert not writer.has_room
-    with pytest.raises(ExecutorClosedError, match="the journal is being closed"):
-        await writer.wait_for_room()
-    await writer.run()
+    async with open_executor(path) as executor:
+        writer = session_of(executor).writer
+        writer.close_soon()
+        assert not writer.has_room
+        with pytest.raises(ExecutorClosedError, match="the journal is being closed"):
+            await writer.wait_for_room()
     with pytest.raises(JournalError, match="the journal was closed before this was written"):
         await writer.wait_committed()

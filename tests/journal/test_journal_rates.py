@@ -9,14 +9,11 @@ from typing import ClassVar
 import anyio
 import pytest
 from journal_files import T0, add_event, add_step, make_journal
-from journal_support import crash, rows, until
+from journal_support import crash, rows, session_of, until
 from parity_world import Work, written
-from parts import journal_recent_starts
 
 from lionpride_exec import Concurrent, Executor, Journal, Rate, Retain, Retry
 from lionpride_exec.testing import FaultPlan, Latency
-
-runs_in_rows, runs_in_trail = journal_recent_starts.runs_in_rows, journal_recent_starts.runs_in_trail
 
 pytestmark = pytest.mark.anyio
 
@@ -307,13 +304,13 @@ async def test_what_cannot_be_read_is_told(path, caplog):
     assert "the limits do not count 1 recent runs" in caplog.text
 
 
-@pytest.mark.parametrize("find", [runs_in_trail, runs_in_rows])
-def test_opening_reads_what_is_recent_only(path, find):
+@pytest.mark.parametrize("audit", [True, False])
+async def test_opening_reads_what_is_recent_only(path, audit):
     """What SQLite does for it does not grow with what is old."""
+    now = T0 + 1_000_000
 
-    def work(old, connection):
-        """Count the steps of SQLite's machine, in hundreds, in a file with so many old events beside 10 recent ones."""
-        now = T0 + 1_000_000
+    def fill(old, connection):
+        """Write 10 recent events behind so many old events."""
         for seq in range(old):
             add_event(connection, seq + 1, "completed", attempt=1, started=T0, finished=T0 + 1)
             for number, status in enumerate(("pending", "processing", "completed")):
@@ -322,36 +319,44 @@ def test_opening_reads_what_is_recent_only(path, find):
             add_event(connection, seq, "completed", attempt=1, started=now, finished=now + 1)
             add_step(connection, seq, "processing", now)
             add_step(connection, seq, "completed", now + 1)
-        find(connection, now - 5)  # makes the index
-        ticks = []
-        connection.set_progress_handler(lambda: ticks.append(1), 100)
-        assert len(find(connection, now - 5)) == 10
-        connection.set_progress_handler(None, 100)
-        return len(ticks)
+
+    async def work(file):
+        """Count the steps of SQLite's machine, in hundreds."""
+        async with executor_of(file, audit=audit) as executor:
+            session, ticks = session_of(executor), []
+            await session.runs_since(now - 5)  # makes the index
+            session.store.read(lambda connection: connection.set_progress_handler(lambda: ticks.append(1), 100))
+            assert len(await session.runs_since(now - 5)) == 10
+            session.store.read(lambda connection: connection.set_progress_handler(None, 100))
+            return len(ticks)
 
     used = []
     for old in (2000, 8000):
-        with closing(make_journal(path.with_name(f"{old}.db"))) as connection:
+        file = path.with_name(f"{old}.db")
+        with closing(make_journal(file)) as connection:
             connection.execute("BEGIN")
-            used.append(work(old, connection))
+            fill(old, connection)
             connection.execute("COMMIT")
+        used.append(await work(file))
+    assert used[0] > 0
     assert abs(used[0] - used[1]) <= 5
     assert used[0] < 1000
 
 
-def test_the_trail_is_read_back_until_it_is_too_old(path):
+async def test_the_trail_is_read_back_until_it_is_too_old(path):
     """However many lines are recent, none is missed; an arrival is no run, an interruption ends one."""
     now = time.time()
     with closing(make_journal(path)) as connection:
         connection.execute("BEGIN")
         for seq in range(1, 3001):
-            add_event(connection, seq, "pending")
+            add_event(connection, seq, "completed")
             add_step(connection, seq, "pending", now, 0)
         add_step(connection, 1, "processing", now - 500, 1)
         add_step(connection, 1, "pending", now - 1, 0, "CancelledError")
         for seq in range(2, 2502):
             add_step(connection, seq, "processing", now - 1, 1)
         connection.execute("COMMIT")
-        found = runs_in_trail(connection, now - 60)
+    async with executor_of(path) as executor:
+        found = await session_of(executor).runs_since(now - 60)
     assert len(found) == 2501
     assert [(round(now - run.began), round(now - run.ended)) for run in found if run.row.seq == 1] == [(500, 1)]
