@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-# any_versions: see .ci/run. xdist_group: one worker of pytest-xdist runs both checkers, once for all of these tests.
-pytestmark = [pytest.mark.any_versions, pytest.mark.xdist_group("typing")]
+pytestmark = pytest.mark.any_versions  # see .ci/run
 
 ROOT = Path(__file__).parents[2]
 CHECKS, ERRORS = "tests/project/typing_checks.py", "tests/project/typing_errors.py"

@@ -21,7 +21,6 @@ pytestmark = pytest.mark.filterwarnings(f"ignore:{HARMLESS}:RuntimeWarning")
 ROOT = Path(__file__).parents[2]
 SEEDS = 2000
 SEEDS_ON_ALL = 300
-SHARED = pytest.mark.xdist_group("seeds")
 PAIR = tuple(backend for backend in ("asyncio", "trio") if backend in BACKENDS)
 
 
@@ -44,7 +43,7 @@ def seeds(request):
 
 def chunks():
     """Return the first seeds of the chunks. Those that other tests look at are in one worker of pytest-xdist."""
-    return [pytest.param(first, marks=[SHARED] if first < SEEDS_ON_ALL else []) for first in range(0, SEEDS, CHUNK)]
+    return list(range(0, SEEDS, CHUNK))
 
 
 @pytest.mark.parametrize("first", chunks())
@@ -54,7 +53,6 @@ def test_seeds(seeds, first):
     assert not failed, "\n" + "\n".join(failed)
 
 
-@SHARED
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_same_seed_is_the_same_run(seeds, backend):
     """In two processes, a seed gives the same transitions at the same times, and meets the same faults."""
@@ -65,7 +63,6 @@ def test_the_same_seed_is_the_same_run(seeds, backend):
         assert seeds.digest(seed, backend) == again, outcome.command
 
 
-@SHARED
 def test_what_the_seeds_come_to(seeds):
     """Among the seeds there is all that is to be tested: each status, each kind of fault, crashes, refusals."""
     digests = [seeds.digest(seed, "asyncio") for seed in range(0, 300, 3)]
