@@ -28,6 +28,12 @@ def format_traceback(error: BaseException) -> str:
     return "".join(lines).rstrip("\n").encode("utf-8", "backslashreplace").decode()
 
 
+def has_traceback(error: BaseException) -> bool:
+    """Return whether an error, or the error that caused it, was raised."""
+    cause = error.__cause__
+    return error.__traceback__ is not None or (cause is not None and cause.__traceback__ is not None)
+
+
 def log_info(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None] | None:
     """Return an error as ``exc_info`` for logging. None if the error cannot be formatted."""
     try:

@@ -12,7 +12,7 @@ from lionpride_exec._base.json_text import read_json, write_json
 from lionpride_exec._base.jsonable import error_text, form_of, jsonable
 from lionpride_exec._base.redaction import NO_SECRETS, mask, mask_data
 from lionpride_exec._base.sentinel import Unset, UnsetType
-from lionpride_exec._base.tracebacks import format_traceback
+from lionpride_exec._base.tracebacks import format_traceback, has_traceback
 from lionpride_exec._model.execution import Attempt, Execution
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import LionprideError, RemoteError
@@ -186,7 +186,7 @@ def _is_cancellation(error: BaseException) -> bool:
 
 
 def _traceback(error: BaseException) -> str:
-    if error.__traceback__ is None:
+    if not has_traceback(error):
         return ""
     try:
         return format_traceback(error) + "\n"

@@ -522,24 +522,24 @@ def test_an_error_that_cannot_be_printed_pauses_too(go):
     assert "429, Unprintable" in result()["error"]["message"]
 
 
-@pytest.mark.anyio
-async def test_errors_are_turned_into_pauses_during_the_run_only(go):
+def test_errors_are_turned_into_pauses_during_the_run_only(go):
     """The class is as before afterwards; other errors, and results, come through."""
     before = dict(vars(Named))
     refusal, other = error(status=429, retry_after=3), error(status=500)
     problems[:] = [refusal]
-    assert await anyio.to_thread.run_sync(lambda: go({}, pause_on=("429",))) == 0
+    assert go({}, pause_on=("429",)) == 0
     assert (result()["response"], starts[1] - starts[0]) == ("done", pytest.approx(3))
     problems[:] = [other]
-    assert await anyio.to_thread.run_sync(lambda: go({}, pause_on=("429",))) == 1
+    assert go({}, pause_on=("429",)) == 1
     assert result()["error"] == {"error": "OSError", "message": "from afar"}
     problems[:] = [refusal]
-    assert await anyio.to_thread.run_sync(lambda: go({}, pause_on=("429",), max_pause=2, traceback=True)) == 1
+    assert go({}, pause_on=("429",), max_pause=2, traceback=True) == 1
     assert "429, OSError: from afar" in result()["error"]["message"]
     assert "OSError: from afar" in result()["error"]["traceback"]
     assert dict(vars(Named)) == before
     problems[:] = [refusal]
-    await (later := Named()).invoke()
+    later = Named()
+    anyio.run(later.invoke)
     assert later.execution.error is refusal
 
 

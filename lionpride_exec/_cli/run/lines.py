@@ -12,6 +12,7 @@ from lionpride_exec._base.json_text import shown, write_json
 from lionpride_exec._base.jsonable import form_of
 from lionpride_exec._base.redaction import NO_SECRETS, keep_secrets, mask, mask_data, redacted_paths, secrets_of
 from lionpride_exec._base.sentinel import UnsetType
+from lionpride_exec._base.tracebacks import has_traceback
 from lionpride_exec._cli.errors import BadLineError, UsageError
 from lionpride_exec._status import EventStatus
 
@@ -184,7 +185,7 @@ def result_line(event: Event, record: bytes, number: int | None, *, with_traceba
     }
     error = error_in(execution.error)
     rest[outcome], _ = form_of(execution.response if outcome == "response" else error)
-    if with_traceback and isinstance(rest[outcome], dict) and error is not None and error.__traceback__ is not None:
+    if with_traceback and isinstance(rest[outcome], dict) and error is not None and has_traceback(error):
         rest[outcome]["traceback"] = traceback_of(error)
     rest[outcome] = mask_data(rest[outcome], secrets_of(event))
     text = write_json(rest)
