@@ -114,10 +114,12 @@ class JournalReader:
         Open the file.
 
         Raises:
-            JournalError: There is no file; it is not a journal, is of a newer version, or is damaged; or it has a log
-                that cannot be read in this directory.
+            JournalError: There is no file, or it is a folder; it is not a journal, is of a newer version, or is
+                damaged; or it has a log that cannot be read in this directory.
         """
         self._pid = os.getpid()
+        if self.path.is_dir():
+            raise JournalError(f"{self.path} is a folder, so it is not a journal")
         if not self.path.is_file():
             raise JournalError(f"{self.path}: there is no such file")
         with self._wrapped():

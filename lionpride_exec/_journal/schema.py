@@ -206,8 +206,9 @@ def check_file(connection: sqlite3.Connection, path: Path) -> int:
 
     Raises:
         JournalError: The file is not a journal, is of a newer version, or was cut off.
-        sqlite3.Error: The file is not one of SQLite.
+        sqlite3.Error: The file cannot be read.
     """
+    _check_is_sqlite(connection, path)
     page_size: int = connection.execute("PRAGMA page_size").fetchone()[0]
     size = path.stat().st_size
     if size % page_size:
@@ -220,6 +221,18 @@ def check_file(connection: sqlite3.Connection, path: Path) -> int:
     if version > VERSION:
         raise JournalError(f"{path} is of version {version}; this lionpride_exec knows up to {VERSION}")
     return version
+
+
+def _check_is_sqlite(connection: sqlite3.Connection, path: Path) -> None:
+    # SQLite itself looks at the beginning of the file. Closing a second file descriptor of the same file would drop the
+    # locks that this process has on the file (fcntl).
+    try:
+        connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.DatabaseError as exc:
+        if exc.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            raise JournalError(f"{path} is not a SQLite file, so it is not a journal") from exc
+        if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:  # a file that was cut off is named by its size
+            raise
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:

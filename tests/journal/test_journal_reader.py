@@ -384,6 +384,11 @@ def cut_off(path):
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def cut_off_early(path):
+    fill(path)
+    path.write_bytes(path.read_bytes()[:1000])
+
+
 def without_tables(path):
     fill(path)
     with closing(sqlite3.connect(path)) as connection:
@@ -394,15 +399,18 @@ def without_tables(path):
     ("make", "message"),
     [
         (lambda path: None, "there is no such file"),
-        (lambda path: path.mkdir(), "there is no such file"),
+        (lambda path: path.mkdir(), "is a folder, so it is not a journal"),
         (lambda path: path.touch(), "is empty: it is not a journal yet"),
-        (lambda path: path.write_bytes(b"no database " * 4096), "cannot be read: file is not a database"),
+        (lambda path: path.write_bytes(b"no database " * 4096), "is not a SQLite file, so it is not a journal"),
+        (lambda path: path.write_text('{"n": 1}\n' * 999), "is not a SQLite file, so it is not a journal"),
+        (lambda path: path.write_text("hello"), "is not a SQLite file, so it is not a journal"),
         (other_database, "is a SQLite file, but not a journal"),
         (
             newer,
             f"is of version {VERSION + 1}; this lionpride_exec knows up to {VERSION}",
         ),
         (cut_off, "was cut off"),
+        (cut_off_early, "was cut off"),
     ],
 )
 def test_what_is_no_journal_is_refused(path, make, message):
