@@ -275,7 +275,7 @@ def test_an_id_may_be_inside():
     ("record", "told"),
     [
         ({"n": 1}, "line 2: id 'meta.id' is missing"),
-        ({"meta": {"id": None}}, "line 2: id 'meta.id' is missing"),
+        ({"meta": {"id": None}}, "line 2: id 'meta.id' is null"),
         ({"meta": {"id": True}}, "line 2: id 'meta.id' must be a text or a number: got True"),
         ({"meta": {"id": [1]}}, "line 2: id 'meta.id' must be a text or a number: got [1]"),
         ({"meta": {"id": "a"}}, "line 2: id 'meta.id' must be unique: an earlier line has the same"),

@@ -355,9 +355,10 @@ def test_with_a_key_priorities_are_equal(go):
     ("record", "message"),
     [
         ({"tokens": 1}, "key 'user' is missing"),
-        ({"tokens": 1, "user": None}, "key 'user' is missing"),
+        ({"tokens": 1, "user": None}, "key 'user' is null"),
         ({"tokens": 1, "user": [1]}, r"key 'user' must be a text or a number: got \[1\]"),
         ({"user": "u"}, "cost 'tokens' must be a number: it is missing"),
+        ({"user": "u", "tokens": None}, "cost 'tokens' must be a number: it is null"),
         ({"user": "u", "tokens": "5"}, "cost 'tokens' must be a number, 0 or more: got '5'"),
         ({"user": "u", "tokens": True}, "got True"),
         ({"user": "u", "tokens": -1}, "got -1"),
@@ -393,6 +394,7 @@ def test_a_field_whose_name_has_dots_wins_over_a_path(go):
         ({"body": {"user": "u"}}, "cost 'body.tokens' must be a number: it is missing"),
         ({"body": {"tokens": 1}}, "key 'body.user' is missing"),
         ({"body": [1]}, "cost 'body.tokens' must be a number: it is missing"),
+        ({"body": {"tokens": 1, "user": None}}, "key 'body.user' is null"),
         ({"body": {"user": {}, "tokens": 1}}, "key 'body.user' must be a text or a number: got {}"),
     ],
 )

@@ -206,15 +206,15 @@ class LimitFields:
         Return the values of the fields in a record.
 
         Raises:
-            BadLineError: A value is missing, or cannot be a key or a cost.
+            BadLineError: A value is missing or null, or cannot be a key or a cost.
         """
         if not self.names:
             return {}
         found = {name: value_at(record, name) for name in self.names}
         for name in sorted(self.costs):
-            _check_cost(name, found[name])
+            _check_cost(record, name, found[name])
         if self.key is not None:
-            _check_key(self.key, found[self.key])
+            _check_key(record, self.key, found[self.key])
         return found
 
 
@@ -224,6 +224,11 @@ def value_at(record: Any, path: str) -> Any:
     if found is MISSING:
         return None
     return plain_of(found) if isinstance(found, int) else found  # an int with too many digits becomes text
+
+
+def absence_of(record: Any, path: str) -> str:
+    """Return what to say of a path for which :func:`value_at` returns None: "missing" or "null"."""
+    return "missing" if look_up(record, path) is MISSING else "null"
 
 
 def keep_values(event: Event, values: Mapping[str, Any], secret_key: str | None = None) -> None:
@@ -262,15 +267,15 @@ def _value_of(name: str, default: Any) -> Callable[[Any], Any]:
     return value_of
 
 
-def _check_cost(name: str, value: Any) -> None:
+def _check_cost(record: Any, name: str, value: Any) -> None:
     if value is None:
-        raise BadLineError(f"cost {name!r} must be a number: it is missing")
+        raise BadLineError(f"cost {name!r} must be a number: it is {absence_of(record, name)}")
     if not is_number(value) or not 0 <= value <= float_info.max:
         raise BadLineError(f"cost {name!r} must be a number, 0 or more: got {shown(value)}")
 
 
-def _check_key(name: str, value: Any) -> None:
+def _check_key(record: Any, name: str, value: Any) -> None:
     if value is None:
-        raise BadLineError(f"key {name!r} is missing")
+        raise BadLineError(f"key {name!r} is {absence_of(record, name)}")
     if isinstance(value, list | dict):
         raise BadLineError(f"key {name!r} must be a text or a number: got {shown(value)}")

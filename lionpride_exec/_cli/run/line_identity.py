@@ -70,7 +70,7 @@ class Identity:
             record: JSON in UTF-8.
 
         Raises:
-            BadLineError: The record is not JSON, or its id is missing, or is neither a text nor a number.
+            BadLineError: The record is not JSON, or its id is missing or null, or is neither a text nor a number.
         """
         return self.key_of_value(parse_json(record, _number))
 
@@ -79,7 +79,7 @@ class Identity:
         Return the key of the first line with a record, from the value of the record. Its numbers are in one form.
 
         Raises:
-            BadLineError: The id is missing, or is neither a text nor a number.
+            BadLineError: The id is missing or null, or is neither a text nor a number.
         """
         if self.field is None:
             return PREFIX + _digest(_canonical(value))
@@ -220,7 +220,7 @@ def fields_of_record(event: Event) -> Mapping[str, Any] | None:
 
 def _key_of_id(field: str, value: Any, *, is_secret: bool) -> str:
     if value is MISSING or value is None:
-        raise BadLineError(f"id {field!r} is missing")
+        raise BadLineError(f"id {field!r} is {'missing' if value is MISSING else 'null'}")
     if isinstance(value, bool | dict | list):
         raise BadLineError(f"id {field!r} must be a text or a number: got {'***' if is_secret else shown(value)}")
     if is_secret:

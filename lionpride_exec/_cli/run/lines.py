@@ -19,7 +19,7 @@ from lionpride_exec._status import EventStatus
 from .columns import Columns
 from .error_report import traceback_of
 from .json_lines import parse_json
-from .limit_options import keep_values, value_at
+from .limit_options import absence_of, keep_values, value_at
 from .redacted_fields import Redaction
 from .target import describe
 
@@ -195,7 +195,7 @@ def result_line(event: Event, record: bytes, number: int | None, *, with_traceba
 def _priority_of(record: Any, field: str) -> float:
     value = value_at(record, field)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        found = "it is missing" if value is None else f"got {shown(value)}"
+        found = f"it is {absence_of(record, field)}" if value is None else f"got {shown(value)}"
         raise BadLineError(f"priority {field!r} must be a number: {found}")
     try:
         priority = float(value)
