@@ -30,10 +30,10 @@ _OWN_TYPES = {
     "retry": frozenset({"Retry", "Any", "object"}),
 }
 
-# Public methods that the package calls. A subclass may hide the other public methods.
+# Public methods that the package or its users call on any event. The name of each is taken.
 _CALLED = frozenset(
     {
-        "invoke", "reduce", "result", "stream", "wait", "history", "as_fresh_event",
+        "invoke", "reduce", "result", "stream", "wait", "history", "as_fresh_event", "settle", "chunks",
         "to_dict", "from_dict", "to_json", "from_json", "class_name",
     }
 )  # fmt: skip
@@ -109,8 +109,8 @@ def check_methods(cls: type) -> None:
             if base is None or is_free or _calls_super(value):
                 continue
             raise TypeError(
-                f"{cls.__qualname__}.{name} hides the {_kind(base.__dict__[name])} {base.__name__}.{name}, which the "
-                f"package uses: rename it, or call super().{name} in it"
+                f"{cls.__qualname__}.{name} hides the {_kind(base.__dict__[name])} {_public_name(cls)}.{name}, which "
+                f"the package uses: rename it, or call super().{name} in it"
             )
 
 
@@ -120,7 +120,7 @@ def _check_name(cls: type, name: str) -> None:
             hidden = base.__dict__[name]
             if _is_used(name, hidden):
                 raise TypeError(
-                    f"{cls.__qualname__}.{name} cannot be a field: {base.__name__} has a {_kind(hidden)} {name}; "
+                    f"{cls.__qualname__}.{name} cannot be a field: {_public_name(cls)} has a {_kind(hidden)} {name}; "
                     f"rename the field, for instance to {name.strip('_')}_value"
                 )
 
@@ -140,8 +140,8 @@ def _check_type(cls: type, field: attrs.Attribute[Any]) -> None:
     told = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", annotation)
     own = " or ".join(sorted(allowed - {"Any", "object", "Dict"}))
     raise TypeError(
-        f"{cls.__qualname__}.{field.name} cannot be a field of type {told}: {base.__name__} has a field {field.name} "
-        f"of its own ({own}); rename the field, for instance to row_{field.name}"
+        f"{cls.__qualname__}.{field.name} cannot be a field of type {told}: {_public_name(cls)} has a field "
+        f"{field.name} of its own ({own}); rename the field, for instance to row_{field.name}"
     )
 
 
@@ -193,6 +193,11 @@ def _before_ours(cls: type) -> list[type]:
 
 def _is_ours(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def _public_name(cls: type) -> str:
+    """Return the name of the class of this package from which users made a class: ``Event``, not a base of Event."""
+    return next(base.__name__ for base in cls.__mro__ if _is_ours(base))
 
 
 def _ours_with(cls: type, name: str) -> type | None:

@@ -285,12 +285,12 @@ async def test_status_setter():
 
 
 class Streams(Event):
-    chunks: int = 3
+    count: int = 3
     fail_at: int = -1
     pause: float = 0.0
 
     async def stream(self):
-        for i in range(self.chunks):
+        for i in range(self.count):
             if i == self.fail_at:
                 raise ValueError(i)
             await anyio.sleep(self.pause)
@@ -464,10 +464,13 @@ async def test_timeout_and_streaming_are_not_serialised():
 # -------------------------------------------------------------------- names, copies
 
 
-@pytest.mark.parametrize("name", ["result", "wait", "request", "response", "reduce", "status", "_transition"])
+PUBLIC = {name for name in dir(Event) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", [*sorted(PUBLIC - {field.name for field in attrs.fields(Event)}), "_transition"])
 def test_a_field_cannot_hide_what_every_event_has(name):
-    """The class is refused when it is made, and the name is told."""
-    with pytest.raises(TypeError, match=f"Made.{name} cannot be a field"):
+    """The class is refused when it is made. The message has the name, and the public class that has it."""
+    with pytest.raises(TypeError, match=rf"Made\.{name} cannot be a field: Event has a (method|property) {name};"):
         type("Made", (Event,), {"__annotations__": {name: int}})
 
 
@@ -519,10 +522,12 @@ def test_a_field_that_every_event_has_can_get_a_new_default(name, annotation, de
     made()
 
 
-@pytest.mark.parametrize("name", ["_run", "_wake", "_transition", "wait", "result", "invoke", "status", "history"])
+@pytest.mark.parametrize(
+    "name", ["_run", "_wake", "_transition", "wait", "result", "invoke", "status", "history", "settle"]
+)
 def test_a_method_cannot_hide_what_the_package_calls(name):
     """A helper of that name, or a mixin's, is refused when the class is made."""
-    with pytest.raises(TypeError, match=rf"Made\.{name} hides the (method|property) \w+\.{name}.*rename it"):
+    with pytest.raises(TypeError, match=rf"Made\.{name} hides the (method|property) Event\.{name}, .*rename it"):
         type("Made", (Event,), {name: lambda _self: None})
     mixin = type("Mixin", (), {name: lambda _self: None})
     with pytest.raises(TypeError, match=rf"Made\.{name} hides"):
