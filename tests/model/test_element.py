@@ -417,23 +417,13 @@ def test_an_unknown_time_format_is_refused():
         Element().to_dict(created_at_format="epoch")
 
 
-class SetBack(datetime):
-    """A clock that is set back between its readings."""
-
-    readings: ClassVar[list] = []
-
-    @classmethod
-    def now(cls, tz=None):
-        return cls.readings.pop(0)
-
-
 def test_creation_times_never_go_back(monkeypatch):
-    """When the wall clock is set back, the last time is given until the clock has caught up."""
+    """When the wall clock is set back, elements get the latest time until the clock has caught up."""
     now = datetime.now(UTC) + timedelta(hours=1)
     hour, second = timedelta(hours=1), timedelta(seconds=1)
-    monkeypatch.setattr("lionpride_exec._model.element._latest", now)
-    monkeypatch.setattr("lionpride_exec._model.element.datetime", SetBack)
-    monkeypatch.setattr(SetBack, "readings", [now, now - hour, now - second, now, now + second])
+    readings = iter([now, now - hour, now - second, now, now + second])
+    monkeypatch.setattr("lionpride_exec._model.creation_time._latest", now)
+    monkeypatch.setattr("lionpride_exec._base.wall_clock.wall_clock.now", lambda: next(readings))
     elements = [Element() for _ in range(5)]
     assert [element.created_at for element in elements] == [now, now, now, now, now + second]
 
