@@ -11,7 +11,6 @@ from lionpride_exec._base import (
     redaction,  # what is taken for a secret, by generated examples
     state_machine,  # every pair of states
 )
-from lionpride_exec._base import jsonable as json_values  # every kind of value as JSON
 from lionpride_exec._cli.run import compact_set as cli_compact_set  # millions of numbers in little memory
 from lionpride_exec._cli.run import summary as cli_summary  # what is shown at a moment
 from lionpride_exec._executor import executor_states  # every pair of states
@@ -42,7 +41,6 @@ __all__ = [
     "journal_reader",
     "journal_store",
     "journal_worker_thread",
-    "json_values",
     "model_limits",
     "processing_retries",
     "processor_lifetime",

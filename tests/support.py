@@ -1,12 +1,13 @@
 """Events, processors and executors that the tests share."""
 
+import logging
 import re
 from contextlib import contextmanager
 
 import anyio
 import pytest
 
-from lionpride_exec import Event, EventStatus, Executor, Processor
+from lionpride_exec import Event, EventStatus, Execution, Executor, Processor
 from lionpride_exec.testing import BACKENDS
 from lionpride_exec.testing import _view as view  # what an executor keeps to itself
 
@@ -68,6 +69,32 @@ def check_invariants(executor):
         events = executor.get_events_by_status(status)
         assert [event.status for event in events] == [status] * len(events)
         assert executor.status_counts()[status.value] == len(events)
+
+
+def json_form(value):
+    """Return the JSON form of a value: the response in the dict of a record."""
+    return Execution(status=EventStatus.COMPLETED, response=value, error=None).to_dict()["response"]
+
+
+def error_form(error):
+    """Return the JSON form of an error: the error in the dict of a record."""
+    return Execution(status=EventStatus.FAILED, error=error).to_dict()["error"]
+
+
+def error_of(form):
+    """Return the error that a record has after it is read from a dict with this form of an error."""
+    return Execution.from_dict({"status": "failed", "error": form}).error
+
+
+def forget_logged_classes():
+    """Have the next value of any class logged again: only the last 1000 classes are remembered."""
+    others = [type(f"Other{number}", (), {"__slots__": ()}) for number in range(1000)]
+    logger = logging.getLogger("lionpride_exec")
+    was_disabled, logger.disabled = logger.disabled, True
+    try:
+        json_form([other() for other in others])
+    finally:
+        logger.disabled = was_disabled
 
 
 def counts(executor):

@@ -11,13 +11,10 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parts import json_values
-from support import id_of
+from support import error_form, error_of, id_of, json_form
 
 from lionpride_exec import Element, ExecutionError, Unset
 from lionpride_exec.errors import AccessError
-
-error_from_dict, error_to_dict, jsonable = json_values.error_from_dict, json_values.error_to_dict, json_values.jsonable
 
 UNSERIALIZABLE = "<unserializable>"
 
@@ -77,7 +74,7 @@ class Angry:
         (Point(1, ID), {"x": 1, "at": str(ID)}),
         (Sized(2, {3}), {"size": 2, "tags": [3]}),
         (WithDict(), {"id": str(ID)}),
-        (Unset, None),
+        ([Unset], [None]),
         (ValueError("no"), {"error": "ValueError", "message": "no"}),
         (object(), UNSERIALIZABLE),
         ([Angry(), 1], [UNSERIALIZABLE, 1]),
@@ -89,32 +86,32 @@ class Angry:
 )
 def test_usual_forms(value, expected):
     """What has a usual form gets it, at any depth; all else is marked."""
-    result = jsonable(value)
+    result = json_form(value)
     assert result == expected
     json.dumps(result, allow_nan=False)
 
 
 def test_enums_lose_their_class():
     """Members become plain values, also those that are ints or strings."""
-    assert [type(value) for value in jsonable([Level.HIGH, Name.A])] == [int, str]
+    assert [type(value) for value in json_form([Level.HIGH, Name.A])] == [int, str]
 
 
 def test_floats_stay_floats():
     """NaN and infinities are left to whoever writes the text."""
-    assert isnan(jsonable(nan))
-    assert jsonable([inf]) == [inf]
+    assert isnan(json_form(nan))
+    assert json_form([inf]) == [inf]
 
 
 def test_what_contains_itself_is_marked():
     """A cycle ends at once; what merely occurs twice is written twice."""
     cyclic = [1]
     cyclic.append({"again": cyclic})
-    assert jsonable(cyclic) == [1, {"again": UNSERIALIZABLE}]
+    assert json_form(cyclic) == [1, {"again": UNSERIALIZABLE}]
     shared = [1]
-    assert jsonable([shared, shared]) == [[1], [1]]
+    assert json_form([shared, shared]) == [[1], [1]]
     error = ExecutionError("no")
     error.details["self"] = error
-    assert jsonable(error)["details"] == {"self": UNSERIALIZABLE}
+    assert json_form(error)["details"] == {"self": UNSERIALIZABLE}
 
 
 def test_what_is_nested_too_deeply_is_marked_where_it_begins():
@@ -122,12 +119,12 @@ def test_what_is_nested_too_deeply_is_marked_where_it_begins():
     deep = []
     for _ in range(100_000):
         deep = [deep]
-    assert UNSERIALIZABLE in json.dumps(jsonable([deep, 1]))
-    assert error_to_dict(ExecutionError("no", details={"deep": deep}))["message"] == "no"
+    assert UNSERIALIZABLE in json.dumps(json_form([deep, 1]))
+    assert error_form(ExecutionError("no", details={"deep": deep}))["message"] == "no"
     fine = []
     for _ in range(150):
         fine = [fine]
-    assert json.loads(json.dumps(jsonable(fine))) == fine
+    assert json.loads(json.dumps(json_form(fine))) == fine
 
 
 @given(
@@ -139,8 +136,8 @@ def test_what_is_nested_too_deeply_is_marked_where_it_begins():
 )  # fmt: skip
 def test_it_gives_json(value):
     """Whatever comes in, json.dumps() takes what comes out, and a second pass changes nothing."""
-    result = jsonable(value)
-    assert jsonable(result) == result == json.loads(json.dumps(result))
+    result = json_form(value)
+    assert json_form(result) == result == json.loads(json.dumps(result))
 
 
 def test_errors_of_ours_tell_more():
@@ -150,23 +147,23 @@ def test_errors_of_ours_tell_more():
         def to_dict(self):
             raise OSError
 
-    assert error_to_dict(AccessError("no", details={"id": ID})) == {
+    assert error_form(AccessError("no", details={"id": ID})) == {
         "error": "AccessError",
         "message": "no",
         "retryable": False,
         "details": {"id": str(ID)},
     }
-    assert error_to_dict(Odd("no")) == {"error": "Odd", "message": "no"}
+    assert error_form(Odd("no")) == {"error": "Odd", "message": "no"}
 
 
 def test_a_restored_error_tells_what_the_original_was():
     """Class, message, details and retryable come back; writing and reading it again changes nothing."""
-    restored = error_from_dict(error_to_dict(AccessError("no", details={"a": 1})))
+    restored = error_of(error_form(AccessError("no", details={"a": 1})))
     assert type(restored) is ExecutionError
     assert str(restored) == "AccessError: no"
     assert restored.details == {"a": 1, "error": "AccessError"}
     assert restored.retryable is False
-    again = error_from_dict(error_to_dict(restored))
+    again = error_of(error_form(restored))
     assert (str(again), again.details, again.retryable) == (str(restored), restored.details, False)
 
 
@@ -174,7 +171,7 @@ def test_a_restored_group_is_a_group():
     """At any depth, with the message it was made with, however often it is written and read."""
     group = BaseExceptionGroup("outer", [ExceptionGroup("inner", [ValueError("a")]), KeyboardInterrupt()])
     for _ in range(3):
-        group = error_from_dict(error_to_dict(group))
+        group = error_of(error_form(group))
     assert group.message == "outer"
     assert group.exceptions[0].message == "inner"
     assert str(group.exceptions[0].exceptions[0]) == "ValueError: a"
@@ -189,7 +186,7 @@ def test_a_group_that_says_it_contains_itself():
         def exceptions(self):
             return (self, ValueError("a"))
 
-    assert error_to_dict(Loop("loop", [ValueError("b")]))["exceptions"] == [{"error": "ValueError", "message": "b"}]
+    assert error_form(Loop("loop", [ValueError("b")]))["exceptions"] == [{"error": "ValueError", "message": "b"}]
 
 
 def test_text_that_utf8_cannot_hold():

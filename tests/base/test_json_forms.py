@@ -29,11 +29,9 @@ import msgspec
 import pydantic
 import pytest
 from commands import run
-from parts import json_values
+from support import forget_logged_classes, json_form
 
 from lionpride_exec import Event, EventStatus, Execution
-
-_tell, jsonable = json_values._tell, json_values.jsonable
 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 
@@ -473,13 +471,13 @@ def test_a_key_that_stands_there_twice_keeps_both_values():
     database = sqlite3.connect(":memory:")
     database.row_factory = sqlite3.Row
     row = database.execute("select 1 as id, 'a' as name, 2 as id").fetchone()
-    assert jsonable([row]) == [{"id": [1, 2], "name": "a"}]
+    assert json_form([row]) == [{"id": [1, 2], "name": "a"}]
     database.close()
     message = email.message.Message()
     for value in ("a=1", "b=2"):
         message["Set-Cookie"] = value
     message["Subject"] = "x"
-    assert jsonable(message) == {"Set-Cookie": ["a=1", "b=2"], "Subject": "x"}
+    assert json_form(message) == {"Set-Cookie": ["a=1", "b=2"], "Subject": "x"}
 
 
 def test_objects_that_know_each_other_come_to_an_end():
@@ -487,7 +485,7 @@ def test_objects_that_know_each_other_come_to_an_end():
     bags = [Bag() for _ in range(30)]
     for bag in bags:
         bag.others = list(bags)
-    text = json.dumps(jsonable(bags[0]))
+    text = json.dumps(json_form(bags[0]))
     assert 1000 <= text.count("others") <= 1001
     assert "<unserializable>" in text
 
@@ -503,13 +501,13 @@ def test_a_property_that_fails_costs_nothing_else():
                 raise OSError
             return super().__getattribute__(name)
 
-    assert jsonable([Lazy(), 5]) == ["<unserializable>", 5]
+    assert json_form([Lazy(), 5]) == ["<unserializable>", 5]
 
 
 @pytest.mark.parametrize("make", [Mock, MagicMock, AsyncMock])
 def test_a_mock_is_its_repr(make):
     """It has every method, and they tell nothing."""
-    form = jsonable([make(name="client")])
+    form = json_form([make(name="client")])
     assert form == [f"<{make.__name__} name='client'>"]
 
 
@@ -527,10 +525,10 @@ def test_cycles_end_whatever_they_are_made_of():
     """An object whose to_dict() leads back to it, too."""
     loop = {}
     loop["odd"] = Odd({"back": loop})
-    assert jsonable(loop) == {"odd": {"back": "<unserializable>"}}
+    assert json_form(loop) == {"odd": {"back": "<unserializable>"}}
     me = Odd(None)
     me.told = {"me": me}
-    assert jsonable(me) == {"me": "<unserializable>"}
+    assert json_form(me) == {"me": "<unserializable>"}
 
 
 @pytest.mark.parametrize(
@@ -540,10 +538,10 @@ def test_cycles_end_whatever_they_are_made_of():
 )
 def test_what_is_not_kept_as_it_is_is_told_once_for_each_class(caplog, value):
     """At WARNING, by the logger of the package, with the name of the class."""
-    _tell.cache_clear()
+    forget_logged_classes()
     with caplog.at_level(logging.WARNING, "lionpride_exec"):
         for _ in range(3):
-            jsonable({"a": [value, value]})
+            json_form({"a": [value, value]})
     (record,) = caplog.records
     assert f"class {type(value).__qualname__} cannot be kept as it is" in record.getMessage()
 
@@ -560,19 +558,19 @@ def test_attributes_beside_items_are_told(caplog):
             self.__dict__ = self
 
     page = Page([1])
-    assert jsonable([page, Dotted(a=1), Pair(1, 2)]) == [[1], {"a": 1}, [1, 2]]
+    assert json_form([page, Dotted(a=1), Pair(1, 2)]) == [[1], {"a": 1}, [1, 2]]
     assert not caplog.records
     page.cursor = "next"
-    assert jsonable([page, page]) == [[1], [1]]
+    assert json_form([page, page]) == [[1], [1]]
     assert ["attributes beside its items" in record.getMessage() for record in caplog.records] == [True]
 
 
 def test_what_has_a_usual_form_is_not_told(caplog):
     """Nobody is warned of a path."""
-    _tell.cache_clear()
+    forget_logged_classes()
     names = "path,decimal,set,bytes,keys,pydantic,frame,very big,half a pair,several values,root model,file in memory"
     for name in [*names.split(","), "numpy times", "labels that are not unique", "raw"]:
-        jsonable(VALUES[name][0])
+        json_form(VALUES[name][0])
     assert not caplog.records
 
 
@@ -583,11 +581,11 @@ def test_what_has_a_usual_form_is_not_told(caplog):
 )  # fmt: skip
 def test_a_time_span_is_written_as_msgspec_reads_it(span):
     """So that ``Event[timedelta]`` gets it back."""
-    assert msgspec.convert(jsonable(span), dt.timedelta) == span
+    assert msgspec.convert(json_form(span), dt.timedelta) == span
 
 
 def test_the_encoded_names_of_a_struct_are_those_of_msgspec():
     """So that ``Event[Struct]`` gets it back."""
     for name in ("struct", "array_like"):
         value = VALUES[name][0]
-        assert msgspec.convert(jsonable(value), type(value)) == value
+        assert msgspec.convert(json_form(value), type(value)) == value

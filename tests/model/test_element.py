@@ -12,11 +12,9 @@ from uuid import UUID, uuid1, uuid4
 
 import attrs
 import pytest
-from parts import json_values
+from support import error_form, error_of, json_form
 
 from lionpride_exec import Element, Event, Pile, Unset, UnsetType, errors
-
-error_from_dict, error_to_dict, jsonable = json_values.error_from_dict, json_values.error_to_dict, json_values.jsonable
 
 
 class Thing(Element):
@@ -307,7 +305,7 @@ class Point:
     y: Any
 
 
-def test_jsonable():
+def test_json_forms():
     """Usual values get their usual form; the rest is marked; cycles end."""
     an_id, moment = uuid4(), datetime(2026, 1, 1, tzinfo=UTC)
     cycle: list = [1]
@@ -316,7 +314,7 @@ def test_jsonable():
         "plain": [1, 2.5, "x", None, True], 5: (an_id, moment), "bytes": b"ab", "set": {1}, "point": Point(1, {2}),
         "error": ValueError("e"), "unset": Unset, "odd": object(), "cycle": cycle,
     }  # fmt: skip
-    assert jsonable(given) == {
+    assert json_form(given) == {
         "plain": [1, 2.5, "x", None, True], "5": [str(an_id), moment.isoformat()], "bytes": "YWI=", "set": [1],
         "point": {"x": 1, "y": [2]}, "error": {"error": "ValueError", "message": "e"}, "unset": None,
         "odd": "<unserializable>", "cycle": [1, "<unserializable>"],
@@ -327,10 +325,10 @@ def test_groups_nest():
     """Members are expanded, BaseExceptions too; a shared one is fine; the way back gives groups."""
     shared = ValueError("s")
     group = BaseExceptionGroup("top", [ExceptionGroup("in", [shared]), shared, KeyboardInterrupt()])
-    data = error_to_dict(group)
+    data = error_form(group)
     assert data["exceptions"][0]["exceptions"][0] == data["exceptions"][1]
     assert data["exceptions"][2]["error"] == "KeyboardInterrupt"
-    restored = error_from_dict(json.loads(json.dumps(data)))
+    restored = error_of(json.loads(json.dumps(data)))
     assert isinstance(restored.exceptions[0], ExceptionGroup)
     assert "ValueError: s" in str(restored.exceptions[1])
     assert restored.exceptions[1].details["error"] == "ValueError"
@@ -341,7 +339,7 @@ def test_deep_groups_are_cut():
     group = ExceptionGroup("leaf", [ValueError(), KeyError()])
     for _ in range(150):
         group = ExceptionGroup("level", [group])
-    data = error_to_dict(group)
+    data = error_form(group)
     while "exceptions" in data:
         (data,) = data["exceptions"]
     assert data["message"] == "Max nesting depth (100) exceeded"
