@@ -11,7 +11,6 @@ from lionpride_exec._base import (
     redaction,  # what is taken for a secret, by generated examples
     state_machine,  # every pair of states
 )
-from lionpride_exec._cli.run import compact_set as cli_compact_set  # millions of numbers in little memory
 from lionpride_exec._cli.run import summary as cli_summary  # what is shown at a moment
 from lionpride_exec._executor import executor_states  # every pair of states
 from lionpride_exec._journal import journal_lifecycle  # every pair of states
@@ -31,7 +30,6 @@ from lionpride_exec.testing._time import asyncio_clock as clock  # a virtual clo
 
 __all__ = [
     "backend",
-    "cli_compact_set",
     "cli_summary",
     "clock",
     "executor_states",

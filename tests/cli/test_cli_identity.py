@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import subprocess
 import sys
 from collections import Counter
 from contextlib import chdir, closing
@@ -14,9 +15,6 @@ from commands import run, standard_input
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from journal_files import journal_in_use
-from parts import cli_compact_set
-
-Counts, MAX_NOTE, Marks = cli_compact_set.Counts, cli_compact_set.MAX_NOTE, cli_compact_set.Marks
 
 calls = []
 kill_at = []  # after so many calls the run ends
@@ -499,23 +497,74 @@ def test_no_identity_without_a_record(capsys):
     assert "line 1: not JSON" in capsys.readouterr().err
 
 
+# -------------------------------------------------------------------- many lines
+
+
+async def fail_each_third(record):
+    """Note a call. Fail if the record can be divided by 3."""
+    calls.append(record)
+    if not record % 3:
+        raise ValueError(record)
+
+
 def test_equal_lines_are_counted_however_many_there_are():
-    """More than a note can tell."""
-    counts = Counts()
-    assert [counts.add(0) for _ in range(MAX_NOTE + 3)] == list(range(1, MAX_NOTE + 4))
-    assert counts.add(2) == 1  # 0 and 1 are one mark
-    assert go([1] * (MAX_NOTE + 3)) == (0, [1] * (MAX_NOTE + 3))
+    """The count goes on above 255, the largest number in a byte."""
+    assert go([1] * 258) == (0, [1] * 258)
     assert go() == (0, [])
-    assert len(sql("SELECT DISTINCT key FROM event")) == MAX_NOTE + 3
+    assert len(sql("SELECT DISTINCT key FROM event")) == 258
 
 
-@given(st.dictionaries(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), max_size=50), st.integers(0, 3000))
-def test_marks_keep_their_numbers(numbers, more):
-    """Also when there are many more."""
-    marks = Marks(with_numbers=True)
-    for mark, number in numbers.items():
-        marks.put(mark, 1, number)
-    for mark in range(2**63, 2**63 + more):
-        marks.put(mark, 2)
-    known = {mark: number for mark, number in numbers.items() if mark > 1}  # 0 and 1 are one mark
-    assert {mark: marks.number(mark) for mark in known} == known
+def test_thousands_of_lines_are_known_with_their_ends_and_places(capsys):
+    """The next run counts each end, runs the new lines only, and writes where each line is now."""
+    lines = list(range(3000))
+    write(lines)
+    options = {"output": "out", "journal": "run.db", "journal_sync": "normal"}
+    assert run(f"{__name__}:fail_each_third", "input", progress="none", **options) == 1
+    assert sorted(calls) == lines
+    calls.clear()
+    capsys.readouterr()
+    lines = [-1, *lines[::-1], -2]
+    write(lines)
+    assert run(f"{__name__}:fail_each_third", "input", progress="none", **options) == 1
+    assert sorted(calls) == [-2, -1]
+    assert by_line() == dict(enumerate(lines, 1))
+    assert "3,002 lines: 3,000 done before (1,000 not completed), 2 completed; " in capsys.readouterr().err
+
+
+# A line is known by a hash of 64 bits. This program replaces the hash by a number of the test's choice for each line.
+CHOSEN_MARKS = """
+import hashlib, sys
+from types import SimpleNamespace
+
+known, marks, factor, plus = hashlib.blake2b, {}, int(sys.argv[1]), int(sys.argv[2])
+
+def blake2b(data, *, digest_size):
+    if digest_size != 8:
+        return known(data, digest_size=digest_size)
+    number = len(marks)
+    mark = marks.setdefault(data, number and factor * (number + 1) + plus)
+    return SimpleNamespace(digest=lambda: mark.to_bytes(8, "big"))
+
+hashlib.blake2b = blake2b
+
+from lionpride_exec.__main__ import main
+
+main(["run", "target.py:work", "input", "--output", "out", "--journal", "run.db", "--progress", "none"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("factor", "plus"), [(1, 0), (1024, 0), (2**48, -1)], ids=["the lowest", "at one place", "at the last place"]
+)
+def test_lines_are_told_apart_whatever_their_hashes(factor, plus):
+    """The hash 0 is one like the others, and hashes with equal low bits are different hashes."""
+    Path("target.py").write_text("async def work(record):\n    open('calls', 'a').write(f'{record}\\n')\n")
+    program = [sys.executable, "-c", CHOSEN_MARKS, str(factor), str(plus)]
+    lines = [1] * 258 + list(range(2, 900))
+    for count in (len(lines), 1):
+        write(lines)
+        Path("calls").unlink(missing_ok=True)
+        subprocess.run(program, check=True, timeout=60)  # noqa: S603  our own
+        assert len(Path("calls").read_text().split()) == count
+        assert by_line() == dict(enumerate(lines, 1))
+        lines = [-1, *lines[::-1]]

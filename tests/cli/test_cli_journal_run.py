@@ -15,13 +15,12 @@ import pytest
 from cli_children import end_children, gate, read_until
 from commands import run, run_command, virtual_time
 from journal_files import journal_in_use
-from parts import cli_compact_set, journal_store
+from parts import journal_store
 
 from lionpride_exec import Event, Executor, Journal
 from lionpride_exec.errors import JournalError
 from lionpride_exec.testing import Failure, FaultPlan
 
-FIRST_SIZE, Marks = cli_compact_set.FIRST_SIZE, cli_compact_set.Marks
 Store = journal_store.Store
 
 BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
@@ -654,22 +653,6 @@ def test_a_run_that_kills_the_process_again_and_again_fails(monkeypatch):
     (found,) = [result for result in results() if result["record"] == "a"]
     assert found["status"] == "failed"
     assert "the process ended while it ran, 5 times by now" in found["error"]["message"]
-
-
-# -------------------------------------------------------------------- parts
-
-
-def test_marks_are_kept_with_their_notes():
-    """However many; the mark 0 too."""
-    marks = Marks()
-    wanted = {n * 0x9E3779B97F4A7C15 % 2**64: n % 200 for n in range(1, 2 * FIRST_SIZE)} | {0: 7}
-    for mark, note in wanted.items():
-        marks.put(mark, note)
-    assert len(marks) == len(wanted)
-    assert {mark: marks.get(mark) for mark in wanted} == wanted
-    assert marks.get(12345) is None
-    marks.put(0, 8)
-    assert (len(marks), marks.get(0)) == (len(wanted), 8)
 
 
 def test_a_result_with_half_of_a_surrogate_pair_is_read():

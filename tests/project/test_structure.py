@@ -103,7 +103,7 @@ def load_counter():
 
 
 # The aim is 20 of each. Whoever needs fewer lowers the number.
-MOST = {"accesses": 17, "imports": 22, "patches": 33}
+MOST = {"accesses": 17, "imports": 21, "patches": 33}
 
 # Where tests import private parts, each with its reason.
 MAY_IMPORT = {"parts.py", "support.py"}
