@@ -43,7 +43,7 @@ class FileLock:
         self._fd: int | None = None  # of the lock file; None once the lock is released
         if fcntl is None:
             raise JournalError("a journal needs flock(), which this system does not have")
-        place = Path(f"{path}-lock")
+        place = lock_path(path)
         try:
             self._fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _mode_beside(path))
         except OSError as exc:
@@ -73,6 +73,11 @@ class FileLock:
     def disown(self) -> None:
         """Close the child's copy of the descriptor. The parent keeps the lock."""
         self.release()
+
+
+def lock_path(path: Path) -> Path:
+    """Return the path of the lock file of a journal."""
+    return Path(f"{path}-lock")
 
 
 def _mode_beside(path: Path) -> int:

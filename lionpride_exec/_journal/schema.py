@@ -186,6 +186,9 @@ def check_magic(path: Path) -> None:
     """
     Check that an existing file begins as those of SQLite, before another file is made beside it.
 
+    Call this only while no connection of this process has the file open. Closing the file drops the locks that SQLite
+    has on it.
+
     Raises:
         JournalError: The file begins otherwise, or cannot be read.
     """

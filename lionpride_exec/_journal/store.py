@@ -17,7 +17,7 @@ from lionpride_exec.errors import JournalError
 
 from .batch_sql import requeue_events, write_batch, write_interrupted
 from .bulk_sql import rows_by_id
-from .file_lock import FileLock, make_private
+from .file_lock import FileLock, lock_path, make_private
 from .fork import foreign_error, keep_from_closing, watch_for_forks
 from .pruning import Pruner
 from .rows import AuditRecord, Batch, Row, RowUpdate
@@ -94,7 +94,8 @@ class Store:
         """
         self._pid = os.getpid()
         with self._exclusive():
-            check_magic(self.path)
+            if not lock_path(self.path).exists():  # otherwise an executor of this process may have the file open
+                check_magic(self.path)
             self._file_lock = FileLock(self.path)
             watch_for_forks(self)
             try:

@@ -499,6 +499,23 @@ async def test_a_second_owner_gets_a_clear_error(path):
         await other.append(Step())
 
 
+def open_elsewhere(path):
+    """Open and close a file of SQLite in another process."""
+    code = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('PRAGMA schema_version'); db.close()"
+    subprocess.run([sys.executable, "-c", code, path], check=True)  # noqa: S603  our own
+
+
+async def test_a_refused_second_owner_leaves_the_file_locked(path):
+    """Another program that opens and closes the file afterwards does not delete the log, in which the owner writes."""
+    async with open_executor(path) as executor:
+        await executor.append(Step())
+        await executor.join()
+        with pytest.raises(JournalLockedError):
+            await open_executor(path).start()
+        open_elsewhere(path)
+        assert path.with_name("run.db-wal").exists()
+
+
 async def test_a_journal_has_one_executor(path):
     """One object cannot be given to two."""
     journal = Journal(path)
