@@ -107,7 +107,12 @@ class RunnableEvent(EventLifecycle):
             await self.wait()
         elif self.execution.status is EventStatus.PENDING:
             if run.scope is not None:
-                await self._run(run)  # the scope belongs to the worker, whose task runs one event after the other
+                # The scope belongs to the worker, whose task runs one event after the other.
+                try:
+                    await self._run(run)
+                finally:
+                    if run.is_given_up and self._current_run is run:
+                        self._set("_current_run", NOT_RUNNING)
             else:
                 await self._run_alone()
 

@@ -31,15 +31,18 @@ class RunningEvent:
         is_active: Whether the run has begun, and its outcome is not recorded yet. Exactly then the event counts as
             running. A record that says PROCESSING may have been restored, without a task that runs the event.
         scope: Cancels the run. None before and after the run. A worker has one scope for all events that it runs.
+        is_given_up: Whether the task that made the run has ended before the run. The task that runs the event, by a
+            call of ``invoke()``, then puts ``NOT_RUNNING`` in the place of the run.
         forced_outcome: The final status and the error of a run that is being cancelled. None if nothing was decided.
     """
 
-    __slots__ = ("event", "forced_outcome", "is_active", "scope")
+    __slots__ = ("event", "forced_outcome", "is_active", "is_given_up", "scope")
 
     def __init__(self, event: Any) -> None:
         self.event = event
         self.is_active: bool = False
         self.scope: CancelScope | None = None
+        self.is_given_up: bool = False
         self.forced_outcome: tuple[EventStatus, BaseException] | None = None
 
 

@@ -168,8 +168,9 @@ class Transitions:
         else:
             self._index.move(event, previous, target)
         # The processor runs the event: it took the event from the queue, and wakes waiting tasks after the run.
-        is_run_here = type(event._current_run) is ProcessorRun  # no look-up by id: the hash of a UUID is a Python call
-        run = event._current_run
+        run, processor = event._current_run, self.processor
+        # No look-up by id, since the hash of a UUID is a Python call. Another executor may still run the event.
+        is_run_here = processor is not None and type(run) is ProcessorRun and run.runner is processor._runner
         if target is EventStatus.PROCESSING and run.is_active:
             self.running.add(run)
         elif previous is EventStatus.PROCESSING:

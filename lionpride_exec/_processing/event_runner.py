@@ -120,7 +120,7 @@ class EventRunner:
             self._retries.note_start(event, now)
         lanes = self._queue.lanes
         uses = lanes.amounts.take(entry, now, has_begun=has_begun) if lanes.limit_states.has_limits else ()
-        run = ProcessorRun(event, entry, uses, now, None if has_begun else token, pool.now)
+        run = ProcessorRun(event, entry, uses, now, None if has_begun else token, pool.now, self)
         self.running[event.id] = run
         _set(event, "_current_run", run)
         if self._pauses.limit_states:
@@ -183,7 +183,10 @@ class EventRunner:
         """Give back what a run has held, and queue its event again if another run follows."""
         event = run.event
         del self.running[event.id]
-        if event._current_run is run:
+        run.runner = None
+        if run.is_active:  # another task runs the event by now, and ends the run
+            run.is_given_up = True
+        elif event._current_run is run:
             _set(event, "_current_run", NOT_RUNNING)
         if self._pauses.limit_states and event.execution.status is EventStatus.COMPLETED:
             self._pauses.accept(run)

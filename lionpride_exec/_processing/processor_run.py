@@ -26,9 +26,10 @@ class ProcessorRun(RunningEvent):
         token: Stands for the start in the capacity window while the journal has not confirmed the start. None if the
             run has begun, or if it takes no capacity.
         clock: A short way to the time of the event loop in which the event runs.
+        runner: The ``EventRunner`` that made the run. None once everything is given back.
     """
 
-    __slots__ = ("again_in", "began", "clock", "entry", "token", "uses")
+    __slots__ = ("again_in", "began", "clock", "entry", "runner", "token", "uses")
 
     event: Event
 
@@ -40,15 +41,18 @@ class ProcessorRun(RunningEvent):
         began: float,
         token: object,
         clock: Callable[[], float],
+        runner: object,
     ) -> None:
         # The attributes of the base class, without the call of its constructor: this runs for each event.
         self.event = event
         self.is_active = False
         self.scope = None
         self.forced_outcome = None
+        self.is_given_up = False
         self.entry: Entry = entry
         self.uses: Sequence[Reservation] = uses
         self.began: float = began
         self.again_in: float | None = None
         self.token: object = token
         self.clock: Callable[[], float] = clock
+        self.runner: object = runner

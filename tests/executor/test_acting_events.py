@@ -118,3 +118,51 @@ async def test_events_that_find_more_work_than_there_is_room_for():
         await executor.append(Page())
     assert counts(executor) == {"completed": 1111}
     check_invariants(executor)
+
+
+async def test_a_running_event_that_moves_to_another_executor():
+    """join() of the other executor returns at the end of the event, which the first executor still runs."""
+    first, second = make_executor(), make_executor()
+    gate = anyio.Event()
+    async with first:
+        event = await first.append(Job(gate=gate, started=anyio.Event()))
+        await event.started.wait()
+        await first.cleanup_events(["processing"])
+        await second.start()
+        await second.append(event)
+        async with anyio.create_task_group() as group:
+            group.start_soon(second.join)
+            await wait_all_tasks_blocked()
+            gate.set()
+        assert counts(second) == {"completed": 1}
+        await second.stop()
+    check_invariants(second)
+
+
+class Overtaken(Job):
+    """The worker that starts the event waits before it runs the event, so that another task can run it first."""
+
+    waits: object = None
+
+    async def invoke(self):
+        """Wait for the next of the waits, then run the event."""
+        await self.waits.pop(0)()
+        await super().invoke()
+
+
+async def test_an_event_that_another_task_runs_outlives_the_cancelled_worker():
+    """The event ends as its own run says, and the block of the executor can be left."""
+    gate, hold = anyio.Event(), anyio.Event()
+    event = Overtaken(gate=gate, started=anyio.Event(), waits=[hold.wait, anyio.lowlevel.checkpoint])
+    async with make_executor() as executor:
+        await executor.append(event)
+        await wait_all_tasks_blocked()
+        async with anyio.create_task_group() as group:
+            group.start_soon(event.invoke)
+            await event.started.wait()
+            executor.cancel(event)  # cancels the worker, which waits
+            await wait_all_tasks_blocked()
+            assert event.status is EventStatus.PROCESSING
+            gate.set()
+    assert event.status is EventStatus.COMPLETED
+    check_invariants(executor)
