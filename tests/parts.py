@@ -20,7 +20,6 @@ from lionpride_exec._journal import worker_thread as journal_worker_thread  # a 
 from lionpride_exec._model import limits as model_limits  # routes through limits
 from lionpride_exec._processing import processor_lifetime  # every pair of states
 from lionpride_exec._processing import retries as processing_retries  # the budget, by a simple count
-from lionpride_exec._scheduling import capacity as scheduling_capacity  # the window, by a simple count
 from lionpride_exec._scheduling import forecast as scheduling_forecast  # compared with a simulation
 from lionpride_exec._scheduling import limit_state as scheduling_limit_state  # the same
 from lionpride_exec._scheduling import pacing as scheduling_pacing  # without an event loop
@@ -43,7 +42,6 @@ __all__ = [
     "processing_retries",
     "processor_lifetime",
     "redaction",
-    "scheduling_capacity",
     "scheduling_forecast",
     "scheduling_limit_state",
     "scheduling_pacing",

@@ -1,5 +1,6 @@
-"""The queue and the capacity window, alone and against simple models."""
+"""The queue alone, and the capacity of a processor, against simple models."""
 
+import time
 from contextlib import nullcontext
 from copy import deepcopy
 from uuid import uuid4
@@ -10,12 +11,13 @@ from anyio import wait_all_tasks_blocked
 from hypothesis import given
 from hypothesis import strategies as st
 from leftovers import containers_of
-from parts import model_limits, scheduling_capacity
+from parts import model_limits
+from support import Job, make_executor
 
-from lionpride_exec import PriorityQueue
+from lionpride_exec import Event, Pile, PriorityQueue, Processor
+from lionpride_exec.testing import BACKENDS, run
 
 Router = model_limits.Router
-CapacityWindow = scheduling_capacity.CapacityWindow
 
 IDS = [uuid4() for _ in range(12)]
 PRIORITIES = st.sampled_from([-1.0, 0.0, 1.0, 2.0])
@@ -257,59 +259,106 @@ def test_a_backlog_is_fed_in_order_within_the_bound(items, max_size):
 # -------------------------------------------------------------------- capacity
 
 
+class Noted(Job):
+    """Notes when it starts."""
+
+    log: object = None
+
+    async def _invoke(self):
+        self.log.append(anyio.current_time())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @given(
-    st.integers(1, 5),
-    st.floats(0.01, 100.0),
-    st.lists(st.floats(0.0, 50.0, allow_subnormal=False), min_size=1, max_size=80),
+    total=st.integers(1, 5),
+    period=st.floats(0.01, 100.0),
+    pauses=st.lists(st.floats(0.0, 50.0, allow_subnormal=False), min_size=1, max_size=80),
 )
-def test_no_window_holds_more_than_its_capacity(total, period, pauses):
-    """Whatever the arrivals: in any window of the period at most so many starts; and never fewer than could be."""
+def test_no_window_holds_more_than_its_capacity(backend, total, period, pauses):
+    """Whatever the arrivals: any window of the period holds at most so many starts, and no event starts too late."""
+    arrivals, starts = [], []
 
     async def main():
-        window, now, starts = CapacityWindow(total, period), 0.0, []
-        for pause in pauses:
-            now += pause
-            in_window = [start for start in starts if now - start < period]
-            if window.available(now):
-                window.take(now)
-                starts.append(now)
-                assert len(in_window) < total
-            else:
-                assert len(in_window) == total
-                assert now < window.next_at(now) <= in_window[0] + period * (1 + 1e-9)
-        for earlier, later in zip(starts, starts[total:], strict=False):
-            assert later - earlier >= period
+        executor = make_executor(queue_capacity=total, capacity_refresh_time=period)
+        async with executor:
+            for pause in pauses:
+                await anyio.sleep(pause)
+                now = anyio.current_time()
+                in_window = [start for start in starts if now - start < period]
+                assert executor.processor.available_capacity == total - len(in_window)
+                arrivals.append(now)
+                await executor.append(Noted(log=starts))
+                await wait_all_tasks_blocked()
 
-    anyio.run(main)
-
-
-@pytest.mark.anyio
-async def test_capacity_set_by_hand_comes_back():
-    """A hand-set number holds for one period."""
-    window = CapacityWindow(5, 10.0)
-    window.take(0.0)
-    window.set_available(1, 2.0)
-    assert (window.available(2.0), window.withheld) == (1, 3)
-    assert window.available(9.9) == 1
-    assert window.available(10.0) == 2
-    assert window.available(12.0) == 5
-    window.set_available(0, 20.0)
-    window.set_available(4, 20.0)
-    assert window.available(20.0) == 4
-    window.release_withheld()
-    assert (window.available(20.0), window.withheld) == (5, 0)
+    run(main, backend=backend)
+    assert len(starts) == len(arrivals)
+    for earlier, later in zip(starts, starts[total:], strict=False):
+        assert later - earlier >= period
+    allowed = [0.0] * total + [start + period for start in starts]
+    for start, *earliest in zip(starts, arrivals, allowed, strict=False):
+        assert max(earliest) * (1 - 1e-9) <= start <= max(earliest) * (1 + 1e-9)
 
 
-@pytest.mark.anyio
-async def test_starts_are_carried_over_to_another_clock():
-    """A processor that moves to another event loop, whose clock began elsewhere, remembers what it started."""
-    window = CapacityWindow(2, 10.0)
-    window.take(1e9)
-    window.take(1e9 + 3)
-    window.shift(4 - 1e9)
-    assert window.available(5.0) == 0
-    assert window.next_at(5.0) == 14
-    window.resize(1)
-    window.shift(1)
-    assert window.available(15.0) == 0
-    assert window.available(18.0) == 1
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_capacity_set_by_hand_comes_back(backend):
+    """A hand-set number holds for one period. The starts before it come back as they would have."""
+
+    async def main():
+        executor = make_executor(queue_capacity=5, capacity_refresh_time=10.0)
+        async with executor:
+            processor = executor.processor
+            await executor.append(Job())
+            await anyio.sleep(2)
+            assert processor.available_capacity == 4
+            processor.available_capacity = 1
+            assert processor.available_capacity == 1
+            found = []
+            for seconds in (7.9, 0.1, 1.9, 0.1):
+                await anyio.sleep(seconds)
+                found.append(processor.available_capacity)
+            assert found == [1, 2, 2, 5]
+
+    run(main, backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_capacity_set_twice_by_hand_is_the_last_number(backend):
+    """A batch starts that many events, and gives back the rest of the capacity."""
+
+    async def main():
+        pile = Pile(item_type=Event)
+        processor = Processor(queue_capacity=5, capacity_refresh_time=10.0, pile=pile)
+        for event in [Job() for _ in range(6)]:
+            pile.add(event)
+            await processor.enqueue(event.id)
+        processor.available_capacity = 0
+        processor.available_capacity = 4
+        assert processor.available_capacity == 4
+        await processor.process()
+        assert (processor.queue.qsize(), processor.available_capacity) == (2, 5)
+
+    run(main, backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_starts_are_carried_over_to_another_clock(monkeypatch, backend):
+    """An executor that moves to another event loop, whose clock began elsewhere, remembers what it started."""
+    executor = make_executor(queue_capacity=2, capacity_refresh_time=10.0)
+    starts = []
+
+    async def two_events(capacity, available):
+        async with executor:
+            executor.resize(queue_capacity=capacity)
+            await anyio.sleep(1)
+            assert executor.processor.available_capacity == available
+            for _ in range(2):
+                await executor.append(Noted(log=starts))
+                await anyio.sleep(3)
+
+    now, found = time.time(), []
+    for began, capacity, available in ((0, 2, 2), (7, 2, 0), (19, 1, 0)):  # the clock of each run begins at 0
+        monkeypatch.setattr(time, "time", lambda seconds=now + began: seconds)
+        run(two_events, capacity, available, backend=backend)
+        found += [began + start for start in starts]
+        starts.clear()
+    assert found == pytest.approx([1, 4, 11, 14, 24, 34], abs=1e-5)
