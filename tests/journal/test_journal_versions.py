@@ -79,31 +79,42 @@ def test_the_next_owner_brings_it_to_version_2(tmp_path, name):
     assert all_of(path) == before
 
 
+# The migration calls functions of the package for each row. This program is killed in one of the calls.
 KILLED = """
 import os, signal, sqlite3, sys
-from pathlib import Path
-from lionpride_exec._journal import schema
+from functools import partial
+import anyio
+from lionpride_exec import Event, Executor, Journal
 
-left = [int(sys.argv[2])]
+left = int(sys.argv[2])
 
-def hash_until_killed(key):
-    left[0] -= 1
-    if not left[0]:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return known(key)
+class Connection(sqlite3.Connection):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA cache_size = 1")  # pages go to the log before the commit
 
-known, schema.key_hash = schema.key_hash, hash_until_killed
-path = Path(sys.argv[1])
-connection = schema.connect(path)
-connection.execute("PRAGMA journal_mode = WAL")
-connection.execute("PRAGMA cache_size = 1")  # pages go to the log before the commit
-schema.migrate(connection, schema.check_file(connection, path))
+    def create_function(self, name, count, function, **options):
+        def call(*values):
+            global left
+            left -= 1
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*values)
+        super().create_function(name, count, call, **options)
+
+sqlite3.connect = partial(sqlite3.connect, factory=Connection)
+
+async def main():
+    async with Executor.of(Event, journal=Journal(sys.argv[1])):
+        pass
+
+anyio.run(main)
 """
 
 
-@pytest.mark.parametrize("call", [1, 5])
+@pytest.mark.parametrize("call", [1, 2, 5, 10])
 def test_an_owner_that_is_killed_on_the_way_leaves_version_1(tmp_path, call):
-    """The file is as it was, and the next owner brings it to version 2."""
+    """The file has version 1 and the same answers. The next owner brings it to version 2."""
     path = unpacked("journal.db", tmp_path)
     before = all_of(path)
     child = subprocess.run([sys.executable, "-c", KILLED, path, str(call)], check=False, timeout=60)  # noqa: S603  our own
