@@ -1,13 +1,14 @@
 """
-What a docstring of something public has to say. Each rule gives what it finds missing.
+The rules for docstrings of the public API. Each rule yields a message for each thing that is missing.
 
-- *There is one*: of each class, method, property and function; a dunder method does what the data model says.
-- *Parameters*: each is named, in a word of it at least, in the docstring, or that of the class.
-- *Times*: a number that is a time, by its name, is told with its unit, be it a parameter, a property or a field.
-  All other numbers that are given are told with their range.
-- *Errors*: what the body raises, and what the functions of the package do that it calls, stands under
-  ``Raises:``, by its own name or that of a base; every name there is that of an exception.
-- *Cancellation*: a coroutine function says what a cancellation does, or that it does not wait.
+- *Docstrings*: each class, method, property and function has one. A dunder method does what the data model says.
+- *Parameters*: the docstring of the function or of its class has the name of each parameter, or a word of the name.
+- *Times and numbers*: the description of a time has its unit, for parameters, properties and fields. The name tells
+  whether a number is a time. The description of any other number that a caller passes has its range.
+- *Errors*: ``Raises:`` has each error that the function raises, or a base of the error. This includes the errors of
+  functions of the package that the function calls. Each name under ``Raises:`` is the name of an exception.
+- *Cancellation*: the docstring of a coroutine function says what a cancellation does, or that the function does not
+  wait.
 """
 
 import ast
@@ -31,22 +32,22 @@ UNIT = re.compile(r"\bseconds?\b|\d s\b|current_time\(\)|\bUTC\b", re.IGNORECASE
 RANGE = re.compile(
     r"\d|\b(finite|positive|negative|at least|or more|within|bounds?|None|any|likewise)\b", re.IGNORECASE
 )
-# Errors that are no part of what is promised: what a subclass has to write, the end of an iteration, a mistake of ours.
+# Errors that need no documentation: an abstract method, the end of an iteration, a bug of the package.
 UNSAID = (NotImplementedError, StopAsyncIteration, StopIteration, AssertionError)
-# What the package makes, and nobody else.
+# The docstring of a class that only the package makes.
 NOT_BY_HAND = re.compile(r"made by ``|^The iterator of ``")
 WORD = r"(?<![A-Za-z0-9]){}(?:s|es)?(?![A-Za-z0-9])"
 
 
 def document_of(cls, member=None):
-    """Give the docstring of a class, or of a member of it."""
+    """Return the docstring of a class or of its member."""
     if member is None:
         return (inspect.getdoc(cls) if cls.__doc__ else "") or ""
     return inspect.getdoc(member.value) or inspect.getdoc(getattr(cls, member.name, None)) or ""
 
 
 def sections(document):
-    """Give what stands under each name of ``Args:``, ``Attributes:``, ``Raises:``; sections of one name together."""
+    """Return the entries of the sections ``Args:``, ``Attributes:`` and ``Raises:``. Merge sections of one name."""
     found, entries, name = {"Args": {}, "Attributes": {}, "Raises": {}}, None, ""
     for line in document.splitlines():
         if heading := re.fullmatch(r"(\w+):", line):
@@ -62,7 +63,7 @@ def sections(document):
 
 
 def entry_of(documents, name):
-    """Give what the first of some docstrings has as the entry of a name; if none has one, all of them."""
+    """Return the entry of a name in the first docstring that has one. If none has, return all the docstrings."""
     for document in documents:
         found = sections(document)
         if entry := found["Args"].get(name) or found["Attributes"].get(name):
@@ -71,13 +72,13 @@ def entry_of(documents, name):
 
 
 def names(text, name):
-    """Whether a text names a parameter: by its name, or by a word of it."""
+    """Return whether a text has the name of a parameter, or a word of the name."""
     words = [name, *(word for word in name.split("_") if len(word) > 2)]
     return any(re.search(WORD.format(re.escape(word)), text, re.IGNORECASE) for word in words)
 
 
 def parameters_of(function):
-    """Give the parameters of a function that a caller gives: without ``self``, and what gathers the rest."""
+    """Return the parameters of a function, without ``self``, ``cls``, ``*args`` and ``**kwargs``."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except ValueError:
@@ -91,7 +92,7 @@ def parameters_of(function):
 
 
 def classes_of(cls):
-    """Give the classes whose docstrings hold for one: its own, and those of its bases in the package."""
+    """Return a class and its bases in the package. Their docstrings describe the class."""
     return [base for base in cls.__mro__ if is_ours(base) or base is cls]
 
 
@@ -99,30 +100,30 @@ def classes_of(cls):
 
 
 def unnamed(function, documents):
-    """Tell which parameters nothing is said of."""
+    """Yield a message for each parameter that the docstrings do not name."""
     text = "\n".join(documents)
     for parameter in parameters_of(function):
         if not names(text, parameter.name):
-            yield f"nothing is said of {parameter.name}"
+            yield f"the parameter {parameter.name} is not described"
 
 
 def without_unit(name, annotation, entry, *, is_given):
-    """Tell if a number has no unit that should have one, or no range."""
+    """Yield a message if the description of a time has no unit, or that of another number has no range."""
     annotation = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     if not {"float", "int"} & set(annotation.split(" | ")):
         return
     if TIME.search(name):
         if not UNIT.search(entry):
-            yield f"{name} is a time, and has no unit"
+            yield f"the time {name} has no unit"
     elif is_given and not RANGE.search(entry):
-        yield f"{name} is a number, and has no range"
+        yield f"the number {name} has no range"
 
 
 # ---------------------------------------------------------------- errors
 
 
 def own_nodes(function):
-    """Give the nodes of a function, without those of functions inside it."""
+    """Yield the nodes of a function, without the nodes of functions and classes inside it."""
     waiting = list(ast.iter_child_nodes(function))
     while waiting:
         node = waiting.pop()
@@ -132,7 +133,7 @@ def own_nodes(function):
 
 
 def called(node, function, cls):
-    """Give the function of the package that a node calls, by its name or as a method with an underscore; None: none."""
+    """Return the function or method of the package that a node calls. None if the node calls anything else."""
     target = None
     if isinstance(node.func, ast.Name):
         target = function.__globals__.get(node.func.id)
@@ -148,7 +149,7 @@ def called(node, function, cls):
 
 
 def caught(function):
-    """Give the names of the errors that a function catches."""
+    """Return the names of the errors that a function catches."""
     return {
         name.id
         for handler in ast.walk(function)
@@ -159,7 +160,7 @@ def caught(function):
 
 
 def raised(function, cls, steps=1):
-    """Give the classes of the errors that a function raises, or those that it calls, so many steps away."""
+    """Yield the classes of the errors that a function raises, and of those that its calls raise, down to ``steps``."""
     tree = tree_of(function)
     passed = caught(tree)
     for node in own_nodes(tree):
@@ -174,7 +175,7 @@ def raised(function, cls, steps=1):
 
 
 def error_named(name, names):
-    """Give the exception class of a name; None: there is none."""
+    """Return the exception class with a name. None if there is none."""
     value = names
     for part in name.split("."):
         value = (
@@ -193,35 +194,35 @@ KNOWN = {
 
 
 def referred(document, cls):
-    """Give the docstrings of the methods that one refers to: "what :meth:`append` raises", "as :meth:`to_dict`"."""
+    """Yield the docstrings that one refers to: "what :meth:`append` raises", "As :meth:`to_dict`."."""
     for text in re.findall(r"\bwhat (:meth:`.*?) raises?\b|: As (:meth:`\w+`)\.", " ".join(document.split())):
         for name in re.findall(r":meth:`(\w+)`", "".join(text)):
             yield inspect.getdoc(getattr(cls, name, None)) or ""
 
 
 def unsaid_errors(functions, cls, documents):
-    """Tell which errors are raised and not said, or said and unknown."""
+    """Yield a message for each error that is raised but not documented, and for each unknown name of an error."""
     said = {}
     for document in documents:
         for text in (document, *referred(document, cls)):
             said |= {name: error_named(name, KNOWN) for name in sections(text)["Raises"]}
-    # What a class says of all its methods.
+    # Errors that the docstring of the class documents for all its methods.
     prose = " ".join("\n".join(map(document_of, classes_of(cls))).split()) if cls is not None else ""
     said |= {name: error_named(name, KNOWN) for name in re.findall(r"\braises ``(\w+)``", prose)}
     for name, error in said.items():
         if error is None:
-            yield f"there is no error {name}"
+            yield f"no error has the name {name}"
     for function in functions:
         for error in sorted(set(raised(function, cls)), key=lambda one: one.__name__):
             if not issubclass(error, UNSAID) and not any(base and issubclass(error, base) for base in said.values()):
-                yield f"{error.__name__} is raised, and not said"
+                yield f"{error.__name__} is raised but not documented"
 
 
-# ---------------------------------------------------------------- all of it
+# ---------------------------------------------------------------- all rules
 
 
 def validators_of(cls):
-    """Give the functions that check the fields of an attrs class."""
+    """Yield the validators and converters of an attrs class that the package defines."""
     if "__attrs_attrs__" in vars(cls):
         for field in attrs.fields(cls):
             for function in (field.validator, field.converter):
@@ -233,10 +234,10 @@ def validators_of(cls):
 
 
 def problems_of_class(cls):
-    """Tell what is missing in the docstring of a class: of it, of its constructor, of its fields."""
+    """Yield what the docstring of a class lacks about the class, its constructor and its fields."""
     documents = [document_of(base) for base in classes_of(cls)]
     if not documents[0].strip():
-        yield "there is no docstring"
+        yield "the docstring is missing"
         return
     init = inspect.unwrap(cls.__init__)
     if inspect.isfunction(init) and not NOT_BY_HAND.search(documents[0]):
@@ -254,17 +255,17 @@ def problems_of_class(cls):
 
 
 def without_cancellation(function, document):
-    """Tell if a coroutine function says nothing of it."""
+    """Yield a message if the docstring of a coroutine function does not describe cancellation."""
     if inspect.iscoroutinefunction(function) and not re.search(r"cancel|does not wait", document, re.IGNORECASE):
-        yield "it is async, and nothing is said of cancellation"
+        yield "the coroutine function does not describe cancellation"
 
 
 def problems_of_member(cls, member):
-    """Tell what is missing in the docstring of a method or a property."""
+    """Yield what the docstring of a method or a property lacks."""
     document = document_of(cls, member)
     function = member.function
     if not document.strip():
-        yield "there is no docstring"
+        yield "the docstring is missing"
         return
     documents = [document, *(document_of(base) for base in classes_of(cls))]
     if member.kind == "property":
@@ -275,7 +276,7 @@ def problems_of_member(cls, member):
         return
     yield from unnamed(function, documents[:2])
     for parameter in parameters_of(function):
-        if names(document, parameter.name):  # else it is that of the class, which says it once
+        if names(document, parameter.name):  # otherwise the docstring of the class describes the parameter
             entry = entry_of(documents[:1], parameter.name)
             yield from without_unit(parameter.name, parameter.annotation, entry, is_given=True)
     yield from unsaid_errors([function], cls, [document])
@@ -283,12 +284,12 @@ def problems_of_member(cls, member):
 
 
 def is_rule(function):
-    """Whether it is a rule of a state machine, which only Hypothesis calls."""
+    """Return whether a method is a rule of a state machine, which only Hypothesis calls."""
     return any(name.startswith("hypothesis_stateful") for name in getattr(function, "__dict__", ()))
 
 
 def problems_of(cls):
-    """Tell what is missing in all docstrings of a class."""
+    """Yield what the docstrings of a class and its members lack."""
     for problem in problems_of_class(cls):
         yield f"{cls.__name__}: {problem}"
     for member in members_of(cls):
@@ -298,10 +299,10 @@ def problems_of(cls):
 
 
 def problems_of_function(function):
-    """Tell what is missing in the docstring of a function."""
+    """Yield what the docstring of a function lacks."""
     document = inspect.getdoc(function) or ""
     if not document:
-        yield "there is no docstring"
+        yield "the docstring is missing"
         return
     yield from unnamed(function, [document])
     for parameter in parameters_of(function):

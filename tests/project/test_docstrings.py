@@ -132,20 +132,20 @@ class Fine:
 def test_what_is_missing_is_told():
     """All of it: names, units, ranges, errors, cancellations, whole docstrings."""
     assert list(problems_of(Planted)) == [
-        "Planted: nothing is said of colour",
-        "Planted: grace is a time, and has no unit",
-        "Planted: size is a number, and has no range",
-        "Planted: ValueError is raised, and not said",
-        "Planted: period is a time, and has no unit",
-        "Planted.bare: there is no docstring",
-        "Planted.run: nothing is said of speed",
-        "Planted.run: it is async, and nothing is said of cancellation",
-        "Planted.seconds_left: seconds_left is a time, and has no unit",
-        "Planted.seconds_left: AccessError is raised, and not said",
-        "Planted.wait: timeout is a time, and has no unit",
-        "Planted.wait: times is a number, and has no range",
-        "Planted.wait: there is no error NoSuchError",
-        "Planted.wait: KeyError is raised, and not said",
+        "Planted: the parameter colour is not described",
+        "Planted: the time grace has no unit",
+        "Planted: the number size has no range",
+        "Planted: ValueError is raised but not documented",
+        "Planted: the time period has no unit",
+        "Planted.bare: the docstring is missing",
+        "Planted.run: the parameter speed is not described",
+        "Planted.run: the coroutine function does not describe cancellation",
+        "Planted.seconds_left: the time seconds_left has no unit",
+        "Planted.seconds_left: AccessError is raised but not documented",
+        "Planted.wait: the time timeout has no unit",
+        "Planted.wait: the number times has no range",
+        "Planted.wait: no error has the name NoSuchError",
+        "Planted.wait: KeyError is raised but not documented",
     ]
 
 
@@ -157,8 +157,8 @@ def test_what_is_there_is_seen():
 def test_a_function_is_held_to_the_same():
     """It has no class that could speak for it."""
     assert list(problems_of_function(check)) == [
-        "nothing is said of number",
-        "ValueError is raised, and not said",
+        "the parameter number is not described",
+        "ValueError is raised but not documented",
     ]
 
 

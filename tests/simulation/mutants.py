@@ -1,12 +1,12 @@
 """
-Deliberate bugs: each of them has to be caught by the simulation.
+Mutants: deliberate bugs of the package, each of which the simulation has to catch.
 
-    python tests/simulation/mutants.py                       # all of them
-    python tests/simulation/mutants.py strike --seeds 50     # those with these words in their names
+    python tests/simulation/mutants.py                       # all mutants
+    python tests/simulation/mutants.py strike --seeds 50     # the mutants with these words in their names
 
-Each is a change of one place of our own code. The package is copied, the copy is changed, and the simulation runs on
-it, seed after seed on one backend after the other, until one run goes wrong that is well without the change; which,
-and what was wrong, is printed. The exit status is 1 if one survives: an invariant or a workload is missing.
+Each mutant changes one place in a copy of the package. The simulation runs on the copy, seed after seed, on each
+backend, until a run fails. The same seed has to pass without the change. The script prints the seed and what was wrong.
+The exit status is 1 if a mutant survives: then an invariant or a workload is missing.
 """
 
 # ruff: noqa: T201  a command
@@ -29,20 +29,21 @@ from lionpride_exec.testing import INVARIANTS, InvariantBroken
 ROOT = Path(__file__).parents[2]
 SEARCHED = ("", "tests", "tests/journal", "tests/simulation")
 BACKENDS = ("asyncio", "trio")
-SECONDS = 120  # without a run that ends; a run that takes longer never ends, so it went wrong
-CAUGHT = 3  # the exit status of a hunt that was successful
+SECONDS = 120  # the longest time of a run; a run that takes longer has failed
+CAUGHT = 3  # the exit status of a hunt that found a failing run
 
 
 class Mutant(NamedTuple):
     """
-    A bug.
+    A deliberate bug.
 
     Attributes:
-        name: What is wrong then.
-        file: In the package.
-        old: What stands there once.
-        new: What stands there instead.
-        every: Only one seed in so many is of use: one in 20 has a journal (``JOURNAL_EVERY``).
+        name: What is wrong in the mutant.
+        file: The changed file, relative to the package.
+        old: The replaced text. The file has the text once.
+        new: The new text.
+        every: The step between the seeds. 20 for a mutant of the journal: only every 20th seed has a journal
+            (``JOURNAL_EVERY``).
     """
 
     name: str
@@ -283,10 +284,10 @@ MUTANTS = [
 
 
 def problem_with(mutant):
-    """Say why a mutant cannot be made; None: it can."""
+    """Return why a mutant cannot be made. None if the mutant can be made."""
     source = (ROOT / "lionpride_exec" / mutant.file).read_text()
     if (number := source.count(mutant.old)) != 1:
-        return f"what it changes is {number} times in {mutant.file}"
+        return f"{mutant.file} has the text to replace {number} times, not once"
     try:
         compile(source.replace(mutant.old, mutant.new), mutant.file, "exec")
     except SyntaxError as exc:
@@ -295,10 +296,10 @@ def problem_with(mutant):
 
 
 def catch(mutant, seeds):
-    """Run the simulation on a copy of the package that has this bug; give what has caught it, or None."""
+    """Run the simulation on a copy of the package with the mutant. Return how the mutant was caught, or None."""
     with tempfile.TemporaryDirectory() as directory:
         for part in ("lionpride_exec", "tests"):
-            shutil.copytree(ROOT / part, Path(directory, part))  # with what is compiled, for all files but the changed
+            shutil.copytree(ROOT / part, Path(directory, part))  # with the compiled files, which save time
         changed = Path(directory, "lionpride_exec", mutant.file)
         sound = changed.read_text()
         changed.write_text(sound.replace(mutant.old, mutant.new))
@@ -307,12 +308,12 @@ def catch(mutant, seeds):
             changed.write_text(sound)
             seed = int(caught.split()[1])
             if (wrong := _hunt_in(directory, range(seed, seed + 1))) is not None:
-                raise RuntimeError(f"it is not the bug that is caught, without it there is: {wrong}")
+                raise RuntimeError(f"the seed fails without the mutant too: {wrong}")
         return caught
 
 
 def _hunt_in(directory, seeds):
-    """Hunt in another process, with the package in this directory. Return what was caught, or None."""
+    """Hunt in another process, with the package in this directory. Return what failed, or None."""
     numbers = [str(number) for number in (seeds.start, seeds.stop, seeds.step)]
     told = Path(directory, "told")
     with (
@@ -328,14 +329,14 @@ def _hunt_in(directory, seeds):
         status = end_of(hunter, told)
     lines = told.read_text().strip().splitlines() or [""]
     if status is None:
-        return f"{lines[-1]} it never ends"
+        return f"{lines[-1]} the run does not end"
     if status not in {0, CAUGHT}:
         raise RuntimeError("\n".join(["the hunt failed:", *lines[-10:]]))
     return lines[-1] if status == CAUGHT else None
 
 
 def end_of(hunter, told):
-    """Return the exit status of a hunt. None if one of its runs did not end in time: the hunt is killed then."""
+    """Return the exit status of a hunt. If a run does not end in time, kill the hunt and return None."""
     length = 0
     while True:
         with suppress(subprocess.TimeoutExpired):
@@ -347,7 +348,7 @@ def end_of(hunter, told):
 
 
 def hunt(seeds):
-    """Run seed after seed in this process until one goes wrong; tell which. Whether one did."""
+    """Run and print seed after seed in this process until a run fails. Return whether a run failed."""
     from simulation import simulate  # noqa: PLC0415  in a copy of the package only
 
     logging.disable()
@@ -358,12 +359,12 @@ def hunt(seeds):
             if outcome.error is not None or outcome.problems:
                 print(_told(outcome), flush=True)
                 return True
-            print("is well")
+            print("passed")
     return False
 
 
 def _told(outcome):
-    """Give what is wrong with a run in a word or two: an invariant if one was broken, else what it ended with."""
+    """Return what is wrong with a run: the broken invariant, or else the error of the run, or else a problem."""
     error = outcome.cause
     names = [problem.partition(":")[0] for problem in outcome.problems]
     if isinstance(error, InvariantBroken):
@@ -374,11 +375,13 @@ def _told(outcome):
 
 
 def main():
-    """Hunt for all of them, or for some."""
+    """Hunt for all mutants, or for those that the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", help="only those whose name has these words")
-    parser.add_argument("--seeds", type=int, default=1000, help="that are tried for each, at most (1000)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="at a time (one for each processor)")
+    parser.add_argument("words", nargs="*", help="hunt only for mutants with these words in their names")
+    parser.add_argument("--seeds", type=int, default=1000, help="most seeds for each mutant (default 1000)")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count(), help="hunts at the same time (default: the number of processors)"
+    )
     parser.add_argument("--hunt", type=int, nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.hunt is not None:
