@@ -563,8 +563,8 @@ async def test_order():
         trace = record(executor)
         await executor.start()
         queue = executor.processor.queue
-        make, numbers = queue.make_entry, iter((5, 4))
-        queue.make_entry = lambda priority, event_id, make=make, numbers=numbers: make(next(numbers), event_id)
+        put, numbers = queue.put_nowait, iter((5, 4))
+        queue.put_nowait = lambda _, *rest, put=put, numbers=numbers: put(next(numbers), *rest)
         for priority in priorities:
             await executor.append(Job(), priority)
         await assert_found(executor, trace, "order", message)
