@@ -128,7 +128,7 @@ class Answer:
             case _:
                 pass
         for value in values:
-            if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:  # noqa: PLR2004
+            if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:  # noqa: PLR2004  HTTP
                 yield int(value)
 
     def status(self, own: int | None) -> int | None:
@@ -143,7 +143,7 @@ class Answer:
             return THROTTLED
         if own == FORBIDDEN and any(is_used_up(headers) for headers in self._headers()):
             return THROTTLED
-        if own is None or 200 <= own <= 299:  # noqa: PLR2004
+        if own is None or 200 <= own <= 299:  # noqa: PLR2004  HTTP: a success
             return next((STATUS_OF_TYPE[code] for code in codes if code in STATUS_OF_TYPE), own)
         return own
 

@@ -152,6 +152,7 @@ class _ModulesBefore:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        """Return the spec of a module of version 0.1.0. None for any other module."""
         del path, target
         return ModuleSpec(fullname, cast("Any", self)) if fullname in BEFORE else None
 
@@ -159,6 +160,7 @@ class _ModulesBefore:
         """Return None, so that Python makes the module."""
 
     def exec_module(self, module: ModuleType) -> None:
+        """Give a module of version 0.1.0 the names that stored data contain."""
         home = import_module(public_home(module.__name__))
         for name in BEFORE[module.__name__]:
             setattr(module, name, PRIVATE[name]() if name in PRIVATE else getattr(home, name))

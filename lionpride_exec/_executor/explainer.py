@@ -188,7 +188,7 @@ class Explainer:
             waits[start_blockers.why_asked(processor, is_locked=self._is_locked()).reason] += 1
         front_entry = queue.lanes.front()
         rest = self.count_pending() - waits.total()
-        if rest > 0 and front_entry is not None:  # they all wait for what the first of them waits for
+        if rest > 0 and front_entry is not None:  # the others wait for the same as the first
             waits[self._why_queued(processor, front_entry, now).reason] += rest
         elif rest > 0:
             held, is_locked = self._held(), self._is_locked()

@@ -157,7 +157,7 @@ class ClassCodec:
                 return *self._checked(values, values | {kept[0]: msgspec.Raw(kept[1])}, fixes), kept[0]
             return *self._checked(values, values, fixes), ""
         except Exception:
-            if kept is not None:  # msgspec reads the text as something else, or not at all
+            if kept is not None:  # msgspec would not read this text as the same value
                 return *self._written(values)[:2], {kept[0]: kept[1].decode()}
             fixes = []
             carried = {name: stand_in(value, (name,), fixes) for name, value in values.items()}

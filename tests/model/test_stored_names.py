@@ -17,7 +17,7 @@ from lionpride_exec import Call, Element, Event, Flow, Pile, Progression, Transi
 BEFORE = json.loads((Path(__file__).parents[1] / "data" / "before_parts" / "stored_names.json").read_text("utf-8"))
 NAMES = [(module, name) for module, names in BEFORE.items() for name in names]
 
-# Names that were private in each module, or are no more public. None: the name of a class that is still private.
+# Names that were private in each module, or are no longer public. None stands for a class that is still private.
 PRIVATE = {"Codec": None, "Guard": None, "Life": Event, "Run": Event, "_Dead": None, "_FromRecord": None}
 
 

@@ -42,7 +42,7 @@ def seeds(request):
 
 
 def chunks():
-    """Return the first seeds of the chunks. Those that other tests look at are in one worker of pytest-xdist."""
+    """Return the first seed of each chunk."""
     return list(range(0, SEEDS, CHUNK))
 
 

@@ -227,7 +227,7 @@ def value_at(record: Any, path: str) -> Any:
 
 
 def absence_of(record: Any, path: str) -> str:
-    """Return what to say of a path for which :func:`value_at` returns None: "missing" or "null"."""
+    """Return "null" if the path leads to a null, and "missing" if it leads to nothing."""
     return "missing" if look_up(record, path) is MISSING else "null"
 
 
