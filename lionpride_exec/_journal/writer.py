@@ -1,11 +1,10 @@
 """
 The writer: one task that gathers rows and has a worker thread commit them together.
 
-While a commit is in progress, new rows are gathered for the next one. The tasks that a commit has woken go on before
+While a commit is in progress, new rows are gathered for the next one. The tasks that are ready to run go on before
 the next commit begins, so that it has their rows. The writer does not wait for anything else. Of several changes to one
 event, a commit writes the last. New events come through a bounded queue, so the callers of ``append()`` wait when the
-disk is slow. Transitions are synchronous and cannot wait: instead, no event starts while too
-many changes are not committed.
+disk is slow. Transitions are synchronous and cannot wait: instead, no event starts while too many are not committed.
 
 A commit that fails is tried again each second. Changes are kept until it succeeds. New events are kept for 30 s, and
 only if the trouble may pass; then their callers get the error.
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lionpride_exec")
 
-# Passes of the event loop for which a commit may wait for the tasks that the last commit has woken.
+# Passes of the event loop for which a commit may wait for the tasks that are ready to run.
 MAX_PASSES = 3
 
 # Changes beyond which no event starts, until fewer than half of them are left.
@@ -263,6 +262,7 @@ class Writer:
             if not self.lifecycle.accepts_inserts:
                 return False
             await self._ignore_loop_end(self._work.wait)
+            await self._let_ready_tasks_record()  # else two halves of a full pool would take turns from here on
             return True
         commit = self._current_commit = self._make_commit(inserts)
         while not commit.is_over:
@@ -292,7 +292,7 @@ class Writer:
         finally:
             tried.set()
         if commit.error is None:
-            await self._let_woken_tasks_record()
+            await self._let_ready_tasks_record()
             return True
         is_closing = not self.lifecycle.accepts_inserts
         if is_closing and not commit.error.retryable:
@@ -301,8 +301,8 @@ class Writer:
             await self._ignore_loop_end(anyio.sleep_forever if is_closing else self._closing.wait)
         return True
 
-    async def _let_woken_tasks_record(self) -> None:
-        """Let the tasks that a commit has woken go on while they bring rows, so that the next commit has these rows."""
+    async def _let_ready_tasks_record(self) -> None:
+        """Let the tasks that are ready to run go on while they bring rows, so that the next commit has these rows."""
 
         def rows() -> int:
             """Return how many rows the next commit has."""

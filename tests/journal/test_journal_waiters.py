@@ -70,7 +70,7 @@ async def _cancel_when(scope, condition):
 
 
 async def test_the_events_that_a_commit_lets_go_on_share_the_next_commit(path, monkeypatch):
-    """With a strict journal the starts of a full pool are one commit, and its ends are one commit."""
+    """With a strict journal the starts of a full pool share a commit, and so do its ends."""
     commits = []
     commit = Store.commit
 
@@ -85,4 +85,6 @@ async def test_the_events_that_a_commit_lets_go_on_share_the_next_commit(path, m
         await executor.join()
     by_status = [counts for counts in commits if counts]
     assert sum(by_status, Counter()) == {"processing": 40, "completed": 40}
-    assert len(by_status) <= 5  # two for each half, and one more: a few workers are under way at first
+    # At best four: starts and ends of each half. trio runs ready tasks in random order, so the writer may come before
+    # some of them. Then two groups of workers take turns, each with four commits of its own.
+    assert len(by_status) <= 8
