@@ -17,7 +17,7 @@ from lionpride_exec._base.redaction import mask, secrets_of
 from lionpride_exec._base.sentinel import Unset
 from lionpride_exec._model.execution import Execution
 from lionpride_exec._model.limits import Rate, check_cost
-from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec._status import COMPLETED, PENDING, TERMINAL
 from lionpride_exec.errors import EventFailed, EventNotFinished
 
 from .chunk_buffer import ChunkBuffer
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar  # type checkers bring its stubs; nothing is imported
 
     from lionpride_exec._model.element import Mode
+    from lionpride_exec._status import EventStatus
 
     # What an event returns. The default lets `class Fetch(Event)` do without saying.
     T_co = TypeVar("T_co", covariant=True, default=Any)
@@ -193,7 +194,7 @@ class Event(RunnableEvent, Generic[T_co]):
     def history(self) -> list[tuple[EventStatus, datetime]]:
         """Return every status that the event has had, with the time (UTC) of the change, oldest first."""
         known = self.execution.history()
-        return known if self.execution.queued_at else [(EventStatus.PENDING, self.created_at), *known]
+        return known if self.execution.queued_at else [(PENDING, self.created_at), *known]
 
     def result(self) -> T_co:
         """
@@ -205,8 +206,9 @@ class Event(RunnableEvent, Generic[T_co]):
             EventNotFinished: The event has not ended. Wait for it with :meth:`wait`.
         """
         execution = self.execution
-        if execution.status is EventStatus.COMPLETED:
-            return cast("T_co", execution.response)
+        if execution.status is COMPLETED:
+            response: T_co = execution.response
+            return response
         if execution.status not in TERMINAL:
             raise EventNotFinished(f"{self!r} is {execution.status}; await wait() first")
         if self._unseen is not None:

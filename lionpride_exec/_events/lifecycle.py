@@ -21,7 +21,7 @@ from lionpride_exec._base.sentinel import Unset, UnsetType
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._model.element import Element, to_metadata
 from lionpride_exec._model.execution import Attempt, Execution
-from lionpride_exec._status import TERMINAL, TRANSITIONS, EventStatus
+from lionpride_exec._status import COMPLETED, PENDING, PROCESSING, TERMINAL, TRANSITIONS, EventStatus
 from lionpride_exec.errors import ExecutorClosedError, InvalidTransition
 
 from .running_event import NOT_RUNNING, running_here, runs_here
@@ -154,7 +154,7 @@ class EventLifecycle(Element):
             raise ValueError(f"Invalid status type: {type(value).__name__}")  # noqa: TRY004  the tested contract
         target = EventStatus(value)
         if self._host is not None:
-            would_run_twice = target is EventStatus.PENDING and self._current_run.is_active  # PENDING would queue it
+            would_run_twice = target is PENDING and self._current_run.is_active  # PENDING would queue it
             if would_run_twice or self._host.has_unreported_outcome(self):
                 raise InvalidTransition(self.id, self.status, target)
             self._transition(target)
@@ -191,19 +191,19 @@ class EventLifecycle(Element):
         if target not in TRANSITIONS[previous]:
             raise InvalidTransition(self.id, previous, target)
         now = at or wall_clock.now()
-        if target is EventStatus.PROCESSING:
+        if target is PROCESSING:
             execution.started_at = now
             execution.attempt += 1
-        elif target is EventStatus.PENDING:
+        elif target is PENDING:
             self._keep_attempt(error, now, interrupted=interrupted)
         else:
             execution.finished_at = now
             execution.response = response
-            completed = target is EventStatus.COMPLETED
+            completed = target is COMPLETED
             execution.error = None if completed else error
             execution.retryable = not completed and is_retryable(error)
         execution.status = target
-        if target is not EventStatus.PROCESSING:
+        if target is not PROCESSING:
             self._current_run.is_active = False
         try:
             if self._host is not None:

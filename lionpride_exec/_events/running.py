@@ -27,7 +27,7 @@ from lionpride_exec._base.exception_groups import (
 from lionpride_exec._base.sentinel import Unset, UnsetType
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._model.retry import Retry
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import ABORTED, CANCELLED, COMPLETED, FAILED, PENDING, PROCESSING, SKIPPED, EventStatus
 from lionpride_exec._validation import check_seconds
 from lionpride_exec.errors import LionTimeoutError, PauseTooLong, RateLimited, Skip
 
@@ -105,7 +105,7 @@ class RunnableEvent(EventLifecycle):
         host, run = self._host, self._current_run
         if run.is_active or (host is not None and host.is_strict and host.has_unreported_outcome(self)):
             await self.wait()
-        elif self.execution.status is EventStatus.PENDING:
+        elif self.execution.status is PENDING:
             if run.scope is not None:
                 # The scope belongs to the worker, whose task runs one event after the other.
                 try:
@@ -134,7 +134,7 @@ class RunnableEvent(EventLifecycle):
         run.is_active = True
         context = runs_here.set((*runs_here.get(), run))
         try:
-            self._transition(EventStatus.PROCESSING)
+            self._transition(PROCESSING)
             if host is not None and host.is_journal_open and (host.is_strict or self._has_to_be_seen()):
                 await host.confirm_start(self)
             if self.timeout is None:
@@ -145,20 +145,20 @@ class RunnableEvent(EventLifecycle):
                     response = await self._perform()
                 late = scope.cancelled_caught
         except Idle as exc:
-            await self._finish_failed(run, exc.error, began, EventStatus.CANCELLED)
+            await self._finish_failed(run, exc.error, began, CANCELLED)
         except Exception as exc:  # noqa: BLE001  every exception of user code is an outcome
             if scope is not None and scope.cancel_called:
                 _note_timeout(exc, self.timeout)
-            await self._finish_failed(run, exc, began, EventStatus.FAILED)
+            await self._finish_failed(run, exc, began, FAILED)
         except BaseException as exc:
-            await self._finish_failed(run, exc, began, EventStatus.FAILED)
+            await self._finish_failed(run, exc, began, FAILED)
             raise
         else:
             if late:
                 error = LionTimeoutError(f"Operation timed out after {self.timeout}s", retryable=True)
-                await self._finish_failed(run, error, began, EventStatus.CANCELLED)
+                await self._finish_failed(run, error, began, CANCELLED)
             else:
-                waiting = self._finish(run, EventStatus.COMPLETED, began, response=response)
+                waiting = self._finish(run, COMPLETED, began, response=response)
                 if waiting is not None:
                     await waiting
         finally:
@@ -172,21 +172,21 @@ class RunnableEvent(EventLifecycle):
         forced = run.forced_outcome
         interrupted = False
         if is_cancellation(error):
-            otherwise = EventStatus.CANCELLED
+            otherwise = CANCELLED
             if forced is not None:
                 otherwise, error = forced
             else:
                 interrupted = self._is_interrupted()  # otherwise the event cancelled itself
                 if interrupted and self._give_back(error, began, interrupted=True):
-                    otherwise = EventStatus.PENDING
+                    otherwise = PENDING
         elif forced is None:
             if consists_of(error, Skip):
-                otherwise = EventStatus.SKIPPED
+                otherwise = SKIPPED
             else:
                 interrupted = consists_of(error, (RateLimited, Unconfirmed))
                 try:
                     if self._give_back(error, began, interrupted=interrupted):
-                        otherwise = EventStatus.PENDING
+                        otherwise = PENDING
                 except PauseTooLong as exc:
                     error = exc.with_traceback(
                         None
@@ -229,7 +229,7 @@ class RunnableEvent(EventLifecycle):
         """
         execution, host = self.execution, self._host
         execution.duration = (current_time() if host is None else host.clock()) - began
-        if execution.status is not EventStatus.PROCESSING:  # another task, or the stream itself, has set the status
+        if execution.status is not PROCESSING:  # another task, or the stream itself, has set the status
             self._leave_as_decided(run)
         elif host is not None and host.is_strict:
             return self._finish_on_disk(run, host, target, response, error, interrupted=interrupted)
@@ -263,7 +263,7 @@ class RunnableEvent(EventLifecycle):
     ) -> None:
         """Record an outcome that must be on disk before any task can see it."""
         at, cut = await self._confirm(host, target, response, error)
-        if self.execution.status is not EventStatus.PROCESSING:
+        if self.execution.status is not PROCESSING:
             self._leave_as_decided(run)
         else:
             await self._finish_unlocked(run, host, target, response, error, interrupted=interrupted, at=at)
@@ -296,9 +296,9 @@ class RunnableEvent(EventLifecycle):
         except RuntimeError:  # from AnyIO: this task holds the lock
             pass
         finally:
-            if run.forced_outcome is not None and target is EventStatus.PENDING:
+            if run.forced_outcome is not None and target is PENDING:
                 target, error = run.forced_outcome  # cancelled meanwhile, so the event does not run again
-            if execution.status is EventStatus.PROCESSING:
+            if execution.status is PROCESSING:
                 self._transition(target, response=response, error=error, interrupted=interrupted, at=at)
             run.is_active = False
 
@@ -312,9 +312,7 @@ class RunnableEvent(EventLifecycle):
             The time of the end, and the exception that interrupted the wait. The caller raises it after the transition.
         """
         at = wall_clock.now()
-        if target is EventStatus.PENDING or isinstance(
-            error, GeneratorExit
-        ):  # a coroutine that is being closed cannot wait
+        if target is PENDING or isinstance(error, GeneratorExit):  # a coroutine that is being closed cannot wait
             return at, None
         try:
             await host.confirm_end(self, target, response, error, at)
@@ -326,11 +324,11 @@ class RunnableEvent(EventLifecycle):
         """End an event that never started as ABORTED."""
         at, cut = None, None
         if self._host is not None and self._host.is_strict:
-            at, cut = await self._confirm(self._host, EventStatus.ABORTED, Unset, error)
-        turn = None if self._host is None else self._host.locks_needed(self.status, EventStatus.ABORTED)
+            at, cut = await self._confirm(self._host, ABORTED, Unset, error)
+        turn = None if self._host is None else self._host.locks_needed(self.status, ABORTED)
         async with turn or nullcontext():
-            if self.status is EventStatus.PENDING:
-                self._transition(EventStatus.ABORTED, error=error, at=at)
+            if self.status is PENDING:
+                self._transition(ABORTED, error=error, at=at)
         if cut is not None:
             raise cut
 

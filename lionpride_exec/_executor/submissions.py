@@ -17,7 +17,7 @@ from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.event import Event
 from lionpride_exec._events.submit_options import PLAIN, options_for
 from lionpride_exec._model.element import to_uuid
-from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec._status import PENDING, TERMINAL, EventStatus
 from lionpride_exec._validation import check_priority
 from lionpride_exec.errors import ExecutorClosedError, ExistsError, QueueFullError
 
@@ -270,7 +270,7 @@ class Submissions:
 
     def _place(self, event: Event, options: SubmitOptions) -> None:
         """Queue a stored event, or keep the event until it can be queued."""
-        if event.execution.status is not EventStatus.PENDING:
+        if event.execution.status is not PENDING:
             return
         processor = self.processor
         if processor is not None and processor._has_own_enqueue and not options.after:

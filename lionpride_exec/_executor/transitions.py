@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._events.running_event import running_here
 from lionpride_exec._processing.processor_run import ProcessorRun
-from lionpride_exec._status import FAILURES, TERMINAL, EventStatus
+from lionpride_exec._status import FAILURES, PENDING, PROCESSING, TERMINAL, EventStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -171,13 +171,13 @@ class Transitions:
         run, processor = event._current_run, self.processor
         # No look-up by id, since the hash of a UUID is a Python call. Another executor may still run the event.
         is_run_here = processor is not None and type(run) is ProcessorRun and run.runner is processor._runner
-        if target is EventStatus.PROCESSING and run.is_active:
+        if target is PROCESSING and run.is_active:
             self.running.add(run)
-        elif previous is EventStatus.PROCESSING:
+        elif previous is PROCESSING:
             self.running.discard(run)
-            if target is EventStatus.PENDING:
+            if target is PENDING:
                 self.queues.queue_unless_handled(event)
-        if previous is EventStatus.PENDING and not is_run_here:
+        if previous is PENDING and not is_run_here:
             self.queues.forget_place(event)
         if target in FAILURES and not self._subscriptions.learn_of(target):
             self._index.failures.note(event, target)
@@ -188,9 +188,7 @@ class Transitions:
                 self._observers.tell(event, previous, target)
         finally:  # also if an observer raises what is no Exception
             # No task waits for a start, and few tasks wait for the end of an event that the processor runs.
-            if target is not EventStatus.PROCESSING and (
-                not is_run_here or self._keeps_records or self._dependencies.followers
-            ):
+            if target is not PROCESSING and (not is_run_here or self._keeps_records or self._dependencies.followers):
                 self._pass_on(event, target, is_run_here=is_run_here)
 
     def _pass_on(self, event: Event, target: EventStatus, *, is_run_here: bool) -> None:
@@ -212,7 +210,7 @@ class Transitions:
             is_kept = target in TERMINAL
         else:
             again_in: float | None = None
-            if target is EventStatus.PENDING and self.processor is not None:
+            if target is PENDING and self.processor is not None:
                 again_in = self.processor.seconds_until_again(event.id)
             is_kept = self.link.record(event, target, again_in)
         if is_kept:

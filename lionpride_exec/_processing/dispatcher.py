@@ -35,7 +35,7 @@ from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.backend import current_time, scope_deadline
 from lionpride_exec._events.event import Event
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import PENDING, PROCESSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -264,7 +264,7 @@ class Dispatcher:
             if verdict is not True:
                 return entry, event, verdict
             now = current_time()  # the user's code may have taken its time
-        if event.execution.status is not EventStatus.PENDING:
+        if event.execution.status is not PENDING:
             return entry, event, True
         return self._runner.begin(entry, event, pool, now)
 
@@ -275,10 +275,10 @@ class Dispatcher:
             return None
         verdict: Verdict = True
         with self._gate.asking(entry, event):
-            if event.status is EventStatus.PENDING:
+            if event.status is PENDING:
                 verdict = await self._gate.ask(event)
-            if verdict is True and event.status is EventStatus.PENDING and not pool.is_dismissed:
-                await self._reporter.report(event, EventStatus.PROCESSING)
+            if verdict is True and event.status is PENDING and not pool.is_dismissed:
+                await self._reporter.report(event, PROCESSING)
                 # Gate and lock may have taken their time: look again. From here to the run nothing yields.
                 now = current_time()
                 if self._may_begin(entry, event, pool, now):
@@ -298,7 +298,7 @@ class Dispatcher:
     def _may_begin(self, entry: Entry, event: Event, pool: WorkerPool, now: float) -> bool:
         """Return whether an event that its gate lets start can still start."""
         return (
-            event.status is EventStatus.PENDING
+            event.status is PENDING
             and self._allowed(pool, now) > 0
             and event.id in self._owner.pile
             and event.id not in self._deferred_ends

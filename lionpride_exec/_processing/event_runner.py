@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._base.exception_groups import is_of, leaves
 from lionpride_exec._events.running_event import NOT_RUNNING
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import COMPLETED, PENDING
 from lionpride_exec.errors import PauseTooLong, RateLimited
 
 from .processor_run import ProcessorRun
@@ -188,13 +188,13 @@ class EventRunner:
             run.is_given_up = True
         elif event._current_run is run:
             _set(event, "_current_run", NOT_RUNNING)
-        if self._pauses.limit_states and event.execution.status is EventStatus.COMPLETED:
+        if self._pauses.limit_states and event.execution.status is COMPLETED:
             self._pauses.accept(run)
         if run.uses:
             self._queue.lanes.amounts.release(run.uses, run.clock())
         if run.token is not None:
             self._window.begin(run.token, current_time())
-        if run.again_in is not None and event.status is EventStatus.PENDING and event.id in self._owner.pile:
+        if run.again_in is not None and event.status is PENDING and event.id in self._owner.pile:
             if run.again_in > 0:
                 self._queue.put_delayed(run.entry, current_time() + run.again_in, "retry")
             else:

@@ -51,6 +51,7 @@ async def idle_guest():
 
 def test_a_host_goes_on_after_a_guest_has_ended():
     """A full watcher that is dropped lets events start, also if a guest run was going on when the executor started."""
+    number = 200  # more than a worker runs before it lets the reader go on
 
     async def main():
         with anyio.fail_after(30):
@@ -58,16 +59,16 @@ def test_a_host_goes_on_after_a_guest_has_ended():
             async with idle_guest():
                 await executor.start()
                 watcher = executor.watch(buffer=1)  # nobody reads it, so it holds up the executor
-                await executor.extend(Job() for _ in range(10))
+                await executor.extend(Job() for _ in range(number))
                 await executor.pending_events[0].wait()
-            assert len(executor.completed_events) < 10
+            assert len(executor.completed_events) < number
             del watcher
             gc.collect()
             await executor.join()
             await executor.stop()
             return len(executor.completed_events)
 
-    assert asyncio.run(main()) == 10
+    assert asyncio.run(main()) == number
 
 
 def test_a_host_is_told_from_its_guest():
