@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext, suppress
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 from anyio import CancelScope, current_effective_deadline
@@ -75,6 +75,8 @@ class RunnableEvent(EventLifecycle):
         timeout: How many seconds a run may take. None for no limit.
         retry: Whether and when the event runs again.
     """
+
+    _left_out: ClassVar[frozenset[str]] = frozenset({"metadata", "timeout", "idle_timeout", "retry", "streaming"})
 
     timeout: float | None = attrs.field(default=None, on_setattr=_new_timeout)
     idle_timeout: float | None = attrs.field(default=None, on_setattr=_new_timeout)

@@ -117,13 +117,13 @@ class ClassCodec:
         Raises:
             ValidationError: The value of a field would not come back as it is. The message names the field.
         """
-        own = event.__dict__
-        values = {name: value for name, default in self._fields if (value := own[name]) is not default}
+        own = event.__dict__  # without the fields that the event leaves out: they have their defaults
+        values = {name: value for name, default in self._fields if (value := own.get(name, default)) is not default}
         age = _age_of(event)
         if age is not None:
             values.pop("created_at", None)
-        if not event.metadata:
-            del values["metadata"]
+        if not values.get("metadata"):
+            values.pop("metadata", None)
         if event.retry is not None and "retry" in values:
             values["retry"] = _retry_data(self.cls, event.retry)
         kept: tuple[str, bytes] | None = own.get("_raw_field")

@@ -34,6 +34,7 @@ from lionpride_exec._base.json_text import shown
 from lionpride_exec._base.jsonable import jsonable
 from lionpride_exec._base.sentinel import Unset
 
+from .constructor import MadeOnDemand, write_constructor
 from .creation_time import to_creation_time
 from .declarations import check_methods, complete
 
@@ -57,6 +58,9 @@ class Model:
     # Whether a subclass is refused if it hides a name that the package uses (see declarations.check_methods).
     _keeps_names: ClassVar[bool] = False
 
+    # Names of the fields that an instance only has if they have other values than the defaults (_model.constructor).
+    _left_out: ClassVar[frozenset[str]] = frozenset()
+
     # Names of the fields whose values are redacted. The command adds paths into fields (``_base.redaction``).
     _redacted: ClassVar[frozenset[str]] = frozenset()
 
@@ -72,13 +76,15 @@ class Model:
         attrs.define(
             cls,
             auto_attribs=True,  # else an attrs.field() without annotation would hide the annotated names
-            init=not (cls._inherits_init or "__init__" in cls.__dict__),
+            init=False,  # makes the constructor __attrs_init__()
             eq=False,
             kw_only=True,
             repr=False,
             slots=False,
             field_transformer=complete,
         )
+        if not (cls._inherits_init or "__init__" in cls.__dict__):
+            cls.__init__ = write_constructor(cls, cls._left_out)  # type: ignore[method-assign]
         cls._redacted = frozenset(field.name for field in cls.__attrs_attrs__ if field.metadata.get("redact"))
         also_known_as(cls, f"{cls.__module__}.{cls.__qualname__}")
 
@@ -154,6 +160,8 @@ class Element(Model):
     id: UUID = attrs.field(default=_NOT_GIVEN, converter=_id, on_setattr=attrs.setters.frozen)
     created_at: datetime = attrs.field(default=_NOT_GIVEN, converter=to_creation_time, on_setattr=attrs.setters.frozen)
     metadata: dict[str, Any] = attrs.field(default=_NOT_GIVEN, converter=to_metadata)
+
+    _left_out: ClassVar[frozenset[str]] = frozenset({"metadata"})
 
     # Names of the fields that are left out of the serialised form.
     _not_serialised: ClassVar[frozenset[str]] = frozenset()
@@ -310,6 +318,9 @@ class Element(Model):
         """Make an element from the text that ``to_json()`` returned. See :meth:`from_dict`."""
         return cls.from_dict(json.loads(text), **kwargs)
 
+
+# Nearly no element has metadata, and an empty dict takes 64 bytes.
+type.__setattr__(Element, "metadata", MadeOnDemand("metadata", dict[str, Any]))
 
 _BASE_FIELDS = frozenset({"id", "created_at", "metadata"})
 _TIME_FORMATS: dict[Mode, TimeFormat] = {"python": "datetime", "json": "isoformat", "db": "datetime"}

@@ -22,6 +22,7 @@ from lionpride_exec import (
     Execution,
     LionprideError,
     LionTimeoutError,
+    Retry,
     Unset,
 )
 from lionpride_exec.errors import AccessError, ExecutionError
@@ -453,6 +454,26 @@ async def test_json_mode_never_raises_for_a_response(value):
     await event.invoke()
     data = event.to_dict(mode="json", exclude={"value"})
     json.dumps(data)
+
+
+def test_an_event_has_no_room_for_options_that_it_was_not_given():
+    """They are read from the class, where a subclass may have another default. Those that were given are its own."""
+
+    class Slow(Job):
+        timeout: float | None = 5.0
+        metadata: dict = {"slow": True}
+
+    class Endless(Slow):
+        timeout = None
+
+    options = {"metadata", "timeout", "idle_timeout", "retry", "streaming"}
+    assert not options & vars(Job()).keys()
+    assert (Job().timeout, Slow().timeout, Endless().timeout, Slow(timeout=None).timeout) == (None, 5.0, None, None)
+    assert Endless().metadata == {"slow": True}
+    assert Endless().metadata is not Endless().metadata
+    given = Job(timeout=1, idle_timeout=2, retry=Retry(), streaming=True, metadata={"a": 1})
+    assert options <= vars(given).keys()
+    assert copy.copy(given).timeout == pickle.loads(pickle.dumps(given)).timeout == 1  # noqa: S301
 
 
 async def test_timeout_and_streaming_are_not_serialised():

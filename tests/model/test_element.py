@@ -389,6 +389,57 @@ def test_a_time_that_cannot_be_is_a_value_error(bad):
         Element(created_at=bad)
 
 
+def test_a_field_with_a_rare_option_of_attrs_is_set():
+    """A default or a converter that takes the instance, a hook after the constructor, an alias, a field not taken."""
+    twice = attrs.Converter(lambda value, instance: [value, instance.size], takes_self=True)
+
+    class Rare(Element):
+        size: int = 1
+        double: int = attrs.field(default=attrs.Factory(lambda self: self.size * 2, takes_self=True))
+        pair: list = attrs.field(default=0, converter=twice)
+
+    class Usual(Element):
+        size: int = attrs.field(alias="length")
+        texts: list = attrs.field(factory=list, converter=tuple)
+        kept: dict = attrs.field(factory=dict, init=False)
+        fixed: int = attrs.field(default="7", converter=int, init=False)
+
+    class Hooked(Element):
+        def __attrs_post_init__(self):
+            self.metadata["made"] = True
+
+    assert (Rare(size=2).double, Rare(size=2).pair) == (4, [0, 2])
+    usual = Usual(length=3)
+    assert (usual.size, usual.texts, usual.kept, usual.fixed) == (3, (), {}, 7)
+    assert Usual(length=3, texts="ab").texts == ("a", "b")
+    assert Hooked().metadata == {"made": True}
+    with pytest.raises(TypeError, match=r"Usual\.__init__\(\) missing 1 required keyword-only argument: 'length'"):
+        Usual()
+
+
+def test_validators_are_called_unless_they_are_disabled():
+    """As by the constructors of attrs."""
+
+    class Checked(Element):
+        size: int = attrs.field(default=0, validator=attrs.validators.instance_of(int))
+
+    with pytest.raises(TypeError, match="size"):
+        Checked(size="a")
+    with attrs.validators.disabled():
+        assert Checked(size="a").size == "a"
+
+
+def test_metadata_is_made_on_demand():
+    """The first question makes the dict, which stays. Copies, pickles and dicts know no difference."""
+    element = Element()
+    assert "metadata" not in vars(element)
+    read = pickle.loads(pickle.dumps(element))  # noqa: S301
+    for other in (copy.copy(element), read, Element.from_dict(element.to_dict())):
+        assert other.metadata == {}
+    element.metadata["a"] = 1
+    assert (element.metadata, Element().metadata) == ({"a": 1}, {})
+
+
 def test_metadata_is_not_shared():
     """The dict that was given is copied, at construction and at assignment."""
     given = {"a": 1}

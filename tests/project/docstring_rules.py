@@ -246,7 +246,7 @@ def problems_of_class(cls):
         for parameter in parameters_of(init):
             name = parameter.name
             yield from without_unit(name, parameter.annotation, entry_of(documents, name), is_given=name in given)
-        is_written = not init.__code__.co_filename.startswith("<attrs")
+        is_written = not init.__code__.co_filename.startswith("<")  # which made constructors do
         yield from unsaid_errors([*([init] if is_written else []), *validators_of(cls)], cls, documents)
     for base in classes_of(cls):
         for name, annotation in inspect.get_annotations(base).items():

@@ -146,7 +146,7 @@ def kind_of(value):
         return "property"
     kind = type(value).__name__ if isinstance(value, classmethod | staticmethod) else "method"
     function = getattr(value, "__func__", value)
-    if not inspect.isroutine(function):
+    if not inspect.isroutine(function) or not callable(function):  # a descriptor may stand for an attribute
         return "attribute"
     return f"async {kind}" if inspect.iscoroutinefunction(inspect.unwrap(function)) else kind
 
