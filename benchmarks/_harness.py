@@ -69,13 +69,19 @@ def judged(backend: str) -> bool:
 
 @contextmanager
 def collected() -> Iterator[None]:
-    """Collect the garbage, and keep what is alive now out of later collections."""
+    """
+    Collect the garbage, and keep what is alive now out of the collections in this block.
+
+    In a test run, what the run itself keeps out of all collections stays out after the block.
+    """
+    was_frozen = gc.get_freeze_count() > 0
     gc.collect()
     gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if not was_frozen:
+            gc.unfreeze()
 
 
 class Race:
