@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from once import directory_of_run, once
 
 pytestmark = pytest.mark.any_versions  # see .ci/run
 
@@ -43,8 +44,13 @@ READERS = {"mypy": reports_of_mypy, "pyright": reports_of_pyright}
 
 
 @pytest.fixture(scope="module")
-def reports():
+def reports(tmp_path_factory):
     """What each checker reports: sets of file, line and code."""
+    return once(directory_of_run(tmp_path_factory), "reports of the type checkers", run_checkers)
+
+
+def run_checkers():
+    """Run both checkers at the same time. Return what each reports."""
     with ExitStack() as stack:
         children = {
             name: stack.enter_context(

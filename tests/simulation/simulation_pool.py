@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 
 import attrs
+from once import once
 from simulation import CHUNK, complaints, quietly, simulate
 
 # A worker task that was just started when its process dies may not come to its first step on asyncio.
@@ -89,35 +90,39 @@ class Seeds:
     Args:
         pool: Runs the chunks.
         backends_of: Returns the backends for the seeds from a number on.
+        directory: Where the workers of a run of pytest leave results for each other. None if there is only one worker.
     """
 
-    def __init__(self, pool, backends_of):
-        self._pool, self._backends_of = pool, backends_of
-        self._futures = {}
+    def __init__(self, pool, backends_of, directory):
+        self._pool, self._backends_of, self._directory = pool, backends_of, directory
+        self._futures, self._results = {}, {}
 
     def begin(self, first):
         """Have the chunk that begins with a seed run, once."""
         if first not in self._futures:
             self._futures[first] = self._pool.submit(run_chunk, self._backends_of(first), range(first, first + CHUNK))
+        return self._futures[first]
 
     def failures(self, first):
         """Wait for the chunk that begins with a seed. Return a line for each failure."""
-        self.begin(first)
-        return self._futures[first].result()[0]
+        return self._result(first)[0]
 
     def digest(self, seed, backend):
         """Wait for a seed. Return the digest of its run on a backend."""
-        first = seed - seed % CHUNK
-        self.begin(first)
-        return self._futures[first].result()[1][seed, backend]
+        return self._result(seed - seed % CHUNK)[1][seed, backend]
+
+    def _result(self, first):
+        if first not in self._results:
+            self._results[first] = once(self._directory, f"seeds-{first}", lambda: self.begin(first).result())
+        return self._results[first]
 
 
 @contextmanager
-def seeds_in_processes(backends_of, processes):
-    """Yield a `Seeds` with so many processes, which end with this block."""
+def seeds_in_processes(backends_of, processes, directory):
+    """Yield a `Seeds` with so many processes, which end with this block, and results in a directory if there is one."""
     # A fork would take the threads of other tests along, and their locks.
     pool = ProcessPoolExecutor(processes, get_context("spawn"), prepare_process)
     try:
-        yield Seeds(pool, backends_of)
+        yield Seeds(pool, backends_of, directory)
     finally:
         pool.shutdown(cancel_futures=True)

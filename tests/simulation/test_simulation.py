@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import simulation
+from once import directory_of_run
 from simulation import CHUNK, JOURNAL_EVERY, check_many, quietly, simulate
 from simulation_pool import HARMLESS, digest_of, seeds_in_processes
 
@@ -30,10 +31,11 @@ def backends_of(first):
 
 
 @pytest.fixture(scope="module")
-def seeds(request):
+def seeds(request, tmp_path_factory):
     """The seeds in other processes, where those of all selected tests are begun at once."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    with seeds_in_processes(backends_of, max(os.cpu_count() // workers, 1)) as seeds:
+    directory = directory_of_run(tmp_path_factory) if workers > 1 else None
+    with seeds_in_processes(backends_of, max(os.cpu_count() // workers, 1), directory) as seeds:
         if workers == 1:  # else this worker gets some of the tests only
             for item in request.session.items:
                 if getattr(item, "function", None) is test_seeds:
