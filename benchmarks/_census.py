@@ -149,14 +149,19 @@ def sizes_from(**roots: object) -> dict[str, int]:
     """Give the size of each container that can be reached, by its path; and from the modules of the package."""
     sizes: dict[str, int] = {}
     seen: dict[int, object] = {}  # the objects too: an id is only good while its object lives
+    kinds: dict[type, _Kind] = {}
     queue = deque([*roots.items(), *_variables()])
     while queue:  # the nearest first, so that paths are short
         path, value = queue.popleft()
-        if id(value) in seen or not (_is_ours(value) or _is_container(value)):
+        cls = type(value)
+        kind = kinds.get(cls)
+        if kind is None:
+            kind = kinds[cls] = _Kind.of(cls)
+        if not (kind.is_ours or kind.is_container) or id(value) in seen:
             continue
         seen[id(value)] = value
-        if _is_ours(value):
-            queue.extend((f"{path}.{name}", inner) for name, inner in _attributes(value))
+        if kind.is_ours:
+            queue.extend((f"{path}.{name}", inner) for name, inner in _attributes(value, kind.slots))
         else:
             path = sys.intern(path)  # so that a census takes no memory of its own
             sizes[path] = max(sizes.get(path, 0), len(value))
@@ -164,27 +169,48 @@ def sizes_from(**roots: object) -> dict[str, int]:
     return sizes
 
 
-def _is_container(value: object) -> bool:
-    return isinstance(value, Collection) and not isinstance(value, (str, bytes, bytearray, range, type))
+@attrs.frozen
+class _Kind:
+    """
+    What a class says of its objects, which is asked once for a class: a census meets thousands of objects.
+
+    Attributes:
+        is_ours: Whether it is a class of the package or of anyio, so that the attributes are looked at.
+        is_container: Whether it is a container, so that it has a size.
+        slots: The slots, by the name in the class and the name by which they are reached.
+    """
+
+    is_ours: bool
+    is_container: bool
+    slots: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, kind: type) -> "_Kind":
+        """Look at a class."""
+        is_ours = not issubclass(kind, type | tuple) and _belongs(kind, (PACKAGE, "anyio"))
+        is_container = issubclass(kind, Collection) and not issubclass(kind, (str, bytes, bytearray, range, type))
+        return cls(is_ours, is_container, tuple(_slots_of(kind)) if is_ours else ())
 
 
-def _is_ours(value: object) -> bool:
-    return not isinstance(value, type | tuple) and _belongs(type(value), (PACKAGE, "anyio"))
+def _slots_of(kind: type) -> Iterator[tuple[str, str]]:
+    for cls in kind.__mro__:
+        slots = vars(cls).get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            name = f"_{cls.__name__.lstrip('_')}{slot}" if slot.startswith("__") and not slot.endswith("__") else slot
+            if name not in {"__dict__", "__weakref__"}:
+                yield slot, name
 
 
 def _belongs(cls: type, packages: tuple[str, ...] = (PACKAGE,)) -> bool:
     return any(base.__module__.partition(".")[0] in packages for base in cls.__mro__)
 
 
-def _attributes(value: object) -> Iterator[tuple[str, Any]]:
+def _attributes(value: object, slots: tuple[tuple[str, str], ...]) -> Iterator[tuple[str, Any]]:
     """Give all that an object holds by name: what stands in its dict, and in the slots of its classes."""
     yield from list(vars(value).items()) if hasattr(value, "__dict__") else ()
-    for cls in type(value).__mro__:
-        slots = vars(cls).get("__slots__", ())
-        for slot in (slots,) if isinstance(slots, str) else slots:
-            name = f"_{cls.__name__.lstrip('_')}{slot}" if slot.startswith("__") and not slot.endswith("__") else slot
-            if hasattr(value, name) and name not in {"__dict__", "__weakref__"}:
-                yield slot, getattr(value, name)
+    for slot, name in slots:
+        if hasattr(value, name):
+            yield slot, getattr(value, name)
 
 
 def _elements(value: Any) -> Iterator[tuple[str, Any]]:
