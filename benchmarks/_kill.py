@@ -1,11 +1,11 @@
 """
 Processes that are killed at work on a journal, and what is to be seen afterwards.
 
-Run as a program it is such a process: it appends numbered events, each under its number as the key, and says what
-happens in a side file, a line by one ``os.write()``, which SIGKILL does not undo: ``ack n`` after ``append()`` has
-returned, ``run n`` at the start of the handler, ``end n`` once it was told that the event has ended, ``lost n`` if an
-event that was acknowledged is not known any more. :class:`Trial` starts it, kills it, and compares the side file with
-the journal.
+Run as a program it forks such processes (see :mod:`_forks`): Python needs longer to start and to import than most of
+them live. A process appends numbered events, each under its number as the key, and says what happens in a side file, a
+line by one ``os.write()``, which SIGKILL does not undo: ``ack n`` after ``append()`` has returned, ``run n`` at the
+start of the handler, ``end n`` once it was told that the event has ended, ``lost n`` if an event that was acknowledged
+is not known any more. :class:`Trial` starts it, kills it, and compares the side file with the journal.
 """
 
 import argparse
@@ -14,17 +14,17 @@ import random
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import anyio
+from _forks import Forks, serve
 from anyio.abc import TaskGroup
 
 from lionpride_exec import Event, Executor, ExistsError, Journal
@@ -121,7 +121,7 @@ async def tell_end(event: Rerun) -> None:
     say("end", event.number)
 
 
-def be_killed() -> None:
+def be_killed(arguments: Sequence[str]) -> None:
     """Be the process."""
     global side_file  # noqa: PLW0603  events find it there
     parser = argparse.ArgumentParser()
@@ -133,7 +133,7 @@ def be_killed() -> None:
     parser.add_argument("--concurrency", type=int)
     parser.add_argument("--milliseconds", type=int)
     parser.add_argument("--release", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     said = lines_of(options.directory / SIDE_FILE)
     acked, ended = ({number for word, number in said if word == wanted} for wanted in ("ack", "end"))
     side_file = os.open(options.directory / SIDE_FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -169,6 +169,12 @@ def moments(seed: object, kills: int) -> list[Moment]:
         Moment(0.0, dice.uniform(0.0, 0.1)) if dice.random() < 0.2 else Moment(share, dice.uniform(0.0, 0.01))
         for share in shares
     ]
+
+
+@cache
+def forks() -> Forks:
+    """Return the process that forks the others."""
+    return Forks(Path(__file__))
 
 
 @dataclass
@@ -218,18 +224,15 @@ class Trial:
         arguments = [self.directory, "--backend", backend, "--kind", self.kind, "--ack", self.ack]
         arguments += ["--events", self.events, "--concurrency", self.concurrency, "--milliseconds", self.milliseconds]
         arguments += ["--release"] * release
-        with (self.directory / COMPLAINTS).open("wb") as complaints:
-            process = subprocess.Popen(  # noqa: S603  this file
-                [sys.executable, "-W", "error", __file__, *map(str, arguments)], stderr=complaints
-            )
+        process = forks()
+        process.start(arguments, self.directory / COMPLAINTS)
         try:
             if moment is not None:
                 self._wait_for(process, begin, moment)
-                process.kill()
-            status = process.wait(PATIENCE)
+            else:
+                assert process.has_ended(PATIENCE), "it is stuck"
         finally:
-            process.kill()
-            process.wait()
+            status = process.end()
         assert status in {0, -signal.SIGKILL}, (status, (self.directory / COMPLAINTS).read_text()[-4000:])
         life = Life(bool(status), lines_of(self.directory / SIDE_FILE, begin), *self._journal())
         self.lives.append(life)
@@ -239,10 +242,10 @@ class Trial:
         path = self.directory / SIDE_FILE
         return path.stat().st_size if path.exists() else 0
 
-    def _wait_for(self, process: subprocess.Popen[bytes], begin: int, moment: Moment) -> None:
+    def _wait_for(self, process: Forks, begin: int, moment: Moment) -> None:
         whole = sum(len(f"ack {number}\nrun {number}\nend {number}\n") for number in range(self.events))
         wanted = max(begin + 1, moment.share * whole)
-        while self._size() < wanted and process.poll() is None:
+        while self._size() < wanted and not process.has_ended():
             time.sleep(0.0005)  # another process writes it, in real time
         time.sleep(moment.seconds)  # so that the kill comes at any moment, not only at a line of the file
 
@@ -327,4 +330,4 @@ class Trial:
 
 
 if __name__ == "__main__":
-    be_killed()
+    serve(be_killed)
