@@ -171,14 +171,14 @@ class JournalSession:
         """
         row, step = self._encoder.encode_new(self._next_seq, event, options, due)
         self._next_seq += 1
-        return PendingInsert(row, step, self.writer.next_commit_done)
+        return PendingInsert(row, step, self.writer.next.done)
 
     def insert(self, event: Event, insert: PendingInsert) -> None:
         """Have a new event written. The writer has to have room."""
         seq = insert.row.seq
         event._set("_seq", seq)
         self._pending_writes[seq] = PendingWrite(event, insert)
-        self.writer.insert(insert)
+        self.writer.next.insert(insert)
         if event.execution.status is not EventStatus.PENDING:
             self.record_transition(event, event.execution.status, None)
 
@@ -217,7 +217,7 @@ class JournalSession:
         if not departure.has_ended:
             self._pending_writes.pop(seq, None)
             self.departures.add(departure)
-            self.writer.delete(seq)
+            self.writer.next.delete(seq)
         elif (pending := self._pending_writes.get(seq)) is not None and not pending.is_committed:
             self.departures.add(departure)
 
@@ -255,12 +255,12 @@ class JournalSession:
     def record_dependencies(self, event: Event, others: Iterable[UUID]) -> None:
         """Have the events written that an event still waits for."""
         if event._seq:
-            self.writer.record_dependencies(event._seq, pack_ids(others) or None)
+            self.writer.next.record_dependencies(event._seq, pack_ids(others) or None)
 
     def record_costs(self, event: EventLifecycle, costs: Sequence[float | None]) -> None:
         """Have the costs written that a run settled, one for each limit. None where the cost was not corrected."""
         if event._seq and any(cost is not None for cost in costs):
-            self.writer.record_costs(event._seq, event.execution.attempt, json.dumps(costs))
+            self.writer.next.record_costs(event._seq, event.execution.attempt, json.dumps(costs))
 
     def record_outcome(
         self,
@@ -323,8 +323,8 @@ class JournalSession:
         return pending.is_committed, pending.outcome
 
     def _write(self, change: RowUpdate, step: AuditRecord | None) -> None:
-        self.writer.record_change(change, step)
-        if not self._is_behind and self.writer.uncommitted > MAX_BEHIND:
+        self.writer.next.record_change(change, step)
+        if not self._is_behind and self.writer.next.changes > MAX_BEHIND:
             self._is_behind = True
             self._host.hold(BEHIND)
 
@@ -346,7 +346,7 @@ class JournalSession:
             self.departures.committed(batch, result.known)
         if result.deleted:
             self._host.rows_deleted(result.deleted)
-        if self._is_behind and self.writer.uncommitted < MAX_BEHIND // 2:
+        if self._is_behind and self.writer.next.changes < MAX_BEHIND // 2:
             self._is_behind = False
             self._host.release_hold(BEHIND)
 

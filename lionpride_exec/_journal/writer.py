@@ -20,7 +20,6 @@ from math import inf
 from typing import TYPE_CHECKING
 
 import anyio
-import attrs
 from anyio import (
     CancelScope,
     CapacityLimiter,
@@ -33,19 +32,17 @@ from anyio.lowlevel import checkpoint
 
 from lionpride_exec.errors import ExecutorClosedError, JournalError
 
-from .commit import Commit, CommitWaiter
-from .inserts import InsertQueue, report_inserts
+from .inserts import report_inserts
 from .journal_lifecycle import WriterLifecycle, WriterState
-from .rows import Batch
+from .next_commit import NextCommit
 from .transient_errors import PATIENCE, RETRY_PAUSE, is_passing
 from .worker_thread import run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from .inserts import PendingInsert
+    from .commit import Commit
     from .listener import WriterListener
-    from .rows import AuditRecord, RowUpdate
     from .store import Store
 
 logger = logging.getLogger("lionpride_exec")
@@ -70,22 +67,21 @@ class Writer:
     Args:
         store: The open file. :meth:`run` closes it at its end.
         listener: Is told what was committed.
+
+    Attributes:
+        next: The rows of the next commit.
     """
 
     def __init__(self, store: Store, listener: WriterListener) -> None:
         self.lifecycle: WriterLifecycle = WriterLifecycle()
         self.trouble: JournalError | None = None  # why the last commit failed; None if it succeeded
-        self.inserts: InsertQueue = InsertQueue()
-        self.next_commit_done: anyio.Event = anyio.Event()  # the new events of the next commit wait for it
+        self.next: NextCommit = NextCommit()
         self._store = store
         self._listener = listener
         self._limiter = CapacityLimiter(1)  # of its own: the threads of events must not keep it waiting
-        self._next = Batch()  # what the next commit writes, without the rows of `inserts`
-        self._waiters: list[CommitWaiter] = []  # of the tasks that wait for `_next`; more than one after a failure
         self._current_commit: Commit | None = None  # its result has not been reported; else None
         self._patient_until = -inf  # loop time until which new events wait for trouble to pass
         self._commit_tried = anyio.Event()  # set, and replaced, after each try
-        self._work = anyio.Event()  # set when there is something to do; replaced before the task looks
         self._closing = anyio.Event()  # set from DRAINING on: no pause is waited for
         self._scope = CancelScope(shield=True)  # what the task is in; its deadline is set by close_soon()
 
@@ -93,7 +89,7 @@ class Writer:
 
     async def wait_for_room(self) -> None:
         """
-        Wait until :meth:`insert` can be called. The caller must call it before its next await.
+        Wait until ``next.insert()`` can be called. The caller must call it before its next await.
 
         Raises:
             JournalError: Nothing can be committed, and the trouble does not pass, or has not passed for 30 s.
@@ -113,8 +109,8 @@ class Writer:
 
     @property
     def has_room(self) -> bool:
-        """Whether :meth:`insert` can be called now."""
-        has_room = self.inserts.has_room and self.trouble is None
+        """Whether ``next.insert()`` can be called now."""
+        has_room = self.next.inserts.has_room and self.trouble is None
         return has_room and self.lifecycle.accepts_inserts and not self._store.is_foreign
 
     @property
@@ -122,34 +118,6 @@ class Writer:
         """Whether new events wait for trouble to pass."""
         is_passing_now = self.lifecycle.accepts_inserts and is_passing(self.trouble)
         return is_passing_now and current_time() < self._patient_until
-
-    def insert(self, insert: PendingInsert) -> None:
-        """Have a new event written by the next commit. There has to be room."""
-        self.inserts.put(insert)
-        self._work.set()
-
-    def record_change(self, change: RowUpdate | None, step: AuditRecord | None) -> None:
-        """Have a change, and a line of the audit trail, written by the next commit."""
-        if change is not None:
-            self._next.changes[change.seq] = change
-        if step is not None:
-            self._next.steps.append(step)
-        self._work.set()
-
-    def record_dependencies(self, seq: int, after: bytes | None) -> None:
-        """Have the events that an event still waits for written by the next commit."""
-        self._next.waits_for[seq] = after
-        self._work.set()
-
-    def record_costs(self, seq: int, attempt: int, costs: str) -> None:
-        """Have the costs that a run settled written by the next commit."""
-        self._next.settled[seq, attempt] = costs
-        self._work.set()
-
-    def delete(self, seq: int) -> None:
-        """Have an event deleted by the next commit."""
-        self._next.removed.append(seq)
-        self._work.set()
 
     async def wait_committed(self) -> None:
         """
@@ -161,10 +129,7 @@ class Writer:
         Cancellation: only while a commit has failed, and is to be tried again.
         """
         self._store.check_process()
-        if not self._waiters:
-            self._waiters.append(CommitWaiter())
-        waiter = self._waiters[-1]
-        self._work.set()
+        waiter = self.next.waiter()
         while not waiter.is_committed:
             if self.lifecycle.state is WriterState.CLOSED:
                 raise JournalError("the journal was closed before this was written") from self.trouble
@@ -179,11 +144,6 @@ class Writer:
                 with CancelScope(shield=True):
                     await changed.wait()
 
-    @property
-    def uncommitted(self) -> int:
-        """How many changes the next commit has so far."""
-        return len(self._next.changes)
-
     # ---------------------------------------------------------------- the task
 
     def close_soon(self) -> None:
@@ -192,7 +152,7 @@ class Writer:
             self.lifecycle.move_to(WriterState.DRAINING)
             self._scope.deadline = current_time() + CLOSE_SECONDS
             self._closing.set()
-            self._work.set()
+            self.next.wake_writer()
 
     async def run(self) -> None:
         """
@@ -217,7 +177,7 @@ class Writer:
             self._end()
         if self._store.is_foreign:
             return
-        lost = len(self._next.changes) + len(self._next.removed)
+        lost = self.next.lost
         if lost:
             raise JournalError(
                 f"{lost} changes of {self._store.path} could not be written: {self.trouble}; "
@@ -239,8 +199,7 @@ class Writer:
             self._current_commit.run(self._store)
             if self._current_commit.error is None:
                 self._current_commit = None
-        self._next.removed += self.inserts.retried_seqs()  # also drops the changes of these events
-        commit = Commit(self._next, [], [], self.next_commit_done)
+        commit = self.next.take_all()
         if not commit.batch.is_empty():
             commit.run(self._store)
         if commit.error is not None:
@@ -250,36 +209,25 @@ class Writer:
         """Commit what is gathered, or wait for something to commit. Return False once there is nothing to do."""
         if self._store.is_foreign:
             return False
-        self._work = anyio.Event()
-        were_queued = len(self.inserts)
-        inserts = self.inserts.take()
-        if not (inserts or self._waiters or self.trouble) and self._next.is_empty():
+        were_queued = len(self.next.inserts)
+        inserts = self.next.inserts.take()
+        if not (inserts or self.next.waiters or self.trouble) and self.next.is_empty():
             if were_queued:  # all of them were withdrawn
-                self.next_commit_done.set()
-                self.next_commit_done = anyio.Event()
+                self.next.take_withdrawn().set()
                 self._commit_tried.set()
                 self._commit_tried = anyio.Event()
             if not self.lifecycle.accepts_inserts:
                 return False
-            await self._ignore_loop_end(self._work.wait)
+            await self._ignore_loop_end(self.next.wait_for_rows)
             await self._let_ready_tasks_record()  # else two halves of a full pool would take turns from here on
             return True
-        commit = self._current_commit = self._make_commit(inserts)
+        commit = self._current_commit = self.next.take(inserts)
         while not commit.is_over:
             if self._store.is_foreign:  # the thread that writes the batch is one of the parent
                 return False
             await self._in_thread(lambda: commit.run(self._store))
         self._current_commit = None
         return await self._report_commit(commit)
-
-    def _make_commit(self, inserts: list[PendingInsert]) -> Commit:
-        """Return a commit of everything that is gathered."""
-        commit = Commit(self._next, inserts, self._waiters, self.next_commit_done)
-        self._next, self._waiters, self.next_commit_done = Batch(), [], anyio.Event()
-        commit.batch.new += [insert.row for insert in inserts]
-        # In front: the other lines of these events were recorded later.
-        commit.batch.steps[:0] = [insert.step for insert in inserts if insert.step is not None]
-        return commit
 
     async def _report_commit(self, commit: Commit) -> bool:
         """Tell the tasks that wait for a commit what became of it. Return False if no other commit is to be tried."""
@@ -303,15 +251,10 @@ class Writer:
 
     async def _let_ready_tasks_record(self) -> None:
         """Let the tasks that are ready to run go on while they bring rows, so that the next commit has these rows."""
-
-        def rows() -> int:
-            """Return how many rows the next commit has."""
-            return len(self.inserts) + len(self._next.changes) + len(self._next.steps)
-
         for _ in range(MAX_PASSES):
-            gathered = rows()
+            gathered = self.next.rows
             await self._ignore_loop_end(checkpoint)
-            if rows() == gathered:
+            if self.next.rows == gathered:
                 return
 
     def _report_success(self, commit: Commit) -> None:
@@ -323,9 +266,9 @@ class Writer:
         for insert in commit.inserts:
             insert.known = commit.result.known.get(insert.row.seq) if commit.result.known else None
             if insert.known is not None:
-                self._discard_changes(insert.row.seq)
+                self.next.discard_changes(insert.row.seq)
             elif insert.is_withdrawn:
-                self.delete(insert.row.seq)
+                self.next.delete(insert.row.seq)
         report_inserts(commit.inserts, commit.done)
         for waiter in commit.waiters:
             waiter.confirm()
@@ -337,30 +280,13 @@ class Writer:
         if is_new:
             self._patient_until = current_time() + PATIENCE
         keeps_inserts = self._is_patient
-        failed = set() if keeps_inserts else {row.seq for row in commit.batch.new}
-        again = {id(insert.step) for insert in commit.inserts}  # _make_commit() adds these lines again
-        # A copy: a thread that does not answer may still work on the batch.
-        both = attrs.evolve(commit.batch, new=[]).before(self._next)
-        both.steps = [step for step in both.steps if step.seq not in failed and id(step) not in again]
-        both.changes = {seq: change for seq, change in both.changes.items() if seq not in failed}
-        self._next = both
-        self._waiters = [*commit.waiters, *self._waiters]
-        if keeps_inserts:
-            self.inserts.requeue(commit.inserts)
-        else:
-            for insert in commit.inserts:
-                insert.error = error
+        self.next.take_back(commit, keeps_inserts=keeps_inserts, error=error)
         if is_new and self.lifecycle.commits:  # else nothing can be held back any more
             self._listener.trouble_changed(error)
         if not keeps_inserts:
             report_inserts(commit.inserts, commit.done)
-        for waiter in self._waiters:
+        for waiter in self.next.waiters:
             waiter.look_again()
-
-    def _discard_changes(self, seq: int) -> None:
-        """Drop what was recorded of an event that was not inserted."""
-        if self._next.changes.pop(seq, None) is not None:
-            self._next.steps = [step for step in self._next.steps if step.seq != seq]
 
     def _end_writing(self) -> None:
         """Tell the session that nothing is committed any more. Idempotent."""
@@ -378,11 +304,11 @@ class Writer:
             no_answer = JournalError(f"the disk did not answer within {CLOSE_SECONDS:.0f} s")
             self._report_failure(self._current_commit, no_answer)
         error = self.trouble or JournalError("the journal is closed")
-        inserts = self.inserts.take()
+        inserts = self.next.inserts.take()
         for insert in inserts:
             insert.error = error
-        report_inserts(inserts, self.next_commit_done)
-        for waiter in self._waiters:
+        report_inserts(inserts, self.next.done)
+        for waiter in self.next.waiters:
             waiter.look_again()
         self._commit_tried.set()
 

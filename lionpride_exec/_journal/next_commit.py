@@ -1,0 +1,162 @@
+"""
+What the next commit writes: the rows that were recorded since the last one, and the tasks that wait for them.
+
+Recording is synchronous, and wakes the writer only while the writer waits for rows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import attrs
+
+from .commit import Commit, CommitWaiter
+from .inserts import InsertQueue
+from .rows import Batch
+
+if TYPE_CHECKING:
+    from lionpride_exec.errors import JournalError
+
+    from .inserts import PendingInsert
+    from .rows import AuditRecord, RowUpdate
+
+
+class NextCommit:
+    """
+    The rows of the next commit.
+
+    Attributes:
+        inserts: The new events.
+        waiters: What the tasks that wait for the rows are told by. More than one after a failure.
+        done: What the new events wait for.
+    """
+
+    def __init__(self) -> None:
+        self.inserts: InsertQueue = InsertQueue()
+        self.waiters: list[CommitWaiter] = []
+        self.done: anyio.Event = anyio.Event()
+        self._batch = Batch()  # all rows but those of `inserts`
+        self._sleeper: anyio.Event | None = None  # wakes the writer. None while the writer does not sleep
+
+    # ---------------------------------------------------------------- recording
+
+    def insert(self, insert: PendingInsert) -> None:
+        """Have a new event written. There has to be room."""
+        self.inserts.put(insert)
+        self.wake_writer()
+
+    def record_change(self, change: RowUpdate, step: AuditRecord | None) -> None:
+        """Have a change, and a line of the audit trail, written."""
+        batch = self._batch
+        batch.changes[change.seq] = change
+        if step is not None:
+            batch.steps.append(step)
+        if self._sleeper is not None:  # as wake_writer() does it, without the call: each transition comes here
+            self._sleeper.set()
+
+    def record_dependencies(self, seq: int, after: bytes | None) -> None:
+        """Have the events that an event still waits for written."""
+        self._batch.waits_for[seq] = after
+        self.wake_writer()
+
+    def record_costs(self, seq: int, attempt: int, costs: str) -> None:
+        """Have the costs that a run settled written."""
+        self._batch.settled[seq, attempt] = costs
+        self.wake_writer()
+
+    def delete(self, seq: int) -> None:
+        """Have an event deleted."""
+        self._batch.removed.append(seq)
+        self.wake_writer()
+
+    def waiter(self) -> CommitWaiter:
+        """Return what tells a task that everything recorded so far is on disk."""
+        if not self.waiters:
+            self.waiters.append(CommitWaiter())
+        self.wake_writer()
+        return self.waiters[-1]
+
+    # ---------------------------------------------------------------- looking
+
+    @property
+    def changes(self) -> int:
+        """How many changes there are so far."""
+        return len(self._batch.changes)
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are so far: new events, changes and lines of the audit trail."""
+        return len(self.inserts) + len(self._batch.changes) + len(self._batch.steps)
+
+    @property
+    def lost(self) -> int:
+        """How many events are not as the file says, if nothing is committed any more."""
+        return len(self._batch.changes) + len(self._batch.removed)
+
+    def is_empty(self) -> bool:
+        """Return whether there is nothing to write, beside new events."""
+        return self._batch.is_empty()
+
+    # ---------------------------------------------------------------- for the writer
+
+    def wake_writer(self) -> None:
+        """Have the writer look for rows, if the writer sleeps."""
+        if self._sleeper is not None:
+            self._sleeper.set()
+
+    async def wait_for_rows(self) -> None:
+        """Wait until :meth:`wake_writer` is called. The caller has just seen that there are no rows."""
+        self._sleeper = anyio.Event()
+        try:
+            await self._sleeper.wait()
+        finally:
+            self._sleeper = None
+
+    def take(self, inserts: list[PendingInsert]) -> Commit:
+        """Return a commit of all rows and of these new events, and begin anew."""
+        commit = Commit(self._batch, inserts, self.waiters, self.done)
+        self._batch, self.waiters, self.done = Batch(), [], anyio.Event()
+        commit.batch.new += [insert.row for insert in inserts]
+        # In front: the other lines of these events were recorded later.
+        commit.batch.steps[:0] = [insert.step for insert in inserts if insert.step is not None]
+        return commit
+
+    def take_withdrawn(self) -> anyio.Event:
+        """Return what new events wait for that were all withdrawn, and begin anew for the next ones."""
+        done, self.done = self.done, anyio.Event()
+        return done
+
+    def take_back(self, commit: Commit, *, keeps_inserts: bool, error: JournalError) -> None:
+        """
+        Have the rows of a commit that has failed written again.
+
+        Args:
+            commit: The commit.
+            keeps_inserts: Whether its new events are tried again. If not, they get the error.
+            error: Why it has failed.
+        """
+        failed = set() if keeps_inserts else {row.seq for row in commit.batch.new}
+        again = {id(insert.step) for insert in commit.inserts}  # take() adds these lines again
+        # A copy: a thread that does not answer may still work on the batch.
+        both = attrs.evolve(commit.batch, new=[]).before(self._batch)
+        both.steps = [step for step in both.steps if step.seq not in failed and id(step) not in again]
+        both.changes = {seq: change for seq, change in both.changes.items() if seq not in failed}
+        self._batch = both
+        self.waiters = [*commit.waiters, *self.waiters]
+        if keeps_inserts:
+            self.inserts.requeue(commit.inserts)
+        else:
+            for insert in commit.inserts:
+                insert.error = error
+
+    def take_all(self) -> Commit:
+        """Return the last commit. New events are left out, and deleted if a commit has failed to insert them."""
+        self._batch.removed += self.inserts.retried_seqs()  # also drops the changes of these events
+        return Commit(self._batch, [], [], self.done)
+
+    def discard_changes(self, seq: int) -> None:
+        """Drop what was recorded of an event that was not inserted."""
+        batch = self._batch
+        if batch.changes.pop(seq, None) is not None:
+            batch.steps = [step for step in batch.steps if step.seq != seq]
