@@ -28,6 +28,7 @@ from lionpride_exec._journal.journal_lifecycle import JournalLifecycle, JournalS
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError
 
+from .restored_starts import longest_period
 from .stored_ends import StoredEnds
 
 if TYPE_CHECKING:
@@ -294,14 +295,14 @@ class JournalLink:
         """Return whether the end of an event is on disk, and the stored outcome. None if it is not at hand."""
         return (False, None) if self.session is None else self.session.committed_outcome(event)
 
-    async def confirm_start(self) -> None:
+    async def confirm_start(self, event: Event) -> None:
         """
-        Wait until the start of an event is on disk.
+        Wait until the start of an event is on disk. Return at once if the start was written ahead.
 
         Raises:
             Unconfirmed: The journal was closed before that.
         """
-        if self.session is not None:
+        if self.session is not None and not self.session.starts_ahead.take(event._seq):
             try:
                 await self.session.writer.wait_committed()
             except JournalError as exc:
@@ -355,6 +356,13 @@ class JournalLink:
     def retire(self, event: Any) -> None:
         """Let events leave memory, now that the end of this event is on disk."""
         self._retention.apply(event)
+
+    def next_to_start(self, ending: int) -> list[Event]:
+        """Return the events that start next. Empty if a limit, a gate or a hold has a say."""
+        processor = self._transitions.processor
+        if processor is None or processor.router.limits or not processor.router.is_plain or longest_period(processor):
+            return []
+        return processor._dispatcher.next_to_start(ending)
 
     def journal_closing(self) -> None:
         """Record nothing from now on. The next start writes the ends that come from now on."""

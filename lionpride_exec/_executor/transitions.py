@@ -71,7 +71,7 @@ class Records(Protocol):
         """Return whether the journal has recorded a final outcome that the event has not been told yet."""
         ...
 
-    async def confirm_start(self) -> None:
+    async def confirm_start(self, event: Event) -> None:
         """Wait until the start of an event is on disk."""
 
     async def confirm_end(
@@ -320,7 +320,7 @@ class Transitions:
             Unconfirmed: The journal was closed before that.
         """
         if self.link is not None:
-            await self.link.confirm_start()
+            await self.link.confirm_start(event)
         if self.processor is not None:
             self.processor._runner.confirm_begun(event)
 

@@ -31,6 +31,15 @@ class JournalHost(Protocol):
     def retire(self, event: Any) -> None:
         """Learn that the end of an event is on disk, so that the event may leave memory."""
 
+    def next_to_start(self, ending: int) -> list[Event]:
+        """
+        Return the events that start next. Empty if a limit, a gate or a hold has a say.
+
+        Args:
+            ending: How many running events are about to give their slots back.
+        """
+        ...
+
     def journal_closing(self) -> None:
         """Learn that the session writes nothing more."""
 

@@ -17,6 +17,9 @@ class WriterListener(Protocol):
     def committed(self, batch: Batch, result: CommitResult) -> None:
         """Learn that a batch is on disk."""
 
+    def before_commit(self) -> None:
+        """Record what the next commit can have besides. The commit, if there is one, is made at once."""
+
     def trouble_changed(self, error: JournalError | None) -> None:
         """Learn that a commit has failed, or, with None, that one has succeeded again."""
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .codec import Codec
 
 
+_STARTED, _WAITING = LETTER_OF["processing"], LETTER_OF["pending"]
+
+
 class RowEncoder:
     """
     Encodes events. Each method returns a row, and a line of the audit trail, or None if there is no trail.
@@ -85,6 +88,20 @@ class RowEncoder:
             else None
         )
         return change, step
+
+    def encode_start_ahead(self, event: EventLifecycle) -> tuple[RowUpdate, AuditRecord | None]:
+        """Return the change of a PENDING event that is about to start."""
+        attempt, now, execution = event.execution.attempt + 1, time.time(), event.execution
+        attempts = encode_attempts(execution.attempts, secrets_of(event)) if execution.attempts else None
+        step = AuditRecord(event._seq, now, _STARTED, attempt, None) if self._audit else None
+        return RowUpdate(event._seq, "processing", attempt, None, now, None, None, attempts), step
+
+    def encode_not_begun(self, event: EventLifecycle) -> tuple[RowUpdate, AuditRecord | None]:
+        """Return the change of a PENDING event that was about to start, and waits on."""
+        execution = event.execution
+        attempts = encode_attempts(execution.attempts, secrets_of(event)) if execution.attempts else None
+        step = AuditRecord(event._seq, time.time(), _WAITING, execution.attempt, "not begun") if self._audit else None
+        return RowUpdate(event._seq, "pending", execution.attempt, None, None, None, None, attempts), step
 
     def encode_end(
         self,

@@ -24,6 +24,7 @@ from .recent_starts import runs_in_rows, runs_in_trail
 from .recovery import Restorer
 from .row_encoder import RowEncoder
 from .rows import pack_ids
+from .starts_ahead import StartsAhead
 from .store import Store
 from .writer import MAX_BEHIND, Writer
 
@@ -77,6 +78,7 @@ class JournalSession:
         # By number. An entry is there as long as the row of its event is not on disk, or a recorded end has not been
         # both committed and told to the event.
         self._pending_writes: dict[int, PendingWrite] = {}
+        self.starts_ahead: StartsAhead = StartsAhead(host, self._encoder, self._pending_writes, self._write)
         self._is_behind = False  # the host holds the token BEHIND
 
     # ---------------------------------------------------------------- opening
@@ -236,8 +238,14 @@ class JournalSession:
         if not seq:
             return False
         if target not in TERMINAL:
-            self._write(*self._encoder.encode_progress(event, target, due))
+            if target is EventStatus.PROCESSING and self.starts_ahead.has_written(seq):
+                return False
+            change, step = self._encoder.encode_progress(event, target, due)
+            if target is EventStatus.PROCESSING and self.starts_ahead.is_on_the_way(seq):
+                step = None  # the commit in progress has this line of the audit trail
+            self._write(change, step)
             return False
+        self.starts_ahead.told(seq)
         pending = self._pending_writes.get(seq)
         if pending is None:
             pending = self._pending_writes[seq] = PendingWrite(event)
@@ -291,6 +299,8 @@ class JournalSession:
         pending.on_commit = then or pending.on_commit
         if pending.final_status is None:
             pending.final_status = target
+            if event.execution.status is EventStatus.PROCESSING:
+                self.starts_ahead.add_end(seq)
             change, step = self._encoder.encode_end(event, target, response, error, at)
             pending.outcome = change.outcome if isinstance(change.outcome, bytes) else None
             self._write(change, step)
@@ -330,9 +340,14 @@ class JournalSession:
 
     # ---------------------------------------------------------------- what the writer tells
 
+    def before_commit(self) -> None:
+        """Have starts written in the same commit as the ends that make room for them."""
+        self.starts_ahead.choose()
+
     def committed(self, batch: Batch, result: CommitResult) -> None:
         """Learn that a batch is on disk: its events that have ended may leave memory."""
         pending_writes = self._pending_writes
+        self.starts_ahead.committed()
         for seq, change in batch.changes.items():
             if change.finished is None or (pending := pending_writes.get(seq)) is None:
                 continue

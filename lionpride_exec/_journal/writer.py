@@ -199,6 +199,7 @@ class Writer:
             self._current_commit.run(self._store)
             if self._current_commit.error is None:
                 self._current_commit = None
+        self._listener.before_commit()
         commit = self.next.take_all()
         if not commit.batch.is_empty():
             commit.run(self._store)
@@ -209,6 +210,7 @@ class Writer:
         """Commit what is gathered, or wait for something to commit. Return False once there is nothing to do."""
         if self._store.is_foreign:
             return False
+        self._listener.before_commit()
         were_queued = len(self.next.inserts)
         inserts = self.next.inserts.take()
         if not (inserts or self.next.waiters or self.trouble) and self.next.is_empty():

@@ -237,6 +237,26 @@ class Dispatcher:
             await checkpoint()  # a gate that always refuses must not block the event loop
         return None
 
+    def next_to_start(self, ending: int) -> list[Event]:
+        """
+        Return the events that start next if no limit counts starts. Empty while a gate, a lock or a hold has a say.
+
+        Args:
+            ending: How many running events are about to give their slots back.
+        """
+        pool = self.main_pool
+        if (
+            (pool is None or not pool.asks_nobody or self._gate.asked is not None)
+            or (self._coordination.locks_in_use or self._deferred_ends)
+            or "request_permission" in self._owner.__dict__
+        ):
+            return []
+        now = pool.now()
+        number = min(pool.slots.total - pool.busy + ending, self._allowed(pool, now))
+        entries = self._queue.next_entries(number, now)
+        events = [self._owner.pile.get(entry.event_id, None) for entry in entries]
+        return [event for event in events if event is not None and type(event).request is Event.request]
+
     def idle(self, pool: WorkerPool) -> None:
         """Wake the loop if events are still queued, and the waiting tasks if the pool has no worker left."""
         if not self._queue.empty():

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING
 
 from .amounts import Amounts
 from .blocked_count import BlockedCount
+from .heaps import first_of_heap
 from .limit_state import Lane
 from .limit_states import LimitStates
 
@@ -153,6 +154,15 @@ class Lanes:
                 heappop(self._heads)
                 self._drop(lane)
         return entry
+
+    def next_entries(self, number: int, now: float) -> list[Entry]:
+        """Return the entries that would be popped next. Empty if there are limits. O(number * log number)."""
+        first = self.first_startable(now) if number > 0 else None
+        lane = None if first is None else self._lanes.get(first.route.key)
+        return [] if lane is None or lane.path else first_of_heap(lane.heap, number, self._is_live)
+
+    def _is_live(self, entry: Entry) -> bool:
+        return self._live.get(entry.event_id.int) is entry
 
     def next_at(self) -> float:
         """Return the earliest time at which another entry may start, if no run ends before that time."""

@@ -1,0 +1,105 @@
+"""
+Starts that a strict journal writes ahead: in the commit with the ends whose slots the events will get.
+
+A strict journal has the start of an event on disk before the event runs, and its end before anybody can see the end.
+Without this part that takes two commits, one after the other, while the event holds its slot. With it, the commit of
+some ends also has the starts of as many events: those that come next. When that commit is done, the slots are free, and
+these events begin at once.
+
+In memory nothing begins ahead. If another event takes the slot, or nothing may start any more, the next commit puts the
+event back in the file: PENDING, "not begun". If the process dies before, the event counts as interrupted, like each
+event that ran. So only events that then run again are started ahead (``on_crash="rerun"``), and only while no limit
+counts starts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lionpride_exec._status import EventStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+
+    from lionpride_exec._events.event import Event
+
+    from .host import JournalHost
+    from .row_encoder import RowEncoder
+    from .rows import AuditRecord, RowUpdate
+
+
+class StartsAhead:
+    """
+    The events whose start is written and that have not begun.
+
+    Args:
+        host: The executor, which knows what comes next.
+        encoder: Makes the rows.
+        pending: The numbers of the rows of which something is not on disk yet. Their events are not started ahead.
+        record: Has a row written by the next commit.
+    """
+
+    def __init__(
+        self,
+        host: JournalHost,
+        encoder: RowEncoder,
+        pending: Container[int],
+        record: Callable[[RowUpdate, AuditRecord | None], None],
+    ) -> None:
+        self._host = host
+        self._encoder = encoder
+        self._pending = pending
+        self._record = record
+        self._on_disk: dict[int, Event] = {}  # by the number of the row
+        self._on_the_way: dict[int, Event] = {}  # likewise; in a commit that has not succeeded yet
+        self._ending: set[int] = set()  # events whose end is recorded, and that have not been told: they hold a slot
+
+    def add_end(self, seq: int) -> None:
+        """Learn that the end of a running event is recorded. The slot is free once the event has been told."""
+        self._ending.add(seq)
+
+    def told(self, seq: int) -> None:
+        """Learn that an event has been told that it has ended."""
+        self._ending.discard(seq)
+
+    def has_written(self, seq: int) -> bool:
+        """Return whether the start of an event that begins now is on disk, so that :meth:`take` will return True."""
+        return seq in self._on_disk
+
+    def is_on_the_way(self, seq: int) -> bool:
+        """Return whether the start of an event that begins now is being written. It counts as any other one then."""
+        return bool(self._on_the_way) and self._on_the_way.pop(seq, None) is not None
+
+    def take(self, seq: int) -> bool:
+        """Return whether the start of an event is on disk already. The event begins now."""
+        return bool(self._on_disk) and self._on_disk.pop(seq, None) is not None
+
+    def choose(self) -> None:
+        """Have the starts written of the events that get the slots of the next commit, and put the others back."""
+        before = self._on_disk | self._on_the_way
+        if not (self._ending or before):
+            return
+        coming = {event._seq: event for event in self._host.next_to_start(len(self._ending)) if self._may_start(event)}
+        for seq, event in before.items():
+            if seq not in coming and event._seq == seq and self._may_start(event):
+                self._record(*self._encoder.encode_not_begun(event))
+        for seq, event in coming.items():
+            if seq not in before:
+                self._record(*self._encoder.encode_start_ahead(event))
+        self._on_disk = {seq: event for seq, event in self._on_disk.items() if seq in coming}
+        self._on_the_way = {seq: event for seq, event in coming.items() if seq not in self._on_disk}
+
+    def committed(self) -> None:
+        """Learn that the last commit is on disk."""
+        if self._on_the_way:
+            self._on_disk |= self._on_the_way
+            self._on_the_way = {}
+
+    def _may_start(self, event: Event) -> bool:
+        """Return whether an event waits, its row is on disk, and it runs again after a crash."""
+        return (
+            event.execution.status is EventStatus.PENDING
+            and event._seq > 0
+            and event._seq not in self._pending
+            and event._kind.on_crash == "rerun"
+        )
