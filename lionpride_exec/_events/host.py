@@ -70,6 +70,10 @@ class EventHost(Protocol):
         """
         ...
 
+    def waits_to_begin(self, event: Any) -> bool:
+        """Return whether a PENDING event begins only once the journal has recorded its start."""
+        ...
+
     async def confirm_start(self, event: Any) -> None:
         """Wait until the journal has recorded that the event runs. The event begins after that."""
 

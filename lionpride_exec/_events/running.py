@@ -136,8 +136,9 @@ class RunnableEvent(EventLifecycle):
         run.is_active = True
         context = runs_here.set((*runs_here.get(), run))
         try:
+            waits = host is not None and host.is_journal_open and host.waits_to_begin(self)  # the transition takes note
             self._transition(PROCESSING)
-            if host is not None and host.is_journal_open and (host.is_strict or self._has_to_be_seen()):
+            if waits and host is not None:
                 await host.confirm_start(self)
             if self.timeout is None:
                 response = await self._perform()
@@ -267,6 +268,8 @@ class RunnableEvent(EventLifecycle):
         at, cut = await self._confirm(host, target, response, error)
         if self.execution.status is not PROCESSING:
             self._leave_as_decided(run)
+        elif not host.coordination.locks_in_use:
+            self._transition(target, response=response, error=error, interrupted=interrupted, at=at)
         else:
             await self._finish_unlocked(run, host, target, response, error, interrupted=interrupted, at=at)
         if cut is not None:

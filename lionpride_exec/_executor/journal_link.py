@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -295,14 +294,18 @@ class JournalLink:
         """Return whether the end of an event is on disk, and the stored outcome. None if it is not at hand."""
         return (False, None) if self.session is None else self.session.committed_outcome(event)
 
-    async def confirm_start(self, event: Event) -> None:
+    def has_written_start(self, event: EventLifecycle) -> bool:
+        """Return whether the start of an event is on disk already, before the event begins."""
+        return self.session is not None and self.session.starts_ahead.has_written(event._seq)
+
+    async def confirm_start(self) -> None:
         """
-        Wait until the start of an event is on disk. Return at once if the start was written ahead.
+        Wait until the start of an event is on disk.
 
         Raises:
             Unconfirmed: The journal was closed before that.
         """
-        if self.session is not None and not self.session.starts_ahead.take(event._seq):
+        if self.session is not None:
             try:
                 await self.session.writer.wait_committed()
             except JournalError as exc:
@@ -314,8 +317,10 @@ class JournalLink:
         """Wait until the end of an event is on disk, or cannot be written."""
         session = self.session
         if session is not None and session.record_outcome(event, target, response, error, at):
-            with suppress(JournalError):
+            try:
                 await session.writer.wait_committed()
+            except JournalError:  # contextlib.suppress() would take three calls for each event
+                return
 
     def removed(self, event: Event, status: EventStatus, key: Hashable) -> None:
         """Note that an event was removed from the executor, which knew the event under a key."""
@@ -353,9 +358,9 @@ class JournalLink:
         kind = self.executor.event_type
         return type(event) is kind if self.executor.strict_event_type else isinstance(event, kind)
 
-    def retire(self, event: Any) -> None:
-        """Let events leave memory, now that the end of this event is on disk."""
-        self._retention.apply(event)
+    def retire(self, status: EventStatus) -> None:
+        """Let events leave memory, now that the ends of some with this status are on disk."""
+        self._retention.apply(status)
 
     def next_to_start(self, ending: int) -> list[Event]:
         """Return the events that start next. Empty if a limit, a gate or a hold has a say."""

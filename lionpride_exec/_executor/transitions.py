@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lionpride_exec._base.sentinel import UnsetType
     from lionpride_exec._events.event import Event
     from lionpride_exec._events.lifecycle import EventLifecycle
+    from lionpride_exec._events.running import RunnableEvent
     from lionpride_exec._events.running_event import RunningEvent
     from lionpride_exec._model.limits import Limit
     from lionpride_exec._processing.processor import Processor
@@ -71,7 +72,11 @@ class Records(Protocol):
         """Return whether the journal has recorded a final outcome that the event has not been told yet."""
         ...
 
-    async def confirm_start(self, event: Event) -> None:
+    def has_written_start(self, event: EventLifecycle) -> bool:
+        """Return whether the start of an event is on disk already, before the event begins."""
+        ...
+
+    async def confirm_start(self) -> None:
         """Wait until the start of an event is on disk."""
 
     async def confirm_end(
@@ -214,7 +219,7 @@ class Transitions:
                 again_in = self.processor.seconds_until_again(event.id)
             is_kept = self.link.record(event, target, again_in)
         if is_kept:
-            self._retention.apply(event)
+            self._retention.apply(target)
 
     def refile(self, event: Event) -> None:
         """File an event under its own status at once. The event calls this method when a report was premature."""
@@ -312,6 +317,12 @@ class Transitions:
         """
         return self.is_strict and self.link is not None and self.link.has_unreported_outcome(event)
 
+    def waits_to_begin(self, event: RunnableEvent) -> bool:
+        """Return whether a PENDING event begins only once the journal has recorded its start."""
+        if not self.is_journal_open or self.link is None:
+            return False
+        return not self.link.has_written_start(event) if self.is_strict else event._has_to_be_seen()
+
     async def confirm_start(self, event: Event) -> None:
         """
         Wait until the journal has recorded that an event runs. The event begins then.
@@ -320,7 +331,7 @@ class Transitions:
             Unconfirmed: The journal was closed before that.
         """
         if self.link is not None:
-            await self.link.confirm_start(event)
+            await self.link.confirm_start()
         if self.processor is not None:
             self.processor._runner.confirm_begun(event)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from lionpride_exec._events.event import Event
+    from lionpride_exec._status import EventStatus
 
 
 class JournalHost(Protocol):
@@ -28,8 +29,8 @@ class JournalHost(Protocol):
         """Return whether the executor takes events of this class."""
         ...
 
-    def retire(self, event: Any) -> None:
-        """Learn that the end of an event is on disk, so that the event may leave memory."""
+    def retire(self, status: EventStatus) -> None:
+        """Learn that the ends of some events with a status are on disk, so that these events may leave memory."""
 
     def next_to_start(self, ending: int) -> list[Event]:
         """

@@ -24,7 +24,7 @@ from .recent_starts import runs_in_rows, runs_in_trail
 from .recovery import Restorer
 from .row_encoder import RowEncoder
 from .rows import pack_ids
-from .starts_ahead import StartsAhead
+from .starts_ahead import Begun, StartsAhead
 from .store import Store
 from .writer import MAX_BEHIND, Writer
 
@@ -238,12 +238,11 @@ class JournalSession:
         if not seq:
             return False
         if target not in TERMINAL:
-            if target is EventStatus.PROCESSING and self.starts_ahead.has_written(seq):
-                return False
-            change, step = self._encoder.encode_progress(event, target, due)
-            if target is EventStatus.PROCESSING and self.starts_ahead.is_on_the_way(seq):
-                step = None  # the commit in progress has this line of the audit trail
-            self._write(change, step)
+            begun = self.starts_ahead.begin(seq) if target is EventStatus.PROCESSING else Begun.NOT_WRITTEN
+            if begun is not Begun.ON_DISK:
+                change, step = self._encoder.encode_progress(event, target, due)
+                # The commit in progress may have this line of the audit trail.
+                self._write(change, None if begun is Begun.ON_THE_WAY else step)
             return False
         self.starts_ahead.told(seq)
         pending = self._pending_writes.get(seq)
@@ -348,15 +347,19 @@ class JournalSession:
         """Learn that a batch is on disk: its events that have ended may leave memory."""
         pending_writes = self._pending_writes
         self.starts_ahead.committed()
+        ended: set[EventStatus] = set()
         for seq, change in batch.changes.items():
             if change.finished is None or (pending := pending_writes.get(seq)) is None:
                 continue
             pending.is_committed = True
-            if pending.event.execution.status in TERMINAL:
+            status = pending.event.execution.status
+            if status in TERMINAL:
                 del pending_writes[seq]
-                self._host.retire(pending.event)
+                ended.add(status)
             elif pending.on_commit is not None:
                 pending.on_commit()
+        for status in ended:  # once for a commit, not once for each event
+            self._host.retire(status)
         if self.departures.by_seq:
             self.departures.committed(batch, result.known)
         if result.deleted:

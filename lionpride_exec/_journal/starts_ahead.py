@@ -14,6 +14,7 @@ counts starts.
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from lionpride_exec._status import EventStatus
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
     from .host import JournalHost
     from .row_encoder import RowEncoder
     from .rows import AuditRecord, RowUpdate
+
+
+class Begun(Enum):
+    """What was written of the start of an event by the time the event begins."""
+
+    NOT_WRITTEN = auto()
+    ON_THE_WAY = auto()  # the commit in progress has it: the event has to wait for its own commit nevertheless
+    ON_DISK = auto()
 
 
 class StartsAhead:
@@ -63,16 +72,16 @@ class StartsAhead:
         self._ending.discard(seq)
 
     def has_written(self, seq: int) -> bool:
-        """Return whether the start of an event that begins now is on disk, so that :meth:`take` will return True."""
+        """Return whether the start of an event is on disk already."""
         return seq in self._on_disk
 
-    def is_on_the_way(self, seq: int) -> bool:
-        """Return whether the start of an event that begins now is being written. It counts as any other one then."""
-        return bool(self._on_the_way) and self._on_the_way.pop(seq, None) is not None
-
-    def take(self, seq: int) -> bool:
-        """Return whether the start of an event is on disk already. The event begins now."""
-        return bool(self._on_disk) and self._on_disk.pop(seq, None) is not None
+    def begin(self, seq: int) -> Begun:
+        """Learn that an event begins now. Return what was written of its start."""
+        if self._on_disk and self._on_disk.pop(seq, None) is not None:
+            return Begun.ON_DISK
+        if self._on_the_way and self._on_the_way.pop(seq, None) is not None:
+            return Begun.ON_THE_WAY
+        return Begun.NOT_WRITTEN
 
     def choose(self) -> None:
         """Have the starts written of the events that get the slots of the next commit, and put the others back."""

@@ -275,4 +275,4 @@ class EventRunner:
 def _begins_at_once(event: Event) -> bool:
     """Return whether the run of an event begins without a wait for the journal, as ``Run`` decides it."""
     host = event._host
-    return host is None or not host.is_journal_open or not (host.is_strict or event._has_to_be_seen())
+    return host is None or not host.is_journal_open or not host.waits_to_begin(event)

@@ -314,7 +314,8 @@ class JournaledRun(LineRun):
                 del todo[key]
                 await self._refuse(number, exc)
                 continue
-            await self._ahead.wait()
+            if not self._ahead.has_room:
+                await self._ahead.wait()
             remember(job.event, number, job.record, is_field=self.maker.keeps_record)
             jobs.pop(job.event.id, None)  # two records may give their events one id
             jobs[job.event.id] = KeyedJob(job, key)
@@ -330,8 +331,10 @@ class JournaledRun(LineRun):
         is_committed, outcome = self._access.committed_outcome(event)
         if not is_committed:
             return  # the journal was closed before it: the next run has the event run again
-        line = line_of_event(event, status, outcome, self._access.key_of(event), with_traceback=self.options.traceback)
-        self._note_end(event, recall_event(event)[0], status, line)
+        number, line = line_of_event(
+            event, status, outcome, self._access.key_of(event), with_traceback=self.options.traceback
+        )
+        self._note_end(event, number, status, line)
 
     async def _forget_ended(self) -> None:
         await checkpoint()  # with a journal, events that have ended leave memory by themselves

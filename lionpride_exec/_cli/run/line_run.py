@@ -234,7 +234,8 @@ class LineRun:
         await checkpoint()  # many bad lines in a row must not block the event loop
 
     async def _append(self, number: int, job: Job) -> None:
-        await self._ahead.wait()
+        if not self._ahead.has_room:
+            await self._ahead.wait()
         event_id = job.event.id
         if event_id in self._open:
             raise BadLineError(f"there is an event with the id {event_id} already")

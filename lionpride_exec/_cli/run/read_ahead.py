@@ -28,7 +28,8 @@ class ReadAhead:
         self._woken: anyio.Event | None = None  # while the reader waits
 
     @property
-    def _has_room(self) -> bool:
+    def has_room(self) -> bool:
+        """Whether :meth:`wait` returns at once."""
         processor = self._executor.processor
         return processor is None or processor.queue.qsize() - processor.queue.blocked < self._number
 
@@ -38,10 +39,10 @@ class ReadAhead:
 
         Cancellation: while it waits. Nothing has changed then.
         """
-        processor = self._executor.processor
-        if processor is not None:
-            processor.queue.lanes.blocked.add_listener(self)
-        while not self._has_room:
+        while not self.has_room:
+            processor = self._executor.processor
+            if processor is not None:
+                processor.queue.lanes.blocked.add_listener(self)
             self._woken = anyio.Event()
             try:
                 await self._woken.wait()
@@ -50,5 +51,5 @@ class ReadAhead:
 
     def reconsider(self) -> None:
         """Look again, since an event has begun, has ended, or has found its key at its limit."""
-        if self._woken is not None and self._has_room:
+        if self._woken is not None and self.has_room:
             self._woken.set()

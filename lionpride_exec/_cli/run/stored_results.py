@@ -19,12 +19,12 @@ from lionpride_exec._base.json_text import read_json, write_json
 from lionpride_exec._base.redaction import mask_data, redacted_paths, secrets_of, texts_of
 from lionpride_exec._cli.errors import BadLineError
 from lionpride_exec._journal.outcome_codec import ErrorData, OutcomeData, encode_outcome
+from lionpride_exec._status import EventStatus
 
 from .line_identity import is_told_by_record, kind_of, line_key, mark_of_id, mark_of_key, recall, recall_event
 
 if TYPE_CHECKING:
     from lionpride_exec._events.event import Event
-    from lionpride_exec._status import EventStatus
 
     from .line_identity import Identity
 
@@ -104,9 +104,9 @@ def is_redacted(event: bytes) -> bool:
 
 def line_of_event(
     event: Event, status: EventStatus, outcome: bytes | None, key: str | None, *, with_traceback: bool = False
-) -> bytes:
+) -> tuple[int | None, bytes]:
     """
-    Return the result of an event that has ended, as the journal has it.
+    Return the number of the line of an event that has ended, and its result, as the journal has it.
 
     Args:
         event: The event.
@@ -115,13 +115,17 @@ def line_of_event(
         key: Its key in the journal, as JSON. None if it has no key.
         with_traceback: Whether an error has its traceback.
     """
-    secrets = secrets_of(event)
-    if outcome is None:
-        execution = event.execution
-        outcome = encode_outcome(status, execution.response, execution.error, execution.duration, secrets)
+    secrets, execution = secrets_of(event), event.execution
     number, record = recall_event(event)
     shown = _shown_key(line_key(key), is_redacted=bool(redacted_paths(event)))
-    return _line(number, record, event.id, status._value_, outcome, shown, secrets, with_traceback=with_traceback)
+    if outcome is None:
+        if status is EventStatus.COMPLETED and execution.response is None and type(execution.duration) is float:
+            # The outcome is no more than the duration: to encode and decode it would give the same.
+            rest = _rest(number, event.id, execution.duration, shown)
+            return number, _joined(record, status._value_, b"response", b"null", rest)
+        outcome = encode_outcome(status, execution.response, execution.error, execution.duration, secrets)
+    line = _line(number, record, event.id, status._value_, outcome, shown, secrets, with_traceback=with_traceback)
+    return number, line
 
 
 def line_of_row(
@@ -214,13 +218,22 @@ def _line(
         what, text = b"response", _response(data)
         if secrets:
             text = write_json(mask_data(read_json(text), secrets))
-    duration = "null" if data.duration is None else float.__repr__(round(data.duration, 6))
+    return _joined(record, status, what, text, _rest(number, its_id, data.duration, key))
+
+
+def _rest(number: int | None, its_id: UUID, seconds: float | None, key: str | None) -> bytes:
+    """Return the end of a result, behind the response or the error."""
+    duration = "null" if seconds is None else float.__repr__(round(seconds, 6))
     place = "null" if number is None else str(number)
     rest = f'"duration": {duration}, "line": {place}'.encode()  # as write_json() writes it, in a fifth of the time
     if number is None:
         rest += b', "id": "%b"' % str(its_id).encode()
     elif key is not None:
         rest += b', "key": ' + write_json(key)
+    return rest
+
+
+def _joined(record: bytes, status: str, what: bytes, text: bytes, rest: bytes) -> bytes:
     return b'%b%b, "status": "%b", "%b": %b, %b}\n' % (HEAD, record, status.encode(), what, text, rest)
 
 
