@@ -253,7 +253,9 @@ class Dispatcher:
             return []
         now = pool.now()
         number = min(pool.slots.total - pool.busy + ending, self._allowed(pool, now))
-        entries = self._queue.next_entries(number, now)
+        if not self._queue.ready(now):  # this call has sorted what has arrived into the lanes
+            return []
+        entries = self._queue.lanes.next_entries(number, now)
         events = [self._owner.pile.get(entry.event_id, None) for entry in entries]
         return [event for event in events if event is not None and type(event).request is Event.request]
 

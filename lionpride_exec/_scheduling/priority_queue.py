@@ -109,12 +109,6 @@ class PriorityQueue:
         """Return the time at which another entry may be taken, if no run ends before that time."""
         return min(self.delays.next_at(), self.lanes.next_at())
 
-    def next_entries(self, number: int, now: float) -> list[Entry]:
-        """Return the entries that would be taken next, if there are no limits. O(number * log number)."""
-        if self._arrived or self._delayed:
-            self._catch_up(now)
-        return self.lanes.next_entries(number, now)
-
     def entry_of(self, event_id: UUID) -> Entry | None:
         """Return the entry of a queued event."""
         return self._live.get(event_id.int)
