@@ -5,6 +5,8 @@ An :class:`Event` is one operation, a :class:`Processor` starts events by priori
 :class:`Executor` owns them and tells their status. ``async with executor:`` runs it.
 """
 
+import typing as _typing
+
 from . import _start as _start  # first: see there
 from ._base.sentinel import Unset, UnsetType
 from ._clients.errors import retry_after, status_of
@@ -12,7 +14,6 @@ from ._events.call import Call
 from ._events.event import Event
 from ._events.stored_names import publish as _publish
 from ._executor.executor import Executor
-from ._executor.explanation import Explanation, LimitUse, Statistics
 from ._journal import Journal
 from ._model.element import Element
 from ._model.execution import Attempt, Execution
@@ -23,12 +24,9 @@ from ._model.pile import Pile
 from ._model.progression import Progression
 from ._model.retain import Retain
 from ._model.retry import Retry
-from ._model.waiting import WaitReason
-from ._processing.pauses import Pause, StartPace
 from ._processing.processor import Processor
 from ._scheduling.priority_queue import PriorityQueue
 from ._status import TRANSITIONS, EventStatus
-from ._tracking.progress import Progress
 from ._tracking.subscriptions import Transition, Watcher
 from .errors import (
     AccessError,
@@ -53,6 +51,12 @@ from .errors import (
     Skip,
     WatcherTooSlow,
 )
+
+if _typing.TYPE_CHECKING:
+    from ._executor.explanation import Explanation, LimitUse, Statistics
+    from ._model.waiting import WaitReason
+    from ._processing.pause_records import Pause, StartPace
+    from ._tracking.progress import Progress
 
 __all__ = [
     "TRANSITIONS",
@@ -112,3 +116,27 @@ __all__ = [
 ]
 
 _publish(__name__)
+
+# What only some programs ask for, and where it is. It is imported when it is asked for.
+_ON_DEMAND = {
+    "Explanation": "_executor.explanation",
+    "LimitUse": "_executor.explanation",
+    "Pause": "_processing.pause_records",
+    "Progress": "_tracking.progress",
+    "StartPace": "_processing.pause_records",
+    "Statistics": "_executor.explanation",
+    "WaitReason": "_executor.explanation",
+}
+
+
+def __getattr__(name: str) -> _typing.Any:
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415  for those who ask only
+
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_ON_DEMAND[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_DEMAND})

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from lionpride_exec._events.event import Event
 
-from .durable_submissions import Coming
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable, Iterable
     from uuid import UUID
 
-    from .durable_submissions import DurableSubmissions
+    from .durable_submissions import Coming, DurableSubmissions
     from .facade import Facade
 
 E = TypeVar("E", bound=Event[Any])
@@ -53,4 +51,8 @@ async def extend(
     finally:
         if durable is not None:
             await durable.wait_all_stored(coming)
+    if durable is None:
+        return cast("list[E]", taken)
+    from .durable_submissions import Coming  # noqa: PLC0415  slow to import, for journals only
+
     return [cast("E", one.taken) if isinstance(one, Coming) else one for one in taken]

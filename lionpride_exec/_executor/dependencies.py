@@ -10,13 +10,13 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from lionpride_exec._base.loop_time import LoopClock
-from lionpride_exec._model.waiting import Waiting, WaitReason
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from uuid import UUID
 
     from lionpride_exec._events.submit_options import SubmitOptions
+    from lionpride_exec._model.waiting import Waiting
 
 
 class Dependencies:
@@ -49,6 +49,8 @@ class Dependencies:
         """Return for which events an event waits, and its own delay. None if the event waits for no other event."""
         if event_id not in self.waiting:
             return None
+        from lionpride_exec._model.waiting import Waiting, WaitReason  # noqa: PLC0415  slow to import, for explain()
+
         options, needed = self.waiting[event_id]
         until = -inf if options.until is None else options.until
         return Waiting(WaitReason.DEPENDENCY, until, after=tuple(needed))

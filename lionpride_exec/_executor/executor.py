@@ -17,9 +17,6 @@ from anyio import AsyncContextManagerMixin
 from lionpride_exec._base.coordination import PAUSED
 from lionpride_exec._base.overrides import is_overridden
 from lionpride_exec._events.event import Event
-from lionpride_exec._iteration.completion import Endings
-from lionpride_exec._iteration.map import EventMap, maker_for
-from lionpride_exec._iteration.map_options import MapOptions
 from lionpride_exec._model.execution import to_status
 from lionpride_exec._model.flow import Flow
 from lionpride_exec._model.retain import Retain, by_status
@@ -30,7 +27,6 @@ from lionpride_exec.errors import EventCancelled, Skip
 
 from .bulk import extend
 from .factory import event_type_of, make_executor, make_processor
-from .map_host import ExecutorOfMap
 from .parts import Parts
 from .queries import ExecutorQueries
 
@@ -42,6 +38,8 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
 
     from lionpride_exec._events.call import Call
+    from lionpride_exec._iteration.completion import Endings
+    from lionpride_exec._iteration.map import EventMap
     from lionpride_exec._journal import Journal
     from lionpride_exec._model.progression import Progression
     from lionpride_exec._model.retain import RetainRule
@@ -114,8 +112,6 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
         self._durable = parts.durable
         self._lookups = parts.lookups
         self._lifetime = parts.lifetime
-        self._explainer = parts.explainer
-        self._progress = parts.progress
         self._parts = parts  # the methods below do not use it; it holds the other parts
 
     # ---------------------------------------------------------------- making one
@@ -425,6 +421,8 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
 
         Cancellation: leaves the events and the iterator as they are. You can continue to iterate.
         """
+        from lionpride_exec._iteration.completion import Endings  # noqa: PLC0415  slow to import, and not for all
+
         return Endings(events)
 
     @overload
@@ -527,9 +525,14 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
         Cancellation: while the iterator waits for an end or for room, and at each tenth event. The loop is over as if
         it was left early.
         """
+        from lionpride_exec._iteration.map import EventMap, maker_for  # noqa: PLC0415  slow to import, and not for all
+        from lionpride_exec._iteration.map_options import MapOptions  # noqa: PLC0415  likewise
+
+        from .map_host import ExecutorOfMap  # noqa: PLC0415  likewise
+
         return EventMap(
             MapOptions(
-                executor=self._map_host(),
+                executor=ExecutorOfMap(self, self._parts, _PLAIN_APPEND),
                 make=maker_for(target),
                 items=items,
                 ordered=ordered,
@@ -689,9 +692,6 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
         if is_overridden(self, Executor, "append"):
             return True
         return self.processor is not None and self.processor._has_own_enqueue
-
-    def _map_host(self) -> ExecutorOfMap:
-        return ExecutorOfMap(self, self._parts, _PLAIN_APPEND)
 
 
 # The method itself, whatever replaces it in the class later.

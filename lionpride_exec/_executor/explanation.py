@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from lionpride_exec._base.wording import MAX_SECONDS, counted, shown_seconds
+from lionpride_exec._events.stored_names import publish_classes
 from lionpride_exec._model.waiting import WaitReason
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec._events.event import Event
     from lionpride_exec._model.limits import Limit
-    from lionpride_exec._processing.pauses import Pause, StartPace
+    from lionpride_exec._processing.pause_records import Pause, StartPace
     from lionpride_exec._status import EventStatus
 
 
@@ -145,3 +146,6 @@ class Statistics:
     paces: tuple[StartPace, ...] = ()
     rate_limited: int = 0
     retries: int = 0
+
+
+publish_classes(Explanation, LimitUse, Statistics, WaitReason)

@@ -37,8 +37,8 @@ class ExecutorOfMap:
         "_executor",
         "_index",
         "_lifetime",
+        "_maps",
         "_plain_append",
-        "_progress",
         "_submissions",
         "_subscriptions",
     )
@@ -51,7 +51,7 @@ class ExecutorOfMap:
         self._index = parts.index
         self._coordination = parts.coordination
         self._subscriptions = parts.subscriptions
-        self._progress = parts.progress
+        self._maps = parts.maps
 
     @property
     def has_journal(self) -> bool:
@@ -97,7 +97,7 @@ class ExecutorOfMap:
 
     def begun(self, state: RunningMap) -> None:
         """Note that a map has begun, for ``Executor.progress()``."""
-        self._progress.maps.add(state)
+        self._maps.add(state)
 
     def reader_away(self) -> AbstractContextManager[None] | None:
         """Return a context in which a task waits for the executor and reads no transitions. None without watchers."""

@@ -27,6 +27,7 @@ The alternative was a chain of mixins. It had no such order: each class could us
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from lionpride_exec._base.coordination import Coordination
 from lionpride_exec._tracking.observers import Observers
@@ -39,11 +40,9 @@ from .dispatcher_task import DispatcherTask
 from .executor_group import ExecutorGroup
 from .executor_lifetime import ExecutorLifetime
 from .executor_states import GroupLifecycle
-from .explainer import Explainer
 from .followers import Followers
 from .keys import Keys
 from .lookups import Lookups
-from .progress_report import ProgressReport
 from .queueing import Queueing
 from .root_task import RootTask
 from .submissions import Submissions
@@ -53,6 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lionpride_exec._events.event import Event
+    from lionpride_exec._iteration.map_options import RunningMap
     from lionpride_exec._journal import Journal
     from lionpride_exec._model.flow import Flow
     from lionpride_exec._model.progression import Progression
@@ -68,11 +68,16 @@ class Parts:
     """
     All parts of one executor. After the constructor, no part is replaced, and no link between parts is missing.
 
+    The explainer and the progress report are made of these parts when somebody asks (``ExecutorQueries``).
+
     Args:
         executor: The facade.
         states: The flow of the executor.
         journal: The journal of the executor. None if it has none; then ``link`` and ``durable`` are None.
         rules: For each final status, which events stay in memory after their end.
+
+    Attributes:
+        maps: The maps that have begun. They know how many events they will still append.
     """
 
     def __init__(
@@ -101,8 +106,7 @@ class Parts:
         )
         self.lookups = Lookups(executor, index, keys, submissions, queueing, link)
         self.lifetime = self._make_lifetime(executor, group)
-        self.explainer = Explainer(coordination, index, dependencies, queueing)
-        self.progress = ProgressReport(coordination, index, retention)
+        self.maps: WeakSet[RunningMap] = WeakSet()
         transitions.queues = queueing
         transitions.followers = followers
         submissions.lookups = self.lookups

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from math import inf
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 from anyio.lowlevel import current_token
 
@@ -15,7 +14,7 @@ from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec._tracking.progress import RUNS_SEEN, USUAL_SHARE, Look, Pace, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._iteration.map_options import RunningMap
@@ -28,12 +27,17 @@ class ProgressReport:
     """
     Computes the progress of an executor.
 
-    Attributes:
+    Args:
+        coordination: The reasons why nothing starts.
+        index: Where the events are.
+        retention: How many events have left memory.
         maps: The maps that have begun. They know how many events they will still append.
     """
 
-    def __init__(self, coordination: Coordination, index: StatusIndex, retention: Retention) -> None:
-        self.maps: WeakSet[RunningMap] = WeakSet()
+    def __init__(
+        self, coordination: Coordination, index: StatusIndex, retention: Retention, maps: Iterable[RunningMap]
+    ) -> None:
+        self._maps = maps
         self._coordination = coordination
         self._index = index
         self._retention = retention
@@ -50,7 +54,7 @@ class ProgressReport:
         by_status = {status: counts[status] + removed.get(status, 0) for status in EventStatus if status in TERMINAL}
         done = sum(by_status.values())
         pending, processing = counts[EventStatus.PENDING], counts[EventStatus.PROCESSING]
-        coming = [each.to_come for each in self.maps]
+        coming = [each.to_come for each in self._maps]
         more = to_come + sum(number for number in coming if number is not None)
         is_known = None not in coming
         rate, left = self._pace_and_rest(processor, done - self._retention.ended_before, processing, pending + more)

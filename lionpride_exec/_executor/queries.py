@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lionpride_exec._base.coordination import PAUSED, Coordination
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .explainer import Explainer
     from .explanation import Explanation, Statistics
     from .lookups import Lookups
+    from .parts import Parts
     from .progress_report import ProgressReport
     from .transitions import Transitions
 
@@ -31,12 +33,26 @@ class ExecutorQueries:
 
     states: Flow[Event, Progression]
     _coordination: Coordination
-    _explainer: Explainer
     _lookups: Lookups
     _observers: Observers
-    _progress: ProgressReport
+    _parts: Parts
     _subscriptions: Subscriptions
     _transitions: Transitions
+
+    # These two parts are made for the first question: they are slow to import, and few programs ask.
+
+    @cached_property
+    def _explainer(self) -> Explainer:
+        from .explainer import Explainer  # noqa: PLC0415  see above
+
+        parts = self._parts
+        return Explainer(parts.coordination, parts.index, parts.dependencies, parts.queueing)
+
+    @cached_property
+    def _progress(self) -> ProgressReport:
+        from .progress_report import ProgressReport  # noqa: PLC0415  see above
+
+        return ProgressReport(self._parts.coordination, self._parts.index, self._parts.retention, self._parts.maps)
 
     # ---------------------------------------------------------------- events
 

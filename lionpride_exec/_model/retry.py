@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -107,5 +106,7 @@ class Retry:
             seconds = check_seconds("backoff", self.backoff(attempt))
         else:
             seconds = self.backoff * 2.0 ** min(attempt - 1, 1000)
+        import random  # noqa: PLC0415  slow to import, for retries only
+
         seconds = min(seconds, self.max_backoff)
         return seconds - random.uniform(0, self.jitter) * seconds  # noqa: S311  not a secret

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from datetime import timedelta
 from math import inf
 from typing import TYPE_CHECKING
-
-import attrs
 
 from lionpride_exec._base.exception_groups import is_of, leaves
 from lionpride_exec._base.redaction import mask, secrets_of
@@ -21,10 +19,10 @@ from lionpride_exec.errors import PauseTooLong, RateLimited
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-    from lionpride_exec._model.limits import Limit
     from lionpride_exec._scheduling.lanes import Lanes
     from lionpride_exec._scheduling.limit_state import LimitState
 
+    from .pause_records import Pause, StartPace
     from .processor_run import ProcessorRun
 
 logger = logging.getLogger("lionpride_exec")
@@ -35,48 +33,6 @@ SECONDS_TO_TELL = 5.0
 # When an event is given up because of a pause, its key is closed for the floor, but at most for this many seconds. The
 # next events of the key meet the same refusal soon, but not all at once.
 MAX_PAUSE_AFTER_GIVING_UP = 1.0
-
-
-@attrs.frozen(kw_only=True)
-class Pause:
-    """
-    A key that is closed since a run of it was refused with :class:`RateLimited`.
-
-    Attributes:
-        limit: The limit that has the key. None for the key of a partition. Also None if there are no keys: then
-            nothing starts.
-        key: Which key. None if there are no keys.
-        seconds: Seconds until the pause ends; positive.
-        until: When the pause ends (UTC), as the clock says now; at most some 30 years from now.
-        reason: The message of the error that asked for the pause.
-        refusals: How many times in a row the key was refused. Runs that were refused together count once.
-    """
-
-    limit: Limit | None
-    key: Hashable
-    seconds: float
-    until: datetime
-    reason: str
-    refusals: int
-
-
-@attrs.frozen(kw_only=True)
-class StartPace:
-    """
-    How fast the runs of a key may start after a pause.
-
-    Attributes:
-        limit: The limit that has the key. None for the key of a partition. Also None if there are no keys: then
-            the pace is that of all.
-        key: Which key. None if there are no keys.
-        per_second: Starts per second, positive. It grows while the other side accepts the runs.
-        seconds: Seconds until the next start, 0 or more.
-    """
-
-    limit: Limit | None
-    key: Hashable
-    per_second: float
-    seconds: float
 
 
 class Pauses:
@@ -149,6 +105,8 @@ class Pauses:
 
     def current(self, now: float) -> Iterator[Pause]:
         """Yield the pauses that hold now."""
+        from .pause_records import Pause  # noqa: PLC0415  slow to import, for those who ask only
+
         for state, reopening in self.limit_states.items():
             seconds = reopening.until - now
             if seconds > 0:
@@ -163,6 +121,8 @@ class Pauses:
 
     def paces(self, now: float) -> Iterator[StartPace]:
         """Yield the paces of the keys that were reopened and are in use now."""
+        from .pause_records import StartPace  # noqa: PLC0415  slow to import, for those who ask only
+
         for state, reopening in self.limit_states.items():
             pacing = reopening.pacing
             if reopening.until <= now and pacing.is_in_use and not reopening.is_over(now):

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from lionpride_exec._base.wording import counted, shown_clock, shown_rate, shown_seconds
+from lionpride_exec._events.stored_names import publish_classes
 from lionpride_exec._status import EventStatus
 
 if TYPE_CHECKING:
@@ -218,3 +219,6 @@ class Pace:
         if lately.done:
             self.each = max(lately.worked - lately.unended, 0.0) / lately.done
         return lately
+
+
+publish_classes(Progress)

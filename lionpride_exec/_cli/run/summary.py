@@ -14,7 +14,7 @@ from lionpride_exec._status import EventStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from lionpride_exec._processing.pauses import Pause
+    from lionpride_exec._processing.pause_records import Pause
     from lionpride_exec._tracking.progress import Progress
 
 # Final statuses that are no errors.
