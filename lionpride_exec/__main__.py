@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, NoReturn
@@ -36,10 +37,14 @@ def _run(argv: Sequence[str]) -> int:
         if find_spec(needed) is None:
             say(f"{needed} is missing; the command line needs: pip install 'lionpride-exec[cli]'")
             return 2
-    from ._cli.app import run_command  # noqa: PLC0415  the extra may not be installed, and the library works without
+    from ._cli.entry import prepare  # noqa: PLC0415  the extra may not be installed, and the library works without
 
+    command = prepare(argv)
+    # What has been imported stays to the end. So the collector need not look at it again, in the run and at the exit.
+    gc.freeze()
+    gc.enable()
     raise_at_interrupt()
-    return run_command(argv)
+    return command()
 
 
 if __name__ == "__main__":

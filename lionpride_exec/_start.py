@@ -11,6 +11,7 @@ only what Python has loaded by now, or nearly so.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -68,5 +69,6 @@ def _leave(*_: object) -> None:
 
 
 if is_command(sys.argv, sys.orig_argv):
+    gc.disable()  # until all is imported, since none of that is garbage; main() enables it again
     occupy_closed_streams()
     leave_at_interrupt()

@@ -11,6 +11,8 @@ from lionpride_exec._base import (
     redaction,  # what is taken for a secret, by generated examples
     state_machine,  # every pair of states
 )
+from lionpride_exec._cli.app import app as command_app  # what cyclopts reads
+from lionpride_exec._cli.run import arguments as plain_arguments  # compared with what cyclopts reads
 from lionpride_exec._cli.run import summary as cli_summary  # what is shown at a moment
 from lionpride_exec._executor import executor_states  # every pair of states
 from lionpride_exec._journal import journal_lifecycle  # every pair of states
@@ -31,6 +33,7 @@ __all__ = [
     "backend",
     "cli_summary",
     "clock",
+    "command_app",
     "executor_states",
     "field_paths",
     "invariants",
@@ -39,6 +42,7 @@ __all__ = [
     "journal_store",
     "journal_worker_thread",
     "model_limits",
+    "plain_arguments",
     "processing_retries",
     "processor_lifetime",
     "redaction",

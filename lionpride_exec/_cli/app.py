@@ -8,8 +8,9 @@ from cyclopts import App, CycloptsError, Parameter
 
 from .exit_status import COMPLETED, INCOMPLETE, MISUSED
 from .journal_app import add_journal_commands
+from .parameters import DASH, annotate_run_options
 from .run.command import run as run_lines
-from .run.options import DASH, RunOptions
+from .run.options import RunOptions
 from .streams import STDERR, drop, tell_of_lost_output
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ app = App(
     version=_version,
 )
 
+annotate_run_options()
 _DEFAULTS = RunOptions()
 
 

@@ -13,7 +13,7 @@ from lionpride_exec.errors import LionprideError
 
 from .errors import OutputError, UsageError
 from .exit_status import INCOMPLETE, INTERRUPTED, MISUSED
-from .run.options import DASH, REPEATED
+from .parameters import DASH, REPEATED
 from .streams import say, tell_of_lost_output
 
 if TYPE_CHECKING:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import Annotated, Any, Literal
+from typing import Any, Final, Literal
 
 import attrs
-from cyclopts import Parameter
 
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._processing.config import check_bounds
@@ -22,17 +21,17 @@ ProgressKind = Literal["auto", "rich", "plain", "none"]
 # With --key, this many times --queue may be queued, with the events whose key is at its limit.
 KEYS_AHEAD = 20
 
-# A single "-" is a value. Other values that begin with a hyphen are refused in check().
-DASH = Parameter(allow_leading_hyphen=True)
+# The names of options that are not those of their fields.
+NAMES: Final = {"record_id": "--id"}
 
-# Takes one value each time, and no --empty-rate is made.
-REPEATED = Parameter(negative="", consume_multiple=False, show_default=False)
+# The options of which a single "-" is a value. Other values that begin with a hyphen are refused in check().
+WITH_DASH: Final = frozenset({"output"})
 
 
 @attrs.frozen(kw_only=True)
 class RunOptions:
     """
-    How to run.
+    How to run. ``_cli.parameters`` and ``_cli.run.arguments`` read the annotations of the options.
 
     Attributes:
         field: INPUT is plain lines, not JSON; each line fills this field of the event (a function gets the line).
@@ -80,28 +79,28 @@ class RunOptions:
     capacity: int = 10_000
     window: float = 0.01
     queue: int = 1000
-    rate: Annotated[tuple[str, ...], REPEATED] = ()
+    rate: tuple[str, ...] = ()
     key: str | None = None
     concurrency_per_key: int | None = None
     retries: int = 0
-    pause_on: Annotated[tuple[str, ...], REPEATED] = ()
+    pause_on: tuple[str, ...] = ()
     max_pause: float | None = None
-    retry_on: Annotated[tuple[str, ...], REPEATED] = ()
-    no_retry_on: Annotated[tuple[str, ...], REPEATED] = ()
+    retry_on: tuple[str, ...] = ()
+    no_retry_on: tuple[str, ...] = ()
     max_errors: str | None = None
     timeout: float | None = None
     event_fields: str | None = None
     backend: Backend = "asyncio"
-    output: Annotated[str, DASH] = "-"
-    overwrite: Annotated[bool, Parameter(negative="")] = False
+    output: str = "-"
+    overwrite: bool = False
     journal: str | None = None
-    record_id: Annotated[str | None, Parameter(name="--id")] = None
-    changed_input: Annotated[bool, Parameter(negative="")] = False
-    redact: Annotated[tuple[str, ...], REPEATED] = ()
+    record_id: str | None = None
+    changed_input: bool = False
+    redact: tuple[str, ...] = ()
     journal_sync: JournalSync = "full"
     progress: ProgressKind = "auto"
-    traceback: Annotated[bool, Parameter(negative="")] = False
-    quiet: Annotated[bool, Parameter(negative="")] = False
+    traceback: bool = False
+    quiet: bool = False
 
     @property
     def processor_config(self) -> dict[str, Any]:

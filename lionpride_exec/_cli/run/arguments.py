@@ -1,0 +1,83 @@
+"""
+The arguments of ``run``, if they are plain.
+
+A run over a few lines takes less time than cyclopts takes to be imported and to look at the options. So arguments that
+can be read in one way only are read here: TARGET, INPUT, flags, and options with a value behind a blank or a ``=``.
+Everything else is for cyclopts: help, other commands, shorter forms, and all that is wrong, since cyclopts words the
+messages.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+import attrs
+
+from .options import NAMES, Backend, JournalSync, ProgressKind, RunOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def _text(text: str) -> str | None:
+    return text if text and not text.startswith("-") else None
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
+
+
+def _number(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", text) else None
+
+
+def _one_of(kind: Any) -> Callable[[str], str | None]:
+    words = get_args(kind)
+    return lambda text: text if text in words else None
+
+
+# By the annotation of an option: a function that reads a value, and returns None for one that is not plain.
+_READERS: Final[dict[str, Callable[[str], object]]] = {
+    "str": _text,
+    "int": _whole,
+    "float": _number,
+    "tuple[str, ...]": _text,
+    "Backend": _one_of(Backend),
+    "JournalSync": _one_of(JournalSync),
+    "ProgressKind": _one_of(ProgressKind),
+}
+_FLAG: Final = "bool"
+_SEVERAL: Final = "tuple[str, ...]"
+# Of each option of the command line: the field of RunOptions, and its annotation without "or None".
+OPTIONS: Final = {
+    NAMES.get(field.name) or f"--{field.name.replace('_', '-')}": (field.name, str(field.type).removesuffix(" | None"))
+    for field in attrs.fields(RunOptions)
+}
+
+
+def read_plain(words: Sequence[str]) -> tuple[str, str, RunOptions] | None:
+    """Return target, source and options of ``run``. None if the arguments are not plain, or not those of ``run``."""
+    if not words or words[0] != "run":
+        return None
+    rest = iter(words[1:])
+    places: list[str] = []
+    given: dict[str, Any] = {}
+    for word in rest:
+        if not word.startswith("-") or word == "-":
+            places.append(word)
+            continue
+        name, equals, text = word.partition("=")
+        if name not in OPTIONS:
+            return None
+        field, kind = OPTIONS[name]
+        if kind == _FLAG:
+            value: object = None if equals else True
+        else:
+            value = _READERS[kind](text if equals else next(rest, ""))
+        if value is None or (field in given and kind != _SEVERAL):
+            return None
+        given[field] = (*given.get(field, ()), value) if kind == _SEVERAL else value
+    if len(places) != 2 or not all(places) or places[0] == "-":  # noqa: PLR2004  TARGET and INPUT
+        return None
+    return places[0], places[1], RunOptions(**given)
