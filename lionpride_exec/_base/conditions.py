@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 
 class PredicateCondition:
-    """Tasks that wait, each for its own condition. :meth:`notify` costs O(number of waiters)."""
+    """
+    Tasks that wait, each for its own condition. :meth:`notify` costs O(number of waiters).
 
-    __slots__ = ("_waiting", "aside")
+    Attributes:
+        waiting: The waiting tasks, with the condition of each. While it is empty, :meth:`notify` need not be called.
+        aside: Running events that wait here for other events to end. Other tasks do not wait for these events, because
+            two events could wait for each other.
+    """
+
+    __slots__ = ("aside", "waiting")
 
     def __init__(self) -> None:
-        self._waiting: dict[anyio.Event, Callable[[], bool]] = {}
-        # Running events that wait here for other events to end. Other tasks do not wait for these events, because two
-        # events could wait for each other.
+        self.waiting: dict[anyio.Event, Callable[[], bool]] = {}
         self.aside: Counter[UUID] = Counter()
-
-    @property
-    def is_waited_for(self) -> bool:
-        """Whether a task waits here."""
-        return bool(self._waiting)
 
     @contextmanager
     def excluded_from_waits(self, event_ids: Iterable[UUID]) -> Generator[None]:
@@ -58,17 +58,17 @@ class PredicateCondition:
             await checkpoint()
             return
         event = anyio.Event()
-        self._waiting[event] = condition
+        self.waiting[event] = condition
         try:
             await event.wait()
         finally:
-            self._waiting.pop(event, None)
+            self.waiting.pop(event, None)
 
     def notify(self) -> None:
         """Wake the waiters whose condition holds now."""
-        if not self._waiting:
+        if not self.waiting:
             return
-        for event, condition in list(self._waiting.items()):
+        for event, condition in list(self.waiting.items()):
             if condition():
-                del self._waiting[event]
+                del self.waiting[event]
                 event.set()

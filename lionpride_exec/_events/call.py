@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 from inspect import CO_COROUTINE, isasyncgenfunction, iscoroutinefunction
-from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, cast
+from types import CoroutineType, FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, ParamSpec, Self, TypeVar, cast
 
 import attrs
 
@@ -73,7 +73,7 @@ def _valid_function(_instance: object, _attribute: object, value: Any) -> None:
 
 def _to_tuple(values: Iterable[Any]) -> tuple[Any, ...]:
     # attrs reads the signature of a converter. For a builtin like `tuple` that takes 2 ms of each import.
-    return tuple(values)
+    return values if type(values) is tuple else tuple(values)
 
 
 class Call(Event[T_co]):
@@ -115,6 +115,13 @@ class Call(Event[T_co]):
     async def _invoke(self) -> T_co:
         return await self.function(*self.args, **self.kwargs)
 
+    def _perform(self) -> Awaitable[Any]:
+        if type(self)._invoke is not _PLAIN_INVOKE or self.streaming:
+            return super()._perform()
+        # What _invoke() does, without a coroutine around that of the function.
+        work = self.function(*self.args, **self.kwargs)
+        return work if type(work) is CoroutineType else _result_of(work)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({name_of(self.function)}, id={self.id})"
 
@@ -128,6 +135,15 @@ class Call(Event[T_co]):
         if isinstance(fields.get("function"), str):
             fields["function"] = _FromRecord(fields["function"])
         return super()._own_from_dict(fields, **kwargs)
+
+
+# ``Call._invoke()`` as the package has it.
+_PLAIN_INVOKE: Final = Call._invoke
+
+
+async def _result_of(work: Awaitable[Any]) -> Any:
+    """Await what a function has returned that is no coroutine: it may be any value, which then raises here."""
+    return await work
 
 
 class _FromRecord:

@@ -154,7 +154,7 @@ class Event(RunnableEvent, Generic[T_co]):
 
     def _perform(self) -> Awaitable[Any]:
         work: Any = self.stream() if self.streaming and self._has_stream() else self._invoke()
-        if isinstance(work, CoroutineType):  # nearly always
+        if type(work) is CoroutineType:  # nearly always
             return work
         if hasattr(work, "__anext__"):
             return self._perform_stream(work)

@@ -331,9 +331,11 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
 
         After an error, the executor and the event are as before, except that a crash is raised only once.
 
-        Cancellation: before anything has happened, or while the call waits for room or the disk. The event is not left
-        behind.
+        Cancellation: before anything has happened, or in a wait for room or the disk. The event is not left behind.
         """
+        is_plain = priority is None and delay is None and at is None and key is None and after == ()
+        if is_plain and self._submissions.append_nowait(event):
+            return event
         return await self._submissions.append(event, priority, wait=wait, delay=delay, at=at, after=after, key=key)
 
     async def invoke(

@@ -113,7 +113,7 @@ class ExecutorOfMap:
         index = self._index
         if (index.items.guard.users or self._coordination.locks_in_use) and index.is_locked(event.execution.status):
             return False
-        if event.id in index.items:
+        if event.id.int in index.items._items:  # as ``event.id in index.items``, without the call
             self._submissions.remove(event)
         return True
 

@@ -15,6 +15,7 @@ from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.event import Event
+from lionpride_exec._events.running_event import NOT_RUNNING
 from lionpride_exec._events.submit_options import PLAIN, options_for
 from lionpride_exec._model.element import to_uuid
 from lionpride_exec._status import PENDING, TERMINAL, EventStatus
@@ -152,11 +153,16 @@ class Submissions:
             if taken is not None:
                 return taken
 
-    def append_nowait(self, event: Event, options: SubmitOptions) -> bool:
-        """Take an event in like :meth:`append`. Return False, and do nothing, if it might wait or find no room."""
+    def append_nowait(self, event: Event, options: SubmitOptions = PLAIN) -> bool:
+        """
+        Take an event in like :meth:`append`, without a coroutine. Most events come in here.
+
+        Returns:
+            Whether the event came in. If not, nothing has changed: :meth:`append` may have to wait, or will raise.
+        """
         processor = self.processor
         if (
-            (self.durable is not None or self._transitions.crash is not None)
+            (self.durable is not None or self._transitions.crash is not None or not isinstance(event, Event))
             or (self._index.items.guard.users or self._coordination.locks_in_use)
             or self._enqueue_override.submitted
             or (processor is not None and (processor._has_own_enqueue or processor.queue.is_full))
@@ -164,7 +170,7 @@ class Submissions:
         ):
             return False
         self._appends += 1
-        self._store(event, options)
+        self._store(event, options, has_room=True)
         return True
 
     async def _when_queued(self, event: Event, taken: E, queued_at: datetime | None) -> E | None:
@@ -240,8 +246,15 @@ class Submissions:
             await processor.queue.wait_for_room()
         return options
 
-    def _store(self, event: E, options: SubmitOptions) -> E:
-        """Store and queue an event, or raise and change nothing. Return the event, or the known event with its key."""
+    def _store(self, event: E, options: SubmitOptions, *, has_room: bool = False) -> E:
+        """
+        Store and queue an event, or raise and change nothing. Return the event, or the known event with its key.
+
+        Args:
+            event: The event.
+            options: How it is queued.
+            has_room: Whether the caller has seen that the queue is not full.
+        """
         if options.key is not None:
             known = self._keys.find(options.key)
             if known is not None:
@@ -249,7 +262,7 @@ class Submissions:
         self.check_new(event)
         self.add(event)
         try:
-            self._place(event, options)
+            self._place(event, options, has_room=has_room)
         except BaseException:
             self.forget(event)
             raise
@@ -268,7 +281,7 @@ class Submissions:
         if event._current_run.is_active:
             self._transitions.running.add(event._current_run)
 
-    def _place(self, event: Event, options: SubmitOptions) -> None:
+    def _place(self, event: Event, options: SubmitOptions, *, has_room: bool) -> None:
         """Queue a stored event, or keep the event until it can be queued."""
         if event.execution.status is not PENDING:
             return
@@ -287,7 +300,7 @@ class Submissions:
             self._queueing.check_costs(event)
             self._queueing.queue_anyway([(event, options)], processor)
         else:
-            if processor.queue.is_full:
+            if not has_room:
                 processor.check_room()
             if options.until is not None:
                 processor._follow_clock()
@@ -310,10 +323,10 @@ class Submissions:
         host = event._host
         if host is not None and host is not self._transitions:
             raise ExistsError(f"{event!r} belongs to another executor: {host.executor!r}")
-        if event.id in self._index.items:
+        if event.id.int in self._index.items._items:  # as ``event.id in self._index.items``, without the call
             raise ExistsError(f"Item {event.id} already exists in {executor!r}; as_fresh_event() returns a fresh copy")
         running = None if self.processor is None else self.processor._running
-        run = running.get(event.id) if running else None
+        run = running.get(event.id.int) if running else None
         if run is not None and run.event is not event:
             raise ExistsError(f"{run.event!r}, which was removed, still runs here: no other event can have its id")
 
@@ -337,7 +350,8 @@ class Submissions:
         if event._unseen is not None:
             event._unseen.keep_if_first(event)
         self._index.remove(event)
-        self._transitions.running.discard(event._current_run)
+        if event._current_run is not NOT_RUNNING:
+            self._transitions.running.discard(event._current_run)
         if self._coordination.deferred_ends:
             self._coordination.deferred_ends.pop(event.id, None)
         if self._queueing.early or self._dependencies.waiting:
@@ -355,7 +369,7 @@ class Submissions:
 
     def remove(self, event: Event) -> None:
         """Remove an event that was returned to its consumer or cleaned up. An ended event still counts as done."""
-        status, key = event.execution.status, self._keys.of(event.id)
+        status, key = event.execution.status, None if self.durable is None else self._keys.of(event.id)
         self.forget(event)
         if status in TERMINAL:
             self._retention.removed[status] += 1

@@ -168,9 +168,8 @@ class Transitions:
 
     def moved(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
         """Follow a transition. The event calls this method inside the transition."""
-        if self._by_status[previous].exclude(event.id):
-            self._by_status[target].include(event.id)
-        else:
+        by_status = self._by_status
+        if not by_status[previous]._order.hand_over(event.id, by_status[target]._order):
             self._index.move(event, previous, target)
         # The processor runs the event: it took the event from the queue, and wakes waiting tasks after the run.
         run, processor = event._current_run, self.processor
@@ -284,7 +283,7 @@ class Transitions:
         """Correct what a running event has taken of its limits."""
         if self.processor is not None:
             self.processor._runner.settle_cost(event, actual, limit)
-            if self.link is not None and event.id in self.processor._running:
+            if self.link is not None and event.id.int in self.processor._running:
                 self.link.record_cost(event, self.processor._runner.costs_taken(event.id))
 
     def reader_away(self) -> AbstractContextManager[None] | None:
@@ -305,7 +304,7 @@ class Transitions:
     def runs_caller(self) -> bool:
         """Return whether the calling code belongs to an event that runs here."""
         running = () if self.processor is None else self.processor._running
-        return any(event._host is self or event.id in running for event in running_here())
+        return any(event._host is self or event.id.int in running for event in running_here())
 
     # ---------------------------------------------------------------- with a journal
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
-from threading import Lock
 from typing import Any
 
 from lionpride_exec._base.sentinel import Unset
@@ -13,17 +11,6 @@ from lionpride_exec._base.wall_clock import wall_clock
 # The latest creation time so far. The default priority is the creation time, and the wall clock may be set back. A
 # later element must not overtake an earlier one.
 _latest = datetime.min.replace(tzinfo=UTC)
-_latest_lock = Lock()
-
-
-def _renew_lock() -> None:
-    """Make a new lock in a forked child, since another thread may have held the lock at the fork."""
-    global _latest_lock  # noqa: PLW0603  one for the whole process
-    _latest_lock = Lock()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def to_creation_time(value: Any) -> datetime:
@@ -31,11 +18,12 @@ def to_creation_time(value: Any) -> datetime:
     global _latest  # noqa: PLW0603  one for the whole process
     if value is not Unset:
         return to_datetime(value)
-    with _latest_lock:
-        now = wall_clock.now()
-        if now > _latest:  # noqa: PLR1730  max() costs more than the comparison
-            _latest = now
-        return _latest
+    now = wall_clock.now()
+    # No lock, which would cost as much as the clock: CPython switches threads at calls and at loops, not between a
+    # comparison written in C and the assignment after it. max() would be a call.
+    if now > _latest:  # noqa: PLR1730
+        _latest = now
+    return _latest
 
 
 def to_datetime(value: Any) -> datetime:

@@ -109,15 +109,9 @@ class Progression(Element):
         if ids[0] is item_id:  # nearly always: events come and go in the same order
             del ids[0]
         else:
-            for index, known in enumerate(ids):
-                if known.int == number:
-                    del ids[index]
-                    break
+            order.cut(number, ids)
         if not ids:
-            if order.first is not order.last:
-                order.unlink(chunk)
-            else:
-                order.places.clear()  # an emptied dict keeps the memory of its largest size
+            order.leave_out(chunk)
         return True
 
     def remove(self, item: Any) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._base.exception_groups import is_of, leaves
+from lionpride_exec._events.running import RunnableEvent
 from lionpride_exec._events.running_event import NOT_RUNNING
 from lionpride_exec._status import COMPLETED, PENDING
 from lionpride_exec.errors import PauseTooLong, RateLimited
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from .retries import RetryPlanner
     from .workers import WorkerPool
 
+# ``Event.invoke()`` as the package has it.
+_PLAIN_INVOKE: Final = RunnableEvent.invoke
 
 # Sets an attribute without the hooks of attrs for assignments.
 _set: Final = object.__setattr__
@@ -60,7 +63,8 @@ class EventRunner:
         reporter: Tells the executor of ends.
 
     Attributes:
-        running: The running events by id. An event is here from its start until everything it held is given back.
+        running: The runs by the number of the event's id, whose hash is computed in C. An event is here from its start
+            until everything it held is given back.
         retries_done: How many runs failed and were followed by another run.
         resumes: Whether an interrupted event runs again even without a ``Retry``, because a journal must lose no event.
     """
@@ -90,7 +94,7 @@ class EventRunner:
         pauses: Pauses,
         reporter: Reporter,
     ) -> None:
-        self.running: dict[UUID, ProcessorRun] = {}
+        self.running: dict[int, ProcessorRun] = {}
         self.retries_done: int = 0
         self.resumes: bool = False
         self._owner = owner
@@ -121,7 +125,7 @@ class EventRunner:
         lanes = self._queue.lanes
         uses = lanes.amounts.take(entry, now, has_begun=has_begun) if lanes.limit_states.has_limits else ()
         run = ProcessorRun(event, entry, uses, now, None if has_begun else token, pool.now, self)
-        self.running[event.id] = run
+        self.running[event.id.int] = run
         _set(event, "_current_run", run)
         if self._pauses.limit_states:
             self._pauses.start(entry.route.key, now)
@@ -134,7 +138,7 @@ class EventRunner:
         The time of its capacity token and of its limits counts from now. Otherwise the events that a slow disk holds up
         would begin together with later events, and exceed the limits.
         """
-        run = self.running.get(event.id)
+        run = self.running.get(event.id.int)
         if run is None or run.event is not event:
             return
         now = current_time()
@@ -162,7 +166,12 @@ class EventRunner:
         event = run.event
         run.scope = scope
         try:
-            await event.invoke()
+            # begin() takes PENDING events only. For them this is what invoke() does, without a second coroutine. With a
+            # strict journal the end of the event may be on its way, and a subclass may have an invoke() of its own.
+            if type(event).invoke is _PLAIN_INVOKE and (event._host is None or not event._host.is_strict):
+                await event._run(run)
+            else:
+                await event.invoke()
             # A scope that was cancelled for this event must not cancel the next one.
             going_on = run.forced_outcome is None
         except BaseException as exc:
@@ -182,7 +191,7 @@ class EventRunner:
     def finish_run(self, run: ProcessorRun) -> None:
         """Give back what a run has held, and queue its event again if another run follows."""
         event = run.event
-        del self.running[event.id]
+        del self.running[event.id.int]
         run.runner = None
         if run.is_active:  # another task runs the event by now, and ends the run
             run.is_given_up = True
@@ -201,7 +210,8 @@ class EventRunner:
                 self._queue.put_back(run.entry)
         elif self._retries.first_starts:
             self._retries.forget(event.id)
-        self._conditions.notify()
+        if self._conditions.waiting:
+            self._conditions.notify()
 
     # ---------------------------------------------------------------- what running events ask for
 
@@ -221,7 +231,7 @@ class EventRunner:
         Raises:
             PauseTooLong: The event does not run again, and ends with this error instead.
         """
-        run = self.running.get(event.id)
+        run = self.running.get(event.id.int)
         if run is None or event.id not in self._owner.pile:
             return False
         now = current_time()
@@ -243,7 +253,7 @@ class EventRunner:
 
     def seconds_until_again(self, event_id: UUID) -> float | None:
         """Return the seconds after which an event whose run ends is run again. None if it is not."""
-        run = self.running.get(event_id)
+        run = self.running.get(event_id.int)
         return None if run is None else run.again_in
 
     def costs_taken(self, event_id: UUID) -> list[float | None]:
@@ -263,7 +273,7 @@ class EventRunner:
         self._look_again()
 
     def _uses_of(self, event_id: UUID) -> Sequence[Reservation]:
-        run = self.running.get(event_id)
+        run = self.running.get(event_id.int)
         return () if run is None else run.uses
 
     def _look_again(self) -> None:

@@ -295,7 +295,7 @@ class Processor:
 
     def is_handling(self, event_id: UUID) -> bool:
         """Return whether the event is queued, in question, or running."""
-        return event_id in self.queue or event_id == self._gate.asked or event_id in self._running
+        return event_id in self.queue or event_id == self._gate.asked or event_id.int in self._running
 
     def forget(self, event_id: UUID) -> None:
         """Drop an event that left the pile or ended elsewhere: its entry and its denials. O(1) amortised."""

@@ -148,7 +148,7 @@ class ProcessorLifetime:
     @property
     def is_in_use(self) -> bool:
         """Whether a task runs the processor or waits for it."""
-        return bool(self.pools) or self.loop.state is not LoopState.IDLE or self._conditions.is_waited_for
+        return bool(self.pools) or self.loop.state is not LoopState.IDLE or bool(self._conditions.waiting)
 
     # ---------------------------------------------------------------- the stop signal
 
@@ -207,7 +207,7 @@ class ProcessorLifetime:
     def _is_idle(self) -> bool:
         """Return whether no event runs and no gate is asked, apart from events that are excluded from waits."""
         aside, asked = self._conditions.aside, self._gate.asked
-        return self._runner.running.keys() <= aside.keys() and (asked is None or asked in aside)
+        return all(run.event.id in aside for run in self._runner.running.values()) and (asked is None or asked in aside)
 
     def _is_joined(self) -> bool:
         """Return whether no event runs, and none will start without another call."""
@@ -259,9 +259,9 @@ class ProcessorLifetime:
 
     async def process(self) -> None:
         """Start one batch, and wait until its events, and the events that ran before the call, have ended."""
-        earlier = set(self._runner.running)
+        earlier = [run.event.id for run in self._runner.running.values()]
         # A running event that calls this lends its own slot to the batch, since no other slot may be free.
-        is_inside = any(event.id in self._runner.running for event in running_here())
+        is_inside = any(event.id.int in self._runner.running for event in running_here())
         self.follow_clock()
         self._queue.forgive()
         self._dispatcher.look_again()  # the loop, if it runs, may ask about the events that the batch leaves
@@ -281,12 +281,13 @@ class ProcessorLifetime:
             if batch is not None:
                 self.pools.discard(batch)  # not before its last worker has ended
 
-    async def _wait_for_batch(self, batch: WorkerPool, earlier: set[UUID]) -> None:
+    async def _wait_for_batch(self, batch: WorkerPool, earlier: list[UUID]) -> None:
         """Wait until the workers of a batch have ended, and what ran before the batch."""
 
         def is_over() -> bool:
             """Return whether the batch is over."""
-            return not batch.workers and not (earlier & self._runner.running.keys()) - self._conditions.aside.keys()
+            running, aside = self._runner.running, self._conditions.aside
+            return not batch.workers and all(each.int not in running or each in aside for each in earlier)
 
         with self._conditions.excluded_from_waits(event.id for event in running_here()):
             await self._conditions.wait_for(is_over)

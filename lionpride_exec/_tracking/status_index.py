@@ -133,7 +133,8 @@ class StatusIndex:
         self.items.remove(event_id)
         number = event_id.int
         for progression in self.by_status.values():
-            if number in progression._order.places:  # as ``event_id in progression`` says it, without the call
+            places = progression._order.places
+            if places and number in places:  # as ``event_id in progression`` says it, without the call
                 progression.exclude(event_id)
 
     def move(self, event: Event, previous: EventStatus, target: EventStatus) -> None:

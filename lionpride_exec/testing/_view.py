@@ -80,7 +80,7 @@ class ProcessorView:
     @property
     def running(self) -> Mapping[UUID, ProcessorRun]:
         """The events that the processor has started and has not finished with, by id."""
-        return self.processor._running
+        return {run.event.id: run for run in self.processor._running.values()}
 
     @property
     def asked(self) -> UUID | None:
@@ -363,7 +363,7 @@ class ExecutorView:
     @property
     def conditions(self) -> Collection[Callable[[], bool]]:
         """What tasks wait for: a ``join()``, a ``stop()``, a batch, the end of a block."""
-        return self.executor._coordination.conditions._waiting.values()
+        return self.executor._coordination.conditions.waiting.values()
 
     @property
     def journal_session(self) -> JournalSession | None:

@@ -103,9 +103,7 @@ MUTANTS = [
     Mutant(
         "an await inside the transition: the list follows a step later",
         "_executor/transitions.py",
-        "        if self._by_status[previous].exclude(event.id):\n"
-        "            self._by_status[target].include(event.id)\n"
-        "        else:\n"
+        "        if not by_status[previous]._order.hand_over(event.id, by_status[target]._order):\n"
         "            self._index.move(event, previous, target)\n",
         "        from lionpride_exec._base.backend import soon_caller\n"
         "        soon_caller()(lambda: self._index.move(event, previous, target))\n",
@@ -191,9 +189,7 @@ MUTANTS = [
     Mutant(
         "FAILED is filed as COMPLETED",
         "_executor/transitions.py",
-        "        if self._by_status[previous].exclude(event.id):\n"
-        "            self._by_status[target].include(event.id)\n"
-        "        else:\n"
+        "        if not by_status[previous]._order.hand_over(event.id, by_status[target]._order):\n"
         "            self._index.move(event, previous, target)\n",
         "        self._index.move(event, previous, type(target)('completed') if target == 'failed' else target)\n",
     ),
