@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable, Iterable
     from uuid import UUID
 
-    from .durable_submissions import Coming, DurableSubmissions
+    from .coming import Coming
+    from .durable_submissions import DurableSubmissions
     from .facade import Facade
 
 E = TypeVar("E", bound=Event[Any])
@@ -53,6 +54,6 @@ async def extend(
             await durable.wait_all_stored(coming)
     if durable is None:
         return cast("list[E]", taken)
-    from .durable_submissions import Coming  # noqa: PLC0415  slow to import, for journals only
+    from .coming import Coming  # noqa: PLC0415  slow to import, for journals only
 
     return [cast("E", one.taken) if isinstance(one, Coming) else one for one in taken]

@@ -12,8 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
-import attrs
-
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.event import Event
@@ -23,12 +21,12 @@ from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec._validation import check_priority
 from lionpride_exec.errors import ExecutorClosedError, ExistsError, JournalError
 
+from .coming import Coming
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable
-    from datetime import datetime
 
     from lionpride_exec._base.coordination import Coordination
-    from lionpride_exec._journal.inserts import PendingInsert
     from lionpride_exec._journal.rows import Row
     from lionpride_exec._journal.session import JournalSession
     from lionpride_exec._processing.processor import Processor
@@ -47,34 +45,6 @@ E = TypeVar("E", bound=Event)
 
 # The largest number of events that extend() writes in one commit.
 MAX_TOGETHER = 100
-
-
-@attrs.define(eq=False)
-class Coming:
-    """
-    An event that is stored and on its way to the disk.
-
-    Attributes:
-        event: The event.
-        options: How the event is queued once it is on disk.
-        arrival: The insert of the event's row. It is done once the row has been committed or was refused.
-        session: The journal that was open when the event came.
-        takes_room: Whether room in the queue was promised to the event.
-        is_final: Whether the event had ended before it came.
-        queued_at: The ``queued_at`` of the event's record before it came.
-        is_decided: Whether the event was queued, or has left again.
-        taken: The event, or the known event with its key. None until ``wait_all_stored()`` has set it.
-    """
-
-    event: Event
-    options: SubmitOptions
-    arrival: PendingInsert
-    session: JournalSession
-    takes_room: bool
-    is_final: bool
-    queued_at: datetime | None
-    is_decided: bool = False
-    taken: Event | None = None
 
 
 class DurableSubmissions:
@@ -157,6 +127,10 @@ class DurableSubmissions:
 
     async def store(self, event: E, options: SubmitOptions) -> E | None:
         """Store an event, and queue it once it is on disk. None if its key has become known meanwhile."""
+        session, is_new = self.link.session, event.execution.status not in TERMINAL
+        if is_new and options.key is None and session is not None and session.writer.has_room:
+            # Most events: the row is recorded at once, without the coroutine that waits for room.
+            return cast("E", await self._wait_stored(self._announce(event, options)))
         try:
             coming = await self._announce_in_turn(event, options)
         except Exception:
@@ -277,7 +251,8 @@ class DurableSubmissions:
         else:
             priority = priority_of(event, options.priority)
             try:
-                options = options.follow_wall()
+                if options.until is not None:
+                    options = options.follow_wall()
                 processor.queue.put_nowait(priority, event.id, options.until, options.at)
             except Exception as exc:  # noqa: BLE001  the user's function of a limit raised this time
                 self._transitions.end(event, EventStatus.ABORTED, exc)

@@ -7,7 +7,7 @@ Each change here is one synchronous step, or it raises and leaves nothing behind
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 import attrs
@@ -25,7 +25,7 @@ from lionpride_exec.errors import ExecutorClosedError, ExistsError, QueueFullErr
 from .executor_states import GroupState
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Coroutine, Hashable, Iterable
     from datetime import datetime
 
     from lionpride_exec._base.coordination import Coordination
@@ -211,7 +211,14 @@ class Submissions:
         others = self.check_after(event, after)
         return options_for(priority, delay, at, after=others, key=known_by, lost=lost)
 
-    async def _enter(self, event: E, options: SubmitOptions, *, wait: bool) -> E | None:
+    def _enter(self, event: E, options: SubmitOptions, *, wait: bool) -> Coroutine[Any, Any, E | None]:
+        """Return the coroutine of :meth:`_enter_in_turn`, or a shorter one that does the same for most events."""
+        durable, locks = self.durable, self._index.items.guard.users or self._coordination.locks_in_use
+        if durable is None or wait or locks or options.key is not None:
+            return self._enter_in_turn(event, options, wait=wait)
+        return durable.store(event, options)
+
+    async def _enter_in_turn(self, event: E, options: SubmitOptions, *, wait: bool) -> E | None:
         """Take an event in, or return the known event with its key. None if the caller must try again for room."""
         known = None if options.key is None else self._keys.find(options.key)
         if known is not None:

@@ -16,7 +16,7 @@ from lionpride_exec._processing.processor_run import ProcessorRun
 from lionpride_exec._status import FAILURES, PENDING, PROCESSING, TERMINAL, EventStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from datetime import datetime
 
@@ -334,14 +334,14 @@ class Transitions:
         if self.processor is not None:
             self.processor._runner.confirm_begun(event)
 
-    async def confirm_end(
+    def confirm_end(
         self,
         event: EventLifecycle,
         target: EventStatus,
         response: Any,
         error: BaseException | UnsetType,
         at: datetime,
-    ) -> None:
-        """Wait until the end of an event is in the journal, or cannot be written. The event is told then."""
-        if self.link is not None:
-            await self.link.confirm_end(event, target, response, error, at)
+    ) -> Coroutine[Any, Any, None]:
+        """Return the coroutine that waits until an end is in the journal, which is strict, or cannot be written."""
+        assert self.link is not None
+        return self.link.confirm_end(event, target, response, error, at)

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._base.redaction import NO_SECRETS, secrets_of
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import COMPLETED, PENDING, PROCESSING, EventStatus
 
 from .outcome_codec import encode_attempts, encode_outcome, one_line, to_seconds
 from .rows import AuditRecord, NewRow, RowUpdate, pack_ids
@@ -82,10 +82,10 @@ class RowEncoder:
         secrets = secrets_of(event) if event._redacted else NO_SECRETS
         if execution.attempts:
             attempts = encode_attempts(execution.attempts, secrets)
-            if target is EventStatus.PENDING:
+            if target is PENDING:
                 at, error = execution.attempts[-1].finished_at, execution.attempts[-1].error
         when = time.time() if at is None else at.timestamp()
-        started = when if target is EventStatus.PROCESSING else None
+        started = when if target is PROCESSING else None
         seq, attempt, line = event._seq, execution.attempt, None if error is None else one_line(error, secrets)
         # As in encode_end(): each event comes here.
         change: RowUpdate = tuple.__new__(RowUpdate, (seq, name, attempt, due, started, None, None, attempts))
@@ -118,11 +118,11 @@ class RowEncoder:
     ) -> tuple[RowUpdate, AuditRecord | None]:
         """Return the change of an event that ends at a time (UTC). None: now."""
         seq, execution, name = event._seq, event.execution, target._value_
-        error = None if target is EventStatus.COMPLETED else error
+        error = None if target is COMPLETED else error
         finished = time.time() if at is None else at.timestamp()
         secrets = secrets_of(event) if event._redacted else NO_SECRETS
         outcome: bytes | float
-        if target is EventStatus.COMPLETED and response is None and type(execution.duration) is float:
+        if target is COMPLETED and response is None and type(execution.duration) is float:
             outcome = execution.duration  # no response: the duration is all there is to store
         else:
             outcome = encode_outcome(target, response, error, execution.duration, secrets)

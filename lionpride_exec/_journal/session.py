@@ -13,7 +13,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec._status import PENDING, PROCESSING, TERMINAL, EventStatus
 
 from .departures import Departure, Departures
 from .inserts import PendingInsert
@@ -181,7 +181,7 @@ class JournalSession:
         event._set("_seq", seq)
         self._pending_writes[seq] = PendingWrite(event, insert)
         self.writer.next.insert(insert)
-        if event.execution.status is not EventStatus.PENDING:
+        if event.execution.status is not PENDING:
             self.record_transition(event, event.execution.status, None)
 
     def pending_insert_of(self, event: Event) -> PendingInsert | None:
@@ -192,7 +192,7 @@ class JournalSession:
     def count_pending_inserts(self) -> int:
         """Return how many PENDING events have no row on disk yet. O(number of pending writes)."""
         return sum(
-            pending.insert is not None and pending.event.execution.status is EventStatus.PENDING
+            pending.insert is not None and pending.event.execution.status is PENDING
             for pending in self._pending_writes.values()
         )
 
@@ -238,7 +238,7 @@ class JournalSession:
         if not seq:
             return False
         if target not in TERMINAL:
-            begun = self.starts_ahead.begin(seq) if target is EventStatus.PROCESSING else Begun.NOT_WRITTEN
+            begun = self.starts_ahead.begin(seq) if target is PROCESSING else Begun.NOT_WRITTEN
             if begun is not Begun.ON_DISK:
                 change, step = self._encoder.encode_progress(event, target, due)
                 # The commit in progress may have this line of the audit trail.
@@ -298,7 +298,7 @@ class JournalSession:
         pending.on_commit = then or pending.on_commit
         if pending.final_status is None:
             pending.final_status = target
-            if event.execution.status is EventStatus.PROCESSING:
+            if event.execution.status is PROCESSING:
                 self.starts_ahead.add_end(seq)
             change, step = self._encoder.encode_end(event, target, response, error, at)
             pending.outcome = change.outcome if isinstance(change.outcome, bytes) else None

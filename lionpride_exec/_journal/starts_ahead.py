@@ -17,7 +17,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import PENDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -107,7 +107,7 @@ class StartsAhead:
     def _may_start(self, event: Event) -> bool:
         """Return whether an event waits, its row is on disk, and it runs again after a crash."""
         return (
-            event.execution.status is EventStatus.PENDING
+            event.execution.status is PENDING
             and event._seq > 0
             and event._seq not in self._pending
             and event._kind.on_crash == "rerun"
