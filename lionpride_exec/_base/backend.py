@@ -43,6 +43,17 @@ MAX_LAG: Final = 60.0
 # this bounds the lag of the event loop: the number of workers times this time, or times one event if that is longer.
 TIME_SLICE: Final = 250e-6
 
+
+class NobodyWaits:
+    """What :meth:`Executor.run` tells that it has started, if no task waits for that. See ``NOBODY_WAITS``."""
+
+    def started(self, value: None = None) -> None:
+        """Do nothing."""
+
+
+# As ``anyio.TASK_STATUS_IGNORED``, which would have the import of the package load half of AnyIO.
+NOBODY_WAITS: Final = NobodyWaits()
+
 # asyncio itself keeps only weak references to its tasks.
 _tasks: set[asyncio.Task[None]] = set()
 

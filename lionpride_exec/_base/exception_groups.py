@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, cast
 
-from anyio import get_cancelled_exc_class
+import anyio
 
 from lionpride_exec.errors import EventCancelled, LionprideError
 
@@ -61,7 +61,7 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 def is_cancellation(error: BaseException) -> bool:
     """Return whether an error consists only of cancellations of the running event loop."""
-    return consists_of(error, get_cancelled_exc_class())
+    return consists_of(error, anyio.get_cancelled_exc_class())
 
 
 def consists_of(error: BaseException, kind: Kinds) -> bool:
@@ -89,7 +89,7 @@ def recorded(error: BaseException) -> BaseException:
     By a cancellation the event loop ends a task. Its text has addresses and differs between the backends, and it is not
     an error of the event. A cancellation may be the error itself, a member of a group, or the context of the error.
     """
-    kind = get_cancelled_exc_class()
+    kind = anyio.get_cancelled_exc_class()
     if consists_of(error, kind):
         return EventCancelled("cancelled", retryable=True)
     kept = _without(error, kind)

@@ -10,7 +10,6 @@ from contextlib import aclosing, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
-from anyio import BrokenResourceError, CancelScope, ClosedResourceError, WouldBlock
 
 from lionpride_exec._base.backend import startable, timeout_deadline
 from lionpride_exec.errors import LionTimeoutError
@@ -114,7 +113,7 @@ class IdleTimeoutIterator:
         return self
 
     async def __anext__(self) -> Any:
-        with CancelScope(deadline=timeout_deadline(self._seconds)):
+        with anyio.CancelScope(deadline=timeout_deadline(self._seconds)):
             return await anext(self._work)
         raise Idle(self._seconds)
 
@@ -123,14 +122,14 @@ def _offer(sender: Sender, item: Produced) -> bool:
     """Send a chunk to a reader without waiting. Return False if the reader has no room."""
     try:
         sender.send_nowait(item)
-    except WouldBlock:
+    except anyio.WouldBlock:
         return False
-    except (BrokenResourceError, ClosedResourceError):
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
         pass
     return True
 
 
 async def _push(sender: Sender, item: Produced) -> None:
     """Send a chunk to a reader. Wait until the reader has room or is closed."""
-    with suppress(BrokenResourceError, ClosedResourceError):
+    with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
         await sender.send(item)

@@ -11,8 +11,8 @@ from contextlib import nullcontext, suppress
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import anyio
 import attrs
-from anyio import CancelScope, current_effective_deadline
 
 from lionpride_exec._base.backend import current_time, timeout_deadline
 from lionpride_exec._base.exception_groups import (
@@ -123,7 +123,7 @@ class RunnableEvent(EventLifecycle):
         run = RunningEvent(self)
         self._set("_current_run", run)
         try:
-            with CancelScope() as run.scope:
+            with anyio.CancelScope() as run.scope:
                 await self._run(run)
         finally:
             if self._current_run is run:
@@ -144,7 +144,7 @@ class RunnableEvent(EventLifecycle):
                 response = await self._perform()
             else:
                 response = Unset
-                with CancelScope(deadline=timeout_deadline(self.timeout)) as scope:
+                with anyio.CancelScope(deadline=timeout_deadline(self.timeout)) as scope:
                     response = await self._perform()
                 late = scope.cancelled_caught
         except Idle as exc:
@@ -199,7 +199,7 @@ class RunnableEvent(EventLifecycle):
             await waiting
 
     def _is_interrupted(self) -> bool:
-        return current_effective_deadline() == -inf or (self._host is not None and self._host.is_interrupted)
+        return anyio.current_effective_deadline() == -inf or (self._host is not None and self._host.is_interrupted)
 
     def _give_back(self, error: BaseException, began: float, *, interrupted: bool) -> bool:
         """Offer the event to its executor for another run. Return whether it runs again."""
@@ -295,7 +295,7 @@ class RunnableEvent(EventLifecycle):
         # The run has ended, and its outcome must be recorded: also after a cancellation, after one of asyncio's own,
         # which passes the shield, and when this task itself holds the lock.
         try:
-            with CancelScope(shield=True):
+            with anyio.CancelScope(shield=True):
                 async with turn:
                     pass
         except RuntimeError:  # from AnyIO: this task holds the lock

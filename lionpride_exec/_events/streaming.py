@@ -16,7 +16,6 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
-from anyio import ClosedResourceError, EndOfStream
 from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.backend import soon_caller
@@ -136,7 +135,7 @@ class ChunkReader(ClosingIterator[Any]):
         try:
             with self._event._reader_away() or nullcontext():
                 chunks, index = await receiver.receive()
-        except (EndOfStream, ClosedResourceError):
+        except (anyio.EndOfStream, anyio.ClosedResourceError):
             if streams is not self._streams:  # another task has closed the reader, or was cancelled in its step
                 return
         else:

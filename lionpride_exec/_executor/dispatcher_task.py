@@ -11,7 +11,6 @@ from math import inf
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio import get_cancelled_exc_class
 
 from lionpride_exec._base.backend import startable
 
@@ -85,7 +84,7 @@ class DispatcherTask:
         try:
             while not processor.is_stopped():
                 await processor.execute()
-        except get_cancelled_exc_class():
+        except anyio.get_cancelled_exc_class():
             if anyio.current_effective_deadline() > -inf:
                 self._launch(group)  # no scope asked for this cancellation: replace the task
                 return

@@ -14,7 +14,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
-from anyio import CancelScope, current_effective_deadline, get_cancelled_exc_class
+import anyio
 
 from lionpride_exec._events.submit_options import PLAIN
 from lionpride_exec._status import EventStatus
@@ -80,7 +80,7 @@ class EnqueueOverride:
         self.late: OrderedDict[UUID, None] = OrderedDict()
         self._unclaimed: set[UUID] = set()  # the part of submitted that no task has claimed
         self._running: UUID | None = None  # the late event that is being handed over; None if there is none
-        self._scope: CancelScope | None = None  # of the task that hands over late events; None if there is no task
+        self._scope: anyio.CancelScope | None = None  # of the task that hands over late events; None without one
 
     def is_on_its_way(self, event_id: UUID) -> bool:
         """Return whether an event is stored, and its ``enqueue()`` has not returned."""
@@ -141,7 +141,7 @@ class EnqueueOverride:
             and self._scope is None
             and self.group.try_start_guest(self, partial(self._run, processor), "enqueue")
         ):
-            self._scope = CancelScope()
+            self._scope = anyio.CancelScope()
 
     def cancel(self) -> None:
         """Cancel the task that hands over late events, since the group closes. The next start hands over the rest."""
@@ -179,8 +179,8 @@ class EnqueueOverride:
         try:
             with scope:
                 await self.hand_over_late(processor)
-        except get_cancelled_exc_class():
-            if current_effective_deadline() == -inf:
+        except anyio.get_cancelled_exc_class():
+            if anyio.current_effective_deadline() == -inf:
                 raise
             # No scope asked for this cancellation: only this task ends, and the executor lives on.
         finally:

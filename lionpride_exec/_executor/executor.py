@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, cast, overload
 
 import anyio
-from anyio import AsyncContextManagerMixin
 
+from lionpride_exec._base.backend import NOBODY_WAITS
 from lionpride_exec._base.coordination import PAUSED
 from lionpride_exec._base.overrides import is_overridden
 from lionpride_exec._events.event import Event
@@ -53,7 +53,7 @@ E = TypeVar("E", bound=Event[Any])
 DEFAULT_CLEANUP = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
 
 
-class Executor(ExecutorQueries, AsyncContextManagerMixin):
+class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
     """
     Runs events and tracks the status of each.
 
@@ -187,7 +187,7 @@ class Executor(ExecutorQueries, AsyncContextManagerMixin):
         async with self._lifetime.block():
             yield self
 
-    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: TaskStatus[None] = NOBODY_WAITS) -> None:
         """
         Run until :meth:`stop` is called. Use it as ``await tg.start(executor.run)``.
 

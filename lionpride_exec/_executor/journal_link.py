@@ -15,7 +15,6 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
-from anyio import CancelScope, get_cancelled_exc_class
 
 from lionpride_exec._base.backend import startable
 from lionpride_exec._base.counted_lock import CountedLock
@@ -188,7 +187,7 @@ class JournalLink:
         group.start_soon(startable(self._write), begun[0], name=f"{name} journal")
         group.start_soon(startable(self._close_at_end), begun[1], name=f"{name} journal's end")
         try:
-            with CancelScope(shield=True):
+            with anyio.CancelScope(shield=True):
                 for each in begun:
                     await each.wait()
         except BaseException:
@@ -209,11 +208,11 @@ class JournalLink:
         session = self.session
         assert session is not None
         begun.set()
-        with CancelScope(shield=True):
+        with anyio.CancelScope(shield=True):
             while not self._is_deserted():
                 try:
                     await self._coordination.conditions.wait_for(self._is_deserted)
-                except get_cancelled_exc_class():
+                except anyio.get_cancelled_exc_class():
                     continue  # outside all scopes: asyncio ends its loop, and running events end soon
         session.writer.close_soon()
 

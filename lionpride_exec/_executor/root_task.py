@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from anyio import get_cancelled_exc_class
+import anyio
 
 from lionpride_exec._base.backend import spawn
 
@@ -88,7 +88,7 @@ class RootTask:
                     self._dispatcher.ensure(task_group)
                 if self._dispatcher.is_stopped():  # else start() was called while the group was closing
                     break
-        except get_cancelled_exc_class():
+        except anyio.get_cancelled_exc_class():
             raise
         except BaseException as exc:  # noqa: BLE001  no caller waits for a root task
             self._transitions.crash = exc

@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import anyio
-from anyio import ResourceGuard
 from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.closing_iterator import ClosingIterator
@@ -98,7 +97,7 @@ class Endings(EventIterator[E]):
 
     def __init__(self, events: Iterable[E]) -> None:
         self._watch = watch = _Watch[E]()
-        self._consumer = ResourceGuard("iterating over")
+        self._consumer = anyio.ResourceGuard("iterating over")
         self._is_closed = False
         running = running_here()
         for event in events:

@@ -15,7 +15,6 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, cast
 
 import anyio
-from anyio import BusyResourceError, CancelScope
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from lionpride_exec._base.tracebacks import log_info
@@ -74,7 +73,7 @@ class MapState(Generic[E]):
         self.exhausted = False  # whether there are no more items
         self.closed = False
         self.attention: anyio.Event | None = None  # wakes the consumer; None while it does not wait for an end
-        self.append_scope: CancelScope | None = None  # around a consumer that waits for room in the queue
+        self.append_scope: anyio.CancelScope | None = None  # around a consumer that waits for room in the queue
         self.turns = 0
         self.is_asked = False  # whether a task waits for the next event
 
@@ -95,7 +94,7 @@ class MapState(Generic[E]):
             iterator: The iterator of the map, which closes the map when it is dropped. It is kept meanwhile.
         """
         if self.is_asked:
-            raise BusyResourceError("iterating over")
+            raise anyio.BusyResourceError("iterating over")
         self.is_asked = True  # a ResourceGuard would take two calls for each event
         try:
             self.turns += 1
@@ -238,7 +237,7 @@ class MapState(Generic[E]):
             taken = await executor.append(event, priority, key=key)
         except QueueFullError:
             if not self._has_news():
-                with CancelScope() as self.append_scope:
+                with anyio.CancelScope() as self.append_scope:
                     taken = await executor.append(event, priority, wait=True, key=key)
         except ExecutorClosedError as exc:
             self.shut, self.exhausted = exc, True

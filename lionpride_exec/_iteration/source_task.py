@@ -9,7 +9,6 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import anyio
-from anyio import CancelScope, current_effective_deadline, get_cancelled_exc_class
 
 from lionpride_exec._base.exception_groups import leaves
 from lionpride_exec.errors import ExecutorClosedError
@@ -66,8 +65,8 @@ class SourceTask:
         self.source = source
         self.done = anyio.Event()
         self.room: anyio.Event | None = None  # while it waits for room in the look-ahead
-        self._appending: CancelScope | None = None  # while it waits for room in the queue
-        self._taking = CancelScope()  # all the time
+        self._appending: anyio.CancelScope | None = None  # while it waits for room in the queue
+        self._taking = anyio.CancelScope()  # all the time
         self._is_over = False  # no more items are taken
         self._is_closing = False  # the source is being closed
 
@@ -101,8 +100,8 @@ class SourceTask:
         try:
             with self._taking:
                 await self._take_and_close()
-        except get_cancelled_exc_class():
-            if current_effective_deadline() == -inf:
+        except anyio.get_cancelled_exc_class():
+            if anyio.current_effective_deadline() == -inf:
                 raise
             # No scope asked for this cancellation: it concerns this task only, and the executor goes on.
         except BaseException as exc:
@@ -144,7 +143,7 @@ class SourceTask:
     async def _append(self, event: Event, key: Hashable) -> None:
         run = self.run
         try:
-            with CancelScope() as self._appending:
+            with anyio.CancelScope() as self._appending:
                 if self._is_over:
                     return
                 taken = await run.options.executor.append(event, run.options.priority, wait=True, key=key)

@@ -17,7 +17,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
-from anyio import current_effective_deadline, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from lionpride_exec._base.backend import TIME_SLICE, asyncio_task, loop_clock, startable
@@ -157,8 +156,8 @@ class WorkerPool:
             # cancelled does not go on. So the scope costs nothing for each event.
             with anyio.CancelScope() as scope:
                 await self._go_from_event_to_event(scope)
-        except get_cancelled_exc_class():
-            if current_effective_deadline() == -inf:
+        except anyio.get_cancelled_exc_class():
+            if anyio.current_effective_deadline() == -inf:
                 self.is_dismissed = True  # the group is being cancelled: nothing more begins in it
                 raise
             # No scope asked for this cancellation: it concerns this task only, which ends. The other tasks go on.
@@ -227,7 +226,7 @@ class WorkerPool:
 
 async def _take_cancellation() -> bool:
     """Absorb a cancellation that an event requested for its task past all scopes. Return False: the task ends."""
-    with suppress(get_cancelled_exc_class()):  # the next event must not be cancelled by it
+    with suppress(anyio.get_cancelled_exc_class()):  # the next event must not be cancelled by it
         await checkpoint()
     return False
 
