@@ -5,6 +5,7 @@ Whatever can be seen through the public interface is tested there. A part that i
 cases that would each take a whole run, or a limit on memory or time that no caller sees.
 """
 
+from lionpride_exec import _cluster as cluster  # the queue on a server, which no public name uses yet
 from lionpride_exec._base import (
     backend,  # what differs between event loops
     field_paths,  # paths such as a.b[0], by generated examples
@@ -33,6 +34,7 @@ __all__ = [
     "backend",
     "cli_summary",
     "clock",
+    "cluster",
     "command_app",
     "executor_states",
     "field_paths",

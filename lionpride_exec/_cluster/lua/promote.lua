@@ -1,0 +1,14 @@
+-- Put what is due into its stream. Return how many microseconds are left until the next one is due, -1 if none is.
+--
+-- Arguments: limit (events at a time), keep (milliseconds), length (transitions kept at most).
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'd', '-inf', int(now), 'LIMIT', 0, args.limit)) do
+    redis.call('ZREM', prefix .. 'd', id)
+    enqueue(id, redis.call('HGET', hash(id), 'qs'))
+end
+redis.call('XTRIM', prefix .. 't', 'MINID', '~', int(now / 1000 - args.keep))
+redis.call('XTRIM', prefix .. 't', 'MAXLEN', '~', args.length)
+local first = redis.call('ZRANGE', prefix .. 'd', 0, 0, 'WITHSCORES')
+if not first[1] then
+    return -1
+end
+return math.max(0, tonumber(first[2]) - now)

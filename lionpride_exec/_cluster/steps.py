@@ -1,0 +1,99 @@
+"""What a worker tells the server: many steps in one round trip."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio import CancelScope
+
+from .cluster_error import ClusterError
+from .server_queue import EVENTS_AT_A_TIME
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .server_queue import ServerQueue
+
+
+class _Pending:
+    """A step that was not answered yet."""
+
+    __slots__ = ("answer", "answered", "error", "step")
+
+    def __init__(self, step: Sequence[Any]) -> None:
+        self.step = step
+        self.answered = anyio.Event()
+        self.answer: tuple[str, int] = ("", 0)
+        self.error: ClusterError | None = None
+
+
+class Steps:
+    """
+    Sends the steps of one worker. While a round trip is under way, further steps are gathered for the next one.
+
+    Args:
+        queue: The queue.
+        worker: The name of the worker.
+    """
+
+    def __init__(self, queue: ServerQueue, worker: str) -> None:
+        self._queue = queue
+        self._worker = worker
+        self._pending: list[_Pending] = []
+        self._work = anyio.Event()  # set when there is something to send; replaced before the task looks
+        self._is_closing = False
+
+    async def send(self, *step: Any) -> tuple[str, int]:
+        """
+        Have a step recorded, and return the answer of the server: a word and the attempt.
+
+        Raises:
+            ClusterError: The server was not reached, or it refused.
+
+        Cancellation: the step is sent all the same.
+        """
+        pending = _Pending(step)
+        self._pending.append(pending)
+        self._work.set()
+        await pending.answered.wait()
+        if pending.error is not None:
+            # A new error for each caller: tasks must not share a traceback.
+            raise ClusterError(str(pending.error), retryable=pending.error.retryable) from pending.error
+        return pending.answer
+
+    def close_soon(self) -> None:
+        """Have :meth:`run` return once all steps are answered. Idempotent."""
+        self._is_closing = True
+        self._work.set()
+
+    async def run(self) -> None:
+        """
+        Send steps until :meth:`close_soon`.
+
+        Cancellation: none. The steps that are left are sent first, for as long as the wire tries.
+        """
+        with CancelScope(shield=True):
+            while True:
+                self._work = anyio.Event()
+                if self._pending:
+                    await self._send_next()
+                elif self._is_closing:
+                    return
+                else:
+                    await self._work.wait()
+
+    async def _send_next(self) -> None:
+        batch = self._pending[:EVENTS_AT_A_TIME]
+        del self._pending[:EVENTS_AT_A_TIME]
+        try:
+            answers = await self._queue.step(self._worker, [pending.step for pending in batch])
+        except ClusterError as error:
+            for pending in batch:
+                pending.error = error
+        else:
+            for pending, answer in zip(batch, answers, strict=True):
+                pending.answer = answer
+        finally:
+            for pending in batch:
+                pending.answered.set()

@@ -1,0 +1,238 @@
+"""Limits for all workers together, by the clock of a real server."""
+
+import random
+import time
+from collections import deque
+
+import anyio
+import attrs
+import pytest
+from cluster_support import submission
+from parts import cluster
+
+pytestmark = pytest.mark.anyio
+
+HOUR = 3600e6
+
+
+class Runs:
+    """Runs that begin and end by hand, each of an event of its own."""
+
+    def __init__(self, queue, worker="a"):
+        self.queue = queue
+        self.worker = worker
+        self.held = {}  # by token
+
+    async def begin(self, *limits, token=None):
+        """Have an event begin. Return the answer, and its token."""
+        await self.queue.submit([submission(level=1)])
+        _, (taken,) = await self.queue.take(self.worker, 1)
+        token = token or taken.entry.event_id
+        self.held[token] = taken
+        ((word, number),) = await self.again(token, *limits)
+        return word, number, token
+
+    async def again(self, token, *limits):
+        """Ask again for an event that was refused."""
+        entry = self.held[token].entry
+        step = "begin", entry.event_id, entry.message, token, [attrs.astuple(limit) for limit in limits]
+        return await self.queue.step(self.worker, [step])
+
+    async def end(self, token):
+        """Have the event end."""
+        return await self.queue.step(
+            self.worker, [("finish", self.held[token].entry.event_id, token, "completed", b"")]
+        )
+
+
+@pytest.fixture
+async def runs(queue):
+    await queue.renew("a", 60_000, [])
+    return Runs(queue)
+
+
+def rate(amount=2, *, per=HOUR, cost=1, hold=False, name="rate"):
+    return cluster.Limit(name, amount, per, cost, hold)
+
+
+def concurrent(amount=2, *, name="slots"):
+    return cluster.Limit(name, amount, 0, 1, hold=True)
+
+
+async def test_no_more_than_the_amount_of_a_rate_begins(runs):
+    words = [(await runs.begin(rate()))[:2] for _ in range(3)]
+    assert words[:2] == [("go", 1)] * 2
+    assert words[2][0] == "wait"
+    assert HOUR - 60e6 < words[2][1] <= HOUR
+
+
+async def test_what_a_rate_has_given_comes_back_after_the_time_and_not_at_the_end(runs):
+    limit = rate(1, per=100_000)
+    _, _, token = await runs.begin(limit)
+    await runs.end(token)
+    word, wait, second = await runs.begin(limit)
+    assert word == "wait"
+    assert 0 < wait <= 100_000
+    await anyio.sleep(wait / 1e6 + 0.001)
+    assert await runs.again(second, limit) == [("go", 1)]
+
+
+async def test_a_held_rate_comes_back_a_time_after_the_end(runs):
+    limit = rate(1, hold=True)
+    _, _, token = await runs.begin(limit)
+    word, wait, second = await runs.begin(limit)
+    assert (word, wait) == ("wait", -1)
+    await runs.end(token)
+    ((word, wait),) = await runs.again(second, limit)
+    assert word == "wait"
+    assert HOUR - 60e6 < wait <= HOUR
+
+
+async def test_a_slot_comes_back_at_the_end_and_who_waits_longest_is_told(runs):
+    _, _, token = await runs.begin(concurrent(1))
+    word, wait, second = await runs.begin(concurrent(1))
+    assert (word, wait) == ("wait", -1)
+    await runs.end(token)
+    messages, cursors = [], {}
+
+    async def handle(read):
+        messages.extend(read)
+        if messages:
+            group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(
+            runs.queue.wire.keep_reading, lambda client: runs.queue.wait_for_messages(client, "a", cursors), handle
+        )
+    assert [one.bucket for one in messages] == ["slots"]
+    assert await runs.again(second, concurrent(1)) == [("go", 1)]
+
+
+async def test_all_limits_are_taken_or_none(runs):
+    await runs.begin(concurrent(1))
+    both = rate(5), concurrent(1)
+    word, _, _ = await runs.begin(*both)
+    assert word == "wait"
+    for _ in range(5):  # nothing of the rate is gone
+        assert (await runs.begin(rate(5)))[0] == "go"
+    assert (await runs.begin(rate(5)))[0] == "wait"
+
+
+async def test_costs_are_exact_fractions(runs):
+    limit = rate(1, cost=0.1)
+    words = [(await runs.begin(limit))[0] for _ in range(11)]
+    assert words == ["go"] * 10 + ["wait"]
+
+
+async def test_a_settled_cost_counts(runs):
+    limit = rate(10, cost=10)
+    _, _, token = await runs.begin(limit)
+    _, _, second = await runs.begin(limit)
+    assert await runs.queue.step("a", [("settle", token, "rate", 0)]) == [("done", 0)]
+    assert await runs.again(second, limit) == [("go", 1)]
+
+
+async def test_a_bucket_that_is_shut_gives_nothing_until_then(runs):
+    soon = time.time() * 1e6 + 50_000
+    await runs.queue.step("a", [("shut", "rate", soon), ("shut", "rate", 1)])
+    word, wait, token = await runs.begin(rate())
+    assert word == "wait"
+    assert 0 < wait <= 50_000
+    assert (await runs.begin(rate(name="other")))[0] == "go"
+    await anyio.sleep(wait / 1e6 + 0.001)
+    assert await runs.again(token, rate()) == [("go", 1)]
+
+
+async def test_the_slots_of_a_dead_worker_come_back_with_the_end_of_its_lease(queue):
+    dead, other = Runs(queue, "dead"), Runs(queue, "b")
+    await queue.renew("dead", 200, [])
+    await queue.renew("b", 60_000, [])
+    for _ in range(2):
+        assert (await dead.begin(concurrent()))[0] == "go"
+    word, _, token = await other.begin(concurrent())
+    assert word == "wait"
+    await anyio.sleep(0.25)
+    assert await other.again(token, concurrent()) == [("go", 1)]
+
+
+async def test_who_takes_an_event_over_gives_back_what_the_dead_worker_held(queue):
+    """Its lease may still run: it has stalled for a part of it only."""
+    first = Runs(queue, "stalled")
+    await queue.renew("stalled", 60_000, [])
+    await queue.renew("b", 60_000, [])
+    await first.begin(concurrent(1), token="old")
+    with anyio.fail_after(5):
+        while True:
+            _, taken = await queue.take("b", 1, idle=1)
+            if taken:
+                break
+    entry = taken[0].entry
+    step = "begin", entry.event_id, entry.message, "new", [attrs.astuple(concurrent(1))]
+    assert await queue.step("b", [step]) == [("go", 2)]
+    assert await first.end("old") == [("fenced", 0)]
+    await queue.step("b", [("finish", entry.event_id, "new", "completed", b"")])
+    assert (await first.begin(concurrent(1)))[0] == "go"
+
+
+@pytest.mark.parametrize("how", ["back", "later"])
+async def test_an_event_that_is_given_away_holds_nothing(runs, how):
+    _, _, token = await runs.begin(concurrent(1))
+    entry = runs.held[token].entry
+    rest = (False,) if how == "back" else (9e15, b"")
+    assert await runs.queue.step("a", [(how, entry.event_id, entry.message, token, *rest)]) == [("done", 0)]
+    if how == "back":
+        await runs.queue.take("nobody", 1)
+    assert (await runs.begin(concurrent(1)))[0] == "go"
+
+
+async def test_an_answer_that_was_lost_takes_nothing_twice(runs):
+    _, _, token = await runs.begin(concurrent())
+    assert await runs.again(token, concurrent()) == [("go", 1)]
+    assert (await runs.begin(concurrent()))[0] == "go"
+    assert (await runs.begin(concurrent()))[0] == "wait"
+
+
+async def test_random_runs_never_exceed_a_limit(runs):
+    """By the starts and ends that the server has recorded, each window is looked at."""
+    draw = random.Random(1)
+    limits = rate(20, per=100_000, cost=3, name="r"), concurrent(4, name="c"), rate(6, per=80_000, hold=True, name="h")
+    running, asked = [], []
+    stop = time.monotonic() + 1.5
+    while time.monotonic() < stop:
+        if running and draw.random() < 0.4:
+            await runs.end(running.pop(draw.randrange(len(running))))
+        elif asked and draw.random() < 0.8:
+            token = asked.pop(0)
+            ((word, _),) = await runs.again(token, *limits)
+            (running if word == "go" else asked).append(token)
+        else:
+            word, _, token = await runs.begin(*limits)
+            (running if word == "go" else asked).append(token)
+        if len(asked) > 20:
+            await anyio.sleep(0.005)
+    moved = []
+
+    async def handle(found):
+        moved.extend(found)
+        if len(moved) == total:
+            group.cancel_scope.cancel()
+
+    total = await runs.queue.wire.command(lambda client: client.xlen(f"{runs.queue.prefix}t"))
+    async with anyio.create_task_group() as group:
+        group.start_soon(runs.queue.follow, "0-0", handle)
+    starts = [milliseconds(one) for one in moved if one.status == "processing"]
+    assert len(starts) > 30
+    at_once, window = 0, deque()
+    for one in moved:
+        at_once += {"processing": 1, "completed": -1}.get(one.status, 0)
+        assert at_once <= 4
+        if one.status == "processing":
+            window.append(milliseconds(one))
+            while window[0] < window[-1] - 99:  # the cursor has whole milliseconds
+                window.popleft()
+            assert 3 * len(window) <= 20
+
+
+def milliseconds(moved):
+    """Return when a transition was, by the server."""
+    return int(moved.cursor.partition("-")[0])
