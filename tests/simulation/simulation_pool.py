@@ -67,6 +67,8 @@ def prepare_process():
     warnings.simplefilter("error")
     warnings.filterwarnings("ignore", HARMLESS, RuntimeWarning)
     sys.unraisablehook = lambda raised: _unraisable.append(f"{raised.err_msg}: {raised.exc_value!r}")
+    gc.collect()
+    gc.freeze()  # what is imported: else each collection walks over it
 
 
 def run_chunk(backends, seeds):
