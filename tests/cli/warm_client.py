@@ -52,6 +52,8 @@ def main():
     wanted = marshal.dumps((arguments, dict(posix.environ), posix.getcwdb(), files))
     rights = b"".join(number.to_bytes(4, sys.byteorder) for number in files)
     ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)]
+    # A signal that comes before there is somebody to pass it on to waits until then: the command may begin first.
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, PASSED_ON)
     server.sendmsg([len(wanted).to_bytes(8, "little")], ancillary if files else [])
     server.sendall(wanted)
     child = receive_number(server)
@@ -65,6 +67,7 @@ def main():
 
     for number in PASSED_ON:
         _signal.signal(number, pass_on)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, PASSED_ON)
     for number in files:  # so that a pipe ends when the command closes it
         posix.close(number)
     status = receive_number(server)
