@@ -14,12 +14,27 @@ What is promised
 How an event goes
     A client submits it (``server_queue``). A ``worker`` takes it, has its start recorded under a token, and reports its
     end. ``steps`` gathers what a worker reports, so that a round trip carries many steps. Clients follow the stream of
-    transitions. ``wire`` is the only module that knows the client library.
+    transitions. ``wire`` is the only module that knows the client library. ``envelopes`` signs what is left on the
+    server.
 """
 
 from .cluster_error import ClusterError
+from .envelopes import EVENT, OUTCOME, Signer, UntrustedRecordError
 from .server_queue import EVENTS_AT_A_TIME, Entry, Limit, ServerQueue, Submission
 from .wire import Wire
 from .worker import QueueWorker
 
-__all__ = ["EVENTS_AT_A_TIME", "ClusterError", "Entry", "Limit", "QueueWorker", "ServerQueue", "Submission", "Wire"]
+__all__ = [
+    "EVENT",
+    "EVENTS_AT_A_TIME",
+    "OUTCOME",
+    "ClusterError",
+    "Entry",
+    "Limit",
+    "QueueWorker",
+    "ServerQueue",
+    "Signer",
+    "Submission",
+    "UntrustedRecordError",
+    "Wire",
+]
