@@ -117,7 +117,8 @@ __all__ = [
 
 _publish(__name__)
 
-# What only some programs ask for, and where it is. It is imported when it is asked for.
+# Public names that few programs use, and the module of each, which is imported at the first use of the name. The module
+# publishes the class (``publish_classes()``). So WaitReason comes from the module that publishes it, not from its own.
 _ON_DEMAND = {
     "Explanation": "_executor.explanation",
     "LimitUse": "_executor.explanation",
@@ -132,7 +133,7 @@ _ON_DEMAND = {
 def __getattr__(name: str) -> _typing.Any:
     if name not in _ON_DEMAND:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415  for those who ask only
+    from importlib import import_module  # noqa: PLC0415  not needed by most programs
 
     value = globals()[name] = getattr(import_module(f"{__name__}.{_ON_DEMAND[name]}"), name)
     return value

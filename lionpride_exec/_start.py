@@ -69,6 +69,6 @@ def _leave(*_: object) -> None:
 
 
 if is_command(sys.argv, sys.orig_argv):
-    gc.disable()  # until all is imported, since none of that is garbage; main() enables it again
+    gc.disable()  # until everything is imported, since imports leave no garbage; __main__ switches it on again
     occupy_closed_streams()
     leave_at_interrupt()

@@ -45,13 +45,13 @@ TIME_SLICE: Final = 250e-6
 
 
 class NobodyWaits:
-    """What :meth:`Executor.run` tells that it has started, if no task waits for that. See ``NOBODY_WAITS``."""
+    """The ``task_status`` of :meth:`Executor.run` if no task waits until it has started. See ``NOBODY_WAITS``."""
 
     def started(self, value: None = None) -> None:
         """Do nothing."""
 
 
-# As ``anyio.TASK_STATUS_IGNORED``, which would have the import of the package load half of AnyIO.
+# Does what ``anyio.TASK_STATUS_IGNORED`` does. To read that name at the import of the package would load half of AnyIO.
 NOBODY_WAITS: Final = NobodyWaits()
 
 # asyncio itself keeps only weak references to its tasks.

@@ -16,14 +16,14 @@ from uuid import UUID, SafeUUID
 
 AT_ONCE: Final = 256
 
-# The seventh byte of a UUID of version 4 begins with the bits 0100, its ninth byte with 10. Tables of the bytes with
-# these bits, for bytes.translate().
+# The seventh byte of a UUID of version 4 begins with the bits 0100, its ninth byte with 10. Each table has, for each
+# value of a byte, the value with these bits. bytes.translate() replaces many bytes at once.
 _VERSION_4: Final = bytes(byte & 0x0F | 0x40 for byte in range(256))
 _RFC_VARIANT: Final = bytes(byte & 0x3F | 0x80 for byte in range(256))
 
 _SPLIT: Final = Struct("16s" * AT_ONCE)
 
-# UUID refuses assignments. Its two slots are set directly, at half the cost of object.__setattr__().
+# UUID refuses assignments. Its two slots are set by their descriptors, at half the cost of object.__setattr__().
 _set_number: Final = vars(UUID)["int"].__set__
 _set_safety: Final = vars(UUID)["is_safe"].__set__
 

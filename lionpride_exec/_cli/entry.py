@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 
 def prepare(argv: Sequence[str]) -> Callable[[], int]:
-    """Import the command that the arguments name. Return a function that runs it and returns the exit status."""
+    """
+    Import the command that the arguments name. Return a function that runs the command and returns the exit status.
+
+    Wrong arguments raise nothing here: the function reports them.
+    """
     plain = read_plain(argv)
     if plain is None:
-        from .app import run_command  # noqa: PLC0415  slow to import
+        from .app import run_command  # noqa: PLC0415  imports cyclopts, which is slow
 
         return partial(run_command, argv)
     from .run.command import run  # noqa: PLC0415  not needed for wrong arguments

@@ -21,9 +21,10 @@ _FLAG: Final = Parameter(negative="")
 
 def annotate_run_options() -> None:
     """
-    Put what cyclopts has to know into the annotations of the constructor of :class:`RunOptions`. Idempotent.
+    Add what cyclopts has to know to the annotations of the constructor of :class:`RunOptions`.
 
-    The class itself is written without cyclopts, since most runs do not need it (see ``run.arguments``).
+    The class itself does not import cyclopts, since most runs do not need it (see ``run.arguments``). A second call
+    changes nothing.
     """
     annotated: Any = Annotated  # type checkers take it for a type
     for field in attrs.fields(RunOptions):

@@ -137,12 +137,12 @@ class Call(Event[T_co]):
         return super()._own_from_dict(fields, **kwargs)
 
 
-# ``Call._invoke()`` as the package has it.
+# ``Call._invoke()`` of this module, to see whether a subclass has one of its own.
 _PLAIN_INVOKE: Final = Call._invoke
 
 
 async def _result_of(work: Awaitable[Any]) -> Any:
-    """Await what a function has returned that is no coroutine: it may be any value, which then raises here."""
+    """Await what a function has returned instead of a coroutine. A value that cannot be awaited raises here."""
     return await work
 
 

@@ -136,8 +136,8 @@ class RunnableEvent(EventLifecycle):
         run.is_active = True
         context = runs_here.set((*runs_here.get(), run))
         try:
-            waits = host is not None and host.is_journal_open and host.waits_to_begin(self)  # the transition takes note
-            self._transition(PROCESSING)
+            waits = host is not None and host.is_journal_open and host.waits_to_begin(self)
+            self._transition(PROCESSING)  # after the line above: the journal forgets what was written ahead
             if waits and host is not None:
                 await host.confirm_start(self)
             if self.timeout is None:

@@ -100,7 +100,7 @@ def publish(package: str) -> None:
     """
     module = sys.modules[package]
     for name in module.__all__:
-        value = vars(module).get(name)  # what is imported on demand calls publish_classes()
+        value = vars(module).get(name)  # None: imported on demand, see publish_classes()
         if not (inspect.isclass(value) or inspect.isfunction(value)) or public_home(value.__module__) != package:
             continue
         if inspect.isclass(value):
@@ -112,7 +112,7 @@ def publish(package: str) -> None:
 
 
 def publish_classes(*classes: type) -> None:
-    """Like :func:`publish`, for classes of a module that is imported on demand. The module calls this at its end."""
+    """Publish classes of a module that is imported on demand, as :func:`publish` does. The module calls this last."""
     for cls in classes:
         _keep_hints(cls)
         cls.__module__ = public_home(cls.__module__)
@@ -141,7 +141,7 @@ def _keep_hints(cls: type) -> None:
 
 def _meaning(cls: type, hint: str, written_in: ModuleType) -> Any:
     try:
-        # As typing.get_type_hints() does it, which takes four times as long. It runs at each import of the package.
+        # typing.get_type_hints() does the same in four times as long. This line runs at each import of the package.
         return eval(hint, vars(written_in), dict(vars(cls)))  # noqa: S307  text of our own
     except NameError:
         return ForwardRef(hint, module=written_in.__name__, is_class=True)

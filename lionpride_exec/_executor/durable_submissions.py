@@ -129,7 +129,7 @@ class DurableSubmissions:
         """Store an event, and queue it once it is on disk. None if its key has become known meanwhile."""
         session, is_new = self.link.session, event.execution.status not in TERMINAL
         if is_new and options.key is None and session is not None and session.writer.has_room:
-            # Most events: the row is recorded at once, without the coroutine that waits for room.
+            # Most events: there is room for the row, so the coroutine that waits for room is left out.
             return cast("E", await self._wait_stored(self._announce(event, options)))
         try:
             coming = await self._announce_in_turn(event, options)

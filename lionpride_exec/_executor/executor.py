@@ -112,7 +112,7 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
         self._durable = parts.durable
         self._lookups = parts.lookups
         self._lifetime = parts.lifetime
-        self._parts = parts  # the methods below do not use it; it holds the other parts
+        self._parts = parts  # for map(), and for the parts that are made on demand; it holds the other parts
 
     # ---------------------------------------------------------------- making one
 
@@ -334,7 +334,7 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
         Cancellation: before anything has happened, or in a wait for room or the disk. The event is not left behind.
         """
         is_plain = priority is None and delay is None and at is None and key is None and after == ()
-        if is_plain and self._submissions.append_nowait(event):
+        if is_plain and self._submissions.append_nowait(event):  # most events: no second coroutine
             return event
         return await self._submissions.append(event, priority, wait=wait, delay=delay, at=at, after=after, key=key)
 
@@ -423,7 +423,7 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
 
         Cancellation: leaves the events and the iterator as they are. You can continue to iterate.
         """
-        from lionpride_exec._iteration.completion import Endings  # noqa: PLC0415  slow to import, and not for all
+        from lionpride_exec._iteration.completion import Endings  # noqa: PLC0415  slow to import, and few need it
 
         return Endings(events)
 
@@ -527,7 +527,7 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
         Cancellation: while the iterator waits for an end or for room, and at each tenth event. The loop is over as if
         it was left early.
         """
-        from lionpride_exec._iteration.map import EventMap, maker_for  # noqa: PLC0415  slow to import, and not for all
+        from lionpride_exec._iteration.map import EventMap, maker_for  # noqa: PLC0415  slow to import, and few need it
         from lionpride_exec._iteration.map_options import MapOptions  # noqa: PLC0415  likewise
 
         from .map_host import ExecutorOfMap  # noqa: PLC0415  likewise

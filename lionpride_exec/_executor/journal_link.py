@@ -362,7 +362,7 @@ class JournalLink:
         self._retention.apply(status)
 
     def next_to_start(self, ending: int) -> list[Event]:
-        """Return the events that start next. Empty if a limit, a gate or a hold has a say."""
+        """Return the events that start next. Empty if a limit, a window, a gate or a hold may keep them back."""
         processor = self._transitions.processor
         if processor is None or processor.router.limits or not processor.router.is_plain or longest_period(processor):
             return []

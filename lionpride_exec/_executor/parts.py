@@ -68,7 +68,7 @@ class Parts:
     """
     All parts of one executor. After the constructor, no part is replaced, and no link between parts is missing.
 
-    The explainer and the progress report are made of these parts when somebody asks (``ExecutorQueries``).
+    The explainer and the progress report are not here. ``ExecutorQueries`` makes them at their first use.
 
     Args:
         executor: The facade.

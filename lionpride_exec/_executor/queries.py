@@ -39,7 +39,7 @@ class ExecutorQueries:
     _subscriptions: Subscriptions
     _transitions: Transitions
 
-    # These two parts are made for the first question: they are slow to import, and few programs ask.
+    # Two parts that are made at their first use, because they are slow to import and few programs use them.
 
     @cached_property
     def _explainer(self) -> Explainer:

@@ -10,10 +10,10 @@ How a row gets to the disk
     The executor tells the ``session`` what happens to events. The session makes rows of it (``row_encoder``, with
     ``codec`` and ``outcome_codec``), and remembers what is not on disk yet (``pending_write``). The ``writer`` is a
     task in the executor's group. One ``commit`` at a time writes a batch of rows in a worker thread, in one transaction
-    of the ``store``. Meanwhile the rows of the ``next_commit`` are gathered. After a commit the session
-    learns what is on disk: events that have ended may leave memory, and tasks that waited go on. A strict journal has
-    starts in the commit of the ends that make room for them (``starts_ahead``).
-    ``journal_lifecycle`` has the states of the journal and of its writer.
+    of the ``store``. Meanwhile the rows of the ``next_commit`` are gathered. After a commit the session learns what is
+    on disk: events that have ended may leave memory, and tasks that waited go on. A strict journal writes the start of
+    an event in the commit with the end that makes room for it (``starts_ahead``). ``journal_lifecycle`` has the states
+    of the journal and of its writer.
 
 What a crash leaves
     The last commit, whole: SQLite's log is replayed when the file is opened. Open rows are restored in order of arrival

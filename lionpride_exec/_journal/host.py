@@ -34,7 +34,7 @@ class JournalHost(Protocol):
 
     def next_to_start(self, ending: int) -> list[Event]:
         """
-        Return the events that start next. Empty if a limit, a gate or a hold has a say.
+        Return the events that start next. Empty if a limit, a window, a gate or a hold may keep them back.
 
         Args:
             ending: How many running events are about to give their slots back.

@@ -18,7 +18,7 @@ class WriterListener(Protocol):
         """Learn that a batch is on disk."""
 
     def before_commit(self) -> None:
-        """Record what the next commit can have besides. The commit, if there is one, is made at once."""
+        """Record more rows for the next commit. The writer makes the commit right after this call, if it has rows."""
 
     def trouble_changed(self, error: JournalError | None) -> None:
         """Learn that a commit has failed, or, with None, that one has succeeded again."""

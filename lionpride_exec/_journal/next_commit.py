@@ -28,8 +28,8 @@ class NextCommit:
 
     Attributes:
         inserts: The new events.
-        waiters: What the tasks that wait for the rows are told by. More than one after a failure.
-        done: What the new events wait for.
+        waiters: Each tells some tasks that the rows are on disk. More than one after a commit has failed.
+        done: Set once the new events have been committed or refused.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class NextCommit:
         batch.changes[change.seq] = change
         if step is not None:
             batch.steps.append(step)
-        if self._sleeper is not None:  # as wake_writer() does it, without the call: each transition comes here
+        if self._sleeper is not None:  # what wake_writer() does, without the call: each transition comes here
             self._sleeper.set()
 
     def record_dependencies(self, seq: int, after: bytes | None) -> None:
@@ -71,7 +71,7 @@ class NextCommit:
         self.wake_writer()
 
     def waiter(self) -> CommitWaiter:
-        """Return what tells a task that everything recorded so far is on disk."""
+        """Return what tells a task when everything recorded so far is on disk."""
         if not self.waiters:
             self.waiters.append(CommitWaiter())
         self.wake_writer()
@@ -91,11 +91,11 @@ class NextCommit:
 
     @property
     def lost(self) -> int:
-        """How many events are not as the file says, if nothing is committed any more."""
+        """How many changes and deletions are lost if nothing is committed any more."""
         return len(self._batch.changes) + len(self._batch.removed)
 
     def is_empty(self) -> bool:
-        """Return whether there is nothing to write, beside new events."""
+        """Return whether there is nothing to write apart from new events."""
         return self._batch.is_empty()
 
     # ---------------------------------------------------------------- for the writer
@@ -106,7 +106,11 @@ class NextCommit:
             self._sleeper.set()
 
     async def wait_for_rows(self) -> None:
-        """Wait until :meth:`wake_writer` is called. The caller has just seen that there are no rows."""
+        """
+        Wait until the writer is woken. The caller has just seen that there are no rows.
+
+        Cancellation: nothing has changed.
+        """
         self._sleeper = anyio.Event()
         try:
             await self._sleeper.wait()
@@ -114,7 +118,7 @@ class NextCommit:
             self._sleeper = None
 
     def take(self, inserts: list[PendingInsert]) -> Commit:
-        """Return a commit of all rows and of these new events, and begin anew."""
+        """Return a commit of all rows and of these new events. Nothing is recorded here afterwards."""
         commit = Commit(self._batch, inserts, self.waiters, self.done)
         self._batch, self.waiters, self.done = Batch(), [], anyio.Event()
         commit.batch.new += [insert.row for insert in inserts]
@@ -123,7 +127,7 @@ class NextCommit:
         return commit
 
     def take_withdrawn(self) -> anyio.Event:
-        """Return what new events wait for that were all withdrawn, and begin anew for the next ones."""
+        """Return ``done`` for new events that were all withdrawn, and make another one for the next new events."""
         done, self.done = self.done, anyio.Event()
         return done
 

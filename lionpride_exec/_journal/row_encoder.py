@@ -63,10 +63,10 @@ class RowEncoder:
             after = pack_ids([*(other.id for other in options.after), *([options.lost] if options.lost else [])])
         key = options.key
         stored = self._codec.encode(event)
-        bare_id, key_now, hashed = event.id.int.to_bytes(16), stored_key(key), key_hash(key)
-        # As in encode_end(): each event comes here.
+        id_bytes, key_column, hashed = event.id.int.to_bytes(16), stored_key(key), key_hash(key)
+        # tuple.__new__() as in encode_end(): each event comes here.
         row: NewRow = tuple.__new__(
-            NewRow, (seq, bare_id, stored, key_now, after, options.priority, due, status, queued, hashed)
+            NewRow, (seq, id_bytes, stored, key_column, after, options.priority, due, status, queued, hashed)
         )
         step: AuditRecord | None = None
         if self._audit:
@@ -87,7 +87,7 @@ class RowEncoder:
         when = time.time() if at is None else at.timestamp()
         started = when if target is PROCESSING else None
         seq, attempt, line = event._seq, execution.attempt, None if error is None else one_line(error, secrets)
-        # As in encode_end(): each event comes here.
+        # tuple.__new__() as in encode_end(): each event comes here.
         change: RowUpdate = tuple.__new__(RowUpdate, (seq, name, attempt, due, started, None, None, attempts))
         step: AuditRecord | None = None
         if self._audit:
@@ -95,14 +95,14 @@ class RowEncoder:
         return change, step
 
     def encode_start_ahead(self, event: EventLifecycle) -> tuple[RowUpdate, AuditRecord | None]:
-        """Return the change of a PENDING event that is about to start."""
+        """Return the change of a PENDING event that is written as started before it starts."""
         attempt, now, execution = event.execution.attempt + 1, time.time(), event.execution
         attempts = encode_attempts(execution.attempts, secrets_of(event)) if execution.attempts else None
         step = AuditRecord(event._seq, now, _STARTED, attempt, None) if self._audit else None
         return RowUpdate(event._seq, "processing", attempt, None, now, None, None, attempts), step
 
     def encode_not_begun(self, event: EventLifecycle) -> tuple[RowUpdate, AuditRecord | None]:
-        """Return the change of a PENDING event that was about to start, and waits on."""
+        """Return the change of a PENDING event that was written as started, and still waits."""
         execution = event.execution
         attempts = encode_attempts(execution.attempts, secrets_of(event)) if execution.attempts else None
         step = AuditRecord(event._seq, time.time(), _WAITING, execution.attempt, "not begun") if self._audit else None

@@ -24,7 +24,7 @@ from .recent_starts import runs_in_rows, runs_in_trail
 from .recovery import Restorer
 from .row_encoder import RowEncoder
 from .rows import pack_ids
-from .starts_ahead import Begun, StartsAhead
+from .starts_ahead import StartsAhead, StartWritten
 from .store import Store
 from .writer import MAX_BEHIND, Writer
 
@@ -238,11 +238,11 @@ class JournalSession:
         if not seq:
             return False
         if target not in TERMINAL:
-            begun = self.starts_ahead.begin(seq) if target is PROCESSING else Begun.NOT_WRITTEN
-            if begun is not Begun.ON_DISK:
+            written = self.starts_ahead.begin(seq) if target is PROCESSING else StartWritten.NO
+            if written is not StartWritten.ON_DISK:
                 change, step = self._encoder.encode_progress(event, target, due)
-                # The commit in progress may have this line of the audit trail.
-                self._write(change, None if begun is Begun.ON_THE_WAY else step)
+                # A start that is on the way has its line of the audit trail in the commit in progress.
+                self._write(change, None if written is StartWritten.ON_THE_WAY else step)
             return False
         self.starts_ahead.told(seq)
         pending = self._pending_writes.get(seq)

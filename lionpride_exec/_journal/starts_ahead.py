@@ -1,9 +1,9 @@
 """
-Starts that a strict journal writes ahead: in the commit with the ends whose slots the events will get.
+Starts that a strict journal writes before the events begin, in the commit with the ends whose slots they get.
 
 A strict journal has the start of an event on disk before the event runs, and its end before anybody can see the end.
-Without this part that takes two commits, one after the other, while the event holds its slot. With it, the commit of
-some ends also has the starts of as many events: those that come next. When that commit is done, the slots are free, and
+Without this part, an event holds its slot during two commits, one after the other. With this part, the commit of some
+ends also has the starts of as many events: those that come next. When that commit is done, the slots are free, and
 these events begin at once.
 
 In memory nothing begins ahead. If another event takes the slot, or nothing may start any more, the next commit puts the
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from .rows import AuditRecord, RowUpdate
 
 
-class Begun(Enum):
-    """What was written of the start of an event by the time the event begins."""
+class StartWritten(Enum):
+    """Whether the start of an event is in the file by the time the event begins."""
 
-    NOT_WRITTEN = auto()
+    NO = auto()
     ON_THE_WAY = auto()  # the commit in progress has it: the event has to wait for its own commit nevertheless
     ON_DISK = auto()
 
@@ -61,7 +61,7 @@ class StartsAhead:
         self._record = record
         self._on_disk: dict[int, Event] = {}  # by the number of the row
         self._on_the_way: dict[int, Event] = {}  # likewise; in a commit that has not succeeded yet
-        self._ending: set[int] = set()  # events whose end is recorded, and that have not been told: they hold a slot
+        self._ending: set[int] = set()  # events with a recorded end that they do not know yet: each holds a slot
 
     def add_end(self, seq: int) -> None:
         """Learn that the end of a running event is recorded. The slot is free once the event has been told."""
@@ -75,16 +75,20 @@ class StartsAhead:
         """Return whether the start of an event is on disk already."""
         return seq in self._on_disk
 
-    def begin(self, seq: int) -> Begun:
-        """Learn that an event begins now. Return what was written of its start."""
+    def begin(self, seq: int) -> StartWritten:
+        """Learn that an event begins now. Return whether its start was written ahead."""
         if self._on_disk and self._on_disk.pop(seq, None) is not None:
-            return Begun.ON_DISK
+            return StartWritten.ON_DISK
         if self._on_the_way and self._on_the_way.pop(seq, None) is not None:
-            return Begun.ON_THE_WAY
-        return Begun.NOT_WRITTEN
+            return StartWritten.ON_THE_WAY
+        return StartWritten.NO
 
     def choose(self) -> None:
-        """Have the starts written of the events that get the slots of the next commit, and put the others back."""
+        """
+        Record the starts of the events that get the slots of the events whose end the next commit has.
+
+        An event that was chosen before and is not among them is put back, as far as it still waits.
+        """
         before = self._on_disk | self._on_the_way
         if not (self._ending or before):
             return

@@ -8,6 +8,20 @@ fields only if they get another value than the default. Otherwise the class has 
 
 In all else the constructor does what that of attrs does. A class with a rare feature of attrs, for instance
 ``__attrs_post_init__()``, keeps the constructor of attrs.
+
+Like attrs, this module writes the source of the constructor and compiles it. For an id, a timeout that may be left out
+and has a validator, and a record that is made for each instance, the source is::
+
+    def __init__(self, *, id=__default_id, timeout=__default_timeout, execution=__nothing):
+        __set = __setter(self)
+        __set('id', __convert_id(id))
+        if timeout is not __default_timeout:
+            __set('timeout', timeout)
+        __set('execution', __make_execution() if execution is __nothing else execution)
+        if __may_check():
+            __check_timeout(self, __field_timeout, self.timeout)
+
+The names that begin with two underscores are the globals of the constructor (``known``).
 """
 
 from __future__ import annotations
@@ -48,7 +62,8 @@ class MadeOnDemand(Generic[T]):
     def __get__(self, instance: object | None, owner: type) -> Self | T:
         if instance is None:
             return self
-        # One step, for threads that ask at the same time. From now on Python finds the value in the instance.
+        # One step, so that threads that ask at the same time get one value. From now on Python finds the value in the
+        # instance, and does not call this method.
         return cast("T", instance.__dict__.setdefault(self._name, self._make()))
 
 
@@ -65,6 +80,7 @@ def write_constructor(cls: type[Any], left_out: frozenset[str]) -> Callable[...,
     by_attrs: Callable[..., None] = cls.__attrs_init__
     if any(hasattr(cls, hook) for hook in _HOOKS) or any(_is_rare(field) for field in fields):
         return by_attrs
+    # The globals of the constructor. object.__setattr__() sets a field without the hooks of attrs for assignments.
     known: dict[str, Any] = {"__nothing": attrs.NOTHING, "__setter": object.__setattr__.__get__}
     parameters, steps, checks = ["self", "*"], ["__set = __setter(self)"], list[str]()
     for field in fields:
@@ -128,6 +144,6 @@ def _can_be_left_out(field: attrs.Attribute[Any]) -> bool:
 
 
 def _is_rare(field: attrs.Attribute[Any]) -> bool:
-    """Return whether attrs gives a field more than its value: the instance for its default or its converter."""
+    """Return whether the default or the converter of a field gets more than a value, for example the instance."""
     default: Any = field.default
     return isinstance(field.converter, attrs.Converter) or (_has_factory(field) and default.takes_self)

@@ -58,7 +58,7 @@ class Model:
     # Whether a subclass is refused if it hides a name that the package uses (see declarations.check_methods).
     _keeps_names: ClassVar[bool] = False
 
-    # Names of the fields that an instance only has if they have other values than the defaults (_model.constructor).
+    # Names of the fields that an instance leaves out while they have their defaults (``_model.constructor``).
     _left_out: ClassVar[frozenset[str]] = frozenset()
 
     # Names of the fields whose values are redacted. The command adds paths into fields (``_base.redaction``).
@@ -319,7 +319,7 @@ class Element(Model):
         return cls.from_dict(json.loads(text), **kwargs)
 
 
-# Nearly no element has metadata, and an empty dict takes 64 bytes.
+# Few elements have metadata, and an empty dict takes 64 bytes. Set past type checkers, for which the field is a dict.
 type.__setattr__(Element, "metadata", MadeOnDemand("metadata", dict[str, Any]))
 
 _BASE_FIELDS = frozenset({"id", "created_at", "metadata"})

@@ -119,8 +119,8 @@ class IdOrder:
         """
         Move an id to the end of another order, which may have the id already. Return False if it is not here.
 
-        The same as ``Progression.exclude()`` here and ``Progression.include()`` there. One call instead of two, since
-        each event moves twice.
+        The same as ``Progression.exclude()`` here and ``Progression.include()`` there, in one call: each event moves
+        twice. So change these three together.
         """
         number = item_id.int
         chunk = self.places.pop(number, None)
@@ -133,11 +133,9 @@ class IdOrder:
             del ids[0]
         else:
             self.cut(number, ids)
-        if ids:
-            pass
-        elif self.first is self.last:  # as leave_out() does it: often only one event runs
+        if not ids and self.first is self.last:  # often: one event runs. What leave_out() does, without the call
             self.places.clear()
-        else:
+        elif not ids:
             self.unlink(chunk)
         if number not in target.places:
             last = target.last

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .retries import RetryPlanner
     from .workers import WorkerPool
 
-# ``Event.invoke()`` as the package has it.
+# ``Event.invoke()`` of the package, to see whether a subclass has one of its own.
 _PLAIN_INVOKE: Final = RunnableEvent.invoke
 
 # Sets an attribute without the hooks of attrs for assignments.
@@ -166,8 +166,8 @@ class EventRunner:
         event = run.event
         run.scope = scope
         try:
-            # begin() takes PENDING events only. For them this is what invoke() does, without a second coroutine. With a
-            # strict journal the end of the event may be on its way, and a subclass may have an invoke() of its own.
+            # begin() takes PENDING events only. For them invoke() would only call _run(), in a second coroutine. But a
+            # subclass may have its own invoke(), and a strict journal may have an end of the event on its way to disk.
             if type(event).invoke is _PLAIN_INVOKE and (event._host is None or not event._host.is_strict):
                 await event._run(run)
             else:

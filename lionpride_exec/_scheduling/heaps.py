@@ -1,4 +1,4 @@
-"""A look into a heap."""
+"""Reads the first entries of a heap without removing them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,13 @@ def first_of_heap(heap: Sequence[Entry], number: int, is_live: Callable[[Entry],
     """
     Return the first live entries of a heap, in order, and leave the heap as it is.
 
-    An entry is never before its parent. So the next entry is always the first of the children of those found so far,
-    and the rest of the heap is not looked at. O(number * log number), and the stale entries on the way.
+    The children of an entry come after it. So the next entry is always the first one among the children of the entries
+    taken so far. The rest of the heap is not looked at. O(n log n) for n entries taken, stale ones included.
+
+    Args:
+        heap: A list that ``heapq`` keeps in order.
+        number: How many entries to return at most.
+        is_live: Returns whether an entry still counts. The others are stale, and left out.
     """
     found: list[Entry] = []
     size = len(heap)

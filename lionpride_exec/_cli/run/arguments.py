@@ -1,10 +1,10 @@
 """
-The arguments of ``run``, if they are plain.
+Reads the arguments of ``run`` if they are plain. Otherwise cyclopts reads them.
 
 A run over a few lines takes less time than cyclopts takes to be imported and to look at the options. So arguments that
 can be read in one way only are read here: TARGET, INPUT, flags, and options with a value behind a blank or a ``=``.
-Everything else is for cyclopts: help, other commands, shorter forms, and all that is wrong, since cyclopts words the
-messages.
+Everything else is left to cyclopts: help, other commands, and short forms of options. Wrong arguments are left to it
+too, so all messages are those of cyclopts.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _one_of(kind: Any) -> Callable[[str], str | None]:
     return lambda text: text if text in words else None
 
 
-# By the annotation of an option: a function that reads a value, and returns None for one that is not plain.
+# For each annotation of an option: the function that reads a value. It returns None for a value that is not plain.
 _READERS: Final[dict[str, Callable[[str], object]]] = {
     "str": _text,
     "int": _whole,
@@ -49,7 +49,7 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
 }
 _FLAG: Final = "bool"
 _SEVERAL: Final = "tuple[str, ...]"
-# Of each option of the command line: the field of RunOptions, and its annotation without "or None".
+# For each option of the command line: the field of RunOptions, and its annotation without "| None".
 OPTIONS: Final = {
     NAMES.get(field.name) or f"--{field.name.replace('_', '-')}": (field.name, str(field.type).removesuffix(" | None"))
     for field in attrs.fields(RunOptions)
@@ -61,11 +61,11 @@ def read_plain(words: Sequence[str]) -> tuple[str, str, RunOptions] | None:
     if not words or words[0] != "run":
         return None
     rest = iter(words[1:])
-    places: list[str] = []
+    positional: list[str] = []
     given: dict[str, Any] = {}
     for word in rest:
         if not word.startswith("-") or word == "-":
-            places.append(word)
+            positional.append(word)
             continue
         name, equals, text = word.partition("=")
         if name not in OPTIONS:
@@ -78,6 +78,6 @@ def read_plain(words: Sequence[str]) -> tuple[str, str, RunOptions] | None:
         if value is None or (field in given and kind != _SEVERAL):
             return None
         given[field] = (*given.get(field, ()), value) if kind == _SEVERAL else value
-    if len(places) != 2 or not all(places) or places[0] == "-":  # noqa: PLR2004  TARGET and INPUT
+    if len(positional) != 2 or not all(positional) or positional[0] == "-":  # noqa: PLR2004  TARGET and INPUT
         return None
-    return places[0], places[1], RunOptions(**given)
+    return positional[0], positional[1], RunOptions(**given)

@@ -31,7 +31,9 @@ WITH_DASH: Final = frozenset({"output"})
 @attrs.frozen(kw_only=True)
 class RunOptions:
     """
-    How to run. ``_cli.parameters`` and ``_cli.run.arguments`` read the annotations of the options.
+    How to run.
+
+    ``_cli.parameters`` and ``_cli.run.arguments`` read the annotations: a new kind of annotation needs an entry there.
 
     Attributes:
         field: INPUT is plain lines, not JSON; each line fills this field of the event (a function gets the line).

@@ -120,7 +120,7 @@ def line_of_event(
     shown = _shown_key(line_key(key), is_redacted=bool(redacted_paths(event)))
     if outcome is None:
         if status is EventStatus.COMPLETED and execution.response is None and type(execution.duration) is float:
-            # The outcome is no more than the duration: to encode and decode it would give the same.
+            # The duration is the whole outcome. It need not be encoded and decoded to write it.
             rest = _rest(number, event.id, execution.duration, shown)
             return number, _joined(record, status._value_, b"response", b"null", rest)
         outcome = encode_outcome(status, execution.response, execution.error, execution.duration, secrets)
