@@ -30,6 +30,10 @@ class ExecutorOfMap:
         executor: The executor.
         parts: The parts of the executor.
         plain_append: ``Executor.append()``, as the package has it.
+
+    Attributes:
+        reader_away: Returns a context in which a task waits for the executor and reads no transitions. None without
+            watchers. The method of the subscriptions itself, since a loop over short events waits often.
     """
 
     __slots__ = (
@@ -40,7 +44,7 @@ class ExecutorOfMap:
         "_maps",
         "_plain_append",
         "_submissions",
-        "_subscriptions",
+        "reader_away",
     )
 
     def __init__(self, executor: Facade, parts: Parts, plain_append: Callable[..., Coroutine[Any, Any, Any]]) -> None:
@@ -50,7 +54,7 @@ class ExecutorOfMap:
         self._submissions = parts.submissions
         self._index = parts.index
         self._coordination = parts.coordination
-        self._subscriptions = parts.subscriptions
+        self.reader_away: Callable[[], AbstractContextManager[None] | None] = parts.subscriptions.reader_away
         self._maps = parts.maps
 
     @property
@@ -98,10 +102,6 @@ class ExecutorOfMap:
     def begun(self, state: RunningMap) -> None:
         """Note that a map has begun, for ``Executor.progress()``."""
         self._maps.add(state)
-
-    def reader_away(self) -> AbstractContextManager[None] | None:
-        """Return a context in which a task waits for the executor and reads no transitions. None without watchers."""
-        return self._subscriptions.reader_away()
 
     def remove_nowait(self, event: Event) -> bool:
         """

@@ -108,9 +108,14 @@ class MapState(Generic[E]):
                 event = self._take()
                 if event is not None:
                     return event
-                if self.exhausted and not self.held:
+                # The source may have closed the map.
+                if self.closed or (self.exhausted and not self.held):  # type: ignore[redundant-expr]
                     break
-                await self._wait()
+                # Wait until an event has ended, or the map is closed. A loop over short events waits at every other
+                # item, so this is no coroutine of its own.
+                self.attention = attention = anyio.Event()
+                with self.executor.reader_away() or nullcontext():
+                    await attention.wait()
             self._raise_last_word()
         except BaseException:
             self.close()
@@ -181,14 +186,6 @@ class MapState(Generic[E]):
         await self.executor.remove(event)
         self.own.discard(event.id.int)
         self.last = None
-
-    async def _wait(self) -> None:
-        """Wait until an event has ended, or the map is closed."""
-        if self.closed:
-            return
-        self.attention = attention = anyio.Event()
-        with self.executor.reader_away() or nullcontext():
-            await attention.wait()
 
     def _fill_nowait(self, source: Iterator[Any]) -> bool:
         """
@@ -339,8 +336,11 @@ class MapState(Generic[E]):
                 self.queue.extend([event] * self.again.pop(number, 0))
         if self.options.fail_fast and self.failure is None and event.execution.status in FAILURES:
             self.failure = event
-        if self.attention is not None or self.append_scope is not None:
+        if self.append_scope is not None:
             self._wake()
+        elif self.attention is not None:  # as _wake() does it, without the call
+            self.attention.set()
+            self.attention = None
 
     def stop_taking(self) -> None:
         """Learn that no more items will come."""

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
     from .processor_run import ProcessorRun
 
-# How many workers may look for an event at the same time. A worker that finds an event wakes the next worker, so all
-# slots fill within a few steps of the event loop. Without this bound, a hundred short events would start a hundred
-# tasks, although the first few tasks do all the work.
+# How many workers may look for an event at the same time: as many as run an event, at least one, at most this many. A
+# worker that begins an event staffs the pool. The other busy workers then wait inside their events, which shows that
+# one worker is not enough. So events that wait fill all slots within a few steps of the event loop, since the number of
+# workers doubles at first. Events that never wait are run by two workers in turn, and the start of a task, which costs
+# as much as two events, is not paid for a hundred of them.
 MAX_SEEKING = 8
 
 
@@ -132,13 +134,13 @@ class WorkerPool:
 
     def staff(self) -> bool:
         """
-        Wake or start workers: at most one for each event that may start now, and at most ``MAX_SEEKING`` at a time.
+        Wake or start workers: at most one for each event that may start now. ``MAX_SEEKING`` has the other bounds.
 
         Returns:
             Whether a worker looks for an event now.
         """
         seeking = self.workers - self.busy - len(self.parked)
-        wanted = min(self.limit - self.busy, MAX_SEEKING) - seeking
+        wanted = min(self.limit - self.busy, MAX_SEEKING, self.busy or 1) - seeking
         if wanted <= 0 or self.is_dismissed:
             return seeking > 0
         for _ in range(min(wanted, self._jobs.startable(self) - seeking)):
