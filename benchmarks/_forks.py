@@ -1,7 +1,7 @@
 """
 A process that has imported everything, and forks others, one at a time, to be killed.
 
-The program that is forked calls :func:`serve`, and whoever kills has a :class:`Forks` for this program.
+The program to be forked calls :func:`serve`. The process that kills has a :class:`Forks` for this program.
 """
 
 import atexit
@@ -28,8 +28,9 @@ def serve(main: Main) -> None:
     """
     Fork a process for each line of standard input, which has its arguments.
 
-    The answers are a line each: one when the process has ended, and its exit status. Between them a line is awaited, by
-    which the process is killed, whether it has ended or not. So nobody else can have got its number meanwhile.
+    When the process has ended by itself, write the line "ended". After the next line of standard input, kill the
+    process and write its exit status. An ended process is killed too: until its status is read, no other process can
+    get its number, so the signal cannot reach another one.
 
     Args:
         main: What the process does, with its arguments.
@@ -38,7 +39,7 @@ def serve(main: Main) -> None:
         with suppress(ModuleNotFoundError):
             import_module(name)
     for line in sys.stdin.buffer:
-        alive, living = os.pipe()  # the process has the other end, until it is no more
+        alive, living = os.pipe()  # the process holds `living`, so `alive` is at its end when the process has ended
         child = os.fork()
         if not child:
             os.close(alive)

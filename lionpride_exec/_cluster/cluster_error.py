@@ -9,8 +9,8 @@ class ClusterError(LionprideError):
     """
     The server of a cluster cannot be reached, refuses a command, or has lost its data. ``__cause__`` has the reason.
 
-    ``retryable`` is True where the same call may succeed later. A call that failed may have been carried out all the
-    same: an event that is submitted again is known by its id, and is not done twice.
+    ``retryable`` is True if the same call may succeed later. The server may have carried out a call that failed. To
+    submit an event again does no harm: the server knows the event by its id.
     """
 
     default_message = "The cluster failed"

@@ -1,10 +1,10 @@
 """
-What clients and workers leave on the server, signed.
+Signs what clients and workers store on the server, and checks the signatures.
 
-Without a signature, whoever can write to the server could have a worker run anything. So each record is signed, and the
-signature is checked before the record is decoded: HMAC-SHA256 over the queue, the kind of record, the id of the event,
-and the data. A record cannot be used for another event, another queue or another purpose. Putting an old record back
-does nothing, since the server runs no event that has ended.
+Without signatures, anyone who can write to the server could make a worker run anything. So each record is signed, and
+the signature is checked before the record is decoded. The signature is HMAC-SHA256 over the queue, the kind of record,
+the id of the event, and the data. So a record cannot be used for another event, another queue or another purpose. An
+old record that is put back does no harm, since the server runs no event that has ended.
 
 A record is one byte that says how it is signed, 32 bytes of signature unless it is not signed, and the data.
 """
@@ -44,7 +44,7 @@ class Signer:
     Args:
         queue: The name of the queue.
         secrets: The first one signs, all of them verify, so that a secret can be replaced. Empty: records are not
-            signed, and whoever can write to the server can have events run.
+            signed, and anyone who can write to the server can make workers run events.
 
     Raises:
         ConfigurationError: A secret has less than 16 bytes.
@@ -60,7 +60,7 @@ class Signer:
         return f"Signer({self._queue.decode()!r}, {len(self._secrets)} secrets)"
 
     def seal(self, kind: bytes, event_id: str, data: bytes) -> bytes:
-        """Return a record."""
+        """Return a record with the data, signed with the first secret if there is one."""
         if not self._secrets:
             return UNSIGNED + data
         return SIGNED + self._signature(self._secrets[0], kind, event_id, data) + data

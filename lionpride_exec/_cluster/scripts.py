@@ -14,9 +14,10 @@ from importlib.resources import files
 
 import attrs
 
-# The first line of a script. "allow-oom" needs Redis 7 or Valkey.
-_SUBMITS = "#!lua\n"
-_ENDS = "#!lua flags=allow-oom\n"
+# The first line of a script: whether the server refuses the script while its memory is full. The flag needs Redis 7 or
+# Valkey.
+_REFUSED_WHEN_FULL = "#!lua\n"
+_RUNS_WHEN_FULL = "#!lua flags=allow-oom\n"
 
 
 @attrs.frozen
@@ -39,8 +40,8 @@ class Script:
 def script(name: str) -> Script:
     """Return one of the scripts. The files are read once."""
     folder = files("lionpride_exec._cluster") / "lua"
-    first_line = _SUBMITS if name == "submit" else _ENDS
+    first_line = _REFUSED_WHEN_FULL if name == "submit" else _RUNS_WHEN_FULL
     parts = ("common", "buckets", name) if name == "step" else ("common", name)
     text = first_line + "".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)
-    # Not for security: it is how the server names scripts.
+    # SHA-1 is not for security here: the server names scripts by it.
     return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest())

@@ -51,7 +51,7 @@ class Steps:
         Raises:
             ClusterError: The server was not reached, or it refused.
 
-        Cancellation: the step is sent all the same.
+        Cancellation: the step is sent nevertheless.
         """
         pending = _Pending(step)
         self._pending.append(pending)
@@ -71,7 +71,7 @@ class Steps:
         """
         Send steps until :meth:`close_soon`.
 
-        Cancellation: none. The steps that are left are sent first, for as long as the wire tries.
+        Cancellation: changes nothing. The task ends after :meth:`close_soon`, once the steps that are left are sent.
         """
         with CancelScope(shield=True):
             while True:

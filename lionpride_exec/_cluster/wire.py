@@ -47,7 +47,7 @@ LONGEST_PAUSE = 0.5
 # Seconds that a read of new entries blocks.
 READ_SECONDS = 0.5
 
-# Refusals that pass by themselves: another server takes over, or a script runs.
+# Refusals that pass by themselves, for example while another server takes over.
 PASSING = (
     coredis.exceptions.ReadOnlyError,
     coredis.exceptions.ClusterDownError,
@@ -68,6 +68,10 @@ class Wire:
         url: A URL that coredis knows: ``redis://``, ``rediss://`` or ``unix://``.
         shown_url: The same without a password, for messages.
         patience: Seconds for which :meth:`call` tries again.
+
+    Attributes:
+        losses: How many answers may have been lost. A worker compares it to learn whether it has to look for events
+            that the server gave it in a lost answer.
     """
 
     def __init__(self, url: str, shown_url: str, *, patience: float) -> None:
@@ -76,7 +80,7 @@ class Wire:
         self._patience = patience
         self._group: TaskGroup | None = None
         self._client: Client | None = None
-        self.losses = 0  # how often an answer may have been lost
+        self.losses = 0
 
     # ---------------------------------------------------------------- opening
 
@@ -186,11 +190,11 @@ class Wire:
         try:
             with fail_after(COMMAND_SECONDS):
                 return await run(self._client)
-        except Exception as error:  # noqa: BLE001  sorted there
+        except Exception as error:  # noqa: BLE001  _raise() tells them apart
             self._raise(error)
 
     def _raise(self, error: BaseException) -> NoReturn:
-        """Raise what an error of the client means."""
+        """Raise the ClusterError or NotReachedError that an error of the client stands for."""
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
         said = str(error) or type(error).__name__
@@ -240,7 +244,7 @@ class Wire:
             try:
                 with fail_after(READ_SECONDS + COMMAND_SECONDS):
                     return await read(client)
-            except Exception as error:  # noqa: BLE001  sorted there
+            except Exception as error:  # noqa: BLE001  _raise() tells them apart
                 self._raise(error)
         raise AssertionError  # for type checkers: a shield passes errors on
 

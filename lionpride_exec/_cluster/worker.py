@@ -57,7 +57,7 @@ class WorkerHost(Protocol):
         """End an event that runs here: somebody has asked for that."""
 
     def reopen(self, bucket: str) -> None:
-        """Learn that a run has ended which took of a bucket. Who was told to wait for that may ask again."""
+        """Learn that a run has given a bucket something back. Events that wait for the bucket may ask again."""
 
 
 @attrs.define
@@ -147,12 +147,12 @@ class QueueWorker:
             losses = self._queue.wire.losses
             known = None if losses == self._losses else [*self._held, *(entry.event_id for entry in entries)]
             is_paused, found = False, list[Taken]()
-            # A shield: what the server hands out in between would be held, and known to nobody.
+            # A shield: cancelled here, the worker would hold events that it does not know of.
             with CancelScope(shield=True):
                 is_paused, found = await self._queue.take(self.name, max(0, want), entries, idle=idle, known=known)
                 entries, self._losses = [], losses
                 for taken in found:
-                    # After a stall a worker may take over what it holds itself.
+                    # After a stall, a worker may get an event again that it holds already.
                     if taken.entry.event_id not in self._held:
                         self._held[taken.entry.event_id] = _Held(taken.entry)
                         self._host.take(taken)
@@ -174,7 +174,7 @@ class QueueWorker:
         self._has_room.set()
 
     async def _read_messages(self) -> None:
-        """End what others want to have ended, and look again at what is due."""
+        """End the events that a message asks to end, and look again at what is due."""
         cursors: dict[str, str] = {}
 
         async def read(client: Client) -> list[Message]:
@@ -240,7 +240,7 @@ class QueueWorker:
         held = self._held.get(event_id)
         if held is None:
             return 0, -1.0
-        held.token = secrets.token_hex(8)  # before the step is sent: who gives the event back in between needs it
+        held.token = secrets.token_hex(8)  # before the step is sent: a give_back() meanwhile needs the token
         takes = [attrs.astuple(limit) for limit in limits]
         word, number = await self._steps.send("begin", event_id, held.entry.message, held.token, takes)
         if word == "go":
@@ -251,13 +251,13 @@ class QueueWorker:
         return 0, -1.0
 
     async def settle(self, event_id: str, bucket: str, cost: float) -> None:
-        """Correct what the run of an event has taken of a bucket. Nothing changes once that is back."""
+        """Correct the cost of a run in a bucket, unless the cost has come back. Raises like :meth:`begin`."""
         held = self._held.get(event_id)
         if held is not None:
             await self._steps.send("settle", held.token, bucket, cost)
 
     async def shut(self, bucket: str, until: float) -> None:
-        """Have nothing taken from a bucket until a time, in microseconds since 1970, by any worker."""
+        """Let no worker take from a bucket until a time (microseconds since 1970). Raises like :meth:`begin`."""
         await self._steps.send("shut", bucket, until)
 
     async def finish(self, event_id: str, status: str, outcome: bytes) -> bool:
@@ -277,7 +277,13 @@ class QueueWorker:
         return await self._part_with(event_id, *step)
 
     async def give_back(self, event_id: str, *, costs_attempt: bool = False) -> bool:
-        """Have another worker take an event, at once and before all others. Like :meth:`finish`."""
+        """
+        Have another worker take an event, at once and before all others. Otherwise like :meth:`finish`.
+
+        Args:
+            event_id: The id of the event.
+            costs_attempt: Whether the run that ends here counts as an attempt.
+        """
         held = self._held.get(event_id)
         return held is not None and await self._part_with(
             event_id, "back", event_id, held.entry.message, held.token, costs_attempt
@@ -291,7 +297,7 @@ class QueueWorker:
         )
 
     async def give_back_all(self) -> None:
-        """Give back everything that is held, in one round trip for 200 events."""
+        """Give back all events that are held. One round trip for 200 events."""
         async with anyio.create_task_group() as group:
             for event_id in list(self._held):
                 group.start_soon(self.give_back, event_id)

@@ -60,6 +60,7 @@ def concurrent(amount=2, *, name="slots"):
 
 
 async def test_no_more_than_the_amount_of_a_rate_begins(runs):
+    """The next run is told when the first cost comes back."""
     words = [(await runs.begin(rate()))[:2] for _ in range(3)]
     assert words[:2] == [("go", 1)] * 2
     assert words[2][0] == "wait"
@@ -67,6 +68,7 @@ async def test_no_more_than_the_amount_of_a_rate_begins(runs):
 
 
 async def test_what_a_rate_has_given_comes_back_after_the_time_and_not_at_the_end(runs):
+    """The end of a run gives nothing back to a rate that is not held."""
     limit = rate(1, per=100_000)
     _, _, token = await runs.begin(limit)
     await runs.end(token)
@@ -78,6 +80,7 @@ async def test_what_a_rate_has_given_comes_back_after_the_time_and_not_at_the_en
 
 
 async def test_a_held_rate_comes_back_a_time_after_the_end(runs):
+    """Until the end of the run, no time can be said."""
     limit = rate(1, hold=True)
     _, _, token = await runs.begin(limit)
     word, wait, second = await runs.begin(limit)
@@ -89,6 +92,7 @@ async def test_a_held_rate_comes_back_a_time_after_the_end(runs):
 
 
 async def test_a_slot_comes_back_at_the_end_and_who_waits_longest_is_told(runs):
+    """The worker gets a message with the name of the bucket."""
     _, _, token = await runs.begin(concurrent(1))
     word, wait, second = await runs.begin(concurrent(1))
     assert (word, wait) == ("wait", -1)
@@ -109,6 +113,7 @@ async def test_a_slot_comes_back_at_the_end_and_who_waits_longest_is_told(runs):
 
 
 async def test_all_limits_are_taken_or_none(runs):
+    """A run that one limit refuses takes nothing of the other limit."""
     await runs.begin(concurrent(1))
     both = rate(5), concurrent(1)
     word, _, _ = await runs.begin(*both)
@@ -119,12 +124,14 @@ async def test_all_limits_are_taken_or_none(runs):
 
 
 async def test_costs_are_exact_fractions(runs):
+    """Ten times 0.1 fit into 1, although their sum as floats does not."""
     limit = rate(1, cost=0.1)
     words = [(await runs.begin(limit))[0] for _ in range(11)]
     assert words == ["go"] * 10 + ["wait"]
 
 
 async def test_a_settled_cost_counts(runs):
+    """A run that has cost less makes room for the next one."""
     limit = rate(10, cost=10)
     _, _, token = await runs.begin(limit)
     _, _, second = await runs.begin(limit)
@@ -133,6 +140,7 @@ async def test_a_settled_cost_counts(runs):
 
 
 async def test_a_bucket_that_is_shut_gives_nothing_until_then(runs):
+    """An earlier time does not replace a later one, and other buckets stay open."""
     soon = time.time() * 1e6 + 50_000
     await runs.queue.step("a", [("shut", "rate", soon), ("shut", "rate", 1)])
     word, wait, token = await runs.begin(rate())
@@ -144,6 +152,7 @@ async def test_a_bucket_that_is_shut_gives_nothing_until_then(runs):
 
 
 async def test_the_slots_of_a_dead_worker_come_back_with_the_end_of_its_lease(queue):
+    """Even if no worker has taken over its events."""
     dead, other = Runs(queue, "dead"), Runs(queue, "b")
     await queue.renew("dead", 200, [])
     await queue.renew("b", 60_000, [])
@@ -176,6 +185,7 @@ async def test_who_takes_an_event_over_gives_back_what_the_dead_worker_held(queu
 
 @pytest.mark.parametrize("how", ["back", "later"])
 async def test_an_event_that_is_given_away_holds_nothing(runs, how):
+    """At once, or to be taken later: its slot is free."""
     _, _, token = await runs.begin(concurrent(1))
     entry = runs.held[token].entry
     rest = (False,) if how == "back" else (9e15, b"")
@@ -186,6 +196,7 @@ async def test_an_event_that_is_given_away_holds_nothing(runs, how):
 
 
 async def test_an_answer_that_was_lost_takes_nothing_twice(runs):
+    """A start that is sent again takes the cost of one run."""
     _, _, token = await runs.begin(concurrent())
     assert await runs.again(token, concurrent()) == [("go", 1)]
     assert (await runs.begin(concurrent()))[0] == "go"

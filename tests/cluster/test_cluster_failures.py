@@ -45,6 +45,7 @@ async def submit_all(queue, events):
 
 
 async def test_nothing_is_lost_or_done_twice_when_connections_are_cut(own_server):
+    """Each call is sent again, and the server knows what it has done already."""
     server = own_server(on_port=True)
     proxy = CuttingProxy(int(server.url.rpartition(":")[2]))
     events = [submission() for _ in range(1500)]
@@ -106,6 +107,7 @@ async def test_work_goes_on_when_the_server_comes_back(own_server, how):
 
 
 async def test_a_server_that_has_lost_its_data_is_noticed(own_server):
+    """A client that goes on after that gets an error, not an empty queue."""
     server = own_server("--appendonly", "no")
     wire = new_wire(server)
     async with opened(wire):
@@ -119,6 +121,7 @@ async def test_a_server_that_has_lost_its_data_is_noticed(own_server):
 
 
 async def test_a_full_server_refuses_submits_and_finishes_what_it_has(own_server):
+    """Only the script for submits is refused while the memory is full."""
     server = own_server("--maxmemory-policy", "noeviction")
     wire = new_wire(server)
     async with opened(wire):
@@ -138,6 +141,7 @@ async def test_a_full_server_refuses_submits_and_finishes_what_it_has(own_server
 
 
 async def test_a_server_that_nobody_reaches_is_an_error_after_the_patience(own_server):
+    """The error is retryable and says how long the wire has tried."""
     server = own_server()
     wire = new_wire(server, patience=0.1)
     async with opened(wire):
@@ -150,6 +154,7 @@ async def test_a_server_that_nobody_reaches_is_an_error_after_the_patience(own_s
 
 
 async def test_a_password_is_checked_and_is_in_no_error(own_server):
+    """Neither in the error nor in its causes."""
     server = own_server("--requirepass", "sesame", on_port=True)
     port = server.url.rpartition(":")[2]
     right, wrong = (

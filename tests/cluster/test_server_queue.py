@@ -37,6 +37,7 @@ async def statuses(queue):
 
 
 async def test_an_event_is_submitted_once(queue):
+    """Again, in the same call or in another, it is known by its id."""
     event = submission()
     assert await queue.submit([event]) == [("new", event.event_id)]
     assert await queue.submit([event, event]) == [("again", event.event_id)] * 2
@@ -45,6 +46,7 @@ async def test_an_event_is_submitted_once(queue):
 
 
 async def test_a_key_is_taken_once_also_in_one_call(queue):
+    """The second event of a key is answered with the id of the first."""
     first, second, other = submission(key='"k"'), submission(key='"k"'), submission(key='"other"')
     assert await queue.submit([first, second, other]) == [
         ("new", first.event_id),
@@ -55,6 +57,7 @@ async def test_a_key_is_taken_once_also_in_one_call(queue):
 
 
 async def test_fifty_clients_that_race_for_a_key_submit_one_event(queue):
+    """The server decides, whatever the order of the calls."""
     words = []
 
     async def submit():
@@ -67,6 +70,7 @@ async def test_fifty_clients_that_race_for_a_key_submit_one_event(queue):
 
 
 async def test_bytes_of_any_value_come_back(queue):
+    """In an envelope and in an outcome."""
     data = bytes(range(256)) * 3
     event = submission(envelope=data)
     await queue.submit([event])
@@ -78,6 +82,7 @@ async def test_bytes_of_any_value_come_back(queue):
 
 
 async def test_an_event_and_its_key_are_forgotten_after_the_time_to_retain(queue):
+    """The key is free again, and the outcome is gone."""
     event = submission(key='"k"', retain=1)
     await queue.submit([event])
     (taken,) = await take(queue)
@@ -93,6 +98,7 @@ async def test_an_event_and_its_key_are_forgotten_after_the_time_to_retain(queue
 
 
 async def test_levels_are_taken_most_urgent_first_and_in_order_of_arrival(queue):
+    """Also if two workers share them."""
     events = [submission(level=level) for level in (3, 1, 2, 1, 3)]
     await queue.submit(events)
     expected = [events[place].event_id for place in (1, 3, 2, 0, 4)]
@@ -101,6 +107,7 @@ async def test_levels_are_taken_most_urgent_first_and_in_order_of_arrival(queue)
 
 
 async def test_what_is_given_back_is_taken_before_all_others(queue):
+    """As an event that has not begun."""
     events = [submission(level=1) for _ in range(3)]
     await queue.submit(events)
     first = (await take(queue, want=1))[0]
@@ -113,6 +120,7 @@ async def test_what_is_given_back_is_taken_before_all_others(queue):
 
 
 async def test_nothing_is_taken_from_a_paused_queue(queue):
+    """After the pause its events are taken."""
     await queue.submit([submission()])
     await queue.pause()
     assert await queue.take("a", 10) == (True, [])
@@ -121,6 +129,7 @@ async def test_nothing_is_taken_from_a_paused_queue(queue):
 
 
 async def test_a_worker_reads_entries_itself_and_gets_their_events(queue):
+    """A read that waits gives entries, for which the next take gives events."""
     event = submission()
     await queue.submit([event])
     entries = []
@@ -140,6 +149,7 @@ async def test_a_worker_reads_entries_itself_and_gets_their_events(queue):
 
 
 async def test_an_event_goes_its_way_and_each_step_is_told(queue):
+    """A client that follows the queue sees all transitions in order."""
     seen = []
     event = submission()
     await queue.submit([event])
@@ -165,6 +175,7 @@ async def test_an_event_goes_its_way_and_each_step_is_told(queue):
 
 
 async def test_a_step_that_is_sent_again_changes_nothing(queue):
+    """The answer to the start is the same, and the answer to the end says so."""
     await queue.submit([submission()])
     (taken,) = await take(queue)
     assert await begin(queue, [taken]) == [("go", 1)]
@@ -201,6 +212,7 @@ async def _take_over(queue, worker):
 
 
 async def test_a_worker_cannot_begin_what_another_one_has_taken_over(queue):
+    """Nor end it."""
     await queue.submit([submission()])
     (first,) = await take(queue)
     await _take_over(queue, "b")
@@ -226,6 +238,7 @@ async def test_what_is_stale_is_found_behind_many_that_live(queue):
 
 
 async def test_renewing_keeps_what_is_held_and_names_what_is_not(queue):
+    """It also tells whether the lease was still running."""
     await queue.submit([submission() for _ in range(2)])
     first, second = await take(queue)
     assert await queue.renew("a", 5000, [first.entry, second.entry]) == (False, set())
@@ -237,6 +250,7 @@ async def test_renewing_keeps_what_is_held_and_names_what_is_not(queue):
 
 
 async def test_renewing_does_not_take_an_event_back(queue):
+    """The worker that has taken the event over keeps it."""
     await queue.submit([submission()])
     (first,) = await take(queue)
     await _take_over(queue, "b")
@@ -245,6 +259,7 @@ async def test_renewing_does_not_take_an_event_back(queue):
 
 
 async def test_an_event_is_taken_again_when_it_is_due_and_its_attempts_are_kept(queue):
+    """Until then no worker gets the event."""
     await queue.submit([submission(level=3)])
     (taken,) = await take(queue)
     await begin(queue, [taken])
@@ -256,6 +271,7 @@ async def test_an_event_is_taken_again_when_it_is_due_and_its_attempts_are_kept(
 
 
 async def test_what_is_due_is_put_into_its_level(queue):
+    """So a more urgent event goes first, although it was due later."""
     soon = time.time() * 1e6 + 20_000
     events = [submission(level=2, due=9e15), submission(level=2, due=soon), submission(level=1, due=soon + 1000)]
     await queue.submit(events)
@@ -268,6 +284,7 @@ async def test_what_is_due_is_put_into_its_level(queue):
 
 
 async def test_an_event_whose_time_has_passed_is_no_delayed_event(queue):
+    """It is queued by the submit itself."""
     await queue.submit([submission(due=1)])
     assert len(await take(queue)) == 1
     assert await queue.promote() is None
@@ -277,6 +294,7 @@ async def test_an_event_whose_time_has_passed_is_no_delayed_event(queue):
 
 
 async def test_an_event_that_waits_is_ended_at_once_wherever_it_waits(queue):
+    """In its stream, with a worker that has not begun it, or delayed."""
     waiting, held, delayed = submission(level=2), submission(level=1), submission(due=9e15)
     await queue.submit([waiting, held, delayed])
     (taken,) = await take(queue, want=1)
@@ -291,6 +309,7 @@ async def test_an_event_that_waits_is_ended_at_once_wherever_it_waits(queue):
 
 
 async def test_the_worker_is_told_of_an_event_that_runs(queue):
+    """It ends the event. After that, a cancellation is too late."""
     await queue.submit([submission()])
     (taken,) = await take(queue)
     await begin(queue, [taken])
@@ -315,6 +334,7 @@ async def test_the_worker_is_told_of_an_event_that_runs(queue):
 
 
 async def test_an_event_is_queued_when_the_last_of_its_predecessors_is_completed(queue):
+    """Not when the first of them is."""
     first, second = submission(), submission()
     third = submission(after=[first.event_id, second.event_id])
     await queue.submit([first, second, third])
@@ -329,6 +349,7 @@ async def test_an_event_is_queued_when_the_last_of_its_predecessors_is_completed
 
 @pytest.mark.parametrize("how", ["failed", "cancelled"])
 async def test_events_are_skipped_down_the_line(queue, how):
+    """Also an event that is submitted later."""
     first = submission()
     second = submission(after=[first.event_id])
     third = submission(after=[second.event_id])
@@ -346,6 +367,7 @@ async def test_events_are_skipped_down_the_line(queue, how):
 
 
 async def test_an_event_after_one_that_has_completed_is_queued_at_once(queue):
+    """It has nothing to wait for."""
     first = submission()
     await queue.submit([first])
     taken = await take(queue)
@@ -357,6 +379,7 @@ async def test_an_event_after_one_that_has_completed_is_queued_at_once(queue):
 
 
 async def test_an_event_after_one_that_nobody_knows_is_not_taken_in(queue):
+    """Nothing is stored of the event, so it is refused again."""
     known = submission()
     event = submission(after=[known.event_id, "nobody"])
     assert await queue.submit([known, event]) == [("new", known.event_id), ("missing", "nobody")]
@@ -368,6 +391,7 @@ async def test_an_event_after_one_that_nobody_knows_is_not_taken_in(queue):
 
 
 async def test_a_queue_of_other_levels_is_refused(queue):
+    """The message has both numbers."""
     other = new_queue(queue.wire, levels=5)
     other.prefix = queue.prefix
     with pytest.raises(cluster.ClusterError, match="3 levels of priority, not 5"):
@@ -375,12 +399,14 @@ async def test_a_queue_of_other_levels_is_refused(queue):
 
 
 async def test_a_queue_of_another_format_is_refused(queue):
+    """The message has both formats."""
     await queue.wire.command(lambda client: client.hset(f"{queue.prefix}meta", {"format": "0"}))
     with pytest.raises(cluster.ClusterError, match="has format 0; this version of lionpride_exec knows 1"):
         await queue.open()
 
 
 async def test_who_was_there_before_learns_that_the_data_is_gone(queue):
+    """The error is not retryable."""
     await queue.submit([submission()])
     await queue.wire.command(lambda client: client.delete([f"{queue.prefix}meta"]))
     with pytest.raises(cluster.ClusterError, match="has lost the data of this queue") as caught:

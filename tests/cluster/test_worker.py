@@ -77,6 +77,7 @@ async def counts(queue):
 
 
 async def test_workers_share_a_queue_and_each_event_is_done_once(queue):
+    """Three workers and 300 events."""
     events = [submission() for _ in range(300)]
     await queue.submit(events)
     works = [Work(queue) for _ in range(3)]
@@ -91,6 +92,7 @@ async def test_workers_share_a_queue_and_each_event_is_done_once(queue):
 
 
 async def test_a_worker_takes_no_more_than_it_has_room_for(queue):
+    """Other workers can take the rest."""
     await queue.submit([submission() for _ in range(20)])
     work = Work(queue, slots=3, seconds=1000)
     async with anyio.create_task_group() as group:
@@ -104,6 +106,7 @@ async def test_a_worker_takes_no_more_than_it_has_room_for(queue):
 
 
 async def test_an_event_that_comes_to_an_idle_worker_is_taken_at_once(queue):
+    """The worker reads the streams while it waits."""
     work = Work(queue)
     async with anyio.create_task_group() as group:
         await group.start(work.work)
@@ -115,6 +118,7 @@ async def test_an_event_that_comes_to_an_idle_worker_is_taken_at_once(queue):
 
 
 async def test_a_worker_that_is_left_gives_back_what_it_holds_and_that_costs_no_attempt(queue):
+    """Another worker takes the events at once, far before the lease runs out."""
     await queue.submit([submission() for _ in range(5)])
     first, second = Work(queue, seconds=1000, lease=1000), Work(queue, lease=1000)
     async with anyio.create_task_group() as group:
@@ -139,6 +143,7 @@ async def test_a_worker_that_is_left_gives_back_what_it_holds_and_that_costs_no_
 
 
 async def test_what_a_dead_worker_held_is_done_by_another_one(queue):
+    """Both the events that it began and those that it did not begin."""
     await queue.submit([submission() for _ in range(5)])
     _, taken = await queue.take("dead", 5)
     steps = [("begin", one.entry.event_id, one.entry.message, "token", []) for one in taken[:3]]
@@ -152,6 +157,7 @@ async def test_what_a_dead_worker_held_is_done_by_another_one(queue):
 
 
 async def test_a_run_longer_than_the_lease_is_one_run(queue):
+    """The worker renews its lease, so no other worker takes the event over."""
     await queue.submit([submission()])
     works = [Work(queue, lease=0.15, seconds=0.8) for _ in range(2)]
     async with anyio.create_task_group() as group:
@@ -163,6 +169,7 @@ async def test_a_run_longer_than_the_lease_is_one_run(queue):
 
 
 async def test_a_worker_learns_that_another_one_has_taken_its_event_over(queue):
+    """The run is cancelled, and its end is not recorded."""
     await queue.submit([submission()])
     work = Work(queue, lease=0.3, seconds=1000)
     async with anyio.create_task_group() as group:
@@ -179,6 +186,7 @@ async def test_a_worker_learns_that_another_one_has_taken_its_event_over(queue):
 
 
 async def test_an_event_that_runs_is_ended_by_its_worker(queue):
+    """A cancellation by a client gets to the worker that runs the event."""
     event = submission()
     await queue.submit([event])
     work = Work(queue, seconds=1000)
@@ -194,6 +202,7 @@ async def test_an_event_that_runs_is_ended_by_its_worker(queue):
 
 
 async def test_a_delayed_event_starts_when_it_is_due(queue):
+    """Although the worker already waits for a later event."""
     work = Work(queue)
     async with anyio.create_task_group() as group:
         await group.start(work.work)
@@ -215,6 +224,7 @@ async def server_time(queue):
 
 
 async def test_a_worker_starts_nothing_while_the_queue_is_paused(queue):
+    """It starts the events once the pause has ended."""
     await queue.pause()
     await queue.submit([submission() for _ in range(3)])
     work = Work(queue)
@@ -228,6 +238,7 @@ async def test_a_worker_starts_nothing_while_the_queue_is_paused(queue):
 
 
 async def test_a_worker_ends_with_an_error_when_the_data_is_gone(queue):
+    """Its tasks raise the same error."""
     work = Work(queue)
     errors = []
     try:

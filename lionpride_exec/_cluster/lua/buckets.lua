@@ -1,4 +1,5 @@
--- Limits for all workers together. A bucket is one limit for one key:
+-- Limits for all workers together. A bucket counts one limit for one key. A cost is out from the start of its run until it
+-- comes back. The keys of a bucket:
 --   <bucket>:c  hash: `used`, the sum of all costs that are out; `shut`, until when nothing is taken; token -> cost
 --   <bucket>:u  sorted set: token -> when its cost comes back
 --   <bucket>:h  hash: token -> worker, for costs that come back some time after the end of the run
@@ -10,12 +11,12 @@ local function bucket(name, part)
     return prefix .. 'l:' .. name .. ':' .. part
 end
 
--- Costs are fractions at times: 17 digits bring the same number back.
+-- A cost may be a fraction. Text with 17 digits is read as the same number again.
 local function exact(number)
     return string.format('%.17g', number)
 end
 
--- Give costs back. Without any cost that is out, the sum is exactly 0.
+-- Give costs back. If no cost is out any more, the sum is set to exactly 0, without errors of rounding.
 local function give(name, tokens)
     for _, token in ipairs(tokens) do
         local cost = redis.call('HGET', bucket(name, 'c'), token)
@@ -33,13 +34,11 @@ end
 local function wake(name)
     local longest = redis.call('ZPOPMIN', bucket(name, 'w'))
     if longest[1] then
-        local mailbox = prefix .. 'm:' .. longest[1]
-        redis.call('XADD', mailbox, 'MAXLEN', '~', 10000, '*', 'b', name)
-        redis.call('PEXPIRE', mailbox, 3600000)
+        send(longest[1], 'b', name)
     end
 end
 
--- Note the end of a run: a held cost comes back after `per`.
+-- Record the end of a run in one bucket. If the bucket holds the cost, the cost comes back after `per`.
 local function release_one(name, token, per)
     if redis.call('HDEL', bucket(name, 'h'), token) == 1 then
         if per > 0 then
@@ -51,7 +50,7 @@ local function release_one(name, token, per)
     end
 end
 
--- Note the end of a run in all its buckets.
+-- Record the end of a run in all its buckets.
 local function release(id, token)
     local taken = redis.call('HGET', hash(id), 'li')
     if taken then
@@ -62,7 +61,7 @@ local function release(id, token)
     end
 end
 
--- Take back what has come back.
+-- Give back the costs whose time is over.
 local function refresh(name)
     local due = redis.call('ZRANGEBYSCORE', bucket(name, 'u'), '-inf', int(now))
     if #due > 0 then
@@ -104,7 +103,7 @@ local function free_at(limit)
                 return math.max(tonumber(uses[place + 1]), shut)
             end
         end
-        if #uses < 200 then
+        if #uses < 200 then  -- fewer than 100 pairs of token and time: these were the last
             return -1
         end
         first = first + 100
@@ -144,7 +143,7 @@ local function acquire(limits, id, token)
         end
         redis.call('ZREM', bucket(name, 'w'), args.worker)
         for _, part in ipairs({ 'c', 'u', 'h', 'w' }) do
-            redis.call('PEXPIRE', bucket(name, part), int(per / 1000 + 86400000))
+            redis.call('PEXPIRE', bucket(name, part), int(per / 1000 + 86400000))  -- a day after the last use
         end
         taken[number] = { name, per }
     end
@@ -154,7 +153,7 @@ local function acquire(limits, id, token)
     return 0
 end
 
--- Correct what a run has taken. Nothing changes once it is back.
+-- Correct the cost of a run. Nothing changes once the cost has come back.
 local function settle(name, token, cost)
     local before = redis.call('HGET', bucket(name, 'c'), token)
     if before then

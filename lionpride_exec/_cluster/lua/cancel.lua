@@ -10,9 +10,7 @@ for number, id in ipairs(args.ids) do
         finish(id, args.status, '', bytes(args.outcomes[number]))
         out[number] = 'ended'
     elseif found[1] == 'processing' then
-        local mailbox = prefix .. 'm:' .. found[2]
-        redis.call('XADD', mailbox, 'MAXLEN', '~', 10000, '*', 'i', id, 's', args.status)
-        redis.call('PEXPIRE', mailbox, 3600000)  -- the worker may be dead
+        send(found[2], 'i', id, 's', args.status)
         out[number] = 'sent'
     else
         out[number] = 'late'

@@ -1,8 +1,32 @@
 -- What all scripts begin with: the arguments, the names of the keys, and the one way from status to status.
 --
--- KEYS[1] is the key `meta` of the queue. All other keys have the same prefix, so they are in the same slot.
--- ARGV[1] is a map in MessagePack. Its field `epoch` is what `open.lua` returned. Bytes come in the arguments after it,
--- since the server's MessagePack does not know the type: the map has their numbers, 0 for none.
+-- KEYS[1] is the key `meta` of the queue. All other keys have the same prefix, so they are in the same slot:
+--   meta        hash: `format`, `epoch`, `streams`, and `paused` while the queue is paused
+--   q:<number>  stream: the events that may start, with the consumer group `lp`. 0 goes first; from 1 on, the levels
+--   d           sorted set: id -> when the event is due
+--   n           hash: status -> how many events have it
+--   t           stream: all transitions
+--   bell        stream: tells all workers that an event has become due earlier
+--   m:<worker>  stream: messages for one worker
+--   w:<worker>  there while the lease of the worker runs
+--   e:<id>      hash: one event, see below
+--   b:<id>      the envelope of an event
+--   o:<id>      the outcome of an event. Before its end: what is stored of its attempts
+--   s:<id>      set: the events that wait for this one
+--   k:<key>     the id of the event that has the key
+--   l:<bucket>  limits, see buckets.lua
+-- The hash of an event has short names, since there are many events:
+--   st  status                              mi  its entry in the stream, '' if it has none
+--   at  how often it has begun              qs  the number of the stream
+--   lv  its level of priority               du  when it may start
+--   ky  its key, '' if none                 rt  milliseconds to keep it after its end, 0 for ever
+--   wa  how many events it waits for        wy  the event that did not complete, so that this one was skipped
+--   tk  the token of its last run           wk  the worker of its last run
+--   li  what its run has taken of limits
+--
+-- ARGV[1] is a map in MessagePack. Its field `epoch` is what `open.lua` returned. A value of bytes cannot be in the map,
+-- since the server's MessagePack does not know the type. It is an argument after the map, and the map has its number,
+-- from 1 on. The number 0 stands for no bytes.
 
 local meta = KEYS[1]
 local prefix = string.sub(meta, 1, -5)
@@ -38,7 +62,7 @@ local function hash(id)
     return prefix .. 'e:' .. id
 end
 
--- Note a transition: the status in the hash of the event, the counts, and a line for all who follow the queue.
+-- Record a transition: in the hash of the event, in the counts, and in the stream of all transitions.
 local function move(id, old, new, attempt, worker, outcome)
     redis.call('HSET', hash(id), 'st', new)
     if old then
@@ -51,7 +75,7 @@ local function move(id, old, new, attempt, worker, outcome)
     redis.call('XADD', prefix .. 't', '*', 'i', id, 's', new, 'a', attempt, 'w', worker, 'o', outcome)
 end
 
--- Remove the entry of an event from its stream and from the list of who holds it.
+-- Remove the entry of an event from its stream, and from the list of the entries that workers hold.
 local function drop(number, message)
     if message and message ~= '' then
         redis.call('XACK', stream(number), 'lp', message)
@@ -65,7 +89,7 @@ local function enqueue(id, number)
     redis.call('HSET', hash(id), 'mi', message, 'qs', number)
 end
 
--- Have an event taken once its time has come. The bell tells the workers, which may wait for a later time.
+-- Have an event taken once it is due. The bell wakes workers that wait for a later time.
 local function schedule(id, number, due)
     if due > now then
         redis.call('ZADD', prefix .. 'd', int(due), id)
@@ -74,6 +98,13 @@ local function schedule(id, number, due)
     else
         enqueue(id, number)
     end
+end
+
+-- Send a message to one worker. It expires after an hour without another one, since the worker may be dead.
+local function send(worker, ...)
+    local mailbox = prefix .. 'm:' .. worker
+    redis.call('XADD', mailbox, 'MAXLEN', '~', 10000, '*', ...)
+    redis.call('PEXPIRE', mailbox, 3600000)
 end
 
 -- Make the keys of an event that has ended expire.
@@ -101,7 +132,8 @@ local function end_event(id, status, worker, outcome)
     expire(id, tonumber(found[5]), found[6])
 end
 
--- End an event. Who waited for it goes on if it is completed; else these events are skipped, and who waits for them.
+-- End an event. If it is completed, the events that wait for it go on. Otherwise they are skipped, and so are the events
+-- that wait for these.
 local function finish(id, status, worker, outcome)
     end_event(id, status, worker, outcome)
     local ended = { { id, status } }

@@ -4,12 +4,12 @@
 --   {'begin', id, message, token, limits}: "go" and the attempt, "gone" if the entry is not this worker's any more,
 --     "wait" and the microseconds after which to ask again if a limit refuses (-1: once a run has ended).
 --   {'settle', token, bucket, cost}: the run has cost so much. "done".
---   {'shut', bucket, time}: nothing is taken from the bucket until then. "done".
+--   {'shut', bucket, time}: nothing is taken from the bucket until that time. "done".
 --   {'finish', id, token, status, outcome}: "done"; "again" if this was recorded before; "fenced" if another run counts.
 --   {'close', id, message, status, outcome}: like finish, for an event that did not begin.
 --   {'back', id, message, token, counts}: the event is taken by another worker, at once. "done" or "fenced".
 --   {'later', id, message, token, due, attempts}: it is taken again at a time, with what is stored of its attempts.
--- A step may come twice: the worker sends it again where the answer was lost. So each of them is idempotent.
+-- The worker sends a step again if the answer was lost. So each step is idempotent.
 local out = {}
 
 -- Return whether the worker holds an entry.
@@ -68,7 +68,7 @@ local function close(id, message, status, outcome)
     return { 'done', 0 }
 end
 
--- Return whether the worker may give an event away, which has begun under the token or has not begun.
+-- Return whether the worker may give an event away: it runs under the token, or it has not begun and the worker holds it.
 local function may_give(found, message, token)
     if found[1] == 'processing' then
         return found[5] == token

@@ -1,13 +1,17 @@
 -- Hand events to a worker. Return whether the queue is paused, and for each event: id, stream, message, status, attempt,
 -- envelope, what is stored of its attempts.
 --
--- Arguments: worker, want (how many new ones), read (entries that the worker has read itself, each {stream, message,
--- id}; a queue that is paused takes them back), idle (milliseconds after which an entry of another worker is taken over;
--- 0: none is), known (the worker has lost an answer, and these are the ids that it knows it holds; it gets the others that
--- it holds; false: no answer was lost), streams (how many).
+-- Arguments:
+--   worker
+--   want: how many new events
+--   read: entries that the worker has read itself, each {stream, message, id}. A paused queue takes them back.
+--   idle: milliseconds after which an entry of another worker is taken over. 0: none is.
+--   known: the ids that the worker knows it holds, if it has lost an answer. It gets the others that it holds, 10,000 of
+--     a stream at most. false: no answer was lost.
+--   streams: how many
 local out = {}
 
--- Return what is known of an event. An entry that no event has any more is dropped.
+-- Add an event to the answer. If the entry is not that of its event any more, remove the entry instead.
 local function load(number, message, id)
     local found = redis.call('HMGET', hash(id), 'st', 'at', 'mi')
     if found[3] ~= message or ENDED[found[1]] then
