@@ -11,7 +11,6 @@ the executor's own: do not change it.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._status import EventStatus
@@ -34,7 +33,8 @@ if TYPE_CHECKING:
     Observer: TypeAlias = Callable[[Event[Any], EventStatus, EventStatus], None]
 
 
-_NONE_ON_DISK: Final[Mapping[EventStatus, int]] = Counter()
+_NONE_ON_DISK: Final[Mapping[EventStatus, int]] = dict.fromkeys(EventStatus, 0)
+_NAMES: Final = tuple((status, status.value) for status in EventStatus)  # a value of an enum takes a call of Python
 
 
 def is_running(event: Event[Any]) -> bool:
@@ -255,7 +255,7 @@ class ExecutorView:
     @property
     def missing_statuses(self) -> list[EventStatus]:
         """The statuses whose progression was taken out of the flow."""
-        return [status for status in EventStatus if status not in self.executor.states._progression_names]
+        return [status for status, _ in _NAMES if status not in self.executor.states._progression_names]
 
     @property
     def counts_on_disk(self) -> Mapping[EventStatus, int]:
@@ -282,9 +282,9 @@ class ExecutorView:
         """How many locks of progressions are held or waited for."""
         return self.executor._coordination.locks_in_use
 
-    def in_status(self, status: EventStatus) -> list[Event[Any]]:
-        """Return the events in the progression of a status; their failures do not count as looked at."""
-        return self.executor._index.events(status)
+    def ids_by_status(self) -> dict[EventStatus, list[UUID]]:
+        """Return the ids in the progression that has the name of each status."""
+        return {status: list(self.executor.states.get_progression(name)._order) for status, name in _NAMES}
 
     def is_locked(self, status: EventStatus) -> bool:
         """Return whether a lock is held that is needed to take an event in with a status."""

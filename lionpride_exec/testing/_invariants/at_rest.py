@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 @invariant(When.AT_REST)
 def nobody_idle(look: Look) -> Findings:
     """No event waits although its time has come and slot, capacity, gate and limits allow it to start."""
-    executor, processor, view = look.executor, look.processor, look.processor_view
+    processor, view = look.processor, look.processor_view
     if processor is None or view is None or not processor.is_running or view.asked is not None or look.now is None:
         return  # while a gate is asked, the other events wait for the answer
     processor.queue.ready(look.now)  # sorts the entries that have become due into their lanes
     deferred_ends = look.view.deferred_ends
-    told = [executor.explain(event) for event in look.pending if event.id not in deferred_ends]
+    told = [look.explain(event) for event in look.pending if event.id not in deferred_ends]
     idle = [each.event for each in told if each.waits_for is WaitReason.TURN]
     if idle:
         yield f"{len(idle)} events could start, but no task looks for them", idle
     queued = [each for each in told if each.event_id in processor.queue]
-    if queued and not view.running and all(map(_is_for_ever, queued)):
+    if queued and not look.started and all(map(_is_for_ever, queued)):
         yield f"{len(queued)} events wait for limits that nobody holds", [each.event for each in queued]
 
 
@@ -72,7 +72,7 @@ def landed(look: Look) -> Findings:
     """An event that has run has given back what it held, and is queued if it runs again."""
     if look.processor_view is None or not look.processor_view.is_followed:
         return
-    started = [each.event for each in look.processor_view.running.values()]
+    started = [each.event for each in look.started.values()]
     back = [event for event in started if event.execution.status is EventStatus.PENDING]
     if back:
         yield f"{len(back)} events are back from their run, and still hold their slot", back

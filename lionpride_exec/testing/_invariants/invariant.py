@@ -22,7 +22,12 @@ from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.testing._view import ExecutorView, ProcessorView
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+
     from lionpride_exec import Event, Executor, Processor
+    from lionpride_exec._executor.explanation import Explanation
+    from lionpride_exec.testing._view import ProcessorRun
 
 MAX_EVENTS_SHOWN = 5
 
@@ -105,6 +110,7 @@ class Look:
         self.view: ExecutorView = ExecutorView(executor)
         self.processor_view: ProcessorView | None = self.view.processor
         self.events: list[Event[Any]] = list(executor.states.items)
+        self._explanations: dict[int, Explanation] = {}
         self.when: When = When.ALWAYS if self.view.is_in_transition else When.AT_REST if at_rest else When.BETWEEN_STEPS
 
     @cached_property
@@ -121,6 +127,25 @@ class Look:
         return None if self.processor_view is None else self.processor_view.asked
 
     @cached_property
+    def statuses(self) -> list[EventStatus]:
+        """The own status of each of the events, in their order."""
+        return [event.execution.status for event in self.events]
+
+    @cached_property
+    def ids_by_status(self) -> dict[EventStatus, list[UUID]]:
+        """The ids in the progression of each status."""
+        return self.view.ids_by_status()
+
+    def in_status(self, status: EventStatus) -> list[Event[Any]]:
+        """Return the events in the progression of a status."""
+        return [self.by_number[event_id.int] for event_id in self.ids_by_status[status]]
+
+    @cached_property
+    def started(self) -> Mapping[UUID, ProcessorRun]:
+        """The events that the processor has started and has not finished with, by id. Empty without a processor."""
+        return {} if self.processor_view is None else self.processor_view.running
+
+    @cached_property
     def by_number(self) -> dict[int, Event[Any]]:
         """The events, by the number of their id."""
         return {event.id.int: event for event in self.events}
@@ -128,12 +153,22 @@ class Look:
     @cached_property
     def pending(self) -> list[Event[Any]]:
         """The events whose own status is PENDING."""
-        return [event for event in self.events if event.execution.status is EventStatus.PENDING]
+        return self._with({EventStatus.PENDING})
 
     @cached_property
     def ended(self) -> list[Event[Any]]:
         """The events whose own status is final."""
-        return [event for event in self.events if event.execution.status in TERMINAL]
+        return self._with(TERMINAL)
+
+    def _with(self, statuses: AbstractSet[EventStatus]) -> list[Event[Any]]:
+        return [event for event, status in zip(self.events, self.statuses, strict=True) if status in statuses]
+
+    def explain(self, event: Event[Any]) -> Explanation:
+        """Return what an event waits for. Two invariants ask, and nothing happens between them."""
+        told = self._explanations.get(id(event))
+        if told is None:
+            told = self._explanations[id(event)] = self.executor.explain(event)
+        return told
 
     def named(self, event_id: UUID) -> Event[Any] | UUID:
         """Return the event with an id, or the id if there is no event."""
@@ -192,6 +227,10 @@ def invariant(when: When = When.ALWAYS) -> Callable[[Callable[[Look], Findings]]
     return note
 
 
+def _no_findings() -> Findings:
+    yield from ()
+
+
 def invariant_of_processor(
     find: Callable[[Look, Processor, ProcessorView], Findings],
 ) -> Callable[[Look], Findings]:
@@ -199,8 +238,9 @@ def invariant_of_processor(
 
     @wraps(find)
     def find_if_any(look: Look) -> Findings:
-        """Yield the findings, once the executor has a processor."""
-        if look.processor is not None and look.processor_view is not None:
-            yield from find(look, look.processor, look.processor_view)
+        """Return the findings. There are none before the executor has a processor."""
+        if look.processor is None or look.processor_view is None:
+            return _no_findings()
+        return find(look, look.processor, look.processor_view)
 
     return invariant()(find_if_any)

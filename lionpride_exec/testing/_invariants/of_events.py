@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._events.lifecycle import MAX_ATTEMPTS_KEPT
 from lionpride_exec._status import TERMINAL, EventStatus
@@ -14,6 +15,9 @@ from .invariant import Findings, Look, When, invariant
 if TYPE_CHECKING:
     from lionpride_exec import Event
 
+# An iteration over an enum makes calls of Python.
+STATUSES: Final = tuple(EventStatus)
+
 
 @invariant()
 def one_place(look: Look) -> Findings:
@@ -22,7 +26,7 @@ def one_place(look: Look) -> Findings:
     missing = look.view.missing_statuses
     if missing:
         yield f"there is no progression for {', '.join(missing)}: it was taken out of the flow", []
-    ids = [event_id for status in EventStatus for event_id in states.get_progression(status.value)]
+    ids = list(chain.from_iterable(look.ids_by_status.values()))
     # Numbers, since the hash of a UUID takes a call.
     if len(ids) == len(look.events) and {event_id.int for event_id in ids} == look.by_number.keys():
         return
@@ -38,8 +42,8 @@ def one_place(look: Look) -> Findings:
 @invariant()
 def status_is_place(look: Look) -> Findings:
     """An event's status is the name of the progression that holds its id."""
-    for status in EventStatus:
-        events = look.view.in_status(status)
+    for status in STATUSES:
+        events = look.in_status(status)
         wrong = [event for event in events if event.execution.status is not status]
         # An event that its gate has let in is filed in advance.
         if wrong and not (status is EventStatus.PROCESSING and [event.id for event in wrong] == [look.asked]):
@@ -52,9 +56,8 @@ def counts(look: Look) -> Findings:
     told = look.executor.status_counts()
     on_disk = look.view.counts_on_disk
     asked = 0 if look.asked is None else 1  # may be filed in advance
-    statuses = [event.execution.status for event in look.events]
-    for status in EventStatus:
-        number, here, away = told[status], statuses.count(status), on_disk[status]
+    for status in STATUSES:
+        number, here, away = told[status], look.statuses.count(status), on_disk[status]
         if abs(number - here - away) > asked or away < 0:
             events = [event for event in look.events if event.execution.status is status]
             yield f"status_counts() says {number} {status.value}, but {here} are in memory and {away} on disk", events

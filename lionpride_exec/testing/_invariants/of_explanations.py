@@ -28,7 +28,7 @@ def explained(look: Look) -> Findings:
     if processor is None or view is None or look.now is None:
         return
     for event in spread(look.pending, MAX_EXPLAINED):
-        told = look.executor.explain(event)
+        told = look.explain(event)
         if (wrong := _find_wrong(look, processor, view, told)) is not None:
             yield f"an event is said to wait for {told.waits_for}, and {wrong}", [event]
 

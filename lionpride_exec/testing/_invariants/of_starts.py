@@ -48,7 +48,7 @@ def queue(look: Look, processor: Processor, view: ProcessorView) -> Findings:
     decided = [event for event in queued if event.execution.status is not EventStatus.PENDING]
     if decided:
         yield f"{len(decided)} events are queued and not PENDING", decided
-    running, asked = view.running, view.asked
+    running, asked = look.started, view.asked
     busy = [event for event in queued if event.id in running or event.id == asked]
     if busy:
         yield f"{len(busy)} events are queued that were taken out", busy
@@ -57,12 +57,12 @@ def queue(look: Look, processor: Processor, view: ProcessorView) -> Findings:
 
 
 @invariant_of_processor
-def flights(_: Look, __: Processor, view: ProcessorView) -> Findings:
+def flights(look: Look, __: Processor, view: ProcessorView) -> Findings:
     """Each event that a processor has started runs, has ended, or comes back, and has a worker."""
-    started = [each.event for each in view.running.values()]
+    started = [each.event for each in look.started.values()]
     waiting = [
         each.event
-        for each in view.running.values()
+        for each in look.started.values()
         if each.event.execution.status is EventStatus.PENDING and each.again_in is None
     ]
     if waiting:
@@ -72,10 +72,10 @@ def flights(_: Look, __: Processor, view: ProcessorView) -> Findings:
 
 
 @invariant_of_processor
-def slots(_: Look, __: Processor, view: ProcessorView) -> Findings:
+def slots(look: Look, __: Processor, view: ProcessorView) -> Findings:
     """Each worker that runs an event, or is about to, has a slot; nobody else has one."""
     taken, (busy, seeking) = view.slots_taken, view.slot_workers
-    started = [each.event for each in view.running.values()]
+    started = [each.event for each in look.started.values()]
     if not busy <= taken <= busy + seeking:
         yield f"{taken} slots are taken, by {busy} workers that run an event and {seeking} on their way", started
     if taken > view.slots and not view.are_slots_resized:
@@ -95,11 +95,11 @@ def capacity(look: Look, processor: Processor, view: ProcessorView) -> Findings:
 
 
 @invariant_of_processor
-def limits(_: Look, __: Processor, view: ProcessorView) -> Findings:
+def limits(look: Look, __: Processor, view: ProcessorView) -> Findings:
     """A limit counts as used exactly what its events hold, and never more than a `Concurrent` allows."""
     held: dict[int, float] = {}
     holders: dict[int, list[Event[Any]]] = {}
-    for running in view.running.values():
+    for running in look.started.values():
         for use in running.uses:
             if use.back == inf:
                 held[id(use.state)] = held.get(id(use.state), 0) + use.cost

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Final
+from typing import Final, Never
 from uuid import UUID
 
 import attrs
@@ -37,16 +37,14 @@ class OverTime:
     sentence: str
     find: Check
 
-    def check(self, history: History, change: Change) -> None:
+    def complain(self, change: Change, wrong: str) -> Never:
         """
-        Check that the invariant holds.
+        Say what is wrong with a transition.
 
         Raises:
-            InvariantBroken: The invariant is broken.
+            InvariantBroken: Always.
         """
-        wrong = self.find(history, change)
-        if wrong is not None:
-            raise broken(self.name, self.sentence, f"an event {wrong}", [change.event])
+        raise broken(self.name, self.sentence, f"an event {wrong}", [change.event])
 
 
 OVER_TIME: Final[dict[str, OverTime]] = {}

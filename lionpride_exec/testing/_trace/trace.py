@@ -224,7 +224,8 @@ class Trace:
         self.entries.append(entry)
         change = Change(event, previous, status, now)
         for each in OVER_TIME.values():
-            self._watch(partial(each.check, self._history, change))
+            if (wrong := each.find(self._history, change)) is not None:
+                self._watch(partial(each.complain, change, wrong))
         self._history.note(change)
         self._history.note_told(change)
         if self._checks:
