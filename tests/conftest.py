@@ -23,7 +23,7 @@ def pytest_collection_finish():
     Keep the garbage collector away from what lives as long as the run.
 
     That is every module and all 9,000 tests. Each full collection walked over them, and took a quarter of a second.
-    A test that freezes more must not unfreeze: that would be for all.
+    A test that freezes more must not call gc.unfreeze(), which would undo this too.
     """
     use_hypothesis()  # first: it asks the collector who refers to its generator, and frozen ones are not found
     gc.collect()

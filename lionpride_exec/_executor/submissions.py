@@ -159,6 +159,8 @@ class Submissions:
 
         Returns:
             Whether the event came in. If not, nothing has changed: :meth:`append` may have to wait, or will raise.
+
+        Raises like :meth:`append` if the event cannot come in at all, for example if its id is known here.
         """
         processor = self.processor
         if (

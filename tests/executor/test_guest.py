@@ -58,7 +58,7 @@ def test_a_host_goes_on_after_a_guest_has_ended():
             async with idle_guest():
                 await executor.start()
                 watcher = executor.watch(buffer=1)  # nobody reads it, so it holds up the executor
-                an_end = anyio.Event()  # not event.wait(): during this the watcher would not hold up anything
+                an_end = anyio.Event()  # not event.wait(), during which the watcher would hold nothing back
                 executor.observe(lambda _, __, status: status.is_terminal and an_end.set())
                 await executor.extend(Job() for _ in range(10))
                 await an_end.wait()
