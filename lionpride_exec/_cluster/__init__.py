@@ -13,13 +13,14 @@ What is promised
 
 How an event goes
     A client submits it (``server_queue``). A ``worker`` takes it, has its start recorded under a token, and reports its
-    end. ``steps`` gathers what a worker reports, so that a round trip carries many steps. Clients follow the stream of
-    transitions. ``wire`` is the only module that knows the client library. ``envelopes`` signs what is left on the
-    server.
+    end. ``steps`` gathers what a worker reports, so that a round trip carries many steps. A ``follower`` reads the
+    stream of transitions for a client. ``envelopes`` signs what is left on the server. ``wire`` is the only module that
+    knows the client library.
 """
 
 from .cluster_error import ClusterError
 from .envelopes import EVENT, OUTCOME, Signer, UntrustedRecordError
+from .follower import Follower
 from .server_queue import EVENTS_AT_A_TIME, Entry, Limit, ServerQueue, Submission
 from .wire import Wire
 from .worker import QueueWorker
@@ -30,6 +31,7 @@ __all__ = [
     "OUTCOME",
     "ClusterError",
     "Entry",
+    "Follower",
     "Limit",
     "QueueWorker",
     "ServerQueue",

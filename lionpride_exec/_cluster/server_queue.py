@@ -137,7 +137,8 @@ class Moved:
     A transition.
 
     Attributes:
-        cursor: Its place in the stream of transitions. It begins with the time in milliseconds.
+        cursor: Its place in the stream of transitions. It begins with the time in milliseconds. "" if it was not read
+            from the stream.
         event_id: The id of the event.
         status: The new status.
         attempt: How often the event has begun.
@@ -222,10 +223,18 @@ class ServerQueue:
         found = await self.wire.command(lambda client: client.hgetall(f"{self.prefix}n"))
         return {status.decode(): int(number) for status, number in found.items()}
 
-    async def outcome(self, event_id: str) -> bytes:
-        """Return the stored outcome of an event. Empty if there is none."""
-        found = await self.wire.command(lambda client: client.get(f"{self.prefix}o:{event_id}"))
-        return found or b""
+    async def states(self, event_ids: Sequence[str]) -> tuple[str, list[Moved]]:
+        """
+        Return the cursor of the last transition, and where events stand at that moment.
+
+        At most EVENTS_AT_A_TIME events; one round trip. An event that the queue does not know has the status "".
+        """
+        cursor, answers = await self._call("states", ids=event_ids)
+        found = [
+            Moved("", event_id, status.decode(), int(attempt), worker.decode(), outcome)
+            for event_id, (status, attempt, worker, outcome) in zip(event_ids, answers, strict=True)
+        ]
+        return cursor.decode(), found
 
     async def follow(self, cursor: str, handle: Callable[[list[Moved]], Awaitable[None]]) -> None:
         """Give all transitions after a cursor to a function, in order, until cancelled."""
