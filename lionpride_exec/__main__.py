@@ -24,22 +24,24 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     Run the command line and exit with its status.
 
     Args:
-        argv: The arguments; default: those of the process.
+        argv: The arguments. Default: those of the process, which is then the command's own: its garbage collector is
+            set up for a run, and a Ctrl-C ends it.
     """
     occupy_closed_streams()
-    if argv is None:  # the process is the command's own
+    is_own = argv is None  # the process is the command's own
+    if is_own:
         gc.set_threshold(GARBAGE_THRESHOLD)
     try:
-        status = _run(sys.argv[1:] if argv is None else argv)
+        status = _run(sys.argv[1:] if argv is None else argv, is_own=is_own)
     except KeyboardInterrupt:  # outside of a run, which has its own way to stop: during an import, for instance
         status = INTERRUPTED
     status = finish_output(status)
-    if argv is None:
+    if is_own:
         leave_at_interrupt()
     sys.exit(status)
 
 
-def _run(argv: Sequence[str]) -> int:
+def _run(argv: Sequence[str], *, is_own: bool) -> int:
     for needed in ("cyclopts", "rich"):
         if find_spec(needed) is None:
             say(f"{needed} is missing; the command line needs: pip install 'lionpride-exec[cli]'")
@@ -47,9 +49,10 @@ def _run(argv: Sequence[str]) -> int:
     from ._cli.entry import prepare  # noqa: PLC0415  the extra may not be installed, and the library works without
 
     command = prepare(argv)
-    # What has been imported stays to the end. Frozen, it is passed over by the collector in the run and at the exit.
-    gc.freeze()
-    gc.enable()  # _start has switched it off
+    if is_own:
+        # What has been imported stays to the end. Frozen, it is passed over in the run and at the exit.
+        gc.freeze()
+        gc.enable()  # _start has switched it off
     raise_at_interrupt()
     return command()
 

@@ -1,5 +1,6 @@
 """The command line: ``lionpride-exec run``."""
 
+import gc
 import json
 import os
 import pty
@@ -842,3 +843,18 @@ def test_an_idle_standard_input_does_not_hold_up_an_interruption(backend):
     child.send_signal(signal.SIGINT)
     assert child.wait(30) == 130
     child.communicate()
+
+
+def test_a_program_that_calls_the_command_keeps_its_garbage_collector():
+    """Only the command's own process sets the collector up for a run."""
+    was_enabled, frozen, threshold = gc.isenabled(), gc.get_freeze_count(), gc.get_threshold()
+    gc.disable()
+    try:
+        with pytest.raises(SystemExit) as caught:
+            command.main(["--version"])
+        assert caught.value.code == 0
+        assert not gc.isenabled()
+        assert (gc.get_freeze_count(), gc.get_threshold()) == (frozen, threshold)
+    finally:
+        if was_enabled:
+            gc.enable()
