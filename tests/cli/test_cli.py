@@ -854,7 +854,8 @@ def test_a_program_that_calls_the_command_keeps_its_garbage_collector():
             command.main(["--version"])
         assert caught.value.code == 0
         assert not gc.isenabled()
-        assert (gc.get_freeze_count(), gc.get_threshold()) == (frozen, threshold)
+        assert gc.get_freeze_count() <= frozen  # less where a frozen object has gone since
+        assert gc.get_threshold() == threshold
     finally:
         if was_enabled:
             gc.enable()
