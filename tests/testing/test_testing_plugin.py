@@ -16,6 +16,10 @@ async def test_an_hour():
 """
 
 
+# Plain assertions: else each process rewrites those of all plugins, which takes half of its time without a cache.
+OPTIONS = "-p", "no:cacheprovider", "--assert=plain"
+
+
 @pytest.fixture
 def project(pytester):
     """Give a project that uses the plugin."""
@@ -27,7 +31,7 @@ def project(pytester):
 def outcomes(project, *arguments):
     """Run its tests in a process of their own, and give how many passed."""
     # Plugins of this run that would find no place in that one are left out.
-    return project.runpytest_subprocess("-p", "no:cacheprovider", *arguments).parseoutcomes()
+    return project.runpytest_subprocess(*OPTIONS, *arguments).parseoutcomes()
 
 
 def test_each_test_runs_on_each_backend(project):
@@ -68,9 +72,7 @@ def test_another_plugin_that_takes_the_tests_is_refused(project, mode, anyio_mod
     other = mode.partition("_")[0]
     pytest.importorskip(f"pytest_{other}")
     left_out = ["-p", f"no:{'trio' if other == 'asyncio' else 'asyncio'}"]
-    result = project.runpytest_subprocess(
-        "-p", "no:cacheprovider", *left_out, "-o", mode, "-o", f"anyio_mode={anyio_mode}"
-    )
+    result = project.runpytest_subprocess(*OPTIONS, *left_out, "-o", mode, "-o", f"anyio_mode={anyio_mode}")
     assert result.ret is pytest.ExitCode.USAGE_ERROR
     name, cure = TAKERS[mode]
     result.stderr.fnmatch_lines([f"ERROR: lionpride_exec.testing.plugin: {name} would run *test_an_hour*{cure}*"])
