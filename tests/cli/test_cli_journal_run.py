@@ -259,6 +259,53 @@ def test_a_hole_in_the_output_is_filled():
     assert Path("out").read_bytes().splitlines(keepends=True) == lines
 
 
+FOREIGN = {
+    "one line of JSON": b'{"precious": 1}\n',
+    "one line of JSON without its end": b'{"precious": 1}',
+    "a note": b"my only note\n",
+    "a note without its end": b"no newline",
+    "an object with a record": b'{"record": 1}\n',
+    "text in UTF-16": '{"a": 1}\n'.encode("utf-16-le"),
+    "text in UTF-16 with its mark": '{"a": 1}\n'.encode("utf-16"),
+    "a database": b"SQLite format 3\0" + b"\0" * 100 + b"data\n",
+    "binary data": b"\0\0\0\1binary\n\0\0",
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("is_finished", [True, False], ids=["finished", "not finished"])
+def test_another_file_given_as_output_stays_as_it_is(content, is_finished, capfd):
+    """A journal lets a run go on with its output. That is no reason to empty what is no output of it."""
+    go("echo" if is_finished else "fail", ["1", "2"])
+    Path("out").rename("right")
+    Path("out").write_bytes(content)
+    status, ran = go("echo" if is_finished else "fail")
+    assert (status, ran) == (2, [])
+    assert Path("out").read_bytes() == content
+    assert "line 1 of out is not a result; give another --output" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b'{"a": 1}\n', b"a note", b'{"record": 1}\n'])
+def test_a_foreign_line_at_the_end_of_the_output_is_refused(content, capfd):
+    """As one in the middle is: only the beginning of a result is cut."""
+    go("echo", ["1", "2"])
+    written = Path("out").read_bytes() + content
+    Path("out").write_bytes(written)
+    assert go("echo") == (2, [])
+    assert Path("out").read_bytes() == written
+    assert "line 3 of out is not a result" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("zeros", [b"\0" * 512, b"\0" * 50 + b"\n"])
+def test_an_output_of_zeros_is_written_anew(zeros):
+    """A power failure may leave nothing else of a file."""
+    go("echo", ["1", "2"])
+    written = Path("out").read_bytes()
+    Path("out").write_bytes(zeros)
+    assert go("echo") == (0, [])
+    assert Path("out").read_bytes() == written
+
+
 def test_events_put_back_lose_their_lines():
     """What is open again in the journal is run again, and its old result goes; the others stay where they are."""
     go("leave", ['"a"', '"b"', '"c"'])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from msgspec import MsgspecError
 
@@ -22,7 +22,7 @@ from lionpride_exec.errors import JournalError
 
 from .known_events import COPIED, HAD, LINE, ROWS, STATUS, STATUSES, Known
 from .line_identity import line_key, mark_of_row
-from .stored_results import line_of_row, read_line, tag_of, with_number
+from .stored_results import is_before_hole, is_cut_off, line_of_row, read_line, tag_of, with_number
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -134,22 +134,28 @@ class Resume:
     # ---------------------------------------------------------------- reading the output
 
     def _read_output(self) -> Generator[None]:
-        """Find out which results stay. A result that was cut off at the end does not count."""
-        broken = 0  # the number of a line that is not a result; only the last line may be one
+        """
+        Find out which results stay. A result that was cut off at the end does not count.
+
+        Anything else that is no result is refused: the file may be another one, given by mistake.
+        """
+        broken = 0  # the number of a line that was cut off; only the last line may be one
         unknown = 0
         with open(self._output.name, "rb") as file:  # noqa: PTH123  a name, as it was given
             for number, line in enumerate(file, 1):
                 if broken:
-                    raise UsageError(f"line {broken} of {self._output.name} is not a result; give another --output")
+                    self._refuse(broken)
                 told = read_line(line, self._identity) if line.endswith(b"\n") else None
                 if told is not None and told.status in STATUSES:
                     unknown += not self._take(told)
                     self._results += 1
                     self._end += len(line)
-                elif b"\0" in line:  # a hole that a power failure left: later results are in the journal
-                    break
-                else:
+                elif is_before_hole(line, is_first=not self._results):
+                    break  # later results are in the journal
+                elif is_cut_off(line):
                     broken = number
+                else:
+                    self._refuse(number)
                 if not number % LINES:
                     yield
         if unknown:
@@ -157,6 +163,9 @@ class Resume:
                 f"{self._output.name} has {unknown:,} results that are not in {self._journal}: it is of another run; "
                 "give another --output (or none that exists: it is written anew from the journal)"
             )
+
+    def _refuse(self, number: int) -> NoReturn:
+        raise UsageError(f"line {number} of {self._output.name} is not a result; give another --output")
 
     def _take(self, told: Told) -> bool:
         """Take note of a result. Return whether the journal knows the event."""

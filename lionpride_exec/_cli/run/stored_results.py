@@ -164,6 +164,35 @@ def read_line(line: bytes, identity: Identity) -> Told | None:
     return _told(record, result, identity)
 
 
+def is_cut_off(line: bytes) -> bool:
+    """Return whether a line that is no result is the beginning of one, as a process leaves it that is killed."""
+    if not (line.startswith(HEAD) or HEAD.startswith(line)):
+        return False
+    try:
+        found: Any = read_json(line.decode())
+    except (ValueError, RecursionError):
+        return True
+    # A whole object: a result without its newline, or none of ours.
+    return not line.endswith(b"\n") and isinstance(found, dict) and "status" in found
+
+
+def is_before_hole(line: bytes, *, is_first: bool) -> bool:
+    """
+    Return whether zeros in a line are a hole that a power failure left: in a result, or in place of one.
+
+    Args:
+        line: A line that is no result.
+        is_first: Whether no result comes before it. It has to tell more then, since a file of another kind may have
+            zeros too.
+    """
+    before, zero, after = line.partition(b"\0")
+    if not zero:
+        return False
+    if is_first:
+        return before.startswith(HEAD) or not (before or after.strip(b"\0\n"))
+    return before.startswith(HEAD) or HEAD.startswith(before)
+
+
 def with_number(line: bytes, number: int) -> bytes:
     """Return a result with another number of its line."""
     return _NUMBER.sub(lambda match: b'"line": %d%b' % (number, match[1]), line)
