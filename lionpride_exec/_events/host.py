@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from datetime import datetime
 
+    import anyio
+
     from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._base.sentinel import UnsetType
     from lionpride_exec._model.limits import Limit
@@ -23,6 +25,7 @@ class EventHost(Protocol):
         executor: The executor, for messages and for comparisons with other executors.
         coordination: The state that the executor shares with its processor, for a look at the locks in use.
         clock: The clock of the event loop in which the executor runs, in seconds.
+        new_signal: Makes an ``anyio.Event`` for a task of that event loop.
         is_journal_open: Whether the executor has an open journal.
         is_strict: Whether the journal writes an end before any task can see it.
     """
@@ -30,6 +33,7 @@ class EventHost(Protocol):
     executor: Any
     coordination: Coordination
     clock: Callable[[], float]
+    new_signal: Callable[[], anyio.Event]
     is_journal_open: bool
     is_strict: bool
 

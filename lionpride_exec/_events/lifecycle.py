@@ -254,11 +254,12 @@ class EventLifecycle(Element):
 
         Cancellation: ends the wait only. The event goes on.
         """
-        self._check_outside("end")
+        if runs_here.get():
+            self._check_outside("end")
         if self.execution.status in TERMINAL:
             await checkpoint()
             return
-        ended = anyio.Event()
+        ended = anyio.Event() if self._host is None else self._host.new_signal()
 
         def tell(_: object) -> None:
             """Wake this task: the event has ended, or will not end."""

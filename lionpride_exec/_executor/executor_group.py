@@ -132,10 +132,13 @@ class ExecutorGroup:
         self.lifecycle.move_to(GroupState.OPEN)
         self.task_group = group
         self._transitions.clock = loop_clock()
+        # anyio.Event() looks for the backend each time, for 1 us, and then makes an object of this class.
+        self._transitions.new_signal = type(anyio.Event())
 
     def _close(self) -> None:
         self.task_group = None
         self._transitions.clock = current_time
+        self._transitions.new_signal = anyio.Event
         self.lifecycle.move_to(GroupState.IDLE)
 
     def abandon(self) -> None:

@@ -21,7 +21,7 @@ from lionpride_exec._base.backend import timeout_deadline
 from lionpride_exec._base.counted_lock import CountedLock
 from lionpride_exec._events.running_event import running_here
 from lionpride_exec._model.pile import Pile
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import PENDING
 from lionpride_exec.errors import ConfigurationError, ExecutorClosedError
 
 from .executor_states import GroupState, TaskState
@@ -168,15 +168,15 @@ class ExecutorLifetime:
         ):
             await self._conditions.wait_for(self._is_joined)
         self._transitions.raise_crash()
-        if self._transitions.is_abandoned and self._index.by_status[EventStatus.PENDING]:
+        if self._transitions.is_abandoned and self._index.by_status[PENDING]:
             raise ExecutorClosedError(f"{self._executor!r} was left while events were pending")
 
     def _is_joined(self) -> bool:
         aside, running = self._conditions.aside, self._transitions.running
         # Asked at the end of each event while a task joins. Mostly nothing runs then, and events are pending.
         if not running or (len(running) <= len(aside) and all(run.event.id in aside for run in running)):
-            is_over = self._dispatcher.is_stopped() or self._transitions.is_abandoned
-            return is_over or not self._index.by_status[EventStatus.PENDING]
+            pending = self._index.by_status[PENDING]._order.places  # a dict: asked without a call
+            return not pending or self._transitions.is_abandoned or self._dispatcher.is_stopped()
         return False
 
     # ---------------------------------------------------------------- the processor

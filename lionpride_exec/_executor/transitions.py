@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+import anyio
+
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._events.running_event import running_here
 from lionpride_exec._processing.processor_run import ProcessorRun
@@ -98,6 +100,9 @@ class Transitions:
         processor: What starts the events. None until there is one.
         running: The runs of the events here, whether the processor or a user started them.
         clock: A short way to ``anyio.current_time()``, as long as the executor lives in one event loop.
+        new_signal: A short way to ``anyio.Event()``, likewise.
+        reader_away: Returns a context in which a task waits for the executor and reads no transitions. None without
+            watchers. The method of the subscriptions itself, since each ``Event.wait()`` calls it.
         is_abandoned: Whether the executor was left, or crashed, and has not been started again.
         crash: What the root task behind ``start()`` crashed with. The next call raises it. None if there was no crash.
         is_loop_ending: Returns whether the event loop of the root task behind ``start()`` is ending.
@@ -123,8 +128,10 @@ class Transitions:
         "is_loop_ending",
         "is_strict",
         "link",
+        "new_signal",
         "processor",
         "queues",
+        "reader_away",
         "running",
     )
 
@@ -147,6 +154,8 @@ class Transitions:
         self.processor: Processor | None = None
         self.running: set[RunningEvent] = set()
         self.clock: Callable[[], float] = current_time
+        self.new_signal: Callable[[], anyio.Event] = anyio.Event
+        self.reader_away: Callable[[], AbstractContextManager[None] | None] = subscriptions.reader_away
         self.is_abandoned: bool = False
         self.crash: BaseException | None = None
         self.is_loop_ending: Callable[[], bool] = bool
@@ -285,10 +294,6 @@ class Transitions:
             self.processor._runner.settle_cost(event, actual, limit)
             if self.link is not None and event.id.int in self.processor._running:
                 self.link.record_cost(event, self.processor._runner.costs_taken(event.id))
-
-    def reader_away(self) -> AbstractContextManager[None] | None:
-        """Return a context in which a task waits for the executor and reads no transitions. None without watchers."""
-        return self._subscriptions.reader_away()
 
     @property
     def is_interrupted(self) -> bool:

@@ -95,6 +95,14 @@ class Flow(Element, Generic[E, P]):
             if progression.name is not None:
                 self._progression_names[progression.name] = progression.id
 
+    def _add_first(self, progressions: Iterable[P]) -> None:
+        """Add empty progressions with different names to a flow that has none, without the checks: they would pass."""
+        with self._lock:
+            for progression in progressions:
+                self.progressions.add(progression)
+                if progression.name is not None:
+                    self._progression_names[progression.name] = progression.id
+
     def remove_progression(self, key: UUID | str | Progression) -> P:
         """
         Remove a progression and return it. The items stay.

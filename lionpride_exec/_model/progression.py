@@ -57,7 +57,8 @@ class Progression(Element):
 
     def __init__(self, *, name: str | None = None, order: Any = None, **fields: Any) -> None:
         self.__attrs_init__(name=name, **fields)
-        self.extend(_as_iterable(order))
+        if order is not None:
+            self.extend(_as_iterable(order))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Read a pickle, also one of version 0.1.0, which kept a deque and the ids in it that were removed."""

@@ -78,6 +78,7 @@ class Dispatcher:
         main_pool: The workers of the loop that runs now. None while no loop runs.
         attention: Set as soon as the loop has to look again.
         looks_at: When the loop looks again by itself.
+        queued: The queued events. The backlog beyond the room of the queue follows as soon as there is room.
         call_soon: Calls a function in the event loop of that loop, from any thread. None while no loop runs.
         admitted: The events whose ``enqueue()`` the executor awaits, by id: what is queued of them needs no room. With
             the time by the wall clock before which the event is not due, in seconds since 1970, or None.
@@ -101,6 +102,7 @@ class Dispatcher:
         "call_soon",
         "looks_at",
         "main_pool",
+        "queued",
     )
 
     def __init__(
@@ -119,6 +121,7 @@ class Dispatcher:
         self.looks_at: float = inf
         self.call_soon: Callable[[Callable[[], object]], bool] | None = None
         self.admitted: dict[UUID, float | None] = {}
+        self.queued: Mapping[int, Entry] = queue.live
         self._owner = owner
         self._queue = queue
         self._window = window
@@ -188,6 +191,15 @@ class Dispatcher:
         pool = self.main_pool
         if pool is None or pool.workers > pool.busy + len(pool.parked):
             return  # a worker that is on its way to an event looks, and sees to more workers
+        queue = self._queue
+        if (
+            (pool.parked and pool.asks_nobody and pool.busy < pool.limit and len(self.queued) == 1)
+            and not (queue.lanes.limit_states.has_limits or queue.delays.heap or self._holds)
+        ):  # fmt: skip
+            # Only capacity could still hold up the event, so wake a worker without asking startable(), which computes
+            # what the worker computes anyway. If there is no capacity, the worker parks again by idle().
+            pool.parked.popleft().set()
+            return
         if not pool.staff() and (pool.parked or pool.workers < pool.limit) and not self._holds:
             self.attention.set()  # no worker can start the event now: the loop must compute when it looks again
 

@@ -23,11 +23,12 @@ from lionpride_exec._base.backend import TIME_SLICE, asyncio_task, loop_clock, s
 from lionpride_exec._events.running_event import runs_here
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from anyio.abc import TaskGroup
 
     from lionpride_exec._scheduling.concurrency import Slots
+    from lionpride_exec._scheduling.entry import Entry
 
     from .processor_run import ProcessorRun
 
@@ -40,7 +41,14 @@ MAX_SEEKING = 8
 
 
 class Jobs(Protocol):
-    """What gives workers their events: the dispatcher."""
+    """
+    What gives workers their events: the dispatcher.
+
+    Attributes:
+        queued: The events that wait. While there are none, no more workers are needed.
+    """
+
+    queued: Mapping[int, Entry]
 
     def startable(self, pool: WorkerPool) -> int:
         """Return how many events the pool may start now, at most: more workers than that need not look."""
@@ -175,6 +183,7 @@ class WorkerPool:
         """Run events one after another with one slot, while no other task waits for a slot. Park if none can start."""
         me = object()  # the borrower of the slot
         slots, taken_at = self.slots, -1  # -1: no slot is held
+        queued = self._jobs.queued
         task, clean = asyncio_task(), copy_context()
         slice_ends = perf_counter() + TIME_SLICE
         going_on = True
@@ -189,7 +198,9 @@ class WorkerPool:
                 picked = await self._jobs.start_next(self)
                 if picked is not None:
                     self.busy += 1
-                    self.staff()
+                    # Otherwise staff() would do nothing: no event waits, or as many workers look as run one.
+                    if queued and self.workers - len(self.parked) < 2 * self.busy:
+                        self.staff()
                     try:
                         going_on = await self._runner.run(picked, scope, is_followed=self.is_followed)
                     finally:
@@ -220,9 +231,10 @@ class WorkerPool:
         self.parked.append(woken)
         try:
             await woken.wait()
-        finally:
+        except BaseException:
             if not woken.is_set():
                 self.parked.remove(woken)
+            raise
         return not self.is_dismissed
 
 

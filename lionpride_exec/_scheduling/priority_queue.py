@@ -31,7 +31,7 @@ from .lanes import Lanes
 from .room import Room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Mapping
     from uuid import UUID
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -127,6 +127,11 @@ class PriorityQueue:
         entry = self._live.get(event_id.int)
         return entry is not None and event_id not in self._not_due and self.lanes.is_parked(entry)
 
+    @property
+    def live(self) -> Mapping[int, Entry]:
+        """The entries of all queued events, by the number of the event's id. The same object at each call."""
+        return self._live
+
     def entries(self) -> Iterable[Entry]:
         """Return the entries of all queued events."""
         return self._live.values()
@@ -184,7 +189,7 @@ class PriorityQueue:
         live[number] = entry
         if earlier is not None:  # the event was queued already
             self._note_stale(earlier)
-        if self._send is None:
+        if self._send is None or (len(live) == 1 and not self._arrived):  # nothing is there to be sorted with
             self.lanes.add(entry)
         else:
             self._send.send_nowait(entry)

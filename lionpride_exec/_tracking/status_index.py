@@ -36,7 +36,7 @@ class StatusIndex:
     The progressions of an executor: one for each status, with the ids of the events that have this status.
 
     Args:
-        states: The flow of the executor. The seven progressions are added to it.
+        states: The flow of the executor, without progressions. The seven progressions are added to it.
         coordination: Counts the locks in use, and holds the deferred ends.
 
     Attributes:
@@ -58,8 +58,7 @@ class StatusIndex:
         # A look at the flow's progressions without a call of Python, since each event comes to add().
         self._filed = states.progressions._items.get
         self._numbers = {status: progression.id.int for status, progression in self.by_status.items()}
-        for progression in self.by_status.values():
-            states.add_progression(progression)
+        states._add_first(self.by_status.values())
         for guard in (states.progressions.guard, *(each.guard for each in self.by_status.values())):
             guard.when_taken = self._lock_taken
             guard.when_free = self._lock_freed

@@ -81,8 +81,8 @@ MUTANTS = [
     Mutant(
         "a lost wake-up: who has got an event does not see to the next one",
         "_processing/workers.py",
-        "                    self.busy += 1\n                    self.staff()\n",
-        "                    self.busy += 1\n",
+        "2 * self.busy:\n                        self.staff()\n",
+        "2 * self.busy:\n                        pass\n",
     ),
     Mutant(
         "a lost wake-up: resume() tells nobody",
