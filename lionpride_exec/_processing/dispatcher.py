@@ -121,7 +121,7 @@ class Dispatcher:
         self.looks_at: float = inf
         self.call_soon: Callable[[Callable[[], object]], bool] | None = None
         self.admitted: dict[UUID, float | None] = {}
-        self.queued: Mapping[int, Entry] = queue.live
+        self.queued: Mapping[int, Entry] = queue._live
         self._owner = owner
         self._queue = queue
         self._window = window

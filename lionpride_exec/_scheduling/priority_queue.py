@@ -31,7 +31,7 @@ from .lanes import Lanes
 from .room import Room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable
     from uuid import UUID
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -126,11 +126,6 @@ class PriorityQueue:
         """Return whether an event waits for a limit of its key, or for the gate of its partition."""
         entry = self._live.get(event_id.int)
         return entry is not None and event_id not in self._not_due and self.lanes.is_parked(entry)
-
-    @property
-    def live(self) -> Mapping[int, Entry]:
-        """The entries of all queued events, by the number of the event's id. The same object at each call."""
-        return self._live
 
     def entries(self) -> Iterable[Entry]:
         """Return the entries of all queued events."""
