@@ -32,7 +32,9 @@ def is_command(argv: list[str], started_as: list[str]) -> bool:
         flags = (place for place, word in enumerate(started_as) if word.startswith("-") and word.endswith("m"))
         module = next(flags, len(started_as)) + 1
         return started_as[module : module + 1] == ["lionpride_exec"]
-    return os.path.basename(program).removesuffix(".exe") == "lionpride-exec"  # noqa: PTH119  pathlib is slow to import
+    is_program = os.path.basename(program).removesuffix(".exe") == "lionpride-exec"  # noqa: PTH119  pathlib is slow
+    # A process that multiprocessing spawns has the sys.argv of its parent, and was started with other words.
+    return is_program and program in started_as
 
 
 def occupy_closed_streams() -> None:

@@ -365,3 +365,22 @@ def test_a_signal_while_the_executor_is_started(tmp_path, backend):
     assert status == 130
     assert "pending" in told
     assert "run the same command again to go on" in told
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_process_that_an_event_starts_is_not_taken_for_the_command(tmp_path, method):
+    """A child of multiprocessing has the arguments of the command; its garbage is collected, and Ctrl-C is its own."""
+    program = tmp_path / "lionpride-exec"
+    program.write_text(
+        f"""
+import gc, signal
+import multiprocessing
+import lionpride_exec
+def state(): return gc.isenabled(), signal.getsignal(signal.SIGINT) is signal.default_int_handler
+if __name__ == "__main__":
+    with multiprocessing.get_context({method!r}).Pool(1) as pool:
+        print(state(), pool.apply(state))
+"""
+    )
+    ended = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
+    assert ended.stdout == "(False, False) (True, True)\n"
