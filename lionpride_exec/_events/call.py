@@ -116,7 +116,7 @@ class Call(Event[T_co]):
         return await self.function(*self.args, **self.kwargs)
 
     def _perform(self) -> Awaitable[Any]:
-        if type(self)._invoke is not _PLAIN_INVOKE or self.streaming:
+        if type(self)._invoke is not _PLAIN_INVOKE or "_invoke" in self.__dict__ or self.streaming:
             return super()._perform()
         # What _invoke() does, without a coroutine around that of the function.
         work = self.function(*self.args, **self.kwargs)

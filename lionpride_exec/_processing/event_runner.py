@@ -167,8 +167,9 @@ class EventRunner:
         run.scope = scope
         try:
             # begin() takes PENDING events only. For them invoke() would only call _run(), in a second coroutine. But a
-            # subclass may have its own invoke(), and a strict journal may have an end of the event on its way to disk.
-            if type(event).invoke is _PLAIN_INVOKE and (event._host is None or not event._host.is_strict):
+            # subclass or an event may have its own invoke(), and a strict journal may have an end on its way to disk.
+            is_plain = type(event).invoke is _PLAIN_INVOKE and "invoke" not in event.__dict__
+            if is_plain and (event._host is None or not event._host.is_strict):
                 await event._run(run)
             else:
                 await event.invoke()

@@ -5,7 +5,7 @@ import pytest
 from journal_support import Step, StepProcessor
 from support import CONFIG, Job, JobProcessor, counts, make_executor, with_processor
 
-from lionpride_exec import ConfigurationError, Executor, Journal, QueueFullError, Retry
+from lionpride_exec import Call, ConfigurationError, Executor, Journal, QueueFullError, Retry
 from lionpride_exec.testing import check_invariants, record
 
 pytestmark = pytest.mark.anyio
@@ -702,3 +702,29 @@ async def test_one_that_keeps_events_back():
         assert event.status == "pending"
         await JobProcessor.enqueue(executor.processor, kept[0])
     assert event.status == "completed"
+
+
+async def test_a_method_of_one_event_is_the_one_that_runs():
+    """What was assigned to an event as ``invoke`` or ``_invoke``, as by a tracer, replaces that of its class."""
+    told = []
+
+    async def answer():
+        return "class"
+
+    async def own_answer():
+        return "event"
+
+    event, traced = Call.of(answer), Call.of(answer)
+    event._invoke = own_answer
+    invoke = traced.invoke
+
+    async def trace():
+        told.append("begins")
+        await invoke()
+        told.append("has ended")
+
+    traced.invoke = trace
+    async with Executor.of(Call) as executor:
+        await executor.extend([event, traced])
+        await executor.join()
+    assert (event.result(), traced.result(), told) == ("event", "class", ["begins", "has ended"])
