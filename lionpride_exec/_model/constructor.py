@@ -86,8 +86,8 @@ def write_constructor(cls: type[Any], left_out: frozenset[str]) -> Callable[...,
     for field in fields:
         name, default = field.name, field.default
         is_left_out = name in left_out and _can_be_left_out(field)
-        if is_left_out and default is not Unset and getattr(cls, name, attrs.NOTHING) is not default:
-            setattr(cls, name, default)
+        if is_left_out:
+            _set_default(cls, name, default)
         steps += _steps(field, known, is_left_out=is_left_out)
         if field.init:
             parameters.append(_parameter(field))
@@ -103,6 +103,16 @@ def write_constructor(cls: type[Any], left_out: frozenset[str]) -> Callable[...,
     made.__module__, made.__qualname__ = cls.__module__, f"{cls.__qualname__}.__init__"
     made.__annotations__ = by_attrs.__annotations__
     return made
+
+
+def _set_default(cls: type[Any], name: str, default: Any) -> None:
+    """Have the class give its instances the default of a field, also if a base that is no element hides it."""
+    if default is Unset:  # made on demand, by what a base class has, unless this is that base class
+        default = next(
+            (each for base in cls.__mro__ if type(each := vars(base).get(name)) is MadeOnDemand), attrs.NOTHING
+        )
+    if getattr(cls, name, attrs.NOTHING) is not default:
+        setattr(cls, name, default)
 
 
 def _parameter(field: attrs.Attribute[Any]) -> str:

@@ -500,3 +500,19 @@ def test_creation_times_of_threads_never_go_back():
     for thread in threads:
         thread.join()
     assert made == sorted(made)
+
+
+def test_a_base_that_is_no_element_does_not_give_the_fields_their_values():
+    """An attribute of a class that stands before ``Element`` is not the default of the field of the same name."""
+
+    class Mixin:
+        metadata: ClassVar = {"shared": True}
+        timeout = 5.0
+
+    class Mixed(Mixin, Event):
+        pass
+
+    one, other = Mixed(), Mixed()
+    one.metadata["own"] = True
+    assert (one.metadata, other.metadata, one.timeout) == ({"own": True}, {}, None)
+    assert Mixin.metadata == {"shared": True}
