@@ -216,6 +216,7 @@ class JournalSession:
         Have the row of an event that has not ended deleted.
         """
         seq = departure.seq
+        self.starts_ahead.told(seq)  # nothing more is recorded of the event, also not its end
         if not departure.has_ended:
             self._pending_writes.pop(seq, None)
             self.departures.add(departure)

@@ -8,8 +8,8 @@ these events begin at once.
 
 In memory nothing begins ahead. If another event takes the slot, or nothing may start any more, the next commit puts the
 event back in the file: PENDING, "not begun". If the process dies before, the event counts as interrupted, like each
-event that ran. So only events that then run again are started ahead (``on_crash="rerun"``), and only while no limit
-counts starts.
+event that ran. So only events that then run again are started ahead (``on_crash="rerun"``), no events that a crash has
+left open before, which the next one might end, and only while no limit counts starts.
 """
 
 from __future__ import annotations
@@ -109,10 +109,12 @@ class StartsAhead:
             self._on_the_way = {}
 
     def _may_start(self, event: Event) -> bool:
-        """Return whether an event waits, its row is on disk, and it runs again after a crash."""
+        """Return whether an event waits, its row is on disk, and it runs again after a crash that it does not see."""
         return (
             event.execution.status is PENDING
             and event._seq > 0
             and event._seq not in self._pending
             and event._kind.on_crash == "rerun"
+            and event._kind.max_attempts > 1
+            and not event._is_suspect  # crashes may have interrupted it as often as they may
         )

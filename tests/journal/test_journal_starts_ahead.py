@@ -2,8 +2,10 @@
 
 import sqlite3
 
+import anyio
 import pytest
-from journal_support import FailStep, Step, crash, open_executor, rows, written
+from anyio.lowlevel import checkpoint
+from journal_support import FailStep, Step, crash, open_executor, rows, session_of, written
 from parts import journal_store
 
 from lionpride_exec import Concurrent, EventStatus, Rate
@@ -34,6 +36,10 @@ def trail(path, seq):
 def when_ended(executor, event, act):
     """Call a function inside the last transition of an event."""
     executor.observe(lambda one, _, status: act() if one is event and status.is_terminal else None)
+
+
+class OnceStep(Step, tag="tests.at-most-one-crash", max_attempts=1):
+    """Ends FAILED at the first crash that interrupts it."""
 
 
 async def copied_at_the_end_of_the_first(path, kind=Step, **config):
@@ -118,9 +124,46 @@ async def test_after_a_crash_it_counts_as_interrupted(path):
     assert rows(copy, "status, attempt, crashes") == [("completed", 1, 0), ("completed", 1, 1)]
 
 
-async def test_an_event_that_a_crash_must_not_end_is_not_started_ahead(path):
-    """An event with ``on_crash="fail"`` that has not begun is PENDING in the file."""
-    assert rows(await copied_at_the_end_of_the_first(path, FailStep)) == ["completed", "pending"]
+@pytest.mark.parametrize("kind", [FailStep, OnceStep])
+async def test_an_event_that_a_crash_must_not_end_is_not_started_ahead(path, kind):
+    """An event that a crash would end, and that has not begun, is PENDING in the file."""
+    assert rows(await copied_at_the_end_of_the_first(path, kind)) == ["completed", "pending"]
+
+
+async def test_an_event_that_a_crash_has_left_open_is_not_started_ahead(path):
+    """The next crash might be the last that the event may see, so it counts only if the event has begun."""
+    copy, copies = await copied_at_the_end_of_the_first(path), []
+    async with one_slot(copy) as executor:
+        executor.pause()
+        (left,) = executor.pending_events
+        first = Step()
+        when_ended(executor, first, lambda: copies.append(crash(copy, "crashed_again.db")))
+        await executor.append(first, priority=-1)
+        executor.resume()
+        await left.wait()
+    assert rows(copies[0]) == ["completed", "pending", "completed"]
+
+
+async def test_an_event_that_is_removed_at_its_end_makes_room_once(path):
+    """As many events are started ahead as there are slots, also after the removal of events that were ending."""
+    async with one_slot(path) as executor, anyio.create_task_group() as group:
+        first, copies = Step(), []
+
+        async def remove():
+            """Remove the first event once its end is on its way to the disk."""
+            while not session_of(executor).has_unreported_outcome(first):
+                assert not first.status.is_terminal
+                await checkpoint()
+            assert await executor.cleanup_events([EventStatus.PROCESSING]) == 1
+
+        group.start_soon(remove)
+        await executor.append(first)
+        await first.wait()
+        second = Step()
+        when_ended(executor, second, lambda: copies.append(crash(path)))
+        await executor.extend([second, Step(), Step()])
+        await executor.join()
+    assert rows(copies[0]) == ["completed", "processing", "pending"]
 
 
 @pytest.mark.parametrize(
