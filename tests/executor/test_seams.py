@@ -715,7 +715,7 @@ async def test_a_method_of_one_event_is_the_one_that_runs():
         return "event"
 
     event, traced = Call.of(answer), Call.of(answer)
-    event._invoke = own_answer
+    vars(event).update(_invoke=own_answer)
     invoke = traced.invoke
 
     async def trace():
