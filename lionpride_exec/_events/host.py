@@ -93,5 +93,5 @@ class FailureCount(Protocol):
     def look_at(self, event: Any) -> None:
         """Remove the event from the count, because its failure has been seen."""
 
-    def keep_if_first(self, event: Any) -> None:
-        """Keep an event that leaves the executor for the report, if no earlier one is kept."""
+    def leave(self, event: Any) -> None:
+        """Learn that the event leaves the executor. Keep it for the report, if no earlier one is kept."""

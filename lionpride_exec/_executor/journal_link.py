@@ -375,6 +375,10 @@ class JournalLink:
         self._transitions.is_journal_open = self._transitions.is_strict = False
         self._transitions.apply_deferred_ends()  # these ends do not wait for the disk
 
+    def was_read(self, event: Event, seq: int) -> None:
+        """Let a look at an object that was read from a row count as a look at its event."""
+        self._index.failures.was_read(event, seq)
+
     def rows_deleted(self, counts: dict[str, int]) -> None:
         """Subtract events that were deleted from the file, by status."""
         self.stored.deleted(counts)

@@ -357,7 +357,7 @@ class Submissions:
     def forget(self, event: Event) -> None:
         """Remove an event from all parts: its status, key, place in the queue and dependencies."""
         if event._unseen is not None:
-            event._unseen.keep_if_first(event)
+            event._unseen.leave(event)
         self._index.remove(event)
         if event._current_run is not NOT_RUNNING:
             self._transitions.running.discard(event._current_run)

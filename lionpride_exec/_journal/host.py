@@ -44,6 +44,9 @@ class JournalHost(Protocol):
     def journal_closing(self) -> None:
         """Learn that the session writes nothing more."""
 
+    def was_read(self, event: Event, seq: int) -> None:
+        """Learn that an event that has ended was read from a row: to look at this object is to look at the event."""
+
     def rows_deleted(self, counts: dict[str, int]) -> None:
         """Learn how many ended events were deleted from the file, by status."""
 

@@ -45,12 +45,16 @@ class Lookup:
         store: The open file.
         codec: For its events.
         departures: The events of which the file does not know yet what has become of them.
+        was_read: Called with each event that has ended and was read, and the number of its row.
     """
 
-    def __init__(self, store: Store, codec: Codec, departures: Departures) -> None:
+    def __init__(
+        self, store: Store, codec: Codec, departures: Departures, was_read: Callable[[Event, int], None]
+    ) -> None:
         self._store = store
         self._codec = codec
         self._departures = departures
+        self._was_read = was_read
         self._limiter = CapacityLimiter(1)
 
     async def in_thread(self, function: Callable[[], Any]) -> Any:
@@ -167,6 +171,7 @@ class Lookup:
             event = self._codec.decode(shown)
             if event.execution.status in TERMINAL:
                 event._set("_kept_in", self._store.path)
+                self._was_read(event, row.seq)
             return event  # noqa: TRY300  only decode() raises Unreadable
         except Unreadable as exc:
             raise JournalError(f"event {UUID(bytes=row.id)} in {self._store.path} cannot be read: {exc}") from exc

@@ -69,7 +69,7 @@ class JournalSession:
             journal.path, journal.synchronous, {status.value: rule for status, rule in journal.retain.items()}
         )
         self.departures: Departures = Departures()
-        self.lookup: Lookup = Lookup(self.store, journal._codec, self.departures)
+        self.lookup: Lookup = Lookup(self.store, journal._codec, self.departures, host.was_read)
         self.writer: Writer  # there once the file is open
         self.open_in_memory: set[int] = set()  # rows that restore() found open, and whose events were in memory
         self._host = host

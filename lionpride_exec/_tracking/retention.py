@@ -96,7 +96,7 @@ class Retention:
     def _let_leave(self, event: Event, status: EventStatus) -> None:
         """Remove an ended event from memory. Neither the processor nor other events know it any more."""
         if event._unseen is not None:
-            event._unseen.keep_if_first(event)
+            event._unseen.leave(event)
         self._index.items.remove(event.id)
         self._index.by_status[status].exclude(event.id)
         self._forget_key(event.id)

@@ -295,6 +295,86 @@ async def test_a_look_after_all_were_looked_at_counts_nothing_twice(caplog):
     assert str(error) == "new"
 
 
+# -------------------------------------------------------------------- another object of the event, from a journal
+
+
+async def get_it(executor, event):
+    return await executor.get(event.id)
+
+
+async def append_its_key(executor, event):
+    return await executor.append(Failing(n=9), key=event.n)
+
+
+async def map_its_key(executor, event):
+    (again,) = [again async for again in executor.map(Failing, [event.n], key=int)]
+    return again
+
+
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize("read", [get_it, append_its_key, map_its_key])
+async def test_a_look_at_an_object_from_the_journal_counts(caplog, tmp_path, read, removed):
+    """It is a look at its event, once, however often such an object is given."""
+    async with Executor.of(Failing, journal=Journal(tmp_path / "run.db")) as executor:
+        other = await executor.append(Failing(n=1), key=1)
+        first = await executor.append(Failing(n=2), key=2)
+        await executor.join()
+        if removed:
+            await executor.cleanup_events()
+        await anyio.sleep(1)  # until both ends are on disk
+        for _ in range(2):
+            again = await read(executor, first)
+            assert again.id == first.id
+            assert again is not first
+            with pytest.raises(Exception, match="2"):
+                again.result()
+    message, error = told(caplog)
+    assert ": 1 failed; " in message
+    assert error is other.execution.error
+
+
+async def test_an_object_from_the_journal_is_no_look_by_itself(caplog, tmp_path):
+    """As to be told the status: somebody has to ask for the result."""
+    async with Executor.of(Failing, journal=Journal(tmp_path / "run.db")) as executor:
+        first = await executor.append(Failing(n=1))
+        await executor.join()
+        await anyio.sleep(1)
+        assert (await executor.get(first.id)).status == "failed"
+    assert ": 1 failed; " in told(caplog)[0]
+
+
+@pytest.mark.parametrize("step", [1, -1])
+async def test_looks_at_two_objects_of_an_event_count_once(caplog, tmp_path, step):
+    """In either order: the second look subtracts nothing from the others."""
+    async with Executor.of(Failing, journal=Journal(tmp_path / "run.db")) as executor:
+        await executor.append(Failing(n=1))
+        first = await executor.append(Failing(n=2))
+        await executor.join()
+        await anyio.sleep(1)
+        again = await executor.get(first.id)
+        for each in (first, again)[::step]:
+            with pytest.raises(Exception, match="2"):
+                each.result()
+    assert ": 1 failed; " in told(caplog)[0]
+
+
+async def test_restored_events_that_fail_before_a_map_comes_to_their_keys_are_seen(caplog, tmp_path):
+    """The map gives an object from the journal for each of them."""
+    async with Executor.of(Failing, journal=Journal(tmp_path / "run.db")) as executor:
+        executor.pause()
+        await executor.extend([Failing(n=n) for n in range(50)], priority=0, key=lambda event: event.n)
+        await executor.stop()
+    looked = 0
+    async with Executor.of(Failing, journal=Journal(tmp_path / "run.db")) as executor:
+        await anyio.sleep(9)
+        async for event in executor.map(Failing, range(60), key=int):
+            with pytest.raises(Exception, match=str(event.n)):
+                event.result()
+            looked += 1
+    assert looked == 60
+    assert not warnings(caplog)
+
+
 # -------------------------------------------------------------------- what counts as a failure
 
 
