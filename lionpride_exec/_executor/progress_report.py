@@ -87,19 +87,21 @@ class ProgressReport:
         queue, window = processor.queue, processor._window
         is_away = PAUSED in self._coordination.holds or processor.is_stopped() or not processor._lifetime.pools
         ages = [now - run.began for run in processor._running.values()]
+        holds_up, delays_all = is_blocked(queue, window, now), not running and is_delayed(queue)
         look = pace.look(
             loop,
             Look(now, done, unended=sum(ages)),
             running,
-            is_blocked=is_blocked(queue, window, now),
-            is_held=is_away or (not running and is_delayed(queue)),
+            is_blocked=holds_up,
+            is_held=is_away or delays_all,
         )
         rate, lately = pace.rate(look), pace.since(look)
         allowed = forecast(queue, window, to_start, pace.each, now)
         pace.period = allowed.period
-        each = pace.each or 0.0
-        if is_away or not done:
+        # While nobody knows how long a run takes, what limits allow says something only if they hold up everything.
+        if is_away or not done or (pace.each is None and not (holds_up or delays_all)):
             return rate, None
+        each = pace.each or 0.0
         if not to_start:
             return rate, _until_last_end(each, ages, lately)
         is_all_queued = to_start <= queue.qsize()

@@ -60,8 +60,9 @@ class Progress:
         rate: Ends per second since the earliest call of ``progress()`` in the last 60 s. If there was none, since the
             last call before. None if this is the first call, or if no time has passed.
         seconds_left: How many seconds the rest will take, by the pace so far and by what limits, the capacity window,
-            delays and the number of slots allow. 0 if nothing is left. None if the pace is not known, if the executor
-            is paused or does not run, or if ``is_total_known`` is False.
+            delays and the number of slots allow. 0 if nothing is left. None if the pace is not known,
+            as at the first call unless limits or delays hold up everything then, if the executor is paused or does not
+            run, or if ``is_total_known`` is False.
         is_total_known: False while a ``map()`` takes items from a source of unknown length. There may be more events
             than ``total`` then.
         retries: The number of failed runs that were followed by another run.

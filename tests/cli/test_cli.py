@@ -650,6 +650,18 @@ def test_the_time_left_goes_by_how_much_of_a_file_has_been_read(capsys):
     assert all(36 <= int(done) + int(left) <= 40 for done, left in told), told
 
 
+def test_the_first_line_says_no_time_left_while_it_is_unknown(capsys):
+    """The capacity would allow the rest in a few seconds, but nobody knows how long a line takes."""
+    with virtual_time():
+        assert (
+            run_lines("sleep", ["1"] * 200, concurrency=5, capacity=50, window=1, quiet=False, progress="plain")[0] == 0
+        )
+    first, *others = re.findall(r" done .*", capsys.readouterr().err)
+    assert "left" not in first
+    told = [int(left) for line in others for left in re.findall(r"0:00:(\d\d) left", line)]
+    assert told[0] == pytest.approx(30, abs=4)
+
+
 def test_a_terminal_gets_a_live_display(workplace):
     """On a terminal a bar and counts are drawn while it runs; a bad line and the summary stay."""
     (workplace / "input").write_text('"a"\n{\n"b"\n')

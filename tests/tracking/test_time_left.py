@@ -106,6 +106,25 @@ def test_the_time_left_is_within_a_factor_of_two(backend, name):
     assert wrong == []
 
 
+@pytest.mark.parametrize("config", [{"queue_capacity": 50, "capacity_refresh_time": 1.0}, {"limits": Rate(50, per=1)}])
+async def test_at_the_first_look_limits_that_hold_up_nothing_tell_no_time(config):
+    """They would allow the rest in a few seconds, but nobody knows how long a run takes."""
+    async with Executor.of(numbered, concurrency_limit=5, **config) as executor:
+        await calls(200, 1)(executor)
+        await anyio.sleep(5.5)
+        assert executor.progress().seconds_left is None
+        await anyio.sleep(2)
+        assert executor.progress().seconds_left == pytest.approx(33, abs=4)
+
+
+async def test_at_the_first_look_a_limit_that_holds_up_everything_tells_the_time():
+    """However short the runs are, the last one starts then."""
+    async with Executor.of(numbered, limits=Rate(50, per=60)) as executor:
+        await calls(200, 0.1)(executor)
+        await anyio.sleep(20)
+        assert executor.progress().seconds_left == pytest.approx(160, abs=2)
+
+
 async def test_delays_are_waited_for():
     """The time left is that until the last of them is due, at least."""
     async with Executor.of(work) as executor:
