@@ -132,6 +132,7 @@ class Benchmark:
         packages: The packages whose versions count.
         backends: The backends that the question is asked for. Empty if the backend makes no difference.
         options: More options, by name: the keywords of ``add_argument()``. Their values are in :attr:`options`.
+        needs: Modules without which there is no answer. If one is missing, the program ends and says so.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class Benchmark:
         packages: tuple[str, ...] = (),
         backends: tuple[str, ...] = tuple(BACKENDS),
         options: Mapping[str, dict[str, Any]] | None = None,
+        needs: tuple[str, ...] = (),
     ) -> None:
         assert question
         self.question = " ".join(question.strip().split("\n\n")[0].split())
@@ -149,6 +151,9 @@ class Benchmark:
         for name, keywords in (options or {}).items():
             parser.add_argument(name, **keywords)
         self.options = parser.parse_args()
+        missing = [name for name in needs if importlib.util.find_spec(name) is None]
+        if missing:
+            parser.exit(2, f"{parser.prog} needs {' and '.join(missing)}: pip install -e '.[bench]'\n")
         self.quick: bool = self.options.quick
         self._rounds: int | None = self.options.rounds
         wanted = [name for name in backends if name in (self.options.backend or BACKENDS)]
@@ -203,7 +208,7 @@ class Benchmark:
         self.results.setdefault(name, {})[backend] = figure
         bound = f"{row.bound(row.target)}{f', aim {row.bound(row.aim)}' if row.aim is not None else ''} {row.unit}"
         spread = f"{number(figure.least)} .. {number(figure.most)}"
-        counts = backend in row.backends
+        counts = backend in row.backends and self.wants(name)
         within = row.reaches(figure.middle, row.target)
         word = f"{'holds' if within else 'MISSED'}{'' if counts else ' (not counted)'}"
         print(f"  {name}: {row.what} {bound}: {figure.middle:.4g} ({spread}), {word}", flush=True)

@@ -156,7 +156,7 @@ def load(path: Path) -> Results:
 
 def table(rows: Sequence[Row], results: Results) -> list[str]:
     """Return the lines of the table: a row for each target, a column for each backend."""
-    lines: list[tuple[str, ...]] = [("row", "what", *ALL, "target", "aim", "")]
+    lines: list[tuple[str, ...]] = [("row", "what", *ALL, "target", "aim", "verdict")]
     for row in rows:
         figures = results.get(row.name, {})
         cells = [_cell(figures.get(name, figures.get("") if name == ALL[0] else None), row.unit) for name in ALL]

@@ -12,7 +12,7 @@ from _rivals import origin, ours
 
 def main() -> int:
     """Measure and judge."""
-    benchmark = Benchmark(__doc__, ("lionpride", "trio", "uvloop"))
+    benchmark = Benchmark(__doc__, ("lionpride", "trio", "uvloop"), needs=("lionpride",))
     n = 2_000 if benchmark.quick else 16_000
     for backend in benchmark.backends:
         race = benchmark.race(

@@ -67,7 +67,7 @@ def short_run(benchmark: Benchmark, backend: str) -> None:
 
 def main() -> int:
     """Measure and judge."""
-    benchmark = Benchmark(__doc__, ("aiometer", "aiojobs", "trio", "uvloop"))
+    benchmark = Benchmark(__doc__, ("aiometer", "aiojobs", "trio", "uvloop"), needs=("aiometer", "aiojobs"))
     for backend in benchmark.backends:
         for name, n in (("1k", 1_000), ("20k", 20_000), ("200k", 200_000)):
             if benchmark.quick and n > EVENTS_IN_A_ROUND and not benchmark.options.only:

@@ -200,11 +200,30 @@ def test_all_programs_run_without_only():
     assert sorted(paths) == sorted(expected)
 
 
+def test_a_row_that_is_not_asked_for_does_not_count(benchmark):
+    """Its program may measure it in passing; the verdict is that of the rows that ``--only`` names."""
+    some = benchmark("--only", "disk")
+    some.judge("lines-cpu", Spread.of([1e9]))
+    some.judge("disk", Spread.of([1.0]))
+    assert some.holds
+    some.judge("disk", Spread.of([1e9]))
+    assert not some.holds
+
+
+def test_a_program_says_what_it_needs(monkeypatch, capsys):
+    """Instead of a traceback of an import."""
+    monkeypatch.setattr(sys, "argv", ["some.py"])
+    with pytest.raises(SystemExit) as caught:
+        harness.Benchmark("A question?", needs=("no_such_module", "sys"))
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "some.py needs no_such_module: pip install -e '.[bench]'\n"
+
+
 def test_the_table_has_a_line_for_each_row():
     """The table says of each row what was measured where, the target, the aim and the verdict."""
     head, _, line, rate = targets.table([ROW, RATE], {"some": {"trio": Spread(2.0, 1.0, 3.0, 3)}, "rate": {}})
     assert [cell.strip() for cell in head.split("|")] == [
-        "row", "what", "asyncio", "asyncio+uvloop", "trio", "target", "aim", "",
+        "row", "what", "asyncio", "asyncio+uvloop", "trio", "target", "aim", "verdict",
     ]  # fmt: skip
     assert [cell.strip() for cell in line.split("|")] == [
         "some", "something", "", "", "2.00 (1.00 .. 3.00)", "<= 1.00", "<= 0.80", "MISSES trio",
