@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from importlib.util import find_spec
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -20,6 +21,7 @@ from _rivals import aiojobs, aiometer, ours, task_group
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+PICTURE = Path(__file__).with_name("cost_per_event.svg")
 NUMBERS = (100, 1_000, 10_000, 100_000, 1_000_000)
 EVENTS_IN_A_CELL = 20_000  # of small numbers so many in each round
 INK = "#7f7f7f"  # of text and axes: to be read on white and on black
@@ -144,7 +146,7 @@ def main() -> int:
         __doc__,
         ("trio", "aiometer", "aiojobs"),
         options={
-            "--output": {"default": "benchmarks/cost_per_event.svg", "help": "the picture; default: %(default)s"},
+            "--output": {"default": str(PICTURE), "help": "the picture; default: %(default)s"},
             "--most": {"type": int, "help": "the largest number of events; default: 1,000,000, with --quick 10,000"},
         },
     )
