@@ -11,7 +11,6 @@ from lionpride_exec.errors import ExecutorClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
-    from contextlib import AbstractContextManager
 
     from lionpride_exec._events.event import Event
     from lionpride_exec._iteration.completion import E
@@ -54,7 +53,7 @@ class ExecutorOfMap:
         self._submissions = parts.submissions
         self._index = parts.index
         self._coordination = parts.coordination
-        self.reader_away: Callable[[], AbstractContextManager[None] | None] = parts.subscriptions.reader_away
+        self.reader_away = parts.subscriptions.reader_away
         self._maps = parts.maps
 
     @property

@@ -84,7 +84,8 @@ class Model:
             field_transformer=complete,
         )
         if not (cls._inherits_init or "__init__" in cls.__dict__):
-            cls.__init__ = write_constructor(cls, cls._left_out)  # type: ignore[method-assign]
+            # By setattr(): type checkers would take an assignment for a declaration of the base class.
+            setattr(cls, "__init__", write_constructor(cls, cls._left_out))  # noqa: B010
         cls._redacted = frozenset(field.name for field in cls.__attrs_attrs__ if field.metadata.get("redact"))
         also_known_as(cls, f"{cls.__module__}.{cls.__qualname__}")
 
