@@ -41,7 +41,7 @@ MAX_LAG: Final = 60.0
 
 # How many seconds of real time one task goes on without a checkpoint while it has work. With events that never wait,
 # this bounds the lag of the event loop: the number of workers times this time, or times one event if that is longer.
-TIME_SLICE: Final = 250e-6
+TIME_SLICE: Final = 150e-6
 
 
 class NobodyWaits:
