@@ -48,7 +48,10 @@ def test_an_executor_of_any_configuration_runs_any_events(config, events, priori
 
 def test_they_shrink_to_what_does_least():
     """The simplest values are no priority, no timeout, no limits, one attempt, and one of each."""
-    simplest = [find(one, lambda _: True) for one in (strategies.priorities(), strategies.timeouts(), CONFIGS)]
+    # From the same beginning each time: once, in some thousand runs, the way to the simplest was not finished.
+    same = settings(derandomize=True, database=None)
+    kinds = (strategies.priorities(), strategies.timeouts(), CONFIGS)
+    simplest = [find(one, lambda _: True, settings=same) for one in kinds]
     assert simplest[:2] == [None, None]
     assert simplest[2] == {
         "queue_capacity": 1,
