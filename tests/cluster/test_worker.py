@@ -159,7 +159,7 @@ async def test_what_a_dead_worker_held_is_done_by_another_one(queue):
 async def test_a_run_longer_than_the_lease_is_one_run(queue):
     """The worker renews its lease, so no other worker takes the event over."""
     await queue.submit([submission()])
-    works = [Work(queue, lease=0.15, seconds=0.8) for _ in range(2)]
+    works = [Work(queue, lease=0.6, seconds=1.5) for _ in range(2)]
     async with anyio.create_task_group() as group:
         for work in works:
             group.start_soon(work.work)
