@@ -237,7 +237,7 @@ class ServerQueue:
         return cursor.decode(), found
 
     async def follow(self, cursor: str, handle: Callable[[list[Moved]], Awaitable[None]]) -> None:
-        """Give all transitions after a cursor to a function, in order, until cancelled."""
+        """Call a function with the transitions after a cursor, in order. Ends when it is cancelled."""
         name = f"{self.prefix}t"
 
         async def read(client: Client) -> list[Moved]:
@@ -246,6 +246,7 @@ class ServerQueue:
             return [_moved(entry) for entry in (answer or {}).get(name.encode(), ())]
 
         async def handle_and_go_on(moved: list[Moved]) -> None:
+            """Call the function, and remember what it has got."""
             nonlocal cursor
             if moved:
                 await handle(moved)
@@ -280,8 +281,8 @@ class ServerQueue:
             want: How many it has room for.
             read: Entries that it has read itself, by :meth:`wait_for_entries`. They count as taken.
             idle: Milliseconds after which the entry of another worker is taken over. 0: none is.
-            known: The ids that the worker knows it holds. It gets all others that it holds, whatever it wants: their
-                answer was lost. None: no answer was lost.
+            known: The ids that the worker knows it holds. The worker also gets every other event that it holds: the
+                answer that handed out the event was lost. None if no answer was lost.
         """
         entries = [(entry.stream, entry.message, entry.event_id) for entry in read]
         is_paused, answers = await self._call(

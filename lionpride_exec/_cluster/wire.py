@@ -109,6 +109,7 @@ class Wire:
         failures: list[Exception] = []  # why the client could not be entered
 
         async def hold() -> None:
+            """Enter the client, and leave it when the block is over."""
             with CancelScope(shield=True):
                 try:
                     async with client:
@@ -164,6 +165,7 @@ class Wire:
         packed = msgspec.msgpack.encode(arguments)
 
         async def run(client: Client) -> Any:
+            """Run the script by its name, or by its text if the server does not know it."""
             try:
                 return await client.evalsha(text.sha, keys=[f"{queue}meta"], args=[packed, *blobs])
             except coredis.exceptions.NoScriptError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,13 +19,12 @@ import attrs
 from anyio import CancelScope, current_time, move_on_after
 
 from .cluster_error import ClusterError
-from .server_queue import Taken
 from .steps import Steps
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from .server_queue import Entry, Limit, Message, ServerQueue
+    from .server_queue import Entry, Limit, Message, ServerQueue, Taken
     from .wire import Client
 
 logger = logging.getLogger("lionpride_exec")
@@ -76,16 +75,20 @@ class QueueWorker:
         queue: The queue.
         host: Gets the events.
         lease: Seconds after which others take over what this worker has not renewed.
+        give_back_seconds: Seconds that giving back may take when the worker is left.
 
     Attributes:
         name: Its name, which no other worker has.
     """
 
-    def __init__(self, queue: ServerQueue, host: WorkerHost, *, lease: float) -> None:
+    def __init__(
+        self, queue: ServerQueue, host: WorkerHost, *, lease: float, give_back_seconds: float = GIVE_BACK_SECONDS
+    ) -> None:
         self.name = secrets.token_hex(6)
         self._queue = queue
         self._host = host
         self._lease = lease
+        self._give_back_seconds = give_back_seconds
         self._held: dict[str, _Held] = {}
         self._steps = Steps(queue, self.name)
         self._has_room = anyio.Event()  # set when there may be room; replaced before the task looks
@@ -104,8 +107,8 @@ class QueueWorker:
         Raises:
             ClusterError: The server refuses a command, or has lost its data.
 
-        Cancellation: what is held is given back, for 5 seconds at most. What cannot be given back in this time is taken
-        over after the lease.
+        Cancellation: what is held is given back, for ``give_back_seconds`` at most, and steps that were sent before get
+        as long again. What cannot be given back in this time is taken over after the lease.
         """
         async with anyio.create_task_group() as senders:
             senders.start_soon(self._steps.run)
@@ -122,9 +125,10 @@ class QueueWorker:
                         self._has_room.set()
                         group.cancel_scope.cancel()
             finally:
-                with CancelScope(shield=True), move_on_after(GIVE_BACK_SECONDS):
+                with CancelScope(shield=True), move_on_after(self._give_back_seconds):
+                    await self._take_unknown()
                     await self.give_back_all()
-                self._steps.close_soon()
+                self._steps.close_soon(self._give_back_seconds)
 
     async def _take_events(self) -> None:
         """Take events while there is room."""
@@ -146,21 +150,26 @@ class QueueWorker:
                 idle = round(self._lease * 1000)
             losses = self._queue.wire.losses
             known = None if losses == self._losses else [*self._held, *(entry.event_id for entry in entries)]
-            is_paused, found = False, list[Taken]()
-            # A shield: cancelled here, the worker would hold events that it does not know of.
-            with CancelScope(shield=True):
-                is_paused, found = await self._queue.take(self.name, max(0, want), entries, idle=idle, known=known)
-                entries, self._losses = [], losses
-                for taken in found:
-                    # After a stall, a worker may get an event again that it holds already.
-                    if taken.entry.event_id not in self._held:
-                        self._held[taken.entry.event_id] = _Held(taken.entry)
-                        self._host.take(taken)
+            # Cancelled here, the worker holds events that it does not know of. _take_unknown() finds them.
+            is_paused, found = await self._queue.take(self.name, max(0, want), entries, idle=idle, known=known)
+            entries, self._losses = [], losses
+            for taken in found:
+                # After a stall, a worker may get an event again that it holds already.
+                if taken.entry.event_id not in self._held:
+                    self._held[taken.entry.event_id] = _Held(taken.entry)
+                    self._host.take(taken)
             await self._wait_for_room()
             if is_paused:
                 await anyio.sleep(PAUSED_SLEEP)
             elif not found:
                 return
+
+    async def _take_unknown(self) -> None:
+        """Learn of events that were handed to this worker, in an answer that was lost or cut off."""
+        with suppress(ClusterError):
+            _, found = await self._queue.take(self.name, 0, known=self._held)
+            for taken in found:
+                self._held[taken.entry.event_id] = _Held(taken.entry)
 
     async def _wait_for_room(self) -> None:
         while True:
@@ -182,6 +191,7 @@ class QueueWorker:
             return await self._queue.wait_for_messages(client, self.name, cursors)
 
         async def handle(messages: list[Message]) -> None:
+            """Pass each message on."""
             for message in messages:
                 if message.bucket:
                     self._host.reopen(message.bucket)
@@ -246,6 +256,7 @@ class QueueWorker:
         if word == "go":
             return number, 0.0
         if word == "wait":
+            held.token = ""  # nothing has begun: an end or a give_back() is one of an event that waits
             return 0, inf if number < 0 else number / 1e6
         self._let_go(event_id)
         return 0, -1.0
@@ -297,10 +308,16 @@ class QueueWorker:
         )
 
     async def give_back_all(self) -> None:
-        """Give back all events that are held. One round trip for 200 events."""
+        """Give back all held events, 200 in a round trip. What is refused is taken over after the lease."""
+
+        async def try_one(event_id: str) -> None:
+            """Give one event back."""
+            with suppress(ClusterError):
+                await self.give_back(event_id)
+
         async with anyio.create_task_group() as group:
             for event_id in list(self._held):
-                group.start_soon(self.give_back, event_id)
+                group.start_soon(try_one, event_id)
 
     async def _part_with(self, event_id: str, *step: object) -> bool:
         try:

@@ -100,7 +100,7 @@ def publish(package: str) -> None:
     """
     module = sys.modules[package]
     for name in module.__all__:
-        value = vars(module).get(name)  # None: imported on demand, see publish_classes()
+        value = vars(module).get(name)  # None if its module is imported later: see publish_classes()
         if not (inspect.isclass(value) or inspect.isfunction(value)) or public_home(value.__module__) != package:
             continue
         if inspect.isclass(value):

@@ -338,7 +338,7 @@ class MapState(Generic[E]):
             self.failure = event
         if self.append_scope is not None:
             self._wake()
-        elif self.attention is not None:  # as _wake() does it, without the call
+        elif self.attention is not None:  # the same as _wake(), which would be a call more
             self.attention.set()
             self.attention = None
 

@@ -52,7 +52,7 @@ class NextCommit:
         batch.changes[change.seq] = change
         if step is not None:
             batch.steps.append(step)
-        if self._sleeper is not None:  # what wake_writer() does, without the call: each transition comes here
+        if self._sleeper is not None:  # the same as wake_writer(); each transition would call it
             self._sleeper.set()
 
     def record_dependencies(self, seq: int, after: bytes | None) -> None:

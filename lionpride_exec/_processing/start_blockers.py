@@ -28,7 +28,7 @@ def why_waiting(
     """
     if event_id == processor._gate.asked:
         return why_asked(processor, is_locked=is_locked)
-    if (run := processor._running.get(event_id.int)) is not None:  # the run has ended, and its cleanup has not
+    if (run := processor._running.get(event_id.int)) is not None:  # the run has ended, but not its cleanup
         return Waiting(WaitReason.RETRY, now + (run.again_in or 0.0))
     queue = processor.queue
     if queue.is_in_backlog(event_id) or queue.due(event_id) is not None or queue.entry_of(event_id) is None:

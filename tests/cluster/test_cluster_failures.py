@@ -167,3 +167,23 @@ async def test_a_password_is_checked_and_is_in_no_error(own_server):
             await new_queue(wrong).open()
     said = f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
     assert "wrong" not in said.replace("WRONGPASS", "").replace("wrong username", "")
+
+
+async def test_a_worker_leaves_a_server_that_does_not_answer(own_server):
+    """It gives back for so long, and not for as long as the wire tries. Nothing waits for it after that."""
+    server = own_server()
+    wire = new_wire(server, patience=1000)
+    async with opened(wire):
+        queue = new_queue(wire)
+        await queue.open()
+        await queue.submit([submission() for _ in range(5)])
+        work = Work(queue, slots=5, seconds=1000, give_back_seconds=0.2)
+        with anyio.fail_after(15):
+            async with anyio.create_task_group() as group:
+                group.start_soon(work.work)
+                await until(lambda: len(work.begun) == 5)
+                server.kill()
+                group.cancel_scope.cancel()
+        for late in (work.worker.finish(work.begun[0], "completed", b""), work.worker.shut("bucket", 1.0)):
+            with pytest.raises(cluster.ClusterError, match="has ended"):
+                await late

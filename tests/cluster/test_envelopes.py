@@ -1,4 +1,4 @@
-"""Signed records: whoever can write to the server cannot have anything run."""
+"""Signed records: a worker runs nothing that somebody without the secret has put on the server."""
 
 import pytest
 from hypothesis import given

@@ -11,8 +11,8 @@ pytestmark = pytest.mark.anyio
 class Work:
     """Works off the events of a worker: each is begun, runs for so long, and is completed."""
 
-    def __init__(self, queue, *, slots=10, lease=5.0, seconds=0.0):
-        self.worker = cluster.QueueWorker(queue, self, lease=lease)
+    def __init__(self, queue, *, slots=10, lease=5.0, seconds=0.0, **options):
+        self.worker = cluster.QueueWorker(queue, self, lease=lease, **options)
         self.slots = slots
         self.seconds = seconds
         self.is_over = False
@@ -278,3 +278,19 @@ async def test_a_worker_can_be_cancelled_at_any_moment(server, moment):
             await until(lambda: len(other.done) == found.get("pending", 0))
             group.cancel_scope.cancel()
         assert await counts(queue) == {"completed": 30}
+
+
+async def test_an_event_that_a_limit_refused_can_be_ended(queue):
+    """It has not begun, so its end is that of an event that waits."""
+    await queue.submit([submission()])
+    work, limit = Work(queue), cluster.Limit("slots", 0.5, 0, 1, hold=True)
+    async with anyio.create_task_group() as group, work.worker.running():
+        work.group = group
+        work.run = anyio.lowlevel.checkpoint  # the test has the event begin itself
+        taken = []
+        work.take = taken.append
+        await until(lambda: taken)
+        event_id = taken[0].entry.event_id
+        assert (await work.worker.begin(event_id, [limit]))[0] == 0
+        assert await work.worker.finish(event_id, "aborted", b"why")
+    assert await counts(queue) == {"aborted": 1}

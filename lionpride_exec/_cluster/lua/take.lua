@@ -22,18 +22,6 @@ local function load(number, message, id)
         redis.call('GET', prefix .. 'o:' .. id) or '' }
 end
 
-if redis.call('HGET', meta, 'paused') then
-    for _, entry in ipairs(args.read) do
-        if redis.call('HGET', hash(entry[3]), 'mi') == entry[2] then
-            enqueue(entry[3], 0)
-        end
-        drop(entry[1], entry[2])
-    end
-    return { 1, out }
-end
-for _, entry in ipairs(args.read) do
-    load(entry[1], entry[2], entry[3])
-end
 if args.known then
     local known = {}
     for _, id in ipairs(args.known) do
@@ -47,6 +35,18 @@ if args.known then
             end
         end
     end
+end
+if redis.call('HGET', meta, 'paused') then
+    for _, entry in ipairs(args.read) do
+        if redis.call('HGET', hash(entry[3]), 'mi') == entry[2] then
+            enqueue(entry[3], 0)
+        end
+        drop(entry[1], entry[2])
+    end
+    return { 1, out }
+end
+for _, entry in ipairs(args.read) do
+    load(entry[1], entry[2], entry[3])
 end
 if args.idle > 0 then
     for number = 0, args.streams - 1 do
