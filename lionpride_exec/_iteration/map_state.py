@@ -109,7 +109,7 @@ class MapState(Generic[E]):
                 if event is not None:
                     return event
                 # The source may have closed the map.
-                if self.closed or (self.exhausted and not self.held):  # type: ignore[redundant-expr]
+                if self.closed or (self.exhausted and not self.held):  # type: ignore[redundant-expr]  # changes in the await
                     break
                 # Wait until an event has ended, or the map is closed. A loop over short events waits at every other
                 # item, so this is no coroutine of its own.

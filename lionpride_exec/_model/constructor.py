@@ -98,7 +98,7 @@ def write_constructor(cls: type[Any], left_out: frozenset[str]) -> Callable[...,
         known["__may_check"] = attr.get_run_validators
         steps += ["if __may_check():", *checks]
     source = f"def __init__({', '.join(parameters)}):\n    " + "\n    ".join(steps)
-    exec(compile(source, f"<constructor of {cls.__module__}.{cls.__qualname__}>", "exec"), known)  # noqa: S102
+    exec(compile(source, f"<constructor of {cls.__module__}.{cls.__qualname__}>", "exec"), known)  # noqa: S102  text of our own
     made: Callable[..., None] = known["__init__"]
     made.__module__, made.__qualname__ = cls.__module__, f"{cls.__qualname__}.__init__"
     made.__annotations__ = by_attrs.__annotations__

@@ -21,7 +21,7 @@ def to_creation_time(value: Any) -> datetime:
     now = wall_clock.now()
     # No lock, which would cost as much as the clock. With its global lock, CPython switches threads at calls and at
     # loops, not between a comparison written in C and the assignment after it. max() would be a call.
-    if now > _latest:  # noqa: PLR1730
+    if now > _latest:  # noqa: PLR1730  max() would be a call
         _latest = now
     return _latest
 

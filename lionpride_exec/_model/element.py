@@ -85,7 +85,7 @@ class Model:
         )
         if not (cls._inherits_init or "__init__" in cls.__dict__):
             # By setattr(): type checkers would take an assignment for a declaration of the base class.
-            setattr(cls, "__init__", write_constructor(cls, cls._left_out))  # noqa: B010
+            setattr(cls, "__init__", write_constructor(cls, cls._left_out))  # noqa: B010  see above
         cls._redacted = frozenset(field.name for field in cls.__attrs_attrs__ if field.metadata.get("redact"))
         also_known_as(cls, f"{cls.__module__}.{cls.__qualname__}")
 

@@ -382,5 +382,5 @@ if __name__ == "__main__":
         print(state(), pool.apply(state))
 """
     )
-    ended = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
+    ended = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603  our own
     assert ended.stdout == "(False, False) (True, True)\n"

@@ -58,7 +58,7 @@ class Server:
         while not self._answers():
             assert self.process.poll() is None, (self.folder / "log").read_text()
             assert time.monotonic() < deadline, "the server did not start"
-            time.sleep(0.01)
+            time.sleep(0.01)  # another process starts, in real time
         return self
 
     def _answers(self):

@@ -473,7 +473,7 @@ def test_an_event_has_no_room_for_options_that_it_was_not_given():
     assert Endless().metadata is not Endless().metadata
     given = Job(timeout=1, idle_timeout=2, retry=Retry(), streaming=True, metadata={"a": 1})
     assert options <= vars(given).keys()
-    assert copy.copy(given).timeout == pickle.loads(pickle.dumps(given)).timeout == 1  # noqa: S301
+    assert copy.copy(given).timeout == pickle.loads(pickle.dumps(given)).timeout == 1  # noqa: S301  our own
 
 
 async def test_timeout_and_streaming_are_not_serialised():

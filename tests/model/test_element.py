@@ -433,7 +433,7 @@ def test_metadata_is_made_on_demand():
     """The first question makes the dict, which stays. Copies, pickles and dicts know no difference."""
     element = Element()
     assert "metadata" not in vars(element)
-    read = pickle.loads(pickle.dumps(element))  # noqa: S301
+    read = pickle.loads(pickle.dumps(element))  # noqa: S301  our own
     for other in (copy.copy(element), read, Element.from_dict(element.to_dict())):
         assert other.metadata == {}
     element.metadata["a"] = 1
