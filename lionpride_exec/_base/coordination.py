@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from .conditions import PredicateCondition
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
     from lionpride_exec._status import EventStatus
@@ -33,6 +34,25 @@ class Starter(Protocol):
         """Make the event loop call :meth:`look_again` soon. Works in any thread and at any time."""
 
 
+class Expiring(Protocol):
+    """The events that end if they have not begun by a time, as an executor and its processor see them."""
+
+    def add(self, event: Any, expiry: Any) -> None:
+        """Have an event of the executor end if it has not begun by a time."""
+
+    def expire(self, now: float) -> None:
+        """End what has not begun by now, a reading of the clock of the event loop."""
+
+    def seconds_left(self, event: Any) -> float | None:
+        """Return the seconds until an event ends for that reason, 0 or more. None if it does not."""
+
+    def follow_clock(self) -> None:
+        """Carry the times over to the running event loop."""
+
+    def launch(self) -> None:
+        """Start the task that ends events in time, if the executor has a group and an event may expire."""
+
+
 class Coordination:
     """
     The state that an executor and its processor share.
@@ -45,9 +65,22 @@ class Coordination:
         locks_in_use: The number of locks of progressions that a task holds or waits for. While there are none, an event
             can be moved at once.
         starter: The processor, which looks again when the last hold is given back. None until there is one.
+        expiring: What ends the events that expire. Empty until there is one; then it has one item. A list, which never
+            is another one, since the processor asks for it before each start.
+        schedules: The schedules. None until there is one.
+        launchers: Called when the executor's group opens: each starts a task in it.
     """
 
-    __slots__ = ("conditions", "deferred_ends", "holds", "locks_in_use", "starter")
+    __slots__ = (
+        "conditions",
+        "deferred_ends",
+        "expiring",
+        "holds",
+        "launchers",
+        "locks_in_use",
+        "schedules",
+        "starter",
+    )
 
     def __init__(self) -> None:
         self.conditions: Final[PredicateCondition] = PredicateCondition()
@@ -55,6 +88,9 @@ class Coordination:
         self.deferred_ends: Final[dict[UUID, tuple[Any, EventStatus, BaseException]]] = {}
         self.locks_in_use: int = 0
         self.starter: Starter | None = None
+        self.expiring: Final[list[Expiring]] = []
+        self.schedules: Any = None
+        self.launchers: Final[list[Callable[[], None]]] = []
 
     def hold(self, token: object) -> None:
         """

@@ -14,6 +14,7 @@ from math import inf
 from anyio.lowlevel import current_token
 
 from .backend import current_time
+from .wall_clock import wall_clock
 
 # The clocks are read together at most this often, until one reading takes less than this many seconds.
 READINGS = 5
@@ -44,7 +45,7 @@ class LoopClock:
         loop = current_token()
         if loop == self._seen_in:
             return 0.0
-        before, self._ahead = self._ahead, current_time() - time.time()
+        before, self._ahead = self._ahead, current_time() - wall_clock.seconds()
         is_first, self._seen_in = self._seen_in is None, loop
         return 0.0 if is_first else self._ahead - before
 
@@ -111,7 +112,7 @@ def _read_clocks() -> tuple[float, float, float]:
     """Return the times of the wall clock, the machine and the event loop, read almost at the same moment."""
     best = (inf, 0.0, 0.0, 0.0)
     for _ in range(READINGS):
-        before, wall, after = time.monotonic(), time.time(), time.monotonic()
+        before, wall, after = time.monotonic(), wall_clock.seconds(), time.monotonic()
         if after - before < best[0]:
             best = (after - before, wall, (before + after) / 2, current_time())
         if best[0] < SLOW_READING:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # From this many seconds on, a length of time is shown as hours, minutes and seconds.
 SHOWN_PLAINLY: Final = 120.0
@@ -27,6 +30,35 @@ def shown_clock(seconds: float) -> str:
 def shown_rate(per_second: float) -> str:
     """Return a rate with two digits or more: ``0.5/s``, ``1,234/s``."""
     return f"{per_second:,.0f}/s" if per_second >= 10 else f"{per_second:.1f}/s"  # noqa: PLR2004  two digits
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """Return the known name that an unknown word may stand for: `` (did you mean 'url'?)``. Empty if none is close."""
+    from difflib import get_close_matches  # noqa: PLC0415  slow to import, for messages only
+
+    names = {name.lower().replace("-", "_"): name for name in known}
+    close = get_close_matches(str(word).lower().replace("-", "_"), names, 1)
+    return f" (did you mean {names[close[0]]!r}?)" if close else ""
+
+
+def check_keywords(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """
+    Check the names of keyword arguments.
+
+    Args:
+        what: What takes them, for the message: ``starmap()``.
+        given: The names that were given.
+        known: The names that are known.
+
+    Raises:
+        TypeError: A name is unknown. The message names it, and one that may have been meant.
+    """
+    names = list(known)
+    for name in given:
+        if name not in names:
+            raise TypeError(
+                f"{what} has no keyword argument {name!r}{did_you_mean(name, names)}; there are {', '.join(names)}"
+            )
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

@@ -68,3 +68,11 @@ def test_an_invalid_transition_is_told_in_a_sentence(make_copy):
     assert str(error) == error.message == f"event {ID} cannot go from completed to pending"
     assert (error.item_id, error.previous, error.target) == (ID, EventStatus.COMPLETED, EventStatus.PENDING)
     assert error.retryable is False
+
+
+def test_an_error_of_a_journal_has_the_name_of_the_original():
+    """As data, it says what the original would say, before and after a restart."""
+    kept = errors.RemoteError("no route", "app.net.NoRoute", "Traceback ...", retryable=False, details={"host": "a"})
+    told = {"error": "NoRoute", "message": "no route", "retryable": False, "details": {"host": "a"}}
+    assert kept.to_dict() == told
+    assert errors.RemoteError("gone").to_dict() == {"error": "RemoteError", "message": "gone", "retryable": True}

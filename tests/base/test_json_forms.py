@@ -352,7 +352,7 @@ VALUES = {
         [re.compile("a+"), re.compile("a", re.IGNORECASE | re.DOTALL), re.compile(b"\xff")], ["a+", "(?is)a", "\xff"],
     ),
     "zone": ([BERLIN, dt.UTC], ["Europe/Berlin", "UTC"]),
-    "dataclass": (Data(1, dt.datetime(2026, 1, 1)), {"_secret": 1, "at": "2026-01-01T00:00:00"}),  # noqa: DTZ001
+    "dataclass": (Data(1, dt.datetime(2026, 1, 1)), {"_secret": 1, "at": "2026-01-01T00:00:00"}),  # noqa: DTZ001  naive
     "attrs": (Private(1, frozenset({2})), {"_hidden": 1, "tags": [2]}),
     "struct": (Tagged("x", dt.timedelta(1)), {"type": "t", "firstName": "x", "at": "P1D"}),
     "array_like": (Row(1, b"a"), [1, "YQ=="]),
@@ -400,7 +400,7 @@ VALUES = {
     "root model": ([Root(5), pydantic.RootModel[str]("a")], [5, "a"]),
     "file in memory": ([io.BytesIO(b"ab"), io.StringIO("ab")], ["YWI=", "ab"]),
     "numpy times": (
-        [Time(dt.datetime(2026, 1, 1), ""), Time(dt.timedelta(1), ""), Time(None, "NaT"), Time(5, "5 months")],  # noqa: DTZ001
+        [Time(dt.datetime(2026, 1, 1), ""), Time(dt.timedelta(1), ""), Time(None, "NaT"), Time(5, "5 months")],  # noqa: DTZ001  naive
         ["2026-01-01T00:00:00", "P1D", "NaT", "5 months"],
     ),
     "array of numpy times": (Times([5], ""), ["5 nanoseconds"]),
