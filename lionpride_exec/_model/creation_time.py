@@ -8,22 +8,16 @@ from typing import Any
 from lionpride_exec._base.sentinel import Unset
 from lionpride_exec._base.wall_clock import wall_clock
 
-# The latest creation time so far. The default priority is the creation time, and the wall clock may be set back. A
-# later element must not overtake an earlier one.
-_latest = datetime.min.replace(tzinfo=UTC)
-
 
 def to_creation_time(value: Any) -> datetime:
     """Return the time that a value means, as :func:`to_datetime` does. ``Unset`` means now, or the latest such time."""
-    global _latest  # noqa: PLW0603  one for the whole process
     if value is not Unset:
         return to_datetime(value)
     now = wall_clock.now()
     # No lock, which would cost as much as the clock. With its global lock, CPython switches threads at calls and at
     # loops, not between a comparison written in C and the assignment after it. max() would be a call.
-    if now > _latest:  # noqa: PLR1730  max() would be a call
-        _latest = now
-    return _latest
+    wall_clock.latest = max(wall_clock.latest, now)
+    return wall_clock.latest
 
 
 def to_datetime(value: Any) -> datetime:

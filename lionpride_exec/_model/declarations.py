@@ -33,7 +33,8 @@ _OWN_TYPES = {
 # Public methods that the package or its users call on any event. The name of each is taken.
 _CALLED = frozenset(
     {
-        "invoke", "reduce", "result", "stream", "wait", "history", "as_fresh_event", "settle", "chunks",
+        "invoke", "reduce", "result", "stream", "wait", "history", "as_fresh_event", "settle", "observe_response",
+        "chunks", "after_results",
         "to_dict", "from_dict", "to_json", "from_json", "class_name",
     }
 )  # fmt: skip

@@ -37,6 +37,7 @@ from lionpride_exec._base.sentinel import Unset
 from .constructor import MadeOnDemand, write_constructor
 from .creation_time import to_creation_time
 from .declarations import check_methods, complete
+from .unknown_fields import make_instance
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -109,7 +110,10 @@ def to_uuid(value: Any) -> UUID:
     if isinstance(value, UUID):
         return value
     if isinstance(value, str):
-        return UUID(value)
+        try:
+            return UUID(value)
+        except ValueError:
+            raise ValueError(f"{shown(value)} is not the text of an id (a UUID)") from None
     found = getattr(value, "id", None)
     if isinstance(found, UUID):
         return found
@@ -312,7 +316,7 @@ class Element(Model):
     @classmethod
     def _own_from_dict(cls, fields: dict[str, Any], **_: Any) -> Self:
         """Make an instance from the dict form of its fields. Override this for another dict form."""
-        return cls(**fields)
+        return cast("Self", make_instance(cls, fields))
 
     @classmethod
     def from_json(cls, text: str | bytes, **kwargs: Any) -> Self:

@@ -10,6 +10,7 @@ import attrs
 from lionpride_exec._base.exception_groups import error_in
 from lionpride_exec._base.jsonable import error_from_dict, error_to_dict, jsonable
 from lionpride_exec._base.sentinel import Unset, UnsetType
+from lionpride_exec._base.wording import did_you_mean
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import NotFoundError
 
@@ -176,4 +177,5 @@ def to_status(status: EventStatus | str) -> EventStatus:
         return EventStatus(status)
     except ValueError:
         known = ", ".join(EventStatus.allowed())
-        raise NotFoundError(f"Status {status!r} not found; there are {known}") from None
+        hint = did_you_mean(status, EventStatus.allowed())
+        raise NotFoundError(f"Status {status!r} not found{hint}; there are {known}") from None

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import attrs
 
+from lionpride_exec._base.wording import did_you_mean
 from lionpride_exec.errors import ExistsError, NotFoundError
 
 from .element import Element, Mode, to_uuid
@@ -138,7 +139,7 @@ class Flow(Element, Generic[E, P]):
         """
         found = self._find(key) if isinstance(key, str) else None
         if found is None:
-            found = self.progressions.get(_progression_id(key), None)
+            found = self.progressions.get(_progression_id(key, self.progressions), None)
         if found is None:
             raise _missing(key)
         return found
@@ -246,16 +247,16 @@ def _as_list(given: Any) -> list[Any]:
     return list(cast("Iterable[Any]", given)) if several else [given]
 
 
-def _progression_id(key: object) -> UUID:
+def _progression_id(key: object, known: Iterable[Progression] = ()) -> UUID:
     if isinstance(key, str):
         try:
             return UUID(key)
         except ValueError:
-            raise _missing(key) from None
+            raise _missing(key, did_you_mean(key, (each.name for each in known if each.name))) from None
     if isinstance(key, UUID | Progression):
         return to_uuid(key)
     raise TypeError(f"a progression is found by name, id or itself, not by {type(key).__name__}")
 
 
-def _missing(key: UUID | str | Progression) -> NotFoundError:
-    return NotFoundError(f"Progression '{key.id if isinstance(key, Progression) else key}' not found in flow")
+def _missing(key: UUID | str | Progression, hint: str = "") -> NotFoundError:
+    return NotFoundError(f"Progression '{key.id if isinstance(key, Progression) else key}' not found in flow{hint}")

@@ -3,16 +3,16 @@ Limits: how many events of each key may start in a time, or run at the same time
 
 Three values describe a limit: the *amount*, how long a taken amount stays away, and when that time begins. For a
 :class:`Rate` the time is ``per`` seconds from the start of the event, or from its end with ``hold``. A
-:class:`Concurrent` gets its amount back at the end of the event. So one implementation serves both
-(``_scheduling.limit_state``). An event takes from all its limits at once, or from none.
+:class:`Concurrent` gets its amount back at the end of the event, and a :class:`Quota` at the next of its resets. So one
+implementation serves all (``_scheduling.limit_state``). An event takes from all its limits at once, or from none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from itertools import count
 from math import inf
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
@@ -21,34 +21,31 @@ from lionpride_exec._base.redaction import digest_of, quotes, secrets_of
 from lionpride_exec._validation import check_count, check_seconds, is_finite
 from lionpride_exec.errors import ConfigurationError
 
+from .adaptive import Adaptive
+from .key_amounts import Amount, Count, Terms, amount_of, check_amount, own_amount, own_count
+from .limit_fields import CostOf, KeyOf, Scope, check_positive, shown, valid_getter, valid_name, valid_scope
+from .quota import Quota
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-KeyOf = str | Callable[[Any], Hashable] | None
-CostOf = str | Callable[[Any], float] | None
+    from collections.abc import Callable, Hashable, Iterable
 
 
-def _valid_amount(_instance: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not is_finite(value) or value <= 0:
-        raise ValueError(f"{attribute.name} must be a positive, finite number, got {value!r}")
+def _check_limit(name: str, value: Any) -> None:
+    check_count(name, value, 1)
 
 
-def _valid_limit(_instance: object, _attribute: object, value: Any) -> None:
-    check_count("limit", value, 1)
+def _valid_amount(instance: Rate, attribute: attrs.Attribute[Any], value: object) -> None:
+    check_amount(attribute.name, value, check_positive, has_key=instance.key is not None)
+    if instance.cost is None and isinstance(value, int | float) and value < 1:
+        raise ValueError(f"amount must be at least 1, since each event takes 1 without a cost, got {value!r}")
+
+
+def _valid_limit(instance: Concurrent, attribute: attrs.Attribute[Any], value: object) -> None:
+    check_amount(attribute.name, value, _check_limit, has_key=instance.key is not None)
 
 
 def _valid_per(_instance: object, attribute: attrs.Attribute[float], value: float) -> None:
     check_seconds(attribute.name, value, zero_allowed=False)
-
-
-def _valid_getter(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and not isinstance(value, str) and not callable(value):
-        raise ValueError(f"{attribute.name} must be the name of an attribute or a function of the event, got {value!r}")
-
-
-def _shown(getter: object) -> str:
-    """Return a field or a function as a person would name it."""
-    return str(getattr(getter, "__qualname__", repr(getter)))
 
 
 @attrs.frozen(eq=False)
@@ -59,7 +56,10 @@ class Rate:
     The limit is exact: the window slides. A token bucket would let twice the amount through around a refill.
 
     Args:
-        amount: How many events may start in a window, or the sum of their costs. Positive and finite.
+        amount: How many events may start in a window, or the sum of their costs. Positive and finite. With ``key``
+            also an amount for each key: a mapping, such as ``{"small": 1500, "large": 900, ...: 100}``, where ``...``
+            stands for all other keys; or a function of the key, which returns the same for the same key. An event whose
+            key has no amount is refused when it is appended (``ValueError``).
         per: Length of the window in seconds, positive.
         cost: What one event takes from the amount: the name of an attribute of the event, or a function of the event
             that returns a finite number, 0 or more. The default is 1. The cost is read when the event is appended. It
@@ -71,16 +71,22 @@ class Rate:
             ``per`` seconds after its end (True). A server counts a call when the call arrives, which is between start
             and end. With ``hold`` a server never sees more than ``amount`` in a window, however slow the network is.
             The price is throughput: the duration of a call adds to ``per``.
+        name: The name of the limit in a cluster: all processes take from limits of one name together. By default the
+            name is made of all the other arguments.
+        scope: "queue": in a cluster, the limit holds for all processes together. "process": each has its own amount.
 
     Raises:
-        ValueError: A number is out of range, or a cost or key is neither a name nor a function.
+        ValueError: A number is out of range, a cost or key is neither a name nor a function, ``name`` is no text or
+            empty, or ``scope`` is neither of its two values. Or there is an amount for each key, and no ``key``.
     """
 
-    amount: float = attrs.field(validator=_valid_amount)
+    amount: Amount = attrs.field(validator=_valid_amount, converter=own_amount, repr=shown)
     per: float = attrs.field(validator=_valid_per)
-    cost: CostOf = attrs.field(default=None, kw_only=True, validator=_valid_getter, repr=_shown)
-    key: KeyOf = attrs.field(default=None, kw_only=True, validator=_valid_getter, repr=_shown)
+    cost: CostOf = attrs.field(default=None, kw_only=True, validator=valid_getter, repr=shown)
+    key: KeyOf = attrs.field(default=None, kw_only=True, validator=valid_getter, repr=shown)
     hold: bool = attrs.field(default=False, kw_only=True)
+    name: str | None = attrs.field(default=None, kw_only=True, repr=False, validator=valid_name)
+    scope: Scope = attrs.field(default="queue", kw_only=True, repr=False, validator=valid_scope)
 
 
 @attrs.frozen(eq=False)
@@ -89,8 +95,11 @@ class Concurrent:
     A limit on how many events run at the same time.
 
     Args:
-        limit: How many events may run at once, 1 or more.
+        limit: How many events may run at once, 1 or more. With ``key`` also a number for each key, as for
+            :class:`Rate`.
         key: As for :class:`Rate`.
+        name: As for :class:`Rate`.
+        scope: As for :class:`Rate`.
 
     Attributes:
         amount: The same number as ``limit``, under the name that a :class:`Rate` uses.
@@ -99,20 +108,23 @@ class Concurrent:
         hold: Always True: the limit counts an event until its end.
 
     Raises:
-        ValueError: The limit is not an int of 1 or more, or the key is neither a name nor a function.
+        ValueError: The limit is not an int of 1 or more, the key is neither a name nor a function, ``name`` is no text
+            or empty, or ``scope`` is neither of its two values. Or there is a limit for each key, and no ``key``.
     """
 
-    limit: int = attrs.field(validator=_valid_limit)
-    key: KeyOf = attrs.field(default=None, kw_only=True, validator=_valid_getter, repr=_shown)
+    limit: Count = attrs.field(validator=_valid_limit, converter=own_count, repr=shown)
+    key: KeyOf = attrs.field(default=None, kw_only=True, validator=valid_getter, repr=shown)
+    name: str | None = attrs.field(default=None, kw_only=True, repr=False, validator=valid_name)
+    scope: Scope = attrs.field(default="queue", kw_only=True, repr=False, validator=valid_scope)
 
     # The attributes of a rate, so that one implementation serves both: the amount comes back as soon as an event ends.
-    amount: float = attrs.field(init=False, repr=False, default=attrs.Factory(lambda self: self.limit, takes_self=True))
+    amount: Count = attrs.field(init=False, repr=False, default=attrs.Factory(lambda self: self.limit, takes_self=True))
     per: float = attrs.field(init=False, repr=False, default=0.0)
     cost: CostOf = attrs.field(init=False, repr=False, default=None)
     hold: bool = attrs.field(init=False, repr=False, default=True)
 
 
-Limit = Rate | Concurrent
+Limit = Rate | Concurrent | Quota | Adaptive
 
 
 @attrs.frozen
@@ -138,16 +150,24 @@ class Router:
         partition: Returns the partition of an event. None if all events share one partition.
 
     Raises:
-        ConfigurationError: One of the limits is neither a Rate nor a Concurrent.
+        ConfigurationError: One of the limits is neither a Rate, a Quota, a Concurrent nor an Adaptive.
+
+    Attributes:
+        limits: The limits.
+        terms: What holds of each limit now, in the order of the limits.
     """
 
     def __init__(
         self, limits: Iterable[Limit] | Limit = (), partition: Callable[[Any], Hashable] | None = None
     ) -> None:
-        self.limits: tuple[Limit, ...] = (limits,) if isinstance(limits, Rate | Concurrent) else tuple(limits)
+        self.limits: tuple[Limit, ...] = (limits,) if isinstance(limits, Limit) else tuple(limits)
         for limit in self.limits:
-            if not isinstance(limit, Rate | Concurrent):
-                raise ConfigurationError(f"limits must be Rate or Concurrent, got {limit!r}")
+            if not isinstance(cast("object", limit), Limit):
+                raise ConfigurationError(f"limits must be Rate, Quota, Concurrent or Adaptive, got {limit!r}")
+        # An Adaptive has no window.
+        self.terms: list[Terms] = [
+            Terms(limit.amount, 0.0 if isinstance(limit, Adaptive) else limit.per) for limit in self.limits
+        ]
         self.has_partitions: bool = partition is not None
         keys = [] if partition is None else [partition]
         # The names of the fields that hold the keys. None if a function returns the key.
@@ -156,7 +176,11 @@ class Router:
         self._keys = keys + [_getter(limit.key) for limit in self.limits if limit.key is not None]
         self._costs = [None if limit.cost is None else _getter(limit.cost) for limit in self.limits]
         self._has_costs = any(cost is not None for cost in self._costs)
+        places = count(int(self.has_partitions))
+        # For each limit, the place of its key in a route. None if it has no keys.
+        self._places = [None if limit.key is None else next(places) for limit in self.limits]
         self.is_plain: bool = not (self._keys or self._has_costs)  # all events have the same route
+        self._has_key_amounts = any(_is_by_key(limit.amount) for limit in self.limits)
         ones = (0, *(1 for _ in self.limits))
         # The route where no function has to be called: for all events, or for ids without an event.
         self.plain: Route = Route((None,) * len(self._keys), ones)
@@ -175,20 +199,60 @@ class Router:
         if self.is_plain:
             return self.plain
         try:
-            key = tuple([key_of(event) for key_of in self._keys])
+            key = plain = tuple([key_of(event) for key_of in self._keys])
             if redacted := getattr(event, "_redacted", None):
                 key = self._without_secrets(key, redacted, secrets_of(event))
             hash(key)
         except Exception as exc:
             exc.add_note(
-                f"asked for the key of {event!r}, by {[limit for limit in self.limits if limit.key is not None]}"
+                f"asked for the key of {event}, by {[limit for limit in self.limits if limit.key is not None]}"
             )
             raise
         costs = self.plain.costs
-        if self._has_costs:
-            pairs = zip(self.limits, self._costs, strict=True)
-            costs = (0, *(1 if cost_of is None else _checked(cost_of(event), limit) for limit, cost_of in pairs))
+        if self._has_costs or self._has_key_amounts:
+            costs = (0, *[self._cost(number, event, plain, key) for number in range(len(self.limits))])
         return Route(key, costs)
+
+    def amount(self, number: int, key: Hashable) -> float:
+        """
+        Return the amount of the limit with this index now, for a key.
+
+        Raises:
+            ValueError: There is no amount for the key.
+        """
+        limit = self.limits[number]
+        return amount_of(
+            self.terms[number].amount, key, _check_limit if isinstance(limit, Concurrent) else check_positive
+        )
+
+    def set_terms(self, number: int, terms: Terms) -> None:
+        """Change what holds of the limit with this index. O(1)."""
+        self.terms[number] = terms
+        self._has_key_amounts = any(_is_by_key(each.amount) for each in self.terms)
+
+    def check_route(self, number: int, route: Route) -> None:
+        """
+        Check that an event with this route can start under the limit with this index, as far as the amount goes.
+
+        Raises:
+            ValueError: The event takes more than the amount, or its key has none.
+        """
+        place = self._places[number]
+        key = None if place is None else route.key[place]
+        if place is None or key is not None:
+            _checked(route.costs[number + 1], self.amount(number, key), self.limits[number])
+
+    def _cost(self, number: int, event: object, plain: tuple[Hashable, ...], key: tuple[Hashable, ...]) -> float:
+        """Return what an event takes of a limit. ``plain`` is its key with the secrets that ``key`` has digests for."""
+        cost_of, place, limit = self._costs[number], self._places[number], self.limits[number]
+        cost = 1 if cost_of is None else cost_of(event)
+        if place is None or not _is_by_key(self.terms[number].amount):
+            return 1 if cost_of is None else _checked(cost, self.amount(number, None), limit)
+        if plain[place] is None:
+            return check_cost(cost)
+        if plain[place] != key[place]:
+            raise ValueError(f"{limit!r} cannot have an amount for each key: the key is redacted")
+        return _checked(cost, self.amount(number, key[place]), limit)
 
     def _without_secrets(
         self, key: tuple[Hashable, ...], redacted: frozenset[str], secrets: frozenset[str]
@@ -220,9 +284,13 @@ def check_cost(cost: float, most: float = inf) -> float:
     return int(cost) if float(cost).is_integer() else cost  # whole numbers add up exactly
 
 
-def _checked(cost: float, limit: Limit) -> float:
+def _is_by_key(amount: Amount) -> bool:
+    return not isinstance(amount, int | float)
+
+
+def _checked(cost: float, most: float, limit: Limit) -> float:
     try:
-        return check_cost(cost, limit.amount)
+        return check_cost(cost, most)
     except ValueError as exc:
         raise ValueError(f"{exc} ({limit!r})") from None
 

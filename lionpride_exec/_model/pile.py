@@ -269,7 +269,7 @@ class Pile(Element, Generic[E]):
                 raise missing(key)
             return found
         if isinstance(key, str | UUID):
-            return self[UUID(str(key))]
+            return self[to_uuid(key)]
         if callable(key):  # user code, so not under the lock
             return self._subset(item for item in self if key(item))
         with self._lock:

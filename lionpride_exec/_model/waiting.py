@@ -19,15 +19,17 @@ class WaitReason(StrEnum):
     START = "start"
     """The executor must be started, or started again."""
     PAUSED = "paused"
-    """The executor is paused, until ``resume()``."""
+    """The executor is paused, or its key or limit is, until ``resume()`` or the time of ``pause(until=...)``."""
     WATCHER = "watcher"
     """The reader of a ``watch()`` must catch up."""
     LOCK = "lock"
     """A task holds a lock on the progressions."""
     JOURNAL = "journal"
     """The event is not on disk yet, or the journal is behind or fails to write."""
+    CLUSTER = "cluster"
+    """The event is in the queue on the server, and no worker of this process holds it."""
     DEPENDENCY = "dependency"
-    """The events that it comes ``after`` have not completed."""
+    """The events that it comes ``after`` have not completed, or those of ``after_any_end`` have not ended."""
     DELAY = "delay"
     """The time of its ``delay`` or ``at`` has not come."""
     RETRY = "retry"
@@ -37,7 +39,7 @@ class WaitReason(StrEnum):
     GATE = "gate"
     """Its gate must be asked (again), or its key is closed by ``RateLimited`` or has a pace after that."""
     LIMIT = "limit"
-    """A ``Rate`` or ``Concurrent`` has no room."""
+    """A ``Rate``, ``Quota`` or ``Concurrent`` has no room."""
     CAPACITY = "capacity"
     """The capacity of the window is used up."""
     SLOT = "slot"
@@ -58,9 +60,9 @@ class Waiting(NamedTuple):
         reason: What the event waits for.
         until: The time of the clock of the event loop before which the event does not start. ``-inf`` if no time is
             known.
-        limit: The limit that has no room. None for other reasons.
+        limit: The limit that has no room or is paused. None for other reasons.
         key: The key of that limit or gate. None if it has no keys.
-        after: The events that must complete first.
+        after: The events that it comes after, and that have not ended.
     """
 
     reason: WaitReason

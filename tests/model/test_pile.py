@@ -86,7 +86,7 @@ def test_removing():
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
     assert pile.pop(items[0], None) is None
-    with pytest.raises(ValueError, match="badly formed"):
+    with pytest.raises(ValueError, match="not the text of an id"):
         pile.pop("nonsense", None)
     assert pile.exclude(items[2]) is True
     assert pile.exclude(items[2]) is True

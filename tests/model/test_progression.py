@@ -34,9 +34,9 @@ def test_what_means_no_id_is_refused(bad):
     """Every way in raises ValueError and changes nothing; `in` is just False."""
     progression = Progression(order=[A])
     for method in (progression.append, progression.include, progression.exclude, progression.remove):
-        with pytest.raises(ValueError, match="Cannot get ID|badly formed"):
+        with pytest.raises(ValueError, match="Cannot get ID|not the text of an id"):
             method(bad)
-    with pytest.raises(ValueError, match="Cannot get ID|badly formed"):
+    with pytest.raises(ValueError, match="Cannot get ID|not the text of an id"):
         progression.extend([B, bad])
     assert progression.order == [A]
     assert bad not in progression

@@ -82,7 +82,7 @@ def test_a_name_for_type_checkers_only_can_be_given():
 
 def _for_type_checkers():
     """Return what `Transition` names and its module does not import at run time."""
-    from datetime import datetime  # noqa: PLC0415
-    from uuid import UUID  # noqa: PLC0415
+    from datetime import datetime  # noqa: PLC0415  not for the module
+    from uuid import UUID  # noqa: PLC0415  likewise
 
     return {"datetime": datetime, "UUID": UUID, "Event": Event}
