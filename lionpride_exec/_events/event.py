@@ -7,6 +7,7 @@ takes it from one status to the next.
 
 from __future__ import annotations
 
+from inspect import iscoroutinefunction
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast
 
@@ -17,12 +18,16 @@ from lionpride_exec._base.redaction import mask, secrets_of
 from lionpride_exec._base.sentinel import Unset
 from lionpride_exec._model.execution import Execution
 from lionpride_exec._model.limits import Rate, check_cost
+from lionpride_exec._model.quota import Quota
+from lionpride_exec._model.unknown_fields import make_instance
+from lionpride_exec._offload.settings import RunIn  # noqa: TC001  codecs resolve the annotations of the class
 from lionpride_exec._status import COMPLETED, PENDING, TERMINAL
-from lionpride_exec.errors import EventFailed, EventNotFinished
+from lionpride_exec.errors import ConfigurationError, EventFailed, EventNotFinished
 
 from .chunk_buffer import ChunkBuffer
+from .place_options import call_outside, invoke_plain, set_place
 from .running import RunnableEvent
-from .storage_options import OnCrash, StorageOptions, class_with_tag, register
+from .storage_options import OnCrash, StorageOptions, check_options, class_with_tag, register
 from .streaming import ChunkReader, check_reader
 
 if TYPE_CHECKING:
@@ -44,6 +49,7 @@ else:
 
 # The options of a class statement: ``class Fetch(Event, tag="app.fetch", on_crash="fail")``.
 _KIND_WORDS = ("tag", "version", "on_crash", "max_attempts")
+_PLACE_WORDS = ("run_in", "abandon_on_cancel")
 
 
 class Event(RunnableEvent, Generic[T_co]):
@@ -70,6 +76,13 @@ class Event(RunnableEvent, Generic[T_co]):
     - ``max_attempts`` (5): How many runs a crash may interrupt before the event ends FAILED instead of running again.
       Inherited.
 
+    Options of the class statement also say where a plain ``def _invoke(self)`` runs. Without them it must be async.
+
+    - ``run_in``: "thread", "process" or "interpreter". A process works on a copy of the event: it sees the fields, and
+      only what it returns comes back. Inherited.
+    - ``abandon_on_cancel``: Whether a cancelled event ends at once while its thread goes on. Default: what the executor
+      says, and without an executor no. Inherited.
+
     A field with ``attrs.field(metadata={"redact": True})`` is secret. Stars replace its value in the message of
     ``EventFailed``, in ``explain()`` and ``statistics()``, in logged tracebacks, in errors that a journal keeps, in
     results of the command, and in what its commands for journals print. ``to_dict()`` and the file of the journal
@@ -90,13 +103,17 @@ class Event(RunnableEvent, Generic[T_co]):
         ValueError: A timeout is not finite or not positive, at construction and at assignment.
         TypeError: At the class statement. A field or method hides a name that the package uses, for instance
             ``status``, ``history`` or ``_run()``. (A method that calls ``super()`` is allowed.) Or a field of every
-            event, for instance ``id`` or ``metadata``, is declared with another type. A new default is allowed.
+            event, for instance ``id`` or ``metadata``, is declared with another type. A new default is allowed. Or
+            ``run_in`` is given, and ``_invoke()`` is async.
+        ConfigurationError: At the class statement. There is no such place as ``run_in``, or this Python lacks it.
     """
 
     streaming: bool = False
 
     # The options of the class statement.
     _kind: ClassVar[StorageOptions] = StorageOptions()
+    _run_in: ClassVar[RunIn | None] = None
+    _abandon_on_cancel: ClassVar[bool | None] = None
 
     if TYPE_CHECKING:
 
@@ -107,14 +124,19 @@ class Event(RunnableEvent, Generic[T_co]):
             version: int = 1,
             on_crash: OnCrash = ...,
             max_attempts: int = ...,
+            run_in: RunIn = ...,
+            abandon_on_cancel: bool = ...,
         ) -> None: ...
 
     else:
 
         def __init_subclass__(cls, **kwargs: Any) -> None:
             given = {name: kwargs.pop(name) for name in _KIND_WORDS if name in kwargs}
+            place = {name: kwargs.pop(name) for name in _PLACE_WORDS if name in kwargs}
+            check_options(cls, Event, kwargs, (*_KIND_WORDS, *_PLACE_WORDS))
             super().__init_subclass__(**kwargs)
             cls._kind = register(cls, cls._kind, given)
+            set_place(cls, place)
 
     _not_serialised: ClassVar[frozenset[str]] = frozenset(
         {"timeout", "idle_timeout", "streaming", "retry", "execution"}
@@ -122,9 +144,17 @@ class Event(RunnableEvent, Generic[T_co]):
 
     # ---------------------------------------------------------------- for subclasses
 
-    async def _invoke(self) -> T_co:
-        """Do the work and return the response. Override this."""
-        raise NotImplementedError("Subclasses must implement _invoke()")
+    if TYPE_CHECKING:
+
+        def _invoke(self) -> Awaitable[T_co] | T_co:
+            """Do the work and return the response. Override this, async, or with ``run_in`` plain."""
+            ...
+
+    else:
+
+        async def _invoke(self) -> Any:
+            """Do the work and return the response. Override this, async, or with ``run_in`` plain."""
+            raise NotImplementedError("Subclasses must implement _invoke()")
 
     def stream(self) -> AsyncIterator[Any]:
         """
@@ -153,13 +183,20 @@ class Event(RunnableEvent, Generic[T_co]):
         return self._is_suspect or self._kind.on_crash != "rerun"
 
     def _perform(self) -> Awaitable[Any]:
-        work: Any = self.stream() if self.streaming and self._has_stream() else self._invoke()
+        if self.streaming and self._has_stream():
+            work: Any = self.stream()
+        elif self._run_in is not None and not iscoroutinefunction(self._invoke):
+            return call_outside(self, invoke_plain, (self,), kind=type(self))
+        else:
+            work = self._invoke()
         if type(work) is CoroutineType:  # nearly always
             return work
         if hasattr(work, "__anext__"):
             return self._perform_stream(work)
         if not hasattr(work, "__await__"):
-            raise TypeError(f"{type(self).__name__}._invoke() must be async (async def)")
+            raise TypeError(
+                f"{type(self).__name__}._invoke() must be async (async def), or the class needs run_in='thread'"
+            )
         return cast("Awaitable[Any]", work)
 
     async def _perform_stream(self, work: Any) -> Any:
@@ -210,19 +247,16 @@ class Event(RunnableEvent, Generic[T_co]):
             response: T_co = execution.response
             return response
         if execution.status not in TERMINAL:
-            raise EventNotFinished(f"{self!r} is {execution.status}; await wait() first")
+            raise EventNotFinished(f"{self} is {execution.status}; await wait() first")
         if self._unseen is not None:
             self._unseen.look_at(self)
-        cause = error_in(execution.error)
-        reason = f": {repr_of(cause)}" if cause is not None else ""
-        if cause is not None and self._redacted:
-            reason = f": {type(cause).__name__}: {mask(text_of(cause), secrets_of(self))}"
+        reason = reason_of(self)
         raise EventFailed(
-            f"{self!r} is {execution.status}{reason}",
+            f"{self} is {execution.status}{reason and f': {reason}'}",
             event_id=self.id,
             status=execution.status,
             retryable=execution.retryable is not False,
-        ) from cause
+        ) from error_in(execution.error)
 
     def chunks(self, *, buffer: int = 16) -> ChunkReader:
         """
@@ -246,11 +280,14 @@ class Event(RunnableEvent, Generic[T_co]):
 
         Raises:
             TypeError: The event does not stream.
+            ConfigurationError: The event is in the queue of a cluster. Workers run it, and its chunks stay there.
             ValueError: The buffer is not an int, or is negative.
             RuntimeError: At a step of the loop, if the loop runs inside the event, which would wait for itself.
 
         Cancellation: a cancelled step changes neither the reader nor the event. No chunk is lost.
         """
+        if self._host is not None and self._host.runs_elsewhere:
+            raise ConfigurationError(f"{self} runs in a worker of its cluster: its chunks can be read there only")
         check_reader(self, self.stream if self.streaming and self._has_stream() else self._invoke, buffer)
         if self._feed is None:
             self._feed = ChunkBuffer()
@@ -262,9 +299,9 @@ class Event(RunnableEvent, Generic[T_co]):
 
     # ---------------------------------------------------------------- while it runs
 
-    def settle(self, actual: float, *, limit: Rate | None = None) -> None:
+    def settle(self, actual: float, *, limit: Rate | Quota | None = None) -> None:
         """
-        Replace the cost that the running event has taken from a ``Rate`` by the actual cost. Call this in the event.
+        Replace the cost that the running event has taken from its limits by the actual cost. Call this in the event.
 
         If the actual cost is lower, other events can use the difference at once. If it is higher, they wait longer.
         Nothing happens if no executor runs the event.
@@ -275,13 +312,39 @@ class Event(RunnableEvent, Generic[T_co]):
 
         Raises:
             ValueError: The cost is negative or not finite. Nothing has changed.
-            TypeError: The limit is not a ``Rate``. Nothing has changed.
+            TypeError: The limit is neither a ``Rate`` nor a ``Quota``. Nothing has changed.
         """
         actual = check_cost(actual)
-        if limit is not None and not isinstance(limit, Rate):
-            raise TypeError(f"limit must be a Rate, got {limit!r}: only a Rate has a cost")
+        if limit is not None and not isinstance(limit, Rate | Quota):
+            raise TypeError(f"limit must be a Rate or a Quota, got {limit!r}: no other limit has a cost")
         if self._host is not None:
             self._host.settle_cost(self, actual, limit)
+
+    async def after_results(self) -> list[Any]:
+        """
+        Return the results of the events of ``append(after=)``, in this order. Those of ``after_any_end`` are left out.
+
+        Call this in ``_invoke()``; in a function, by ``current_event()``. With a journal, a result that has left memory
+        is read from the file, and from the queue with a cluster. Then it has the form that the response has there.
+
+        Raises:
+            RuntimeError: The event does not run.
+            EventFailed: One of them has no result, since its status was set by hand.
+            NotFoundError: One of them was deleted.
+            JournalError: The journal cannot be read.
+            ClusterError: The server was not reached.
+
+        Cancellation: nothing has changed.
+        """
+        if not self._current_run.is_active:
+            raise RuntimeError(f"{self} does not run: only a running event has the results of those before it")
+        results = []
+        for other in self._after:
+            if not isinstance(other, Event):
+                assert self._host is not None
+                other = await self._host.executor.get(other)  # noqa: PLW2901  the event of this id
+            results.append(other.result())
+        return results
 
     # ---------------------------------------------------------------- data and copies
 
@@ -292,7 +355,7 @@ class Event(RunnableEvent, Generic[T_co]):
     def _own_from_dict(cls, fields: dict[str, Any], **_: Any) -> Self:
         if isinstance(fields.get("execution"), dict):
             fields["execution"] = Execution.from_dict(fields["execution"])
-        return cls(**fields)
+        return cast("Self", make_instance(cls, fields))
 
     def as_fresh_event(self, copy_meta: bool = False) -> Self:
         """
@@ -315,6 +378,16 @@ class Event(RunnableEvent, Generic[T_co]):
             fresh.metadata = dict(self.metadata)
         fresh.metadata["original"] = {"id": str(self.id), "created_at": self.created_at}
         return fresh
+
+
+def reason_of(event: Event) -> str:
+    """Return the error of an event as a text, with stars in place of secrets. Empty if there is no error."""
+    error = error_in(event.execution.error)
+    if error is None:
+        return ""
+    if event._redacted:
+        return f"{type(error).__name__}: {mask(text_of(error), secrets_of(event))}"
+    return repr_of(error)
 
 
 def tag_of(cls: type[Event]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Coroutine
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from datetime import datetime
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._base.sentinel import UnsetType
+    from lionpride_exec._clients.allowance import Allowance
     from lionpride_exec._model.limits import Limit
     from lionpride_exec._status import EventStatus
 
@@ -25,17 +26,22 @@ class EventHost(Protocol):
         executor: The executor, for messages and for comparisons with other executors.
         coordination: The state that the executor shares with its processor, for a look at the locks in use.
         clock: The clock of the event loop in which the executor runs, in seconds.
-        new_signal: Makes an ``anyio.Event`` for a task of that event loop.
-        is_journal_open: Whether the executor has an open journal.
-        is_strict: Whether the journal writes an end before any task can see it.
+        new_signal: Makes an ``anyio.Event`` for a task of that event loop. While the executor does not run, the wait
+            for it warns after some seconds.
+        is_recording: Whether runs wait for their records: a journal is open, or a worker of a cluster has the events.
+        is_strict: Whether each end is recorded before any task can see it.
+        runs_elsewhere: Whether the workers of a cluster run the event, and this process only follows it.
+        around: Does the work of an event, with the middleware of the executor. None if it has none.
     """
 
     executor: Any
     coordination: Coordination
     clock: Callable[[], float]
     new_signal: Callable[[], anyio.Event]
-    is_journal_open: bool
+    is_recording: bool
     is_strict: bool
+    runs_elsewhere: bool
+    around: Callable[[Any], Awaitable[Any]] | None
 
     @property
     def is_abandoned(self) -> bool:
@@ -60,6 +66,12 @@ class EventHost(Protocol):
         """Return whether the event runs again after this error. If so, the caller sets its status to PENDING."""
         ...
 
+    def raise_lost(self) -> None:
+        """Raise ``ClusterError`` if no event ends any more, since the cluster has failed for good."""
+
+    def observe_allowance(self, event: Any, allowance: Allowance) -> None:
+        """Let the adaptive limits of a running event know what the other side says is left."""
+
     def settle_cost(self, event: Any, actual: float, limit: Limit | None) -> None:
         """Correct the cost that a running event has taken from its limits."""
 
@@ -68,23 +80,24 @@ class EventHost(Protocol):
 
     def has_unreported_outcome(self, event: Any) -> bool:
         """
-        Return whether the journal has recorded a final outcome that the event has not been told yet.
+        Return whether a final outcome is recorded that the event has not been told yet.
 
-        Always False unless the journal is strict.
+        Always False unless a journal is strict.
         """
         ...
 
     def waits_to_begin(self, event: Any) -> bool:
-        """Return whether a PENDING event begins only once the journal has recorded its start."""
+        """Return whether a PENDING event begins only once its start is recorded."""
         ...
 
     async def confirm_start(self, event: Any) -> None:
-        """Wait until the journal has recorded that the event runs. The event begins after that."""
+        """Wait until it is recorded that the event runs. The event begins after that."""
 
-    async def confirm_end(
+    def confirm_end(
         self, event: Any, target: EventStatus, response: Any, error: BaseException | UnsetType, at: datetime
-    ) -> None:
-        """Wait until the journal has written the end of the event, or has failed to. The event is told after that."""
+    ) -> Coroutine[Any, Any, None]:
+        """Return what waits until the end of the event is recorded, or cannot be. The event is told after that."""
+        ...
 
 
 class FailureCount(Protocol):

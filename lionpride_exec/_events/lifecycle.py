@@ -25,12 +25,15 @@ from lionpride_exec._status import COMPLETED, PENDING, PROCESSING, TERMINAL, TRA
 from lionpride_exec.errors import ExecutorClosedError, InvalidTransition
 
 from .running_event import NOT_RUNNING, running_here, runs_here
+from .shown_fields import shown_with_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from contextvars import ContextVar
     from datetime import datetime
     from pathlib import Path
+    from uuid import UUID
 
     from .chunk_buffer import ChunkBuffer
     from .host import EventHost, FailureCount
@@ -110,14 +113,31 @@ class EventLifecycle(Element):
         _kept_in: Path | None = attrs.field(default=None, init=False)
         # The count of unseen failures. None if the event has not failed, or its failure was seen.
         _unseen: FailureCount | None = attrs.field(default=None, init=False)
+        # The events that this one comes after, or their ids. After its end the ids, in case it runs again; () if it has
+        # completed.
+        _after: tuple[Any, ...] = attrs.field(default=(), init=False)
+        # The ids of the events that had to end first, in any way, likewise.
+        _any_end: frozenset[UUID] = attrs.field(default=frozenset(), init=False)
+        # The context variables that the caller of ``append()`` has passed on, with their values.
+        _carried: tuple[tuple[ContextVar[Any], Any], ...] = attrs.field(default=(), init=False)
     else:
         _host = _feed = _at_end = _kept_in = _unseen = None
+        _after = _carried = ()
+        _any_end = frozenset()
         _current_run = NOT_RUNNING
         _seq, _is_suspect = 0, False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _reserve_attributes(cls)
+
+    def __repr__(self) -> str:
+        return shown_with_fields(self)
+
+    def __str__(self) -> str:
+        # A class with a ``__repr__()`` of its own is shown by that method in messages too.
+        is_plain = type(self).__repr__ is EventLifecycle.__repr__
+        return f"{type(self).__name__}(id={self.id})" if is_plain else repr(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for a pickle or a copy, without the ties to this process and to the executor."""
@@ -131,6 +151,9 @@ class EventLifecycle(Element):
             "_unseen": None,
         }
         kept.pop("_current_run", None)
+        kept.pop("_carried", None)
+        kept.pop("_after", None)
+        kept.pop("_any_end", None)
         return kept | {"execution": attrs.evolve(self.execution)}  # a copy has a record of its own
 
     @property
@@ -144,7 +167,7 @@ class EventLifecycle(Element):
         Raises:
             ValueError: There is no such status.
             InvalidTransition: The event is in an executor, and the table does not allow the transition. Or the event
-                has ended, and a journal has its end. Nothing has changed.
+                has ended, and a journal has its end. Or workers of a cluster run it. Nothing has changed.
         """
         return self.execution.status
 
@@ -154,6 +177,10 @@ class EventLifecycle(Element):
             raise ValueError(f"Invalid status type: {type(value).__name__}")  # noqa: TRY004  the tested contract
         target = EventStatus(value)
         if self._host is not None:
+            if self._host.runs_elsewhere:
+                refusal = InvalidTransition(self.id, self.status, target)
+                refusal.add_note("Workers of a cluster run the event. Executor.cancel() and skip() ask them to end it.")
+                raise refusal
             would_run_twice = target is PENDING and self._current_run.is_active  # PENDING would queue it
             if would_run_twice or self._host.has_unreported_outcome(self):
                 raise InvalidTransition(self.id, self.status, target)
@@ -202,6 +229,10 @@ class EventLifecycle(Element):
             completed = target is COMPLETED
             execution.error = None if completed else error
             execution.retryable = not completed and is_retryable(error)
+            if self._after:  # otherwise the last one of a chain would keep all before it
+                self._set("_after", () if completed else tuple(getattr(one, "id", one) for one in self._after))
+            if self._any_end and completed:
+                self._set("_any_end", frozenset())
         execution.status = target
         if target is not PROCESSING:
             self._current_run.is_active = False
@@ -250,6 +281,7 @@ class EventLifecycle(Element):
         Raises:
             ExecutorClosedError: The executor was left, or removed the event, before the event ended. An event that is
                 still in the executor stays PENDING.
+            ClusterError: The server of the cluster refuses, or has lost the event.
             RuntimeError: Called inside the event, which would wait for itself.
 
         Cancellation: ends the wait only. The event goes on.
@@ -290,7 +322,7 @@ class EventLifecycle(Element):
     def _check_outside(self, what: str) -> None:
         """Raise ``RuntimeError`` if the caller runs inside the event, which would then wait for itself."""
         if runs_here.get() and any(event is self for event in running_here()):
-            raise RuntimeError(f"{self!r} would wait for its own {what}")
+            raise RuntimeError(f"{self} would wait for its own {what}")
 
     def _call_at_end(self, callback: Callable[[Any], None]) -> None:
         """
@@ -324,9 +356,12 @@ class EventLifecycle(Element):
 
         Raises:
             ExecutorClosedError: The event has not ended, and is known not to end.
+            ClusterError: The same, since the cluster has failed for good.
         """
         if self.execution.status not in TERMINAL:
+            if self._host is not None:
+                self._host.raise_lost()
             raise ExecutorClosedError(
-                f"{self!r} did not end: its executor was left, or removed the event; "
+                f"{self} did not end: its executor was left, or removed the event; "
                 "an event that is still there stays PENDING and runs when the executor is started again"
             )

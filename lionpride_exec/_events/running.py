@@ -27,9 +27,20 @@ from lionpride_exec._base.exception_groups import (
 from lionpride_exec._base.sentinel import Unset, UnsetType
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._model.retry import Retry
-from lionpride_exec._status import ABORTED, CANCELLED, COMPLETED, FAILED, PENDING, PROCESSING, SKIPPED, EventStatus
+from lionpride_exec._offload.pausable_timeout import PausableTimeout
+from lionpride_exec._status import (
+    ABORTED,
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    PENDING,
+    PROCESSING,
+    SKIPPED,
+    TERMINAL,
+    EventStatus,
+)
 from lionpride_exec._validation import check_seconds
-from lionpride_exec.errors import LionTimeoutError, PauseTooLong, RateLimited, Skip
+from lionpride_exec.errors import ConfigurationError, LionTimeoutError, PauseTooLong, RateLimited, Skip
 
 from .chunk_buffer import Idle
 from .lifecycle import EventLifecycle
@@ -99,12 +110,15 @@ class RunnableEvent(EventLifecycle):
         of the event (CANCELLED).
 
         Raises:
+            ConfigurationError: The event is in the queue of a cluster, whose workers run it.
             RuntimeError: Called inside the event, which would wait for itself.
             BaseException: An exception that is not an ``Exception`` is recorded and then raised again.
 
         Cancellation: the event ends CANCELLED and retryable, and the cancellation goes on.
         """
         host, run = self._host, self._current_run
+        if host is not None and host.runs_elsewhere and self.execution.status not in TERMINAL:
+            raise ConfigurationError(f"{self} is run by the workers of its cluster: await wait() instead of invoke()")
         if run.is_active or (host is not None and host.is_strict and host.has_unreported_outcome(self)):
             await self.wait()
         elif self.execution.status is PENDING:
@@ -117,6 +131,23 @@ class RunnableEvent(EventLifecycle):
                         self._set("_current_run", NOT_RUNNING)
             else:
                 await self._run_alone()
+
+    def observe_response(self, response: object) -> None:
+        """
+        Let the :class:`Adaptive` limits of the running event know what is left, as an answer says in its headers.
+
+        Read are the headers of OpenAI, Anthropic, GitHub and the drafts of the IETF: see ``docs/limits.md``. Until the
+        reset, the calls that are left are spread evenly. Nothing happens if the headers do not say, if the event has no
+        such limit, or if no executor runs it. O(running events).
+
+        Args:
+            response: The answer of any client, with its headers as ``headers``; or the headers: a mapping or pairs.
+        """
+        if self._host is not None:
+            from lionpride_exec._clients.allowance import allowance_of  # noqa: PLC0415  few events need it
+
+            if (allowance := allowance_of(response)) is not None:
+                self._host.observe_allowance(self, allowance)
 
     async def _run_alone(self) -> None:
         """Run the event for a caller who is no worker."""
@@ -133,39 +164,42 @@ class RunnableEvent(EventLifecycle):
         host = self._host
         began = current_time() if host is None else host.clock()
         late, scope = False, None
+        around = None if host is None else host.around
+        timeout = self.timeout or run.timeout
         run.is_active = True
         context = runs_here.set((*runs_here.get(), run))
         try:
-            waits = host is not None and host.is_journal_open and host.waits_to_begin(self)
+            waits = host is not None and host.is_recording and host.waits_to_begin(self)
             self._transition(PROCESSING)  # after the line above: the journal forgets what was written ahead
             if waits and host is not None:
                 await host.confirm_start(self)
-            if self.timeout is None:
-                response = await self._perform()
+            if timeout is None:
+                response = await (self._perform() if around is None else around(self))
             else:
                 response = Unset
-                with anyio.CancelScope(deadline=timeout_deadline(self.timeout)) as scope:
-                    response = await self._perform()
+                with anyio.CancelScope(deadline=timeout_deadline(timeout)) as scope:
+                    run.time_left = PausableTimeout(scope)
+                    response = await (self._perform() if around is None else around(self))
                 late = scope.cancelled_caught
         except Idle as exc:
             await self._finish_failed(run, exc.error, began, CANCELLED)
         except Exception as exc:  # noqa: BLE001  every exception of user code is an outcome
             if scope is not None and scope.cancel_called:
-                _note_timeout(exc, self.timeout)
+                _note_timeout(exc, timeout)
             await self._finish_failed(run, exc, began, FAILED)
         except BaseException as exc:
             await self._finish_failed(run, exc, began, FAILED)
             raise
         else:
             if late:
-                error = LionTimeoutError(f"Operation timed out after {self.timeout}s", retryable=True)
+                error = LionTimeoutError(f"Operation timed out after {timeout}s", retryable=True)
                 await self._finish_failed(run, error, began, CANCELLED)
             else:
                 waiting = self._finish(run, COMPLETED, began, response=response)
                 if waiting is not None:
                     await waiting
         finally:
-            run.scope = None
+            run.scope = run.time_left = None
             runs_here.reset(context)
 
     async def _finish_failed(

@@ -12,13 +12,16 @@ before it calls ``invoke()``.
 from __future__ import annotations
 
 from contextvars import ContextVar
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from lionpride_exec._offload.offload import Offload
 from lionpride_exec._status import TERMINAL
 
 if TYPE_CHECKING:
     from anyio import CancelScope
 
+    from lionpride_exec._offload.pausable_timeout import PausableTimeout
     from lionpride_exec._status import EventStatus
 
 
@@ -34,9 +37,11 @@ class RunningEvent:
         is_given_up: Whether the task that made the run has ended before the run. The task that runs the event, by a
             call of ``invoke()``, then puts ``NOT_RUNNING`` in the place of the run.
         forced_outcome: The final status and the error of a run that is being cancelled. None if nothing was decided.
+        timeout: How many seconds the run may take if the event has no timeout of its own. None for no limit.
+        time_left: The timeout of the run, once it has begun. None without one.
     """
 
-    __slots__ = ("event", "forced_outcome", "is_active", "is_given_up", "scope")
+    __slots__ = ("event", "forced_outcome", "is_active", "is_given_up", "scope", "time_left", "timeout")
 
     def __init__(self, event: Any) -> None:
         self.event = event
@@ -44,6 +49,18 @@ class RunningEvent:
         self.scope: CancelScope | None = None
         self.is_given_up: bool = False
         self.forced_outcome: tuple[EventStatus, BaseException] | None = None
+        self.timeout: float | None = None
+        self.time_left: PausableTimeout | None = None
+
+    @property
+    def offload(self) -> Offload:
+        """Where plain functions of the event run: without a processor, in places that all these events share."""
+        return _shared_offload()
+
+
+@cache
+def _shared_offload() -> Offload:
+    return Offload()
 
 
 # Stands for the run of an event that no task runs. Shared by all of them, so nothing of it changes.

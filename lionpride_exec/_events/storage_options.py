@@ -7,10 +7,15 @@ import a module.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 from weakref import WeakValueDictionary
 
 import attrs
+
+from lionpride_exec._base.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 OnCrash = Literal["rerun", "fail", "hold"]
 
@@ -37,6 +42,25 @@ class StorageOptions:
 
 # Weak, so that a class made inside a function can be collected.
 _tags: Final[WeakValueDictionary[str, type]] = WeakValueDictionary()
+
+
+def check_options(cls: type, base: type, unknown: Iterable[str], known: Iterable[str]) -> None:
+    """
+    Check that some class takes the options of a class statement that an event class does not know.
+
+    Args:
+        cls: The new class.
+        base: The class of all events.
+        unknown: The names of the options.
+        known: The names of the options of an event class.
+
+    Raises:
+        TypeError: There are some, and no other base of the class takes options.
+    """
+    others = (other for other in cls.__mro__ if other not in base.__mro__)
+    if unknown and not any("__init_subclass__" in vars(other) for other in others):
+        listed = ", ".join(f"{name}={did_you_mean(name, known)}" for name in unknown)
+        raise TypeError(f"{cls.__qualname__}: an event class has no option {listed}; its options: {', '.join(known)}")
 
 
 def register(cls: type, inherited: StorageOptions, given: dict[str, Any]) -> StorageOptions:

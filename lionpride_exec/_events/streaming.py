@@ -161,10 +161,10 @@ class ChunkReader(ClosingIterator[Any]):
         event = self._event
         self._close()
         if event.status not in TERMINAL:
-            raise ExecutorClosedError(f"{event!r} did not end: its executor was left, or removed the event")
+            raise ExecutorClosedError(f"{event} did not end: its executor was left, or removed the event")
         event.result()
         if not self._produced.has_run:
-            raise OperationError(f"{event!r} did not stream in this process: its chunks are not known")
+            raise OperationError(f"{event} did not stream in this process: its chunks are not known")
 
     def _attach(self) -> None:
         """Make the event wait for this reader, from the next chunk on."""
@@ -197,7 +197,7 @@ def check_reader(event: object, work: Callable[[], object], buffer: int) -> None
     """
     if iscoroutinefunction(work):
         raise TypeError(
-            f"{event!r} does not stream: override stream() and set streaming=True, "
+            f"{event} does not stream: override stream() and set streaming=True, "
             "or write _invoke() as an async generator"
         )
     check_count("buffer", buffer, 0)

@@ -427,14 +427,14 @@ def chained(outer, inner, *, how):
     """Raise one error from another, or while another is dealt with."""
     try:
         try:
-            raise inner  # noqa: TRY301
+            raise inner  # noqa: TRY301  it becomes the cause, or the context
         except Exception as exc:
             if how == "cause":
                 raise outer from exc
             if how == "hidden":
                 raise outer from None
             raise outer  # noqa: B904  on purpose
-    except Exception as exc:  # noqa: BLE001
+    except Exception as exc:  # noqa: BLE001  it is what is asked for
         return exc
 
 
@@ -562,6 +562,7 @@ def test_whatever_a_header_says_the_time_is_none_or_finite(text):
 def test_whatever_metadata_holds_the_time_is_none_or_finite(message):
     """Bytes that are no message, or one that is cut off."""
     for name in ("grpc-status-details-bin", "google.rpc.retryinfo-bin"):
+        # The name is bound now, since the lambda would look at the loop's variable.
         seconds = retry_after(error(trailing_metadata=lambda name=name: [(name, message)]))
         assert seconds is None or (seconds >= 0 and isfinite(seconds))
 
@@ -593,3 +594,26 @@ def test_an_error_goes_by_the_names_of_its_classes_and_its_codes(retries_of):
     exc = chained(chained(openai_like, KeyError("before"), how="context"), TimeoutError(), how="cause")
     known = ["OSError", "builtins.OSError", "Exception", "insufficient_quota", "billing", "TimeoutError"]
     assert retries_of(exc, *known, "KeyError", "object") == known
+
+
+# -------------------------------------------------------------------- the answer itself
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(429, headers={"Retry-After": "7"}),
+        SimpleNamespace(status=429, headers={"retry-after": "7"}),  # as those of aiohttp and urllib
+    ],
+    ids=["httpx", "status"],
+)
+def test_an_answer_is_read_as_its_error_would_be(answer):
+    """So a client that raises nothing for a 429 needs no error made of it."""
+    assert (status_of(answer), retry_after(answer)) == (429, 7)
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(200), SimpleNamespace(), None, "429"], ids=repr)
+def test_an_answer_that_asks_for_nothing(answer):
+    """Nothing is raised, whatever it is."""
+    assert retry_after(answer) is None
+    assert status_of(answer) == getattr(answer, "status_code", None)
