@@ -49,6 +49,13 @@ class Amounts:
             if state.parked:
                 self._touched.append(state)
 
+    def undo(self, uses: Iterable[Reservation], now: float) -> None:
+        """Give back reservations of an event that does not begin after all."""
+        for use in uses:
+            use.state.undo(use, now)
+            if use.state.parked:
+                self._touched.append(use.state)
+
     def settle(self, use: Reservation, actual: float) -> None:
         """Correct the cost of a reservation."""
         use.state.settle(use, actual)

@@ -44,6 +44,8 @@ def why_blocked(queue: PriorityQueue, entry: Entry, now: float) -> Waiting | Non
     state, until = find_blocker(queue.lanes, entry, now)
     if state is None:
         return None
+    if state.paused_until > now:
+        return Waiting(WaitReason.PAUSED, until if until < inf else -inf, state.limit, state.key)
     is_closed = state.limit is None or state.closed_until > now
     return Waiting(WaitReason.GATE if is_closed else WaitReason.LIMIT, until, state.limit, state.key)
 

@@ -43,6 +43,7 @@ class CapacityWindow:
         # The tokens in _out that set_available() took without a start.
         self._withheld: set[object] = set()
         self.forgotten: int = 0  # starts whose tokens set_available() gave back
+        self.given_back: int = 0  # all tokens that set_available() gave back
 
     def available(self, now: float) -> int:
         """Return how many starts are allowed at the time ``now``."""
@@ -79,6 +80,12 @@ class CapacityWindow:
             del self._held[token]
             due = now + self.period
             self._out.append((due if due - now >= self.period else nextafter(due, inf), token))
+
+    def undo(self, token: object) -> None:
+        """Give back the token of an event that does not begin after all. :meth:`begin` was not called for it."""
+        if token in self._held:
+            del self._held[token]
+            self._give_back(token)
 
     def next_at(self, now: float) -> float:
         """
@@ -125,6 +132,7 @@ class CapacityWindow:
         while self.available(now) < count:
             token = self._held.popitem()[0] if self._held else self._out.pop()[1]
             self.forgotten += token not in self._withheld
+            self.given_back += 1
             self._give_back(token)
 
     @property

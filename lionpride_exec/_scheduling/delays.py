@@ -9,7 +9,6 @@ is read every :data:`LOOK_INTERVAL` seconds and before the entry becomes due. Ea
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from heapq import heapify, heappop, heappush
 from math import inf
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._base.loop_time import wall_skew
+from lionpride_exec._base.wall_clock import wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,6 +63,11 @@ class Delays:
             self._at[entry.event_id] = at
         heappush(self.heap, (until, entry))
         self.not_due[entry.event_id] = until, why
+
+    def replace(self, entry: Entry) -> None:
+        """Put a new live entry of an event in the place of the earlier one, for the same time. O(log n)."""
+        heappush(self.heap, (self.not_due[entry.event_id][0], entry))
+        self.stale += 1
 
     def drop(self, event_id: UUID) -> bool:
         """Record that an entry is no longer live. Return whether the entry was waiting here."""
@@ -112,7 +117,7 @@ class Delays:
         self.not_due.update({one: (until + seconds, why) for one, (until, why) in self.not_due.items()})
         now = current_time()
         for event_id, at in self._at.items():
-            self.not_due[event_id] = now + at - time.time(), self.not_due[event_id][1]
+            self.not_due[event_id] = now + at - wall_clock.seconds(), self.not_due[event_id][1]
         if self._at:
             self._skew, self.looks_at = wall_skew(), now + LOOK_INTERVAL
         self._reckon()

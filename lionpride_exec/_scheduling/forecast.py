@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from .quota_state import QuotaState
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -144,12 +146,15 @@ def _mean_cost(entries: Iterable[Entry], state: LimitState) -> float:
 def _cycle(state: LimitState, each: float) -> float:
     """Return the seconds from the start of an event until its cost is back."""
     limit = state.limit
-    return 0.0 if limit is None else limit.per + (each if limit.hold else 0.0)
+    return 0.0 if limit is None else state.per + (each if limit.hold else 0.0)
 
 
 def _last_start(state: LimitState, cost: float, each: float, now: float) -> tuple[float, float]:
     """Return when the last of the events with this total cost may start, and the length of the cycle."""
     opens = max(now, state.closed_until, state.denied_until)
+    if isinstance(state, QuotaState):
+        excess = cost - (state.total - state.used_at(now))
+        return max(state.start_after(ceil(excess / state.total - ROUNDING), now), opens), state.per
     cycle = _cycle(state, each)
     if not cycle:
         return opens, 0.0

@@ -319,7 +319,7 @@ class Lanes:
                 lane.parked_at = state
                 heappush(state.parked, place)
                 if until > now:
-                    self._wake(state, until)
+                    self._wake(state, state.looks_at(until, now))
                 self._claim(lane, state, place)
                 self.blocked.grow(lane.live)
                 self._touch(other for other in lane.path if other is not state)
@@ -349,7 +349,7 @@ class Lanes:
             if (
                 state.used + costs[state.number] > state.amount or state.closed_until > now or state.denied_until > now
             ) and (until := state.free_at(costs[state.number], now)) > now:
-                self._shared_until = max(until, self._shared_until)
+                self._shared_until = max(state.looks_at(until, now), self._shared_until)
         return entry if self._shared_until == -inf else None
 
     def _look_after_parked(self, now: float) -> None:
@@ -373,7 +373,7 @@ class Lanes:
                 return
             until = state.free_at(lane.heap[0].route.costs[state.number], now)
             if until > now:
-                self._wake(state, until)
+                self._wake(state, state.looks_at(until, now))
             else:
                 heappop(state.parked)
                 lane.parked_at = None

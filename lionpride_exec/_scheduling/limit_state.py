@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import deque
 from math import inf, nextafter
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .reopening import Reopening
 
 # No cost is known that has to wait.
-_NOTHING_KNOWN: Final = (-1.0, -inf)
+NOTHING_KNOWN: Final = (-1.0, -inf)
 
 # Where a lane stands among others: the priority of its first entry, its turn, and itself.
 Place = tuple[float, int, "Lane"]
@@ -58,28 +58,42 @@ class LimitState:
         limit: The limit that sets the amount. None for a gate, which only opens and closes.
         key: The key that the amount is for.
         number: The index of the cost that an entry takes here.
+        amount: The amount, which the limit may have for each key. By default that of the limit, which is a number.
+
+    Attributes:
+        total: The amount. ``inf`` for a gate.
+        highest: The highest amount that there was. What runs goes on when the amount is lowered.
+        per: The seconds after which a taken amount comes back.
     """
 
     __slots__ = (
-        "_hold", "_known", "_out", "_uses", "amount", "closed_until", "denied_until", "key", "lanes", "limit",
-        "number", "parked", "per", "reopening", "used", "wakes_at",
+        "_hold", "_known", "_out", "_uses", "amount", "closed_until", "denied_until", "highest", "key", "lanes",
+        "limit",
+        "number", "parked", "paused_until", "per", "reopening", "total", "used",
+        "wakes_at",
     )  # fmt: skip
 
-    def __init__(self, limit: Limit | None = None, key: Hashable = None, number: int = 0) -> None:
+    def __init__(
+        self, limit: Limit | None = None, key: Hashable = None, number: int = 0, amount: float | None = None
+    ) -> None:
         self.limit: Limit | None = limit
         self.key: Hashable = key
         self.number: int = number
-        # A little above the limit, so that rounded sums of fractional costs do not keep the last one out.
-        self.amount: float = inf if limit is None else limit.amount + min(limit.amount * 1e-12, 1e-6)
-        self.per: float = 0.0 if limit is None else limit.per
+        if amount is None:
+            amount = inf if limit is None else cast("float", limit.amount)
+        self.total: float = amount
+        self.highest: float = amount
+        self.amount: float = _with_slack(amount)
+        self.per: float = 0.0 if limit is None or amount == inf else limit.per
         self._hold: bool = False if limit is None else limit.hold
         self.used: float = 0
         self._out: int = 0  # reservations that are not back
         self._uses: deque[Reservation] = deque()  # reservations that come back at a known time, the earliest first
         # The last cost that had to wait, and the time until which it waits. Valid until anything but time changes. The
         # first lane asks again and again, and computing the answer costs O(reservations).
-        self._known: tuple[float, float] = _NOTHING_KNOWN
-        self.closed_until: float = -inf  # the end of a pause after RateLimited
+        self._known: tuple[float, float] = NOTHING_KNOWN
+        self.closed_until: float = -inf  # the end of a pause, after RateLimited or by the program
+        self.paused_until: float = -inf  # the end of a pause by the program; closed_until is not earlier
         self.reopening: Reopening | None = None  # the recent refusals of the key; None if there are none
         self.denied_until: float = -inf  # the end of the time for which a gate is closed
         self.lanes: int = 0  # the number of lanes whose path contains this limit state
@@ -135,8 +149,13 @@ class LimitState:
             excess -= use.cost
             if excess <= 0:
                 return use.back
-        # Running events hold the rest, so the time is unknown. Otherwise only a rounding error is left.
-        return inf if self._out > len(self._uses) else self._uses[-1].back
+        # Running events hold the rest, so the time is unknown. Otherwise only a rounding error is left. If nothing is
+        # taken, the amount was lowered since: the event waits until the amount is raised.
+        return inf if self._out > len(self._uses) or not self._uses else self._uses[-1].back
+
+    def looks_at(self, until: float, _now: float) -> float:
+        """Return when an entry that waits until a time is looked at again."""
+        return until
 
     def take(self, cost: float, now: float, *, has_begun: bool = True) -> Reservation:
         """Take a cost, even above the amount. If the event has not begun yet, :meth:`begin` follows."""
@@ -145,7 +164,7 @@ class LimitState:
             self.refresh(now)
         self.used += cost
         self._out += 1
-        self._known = _NOTHING_KNOWN
+        self._known = NOTHING_KNOWN
         if self._hold or not has_begun:
             return Reservation(self, cost, inf)
         use = Reservation(self, cost, self._later(now))
@@ -155,7 +174,7 @@ class LimitState:
     def begin(self, use: Reservation, now: float) -> None:
         """Note that the event of a reservation begins now."""
         if use.back == inf and not self._hold:
-            self._known = _NOTHING_KNOWN
+            self._known = NOTHING_KNOWN
             use.back = self._later(now)
             self._uses.append(use)
 
@@ -181,7 +200,7 @@ class LimitState:
     def sort_uses(self) -> None:
         """Sort the reservations by the time at which they come back."""
         self._uses = deque(sorted(self._uses, key=attrgetter("back")))
-        self._known = _NOTHING_KNOWN
+        self._known = NOTHING_KNOWN
 
     def release(self, use: Reservation, now: float) -> None:
         """Note the end of the event of a reservation."""
@@ -189,7 +208,7 @@ class LimitState:
             if use.back == inf:  # cut off before the run began; count the start, since the journal counts it too
                 self.begin(use, now)
             return
-        self._known = _NOTHING_KNOWN
+        self._known = NOTHING_KNOWN
         if self.per:
             use.back = self._later(now)
             self._uses.append(use)
@@ -197,12 +216,23 @@ class LimitState:
             use.back = -inf
             self._give_back(use)
 
+    def undo(self, use: Reservation, now: float) -> None:
+        """Give back a reservation of an event that does not begin after all. O(1) if :meth:`begin` was not called."""
+        self.refresh(now)
+        if use.back == -inf:
+            return
+        if use.back != inf:
+            self._uses.remove(use)
+        use.back = -inf
+        self._known = NOTHING_KNOWN
+        self._give_back(use)
+
     def settle(self, use: Reservation, actual: float) -> None:
         """Correct the cost of a reservation. Do nothing if it is back."""
         if use.back != -inf:
             self.used += actual - use.cost
             use.cost = actual
-            self._known = _NOTHING_KNOWN
+            self._known = NOTHING_KNOWN
 
     def refresh(self, now: float) -> None:
         """Take back the reservations that are due."""
@@ -212,11 +242,29 @@ class LimitState:
             use.back = -inf
             self._give_back(use)
 
+    def change(self, amount: float, per: float, now: float) -> None:
+        """
+        Change the amount, and the seconds after which it comes back. O(reservations) if the seconds change.
+
+        What is taken stays taken. What is to come back at a known time comes back ``per`` seconds after its start or
+        end. What has come back does not count again, also if ``per`` grows.
+        """
+        self.refresh(now)
+        self.total, self.amount, self.highest = amount, _with_slack(amount), max(self.highest, amount)
+        if per != self.per:
+            later, self.per = per - self.per, per
+            for use in self._uses:
+                # Two numbers further: neither of the two roundings may make the time earlier than it is.
+                use.back = nextafter(nextafter(use.back + later, inf), inf)
+            self.refresh(now)
+        self._known = NOTHING_KNOWN
+
     def shift(self, seconds: float) -> None:
         """Follow a clock that was set."""
         self.closed_until += seconds
+        self.paused_until += seconds
         self.denied_until += seconds
-        self._known = _NOTHING_KNOWN
+        self._known = NOTHING_KNOWN
         for use in self._uses:
             use.back += seconds
 
@@ -228,6 +276,11 @@ class LimitState:
         back = now + self.per
         # If the sum were rounded down, two starts could be closer together than a period.
         return back if back - now >= self.per else nextafter(back, inf)
+
+
+def _with_slack(amount: float) -> float:
+    """Return a little more than an amount, so that rounded sums of fractional costs do not keep the last one out."""
+    return amount + min(amount * 1e-12, 1e-6)
 
 
 class Lane:

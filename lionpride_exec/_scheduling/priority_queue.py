@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import contextmanager
-from heapq import heappop, heappush
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from lionpride_exec._base.backend import current_time, scope_deadline
 from lionpride_exec._base.loop_time import LoopClock
 from lionpride_exec._model.limits import Route, Router
 
+from .backlog import Backlog
 from .delays import Delay, Delays
 from .entry import Entry
 from .lanes import Lanes
@@ -63,8 +63,8 @@ class PriorityQueue:
         self.lanes: Lanes = Lanes(self._live, router)
         self.delays: Delays = Delays(self._live)
         self._delayed, self._not_due = self.delays.heap, self.delays.not_due
-        self._backlog: list[Entry] = []
-        self._in_backlog: set[UUID] = set()  # the entries of the backlog that were not discarded
+        self.backlog: Backlog = Backlog()
+        self._backlog, self._in_backlog = self.backlog.heap, self.backlog.entries
         self._clock = LoopClock()
         # The intake. A loop opens it, takes entries from it and closes it. While it is closed, put_back() sorts
         # entries into the lanes at once.
@@ -73,8 +73,7 @@ class PriorityQueue:
         self._arrived = 0  # how many entries are in the stream
         self._getters: deque[anyio.Event] = deque()
         self._room = Room(lambda: self.is_full)
-        # Called after an entry was put.
-        self.on_put: Callable[[], None] | None = None
+        self.on_put: Callable[[], None] | None = None  # called after an entry was put
 
     # ---------------------------------------------------------------- looking
 
@@ -227,21 +226,32 @@ class PriorityQueue:
 
         While there is a backlog, the queue counts as full.
         """
-        for entry in entries:
-            heappush(self._backlog, entry)
-            self._in_backlog.add(entry.event_id)
+        self.backlog.add(entries)
         self._fill_room()
 
     def discard(self, event_id: UUID) -> None:
         """Remove an event if it is queued. O(1) amortised."""
-        self._in_backlog.discard(event_id)
+        self._in_backlog.pop(event_id, None)
         entry = self._live.pop(event_id.int, None)
         if entry is None:
             return
         self._note_stale(entry)
-        if self.lanes.stale + self.delays.stale > 32 + len(self._live):
-            self._rebuild()
+        self._tidy_up()
         self._fill_room()
+
+    def set_priority(self, event_id: UUID, priority: float) -> bool:
+        """Give a queued event another finite priority; its time and its place among equals stay. O(log n) amortised."""
+        if event_id in self._in_backlog:
+            self.backlog.set_priority(event_id, priority)
+        elif (earlier := self._live.get(event_id.int)) is None:
+            return False
+        elif event_id not in self._not_due:
+            self.put_back(earlier._replace(priority=priority))
+        else:
+            self._live[event_id.int] = earlier._replace(priority=priority)
+            self.delays.replace(self._live[event_id.int])
+        self._tidy_up()
+        return True
 
     # ---------------------------------------------------------------- taking
 
@@ -374,18 +384,17 @@ class PriorityQueue:
             for entry in self.delays.take_due(now):
                 self.lanes.add(entry)
 
-    def _rebuild(self) -> None:
-        """Drop the stale entries."""
-        self._catch_up(-inf)
-        self.lanes.rebuild()
-        self.delays.rebuild()
+    def _tidy_up(self) -> None:
+        """Drop the stale entries once they are many. O(1) amortised for each."""
+        if self.lanes.stale + self.delays.stale > 32 + len(self._live):
+            self._catch_up(-inf)
+            self.lanes.rebuild()
+            self.delays.rebuild()
 
     def _fill_room(self) -> None:
         """Give free room to the backlog first, then to the tasks that wait for room."""
         while self._backlog and len(self._live) < self.max_size:
-            entry = heappop(self._backlog)
-            if entry.event_id in self._in_backlog:
-                self._in_backlog.discard(entry.event_id)
+            if (entry := self.backlog.take_first()) is not None:
                 self.put_back(entry)
         if self._room.waiting:
             self._room.offer()

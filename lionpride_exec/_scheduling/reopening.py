@@ -11,6 +11,7 @@ new: they belong to the same wave as the call that was refused first, and a wave
 from __future__ import annotations
 
 from math import inf
+from typing import Protocol
 
 from .pacing import Pacing
 
@@ -20,6 +21,39 @@ MAX_GROWN_PAUSE = 60.0
 
 # For how many seconds the refusals of a key are remembered, after its last call and after it is open again.
 MEMORY = 600.0
+
+
+class Pace(Protocol):
+    """How fast the calls of a key may start: see ``Pacing``, and ``AdaptivePacing``."""
+
+    next_at: float
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a call has started since the key was reopened."""
+        ...
+
+    def pace(self) -> float:
+        """Return how many calls may start in a second."""
+        ...
+
+    def start(self, now: float) -> None:
+        """Record a start, and compute when the next call may start."""
+
+    def answer(self, seconds: float) -> None:
+        """Record the seconds that an answer took to come back."""
+
+    def accept(self, began: float, refused_at: float) -> None:
+        """Record the first success after a refusal at ``refused_at``, of a call that began at ``began``."""
+
+    def refuse(self, began: float, now: float, *, is_news: bool) -> None:
+        """Record a refusal."""
+
+    def estimate(self, until: float, pause: float | None) -> None:
+        """Learn from a refusal, once the end of the pause is known."""
+
+    def shift(self, seconds: float) -> None:
+        """Add seconds to all times, for an event loop with another clock."""
 
 
 class Reopening:
@@ -33,7 +67,7 @@ class Reopening:
         self.until: float = -inf  # the end of the latest pause
         self.last_used: float = -inf  # when the last call was started or refused
         self.reason: str = ""  # the reason of the latest pause
-        self.pacing: Pacing = Pacing()
+        self.pacing: Pace = Pacing()
 
     def floor(self, began: float) -> float:
         """Return the floor, in seconds, of the pause after the refusal of a run that began at ``began``."""

@@ -430,8 +430,11 @@ async def test_wrong_limits_are_named(make, message):
 
 @pytest.mark.parametrize(("key", "value"), [("limits", [5]), ("retry", 3)])
 async def test_what_is_no_limit_or_retry_is_refused(key, value):
-    """The executor does not start with it."""
-    executor = make_executor(**{key: value})
+    """No executor is made, and none starts with it."""
+    with pytest.raises(ConfigurationError, match="must be"):
+        make_executor(**{key: value})
+    executor = make_executor()
+    executor.processor_config[key] = value
     with pytest.raises(ConfigurationError, match="must be"):
         await executor.start()
 

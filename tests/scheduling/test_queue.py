@@ -357,6 +357,7 @@ def test_starts_are_carried_over_to_another_clock(monkeypatch, backend):
 
     now, found = time.time(), []
     for began, capacity, available in ((0, 2, 2), (7, 2, 0), (19, 1, 0)):  # the clock of each run begins at 0
+        # The time is bound now, since the lambda would look at the loop's variable.
         monkeypatch.setattr(time, "time", lambda seconds=now + began: seconds)
         run(two_events, capacity, available, backend=backend)
         found += [began + start for start in starts]
