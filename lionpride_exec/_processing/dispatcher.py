@@ -88,6 +88,7 @@ class Dispatcher:
         "_conditions",
         "_coordination",
         "_deferred_ends",
+        "_expiring",
         "_gate",
         "_holds",
         "_owner",
@@ -136,6 +137,7 @@ class Dispatcher:
         self._coordination = coordination
         self._conditions = coordination.conditions
         self._holds: set[object] = coordination.holds
+        self._expiring = coordination.expiring
         self._deferred_ends: Mapping[UUID, Any] = coordination.deferred_ends
         coordination.starter = self
 
@@ -232,6 +234,8 @@ class Dispatcher:
         """
         gate = self._gate
         while self._allowed(pool, now := pool.now()) > 0:
+            if self._expiring:
+                self._expiring[0].expire(now)
             # As PermissionGate.is_free() says it, without the call: this is asked for each event.
             if (
                 pool.asks_nobody
@@ -329,9 +333,13 @@ class Dispatcher:
                 await self._reporter.report(event, PROCESSING)
                 # Gate and lock may have taken their time: look again. From here to the run nothing yields.
                 now = current_time()
+                if self._expiring:
+                    self._expiring[0].expire(now)
+                entry = self._gate.in_hand[event.id]
                 if self._may_begin(entry, event, pool, now):
                     return self._runner.begin(entry, event, pool, now)
                 event._refile()
+            entry = self._gate.in_hand[event.id]
         return entry, event, verdict
 
     def _take_first(self, now: float) -> tuple[Entry, Event] | tuple[None, None]:

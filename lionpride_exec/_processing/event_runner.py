@@ -29,13 +29,16 @@ if TYPE_CHECKING:
     import anyio
 
     from lionpride_exec._base.coordination import Coordination
+    from lionpride_exec._clients.allowance import Allowance
     from lionpride_exec._events.event import Event
     from lionpride_exec._model.limits import Limit
+    from lionpride_exec._offload.offload import Offload
     from lionpride_exec._scheduling.capacity import CapacityWindow
     from lionpride_exec._scheduling.entry import Entry
     from lionpride_exec._scheduling.limit_state import Reservation
     from lionpride_exec._scheduling.priority_queue import PriorityQueue
 
+    from .admission import Admission
     from .pauses import Pauses
     from .permission_gate import GateOwner, PermissionGate
     from .reporter import Reporter
@@ -47,6 +50,10 @@ _PLAIN_INVOKE: Final = RunnableEvent.invoke
 
 # Sets an attribute without the hooks of attrs for assignments.
 _set: Final = object.__setattr__
+
+
+# What an event raises to end the program.
+EXITS: Final = (KeyboardInterrupt, SystemExit)
 
 
 class EventRunner:
@@ -61,12 +68,19 @@ class EventRunner:
         retries: Decides whether an event runs again.
         pauses: Closes the keys of a run that was refused with ``RateLimited``.
         reporter: Tells the executor of ends.
+        offload: Where plain functions run.
 
     Attributes:
         running: The runs by the number of the event's id, whose hash is computed in C. An event is here from its start
             until everything it held is given back.
         retries_done: How many runs failed and were followed by another run.
-        resumes: Whether an interrupted event runs again even without a ``Retry``, because a journal must lose no event.
+        resumes: Whether an interrupted event runs again even without a ``Retry``, because a journal or a cluster must
+            lose no event.
+        is_exiting: Whether an event has raised an error that ends the program. On asyncio, other events may learn of
+            the end by a cancellation of their tasks that no scope has asked for.
+        offload: Where plain functions run.
+        timeout: How many seconds a run of an event without a timeout of its own may take. None for no limit.
+        admission: Decides whether a started event begins, and takes the events that run again. None if nobody does.
     """
 
     __slots__ = (
@@ -79,9 +93,13 @@ class EventRunner:
         "_reporter",
         "_retries",
         "_window",
+        "admission",
+        "is_exiting",
+        "offload",
         "resumes",
         "retries_done",
         "running",
+        "timeout",
     )
 
     def __init__(
@@ -93,16 +111,22 @@ class EventRunner:
         retries: RetryPlanner,
         pauses: Pauses,
         reporter: Reporter,
+        offload: Offload,
     ) -> None:
+        self.offload: Offload = offload
+        self.timeout: float | None = None
         self.running: dict[int, ProcessorRun] = {}
         self.retries_done: int = 0
         self.resumes: bool = False
+        self.admission: Admission | None = None
+        self.is_exiting: bool = False
         self._owner = owner
         self._queue = queue
         self._window = window
         self._denial_counts = gate.denial_counts
         self._retries = retries
         self._pauses = pauses
+        pauses.runs = lambda: self.running
         self._reporter = reporter
 
     def share(self, coordination: Coordination) -> None:
@@ -124,7 +148,7 @@ class EventRunner:
             self._retries.note_start(event, now)
         lanes = self._queue.lanes
         uses = lanes.amounts.take(entry, now, has_begun=has_begun) if lanes.limit_states.has_limits else ()
-        run = ProcessorRun(event, entry, uses, now, None if has_begun else token, pool.now, self)
+        run = ProcessorRun(event, entry, uses, now, None if has_begun else token, pool.now, self, self.timeout)
         self.running[event.id.int] = run
         _set(event, "_current_run", run)
         if self._pauses.limit_states:
@@ -133,10 +157,10 @@ class EventRunner:
 
     def confirm_begun(self, event: Event) -> None:
         """
-        Record that an event begins now. It was started earlier, and waited until the journal had recorded the start.
+        Record that an event begins now. It was started earlier, and waited until its start was recorded.
 
-        The time of its capacity token and of its limits counts from now. Otherwise the events that a slow disk holds up
-        would begin together with later events, and exceed the limits.
+        The time of its capacity token and of its limits counts from now. Otherwise the events that a slow disk or
+        server holds up would begin together with later events, and exceed the limits.
         """
         run = self.running.get(event.id.int)
         if run is None or run.event is not event:
@@ -166,6 +190,8 @@ class EventRunner:
         event = run.event
         run.scope = scope
         try:
+            if self.admission is not None and not await self._is_admitted(self.admission, run):
+                return True
             # begin() takes PENDING events only. For them invoke() would only call _run(), in a second coroutine. But a
             # subclass or an event may have its own invoke(), and a strict journal may have an end on its way to disk.
             is_plain = type(event).invoke is _PLAIN_INVOKE and "invoke" not in event.__dict__
@@ -176,7 +202,11 @@ class EventRunner:
             # A scope that was cancelled for this event must not cancel the next one.
             going_on = run.forced_outcome is None
         except BaseException as exc:
-            if any(is_of(leaf, (KeyboardInterrupt, SystemExit)) for leaf in leaves(exc)):
+            if any(is_of(leaf, EXITS) for leaf in leaves(exc)):
+                self.is_exiting = True
+                if self.admission is not None and is_of(exc, EXITS):
+                    # Raised as it is, the error breaks the loop of asyncio, and a cluster gets nothing back.
+                    raise BaseExceptionGroup("an event ends the program", [exc]) from None
                 raise
             # A cancellation of the scope around the worker is raised again at the first step of the next worker. A
             # cancellation that the event caused itself concerns only this task, which may stay marked by it.
@@ -188,6 +218,28 @@ class EventRunner:
             finally:
                 self.finish_run(run)
         return going_on
+
+    async def _is_admitted(self, admission: Admission, run: ProcessorRun) -> bool:
+        """Ask whether a started event may begin. If not, undo the start."""
+        is_admitted = False
+        try:
+            is_admitted = await admission.admit(run) and run.event.execution.status is PENDING
+        finally:
+            if not is_admitted:
+                self._undo_start(run)
+        return is_admitted
+
+    def _undo_start(self, run: ProcessorRun) -> None:
+        """Give back what a start has taken, as if the event had stayed in the queue."""
+        event, now = run.event, current_time()
+        self._queue.lanes.amounts.undo(run.uses, now)
+        run.uses = ()
+        if run.token is not None:
+            self._window.undo(run.token)
+            run.token = None
+        if event.execution.status is PENDING and event.id in self._owner.pile:
+            self._queue.give_back(run.entry)
+        self._look_again()
 
     def finish_run(self, run: ProcessorRun) -> None:
         """Give back what a run has held, and queue its event again if another run follows."""
@@ -205,14 +257,20 @@ class EventRunner:
         if run.token is not None:
             self._window.begin(run.token, current_time())
         if run.again_in is not None and event.status is PENDING and event.id in self._owner.pile:
-            if run.again_in > 0:
-                self._queue.put_delayed(run.entry, current_time() + run.again_in, "retry")
-            else:
-                self._queue.put_back(run.entry)
+            self._queue_again(run, run.again_in)
         elif self._retries.first_starts:
             self._retries.forget(event.id)
         if self._conditions.waiting:
             self._conditions.notify()
+
+    def _queue_again(self, run: ProcessorRun, seconds: float) -> None:
+        """Have an event run again after so many seconds, here or in another process."""
+        if self.admission is not None:
+            self.admission.take_back(run)
+        elif seconds > 0:
+            self._queue.put_delayed(run.entry, current_time() + seconds, "retry")
+        else:
+            self._queue.put_back(run.entry)
 
     # ---------------------------------------------------------------- what running events ask for
 
@@ -273,6 +331,13 @@ class EventRunner:
                 self._queue.lanes.amounts.settle(use, actual)
         self._look_again()
 
+    def observe_allowance(self, event: Event, allowance: Allowance) -> None:
+        """Let the adaptive limits of a running event know what the other side says is left. O(running events)."""
+        run = self.running.get(event.id.int)
+        if run is not None and self._pauses.limit_states:
+            self._pauses.observe(run, allowance, self.running.values(), current_time())
+            self._look_again()
+
     def _uses_of(self, event_id: UUID) -> Sequence[Reservation]:
         run = self.running.get(event_id.int)
         return () if run is None else run.uses
@@ -284,6 +349,6 @@ class EventRunner:
 
 
 def _begins_at_once(event: Event) -> bool:
-    """Return whether the run of an event begins without a wait for the journal, as ``Run`` decides it."""
+    """Return whether the run of an event begins without a wait for its record, as ``_run()`` decides it."""
     host = event._host
-    return host is None or not host.is_journal_open or not host.waits_to_begin(event)
+    return host is None or not host.is_recording or not host.waits_to_begin(event)

@@ -1,4 +1,4 @@
-"""What ``statistics()`` says of keys that were refused with ``RateLimited``."""
+"""What ``statistics()`` says of keys that were refused with ``RateLimited``, or are paused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @attrs.frozen(kw_only=True)
 class Pause:
     """
-    A key that is closed since a run of it was refused with :class:`RateLimited`.
+    A key that is closed: a run of it was refused with :class:`RateLimited`, or the program called ``pause(key=...)``.
 
     Attributes:
         limit: The limit that has the key. None for the key of a partition. Also None if there are no keys: then
@@ -26,8 +26,9 @@ class Pause:
         key: Which key. None if there are no keys.
         seconds: Seconds until the pause ends; positive.
         until: When the pause ends (UTC), as the clock says now; at most some 30 years from now.
-        reason: The message of the error that asked for the pause.
-        refusals: How many times in a row the key was refused. Runs that were refused together count once.
+        reason: The message of the error that asked for the pause, or the ``reason`` of ``pause()``.
+        refusals: How many times in a row the key was refused. Runs that were refused together count once. 0 for a pause
+            by the program.
     """
 
     limit: Limit | None
@@ -35,7 +36,7 @@ class Pause:
     seconds: float
     until: datetime
     reason: str
-    refusals: int
+    refusals: int = 0
 
 
 @attrs.frozen(kw_only=True)

@@ -87,6 +87,7 @@ class PermissionGate:
             has no count.
         lock: Held while a gate is asked. It protects the entry that was taken from the queue, and the strikes.
         asked: The event in question. None if there is none.
+        in_hand: The entries that were taken from the queue and neither started nor put back yet, by id of the event.
         is_asking: Whether the gate of that event has not answered yet. After the answer, the event may wait for a lock.
     """
 
@@ -100,6 +101,7 @@ class PermissionGate:
         "_retries",
         "asked",
         "denial_counts",
+        "in_hand",
         "is_asking",
         "lock",
     )
@@ -109,6 +111,7 @@ class PermissionGate:
     ) -> None:
         self.denial_counts: dict[UUID, int] = {}
         self.asked: UUID | None = None
+        self.in_hand: dict[UUID, Entry] = {}
         self.is_asking: bool = False
         self._owner = owner
         self._default = default
@@ -151,14 +154,16 @@ class PermissionGate:
     def asking(self, entry: Entry, event: Event) -> Generator[None]:
         """Mark an event as the one whose gate is asked, inside the block. If the block raises, queue it again."""
         self.asked = event.id
+        self.in_hand[event.id] = entry
         try:
             yield
         except BaseException:
             event._refile()
-            self._put_back(entry, event)
+            self._put_back(self.in_hand[event.id], event)
             raise
         finally:
             self.asked = None
+            del self.in_hand[event.id]
 
     async def ask(self, event: Event) -> Verdict:
         """Ask the gate about an event. An exception of the gate is returned, not raised."""
@@ -172,7 +177,7 @@ class PermissionGate:
             return answer if answer is True or isinstance(answer, Wait | Deny) else bool(answer)
         except Exception as exc:
             logger.warning(
-                "The gate of %r failed for %r, which gets a strike", self._owner, event, exc_info=log_info(exc)
+                "The gate of %r failed for %s, which gets a strike", self._owner, event, exc_info=log_info(exc)
             )
             return exc
         finally:
@@ -184,7 +189,7 @@ class PermissionGate:
         try:
             event.request  # noqa: B018  a property of the user
         except Exception as exc:
-            logger.warning("The request of %r failed, which gets a strike", event, exc_info=log_info(exc))
+            logger.warning("The request of %s failed, which gets a strike", event, exc_info=log_info(exc))
             return exc
         return True
 
@@ -193,16 +198,19 @@ class PermissionGate:
     async def return_unstarted(self, entry: Entry, event: Event, verdict: Verdict) -> None:
         """Send an entry that does not start now where it belongs. The caller holds the lock."""
         with self.asking(entry, event):
-            await self._place_unstarted(entry, event, verdict)
+            await self._place_unstarted(event, verdict)
         self._conditions.notify()
 
     async def lock_and_return_unstarted(self, entry: Entry, event: Event, verdict: Verdict) -> None:
         """Do as :meth:`return_unstarted` for a caller that does not hold the lock."""
+        self.in_hand[event.id] = entry
         try:
             await self.lock.acquire()
         except BaseException:
-            self._put_back(entry, event)
+            self._put_back(self.in_hand[event.id], event)
             raise
+        finally:
+            entry = self.in_hand.pop(event.id)
         try:
             await self.return_unstarted(entry, event, verdict)
         finally:
@@ -213,9 +221,9 @@ class PermissionGate:
         if event.status is EventStatus.PENDING and event.id in self._owner.pile:
             self._queue.put_back(entry)
 
-    async def _place_unstarted(self, entry: Entry, event: Event, verdict: Verdict) -> None:
+    async def _place_unstarted(self, event: Event, verdict: Verdict) -> None:
         """Queue an entry again, close its gate, count a strike, or end its event, depending on the gate's answer."""
-        now, lanes = current_time(), self._queue.lanes
+        now, lanes, entry = current_time(), self._queue.lanes, self.in_hand[event.id]
         if event.id not in self._owner.pile:
             self._owner.forget(event.id)
         elif event.status is not EventStatus.PENDING:  # it was run or decided elsewhere

@@ -17,18 +17,20 @@ from lionpride_exec._base.coordination import Coordination
 from lionpride_exec._base.overrides import is_overridden
 from lionpride_exec._events.submit_options import priority_of
 from lionpride_exec._model.limits import Limit, Route, Router
-from lionpride_exec._model.retry import Retry
+from lionpride_exec._offload.offload import Offload
 from lionpride_exec._scheduling.capacity import CapacityWindow
 from lionpride_exec._scheduling.priority_queue import PriorityQueue
 from lionpride_exec._validation import check_priority
-from lionpride_exec.errors import ConfigurationError, QueueFullError
+from lionpride_exec.errors import ConfigurationError
 
-from .config import check_bounds
+from .config import check_bounds, check_retry, check_timeout, full_queue
 from .dispatcher import Dispatcher
 from .event_runner import EventRunner
+from .offloading import make_settings
 from .pauses import Pauses
 from .permission_gate import PermissionGate
-from .processor_lifetime import LoopState, ProcessorLifetime
+from .processor_lifetime import ProcessorLifetime
+from .processor_loop import ProcessorLoop
 from .reporter import Reporter
 from .retries import RetryPlanner
 
@@ -40,12 +42,14 @@ if TYPE_CHECKING:
     from lionpride_exec._events.event import Event
     from lionpride_exec._model.permission import Deny, Wait
     from lionpride_exec._model.pile import Pile
+    from lionpride_exec._model.retry import Retry
+    from lionpride_exec._offload.settings import RunIn
 
 
 DEFAULT_CONCURRENCY = 100
 
 
-class Processor:
+class Processor(ProcessorLoop):
     """
     Starts queued events by priority, under a concurrency limit, a capacity per time, limits, and a gate.
 
@@ -60,12 +64,23 @@ class Processor:
         max_queue_size: Queued events above which :meth:`enqueue` refuses, at least 1.
         max_denial_tracking: Events whose denials are counted at the same time, at least 1. The oldest count is dropped
             for a new one.
-        limits: Any number of :class:`Rate` and :class:`Concurrent`, or one. An event starts when all of them allow it.
+        limits: Any number of :class:`Rate`, :class:`Quota` and :class:`Concurrent`, or one. An event starts when all
+            of them allow it.
         retry: For events that have no ``retry`` of their own. None if these run once.
+        run_in: Where plain functions run whose class does not say: "thread", "process" or "interpreter". No more events
+            run than have a place there, see ``docs/cpu-work.md``. None if most events are async, and others use
+            threads.
+        threads: Functions that work in threads at the same time, at least 1. None for 40.
+        processes: The same in processes. None for the number of usable CPUs.
+        interpreters: The same in interpreters. None for the number of usable CPUs.
+        abandon_on_cancel: Whether a cancelled event ends at once while its thread goes on.
+        timeout: How many seconds a run may take, positive, for events that have no ``timeout`` of their own. None for
+            no limit.
 
     Raises:
         ValueError: A number is out of its bounds, NaN, or of the wrong type. The message names it.
-        ConfigurationError: A limit is no limit, or ``retry`` is no :class:`Retry`.
+        ConfigurationError: A limit is no limit, or ``retry`` is no :class:`Retry`, or an argument from ``run_in`` on is
+            wrong.
     """
 
     event_type: ClassVar[type[Event]]
@@ -81,6 +96,12 @@ class Processor:
         max_denial_tracking: int = 10000,
         limits: Iterable[Limit] | Limit = (),
         retry: Retry | None = None,
+        run_in: RunIn | None = None,
+        threads: int | None = None,
+        processes: int | None = None,
+        interpreters: int | None = None,
+        abandon_on_cancel: bool = False,
+        timeout: float | None = None,
     ) -> None:
         check_bounds(
             queue_capacity=queue_capacity,
@@ -89,8 +110,8 @@ class Processor:
             max_queue_size=max_queue_size,
             max_denial_tracking=max_denial_tracking,
         )
-        if retry is not None and not isinstance(retry, Retry):
-            raise ConfigurationError(f"retry must be a Retry or None, got {retry!r}")
+        check_retry(retry)
+        check_timeout(timeout)
         self.queue_capacity: int = queue_capacity
         self.capacity_refresh_time = capacity_refresh_time
         self.pile = pile
@@ -104,7 +125,13 @@ class Processor:
         route_of = None if self.router.is_plain else self._route_of
         self.queue: PriorityQueue = PriorityQueue(max_queue_size, self.router, route_of)
         self._has_own_enqueue = False  # decided when the processor is attached
+        kind = getattr(type(self), "event_type", None)
+        self._offload = Offload(
+            make_settings(kind, run_in, threads, processes, interpreters, abandon_on_cancel=abandon_on_cancel)
+        )
         self._make_parts(retry)
+        self._runner.timeout = timeout
+        self._offload.on_places = self._places_changed
 
     def _make_parts(self, retry: Retry | None) -> None:
         """Make the parts, each with the parts that it uses."""
@@ -115,13 +142,22 @@ class Processor:
         self._reporter = reporter = Reporter(self)
         self._gate = gate = PermissionGate(self, Processor.request_permission, queue, retries, reporter)
         self._denial_counts = gate.denial_counts
-        self._runner = runner = EventRunner(self, queue, window, gate, retries, pauses, reporter)
+        self._runner = runner = EventRunner(self, queue, window, gate, retries, pauses, reporter, self._offload)
         self._running = runner.running
         self._dispatcher = Dispatcher(self, queue, window, gate, runner, retries, pauses, reporter)
         self._lifetime = ProcessorLifetime(
             self, queue, window, self._dispatcher, gate, runner, retries, pauses, reporter
         )
         self._share(Coordination())
+
+    @property
+    def running_limit(self) -> int:
+        """How many events may run at the same time, as far as there are threads, processes or interpreters for them."""
+        return min(self.concurrency_limit, self._offload.places())
+
+    def _places_changed(self) -> None:
+        self._lifetime.resize(self.running_limit)
+        self._dispatcher.look_again()
 
     @classmethod
     async def create(cls, **kwargs: Any) -> Self:
@@ -254,12 +290,7 @@ class Processor:
             QueueFullError: ``max_queue_size`` events are queued.
         """
         if self.queue.is_full:
-            size = self.queue.qsize()
-            raise QueueFullError(
-                f"Queue size ({size}) exceeds max ({self.max_queue_size}): the queue is full. "
-                "Pass wait=True to wait for room.",
-                details={"queue_size": size, "max_size": self.max_queue_size},
-            )
+            raise full_queue(self.queue.qsize(), self.max_queue_size)
 
     async def dequeue(self) -> Event:
         """
@@ -287,7 +318,7 @@ class Processor:
         """
         if concurrency_limit is not None:
             self.concurrency_limit = concurrency_limit
-            self._lifetime.resize(concurrency_limit)
+            self._lifetime.resize(self.running_limit)
         if queue_capacity is not None:
             self.queue_capacity = queue_capacity
             self._window.resize(queue_capacity)
@@ -328,72 +359,3 @@ class Processor:
     def seconds_until_again(self, event_id: UUID) -> float | None:
         """Return how many seconds after the end of its run an event runs again. None if no other run is planned."""
         return self._runner.seconds_until_again(event_id)
-
-    # ---------------------------------------------------------------- lifetime
-
-    async def start(self) -> None:
-        """Clear the stop signal. Idempotent. Does not wait, and starts no loop; ``Executor.start()`` does."""
-        self._lifetime.start()
-
-    async def stop(self) -> None:
-        """Start no more events, and forget all denials. Running events continue. Idempotent. Does not wait."""
-        self._lifetime.stop()
-
-    def is_stopped(self) -> bool:
-        """Return whether :meth:`stop` was called, and :meth:`start` was not called since."""
-        return self._lifetime.is_stopped
-
-    @property
-    def is_running(self) -> bool:
-        """Whether :meth:`execute` runs."""
-        return self._lifetime.loop.state is not LoopState.IDLE
-
-    def abandon(self) -> None:
-        """Make :meth:`join` return or raise, because no event will start any more until :meth:`start`."""
-        self._lifetime.abandon()
-
-    def cancel_running(self) -> None:
-        """Cancel the loop and all running events of this processor. These events end CANCELLED."""
-        self._lifetime.cancel_running()
-
-    async def join(self) -> None:
-        """
-        Wait until no event is queued or running. If the processor is stopped, wait until no event is running.
-
-        If a running event calls this method, the call waits neither for that event nor for other events that wait in
-        the same way.
-
-        Raises:
-            ExecutorClosedError: The loop was cancelled or crashed while events were queued.
-
-        Cancellation: ends the wait only.
-        """
-        await self._lifetime.join()
-
-    async def wait_idle(self) -> None:
-        """Wait until no event but the caller is running, or until the processor is not stopped. May be cancelled."""
-        await self._lifetime.wait_idle()
-
-    async def execute(self) -> None:
-        """
-        Start events until :meth:`stop` is called. Return when the events that this call started have ended.
-
-        If another call runs the loop, wait for its end first. If the processor is stopped by then, return and start
-        nothing.
-
-        Cancellation: events that this call started end CANCELLED. Events that have not begun stay PENDING and queued.
-        """
-        await self._lifetime.execute()
-
-    async def process(self) -> None:
-        """
-        Start one batch now: up to ``queue_capacity`` due events. The capacity window does not count.
-
-        Return when the events of the batch, and the events that ran before the call, have ended. The call works without
-        a running loop, and while the processor is stopped. Limits hold: an event that has to wait for a limit stays
-        queued. A denied event is asked about again at once. If ``available_capacity`` was assigned, that number bounds
-        the batch, and the assignment ends when the batch has started an event. Calls may overlap.
-
-        Cancellation: events that this call started end CANCELLED. Events that have not begun stay PENDING and queued.
-        """
-        await self._lifetime.process()

@@ -81,14 +81,17 @@ class LifetimeOwner(Protocol):
     A processor, as its lifetime sees it.
 
     Attributes:
-        concurrency_limit: How many events may run at the same time.
         execution_mode: Whether the loop runs and was not stopped.
         queue_capacity: How many events a batch starts at most.
     """
 
-    concurrency_limit: int
     execution_mode: bool
     queue_capacity: int
+
+    @property
+    def running_limit(self) -> int:
+        """How many events may run at the same time."""
+        ...
 
 
 class ProcessorLifetime:
@@ -128,7 +131,7 @@ class ProcessorLifetime:
     ) -> None:
         self.loop: StateMachine[LoopState] = StateMachine("processor loop", LOOP_TRANSITIONS, LoopState.IDLE)
         self.pools: set[WorkerPool] = set()
-        self.slots: Slots = Slots(owner.concurrency_limit)
+        self.slots: Slots = Slots(owner.running_limit)
         self.is_stopped: bool = False
         self.is_abandoned: bool = False
         self._owner = owner
@@ -149,6 +152,11 @@ class ProcessorLifetime:
     def is_in_use(self) -> bool:
         """Whether a task runs the processor or waits for it."""
         return bool(self.pools) or self.loop.state is not LoopState.IDLE or bool(self._conditions.waiting)
+
+    @property
+    def is_in_batch(self) -> bool:
+        """Whether a batch runs, or has not ended yet."""
+        return any(pool.budget is not None for pool in self.pools)
 
     # ---------------------------------------------------------------- the stop signal
 
@@ -223,6 +231,7 @@ class ProcessorLifetime:
             return
         self.loop.move_to(LoopState.STARTING)
         dispatcher, queue = self._dispatcher, self._queue
+        self._runner.is_exiting = False
         try:
             self._owner.execution_mode = True
             self.follow_clock()
@@ -231,7 +240,11 @@ class ProcessorLifetime:
                     dispatcher.main_pool = pool = self._make_pool(group)
                     queue.on_put = dispatcher.on_put
                     dispatcher.call_soon = soon_caller()
-                    await self._work_off(pool)
+                    try:
+                        await self._work_off(pool)
+                    except BaseException:
+                        pool.is_dismissed = True  # the group ends, and trio starts no task in it any more
+                        raise
         except BaseException:
             self.is_abandoned = True
             raise
@@ -311,7 +324,7 @@ class ProcessorLifetime:
     def _make_pool(self, group: TaskGroup, budget: int | None = None, slots: Slots | None = None) -> WorkerPool:
         """Make a pool whose workers live in this group."""
         if not self.pools:  # slots and lock belong to one event loop: make new ones while no pool uses them
-            self.slots = Slots(self._owner.concurrency_limit)
+            self.slots = Slots(self._owner.running_limit)
             self._gate.make_lock()
         is_followed = self._reporter.is_needless()
         pool = WorkerPool(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lionpride_exec._events.running_event import RunningEvent
 
@@ -10,8 +10,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lionpride_exec._events.event import Event
+    from lionpride_exec._offload.offload import Offload
     from lionpride_exec._scheduling.entry import Entry
     from lionpride_exec._scheduling.limit_state import Reservation
+
+
+class PlaceOwner(Protocol):
+    """
+    What a run sees of its ``EventRunner``.
+
+    Attributes:
+        offload: Where plain functions run.
+    """
+
+    offload: Offload
 
 
 class ProcessorRun(RunningEvent):
@@ -41,7 +53,8 @@ class ProcessorRun(RunningEvent):
         began: float,
         token: object,
         clock: Callable[[], float],
-        runner: object,
+        runner: PlaceOwner,
+        timeout: float | None,
     ) -> None:
         # The attributes of the base class, without the call of its constructor: this runs for each event.
         self.event = event
@@ -49,10 +62,17 @@ class ProcessorRun(RunningEvent):
         self.scope = None
         self.forced_outcome = None
         self.is_given_up = False
+        self.timeout = timeout
+        self.time_left = None
         self.entry: Entry = entry
         self.uses: Sequence[Reservation] = uses
         self.began: float = began
         self.again_in: float | None = None
         self.token: object = token
         self.clock: Callable[[], float] = clock
-        self.runner: object = runner
+        self.runner: PlaceOwner | None = runner
+
+    @property
+    def offload(self) -> Offload:
+        """Where plain functions of the event run: in the places of its processor."""
+        return super().offload if self.runner is None else self.runner.offload

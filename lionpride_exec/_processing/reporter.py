@@ -31,13 +31,15 @@ class Reporter:
     Attributes:
         host: The executor, once the processor is attached to it. None before that, and for an executor to which the
             processor was only given.
+        files: Gets the reports in place of the executor. None if the executor gets them.
     """
 
-    __slots__ = ("_owner", "host")
+    __slots__ = ("_owner", "files", "host")
 
     def __init__(self, owner: ReportOwner) -> None:
         self._owner = owner
         self.host: ReportHost | None = None
+        self.files: ReportHost | None = None
 
     def is_needless(self) -> bool:
         """
@@ -55,7 +57,7 @@ class Reporter:
             event: The event.
             status: The status that the event is about to get. None if the event has moved already.
         """
-        executor = self._owner.executor
+        executor = self._owner.executor if self.files is None else self.files
         if executor is None:
             return
         if status is None:

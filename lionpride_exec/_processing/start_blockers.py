@@ -44,7 +44,8 @@ def why_asked(processor: Processor, *, is_locked: bool) -> Waiting:
 def why_nothing_starts(processor: Processor, now: float, *, held: WaitReason | None, is_locked: bool) -> Waiting:
     """Return what an event waits for that is due and has room in its limits: the events before it, if nothing else."""
     free_at = -inf if processor.available_capacity else processor._window.next_at(now)
-    until = free_at if free_at < inf else -inf
+    # The events of a batch ask for no capacity, and the end of a batch gives back what is withheld: no time is known.
+    until = free_at if free_at < inf and not processor._lifetime.is_in_batch else -inf
     if held is not None:
         return Waiting(held, until)
     if not processor.is_running or processor.is_stopped():
@@ -53,5 +54,5 @@ def why_nothing_starts(processor: Processor, now: float, *, held: WaitReason | N
         return Waiting(WaitReason.LOCK, until)
     if free_at > now:
         return Waiting(WaitReason.CAPACITY, until)
-    is_full = len(processor._running) >= processor.concurrency_limit
+    is_full = len(processor._running) >= processor.running_limit
     return Waiting(WaitReason.SLOT if is_full else WaitReason.TURN)

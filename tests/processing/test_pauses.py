@@ -7,6 +7,7 @@ from math import inf, nan
 import anyio
 import pytest
 from anyio import current_time
+from attrs import evolve
 from parts import scheduling_reopening
 from support import Job, JobProcessor, make_executor, view_of, with_processor
 
@@ -302,6 +303,19 @@ async def test_pauses_that_grow_are_told(caplog):
     """A program that is refused for ever for nothing does not do so unseen."""
     await run_one(refused(times=8))
     assert [line.split(" for ")[1] for line in told(caplog)] == ["6.4 s: 429 slow down", "12.8 s: 429 slow down"]
+
+
+async def test_a_key_of_several_limits_is_one_paused_key():
+    """And its reason is one line in the progress line."""
+    limits = [Rate(9, per=1, key="key"), Rate(90, per=60, key="key")]
+    async with make(limits=limits) as executor:
+        event = await executor.append(refused(key="ann", times=1, retry_after=90))
+        await anyio.sleep(10)
+        assert len(executor.statistics().pauses) == 2
+        assert executor.progress().paused_keys == 1
+        told = str(evolve(executor.progress(), pause_reason="429\nslow down"))
+        assert "1 rate limited  paused for 80 s: 429 slow down" in told
+        await event.wait()
 
 
 async def test_what_statistics_and_progress_tell():
