@@ -78,10 +78,11 @@ class _Watch(Generic[E]):
 
     async def wait(self) -> None:
         """Wait until an event has called back. A cancelled wait leaves no callback in the events."""
-        self.attention = anyio.Event()
+        hosts = list(self.hosts.values())
+        self.attention = hosts[0].new_signal() if len(hosts) == 1 else anyio.Event()
         try:
             with ExitStack() as stack:
-                for host in self.hosts.values():
+                for host in hosts:
                     if (away := host.reader_away()) is not None:
                         stack.enter_context(away)
                 await self.attention.wait()
@@ -104,7 +105,7 @@ class Endings(EventIterator[E]):
             if not isinstance(cast("object", event), Event):
                 raise TypeError(f"as_completed() takes events, got {type(event).__name__}")
             if any(event is one for one in running):
-                raise RuntimeError(f"{event!r} would wait for its own end")
+                raise RuntimeError(f"{event} would wait for its own end")
             watch.watched[event.id] = event
             if event._host is not None:
                 watch.hosts[id(event._host)] = event._host

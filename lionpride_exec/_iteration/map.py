@@ -21,25 +21,76 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from lionpride_exec._events.call import Call, check_async
+from lionpride_exec._events.call import Call, check_function
 from lionpride_exec._events.event import Event
+from lionpride_exec._events.run_options import check_options, set_defaults
+from lionpride_exec._model.unknown_fields import make_instance
 
 from .completion import E, EventIterator
 from .map_state import MapState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from lionpride_exec._model.retry import Retry
 
     from .map_options import MapOptions
 
 
-def maker_for(target: type[Event] | Callable[..., Any]) -> Callable[[Any], Event]:
+def maker_for(
+    target: type[Event] | Callable[..., Any], timeout: float | None, retry: Retry | None, *, starred: bool = False
+) -> Callable[[Any], Event]:
     """
     Return the function that makes an event of an item.
 
+    Args:
+        target: An Event subclass or a function.
+        timeout: Of each event that is made and has none of its own.
+        retry: Likewise.
+        starred: Whether an item has all positional arguments of the function.
+
     Raises:
-        TypeError: The target is neither an Event subclass nor an async function.
+        TypeError: The target is neither an Event subclass nor a function.
+        ValueError: The timeout or the retry is wrong.
     """
+    check_options(timeout, retry)
+    if not starred:
+        make = _maker_for(target)
+    elif isinstance(target, type) and issubclass(target, Event):
+        raise TypeError(f"starmap() is for functions: the fields of {target.__name__} have names, so use map()")
+    else:
+        make = _star_maker(_checked(target))
+    if timeout is None and retry is None:
+        return make
+
+    def make_with_options(item: Any) -> Event:
+        """Make an event, and set its options. An event that is the item itself stays as it is."""
+        event = make(item)
+        if event is not item:
+            set_defaults(event, timeout, retry)
+        return event
+
+    return make_with_options
+
+
+def _checked(target: Any) -> Callable[..., Any]:
+    try:
+        check_function(target)
+    except TypeError as exc:
+        raise TypeError(f"target must be an Event subclass or a function: {exc}") from None
+    return cast("Callable[..., Any]", target)
+
+
+def _star_maker(function: Callable[..., Any]) -> Callable[[Any], Event]:
+    def call(item: Iterable[Any]) -> Event:
+        """Return the event that calls the function with all values of an item."""
+        return kind(function=function, args=tuple(item), kwargs={})
+
+    kind = cast("type[Call[Any]]", Call)
+    return call
+
+
+def _maker_for(target: type[Event] | Callable[..., Any]) -> Callable[[Any], Event]:
     if isinstance(target, type) and issubclass(target, Event):
         required = [
             field.alias
@@ -47,11 +98,7 @@ def maker_for(target: type[Event] | Callable[..., Any]) -> Callable[[Any], Event
             if field.init and field.default is attrs.NOTHING
         ]
         return partial(_event_of, target, required)
-    try:
-        check_async(target)
-    except TypeError as exc:
-        raise TypeError(f"target must be an Event subclass or an async function: {exc}") from None
-    function = cast("Callable[..., Any]", target)
+    function = _checked(target)
     kind = cast("type[Call[Any]]", Call)  # ``Call[Any]()`` takes two calls more
 
     def call(item: Any) -> Event:
@@ -65,7 +112,7 @@ def _event_of(cls: type[Event], required: list[str], item: Any) -> Event:
     if isinstance(item, cls):
         return item
     if isinstance(item, Mapping):
-        return cls(**cast("Mapping[str, Any]", item))
+        return cast("Event", make_instance(cls, dict(cast("Mapping[str, Any]", item))))
     if len(required) == 1:
         return cls(**{required[0]: item})
     raise TypeError(

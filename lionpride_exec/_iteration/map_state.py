@@ -28,6 +28,8 @@ from .source_task import SourceTask
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
+    from lionpride_exec._events.host import EventHost
+
     from .map_options import MapOptions
 
 logger = logging.getLogger("lionpride_exec")
@@ -52,12 +54,15 @@ class MapState(Generic[E]):
     def __init__(self, options: MapOptions) -> None:
         self.options = options
         self.executor = options.executor
-        self.is_durable: bool = options.executor.has_journal
+        self.host: EventHost = options.executor.host
+        self.events_go_on: bool = options.executor.events_go_on
+        self.removes_returned: bool = options.executor.removes_returned
         self.look_ahead = LookAhead(options, self)
         self.thread: int | None = None  # the thread of the event loop; None before the first step
         self.source: Iterator[Any] | None = None  # the iterator of a plain iterable
         self.source_task: SourceTask | None = None  # reads an async iterable
-        self.rejected: tuple[E, Hashable] | None = None  # an event with its key that found no room in the queue
+        # An event that found no room in the queue, with its key and its priority.
+        self.rejected: tuple[E, Hashable, float | None] | None = None
         self.own: set[int] = set()  # the events that this map appended and still holds; it cancels no others
         self.again: Counter[int] = Counter()  # how often beyond the first time an event is held, for known keys
         self.expected: int | None = None  # the number of items; None if unknown
@@ -113,7 +118,7 @@ class MapState(Generic[E]):
                     break
                 # Wait until an event has ended, or the map is closed. A loop over short events waits at every other
                 # item, so this is no coroutine of its own.
-                self.attention = attention = anyio.Event()
+                self.attention = attention = self.host.new_signal()
                 with self.executor.reader_away() or nullcontext():
                     await attention.wait()
             self._raise_last_word()
@@ -174,8 +179,7 @@ class MapState(Generic[E]):
     def _remove_returned(self, event: E) -> bool:
         """Remove from the executor the event that was returned last. Return False if a task holds a lock."""
         number = event.id.int
-        # With a journal an event leaves when its end is on disk.
-        if not self.is_durable and number in self.own and not self.executor.remove_nowait(event):
+        if self.removes_returned and number in self.own and not self.executor.remove_nowait(event):
             return False
         self.own.discard(number)
         self.last = None
@@ -206,9 +210,11 @@ class MapState(Generic[E]):
                     if item is END:
                         self.exhausted = True
                         break
-                    self.rejected = options.make(item), None if options.key is None else options.key(item)
-                event, key = self.rejected
-                if key is not None or not self.executor.append_nowait(event, options.priority):
+                    key = None if options.key is None else options.key(item)
+                    priority: Any = options.priority if options.priority_of is None else options.priority_of(item)
+                    self.rejected = options.make(item), key, priority
+                event, key, priority = self.rejected
+                if key is not None or not self.executor.append_nowait(event, priority, options.expires):
                     return True
                 self.rejected = None
                 self.hold(event, is_own=True)
@@ -226,16 +232,16 @@ class MapState(Generic[E]):
         except Exception as exc:  # noqa: BLE001  raised at the end
             self.error, self.exhausted = exc, True
 
-    async def _append(self, event: E, key: Hashable) -> bool:
+    async def _append(self, event: E, key: Hashable, priority: float | None) -> bool:
         """Append an event, or wait for room until the consumer can get another. Return whether it was appended."""
-        executor, priority = self.executor, self.options.priority
+        executor, expires = self.executor, self.options.expires
         taken: E | None = None
         try:
-            taken = await executor.append(event, priority, key=key)
+            taken = await executor.append(event, priority, key=key, expires=expires)
         except QueueFullError:
             if not self._has_news():
                 with anyio.CancelScope() as self.append_scope:
-                    taken = await executor.append(event, priority, wait=True, key=key)
+                    taken = await executor.append(event, priority, wait=True, key=key, expires=expires)
         except ExecutorClosedError as exc:
             self.shut, self.exhausted = exc, True
         finally:
@@ -285,7 +291,7 @@ class MapState(Generic[E]):
         if self.shut is not None:
             raise self.shut
         for event in self.lost:
-            event._check_ended()
+            self.executor.check_ended(event)
         raise StopAsyncIteration
 
     # ---------------------------------------------------------------- for the source task and the events
@@ -359,7 +365,7 @@ class MapState(Generic[E]):
 
     def _give_up(self, event: E) -> None:
         event._call_no_more(self.note)
-        if self.is_durable or event.id.int not in self.own:
-            return  # leaving a loop interrupts it; with a journal the event goes on, now or at the next start
+        if self.events_go_on or event.id.int not in self.own:
+            return  # leaving a loop interrupts it; with a journal or a cluster the event goes on
         if event.execution.status not in TERMINAL and event in self.executor:
             self.executor.cancel(event, "the loop over its map was left")

@@ -9,6 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import anyio
+import attrs
 
 from lionpride_exec._base.exception_groups import leaves
 from lionpride_exec.errors import ExecutorClosedError
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
     from .map_options import MapOptions
 
 logger = logging.getLogger("lionpride_exec")
+
+
+@attrs.frozen
+class PastEvent:
+    """
+    An item that goes past a stage of a pipeline: an event of an earlier stage that has ended without a result.
+
+    Attributes:
+        event: The event.
+    """
+
+    event: Event
 
 
 class ItemReceiver(Protocol):
@@ -126,7 +139,11 @@ class SourceTask:
                     except StopAsyncIteration:
                         self.run.shut = None
                         break
-                    await self._append(self.run.options.make(item), self.run.options.key_of(item))
+                    if type(item) is PastEvent:
+                        self.run.hold(item.event, is_own=False)
+                        continue
+                    options = self.run.options
+                    await self._append(options.make(item), options.key_of(item), options.priority_for(item))
             finally:
                 self._is_closing = True
 
@@ -140,13 +157,17 @@ class SourceTask:
                 self.room = None
         return not self._is_over
 
-    async def _append(self, event: Event, key: Hashable) -> None:
+    async def _append(self, event: Event, key: Hashable, priority: float | None) -> None:
         run = self.run
         try:
             with anyio.CancelScope() as self._appending:
                 if self._is_over:
                     return
-                taken = await run.options.executor.append(event, run.options.priority, wait=True, key=key)
+                options = run.options
+                if key is None and options.executor.append_nowait(event, priority, options.expires):
+                    run.hold(event, is_own=True)
+                    return
+                taken = await options.executor.append(event, priority, wait=True, key=key, expires=options.expires)
                 run.hold(taken, is_own=taken is event)
         except ExecutorClosedError as exc:
             run.shut = exc

@@ -54,6 +54,6 @@ class Observers:
                 try:
                     observer(event, previous, target)
                 except Exception:
-                    logger.exception("an observer of %r failed at %r", self._executor, event)
+                    logger.exception("an observer of %r failed at %s", self._executor, event)
         finally:
             self.depth -= 1

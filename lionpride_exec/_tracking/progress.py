@@ -67,9 +67,10 @@ class Progress:
             than ``total`` then.
         retries: The number of failed runs that were followed by another run.
         rate_limited: The number of runs that have ended with ``RateLimited``.
-        paused_keys: How many keys are closed by ``RateLimited``. 1 if there are no keys and everything is closed.
+        paused_keys: How many keys are closed, by ``RateLimited`` or ``pause(key=...)``. A key of several limits counts
+            once. 1 if there are no keys and everything is closed by ``RateLimited``.
         paused_for: Seconds until the last of these keys opens. 0 if none is closed, or outside an event loop.
-        pause_reason: The message of the ``RateLimited`` that asked for the longest pause. None if no key is closed.
+        pause_reason: The reason of the longest pause, as ``Pause.reason`` has it. None if no key is closed.
     """
 
     total: int
@@ -106,7 +107,8 @@ class Progress:
             parts.append(f"{self.rate_limited:,} rate limited")
         if self.paused_keys:
             keys = f"{self.paused_keys:,} keys " if self.paused_keys > 1 else ""
-            parts.append(f"{keys}paused for {shown_seconds(self.paused_for)}: {self.pause_reason}")
+            reason = " ".join((self.pause_reason or "").split())
+            parts.append(f"{keys}paused for {shown_seconds(self.paused_for)}: {reason}")
         if self.rate is not None:
             parts.append(shown_rate(self.rate))
         if self.seconds_left:

@@ -148,18 +148,24 @@ class ReadMark:
 
 
 class UnseenFailures:
-    """The failures of an executor that nobody has looked at."""
+    """
+    The failures of an executor that nobody has looked at.
 
-    __slots__ = ("_counts",)
+    Attributes:
+        are_counted: False if nobody could look: in a process that only works for the clients of a cluster.
+    """
+
+    __slots__ = ("_counts", "are_counted")
 
     def __init__(self) -> None:
+        self.are_counted = True
         self._counts = {status: Count() for status in _WORDS}
 
     def note(self, event: Event, status: EventStatus) -> None:
         """Count an event that has ended FAILED, CANCELLED or ABORTED, if that is a failure."""
         error = failure_of(event, status)
         goes_on = issubclass(type(error), (KeyboardInterrupt, SystemExit))  # it is raised to the owner of the executor
-        if error is not None and not goes_on:
+        if error is not None and not goes_on and self.are_counted:
             self._counts[status].note(event)
 
     def was_read(self, event: Event, row: int) -> None:
@@ -167,6 +173,12 @@ class UnseenFailures:
         count = self._counts.get(event.execution.status)
         if count is not None and row in count.rows:
             event._set("_unseen", ReadMark(count, row))
+
+    def look_at_row(self, status: EventStatus, row: int) -> None:
+        """Note that the failure of a row counts as looked at. Its event has left the executor."""
+        count = self._counts.get(status)
+        if count is not None:
+            count.look_at_row(row)
 
     def look_at_all(self, status: EventStatus, events: Iterable[Event]) -> None:
         """Note that a caller was given the events in memory with a status."""

@@ -114,9 +114,9 @@ async def test_wait_leaves_nothing_in_the_event():
     ],
 )
 async def test_a_call_calls(function, name):
-    """An async function, method, partial or object is called with the arguments, and named in the repr."""
+    """An async function, method, partial or object is called with the arguments, and named in its text."""
     call = Call.of(function, 3)
-    assert repr(call) == f"Call({name}, id={call.id})"
+    assert str(call) == f"Call({name}, id={call.id})"
     await call.invoke()
     assert call.result() == 6
     fresh = call.as_fresh_event()
@@ -142,10 +142,10 @@ async def _generator():
     yield 1
 
 
-@pytest.mark.parametrize("function", [len, lambda: None, Doubler, None, 3, _generator, partial(_generator), Event])
-def test_what_is_not_async_is_no_call(function):
+@pytest.mark.parametrize("function", [Doubler, None, 3, "double", _generator, partial(_generator), Event])
+def test_what_is_no_function_is_no_call(function):
     """A TypeError at construction and at assignment; nothing has changed then."""
-    with pytest.raises(TypeError, match=r"must be async \(async def\)|is an async generator"):
+    with pytest.raises(TypeError, match="must be a function, async or not|is an async generator"):
         Call.of(function)
     with pytest.raises(TypeError):
         Call(function=function)
@@ -248,10 +248,10 @@ async def test_of_keeps_the_processor_of_a_subclass():
     assert Gated.event_type is Event
 
 
-@pytest.mark.parametrize("target", [len, Job(), int, "double", None, _generator])
+@pytest.mark.parametrize("target", [Job(), int, "double", None, _generator])
 def test_of_refuses_other_targets(target):
     """With a TypeError that says what would do."""
-    with pytest.raises(TypeError, match="target must be an Event subclass or an async function"):
+    with pytest.raises(TypeError, match="target must be an Event subclass or a function"):
         Executor.of(target)
 
 
