@@ -18,10 +18,12 @@ from lionpride_exec._events.event import Event
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from .keeper import Keeper
 
-def struct_of(cls: type[Event], hints: Mapping[str, Any]) -> Any:
+
+def struct_of(cls: type[Event], hints: Mapping[str, Any], keeper: Keeper) -> Any:
     """
-    Return a struct type for these fields of a class. Each field may be left out.
+    Return a struct type for these fields of a class, which a keeper keeps. Each field may be left out.
 
     Raises:
         TypeError: msgspec cannot read a type. The message names the field.
@@ -34,7 +36,7 @@ def struct_of(cls: type[Event], hints: Mapping[str, Any]) -> Any:
                 _struct_of(cls, {name: hint})
             except TypeError as exc:
                 reason = str(exc).replace(" | msgspec.UnsetType", "")  # the annotation does not say this
-                raise TypeError(f"a journal cannot keep {cls.__qualname__}.{name}: {reason}") from exc
+                raise TypeError(f"{keeper.name} cannot keep {cls.__qualname__}.{name}: {reason}") from exc
         raise
 
 
@@ -45,7 +47,7 @@ def _struct_of(cls: type[Event], hints: Mapping[str, Any]) -> Any:
     return struct
 
 
-def hint_of(cls: type[Event], name: str) -> Any:
+def hint_of(cls: type[Event], name: str, keeper: Keeper) -> Any:
     """
     Return the type that a field is annotated with.
 
@@ -59,14 +61,14 @@ def hint_of(cls: type[Event], name: str) -> Any:
         hint = typing.get_type_hints(bare, vars(module) if module else {}, dict(vars(owner)))[name]
     except NameError as exc:
         raise TypeError(
-            f"a journal cannot keep {cls.__qualname__}.{name}: its annotation cannot be resolved ({exc}); "
+            f"{keeper.name} cannot keep {cls.__qualname__}.{name}: its annotation cannot be resolved ({exc}); "
             "import what it names at run time, not for type checkers only"
         ) from exc
     parts = list(_parts(hint))
     if any(isinstance(part, type) and issubclass(part, Event) for part in parts):
         return Any  # an event is refused when it is written, with advice; None is not
     for part in parts:
-        _check_part(cls, name, part)
+        _check_part(cls, name, part, keeper)
     return hint
 
 
@@ -86,10 +88,12 @@ def _parts(hint: Any) -> Iterator[Any]:
         yield from _parts(part)
 
 
-def _check_part(cls: type[Event], name: str, part: Any) -> None:
+def _check_part(cls: type[Event], name: str, part: Any, keeper: Keeper) -> None:
     private = private_field(part)
     if private is not None:
-        raise TypeError(f"a journal cannot keep {cls.__qualname__}.{name}: {private} is private, and would be left out")
+        raise TypeError(
+            f"{keeper.name} cannot keep {cls.__qualname__}.{name}: {private} is private, and would be left out"
+        )
 
 
 def private_field(part: Any) -> str | None:

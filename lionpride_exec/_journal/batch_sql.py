@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import time
+import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from lionpride_exec._base.wall_clock import wall_clock
+
+from .any_end import delete_any_ends, write_any_ends
 from .bulk_sql import COUNT, INSERT_NEW, INSERT_STEPS, UPDATE_ENDED, UPDATE_OPEN, rows_by_stored_key, write_rows
+from .expiries import forget_expiries, write_expiries
 from .recent_starts import write_settled
 from .rows import Row
 from .schema import COLUMNS, FINAL, INDEX_TRAIL, LETTER_OF
@@ -16,6 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from .rows import AuditRecord, Batch, NewRow, RowUpdate
+
+
+SET_FACT = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
+DELETE_FACT = "DELETE FROM meta WHERE name = ?"
+FREE_KEY = (
+    "UPDATE event SET key = NULL, key_hash = NULL "
+    "WHERE key = ? AND key_hash = ? AND (seq = ? OR status NOT IN ('pending', 'processing', 'held'))"
+)
 
 
 def write_batch(
@@ -29,6 +41,7 @@ def write_batch(
         ended, by status; ended events that were deleted are subtracted.
     """
     removed = _delete_events(connection, batch.removed)  # first: a new row may have the key of a deleted one
+    _free_keys(connection, batch)
     known = _rows_with_same_key(connection, batch.new)
     new, steps, changes = batch.new, batch.steps, list(batch.changes.values())
     if left_out := known.keys() | set(batch.removed):
@@ -39,11 +52,18 @@ def write_batch(
     write_rows(connection, UPDATE_OPEN, [change for change in changes if change.finished is None])
     write_rows(connection, UPDATE_ENDED, [change for change in changes if change.finished is not None])
     write_rows(connection, INSERT_STEPS, steps)
-    for seq, after in batch.waits_for.items():  # these are rare, so each has a statement
-        connection.execute("UPDATE event SET after = ? WHERE seq = ?", (after, seq))
+    for seq, priority in batch.priorities.items():  # these are rare, so each has a statement
+        connection.execute("UPDATE event SET priority = ? WHERE seq = ?", (priority, seq))
+    for name, value in batch.facts.items():
+        if value is None:
+            connection.execute(DELETE_FACT, (name,))
+        else:
+            connection.execute(SET_FACT, (name, value))
     if batch.is_empty():  # to see whether the file can be written again
         connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('probe', randomblob(64))")
-    write_settled(connection, batch.settled, time.time(), min_retention)
+    write_expiries(connection, {seq: at for seq, at in batch.expiries.items() if seq not in left_out})
+    write_any_ends(connection, {seq: ids for seq, ids in batch.any_ends.items() if seq not in left_out})
+    write_settled(connection, batch.settled, wall_clock.seconds(), min_retention)
     ended = Counter(change.status for change in changes if change.finished is not None)
     ended.subtract(removed)
     _count(connection, ended)
@@ -74,11 +94,11 @@ def write_interrupted(
 
 def requeue_events(
     connection: sqlite3.Connection, statuses: Collection[str], seqs: Collection[int] | None
-) -> tuple[int, Counter[str]]:
+) -> tuple[list[int], Counter[str]]:
     """
-    Put events back to pending, as if they had never run. O(number of events in the file).
+    Put events back to pending, as if they had never run. O(number of events in the file, or of ``seqs``).
 
-    Return their number, and how many of them had ended, by status.
+    Return their numbers, and how many of them had ended, by status.
 
     Args:
         connection: In a transaction.
@@ -86,11 +106,13 @@ def requeue_events(
         seqs: The numbers of the events. None for all with these statuses.
     """
     marks = ",".join("?" * len(statuses))
-    found: list[tuple[int, str]] = connection.execute(
-        f"SELECT seq, status FROM event WHERE status IN ({marks})",  # noqa: S608  marks only
-        tuple(statuses),
-    ).fetchall()
-    chosen = [(seq, status) for seq, status in found if seqs is None or seq in seqs]
+    select = f"SELECT seq, status FROM event WHERE status IN ({marks})"  # noqa: S608  marks only
+    values: list[object] = [*statuses]
+    if seqs is not None:
+        select += " AND seq IN (SELECT value FROM json_each(?))"
+        values.append(json.dumps([*seqs]))
+    chosen: list[tuple[int, str]] = connection.execute(select, values).fetchall()
+    forget_expiries(connection, [seq for seq, _ in chosen])
     for seq, _ in chosen:
         connection.execute(
             "UPDATE event SET status = 'pending', attempt = 0, crashes = 0, due = NULL, started = NULL, "
@@ -99,11 +121,11 @@ def requeue_events(
         )
         connection.execute(
             "INSERT INTO transition (seq, at, status, attempt, error) VALUES (?, ?, ?, 0, 'put back by hand')",
-            (seq, time.time(), LETTER_OF["pending"]),
+            (seq, wall_clock.seconds(), LETTER_OF["pending"]),
         )
     no_longer = Counter(status for _, status in chosen if status in FINAL)
     _count(connection, Counter({status: -number for status, number in no_longer.items()}))
-    return len(chosen), no_longer
+    return [seq for seq, _ in chosen], no_longer
 
 
 def _delete_events(connection: sqlite3.Connection, seqs: Sequence[int]) -> Counter[str]:
@@ -111,11 +133,20 @@ def _delete_events(connection: sqlite3.Connection, seqs: Sequence[int]) -> Count
     removed: Counter[str] = Counter()
     if seqs:
         connection.execute(INDEX_TRAIL)
+        delete_any_ends(connection, seqs)
     for seq in seqs:
         removed.update(row[0] for row in connection.execute("SELECT status FROM event WHERE seq = ?", (seq,)))
         connection.execute("DELETE FROM event WHERE seq = ?", (seq,))
         connection.execute("DELETE FROM transition WHERE seq = ?", (seq,))
     return Counter({status: number for status, number in removed.items() if status in FINAL})
+
+
+def _free_keys(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Take keys from the rows that give them to new rows."""
+    for row in batch.new if batch.freed else ():
+        other = batch.freed.get(row.seq)
+        if other is not None:
+            connection.execute(FREE_KEY, (row.key, row.key_hash, other))
 
 
 def _rows_with_same_key(connection: sqlite3.Connection, new: Sequence[NewRow]) -> dict[int, Row]:

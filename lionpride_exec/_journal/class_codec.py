@@ -26,6 +26,7 @@ from lionpride_exec.errors import ValidationError
 from .annotations import hint_of, read_path, response_type, struct_of
 from .fidelity import compare, stand_in
 from .fixes import Fix, apply_fixes
+from .keeper import JOURNAL, Keeper
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,26 +88,28 @@ class ClassCodec:
     Args:
         cls: The class.
         tag: Its tag. None only for :class:`Call`, where each function has a tag.
+        keeper: What keeps the events.
 
     Raises:
         TypeError: The class has no tag, or its annotations cannot be used.
     """
 
-    def __init__(self, cls: type[Event], tag: str | None) -> None:
+    def __init__(self, cls: type[Event], tag: str | None, keeper: Keeper = JOURNAL) -> None:
         if tag is None and not issubclass(cls, Call):
             raise TypeError(
-                f"{cls.__qualname__} has no tag, and a journal needs one to find the class again: "
+                f"{cls.__qualname__} has no tag, and {keeper.name} needs one to find the class again: "
                 f'class {cls.__name__}(Event, tag="a.name")'
             )
         check_fields(cls)
         self.cls: type[Event] = cls
+        self._keeper = keeper
         self.response_type: Any = response_type(cls)
         kept = NOT_KEPT | ({"function"} if issubclass(cls, Call) else set[str]())
         fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(cast("type[attrs.AttrsInstance]", cls))
         self._fields = [(field.name, field.default) for field in fields if field.init and field.name not in kept]
         self._aliases = {field.name: field.alias or field.name for field in fields}
-        hints = {name: RetryData | None if name == "retry" else hint_of(cls, name) for name, _ in self._fields}
-        self._struct: Any = struct_of(cls, hints)
+        hints = {name: RetryData | None if name == "retry" else hint_of(cls, name, keeper) for name, _ in self._fields}
+        self._struct: Any = struct_of(cls, hints, keeper)
         self._decode = msgspec.json.Decoder(self._struct, dec_hook=read_path).decode
         self._head = b"" if tag is None else self._head_of(tag)
 
@@ -125,7 +128,7 @@ class ClassCodec:
         if not values.get("metadata"):
             values.pop("metadata", None)
         if event.retry is not None and "retry" in values:
-            values["retry"] = _retry_data(self.cls, event.retry)
+            values["retry"] = self._retry_data(event.retry)
         kept: tuple[str, bytes] | None = own.get("_raw_field")
         try:
             data, fixes, raw = self._written(values, kept)
@@ -236,10 +239,19 @@ class ClassCodec:
                 if any(is_inside(path, name) for path in self.cls._redacted):
                     reason = "it would not come back as what it is"  # without the value
                 return ValidationError(
-                    f"{self.cls.__qualname__}.{name} cannot be kept in a journal: {reason} (got {type(value).__name__})"
+                    f"{self.cls.__qualname__}.{name} cannot be kept in {self._keeper.name}: {reason} "
+                    f"(got {type(value).__name__})"
                 )
         told = type(cause).__name__ if self.cls._redacted else str(cause)
-        return ValidationError(f"{self.cls.__qualname__} cannot be kept in a journal: {told}")
+        return ValidationError(f"{self.cls.__qualname__} cannot be kept in {self._keeper.name}: {told}")
+
+    def _retry_data(self, retry: Retry) -> RetryData:
+        if callable(retry.backoff) or retry.on is not Exception:
+            raise ValidationError(
+                f"{self.cls.__qualname__}.retry cannot be kept in {self._keeper.name}: it has a function or a type in "
+                "it; give this Retry to the class or to the executor"
+            )
+        return RetryData(retry.attempts, retry.backoff, retry.max_backoff, retry.jitter, retry.deadline, retry.budget)
 
 
 def _age_of(event: Event) -> int | None:
@@ -270,14 +282,3 @@ def holds_event(value: Any) -> bool:
         below = [part for part in level if isinstance(part, dict | list | tuple | set | frozenset)]
         level = [item for part in below for item in (part.values() if isinstance(part, dict) else part)]
     return False
-
-
-def _retry_data(cls: type[Event], retry: Retry | None) -> RetryData | None:
-    if retry is None:
-        return None
-    if callable(retry.backoff) or retry.on is not Exception:
-        raise ValidationError(
-            f"{cls.__qualname__}.retry cannot be kept in a journal: it has a function or a type in it; "
-            "give this Retry to the class or to the executor"
-        )
-    return RetryData(retry.attempts, retry.backoff, retry.max_backoff, retry.jitter, retry.deadline, retry.budget)

@@ -6,6 +6,7 @@ Events as JSON envelopes ``{"tag": ..., "version": ..., "data": {...}}``, and ba
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -13,18 +14,20 @@ from uuid import UUID
 
 import msgspec
 
-from lionpride_exec._base.json_text import write_json
-from lionpride_exec._events.call import Call, check_async
+from lionpride_exec._base.json_text import shown, write_json
+from lionpride_exec._events.call import Call, check_function, lasting_name_of
 from lionpride_exec._events.event import Event, find_tagged
 from lionpride_exec._events.storage_options import check_fields
+from lionpride_exec.errors import ConfigurationError
 
 from .annotations import returned_by
 from .class_codec import ClassCodec, Header, kept_text
 from .fidelity import is_json
+from .keeper import JOURNAL, Keeper
 from .outcome_codec import from_seconds, restore_execution
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from .rows import Row
 
@@ -93,17 +96,22 @@ class Codec:
     Writes and reads events of any class.
 
     Args:
-        types: By tag: an event class, or an async function whose calls are stored. Classes with a tag of their own are
+        types: By tag: an event class, or a function whose calls are stored. Classes with a tag of their own are
             found without it.
+        keeper: What keeps the events, for messages.
 
     Raises:
-        TypeError: A value is neither a class of events nor an async function.
+        ConfigurationError: There is no mapping.
+        TypeError: A value is neither a class of events nor a function.
     """
 
-    def __init__(self, types: Mapping[str, type[Event] | Callable[..., Awaitable[Any]]]) -> None:
+    def __init__(self, types: Mapping[str, type[Event] | Callable[..., Any]], keeper: Keeper = JOURNAL) -> None:
+        self._keeper = keeper
         self._types: dict[str, type[Event]] = {}  # by the tags of `types`
         self._tag_of: dict[type[Event], str] = {}  # the same the other way round
-        self._functions: dict[str, Callable[..., Awaitable[Any]]] = {}  # by tag
+        self._functions: dict[str, Callable[..., Any]] = {}  # by tag
+        if not isinstance(types, Mapping):
+            raise ConfigurationError(f"types must be a mapping from tags to classes or functions, got {shown(types)}")
         self._class_codecs: dict[type[Event], ClassCodec] = {}
         for tag, found in types.items():
             if isinstance(found, type) and issubclass(found, Event):
@@ -111,21 +119,27 @@ class Codec:
                 self._types[tag] = found
                 self._tag_of[found] = tag
             else:
-                self.add_function(tag, cast("Callable[..., Awaitable[Any]]", found))
+                self.add_function(tag, cast("Callable[..., Any]", found))
 
-    def add_function(self, tag: str, function: Callable[..., Awaitable[Any]]) -> None:
+    def add_function(self, tag: str, function: Callable[..., Any]) -> None:
         """
         Store calls of a function under a tag.
 
         Raises:
-            TypeError: The function is not async.
+            TypeError: The value is no function.
         """
-        check_async(function)
+        check_function(function)
         self._functions[tag] = function
 
-    def knows_function(self, function: Callable[..., Awaitable[Any]]) -> bool:
-        """Return whether calls of a function have a tag."""
-        return any(known == function for known in self._functions.values())
+    def know_function(self, function: Callable[..., Any]) -> None:
+        """
+        Store calls of a function under its full name, unless it has a tag.
+
+        Raises:
+            TypeError: The value is no function.
+        """
+        if not any(known == function for known in self._functions.values()):
+            self.add_function(lasting_name_of(function), function)
 
     def check_class(self, cls: type[Event]) -> None:
         """
@@ -149,6 +163,19 @@ class Codec:
     def tag_of(self, cls: type[Event]) -> str:
         """Return the tag of a class. An empty text if it has none."""
         return self._tag_of.get(cls) or cls._kind.tag or ""
+
+    def tag_for(self, event: Event) -> str:
+        """
+        Return the tag of an event, for a call that of its function.
+
+        Raises:
+            TypeError: The function is not known here.
+        """
+        return self._tag_of_function(event) if isinstance(event, Call) else self.tag_of(type(event))
+
+    def response_type_of(self, cls: type[Event], function: Callable[..., Any] | None) -> Any:
+        """Return the annotated type of what events of a class return. For calls, that of their function."""
+        return self._class_codec(cls).response_type if function is None else returned_by(function)
 
     def encode(self, event: Event) -> bytes:
         """
@@ -175,7 +202,7 @@ class Codec:
             function = self._functions.get(header.tag)
             cls: type[Event] | None = Call if function is not None else self._types.get(header.tag)
             cls = cls or find_tagged(header.tag)
-            codec = self._class_codec(cls or _unknown(header.tag))
+            codec = self._class_codec(cls or _unknown(header.tag, self._keeper))
             fields = codec.decode(header)
             if function is not None:
                 fields["function"] = function
@@ -195,21 +222,23 @@ class Codec:
     def _class_codec(self, cls: type[Event]) -> ClassCodec:
         codec = self._class_codecs.get(cls)
         if codec is None:
-            codec = self._class_codecs[cls] = ClassCodec(cls, self._tag_of.get(cls, cls._kind.tag))
+            codec = self._class_codecs[cls] = ClassCodec(cls, self._tag_of.get(cls, cls._kind.tag), self._keeper)
         return codec
 
     def _tag_of_function(self, event: Call[Any]) -> str:
+        kind = self._keeper.settings
         for tag, function in self._functions.items():
             if function == event.function:  # ==: each look at a method makes a new object
                 return tag
         raise TypeError(
-            f"a journal does not know the function of {event!r}: make the executor with Executor.of(function, "
-            'journal=...), or name it by Journal(..., types={"a.tag": function}); what it takes goes into the arguments'
+            f"{self._keeper.name} does not know the function of {event}: make the executor with "
+            f"Executor.of(function, {kind.lower()}=...), or name it by {kind}(..., types={{'a.tag': function}}); "
+            "what it takes goes into the arguments"
         )
 
 
-def _unknown(tag: str) -> NoReturn:
+def _unknown(tag: str, keeper: Keeper) -> NoReturn:
     raise Unreadable(
         f"no class with the tag {tag!r} is known here: import its module first, or name class or function by "
-        f"Journal(..., types={{{tag!r}: ...}})"
+        f"{keeper.settings}(..., types={{{tag!r}: ...}})"
     )

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from .rows import pack_ids
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import anyio
 
+    from lionpride_exec._events.submit_options import SubmitOptions
     from lionpride_exec.errors import JournalError
 
     from .rows import AuditRecord, NewRow, Row
@@ -31,6 +34,10 @@ class PendingInsert:
         error: Why the row could not be committed.
         known: The row that has the same key already. If there is one, this row was not inserted.
         is_withdrawn: Whether the caller has given up: the row is left out of the next commit, or deleted again.
+        expires: When the event ends if it has not begun, in seconds since 1970. None if it waits.
+        any_end: The packed ids of the events that it waits for and that may end in any way. None if there are none.
+        frees: The number of a row that gives its key to this one, whatever its status is; 0 if only rows that have
+            ended do. None if no row does.
         on_done: Called once the row has been committed or has failed, if no task waits for ``done``.
     """
 
@@ -40,12 +47,22 @@ class PendingInsert:
     error: JournalError | None = None
     known: Row | None = None
     is_withdrawn: bool = False
+    expires: float | None = None
+    any_end: bytes | None = None
+    frees: int | None = None
     on_done: Callable[[], None] | None = None
 
     @property
     def is_on_disk(self) -> bool:
         """Whether the row was inserted: the commit succeeded, and no other row has its key."""
         return self.done.is_set() and self.error is None and self.known is None
+
+
+def insert_of(row: NewRow, step: AuditRecord | None, done: anyio.Event, options: SubmitOptions) -> PendingInsert:
+    """Return the insert of a new event, with what its options add to other tables than that of the events."""
+    expires = None if options.expiry is None else options.expiry.wall_time()
+    any_end = pack_ids(sorted(options.any_end)) if options.any_end else None
+    return PendingInsert(row, step, done, expires=expires, any_end=any_end)
 
 
 class InsertQueue:

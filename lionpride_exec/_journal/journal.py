@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
-from lionpride_exec._events.call import _full_name_of
 from lionpride_exec._model.retain import Retain, RetainRule, by_status
 from lionpride_exec.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from lionpride_exec._events.event import Event
@@ -39,7 +37,7 @@ class Journal:
             but a power failure may take the last moments.
         audit: Whether each transition is kept, not only the last status.
         retain: Which ended events are kept on disk: a :class:`Retain`, or one for each status. None for all of them.
-        types: By tag: classes without a tag in their class statement, and async functions whose calls are stored.
+        types: By tag: classes without a tag in their class statement, and functions whose calls are stored.
 
     Raises:
         ConfigurationError: The extra ``journal`` is not installed, or an argument has none of its values.
@@ -55,7 +53,7 @@ class Journal:
         synchronous: Synchronous = "FULL",
         audit: bool = True,
         retain: RetainRule = None,
-        types: Mapping[str, type[Event] | Callable[..., Awaitable[Any]]] | None = None,
+        types: Mapping[str, type[Event] | Callable[..., Any]] | None = None,
     ) -> None:
         if find_spec("msgspec") is None:
             raise ConfigurationError("a journal needs msgspec: pip install 'lionpride-exec[journal]'")
@@ -97,10 +95,6 @@ class Journal:
         """
         return dict(self._left)
 
-    def _know_function(self, function: Callable[..., Awaitable[Any]]) -> None:
-        if not self._codec.knows_function(function):
-            self._codec.add_function(_lasting_name_of(function), function)
-
     def _check_class(self, event_type: type[Event]) -> None:
         """
         Check that events of a class can be kept.
@@ -118,14 +112,3 @@ class Journal:
         if self._owner is not None and self._owner is not owner:
             raise ConfigurationError(f"{self!r} belongs to another executor; make one journal for each")
         self._owner = owner
-
-
-def _lasting_name_of(function: Callable[..., Any]) -> str:
-    """Return the full name of a function, the same whether its module is run or imported."""
-    name = _full_name_of(function)
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
-    if not name.startswith("__main__.") or file is None:
-        return name
-    from pathlib import Path  # noqa: PLC0415  as in Journal.__init__()
-
-    return Path(file).stem + name.removeprefix("__main__")

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
-import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import anyio
 from anyio import CapacityLimiter, current_time
 
+from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError, NotFoundError
 
-from .bulk_sql import rows_by_key
+from .any_end import read_any_ends
+from .bulk_sql import rows_by_id, rows_by_key
 from .codec import Unreadable, encode_key
+from .overview import count_events
 from .recovery import Restored
+from .row_search import rows_at
 from .rows import AuditRecord, Row, RowUpdate
-from .schema import COLUMNS, HELD, KEY, LETTER_OF
+from .schema import COLUMNS, FINAL, HELD, KEY, LETTER_OF
 from .transient_errors import PATIENCE, RETRY_PAUSE, is_passing
 from .worker_thread import run_in_thread
 
@@ -30,7 +33,10 @@ if TYPE_CHECKING:
 
     from .codec import Codec
     from .departures import Departures
+    from .row_search import Piece, RowSearch
     from .store import Store
+
+T = TypeVar("T")
 
 logger = logging.getLogger("lionpride_exec")
 
@@ -126,6 +132,74 @@ class Lookup:
         rows: list[Row] = await self._ask(lambda connection: _rows_of_keys(connection, [key]))
         return rows[0] if rows and rows[0].seq not in deleted else None
 
+    async def number_of(self, event_id: UUID) -> int | None:
+        """Return the number of the row of an event. None if there is none. O(number of events in the file)."""
+        rows = await self._ask(lambda connection: rows_by_id(connection, "seq", [event_id.bytes]))
+        return rows[-1][0] if rows else None
+
+    async def newest(
+        self, search: RowSearch, before: int, count: int, read: Callable[[Row], T | None]
+    ) -> tuple[list[tuple[Row, T]], int]:
+        """
+        Return rows as :meth:`RowSearch.piece` does, each with what is read of it, and where the next piece begins.
+
+        Args:
+            search: What to look for.
+            before: The number of the row from which to go back.
+            count: How many rows at most.
+            read: Called with each row in the thread, while others may use the file. None leaves the row out.
+        """
+
+        def look() -> tuple[list[tuple[Row, T]], int]:
+            """Read a piece, then look at its rows."""
+            piece: Piece = self._store.read(lambda connection: search.piece(connection, before, count))
+            return [(row, one) for row in piece.rows if (one := read(row)) is not None], piece.before
+
+        found: tuple[list[tuple[Row, T]], int] = await self.in_thread(look)
+        return found
+
+    async def counts(self) -> dict[str, int]:
+        """Return the number of events in the file by status, "held" included. O(number of open events)."""
+        counts: dict[str, int] = await self._ask(count_events)
+        return counts
+
+    async def rows_at(self, seqs: Sequence[int]) -> list[Row]:
+        """Return the rows with these numbers, the oldest first; some may be missing."""
+        rows: list[Row] = await self._ask(lambda connection: rows_at(connection, seqs))
+        return rows[::-1]
+
+    async def any_ends(self, seqs: Sequence[int]) -> dict[int, frozenset[UUID]]:
+        """Return the events that may end in any way, by the numbers of rows that come after them."""
+        first, last = min(seqs), max(seqs)
+        found: dict[int, frozenset[bytes]] = await self._ask(lambda connection: read_any_ends(connection, first, last))
+        return {seq: frozenset(UUID(bytes=one) for one in ids) for seq, ids in found.items()}
+
+    async def put_back(self, seqs: Collection[int]) -> set[int]:
+        """
+        Make events that have ended pending again, as if they had never run. Return the numbers of those that have.
+
+        Raises:
+            JournalError: The file cannot be written. Nothing has changed.
+        """
+        return set(await self.in_thread(partial(self._store.requeue, FINAL, seqs)))
+
+    async def free_key(self, key: str) -> list[str]:
+        """Take a key from the events that have ended. Return the statuses of all events that had it."""
+        statuses: list[str] = await self.in_thread(partial(self._store.free_key, key))
+        return statuses
+
+    def decode_again(self, row: Row) -> Event:
+        """
+        Return the event of a row as it was before its first run.
+
+        Raises:
+            JournalError: The event cannot be read.
+        """
+        new = row._replace(
+            status=EventStatus.PENDING.value, attempt=0, started=None, finished=None, outcome=None, attempts=None
+        )
+        return self.decode(new)
+
     async def held(self) -> list[Event]:
         """Return the held events."""
         rows: list[Row] = []
@@ -154,7 +228,9 @@ class Lookup:
         event = self.decode(row)
         pending = EventStatus.PENDING.value
         change = RowUpdate(row.seq, pending, row.attempt, None, None, None, None, row.attempts)
-        steps = [AuditRecord(row.seq, time.time(), LETTER_OF[pending], row.attempt, "released")] if audit else []
+        steps = (
+            [AuditRecord(row.seq, wall_clock.seconds(), LETTER_OF[pending], row.attempt, "released")] if audit else []
+        )
         await self.in_thread(partial(self._store.write_interruptions, [(change, row.crashes)], steps))
         return Restored(row.seq, event, row.priority, None, [], None, row.key)
 

@@ -55,14 +55,19 @@ class NextCommit:
         if self._sleeper is not None:  # the same as wake_writer(); each transition would call it
             self._sleeper.set()
 
-    def record_dependencies(self, seq: int, after: bytes | None) -> None:
-        """Have the events that an event still waits for written."""
-        self._batch.waits_for[seq] = after
+    def record_priority(self, seq: int, priority: float | None) -> None:
+        """Have the new priority of an event written. None for the default."""
+        self._batch.priorities[seq] = priority
         self.wake_writer()
 
     def record_costs(self, seq: int, attempt: int, costs: str) -> None:
         """Have the costs that a run settled written."""
         self._batch.settled[seq, attempt] = costs
+        self.wake_writer()
+
+    def record_fact(self, name: str, value: str | None) -> None:
+        """Have a fact of the file written. None deletes it."""
+        self._batch.facts[name] = value
         self.wake_writer()
 
     def delete(self, seq: int) -> None:
@@ -122,6 +127,9 @@ class NextCommit:
         commit = Commit(self._batch, inserts, self.waiters, self.done)
         self._batch, self.waiters, self.done = Batch(), [], anyio.Event()
         commit.batch.new += [insert.row for insert in inserts]
+        commit.batch.expiries.update({one.row.seq: one.expires for one in inserts if one.expires is not None})
+        commit.batch.any_ends.update({one.row.seq: one.any_end for one in inserts if one.any_end is not None})
+        commit.batch.freed.update({one.row.seq: one.frees for one in inserts if one.frees is not None})
         # In front: the other lines of these events were recorded later.
         commit.batch.steps[:0] = [insert.step for insert in inserts if insert.step is not None]
         return commit

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lionpride_exec.errors import JournalError
 
+from .any_end import read_any_ends
 from .codec import encode_key
 from .file_lock import FileLock
+from .rows import unpack_ids
 from .schema import KEY, check_file, connect, key_hash, migrate, stored_key
 from .store import Store
 from .transient_errors import patiently
@@ -24,9 +27,22 @@ ROWS = 1000  # that are changed at once
 _SELECT = f"SELECT seq, id, {KEY}, event FROM event WHERE seq > ? AND {KEY} GLOB ? ORDER BY seq LIMIT ?"  # noqa: S608  no value in it
 
 
-def requeue_ended(path: str | os.PathLike[str], statuses: Collection[str], seqs: Collection[int] | None) -> int:
+class Requeued(NamedTuple):
     """
-    Have events be pending again. Return their number.
+    What became of events that were put back.
+
+    Attributes:
+        events: How many are pending again.
+        skipped_after: How many others are SKIPPED and come after one of them, or after another one of these.
+    """
+
+    events: int
+    skipped_after: int
+
+
+def requeue_ended(path: str | os.PathLike[str], statuses: Collection[str], seqs: Collection[int] | None) -> Requeued:
+    """
+    Have events be pending again. O(number of events in the file, or of ``seqs`` and of skipped events).
 
     Args:
         path: Path of the file. A file that does not exist is made.
@@ -40,9 +56,31 @@ def requeue_ended(path: str | os.PathLike[str], statuses: Collection[str], seqs:
     store = Store(Path(path))
     patiently(store.open)
     try:
-        return patiently(lambda: store.requeue(tuple(statuses), None if seqs is None else frozenset(seqs)))
+        changed = patiently(lambda: store.requeue(tuple(statuses), None if seqs is None else frozenset(seqs)))
     finally:
         store.close()
+    try:
+        with closing(connect(Path(path))) as connection:
+            return Requeued(len(changed), _count_skipped_after(connection, changed))
+    except sqlite3.Error as exc:
+        raise JournalError(f"{path}: {exc}") from exc
+
+
+def _count_skipped_after(connection: sqlite3.Connection, seqs: Collection[int]) -> int:
+    rows = connection.execute(
+        "SELECT seq, id, after FROM event WHERE status = 'skipped' AND after NOT NULL ORDER BY seq"
+    )
+    skipped = rows.fetchall()
+    if not skipped:
+        return 0
+    any_ends = read_any_ends(connection, skipped[0][0], skipped[-1][0])
+    marked = "SELECT id FROM event WHERE seq IN (SELECT value FROM json_each(?))"
+    before = {event_id for (event_id,) in connection.execute(marked, (json.dumps([*seqs]),))}
+    number = len(before)
+    for seq, event_id, after in skipped:  # an event has a higher number than those that it comes after
+        if any(one in before and one not in any_ends.get(seq, ()) for one in unpack_ids(after)):
+            before.add(event_id)
+    return len(before) - number
 
 
 def change_keys(path: Path, prefix: str, key_of: Callable[[bytes, str, bytes], str]) -> None:

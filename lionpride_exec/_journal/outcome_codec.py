@@ -64,9 +64,16 @@ class AttemptData(msgspec.Struct, omit_defaults=True):
     interrupted: bool = False
 
 
+class EndData(msgspec.Struct):
+    """What is read of an outcome if only its error is of interest."""
+
+    error: ErrorData | None = None
+
+
 _encode = msgspec.json.Encoder().encode
 _outcomes = msgspec.json.Decoder(OutcomeData)
 _attempts = msgspec.json.Decoder(list[AttemptData])
+_ends = msgspec.json.Decoder(EndData)
 
 
 def to_seconds(moment: datetime | None) -> float | None:
@@ -273,3 +280,16 @@ def _response(data: OutcomeData, response_type: Any) -> Any:
     except (msgspec.ValidationError, TypeError, NotImplementedError):  # not what the class says, or unknown to msgspec
         pass
     return msgspec.json.decode(data.response)
+
+
+def error_of(outcome: bytes | None) -> str | None:
+    """Return the class and the message of the error in a stored outcome. None if there is none, or it is not JSON."""
+    if outcome is None:
+        return None
+    try:
+        error = _ends.decode(outcome).error
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return None
+    if error is None:
+        return None
+    return f"{error.type}: {error.message}" if error.type and error.message else error.type or error.message

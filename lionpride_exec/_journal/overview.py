@@ -11,6 +11,7 @@ import msgspec
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
 
+from .facts import SCHEDULES, read_facts
 from .schema import HELD, IS_OPEN, OUTCOME
 
 if TYPE_CHECKING:
@@ -72,6 +73,22 @@ class ErrorGroup:
 
 
 @attrs.frozen
+class StoredSchedule:
+    """
+    A schedule that the journal knows.
+
+    Attributes:
+        name: Its name.
+        trigger: When its runs are due, in words. "" if that cannot be read.
+        at: The due time that was dealt with last, seconds since 1970. None if it cannot be read.
+    """
+
+    name: str
+    trigger: str
+    at: float | None
+
+
+@attrs.frozen
 class Overview:
     """
     A summary of a run. Times are seconds since 1970, durations are seconds.
@@ -87,6 +104,7 @@ class Overview:
         other_errors: Events with an error that is in no group of ``errors``.
         oldest_pending: The pending event that was queued first. None if there is none.
         running: The processing events, longest first; at most as many as were asked for.
+        schedules: The schedules, by name.
         file_bytes: Size of the file in bytes.
         wal_bytes: Size of the write-ahead log in bytes.
     """
@@ -101,6 +119,7 @@ class Overview:
     other_errors: int
     oldest_pending: OpenEvent | None
     running: tuple[OpenEvent, ...]
+    schedules: tuple[StoredSchedule, ...]
     file_bytes: int
     wal_bytes: int
 
@@ -119,6 +138,12 @@ class _Outcome(msgspec.Struct):
     duration: float | None = None
 
 
+class _Fact(msgspec.Struct):
+    trigger: str
+    dealt: float | None
+
+
+_facts = msgspec.json.Decoder(_Fact)
 _tags = msgspec.json.Decoder(_Tagged)
 _outcomes = msgspec.json.Decoder(_Outcome)
 
@@ -166,9 +191,21 @@ def survey(connection: sqlite3.Connection, path: Path, now: float, top: int) -> 
         other_errors=seen.with_error - sum(group.count for group in errors),
         oldest_pending=pending[0] if pending else None,
         running=_open_events(connection, EventStatus.PROCESSING, "started", now, top),
+        schedules=_schedules(connection),
         file_bytes=_size(path),
         wal_bytes=_size(path.with_name(f"{path.name}-wal")),
     )
+
+
+def _schedules(connection: sqlite3.Connection) -> tuple[StoredSchedule, ...]:
+    found: list[StoredSchedule] = []
+    for name, text in read_facts(connection, SCHEDULES).items():
+        try:
+            fact = _facts.decode(text)
+        except UNREADABLE:
+            fact = _Fact("", None)
+        found.append(StoredSchedule(name, fact.trigger, fact.dealt))
+    return tuple(found)
 
 
 @attrs.define(eq=False)

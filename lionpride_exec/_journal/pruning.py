@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING
 
+from lionpride_exec._base.wall_clock import wall_clock
+
+from .any_end import delete_any_ends
 from .rows import unpack_ids
 from .schema import INDEX_TRAIL, SELECT_WAITED_FOR
 
@@ -44,7 +46,7 @@ class Pruner:
         if not self._retain:
             return False
         self._ended += ended
-        now = time.time()
+        now = wall_clock.seconds()
         if self._ended < PRUNE_AFTER and now - self._pruned_at < PRUNE_SECONDS:
             return False
         self._ended, self._pruned_at = 0, now
@@ -63,7 +65,7 @@ class Pruner:
         connection.execute("CREATE INDEX IF NOT EXISTS event_finished ON event (status, finished)")
         connection.execute(INDEX_TRAIL)
         deleted: dict[str, int] = {}
-        now = time.time()
+        now = wall_clock.seconds()
         for status, rule in self._retain.items():
             number = 0
             if rule.age is not None:
@@ -83,6 +85,8 @@ def _delete(connection: sqlite3.Connection, select: str, *values: str | float) -
     found: list[tuple[int, bytes]] = connection.execute(select, values).fetchall()
     # The status of an event has to be known as long as an open event comes after it.
     waited_for = {one for (after,) in connection.execute(SELECT_WAITED_FOR) for one in unpack_ids(after)}
-    seqs = json.dumps([seq for seq, event_id in found if event_id not in waited_for])
+    chosen = [seq for seq, event_id in found if event_id not in waited_for]
+    delete_any_ends(connection, chosen)
+    seqs = json.dumps(chosen)
     connection.execute("DELETE FROM transition WHERE seq IN (SELECT value FROM json_each(?))", (seqs,))
     return connection.execute("DELETE FROM event WHERE seq IN (SELECT value FROM json_each(?))", (seqs,)).rowcount

@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
@@ -21,6 +20,7 @@ from uuid import UUID
 
 import msgspec
 
+from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec.errors import JournalError, NotFoundError
 
 from .fork import foreign_error, keep_from_closing
@@ -182,7 +182,7 @@ class JournalReader:
             now: Seconds since 1970. None for the time of the system's clock.
         """
         with self._snapshot() as connection:
-            return survey(connection, self.path, time.time() if now is None else now, top)
+            return survey(connection, self.path, wall_clock.seconds() if now is None else now, top)
 
     # ---------------------------------------------------------------- events
 
@@ -341,7 +341,7 @@ def _exact(connection: sqlite3.Connection, text: str) -> set[int]:
     seqs: set[int] = set()
     if number := _NUMBER.fullmatch(text):
         seqs.update(_column(connection, "SELECT seq FROM event WHERE seq = ?", int(number[1])))
-    for key in _keys(text):
+    for key in keys_meant_by(text):
         if version_of(connection) == 1:
             seqs.update(_column(connection, "SELECT seq FROM event WHERE key = ?", key))
         else:
@@ -353,8 +353,8 @@ def _exact(connection: sqlite3.Connection, text: str) -> set[int]:
     return seqs
 
 
-def _keys(text: str) -> list[str]:
-    """Return the forms in which a key may stand in the file."""
+def keys_meant_by(text: str) -> list[str]:
+    """Return the JSON texts of the keys that a text may mean: the text itself, or the key as JSON."""
     keys: list[str] = []
     for make in (lambda: text, lambda: msgspec.json.decode(text)):
         try:

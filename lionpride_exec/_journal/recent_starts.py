@@ -18,7 +18,7 @@ from lionpride_exec._status import EventStatus
 from .bulk_sql import LOOK_UPS
 from .outcome_codec import restore_attempts
 from .rows import Row
-from .schema import COLUMNS, INDEX_TRAIL, IS_OPEN, LETTER_OF, LETTERS
+from .schema import COLUMNS, INDEX_TRAIL, IS_OPEN, LETTER_OF, LETTERS, has_table
 
 if TYPE_CHECKING:
     import sqlite3
@@ -132,7 +132,7 @@ def _rows(connection: sqlite3.Connection, select: str, values: tuple[float, ...]
 
 def _settled(connection: sqlite3.Connection, since: float) -> dict[tuple[int, int], tuple[float | None, ...]]:
     """Return the corrected costs since a time, by event and attempt. O(corrections in the file)."""
-    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'settled'").fetchone():
+    if not has_table(connection, "settled"):
         return {}
     found = connection.execute("SELECT seq, attempt, costs FROM settled WHERE at > ? ORDER BY n", (since,))
     return {(seq, attempt): tuple(json.loads(costs)) for seq, attempt, costs in found}

@@ -11,7 +11,6 @@ whether the event runs again, fails, or is held.
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -19,10 +18,13 @@ from uuid import UUID
 import attrs
 
 from lionpride_exec._base.sentinel import Unset
+from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ExecutionError
 
+from .any_end import read_any_ends
 from .codec import Unreadable
+from .expiries import read_expiries
 from .outcome_codec import encode_attempts, encode_outcome, from_seconds, one_line
 from .rows import AuditRecord, Row, RowUpdate, unpack_ids
 from .schema import HELD, LETTER_OF
@@ -49,9 +51,12 @@ class Restored:
         event: The event, which is PENDING.
         priority: The priority that was given. None for the default.
         due: Seconds since 1970 before which the event does not start. None if it may start at once.
-        after: Restored events that have to complete first.
+        after: Restored events that it waits for.
         lost: An event that has to complete first, and will not. None if there is none.
         key: The key of the event, as the file has it. None if it has none.
+        expires: Seconds since 1970 by which the event ends if it has not begun. None if it waits.
+        comes_after: All events of ``append(after=)``, in this order.
+        any_end: All events of ``append(after_any_end=)``: those that may end in any way.
     """
 
     seq: int
@@ -61,6 +66,9 @@ class Restored:
     after: list[UUID]
     lost: UUID | None
     key: str | None
+    expires: float | None = None
+    comes_after: tuple[UUID, ...] = ()
+    any_end: frozenset[UUID] = frozenset()
 
 
 class Restorer:
@@ -82,6 +90,8 @@ class Restorer:
         self._host = host
         self._audit = audit
         self._left_ids: set[bytes] = set()  # of the rows counted in `left`
+        self._expiries: dict[int, float] = {}  # of the rows that were read last, by number
+        self._any_ends: dict[int, frozenset[bytes]] = {}  # likewise: after which events, which may end in any way
         self._seen = 0  # the number of the last row that was read
         self._changes: list[tuple[RowUpdate, int]] = []  # not written yet, with the number of crashes
         self._steps: list[AuditRecord] = []  # not written yet
@@ -93,8 +103,11 @@ class Restorer:
             self._seen = rows[-1].seq
         return rows
 
-    def statuses_of(self, rows: Sequence[Row]) -> dict[bytes, str]:
-        """Return the statuses of the events that these rows come after, if they are on disk. Blocks."""
+    def facts_of(self, rows: Sequence[Row]) -> dict[bytes, str]:
+        """Return the statuses of the events that these rows come after, if on disk. Read the other tables. Blocks."""
+        first, last = rows[0].seq, rows[-1].seq
+        self._expiries = self._store.read(lambda connection: read_expiries(connection, first, last))
+        self._any_ends = self._store.read(lambda connection: read_any_ends(connection, first, last))
         wanted = {one for row in rows for one in unpack_ids(row.after)}
         return self._store.statuses_by_id(sorted(wanted)) if wanted else {}
 
@@ -131,7 +144,12 @@ class Restorer:
         after, lost = self._dependencies(row, statuses)
         if row.status == EventStatus.PROCESSING and not self._decide_interrupted(row, event):
             return None
-        return Restored(row.seq, event, row.priority, row.due, after, lost, row.key)
+        any_end = self._any_ends.get(row.seq, frozenset())
+        comes_after = tuple(UUID(bytes=one) for one in unpack_ids(row.after) if one not in any_end)
+        return Restored(
+            row.seq, event, row.priority, row.due, after, lost, row.key, self._expiries.get(row.seq), comes_after,
+            frozenset(UUID(bytes=one) for one in any_end),
+        )  # fmt: skip
 
     def _leave(self, row: Row, why: str) -> None:
         self.left[why] += 1
@@ -139,10 +157,13 @@ class Restorer:
 
     def _dependencies(self, row: Row, statuses: Mapping[bytes, str]) -> tuple[list[UUID], UUID | None]:
         after: list[UUID] = []
+        any_end = self._any_ends.get(row.seq, ())
         for one in unpack_ids(row.after):
-            if self._host.find_in_memory(UUID(bytes=one)) is not None and statuses.get(one) != EventStatus.COMPLETED:
+            if statuses.get(one) == EventStatus.COMPLETED:
+                continue
+            if self._host.find_in_memory(UUID(bytes=one)) is not None:
                 after.append(UUID(bytes=one))
-            elif statuses.get(one) != EventStatus.COMPLETED and not self._has_completed_late(one):
+            elif one not in any_end and not self._has_completed_late(one):  # all that are not in memory have ended
                 return after, UUID(bytes=one)
         return after, None
 
@@ -152,7 +173,7 @@ class Restorer:
 
     def _decide_interrupted(self, row: Row, event: Event) -> bool:
         """Decide what becomes of an event that ran when the process died. Return whether it runs again."""
-        options, now = type(event)._kind, time.time()
+        options, now = type(event)._kind, wall_clock.seconds()
         crashes = row.crashes + 1
         times = "" if crashes == 1 else f", {crashes} times by now"
         error = ExecutionError(f"interrupted: the process ended while it ran{times}")

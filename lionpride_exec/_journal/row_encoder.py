@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._base.redaction import NO_SECRETS, secrets_of
+from lionpride_exec._base.wall_clock import wall_clock
+from lionpride_exec._model.element import to_uuid
 from lionpride_exec._status import COMPLETED, PENDING, PROCESSING, EventStatus
 
 from .outcome_codec import encode_attempts, encode_outcome, one_line, to_seconds
@@ -57,10 +58,10 @@ class RowEncoder:
         """
         execution = event.execution
         status = execution.status._value_
-        queued = time.time() if execution.queued_at is None else execution.queued_at.timestamp()
+        queued = wall_clock.seconds() if execution.queued_at is None else execution.queued_at.timestamp()
         after = None
-        if options.after or options.lost is not None:
-            after = pack_ids([*(other.id for other in options.after), *([options.lost] if options.lost else [])])
+        if options.comes_after or options.any_end:
+            after = pack_ids([*map(to_uuid, options.comes_after), *sorted(options.any_end)])
         key = options.key
         stored = self._codec.encode(event)
         id_bytes, key_column, hashed = event.id.int.to_bytes(16), stored_key(key), key_hash(key)
@@ -84,7 +85,7 @@ class RowEncoder:
             attempts = encode_attempts(execution.attempts, secrets)
             if target is PENDING:
                 at, error = execution.attempts[-1].finished_at, execution.attempts[-1].error
-        when = time.time() if at is None else at.timestamp()
+        when = wall_clock.seconds() if at is None else at.timestamp()
         started = when if target is PROCESSING else None
         seq, attempt, line = event._seq, execution.attempt, None if error is None else one_line(error, secrets)
         # tuple.__new__() as in encode_end(): each event comes here.
@@ -96,7 +97,7 @@ class RowEncoder:
 
     def encode_start_ahead(self, event: EventLifecycle) -> tuple[RowUpdate, AuditRecord | None]:
         """Return the change of a PENDING event that is written as started before it starts."""
-        attempt, now, execution = event.execution.attempt + 1, time.time(), event.execution
+        attempt, now, execution = event.execution.attempt + 1, wall_clock.seconds(), event.execution
         attempts = encode_attempts(execution.attempts, secrets_of(event)) if execution.attempts else None
         step = AuditRecord(event._seq, now, _STARTED, attempt, None) if self._audit else None
         return RowUpdate(event._seq, "processing", attempt, None, now, None, None, attempts), step
@@ -105,7 +106,11 @@ class RowEncoder:
         """Return the change of a PENDING event that was written as started, and still waits."""
         execution = event.execution
         attempts = encode_attempts(execution.attempts, secrets_of(event)) if execution.attempts else None
-        step = AuditRecord(event._seq, time.time(), _WAITING, execution.attempt, "not begun") if self._audit else None
+        step = (
+            AuditRecord(event._seq, wall_clock.seconds(), _WAITING, execution.attempt, "not begun")
+            if self._audit
+            else None
+        )
         return RowUpdate(event._seq, "pending", execution.attempt, None, None, None, None, attempts), step
 
     def encode_end(
@@ -119,7 +124,7 @@ class RowEncoder:
         """Return the change of an event that ends at a time (UTC). None: now."""
         seq, execution, name = event._seq, event.execution, target._value_
         error = None if target is COMPLETED else error
-        finished = time.time() if at is None else at.timestamp()
+        finished = wall_clock.seconds() if at is None else at.timestamp()
         secrets = secrets_of(event) if event._redacted else NO_SECRETS
         outcome: bytes | float
         if target is COMPLETED and response is None and type(execution.duration) is float:

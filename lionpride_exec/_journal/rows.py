@@ -78,16 +78,26 @@ class Batch:
         factory=dict[int, RowUpdate]
     )  # the last change of each event, by number
     steps: list[AuditRecord] = attrs.field(factory=list[AuditRecord])
-    waits_for: dict[int, bytes | None] = attrs.field(
-        factory=dict[int, "bytes | None"]
-    )  # the new value of the column `after`, by number
+    priorities: dict[int, float | None] = attrs.field(
+        factory=dict[int, "float | None"]
+    )  # the new value of the column `priority`, by number
     removed: list[int] = attrs.field(factory=list[int])  # events to be deleted
+    expiries: dict[int, float] = attrs.field(
+        factory=dict[int, float]
+    )  # when new events end that have not begun, by number; seconds since 1970
+    # The packed ids of the events that may end in any way, by the number of the new event that waits for them.
+    any_ends: dict[int, bytes] = attrs.field(factory=dict[int, bytes])
+    # New events that take their key from another one, by number: its number, or 0 if it has ended on disk.
+    freed: dict[int, int] = attrs.field(factory=dict[int, int])
+    facts: dict[str, str | None] = attrs.field(factory=dict[str, "str | None"])  # in ``meta``; None deletes one
     # The costs that settle() corrected, as JSON, by the numbers of event and attempt.
     settled: dict[tuple[int, int], str] = attrs.field(factory=dict[tuple[int, int], str])
 
     def is_empty(self) -> bool:
         """Return whether there is nothing to write."""
-        return not (self.new or self.changes or self.steps or self.waits_for or self.removed or self.settled)
+        return not (
+            self.new or self.changes or self.steps or self.priorities or self.removed or self.facts or self.settled
+        )
 
     def before(self, later: Batch) -> Batch:
         """Return one batch of both, in which the later changes count."""
@@ -95,8 +105,12 @@ class Batch:
             new=[*self.new, *later.new],
             changes=self.changes | later.changes,
             steps=[*self.steps, *later.steps],
-            waits_for=self.waits_for | later.waits_for,
+            priorities=self.priorities | later.priorities,
             removed=[*self.removed, *later.removed],
+            expiries=self.expiries | later.expiries,
+            any_ends=self.any_ends | later.any_ends,
+            freed=self.freed | later.freed,
+            facts=self.facts | later.facts,
             settled=self.settled | later.settled,
         )
 

@@ -253,6 +253,12 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
         )
 
 
+def has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Return whether a file has a table. Some tables are made when they are first needed."""
+    select = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?"
+    return connection.execute(select, (name,)).fetchone() is not None
+
+
 def version_of(connection: sqlite3.Connection) -> int:
     """Return the version of a journal, as the open snapshot has it."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]

@@ -16,22 +16,21 @@ from typing import TYPE_CHECKING, Any
 from lionpride_exec._status import PENDING, PROCESSING, TERMINAL, EventStatus
 
 from .departures import Departure, Departures
-from .inserts import PendingInsert
+from .facts import read_fact
+from .inserts import insert_of
 from .journal_lifecycle import WriterState
 from .lookup import ROWS_AT_A_TIME, Lookup
 from .pending_write import PendingWrite
 from .recent_starts import runs_in_rows, runs_in_trail
 from .recovery import Restorer
 from .row_encoder import RowEncoder
-from .rows import pack_ids
 from .starts_ahead import StartsAhead, StartWritten
 from .store import Store
 from .writer import MAX_BEHIND, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from datetime import datetime
-    from uuid import UUID
 
     from lionpride_exec._base.sentinel import UnsetType
     from lionpride_exec._events.event import Event
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from lionpride_exec.errors import JournalError
 
     from .host import JournalHost
+    from .inserts import PendingInsert
     from .journal import Journal
     from .recent_starts import Run
     from .recovery import Restored
@@ -121,6 +121,18 @@ class JournalSession:
         )
         return runs
 
+    async def read_fact(self, name: str) -> str | None:
+        """
+        Return a fact of the file. None if there is none.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        found: str | None = await self.lookup.in_thread(
+            lambda: self.store.read(lambda connection: read_fact(connection, name))
+        )
+        return found
+
     async def restore(self) -> AsyncIterator[Restored]:
         """
         Yield the open events of the file that are not in memory, in order of arrival.
@@ -132,7 +144,7 @@ class JournalSession:
         """
         restorer = Restorer(self.store, self.journal._codec, self._host, audit=self.journal.audit)
         while rows := await self.lookup.in_thread(partial(restorer.next_rows, ROWS_AT_A_TIME)):
-            statuses = await self.lookup.in_thread(partial(restorer.statuses_of, rows))
+            statuses = await self.lookup.in_thread(partial(restorer.facts_of, rows))
             for row in rows:
                 restored = restorer.restore(row, statuses)
                 if restored is not None:
@@ -173,7 +185,7 @@ class JournalSession:
         """
         row, step = self._encoder.encode_new(self._next_seq, event, options, due)
         self._next_seq += 1
-        return PendingInsert(row, step, self.writer.next.done)
+        return insert_of(row, step, self.writer.next.done, options)
 
     def insert(self, event: Event, insert: PendingInsert) -> None:
         """Have a new event written. The writer has to have room."""
@@ -260,10 +272,10 @@ class JournalSession:
             return True
         return False
 
-    def record_dependencies(self, event: Event, others: Iterable[UUID]) -> None:
-        """Have the events written that an event still waits for."""
+    def record_priority(self, event: Event, priority: float | None) -> None:
+        """Have the new priority of a PENDING event written. None for the default."""
         if event._seq:
-            self.writer.next.record_dependencies(event._seq, pack_ids(others) or None)
+            self.writer.next.record_priority(event._seq, priority)
 
     def record_costs(self, event: EventLifecycle, costs: Sequence[float | None]) -> None:
         """Have the costs written that a run settled, one for each limit. None where the cost was not corrected."""

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from lionpride_exec.errors import JournalError
 
-from .batch_sql import requeue_events, write_batch, write_interrupted
-from .bulk_sql import rows_by_id
+from .any_end import tidy_any_ends
+from .batch_sql import FREE_KEY, requeue_events, write_batch, write_interrupted
+from .bulk_sql import rows_by_id, rows_by_key
+from .expiries import tidy_expiries
 from .file_lock import FileLock, lock_path, make_private
 from .fork import foreign_error, keep_from_closing, watch_for_forks
 from .pruning import Pruner
 from .rows import AuditRecord, Batch, Row, RowUpdate
-from .schema import COLUMNS, SELECT_OPEN, check_file, check_magic, connect, migrate
+from .schema import COLUMNS, SELECT_OPEN, check_file, check_magic, connect, key_hash, migrate, stored_key
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -121,6 +123,8 @@ class Store:
         connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('is_closed', 0)")
         self.next_seq = 1 + (connection.execute("SELECT max(seq) FROM event").fetchone()[0] or 0)
         self.tally = dict(connection.execute("SELECT status, events FROM tally"))
+        tidy_expiries(connection)
+        tidy_any_ends(connection)
         self._inode = self._inode_now()
 
     def close(self) -> None:
@@ -199,11 +203,11 @@ class Store:
             ended = write_interrupted(connection, changes, steps)
         self._add_to_tally(ended)
 
-    def requeue(self, statuses: Collection[str], seqs: Collection[int] | None = None) -> int:
+    def requeue(self, statuses: Collection[str], seqs: Collection[int] | None = None) -> list[int]:
         """
-        Put events that have ended, or are held, back to pending, as if they had never run. Return their number.
+        Put events that have ended, or are held, back to pending, as if they had never run. Return their numbers.
 
-        O(number of events in the file).
+        O(number of events in the file, or of ``seqs``).
 
         Args:
             statuses: The statuses of the events.
@@ -213,10 +217,26 @@ class Store:
             JournalError: They could not be written. The file is as it was.
         """
         with self._transaction() as connection:
-            number, no_longer = requeue_events(connection, statuses, seqs)
+            changed, no_longer = requeue_events(connection, statuses, seqs)
         for status, left in no_longer.items():
             self.tally[status] = self.tally.get(status, 0) - left
-        return number
+        return changed
+
+    def free_key(self, key: str) -> list[str]:
+        """
+        Take a key from the events that have ended. Return the statuses of all events that had the key.
+
+        Args:
+            key: The key as JSON.
+
+        Raises:
+            JournalError: It could not be written. The file is as it was.
+        """
+        with self._transaction() as connection:
+            statuses = [status for (status,) in rows_by_key(connection, "status", [key])]
+            if statuses:
+                connection.execute(FREE_KEY, (stored_key(key), key_hash(key), 0))
+        return statuses
 
     def _prune(self) -> dict[str, int]:
         """Delete the events that are not kept any longer. Return their number, by status."""

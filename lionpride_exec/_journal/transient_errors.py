@@ -41,5 +41,5 @@ def patiently(function: Callable[[], T]) -> T:
         except JournalError as exc:
             if not is_passing(exc):
                 raise
-        time.sleep(RETRY_PAUSE)
+        time.sleep(RETRY_PAUSE)  # a command calls it, which has nothing else to do
     return function()

@@ -114,6 +114,12 @@ class Writer:
         return has_room and self.lifecycle.accepts_inserts and not self._store.is_foreign
 
     @property
+    def is_caught_up(self) -> bool:
+        """Whether everything recorded so far is on disk, or cannot be written for now."""
+        has_nothing = self._current_commit is None and not self.next.inserts and self.next.is_empty()
+        return has_nothing or self.trouble is not None
+
+    @property
     def _is_patient(self) -> bool:
         """Whether new events wait for trouble to pass."""
         is_passing_now = self.lifecycle.accepts_inserts and is_passing(self.trouble)

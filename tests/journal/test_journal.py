@@ -614,7 +614,7 @@ def test_it_needs_nothing_of_a_program_without_one():
         ({"retain": 3}, "retain must be a Retain"),
         ({"retain": {"pending": Retain(1)}}, "pending is no final status"),
         ({"retain": {"completed": 1}}, "retain must be a Retain for completed"),
-        ({"types": {"x": print}}, "must be async"),
+        ({"types": {"x": 3}}, "must be a function"),
     ],
 )
 def test_wrong_arguments_are_refused(path, options, message):
@@ -653,6 +653,13 @@ async def test_calls_of_the_function_of_an_executor_are_kept(path):
     async with executor:
         pass
     assert rows(copy) == ["completed"] * 3
+
+
+@pytest.mark.parametrize("types", [[min], "min", {min}])
+def test_types_are_a_mapping(path, types):
+    """A list of functions has no tags."""
+    with pytest.raises(ConfigurationError, match="types must be a mapping from tags to classes or functions, got "):
+        Journal(path, types=types)
 
 
 async def test_functions_and_classes_can_be_named_by_the_journal(path):
@@ -756,6 +763,7 @@ async def test_what_would_come_back_as_something_else_is_refused(path, value):
             event = await executor.append(Open(value=fine))
             await event.wait()
             await executor.join()
+            # The event is bound now, since the lambda would look at the loop's variable.
             await until(lambda event=event: event.id not in executor.states.items)
             read = (await executor.get(event.id)).value
             assert (type(read), read) == (type(fine), fine)

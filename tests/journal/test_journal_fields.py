@@ -214,8 +214,8 @@ def moments():
     zones = st.sampled_from(
         [None, dt.UTC, dt.timezone(dt.timedelta(hours=-3, minutes=30)), BERLIN, NEW_YORK, LORD_HOWE]
     )
-    naive = st.datetimes(min_value=dt.datetime(1850, 1, 1), max_value=dt.datetime(2100, 1, 1))  # noqa: DTZ001
-    near = st.sampled_from([dt.datetime(2026, 10, 25, 2, 30), dt.datetime(2026, 3, 29, 2, 30)])  # noqa: DTZ001
+    naive = st.datetimes(min_value=dt.datetime(1850, 1, 1), max_value=dt.datetime(2100, 1, 1))  # noqa: DTZ001  naive
+    near = st.sampled_from([dt.datetime(2026, 10, 25, 2, 30), dt.datetime(2026, 3, 29, 2, 30)])  # noqa: DTZ001  naive
     return st.builds(
         lambda moment, zone, fold: moment.replace(tzinfo=zone, fold=fold), naive | near, zones, st.sampled_from([0, 1])
     )
@@ -276,7 +276,7 @@ def test_a_typed_field_comes_back_as_it_was_or_is_refused(data):
         ("when", dt.datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=BERLIN)),  # the second of the two
         ("when", dt.datetime(2026, 3, 29, 2, 30, tzinfo=BERLIN)),  # a time that was never on a clock
         ("when", dt.datetime(1850, 1, 1, tzinfo=BERLIN)),  # an offset with seconds
-        ("when", dt.datetime(2026, 1, 1, fold=1)),  # noqa: DTZ001
+        ("when", dt.datetime(2026, 1, 1, fold=1)),  # noqa: DTZ001  naive
         ("clock", dt.time(12, tzinfo=BERLIN)),
         ("clock", dt.time(2, 30, tzinfo=dt.UTC)),
         ("real", 3), ("real", math.inf), ("real", -0.0), ("real", math.nan), ("maybe", -math.inf), ("number", 2**70),

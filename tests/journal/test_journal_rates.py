@@ -11,6 +11,7 @@ import pytest
 from journal_files import T0, add_event, add_step, make_journal
 from journal_support import crash, rows, session_of, until
 from parity_world import Work, written
+from parts import wall_clock
 
 from lionpride_exec import Concurrent, Executor, Journal, Rate, Retain, Retry
 from lionpride_exec.testing import FaultPlan, Latency
@@ -28,7 +29,8 @@ def standing_wall_clock(monkeypatch):
     """The wall clock stands still, however long a busy machine takes. The clock of the event loop goes on."""
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)
-    monkeypatch.setattr("lionpride_exec._base.wall_clock.wall_clock.now", lambda: datetime.fromtimestamp(now, UTC))
+    with wall_clock.wall_clock.replaced(lambda: datetime.fromtimestamp(now, UTC)):
+        yield
 
 
 def executor_of(path, *, audit=True, ack="lazy", retain=None, **config):
@@ -106,15 +108,15 @@ async def test_what_was_settled_counts(path, audit):
         assert {use.key: use.used for use in executor.statistics().limits} == {"ann": 90, "bob": 90, "eve": 50}
 
 
-async def test_what_was_settled_is_not_kept_for_ever(path, monkeypatch):
+async def test_what_was_settled_is_not_kept_for_ever(path):
     """As new corrections come, old ones go."""
-    monkeypatch.undo()  # a correction is old by the wall clock
     limits = Rate(100, per=0.001, cost="cost")
-    await first_run(path, *works(*map(str, range(50)), way="cheap"), limits=limits)
-    async with executor_of(path, limits=limits) as executor:
-        for number in range(50):
-            await executor.invoke(Work(name=str(number), way="cheap"))
-            await written(executor)
+    with wall_clock.wall_clock.replaced(lambda: datetime.now(UTC)):  # a correction is old by the wall clock
+        await first_run(path, *works(*map(str, range(50)), way="cheap"), limits=limits)
+        async with executor_of(path, limits=limits) as executor:
+            for number in range(50):
+                await executor.invoke(Work(name=str(number), way="cheap"))
+                await written(executor)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM settled").fetchone()[0] < 20
 

@@ -55,6 +55,46 @@ async def test_pending_events_come_back_in_order(path):
     assert ran == ["a", "b", "c", "d"]
 
 
+class Noted(Step, tag="tests.noted"):
+    """Notes that it ran."""
+
+    async def _invoke(self):
+        RAN.append(self.name)
+
+
+RAN = []
+
+
+async def test_a_changed_priority_comes_back(path):
+    """Of an event that waits for its turn, for a time, for another event, for the disk, or between two lifetimes."""
+    RAN.clear()
+    with anyio.CancelScope() as scope:
+        async with open_executor(path, config={"concurrency_limit": 1}) as executor, anyio.create_task_group() as group:
+            executor.pause()
+            a, b = [await executor.append(Noted(name=name), 5) for name in "ab"]
+            c = await executor.append(Noted(name="c"), 5, after=a)
+            d = await executor.append(Noted(name="d"), 5, delay=1)
+            e = Noted(name="e")
+            group.start_soon(executor.append, e, 5)
+            while e not in executor:
+                await anyio.lowlevel.checkpoint()
+            for number, event in enumerate((d, e, c, b, a)):
+                assert executor.set_priority(event, number)
+            await executor.append(Noted(name="f"), 9)
+            scope.cancel()
+            await anyio.sleep_forever()
+    executor.set_priority(b, -1)  # the journal is closed
+    with anyio.CancelScope() as scope:
+        async with executor:
+            scope.cancel()
+            await anyio.sleep_forever()
+    async with open_executor(path, config={"concurrency_limit": 1}) as executor:
+        executor.pause()
+        await anyio.sleep(2)
+        executor.resume()
+    assert RAN == ["b", "d", "e", "a", "c", "f"]
+
+
 async def test_a_delay_goes_on(path):
     """An event that was to start at a time does so after a restart; one whose time has passed starts at once."""
     soon = datetime.now(UTC) + timedelta(seconds=1000)
@@ -448,3 +488,51 @@ async def test_after_a_crash_it_is_known_what_runs(path):
     async with open_executor(copy):
         pass
     assert seen == {"open": ["processing"]}
+
+
+class Opener(Step, tag="tests.opener"):
+    """Opens a gate, and ends the program in the same turn of the event loop."""
+
+    async def _invoke(self):
+        gates[0].set()
+        raise KeyboardInterrupt
+
+
+class Behind(Step, tag="tests.behind"):
+    """Waits behind the gate."""
+
+    async def _invoke(self):
+        if gates:
+            await gates[0].wait()
+
+
+gates = []
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_goes_on_in_the_turn_in_which_an_event_ends_the_program_comes_back(path, backend):
+    """Its task is cancelled before the scopes around it, on asyncio. It had ended CANCELLED, for good."""
+    name, _, loop = backend.partition("+")
+    options = {"use_uvloop": True} if loop else {}
+    behind, opener = Behind(name="a"), Opener(name="b")
+
+    async def end():
+        gates[:] = [anyio.Event()]
+        async with open_executor(path) as executor:
+            await executor.append(behind)
+            while not gates[0].statistics().tasks_waiting:
+                await anyio.lowlevel.checkpoint()
+            await executor.append(opener)
+            await anyio.sleep_forever()
+
+    with pytest.raises(BaseException) as caught:  # a group on trio
+        anyio.run(end, backend=name, backend_options=options)
+    assert "KeyboardInterrupt" in repr(caught.value)
+    gates.clear()
+
+    async def go_on():
+        async with open_executor(path) as executor:
+            await executor.join()
+            return [(await executor.get(event.id)).status for event in (behind, opener)]
+
+    assert anyio.run(go_on, backend=name, backend_options=options) == ["completed", "failed"]
