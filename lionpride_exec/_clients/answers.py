@@ -105,10 +105,10 @@ class Answer:
     The answer of the other side, read from one error.
 
     Args:
-        error: An error that is not a group. Its causes are not read.
+        error: An error that is not a group, or an answer. The causes of an error are not read.
     """
 
-    def __init__(self, error: BaseException) -> None:
+    def __init__(self, error: object) -> None:
         self._error = error
         response = attribute(error, "response")
         self._response = response
@@ -176,7 +176,7 @@ class Answer:
         found = [attribute(holder, "headers") for holder in holders]
         found += [attribute(self._error, "resp"), self._metadata.get("HTTPHeaders")]
         for headers in found:
-            if read := _lower(headers):
+            if read := lower_headers(headers):
                 yield read
 
     def _details(self) -> Iterator[Any]:
@@ -188,7 +188,7 @@ class Answer:
             yield _parsed(value) if isinstance(value, str | bytes) else value
 
 
-def _lower(headers: object) -> dict[str, str]:
+def lower_headers(headers: object) -> dict[str, str]:
     """Return headers by lower-case names. Of several headers with the same name, the first one counts."""
     items = attribute(headers, "items")
     try:
@@ -207,7 +207,7 @@ def _text(value: object) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def _grpc_code(error: BaseException) -> str:
+def _grpc_code(error: object) -> str:
     """Return the name of the code of a gRPC call, which is the result of a method. "" if there is none."""
     code = attribute(error, "code")
     if not callable(code) or iscoroutinefunction(code):
@@ -219,7 +219,7 @@ def _grpc_code(error: BaseException) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _seconds_of_metadata(error: BaseException) -> float | None:
+def _seconds_of_metadata(error: object) -> float | None:
     """Return the seconds in the trailing metadata of a gRPC call. None if there are none."""
     method = attribute(error, "trailing_metadata")
     if not callable(method) or iscoroutinefunction(method):

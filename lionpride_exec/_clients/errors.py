@@ -7,7 +7,7 @@ Most programs never ask, and the modules that read errors are slow to import. So
 from __future__ import annotations
 
 
-def status_of(error: BaseException) -> int | None:
+def status_of(error: object) -> int | None:
     """
     Return the HTTP status code that an error of a client stands for, 100 to 599. None if there is none. Never raises.
 
@@ -17,14 +17,15 @@ def status_of(error: BaseException) -> int | None:
     Examples are a throttling code of AWS, or a 403 whose headers say that a rate limit is used up.
 
     Args:
-        error: An error of any HTTP or gRPC client, or an error that was raised from one.
+        error: An error of any HTTP or gRPC client, an error that was raised from one, or the answer itself: a response
+            that has a status and headers.
     """
     from .readings import readings  # noqa: PLC0415  slow to import, see above
 
     return next((reading.status for reading in readings(error) if reading.status is not None), None)
 
 
-def retry_after(error: BaseException) -> float | None:
+def retry_after(error: object) -> float | None:
     """
     Return how many seconds the other side asks to wait, 0 or more. None if the error does not say. Never raises.
 
@@ -33,7 +34,8 @@ def retry_after(error: BaseException) -> float | None:
     does.
 
     Args:
-        error: An error of any HTTP or gRPC client, or an error that was raised from one.
+        error: An error of any HTTP or gRPC client, an error that was raised from one, or the answer itself: a response
+            that has a status and headers.
     """
     from .readings import readings  # noqa: PLC0415  slow to import, see above
 

@@ -34,8 +34,8 @@ class Reading:
     seconds: float | None
 
 
-def readings(error: BaseException) -> Iterator[Reading]:
-    """Yield what was read from an error. For a group, yield that for each member."""
+def readings(error: object) -> Iterator[Reading]:
+    """Yield what was read from an error, or from an answer. For a group, yield that for each member."""
     if isinstance(error, BaseExceptionGroup):
         for member in error.exceptions:
             yield from readings(member)
@@ -76,13 +76,15 @@ def names_of(error: BaseException) -> frozenset[str]:
     return frozenset(found)
 
 
-def _chain(error: BaseException, *, causes_only: bool = False) -> Iterator[BaseException]:
-    """Yield an error, then its cause, or its context if it has no cause, and so on."""
+def _chain(error: object, *, causes_only: bool = False) -> Iterator[object]:
+    """Yield an error, then its cause, or its context if it has no cause, and so on. Of an answer, yield itself."""
     seen: set[int] = set()
-    following: BaseException | None = error
+    following: object | None = error
     while following is not None and id(following) not in seen:
         seen.add(id(following))
         yield following
+        if not isinstance(following, BaseException):
+            return
         context = None if causes_only or following.__suppress_context__ else following.__context__
         reason = attribute(following, "reason")  # the MaxRetryError of urllib3 has no cause
         following = following.__cause__ or (reason if isinstance(reason, BaseException) else None) or context

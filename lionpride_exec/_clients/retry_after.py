@@ -25,6 +25,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+
+def read_time() -> float:
+    """Return the time of our clock, in seconds since 1970. Tests may replace this function."""
+    return time.time()
+
+
 REMAINING = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{0,30})?", re.ASCII)
 NUMBER = re.compile(r"[0-9]{1,30}(?:\.[0-9]{0,30})?", re.ASCII)
 AGE = re.compile(r"[0-9]{1,9}", re.ASCII)  # seconds in a cache
@@ -93,7 +99,7 @@ def explicit_seconds(headers: Mapping[str, str]) -> float | None:
     """
     now = time_of(headers)
     for name, unit in EXPLICIT:
-        seconds = _of_list(headers.get(name), now, unit)
+        seconds = seconds_of_list(headers.get(name), now, unit)
         if seconds is not None:
             return seconds
     return None
@@ -111,7 +117,7 @@ def seconds_until_reset(headers: Mapping[str, str]) -> float | None:
     for name, value in headers.items():
         if _is_about("reset", name):
             remaining = headers.get(name.removesuffix("-after").replace("reset", "remaining"))
-            seconds = _of_list(value, now, 1.0) if remaining is None or _is_none_left(remaining) else None
+            seconds = seconds_of_list(value, now, 1.0) if remaining is None or _is_none_left(remaining) else None
             if seconds is not None:
                 found.append(seconds)
     return max(found, default=None)
@@ -133,7 +139,7 @@ def _is_about(what: str, name: str) -> bool:
     return what in name and ("ratelimit" in name or "rate-limit" in name)
 
 
-def _of_list(text: str | None, now: float | None, unit: float) -> float | None:
+def seconds_of_list(text: str | None, now: float | None, unit: float) -> float | None:
     """Return the seconds in a header. If a proxy has added a second value, return the longest time."""
     if text is None:
         return None
@@ -214,4 +220,4 @@ def _epoch_of_http_date(text: str) -> float | None:
 
 
 def _at(now: float | None) -> float:
-    return time.time() if now is None else now
+    return read_time() if now is None else now
