@@ -2,8 +2,8 @@
 The scripts that the server runs. Each of them is atomic.
 
 A script is called by the SHA-1 of its text, so different versions of this package can use one server. Each script
-begins with ``common.lua``; ``step`` goes on with ``buckets.lua``. All scripts but ``submit`` also run when the server's
-memory is full, so what the queue holds can end.
+begins with ``common.lua``; ``step`` and ``limits`` go on with ``buckets.lua``. All scripts but ``submit`` and
+``retry`` also run when the server's memory is full, so what the queue holds can end.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Script:
 def script(name: str) -> Script:
     """Return one of the scripts. The files are read once."""
     folder = files("lionpride_exec._cluster") / "lua"
-    first_line = _REFUSED_WHEN_FULL if name == "submit" else _RUNS_WHEN_FULL
-    parts = ("common", "buckets", name) if name == "step" else ("common", name)
+    first_line = _REFUSED_WHEN_FULL if name in {"submit", "retry"} else _RUNS_WHEN_FULL
+    parts = ("common", "buckets", name) if name in {"step", "limits"} else ("common", name)
     text = first_line + "".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)
     # SHA-1 is not for security here: the server names scripts by it.
     return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest())

@@ -1,18 +1,23 @@
 """
-The connection to the server. This is the only module that knows which client library is used (coredis).
+The connection to the server.
 
-A wire has one client for commands, and one for each read that blocks. The pool of a client loses a place where such a
-read is interrupted, so that client is made anew after each error. A read that blocks is not cancelled: it ends within
-half a second, or when there is something to read.
+Only this module and ``client_errors`` know which client library is used (coredis).
 
-Each client is entered in a task of its own, in a scope that is shielded. A cancelled task that leaves a client would
-raise ``ClosedResourceError`` in place of its cancellation (coredis 6.9).
+A wire has one client for commands, and one client for each read that blocks. If a blocking read is interrupted, the
+pool of its client loses a place. So this client is made anew after each error. A blocking read is not cancelled. The
+server is asked to end it, and would end it after half a second anyway.
+
+Each client is entered in a task of its own, in a shielded scope. A cancelled task that leaves a client would raise
+``ClosedResourceError`` instead of its cancellation (coredis 6.9).
 """
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import logging
+from contextlib import asynccontextmanager, contextmanager, suppress
+from math import inf, isinf
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import anyio
 import coredis
@@ -22,42 +27,39 @@ import msgspec
 from anyio import CancelScope, current_time, fail_after
 from anyio.lowlevel import checkpoint
 
-from .cluster_error import ClusterError
+from lionpride_exec.errors import ClusterError
+
+from .client_errors import NotReachedError, fault_in, meaning_of
+from .outage import Outage
+from .queue_types import READ_SECONDS
+from .reading import Reading
 from .scripts import script
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from anyio.abc import TaskGroup
 
-T = TypeVar("T")
+logger = logging.getLogger("lionpride_exec")
 
+T = TypeVar("T")
 Client = coredis.Redis[bytes]
 
 # Seconds for one command. A script takes some milliseconds; a server that restarts answers late.
 COMMAND_SECONDS = 10.0
+
+# Seconds that a command has at least, however soon the patience ends.
+SHORTEST_TRY = 1.0
 
 # Seconds that connecting may take.
 CONNECT_SECONDS = 5.0
 
 # Seconds between two tries; each is twice as long as the one before.
 FIRST_PAUSE = 0.02
-LONGEST_PAUSE = 0.5
+MAX_PAUSE = 0.5
 
-# Seconds that a read of new entries blocks.
-READ_SECONDS = 0.5
-
-# Refusals that pass by themselves, for example while another server takes over.
-PASSING = (
-    coredis.exceptions.ReadOnlyError,
-    coredis.exceptions.ClusterDownError,
-    coredis.exceptions.TryAgainError,
-    coredis.exceptions.UnblockedError,
-)
-
-
-class NotReachedError(Exception):
-    """The server was not reached, or the answer did not arrive. A command may have been run."""
+# Of the time that leaving may take, the part that reads may take. The rest is for giving back.
+PART_FOR_READS = 0.4
 
 
 class Wire:
@@ -65,22 +67,29 @@ class Wire:
     The connection to one server.
 
     Args:
-        url: A URL that coredis knows: ``redis://``, ``rediss://`` or ``unix://``.
+        url: A URL that coredis knows: ``redis://``, ``rediss://`` or ``unix://``, percent-encoded.
         shown_url: The same without a password, for messages.
         patience: Seconds for which :meth:`call` tries again.
 
     Attributes:
+        shown_url: See above.
         losses: How many answers may have been lost. A worker compares it to learn whether it has to look for events
             that the server gave it in a lost answer.
     """
 
     def __init__(self, url: str, shown_url: str, *, patience: float) -> None:
         self._url = url
-        self._shown_url = shown_url
-        self._patience = patience
+        self.shown_url: str = shown_url
+        self._password = unquote(urlsplit(url).password or "")
+        self.patience = patience
         self._group: TaskGroup | None = None
         self._client: Client | None = None
-        self.losses = 0
+        self.losses: int = 0
+        self._outage = Outage(shown_url)
+        self._told: set[type[BaseException]] = set()  # the kinds of faults that the log has
+        self._left_at = inf  # loop time at which closing began; with the seconds that it may take
+        self._leaving_seconds = 0.0
+        self._shields: dict[CancelScope, float] = {}  # with the share of these seconds that each may take
 
     # ---------------------------------------------------------------- opening
 
@@ -91,6 +100,10 @@ class Wire:
 
         Args:
             group: Runs the tasks that hold the clients. It must outlive the block.
+
+        Raises:
+            ClusterError: A file for TLS that the URL names cannot be used. Whether the server is reached, the first
+                command shows.
 
         Cancellation: the clients are left in order. That takes as long as connecting may take, at most.
         """
@@ -134,15 +147,75 @@ class Wire:
                 await left.wait()
 
     def _new_client(self, *, max_connections: int) -> Client:
-        """Return a client that is not connected. It sends no command twice: only the caller knows whether it may."""
-        return coredis.Redis.from_url(
-            self._url,
-            max_connections=max_connections,
-            pool_timeout=COMMAND_SECONDS,
-            connect_timeout=CONNECT_SECONDS,
-            retry_policy=coredis.retry.NoRetryPolicy(),
-            verify_version=False,
-        )
+        """
+        Return a client that is not connected. It sends no command twice: only the caller knows whether it may.
+
+        Raises:
+            ClusterError: A file for TLS that the URL names cannot be used.
+        """
+        try:
+            client = coredis.Redis.from_url(
+                self._url,
+                max_connections=max_connections,
+                pool_timeout=COMMAND_SECONDS,
+                connect_timeout=CONNECT_SECONDS,
+                retry_policy=coredis.retry.NoRetryPolicy(),
+                verify_version=False,
+                decode_components=True,
+            )
+        except OSError as error:
+            raise ClusterError(f"a file for TLS in the URL of {self.shown_url} cannot be used: {error}") from error
+        self._shield_connecting(client.connection_pool)
+        return client
+
+    def _shield_connecting(self, pool: Any) -> None:
+        """Have a task connect even if it is cancelled, for CONNECT_SECONDS: the pool would lose a place for good."""
+
+        async def get_shielded(get_connection: Any = pool.get_connection, **options: Any) -> Any:
+            """Return a connection of the pool."""
+            with self._shielded(1.0):
+                return await get_connection(**options)
+
+        pool.get_connection = get_shielded
+
+    # ---------------------------------------------------------------- leaving
+
+    def leave_within(self, seconds: float) -> None:
+        """
+        Have all that is shielded from cancellation end in time, also if the server does not answer. Idempotent.
+
+        Args:
+            seconds: How long leaving may take. Reads may take a part of it.
+        """
+        if isinf(self._left_at):
+            self._left_at, self._leaving_seconds = current_time(), seconds
+            for shield, part in self._shields.items():
+                shield.deadline = self._deadline(part)
+
+    @property
+    def leave_by(self) -> float:
+        """The loop time at which all has to be done. inf while the wire is in use."""
+        return self._deadline(1.0)
+
+    def _deadline(self, part: float) -> float:
+        return self._left_at + part * self._leaving_seconds
+
+    @contextmanager
+    def _shielded(self, part: float) -> Iterator[None]:
+        """
+        Run a block that is not cancelled from outside, but ends once a part of the time for leaving is over.
+
+        Raises:
+            NotReachedError: That time is over.
+        """
+        with CancelScope(shield=True, deadline=self._deadline(part)) as shield:
+            self._shields[shield] = part
+            try:
+                yield
+            finally:
+                del self._shields[shield]
+        if shield.cancelled_caught:
+            raise NotReachedError("the server did not answer in time")
 
     # ---------------------------------------------------------------- commands
 
@@ -175,37 +248,52 @@ class Wire:
 
     async def command(self, run: Callable[[Client], Awaitable[T]]) -> T:
         """Send a command, again while the server is not reached. Like :meth:`call`."""
-        deadline, pause = current_time() + self._patience, FIRST_PAUSE
+        deadline, pause = current_time() + self.patience, FIRST_PAUSE
         while True:
             try:
-                return await self._once(run)
+                answer = await self._once(run, deadline - current_time())
             except NotReachedError as error:
                 if current_time() + pause > deadline:
-                    message = f"{self._shown_url} was not reached for {self._patience:g} s: {error}"
+                    message = f"{self.shown_url} was not reached for {self.patience:g} s: {error}"
                     raise ClusterError(message, retryable=True) from error.__cause__
+                self._outage.note_failure(error, deadline)
+            else:
+                self._outage.note_answer()
+                return answer
             await anyio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, MAX_PAUSE)
 
-    async def _once(self, run: Callable[[Client], Awaitable[T]]) -> T:
+    async def info(self) -> dict[str, str] | None:
+        """Return what the server says of itself. None if the user may not ask. Raises like :meth:`call`."""
+
+        async def run(client: Client) -> dict[str, str] | None:
+            """Ask. A hosted server may forbid the command, or have none of this name."""
+            try:
+                return {name: str(value) for name, value in (await client.info()).items()}
+            except (coredis.exceptions.AuthorizationError, coredis.exceptions.UnknownCommandError):
+                return None
+
+        return await self.command(run)
+
+    async def _once(self, run: Callable[[Client], Awaitable[T]], seconds: float) -> T:
         if self._client is None:
-            raise ClusterError(f"{self._shown_url} is not connected")
+            raise ClusterError(f"{self.shown_url} is not connected")
         try:
-            with fail_after(COMMAND_SECONDS):
+            with fail_after(min(COMMAND_SECONDS, max(SHORTEST_TRY, seconds))):
                 return await run(self._client)
         except Exception as error:  # noqa: BLE001  _raise() tells them apart
             self._raise(error)
 
     def _raise(self, error: BaseException) -> NoReturn:
         """Raise the ClusterError or NotReachedError that an error of the client stands for."""
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        said = str(error) or type(error).__name__
-        if isinstance(error, ClusterError):
-            raise error
-        if isinstance(error, coredis.exceptions.ResponseError) and not isinstance(error, PASSING):
-            raise _refusal(error, said, self._shown_url) from error
-        self.losses += 1
-        raise NotReachedError(said) from error
+        meaning = meaning_of(error, self._password, self.shown_url)
+        fault = fault_in(error)
+        if fault is not None and type(fault) not in self._told:
+            self._told.add(type(fault))
+            logger.error("a call of %s failed by a fault, and is tried again", self.shown_url, exc_info=fault)
+        if isinstance(meaning, NotReachedError):
+            self.losses += 1
+        raise meaning
 
     # ---------------------------------------------------------------- reads that block
 
@@ -222,41 +310,75 @@ class Wire:
         Raises:
             ClusterError: The server refuses the command.
 
-        Cancellation: raised at the end of the read, so within READ_SECONDS while the server answers.
+        Cancellation: raised at the end of the read, which the server is asked to end. At the latest after READ_SECONDS,
+        while the server answers.
         """
         pause = FIRST_PAUSE
         while True:
+            reading = Reading()
             try:
-                async with self._entered(self._new_client(max_connections=2)) as client:
-                    while True:
-                        answer = await self._read_once(client, read)
-                        pause = FIRST_PAUSE
-                        await handle(answer)
-                        await checkpoint()
+                async with self._entered(self._new_client(max_connections=1)) as client:
+                    reading.client_id = await self._id_of(client)
+                    async with anyio.create_task_group() as group:
+                        group.start_soon(self._unblock_when_cancelled, reading)
+                        await self._read_until_error(client, reading, read, handle)
+                        group.cancel_scope.cancel()
+                    raise reading.error
             except NotReachedError:
                 pass
             except ClusterError as error:
                 if not error.retryable:
                     raise
+            if reading.has_read:
+                pause = FIRST_PAUSE
             await anyio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, MAX_PAUSE)
 
-    async def _read_once(self, client: Client, read: Callable[[Client], Awaitable[T]]) -> T:
-        with CancelScope(shield=True):
-            try:
-                with fail_after(READ_SECONDS + COMMAND_SECONDS):
-                    return await read(client)
-            except Exception as error:  # noqa: BLE001  _raise() tells them apart
-                self._raise(error)
-        raise AssertionError  # for type checkers: a shield passes errors on
+    async def _read_until_error(
+        self,
+        client: Client,
+        reading: Reading,
+        read: Callable[[Client], Awaitable[T]],
+        handle: Callable[[T], Awaitable[None]],
+    ) -> None:
+        """Read until the server is not reached or refuses. Keep the error, which the task group would wrap."""
+        try:
+            while True:
+                answer = await self._read_once(client, reading, read)
+                reading.has_read = True
+                await handle(answer)
+                await checkpoint()
+        except (NotReachedError, ClusterError) as error:
+            reading.error = error
 
+    async def _read_once(self, client: Client, reading: Reading, read: Callable[[Client], Awaitable[T]]) -> T:
+        reading.is_blocked = True
+        try:
+            with self._shielded(PART_FOR_READS), fail_after(READ_SECONDS + COMMAND_SECONDS):
+                return await read(client)
+        except Exception as error:  # noqa: BLE001  _raise() tells them apart
+            self._raise(error)
+        finally:
+            reading.is_blocked = False
+        raise AssertionError  # for type checkers: the shield raises if it has ended the read
 
-def _refusal(error: Exception, said: str, shown_url: str) -> ClusterError:
-    """Return the error for what the server refuses."""
-    if isinstance(error, coredis.exceptions.AuthenticationError | coredis.exceptions.AuthorizationError):
-        return ClusterError(f"{shown_url} refuses the user: {said}")
-    if "EPOCH" in said:
-        return ClusterError(f"{shown_url} has lost the data of this queue")
-    if "OOM" in said or "maxmemory" in said:
-        return ClusterError(f"the memory of {shown_url} is full", retryable=True)
-    return ClusterError(f"{shown_url} refuses a command: {said}")
+    async def _id_of(self, client: Client) -> int | None:
+        """Return the number that the server has for the connection of a client. None if the user may not know it."""
+        try:
+            with self._shielded(PART_FOR_READS), fail_after(COMMAND_SECONDS):
+                return int(await client.client_id())
+        except coredis.exceptions.AuthorizationError:
+            return None
+        except Exception as error:  # noqa: BLE001  _raise() tells them apart
+            self._raise(error)
+        raise AssertionError  # as above
+
+    async def _unblock_when_cancelled(self, reading: Reading) -> None:
+        """Once this task is cancelled, have the server end a read that blocks."""
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with suppress(NotReachedError, ClusterError), self._shielded(PART_FOR_READS):
+                while reading.is_blocked and reading.client_id is not None:
+                    await self._once(lambda client: client.client_unblock(reading.client_id or 0), COMMAND_SECONDS)
+                    await anyio.sleep(0.01)  # the read may reach the server after that

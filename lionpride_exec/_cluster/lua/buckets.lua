@@ -1,15 +1,15 @@
--- Limits for all workers together. A bucket counts one limit for one key. A cost is out from the start of its run until it
--- comes back. The keys of a bucket:
---   <bucket>:c  hash: `used`, the sum of all costs that are out; `shut`, until when nothing is taken; token -> cost
+-- Limits for all workers together. A bucket counts one limit for one key. A cost is out from the start of its run until
+-- it comes back. The keys of a bucket:
+--   <bucket>:c  hash: `used`, the sum of all costs that are out; `shut`, until when nothing is taken; `next`, when the next
+--               event is due that is parked; token -> cost
 --   <bucket>:u  sorted set: token -> when its cost comes back
---   <bucket>:h  hash: token -> worker, for costs that come back some time after the end of the run
+--   <bucket>:h  hash: token -> worker, for costs that are out until the end of the run, and `per` after it
 --   <bucket>:w  sorted set: worker -> since when it waits for a release
--- A token stands for one run. A limit is {bucket, amount, per, cost, hold}: `per` is in microseconds, `hold` says that the
--- time begins at the end of the run. The window slides, so no window of `per` has more than `amount`.
+--   <bucket>:p  sorted set: event -> its place among those that are parked until a run ends
+-- A token stands for one run. A limit is {bucket, amount, per, cost, hold}: `per` is in microseconds, `hold` says that
+-- the time begins at the end of the run. The window slides, so no window of `per` has more than `amount`.
 
-local function bucket(name, part)
-    return prefix .. 'l:' .. name .. ':' .. part
-end
+local USES_AT_A_TIME = 100
 
 -- A cost may be a fraction. Text with 17 digits is read as the same number again.
 local function exact(number)
@@ -30,22 +30,32 @@ local function give(name, tokens)
     end
 end
 
--- Tell the worker that has waited longest that something came back.
-local function wake(name)
-    local longest = redis.call('ZPOPMIN', bucket(name, 'w'))
-    if longest[1] then
-        send(longest[1], 'b', name)
+-- Keep what a bucket knows for a day after its last use, and as long as a cost is out until a run ends.
+local function keep(name, per)
+    if redis.call('EXISTS', bucket(name, 'h')) == 1 then
+        redis.call('PERSIST', bucket(name, 'c'))
+        return
     end
+    local found = redis.call('HMGET', bucket(name, 'c'), 'shut', 'next')
+    local till = math.max(now + per, tonumber(found[1] or 0), tonumber(found[2] or 0))
+    expire_after(bucket(name, 'c'), till - now + DAY)
 end
 
--- Record the end of a run in one bucket. If the bucket holds the cost, the cost comes back after `per`.
+-- Have the cost of a run come back after a time.
+local function return_after(name, token, per)
+    redis.call('ZADD', bucket(name, 'u'), int(now + per), token)
+    expire_after(bucket(name, 'u'), per + DAY)
+end
+
+-- Record the end of a run in one bucket. If the cost is out until then, it comes back after `per`.
 local function release_one(name, token, per)
     if redis.call('HDEL', bucket(name, 'h'), token) == 1 then
         if per > 0 then
-            redis.call('ZADD', bucket(name, 'u'), int(now + per), token)
+            return_after(name, token, per)
         else
             give(name, { token })
         end
+        keep(name, per)
         wake(name)
     end
 end
@@ -96,61 +106,74 @@ local function free_at(limit)
     end
     local first = 0
     while true do
-        local uses = redis.call('ZRANGE', bucket(name, 'u'), first, first + 99, 'WITHSCORES')
+        local uses = redis.call('ZRANGE', bucket(name, 'u'), first, first + USES_AT_A_TIME - 1, 'WITHSCORES')
         for place = 1, #uses, 2 do
             excess = excess - tonumber(redis.call('HGET', bucket(name, 'c'), uses[place]) or 0)
             if excess <= 0 then
                 return math.max(tonumber(uses[place + 1]), shut)
             end
         end
-        if #uses < 200 then  -- fewer than 100 pairs of token and time: these were the last
+        if #uses < 2 * USES_AT_A_TIME then  -- pairs of token and time: these were the last
             return -1
         end
-        first = first + 100
+        first = first + USES_AT_A_TIME
     end
 end
 
--- Take all costs of a run, or none. Return 0 if they are taken; else after how many microseconds to ask again, -1 if a
--- run has to end first.
-local function acquire(limits, id, token)
-    local wait = 0
-    for _, limit in ipairs(limits) do
-        refresh(limit[1])
-        local at = free_at(limit)
-        if at ~= 0 and limit[5] then
-            release_dead(limit[1], limit[3])
-            at = free_at(limit)
-        end
+-- Return when a cost may be taken, like free_at(), with what has come back by now.
+local function ask(limit)
+    refresh(limit[1])
+    local at = free_at(limit)
+    if at ~= 0 and limit[5] and args.judge ~= false then
+        release_dead(limit[1], limit[3])
+        at = free_at(limit)
+    end
+    return at
+end
+
+-- Take all costs of a run, or none. Return 0 if they are taken. Else return after how many microseconds to ask again
+-- (-1: once a run has ended), and the index from 0 on of the limit that decides this.
+local function acquire(limits, token)
+    local wait, decides = 0, 0
+    for number, limit in ipairs(limits) do
+        local at = ask(limit)
         if at == -1 then
             redis.call('ZADD', bucket(limit[1], 'w'), 'NX', int(now), args.worker)
-            wait = -1
-        elseif at ~= 0 and wait ~= -1 then
-            wait = math.max(wait, at - now, 1)
+            expire_after(bucket(limit[1], 'w'), DAY)
+            if wait ~= -1 then
+                wait, decides = -1, number - 1
+            end
+        elseif at ~= 0 and wait ~= -1 and math.max(at - now, 1) > wait then
+            wait, decides = math.max(at - now, 1), number - 1
         end
     end
     if wait ~= 0 then
-        return wait
+        return wait, decides
     end
-    local taken = {}
-    for number, limit in ipairs(limits) do
+    for _, limit in ipairs(limits) do
         local name, per = limit[1], limit[3]
         redis.call('HINCRBYFLOAT', bucket(name, 'c'), 'used', exact(limit[4]))
         redis.call('HSET', bucket(name, 'c'), token, exact(limit[4]))
         if limit[5] then
             redis.call('HSET', bucket(name, 'h'), token, args.worker)
         else
-            redis.call('ZADD', bucket(name, 'u'), int(now + per), token)
+            return_after(name, token, per)
         end
         redis.call('ZREM', bucket(name, 'w'), args.worker)
-        for _, part in ipairs({ 'c', 'u', 'h', 'w' }) do
-            redis.call('PEXPIRE', bucket(name, part), int(per / 1000 + 86400000))  -- a day after the last use
-        end
-        taken[number] = { name, per }
-    end
-    if #taken > 0 then
-        redis.call('HSET', hash(id), 'li', cmsgpack.pack(taken))
+        keep(name, per)
     end
     return 0
+end
+
+-- Return the field of an event and its value that say what its run has taken, or nothing.
+local function taken_of(limits)
+    if #limits > 0 then
+        local taken = {}
+        for number, limit in ipairs(limits) do
+            taken[number] = { limit[1], limit[3] }
+        end
+        return 'li', cmsgpack.pack(taken)
+    end
 end
 
 -- Correct the cost of a run. Nothing changes once the cost has come back.
@@ -167,6 +190,44 @@ local function shut(name, till)
     local before = tonumber(redis.call('HGET', bucket(name, 'c'), 'shut') or 0)
     if till > before then
         redis.call('HSET', bucket(name, 'c'), 'shut', int(till))
-        redis.call('PEXPIRE', bucket(name, 'c'), int((till - now) / 1000 + 86400000))
+        keep(name, 0)
     end
+end
+
+-- Have an event wait outside of the streams until it may be its turn under a limit.
+--
+-- Where costs come back after a time, the events are due one after the other, none before `wait` microseconds are over.
+-- Where a run has to end first, the events stand in a line, and each end of a run takes the first one out, see wake().
+-- While there is a line, a run has yet to end, or it is the turn of an event that was taken out. That event uses its
+-- turn by its start. If it does not start, the turn passes to the next one. So the line always goes on.
+local function park(id, level, limit, wait, turn)
+    local name, amount, per, cost = limit[1], limit[2], limit[3], limit[4]
+    if per > 0 then
+        local due = math.max(now + wait, tonumber(redis.call('HGET', bucket(name, 'c'), 'next') or 0))
+        local later = int(per * cost / amount)
+        redis.call('HSET', bucket(name, 'c'), 'next', int(due + later))
+        redis.call('HSET', hash(id), 'pk', name, 'ps', later)
+        keep(name, per)
+        schedule(id, level, due)
+        return pass_turn(id, turn)
+    end
+    local at = ask(limit)
+    if at >= 0 then  -- there is room by now, or the bucket is shut until then
+        schedule(id, level, at)
+        return turn ~= name and pass_turn(id, turn)
+    end
+    if redis.call('EXISTS', bucket(name, 'h')) == 0 then  -- it costs more than there is: no run will end
+        schedule(id, level, now + SECOND)
+        return pass_turn(id, turn)
+    end
+    local first = redis.call('ZRANGE', bucket(name, 'p'), 0, 0, 'WITHSCORES')[2] or 0
+    local last = redis.call('ZRANGE', bucket(name, 'p'), -1, -1, 'WITHSCORES')[2] or 0
+    redis.call('HSET', hash(id), 'pk', name)
+    if turn ~= name then
+        redis.call('ZADD', bucket(name, 'p'), last + 1, id)
+        return pass_turn(id, turn)
+    end
+    -- Another run has used its turn. It is the first one again.
+    redis.call('ZADD', bucket(name, 'p'), first - 1, id)
+    redis.call('HDEL', hash(id), 'tu')
 end

@@ -3,7 +3,10 @@
 -- Arguments: limit (events at a time), keep (milliseconds), length (transitions kept at most).
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'd', '-inf', int(now), 'LIMIT', 0, args.limit)) do
     redis.call('ZREM', prefix .. 'd', id)
-    enqueue(id, redis.call('HGET', hash(id), 'qs'))
+    local number = redis.call('HGET', hash(id), 'qs')
+    if number then  -- else the event is gone, or another program has written the id
+        enqueue(id, number)
+    end
 end
 redis.call('XTRIM', prefix .. 't', 'MINID', '~', int(now / 1000 - args.keep))
 redis.call('XTRIM', prefix .. 't', 'MAXLEN', '~', args.length)

@@ -1,101 +1,169 @@
--- Record what a worker did. Return one word for each step.
+-- Record what a worker did. Return a word and a number for each step.
 --
 -- Arguments: worker, steps. The steps are:
---   {'begin', id, message, token, limits}: "go" and the attempt, "gone" if the entry is not this worker's any more,
---     "wait" and the microseconds after which to ask again if a limit refuses (-1: once a run has ended).
+--   {'begin', id, entry_id, token, limits}: the event begins, and takes what its limits say. The answers are:
+--     "go" and the attempt;
+--     "gone": the entry is not this worker's any more;
+--     "wait", the microseconds after which to ask again (-1: once a run has ended), and the index from 0 on of the limit
+--     that refuses. If several refuse, it is one for which a run has to end, else the one with the latest time.
 --   {'settle', token, bucket, cost}: the run has cost so much. "done".
 --   {'shut', bucket, time}: nothing is taken from the bucket until that time. "done".
---   {'finish', id, token, status, outcome}: "done"; "again" if this was recorded before; "fenced" if another run counts.
---   {'close', id, message, status, outcome}: like finish, for an event that did not begin.
---   {'back', id, message, token, counts}: the event is taken by another worker, at once. "done" or "fenced".
---   {'later', id, message, token, due, attempts}: it is taken again at a time, with what is stored of its attempts.
--- The worker sends a step again if the answer was lost. So each step is idempotent.
+--   {'finish', id, entry_id, token, status, outcome}: the event ends. The event may also end before it has begun. "done";
+--     "again" if this was recorded before; "fenced" if another run counts.
+--   {'give_back', id, entry_id, token, counts}: the event can be taken again at once.
+--   {'postpone', id, entry_id, token, due, attempts, counts, why}: it can be taken again at a time. `attempts` is the
+--     record of its earlier attempts. `why` is a word for clients: why the worker cannot run it. nil or "": no reason.
+--   {'park', id, entry_id, token, limit, wait}: it can be taken again when it may be its turn under the limit. That is
+--     not before `wait` microseconds are over; -1 if a run has to end first.
+--   {'leave', description}: the worker ends, so its lease ends too. "done".
+-- The steps that concern an event have the names of the methods of the worker. The answers to "give_back", "postpone" and
+-- "park" are those to "finish", and "ended", see let_go(). `counts` says whether the run that ends counts as an attempt.
+-- A negative time is microseconds from now on. The worker sends a step again if the answer was lost. So each step is
+-- idempotent.
 local out = {}
 
 -- Return whether the worker holds an entry.
-local function is_held(number, message)
-    if message == '' then
+local function is_held(number, entry_id)
+    if entry_id == '' then
         return false
     end
-    local found = redis.call('XPENDING', stream(number), 'lp', message, message, 1, args.worker)
+    local found = redis.call('XPENDING', stream(number), 'lp', entry_id, entry_id, 1, args.worker)
     return #found > 0
 end
 
-local function begin(id, message, token, limits)
-    local found = redis.call('HMGET', hash(id), 'st', 'at', 'mi', 'qs', 'tk')
+-- An event begins. If it takes something else than what it was its turn to take, the turn passes to the next event.
+local function use_turn(id, turn, limits)
+    for _, limit in ipairs(limits) do
+        if turn == limit[1] then
+            redis.call('HDEL', hash(id), 'tu')
+            return
+        end
+    end
+    pass_turn(id, turn)
+end
+
+local function begin(id, entry_id, token, limits)
+    local found = redis.call('HMGET', hash(id), 'st', 'at', 'mi', 'qs', 'tk', 'pk', 'tu', 'cn', 'cu')
     if found[1] == 'processing' and found[5] == token then
         return { 'go', found[2] }
     end
-    if found[3] ~= message or not is_held(found[4], message) then
+    if found[3] ~= entry_id or not is_held(found[4], entry_id) then
         return { 'gone', 0 }
     end
     if found[1] == 'processing' then
         release(id, found[5])  -- of the run that the dead worker began
+        if found[8] then  -- the dead worker was asked to end it
+            finish(id, found[8], args.worker, '')
+            return { 'gone', 0 }
+        end
     end
-    local wait = acquire(limits, id, token)
+    local wait, number = acquire(limits, token)
     if wait ~= 0 then
-        return { 'wait', wait }
+        return { 'wait', wait, number }
     end
-    local attempt = redis.call('HINCRBY', hash(id), 'at', 1)
-    redis.call('HSET', hash(id), 'tk', token, 'wk', args.worker)
-    move(id, found[1], 'processing', attempt, args.worker, '')
+    local attempt = found[2] + 1
+    move(id, found[1], 'processing', attempt, args.worker, '', 'at', attempt, 'tk', token, 'wk', args.worker, taken_of(limits))
+    if found[6] or found[9] then
+        redis.call('HDEL', hash(id), 'pk', 'ps', 'cu')
+    end
+    if found[7] then
+        use_turn(id, found[7], limits)
+    end
     return { 'go', attempt }
 end
 
-local function end_run(id, token, status, outcome)
-    local found = redis.call('HMGET', hash(id), 'st', 'tk')
-    if found[2] ~= token then
-        return { 'fenced', 0 }
-    elseif ENDED[found[1]] then
-        return { 'again', 0 }
-    elseif found[1] ~= 'processing' then
-        return { 'fenced', 0 }
-    end
-    release(id, token)
-    finish(id, status, args.worker, bytes(outcome))
-    return { 'done', 0 }
+-- What a worker does by a step that may come twice.
+local function name_step(entry_id, token)
+    return args.worker .. ' ' .. entry_id .. ' ' .. token
 end
 
-local function close(id, message, status, outcome)
-    local found = redis.call('HMGET', hash(id), 'st', 'mi', 'qs', 'wk')
+local function end_run(id, entry_id, token, status, outcome)
+    local found = redis.call('HMGET', hash(id), 'st', 'mi', 'qs', 'tk', 'gv', 'cu', 'at')
+    local is_last, step = token ~= '' and found[4] == token, name_step(entry_id, token)
     if ENDED[found[1]] then
-        return { (found[1] == status and found[4] == args.worker) and 'again' or 'fenced', 0 }
-    elseif found[1] ~= 'pending' or found[2] ~= message or not is_held(found[3], message) then
-        return { 'fenced', 0 }
+        return { (is_last or found[5] == step) and 'again' or 'fenced', 0 }
     end
-    redis.call('HSET', hash(id), 'wk', args.worker)
+    if found[1] ~= 'processing' or not is_last then  -- it has not begun here
+        if found[2] ~= entry_id or not is_held(found[3], entry_id) then
+            return { 'fenced', 0 }
+        end
+        redis.call('HDEL', hash(id), 'tk')
+        redis.call('HSET', hash(id), 'wk', args.worker, 'gv', step)
+    end
+    if found[1] == 'processing' then
+        release(id, found[4])  -- of this run, or of that of a dead worker
+    end
+    if found[6] and found[1] == 'pending' then  -- it ends because its last run was cut short
+        move(id, 'pending', 'processing', found[7], args.worker, '')
+    end
     finish(id, status, args.worker, bytes(outcome))
     return { 'done', 0 }
 end
 
--- Return whether the worker may give an event away: it runs under the token, or it has not begun and the worker holds it.
-local function may_give(found, message, token)
-    if found[1] == 'processing' then
-        return found[5] == token
-    end
-    return found[1] == 'pending' and found[3] == message and is_held(found[4], message)
-end
-
-local function part_with(id, message, token, number, due, attempts, counts)
-    local found = redis.call('HMGET', hash(id), 'st', 'at', 'mi', 'qs', 'tk', 'lv')
-    if not may_give(found, message, token) then
-        local is_repeated = token ~= '' and found[1] == 'pending' and found[5] == token
-        return { is_repeated and 'again' or 'fenced', 0 }
+-- Take an event from the worker: it is pending then, and in no stream. Return "done", its level and the bucket in which
+-- it is its turn. Return "again" if this was done before, "fenced" if the worker neither runs nor holds it, "ended" if
+-- the end of the run was asked for, so that the event does not run again.
+local function let_go(id, entry_id, token, counts)
+    local found = redis.call('HMGET', hash(id), 'st', 'at', 'mi', 'qs', 'tk', 'lv', 'gv', 'tu', 'pk', 'ps', 'cn')
+    local is_running = found[1] == 'processing' and found[5] == token
+    local step = name_step(entry_id, token)
+    if found[7] == step then
+        return 'again'
+    elseif not is_running and (found[3] ~= entry_id or not is_held(found[4], entry_id)) then
+        return 'fenced'
     end
     drop(found[4], found[3])
-    if attempts ~= 0 then
-        redis.call('SET', prefix .. 'o:' .. id, bytes(attempts))
+    redis.call('HSET', hash(id), 'mi', '', 'gv', step)
+    if found[9] then
+        unpark(id, found[9], found[10])
     end
     if found[1] == 'processing' then
-        release(id, token)
+        release(id, found[5])  -- of this run, or of that of a dead worker
         local attempt = tonumber(found[2])
-        if not counts then
+        if not is_running then
+            redis.call('HSET', hash(id), 'cu', 1)
+        elseif not counts then
             attempt = redis.call('HINCRBY', hash(id), 'at', -1)
+        end
+        if found[11] then
+            finish(id, found[11], args.worker, '')
+            return 'ended'
         end
         move(id, 'processing', 'pending', attempt, args.worker, '')
     end
-    schedule(id, number or found[6], due)
-    return { 'done', 0 }
+    return 'done', found[6], found[8]
+end
+
+local function give_back(id, entry_id, token, counts)
+    local word = let_go(id, entry_id, token, counts)
+    if word == 'done' then
+        enqueue(id, 0)
+    end
+    return { word, 0 }
+end
+
+local function postpone(id, entry_id, token, due, attempts, counts, why)
+    local word, level, turn = let_go(id, entry_id, token, counts)
+    if word == 'done' then
+        if attempts ~= 0 then
+            redis.call('SET', prefix .. 'o:' .. id, bytes(attempts))
+        end
+        schedule(id, level, due)
+        pass_turn(id, turn)
+        if why and why ~= '' then
+            redis.call('XADD', prefix .. 't', '*', 'i', id, 'u', why, 'w', args.worker)
+        end
+    end
+    return { word, 0 }
+end
+
+local function park_step(id, entry_id, token, limit, wait)
+    local word, level, turn = let_go(id, entry_id, token, false)
+    if word == 'done' then
+        -- Where a run has to end first, its cost comes back after `per` at the earliest.
+        park(id, level, limit, wait < 0 and limit[3] or wait, turn)
+    end
+    return { word, 0 }
 end
 
 for number, step in ipairs(args.steps) do
@@ -103,19 +171,23 @@ for number, step in ipairs(args.steps) do
     if kind == 'begin' then
         out[number] = begin(step[2], step[3], step[4], step[5])
     elseif kind == 'finish' then
-        out[number] = end_run(step[2], step[3], step[4], step[5])
-    elseif kind == 'close' then
-        out[number] = close(step[2], step[3], step[4], step[5])
+        out[number] = end_run(step[2], step[3], step[4], step[5], step[6])
     elseif kind == 'settle' then
         settle(step[3], step[2], step[4])
         out[number] = { 'done', 0 }
     elseif kind == 'shut' then
-        shut(step[2], step[3])
+        shut(step[2], absolute(step[3]))
         out[number] = { 'done', 0 }
-    elseif kind == 'back' then
-        out[number] = part_with(step[2], step[3], step[4], 0, 0, 0, step[5])
+    elseif kind == 'leave' then
+        redis.call('DEL', prefix .. 'w:' .. args.worker, prefix .. 'm:' .. args.worker)
+        forget(args.worker, args.worker .. ' ' .. step[2])
+        out[number] = { 'done', 0 }
+    elseif kind == 'give_back' then
+        out[number] = give_back(step[2], step[3], step[4], step[5])
+    elseif kind == 'postpone' then
+        out[number] = postpone(step[2], step[3], step[4], absolute(step[5]), step[6], step[7], step[8])
     else
-        out[number] = part_with(step[2], step[3], step[4], false, step[5], step[6], true)
+        out[number] = park_step(step[2], step[3], step[4], step[5], step[6])
     end
 end
 return out

@@ -1,8 +1,12 @@
--- Take in events. Return for each a word and an id: "new" or "again" (its id is known) and its id, "known" and the id
--- that has its key, "missing" and the id in `after` that the queue does not know. Nothing is stored of the latter.
+-- Take in events. Return for each a word and an id:
+--   "new", or "again" if its id is known, and its id;
+--   "known" and the id of the event that has its key;
+--   "missing" and the id in `after` that the queue does not know.
+-- Nothing is stored of an event that is "known" or "missing".
 --
 -- Arguments: events, each {id, level, due, key, retain, envelope, after}. `due` is in microseconds since 1970, 0 for at
--- once. `retain` is in milliseconds after the end, 0 for ever. `after` is a list of ids.
+-- once; a negative number is microseconds from now on. `retain` is in milliseconds after the end, 0 for ever. `after`
+-- is a list of ids.
 local replies = {}
 
 local function first_unknown(ids)
@@ -16,6 +20,7 @@ end
 
 for number, event in ipairs(args.events) do
     local id, level, due, key, retain, envelope, after = unpack(event)
+    due = absolute(due)
     local known = key ~= '' and redis.call('GET', prefix .. 'k:' .. key)
     if redis.call('EXISTS', hash(id)) == 1 then
         replies[number] = { 'again', id }
@@ -35,6 +40,9 @@ for number, event in ipairs(args.events) do
         end
         redis.call('HSET', hash(id), 'at', 0, 'lv', level, 'du', int(due), 'rt', int(retain), 'ky', key, 'wa', waits,
             'mi', '', 'qs', level)
+        if #after > 0 then
+            redis.call('HSET', hash(id), 'af', cmsgpack.pack(after))
+        end
         redis.call('SET', prefix .. 'b:' .. id, bytes(envelope))
         if key ~= '' then
             redis.call('SET', prefix .. 'k:' .. key, id)
