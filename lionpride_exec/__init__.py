@@ -9,12 +9,16 @@ import typing as _typing
 
 from . import _start as _start  # first: see there
 from ._base.sentinel import Unset, UnsetType
+from ._base.wall_clock import utc_now
 from ._clients.errors import retry_after, status_of
+from ._cluster import Cluster
 from ._events.call import Call
 from ._events.event import Event
 from ._events.stored_names import publish as _publish
+from ._executor.current import current_event, current_executor, lifespan_value
 from ._executor.executor import Executor
 from ._journal import Journal
+from ._model.adaptive import Adaptive
 from ._model.element import Element
 from ._model.execution import Attempt, Execution
 from ._model.flow import Flow
@@ -22,6 +26,7 @@ from ._model.limits import Concurrent, Rate
 from ._model.permission import Deny, Wait
 from ._model.pile import Pile
 from ._model.progression import Progression
+from ._model.quota import Quota
 from ._model.retain import Retain
 from ._model.retry import Retry
 from ._processing.processor import Processor
@@ -30,6 +35,7 @@ from ._status import TRANSITIONS, EventStatus
 from ._tracking.subscriptions import Transition, Watcher
 from .errors import (
     AccessError,
+    ClusterError,
     ConfigurationError,
     EventCancelled,
     EventFailed,
@@ -53,7 +59,13 @@ from .errors import (
 )
 
 if _typing.TYPE_CHECKING:
-    from ._executor.explanation import Explanation, LimitUse, Statistics
+    from ._cluster.queue_queries import WorkerInfo
+    from ._cluster.queue_watcher import QueueTransition, QueueWatcher
+    from ._executor.explanation import Explanation, LimitUse, RemoteExplanation, Statistics
+    from ._executor.found import FoundEvent
+    from ._executor.pipeline import Stage, pipeline
+    from ._executor.schedule import Schedule
+    from ._executor.schedule_policy import ScheduleState
     from ._model.waiting import WaitReason
     from ._processing.pause_records import Pause, StartPace
     from ._tracking.progress import Progress
@@ -61,8 +73,11 @@ if _typing.TYPE_CHECKING:
 __all__ = [
     "TRANSITIONS",
     "AccessError",
+    "Adaptive",
     "Attempt",
     "Call",
+    "Cluster",
+    "ClusterError",
     "Concurrent",
     "ConfigurationError",
     "Deny",
@@ -80,6 +95,7 @@ __all__ = [
     "ExistsError",
     "Explanation",
     "Flow",
+    "FoundEvent",
     "InvalidTransition",
     "Journal",
     "JournalError",
@@ -96,12 +112,19 @@ __all__ = [
     "Progress",
     "Progression",
     "QueueFullError",
+    "QueueTransition",
+    "QueueWatcher",
+    "Quota",
     "Rate",
     "RateLimited",
     "RemoteError",
+    "RemoteExplanation",
     "Retain",
     "Retry",
+    "Schedule",
+    "ScheduleState",
     "Skip",
+    "Stage",
     "StartPace",
     "Statistics",
     "Transition",
@@ -111,8 +134,14 @@ __all__ = [
     "WaitReason",
     "Watcher",
     "WatcherTooSlow",
+    "WorkerInfo",
+    "current_event",
+    "current_executor",
+    "lifespan_value",
+    "pipeline",
     "retry_after",
     "status_of",
+    "utc_now",
 ]
 
 _publish(__name__)
@@ -121,12 +150,21 @@ _publish(__name__)
 # publishes the class (``publish_classes()``). So WaitReason comes from the module that publishes it, not from its own.
 _ON_DEMAND = {
     "Explanation": "_executor.explanation",
+    "FoundEvent": "_executor.found",
     "LimitUse": "_executor.explanation",
+    "RemoteExplanation": "_executor.explanation",
     "Pause": "_processing.pause_records",
     "Progress": "_tracking.progress",
+    "Schedule": "_executor.schedule",
+    "ScheduleState": "_executor.schedule",
+    "QueueTransition": "_cluster.queue_watcher",
+    "QueueWatcher": "_cluster.queue_watcher",
+    "Stage": "_executor.pipeline",
     "StartPace": "_processing.pause_records",
     "Statistics": "_executor.explanation",
     "WaitReason": "_executor.explanation",
+    "WorkerInfo": "_cluster.queue_queries",
+    "pipeline": "_executor.pipeline",
 }
 
 

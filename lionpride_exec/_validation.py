@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from math import inf, isfinite
-from typing import cast
+from typing import Any, cast
 
 
 def is_number(value: object) -> bool:
@@ -28,6 +29,22 @@ def check_count(name: str, value: object, least: int) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{name} must be an integer, {least} or more, got {value!r}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """
+    Check a choice of two.
+
+    Raises:
+        ValueError: The value is neither True nor False. A text would count as True.
+    """
+    if value is not True and value is not False:
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+
+
+def seconds_of(value: Any) -> Any:
+    """Return the seconds of a ``timedelta``, and any other value as it is: it is checked elsewhere."""
+    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def check_seconds(name: str, value: float, *, zero_allowed: bool = True, infinite_allowed: bool = False) -> float:

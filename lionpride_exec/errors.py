@@ -190,11 +190,15 @@ class Skip(LionprideError):
     """
     Raise this inside ``_invoke()`` if there is nothing to do: the event ends SKIPPED. The message is the reason.
 
-    Also the error of an event that ``Executor.skip()`` ended, or whose dependency did not complete.
+    Also the error of an event that ``Executor.skip()`` ended, or whose dependency did not complete. In the second case
+    the message names the event with which it began and its error, and ``__cause__`` is that error.
     """
 
     default_message = "The event was skipped"
     default_retryable = False
+
+    # The event that did not complete, and its error, as a text. None if the event was not skipped because of another.
+    _first: str | None = None
 
 
 class RateLimited(LionprideError):
@@ -332,6 +336,18 @@ class JournalLockedError(JournalError):
     default_message = "The journal is in use"
 
 
+class ClusterError(LionprideError):
+    """
+    The server of a cluster cannot be reached, refuses a command, or has lost its data. ``__cause__`` has the reason.
+
+    ``retryable`` is True if the same call may succeed later. The server may have carried out a call that failed. To
+    submit an event again does no harm: the server knows the event by its id.
+    """
+
+    default_message = "The cluster failed"
+    default_retryable = False
+
+
 class EventsOnDiskWarning(UserWarning):
     """
     A list of events, or a record of events, lacks some events that are only in the journal.
@@ -364,6 +380,15 @@ class RemoteError(ExecutionError):
         self.original_message: str = message or ""
         self.traceback_text: str = traceback_text
         super().__init__(f"{type_name}: {message}" if type_name and message else type_name or message, **kwargs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the name and the message of the original, ``retryable``, and the details if there are any."""
+        data = super().to_dict()
+        return (
+            data | {"error": self.type_name.rpartition(".")[2], "message": self.original_message}
+            if self.type_name
+            else data
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.original_message, self.type_name, self.traceback_text), self.__dict__

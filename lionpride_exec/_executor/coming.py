@@ -8,6 +8,7 @@ import attrs
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
     from lionpride_exec._events.event import Event
     from lionpride_exec._events.submit_options import SubmitOptions
@@ -28,6 +29,7 @@ class Coming:
         takes_room: Whether room in the queue was promised to the event.
         is_final: Whether the event had ended before it came.
         queued_at: The ``queued_at`` of the event's record before it came.
+        keyless: The id of the event that has lost its key to this one. None if there is none.
         is_decided: Whether the event was queued, or has left again.
         taken: The event, or the known event with its key. None until ``wait_all_stored()`` has set it.
     """
@@ -39,5 +41,6 @@ class Coming:
     takes_room: bool
     is_final: bool
     queued_at: datetime | None
+    keyless: UUID | None = None
     is_decided: bool = False
     taken: Event | None = None

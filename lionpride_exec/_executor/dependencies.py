@@ -8,15 +8,52 @@ from __future__ import annotations
 
 from math import inf
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from lionpride_exec._base.loop_time import LoopClock
+from lionpride_exec._events.event import Event
+from lionpride_exec._model.element import to_uuid
+
+from .named_events import id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-    from uuid import UUID
+    from collections.abc import Collection, Iterable
 
-    from lionpride_exec._events.submit_options import SubmitOptions
+    from lionpride_exec._events.submit_options import SubmitArguments, SubmitOptions
     from lionpride_exec._model.waiting import Waiting
+
+
+def named(how: SubmitArguments) -> tuple[tuple[Event | UUID, ...], tuple[Event | UUID, ...]]:
+    """
+    Return the events that must complete first, and the others that may end in any way.
+
+    Raises:
+        ValueError: A text is no id.
+        TypeError: One of the two arguments is neither an event nor an id, nor several of them.
+    """
+    after = each_once(how["after"])
+    strict = set(map(to_uuid, after))
+    any_end = each_once(how["after_any_end"], "after_any_end")
+    return after, tuple([one for one in any_end if to_uuid(one) not in strict])
+
+
+def each_once(
+    after: Event | UUID | str | Iterable[Event | UUID | str], name: str = "after"
+) -> tuple[Event | UUID, ...]:
+    """
+    Return the events that a user has named, each once: the event or its id, in the order in which they were named.
+
+    Args:
+        after: One of them, or several.
+        name: The name of the argument, for messages.
+
+    Raises:
+        ValueError: A text is no id.
+        TypeError: It is neither an event nor an id, nor several of them.
+    """
+    named = [after] if isinstance(after, Event | UUID | str) else after
+    ids = ((id_of(one, name), one) for one in named)
+    return tuple({one_id: one if isinstance(one, Event) else one_id for one_id, one in ids}.values())
 
 
 class Dependencies:
@@ -38,7 +75,7 @@ class Dependencies:
         self._clock = LoopClock()
 
     def awaited_by(self, event_id: UUID) -> Collection[UUID]:
-        """Return the ids of the events that must complete before this event is queued."""
+        """Return the ids of the events for which an event still waits."""
         return self.waiting[event_id][1] if event_id in self.waiting else ()
 
     def due(self, event_id: UUID) -> float | None:
@@ -63,7 +100,7 @@ class Dependencies:
                 self.waiting[event_id] = options.carry_over(seconds), needed
 
     def add(self, event_id: UUID, options: SubmitOptions) -> None:
-        """Make an event wait until all events that it comes after have completed."""
+        """Make an event wait until all events that it comes after have ended."""
         needed = {event.id for event in options.after}
         self.waiting[event_id] = options, needed
         for other in needed:
@@ -73,8 +110,15 @@ class Dependencies:
         """Return the events that wait for this one, and forget that they do: this event has ended or left."""
         return list(self.followers.pop(event_id, ()))
 
-    def complete(self, follower: UUID, event_id: UUID) -> SubmitOptions | None:
-        """Note that an awaited event has completed. Return the follower's options if no other event is awaited."""
+    def needs_completed(self, follower: UUID, event_id: UUID) -> bool:
+        """Return whether an event still waits for another one, which has to complete."""
+        if follower not in self.waiting:
+            return False
+        options, needed = self.waiting[follower]
+        return event_id in needed and event_id not in options.any_end
+
+    def release(self, follower: UUID, event_id: UUID) -> SubmitOptions | None:
+        """Note that an event is awaited no longer. Return the options of the follower if no other event is awaited."""
         options, needed = self.waiting[follower]
         needed.discard(event_id)
         if needed:

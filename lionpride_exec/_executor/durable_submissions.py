@@ -7,15 +7,15 @@ none of these parts.
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
-from lionpride_exec._base.backend import current_time
+import attrs
+
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.event import Event
-from lionpride_exec._events.submit_options import SubmitOptions, priority_of
+from lionpride_exec._events.submit_options import SubmitOptions, expiry_of, priority_of
 from lionpride_exec._journal.departures import Departure
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec._validation import check_priority
@@ -24,7 +24,8 @@ from lionpride_exec.errors import ExecutorClosedError, ExistsError, JournalError
 from .coming import Coming
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable
+    from collections.abc import Hashable
+    from datetime import datetime, timedelta
 
     from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._journal.rows import Row
@@ -86,18 +87,26 @@ class DurableSubmissions:
         session = self.link.session
         return session is not None and session.pending_insert_of(event) is not None
 
+    def set_priority(self, event: Event, priority: float | None) -> None:
+        """Have an event that is on its way to the disk queued with another priority. None for the default."""
+        session = self.link.session
+        arrival = None if session is None else session.pending_insert_of(event)
+        if arrival is not None:
+            arrival.row = arrival.row._replace(priority=priority)
+
     def count_being_stored(self) -> int:
         """Return how many PENDING events are on their way to the disk."""
         session = self.link.session
         return 0 if session is None else session.count_pending_inserts()
 
-    async def find_on_disk(self, key: Hashable) -> Event | None:
-        """Return the event with a key, if the event is only on disk. None if there is none."""
-        session, departed = self.link.session, self._departed(key)
+    async def find_on_disk(self, options: SubmitOptions) -> Event | None:
+        """Return the event that has the key of new options, if the event is only on disk. None if there is none."""
+        session, departed = self.link.session, self._departed(options)
         if session is None or departed is not None:
             return departed
-        row = await session.lookup.row_of_key(cast("str", key))
-        return None if row is None else self._known_by_row(session, row)
+        row = await session.lookup.row_of_key(cast("str", options.key))
+        is_free = options.unique_open and row is not None and row.status in TERMINAL
+        return None if row is None or is_free else self._known_by_row(session, row)
 
     async def when_arrived(self, known: E) -> E | None:
         """
@@ -115,10 +124,6 @@ class DurableSubmissions:
                 return None
         return known
 
-    def record_waiting(self, event: Event, awaited: Collection[UUID]) -> None:
-        """Have the ids written for which an event still waits."""
-        self.link.record_waiting(event, awaited)
-
     def removed(self, event: Event, status: EventStatus, key: Hashable) -> None:
         """Note that an event was removed from the executor, which knew the event under a key."""
         self.link.removed(event, status, key)
@@ -135,10 +140,10 @@ class DurableSubmissions:
             coming = await self._announce_in_turn(event, options)
         except Exception:
             # If the key is known, errors of this event and a full queue do not matter.
-            if options.key is None or (known := await self.find_on_disk(options.key)) is None:
+            if options.key is None or (known := await self.find_on_disk(options)) is None:
                 raise
             return cast("E", known)
-        return cast("E | None", self._departed(options.key) if coming is None else await self._wait_stored(coming))
+        return cast("E | None", self._departed(options) if coming is None else await self._wait_stored(coming))
 
     async def _announce_in_turn(self, event: Event, options: SubmitOptions) -> Coming | None:
         """Store an event, and have it written once the journal has room. None if its key has become known."""
@@ -148,18 +153,19 @@ class DurableSubmissions:
             and event.execution.status in TERMINAL
             and (self.link.stored.find(event) is not None or await session.lookup.statuses([event.id]))
         ):
-            raise ExistsError(f"{event!r} is in the journal already; as_fresh_event() returns a fresh copy")
+            raise ExistsError(f"{event} is in the journal already; as_fresh_event() returns a fresh copy")
         if session is not None and not session.writer.has_room:
             await session.writer.wait_for_room()  # the last wait: the rest is one step, including the room
-        key = options.key
-        if key is not None and (self._keys.find(key) is not None or self._departed(key) is not None):
+        if options.key is not None and (self._keys.holder(options) is not None or self._departed(options) is not None):
             return None
         return self._announce(event, options)
 
-    def _departed(self, key: Hashable) -> Event | None:
-        """Return the event with a key that has ended, and has left memory before its end was on disk."""
+    def _departed(self, options: SubmitOptions) -> Event | None:
+        """Return the event that has a key, has ended, and has left memory before its end was on disk."""
         session = self.link.session
-        return None if session is None or key is None else session.departures.ended_with_key(cast("str", key))
+        if session is None or options.key is None or options.unique_open:
+            return None
+        return session.departures.ended_with_key(cast("str", options.key))
 
     def _announce(self, event: Event, options: SubmitOptions) -> Coming:
         """Store an event and have it written. The journal has room. An error leaves nothing behind."""
@@ -180,17 +186,21 @@ class DurableSubmissions:
         queued_at = event.execution.queued_at
         event.execution.queued_at = queued_at or wall_clock.now()
         try:
-            arrival = session.prepare_insert(event, options, _due_of(options))
-            self._submissions.add(event)
+            arrival = session.prepare_insert(event, options, options.due_wall())
+            if options.unique_open:
+                holder = self._keys.find(options.key) or session.departures.ended_with_key(cast("str", options.key))
+                arrival.frees = 0 if holder is None else holder._seq  # its end may not be on disk yet
+            self._submissions.add(event, options.comes_after, options.any_end)
         except BaseException:
             event.execution.queued_at = queued_at
             raise
-        if options.key is not None:
-            self._keys.give(event.id, options.key)
+        keyless = None if options.key is None else self._keys.give(event.id, options.key)
         if takes_room:
             processor.queue.promise_room()
         session.insert(event, arrival)
-        return Coming(event, options, arrival, session, takes_room, not is_pending, queued_at)
+        if options.expiry is not None:
+            self._queueing.expire_later(event, options.expiry)
+        return Coming(event, options, arrival, session, takes_room, not is_pending, queued_at, keyless)
 
     async def _wait_stored(self, coming: Coming) -> Event:
         """
@@ -224,6 +234,8 @@ class DurableSubmissions:
         link = self.link
         event, options, processor = coming.event, coming.options, self._submissions.processor
         assert processor is not None
+        if options.priority != coming.arrival.row.priority:  # set_priority() was called meanwhile
+            options = attrs.evolve(options, priority=coming.arrival.row.priority)
         if link.session is not None:
             link.session.mark_inserted(event)
         if coming.takes_room:
@@ -272,6 +284,7 @@ class DurableSubmissions:
         arrival.is_withdrawn = True
         if event.id in self._index.items:
             self._submissions.forget(event)
+            self._keys.give_back(coming.keyless, coming.options.key)
             if not event._current_run.is_active:  # else the end of the run wakes the waiting tasks
                 event._wake()  # a task may have found the event here meanwhile, and wait for it
         event.execution.queued_at = coming.queued_at
@@ -294,7 +307,12 @@ class DurableSubmissions:
     # ---------------------------------------------------------------- many events in one commit
 
     async def append_together(
-        self, event: E, priority: float | None, key: Hashable, coming: dict[UUID, Coming]
+        self,
+        event: E,
+        priority: float | None,
+        key: Hashable,
+        coming: dict[UUID, Coming],
+        expires: float | timedelta | datetime | None = None,
     ) -> E | Coming:
         """
         Like ``append(wait=True)``, but write many events in one commit.
@@ -312,23 +330,29 @@ class DurableSubmissions:
             known = None if known_by is None else self._keys.find(known_by)
             if known is not None and known.id in coming:
                 return coming[known.id]
-            if known is None and self._departed(known_by) is None:
+            if known is None and self._departed(SubmitOptions(key=known_by)) is None:
                 try:
-                    return self._announce_together(event, priority, known_by, coming)
+                    return self._announce_together(event, priority, known_by, coming, expires)
                 except Exception:
                     if key is None:
                         raise
         # append() handles waiting, events that have ended, and known keys.
-        if key is None:
-            return cast("E", await self._executor.append(event, priority, wait=True))
-        await self.wait_all_stored(coming)  # one of them may have the same key
-        return cast("E", await self._executor.append(event, priority, wait=True, key=key))
+        if key is not None:
+            await self.wait_all_stored(coming)  # one of them may have the same key
+        given = {name: value for name, value in (("key", key), ("expires", expires)) if value is not None}
+        return cast("E", await self._executor.append(event, priority, wait=True, **given))
 
     def _announce_together(
-        self, event: Event, priority: float | None, known_by: Hashable, coming: dict[UUID, Coming]
+        self,
+        event: Event,
+        priority: float | None,
+        known_by: Hashable,
+        coming: dict[UUID, Coming],
+        expires: float | timedelta | datetime | None,
     ) -> Coming:
         """Have an event written in the next commit, whichever task waits for the commit."""
-        options = SubmitOptions(None if priority is None else check_priority(priority), key=known_by)
+        expiry = None if expires is None else expiry_of(expires)
+        options = SubmitOptions(None if priority is None else check_priority(priority), key=known_by, expiry=expiry)
         one = self._announce(event, options)
         one.arrival.on_done = partial(self._decide, one)  # the source may be slow to yield the next event
         coming[event.id] = one
@@ -366,10 +390,3 @@ class DurableSubmissions:
         coming.clear()
         if error is not None:
             raise error
-
-
-def _due_of(options: SubmitOptions) -> float | None:
-    """Return the time before which an event is not due, in seconds since 1970. None if the event is due."""
-    if options.at is not None or options.until is None:
-        return options.at
-    return time.time() + options.until - current_time()

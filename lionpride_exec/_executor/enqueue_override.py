@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 
-from lionpride_exec._events.submit_options import PLAIN
+from lionpride_exec._events.submit_options import PLAIN, priority_of
 from lionpride_exec._status import EventStatus
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class EnqueueOverride:
         self._conditions = conditions
         self.submitted: dict[UUID, SubmitOptions] = {}
         self.late: OrderedDict[UUID, None] = OrderedDict()
+        self._changed: dict[UUID, float | None] = {}  # the priorities that were changed since, None for the default
         self._unclaimed: set[UUID] = set()  # the part of submitted that no task has claimed
         self._running: UUID | None = None  # the late event that is being handed over; None if there is none
         self._scope: anyio.CancelScope | None = None  # of the task that hands over late events; None without one
@@ -85,6 +86,13 @@ class EnqueueOverride:
     def is_on_its_way(self, event_id: UUID) -> bool:
         """Return whether an event is stored, and its ``enqueue()`` has not returned."""
         return event_id in self.submitted or event_id in self.late or event_id == self._running
+
+    def set_priority(self, event_id: UUID, priority: float | None) -> bool:
+        """Have an event on its way to ``enqueue()`` queued with another priority. Return whether it is on its way."""
+        if event_id not in self.submitted and event_id != self._running:
+            return False
+        self._changed[event_id] = priority
+        return True
 
     # ---------------------------------------------------------------- events of append()
 
@@ -201,6 +209,8 @@ class EnqueueOverride:
                 await processor.enqueue(event.id, priority=options.priority, until=options.until)
         finally:
             processor._dispatcher.admitted.pop(event.id, None)
+            if event.id in self._changed:
+                processor.queue.set_priority(event.id, priority_of(event, self._changed.pop(event.id)))
             if event.id in processor.queue and not self._is_pending(event):
                 processor.forget(event.id)  # the event ended or left before it was queued
 

@@ -8,52 +8,62 @@ processor (``_processing``) decides which event starts when.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, cast, overload
+from contextlib import asynccontextmanager, suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, cast, overload
 
 import anyio
 
 from lionpride_exec._base.backend import NOBODY_WAITS
-from lionpride_exec._base.coordination import PAUSED
 from lionpride_exec._base.overrides import is_overridden
 from lionpride_exec._events.event import Event
-from lionpride_exec._model.execution import to_status
+from lionpride_exec._events.running_event import running_here
 from lionpride_exec._model.flow import Flow
 from lionpride_exec._model.retain import Retain, by_status
-from lionpride_exec._processing.config import MIN_REFRESH_TIME, check_bounds
-from lionpride_exec._status import EventStatus
-from lionpride_exec._validation import check_seconds
-from lionpride_exec.errors import EventCancelled, Skip
+from lionpride_exec._validation import check_count, check_seconds
+from lionpride_exec.errors import ClusterError
 
 from .bulk import extend
-from .factory import event_type_of, make_executor, make_processor
+from .call_defaults import call_defaults
+from .controls import ExecutorControls
+from .factory import check_backing, check_given_config, event_type_of, make_executor, make_processor
+from .maps import ExecutorMaps
 from .parts import Parts
 from .queries import ExecutorQueries
+from .surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Hashable, Iterable
-    from datetime import datetime
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Hashable, Iterable
+    from contextlib import AbstractAsyncContextManager
+    from contextvars import ContextVar
+    from datetime import datetime, timedelta
+    from typing import Unpack
     from uuid import UUID
 
     from anyio.abc import TaskStatus
 
-    from lionpride_exec._events.call import Call
-    from lionpride_exec._iteration.completion import Endings
-    from lionpride_exec._iteration.map import EventMap
+    from lionpride_exec._cluster import Cluster
+    from lionpride_exec._events.submit_options import Unique
     from lionpride_exec._journal import Journal
     from lionpride_exec._model.progression import Progression
     from lionpride_exec._model.retain import RetainRule
+    from lionpride_exec._processing.keywords import ProcessorKeywords
     from lionpride_exec._processing.processor import Processor
+    from lionpride_exec._status import EventStatus
+
+    from .finding import Finding
+    from .found import FoundEvent
+    from .keywords import ExecutorKeywords
+    from .surroundings import Middleware
 
 
 T = TypeVar("T")
 X = TypeVar("X")
 E = TypeVar("E", bound=Event[Any])
+P = ParamSpec("P")
 
-DEFAULT_CLEANUP = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
 
-
-class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
+class Executor(ExecutorControls, ExecutorMaps, ExecutorQueries, anyio.AsyncContextManagerMixin):
     """
     Runs events and tracks the status of each.
 
@@ -68,20 +78,28 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
 
     Args:
         processor_config: Keywords of the processor. ``queue_capacity`` and ``capacity_refresh_time`` are required when
-            the executor starts.
+            the executor starts. All other checks are made here, unless the processor overrides ``create()``.
         strict_event_type: Whether to refuse subclasses of the processor's ``event_type``.
         name: Name of the flow :attr:`states`. Default: "executor_states".
         journal: Keeps the events on disk, so the next start continues after a stop or a crash. None if pending events
             may be lost when the process ends.
+        cluster: Queues the events on a server, for the workers of all processes. See ``docs/cluster.md``.
         retain: Which events stay in memory after their end: a :class:`Retain`, or a mapping of statuses to them.
             Default: all; with a journal, only events that are not on disk yet (:meth:`get` reads the others). Without a
             journal, an event that left is lost, and so is its key. No event can come ``after`` it.
+        lifespan: Returns an async context manager for what all events share, such as a client. It is entered at the
+            start, before an event begins, and left once the last one has ended. See :func:`lifespan_value`.
+        middleware: Async functions around each run: ``async def log(event, call_next): return await call_next(event)``.
+            The first one is the outermost. What it returns is the response, and what it raises is the error. It runs
+            within the timeout of the event, and again at each retry.
+        carry: Context variables. A run sees the values that they had for the caller of ``append()``, but not in a
+            process or an interpreter. A journal does not keep them: after a restart, a run sees those of the executor.
 
     Raises:
-        ConfigurationError: The class has no ``processor_type``, the processor has no ``event_type``, or another
-            executor uses the journal.
+        ConfigurationError: The class has no ``processor_type``, the processor has no ``event_type``, another executor
+            uses the journal, or a keyword in ``processor_config`` is unknown or has a value of the wrong type.
         TypeError: ``retain`` is neither a rule nor a mapping of rules.
-        ValueError: ``retain`` names a status that is not final.
+        ValueError: ``retain`` names a status that is not final, or a number in ``processor_config`` is out of bounds.
     """
 
     processor_type: ClassVar[type[Processor]]
@@ -93,15 +111,24 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
         name: str | None = None,
         *,
         journal: Journal | None = None,
+        cluster: Cluster | None = None,
         retain: RetainRule = None,
+        lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
+        middleware: Iterable[Middleware] = (),
+        carry: Iterable[ContextVar[Any]] = (),
     ) -> None:
         self.processor_config: dict[str, Any] = {} if processor_config is None else processor_config
         self.journal: Journal | None = journal
+        self.cluster: Cluster | None = cluster
         self.states: Flow[Event, Progression] = Flow(
             name=name or "executor_states", item_type=self.event_type, strict_type=strict_event_type
         )
+        check_given_config(self, Executor, self.processor_config)
         rules = by_status(retain, None if journal is None else Retain(0))
-        parts = Parts(self, self.states, journal, rules)
+        runs_here = cluster is None or cluster.work
+        surroundings = Surroundings(lifespan, middleware, carry, runs_here=runs_here)
+        remote = check_backing(self, Executor, journal, cluster, carries=bool(surroundings.carry))
+        parts = Parts(self, self.states, journal, remote, rules, surroundings)
         self._coordination = parts.coordination
         self._index = parts.index
         self._observers = parts.observers
@@ -109,47 +136,86 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
         self._link = parts.link
         self._transitions = parts.transitions
         self._submissions = parts.submissions
-        self._durable = parts.durable
         self._lookups = parts.lookups
         self._lifetime = parts.lifetime
         self._parts = parts  # for map(), and for the parts that are made on demand; it holds the other parts
 
     # ---------------------------------------------------------------- making one
 
+    @overload
     @classmethod
     def of(
         cls,
-        target: type[Event] | Callable[..., Awaitable[Any]],
+        target: type[E],
         *,
+        key: Callable[[E], Hashable] | None = None,
+        priority: float | Callable[[E], float | None] | None = None,
+        **options: Unpack[ExecutorKeywords],
+    ) -> Self: ...
+
+    @overload
+    @classmethod
+    def of(
+        cls,
+        target: Callable[P, Any],
+        *,
+        key: Callable[P, Hashable] | None = None,
+        priority: float | Callable[P, float | None] | None = None,
+        **options: Unpack[ExecutorKeywords],
+    ) -> Self: ...
+
+    @classmethod
+    def of(
+        cls,
+        target: type[Event] | Callable[..., Any],
+        *,
+        key: Callable[..., Hashable] | None = None,
+        priority: float | Callable[..., float | None] | None = None,
         strict_event_type: bool = False,
         name: str | None = None,
         journal: Journal | None = None,
+        cluster: Cluster | None = None,
         retain: RetainRule = None,
-        **config: Any,
+        lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
+        middleware: Iterable[Middleware] = (),
+        carry: Iterable[ContextVar[Any]] = (),
+        **config: Unpack[ProcessorKeywords],
     ) -> Self:
         """
-        Make an executor without class statements, for an event class or for calls of an async function.
+        Make an executor without class statements, for an event class or for calls of a function.
 
         Example: ``Executor.of(fetch, concurrency_limit=20)``. If this class has a ``processor_type``, the executor
         keeps the gate and the partitions of that processor.
 
         Args:
-            target: An Event subclass, or an async function. The executor of a function takes any :class:`Call`.
+            target: An Event subclass, or a function. The executor of a function takes any :class:`Call`. A plain
+                function (``def``) runs in threads, or where ``run_in`` says: see ``docs/cpu-work.md``.
+            key: The key of an event that is appended without one: a function of the arguments of a call of the target,
+                or of an event of the class. It returns None if there is no key.
+            priority: The priority of an event that is appended without one: finite, or likewise a function.
             strict_event_type: As for the class.
             name: As for the class.
-            journal: As for the class. The journal stores calls under the full name of the function, unless its
-                ``types`` name the function.
+            journal: As for the class. It stores calls under the full name of the function, unless its ``types`` name
+                the function. So does a cluster.
+            cluster: As for the class.
             retain: As for the class.
+            lifespan: As for the class.
+            middleware: As for the class.
+            carry: As for the class.
             config: Keywords of the processor. ``queue_capacity`` and ``capacity_refresh_time`` default to 10,000 starts
-                in any 0.01 s, which is hardly a limit.
+                in any 0.01 s, which is hardly a limit. ``timeout`` and ``retry`` hold for all events without their own.
+                Type checkers know the keywords of :class:`Processor`. Pass those of a subclass as ``**dict``.
 
         Raises:
-            TypeError: The target is neither an Event subclass nor an async function.
-            ConfigurationError: The processor does not have one of the keywords. The values are checked at the start.
+            TypeError: The target is neither an Event subclass nor a function, or ``key`` is no function.
+            ConfigurationError: A keyword is unknown to the processor, or of the wrong type. Or ``run_in`` is wrong, is
+                for async work or a function that cannot be pickled, or keeps ``carry`` from all that could see it.
+            ValueError: A number is out of bounds.
         """
         made = make_executor(
-            cls, target, config, journal=journal, strict_event_type=strict_event_type, name=name, retain=retain
-        )
+            cls, target, config, call_defaults(target, key, priority), strict_event_type=strict_event_type, name=name,
+            journal=journal, cluster=cluster, retain=retain, lifespan=lifespan, middleware=middleware, carry=carry,
+        )  # fmt: skip
         return cast("Self", made)
 
     @property
@@ -210,10 +276,12 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
         own the running events. Otherwise a root task of the event loop owns them until :meth:`stop`.
 
         Raises:
-            ConfigurationError: A key of ``processor_config`` is missing or unknown. No processor was made.
+            ConfigurationError: A key of ``processor_config`` is missing or unknown, and no processor was made. Or the
+                server of the cluster may lose events.
             ValueError: A number in ``processor_config`` is out of bounds. No processor was made.
             JournalLockedError: Another executor has the journal open. Nothing was started.
             JournalError: The journal cannot be opened. Nothing was started.
+            ClusterError: The server of the cluster is not reached, or refuses. Nothing was started.
             BaseException: What the background task crashed with, once.
 
         Cancellation: where the call yields. Nothing was started then.
@@ -250,6 +318,7 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
 
         Raises:
             ExecutorClosedError: The executor was cancelled or crashed while events were pending.
+            ClusterError: The server of the cluster has lost its data, so no event ends any more.
             BaseException: What the background task crashed with, once.
 
         Cancellation: leaves everything as it is.
@@ -264,7 +333,7 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
             ConfigurationError: A key is missing or unknown.
             ValueError: A number is out of bounds.
         """
-        self.processor = await make_processor(self, self.states.items)
+        self.processor = await make_processor(self, self._lifetime.pile)
 
     # ---------------------------------------------------------------- taking events in
 
@@ -277,7 +346,10 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
         delay: float | None = None,
         at: datetime | None = None,
         after: Event | UUID | Iterable[Event | UUID] = (),
+        after_any_end: Event | UUID | Iterable[Event | UUID] = (),
         key: Hashable = None,
+        expires: float | timedelta | datetime | None = None,
+        unique: Unique = "ever",
     ) -> E:
         """
         Take an event in and queue it: ``await executor.append(event, delay=5)``. O(log n).
@@ -286,7 +358,7 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
         options until it starts. An event that is not PENDING is filed under its status and is not queued.
 
         With a journal, the call returns once the event is on disk, and the executor must be running. See
-        ``docs/durability.md``.
+        ``docs/durability.md``. With a cluster, the same holds for its server: see ``docs/cluster.md``.
 
         Args:
             event: An event of the executor's event type that the executor does not hold yet.
@@ -303,9 +375,20 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
                 the queue is full. If one of them ends otherwise or leaves the executor, the event ends SKIPPED with a
                 :class:`Skip` as its error, and so do the events after it. With a journal, ``after`` may name events
                 that are only on disk; finding one costs as much as :meth:`get`.
+            after_any_end: Likewise, but the event is queued once all of them have ended, in any final status: for steps
+                that clean up. One of them that leaves the executor counts as ended. An event in both arguments has to
+                complete. :meth:`Event.after_results` leaves these events out.
+            expires: Positive seconds or ``timedelta`` from now, or a wall-clock time with a time zone. An event that
+                has not begun by then ends SKIPPED, and its error is a :class:`Skip` that says so. Only the first start
+                counts: a run that has begun, its retries, and a run after a restart go on. While the executor does not
+                run, nothing expires; the next start ends what is overdue before it starts anything. An event whose key
+                is known keeps what it was given first.
             key: A hashable value that names this work. If an event with this key is here, in any status, that event is
                 returned and the new one stays as it is. With a journal, JSON must be able to hold the key, and two keys
                 with the same JSON are one key.
+            unique: For how long the key is taken. "ever": until the event leaves, or :meth:`forget` is called. "open":
+                until the event has ended, so that there is one open event with this key. An event that runs may append
+                its own successor, which takes the key from it.
 
         Returns:
             The event, or the known event with this ``key``. The known event may be a copy from the journal.
@@ -313,30 +396,44 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
         Raises:
             QueueFullError: The queue is full.
             ExistsError: The event is here already, or belongs to another executor.
-            NotFoundError: One of ``after`` is not in this executor.
+            NotFoundError: One of ``after`` or ``after_any_end`` is not in this executor (with a cluster: in its queue).
             TypeError: The event is of another type, ``at`` is no datetime, or ``key`` is not hashable.
             ValueError: A number is NaN, infinite or negative; both ``delay`` and ``at`` are given; the event comes
-                after itself; ``at`` has no time zone; or the event takes more of a limit than the limit ever has.
+                after itself, or expires before it is due; a time has no time zone; the event takes more of a limit than
+                the limit ever has; or ``unique`` is another word, or is "open" without a key.
             ExecutorClosedError: The executor's block is being left, and the caller is no event running in it; or the
-                executor has a journal and does not run.
+                executor has a journal or a cluster, and does not run.
             BaseException: What the background task crashed with, once; or what a function of a limit raises.
 
-        With a journal also:
+        With a journal or a cluster also:
 
         Raises:
             JournalError: The event could not be written. A failure that may pass was retried for 30 s.
-            ValidationError: The journal cannot store a field. The message names the field. (Also a ValueError.)
+            ClusterError: The server was not reached, or it refused. It may have the event: append the same object.
+            ConfigurationError: The class says ``on_crash="hold"``, or ``expires``, ``after_any_end`` or
+                ``unique="open"`` is given: a cluster does none of these.
+            ValidationError: A field cannot be stored. The message names the field. (Also a ValueError.)
             TypeError: The class has no tag, or JSON cannot hold the key.
             ExistsError: The key belongs to an event that is held or cannot be read.
 
         After an error, the executor and the event are as before, except that a crash is raised only once.
 
         Cancellation: before anything has happened, or in a wait for room or the disk. The event is not left behind.
+        With a cluster, an event that was sent stays in the executor and runs.
         """
-        is_plain = priority is None and delay is None and at is None and key is None and after == ()
+        if self._parts.call_defaults is not None:
+            priority, key = self._parts.call_defaults.fill(event, priority, key)
+        is_plain = priority is None and delay is None and at is None and key is None and expires is None
+        is_plain = is_plain and after == () and after_any_end == () and unique == "ever"
         if is_plain and self._submissions.append_nowait(event):  # most events: no second coroutine
             return event
-        return await self._submissions.append(event, priority, wait=wait, delay=delay, at=at, after=after, key=key)
+        return await self._submissions.append(
+            event, priority, wait=wait, delay=delay, at=at, after=after, after_any_end=after_any_end, key=key,
+            expires=expires, unique=unique,
+        )  # fmt: skip
+
+    # The method itself, whatever replaces it in the class later.
+    _plain_append = append
 
     async def invoke(
         self,
@@ -346,24 +443,52 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
         delay: float | None = None,
         at: datetime | None = None,
         after: Event | UUID | Iterable[Event | UUID] = (),
+        after_any_end: Event | UUID | Iterable[Event | UUID] = (),
         key: Hashable = None,
+        expires: float | timedelta | datetime | None = None,
+        unique: Unique = "ever",
+        cancel_on_abandon: bool = False,
     ) -> T:
         """
         Append an event, wait for its end, and return its response: ``page = await executor.invoke(Fetch(url=url))``.
 
         The same as ``append(wait=True)``, ``wait()`` and ``result()``. If the ``key`` is known, the response is that of
-        the known event. ``priority`` (finite), ``delay`` (seconds, 0 or more), ``at`` and ``after`` are those of
-        :meth:`append`.
+        the known event. ``priority`` (finite), ``delay`` (seconds, 0 or more), ``at``, ``after``, ``after_any_end`` and
+        ``expires`` (positive seconds or ``timedelta``, or a time) are those of :meth:`append`.
+
+        Args:
+            event: As for :meth:`append`.
+            priority: As for :meth:`append`; finite.
+            delay: As for :meth:`append`; seconds, 0 or more.
+            at: As for :meth:`append`.
+            after: As for :meth:`append`.
+            after_any_end: As for :meth:`append`.
+            key: As for :meth:`append`.
+            expires: As for :meth:`append`; positive seconds or ``timedelta``, or a time.
+            unique: As for :meth:`append`.
+            cancel_on_abandon: Whether the event is cancelled, as by :meth:`cancel`, if the caller is cancelled before
+                the event has ended. A known event with the same ``key`` goes on: another call has brought it.
 
         Raises:
             EventFailed: The event ended without a response.
 
         Also raises what :meth:`append` and ``Event.wait()`` raise.
 
-        Cancellation: once the event was taken in, it stays in the executor and runs.
+        Cancellation: once the event was taken in, it stays in the executor and runs, unless ``cancel_on_abandon`` is
+        set. An event that :meth:`stop` interrupts here leaves it too: both run again.
         """
-        taken = await self.append(event, priority, wait=True, delay=delay, at=at, after=after, key=key)
-        await taken.wait()
+        # An overridden append() may not have the parameters that are not given.
+        later: dict[str, Any] = {"expires": expires, "after_any_end": after_any_end, "unique": unique}
+        later = {name: value for name, value in later.items() if value not in (None, (), "ever")}
+        try:
+            taken = await self.append(event, priority, wait=True, delay=delay, at=at, after=after, key=key, **later)
+            await taken.wait()
+        except BaseException as exc:
+            is_interrupted = running_here() and self.processor is not None and self.processor.is_stopped()
+            if cancel_on_abandon and not isinstance(exc, Exception) and not is_interrupted and event in self:
+                with suppress(ClusterError):  # not connected any more
+                    self.cancel(event, "the caller of invoke() has stopped waiting")
+            raise
         return taken.result()
 
     async def extend(
@@ -372,12 +497,15 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
         priority: float | Callable[[E], float | None] | None = None,
         *,
         key: Callable[[E], Hashable] | None = None,
+        expires: float | timedelta | datetime | None = None,
+        after: Event | UUID | Iterable[Event | UUID] = (),
+        after_any_end: Event | UUID | Iterable[Event | UUID] = (),
     ) -> list[E]:
         """
         Append events one after the other, each with ``append(wait=True)``.
 
-        With a journal, up to 100 events are written in one commit, unless a subclass overrides :meth:`append` or
-        ``Processor.enqueue()``.
+        With a journal, up to 100 events are written in one commit, with a cluster up to 200 are sent in one round trip,
+        unless a subclass overrides :meth:`append` or ``Processor.enqueue()``, or the events come after others.
 
         Args:
             events: A plain or an async iterable. The next event is taken once the last one has found room.
@@ -385,288 +513,163 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
                 priority of an event.
             key: A function that returns the key of an event, as for :meth:`append`. It returns None if the event has no
                 key. An event whose key is known is left alone; the list has the known event in its place.
+            expires: As for :meth:`append`; positive seconds or a ``timedelta`` count from when an event is taken in.
+            after: As for :meth:`append`, for every event.
+            after_any_end: As for :meth:`append`, for every event.
 
         Returns:
             The events in their order. Each is what :meth:`append` returns.
 
         Raises:
             TypeError: ``events`` is not iterable, or ``key`` is not callable.
+            ValueError: ``expires`` is not valid. No event was taken.
             BaseException: What :meth:`append`, the iterable, ``priority`` or ``key`` raises. No more events are taken.
                 The events before the error stay in the executor and run.
 
         With a journal, an event that cannot be written leaves the executor. The error is raised when the commit has
-        failed, so up to 99 later events may have been taken from the iterable by then.
+        failed, so up to 99 later events may have been taken from the iterable by then. With a cluster, up to 200.
 
-        Cancellation: while the call waits for room or the disk. The events before stay in the executor; with a journal,
-        only those that are on disk.
+        Cancellation: while the call waits for room, the disk or the server. The events before stay in the executor;
+        with a journal, only those that are on disk.
         """
-        return await extend(self, self._durable, events, priority, key)
+        return await extend(self, self._parts, events, priority, key, expires, after, after_any_end)
 
-    @staticmethod
-    def as_completed(events: Iterable[E]) -> Endings[E]:
-        """
-        Return the events as they end: ``async for event in executor.as_completed(events)``.
+    # ---------------------------------------------------------------- questions
 
-        Events that have already ended come first, the others in the order of their ends. A duplicate comes once.
-        However an event ends, nothing is raised. O(1) per event, without a task. Leaving the loop does not change the
-        events.
+    @cached_property
+    def _finding(self) -> Finding:
+        """What answers the questions. Made at the first use: few programs need it."""
+        from .questions import make_finding  # noqa: PLC0415  see above
 
-        Args:
-            events: Events of this executor, of others, or of several.
+        return make_finding(self._parts)
 
-        Raises:
-            TypeError: One of the items is no event.
-            RuntimeError: One of the events makes the call, so the iterator could never return it.
-            ExecutorClosedError: While iterating, after all events that did end: an executor was left, or removed one of
-                the events, before that event ended.
-            anyio.BusyResourceError: Two tasks iterate at the same time.
-
-        Cancellation: leaves the events and the iterator as they are. You can continue to iterate.
-        """
-        from lionpride_exec._iteration.completion import Endings  # noqa: PLC0415  slow to import, and few need it
-
-        return Endings(events)
-
-    @overload
-    def map(
+    async def find(
         self,
-        target: type[E],
-        items: Iterable[Any] | AsyncIterable[Any],
         *,
-        ordered: bool = False,
-        fail_fast: bool = False,
-        lookahead: int | None = None,
-        max_lookahead: int | None = None,
-        priority: float | None = None,
-        key: Callable[[Any], Hashable] | None = None,
-        total: int | None = None,
-    ) -> EventMap[E]: ...
+        status: EventStatus | str | Iterable[EventStatus | str] | None = None,
+        tag: str | Iterable[str] | None = None,
+        key: Hashable = None,
+        error: str | type[BaseException] | None = None,
+        since: float | datetime | None = None,
+        limit: int = 100,
+        before: FoundEvent | Event | UUID | str | Iterable[FoundEvent | Event | UUID] | None = None,
+    ) -> list[FoundEvent]:
+        """
+        Return the events that fit all of these, the newest first: ``await executor.find(status="failed")``.
 
-    @overload
-    def map(
+        The newest event is the one that was taken in last. In memory, with one status, it is the one that came to the
+        status last, as in :meth:`page`. Pass the page as ``before`` to get the next page. Failed events on a page count
+        as looked at.
+
+        With a journal, everything that has happened before the call is on disk before it is read. Held events are
+        PENDING. With a cluster, only a ``key`` can be asked for, with the other arguments beside it.
+
+        A page costs O(limit) in memory if nothing but one status is given, otherwise O(number of events in memory). In
+        a journal these questions have an index, so that a page costs O(limit): no argument but ``before``; a ``key``;
+        and a ``status`` that is pending, failed, cancelled, skipped or aborted. ``error`` looks at the events that did
+        not complete, and ``status="processing"`` at those that are open. All else goes back through the file until the
+        page is full: some seconds for a million events. Other tasks run meanwhile, and so do commits.
+
+        Args:
+            status: A status, or several.
+            tag: A tag, or several: see :attr:`FoundEvent.tag`.
+            key: The key of ``append(key=)``.
+            error: A part of the error's class and message, or of its shape ("HTTP <n> for <url>"), in upper or lower
+                case. Or an exception class: errors whose class has this name.
+            since: A time with a time zone, or seconds before now, 0 or more. Only events that ended since then; if they
+                have not ended, that began since then, or else came.
+            limit: The largest number of events, at least 1.
+            before: The page before this one, or its last event, or the id of this event. With a journal, an id costs
+                O(number of events in the file) if the event is not in memory.
+
+        Raises:
+            NotFoundError: A status does not exist. Or ``before`` is not here any more, or has another status. (Also a
+                KeyError.)
+            TypeError: An argument is of another type, or (with a journal or a cluster) JSON cannot hold the key.
+            ValueError: ``limit`` is less than 1, ``since`` is negative, not finite or has no time zone, ``error`` is
+                empty, or ``before`` is not a valid id.
+            ConfigurationError: The executor has a cluster, and no key is given. Or the progression of the status was
+                taken out of :attr:`states`.
+            JournalError: The journal cannot be read, or no journal is open.
+            ClusterError: The server was not reached, or refuses.
+
+        Cancellation: nothing has changed.
+        """
+        from .found import wanted  # noqa: PLC0415  few programs need it
+
+        check_count("limit", limit, 1)
+        return await self._finding.find(wanted(status, tag, key, error, since), before, limit)
+
+    async def count(
         self,
-        target: Callable[[X], Awaitable[T]],
-        items: Iterable[X] | AsyncIterable[X],
         *,
-        ordered: bool = False,
-        fail_fast: bool = False,
-        lookahead: int | None = None,
-        max_lookahead: int | None = None,
-        priority: float | None = None,
-        key: Callable[[X], Hashable] | None = None,
-        total: int | None = None,
-    ) -> EventMap[Call[T]]: ...
+        status: EventStatus | str | Iterable[EventStatus | str] | None = None,
+        tag: str | Iterable[str] | None = None,
+        key: Hashable = None,
+        error: str | type[BaseException] | None = None,
+        since: float | datetime | None = None,
+    ) -> int:
+        """
+        Return the number of events that fit all of these.
 
-    def map(
+        By status alone O(1) in memory and in a cluster, and O(number of open events) in a journal. By key one look-up.
+        Otherwise as many events are looked at as :meth:`find` would, to the end. A cluster counts by status or by key.
+
+        Args:
+            status: As for :meth:`find`.
+            tag: As for :meth:`find`.
+            key: As for :meth:`find`.
+            error: As for :meth:`find`.
+            since: As for :meth:`find`; seconds, 0 or more, or a time.
+
+        Raises:
+            ConfigurationError: The executor has a cluster, which cannot count such events.
+
+        Also raises what :meth:`find` raises.
+
+        Cancellation: nothing has changed.
+        """
+        from .found import wanted  # noqa: PLC0415  few programs need it
+
+        return await self._finding.count(wanted(status, tag, key, error, since))
+
+    def journal_events(
         self,
-        target: type[Event] | Callable[..., Awaitable[Any]],
-        items: Iterable[Any] | AsyncIterable[Any],
         *,
-        ordered: bool = False,
-        fail_fast: bool = False,
-        lookahead: int | None = None,
-        max_lookahead: int | None = None,
-        priority: float | None = None,
-        key: Callable[[Any], Hashable] | None = None,
-        total: int | None = None,
-    ) -> EventMap[Any]:
+        status: EventStatus | str | Iterable[EventStatus | str] | None = None,
+        tag: str | Iterable[str] | None = None,
+        key: Hashable = None,
+        error: str | type[BaseException] | None = None,
+        since: float | datetime | None = None,
+    ) -> AsyncIterator[FoundEvent]:
         """
-        Run an event for each item, and return each after its end: ``async for event in executor.map(fetch, urls)``.
+        Return an iterator of all events that fit: ``async for found in executor.journal_events(status="failed")``.
 
-        A failure is data: the iterator returns a failed event like any other, and ``event.result()`` raises. Items are
-        taken as they are needed. A returned event leaves the executor when the next event is asked for (with a journal:
-        once its end is on disk), so memory stays flat.
+        They come in the order of :meth:`find`. The file of a journal is read in pieces, so memory stays flat. Without a
+        journal, the list of the events in memory is made at the first step. An event that comes while you iterate is
+        left out. One that leaves or gets another status before its turn is left out, too.
 
-        Leaving the loop early, by ``break``, an exception or a cancellation, cancels the events that have not ended and
-        closes the items if they are a generator. With a journal nothing is cancelled, and the events continue. Events
-        that were not returned stay in the executor. If other code keeps a reference to the iterator, use ``async with``
-        or :meth:`EventMap.aclose`.
+        With a cluster they come in no order, each once. The server looks at all of its keys, a thousand at a time. An
+        event that gets a status meanwhile may be missing.
 
         Args:
-            target: An async function, which is called with each item (a :class:`Call`); or an Event subclass. An item
-                for a class is a mapping of fields, the value of the only required field, or the event itself.
-            items: A plain or an async iterable. A task of the executor reads an async iterable, while the executor
-                runs.
-            ordered: Return the events in the order of the items. Events that ended before their turn count for
-                ``lookahead``, so one slow event can hold up the others. They do not count while the event whose turn it
-                is waits for its key.
-            fail_fast: The first event that ends FAILED, CANCELLED or ABORTED ends the loop at once with what its
-                ``result()`` raises. SKIPPED is no failure.
-            lookahead: The largest number of events that are appended and not yet returned; at least 1. Default: twice
-                the concurrency limit. Events whose key is at its limit do not count, since they hold up no others.
-            max_lookahead: The same, but those events count too, which bounds the memory; at least 1. Default: the
-                largest of 1,000, 10 times the concurrency limit, and ``lookahead``. ``max_queue_size`` is a bound too.
-            priority: The priority of each event, finite; as for :meth:`append`.
-            key: A function that returns the key of an item's event, as for :meth:`append`. If the key is known, the
-                iterator returns the known event. With a journal and a key, the work of an earlier run is not repeated.
-                Without a journal, a key is known until its event was returned.
-            total: The number of items, for :meth:`progress`; 0 or more. Default: what ``len()`` of ``items`` or its
-                ``__length_hint__()`` returns. If neither exists, :meth:`progress` tells no time left while items are
-                taken.
+            status: As for :meth:`find`.
+            tag: As for :meth:`find`.
+            key: As for :meth:`find`.
+            error: As for :meth:`find`.
+            since: As for :meth:`find`; seconds, 0 or more, or a time.
 
         Raises:
-            TypeError: The target is neither, ``items`` is not iterable, or ``key`` is no function.
-            ValueError: A lookahead is no integer or less than 1, or the total is no integer or less than 0.
+            anyio.BusyResourceError: While iterating: two tasks iterate at the same time.
 
-        Iterating raises more errors. Except for ``EventFailed`` and a cancellation, an error is raised after all events
-        that were started have been returned, also with ``ordered``. Then the loop is over.
+        Also raises what :meth:`find` raises, for wrong arguments at once, otherwise while iterating.
 
-        Raises:
-            EventFailed: With ``fail_fast``. The loop is over as if it was left early.
-            RuntimeError: ``items`` is async and the executor is not running.
-            ExecutorClosedError: Before all items were taken and had ended, the executor was left; or it was stopped,
-                with an async iterable. Events that ended are returned first. PENDING events run at the next start.
-            anyio.BusyResourceError: A second task asks for an event. The first task is not affected.
-            Exception: What ``items`` or ``key`` raised, or the making or appending of an event. No more items are
-                taken.
-
-        An event that iterates over a map of its own executor keeps its slot meanwhile. If such events take all
-        ``concurrency_limit`` slots, the inner events never start: set a ``timeout``, or use another executor for the
-        inner events.
-
-        Cancellation: while the iterator waits for an end or for room, and at each tenth event. The loop is over as if
-        it was left early.
+        Cancellation: a cancelled step changes nothing. You can continue to iterate.
         """
-        from lionpride_exec._iteration.map import EventMap, maker_for  # noqa: PLC0415  slow to import, and few need it
-        from lionpride_exec._iteration.map_options import MapOptions  # noqa: PLC0415  likewise
+        from .finding import FoundEvents  # noqa: PLC0415  few programs need it
+        from .found import wanted  # noqa: PLC0415  likewise
 
-        from .map_host import ExecutorOfMap  # noqa: PLC0415  likewise
-
-        return EventMap(
-            MapOptions(
-                executor=ExecutorOfMap(self, self._parts, _PLAIN_APPEND),
-                make=maker_for(target),
-                items=items,
-                ordered=ordered,
-                fail_fast=fail_fast,
-                lookahead=lookahead,
-                max_lookahead=max_lookahead,
-                priority=priority,
-                key=key,
-                total=total,
-            )
-        )
-
-    # ---------------------------------------------------------------- events
-
-    async def release(self, event: Event | UUID | str) -> Event:
-        """
-        Queue a held event like any other. To give it up, call ``cancel()`` after that. O(as :meth:`get`).
-
-        Raises:
-            NotFoundError: No event with this id is held.
-            JournalError: The journal cannot be read or written, or no journal is open.
-            ValueError: The value is not a valid id.
-
-        Cancellation: before the release is written. Once it is written, the event continues.
-        """
-        return await self._lookups.release(event)
-
-    def cancel(self, event: Event | UUID | str, reason: str | None = None) -> bool:
-        """
-        End an event CANCELLED: a waiting event at once, a running event by cancelling its run.
-
-        The event's error is an ``EventCancelled`` with the reason, and the event is not run again. A run that catches
-        the cancellation and returns a value ends COMPLETED. If a task holds a lock on the progressions, a waiting event
-        ends when the lock is free; with a strict journal, when its end is on disk. The event does not start before
-        that.
-
-        Args:
-            event: An event in this executor, or its id. With a journal also an event that has ended and left memory:
-                the event itself, or the id of one of the last 10,000.
-            reason: The reason that is recorded.
-
-        Returns:
-            True if the event ends now or soon. False if it had ended, so a second call does nothing.
-
-        Raises:
-            NotFoundError: The event is not in this executor. (Also a KeyError.)
-        """
-        return self._transitions.end(self._lookups.known(event), EventStatus.CANCELLED, EventCancelled(reason))
-
-    def skip(self, event: Event | UUID | str, reason: str | None = None) -> bool:
-        """
-        Like :meth:`cancel`, but the event ends SKIPPED and its error is a :class:`Skip` with the reason.
-
-        Raises:
-            NotFoundError: The event is not in this executor.
-        """
-        return self._transitions.end(self._lookups.known(event), EventStatus.SKIPPED, Skip(reason))
-
-    async def cleanup_events(self, statuses: Iterable[EventStatus | str] | None = None) -> int:
-        """
-        Remove the events with these statuses, and what the processor knows of them. O(1) per event.
-
-        CANCELLED and SKIPPED events are removed only if you name these statuses. A removed event that still runs
-        continues without the executor. Tasks that wait for a removed PENDING event get ``ExecutorClosedError``. With a
-        journal, ended events stay in the file with their keys and are still counted. Events that have not ended are
-        deleted from the file.
-
-        Args:
-            statuses: Default: COMPLETED, FAILED, ABORTED.
-
-        Returns:
-            The number of events removed.
-
-        Raises:
-            NotFoundError: A status does not exist. Nothing was removed.
-
-        Cancellation: while the call waits for a lock. Nothing was removed then.
-        """
-        return await self._submissions.clean_up(
-            [to_status(status) for status in (DEFAULT_CLEANUP if statuses is None else statuses)]
-        )
-
-    # ---------------------------------------------------------------- control
-
-    async def forward(self) -> None:
-        """
-        Run one batch now: up to ``queue_capacity`` queued events, without waiting for the capacity window.
-
-        Return when these events and the events that ran before have ended, or at once if there is no processor. The
-        call works while the executor is stopped, but not while its journal is closed. A denied event is asked again.
-        Calls may overlap.
-
-        Raises:
-            ExecutorClosedError: The executor has a journal, and the journal is not open.
-
-        Cancellation: events that this call started end CANCELLED (with a journal: PENDING). Events that have not begun
-        stay PENDING and queued.
-        """
-        await self._lifetime.forward()
-
-    def pause(self) -> None:
-        """
-        Start no more events until :meth:`resume`. Running events continue. Idempotent.
-
-        Unlike after ``stop()``, ``join()`` and the end of the executor's block still wait for the pending events.
-        ``stop()`` and ``start()`` do not end the pause.
-        """
-        self._coordination.hold(PAUSED)
-
-    def resume(self) -> None:
-        """End a :meth:`pause` at once. Idempotent."""
-        self._coordination.release_hold(PAUSED)
-
-    def resize(self, *, concurrency_limit: int | None = None, queue_capacity: int | None = None) -> None:
-        """
-        Change how many events may run at once, and how many may start in a window. Also works while the executor runs.
-
-        Running events continue, also above the new limit. Starts before the call still count in the window.
-
-        Args:
-            concurrency_limit: At least 1. None if it stays as it is.
-            queue_capacity: 1 to 10,000. None if it stays as it is.
-
-        Raises:
-            ValueError: A number is out of its bounds. Nothing has changed.
-        """
-        given = {"concurrency_limit": concurrency_limit, "queue_capacity": queue_capacity}
-        changes = {name: number for name, number in given.items() if number is not None}
-        check_bounds(capacity_refresh_time=MIN_REFRESH_TIME, **({"queue_capacity": 1} | changes))
-        self.processor_config = self.processor_config | changes
-        if self.processor is not None:
-            self.processor.resize(**changes)
+        return FoundEvents(self._finding, wanted(status, tag, key, error, since))
 
     # ---------------------------------------------------------------- for the processor
 
@@ -694,7 +697,3 @@ class Executor(ExecutorQueries, anyio.AsyncContextManagerMixin):
         if is_overridden(self, Executor, "append"):
             return True
         return self.processor is not None and self.processor._has_own_enqueue
-
-
-# The method itself, whatever replaces it in the class later.
-_PLAIN_APPEND: Final = Executor.append

@@ -24,6 +24,7 @@ from .executor_states import GroupState, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+    from contextlib import AbstractAsyncContextManager
 
     from anyio.abc import TaskGroup
 
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
     from lionpride_exec._tracking.status_index import StatusIndex
     from lionpride_exec._tracking.subscriptions import Subscriptions
 
+    from .backing import Backing
     from .dispatcher_task import DispatcherTask
     from .executor_states import GroupLifecycle
     from .facade import Facade
-    from .journal_link import JournalLink
     from .transitions import Transitions
 
 
@@ -51,7 +52,8 @@ class ExecutorGroup:
         subscriptions: The streams that end with the group.
         dispatcher: The task that runs events in the group.
         lifecycle: The state of the group.
-        link: The journal. None if the executor has none.
+        backing: The journal or the cluster. None if the executor has none.
+        entered: Returns what surrounds the group: the lifespan of the executor.
 
     Attributes:
         lifecycle: The state of the group. Only this object moves it.
@@ -68,18 +70,21 @@ class ExecutorGroup:
         subscriptions: Subscriptions,
         dispatcher: DispatcherTask,
         lifecycle: GroupLifecycle,
-        link: JournalLink | None,
+        backing: Backing | None,
+        entered: Callable[[], AbstractAsyncContextManager[None]],
     ) -> None:
         self.lifecycle: GroupLifecycle = lifecycle
         self.task_group: TaskGroup | None = None
         self.guests: set[Guest] = set()
         self._executor = executor
+        self._coordination = coordination
         self._conditions = coordination.conditions
         self._index = index
         self._transitions = transitions
         self._subscriptions = subscriptions
         self._dispatcher = dispatcher
-        self._link = link
+        self._backing = backing
+        self._entered = entered
 
     # ---------------------------------------------------------------- owning the group
 
@@ -92,18 +97,24 @@ class ExecutorGroup:
             check_free: Raises if another task has started the executor while this one waited for the journal. None for
                 the root task: while there is a root task, no other task opens a group.
         """
-        if self._link is not None:
-            await self._link.open()
-        if check_free is not None:
-            check_free()
+        if self._backing is not None:
+            await self._backing.open()
+        async with self._entered():
+            if check_free is not None:
+                check_free()
+            async with self._own() as group:
+                yield group
+
+    @asynccontextmanager
+    async def _own(self) -> AsyncGenerator[TaskGroup]:
         group = anyio.create_task_group()
         at_rest = self._dispatcher.is_at_rest
         try:
             async with group:
                 self._open(group)
                 try:
-                    if self._link is not None:
-                        await self._link.run_in(group)
+                    if self._backing is not None:
+                        await self._backing.run_in(group)
                     yield group
                     while not at_rest():
                         await self._conditions.wait_for(at_rest)
@@ -134,11 +145,13 @@ class ExecutorGroup:
         self._transitions.clock = loop_clock()
         # anyio.Event() looks for the backend each time, for 1 us, and then makes an object of this class.
         self._transitions.new_signal = type(anyio.Event())
+        for launch in self._coordination.launchers:
+            launch()
 
     def _close(self) -> None:
         self.task_group = None
         self._transitions.clock = current_time
-        self._transitions.new_signal = anyio.Event
+        self._transitions.new_signal = self._transitions.idle_signal
         self.lifecycle.move_to(GroupState.IDLE)
 
     def abandon(self) -> None:
@@ -153,8 +166,8 @@ class ExecutorGroup:
                 event._wake()
         self._subscriptions.end()
         self._conditions.notify()
-        if self._link is not None:
-            self._link.abandon()
+        if self._backing is not None:
+            self._backing.abandon()
 
     def is_deserted(self) -> bool:
         """Return whether no task in the group can change an event any more, so that the journal may close."""

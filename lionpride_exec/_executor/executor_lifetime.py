@@ -21,7 +21,7 @@ from lionpride_exec._base.backend import timeout_deadline
 from lionpride_exec._base.counted_lock import CountedLock
 from lionpride_exec._events.running_event import running_here
 from lionpride_exec._model.pile import Pile
-from lionpride_exec._status import PENDING
+from lionpride_exec._status import PENDING, PROCESSING
 from lionpride_exec.errors import ConfigurationError, ExecutorClosedError
 
 from .executor_states import GroupState, TaskState
@@ -32,15 +32,16 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
 
     from lionpride_exec._base.coordination import Coordination
+    from lionpride_exec._events.event import Event
     from lionpride_exec._iteration.map_options import Guest
     from lionpride_exec._processing.processor import Processor
     from lionpride_exec._tracking.status_index import StatusIndex
     from lionpride_exec._tracking.subscriptions import Subscriptions
 
+    from .backing import Backing
     from .dispatcher_task import DispatcherTask
     from .executor_group import ExecutorGroup
     from .facade import Facade
-    from .journal_link import JournalLink
     from .queueing import Queueing
     from .root_task import RootTask
     from .submissions import Submissions
@@ -53,6 +54,7 @@ class ExecutorLifetime:
 
     Attributes:
         processor: What starts the events. None until there is a processor. Other parts hold the same one.
+        pile: The events that the processor runs.
         group: The task group that the executor lives in, with its state.
     """
 
@@ -68,7 +70,9 @@ class ExecutorLifetime:
         dispatcher: DispatcherTask,
         group: ExecutorGroup,
         root_task: RootTask,
-        link: JournalLink | None,
+        backing: Backing | None,
+        *,
+        is_awaited: bool,
     ) -> None:
         self.processor: Processor | None = None
         self.group: ExecutorGroup = group
@@ -84,7 +88,11 @@ class ExecutorLifetime:
         self._group_lifecycle = group.lifecycle
         self._root_task = root_task
         self._root_lifecycle = root_task.lifecycle
-        self._link = link
+        self._backing = backing
+        self._is_awaited = is_awaited
+        pile = None if backing is None else backing.pile
+        self.pile: Pile[Event] = index.items if pile is None else pile
+        self._queues_here = pile is None
         self._creation = CountedLock()  # held while the processor is made, which may wait: two starts make one
 
     # ---------------------------------------------------------------- the three ways
@@ -121,6 +129,12 @@ class ExecutorLifetime:
     async def start(self) -> None:
         """Start, or continue after a stop."""
         processor = await self.prepare()
+        if not self._queues_here:
+            await processor.start()
+            self._transitions.is_abandoned = False
+            self._ensure_dispatcher()
+            await self._wait_until_connected()
+            return
         if processor._has_own_enqueue:  # before the start: a cancelled hand-over starts nothing
             self._queueing.queue_pending(processor)
             await self._queueing.enqueue_override.hand_over_late(processor)
@@ -129,6 +143,16 @@ class ExecutorLifetime:
         if not processor._has_own_enqueue:
             self._queueing.queue_pending(processor)
         self._ensure_dispatcher()
+        if self._is_awaited:
+            await self._conditions.wait_for(lambda: self.group.task_group is not None or not self.is_running)
+            self._transitions.raise_crash()
+
+    async def _wait_until_connected(self) -> None:
+        """Wait until the executor is connected to its cluster, or has failed to."""
+        backing = self._backing
+        assert backing is not None
+        await self._conditions.wait_for(lambda: backing.is_open or not self.is_running)
+        self._transitions.raise_crash()
 
     async def stop(self, grace: float | None) -> None:
         """Start no more events. Return when the running events have ended, or were cancelled after the grace."""
@@ -150,10 +174,9 @@ class ExecutorLifetime:
     async def forward(self) -> None:
         """Run one batch now."""
         processor = self.processor
-        if processor is not None and self._link is not None and self._link.session is None:
-            raise ExecutorClosedError(f"{self._executor!r} has a journal, which is closed: start it first")
-        if self._link is not None:
-            self._link.check_process()
+        if self._backing is not None and (processor is not None or not self._queues_here):
+            self._backing.check_batch()
+        self._queueing.follow_clock()
         if processor is not None:
             if processor._has_own_enqueue:
                 await self._queueing.enqueue_override.hand_over_late(processor)
@@ -166,12 +189,15 @@ class ExecutorLifetime:
             self._subscriptions.reader_away() or nullcontext(),
             self._conditions.excluded_from_waits(event.id for event in running_here()),
         ):
-            await self._conditions.wait_for(self._is_joined)
+            await self._conditions.wait_for(self._is_joined, self._transitions.new_signal)
         self._transitions.raise_crash()
         if self._transitions.is_abandoned and self._index.by_status[PENDING]:
+            self._transitions.raise_lost()
             raise ExecutorClosedError(f"{self._executor!r} was left while events were pending")
 
     def _is_joined(self) -> bool:
+        if not self._queues_here:
+            return self._is_joined_elsewhere()
         aside, running = self._conditions.aside, self._transitions.running
         # Asked at the end of each event while a task joins. Mostly nothing runs then, and events are pending.
         if not running or (len(running) <= len(aside) and all(run.event.id in aside for run in running)):
@@ -179,12 +205,21 @@ class ExecutorLifetime:
             return not pending or self._transitions.is_abandoned or self._dispatcher.is_stopped()
         return False
 
+    def _is_joined_elsewhere(self) -> bool:
+        """Return whether no event that runs in some process is left, or this process is at rest."""
+        if self._transitions.is_abandoned or self._dispatcher.is_stopped():
+            return self.processor is None or not self.processor._running
+        aside, processing = self._conditions.aside, self._index.by_status[PROCESSING]
+        if self._index.by_status[PENDING] or len(processing) > len(aside):
+            return False
+        return all(event_id in aside for event_id in processing)
+
     # ---------------------------------------------------------------- the processor
 
     async def prepare(self) -> Processor:
         """Check that a start is possible, open the journal, and return the processor, made now if there is none."""
-        if self._link is not None:
-            self._link.check_process()
+        if self._backing is not None:
+            self._backing.check_process()
         self._transitions.raise_crash()
         async with self._creation:
             if self.processor is None:
@@ -192,8 +227,8 @@ class ExecutorLifetime:
             processor = self.processor
         if processor is None:
             raise ConfigurationError(f"{type(self._executor).__name__}._create_processor() must assign self.processor")
-        if self._link is not None:
-            await self._link.open()
+        if self._backing is not None:
+            await self._backing.open()
         return processor
 
     def attach(self, processor: Processor | None) -> None:
@@ -204,15 +239,19 @@ class ExecutorLifetime:
             raise RuntimeError(f"{self._executor!r} is running: stop it before you assign another processor")
         if processor is not None:
             pile: object = processor.pile
-            if isinstance(pile, Pile) and pile is not self._index.items:
+            if isinstance(pile, Pile) and pile is not self.pile:
                 raise ConfigurationError(
                     f"The pile of {processor!r} must be executor.states.items: the events are there"
+                    if self._queues_here
+                    else f"{self._executor!r} has a cluster, whose events {processor!r} does not have: leave it to "
+                    "the executor to make its processor"
                 )
             processor._attach(self._coordination, self._executor)
-            if self._link is not None:
-                self._link.attach(processor)
+            if self._backing is not None:
+                self._backing.attach(processor)
         self.processor = self._transitions.processor = processor
-        self._submissions.processor = self._queueing.processor = processor
+        if self._queues_here:
+            self._submissions.processor = self._queueing.processor = processor
 
     # ---------------------------------------------------------------- the tasks
 

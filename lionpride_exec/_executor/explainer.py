@@ -14,10 +14,13 @@ from lionpride_exec._processing import start_blockers
 from lionpride_exec._scheduling import blockers
 from lionpride_exec._status import EventStatus
 from lionpride_exec._tracking.subscriptions import Subscription
+from lionpride_exec.errors import ConfigurationError
 
-from .explanation import WAITS_FOR_NOTHING, Explanation, LimitUse, Statistics
+from .explanation import WAITS_FOR_NOTHING, Explanation, LimitUse, RemoteExplanation, Statistics
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._events.event import Event
     from lionpride_exec._processing.processor import Processor
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     from .dependencies import Dependencies
     from .queueing import Queueing
+    from .start_warning import StartWarning
 
 
 class Explainer:
@@ -37,21 +41,29 @@ class Explainer:
         index: Where the events are, and the locks.
         dependencies: The events that wait for others.
         queueing: The events that the processor does not have yet.
+        start_warning: The tasks that wait for an executor which does not run.
     """
 
     def __init__(
-        self, coordination: Coordination, index: StatusIndex, dependencies: Dependencies, queueing: Queueing
+        self,
+        coordination: Coordination,
+        index: StatusIndex,
+        dependencies: Dependencies,
+        queueing: Queueing,
+        start_warning: StartWarning,
     ) -> None:
         self.coordination: Coordination = coordination
         self.index: StatusIndex = index
         self.dependencies: Dependencies = dependencies
         self.queueing: Queueing = queueing
+        self.start_warning: StartWarning = start_warning
 
     def explain(self, event: Event, processor: Processor | None) -> Explanation:
         """Return what an event waits for. O(1), or O(what is used of its limits)."""
         self._follow_clocks(processor)
         now = current_time()
         reason, until, limit, key, after = self._why(event, processor, now)
+        expiring = self.coordination.expiring
         return Explanation(
             event=event,
             status=event.status,
@@ -61,6 +73,7 @@ class Explainer:
             key=key,
             after=after,
             holder=self._holder(reason),
+            expires_in=expiring[0].seconds_left(event) if expiring else None,
         )
 
     def statistics(self, processor: Processor | None, status_counts: dict[str, int]) -> Statistics:
@@ -70,6 +83,7 @@ class Explainer:
         kept: dict[str, Any] = {
             "status_counts": MappingProxyType(status_counts),
             "is_paused": PAUSED in self.coordination.holds,
+            "schedules": tuple(schedule.state for schedule in self.coordination.schedules or ()),
         }
         if processor is None:
             return Statistics(waits=MappingProxyType(self._waits_before_start()), **kept)
@@ -82,7 +96,7 @@ class Explainer:
             available_capacity=processor.available_capacity,
             queue_capacity=processor.queue_capacity,
             limits=tuple(
-                LimitUse(state.limit, state.key, state.used)
+                LimitUse(state.limit, state.key, state.used, state.total, state.per)
                 for state in processor.queue.lanes.limit_states
                 if state.limit is not None and state.used_at(now)
             ),
@@ -91,8 +105,13 @@ class Explainer:
             paces=tuple(processor._pauses.paces(now)),
             rate_limited=processor._pauses.rate_limited,
             retries=processor.retries,
+            working=MappingProxyType(processor._offload.working()),
             **kept,
         )
+
+    async def explain_remote(self, event: Event | UUID | str) -> RemoteExplanation:  # noqa: ARG002  see the subclass
+        """Refuse: there is no server to ask."""
+        raise ConfigurationError("the executor has no cluster: explain() says what its events wait for")
 
     def is_being_stored(self, event: Event) -> bool:
         """Return whether an event is being written, and will be queued after that."""
@@ -115,7 +134,9 @@ class Explainer:
             processor._follow_clock()
 
     def _holder(self, reason: WaitReason) -> str | None:
-        """Return a description of the watcher or the lock that holds events up. None for other reasons."""
+        """Return a description of the watcher or the lock that holds events up, or of the tasks that wait in vain."""
+        if reason is WaitReason.START:
+            return self.start_warning.describe()
         if reason is WaitReason.WATCHER:
             watchers = [token for token in self.coordination.holds if isinstance(token, Subscription)]
             return "; ".join(watcher.describe() for watcher in watchers)
@@ -141,8 +162,14 @@ class Explainer:
         """Return what an event waits for that comes after no other event, and that the processor does not have."""
         if self.is_being_stored(event):
             return Waiting(WaitReason.JOURNAL)
+        if self._is_queued_elsewhere(processor):
+            return Waiting(WaitReason.CLUSTER)
         early = None if processor is not None else self.queueing.early.get(event.id)
         return Waiting(WaitReason.START, -inf if early is None or early.until is None else early.until)
+
+    def _is_queued_elsewhere(self, processor: Processor | None) -> bool:
+        """Return whether the events of the executor are queued on a server: its processor runs those of a worker."""
+        return processor is not None and self.queueing.processor is None
 
     def _why_queued(self, processor: Processor, entry: Entry, now: float) -> Waiting:
         """Return what a queued and due event waits for. The lanes must be up to date."""
@@ -172,6 +199,8 @@ class Explainer:
         return {reason: number for reason, number in counts.items() if number > 0}
 
     def _waits(self, processor: Processor, now: float) -> dict[WaitReason, int]:
+        if self._is_queued_elsewhere(processor):
+            return {WaitReason.CLUSTER: self.count_pending()} if self.count_pending() else {}
         queue = processor.queue
         waits: Counter[WaitReason] = Counter()
         waits[WaitReason.DEPENDENCY] = len(self.dependencies.waiting)

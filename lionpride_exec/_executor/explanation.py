@@ -12,12 +12,15 @@ from lionpride_exec._model.waiting import WaitReason
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
+    from datetime import datetime
     from uuid import UUID
 
     from lionpride_exec._events.event import Event
     from lionpride_exec._model.limits import Limit
     from lionpride_exec._processing.pause_records import Pause, StartPace
     from lionpride_exec._status import EventStatus
+
+    from .schedule_policy import ScheduleState
 
 
 @attrs.frozen
@@ -31,10 +34,12 @@ class Explanation:
         waits_for: The first unmet condition of the event, or of the events in front of it.
         seconds: How many seconds the event waits at least, unless a call such as ``cancel()``, ``resize()``,
             ``settle()`` or ``forward()`` changes something. 0 if it waits for nothing, None if no time is known.
-        limit: The limit that has no room. None for other reasons.
+        limit: The limit that has no room or is paused. None for other reasons.
         key: The key of that limit or gate. None if it has no keys.
-        after: The events of ``after`` that have not completed yet.
-        holder: The watcher that holds events up, or the task and its lock, in words. None for other reasons.
+        after: The events of ``after`` that have not completed yet, and those of ``after_any_end`` that have not ended.
+        holder: In words, the watcher that holds events up, or the task and its lock; or how many tasks wait for an
+            executor that nobody has started, after 5 s. None for other reasons.
+        expires_in: The seconds after which the event ends SKIPPED if it has not begun. None if it does not expire.
     """
 
     event: Event
@@ -45,6 +50,7 @@ class Explanation:
     key: Hashable = None
     after: tuple[UUID, ...] = ()
     holder: str | None = None
+    expires_in: float | None = None
 
     @property
     def event_id(self) -> UUID:
@@ -52,7 +58,7 @@ class Explanation:
         return self.event.id
 
     def __str__(self) -> str:
-        parts = [f"{self.event!r} is {self.status}"]
+        parts = [f"{self.event} is {self.status}"]
         if self.waits_for not in WAITS_FOR_NOTHING:
             parts.append(f"waits for {_WORDS[self.waits_for]}")
             if self.limit is not None:
@@ -65,6 +71,8 @@ class Explanation:
                 parts.append(self.holder)
             if self.seconds is not None:
                 parts.append("for ever" if self.seconds > MAX_SECONDS else f"at least {shown_seconds(self.seconds)}")
+            if self.expires_in is not None:
+                parts.append(f"expires in {shown_seconds(self.expires_in)}")
         return ", ".join(parts)
 
 
@@ -84,10 +92,59 @@ _WORDS: Final = {
     WaitReason.CAPACITY: "capacity",
     WaitReason.SLOT: "a slot",
     WaitReason.TURN: "its turn",
+    WaitReason.CLUSTER: "a worker of the cluster",
     WaitReason.RUNNING: "nothing: it runs",
     WaitReason.FINAL: "nothing: it has ended",
 }
 WAITS_FOR_NOTHING: Final = frozenset({WaitReason.RUNNING, WaitReason.FINAL})
+
+
+@attrs.frozen
+class RemoteExplanation:
+    """
+    Where an event of a cluster is at the moment, as the server knows it.
+
+    Attributes:
+        event_id: The id of the event.
+        status: The status of the event.
+        waits_for: What the event waits for. ``CLUSTER`` if it could start: a worker has to take it, or ``worker`` holds
+            it and begins it when its slots and limits allow.
+        since: Since when the event has its status (UTC), by the clock of the server.
+        attempt: How often the event has begun.
+        seconds: How many seconds the event waits at least, if its time has not come. 0 if it waits for nothing, None if
+            no time is known.
+        worker: The name of the worker that holds or runs the event. "" if none does.
+        process: The host and the process of this worker. "" if it is not known.
+        renewed: Seconds since this worker has renewed its lease of the event. None if no worker holds it.
+        limit: The limit, with its key, at which the event stands in line. "" if it does not.
+        after: The events of ``after`` that have not completed yet.
+    """
+
+    event_id: UUID
+    status: EventStatus
+    waits_for: WaitReason
+    since: datetime
+    attempt: int = 0
+    seconds: float | None = None
+    worker: str = ""
+    process: str = ""
+    renewed: float | None = None
+    limit: str = ""
+    after: tuple[UUID, ...] = ()
+
+    def __str__(self) -> str:
+        parts = [f"event {self.event_id} is {self.status} since {self.since.isoformat(timespec='seconds')}"]
+        if self.waits_for not in WAITS_FOR_NOTHING:
+            parts.append(f"waits for {'its turn' if self.waits_for is WaitReason.LIMIT else _WORDS[self.waits_for]}")
+            if self.limit:
+                parts.append(f"at limit {self.limit}")
+            if self.after:
+                parts.append(f"of {counted(len(self.after), 'event')}")
+            if self.seconds is not None:
+                parts.append(f"at least {shown_seconds(self.seconds)}")
+        if self.worker:
+            parts.append(f"held by worker {self.worker}{self.process and f' ({self.process})'}")
+        return ", ".join(parts)
 
 
 @attrs.frozen
@@ -99,17 +156,24 @@ class LimitUse:
         limit: The limit.
         key: The key. None if the limit has no keys.
         used: The used part of the limit's amount.
+        amount: The amount for this key, as ``set_limit()`` has left it.
+        per: The seconds after which what is used comes back. 0 for a :class:`Concurrent`.
     """
 
     limit: Limit
     key: Hashable
     used: float
+    amount: float
+    per: float
 
 
 @attrs.frozen
 class Statistics:
     """
     An executor at one moment.
+
+    With a cluster, the statuses and ``waits`` are about the events of the executor, wherever they are. All else is
+    about the events that this process works on.
 
     Attributes:
         status_counts: The number of events in each of the seven statuses.
@@ -123,12 +187,15 @@ class Statistics:
         queue_capacity: The capacity of the executor. 0 before the first start.
         limits: What is used of each limit and key, without zeros.
         is_running: Whether events are started.
-        is_paused: Whether ``pause()`` was called, and ``resume()`` was not called since.
-        pauses: The keys that are closed by ``RateLimited``. The key that opens last comes first.
+        is_paused: Whether ``pause()`` was called for all events, and ``resume()`` was not called since.
+        pauses: The keys that are closed by ``RateLimited`` or ``pause(key=...)``. The key that opens last comes first.
         paces: The keys that have opened again, and how fast their runs may start.
         rate_limited: The number of runs that have ended with ``RateLimited``.
         retries: The number of failed runs that were followed by another run. Runs that ended with ``RateLimited`` and
             runs that were interrupted do not count.
+        working: The number of plain functions that work now, by place: "thread", "process", "interpreter", without
+            zeros. A thread whose event was cancelled counts until its function returns, and under "abandoned" too.
+        schedules: The schedules that are not over, in the order in which they were made.
     """
 
     status_counts: Mapping[str, int]
@@ -146,6 +213,8 @@ class Statistics:
     paces: tuple[StartPace, ...] = ()
     rate_limited: int = 0
     retries: int = 0
+    schedules: tuple[ScheduleState, ...] = ()
+    working: Mapping[str, int] = attrs.field(factory=dict)
 
 
-publish_classes(Explanation, LimitUse, Statistics, WaitReason)
+publish_classes(Explanation, LimitUse, RemoteExplanation, Statistics, WaitReason)

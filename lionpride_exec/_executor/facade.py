@@ -45,7 +45,17 @@ class Facade(Protocol):
     async def join(self) -> None:
         """Wait until no event is pending or processing."""
 
-    async def append(self, event: Any, priority: float | None = None, *, wait: bool = False, key: Any = None) -> Any:
+    async def append(
+        self,
+        event: Any,
+        priority: float | None = None,
+        *,
+        wait: bool = False,
+        after: Any = (),
+        after_any_end: Any = (),
+        key: Any = None,
+        expires: Any = None,
+    ) -> Any:
         """Take an event in."""
 
     def cancel(self, event: Event, reason: str | None = None) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from lionpride_exec._base.exception_groups import error_in
+from lionpride_exec._events.event import reason_of
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import Skip
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from uuid import UUID
 
     from lionpride_exec._events.event import Event
@@ -23,19 +24,11 @@ if TYPE_CHECKING:
     from .transitions import Transitions
 
 
-class DependencyRecords(Protocol):
-    """The journal of an executor, as the followers see it."""
-
-    def record_waiting(self, event: Event, awaited: Collection[UUID]) -> None:
-        """Have the ids written for which an event still waits."""
-
-
 class Followers:
     """
     Queues or skips the events that come after others.
 
     Attributes:
-        records: The journal. None if the executor has none.
         ended: The events that have ended or left, and whose followers have not been told yet.
     """
 
@@ -47,7 +40,6 @@ class Followers:
         "_queueing",
         "_transitions",
         "ended",
-        "records",
     )
 
     def __init__(
@@ -58,7 +50,6 @@ class Followers:
         keys: Keys,
         queueing: Queueing,
     ) -> None:
-        self.records: DependencyRecords | None = None
         self.ended: deque[Event] = deque()
         self._index = index
         self._transitions = transitions
@@ -68,7 +59,7 @@ class Followers:
         self._is_following_up = False
 
     def keep_after(self, event: Event, options: SubmitOptions) -> None:
-        """Keep an event until the events of ``after`` have completed. It may be queued or SKIPPED at once."""
+        """Keep an event until the events of ``after`` have ended as they must. It may be queued or SKIPPED at once."""
         self._queueing.check_costs(event)
         self._queueing.follow_clock()
         self._dependencies.add(event.id, options)
@@ -100,15 +91,25 @@ class Followers:
         finally:
             self._is_following_up = False
 
+    def may_follow(self, event: Event, other: UUID, status: str | None) -> bool:
+        """
+        Return whether an event that comes after another one goes on, now that the other one has ended or left.
+
+        Args:
+            event: The event.
+            other: The id of the other one.
+            status: The status of the other one. None if it is not known.
+        """
+        return status == EventStatus.COMPLETED or not self._dependencies.needs_completed(event.id, other)
+
     def _follow(self, event: Event, ended: Event) -> None:
-        if ended.status is not EventStatus.COMPLETED:
-            became = f"is {ended.status}" if ended.status.is_terminal else "has left the executor"
-            self._transitions.end(event, EventStatus.SKIPPED, Skip(f"It comes after {ended!r}, which {became}"))
+        if not self.may_follow(event, ended.id, ended.status):
+            self._transitions.end(event, EventStatus.SKIPPED, skip_after(ended, self._keys.named(ended)))
             return
         self.come_nearer(event, ended.id)
 
-    def come_nearer(self, event: Event, completed: UUID) -> None:
-        """Note that an event's dependency has completed. Queue the event if that was the last dependency."""
+    def come_nearer(self, event: Event, other: UUID) -> None:
+        """Note that an event waits for another one no longer. Queue the event if that was the last one."""
         dependencies = self._dependencies
         if event.id not in dependencies.waiting:
             return
@@ -117,12 +118,35 @@ class Followers:
                 self._queueing.follow_clock()
                 if self._queueing.processor is not None:
                     self._queueing.processor._follow_clock()
-        options = dependencies.complete(event.id, completed)
-        if self.records is not None:
-            self.records.record_waiting(event, dependencies.awaited_by(event.id))
+        options = dependencies.release(event.id, other)
         if options is not None:
             processor = self._queueing.processor
             if processor is None:
                 self._queueing.keep_early(event.id, options)
             else:
                 self._queueing.queue_anyway([(event, options)], processor)
+
+
+def skip_after(ended: Event, name: str) -> Skip:
+    """
+    Return the error of an event that comes after one which did not complete.
+
+    Its message says which event did not complete, and why. If that event was skipped for the same reason, the message
+    also names the first event of the line. ``__cause__`` is the error of that first event.
+
+    Args:
+        ended: The event that has ended or left.
+        name: Its name in the message.
+    """
+    if not ended.status.is_terminal:
+        return Skip(f"It comes after {name}, which has left the executor")
+    error = error_in(ended.execution.error)
+    if isinstance(error, Skip) and error._first is not None:
+        first, cause = error._first, error.__cause__
+        skip = Skip(f"It comes after {name}, which is skipped, since {first}")
+    else:
+        reason = reason_of(ended)
+        first, cause = f"{name} is {ended.status}{reason and f': {reason}'}", error
+        skip = Skip(f"It comes after {name}, which is {ended.status}{reason and f': {reason}'}")
+    skip._first, skip.__cause__ = first, cause
+    return skip

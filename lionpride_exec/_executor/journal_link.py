@@ -4,14 +4,12 @@ The link between an executor and its journal: what is written about events, and 
 The journal is opened before anything starts, whichever way the executor is started. A task in the executor's own group
 writes the journal. That task ends last, when no other task in the group can make a change.
 
-All methods but those that open, close and look up are called inside transitions or by the journal, and do not wait. The
-exceptions are the confirmations of a strict journal: an event waits for them before it says that it has ended.
+Most methods are called inside transitions and do not wait. An event of a strict journal waits for the confirmations.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -24,13 +22,14 @@ from lionpride_exec._events.running import Unconfirmed
 from lionpride_exec._journal.departures import Departure
 from lionpride_exec._journal.journal_lifecycle import JournalLifecycle, JournalState
 from lionpride_exec._status import TERMINAL, EventStatus
-from lionpride_exec.errors import JournalError
+from lionpride_exec.errors import ExecutorClosedError, JournalError
 
 from .restored_starts import longest_period
 from .stored_ends import StoredEnds
+from .while_closed import WhileClosed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from lionpride_exec._events.lifecycle import EventLifecycle
     from lionpride_exec._journal import Journal
     from lionpride_exec._journal.session import JournalSession
+    from lionpride_exec._model.pile import Pile
     from lionpride_exec._processing.processor import Processor
     from lionpride_exec._tracking.retention import Retention
     from lionpride_exec._tracking.status_index import StatusIndex
@@ -62,21 +62,21 @@ class JournalLink:
         stored: The events that have ended and are only on disk.
         lifecycle: The state of the journal. ``session`` is set from OPEN to CLOSING.
         recovery: Takes in what an opened journal holds.
-        departed_closed: Events that were removed while the journal was closed. The next start tells the journal.
-        ended_closed: Events that ended while the journal was closed, removed ones included. The next start writes them.
+        while_closed: What has happened while the journal was closed. The next start tells the journal.
+        pile: None: the processor runs the events of the executor themselves.
         opening: Held while the journal is opened or a held event is released: one at a time.
     """
 
     recovery: Recovery
     lifecycle: JournalLifecycle
+    pile: Pile[Any] | None = None
 
     def __init__(self, journal: Journal, executor: Facade) -> None:
         journal._belong_to(executor)
         self.journal: Journal = journal
         self.session: JournalSession | None = None
         self.stored = StoredEnds(journal.path)
-        self.departed_closed: list[Departure] = []
-        self.ended_closed: dict[UUID, Event] = {}
+        self.while_closed = WhileClosed()
         self.opening = CountedLock()
         self.executor: Facade = executor
 
@@ -115,13 +115,19 @@ class JournalLink:
 
     # ---------------------------------------------------------------- opening and closing
 
-    def check_process(self) -> None:
-        """
-        Check that the open journal belongs to this process.
+    @property
+    def is_open(self) -> bool:
+        """Whether the journal is open."""
+        return self.session is not None
 
-        Raises:
-            JournalError: The process was forked since the journal was opened.
-        """
+    def check_batch(self) -> None:
+        """Raise if ``Executor.forward()`` cannot run a batch, because the journal is closed or of another process."""
+        if self.session is None:
+            raise ExecutorClosedError(f"{self.executor!r} has a journal, which is closed: start it first")
+        self.check_process()
+
+    def check_process(self) -> None:
+        """Raise ``JournalError`` if the process was forked since the journal was opened."""
         if self.session is not None:
             self.session.store.check_process()
 
@@ -150,7 +156,7 @@ class JournalLink:
             session = JournalSession(self.journal, self)
             try:
                 await session.open()
-                await self.recovery.catch_up(session, self.departed_closed, self._opened)
+                await self.recovery.catch_up(session, self.while_closed.departed, self._opened)
             except BaseException:
                 self._close_at_once(session)
                 raise
@@ -159,12 +165,9 @@ class JournalLink:
         """Record everything in the journal from now on."""
         self.session = session
         self.lifecycle.move_to(JournalState.OPEN)
-        self._transitions.is_journal_open = True
+        self._transitions.is_recording = True
         self._transitions.is_strict = session.journal.is_strict
-        for departure in self.departed_closed:
-            session.depart(departure)
-        self.departed_closed.clear()
-        self.ended_closed.clear()
+        self.while_closed.tell(session)
 
     def _is_journal_closing(self) -> bool:
         """Return whether the journal is closing or about to close, so that a new lifetime must open it again."""
@@ -245,24 +248,19 @@ class JournalLink:
         """
         if self.session is None:
             if target in TERMINAL:
-                self.ended_closed[event.id] = event
+                self.while_closed.ended[event.id] = event
                 logger.warning(
-                    "%r has ended while its journal was closed: only a next start of this executor writes that", event
+                    "%s has ended while its journal was closed: only a next start of this executor writes that", event
                 )
             return False
-        return self.session.record_transition(event, target, time.time() + again_in if again_in else None)
+        return self.session.record_transition(event, target, wall_clock.seconds() + again_in if again_in else None)
 
     def record_cost(self, event: Event, costs: Sequence[float | None]) -> None:
         """Have the corrected costs of a running event written."""
         if self.session is not None:
             self.session.record_costs(event, costs)
 
-    def record_waiting(self, event: Event, awaited: Collection[UUID]) -> None:
-        """Have the ids written for which an event still waits."""
-        if self.session is not None:
-            self.session.record_dependencies(event, awaited)
-
-    def end_on_disk(self, event: Event, status: EventStatus, error: BaseException) -> bool:
+    def end_waiting(self, event: Event, status: EventStatus, error: BaseException) -> bool:
         """End a waiting event from outside, once its end is on disk. Return whether the event ends now or soon."""
         session, deferred_ends = self.session, self._coordination.deferred_ends
         assert session is not None
@@ -326,7 +324,7 @@ class JournalLink:
         if event._seq:
             departure = Departure(event, event._seq, cast("str | None", key), status in TERMINAL)
             if self.session is None:
-                self.departed_closed.append(departure)
+                self.while_closed.departed.append(departure)
             else:
                 self.session.depart(departure)
         if status in TERMINAL:
@@ -350,7 +348,7 @@ class JournalLink:
 
     def find_ended_while_closed(self, event_id: UUID) -> Event | None:
         """Return an event that ended while the journal was closed, even if the event has been removed since."""
-        return self.ended_closed.get(event_id)
+        return self.while_closed.ended.get(event_id)
 
     def accepts(self, event: Event) -> bool:
         """Return whether the executor takes events of this class."""
@@ -372,7 +370,7 @@ class JournalLink:
         """Record nothing from now on. The next start writes the ends that come from now on."""
         self.session = None
         self.lifecycle.move_to(JournalState.CLOSING)
-        self._transitions.is_journal_open = self._transitions.is_strict = False
+        self._transitions.is_recording = self._transitions.is_strict = False
         self._transitions.apply_deferred_ends()  # these ends do not wait for the disk
 
     def was_read(self, event: Event, seq: int) -> None:

@@ -15,8 +15,10 @@ from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec._validation import check_count
 from lionpride_exec.errors import EventsOnDiskWarning, JournalError, NotFoundError
 
+from .named_events import id_of
+
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Container, Hashable, Iterable
 
     from lionpride_exec._tracking.status_index import StatusIndex
 
@@ -88,10 +90,10 @@ class Lookups:
         seen = [before] if isinstance(before, Event | UUID | str) else list(before)
         progression = self._index.progression(status)
         for event in reversed(seen):
-            event_id = to_uuid(event)
+            event_id = id_of(event, "before")
             if event_id in progression:
                 return event_id
-        few = "none of these events is" if len(seen) != 1 else f"{seen[0]!r} is not"
+        few = "none of these events is" if len(seen) != 1 else f"{_named(seen[0])} is not"
         raise NotFoundError(f"{few} {status.value} any more: read the first page again")
 
     def status_counts(self) -> dict[str, int]:
@@ -117,19 +119,21 @@ class Lookups:
         Raises:
             NotFoundError: The event is neither.
         """
-        known = self._index.items.get(to_uuid(event), None)
+        known = self._index.items.get(id_of(event), None)
         if known is None and self._link is not None:
             known = self._link.stored.find(event)
         if known is None:
             where = " that is in memory; if it has ended and is in the journal only, `await executor.get(id)` reads it"
-            raise NotFoundError(f"There is no {event!r} in {self._executor!r}{'' if self._link is None else where}")
+            raise NotFoundError(
+                f"There is no {_named(event)} in {self._executor!r}{'' if self._link is None else where}"
+            )
         return known
 
     # ---------------------------------------------------------------- in the journal too
 
     async def get(self, event: Event | UUID | str) -> Event:
         """Return an event by its id, from memory or from the journal."""
-        event_id = to_uuid(event)
+        event_id = id_of(event)
         known = self._index.items.get(event_id, None)
         if known is not None:
             return known
@@ -158,10 +162,15 @@ class Lookups:
         return known
 
     async def find_after(
-        self, event: Event, after: Event | UUID | Iterable[Event | UUID]
+        self, event: Event, others: Iterable[Event | UUID], any_end: Container[UUID]
     ) -> tuple[list[Event | UUID], UUID | None]:
         """
-        Return the events that are in memory, and one of the others that did not complete.
+        Return the events that are in memory, and one of the others that did not complete and had to.
+
+        Args:
+            event: The event that comes after them.
+            others: The events that it comes after.
+            any_end: The ids of those that may end in any way.
 
         Raises:
             NotFoundError: One of the events is in neither place, or is left in the journal as it is.
@@ -169,7 +178,6 @@ class Lookups:
         """
         link, items = self._link, self._index.items
         assert link is not None
-        others = [after] if isinstance(after, Event | UUID | str) else list(after)
         ids = {to_uuid(other): other for other in others}
         if event.id in ids:
             self._submissions.check_after(event, [event])
@@ -181,11 +189,14 @@ class Lookups:
                 is_open = event_id in statuses and statuses[event_id] not in TERMINAL
                 if event_id not in statuses or (is_open and event_id not in items):
                     raise NotFoundError(f"There is no event {event_id} in {self._executor!r}")
+                if is_open:  # it was released meanwhile
+                    del statuses[event_id]
         for event_id, status in statuses.items():
             if status in TERMINAL:
                 link.stored.remembered.note(event_id, EventStatus(status))
-        lost = [event_id for event_id, status in statuses.items() if status != EventStatus.COMPLETED]
-        return [other for event_id, other in ids.items() if event_id not in statuses], next(iter(lost), None)
+        bad = (event_id for event_id, status in statuses.items() if status != EventStatus.COMPLETED)
+        lost = next((event_id for event_id in bad if event_id not in any_end), None)
+        return [other for event_id, other in ids.items() if event_id not in statuses], lost
 
     async def held(self) -> list[Event]:
         """Return the held events of the open journal."""
@@ -196,7 +207,7 @@ class Lookups:
         link = self._open_link()
         session = link.open_session()
         async with link.opening:  # one at a time: only one of two callers finds the event held
-            restored = await session.lookup.release(to_uuid(event), audit=session.journal.audit)
+            restored = await session.lookup.release(id_of(event), audit=session.journal.audit)
             session.register_released(restored)
             link.recovery.take_in(restored)
         processor = self._queueing.processor
@@ -223,6 +234,10 @@ class Lookups:
             EventsOnDiskWarning,
             stacklevel=_levels_to_the_caller(),
         )
+
+
+def _named(event: Event | UUID | str) -> str:
+    return str(event) if isinstance(event, Event) else repr(event)
 
 
 def _levels_to_the_caller() -> int:

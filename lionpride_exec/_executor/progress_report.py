@@ -99,13 +99,14 @@ class ProgressReport:
         allowed = forecast(queue, window, to_start, pace.each, now)
         pace.period = allowed.period
         # While nobody knows how long a run takes, what limits allow says something only if they hold up everything.
-        if is_away or not done or (pace.each is None and not (holds_up or delays_all)):
+        # A key that is paused until somebody resumes it has no end either.
+        if is_away or not done or allowed.seconds == inf or (pace.each is None and not (holds_up or delays_all)):
             return rate, None
         each = pace.each or 0.0
         if not to_start:
             return rate, _until_last_end(each, ages, lately)
         is_all_queued = to_start <= queue.qsize()
-        times = [allowed.seconds + each, to_start * each / processor.concurrency_limit]
+        times = [allowed.seconds + each, to_start * each / processor.running_limit]
         if lately.active >= RUNS_SEEN * each:  # earlier, many events have begun and few can have ended
             times += _by_pace(to_start, running, lately, allowed, is_all_queued=is_all_queued)
         return rate, max(times) or None
@@ -121,7 +122,11 @@ def _troubles(processor: Processor) -> dict[str, Any]:
         return told
     if pauses:
         longest = max(pauses, key=lambda pause: pause.seconds)
-        told |= {"paused_keys": len(pauses), "paused_for": longest.seconds, "pause_reason": longest.reason}
+        told |= {
+            "paused_keys": len({pause.key for pause in pauses}),
+            "paused_for": longest.seconds,
+            "pause_reason": longest.reason,
+        }
     return told
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lionpride_exec._base.coordination import PAUSED, Coordination
 from lionpride_exec._status import EventStatus
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from lionpride_exec._events.event import Event
+    from lionpride_exec._iteration.completion import Endings
     from lionpride_exec._model.flow import Flow
     from lionpride_exec._model.progression import Progression
     from lionpride_exec._tracking.observers import Observers
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
     from lionpride_exec._tracking.subscriptions import OnFull, Subscriptions, Watcher
 
     from .explainer import Explainer
-    from .explanation import Explanation, Statistics
+    from .explanation import Explanation, RemoteExplanation, Statistics
     from .lookups import Lookups
     from .parts import Parts
     from .progress_report import ProgressReport
     from .transitions import Transitions
+
+
+E = TypeVar("E", bound="Event[Any]")
 
 
 class ExecutorQueries:
@@ -46,15 +50,49 @@ class ExecutorQueries:
         from .explainer import Explainer  # noqa: PLC0415  see above
 
         parts = self._parts
-        return Explainer(parts.coordination, parts.index, parts.dependencies, parts.queueing)
+        if parts.cluster is not None:
+            from .cluster_reports import ClusterExplainer  # noqa: PLC0415  needs the extra
+
+            return ClusterExplainer(parts, parts.cluster)
+        return Explainer(parts.coordination, parts.index, parts.dependencies, parts.queueing, parts.start_warning)
 
     @cached_property
     def _progress(self) -> ProgressReport:
         from .progress_report import ProgressReport  # noqa: PLC0415  see above
 
-        return ProgressReport(self._parts.coordination, self._parts.index, self._parts.retention, self._parts.maps)
+        kind = ProgressReport
+        if self._parts.cluster is not None:
+            from .cluster_reports import ClusterProgress  # noqa: PLC0415  needs the extra
+
+            kind = ClusterProgress
+        return kind(self._parts.coordination, self._parts.index, self._parts.retention, self._parts.maps)
 
     # ---------------------------------------------------------------- events
+
+    @staticmethod
+    def as_completed(events: Iterable[E]) -> Endings[E]:
+        """
+        Return the events as they end: ``async for event in executor.as_completed(events)``.
+
+        Events that have already ended come first, the others in the order of their ends. A duplicate comes once.
+        However an event ends, nothing is raised. O(1) per event, without a task. Leaving the loop does not change the
+        events.
+
+        Args:
+            events: Events of this executor, of others, or of several.
+
+        Raises:
+            TypeError: One of the items is no event.
+            RuntimeError: One of the events makes the call, so the iterator could never return it.
+            ExecutorClosedError: While iterating, after all events that did end: an executor was left, or removed one of
+                the events, before that event ended.
+            anyio.BusyResourceError: Two tasks iterate at the same time.
+
+        Cancellation: leaves the events and the iterator as they are. You can continue to iterate.
+        """
+        from lionpride_exec._iteration.completion import Endings  # noqa: PLC0415  slow to import, and few need it
+
+        return Endings(events)
 
     def __contains__(self, event: Event | UUID | str) -> bool:
         return self._lookups.has(event)
@@ -150,31 +188,35 @@ class ExecutorQueries:
 
     async def get(self, event: Event | UUID | str) -> Event:
         """
-        Return an event by its id, from memory or else from the journal.
+        Return an event by its id, from memory or else from the journal or the cluster.
 
         An event from the journal is a copy that belongs to no executor. The result is what JSON preserves of the
         original, and the error is a :class:`RemoteError`. If an event has left memory and its end is not in the journal
         yet, the call returns the event itself. O(1) in memory. On disk O(number of events there), about 60
-        ms for a million.
+        ms for a million. An event from a cluster is a copy likewise, whoever has submitted the event. One round trip.
 
         Raises:
-            NotFoundError: The event is neither in memory nor in the journal.
+            NotFoundError: The event is neither in memory, nor in the journal or the queue of the cluster.
             JournalError: The journal cannot be read.
+            ClusterError: The server was not reached, or refuses. Or the event cannot be read in this process.
             ValueError: The value is not a valid id.
 
-        Cancellation: while the journal is read. Nothing has changed.
+        Cancellation: while the journal or the server is asked. Nothing has changed.
         """
         return await self._lookups.get(event)
 
     async def known_keys(self, keys: Iterable[Hashable]) -> set[Hashable]:
         """
-        Return the keys under which an event is known, in memory or in the journal. One look-up per key.
+        Return the keys under which an event is known, in memory, in the journal or in the queue of the cluster.
+
+        One look-up per key. With a cluster, 200 keys in a round trip.
 
         Raises:
-            TypeError: A key is not hashable, or (with a journal) JSON cannot hold the key.
+            TypeError: A key is not hashable, or (with a journal or a cluster) JSON cannot hold the key.
             JournalError: The journal cannot be read.
+            ClusterError: The server was not reached, or refuses.
 
-        Cancellation: while the journal is read. Nothing has changed.
+        Cancellation: while the journal or the server is asked. Nothing has changed.
         """
         return await self._lookups.known_keys(keys)
 
@@ -186,6 +228,7 @@ class ExecutorQueries:
 
         Raises:
             JournalError: The journal cannot be read, or no journal is open.
+            ConfigurationError: The executor has a cluster, in which no event is held.
 
         Cancellation: while the journal is read. Nothing has changed.
         """
@@ -194,6 +237,9 @@ class ExecutorQueries:
     def explain(self, event: Event | UUID | str) -> Explanation:
         """
         Return what an event waits for, and for at least how long: ``print(executor.explain(event))``.
+
+        With a cluster, what an event waits for is known while the worker of this process holds the event. Otherwise
+        the answer is CLUSTER, and :meth:`explain_remote` asks the server.
 
         O(1), or O(what is used of the event's limits). The call changes nothing. Call it in the event loop. An event
         that is held up only by the events in front of it waits for what they wait for.
@@ -207,6 +253,22 @@ class ExecutorQueries:
             RuntimeError: No event loop runs.
         """
         return self._explainer.explain(self._lookups.known(event), self._transitions.processor)
+
+    async def explain_remote(self, event: Event | UUID | str) -> RemoteExplanation:
+        """
+        Ask the server of the cluster where any event of the queue is: ``print(await executor.explain_remote(event))``.
+
+        The answer has the worker that holds the event, since when, and what the event waits for.
+
+        Raises:
+            ConfigurationError: The executor has no cluster.
+            NotFoundError: The queue does not know the event.
+            ClusterError: The executor does not run, or the server is not reached or refuses.
+            ValueError: The value is not a valid id.
+
+        Cancellation: while the server is asked. Nothing has changed.
+        """
+        return await self._explainer.explain_remote(event)
 
     # ---------------------------------------------------------------- the whole
 

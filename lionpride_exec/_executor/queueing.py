@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._events.event import Event
-    from lionpride_exec._events.submit_options import SubmitOptions
+    from lionpride_exec._events.submit_options import Expiry, SubmitOptions
     from lionpride_exec._processing.processor import Processor
     from lionpride_exec._tracking.status_index import StatusIndex
 
@@ -33,9 +33,22 @@ class Inserts(Protocol):
         """Return whether an event is on its way to the disk, so that it must not be queued yet."""
         ...
 
+    def set_priority(self, event: Event, priority: float | None) -> None:
+        """Have an event that is on its way to the disk queued with another priority. None for the default."""
+
     def count_being_stored(self) -> int:
         """Return how many events are on their way to the disk."""
         ...
+
+
+class Steering(Protocol):
+    """What the program has changed of limits and keys, as the queueing sees it."""
+
+    def tune(self, router: Router) -> None:
+        """Let the changed limits hold in a router."""
+
+    def apply(self, processor: Processor) -> None:
+        """Make the changes in a processor that starts, unless it has them already."""
 
 
 class Queueing:
@@ -48,10 +61,12 @@ class Queueing:
         enqueue_override: Hands events to a processor whose ``enqueue()`` is overridden.
         early: The options of events that came before there was a processor, by id. An event with plain options is not
             in it.
+        steering: What the program has changed of limits and keys. None if it has changed nothing.
     """
 
     __slots__ = (
         "_clock",
+        "_coordination",
         "_dependencies",
         "_executor",
         "_index",
@@ -60,6 +75,7 @@ class Queueing:
         "enqueue_override",
         "inserts",
         "processor",
+        "steering",
     )
 
     def __init__(
@@ -72,15 +88,28 @@ class Queueing:
     ) -> None:
         self.processor: Processor | None = None
         self.inserts: Inserts | None = None
+        self.steering: Steering | None = None
         self.early: dict[UUID, SubmitOptions] = {}
         self.enqueue_override: EnqueueOverride = EnqueueOverride(
             self.early, index.items, transitions, coordination.conditions
         )
         self._executor = executor
+        self._coordination = coordination
         self._index = index
         self._transitions = transitions
         self._dependencies = dependencies
         self._clock = LoopClock()
+
+    def expire_later(self, event: Event, expiry: Expiry) -> None:
+        """Have a stored event end SKIPPED if it has not begun by a time."""
+        if not self._coordination.expiring:
+            from .expirations import Expirations  # noqa: PLC0415  few programs need it
+
+            group, conditions = self.enqueue_override.group, self._coordination.conditions
+            made = Expirations(self._index.items, self._transitions, group, conditions)
+            self._coordination.expiring.append(made)
+            self._coordination.launchers.append(made.launch)
+        self._coordination.expiring[0].add(event, expiry)
 
     def check_costs(self, event: Event) -> None:
         """Raise now what the limits would raise when the event is queued."""
@@ -88,7 +117,10 @@ class Queueing:
         if self.processor is not None:
             self.processor.router.route(event)
         elif config.get("limits"):
-            Router(config["limits"]).route(event)
+            router = Router(config["limits"])
+            if self.steering is not None:
+                self.steering.tune(router)
+            router.route(event)
 
     def keep_early(self, event_id: UUID, options: SubmitOptions) -> None:
         """Keep the options of an event until there is a processor."""
@@ -102,10 +134,14 @@ class Queueing:
             self._dependencies.add(event.id, options)
         else:
             self.keep_early(event.id, options)
+        if options.expiry is not None:
+            self.expire_later(event, options.expiry)
 
     def queue_pending(self, processor: Processor) -> None:
         """Queue the pending events that are not on their way already."""
         self.follow_clock()
+        if self.steering is not None:
+            self.steering.apply(processor)
         items, waiting, inserts = self._index.items, self._dependencies.waiting, self.inserts
         ready = [
             items[event_id]
@@ -159,3 +195,5 @@ class Queueing:
             for event_id, options in self.early.items():
                 self.early[event_id] = options.carry_over(seconds)
         self._dependencies.follow_clock()
+        for expirations in self._coordination.expiring:
+            expirations.follow_clock()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lionpride_exec._events.submit_options import SubmitOptions, options_at
+from lionpride_exec._events.submit_options import SubmitOptions, expiry_at, options_at
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import EventCancelled, JournalError, NotFoundError, Skip
 
@@ -114,9 +114,11 @@ class Recovery:
     def take_in(self, restored: Restored) -> None:
         """Store an event that comes back from the file. The event is PENDING, and is queued with its stored options."""
         event = restored.event
-        self._submissions.add(event)
+        self._submissions.add(event, restored.comes_after, restored.any_end)
         after = [self._index.items[one] for one in restored.after]
-        rest: dict[str, Any] = {"after": after, "key": restored.key}  # the key in the form that it has in the file
+        expiry = None if restored.expires is None else expiry_at(restored.expires)
+        # The key is in the form that it has in the file.
+        rest: dict[str, Any] = {"after": after, "any_end": restored.any_end, "key": restored.key, "expiry": expiry}
         if restored.due is None:
             options = SubmitOptions(restored.priority, **rest)
         else:
@@ -165,7 +167,7 @@ class Recovery:
                 other = items.get(event_id, None)
                 if other is not None and other.execution.status in TERMINAL:
                     followers.follow_up(other)
-                elif other is None and statuses.get(event_id) == EventStatus.COMPLETED:
+                elif other is None and followers.may_follow(event, event_id, statuses.get(event_id)):
                     followers.come_nearer(event, event_id)
                 elif other is None:
                     lost = event_id

@@ -8,11 +8,12 @@ back meanwhile, the run counts as one of this moment. So no event waits longer t
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING
 
 from lionpride_exec._base.backend import current_time
-from lionpride_exec._model.limits import Rate
+from lionpride_exec._base.wall_clock import wall_clock
+from lionpride_exec._model.quota import Quota
+from lionpride_exec._model.resets import LONGEST_DAY
 
 if TYPE_CHECKING:
     from lionpride_exec._journal.recent_starts import Run
@@ -28,7 +29,8 @@ SHORTEST_WINDOW = 1.0
 
 def longest_period(processor: Processor) -> float:
     """Return the seconds of the longest window that continues after a restart. 0 if there is none."""
-    periods = [limit.per for limit in processor.router.limits if isinstance(limit, Rate)]
+    periods = [terms.per for terms in processor.router.terms if terms.per]
+    periods += [LONGEST_DAY for limit in processor.router.limits if isinstance(limit, Quota)]
     if processor.capacity_refresh_time >= SHORTEST_WINDOW:
         periods.append(processor.capacity_refresh_time)
     return max(periods, default=0.0)
@@ -46,9 +48,9 @@ async def bring_back(processor: Processor, session: JournalSession) -> None:
     period = longest_period(processor)
     if not period:
         return
-    runs = await session.runs_since(time.time() - period)
+    runs = await session.runs_since(wall_clock.seconds() - period)
     processor._follow_clock()
-    now, wall = current_time(), time.time()
+    now, wall = current_time(), wall_clock.seconds()
     if processor.capacity_refresh_time >= SHORTEST_WINDOW:
         begun = [_reading(run.began, now, wall) for run in runs]
         processor._window.bring_back(begun, now)

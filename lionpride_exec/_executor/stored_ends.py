@@ -47,6 +47,11 @@ class StoredEnds:
         self.remembered.forget(event.id)
         event._set("_kept_in", None)
 
+    def taken_out(self, event_id: UUID, status: EventStatus) -> None:
+        """Forget an event that runs again."""
+        self.counts[status] = max(self.counts[status] - 1, 0)
+        self.remembered.forget(event_id)
+
     def deleted(self, counts: dict[str, int]) -> None:
         """Subtract events that were deleted from the file, by status."""
         for name, number in counts.items():

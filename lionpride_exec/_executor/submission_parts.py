@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from lionpride_exec._events.event import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Container, Hashable, Iterable
     from uuid import UUID
 
     from lionpride_exec._events.submit_options import SubmitOptions
@@ -22,8 +22,8 @@ class DurableStore(Protocol):
     async def store(self, event: E, options: SubmitOptions) -> E | None:
         """Store an event, and queue it once it is on disk. None if its key has become known meanwhile."""
 
-    async def find_on_disk(self, key: Hashable) -> Event | None:
-        """Return the event with a key, if the event is only on disk. None if there is none."""
+    async def find_on_disk(self, options: SubmitOptions) -> Event | None:
+        """Return the event that has the key of new options, if the event is only on disk. None if there is none."""
 
     async def when_arrived(self, known: E) -> E | None:
         """Return a known event once it is on disk. None if it could not be written."""
@@ -43,8 +43,12 @@ class Finder(Protocol):
         """Return the form of a key by which events are found."""
         ...
 
+    async def get(self, event: Event | UUID | str) -> Event:
+        """Return an event by its id, from memory or from where the events are kept."""
+        ...
+
     async def find_after(
-        self, event: Event, after: Event | UUID | Iterable[Event | UUID]
+        self, event: Event, others: Iterable[Event | UUID], any_end: Container[UUID]
     ) -> tuple[list[Event | UUID], UUID | None]:
-        """Return the events that are in memory, and one of the others that did not complete."""
+        """Return the events that are in memory, and one of the others that did not complete and had to."""
         ...

@@ -7,8 +7,7 @@ Each change here is one synchronous step, or it raises and leaves nothing behind
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar, cast
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 import attrs
 from anyio.lowlevel import checkpoint
@@ -16,20 +15,22 @@ from anyio.lowlevel import checkpoint
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.event import Event
 from lionpride_exec._events.running_event import NOT_RUNNING
-from lionpride_exec._events.submit_options import PLAIN, options_for
+from lionpride_exec._events.submit_options import PLAIN, has_options, is_unique_open, options_for
 from lionpride_exec._model.element import to_uuid
 from lionpride_exec._status import PENDING, TERMINAL, EventStatus
 from lionpride_exec._validation import check_priority
 from lionpride_exec.errors import ExecutorClosedError, ExistsError, QueueFullError
 
+from .dependencies import named
 from .executor_states import GroupState
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Hashable, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
     from datetime import datetime
+    from uuid import UUID
 
     from lionpride_exec._base.coordination import Coordination
-    from lionpride_exec._events.submit_options import SubmitOptions
+    from lionpride_exec._events.submit_options import SubmitArguments, SubmitOptions
     from lionpride_exec._processing.processor import Processor
     from lionpride_exec._tracking.retention import Retention
     from lionpride_exec._tracking.status_index import StatusIndex
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=Event)
 
-LEAVING = GroupState.LEAVING
-
 # A loop of appends that never waits yields to other tasks after this many appends: about a millisecond.
 APPENDS_BETWEEN_CHECKPOINTS = 100
 
@@ -57,7 +56,9 @@ class Submissions:
 
     Attributes:
         processor: What starts the events. None until there is one.
+        group: The state of the executor's task group.
         durable: Has events written before they are queued. None if the executor has no journal.
+        keep_context: Keeps the context of the caller with a new event. None if the executor carries none.
         lookups: Finds events. Set by ``Parts``, since the lookups use this object too.
     """
 
@@ -68,13 +69,14 @@ class Submissions:
         "_enqueue_override",
         "_executor",
         "_followers",
-        "_group",
         "_index",
         "_keys",
         "_queueing",
         "_retention",
         "_transitions",
         "durable",
+        "group",
+        "keep_context",
         "lookups",
         "processor",
     )
@@ -96,6 +98,7 @@ class Submissions:
     ) -> None:
         self.processor: Processor | None = None
         self.durable: DurableStore | None = None
+        self.keep_context: Callable[[Event], None] | None = None
         self._executor = executor
         self._coordination = coordination
         self._index = index
@@ -106,7 +109,7 @@ class Submissions:
         self._queueing = queueing
         self._followers = followers
         self._enqueue_override = queueing.enqueue_override
-        self._group = group
+        self.group: GroupLifecycle = group
         self._appends = 0
 
     # ---------------------------------------------------------------- in
@@ -117,10 +120,7 @@ class Submissions:
         priority: float | None,
         *,
         wait: bool,
-        delay: float | None,
-        at: datetime | None,
-        after: Event | UUID | Iterable[Event | UUID],
-        key: Hashable,
+        **how: Unpack[SubmitArguments],
     ) -> E:
         """Take an event in and queue it; see ``Executor.append()``."""
         if self._transitions.crash is not None:
@@ -128,8 +128,8 @@ class Submissions:
         if not isinstance(event, Event):
             raise TypeError(f"event must be an Event, got {type(event).__name__}")
         options = PLAIN
-        if priority is not None or delay is not None or at is not None or key is not None or after != ():
-            options = await self._options_for(event, priority, delay, at, after, key)
+        if priority is not None or has_options(how):
+            options = await self._options_for(event, priority, **how)
         self._appends += 1
         if self._appends > APPENDS_BETWEEN_CHECKPOINTS:
             self._appends = 0
@@ -196,22 +196,19 @@ class Submissions:
                 event.execution.queued_at = queued_at
             raise
 
-    async def _options_for(
-        self,
-        event: Event,
-        priority: float | None,
-        delay: float | None,
-        at: datetime | None,
-        after: Event | UUID | Iterable[Event | UUID],
-        key: Hashable,
-    ) -> SubmitOptions:
+    async def _options_for(self, event: Event, priority: float | None, **how: Unpack[SubmitArguments]) -> SubmitOptions:
         lost: UUID | None = None
-        if self.durable is not None and after != ():
-            after, lost = await self.lookups.find_after(event, after)  # events that have ended may be on disk only
+        names, others = named(how)
+        any_end = frozenset(map(to_uuid, others))
+        after: Iterable[Event | UUID] = (*names, *others)
+        if self.durable is not None and after:
+            after, lost = await self.lookups.find_after(event, after, any_end)  # those that have ended may be on disk
         priority = None if priority is None else check_priority(priority)
-        known_by = None if key is None else self.lookups.key_of(key)
-        others = self.check_after(event, after)
-        return options_for(priority, delay, at, after=others, key=known_by, lost=lost)
+        key = None if how["key"] is None else self.lookups.key_of(how["key"])
+        return options_for(
+            priority, how["delay"], how["at"], expires=how["expires"], after=self.check_after(event, after),
+            comes_after=names, any_end=any_end, key=key, lost=lost, unique_open=is_unique_open(how["unique"], key),
+        )  # fmt: skip
 
     def _enter(self, event: E, options: SubmitOptions, *, wait: bool) -> Coroutine[Any, Any, E | None]:
         """Return the coroutine of :meth:`_enter_in_turn`, or a shorter one that does the same for most events."""
@@ -222,13 +219,13 @@ class Submissions:
 
     async def _enter_in_turn(self, event: E, options: SubmitOptions, *, wait: bool) -> E | None:
         """Take an event in, or return the known event with its key. None if the caller must try again for room."""
-        known = None if options.key is None else self._keys.find(options.key)
+        known = None if options.key is None else self._keys.holder(options)
         if known is not None:
             return cast("E", known)
         durable = self.durable
         if wait and self.processor is not None and self.processor.queue.is_full and not options.after:
             if durable is not None and options.key is not None:
-                known = await durable.find_on_disk(options.key)
+                known = await durable.find_on_disk(options)
                 if known is not None:
                     return cast("E", known)  # a known event needs no room
             options = await self._wait_for_room(event, options, self.processor)
@@ -265,11 +262,11 @@ class Submissions:
             has_room: Whether the caller has seen that the queue is not full.
         """
         if options.key is not None:
-            known = self._keys.find(options.key)
+            known = self._keys.holder(options)
             if known is not None:
                 return cast("E", known)
         self.check_new(event)
-        self.add(event)
+        self.add(event, options.comes_after, options.any_end)
         try:
             self._place(event, options, has_room=has_room)
         except BaseException:
@@ -281,14 +278,22 @@ class Submissions:
         event.execution.queued_at = event.execution.queued_at or wall_clock.now()
         if options.key is not None:
             self._keys.give(event.id, options.key)
+        if options.expiry is not None:
+            self._queueing.expire_later(event, options.expiry)
         return event
 
-    def add(self, event: Event) -> None:
-        """Store an event under its status."""
+    def add(self, event: Event, after: tuple[Event | UUID, ...] = (), any_end: frozenset[UUID] = frozenset()) -> None:
+        """Store an event, which comes after others, under its status."""
         self._index.add(event)
+        if after:
+            event._set("_after", after)
+        if any_end:
+            event._set("_any_end", any_end)
         object.__setattr__(event, "_host", self._transitions)  # Event._set(), without the call
         if event._current_run.is_active:
             self._transitions.running.add(event._current_run)
+        if self.keep_context is not None:
+            self.keep_context(event)
 
     def _place(self, event: Event, options: SubmitOptions, *, has_room: bool) -> None:
         """Queue a stored event, or keep the event until it can be queued."""
@@ -327,19 +332,19 @@ class Submissions:
             ExistsError: The event is here already, belongs to another executor, or an event with its id runs here.
         """
         executor = self._executor
-        if self._group.state is LEAVING and not self._transitions.runs_caller():
+        if self.group.state is GroupState.LEAVING and not self._transitions.runs_caller():
             raise ExecutorClosedError(f"{executor!r} is being left and takes nothing more in")
         host = event._host
         if host is not None and host is not self._transitions:
-            raise ExistsError(f"{event!r} belongs to another executor: {host.executor!r}")
+            raise ExistsError(f"{event} belongs to another executor: {host.executor!r}")
         if event.id.int in self._index.items._items:  # as ``event.id in self._index.items``, without the call
             raise ExistsError(f"Item {event.id} already exists in {executor!r}; as_fresh_event() returns a fresh copy")
         running = None if self.processor is None else self.processor._running
         run = running.get(event.id.int) if running else None
         if run is not None and run.event is not event:
-            raise ExistsError(f"{run.event!r}, which was removed, still runs here: no other event can have its id")
+            raise ExistsError(f"{run.event}, which was removed, still runs here: no other event can have its id")
 
-    def check_after(self, event: Event, after: Event | UUID | Iterable[Event | UUID]) -> list[Event]:
+    def check_after(self, event: Event, others: Iterable[Event | UUID]) -> list[Event]:
         """
         Return the events that an event comes after.
 
@@ -347,9 +352,8 @@ class Submissions:
             ValueError: The event comes after itself.
             NotFoundError: One of the events is not here.
         """
-        others = [after] if isinstance(after, Event | UUID | str) else list(after)
         if any(to_uuid(other) == event.id for other in others):
-            raise ValueError(f"{event!r} cannot come after itself: that is a cycle")
+            raise ValueError(f"{event} cannot come after itself: that is a cycle")
         return [self.lookups.known(other) for other in others]
 
     # ---------------------------------------------------------------- out

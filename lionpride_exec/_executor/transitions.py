@@ -16,14 +16,16 @@ from lionpride_exec._base.backend import current_time
 from lionpride_exec._events.running_event import running_here
 from lionpride_exec._processing.processor_run import ProcessorRun
 from lionpride_exec._status import FAILURES, PENDING, PROCESSING, TERMINAL, EventStatus
+from lionpride_exec.errors import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from datetime import datetime
 
     from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._base.sentinel import UnsetType
+    from lionpride_exec._clients.allowance import Allowance
     from lionpride_exec._events.event import Event
     from lionpride_exec._events.lifecycle import EventLifecycle
     from lionpride_exec._events.running import RunnableEvent
@@ -57,34 +59,41 @@ class Followed(Protocol):
 
 
 class Records(Protocol):
-    """The journal of an executor, as the transitions see it."""
+    """What keeps the transitions outside of the process, as the transitions see it: a journal or a cluster."""
 
     def record(self, event: Event, target: EventStatus, again_in: float | None) -> bool:
-        """Have a transition written. Return whether the end of the event is on disk already."""
+        """Have a transition recorded. Return whether the end of the event is recorded, so that it may leave memory."""
         ...
 
     def record_cost(self, event: Event, costs: Sequence[float | None]) -> None:
-        """Have the corrected costs of a running event written."""
+        """Have the corrected costs of a running event recorded. None for a limit without a cost."""
 
-    def end_on_disk(self, event: Event, status: EventStatus, error: BaseException) -> bool:
-        """End a waiting event once its end is on disk. Return whether the event ends now or soon."""
+    def end_waiting(self, event: Event, status: EventStatus, error: BaseException) -> bool:
+        """
+        End a waiting event from outside, and have its end recorded. Return whether the event ends now or soon.
+
+        A journal and the client of a cluster end the event once its end is recorded.
+
+        Raises:
+            ClusterError: The executor is not connected to its cluster.
+        """
         ...
 
     def has_unreported_outcome(self, event: EventLifecycle) -> bool:
-        """Return whether the journal has recorded a final outcome that the event has not been told yet."""
+        """Return whether a final outcome is recorded that the event has not been told yet."""
         ...
 
     def has_written_start(self, event: EventLifecycle) -> bool:
-        """Return whether the start of an event is on disk already, before the event begins."""
+        """Return whether the start of an event is recorded already, before the event begins."""
         ...
 
     async def confirm_start(self) -> None:
-        """Wait until the start of an event is on disk."""
+        """Wait until the start of an event is recorded."""
 
     async def confirm_end(
         self, event: EventLifecycle, target: EventStatus, response: Any, error: BaseException | UnsetType, at: datetime
     ) -> None:
-        """Wait until the end of an event is on disk, or cannot be written."""
+        """Wait until the end of an event is recorded, or cannot be."""
 
 
 class Transitions:
@@ -96,18 +105,22 @@ class Transitions:
         coordination: The state that the executor and its processor share.
         queues: Queues events. Set by ``Parts``, since the queueing uses this object too.
         followers: Handles the events that come after others. Set by ``Parts`` too.
-        link: The journal. None if the executor has none.
+        link: What keeps the transitions outside of the process. None if nothing does.
         processor: What starts the events. None until there is one.
         running: The runs of the events here, whether the processor or a user started them.
         clock: A short way to ``anyio.current_time()``, as long as the executor lives in one event loop.
-        new_signal: A short way to ``anyio.Event()``, likewise.
+        new_signal: A short way to ``anyio.Event()``, likewise. While the executor does not run, ``idle_signal``.
+        idle_signal: Makes the signal of a task that waits while the executor does not run. Set by ``Parts``.
         reader_away: Returns a context in which a task waits for the executor and reads no transitions. None without
             watchers. The method of the subscriptions itself, since each ``Event.wait()`` calls it.
         is_abandoned: Whether the executor was left, or crashed, and has not been started again.
         crash: What the root task behind ``start()`` crashed with. The next call raises it. None if there was no crash.
         is_loop_ending: Returns whether the event loop of the root task behind ``start()`` is ending.
-        is_journal_open: Whether there is a journal, and it is open.
-        is_strict: Whether the journal is open, and writes each end before other tasks can see the end.
+        is_recording: Whether runs wait for their records: a journal is open, or a worker of a cluster has the events.
+        is_strict: Whether each end is recorded before other tasks can see the end.
+        around: Does the work of an event, with what surrounds it. None if nothing does.
+        runs_elsewhere: Whether the workers of a cluster run the events, and this process only follows them.
+        lost: Why no event ends any more, since the cluster has failed for good. None if it has not.
     """
 
     __slots__ = (
@@ -118,21 +131,25 @@ class Transitions:
         "_observers",
         "_retention",
         "_subscriptions",
+        "around",
         "clock",
         "coordination",
         "crash",
         "executor",
         "followers",
+        "idle_signal",
         "is_abandoned",
-        "is_journal_open",
         "is_loop_ending",
+        "is_recording",
         "is_strict",
         "link",
+        "lost",
         "new_signal",
         "processor",
         "queues",
         "reader_away",
         "running",
+        "runs_elsewhere",
     )
 
     queues: Queues
@@ -155,12 +172,16 @@ class Transitions:
         self.running: set[RunningEvent] = set()
         self.clock: Callable[[], float] = current_time
         self.new_signal: Callable[[], anyio.Event] = anyio.Event
+        self.idle_signal: Callable[[], anyio.Event] = anyio.Event
         self.reader_away: Callable[[], AbstractContextManager[None] | None] = subscriptions.reader_away
         self.is_abandoned: bool = False
         self.crash: BaseException | None = None
         self.is_loop_ending: Callable[[], bool] = bool
-        self.is_journal_open: bool = False
+        self.is_recording: bool = False
         self.is_strict: bool = False
+        self.runs_elsewhere: bool = False
+        self.around: Callable[[Event], Awaitable[Any]] | None = None
+        self.lost: ClusterError | None = None
         self.coordination: Coordination = coordination
         self._index = index
         self._by_status = index.by_status
@@ -252,11 +273,11 @@ class Transitions:
         execution = event.execution
         is_waiting = execution.status not in TERMINAL and not event._current_run.is_active
         if is_waiting and self.link is not None and self.is_strict and event._seq:
-            return self.link.end_on_disk(event, status, error)
+            return self.link.end_waiting(event, status, error)
         return self.end_now(event, status, error)
 
     def end_now(self, event: Event, status: EventStatus, error: BaseException) -> bool:
-        """Like :meth:`end`, but without asking the journal."""
+        """Like :meth:`end`, but without a record before it."""
         execution = event.execution
         if execution.status.is_terminal:
             return False
@@ -288,6 +309,11 @@ class Transitions:
             event, error, began=began, interrupted=interrupted
         )
 
+    def observe_allowance(self, event: Event, allowance: Allowance) -> None:
+        """Let the adaptive limits of a running event know what the other side says is left."""
+        if self.processor is not None:
+            self.processor._runner.observe_allowance(event, allowance)
+
     def settle_cost(self, event: Event, actual: float, limit: Limit | None) -> None:
         """Correct what a running event has taken of its limits."""
         if self.processor is not None:
@@ -297,8 +323,8 @@ class Transitions:
 
     @property
     def is_interrupted(self) -> bool:
-        """Whether the event loop that the executor lives in by ``start()`` is ending."""
-        return self.is_loop_ending()
+        """Whether the event loop is ending: that of ``start()``, or because an event has ended the program."""
+        return self.is_loop_ending() or (self.processor is not None and self.processor._runner.is_exiting)
 
     def raise_crash(self) -> None:
         """Raise what the root task crashed with, once."""
@@ -306,30 +332,35 @@ class Transitions:
         if crash is not None:
             raise crash
 
+    def raise_lost(self) -> None:
+        """Raise why no event ends any more, if the cluster has failed for good. An error for each caller."""
+        if self.lost is not None:
+            raise ClusterError(str(self.lost), retryable=self.lost.retryable) from self.lost
+
     def runs_caller(self) -> bool:
         """Return whether the calling code belongs to an event that runs here."""
         running = () if self.processor is None else self.processor._running
         return any(event._host is self or event.id.int in running for event in running_here())
 
-    # ---------------------------------------------------------------- with a journal
+    # ---------------------------------------------------------------- with a journal or a cluster
 
     def has_unreported_outcome(self, event: EventLifecycle) -> bool:
         """
-        Return whether the journal has recorded a final outcome that the event has not been told yet.
+        Return whether a final outcome is recorded that the event has not been told yet.
 
-        Always False unless the journal is strict.
+        Always False unless a journal is strict.
         """
         return self.is_strict and self.link is not None and self.link.has_unreported_outcome(event)
 
     def waits_to_begin(self, event: RunnableEvent) -> bool:
-        """Return whether a PENDING event begins only once the journal has recorded its start."""
-        if not self.is_journal_open or self.link is None:
+        """Return whether a PENDING event begins only once its start is recorded."""
+        if not self.is_recording or self.link is None:
             return False
         return not self.link.has_written_start(event) if self.is_strict else event._has_to_be_seen()
 
     async def confirm_start(self, event: Event) -> None:
         """
-        Wait until the journal has recorded that an event runs. The event begins then.
+        Wait until it is recorded that an event runs. The event begins then.
 
         Raises:
             Unconfirmed: The journal was closed before that.
@@ -347,6 +378,6 @@ class Transitions:
         error: BaseException | UnsetType,
         at: datetime,
     ) -> Coroutine[Any, Any, None]:
-        """Return the coroutine that waits until an end is in the journal, which is strict, or cannot be written."""
+        """Return the coroutine that waits until an end is recorded, or cannot be. For strict journals and clusters."""
         assert self.link is not None
         return self.link.confirm_end(event, target, response, error, at)

@@ -1,5 +1,6 @@
 """The executor's interface: taking events in, telling where they are, forgetting them."""
 
+import inspect
 import json
 from uuid import uuid4
 
@@ -33,6 +34,7 @@ from lionpride_exec import (
     Processor,
     Progression,
     QueueFullError,
+    Rate,
 )
 
 pytestmark = pytest.mark.anyio
@@ -103,7 +105,8 @@ def test_a_processor_without_event_type_is_refused():
 )
 async def test_wrong_keys_are_named(config, message):
     """start() refuses missing and unknown keys by name and makes no processor."""
-    executor = JobExecutor(processor_config=config)
+    executor = JobExecutor()
+    executor.processor_config = config
     with pytest.raises(ConfigurationError, match=message) as caught:
         await executor.start()
     assert isinstance(caught.value, TypeError)
@@ -135,11 +138,76 @@ async def test_wrong_keys_are_named(config, message):
 )
 async def test_wrong_numbers_are_named(key, value, message):
     """Each bound, NaN, and a bool for a number: a ValueError that names key and value, and no processor."""
-    executor = JobExecutor(processor_config=CONFIG | {key: value})
+    executor = JobExecutor(processor_config=CONFIG)
+    executor.processor_config = CONFIG | {key: value}
     with pytest.raises(ValueError, match=message) as caught:
         await executor.start()
     assert f"{key}={value!r}" in str(caught.value)
     assert executor.processor is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("queue_capacity", 0, "Queue capacity must be greater than 0"),
+        ("capacity_refresh_time", 7200, "Capacity refresh time must be <= 3600s"),
+        ("concurrency_limit", 0, "Concurrency limit must be >= 1"),
+        ("max_queue_size", True, "Max queue size must be an integer"),
+        ("max_denial_tracking", None, "Max denial tracking must be an integer"),
+        ("limits", [5], "limits must be Rate, Quota, Concurrent or Adaptive, got 5"),
+        ("retry", 3, "retry must be a Retry or None, got 3"),
+        ("run_in", "thraed", "run_in must be"),
+        ("threads", 0, "threads must be"),
+        ("speed", 1, "has unknown keys: speed"),
+    ],
+)
+def test_wrong_values_are_refused_where_they_are_written(key, value, message):
+    """By the class and by of(), without a start."""
+    for make in (lambda: JobExecutor({key: value}), lambda: Executor.of(Job, **{key: value})):
+        with pytest.raises((ValueError, ConfigurationError), match=message):
+            make()
+
+
+def test_each_keyword_of_the_processor_may_be_given():
+    """What is refused at once is none of the keywords of the constructor."""
+    for name, parameter in inspect.signature(Processor).parameters.items():
+        if name not in {"pile", "executor"}:
+            value = 1 if parameter.default is parameter.empty else parameter.default
+            assert JobExecutor({name: value}).processor_config == {name: value}
+            assert Executor.of(Job, **{name: value}).processor_config[name] == value
+
+
+def test_keywords_of_a_subclass_are_left_to_it():
+    """A subclass may translate what it takes: in its constructor, in create(), or in _create_processor()."""
+
+    class Named(JobProcessor):
+        def __init__(self, *args, concurrency_limit="few", **kwargs):
+            super().__init__(*args, concurrency_limit={"few": 2}[concurrency_limit], **kwargs)
+
+    class Created(JobProcessor):
+        @classmethod
+        async def create(cls, **kwargs):
+            return await super().create(**kwargs | {"queue_capacity": 1})
+
+    class Own(JobExecutor):
+        async def _create_processor(self):
+            self.processor = JobProcessor(1, 1.0, self.states.items)
+
+    for executor, config in (
+        (type("A", (Executor,), {"processor_type": Named}), {"concurrency_limit": "few"}),
+        (type("B", (Executor,), {"processor_type": Created}), {"queue_capacity": "one"}),
+        (Own, {"own": 3}),
+    ):
+        assert executor(config).processor_config == config
+    with pytest.raises(ValueError, match="Max queue size must be >= 1"):
+        type("A", (Executor,), {"processor_type": Named})({"max_queue_size": 0})
+
+
+async def test_an_iterator_of_limits_is_not_used_up():
+    """It is read at the start, once."""
+    rate = Rate(1, per=10)
+    async with make_executor(limits=iter([rate])) as executor:
+        assert executor.processor.router.limits == (rate,)
 
 
 async def test_a_processor_may_take_keywords_of_its_own():

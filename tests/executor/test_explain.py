@@ -99,6 +99,23 @@ async def test_slot_capacity_and_room():
         assert statistics.status_counts["completed"] == 2
 
 
+async def test_capacity_while_a_batch_runs():
+    """A batch asks for no capacity and gives back what is withheld when it ends: meanwhile no time is known."""
+    executor = make_executor(queue_capacity=3, capacity_refresh_time=100.0)
+    async with executor:
+        executor.processor.available_capacity = 1
+        events = [await executor.append(Job(seconds=10)) for _ in range(3)]
+        await wait_all_tasks_blocked()
+        assert told(executor, events[1]) == told(executor, events[2]) == (R.CAPACITY, 100)
+        async with anyio.create_task_group() as group:
+            group.start_soon(executor.forward)
+            await anyio.sleep(1)
+            assert told(executor, events[1]) == (R.RUNNING, 0)
+            assert told(executor, events[2]) == (R.CAPACITY, None)
+        await wait_all_tasks_blocked()
+        assert told(executor, events[2]) == (R.RUNNING, 0)
+
+
 @pytest.mark.parametrize("reason", WaitReason)
 def test_each_reason_has_words(reason):
     """An explanation can be printed, whatever the event waits for."""

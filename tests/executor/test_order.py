@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import anyio
+import attrs
 import pytest
 from anyio import current_time, wait_all_tasks_blocked
 from hypothesis import given
@@ -11,7 +12,19 @@ from hypothesis import strategies as st
 from leftovers import leftovers
 from support import CONFIG, Job, JobExecutor, check_invariants, counts, make_executor
 
-from lionpride_exec import EventFailed, EventStatus, ExistsError, NotFoundError, QueueFullError, Rate, Retain, Skip
+from lionpride_exec import (
+    Call,
+    EventFailed,
+    EventStatus,
+    Executor,
+    ExistsError,
+    Journal,
+    NotFoundError,
+    QueueFullError,
+    Rate,
+    Retain,
+    Skip,
+)
 from lionpride_exec.testing import BACKENDS, backend_options
 
 pytestmark = pytest.mark.anyio
@@ -357,9 +370,54 @@ async def test_anything_else_skips_all_the_way_down(how):
     assert str(a.id) in str(b.execution.error)
     assert str(b.id) in str(c.execution.error)
     assert other.status is EventStatus.COMPLETED
-    with pytest.raises(EventFailed, match="which is skipped"):
+    with pytest.raises(EventFailed, match="which is skipped, since"):
         c.result()
+    first = a.execution.error
+    cause = first if isinstance(first, BaseException) else None
+    assert b.execution.error.__cause__ is c.execution.error.__cause__ is cause
+    assert f"since {a} is {a.status}" in str(c.execution.error)
     check_invariants(executor)
+
+
+@pytest.mark.parametrize("is_kept", [False, True], ids=["memory", "journal"])
+async def test_a_skip_names_the_keys(is_kept, tmp_path):
+    """Of the event before it, and of the one with which it began: so the reader finds the row."""
+
+    async def refuse(number):
+        raise ValueError(number)
+
+    async with Executor.of(refuse, journal=Journal(tmp_path / "run.db") if is_kept else None) as executor:
+        bad = await executor.append(Call.of(refuse, 2), key="row 2", delay=1)
+        load = await executor.append(Call.of(refuse, 3), key=("load", 1), after=bad)
+        mail = await executor.append(Call.of(refuse, 4), after=load)
+        await mail.wait()
+    row, pair = ('"row 2"', '["load",1]') if is_kept else ("'row 2'", "('load', 1)")
+    began = f"{bad} with key {row} is failed"
+    assert str(load.execution.error).startswith(f"It comes after {bad} with key {row}, which is failed: ")
+    after = f"It comes after {load} with key {pair}, which is skipped"
+    assert str(mail.execution.error).startswith(f"{after}, since {began}: ")
+
+
+async def test_a_skip_names_the_error_with_which_it_began_and_no_secret():
+    """However long the line is, the message has two events; stars replace a secret."""
+
+    class Secret(Job):
+        token: str = attrs.field(default="hunter22", metadata={"redact": True})
+
+        async def _invoke(self):
+            raise ValueError(f"refused {self.token}")
+
+    executor = make_executor()
+    async with executor:
+        line = [await executor.append(Secret())]
+        for _ in range(5):
+            line.append(await executor.append(Job(), after=line[-1]))
+    messages = [str(event.execution.error) for event in line[1:]]
+    assert messages[0] == f"It comes after {line[0]}, which is failed: ValueError: refused ***"
+    assert messages[-1] == (
+        f"It comes after {line[-2]}, which is skipped, since {line[0]} is failed: ValueError: refused ***"
+    )
+    assert {id(event.execution.error.__cause__) for event in line[1:]} == {id(line[0].execution.error)}
 
 
 async def test_after_what_has_failed_already():

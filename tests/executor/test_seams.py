@@ -1,5 +1,7 @@
 """What a subclass may replace in an executor and its processor, as the request describes it."""
 
+from functools import partial
+
 import anyio
 import pytest
 from journal_support import Step, StepProcessor
@@ -414,7 +416,7 @@ async def test_append_waits_for_room_once(kept, tmp_path):
     async with executor:
         async with anyio.create_task_group() as group:
             for name in "abcd":
-                group.start_soon(lambda name=name: executor.append(job(name=name, seconds=1), wait=True))
+                group.start_soon(partial(executor.append, wait=True), job(name=name, seconds=1))
     assert sorted(processor.names) == ["a", "b", "c", "d"]
     assert counts(executor) == {"completed": 4}
 
