@@ -27,10 +27,11 @@ def run(target, source, **options):
 
     Args:
         target: What is run.
-        source: The file with the lines.
+        source: The file with the lines. A list is several files.
         options: The options by their names. A tuple repeats its option, True is a flag, None and False are left out.
     """
-    return run_command(["run", target, source, *arguments_of(options)])
+    sources = [source] if isinstance(source, str) else source
+    return run_command(["run", target, *sources, *arguments_of(options)])
 
 
 def arguments_of(options):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
+from .cluster_app import add_cluster_commands
 from .exit_status import COMPLETED, INCOMPLETE, MISUSED
 from .journal_app import add_journal_commands
 from .parameters import DASH, annotate_run_options
@@ -36,12 +38,11 @@ annotate_run_options()
 _DEFAULTS = RunOptions()
 
 
-@app.command
+@app.command(usage="Usage: lionpride-exec run TARGET INPUT... [OPTIONS]")
 def run(  # noqa: D417  the options are explained in their class
     target: str,
-    source: Annotated[str, Parameter(name="INPUT"), DASH],
     /,
-    *,
+    *sources: Annotated[str, Parameter(name="INPUT"), DASH],
     options: Annotated[RunOptions, Parameter(name="*")] = _DEFAULTS,
 ) -> int:
     """
@@ -53,13 +54,26 @@ def run(  # noqa: D417  the options are explained in their class
     Exit status: 0 all completed, 1 some did not, 2 wrong use, 130 interrupted.
 
     Args:
-        target: MODULE:NAME or FILE.py:NAME, an async function of one record, an Event or Executor subclass.
-        source: JSON lines, or with --field plain lines; - is standard input.
+        target: MODULE:NAME or FILE.py:NAME, a function of one record, an Event or Executor subclass.
+        sources: JSON lines, CSV, TSV or a JSON array, compressed or not; with --field plain lines; - is standard input.
     """
-    return run_lines(target, source, options)
+    return run_lines(target, sources, options)
+
+
+@app.command
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+    """
+    Write what a shell needs to complete the commands and options of lionpride-exec.
+
+    Args:
+        shell: The shell.
+    """
+    sys.stdout.write(app.generate_completion(prog_name="lionpride-exec", shell=shell))
+    return COMPLETED
 
 
 add_journal_commands(app)
+add_cluster_commands(app)
 
 
 def run_command(argv: Sequence[str]) -> int:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 
 class UsageError(Exception):
-    """The command cannot begin with these arguments. The exit status is 2."""
+    """
+    The command cannot begin with these arguments. The exit status is 2.
+
+    Args:
+        message: One line.
+        traceback_text: Where the code of the target has raised. "" if it has not.
+    """
+
+    def __init__(self, message: str, traceback_text: str = "") -> None:
+        super().__init__(message)
+        self.traceback_text = traceback_text
 
 
 class BadLineError(Exception):

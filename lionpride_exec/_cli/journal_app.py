@@ -2,59 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from functools import wraps
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Literal, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from lionpride_exec.errors import LionprideError
-
-from .errors import OutputError, UsageError
-from .exit_status import INCOMPLETE, INTERRUPTED, MISUSED
-from .parameters import DASH, REPEATED
-from .streams import say, tell_of_lost_output
+from .guard import JOURNAL, guarded
+from .parameters import DASH, FLAG, REPEATED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cyclopts import App
-
-P = ParamSpec("P")
 
 Status = Literal["pending", "processing", "completed", "failed", "cancelled", "skipped", "aborted", "held"]
 Ended = Literal["completed", "failed", "cancelled", "skipped", "aborted", "held"]
 
-FLAG = Parameter(negative="")
 Json = Annotated[bool, FLAG]
-
-
-def guarded(command: Callable[P, int]) -> Callable[P, int]:
-    """
-    Return a command that writes an error as one line, and returns the exit status for it.
-
-    If the reader of standard output has gone away, nothing is written.
-    """
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> int:
-        """Run the command."""
-        if find_spec("msgspec") is None:
-            return _tell("msgspec is missing; journals need: pip install 'lionpride-exec[journal]'", MISUSED)
-        try:
-            status = command(*args, **kwargs)
-            sys.stdout.flush()
-        except (UsageError, LionprideError, OutputError) as exc:
-            return _tell(str(exc), MISUSED if isinstance(exc, UsageError) else INCOMPLETE)
-        except OSError as exc:
-            tell_of_lost_output(exc)
-            return INCOMPLETE
-        except KeyboardInterrupt:
-            return INTERRUPTED
-        return status
-
-    return run
 
 
 def add_journal_commands(app: App) -> None:
@@ -63,7 +24,7 @@ def add_journal_commands(app: App) -> None:
         app.command(command)
 
 
-@guarded
+@guarded(JOURNAL)
 def inspect(journal: str, /, *, top: int = 5, json: Json = False) -> int:
     """
     Show how a run goes, or went: counts, rates, slow events, errors, what waits.
@@ -78,7 +39,7 @@ def inspect(journal: str, /, *, top: int = 5, json: Json = False) -> int:
     return inspect_journal(journal, top, as_json=json)
 
 
-@guarded
+@guarded(JOURNAL)
 def tail(
     journal: str,
     /,
@@ -101,7 +62,7 @@ def tail(
     return tail_journal(journal, lines, follow=follow, as_json=json)
 
 
-@guarded
+@guarded(JOURNAL)
 def show(journal: str, event: str, /, *, json: Json = False) -> int:
     """
     Show everything about one event.
@@ -116,7 +77,7 @@ def show(journal: str, event: str, /, *, json: Json = False) -> int:
     return show_event(journal, event, as_json=json)
 
 
-@guarded
+@guarded(JOURNAL)
 def export(
     journal: str,
     /,
@@ -141,7 +102,7 @@ def export(
     return export_events(journal, status, tag, output, overwrite=overwrite)
 
 
-@guarded
+@guarded(JOURNAL)
 def retry(
     journal: str,
     /,
@@ -160,8 +121,3 @@ def retry(
     from .journal.retry import requeue_events  # noqa: PLC0415  the extra may not be installed
 
     return requeue_events(journal, status, event)
-
-
-def _tell(text: str, status: int) -> int:
-    say(text)
-    return status

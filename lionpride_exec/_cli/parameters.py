@@ -16,7 +16,7 @@ DASH: Final = Parameter(allow_leading_hyphen=True)
 REPEATED: Final = Parameter(negative="", consume_multiple=False, show_default=False)
 
 # No --no-quiet is made.
-_FLAG: Final = Parameter(negative="")
+FLAG: Final = Parameter(negative="")
 
 
 def annotate_run_options() -> None:
@@ -39,4 +39,4 @@ def _parameter_of(field: attrs.Attribute[Any]) -> Parameter | None:
     if field.name in WITH_DASH:
         return DASH
     kind: object = field.type
-    return {"bool": _FLAG, "tuple[str, ...]": REPEATED}.get(str(kind))
+    return {"bool": FLAG, "tuple[str, ...]": REPEATED}.get(str(kind))

@@ -275,11 +275,10 @@ def test_events_that_events_append_are_written_too():
         ("no_such_module:x", "cannot import no_such_module: ModuleNotFoundError"),
         ("no/such.py:x", "no such file"),
         ("targets.py:no_such_name", "has no 'no_such_name'"),
-        ("targets.py:number", "is a int; expected an async function"),
+        ("targets.py:number", "is a int; expected a function"),
         ("targets.py:Call", "is the class Call; expected"),
         ("targets.py:Denying", "is the class Denying; expected"),
-        ("targets.py:sync", "must be async"),
-        ("targets.py:chunks", "async generator"),
+        ("targets.py:chunks", "is an async generator"),
         ("targets.py:two", "one record as its only required argument"),
         ("targets.py:Nothing", "has no _invoke()"),
         ("targets.py:Unfinished", "needs a class attribute processor_type"),
@@ -315,7 +314,7 @@ def test_a_target_that_cannot_be_run_is_wrong_use(workplace, capsys, target, mes
         (b"[" * 100_000, "nested more than 500 levels deep"),
         (b"[1]", "must be a JSON object, got list"),
         (b"{}", "does not fit Fetch: TypeError"),
-        (b'{"url": "a", "color": 1}', "does not fit Fetch: TypeError"),
+        (b'{"url": "a", "color": 1}', "does not fit Fetch: Fetch has no field 'color'"),
     ],
 )
 def test_a_bad_line_is_told_and_the_run_goes_on(capsys, line, message):
@@ -562,7 +561,7 @@ def test_reading_that_breaks_off_makes_the_run_incomplete(monkeypatch, capsys):
     monkeypatch.setattr(os, "read", read)
     status, results = run_lines("echo", ["1", "2", "3"])
     assert (status, sorted(results)) == (1, [1, 2])
-    assert "cannot read on in input: Input/output error" in capsys.readouterr().err
+    assert "cannot read on in input after line 2: Input/output error" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has /dev/full")

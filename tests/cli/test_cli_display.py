@@ -75,8 +75,8 @@ def test_a_pause_is_told_with_its_reason_and_key():
 
 def test_of_several_pauses_the_longest_is_told():
     """With the number of the keys; one that is over at once is not told."""
-    told = make_tally(make_pause(86_000.4), make_pause(3)).progress()
-    assert told.endswith("  2 keys paused 23:53:20: 429, TooMany: slow down")
+    told = make_tally(make_pause(86_000.4, key="a"), make_pause(3, key="b")).progress()
+    assert told.endswith("  2 keys paused 23:53:20: 429, TooMany: slow down, key 'a'")
     assert "paused" not in make_tally(make_pause(0.5)).progress()
 
 

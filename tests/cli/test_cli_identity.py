@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from commands import run, standard_input
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from journal_files import journal_in_use
 
@@ -427,6 +427,9 @@ def spelled(values, otherwise):
 
 
 @settings(max_examples=25, deadline=None)
+# In these an event had begun, and waited for its call, when the run was killed.
+@example([([0, 0, 0, 0, 2, 4, 0], 2, False, 0), ([0] * 7, 3, False, 0)], [0])
+@example([([0, 4, 0, 1, 2, 4, 3], 2, False, 170), ([0, 0, 3, 0, 1, 0, 0], 3, False, 181), ([0], 0, False, 0)], [0] * 5)
 @given(STEPS, INPUTS)
 def test_each_record_is_run_once_whatever_becomes_of_the_input(steps, last):
     """Reordered, extended, cut, doubled, spelled anew, killed on the way, the output torn: one run, one result."""

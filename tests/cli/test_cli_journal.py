@@ -10,10 +10,13 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import anyio
 import pytest
 from cli_children import COLD, warm
 from commands import run_command
 from journal_files import T0, add_event, add_step, error_outcome, event_id, fill, journal_in_use, make_journal
+
+from lionpride_exec import Call, Executor, Journal
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +100,7 @@ def test_inspect_as_json(call):
     assert status == 0
     assert list(seen) == [
         "path", "at", "counts", "last_minute", "last_hour", "rate", "slowest", "errors", "other_errors",
-        "oldest_pending", "running", "file_bytes", "wal_bytes",
+        "oldest_pending", "running", "schedules", "file_bytes", "wal_bytes",
     ]  # fmt: skip
     assert seen["slowest"][0] == {
         "seq": 2,
@@ -108,6 +111,27 @@ def test_inspect_as_json(call):
     }
     assert seen["errors"][1]["example_id"] == str(event_id(6))
     assert seen["running"][0]["since"] == "2023-11-14T22:13:40.000Z"
+
+
+def test_inspect_shows_schedules(call):
+    """When they are due, and the last due time that was dealt with; also of a fact that cannot be read."""
+    with closing(sqlite3.connect("run.db")) as connection:
+        fact = json.dumps({"trigger": "cron '0 2 * * *' UTC", "dealt": 1.7e9, "anchor": None})
+        rows = [("schedule:nightly", fact), ("schedule:torn", "{")]
+        connection.executemany("INSERT INTO meta (name, value) VALUES (?, ?)", rows)
+        connection.commit()
+    lines = [" ".join(line.split()) for line in call("inspect", "run.db")[1].splitlines()]
+    assert lines[lines.index("Schedules") + 1 :][:3] == [
+        "name due last",
+        "nightly cron '0 2 * * *' UTC 2023-11-14T22:13:20.000Z",
+        "torn ? ?",
+    ]
+    (seen,) = values(call("inspect", "run.db", "--json")[1])
+    assert seen["schedules"][0] == {
+        "name": "nightly",
+        "trigger": "cron '0 2 * * *' UTC",
+        "at": "2023-11-14T22:13:20.000Z",
+    }
 
 
 def test_inspect_names_so_many(call):
@@ -376,6 +400,29 @@ def test_retry_that_is_refused(call, argv, status, message):
 def test_retry_tells_that_not_all_were_put_back(call):
     """An event that was named and has not ended: exit status 1."""
     assert call("retry", "run.db", "--id", "1", "--id", "4") == (1, "1 event is pending again\n", "")
+
+
+def test_retry_tells_what_stays_skipped(call):
+    """What was skipped because of the events that are put back, at whichever distance. Not what was skipped by hand."""
+    Path("run.db").unlink()
+
+    async def refuse(number):
+        raise ValueError(number)
+
+    async def main():
+        async with Executor.of(refuse, journal=Journal("run.db")) as executor:
+            executor.pause()
+            bad = await executor.append(Call.of(refuse, 1))
+            load = await executor.append(Call.of(refuse, 2), after=bad)
+            await executor.append(Call.of(refuse, 3), after=load)
+            executor.skip(await executor.append(Call.of(refuse, 4), after_any_end=bad))
+            executor.skip(await executor.append(Call.of(refuse, 5)))
+            executor.resume()
+
+    anyio.run(main)
+    told = "1 event is pending again\n2 skipped events come after it: --status skipped puts those back too\n"
+    assert call("retry", "run.db", "--status", "failed") == (0, told, "")
+    assert call("retry", "run.db", "--status", "skipped") == (0, "4 events are pending again\n", "")
 
 
 def test_retry_puts_events_back(call):

@@ -17,7 +17,7 @@ from cli_children import end_children, start
 from commands import run, run_command, virtual_time
 
 import lionpride_exec.__main__ as command
-from lionpride_exec import Concurrent, Event, Executor, Processor, Rate, RateLimited
+from lionpride_exec import Adaptive, Concurrent, Event, Executor, Processor, Rate, RateLimited
 from lionpride_exec.testing import BACKENDS
 
 TARGETS = """
@@ -232,7 +232,66 @@ def test_what_is_no_rate_is_refused(go, capsys, text):
     """The message says what is right."""
     assert go({}, rate=(text,)) == 2
     told = capsys.readouterr().err
-    assert re.search(r"--rate must be AMOUNT/TIME or AMOUNT/TIME:FIELD, such as 500/60s .*ms, s, m, h", told)
+    assert re.search(
+        r"--rate must be AMOUNT/TIME, AMOUNT/TIME:FIELD or KEY=AMOUNT/TIME, such as 500/60s.*ms, s, m, h", told
+    )
+
+
+def test_amounts_by_key_are_read(go):
+    """Those of one time and cost are one limit; `*` is for all other keys; a key may be a number."""
+    rates = ("a=5/s", "7=6/1s", "*=3/s", "9/m", "a=4/m:tokens")
+    _, _, limits = taken(go, {"user": "a", "tokens": 1}, key="user", rate=rates)
+    assert [(limit.amount, limit.per) for limit in limits] == [
+        (9, 60.0),
+        ({"a": 5, "7": 6, 7: 6, ...: 3}, 1.0),
+        ({"a": 4}, 60.0),
+    ]
+
+
+def test_amounts_by_key_need_a_key_that_may_be_shown(go, capsys):
+    """Without one, or with a secret one, they are refused."""
+    assert go({}, rate=("a=5/s",)) == 2
+    assert "--rate KEY=AMOUNT/TIME needs --key FIELD" in capsys.readouterr().err
+    assert go({}, rate=("a=5/s",), key="user", redact=("user",)) == 2
+    assert "the key is a secret" in capsys.readouterr().err
+
+
+def test_a_key_without_an_amount_is_a_bad_line(run_lines, capsys):
+    """The others run, each key by its own amount."""
+    records = [{"key": key} for key in ("a", "a", "b", "x")]
+    status, results = run_lines("note", records, key="key", rate=("a=1/10s", "b=2/10s"))
+    assert status == 1
+    assert [result["status"] for result in results.values()] == ["completed"] * 3
+    assert "line 4: ValueError: no amount for the key 'x': there is one for 'a', 'b'." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [("10/s", (10, 0.1, 1000, 1)), ("600/2m:10-6000", (600, 10, 6000, 120)), ("1/.5s:1-1", (1, 1, 1, 0.5))],
+)
+def test_adaptive_is_read(go, text, numbers):
+    """With bounds, or a hundredth and a hundred times; each key learns for itself."""
+    _, _, (limit,) = taken(go, {"user": "a"}, key="user", adaptive=text)
+    assert isinstance(limit, Adaptive)
+    assert (limit.initial, limit.minimum, limit.maximum, limit.per) == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("10", "INITIAL/TIME"),
+        ("10/s:5", "INITIAL/TIME"),
+        ("0/s", "positive"),
+        ("10/s:20-30", "from minimum to maximum"),
+        ("1/0s", "per must be"),
+    ],
+)
+def test_what_is_not_adaptive_is_refused(go, capsys, text, message):
+    """The message says what is right."""
+    assert go({}, adaptive=text) == 2
+    told = capsys.readouterr().err
+    assert "--adaptive" in told
+    assert message in told
 
 
 @pytest.mark.parametrize(
@@ -313,7 +372,7 @@ def test_nothing_is_configured_that_was_not_asked_for(go):
         ("--max-errors many", "--max-errors must be a number, 0 or more, or a share from 0% to 100%, got 'many'"),
         ("--max-errors 101%", "--max-errors must be a number, 0 or more, or a share from 0% to 100%, got '101%'"),
         ("--max-errors 1.5", "--max-errors must be a number, 0 or more"),
-        ("--key user", "--key does nothing without --rate, --concurrency-per-key or --pause-on"),
+        ("--key user", "--key does nothing without --rate, --adaptive, --concurrency-per-key or --pause-on"),
         ("--concurrency-per-key 2", "--concurrency-per-key needs --key FIELD"),
         ("--concurrency-per-key 0 --key user", "--concurrency-per-key must be 1 or more, got 0"),
         ("--field line --key user --rate 1/s", "--key needs JSON records"),

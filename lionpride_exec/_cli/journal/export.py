@@ -58,7 +58,7 @@ def _writing(output: str, journal: Path, *, overwrite: bool) -> Generator[Binary
     parts = (journal.with_name(journal.name + suffix) for suffix in SUFFIXES)
     if any(part.exists() and Path(output).exists() and part.samefile(output) for part in parts):
         raise UsageError(f"--output {output} is part of the journal")
-    opened = open_output(output, journal.stat(), overwrite=overwrite)
+    opened = open_output(output, [journal.stat()], overwrite=overwrite)
     try:
         with os.fdopen(opened.fd, "wb") as file:
             if opened.replaces:

@@ -35,7 +35,7 @@ def inspect_journal(journal: str, top: int, *, as_json: bool) -> int:
         write_json(encode(overview_record(journal, overview)))
         return 0
     _write_summary(journal, overview)
-    for table in (_running(overview), _slowest(overview), _errors(overview)):
+    for table in (_running(overview), _schedules(overview), _slowest(overview), _errors(overview)):
         write_table(table)
     named = sum(group.count for group in overview.errors)
     if overview.other_errors and named:
@@ -92,6 +92,14 @@ def _running(overview: Overview) -> Table:
             )
             for one in overview.running
         ],
+    )
+
+
+def _schedules(overview: Overview) -> Table:
+    return Table(
+        "Schedules",
+        ("name", "due", "last"),
+        [(one.name, one.trigger or "?", iso(one.at) or "?") for one in overview.schedules],
     )
 
 

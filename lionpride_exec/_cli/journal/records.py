@@ -141,8 +141,8 @@ def _runs(row: Row, unreadable: list[str]) -> int:
     return (len(earlier) if isinstance(earlier, list) else 0) + (row.started is not None)
 
 
-def full_record(row: Row, steps: list[Transition]) -> dict[str, Any]:
-    """Return everything about an event."""
+def full_record(row: Row, transitions: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return everything about an event, with the records of its transitions."""
     unreadable: list[str] = []
     after = row.after if isinstance(row.after, bytes) else b""
     attempts = None if row.attempts is None else _read(row.attempts, "attempts", unreadable)
@@ -151,7 +151,7 @@ def full_record(row: Row, steps: list[Transition]) -> dict[str, Any]:
         "due": iso(row.due),
         "after": [id_text(after[place : place + ID_BYTES]) for place in range(0, len(after), ID_BYTES)],
         "attempts": [_attempt_record(one) for one in attempts] if isinstance(attempts, list) else [],
-        "transitions": [transition_record(step) for step in steps],
+        "transitions": transitions,
     }
     return record | ({"unreadable": [*record.get("unreadable", ()), *unreadable]} if unreadable else {})
 

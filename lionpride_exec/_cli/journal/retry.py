@@ -20,7 +20,9 @@ ENDED = tuple(status.value for status in EventStatus if status.is_terminal)
 
 def requeue_events(journal: str, statuses: Collection[str], texts: Collection[str]) -> int:
     """
-    Put events back to pending, and write how many. Return the exit status: 1 if one of ``texts`` was not among them.
+    Put events back to pending. Write their number, and the number of skipped events that come after them.
+
+    Return the exit status: 1 if one of ``texts`` was not among them.
 
     Args:
         journal: Path of the journal. No run may have it open.
@@ -40,6 +42,9 @@ def requeue_events(journal: str, statuses: Collection[str], texts: Collection[st
         raise UsageError("--status completed needs --id: completed events are put back only by name")
     with reading(journal) as reader:  # it refuses a file that does not exist, which requeue_ended() would make
         seqs = {reader.find(text).seq for text in texts}
-    number = requeue_ended(journal, tuple(statuses) or (*ENDED, HELD), seqs if texts else None)
+    number, skipped = requeue_ended(journal, tuple(statuses) or (*ENDED, HELD), seqs if texts else None)
     write_line(f"{number:,} event{' is' if number == 1 else 's are'} pending again")
+    if skipped:
+        more = "1 skipped event comes" if skipped == 1 else f"{skipped:,} skipped events come"
+        write_line(f"{more} after {'it' if number == 1 else 'them'}: --status skipped puts those back too")
     return 0 if number >= len(seqs) else 1

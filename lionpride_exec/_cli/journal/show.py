@@ -9,16 +9,19 @@ import msgspec
 from lionpride_exec._cli.terminal import Table, write_json, write_line, write_lines, write_table
 
 from .inspect import seconds
-from .records import encode, full_record, iso, reading
+from .records import encode, full_record, iso, reading, transition_record
 
 if TYPE_CHECKING:
-    from lionpride_exec._journal.reader import Transition
+    from collections.abc import Sequence
 
 # Fields with a line each, in this order.
 FIELDS = (
     "id", "tag", "version", "key", "status", "attempt", "crashes", "priority", "after",
     "queued", "due", "started", "finished", "duration", "unreadable",
 )  # fmt: skip
+
+# What stands after the seconds of fields that are lengths of time.
+UNITS = {"duration": "", "renewed": " ago"}
 
 
 def show_event(journal: str, text: str, *, as_json: bool) -> int:
@@ -38,17 +41,32 @@ def show_event(journal: str, text: str, *, as_json: bool) -> int:
     with reading(journal) as reader:
         row = reader.find(text)
         steps = reader.history(row.seq)
-    record = full_record(row, steps)
+    record = full_record(row, [transition_record(step) for step in steps])
     if as_json:
         write_json(encode(record))
-        return 0
-    write_line(f"event #{row.seq}")
-    for name in FIELDS:
+    else:
+        table = steps_table([(step.at, str(step.status), str(step.attempt), str(step.error or "")) for step in steps])
+        write_event(f"event #{row.seq}", record, FIELDS, table)
+    return 0
+
+
+def write_event(title: str, record: dict[str, Any], fields: Sequence[str], steps: Table) -> None:
+    """
+    Write everything about an event.
+
+    Args:
+        title: The first line.
+        record: What ``full_record()`` returns.
+        fields: Fields of the record with a line each, in this order. Fields without a value are left out.
+        steps: The transitions.
+    """
+    write_line(title)
+    for name in fields:
         if record.get(name) not in (None, []):
-            write_line(f"  {name + ':':<12}{_text(record[name])}")
+            write_line(f"  {name + ':':<12}{_field(name, record[name])}")
     write_line("")
     _write_value("data", record["data"])
-    write_table(_steps(steps))
+    write_table(steps)
     for attempt in record["attempts"]:
         _write_attempt(attempt)
     if "repr" in record:
@@ -58,17 +76,17 @@ def show_event(journal: str, text: str, *, as_json: bool) -> int:
     elif record["error"] is not None:
         write_line("error")
         _write_error(record["error"])
-    return 0
 
 
-def _steps(steps: list[Transition]) -> Table:
+def steps_table(steps: Sequence[tuple[float, str, str, str]], last: str = "error") -> Table:
+    """Return a table of transitions, each with its time, status and attempt, and a last column of that name."""
     rows: list[tuple[str, ...]] = []
     previous: float | None = None
-    for step in steps:
-        gone = "" if previous is None else f"+{seconds(step.at - previous)}"
-        rows.append((iso(step.at) or "?", gone, str(step.status), str(step.attempt), str(step.error or "")))
-        previous = step.at
-    return Table("transitions", ("time", "later by", "status", "attempt", "error"), rows)
+    for at, *others in steps:
+        gone = "" if previous is None else f"+{seconds(at - previous)}"
+        rows.append((iso(at) or "?", gone, *others))
+        previous = at
+    return Table("transitions", ("time", "later by", "status", "attempt", last), rows)
 
 
 def _write_attempt(attempt: Any) -> None:
@@ -97,6 +115,13 @@ def _write_value(name: str, value: Any) -> None:
 
 def _pretty(value: Any) -> str:
     return msgspec.json.format(encode(value), indent=2).decode()
+
+
+def _field(name: str, value: Any) -> str:
+    """Return the value of a field. The number of a length of time has its unit."""
+    if name in UNITS and isinstance(value, int | float):
+        return f"{seconds(value)}{UNITS[name]}"
+    return _text(value)
 
 
 def _text(value: Any) -> str:

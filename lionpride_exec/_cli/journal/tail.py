@@ -40,7 +40,7 @@ def tail_journal(journal: str, lines: int, *, follow: bool, as_json: bool) -> in
         _write(last, as_json=as_json)
         seen = last[-1].n if last else seen
         while follow:
-            time.sleep(PAUSE)
+            time.sleep(PAUSE)  # another process writes; nothing else is to be done here
             seen = min(seen, reader.last_n())  # if the last transitions were deleted, their numbers are used again
             while steps := reader.transitions(seen, CHUNK):
                 _write(steps, as_json=as_json)

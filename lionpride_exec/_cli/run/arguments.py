@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 import attrs
 
-from .options import NAMES, Backend, JournalSync, ProgressKind, RunOptions
+from .options import NAMES, Backend, InputFormat, JournalSync, OutputFormat, ProgressKind, RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,12 +43,15 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
     "int": _whole,
     "float": _number,
     "tuple[str, ...]": _text,
+    "InputFormat": _one_of(InputFormat),
+    "OutputFormat": _one_of(OutputFormat),
     "Backend": _one_of(Backend),
     "JournalSync": _one_of(JournalSync),
     "ProgressKind": _one_of(ProgressKind),
 }
-_FLAG: Final = "bool"
-_SEVERAL: Final = "tuple[str, ...]"
+# Annotations of options without a value, and of options that may be given several times.
+FLAG: Final = "bool"
+SEVERAL: Final = "tuple[str, ...]"
 # For each option of the command line: the field of RunOptions, and its annotation without "| None".
 OPTIONS: Final = {
     NAMES.get(field.name) or f"--{field.name.replace('_', '-')}": (field.name, str(field.type).removesuffix(" | None"))
@@ -56,8 +59,8 @@ OPTIONS: Final = {
 }
 
 
-def read_plain(words: Sequence[str]) -> tuple[str, str, RunOptions] | None:
-    """Return target, source and options of ``run``. None if the arguments are not plain, or not those of ``run``."""
+def read_plain(words: Sequence[str]) -> tuple[str, tuple[str, ...], RunOptions] | None:
+    """Return target, INPUT and options of ``run``. None if the arguments are not plain, or not those of ``run``."""
     if not words or words[0] != "run":
         return None
     rest = iter(words[1:])
@@ -71,13 +74,14 @@ def read_plain(words: Sequence[str]) -> tuple[str, str, RunOptions] | None:
         if name not in OPTIONS:
             return None
         field, kind = OPTIONS[name]
-        if kind == _FLAG:
+        if kind == FLAG:
             value: object = None if equals else True
         else:
             value = _READERS[kind](text if equals else next(rest, ""))
-        if value is None or (field in given and kind != _SEVERAL):
+        if value is None or (field in given and kind != SEVERAL):
             return None
-        given[field] = (*given.get(field, ()), value) if kind == _SEVERAL else value
-    if len(positional) != 2 or not all(positional) or positional[0] == "-":  # noqa: PLR2004  TARGET and INPUT
+        given[field] = (*given.get(field, ()), value) if kind == SEVERAL else value
+    target, *sources = positional or ("",)
+    if not (sources and all(positional)) or target == "-":
         return None
-    return positional[0], positional[1], RunOptions(**given)
+    return target, tuple(sources), RunOptions(**given)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from lionpride_exec._base.json_text import shown
+from lionpride_exec._base.wording import did_you_mean
 from lionpride_exec._cli.errors import BadLineError, UsageError
 from lionpride_exec._events.event import Event
 from lionpride_exec._validation import is_number
@@ -40,7 +41,8 @@ def parse_event_fields(text: str | None) -> frozenset[str] | None:
         return frozenset()
     for name in names:
         if name not in CHOICES:
-            raise UsageError(f"--event-fields must be {NONE} or some of {', '.join(CHOICES)}, got {name!r}")
+            hint = did_you_mean(name, CHOICES)
+            raise UsageError(f"--event-fields must be {NONE} or some of {', '.join(CHOICES)}, got {name!r}{hint}")
     if not names:
         raise UsageError(f"--event-fields must name fields, such as id,timeout, or be {NONE}")
     return frozenset(names)

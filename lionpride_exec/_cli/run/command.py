@@ -1,94 +1,144 @@
 """
 The command ``run``: open what the arguments name, choose the kind of run, and run it.
 
-A run with a journal is a ``JournaledRun``, any other run a ``LineRun``. Neither module imports this one.
+A run with a journal is a ``JournaledRun``, a run on a cluster is a ``ClusterRun``, and any other run is a ``LineRun``.
+None of these modules imports this one.
 """
 
 from __future__ import annotations
 
+from contextlib import closing
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from lionpride_exec._cli.errors import UsageError
-from lionpride_exec._cli.exit_status import MISUSED
-from lionpride_exec._cli.streams import say
+from lionpride_exec._cli.exit_status import INCOMPLETE, MISUSED
+from lionpride_exec._cli.streams import say_block
+from lionpride_exec.errors import ClusterError
 
+from .cell_types import cells_for
+from .dry_run import DryRun
+from .input_files import expand, open_files
+from .inputs.formats import Formats
+from .inputs.window import Window
 from .line_run import LineRun
 from .lines import JobMaker
+from .options import check_not_an_option
 from .output import OVERWRITE, open_output
 from .pause_on import pausing_on
 from .redacted_fields import redacting
-from .source import open_source
+from .shaped_output import is_written_anew, results_beside, write_anew
 from .target import load_target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from lionpride_exec._executor.executor import Executor
 
+    from .input_files import InputFiles
     from .options import Backend, RunOptions
     from .target import Target
 
 
-def run(target: str, source: str, options: RunOptions) -> int:
+def run(target: str, sources: Sequence[str], options: RunOptions) -> int:
     """
     Run the target over the lines of the source. Return the exit status.
 
     Args:
         target: ``module:name`` or ``path/to/file.py:name``.
-        source: A path, or "-" for standard input.
+        sources: Paths, patterns of paths, or "-" for standard input.
         options: How to run.
     """
     try:
-        return _run(target, source, options)
-    except UsageError as exc:
-        say(str(exc))
-        return MISUSED
+        return _run(target, sources, options)
+    except (UsageError, ClusterError) as exc:
+        say_block(str(exc), getattr(exc, "traceback_text", ""))
+        return MISUSED if isinstance(exc, UsageError) else INCOMPLETE
 
 
-def _run(target_text: str, source_text: str, options: RunOptions) -> int:
+def _run(target_text: str, source_texts: Sequence[str], options: RunOptions) -> int:
     options.check()
+    for text in source_texts:
+        check_not_an_option("INPUT", text)
+    paths = expand(source_texts)
     _check_backend(options.backend)
     target = load_target(target_text)
-    event_type = getattr(getattr(target.executor_type, "processor_type", None), "event_type", None)
-    with redacting(event_type, options.redact, is_function=target.is_function):
-        run_type, executor = _choose(target, source_text, options)
-        return _run_executor(run_type, executor, target, source_text, options)
+    target.check_places(options.places)
+    with redacting(target.event_type, _redacted_in_event(options), is_function=target.is_function):
+        if options.dry_run:
+            maker, source = _open_input(target.build(options.processor_config), target, paths, options)
+            with closing(source):
+                return DryRun(maker, source, options).run()
+        if not is_written_anew(options):
+            return _run_executor(target, paths, options)
+        status = _run_executor(target, paths, results_beside(options, paths))
+        return write_anew(options, status)
 
 
-def _choose(target: Target, source_text: str, options: RunOptions) -> tuple[type[LineRun], Executor]:
+def _redacted_in_event(options: RunOptions) -> Iterator[str]:
+    """Yield the paths of ``--redact`` into what the target gets of a record."""
+    part = options.request_field
+    for path in options.redact:
+        if part is None:
+            yield path
+        elif path.startswith(f"{part}."):
+            yield path.removeprefix(f"{part}.")
+
+
+def _choose(target: Target, paths: Sequence[str], options: RunOptions) -> tuple[type[LineRun], Executor]:
     """Return the kind of run that the options ask for, and its executor."""
+    if options.cluster is not None:
+        if find_spec("coredis") is None or find_spec("msgspec") is None:
+            raise UsageError("--cluster needs: pip install 'lionpride-exec[cluster]'")
+        from .cluster_run import ClusterRun, build_cluster_executor  # noqa: PLC0415  needs the extra
+
+        return ClusterRun, build_cluster_executor(target, options, options.cluster)
     if options.journal is None:
         return LineRun, target.build(options.processor_config)
     if find_spec("msgspec") is None:
         raise UsageError("--journal needs: pip install 'lionpride-exec[journal]'")
     from .journaled_run import JournaledRun, build_executor  # noqa: PLC0415  needs the extra
 
-    return JournaledRun, build_executor(target, source_text, options, options.journal)
+    return JournaledRun, build_executor(target, paths, options, options.journal)
 
 
-def _run_executor(
-    run_type: type[LineRun], executor: Executor, target: Target, source_text: str, options: RunOptions
-) -> int:
+def _open_input(
+    executor: Executor, target: Target, paths: Sequence[str], options: RunOptions
+) -> tuple[JobMaker, InputFiles]:
     """
-    Run an executor over the lines of the source. Return the exit status.
+    Return what makes events, and INPUT. The caller closes INPUT.
+
+    Raises:
+        UsageError: A file cannot be opened or read.
+    """
+    maker = JobMaker(executor.event_type, target.is_function, options)
+    cells = cells_for(executor.event_type, target.function, maker, options)
+    formats = Formats(options.input_format, options.field is not None, cells)
+    is_part = options.skip > 0 or options.limit is not None
+    window = partial(Window, options.skip, options.limit, maker.is_blank) if is_part else None
+    return maker, open_files(paths, formats, window)
+
+
+def _run_executor(target: Target, paths: Sequence[str], options: RunOptions) -> int:
+    """
+    Run an executor over the lines of INPUT. Return the exit status.
 
     Raises:
         UsageError: A file cannot be opened, or the executor cannot be started.
     """
-    maker = JobMaker(executor.event_type, target.is_function, options)
-    source = open_source(source_text)
-    try:
-        source.check_file(is_plain=options.field is not None)
+    run_type, executor = _choose(target, paths, options)
+    maker, source = _open_input(executor, target, paths, options)
+    with closing(source):
         output = open_output(
             options.output,
-            source.status,
+            source.statuses,
             overwrite=options.overwrite,
-            goes_on=options.journal is not None,
+            goes_on=options.journal is not None or options.cluster is not None,
             cures=f"{OVERWRITE}; with --journal FILE a run goes on where it was stopped",
         )
         with pausing_on(executor.event_type, options.limits.codes, options.limits.rule):
             return run_type(executor, maker, source, output, options).run()
-    finally:
-        source.close()
 
 
 def _check_backend(backend: Backend) -> None:

@@ -6,11 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from lionpride_exec._base.redaction import mask, secrets_of
-from lionpride_exec._base.tracebacks import format_traceback, in_target
+from lionpride_exec._base.tracebacks import format_traceback, is_placed, traceback_of_user
 from lionpride_exec._cli.streams import say_block
 from lionpride_exec._tracking.unseen_failures import failure_of
+from lionpride_exec.errors import RemoteError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lionpride_exec._events.event import Event
 
 # How many classes are counted by name, and how many of them are named at the end.
@@ -26,35 +29,51 @@ class Failures:
         self._first: tuple[int | None, str] | None = None  # line of INPUT, traceback
         self._is_placed = False  # whether that traceback leads into code of the target
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many events have failed, by the class of the error. The class with most of them comes first."""
+        return dict(self._classes.most_common())
+
     def note(self, event: Event, number: int | None) -> None:
         """Count an event that failed, timed out or was aborted. Other events are no failure."""
         error = failure_of(event, event.execution.status)
         if error is None:
             return
-        name = type(error).__name__
+        name, remote = type(error).__name__, ""
+        if type(error) is RemoteError and error.type_name:  # of an event that a cluster ran, in whichever process
+            name, remote = error.type_name.rpartition(".")[2], error.traceback_text
         self._classes[name if name in self._classes or len(self._classes) < MAX_KEPT else OTHERS] += 1
         if not self._is_placed:
-            place = in_target(error.__traceback__)
-            if place is not None or self._first is None:
-                text = traceback_of(error)
+            leads_there = bool(remote) or is_placed(error)
+            if leads_there or self._first is None:
+                text = remote or traceback_of(error)
                 self._first = number, mask(text, secrets_of(event))
-                self._is_placed = place is not None
+                self._is_placed = leads_there
 
-    def tell(self) -> None:
-        """Write the report to standard error. Write nothing if nothing has failed."""
+    def tell(self, place: Callable[[int], str]) -> None:
+        """Write the report to standard error. Write nothing if nothing has failed. ``place`` tells where a line is."""
         if self._first is None:
             return
         named = self._classes.most_common(MAX_NAMED)
         others = self._classes.total() - sum(number for _, number in named)
         parts = [f"{number:,} {name}" for name, number in named] + ([f"{others:,} {OTHERS}"] if others else [])
         number, text = self._first
-        where = "" if number is None else f", of line {number:,}"
+        where = "" if number is None else f", of {place(number)}"
         say_block(f"errors: {', '.join(parts)}; the first{where}:", text)
 
 
 def traceback_of(error: BaseException) -> str:
     """Return the traceback of an error, from the code of the target on. Never raise."""
+    return _formatted(format_traceback, error)
+
+
+def user_traceback_of(error: BaseException) -> str:
+    """Return the traceback of an error that no event has, from the code of the user on. "" if none is in it."""
+    return _formatted(traceback_of_user, error)
+
+
+def _formatted(function: Callable[[BaseException], str], error: BaseException) -> str:
     try:
-        return format_traceback(error)
+        return function(error)
     except Exception:  # noqa: BLE001  an error may fail when it is formatted
         return type(error).__name__

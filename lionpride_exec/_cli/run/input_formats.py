@@ -45,13 +45,10 @@ _BINARY: Final[tuple[tuple[bytes, str, str], ...]] = (
 # What follows "BZh" and a digit.
 _BZIP2_BLOCKS: Final = (b"1AY&SY", b"\x17rE8P\x90")
 
-_CSV: Final = (
-    "python3 -c 'import csv, json, sys; [print(json.dumps(row)) for row in csv.DictReader(sys.stdin%s)]' < FILE "
-    + TO_STDIN
-)
 _ONE_A_LINE: Final = f"jq -c {{}} FILE {TO_STDIN}"
 _OR_FIELD: Final = "; where a line is one value: --field NAME"
 _DELIMITERS: Final = {",": "CSV", "\t": "TSV", ";": "CSV with semicolons"}
+_BY_FORMAT: Final = "--input-format {} reads it"
 
 
 def problem_of(head: bytes, *, is_plain: bool, is_all: bool) -> tuple[str, str] | None:
@@ -122,7 +119,7 @@ def _problem_of_json(text: str, first: str) -> tuple[str, str] | None:
     if not goes_on:
         return None
     if first[0] == "[":
-        return "a JSON array over several lines", _ONE_A_LINE.format("'.[]'")
+        return "a JSON array over several lines", _BY_FORMAT.format("json")
     return "JSON objects over several lines", _ONE_A_LINE.format(".")
 
 
@@ -135,8 +132,7 @@ def _problem_of_table(text: str) -> tuple[str, str] | None:
             continue
         widths = {len(row) for row in rows}
         if len(rows) > 1 and len(widths) == 1 and widths.pop() > 1 and all(cell.strip() for cell in rows[0]):
-            given = "" if delimiter == "," else f', delimiter="{delimiter}"'.replace("\t", "\\t")
-            return name, _CSV % given + _OR_FIELD
+            return name, _BY_FORMAT.format("tsv" if delimiter == "\t" else "csv") + _OR_FIELD
     return None
 
 

@@ -11,67 +11,47 @@ journal while it is read.
 from __future__ import annotations
 
 import os
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import anyio
-from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import checkpoint
 
-from lionpride_exec._base.redaction import mask
-from lionpride_exec._cli.errors import BadLineError, UsageError
-from lionpride_exec._events.event import tag_of
+from lionpride_exec._base.wording import counted
+from lionpride_exec._cli.errors import UsageError
+from lionpride_exec._cli.streams import say
 from lionpride_exec._executor.journal_access import JournalAccess
 from lionpride_exec._journal import Journal
+from lionpride_exec._journal.offline import requeue_ended
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
 
-from .line_identity import Identity, Lines, is_in_field, line_key, recall_event, remember
+from .keyed_run import PAUSE, KeyedRun, identity_of
+from .line_identity import line_key
 from .line_run import LineRun
-from .redacted_fields import Redaction
 from .rekey import know_lines_by
 from .resume import Resume
 from .stored_results import line_of_event
-from .target import describe
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Sequence
+    from collections.abc import Sequence
     from uuid import UUID
 
     from lionpride_exec._events.event import Event
     from lionpride_exec._executor.executor import Executor
 
+    from .keyed_run import KeyedJob, Line
     from .known_events import Known
-    from .lines import Job
     from .options import RunOptions
     from .target import Target
 
-# Lines that are looked up, and whose events are appended, together.
-BATCH = 500
 
-# Seconds after which lines that could not be written to the journal are tried again.
-PAUSE = 1.0
-
-TAG = "run:"
+# The statuses that --resume-failed puts back.
+AGAIN: Final = (EventStatus.FAILED, EventStatus.CANCELLED, EventStatus.ABORTED)
 
 
-class Line(NamedTuple):
-    """A line that was read: its number, its record, and the record as JSON."""
-
-    number: int
-    value: Any
-    record: bytes
-
-
-class KeyedJob(NamedTuple):
-    """A job, and the key of its line."""
-
-    job: Job
-    key: str
-
-
-def build_executor(target: Target, source: str, options: RunOptions, place: str) -> Executor:
+def build_executor(target: Target, paths: Sequence[str], options: RunOptions, place: str) -> Executor:
     """
     Return an executor of the target with a journal.
 
@@ -79,32 +59,28 @@ def build_executor(target: Target, source: str, options: RunOptions, place: str)
 
     Args:
         target: What to run.
-        source: INPUT, as it was given.
+        paths: The files of INPUT.
         options: How to run.
         place: Path of the journal.
 
     Raises:
         UsageError: The journal cannot be used, or INPUT or the output does not fit it.
     """
-    processor_type = getattr(target.executor_type, "processor_type", None)
-    event_type: type[Event] | None = getattr(processor_type, "event_type", None)
-    # The tag does not say where the file of the target lies, since files are moved.
-    is_untagged = event_type is not None and tag_of(event_type) is None
-    types = {TAG + target.name: event_type} if event_type is not None and is_untagged else {}
+    sync: Literal["NORMAL", "FULL"] = "NORMAL" if options.journal_sync == "normal" else "FULL"
     try:
-        journal = Journal(
-            place, ack="strict", synchronous="NORMAL" if options.journal_sync == "normal" else "FULL", types=types
-        )
-        if event_type is not None:
-            journal._check_class(event_type)  # once, instead of a refusal for each line
+        journal = Journal(place, ack="strict", synchronous=sync, types=target.types)
+        if target.event_type is not None:
+            journal._check_class(target.event_type)  # once, instead of a refusal for each line
     except (ConfigurationError, TypeError) as exc:
         raise UsageError(f"--journal {place}: {exc}") from exc
-    for name, other in (("--output", options.output), ("INPUT", source)):
+    for name, other in (("--output", options.output), *(("INPUT", path) for path in paths)):
         if os.path.realpath(other) == os.path.realpath(place):
             raise UsageError(f"--journal {place} is the file of {name}")
     _check_output(Path(options.output), journal.path)
     know_lines_by(journal.path, identity_of(options))
-    return target.build(options.processor_config, journal)
+    if options.resume_failed and journal.path.exists():
+        _put_back(journal.path, options)
+    return target.build(options.processor_config, journal=journal)
 
 
 def _check_output(output: Path, journal: Path) -> None:
@@ -116,26 +92,29 @@ def _check_output(output: Path, journal: Path) -> None:
         )
 
 
-def identity_of(options: RunOptions) -> Identity:
-    """Return what the lines of a run are known by."""
-    field = options.record_id
-    return Identity(field, is_secret=field is not None and Redaction(options.redact).covers(field))
+def _put_back(journal: Path, options: RunOptions) -> None:
+    """
+    Have lines that did not complete be run again.
+
+    Raises:
+        UsageError: The journal is in use, or cannot be written.
+    """
+    try:
+        number = requeue_ended(journal, AGAIN, None).events
+    except JournalError as exc:
+        raise UsageError(str(exc)) from exc
+    if number and not options.quiet:
+        say(f"{counted(number, 'line')} that did not complete {'is' if number == 1 else 'are'} run again")
 
 
-class JournaledRun(LineRun):
+class JournaledRun(KeyedRun):
     """A run whose executor has a journal."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.tally.read = 0
-        self.tally.still_open = self._count_open
         self._access = JournalAccess(self.executor)
         self._is_open = False  # whether the journal is
         self._left = 0  # events that stay in the journal as they are
-        self._identity = identity_of(self.options)
-        self._lines = Lines(self._identity)
-        # What the journal knew at the start. None once INPUT has been compared with it.
-        self._known: Known | None = None
         self._may_know_lines = True  # if not, the journal had no line when the run began
         self.executor.pause()
 
@@ -149,7 +128,7 @@ class JournaledRun(LineRun):
                 self.output.forget()  # events that ended while the journal was opened: the next run writes them
 
     @staticmethod
-    def _refusal(leaf: BaseException) -> UsageError:
+    def _refusal(leaf: BaseException) -> Exception:
         if isinstance(leaf, UsageError):
             return leaf
         return UsageError(str(leaf)) if isinstance(leaf, JournalError) else LineRun._refusal(leaf)
@@ -158,16 +137,9 @@ class JournaledRun(LineRun):
     def _is_telling(self) -> bool:
         return self._is_open  # one message tells what is left in the journal, instead of a log line for each event
 
-    def _tell_of_a_stop(self) -> None:
-        pass  # the summary says how to go on
-
-    def _has_begun(self) -> bool:
-        return True  # the journal exists, and so does the output
-
-    def _summary(self) -> str:
-        summary = super()._summary()
-        is_over = not self.tally.unfinished and not self.interrupts and self._has_read_all
-        return summary if is_over else f"{summary}; run the same command again to go on"
+    @property
+    def _keeper(self) -> str:
+        return self.options.journal or ""
 
     def _way_on(self) -> str:
         return (
@@ -209,10 +181,8 @@ class JournaledRun(LineRun):
             goes_on=self.options.changed_input,
             with_traceback=self.options.traceback,
         )
-        limiter = CapacityLimiter(1)
-        with closing(resume.steps(self.source, self.maker)) as steps:
-            is_over = object()
-            while await to_thread.run_sync(next, steps, is_over, limiter=limiter) is not is_over:
+        async with aclosing(self._steps(resume.steps(self.source, self.maker))) as steps:
+            async for _ in steps:
                 pass
         if resume.message is not None:
             self.display.message(resume.message)
@@ -234,34 +204,10 @@ class JournaledRun(LineRun):
         # Unreadable and held events do not count either if INPUT has lost their lines.
         self._left -= known.open_lines - known.open_seen - let_go
 
-    @staticmethod
-    def _renumber(event: Event, number: int) -> None:
-        _, record = recall_event(event)
-        remember(event, number, record, is_field=is_in_field(event))
-
     # ---------------------------------------------------------------- reading
 
-    async def _read_lines(self) -> None:
-        async with aclosing(self.source.batches(BATCH)) as batches:
-            async for batch in batches:
-                lines = [(number, line) for number, line in batch if not self.maker.is_blank(line)]
-                self.tally.read = (self.tally.read or 0) + len(lines)
-                await self._take_all(lines)
-                await self.output.wait_for_room()
-        if self._known is not None and self._known.missing:
-            told = f"{self._known.missing:,} of the {self._known.lines:,} lines that {self.options.journal} knew"
-            self.display.message(f"{told} were not in {self.source.name}")
-
-    async def _take_all(self, lines: Sequence[tuple[int, bytes]]) -> None:
+    async def _take_all(self, todo: dict[str, Line]) -> None:
         """Append the events of lines that are not known yet. Wait as long as the journal cannot be written."""
-        todo: dict[str, Line] = {}
-        for number, text in lines:
-            try:
-                record = self.maker.record_of(text)
-                line = Line(number, self.maker.value_of(record if self.options.field is None else text), record)
-                todo[self._lines.key_of_value(line.value, record)] = line
-            except BadLineError as exc:
-                await self._refuse(number, exc)
         while todo:
             try:
                 if self._may_know_lines:
@@ -299,27 +245,7 @@ class JournaledRun(LineRun):
             except JournalError:
                 raise
             except (LionprideError, TypeError, ValueError) as exc:
-                refused = next(reversed(jobs.values()))
-                number = todo.pop(refused.key).number
-                await self._refuse(number, BadLineError(mask(describe(exc), refused.job.secrets)))
-
-    async def _events_of(
-        self, lines: Iterator[tuple[str, Line]], todo: dict[str, Line], jobs: dict[UUID, KeyedJob]
-    ) -> AsyncGenerator[Event]:
-        """Make the events of lines, each once the read-ahead has room for it."""
-        for key, (number, value, record) in lines:
-            try:
-                job = self.maker.make_of(value, record)
-            except BadLineError as exc:
-                del todo[key]
-                await self._refuse(number, exc)
-                continue
-            if not self._ahead.has_room:
-                await self._ahead.wait()
-            remember(job.event, number, job.record, is_field=self.maker.keeps_record)
-            jobs.pop(job.event.id, None)  # two records may give their events one id
-            jobs[job.event.id] = KeyedJob(job, key)
-            yield job.event
+                await self._refuse_event(todo, next(reversed(jobs.values())), exc)
 
     # ---------------------------------------------------------------- ends
 
@@ -338,7 +264,3 @@ class JournaledRun(LineRun):
 
     async def _forget_ended(self) -> None:
         await checkpoint()  # with a journal, events that have ended leave memory by themselves
-
-    def _count_open(self) -> int:
-        counts = self.executor.status_counts()
-        return counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING]

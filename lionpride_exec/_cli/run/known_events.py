@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from lionpride_exec._journal.reader import JournalReader
 
+    from .input_files import InputFiles
     from .line_identity import Identity
     from .lines import JobMaker
-    from .source import Source
 
 ROWS = 5000  # rows of the journal in a step
 LINES = 5000  # lines of INPUT in a step
@@ -49,6 +49,7 @@ class Known:
         self.ended = 0  # events that have ended
         # Events that have ended, by status. Those made of a line count once INPUT is known to have the line.
         self.before: Counter[EventStatus] = Counter()
+        self.is_part = False  # whether only a part of INPUT is read
 
     # ---------------------------------------------------------------- the journal
 
@@ -66,6 +67,19 @@ class Known:
             seq = entries[-1][0]
             yield
 
+    def add_result(self, mark: int, status: str | None) -> None:
+        """
+        Take note of an event that has a result in the output.
+
+        Args:
+            mark: The mark of its line.
+            status: The status that it has ended with. None if the event is open, or has ended otherwise by now.
+        """
+        if self.marks.get(mark) is None:
+            self.marks.put(mark, (OTHER if status is None else STATUSES[status]) | LINE)
+            self.lines += 1
+            self.ended += status is not None
+
     def _add(self, key: str | None, event_id: bytes, status: str) -> None:
         is_line = line_key(key) is not None
         self.marks.put(mark_of_row(key, event_id), STATUSES.get(status, OTHER) | (LINE if is_line else 0))
@@ -78,8 +92,8 @@ class Known:
 
     # ---------------------------------------------------------------- INPUT
 
-    def read_input(self, source: Source, maker: JobMaker, identity: Identity) -> Generator[None]:
-        """Take note of all lines that a regular file has now, in steps. Blocks."""
+    def read_input(self, source: InputFiles, maker: JobMaker, identity: Identity) -> Generator[None]:
+        """Take note of all lines that regular files have now, in steps. Blocks."""
         lines = Lines(identity)
         for number, line in source.look_ahead():
             if not maker.is_blank(line):
@@ -150,16 +164,15 @@ class Known:
         if not self.missing:
             return None
         example, journal = self.example(reader), reader.path
-        if not self.seen and not goes_on:
+        if not (self.seen or goes_on or self.is_part):
             raise UsageError(
                 f"INPUT has none of the {self.lines:,} lines that {journal} knows, such as {example}: is it another "
                 "INPUT, or was each record changed? Give another --journal and --output, or name what stays the same "
                 "in a record by --id FIELD, or go on with --changed-input: all lines are run, and the old results stay"
             )
         is_are = "line is" if self.missing == 1 else "lines are"
-        return (
-            f"{self.missing:,} {is_are} in {journal} but not in INPUT any more, such as {example}: not run, not counted"
-        )
+        where = "in the part of INPUT that is read" if self.is_part else "in INPUT any more"
+        return f"{self.missing:,} {is_are} in {journal} but not {where}, such as {example}: not run, not counted"
 
 
 def _shown(event_id: bytes, event: bytes) -> str:

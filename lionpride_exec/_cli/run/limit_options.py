@@ -12,7 +12,9 @@ import attrs
 from lionpride_exec._base.field_paths import MISSING, is_inside, look_up, look_up_field
 from lionpride_exec._base.json_text import plain_of, shown
 from lionpride_exec._base.redaction import digest_of, redacted_paths
+from lionpride_exec._base.wording import did_you_mean
 from lionpride_exec._cli.errors import BadLineError, UsageError
+from lionpride_exec._model.adaptive import Adaptive
 from lionpride_exec._model.limits import Concurrent, Rate
 from lionpride_exec._model.retry import Retry
 from lionpride_exec._validation import is_number
@@ -21,12 +23,24 @@ from .error_rules import STATUS, RetryRule, check_together, parse_errors
 from .line_identity import fields_of_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from lionpride_exec._events.event import Event
+    from lionpride_exec._model.key_amounts import Amount
+    from lionpride_exec._model.limits import Limit
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-RATE = re.compile(r"(\d{1,15})/(\d{1,15}(?:\.\d+)?|\.\d+)?(ms|s|m|h)(?::(.+))?", re.ASCII)
+RATE = re.compile(r"(?:(.+?)=)?(\d{1,15})/(\d{1,15}(?:\.\d+)?|\.\d+)?(ms|s|m|h)(?::(.+))?", re.ASCII)
+
+ADAPTIVE = re.compile(r"(\d{1,15})/(\d{1,15}(?:\.\d+)?|\.\d+)?(ms|s|m|h)(?::(\d{1,15})-(\d{1,15}))?", re.ASCII)
+
+# Without bounds, a pace is learned from the first one divided by this number up to the first one times this number.
+BOUNDS = 100
+
+WHOLE = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
+
+# What stands for all other keys in ``--rate KEY=AMOUNT/TIME``.
+ALL_OTHERS = "*"
 
 NO_LIMIT = 1_000_000_000
 
@@ -46,16 +60,18 @@ class RateOption:
         amount: How many starts, or how much cost, in any ``per`` seconds.
         per: Seconds.
         cost: Field of the record, or a path into it, with the cost of a start. None if each start costs 1.
+        key: The only key that the amount is for. ``*`` for all keys without an amount, None for each key.
     """
 
     amount: int
     per: float
     cost: str | None = None
+    key: str | None = None
 
 
 def parse_rate(text: str) -> RateOption:
     """
-    Read ``AMOUNT/TIME[:FIELD]``, such as ``500/60s`` or ``90000/1m:tokens``.
+    Read ``[KEY=]AMOUNT/TIME[:FIELD]``, such as ``500/60s``, ``90000/1m:tokens`` or ``small=1500/60s``.
 
     Raises:
         UsageError: The text does not have this form.
@@ -63,16 +79,37 @@ def parse_rate(text: str) -> RateOption:
     match = RATE.fullmatch(text)
     if match is None:
         raise UsageError(
-            f"--rate must be AMOUNT/TIME or AMOUNT/TIME:FIELD, such as 500/60s or 90000/1m:tokens "
-            f"(units {', '.join(SECONDS)}), got {text!r}"
+            f"--rate must be AMOUNT/TIME, AMOUNT/TIME:FIELD or KEY=AMOUNT/TIME, such as 500/60s, 90000/1m:tokens or "
+            f"small=1500/60s (units {', '.join(SECONDS)}), got {text!r}"
         )
-    amount, number, unit, cost = match.groups()
+    key, amount, number, unit, cost = match.groups()
     if int(amount) < 1:
         raise UsageError(f"--rate {text}: the amount must be at least 1")
     per = float(number or 1) * SECONDS[unit]
     if not per:
         raise UsageError(f"--rate {text}: the time must be more than 0")
-    return RateOption(int(amount), per, cost)
+    return RateOption(int(amount), per, cost, key)
+
+
+def parse_adaptive(text: str) -> Adaptive:
+    """
+    Read ``INITIAL/TIME[:MINIMUM-MAXIMUM]``, such as ``10/s`` or ``600/m:10-6000``.
+
+    Raises:
+        UsageError: The text does not have this form, or the numbers are not in order.
+    """
+    match = ADAPTIVE.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"--adaptive must be INITIAL/TIME or INITIAL/TIME:MINIMUM-MAXIMUM, such as 10/s or 600/m:10-6000 "
+            f"(units {', '.join(SECONDS)}), got {text!r}"
+        )
+    initial, number, unit, *bounds = match.groups()
+    minimum, maximum = (int(initial) / BOUNDS, int(initial) * BOUNDS) if None in bounds else map(int, bounds)
+    try:
+        return Adaptive(int(initial), minimum, maximum, per=float(number or 1) * SECONDS[unit])
+    except ValueError as exc:
+        raise UsageError(f"--adaptive {text}: {exc}") from exc
 
 
 def parse_codes(texts: Iterable[str]) -> frozenset[int]:
@@ -100,6 +137,7 @@ class LimitOptions:
 
     Attributes:
         rates: All ``--rate`` options.
+        adaptive: ``--adaptive``, apart from its key. None without.
         key: Field of the record, or a path into it. Each value has limits of its own. None if all events share them.
         per_key: How many events of a key may run at the same time.
         retries: How often an event is run again.
@@ -109,6 +147,7 @@ class LimitOptions:
     """
 
     rates: tuple[RateOption, ...]
+    adaptive: Adaptive | None
     key: str | None
     per_key: int | None
     retries: int
@@ -125,10 +164,12 @@ class LimitOptions:
     def processor_config(self) -> dict[str, Any]:
         """Keywords of the processor. Only what was asked for, since not every processor takes all of them."""
         key_of = None if self.key is None else _value_of(self.key, None)
-        limits: list[Rate | Concurrent] = [
-            Rate(rate.amount, per=rate.per, cost=None if rate.cost is None else _value_of(rate.cost, 1), key=key_of)
-            for rate in self.rates
+        limits: list[Limit] = [
+            Rate(amount, per=per, cost=None if cost is None else _value_of(cost, 1), key=key_of)
+            for amount, per, cost in _grouped(self.rates)
         ]
+        if self.adaptive is not None:
+            limits.append(attrs.evolve(self.adaptive, key=key_of))
         if self.per_key is not None or (self.key is not None and not limits):
             # Without a number, a limit that is never reached: pauses go by the keys of limits.
             limits.append(Concurrent(self.per_key or NO_LIMIT, key=key_of))
@@ -144,9 +185,23 @@ class LimitOptions:
         return {"retry": Retry(attempts=self.retries + 1, **bound, **rule)}
 
 
+def _grouped(rates: Iterable[RateOption]) -> Iterator[tuple[Amount, float, str | None]]:
+    """Yield the amount, the time and the cost of each rate. Amounts of keys with the same time and cost are one."""
+    by_key: dict[tuple[float, str | None], dict[Any, float]] = {}
+    for rate in rates:
+        if rate.key is None:
+            yield rate.amount, rate.per, rate.cost
+        else:
+            by_key.setdefault((rate.per, rate.cost), {})[... if rate.key == ALL_OTHERS else rate.key] = rate.amount
+    for (per, cost), amounts in by_key.items():
+        numbers = {int(key): amount for key, amount in amounts.items() if key is not ... and WHOLE.fullmatch(key)}
+        yield amounts | numbers, per, cost  # the key of a record may be a number
+
+
 def read_limits(
     rates: Iterable[str],
     *,
+    adaptive: str | None = None,
     key: str | None,
     per_key: int | None,
     retries: int,
@@ -163,6 +218,7 @@ def read_limits(
     """
     options = LimitOptions(
         rates=tuple(map(parse_rate, rates)),
+        adaptive=None if adaptive is None else parse_adaptive(adaptive),
         key=key,
         per_key=per_key,
         retries=retries,
@@ -179,8 +235,10 @@ def read_limits(
         raise UsageError(f"--concurrency-per-key must be 1 or more, got {per_key}")
     if per_key is not None and key is None:
         raise UsageError("--concurrency-per-key needs --key FIELD, the field of the record to go by")
-    if key is not None and not (options.rates or per_key or options.codes):
-        raise UsageError("--key does nothing without --rate, --concurrency-per-key or --pause-on")
+    if key is None and any(rate.key is not None for rate in options.rates):
+        raise UsageError("--rate KEY=AMOUNT/TIME needs --key FIELD, the field of the record that has the key")
+    if key is not None and not (options.rates or options.adaptive or per_key or options.codes):
+        raise UsageError("--key does nothing without --rate, --adaptive, --concurrency-per-key or --pause-on")
     return options
 
 
@@ -227,8 +285,10 @@ def value_at(record: Any, path: str) -> Any:
 
 
 def absence_of(record: Any, path: str) -> str:
-    """Return "null" if the path leads to a null, and "missing" if it leads to nothing."""
-    return "missing" if look_up(record, path) is MISSING else "null"
+    """Return "null" if the path leads to a null, and "missing" if it leads to nothing. Add a name that is close."""
+    if look_up(record, path) is not MISSING:
+        return "null"
+    return f"missing{did_you_mean(path, record)}" if isinstance(record, dict) else "missing"
 
 
 def keep_values(event: Event, values: Mapping[str, Any], secret_key: str | None = None) -> None:

@@ -8,11 +8,9 @@ when there are many. So the options bound what is in memory, however long INPUT 
 
 from __future__ import annotations
 
-import os
 from contextlib import aclosing
 from math import inf
-from signal import SIGINT, SIGTERM
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -22,30 +20,34 @@ from lionpride_exec._base.redaction import NO_SECRETS, mask, secrets_of
 from lionpride_exec._cli.errors import BadLineError, OutputError, UsageError
 from lionpride_exec._cli.exit_status import COMPLETED, INCOMPLETE, INTERRUPTED, MISUSED
 from lionpride_exec._status import TERMINAL, EventStatus
-from lionpride_exec.errors import JournalError, LionprideError
+from lionpride_exec.errors import LionprideError
 
 from .display import make_display
-from .error_report import Failures
+from .error_report import Failures, user_traceback_of
 from .exit_exceptions import silence_asyncio
+from .in_order import InOrder
 from .lines import result_line
 from .log_display import showing_logs
 from .read_ahead import ReadAhead
+from .result_shapes import shape_of
+from .stopping import StopSignals, status_after
 from .summary import Report, Tally
+from .summary_file import summary_of, write_summary
 from .target import describe
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
     from uuid import UUID
-
-    from anyio.abc import TaskStatus
 
     from lionpride_exec._events.event import Event
     from lionpride_exec._executor.executor import Executor
 
     from .display import Display
+    from .input_files import InputFiles
+    from .inputs.records import Line
     from .lines import Job, JobMaker
     from .options import RunOptions
     from .output import Output
-    from .source import Source
 
 # How many events that have ended are kept until the next write at most.
 ENDED_KEPT = 256
@@ -58,33 +60,37 @@ class LineRun:
     Args:
         executor: Runs the events. It has not been started.
         maker: Makes events of lines.
-        source: The lines. The caller closes it.
+        source: INPUT. The caller closes it.
         output: Takes the results. :meth:`run` closes it.
         options: ``backend``, ``progress`` and ``quiet`` are used.
     """
 
     def __init__(
-        self, executor: Executor, maker: JobMaker, source: Source, output: Output, options: RunOptions
+        self, executor: Executor, maker: JobMaker, source: InputFiles, output: Output, options: RunOptions
     ) -> None:
         self.executor = executor
         self.maker = maker
         self.source = source
+        source.tell = self._tell_of_unread
         self.output = output
         self.options = options
         self.failures = Failures()
         self.tally = Tally(fraction=lambda: source.fraction, running=self._count_running, look=self._look)
         self.display: Display = make_display(options)
-        self.interrupts = 0
+        self._signals = StopSignals(executor, self.display, self._stop_reading)
         self._is_started = False
         self._has_read_all = True
         self._last_line = 0  # the number of the line that was read last
         # Line number and record of each event that has not ended. Events that other events append are not here.
         self._open: dict[UUID, tuple[int, bytes]] = {}
-        self._ahead = ReadAhead(executor, options.queue)
+        self._ahead = ReadAhead(executor, options.max_waiting)
+        self._shape = shape_of(options)
+        self._order = InOrder(self._write_result) if options.ordered else None
         self._ended = 0  # events that ended since the executor last forgot events
         self._reading: anyio.CancelScope  # made in the event loop
         self._bound = options.error_bound
         self._giving_up: anyio.Event  # set once there are more errors
+        self._lifetime: anyio.CancelScope  # of the executor; made in the event loop
 
     def run(self) -> int:
         """
@@ -92,12 +98,15 @@ class LineRun:
 
         Raises:
             UsageError: The executor cannot be started.
+            ClusterError: The server of its cluster is not reached, or refuses.
         """
         status = MISUSED
         try:
             with showing_logs(self.display.message, lambda: self._is_telling):
                 status = self._run_loop()
         finally:
+            if self._order is not None:
+                self._order.flush()
             has_run = self._is_started and (self._has_begun() or not (self.interrupts or status == INTERRUPTED))
             status = max(status, self._close_output(has_run=has_run))
             self.display.close()
@@ -105,13 +114,28 @@ class LineRun:
             self.display.message(self._summary())
             if self.interrupts or status == INTERRUPTED:
                 self._tell_of_a_stop()
-            self.failures.tell()
-        if self.interrupts:
-            return INTERRUPTED
-        return max(status, COMPLETED if self._is_complete() else INCOMPLETE)
+            self.failures.tell(self.source.place)
+            if (message := self._shape.message()) is not None:
+                self.display.message(message)
+        status = max(status, COMPLETED if self._is_complete() else INCOMPLETE)
+        return self._write_summary(INTERRUPTED if self.interrupts else status)
+
+    def _write_summary(self, status: int) -> int:
+        """Write the file of ``--summary``. Return the exit status."""
+        path, counts = self.options.summary, self.failures.counts
+        if path is not None:
+            try:
+                write_summary(path, summary_of(self.tally, counts, status, has_read_all=self._has_read_all))
+            except OSError as exc:
+                self.display.message(f"cannot write {path}: {exc.strerror or exc}")
+                return status or INCOMPLETE
+        return status
 
     def _tell_of_a_stop(self) -> None:
-        place = f"after line {self._last_line:,} of {self.source.name}" if self._last_line else "before the first line"
+        place = "before the first line"
+        if self._last_line:
+            file, unit, number = self.source.find(self._last_line)
+            place = f"after {unit} {number:,} of {file}"
         self.display.message(
             f"stopped {place}: a line without a result is not done; "
             "with --journal FILE the same command goes on where it was stopped"
@@ -132,6 +156,11 @@ class LineRun:
     def _is_complete(self) -> bool:
         return self.tally.all_completed and self._has_read_all
 
+    @property
+    def interrupts(self) -> int:
+        """How many signals to stop have come."""
+        return self._signals.count
+
     # ---------------------------------------------------------------- around the event loop
 
     def _run_loop(self) -> int:
@@ -145,28 +174,13 @@ class LineRun:
                 raise first from exc
             if not self._is_started and isinstance(exc, Exception):
                 raise self._refusal(first) from exc
-            return self._judge(exc)
+            return status_after(exc, self.display)
         return COMPLETED
 
     @staticmethod
-    def _refusal(leaf: BaseException) -> UsageError:
-        return UsageError(f"cannot start: {describe(leaf)}")
-
-    def _judge(self, exc: BaseException) -> int:
-        """Tell what ended the run early, and return the exit status. Raise an error that must not end a run."""
-        status = COMPLETED
-        for leaf in leaves(exc):
-            if isinstance(leaf, OutputError | JournalError):
-                self.display.message(f"{leaf}; stopped")
-                status = max(status, INCOMPLETE)
-            elif isinstance(leaf, KeyboardInterrupt):
-                status = INTERRUPTED
-            elif isinstance(leaf, SystemExit):
-                self.display.message(f"an event raised {describe(leaf)}; stopped")
-                status = max(status, INCOMPLETE)
-            else:
-                raise exc
-        return status
+    def _refusal(leaf: BaseException) -> Exception:
+        """Return the error to raise for an executor that cannot be started."""
+        return UsageError(f"cannot start: {describe(leaf)}", user_traceback_of(leaf))
 
     def _close_output(self, *, has_run: bool) -> int:
         try:
@@ -183,21 +197,30 @@ class LineRun:
         self._giving_up = anyio.Event()
         self.executor.observe(self._follow)
         async with anyio.create_task_group() as helpers:
-            await helpers.start(self._watch_signals)
+            await helpers.start(self._signals.watch)
             helpers.start_soon(self._show_progress)
             helpers.start_soon(self._give_up)
             with self._reading:
-                await self.source.check_stream(is_plain=self.options.field is not None)
+                await self.source.check_streams()
             self._reading = anyio.CancelScope(deadline=-inf if self.interrupts else inf)
-            async with self.executor:
-                with self._reading:
-                    await self._get_ready()
-                    self._is_started = True
-                    helpers.start_soon(self.output.run, self._forget_ended)
-                    await self._read()
-                if self.interrupts:  # the first Ctrl-C may have come before the executor was started
-                    await self.executor.stop()
+            with anyio.CancelScope() as self._lifetime:
+                async with self._running():
+                    with self._reading:
+                        await self._get_ready()
+                        self._is_started = True
+                        helpers.start_soon(self.output.run, self._forget_ended)
+                        await self._read()
+                    await self._finish()
             helpers.cancel_scope.cancel()
+
+    def _running(self) -> AbstractAsyncContextManager[object]:
+        """Return a context in which the executor runs."""
+        return self.executor
+
+    async def _finish(self) -> None:
+        """Do what is left after the last line, while the executor runs."""
+        if self.interrupts:  # the first Ctrl-C may have come before the executor was started
+            await self.executor.stop()
 
     async def _get_ready(self) -> None:
         """Prepare the run, between the start of the executor and the first event."""
@@ -205,11 +228,12 @@ class LineRun:
     async def _read(self) -> None:
         if self.source.is_empty and not self.options.quiet:
             self.display.message(f"{self.source.name} is empty")
-        try:
-            await self._read_lines()
-        except OSError as exc:
-            self._has_read_all = False
-            self.display.message(f"cannot read on in {self.source.name}: {exc.strerror or exc}")
+        await self._read_lines()
+
+    def _tell_of_unread(self, message: str) -> None:
+        """Write a message about a file that cannot be read to its end."""
+        self._has_read_all = False
+        self.display.message(message)
 
     async def _read_lines(self) -> None:
         async with aclosing(self.source.lines()) as lines:
@@ -217,7 +241,7 @@ class LineRun:
                 if not self.maker.is_blank(line):
                     await self._take(number, line)
 
-    async def _take(self, number: int, line: bytes) -> None:
+    async def _take(self, number: int, line: Line) -> None:
         self._last_line = number
         try:
             await self._append(number, self.maker.make(line))
@@ -226,10 +250,12 @@ class LineRun:
         if self._ended >= ENDED_KEPT:
             await self._forget_ended()
         await self.output.wait_for_room()
+        if self._order is not None:
+            await self._order.wait_for_room()
 
     async def _refuse(self, number: int, reason: BadLineError) -> None:
         self.tally.bad += 1
-        self.display.message(f"line {number}: {reason}")
+        self.display.message(f"{self.source.place(number)}: {reason}")
         self._check_errors(reason)
         await checkpoint()  # many bad lines in a row must not block the event loop
 
@@ -241,11 +267,15 @@ class LineRun:
             raise BadLineError(f"there is an event with the id {event_id} already")
         self._open[event_id] = (number, job.record)
         self.tally.events += 1
+        if self._order is not None:
+            self._order.expect(number)
         try:
             await self.executor.append(job.event, job.priority, wait=True)
         except (LionprideError, TypeError, ValueError) as exc:
             del self._open[event_id]
             self.tally.events -= 1
+            if self._order is not None:
+                self._order.put(number, None)
             raise BadLineError(mask(describe(exc), job.secrets)) from exc
 
     def _follow(self, event: Event, _previous: EventStatus, status: EventStatus) -> None:
@@ -265,10 +295,16 @@ class LineRun:
         error = event.execution.error
         self.tally.ended[status] += 1
         self.failures.note(event, number)
-        self.output.put(line)
+        if self._order is None:
+            self._write_result(line)
+        else:
+            self._order.put(number, line)
         self._check_errors(error, secrets_of(event))
         if isinstance(error, SystemExit | KeyboardInterrupt) and self.options.backend != "trio":
             silence_asyncio()
+
+    def _write_result(self, line: bytes) -> None:
+        self.output.put(self._shape.convert(line))
 
     async def _forget_ended(self) -> None:
         self._ended = 0
@@ -307,20 +343,7 @@ class LineRun:
             await anyio.sleep(self.display.interval)
             self.display.update(self.tally)
 
-    async def _watch_signals(self, *, task_status: TaskStatus[Any]) -> None:
-        with anyio.open_signal_receiver(SIGINT, SIGTERM) as signals:
-            async with anyio.create_task_group() as stopping:
-                task_status.started()
-                async for _ in signals:
-                    self.interrupts += 1
-                    if self.interrupts == 1:
-                        self._reading.cancel()
-                        stopping.start_soon(self.executor.stop)
-                        running = self._count_running()
-                        self.display.message(f"stopping; {running} running may finish, Ctrl-C again cancels")
-                    elif self.interrupts == 2:  # noqa: PLR2004  the second
-                        self.display.message("cancelling what runs; Ctrl-C again leaves at once")
-                        stopping.start_soon(self.executor.stop, 0)
-                    else:
-                        self.display.close()
-                        os._exit(INTERRUPTED)
+    def _stop_reading(self) -> str:
+        """Read no more lines. Return the message about that."""
+        self._reading.cancel()
+        return f"stopping; {self._count_running()} running may finish, Ctrl-C again cancels"

@@ -8,24 +8,29 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from lionpride_exec._base.exception_groups import error_in
+from lionpride_exec._base.field_paths import MISSING, look_up
 from lionpride_exec._base.json_text import shown, write_json
 from lionpride_exec._base.jsonable import form_of
 from lionpride_exec._base.redaction import NO_SECRETS, keep_secrets, mask, mask_data, redacted_paths, secrets_of
 from lionpride_exec._base.sentinel import UnsetType
 from lionpride_exec._base.tracebacks import has_traceback
+from lionpride_exec._base.wording import did_you_mean
 from lionpride_exec._cli.errors import BadLineError, UsageError
+from lionpride_exec._model.unknown_fields import explain_unknown
 from lionpride_exec._status import EventStatus
 
 from .columns import Columns
 from .error_report import traceback_of
 from .json_lines import parse_json
 from .limit_options import absence_of, keep_values, value_at
+from .line_identity import Identity, Lines
 from .redacted_fields import Redaction
 from .target import describe
 
 if TYPE_CHECKING:
     from lionpride_exec._events.event import Event
 
+    from .inputs.records import Line
     from .options import RunOptions
 
 
@@ -70,49 +75,67 @@ class JobMaker:
         # Type checkers do not see that Event is an attrs class.
         fields = attrs.fields(cast("type[attrs.AttrsInstance]", event_type))
         self._fields = {field.alias for field in fields if field.init} - {"execution", "retry"}
-        ours = self._limits.names | {name for name in (options.priority, options.record_id) if name is not None}
+        ours = self._limits.names | {name for name in (options.priority, options.line_id) if name is not None}
         # Fields of a record for the options only, or with such a field inside. The event does not get them.
         self._ours = (ours | {name.partition(".")[0] for name in ours}) - self._fields
-        own = () if is_function else redacted_paths(event_type)
+        self._part = options.request_field
+        inside = "" if self._part is None else f"{self._part}."
+        own = () if is_function else {f"{inside}{path}" for path in redacted_paths(event_type)}
         self.redaction = Redaction(options.redact, own)
         # Whether the field `record` of each event has the record of its line, with nothing redacted.
-        self.keeps_record: bool = is_function and not self.redaction
+        self.keeps_record: bool = is_function and not self.redaction and self._part is None
+        # The ids of requests so far. With a journal or a cluster, the run checks them.
+        self._ids = None if self._part is None else Lines(Identity(options.line_id))
         is_secret = self._limits.key is not None and self.redaction.covers(self._limits.key)
         self._secret_key = self._limits.key if is_secret else None
         if self._field is not None and not is_function and self._field not in self._fields:
             known = ", ".join(sorted(self._fields))
-            raise UsageError(f"--field {self._field}: {event_type.__name__} has no such field; it has {known}")
+            hint = did_you_mean(self._field, self._fields)
+            raise UsageError(f"--field {self._field}: {event_type.__name__} has no such field{hint}; it has {known}")
 
-    def is_blank(self, line: bytes) -> bool:
+    def is_blank(self, line: Line) -> bool:
         """Whether a line is passed over: it is empty or, if JSON is expected, has only white space."""
-        return not (line.strip() if self._field is None else line)
+        return not isinstance(line, BadLineError) and not (line.strip() if self._field is None else line)
 
-    def record_of(self, line: bytes) -> bytes:
-        """Return the record of a line as JSON. The line is not checked."""
+    def record_of(self, line: Line) -> bytes:
+        """
+        Return the record of a line as JSON. The line is not checked.
+
+        Raises:
+            BadLineError: The format of INPUT has found no record.
+        """
+        if isinstance(line, BadLineError):
+            raise line
         if self._field is None:
             return line.strip()
         return write_json(self.value_of(line))
 
-    def value_of(self, line: bytes) -> Any:
+    def value_of(self, line: Line) -> Any:
         """
         Return the value of the record of a line.
 
         Raises:
             BadLineError: The line is not JSON.
         """
+        if isinstance(line, BadLineError):
+            raise line
         if self._field is None:
             return parse_json(line)
         value = line.decode("utf-8", "surrogateescape")  # a file's name may be any bytes
         return value if self._is_function else {self._field: value}
 
-    def make(self, line: bytes) -> Job:
+    def make(self, line: Line) -> Job:
         """
         Make an event of a line.
 
         Raises:
-            BadLineError: The line is not a record, or does not fit the event.
+            BadLineError: The line is not a record, or does not fit the event. Or it is a request of a batch whose id is
+                missing, or that of an earlier one.
         """
-        return self.make_of(self.value_of(line), self.record_of(line))
+        value, record = self.value_of(line), self.record_of(line)
+        if self._ids is not None:
+            self._ids.key_of(record)
+        return self.make_of(value, record)
 
     def make_of(self, record: Any, line: bytes) -> Job:
         """
@@ -139,7 +162,7 @@ class JobMaker:
     def _make(self, record: Any, text: bytes) -> Job:
         priority = self._priority_of(record)
         values = self._limits.read(record)
-        event = self._make_event(record)
+        event = self._make_event(record if self._part is None else _request_in(record, self._part))
         keep_values(event, values, self._secret_key)
         return Job(event, text, priority)
 
@@ -161,7 +184,24 @@ class JobMaker:
         try:
             return self._event_type(**own | keywords)
         except Exception as exc:
-            raise BadLineError(f"does not fit {self._event_type.__name__}: {describe(exc)}") from exc
+            unknown = explain_unknown(self._event_type, own | keywords) if isinstance(exc, TypeError) else None
+            raise BadLineError(f"does not fit {self._event_type.__name__}: {unknown or describe(exc)}") from exc
+
+
+def _request_in(record: Any, part: str) -> dict[str, Any]:
+    """
+    Return the part of a record of a batch that the target gets.
+
+    Raises:
+        BadLineError: The record has no such part.
+    """
+    found = look_up(record, part)
+    if not isinstance(found, dict):
+        is_missing = found is MISSING
+        raise BadLineError(
+            f"{part!r} of a request must be an object: {'it is missing' if is_missing else shown(found)}"
+        )
+    return cast("dict[str, Any]", found)
 
 
 def result_line(event: Event, record: bytes, number: int | None, *, with_traceback: bool = False) -> bytes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from math import isfinite
 from typing import Any, Final, Literal
 
 import attrs
 
 from lionpride_exec._cli.errors import UsageError
-from lionpride_exec._processing.config import check_bounds
+from lionpride_exec._processing.config import MANY_SHORT, check_bounds
 
 from .columns import parse_event_fields
 from .error_rules import ErrorBound, parse_bound
@@ -17,6 +18,20 @@ from .limit_options import LimitOptions, read_limits
 Backend = Literal["asyncio", "trio", "asyncio+uvloop"]
 JournalSync = Literal["full", "normal"]
 ProgressKind = Literal["auto", "rich", "plain", "none"]
+InputFormat = Literal["jsonl", "json", "csv", "tsv", "openai-batch", "anthropic-batch"]
+OutputFormat = Literal["jsonl", "csv", "openai-batch", "anthropic-batch"]
+
+# The field of a request in a batch file that the target gets.
+REQUEST: Final = {"openai-batch": "body", "anthropic-batch": "params"}
+
+# The field of a request that it is known by.
+CUSTOM_ID: Final = "custom_id"
+
+# How many events may run at the same time by default.
+CONCURRENCY = 100
+
+# How many events may wait in memory by default.
+MAX_WAITING = 1000
 
 # With --key, this many times --queue may be queued, with the events whose key is at its limit.
 KEYS_AHEAD = 20
@@ -36,15 +51,28 @@ class RunOptions:
     ``_cli.parameters`` and ``_cli.run.arguments`` read the annotations: a new kind of annotation needs an entry there.
 
     Attributes:
+        config: TOML file with options, by their names, and with target and input. What the command line says holds.
+        input_format: What INPUT is: jsonl (a JSON value on each line), json (one array), csv or tsv (the first row
+            names the fields), or openai-batch or anthropic-batch (requests, known by custom_id; the target gets the
+            body or the params). Default: what the names of the files say.
+        skip: Pass over this many records of INPUT.
+        limit: Read at most this many records of INPUT.
+        dry_run: Read INPUT and check each record, but run nothing and write no file.
         field: INPUT is plain lines, not JSON; each line fills this field of the event (a function gets the line).
         priority: Field of the record, or a path into it (body.rank), with the priority: a number, lower runs first.
         concurrency: How many events may run at the same time.
+        threads: How many calls of a plain function (def) may work at the same time in threads, 40 by default.
+        processes: How many calls of a plain function may work at the same time in processes; then --concurrency is 1000
+            by default, since short calls are sent together.
         capacity: How many events may start in any window of --window seconds, up to 10000.
         window: Length of that window in seconds, 0.01 to 3600.
-        queue: How many events may wait in memory; with --key, events whose key is at its limit do not count, and there
-            may be 20 times as many of them.
+        queue: How many events may wait in memory, 1000 by default; with --key, events whose key is at its limit do not
+            count, and there may be 20 times as many of them. With --cluster, the name of the queue on the server.
         rate: At most this many starts in any such time, 500/60s; with :FIELD (90000/60s:tokens), this field of the
-            record, or a path into it, has the cost of a start. Repeatable. Units ms, s, m, h.
+            record, or a path into it, has the cost of a start. For one key only: small=500/60s. Repeatable. Units ms,
+            s, m, h.
+        adaptive: Learn how many starts the other side allows, from the errors of --pause-on; begin with so many starts,
+            10/s. With bounds, 10/s:1-500; without, a hundredth and a hundred times of that.
         key: Field of the record, or a path into it; each of its values has rates, --concurrency-per-key and pauses of
             its own.
         concurrency_per_key: How many events of one key may run at the same time.
@@ -64,10 +92,21 @@ class RunOptions:
         backend: Event loop to run on.
         output: File for the results, one JSON line each; - is standard output. A file that is not empty is refused.
         overwrite: Replace what the file for the results holds.
+        output_format: What results are written as: jsonl, csv with a header, or as the result files of openai-batch and
+            anthropic-batch.
+        fields: Fields that a result has, with commas between: some of status, response, error, duration, line and
+            record, fields of the record, or paths into them. Default: all.
+        ordered: Write the results in the order of INPUT.
+        summary: File for a summary of the run as JSON, which is replaced at the end of each run.
         journal: File that keeps the state of the run; the same command goes on where the last run was stopped.
-        record_id: With --journal, field of the record, or a path into it, by which a line is known: a text or a number
-            that no other line has; default: the content of the record.
-        changed_input: With --journal, go on with an INPUT that has none of the lines that the journal knows.
+        cluster: File whose first line is the URL of a server; the lines are run by the workers of a queue there, and
+            the same command goes on where the last run was stopped.
+        no_work: With --cluster, only other processes run the lines.
+        lease: With --cluster, seconds after which others take over from a process that died; as all workers have it.
+        resume_failed: With --journal, run the lines again that have failed, were cancelled or were aborted.
+        record_id: With --journal or --cluster, field of the record, or a path into it, by which a line is known: a text
+            or a number that no other line has; default: the content of the record.
+        changed_input: With --journal or --cluster, go on with an INPUT that has none of the lines that are known.
         redact: Field of the record, or a path into it, that results, messages and errors show as ***. Repeatable.
         journal_sync: What the journal survives: full a loss of power, normal only the end of the process.
         progress: Display on standard error; auto is rich on a terminal, else a line every 5 seconds.
@@ -75,13 +114,21 @@ class RunOptions:
         quiet: Show no progress and no summary; bad lines and errors are still shown.
     """
 
+    config: str | None = None
+    input_format: InputFormat | None = None
+    skip: int = 0
+    limit: int | None = None
+    dry_run: bool = False
     field: str | None = None
     priority: str | None = None
-    concurrency: int = 100
+    concurrency: int = CONCURRENCY
+    threads: int | None = None
+    processes: int | None = None
     capacity: int = 10_000
     window: float = 0.01
-    queue: int = 1000
+    queue: str | None = None
     rate: tuple[str, ...] = ()
+    adaptive: str | None = None
     key: str | None = None
     concurrency_per_key: int | None = None
     retries: int = 0
@@ -95,7 +142,15 @@ class RunOptions:
     backend: Backend = "asyncio"
     output: str = "-"
     overwrite: bool = False
+    output_format: OutputFormat = "jsonl"
+    fields: str | None = None
+    ordered: bool = False
+    summary: str | None = None
     journal: str | None = None
+    cluster: str | None = None
+    no_work: bool = False
+    lease: float | None = None
+    resume_failed: bool = False
     record_id: str | None = None
     changed_input: bool = False
     redact: tuple[str, ...] = ()
@@ -109,7 +164,38 @@ class RunOptions:
         """Keywords of the processor."""
         limits = self.limits
         ahead = KEYS_AHEAD if limits.key is not None else 1
-        return self._bounds | {"max_queue_size": ahead * self.queue} | limits.processor_config
+        queue = {"max_queue_size": ahead * self.max_waiting}
+        return self._bounds | queue | limits.processor_config | self.places
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Keywords of the processor for plain functions, as far as they are given."""
+        given = {"threads": self.threads, "processes": self.processes}
+        return {name: number for name, number in given.items() if number is not None}
+
+    @property
+    def request_field(self) -> str | None:
+        """The field of a record that the target gets. None for the whole record."""
+        return None if self.input_format is None else REQUEST.get(self.input_format)
+
+    @property
+    def line_id(self) -> str | None:
+        """Field of the record, or a path into it, by which a line is known. None for the content of the record."""
+        return CUSTOM_ID if self.record_id is None and self.request_field is not None else self.record_id
+
+    @property
+    def max_waiting(self) -> int:
+        """
+        How many events may wait in memory.
+
+        Raises:
+            UsageError: ``queue`` is not a whole number.
+        """
+        if self.queue is None or self.cluster is not None:
+            return MAX_WAITING
+        if not re.fullmatch(r"-?[0-9]{1,18}", self.queue, re.ASCII):
+            raise UsageError(f"--queue must be a whole number (or with --cluster a name), got {self.queue!r}")
+        return int(self.queue)
 
     @property
     def limits(self) -> LimitOptions:
@@ -121,6 +207,7 @@ class RunOptions:
         """
         return read_limits(
             self.rate,
+            adaptive=self.adaptive,
             key=self.key,
             per_key=self.concurrency_per_key,
             retries=self.retries,
@@ -145,9 +232,14 @@ class RunOptions:
         return {
             "queue_capacity": self.capacity,
             "capacity_refresh_time": self.window,
-            "concurrency_limit": self.concurrency,
-            "max_queue_size": self.queue,
+            "concurrency_limit": self._concurrency_limit,
+            "max_queue_size": self.max_waiting,
         }
+
+    @property
+    def _concurrency_limit(self) -> int:
+        is_default = self.concurrency == CONCURRENCY
+        return MANY_SHORT if self.processes is not None and is_default else self.concurrency
 
     def check(self) -> None:
         """
@@ -162,9 +254,11 @@ class RunOptions:
             raise UsageError(str(exc)) from exc
         if self.timeout is not None and not (isfinite(self.timeout) and self.timeout > 0):
             raise UsageError(f"--timeout must be a positive number of seconds, got {self.timeout}")
+        self._check_places()
         limits, _ = self.limits, self.error_bound
         if self.field is not None:
             fields = {
+                "--input-format": self.input_format,
                 "--priority": self.priority,
                 "--key": self.key,
                 "--rate with :FIELD": limits.fields.costs,
@@ -175,22 +269,94 @@ class RunOptions:
                 raise UsageError(f"{name} needs JSON records; with --field a record is one plain line")
         parse_event_fields(self.event_fields)
         self._check_lines()
-        check_not_an_option("--output", self.output)
-        if self.journal is not None:
-            check_not_an_option("--journal", self.journal)
+        self._check_files()
+        for name, value in {"--journal": self.journal, "--cluster": self.cluster}.items():
+            if value is None:
+                continue
+            check_not_an_option(name, value)
             if self.output == "-":
-                raise UsageError("--journal needs --output FILE, which the next run can go on with")
+                raise UsageError(f"{name} needs --output FILE, which the next run can go on with")
             if self.overwrite:
-                raise UsageError(
-                    "--overwrite and --journal exclude each other: with a journal a run completes its output"
-                )
+                raise UsageError(f"--overwrite and {name} exclude each other: with {name} a run completes its output")
+        self._check_cluster()
+
+    def _check_files(self) -> None:
+        if self.fields is not None and self.output_format in REQUEST:
+            raise UsageError(f"--fields and --output-format {self.output_format} exclude each other: it has its own")
+        check_not_an_option("--output", self.output)
+        if self.summary is not None:
+            check_not_an_option("--summary", self.summary)
+            for name, other in {"--output": self.output, "--journal": self.journal, "--cluster": self.cluster}.items():
+                if self.summary in {other, "-"}:
+                    raise UsageError(f"--summary needs a file of its own, and {self.summary} is that of {name}")
+
+    def _check_places(self) -> None:
+        for name, number in self.places.items():
+            if number < 1:
+                raise UsageError(f"--{name} must be 1 or more, got {number}")
+        if len(self.places) > 1:
+            raise UsageError("--threads and --processes exclude each other: a function runs in one of them")
+
+    def _check_cluster(self) -> None:
+        """
+        Check what goes with a cluster.
+
+        Raises:
+            UsageError: An option makes no sense with a cluster, or without.
+        """
+        if self.cluster is None:
+            for name, used in {"--no-work": self.no_work, "--lease": self.lease is not None}.items():
+                if used:
+                    raise UsageError(f"{name} does nothing without --cluster")
+            return
+        refused = {
+            "--journal": (self.journal is not None, "the server keeps the lines"),
+            "--adaptive": (self.adaptive is not None, "each process would learn the limit of all for itself"),
+            "--journal-sync": (self.journal_sync != "full", "there is no journal"),
+            "--max-errors": (self.max_errors is not None, "other workers would go on with the lines"),
+            "--event-fields id": ("id" in (self.event_fields or "").split(","), "the queue knows lines by their keys"),
+        }
+        for name, (is_given, why) in refused.items():
+            if is_given:
+                raise UsageError(f"{name} and --cluster exclude each other: {why}")
+        for name, is_given in self._of_work.items():
+            if is_given and self.no_work:
+                raise UsageError(f"{name} does nothing with --no-work: the workers have limits of their own")
+
+    @property
+    def _of_work(self) -> dict[str, bool]:
+        """The options that say how this process runs events, and whether they are given."""
+        defaults = RunOptions()
+        return {
+            "--concurrency": self.concurrency != defaults.concurrency,
+            "--threads": self.threads is not None,
+            "--processes": self.processes is not None,
+            "--capacity": self.capacity != defaults.capacity,
+            "--window": self.window != defaults.window,
+            "--rate": bool(self.rate),
+            "--key": self.key is not None,
+            "--retries": bool(self.retries),
+            "--pause-on": bool(self.pause_on),
+            "--max-pause": self.max_pause is not None,
+            "--no-retry-on": bool(self.no_retry_on),
+        }
 
     def _check_lines(self) -> None:
+        if self.skip < 0:
+            raise UsageError(f"--skip must be 0 or more, got {self.skip}")
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"--limit must be 1 or more, got {self.limit}; --dry-run runs nothing")
         if "" in self.redact:
             raise UsageError("--redact must name a field")
+        if self.key in self.redact and any(rate.key is not None for rate in self.limits.rates):
+            raise UsageError(
+                "--rate KEY=AMOUNT/TIME and --redact exclude each other for one field: the key is a secret"
+            )
+        if self.resume_failed and self.journal is None:
+            raise UsageError("--resume-failed needs --journal; in a cluster: lionpride-exec cluster retry")
         for name, used in {"--id": self.record_id is not None, "--changed-input": self.changed_input}.items():
-            if used and self.journal is None:
-                raise UsageError(f"{name} does nothing without --journal")
+            if used and self.journal is None and self.cluster is None:
+                raise UsageError(f"{name} does nothing without --journal or --cluster")
 
 
 def check_not_an_option(name: str, value: str) -> None:

@@ -24,7 +24,7 @@ from lionpride_exec._cli.errors import OutputError, UsageError
 from lionpride_exec._cli.streams import STDERR, STDOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
 MAX_KEPT = 1 << 20  # bytes
 HURRY = 1 << 16  # bytes
@@ -175,14 +175,19 @@ class Output:
 
 
 def open_output(
-    text: str, source: os.stat_result, *, overwrite: bool = False, goes_on: bool = False, cures: str = OVERWRITE
+    text: str,
+    sources: Sequence[os.stat_result],
+    *,
+    overwrite: bool = False,
+    goes_on: bool = False,
+    cures: str = OVERWRITE,
 ) -> Output:
     """
     Open a file, or standard output for ``-``. The file keeps its content until a result is written.
 
     Args:
         text: The path, or "-".
-        source: The status of INPUT. The output must not be the same file.
+        sources: The status of each file of INPUT. The output must not be one of them.
         overwrite: Whether a file that is not empty may be replaced.
         goes_on: Whether the run goes on with the content of the file.
         cures: What the user can do about a file that is not empty, for the message.
@@ -199,7 +204,7 @@ def open_output(
     problem = None
     if goes_on and not is_file:
         problem = "is not a regular file, which the next run could go on with"
-    elif is_file and os.path.samestat(status, source):
+    elif is_file and any(os.path.samestat(status, source) for source in sources):
         problem = "is the input"
     elif is_file and status.st_size and not (goes_on or overwrite):
         problem = f"is not empty: {cures}"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from lionpride_exec._status import EventStatus
+
 if TYPE_CHECKING:
     from lionpride_exec._executor.executor import Executor
 
@@ -53,3 +55,13 @@ class ReadAhead:
         """Look again, since an event has begun, has ended, or has found its key at its limit."""
         if self._woken is not None and self.has_room:
             self._woken.set()
+
+
+class OpenLines(ReadAhead):
+    """Makes the reader wait while enough lines of this run are in the queue of a cluster."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether :meth:`wait` returns at once."""
+        counts = self._executor.status_counts()
+        return counts[EventStatus.PENDING] + counts[EventStatus.PROCESSING] < self._number

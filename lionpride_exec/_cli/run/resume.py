@@ -10,8 +10,7 @@ are removed. Results get the numbers that their lines have in INPUT now.
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from msgspec import MsgspecError
 
@@ -20,22 +19,22 @@ from lionpride_exec._journal.reader import JournalReader
 from lionpride_exec._status import TERMINAL
 from lionpride_exec.errors import JournalError
 
-from .known_events import COPIED, HAD, LINE, ROWS, STATUS, STATUSES, Known
+from .kept_results import KeptResults
+from .known_events import HAD, ROWS, Known
 from .line_identity import line_key, mark_of_row
-from .stored_results import is_before_hole, is_cut_off, line_of_row, read_line, tag_of, with_number
+from .stored_results import line_of_row, tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from lionpride_exec._journal.rows import Row
 
+    from .input_files import InputFiles
     from .line_identity import Identity
     from .lines import JobMaker
     from .output import Output
-    from .source import Source
-    from .stored_results import Told
 
-LINES = 20_000  # lines of the output in a step
 WRITTEN = 200  # results that are written at once
 
 
@@ -70,12 +69,9 @@ class Resume:
         self._identity = identity
         self._goes_on = goes_on
         self._with_traceback = with_traceback
-        self._end = 0  # where the last whole result ends, in bytes
-        self._results = 0  # that the output has
-        self._kept = 0  # that stay in the output
-        self._is_renumbered = False  # a result that stays has another number by now
+        self._results = KeptResults(output, identity, self.known)
 
-    def steps(self, source: Source, maker: JobMaker) -> Generator[None]:
+    def steps(self, source: InputFiles, maker: JobMaker) -> Generator[None]:
         """
         Compare and change, in short steps. Each blocks, and any thread may take the next step.
 
@@ -88,11 +84,8 @@ class Resume:
         try:
             with JournalReader(self._journal) as reader:
                 yield from self._compare(reader, source, maker)
-                if self._kept < self._results or self._is_renumbered:
-                    yield from self._rewrite()
-                else:
-                    os.ftruncate(self._output.fd, self._end)
-                if self._kept < self.known.ended:
+                yield from self._results.settle()
+                if self._results.kept < self.known.ended:
                     yield from self._write_missing(reader)
         except JournalError as exc:
             raise UsageError(str(exc)) from exc
@@ -101,13 +94,20 @@ class Resume:
         except OSError as exc:
             raise UsageError(f"cannot go on with {self._output.name}: {exc.strerror or exc}") from exc
 
-    def _compare(self, reader: JournalReader, source: Source, maker: JobMaker) -> Generator[None]:
+    def _compare(self, reader: JournalReader, source: InputFiles, maker: JobMaker) -> Generator[None]:
         yield from self._check_journal(reader)
+        self.known.is_part = source.is_part
         yield from self.known.read_journal(reader)
         if self.known.lines and source.can_look_ahead:
             yield from self.known.read_input(source, maker, self._identity)
             self.message = self.known.check(reader, goes_on=self._goes_on)
-        yield from self._read_output()
+        for _ in self._results.read():
+            yield
+        if self._results.unknown:
+            raise UsageError(
+                f"{self._output.name} has {self._results.unknown:,} results that are not in {self._journal}: it is of "
+                "another run; give another --output (or none that exists: it is written anew from the journal)"
+            )
 
     # ---------------------------------------------------------------- reading the journal
 
@@ -131,93 +131,7 @@ class Resume:
         if tag != self._tag:
             raise UsageError(f"{self._journal} has the lines of another target ({tag}, not {self._tag})")
 
-    # ---------------------------------------------------------------- reading the output
-
-    def _read_output(self) -> Generator[None]:
-        """
-        Find out which results stay. A result that was cut off at the end does not count.
-
-        Anything else that is no result is refused: the file may be another one, given by mistake.
-        """
-        broken = 0  # the number of a line that was cut off; only the last line may be one
-        unknown = 0
-        with open(self._output.name, "rb") as file:  # noqa: PTH123  a name, as it was given
-            for number, line in enumerate(file, 1):
-                if broken:
-                    self._refuse(broken)
-                told = read_line(line, self._identity) if line.endswith(b"\n") else None
-                if told is not None and told.status in STATUSES:
-                    unknown += not self._take(told)
-                    self._results += 1
-                    self._end += len(line)
-                elif is_before_hole(line, is_first=not self._results):
-                    break  # later results are in the journal
-                elif is_cut_off(line):
-                    broken = number
-                else:
-                    self._refuse(number)
-                if not number % LINES:
-                    yield
-        if unknown:
-            raise UsageError(
-                f"{self._output.name} has {unknown:,} results that are not in {self._journal}: it is of another run; "
-                "give another --output (or none that exists: it is written anew from the journal)"
-            )
-
-    def _refuse(self, number: int) -> NoReturn:
-        raise UsageError(f"line {number} of {self._output.name} is not a result; give another --output")
-
-    def _take(self, told: Told) -> bool:
-        """Take note of a result. Return whether the journal knows the event."""
-        marks, mark = self.known.marks, told.mark
-        if mark is None:
-            return True  # lines were known by something else then: the result is written again
-        note = marks.get(mark)
-        if note is None:
-            return False
-        if note & STATUS == STATUSES[told.status] and told.status in TERMINAL and not note & HAD:
-            marks.put(mark, note | HAD)
-            self._kept += 1
-            now = marks.number(mark) if note & LINE else 0
-            self._is_renumbered = self._is_renumbered or now not in {0, told.number}
-        return True
-
     # ---------------------------------------------------------------- changing the output
-
-    def _rewrite(self) -> Generator[None]:
-        """Write the results that stay to another file, and replace the output by it."""
-        place = Path(os.path.realpath(self._output.name))
-        other = place.with_name(f".{place.name}.lionpride-exec.tmp")  # the journal lets in one run at a time
-        left = self._end
-        try:
-            with place.open("rb") as old, other.open("wb") as new:
-                os.fchmod(new.fileno(), os.fstat(old.fileno()).st_mode & 0o7777)
-                for number, line in enumerate(old, 1):
-                    left -= len(line)
-                    if left < 0:
-                        break
-                    new.write(self._as_it_stays(line))
-                    if not number % LINES:
-                        yield
-                new.flush()
-                os.fsync(new.fileno())
-            other.replace(place)
-        finally:
-            other.unlink(missing_ok=True)
-        self._output.reopen()
-
-    def _as_it_stays(self, line: bytes) -> bytes:
-        """Return a result for the new output. Empty if the result is removed."""
-        told = read_line(line, self._identity)
-        if told is None or told.mark is None:
-            return b""
-        marks = self.known.marks
-        note = marks.get(told.mark) or 0
-        if not note & HAD or note & COPIED or note & STATUS != STATUSES[told.status]:
-            return b""  # the event has another status by now, or this is a copy
-        marks.put(told.mark, note | COPIED)
-        now = marks.number(told.mark) if note & LINE else 0
-        return with_number(line, now) if now not in {0, told.number} else line
 
     def _write_missing(self, reader: JournalReader) -> Generator[None]:
         seq = 0

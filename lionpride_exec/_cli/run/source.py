@@ -1,5 +1,5 @@
 """
-Read INPUT line by line without blocking the event loop, and without a thread that could outlast the loop.
+One file of INPUT, read without blocking the event loop, and without a thread that could outlast the loop.
 
 A pipe or a terminal is read in the event loop, once it is readable. A Ctrl-C then finds the reader waiting there, not
 in a thread stuck in ``read()``, which the interpreter would wait for at exit. A regular file is always readable and
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from contextlib import aclosing
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import attrs
@@ -22,69 +22,109 @@ from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.streams import STDIN
 
 from .input_formats import HEAD, is_enough, problem_of
+from .inputs.compression import Decoder, codec_of, may_be_compressed
+from .inputs.formats import Formats, is_enough_of
+from .inputs.records import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator, Generator, Iterator
+
+    from .inputs.formats import Kind
+    from .inputs.records import Parser, Record
 
 CHUNK = 256 * 1024
-BOM = b"\xef\xbb\xbf"
+
+# The file descriptor of a file that is not open.
+CLOSED = -1
+
+
+class Reading:
+    """
+    One pass over the bytes of a file.
+
+    Args:
+        decoder: Decompresses the file.
+        parser: Makes its records.
+    """
+
+    def __init__(self, decoder: Decoder, parser: Parser) -> None:
+        self.parser = parser
+        self._decoder = decoder
+        self._read = 0  # bytes of the file
+        self._decoded = 0  # bytes that they decompress to
+
+    @property
+    def consumed(self) -> float:
+        """How many bytes of the file the records have taken that were yielded."""
+        return self.parser.position * self._read / self._decoded if self._decoded else 0
+
+    def feed(self, chunk: bytes) -> Iterator[Iterator[Record]]:
+        """Yield the records that a chunk of the file completes, piece by piece."""
+        self._read += len(chunk)
+        for data in self._decoder.feed(chunk):
+            self._decoded += len(data)
+            yield self.parser.feed(data)
+
+    def end(self) -> Iterator[Record]:
+        """Yield the records that the end of the file completes."""
+        self._decoder.end()
+        yield from self.parser.end()
 
 
 @attrs.define(eq=False)
 class Source:
     """
-    An open INPUT.
+    An open file of INPUT.
 
     Args:
         name: Its name in messages.
         fd: Its file descriptor. :meth:`close` closes it, unless it is standard input.
+        formats: How it is read.
     """
 
     name: str
     fd: int
+    formats: Formats = attrs.field(factory=Formats)
     status: os.stat_result = attrs.field(init=False)
+    kind: Kind = attrs.field(default="jsonl", init=False)  # known once its beginning was checked
+    _codec: str | None = attrs.field(default=None, init=False)
     _start: int = attrs.field(default=0, init=False)
-    _consumed: int = attrs.field(default=0, init=False)  # bytes of the lines that were yielded
     _head: bytes = attrs.field(default=b"", init=False)  # read to recognise the format, and not yielded yet
 
     def __attrs_post_init__(self) -> None:
         self.status = os.fstat(self.fd)
         if stat.S_ISDIR(self.status.st_mode):
             raise IsADirectoryError("it is a directory")
-        if self._is_regular:
+        if self.is_regular:
             self._start = os.lseek(self.fd, 0, os.SEEK_CUR)
 
     @property
-    def is_empty(self) -> bool:
-        """Whether INPUT is a regular file with nothing left to read."""
-        return self._is_regular and self.status.st_size <= self._start
+    def is_regular(self) -> bool:
+        """Whether it is a regular file, which can be read twice."""
+        return stat.S_ISREG(self.status.st_mode)
 
     @property
-    def fraction(self) -> float | None:
-        """The part of a regular file that has been yielded, from 0 to 1. None if the size is not known."""
-        size = self.status.st_size - self._start
-        return min(self._consumed / size, 1.0) if self._is_regular and size > 0 else None
+    def size(self) -> int:
+        """How many bytes there are to read. 0 if that is not known."""
+        return max(self.status.st_size - self._start, 0) if self.is_regular else 0
 
-    def check_file(self, *, is_plain: bool) -> None:
+    def check_file(self) -> None:
         """
-        Check that a regular file begins like lines, before anything is run. Do nothing for a pipe.
-
-        Args:
-            is_plain: Whether lines of text are expected, not JSON.
+        Check that a regular file begins like its format, before anything is run. Do nothing for a pipe.
 
         Raises:
-            UsageError: The file is compressed, has another encoding, is one JSON value or a table, or is unreadable.
+            UsageError: The file has another encoding, is in no format that can be read, or is unreadable.
         """
-        if self._is_regular:
+        if self.is_regular:
             try:
                 head = os.pread(self.fd, HEAD, self._start)
             except OSError as exc:
                 raise UsageError(f"cannot read {self.name}: {exc.strerror or exc}") from exc
-            self._refuse(problem_of(head, is_plain=is_plain, is_all=len(head) < HEAD))
+            self._check(head, is_all=len(head) < HEAD)
 
-    async def check_stream(self, *, is_plain: bool) -> None:
+    async def check_stream(self) -> None:
         """
-        Check that a pipe begins like lines.
+        Check that a pipe begins like its format.
 
         The pipe is read up to the end of its first line if the line is a record, else up to the end of its second line.
 
@@ -93,109 +133,118 @@ class Source:
 
         Cancellation: while it waits for more. What was read is kept.
         """
-        is_all = self._is_regular
-        while not (is_all or is_enough(self._head, is_plain=is_plain)):
+        is_all = self.is_regular
+        while not (is_all or self._is_enough()):
             try:
                 chunk = await self._read(None)
             except OSError as exc:
                 raise UsageError(f"cannot read {self.name}: {exc.strerror or exc}") from exc
             self._head += chunk
             is_all = not chunk
-        self._refuse(problem_of(self._head[:HEAD], is_plain=is_plain, is_all=is_all and len(self._head) < HEAD))
+        if not self.is_regular:
+            self._check(self._head, is_all=is_all and len(self._head) < HEAD)
 
-    def _refuse(self, problem: tuple[str, str] | None) -> None:
+    def _is_enough(self) -> bool:
+        if may_be_compressed(self._head):
+            return False
+        text = self._decoded(self._head)
+        kind = self.formats.find(self.name, text)
+        if len(self._head) >= HEAD:
+            return True
+        return is_enough(text, is_plain=self.formats.is_plain) if kind == "jsonl" else is_enough_of(kind, text)
+
+    def _check(self, head: bytes, *, is_all: bool) -> None:
+        """Find out the format by the first bytes, and refuse what is none."""
+        text = self._decoded(head)
+        is_all = is_all and len(text) < HEAD
+        self._codec, self.kind = codec_of(head), self.formats.find(self.name, text)
+        is_plain = self.formats.is_plain or self.kind != "jsonl"  # then only binary formats are refused here
+        problem = problem_of(text[:HEAD], is_plain=is_plain, is_all=is_all)
         if problem is not None:
             what, cure = problem
             cure = cure.replace(" FILE", "" if self.fd == STDIN else f" {shlex.quote(self.name)}").replace(" < |", " |")
             raise UsageError(f"{self.name} is {what}, not JSON lines: {cure}")
+        if self.kind != "jsonl":
+            self.formats.check_head(self.kind, self.name, text)
 
-    @property
-    def can_look_ahead(self) -> bool:
-        """Whether INPUT can be read twice: it is a regular file."""
-        return self._is_regular
+    def _decoded(self, head: bytes) -> bytes:
+        """Return what the first bytes decompress to, as far as they can be decompressed."""
+        parts: list[bytes] = []
+        try:
+            for part in Decoder(self.name, codec_of(head)).feed(head):
+                parts.append(part)
+                if len(part) >= HEAD:
+                    break
+        except InputError:  # the run tells when it comes to it
+            pass
+        return b"".join(parts)
 
-    def look_ahead(self) -> Generator[tuple[int, bytes]]:
+    # ---------------------------------------------------------------- reading
+
+    def reading(self, number: int) -> Reading:
+        """Return a new pass over the file. ``number`` lines come before it."""
+        return Reading(Decoder(self.name, self._codec), self.formats.parser(self.kind, self.name, number))
+
+    def look_ahead(self, reading: Reading) -> Generator[Iterator[Record]]:
         """
-        Yield each line of a regular file as :meth:`lines` will. The place in the file stays. Blocks.
+        Yield the records of a regular file, as :meth:`read` will. The place in the file stays. Blocks.
 
         Raises:
             OSError: The file cannot be read.
         """
-        place, first = self._start, 1
-        parts: list[bytes] = []  # of the line whose end has not been read yet
+        place = self._start
         while chunk := os.pread(self.fd, CHUNK, place):
             place += len(chunk)
-            *ended, rest = chunk.split(b"\n")
-            if ended:
-                ended[0] = b"".join((*parts, ended[0]))
-                parts.clear()
-                for number, line in enumerate(ended, first):
-                    yield number, _clean(line, number)
-                first += len(ended)
-            parts.append(rest)
-        if last := b"".join(parts):
-            yield first, _clean(last, first)
+            yield from reading.feed(chunk)
+        yield reading.end()
 
-    async def lines(self) -> AsyncGenerator[tuple[int, bytes]]:
-        r"""
-        Yield each line with its number, from 1, without its ``\n`` or ``\r\n``.
+    async def read(self, reading: Reading) -> AsyncGenerator[Iterator[Record]]:
+        """
+        Yield the records that each read has completed.
 
         Raises:
-            OSError: INPUT cannot be read any further.
+            OSError: The file cannot be read any further.
 
         Cancellation: while it waits for more.
         """
-        async with aclosing(self._reads()) as reads:
-            async for first, lines in reads:
-                for number, line in enumerate(lines, first):
-                    self._consumed += len(line) + 1
-                    yield number, _clean(line, number)
+        limiter = CapacityLimiter(1)  # a limiter of its own, so that threads of events do not delay INPUT
+        while chunk := self._take_head() or await self._read(limiter):
+            for records in reading.feed(chunk):
+                yield records
+        yield reading.end()
 
-    async def batches(self, size: int) -> AsyncGenerator[list[tuple[int, bytes]]]:
+    @contextmanager
+    def opened(self) -> Generator[None]:
         """
-        Yield what :meth:`lines` yields, in lists of up to ``size``. A list has the lines that one read has completed.
+        Inside the block, the file is open. A file that :meth:`suspend` has closed is closed again.
 
         Raises:
-            OSError: INPUT cannot be read any further.
-
-        Cancellation: while it waits for more.
+            OSError: The file cannot be opened any more.
         """
-        async with aclosing(self._reads()) as reads:
-            async for first, lines in reads:
-                for begin in range(0, len(lines), size):
-                    some = lines[begin : begin + size]
-                    self._consumed += sum(map(len, some)) + len(some)
-                    yield [(number, _clean(line, number)) for number, line in enumerate(some, first + begin)]
+        is_suspended = self.fd == CLOSED
+        if is_suspended:
+            self.fd = os.open(self.name, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield
+        finally:
+            if is_suspended:
+                self.suspend()
+
+    def suspend(self) -> None:
+        """Close a regular file until it is read: a process cannot have very many files open."""
+        if self.is_regular:
+            self.close()
 
     def close(self) -> None:
-        """Close INPUT, unless it is standard input."""
-        if self.fd != STDIN:
+        """Close the file, unless it is standard input."""
+        if self.fd not in {STDIN, CLOSED}:
             os.close(self.fd)
-
-    @property
-    def _is_regular(self) -> bool:
-        return stat.S_ISREG(self.status.st_mode)
+            self.fd = CLOSED
 
     @property
     def _can_be_awaited(self) -> bool:
         mode = self.status.st_mode
         return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(self.fd)
-
-    async def _reads(self) -> AsyncGenerator[tuple[int, list[bytes]]]:
-        """Yield the lines that each read has completed, with the number of the first of them."""
-        limiter = CapacityLimiter(1)  # a limiter of its own, so that threads of events do not delay INPUT
-        number = 1
-        parts: list[bytes] = []  # of the line whose end has not been read yet
-        while chunk := self._take_head() or await self._read(limiter):
-            *ended, rest = chunk.split(b"\n")
-            if ended:
-                ended[0] = b"".join((*parts, ended[0]))
-                parts.clear()
-                yield number, ended
-                number += len(ended)
-            parts.append(rest)
-        if last := b"".join(parts):
-            yield number, [last]
 
     def _take_head(self) -> bytes:
         head, self._head = self._head, b""
@@ -208,7 +257,7 @@ class Source:
         return await to_thread.run_sync(os.read, self.fd, CHUNK, limiter=limiter)
 
 
-def open_source(text: str) -> Source:
+def open_source(text: str, formats: Formats) -> Source:
     """
     Open a file, or standard input for ``-``.
 
@@ -221,14 +270,10 @@ def open_source(text: str) -> Source:
     try:
         fd = STDIN if text == "-" else os.open(text, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return Source(name, fd)
+            return Source(name, fd, formats)
         except OSError:
             if fd != STDIN:
                 os.close(fd)
             raise
     except OSError as exc:
         raise UsageError(f"cannot read {name}: {exc.strerror or exc}") from exc
-
-
-def _clean(line: bytes, number: int) -> bytes:
-    return line.removeprefix(BOM if number == 1 else b"").removesuffix(b"\r")

@@ -60,6 +60,7 @@ class Result(msgspec.Struct):
     line: int | None
     id: str | None = None
     key: str | None = None
+    duration: float | None = None
 
 
 class Told(NamedTuple):
@@ -70,11 +71,15 @@ class Told(NamedTuple):
         mark: The mark of its event. None if the result does not lead to its event: the result is written again.
         status: The status of the event.
         number: The number of the line, when the result was written. None if the event was made of no line.
+        key: The key of its line. None if the event was made of no line, or if ``mark`` is None.
+        duration: Seconds that the event has run. None if it never began.
     """
 
     mark: int | None
     status: str
     number: int | None
+    key: str | None
+    duration: float | None
 
 
 _envelopes = msgspec.json.Decoder(Envelope)
@@ -193,6 +198,12 @@ def is_before_hole(line: bytes, *, is_first: bool) -> bool:
     return before.startswith(HEAD) or HEAD.startswith(before)
 
 
+def duration_of(outcome: bytes | None) -> float | None:
+    """Return the duration in a stored outcome, as a result has it. None if there is none."""
+    seconds = _outcomes.decode(outcome).duration if outcome else None
+    return None if seconds is None else round(seconds, 6)
+
+
 def with_number(line: bytes, number: int) -> bytes:
     """Return a result with another number of its line."""
     return _NUMBER.sub(lambda match: b'"line": %d%b' % (number, match[1]), line)
@@ -203,14 +214,18 @@ _NUMBER = re.compile(rb'"line": [0-9]+((?:, "key": "(?:[^"\\]|\\.)*")?\}\n)\Z')
 
 
 def _told(record: bytes, result: Result, identity: Identity) -> Told | None:
+    status, duration = result.status, result.duration
     try:
         if result.line is None:
-            return None if result.id is None else Told(mark_of_id(UUID(result.id).bytes), result.status, None)
+            mark = None if result.id is None else mark_of_id(UUID(result.id).bytes)
+            return None if mark is None else Told(mark, status, None, None, duration)
         key = identity.key_of(record) if result.key is None else result.key
     except (ValueError, BadLineError):
         return None
     is_ours = kind_of(key) == identity.kind  # if not, lines were known by something else when the result was written
-    return Told(mark_of_key(key) if is_ours else None, result.status, result.line)
+    if not is_ours:
+        return Told(None, status, result.line, None, duration)
+    return Told(mark_of_key(key), status, result.line, key, duration)
 
 
 def _read_slowly(line: bytes, identity: Identity) -> Told | None:
@@ -221,7 +236,8 @@ def _read_slowly(line: bytes, identity: Identity) -> Told | None:
         _, end = json.JSONDecoder().raw_decode(text, len(HEAD))
         if not line.startswith(HEAD):
             return None
-        result = Result(msgspec.Raw(), found["status"], found["line"], found.get("id"), found.get("key"))
+        rest = (found.get(name) for name in ("id", "key", "duration"))
+        result = Result(msgspec.Raw(), found["status"], found["line"], *rest)
         return _told(text[len(HEAD) : end].encode(), result, identity)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

@@ -83,6 +83,7 @@ class Tally:
     still_open: Callable[[], int] | None = None
     # Returns the part of INPUT that has been read, from 0 to 1, if it is known.
     fraction: Callable[[], float | None] = _unknown
+    workers: int | None = None  # of a cluster, that are alive
     # Returns the number of events that run now.
     running: Callable[[], int] = lambda: 0
     # Returns the report of the executor. Takes the number of events that are still to come.
@@ -156,6 +157,7 @@ class Tally:
             Part(f"{running:,} running", 6),
             Part(f"{max(self.unfinished - running, 0):,} pending", 4),
             *(Part(text, 3) for text in _trouble_parts(report)),
+            *([] if self.workers is None else [Part(counted(self.workers, "worker"), 6)]),
             Part(shown_clock(self.elapsed), 1),
             *self._parts_ahead(report),
         ]
@@ -217,7 +219,8 @@ def _trouble_parts(report: Report | None) -> list[str]:
 def _pause_part(pauses: Sequence[Pause]) -> Part:
     first = pauses[0]
     seconds = first.seconds if first.seconds < 10 else round(first.seconds)  # noqa: PLR2004  two digits
-    who = "" if len(pauses) == 1 else f"{len(pauses):,} keys "
+    keys = len({pause.key for pause in pauses})  # a pause for each limit of a key
+    who = "" if keys == 1 else f"{keys:,} keys "
     key = "" if first.key is None else f", key {_shortened(repr(first.key))}"
     return Part(f"{who}paused {shown_seconds(seconds)}", 1, f": {_shortened(first.reason)}{key}")
 

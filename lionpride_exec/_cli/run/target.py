@@ -7,28 +7,36 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
+from lionpride_exec._base.wording import did_you_mean
 from lionpride_exec._cli.errors import UsageError
-from lionpride_exec._events.event import Event
+from lionpride_exec._events.call import check_function
+from lionpride_exec._events.event import Event, tag_of
+from lionpride_exec._events.place_options import call_outside
 from lionpride_exec._executor.executor import Executor
 from lionpride_exec._executor.factory import processor_for
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
     from types import ModuleType
 
+    from lionpride_exec._cluster import Cluster
     from lionpride_exec._journal import Journal
 
-EXPECTED = "an async function of one record, an Event subclass or an Executor subclass"
+EXPECTED = "a function of one record, an Event subclass or an Executor subclass"
 
 # Files are loaded under this prefix, so that a file json.py hides no module. The name depends on the name of the file
 # only, so a later run can read what was written with it.
 MODULE_PREFIX = "lionpride_exec_target_"
+
+# The tag of events whose class has none begins with this.
+TAG = "run:"
 
 
 @attrs.frozen
@@ -40,46 +48,115 @@ class Target:
         name: The name in TARGET, without module or file.
         executor_type: The class in TARGET, or a class made for the event class or function.
         is_function: Whether the events have a single field ``record``, which takes any value.
+        lifespan: The function ``lifespan`` beside it in its module, for what all its events share. None without.
+        is_plain: Whether it is a function that is not async, and so runs in threads or processes.
+        function: The function. None for a class.
     """
 
     name: str
     executor_type: type[Executor]
     is_function: bool = False
+    is_plain: bool = False
+    lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None
+    function: Callable[[Any], Any] | None = None
 
-    def build(self, processor_config: Mapping[str, Any], journal: Journal | None = None) -> Executor:
+    @property
+    def event_type(self) -> type[Event] | None:
+        """The class of the events. None if the executor class has none."""
+        return getattr(getattr(self.executor_type, "processor_type", None), "event_type", None)
+
+    @property
+    def types(self) -> dict[str, type[Event]]:
+        """The class of the events by the tag under which events are stored. Empty if the class has a tag of its own."""
+        # The tag does not say where the file of the target lies, since files are moved.
+        is_untagged = self.event_type is not None and tag_of(self.event_type) is None
+        return {TAG + self.name: self.event_type} if self.event_type is not None and is_untagged else {}
+
+    def check_places(self, places: Mapping[str, int]) -> None:
+        """
+        Check that the target runs in threads or processes, if their number is given.
+
+        Raises:
+            UsageError: It runs in the event loop, or in another place.
+        """
+        for name in places:
+            wanted = {"threads": "thread", "processes": "process"}[name]
+            if not self.is_plain and getattr(self.event_type, "_run_in", None) != wanted:
+                raise UsageError(
+                    f"--{name} is for a plain function (def), or for an event class with run_in={wanted!r}; "
+                    f"{self.name} is neither"
+                )
+
+    def build(self, processor_config: Mapping[str, Any], **backing: Journal | Cluster) -> Executor:
         """
         Return a new executor.
 
+        Args:
+            processor_config: Keywords of the processor.
+            backing: ``journal`` or ``cluster``, if it has one.
+
         Raises:
-            UsageError: Its class is unfinished, or needs more than ``processor_config`` (and ``journal``).
+            UsageError: Its class is unfinished, or needs more than ``processor_config`` and ``backing``.
         """
-        given: dict[str, Any] = {} if journal is None else {"journal": journal}
+        given: dict[str, Any] = backing if self.lifespan is None else {**backing, "lifespan": self.lifespan}
+        place = {"run_in": "process" if "processes" in processor_config else "thread"} if self.is_plain else {}
         try:
-            return self.executor_type(processor_config=dict(processor_config), **given)
+            return self.executor_type(processor_config=dict(processor_config) | place, **given)
         except Exception as exc:
-            call = f"{self.executor_type.__name__}(processor_config=...{', journal=...' if given else ''})"
+            more = "".join(f", {name}=..." for name in given)
+            call = f"{self.executor_type.__name__}(processor_config=...{more})"
             raise UsageError(f"cannot make {call}: {describe(exc)}") from exc
 
 
 def load_target(text: str) -> Target:
     """
-    Load ``module:name`` or ``path/to/file.py:name``.
+    Load what a run runs: ``module:name`` or ``path/to/file.py:name``.
+
+    Raises:
+        UsageError: As for :func:`load_object`, or the name stands for nothing that can be run.
+    """
+    module, found = _load(text)
+    target = _target_of(found, text)
+    is_own = isinstance(found, type) and issubclass(found, Executor)  # it says itself what surrounds its events
+    return target if is_own else attrs.evolve(target, lifespan=_lifespan_of(module))
+
+
+def load_object(text: str) -> Any:
+    """
+    Load the object that ``module:name`` or ``path/to/file.py:name`` stands for.
 
     The current directory and the directory of the file are put first on ``sys.path``, as for a script.
 
     Raises:
-        UsageError: The module or file cannot be loaded, or the name stands for nothing that can be run.
+        UsageError: The module or file cannot be loaded, or has no such name.
     """
+    return _load(text)[1]
+
+
+def _load(text: str) -> tuple[ModuleType, Any]:
+    """Return the module and the object that a text stands for, like :func:`load_object`."""
     place, colon, name = text.rpartition(":")
     if not (colon and place and name):
         raise UsageError(f"TARGET must be module:name or path/to/file.py:name, got {text!r}")
     _put_on_path(Path.cwd())
     module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
     try:
-        found = reduce(getattr, name.split("."), cast("Any", module))
+        return module, reduce(getattr, name.split("."), cast("Any", module))
     except AttributeError as exc:
-        raise UsageError(f"{place} has no {name!r}") from exc
-    return _target_of(found, text)
+        hint = did_you_mean(name, [each for each in dir(module) if not each.startswith("_")])
+        raise UsageError(f"{place} has no {name!r}{hint}") from exc
+
+
+def _lifespan_of(module: ModuleType) -> Callable[[], AbstractAsyncContextManager[Any]] | None:
+    """Return the function ``lifespan`` of a module. None if there is none, or one that takes an argument."""
+    found = getattr(module, "lifespan", None)
+    if not inspect.isroutine(found):
+        return None
+    try:
+        inspect.signature(found).bind()
+    except TypeError:  # such as lifespan(app) of a web application
+        return None
+    return cast("Callable[[], AbstractAsyncContextManager[Any]]", found)
 
 
 def describe(exc: BaseException) -> str:
@@ -140,9 +217,10 @@ def _target_of(found: object, text: str) -> Target:
         raise UsageError(f"{text} is the class {found.__name__}; expected {EXPECTED}")
     if not callable(found):
         raise UsageError(f"{text} is a {type(found).__name__}; expected {EXPECTED}")
-    _check_async(found, text)
-    function = cast("Callable[[Any], Awaitable[Any]]", found)
-    return Target(name, _executor_for(_event_for(function)), is_function=True)
+    is_plain = not _check_function(found, text)
+    function = cast("Callable[[Any], Any]", found)
+    event_type = _event_for(function, text, is_plain)
+    return Target(name, _executor_for(event_type), is_function=True, is_plain=is_plain, function=function)
 
 
 def _check_runnable(event_type: type[Event], text: str) -> None:
@@ -151,27 +229,63 @@ def _check_runnable(event_type: type[Event], text: str) -> None:
         raise UsageError(f"{text} does nothing: the class has no _invoke()")
 
 
-def _check_async(function: Callable[..., object], text: str) -> None:
-    call = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004  it is inspected, not called
-    if inspect.isasyncgenfunction(function) or inspect.isasyncgenfunction(call):
-        raise UsageError(f"{text} is an async generator; it must be an async function that returns its result")
-    if not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)):
-        raise UsageError(f"{text} must be async (async def): a plain function would block all others")
+def _check_function(function: Callable[..., object], text: str) -> bool:
+    """
+    Check a function. Return whether it is async.
+
+    Raises:
+        UsageError: It is a generator, or does not take one record.
+    """
+    try:
+        found = check_function(function)
+    except TypeError as exc:
+        raise UsageError(f"{text}: {exc}") from exc
     try:
         inspect.signature(function).bind(None)
     except TypeError as exc:
         raise UsageError(f"{text} must take one record as its only required argument: {exc}") from exc
+    except ValueError:  # some functions in C do not tell what they take
+        pass
+    return found
 
 
-def _event_for(function: Callable[[Any], Awaitable[Any]]) -> type[Event]:
+class PlainTarget:
+    """
+    A plain function that a target names. In another process it is loaded by the text of the target.
+
+    Args:
+        text: The target.
+        function: The function.
+    """
+
+    def __init__(self, text: str, function: Callable[[Any], Any]) -> None:
+        self._text = text
+        self._function = function
+
+    def __call__(self, record: Any) -> Any:
+        """Call the function."""
+        return self._function(record)
+
+    def __reduce__(self) -> tuple[Callable[[str], PlainTarget], tuple[str]]:
+        return _load_plain, (self._text,)
+
+
+@cache
+def _load_plain(text: str) -> PlainTarget:
+    return PlainTarget(text, cast("Callable[[Any], Any]", load_object(text)))
+
+
+def _event_for(function: Callable[[Any], Any], text: str, is_plain: bool) -> type[Event]:
+    plain = PlainTarget(text, function) if is_plain else None
+
     class FunctionCall(Event):
         """A call of the function with one record."""
 
         record: Any = None
 
         async def _invoke(self) -> Any:
-            """Await the function with the record."""
-            return await function(self.record)
+            """Call the function with the record."""
+            return await (function(self.record) if plain is None else call_outside(self, plain, (self.record,)))
 
     FunctionCall.__qualname__ = FunctionCall.__name__  # the name in messages
     return FunctionCall

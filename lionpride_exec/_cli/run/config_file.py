@@ -1,0 +1,100 @@
+"""``run --config FILE``: the arguments of a run in a file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from lionpride_exec._base.wording import did_you_mean
+from lionpride_exec._cli.errors import UsageError
+
+from .arguments import FLAG, OPTIONS, SEVERAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+CONFIG: Final = "--config"
+TARGET: Final = "target"
+INPUT: Final = "input"
+
+
+def with_config(argv: Sequence[str]) -> Sequence[str]:
+    """
+    Return the arguments of the command, with those of the file of ``--config`` in its place.
+
+    What the command line says holds: an option there replaces the one of the file, and so do TARGET and INPUT.
+
+    Raises:
+        UsageError: The file cannot be read, or says something that is no option of ``run``.
+    """
+    if argv[:1] != ["run"] or not any(word.partition("=")[0] == CONFIG for word in argv):
+        return argv
+    rest, path, given, has_positional = _split(argv[1:])
+    config = _read(path)
+    words = [word for name, value in config.items() for word in _words(path, name, value, given)]
+    positional = [] if has_positional else _positional(path, config)
+    return ["run", *positional, *words, *rest]
+
+
+def _split(words: Sequence[str]) -> tuple[list[str], str, set[str], bool]:
+    """Return the words without ``--config``, its value, the names of options, and whether there are other words."""
+    rest: list[str] = []
+    paths: list[str] = []
+    given: set[str] = set()
+    has_positional = False
+    left = iter(words)
+    for word in left:
+        name, equals, value = word.partition("=")
+        if name == CONFIG:
+            paths.append(value if equals else next(left, ""))
+            continue
+        rest.append(word)
+        if name in OPTIONS:
+            given.add(name)
+            if not equals and OPTIONS[name][1] != FLAG:
+                rest += [value for value in [next(left, None)] if value is not None]
+        elif not word.startswith("-") or word == "-":
+            has_positional = True
+    if len(paths) != 1 or not paths[0]:
+        raise UsageError(f"{CONFIG} needs one file")
+    return rest, paths[0], given, has_positional
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        config = tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as exc:
+        raise UsageError(f"cannot read {path}: {exc.strerror or exc}") from exc
+    except ValueError as exc:
+        raise UsageError(f"{path} is not TOML: {exc}") from exc
+    return {name.replace("_", "-"): value for name, value in config.items()}
+
+
+def _words(path: str, name: str, value: Any, given: Iterable[str]) -> list[str]:
+    """Return an entry of the file as words of a command line."""
+    option = f"--{name}"
+    if name in {TARGET, INPUT} or option in given:
+        return []
+    if option not in OPTIONS or option == CONFIG:
+        known = [known.removeprefix("--") for known in OPTIONS if known != CONFIG]
+        raise UsageError(f"{path}: run has no option {name!r}{did_you_mean(name, known)}")
+    kind = OPTIONS[option][1]
+    if kind == FLAG:
+        if not isinstance(value, bool):
+            raise UsageError(f"{path}: {name} must be true or false, got {value!r}")
+        return [option] if value else []
+    values = value if isinstance(value, list) and kind == SEVERAL else [value]
+    if any(isinstance(one, bool) or not isinstance(one, str | int | float) for one in values):
+        raise UsageError(f"{path}: {name} must be a text or a number, got {value!r}")
+    return [f"{option}={one}" for one in values]
+
+
+def _positional(path: str, config: dict[str, Any]) -> list[str]:
+    """Return TARGET and INPUT, as far as the file has them."""
+    found = config.get(INPUT, [])
+    sources = found if isinstance(found, list) else [found]
+    words = [*([config[TARGET]] if TARGET in config else []), *sources]
+    if not all(isinstance(word, str) for word in words):
+        raise UsageError(f"{path}: target must be a text, and input a text or a list of texts")
+    return words

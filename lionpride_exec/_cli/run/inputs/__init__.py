@@ -1,0 +1,1 @@
+"""The formats of INPUT. One module for each; they share the protocol in ``records``."""

@@ -1,0 +1,162 @@
+"""
+The forms in which results are written: ``--fields`` and ``--output-format``.
+
+A shape is made of the usual result, a line of JSON. So it has the same values with a journal and without one.
+"""
+
+from __future__ import annotations
+
+import csv
+from io import StringIO
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+from lionpride_exec._base.field_paths import MISSING, look_up
+from lionpride_exec._base.json_text import read_json, write_json
+from lionpride_exec._cli.errors import UsageError
+
+from .batch_results import AnthropicBatch, OpenAIBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from .options import RunOptions
+
+# The fields of a result. Any other name is that of a field of its record.
+RESULT: Final = ("record", "status", "response", "error", "duration", "line", "id", "key")
+
+# The columns of a table behind those of the record, if no columns are named.
+BEHIND: Final = ("status", "response", "error", "duration", "line")
+
+# How many fields without a column are named at the end.
+NAMED: Final = 10
+
+
+class Shape(Protocol):
+    """Makes the text of a result for the output."""
+
+    def convert(self, line: bytes) -> bytes:
+        """Return a result in this form. The first one has the header in front, if there is one."""
+        ...
+
+    def message(self) -> str | None:
+        """Return what there is to tell at the end. None if there is nothing."""
+        ...
+
+
+class Unchanged:
+    """The usual result."""
+
+    def convert(self, line: bytes) -> bytes:
+        """Return the result as it is."""
+        return line
+
+    def message(self) -> str | None:
+        """Return None."""
+        return None
+
+
+class ChosenFields:
+    """
+    An object with some fields, on one line.
+
+    Args:
+        names: Fields of the result or of its record, or paths into them.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    def convert(self, line: bytes) -> bytes:
+        """Return the object. A field that is missing is null."""
+        result = read_json(line)
+        return write_json({name: value_in(result, name) for name in self._names}) + b"\n"
+
+    def message(self) -> str | None:
+        """Return None."""
+        return None
+
+
+class Table:
+    """
+    CSV with a header.
+
+    Args:
+        names: As for :class:`ChosenFields`. If empty, the fields of the first record, and those of the result behind.
+    """
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self._names = names
+        self._columns: frozenset[str] | None = None  # of records, if they are those of the first record
+        self._is_begun = False
+        self._left_out: dict[str, None] = {}  # fields of records without a column
+
+    def convert(self, line: bytes) -> bytes:
+        """Return the row."""
+        result = read_json(line)
+        text = StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if not self._is_begun:
+            self._begin(result)
+            writer.writerow(self._names)
+        elif self._columns is not None and len(self._left_out) < NAMED:
+            self._left_out |= dict.fromkeys(name for name in _fields_of(result) if name not in self._columns)
+        writer.writerow([_cell(value_in(result, name)) for name in self._names])
+        return text.getvalue().encode("utf-8", "backslashreplace")
+
+    def _begin(self, result: Mapping[str, Any]) -> None:
+        self._is_begun = True
+        if not self._names:
+            fields = _fields_of(result)
+            self._columns = frozenset(fields)
+            own = [f"record.{name}" if name in RESULT else name for name in fields]
+            self._names = [*(own or ["record"]), *BEHIND]
+
+    def message(self) -> str | None:
+        """Return which fields of records are not in the table."""
+        if not self._left_out:
+            return None
+        return f"fields of some records have no column: {', '.join(self._left_out)}; --fields names the columns"
+
+
+def _fields_of(result: Mapping[str, Any]) -> list[str]:
+    record = result["record"]
+    return list(cast("dict[str, Any]", record)) if isinstance(record, dict) else []
+
+
+def value_in(result: Mapping[str, Any], name: str) -> Any:
+    """Return the value of a field of a result, or of its record. None if it is missing."""
+    is_own = name.partition(".")[0] in RESULT
+    found = look_up(result if is_own else result["record"], name)
+    return None if found is MISSING else found
+
+
+def _cell(value: Any) -> str:
+    """Return a value as the text of a cell. An error is its class and its message."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and {"error", "message"} <= value.keys():
+        known = cast("dict[str, Any]", value)
+        return f"{known['error']}: {known['message']}" if known["message"] else str(known["error"])
+    return write_json(value).decode()
+
+
+_BATCHES: Final[Mapping[str, Callable[[], Shape]]] = {"openai-batch": OpenAIBatch, "anthropic-batch": AnthropicBatch}
+
+
+def shape_of(options: RunOptions) -> Shape:
+    """
+    Return the form of the results.
+
+    Raises:
+        UsageError: ``--fields`` names no field.
+    """
+    names = [name.strip() for name in (options.fields or "").split(",") if name.strip()]
+    if options.fields is not None and not names:
+        raise UsageError("--fields must name fields, such as id,status,response")
+    if options.output_format in _BATCHES:
+        return _BATCHES[options.output_format]()
+    if options.output_format == "csv":
+        return Table(names)
+    return ChosenFields(names) if names else Unchanged()
