@@ -6,7 +6,7 @@ from ._faults.fault_plan import FaultPlan
 from ._faults.faults import Cancellation, Crash, Failure, Fault, Injected, InjectedFailure, Latency
 from ._faults.points import POINTS, Point
 from ._inline import inline
-from ._invariants.check import INVARIANTS, InvariantBroken, check_invariants
+from ._invariants.check import INVARIANTS, InvariantBroken, check_cluster, check_invariants
 from ._time.deadlock import Deadlock
 from ._time.run import BACKENDS, backend_options, run
 from ._trace.trace import Trace, TraceEntry, record
@@ -29,6 +29,7 @@ __all__ = [
     "Trace",
     "TraceEntry",
     "backend_options",
+    "check_cluster",
     "check_invariants",
     "inline",
     "record",

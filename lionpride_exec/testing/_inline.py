@@ -7,7 +7,7 @@ something that a batch cannot bring about. So gates, limits and retries decide a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from anyio import sleep
 
@@ -17,13 +17,15 @@ from lionpride_exec._executor.executor import Executor
 from lionpride_exec._model.waiting import WaitReason
 from lionpride_exec._status import TERMINAL, EventStatus
 
-from ._view import ProcessorView, is_running, prepare
+from ._processor_view import ProcessorView
+from ._view import is_running, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from uuid import UUID
 
+    from lionpride_exec._events.submit_options import Unique
     from lionpride_exec._processing.processor import Processor
 
 E = TypeVar("E", bound=Event)
@@ -83,7 +85,10 @@ class InlineExecutor(Executor):
         delay: float | None = None,
         at: datetime | None = None,
         after: Event | UUID | Iterable[Event | UUID] = (),
+        after_any_end: Event | UUID | Iterable[Event | UUID] = (),
         key: Hashable = None,
+        expires: float | timedelta | datetime | None = None,
+        unique: Unique = "ever",
     ) -> E:
         """Take an event in, and run it."""
         if self.journal is None:
@@ -91,7 +96,19 @@ class InlineExecutor(Executor):
         if wait and self.processor is not None:
             await self._make_room(self.processor)
             wait = self.processor.is_running
-        taken = await super().append(event, priority, wait=wait, delay=delay, at=at, after=after, key=key)
+        later: dict[str, Any] = {} if after_any_end == () else {"after_any_end": after_any_end}  # as in invoke()
+        taken = await super().append(
+            event,
+            priority,
+            wait=wait,
+            delay=delay,
+            at=at,
+            after=after,
+            key=key,
+            expires=expires,
+            unique=unique,
+            **later,
+        )
         await self._run_now(taken)
         return taken
 

@@ -1,9 +1,9 @@
 """
 What an executor keeps to itself, as the testing kit sees it.
 
-This is the only module of the kit that uses private attributes of the package. Everything else in the kit asks a view,
-by the name of the concept. So a change inside the package changes this module only. A view only reads. The two
-functions at the end change something.
+This module and ``_processor_view`` are the only ones of the kit that use private attributes of the package. Everything
+else in the kit asks a view, by the name of the concept. So a change inside the package changes these modules only. A
+view only reads. The two functions at the end change something.
 
 An invariant runs at every step of a simulation, so a view copies nothing. A collection that a property returns is
 the executor's own: do not change it.
@@ -16,20 +16,19 @@ from typing import TYPE_CHECKING, Any, Final
 from lionpride_exec._status import EventStatus
 from lionpride_exec._tracking.subscriptions import Subscription
 
+from ._processor_view import ProcessorView
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
     from typing import TypeAlias
     from uuid import UUID
 
-    from lionpride_exec import Event, Executor, Processor, Retry
+    from lionpride_exec import Event, Executor
+    from lionpride_exec._executor.steering import Steering
     from lionpride_exec._journal.session import JournalSession
-    from lionpride_exec._processing import processor_run
-    from lionpride_exec._processing.processor_lifetime import LoopState
-    from lionpride_exec._scheduling import limit_state
+    from lionpride_exec._model.key_amounts import Terms
+    from lionpride_exec._model.limits import Limit
 
-    ProcessorRun: TypeAlias = processor_run.ProcessorRun
-    LimitState: TypeAlias = limit_state.LimitState
-    Reservation: TypeAlias = limit_state.Reservation
     Observer: TypeAlias = Callable[[Event[Any], EventStatus, EventStatus], None]
 
 
@@ -67,162 +66,6 @@ def produced_chunks(event: Event[Any]) -> Sequence[Any] | None:
     return None if event._feed is None else event._feed.chunks
 
 
-class ProcessorView:
-    """What a processor keeps to itself."""
-
-    __slots__ = ("processor",)
-
-    def __init__(self, processor: Processor) -> None:
-        self.processor: Final = processor
-
-    # ---------------------------------------------------------------- events on their way
-
-    @property
-    def running(self) -> Mapping[UUID, ProcessorRun]:
-        """The events that the processor has started and has not finished with, by id."""
-        return {run.event.id: run for run in self.processor._running.values()}
-
-    @property
-    def asked(self) -> UUID | None:
-        """The event whose gate is being asked, or has just let it in. None if there is none."""
-        return self.processor._gate.asked
-
-    @property
-    def strikes(self) -> Mapping[UUID, int]:
-        """How often each waiting event was denied, by id."""
-        return self.processor._gate.denial_counts
-
-    @property
-    def first_starts(self) -> Mapping[UUID, float]:
-        """When events that run again under a deadline first started, by id."""
-        return self.processor._retry_planner.first_starts
-
-    @property
-    def excluded_from_waits(self) -> Mapping[UUID, int]:
-        """The events that waits pass over because they wait for others themselves: how often each, by id."""
-        return self.processor._conditions.aside
-
-    def retry_of(self, event: Event[Any]) -> Retry | None:
-        """Return the retry that holds for an event."""
-        return self.processor._retry_planner.of(event)
-
-    @property
-    def is_followed(self) -> bool:
-        """Whether the events themselves tell the executor of starts and ends. If not, the processor reports them."""
-        return self.processor._reporter.is_needless()
-
-    @property
-    def asks_nobody(self) -> bool:
-        """Whether events start in the order of the queue: no report, no gate, and no lock comes between."""
-        processor = self.processor
-        return processor._reporter.is_needless() and processor._gate.is_open_for_all() and processor._gate.is_free()
-
-    @property
-    def loop_state(self) -> LoopState:
-        """What the loop of the processor does."""
-        return self.processor._lifetime.loop.state
-
-    @property
-    def is_in_batch(self) -> bool:
-        """Whether a ``forward()`` is working off a batch."""
-        return any(pool.budget is not None for pool in self.processor._lifetime.pools)
-
-    @property
-    def busy_workers(self) -> int:
-        """How many workers run an event."""
-        return sum(pool.busy for pool in self.processor._lifetime.pools)
-
-    @property
-    def slot_workers(self) -> tuple[int, int]:
-        """How many workers with slots of this processor run an event, and how many are on their way to one."""
-        pools = [pool for pool in self.processor._lifetime.pools if pool.slots is self.processor._lifetime.slots]
-        return sum(pool.busy for pool in pools), sum(pool.seeking for pool in pools)
-
-    # ---------------------------------------------------------------- slots, capacity, limits
-
-    @property
-    def slots(self) -> int:
-        """How many slots there are."""
-        return self.processor._lifetime.slots.total
-
-    @property
-    def slots_taken(self) -> int:
-        """How many slots are taken."""
-        return self.processor._lifetime.slots.limiter.borrowed_tokens
-
-    @property
-    def are_slots_resized(self) -> bool:
-        """Whether the number of slots was ever changed, so that more may be taken than there are."""
-        return self.processor._lifetime.slots.resized > 0
-
-    @property
-    def window_size(self) -> int:
-        """How many starts the capacity window allows."""
-        return self.processor._window.total
-
-    @property
-    def window_starts(self) -> tuple[object, int]:
-        """The group of workers whose starts the capacity window counts, and how many it has made. (None, 0) if none."""
-        pool = self.processor._dispatcher.main_pool
-        return (None, 0) if pool is None else (pool, pool.started)
-
-    @property
-    def unbegun_starts(self) -> Collection[object]:
-        """The starts that the capacity window counts and that have not begun yet: the journal has to know first."""
-        return self.processor._window._held
-
-    @property
-    def starts_given_back(self) -> int:
-        """How many starts were taken out of the capacity window by hand."""
-        return self.processor._window.forgotten
-
-    @property
-    def limit_states(self) -> Iterable[LimitState]:
-        """The state of each limit, for each of its keys; gates of partitions are among them."""
-        return self.processor.queue.lanes.limit_states
-
-    @property
-    def has_keys(self) -> bool:
-        """Whether a limit has a key, or there are partitions, so that events take turns."""
-        return self.processor.queue.lanes.limit_states.has_keys
-
-    @property
-    def keyed_lanes(self) -> int:
-        """How many lanes there are, without the one of the events that have no key."""
-        return sum(bool(lane.path) for lane in self.processor.queue.lanes._lanes.values())
-
-    @property
-    def stale_entries(self) -> int:
-        """How many entries in the lanes belong to events that have left the queue."""
-        return self.processor.queue.lanes.stale
-
-    @property
-    def keyed_limit_states(self) -> int:
-        """How many limit states are kept for keys."""
-        return len(self.processor.queue.lanes.limit_states._by_key)
-
-    @property
-    def max_keyed_limit_states(self) -> int:
-        """How many limit states may be kept for keys until the unused ones go."""
-        states = self.processor.queue.lanes.limit_states
-        return states._sweep_at + len(states._keyed)
-
-    def largest_cost(self, state: LimitState) -> float:
-        """Return the most that a queued event takes of a limit, in this state of it. O(number of queued events)."""
-        lanes, entries = self.processor.queue.lanes, self.processor.queue.entries()
-        return max((e.route.costs[state.number] for e in entries if state in lanes.stops(e.route.key)), default=0)
-
-    @property
-    def room_waiters(self) -> int:
-        """How many tasks wait for room in the queue."""
-        return len(self.processor.queue._room.waiting)
-
-    @property
-    def promised_places(self) -> int:
-        """How many places in the queue are promised to events that are being written to the journal."""
-        return self.processor.queue._room.promised
-
-
 class ExecutorView:
     """What an executor keeps to itself."""
 
@@ -234,8 +77,7 @@ class ExecutorView:
     @property
     def processor(self) -> ProcessorView | None:
         """The view of the executor's processor. None if there is no processor yet."""
-        processor = self.executor.processor
-        return None if processor is None else ProcessorView(processor)
+        return None if self.executor.processor is None else ProcessorView(self.executor.processor)
 
     @property
     def is_in_transition(self) -> bool:
@@ -256,6 +98,11 @@ class ExecutorView:
     def missing_statuses(self) -> list[EventStatus]:
         """The statuses whose progression was taken out of the flow."""
         return [status for status, _ in _NAMES if status not in self.executor.states._progression_names]
+
+    def with_defaults(self, event: Event[Any], priority: float | None, key: Hashable) -> tuple[float | None, Hashable]:
+        """Return the priority and the key of an event that is appended with these."""
+        defaults = self.executor._parts.call_defaults
+        return (priority, key) if defaults is None else defaults.fill(event, priority, key)
 
     @property
     def counts_on_disk(self) -> Mapping[EventStatus, int]:
@@ -332,6 +179,16 @@ class ExecutorView:
     def is_being_written(self, event: Event[Any]) -> bool:
         """Return whether a new event is on its way to the journal, and is queued after that."""
         return self.executor._explainer.is_being_stored(event)
+
+    @property
+    def changed_limits(self) -> Mapping[Limit, Terms]:
+        """What ``set_limit()`` has made of limits."""
+        return {} if self.executor._parts.queueing.steering is None else self.steering._terms
+
+    @property
+    def steering(self) -> Steering:
+        """What the program has changed of limits and keys. Made if the program has changed nothing."""
+        return self.executor._steering
 
     # ---------------------------------------------------------------- lifetime
 

@@ -8,31 +8,55 @@ In the ``conftest.py`` at the root of the tests::
 Each test marked with ``@pytest.mark.anyio`` then runs as ``[asyncio]``, ``[trio]`` and ``[asyncio+uvloop]``, as far as
 these backends are installed. Each run has its own clock, which begins at 0.
 
+A test marked with ``@pytest.mark.start(datetime(2026, 3, 28, 12, tzinfo=UTC))`` begins at this time of day: the wall
+clock of the package follows the virtual clock then, as with ``run(..., start=)``. The mark may also be on a class or a
+module.
+
 If another plugin would run these tests (pytest-asyncio in its auto mode, or pytest-trio in its trio mode), pytest ends
 with a ``pytest.UsageError``. The other plugin would use its own event loop and the real clock.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ._time.run import BACKENDS, backend_options
+from ._time.virtual_wall import wall_from
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _FIXTURE = "anyio_backend"
 
 
 # A new clock for each test, so that each test begins at the time 0.
 @pytest.fixture(params=BACKENDS)
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+def anyio_backend(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, Any]]]:
     """
-    Return the name and the options of a backend, for the pytest plugin of AnyIO.
+    Yield the name and the options of a backend, for the pytest plugin of AnyIO.
 
     Args:
         request: The request of the test. Its parameter is one of ``BACKENDS``.
+
+    Raises a TypeError or a ValueError if the mark ``start`` of the test has no datetime, or one without a time zone.
     """
-    return backend_options(request.param)
+    name, options = backend_options(request.param)
+    mark = request.node.get_closest_marker("start")
+    options, wall = wall_from(None if mark is None else mark.args[0], options)
+    with wall:
+        yield name, options
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """
+    Register the mark ``start``.
+
+    Args:
+        config: The configuration of the test run.
+    """
+    config.addinivalue_line("markers", "start(time): the time of day (a datetime with a time zone) at which it begins")
 
 
 # Run last, because the other plugins mark their tests in the same hook.

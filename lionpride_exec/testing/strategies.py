@@ -7,6 +7,7 @@ the extra: ``pip install 'lionpride-exec[testing]'``.
 
 from __future__ import annotations
 
+from datetime import time
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 
 import attrs
@@ -15,12 +16,16 @@ from hypothesis.strategies import SearchStrategy
 
 from lionpride_exec._events.event import Event
 from lionpride_exec._model.limits import Concurrent, Limit, Rate
+from lionpride_exec._model.quota import Quota
 from lionpride_exec._model.retry import Retry
+from lionpride_exec._model.unknown_fields import explain_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["configs", "events", "limits", "priorities", "retries", "timeouts"]
+
+_EACH_TEN_MINUTES = tuple(time(hour, minute) for hour in range(24) for minute in range(0, 60, 10))
 
 E = TypeVar("E", bound=Event[Any])
 
@@ -39,31 +44,47 @@ def timeouts() -> SearchStrategy[float | None]:
 
 
 def limits(
-    *, keys: Sequence[str] = (), costs: Sequence[str] = (), min_amount: int = 1, max_size: int = 3
+    *,
+    keys: Sequence[str] = (),
+    costs: Sequence[str] = (),
+    min_amount: int = 1,
+    max_size: int = 3,
+    quotas: bool = False,
 ) -> SearchStrategy[list[Limit]]:
     """
     Return a strategy for lists of up to ``max_size`` limits.
 
     Each limit is a ``Concurrent`` of 1 to 5, or a ``Rate`` of ``min_amount`` to ``min_amount + 10`` in 0.125 to 60
-    seconds, with or without ``hold``. It holds for all events, or for each value of one of the keys.
+    seconds, with or without ``hold``. It holds for all events, or for each value of one of the keys. Then the amount is
+    a number, or a mapping with an amount for all keys.
 
     Args:
         keys: Names of attributes of your events that can be the ``key`` of a limit.
         costs: Names of attributes that can be the ``cost`` of a rate.
         min_amount: The most that one event costs, at least 1. An event that costs more than the amount is refused.
         max_size: The longest list, 0 or more.
+        quotas: Whether a limit may also be a ``Quota`` with the amounts of a rate, and a reset every ten minutes. The
+            wall clock has to be virtual, as in ``run(start=)`` and in an ``ExecutorMachine``. A real one stands still
+            while virtual time passes.
     """
-    key = st.sampled_from([None, *keys])
-    concurrent = st.builds(Concurrent, st.integers(1, 5), key=key)
-    rate = st.builds(
-        Rate,
-        st.integers(min_amount, min_amount + 10),
-        per=st.floats(0.125, 60.0, width=16),
-        key=key,
-        cost=st.sampled_from([None, *costs]),
-        hold=st.booleans(),
-    )
-    return st.lists(concurrent | rate, max_size=max_size)
+    amounts = st.integers(min_amount, min_amount + 10)
+    rates = {"per": st.floats(0.125, 60.0, width=16)}
+    counted: dict[str, SearchStrategy[Any]] = {"cost": st.sampled_from([None, *costs]), "hold": st.booleans()}
+    kinds = [_limits_of(Concurrent, st.integers(1, 5), keys, {}), _limits_of(Rate, amounts, keys, rates | counted)]
+    if quotas:
+        kinds.append(_limits_of(Quota, amounts, keys, {"resets": st.just(_EACH_TEN_MINUTES)} | counted))
+    return st.lists(st.one_of(kinds), max_size=max_size)
+
+
+def _limits_of(
+    kind: Any, amounts: SearchStrategy[int], keys: Sequence[str], fields: dict[str, SearchStrategy[Any]]
+) -> SearchStrategy[Limit]:
+    """Return a strategy for limits of a kind, for all events, or for each key."""
+    for_all = st.builds(kind, amounts, **fields)
+    if not keys:
+        return for_all
+    by_key = amounts | amounts.map(lambda amount: {...: amount})
+    return for_all | st.builds(kind, by_key, key=st.sampled_from(keys), **fields)
 
 
 def retries() -> SearchStrategy[Retry]:
@@ -87,7 +108,8 @@ def configs(**fixed: Any) -> SearchStrategy[dict[str, Any]]:
     Return a strategy for configurations: a ``processor_config``, or keywords for ``Executor.of(cls, **config)``.
 
     ``queue_capacity`` is 1 to 20 in a ``capacity_refresh_time`` of 0.125 to 10 seconds, ``concurrency_limit`` is 1 to 5
-    and ``max_queue_size`` 1 to 20. There are up to three ``limits()`` without keys, and a retry or none.
+    and ``max_queue_size`` 1 to 20. There are up to three ``limits()`` without keys, a retry or none, and a timeout or
+    none.
 
     Args:
         fixed: Any values to use instead, or strategies to draw from: ``configs(concurrency_limit=1,
@@ -100,6 +122,7 @@ def configs(**fixed: Any) -> SearchStrategy[dict[str, Any]]:
         "max_queue_size": st.integers(1, 20),
         "limits": limits(),
         "retry": st.none() | retries(),
+        "timeout": timeouts(),
     }
     return st.fixed_dictionaries(parts | {name: _as_strategy(value) for name, value in fixed.items()})
 
@@ -121,9 +144,9 @@ def events(cls: type[E], **fields: Any) -> SearchStrategy[E]:
             to draw.
     """
     known = {field.alias or field.name: field for field in attrs.fields(cast("Any", cls)) if field.init}
-    unknown = sorted(fields.keys() - known.keys())
-    if unknown:
-        raise TypeError(f"{cls.__qualname__} has no field {', '.join(unknown)} (known: {', '.join(sorted(known))})")
+    complaint = explain_unknown(cls, fields)
+    if complaint is not None:
+        raise TypeError(complaint)
     parts: dict[str, SearchStrategy[Any]] = {"timeout": timeouts(), "retry": st.none() | retries()}
     for name, field in known.items():
         if name not in fields and name not in _NOT_DRAWN and not field.name.startswith("_"):

@@ -55,6 +55,54 @@ class Mutant(NamedTuple):
 
 MUTANTS = [
     Mutant(
+        "the amount of a quota is there a second before the reset",
+        "_scheduling/quota_state.py",
+        "self._calendar.after(wall) + RESOLUTION",
+        "self._calendar.after(wall) - 1.0",
+    ),
+    Mutant(
+        "set_limit() leaves the limits as they are",
+        "_executor/steering.py",
+        "        lanes._touch(lanes.limit_states.change(number + 1, current_time()))\n",
+        "        pass\n",
+    ),
+    Mutant(
+        "a pause holds up nothing of its key",
+        "_processing/pauses.py",
+        "            state.closed_until = max(state.closed_until, hold.until)\n",
+        "",
+    ),
+    Mutant(
+        "a schedule does not wait for its last run",
+        "_executor/schedule_runs.py",
+        "        if last is None or last.execution.status in TERMINAL or not self._owner.has(last):\n",
+        "        if True:\n",
+    ),
+    Mutant(
+        "the timeout of the executor does not hold",
+        "_processing/event_runner.py",
+        "pool.now, self, self.timeout)",
+        "pool.now, self, None)",
+    ),
+    Mutant(
+        "a run does not see the variables of its caller",
+        "_executor/surroundings.py",
+        "variable.set(value)) for variable, value in event._carried]",
+        "variable.set(value)) for variable, value in ()]",
+    ),
+    Mutant(
+        "the lifespan is left before the events have ended",
+        "_executor/executor_group.py",
+        "        async with self._entered():\n",
+        "        async with self._entered():\n            pass\n        if True:\n",
+    ),
+    Mutant(
+        "what waits for its next attempt expires",
+        "_executor/expirations.py",
+        " or bool(execution.attempts)",
+        "",
+    ),
+    Mutant(
         "a lost wake-up: of two that wait for one thing only one is told",
         "_base/conditions.py",
         "                event.set()\n",
@@ -183,8 +231,8 @@ MUTANTS = [
     Mutant(
         "an event is lost when its worker is cancelled between take and start",
         "_processing/permission_gate.py",
-        "        except BaseException:\n            event._refile()\n            self._put_back(entry, event)\n",
-        "        except BaseException:\n            event._refile()\n",
+        "            event._refile()\n            self._put_back(self.in_hand[event.id], event)\n",
+        "            event._refile()\n",
     ),
     Mutant(
         "FAILED is filed as COMPLETED",
@@ -220,14 +268,14 @@ MUTANTS = [
     Mutant(
         "the wait for a retry is cut short",
         "_processing/event_runner.py",
-        "self._queue.put_delayed(run.entry, current_time() + run.again_in,",
-        "self._queue.put_delayed(run.entry, current_time() + run.again_in / 2,",
+        'self._queue.put_delayed(run.entry, current_time() + seconds, "retry")',
+        'self._queue.put_delayed(run.entry, current_time() + seconds / 2, "retry")',
     ),
     Mutant(
         "what comes after others starts although one of them has failed",
         "_executor/followers.py",
-        "        if ended.status is not EventStatus.COMPLETED:\n",
-        "        if ended.status not in {EventStatus.COMPLETED, EventStatus.FAILED}:\n",
+        "        return status == EventStatus.COMPLETED or not",
+        "        return status in {EventStatus.COMPLETED, EventStatus.FAILED} or not",
     ),
     Mutant(
         "what comes after others is never queued",
@@ -239,8 +287,8 @@ MUTANTS = [
     Mutant(
         "a key is forgotten",
         "_executor/submissions.py",
-        "            self._keys.give(event.id, options.key)\n        return event\n",
-        "            pass\n        return event\n",
+        "            self._keys.give(event.id, options.key)\n        if options.expiry is not None:\n",
+        "            pass\n        if options.expiry is not None:\n",
     ),
     Mutant(
         "a key is kept of an event that has left",

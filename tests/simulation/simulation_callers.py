@@ -43,10 +43,14 @@ class Callers:
             self.readers.start_soon(self.read_chunks, event, event.chunks(buffer=1), work.reader)
         return event
 
+    def event_of_schedule(self, due):
+        return self.event_of(self.works[self.setup.planned.name_of(due)])
+
     async def call(self, caller):
         """Bring the events of a caller; one that is cancelled by asyncio's own means is gone, and that is all."""
         try:
-            await self.bring_as(caller)
+            with self.called(caller):
+                await self.bring_as(caller)
         except get_cancelled_exc_class():
             if not self.take_native_cancellation():
                 raise
@@ -85,6 +89,8 @@ class Callers:
         elif way == "later":
             at = None if work.at is None else datetime.fromtimestamp(T0 + work.at, UTC)
             options |= {"delay": work.delay, "at": at}
+        if work.expires is not None:
+            options["expires"] = work.expires
         options["key"] = work.name if self.setup.journal else work.key
         taken = await self.append(event, work.priority, options)
         if way == "invoke" and taken is not None:

@@ -13,6 +13,7 @@ from journal_support import crash as copy_of
 from simulation_callers import Callers
 from simulation_events import LIMITS, AskedExecutor, Bodies, SimulatedExecutor
 from simulation_moves import Moves
+from simulation_surroundings import CALLER, Surroundings
 from support import owner_of, view_of
 
 from lionpride_exec import EventStatus, Journal, Retain, Retry
@@ -41,7 +42,7 @@ def read_rows(path):
         return {UUID(bytes=key): status for key, status in connection.execute("SELECT id, status FROM event")}
 
 
-class Driver(Callers, Moves, Bodies):
+class Driver(Callers, Moves, Bodies, Surroundings):
     """
     Runs a workload, and keeps a record of what happened for the judge.
 
@@ -51,6 +52,7 @@ class Driver(Callers, Moves, Bodies):
     """
 
     def __init__(self, workload, directory):
+        super().__init__()
         self.workload, self.setup, self.works = workload, workload.setup, workload.works
         self.plan = workload.plan()
         self.directory = directory
@@ -87,8 +89,15 @@ class Driver(Callers, Moves, Bodies):
         kind = AskedExecutor if self.setup.gate else SimulatedExecutor
         with self.plan.applied(kind, on_crash=self.crash), anyio.CancelScope() as self.process:
             self.path = path
-            self.executor = kind(self.config(), journal=self.journal(path), retain=self.retain())
+            self.executor = kind(
+                self.config(), journal=self.journal(path), retain=self.retain(),
+                lifespan=self.lifespan, middleware=[self.around], carry=[CALLER],
+            )  # fmt: skip
             self.executor.observe(self.note)
+            if (planned := self.setup.planned) is not None:
+                self.executor.schedule(
+                    self.event_of_schedule, trigger=planned.after, overlap=planned.overlap, name="simulation"
+                )
             self.records.append(record(self.executor, label="name"))
             async with anyio.create_task_group() as self.group:
                 self.group.start_soon(self.look)
@@ -121,6 +130,7 @@ class Driver(Callers, Moves, Bodies):
             "max_queue_size": setup.room,
             "limits": [LIMITS[name] for name in setup.limits],
             "retry": None if setup.attempts is None else Retry(setup.attempts, backoff=0.7, jitter=0),
+            "timeout": setup.timeout,
         }
 
     def journal(self, path):

@@ -1,11 +1,12 @@
 """The events of a simulation, what they do, and the executors that run them."""
 
 from contextlib import aclosing, contextmanager
+from datetime import time
 from hashlib import blake2b
 
 import anyio
 
-from lionpride_exec import Concurrent, Deny, Event, Executor, Processor, Rate, RateLimited, Skip, Wait
+from lionpride_exec import Adaptive, Concurrent, Deny, Event, Executor, Processor, Quota, Rate, RateLimited, Skip, Wait
 
 LIMITS = {
     "rate": Rate(3, per=4),
@@ -13,6 +14,9 @@ LIMITS = {
     "lanes": Concurrent(1, key="lane"),
     "held": Rate(2, per=3, key="lane", hold=True),
     "two": Concurrent(2),
+    # Each five seconds from the moment on at which the wall clock begins (simulation_world.T0), for five minutes.
+    "quota": Quota(4, [time(8, second // 60, second % 60) for second in range(0, 300, 5)]),
+    "learned": Adaptive(4, 0.5, 50, key="lane"),
 }
 
 
@@ -89,6 +93,7 @@ class Bodies:
     def body(self, event):
         """Keep how a run ends."""
         how = "was cut"
+        self.check_surroundings(event)
         try:
             yield self.works[event.name]
             how = "returned"

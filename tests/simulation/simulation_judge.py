@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 
 from simulation_driver import read_rows
+from simulation_schedule import schedules
 
 from lionpride_exec import EventStatus, Wait
 from lionpride_exec.testing import Cancellation, Failure, InvariantBroken
@@ -22,7 +23,7 @@ def judge(driver):
         except InvariantBroken as exc:
             problems.append("\n".join([f"{exc.invariant}: {exc}", *getattr(exc, "__notes__", ())]))
     checks = [each_ends_once, each_end_has_a_reason, nothing_is_left_of_the_refused, watchers_miss_nothing, chunks]
-    checks += [failures_are_tried_again, closed_gates_are_left_alone]
+    checks += [surroundings, schedules, what_expired_never_ran, failures_are_tried_again, closed_gates_are_left_alone]
     if driver.setup.journal is not None:
         checks += [nothing_acknowledged_is_lost, nothing_final_runs_again, the_file_is_whole]
     for check in checks:
@@ -45,7 +46,7 @@ def each_ends_once(driver):
         known = ends.get(event_id, [])
         # A crash may take an end back that was not written, and keep one that was not told yet.
         if len(known) != 1 and not driver.crashes:
-            yield f"{event!r} {event.name} ended {len(known)} times: {known}; it is {event.status}"
+            yield f"{event} {event.name} ended {len(known)} times: {known}; it is {event.status}"
 
 
 def each_end_has_a_reason(driver):
@@ -67,13 +68,31 @@ def _reasons(driver, event, status):
             yield any(isinstance(fault, Failure) for fault in injected)
             yield len(driver.crashes) >= 5 or driver.workload.has_native_faults
         case EventStatus.CANCELLED:
-            yield event.id in driver.told or work.timeout is not None or driver.is_interrupted
+            has_timeout = work.timeout is not None or driver.workload.setup.timeout is not None
+            yield event.id in driver.told or has_timeout or driver.is_interrupted
             yield any(isinstance(fault, Cancellation) for fault in injected)
             yield driver.workload.has_native_faults or _is_of_map(driver, event)
         case EventStatus.SKIPPED:
             yield bodies[-1] == "Skip" or event.id in driver.told or bool(work.after)
+            yield _has_expired(event) and work.expires is not None
         case EventStatus.ABORTED:
             yield driver.setup.gate
+
+
+def _has_expired(event):
+    return "It expired" in str(event.execution.error)
+
+
+def what_expired_never_ran(driver):
+    """Only what has not begun expires; a crash may take a start back."""
+    for _, _, event, _, status in driver.trace:
+        if status is EventStatus.SKIPPED and _has_expired(event) and event.execution.attempts:
+            yield f"{event.name} expired after {len(event.execution.attempts)} runs"
+
+
+def surroundings(driver):
+    """Each run is within the lifespan, its timeout and the middleware, and sees the variable of its caller."""
+    yield from driver.misplaced
 
 
 def _is_of_map(driver, event):

@@ -4,9 +4,10 @@ from contextlib import suppress
 from math import inf
 
 import anyio
+from simulation_events import LIMITS
 from support import view_of
 
-from lionpride_exec import ExecutorClosedError
+from lionpride_exec import ConfigurationError, ExecutorClosedError
 
 
 class Moves:
@@ -18,17 +19,19 @@ class Moves:
         what, _, which = move.what.partition(" ")
         if move.target is not None:
             for event in [each for each in executor.states.items if each.name == move.target][:1]:
-                await self.move_event(what, event)
+                await self.move_event(what, event, move.number)
         elif what == "resize":
             number = int(move.number)
             executor.resize(**({"concurrency_limit": number} if which == "concurrency" else {"queue_capacity": number}))
         else:
             await getattr(self, f"do_{what}")(executor, move.number)
 
-    async def move_event(self, what, event):
+    async def move_event(self, what, event, number):
         if what in ("cancel", "skip"):
             if getattr(self.executor, what)(event):
                 self.told.add(event.id)
+        elif what == "priority":
+            self.executor.set_priority(event, None if number is None else round(number))
         elif what == "explain":
             str(self.executor.explain(event))
         else:
@@ -40,6 +43,29 @@ class Moves:
             await anyio.sleep(seconds)
         finally:
             executor.resume()
+
+    async def do_limit(self, executor, seconds):
+        """Change a limit that the executor has, and later change it back."""
+        limit = LIMITS[("rate", "two", "lanes", "held")[round(seconds * 1000) % 4]]
+        with suppress(ValueError):  # it has no such limit
+            number = limit.amount
+            executor.set_limit(limit, number + 2, per=limit.per / 2 or None)
+            await anyio.sleep(seconds)
+            executor.set_limit(limit, 1, per=limit.per * 2 or None)
+            await anyio.sleep(seconds)
+            executor.set_limit(limit, number, per=limit.per or None)
+
+    async def do_hold(self, executor, seconds):
+        """Pause a key, for a time or until somebody ends it; without keys it is refused."""
+        key = "abc"[round(seconds * 1000) % 3]
+        with suppress(ConfigurationError):
+            executor.pause(key=key, seconds=seconds)
+            if seconds < 1:
+                executor.pause(key=key)
+                try:
+                    await anyio.sleep(seconds)
+                finally:
+                    executor.resume(key=key)
 
     async def do_lock(self, executor, seconds):
         async with executor.states.progressions:

@@ -4,6 +4,7 @@ import random
 
 import attrs
 from simulation_faults import draw_faults
+from simulation_schedule import Planned
 
 from lionpride_exec.testing import FaultPlan
 
@@ -35,6 +36,7 @@ class Work:
     tokens: float = 1.0
     delay: float | None = None
     at: float | None = None
+    expires: float | None = None
     after: tuple[str, ...] = ()
     key: str | None = None
     chunks: int = 0
@@ -77,6 +79,8 @@ class Setup:
     retain: int | None
     journal: str | None  # its ack
     time_slice: float  # seconds that a worker may go on for; 0 or any number
+    timeout: float | None  # of the events that have none
+    planned: Planned | None  # its schedule
 
 
 @attrs.frozen
@@ -95,7 +99,8 @@ class Workload:
     @property
     def works(self):
         """All events, children included, by name."""
-        found = {}
+        planned = self.setup.planned
+        found = {} if planned is None else {name: Work(name, planned.seconds) for name in planned.names()}
         for caller in self.callers:
             for work in caller.works:
                 found[work.name] = work
@@ -160,19 +165,21 @@ class _Draw(random.Random):
         )
 
     def setup(self):
-        limits = ("rate", "tokens", "lanes", "held", "two")
+        limits = ("rate", "tokens", "lanes", "held", "two", "learned")
         return Setup(
             lifetime=self.choice(("block", "run", "start")),
             concurrency=self.choice((1, 2, 3, 10)),
             capacity=self.choice((1, 2, 5, 100)),
             refresh=self.choice((0.01, 1.0, 2.0)),
             room=1000 if self.is_defined else self.choice((1, 2, 5, 1000)),
-            limits=tuple(name for name in limits if self.chance(0.25)),
+            limits=(*(name for name in limits if self.chance(0.25)), *self.quota()),
             gate=self.chance(0.3),
             attempts=self.choice((None, None, 2, 4)),
             retain=self.choice((None, None, None, 0, 3)),
             journal=self.choice(("lazy", "strict")) if self.with_journal else None,
             time_slice=self.choice((0.0, 1e9)),
+            timeout=self.timeout(),
+            planned=self.planned(),
         )
 
     def caller(self, number):
@@ -196,6 +203,7 @@ class _Draw(random.Random):
             tokens=self.choice((0, 1, 3.5, 5)),
             delay=delay,
             at=at,
+            expires=self.expiry(name, way, delay, at),
             after=tuple(self.sample(self.made, min(len(self.made), self.randint(1, 2)))) if way == "after" else (),
             key=self.choice(("k1", "k2")) if self.chance(0.1) else None,
             chunks=self.randint(0, 4) if ends == "streams" else 0,
@@ -212,12 +220,42 @@ class _Draw(random.Random):
             return None, None
         return self.choice(((self.seconds(5), None), (None, self.seconds(8)), (0.0, None)))
 
+    def timeout(self):
+        """Draw the timeout of the executor, by a generator of its own."""
+        own = random.Random(f"timeout {self.number}")  # noqa: S311  it is to be guessed
+        return round(own.uniform(0.5, 3), 6) if own.random() < 0.1 else None
+
+    def planned(self):
+        """Draw the schedule, by a generator of its own."""
+        own = random.Random(f"schedule {self.number}")  # noqa: S311  it is to be guessed
+        if own.random() > 0.25:
+            return None
+        times = tuple(sorted(round(own.uniform(0.01, 8), 6) for _ in range(own.randint(1, 4))))
+        overlap = own.choice(("skip", "queue"))
+        if self.is_defined:  # with "queue", a run may be appended at the moment at which the executor ends
+            overlap = "skip"
+        return Planned(times, overlap, round(own.uniform(0.01, 3), 6))
+
+    def quota(self):
+        """Draw by a generator of its own, as for expiries."""
+        own = random.Random(f"quota {self.number}")  # noqa: S311  it is to be guessed
+        return ("quota",) if own.random() < 0.15 else ()
+
+    def expiry(self, name, way, delay, at):
+        """Draw by a generator of its own, so that seeds stand for what they stood for before there was one."""
+        own = random.Random(f"expires {self.number} {name}")  # noqa: S311  it is to be guessed
+        if own.random() > 0.15 or way in {"extend", "map"} or at is not None:
+            return None
+        return (delay or 0.0) + round(own.uniform(0.001, 6), 6)
+
     def move(self):
         at, what = self.seconds(15), self.choice(_MOVES)
         if (
             what in {"lock", "forward"} and self.is_defined
         ):  # who waits for a lock, or a slot, goes on at the same moment
             what = "statistics"
+        if what == "priority":
+            return Move(at, what, target=self.choice(self.made), number=self.choice((None, 0, 0, 3)))
         if what in ("cancel", "skip", "explain", "wait", "settle"):
             return Move(at, what, target=self.choice(self.made))
         return Move(at, what, number=self.choice((1, 2, 3, 8)) if what.startswith("resize") else self.seconds(3))
@@ -225,5 +263,5 @@ class _Draw(random.Random):
 
 _MOVES = (
     *("cancel", "cancel", "skip", "explain", "wait", "pause", "resize concurrency", "resize capacity", "stop", "lock"),
-    *("forward", "forward", "cleanup", "join", "statistics"),
+    *("forward", "forward", "cleanup", "join", "statistics", "priority", "priority", "hold", "hold", "limit", "limit"),
 )

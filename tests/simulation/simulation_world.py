@@ -16,7 +16,7 @@ from uuid import UUID
 import anyio
 import anyio._backends._asyncio as asyncio_backend
 from anyio.lowlevel import checkpoint
-from parts import journal_worker_thread
+from parts import journal_worker_thread, wall_clock
 
 in_place_of_threads = journal_worker_thread.in_place_of_threads
 
@@ -67,7 +67,7 @@ def repeatable(seed, time_slice):
         patch("lionpride_exec._tracking.subscriptions.TIME_SLICE", time_slice),
         patch("lionpride_exec._model.element.random_id", lambda: UUID(int=ids.getrandbits(128), version=4)),
         patch("lionpride_exec._model.element.ready_ids", []),
-        patch("lionpride_exec._base.wall_clock.wall_clock.now", lambda: dt.datetime.fromtimestamp(now(), dt.UTC)),
+        wall_clock.wall_clock.replaced(lambda: dt.datetime.fromtimestamp(now(), dt.UTC)),
         patch.object(time, "time", now),
         patch.object(asyncio_backend, "CancelScope", Scope),
     ]

@@ -5,20 +5,33 @@ The machine is that of ``lionpride_exec.testing.stateful``, which users have, to
 finds them.
 """
 
+import re
+import time
 import unittest
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from datetime import time as time_of_day
+from typing import ClassVar
 
+import anyio
 import pytest
+from anyio import from_thread
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, run_state_machine_as_test
+from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 from journal_support import BriefStep, FailStep, HoldStep, Step, open_executor
 from pages import PAGES, code_of, define
 from support import Job, JobProcessor
 
 from lionpride_exec import (
+    Adaptive,
+    Call,
     Concurrent,
+    Event,
     EventStatus,
     Executor,
+    Processor,
+    Quota,
     Rate,
     RateLimited,
     Retry,
@@ -94,6 +107,132 @@ class NoGateMachine(JobMachine):
         return Plain({"queue_capacity": 3, "capacity_refresh_time": 2.0, "concurrency_limit": 2, "max_queue_size": 6})
 
 
+class PlainJob(Event, run_in="thread"):
+    """A plain function in a thread, which waits in the event loop."""
+
+    seconds: float = 0.0
+    error: object = None
+    at_work: ClassVar[set] = set()
+
+    def _invoke(self):
+        self.at_work.add(self.id)
+        try:
+            if self.seconds:
+                from_thread.run(anyio.sleep, self.seconds)
+            if self.error is not None:
+                raise self.error
+        finally:
+            self.at_work.discard(self.id)
+
+
+class PatientJob(PlainJob, abandon_on_cancel=True):
+    """Is abandoned by its event when it is cancelled, and looks at nothing."""
+
+    def _invoke(self):
+        self.at_work.add(self.id)
+        try:
+            time.sleep(0.002)  # nothing can end it, and the event does not wait
+        finally:
+            self.at_work.discard(self.id)
+
+
+class ThreadMachine(ExecutorMachine):
+    """An executor whose events run in two threads."""
+
+    events = st.builds(
+        lambda kind, **fields: kind(**fields),
+        st.sampled_from([PlainJob, PlainJob, PatientJob]),
+        seconds=st.sampled_from([0.0, 0.5, 3.0]),
+        error=st.none() | st.none() | st.sampled_from([ValueError("event"), Skip("no")]),
+        timeout=st.sampled_from([None, None, 1.0]),
+        retry=st.sampled_from([None, Retry(2, backoff=1, jitter=0)]),
+    )
+
+    def make_executor(self):
+        config = {"queue_capacity": 10, "capacity_refresh_time": 1.0, "max_queue_size": 6, "threads": 2}
+        return type("Made", (Executor,), {"processor_type": PlainProcessor})(config)
+
+    @invariant()
+    def no_more_threads_work_than_there_are(self):
+        """The abandoned ones included; and each of them is counted."""
+        assert len(PlainJob.at_work) <= 2
+        working = self.call(self.executor.statistics).working
+        assert len(PlainJob.at_work) <= working.get("thread", 0) <= 2
+
+
+class PlainProcessor(Processor):
+    event_type = PlainJob
+
+
+CALLER = ContextVar("caller", default="nobody")
+
+
+class CallMachine(ExecutorMachine):
+    """An executor of calls with a lifespan, middleware, a carried variable, and limits of all kinds."""
+
+    events = st.builds(lambda seconds: Call.of(anyio.sleep, seconds), st.sampled_from([0.0, 0.5, 3.0]))
+    without_rules = ("invoke", "forward", "forward_several_times_and_cancel")  # they run events without a lifetime
+    within = None  # how many runs there are in the lifespan that is entered
+
+    def make_executor(self):
+        self.wrong = []
+        limits = [
+            Quota(3, [time_of_day(8, minute) for minute in range(60)]),
+            Rate({"a": 2, ...: 3}, per=5, key=lambda event: event.args[0] if event.args[1:] else None),
+            Adaptive(4, 0.5, 50),
+        ]
+        return Executor.of(
+            Call, concurrency_limit=2, limits=limits, timeout=2.0, retry=Retry(2, backoff=1, jitter=0),
+            lifespan=self.lifespan, middleware=[self.count], carry=[CALLER],
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def lifespan(self):
+        self.expect(self.within is None, "it is entered twice")
+        self.within = 0
+        try:
+            yield
+        finally:
+            self.expect(self.within == 0, "it is left while events run")
+            self.within = None
+
+    async def count(self, event, call_next):
+        self.expect(self.within is not None, "an event runs outside of the lifespan")
+        began, self.within = anyio.current_time(), self.within + 1
+        try:
+            return await call_next(event)
+        finally:
+            self.within -= 1
+            self.expect(anyio.current_time() <= began + 2, "an event runs longer than its timeout")
+
+    async def work(self, name, seconds):
+        self.expect(CALLER.get() == name, f"a run of {name} sees {CALLER.get()}")
+        await anyio.sleep(seconds)
+
+    def expect(self, holds, what):
+        if not holds:
+            self.wrong.append(what)
+
+    @rule(target=ExecutorMachine.appended, name=st.sampled_from("abc"), seconds=st.sampled_from([0.0, 3.0]))
+    def append_as(self, name, seconds):
+        """Append from a task in which the carried variable has a value."""
+        event = Call.of(self.work, name, seconds)
+
+        async def main():
+            token = CALLER.set(name)
+            try:
+                return await self.executor.append(event)
+            finally:
+                CALLER.reset(token)
+
+        return self.call(main)
+
+    @invariant()
+    def surroundings_hold(self):
+        """The lifespan is around all runs, each run passes the middleware, and sees the variable of its caller."""
+        assert not self.wrong, self.wrong
+
+
 class JournalMachine(ExecutorMachine):
     """An executor that dies now and then, with events of which each class wants something else then."""
 
@@ -128,6 +267,18 @@ def check(machine, examples, **options):
 def test_random_operations(machine, backend):
     """A state machine drives an executor on each backend."""
     check(machine.on(backend), 40)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_random_operations_on_threads(backend):
+    """Likewise with plain functions in threads."""
+    check(ThreadMachine.on(backend), 25)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_random_operations_on_calls(backend):
+    """Likewise with calls of functions, and with all that may surround them."""
+    check(CallMachine.on(backend), 25)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -204,8 +355,8 @@ class GivesAnother(Executor):
     [
         (DropsOnCancel, {"cancel_tells"}),
         (StopsEarly, {"stop_waits", "stopped"}),
-        (RunsTwice, {"cancel_tells"}),
-        (ForgetsToWake, {"calls_return", "followers"}),
+        (RunsTwice, {"cancel_tells", "abandoned_ends", "record"}),
+        (ForgetsToWake, {"calls_return", "followers", "everything_ends"}),
         (GivesAnother, {"known_once"}),
     ],
 )
@@ -213,7 +364,7 @@ def test_bugs_are_found(executor_type, invariants):
     """An executor with a bug is found out, and what it breaks is named; which of two is met first is up to chance."""
     with pytest.raises(InvariantBroken) as caught:
         # As it is found: to shrink an example takes more runs than to find it.
-        check(type("Buggy", (Small,), {"executor_type": executor_type}), 100, phases=[Phase.generate])
+        check(type("Buggy", (Small,), {"executor_type": executor_type}), 400, phases=[Phase.generate])
     assert caught.value.invariant in invariants
 
 
@@ -221,13 +372,17 @@ def test_a_failure_is_printed_as_a_program(capsys):
     """The steps that lead to it are printed, and below them what has happened."""
     machine = type("Buggy", (Small,), {"executor_type": StopsEarly, "backends": ("asyncio",)})
     with pytest.raises(InvariantBroken) as caught:
-        check(machine, 100, phases=[Phase.generate], report_multiple_bugs=False)
+        check(machine, 400, phases=[Phase.generate], report_multiple_bugs=False)
     told = "\n".join(caught.value.__notes__)
     assert "state = Buggy()" in told
-    assert "state.stop(grace=" in told
+    assert re.search(r"\bstate\.\w+\(", told)  # a step; the end of each example stops the executor, too
     assert "What has happened, on asyncio:" in told
     assert "pending -> processing (attempt 1)" in told
-    assert str(caught.value).startswith("stop_waits: When stop() returns nothing runs.\nBut these run.\n  Job(id=")
+    beginnings = {
+        "stop_waits": "stop_waits: When stop() returns nothing runs.\nBut these run.\n  Job(id=",
+        "stopped": "stopped: When `stop()` has returned, no event but its caller runs until the next start.\nBut ",
+    }
+    assert str(caught.value).startswith(beginnings[caught.value.invariant])
 
 
 def test_rules_can_be_left_out():
@@ -246,7 +401,7 @@ def test_rules_can_be_left_out():
             return super().call(function, *args, **kwargs)
 
     check(Quiet, 20)
-    assert "pause" in calls
+    assert "join" in calls
     assert Quiet.cancel is None
     with pytest.raises(ValueError, match="without_rules names 'cancle', and Wrong has no such rule"):
         type("Wrong", (Small,), {"without_rules": ("cancle",)})

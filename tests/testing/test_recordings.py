@@ -1,5 +1,7 @@
 """Recordings and `inline()` beside each other, and beside a busy executor."""
 
+from functools import partial
+
 import anyio
 import pytest
 from support import Job, JobExecutor, make_executor
@@ -66,7 +68,7 @@ async def test_inline_waits_for_room_beside_others():
     events = [Job(seconds=number % 3) for number in range(10)]
     async with anyio.create_task_group() as group:
         for event in events:
-            group.start_soon(lambda event=event: executor.append(event, wait=True))
+            group.start_soon(partial(executor.append, wait=True), event)
     assert {event.status for event in events} == {EventStatus.COMPLETED}
     executor.pause()
     await executor.append(Job())

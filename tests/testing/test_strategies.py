@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
 
-from lionpride_exec import Concurrent, Event, Executor, Rate, Retry
+from lionpride_exec import Concurrent, Event, Executor, Quota, Rate, Retry
 from lionpride_exec.testing import BACKENDS, run, strategies
 
 
@@ -25,7 +28,8 @@ class Work(Event[str]):
         return self.name
 
 
-CONFIGS = strategies.configs(limits=strategies.limits(keys=["name"], costs=["weight"], min_amount=3))
+CONFIGS = strategies.configs(limits=strategies.limits(keys=["name"], costs=["weight"], min_amount=3, quotas=True))
+START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @settings(max_examples=60, deadline=None)
@@ -43,7 +47,7 @@ def test_an_executor_of_any_configuration_runs_any_events(config, events, priori
             await executor.extend(events, priority=priority)
         assert executor.status_counts()["completed"] == len(events)
 
-    run(main, backend=backend)
+    run(main, backend=backend, start=START)
 
 
 def test_they_shrink_to_what_does_least():
@@ -60,6 +64,7 @@ def test_they_shrink_to_what_does_least():
         "max_queue_size": 1,
         "limits": [],
         "retry": None,
+        "timeout": None,
     }
     retry = find(strategies.retries(), lambda _: True)
     assert (retry.attempts, retry.backoff, retry.jitter, retry.deadline, retry.budget) == (1, 0.0, 0.0, None, None)
@@ -73,15 +78,28 @@ def test_they_shrink_to_what_does_least():
         lambda limit: isinstance(limit, Concurrent) and limit.key == "name",
         lambda limit: isinstance(limit, Rate) and limit.key == "name" and limit.cost == "weight" and limit.hold,
         lambda limit: isinstance(limit, Rate) and limit.key is limit.cost is None,
+        lambda limit: isinstance(limit, Quota) and limit.cost == "weight" and limit.hold and limit.key is None,
+        lambda limit: isinstance(limit, Quota) and isinstance(limit.amount, Mapping),
     ],
 )
 def test_limits_are_of_all_kinds(condition):
     """Rates and bounds on what runs, for all and for a key, with a cost and without."""
     found = find(
-        strategies.limits(keys=["name"], costs=["weight"], min_amount=3),
+        strategies.limits(keys=["name"], costs=["weight"], min_amount=3, quotas=True),
         lambda limits: any(map(condition, limits)),
     )
-    assert all(limit.amount >= 3 for limit in found if isinstance(limit, Rate))
+    amounts = [limit.amount for limit in found if not isinstance(limit, Concurrent)]
+    assert all((amount[...] if isinstance(amount, Mapping) else amount) >= 3 for amount in amounts)
+
+
+def test_quotas_are_drawn_on_demand():
+    """They need a virtual wall clock, which not every test has."""
+    with pytest.raises(NoSuchExample):
+        find(
+            strategies.limits(keys=["name"]),
+            lambda limits: any(isinstance(limit, Quota) for limit in limits),
+            settings=settings(max_examples=200),
+        )
 
 
 def test_events_draw_fields_timeouts_and_retries():
@@ -110,7 +128,7 @@ def test_events_take_values_and_strategies():
 
 def test_events_name_what_is_wrong():
     """A field that is not there, and one of which nobody knows what to draw."""
-    with pytest.raises(TypeError, match="Work has no field nam "):
+    with pytest.raises(TypeError, match=r"Work has no field .nam. .did you mean .name."):
         strategies.events(Work, nam="a")
 
     class Vague(Event):

@@ -143,9 +143,9 @@ async def test_a_thread_calls_the_loop_back():
         await anyio.sleep(5)
 
     def work():
-        time.sleep(0.02)
+        time.sleep(0.02)  # in a thread, which has no virtual time
         anyio.from_thread.run_sync(called.set)
-        time.sleep(0.02)
+        time.sleep(0.02)  # likewise
 
     async with anyio.create_task_group() as group:
         group.start_soon(sleeper)
@@ -497,7 +497,7 @@ def test_no_deadlock_while_something_may_come(backend):
         called = anyio.Event()
 
         def call():
-            time.sleep(0.02)
+            time.sleep(0.02)  # in a thread, which has no virtual time
             anyio.from_thread.run_sync(called.set, token=token)
 
         thread = threading.Thread(target=call)

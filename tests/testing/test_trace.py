@@ -7,7 +7,7 @@ import anyio
 import attrs
 import pytest
 from leftovers import grown, sizes_after
-from support import Job, JobExecutor, JobProcessor, make_executor, view, with_processor
+from support import Job, JobExecutor, JobProcessor, make_executor, view, view_of, with_processor
 
 from lionpride_exec import Concurrent, EventStatus, Rate, RateLimited, Retry
 from lionpride_exec.testing import BACKENDS, INVARIANTS, InvariantBroken, record, run
@@ -22,6 +22,7 @@ OVER_TIME = {
     "limit_windows",
     "not_before_told",
     "not_early",
+    "not_expired",
     "order",
     "run_numbers",
     "transitions",
@@ -370,6 +371,47 @@ async def test_limit_windows(limit, monkeypatch):
         assert all("key 'a', to 3" in str(each) or "key 'b', to 3" in str(each) for each in broken)
 
 
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"amount": 1}, "to 2, of 1"),
+        ({"amount": {"b": 5, ...: 1}}, "to 2, of 1"),
+        ({"amount": lambda _: 2}, None),
+        ({"per": 30}, "to 3, of 2"),
+    ],
+)
+async def test_limit_windows_of_a_changed_limit(changes, found, monkeypatch):
+    """A set_limit() that changes nothing is found by what it was asked for."""
+    limit = Rate(2, per=10, key="name", name="calls")
+    executor = make_executor(limits=limit)
+    trace = record(executor)
+    async with executor:
+        await executor.append(Job(name="a"))
+        monkeypatch.setattr(type(executor.processor.queue.lanes.limit_states), "change", lambda *_: [])
+        executor.set_limit("calls", **changes)
+        monkeypatch.undo()
+        await anyio.sleep(1)
+        for _ in range(2):
+            await executor.append(Job(name="a"))
+    broken = [str(each) for each in trace.broken if each.invariant == "limit_windows"]
+    assert bool(broken) == (found is not None)
+    assert all(found in each for each in broken)
+
+
+async def test_what_was_changed_before_the_recording_counts():
+    """A recording that begins later knows the limits that hold."""
+    limit = Rate(2, per=10)
+    executor = make_executor(limits=limit)
+    executor.set_limit(limit, 4)
+    async with executor:
+        executor.set_limit(limit, per=5)
+        trace = record(executor)
+        for _ in range(5):
+            await executor.append(Job())
+    trace.check()
+    assert [entry.at for entry in trace.entries if entry.status == "processing"] == [0, 0, 0, 0, 5]
+
+
 async def test_costs_that_are_settled_count_as_they_are():
     """What was given back can be taken by others, and is no more than the amount."""
 
@@ -416,11 +458,29 @@ async def test_not_early_after_others():
     second = await executor.append(Job(), after=first)
     await anyio.sleep(1)
     first.execution.status = EventStatus.FAILED  # past the door, so the second one is not told
-    message = f"comes after {first!r}, which is failed"
+    message = f"comes after {first}, which is failed"
     executor.processor.queue.put_nowait(0, second.id)
     await second.wait()
     first.execution.status = EventStatus.PROCESSING
     await assert_found(executor, trace, "not_early", message)
+
+
+async def test_not_expired():
+    """An event that begins although its time is over."""
+
+    class Forgetful(JobExecutor):
+        async def append(self, event, priority=None, *, expires=None, **how):
+            assert expires == 5
+            return await super().append(event, priority, **how)
+
+    executor = make_executor(Forgetful)
+    trace = record(executor)
+    await executor.start()
+    executor.pause()
+    await executor.append(Job(), expires=5)
+    await anyio.sleep(10)
+    executor.resume()
+    await assert_found(executor, trace, "not_expired", "has begun 5.000 s after it expired")
 
 
 async def test_not_before_told():
@@ -482,6 +542,22 @@ async def test_what_was_told_holds_unless_something_is_changed(change):
     trace.check()
 
 
+async def test_what_was_told_does_not_hold_once_capacity_is_raised():
+    """Capacity that was withheld and is given back by hand lets events start earlier than was said."""
+    executor = make_executor(queue_capacity=3, capacity_refresh_time=60)
+    trace = record(executor)
+    async with executor:
+        executor.processor.available_capacity = 0
+        first, second = await executor.append(Job()), await executor.append(Job())
+        await anyio.sleep(1)
+        executor.cancel(first)  # at this transition the recording asks for the time of the other one
+        await anyio.sleep(1)
+        executor.processor.available_capacity = 3
+        await second.wait()
+    trace.check()
+    assert trace.entries[-1].at == 2
+
+
 async def test_held_back(monkeypatch):
     """A start while the executor is paused, and one after it was stopped."""
     for hold in ("pause", "stop"):
@@ -497,6 +573,49 @@ async def test_held_back(monkeypatch):
         monkeypatch.undo()
         await executor.stop()
         assert [each.invariant for each in trace.broken] == ["held_back"]
+
+
+@pytest.mark.parametrize("seconds", [None, 5])
+@pytest.mark.parametrize("place", [{"key": "a"}, {"key": "a", "limit": "calls"}, {"limit": "all"}])
+async def test_held_back_of_a_key(place, seconds, monkeypatch):
+    """A pause of a key or a limit that changes nothing is found by what it was asked for, until it ends."""
+    limits = [Rate(9, per=1, key="name", name="calls"), Rate(99, per=1, name="all")]
+    executor = make_executor(limits=limits)
+    trace = record(executor)
+    async with executor:
+        monkeypatch.setattr(type(view_of(executor).steering), "_close", lambda *_: None)
+        executor.pause(**place, seconds=seconds)
+        await executor.invoke(Job(name="a"))
+        assert [each.invariant for each in trace.broken] == ["held_back"]
+        if "key" in place:
+            await executor.invoke(Job(name="b"))
+        if seconds is None:
+            executor.resume(**place)
+        else:
+            await anyio.sleep(seconds)
+        await executor.invoke(Job(name="a"))
+    assert len(trace.broken) == 1
+    assert " is paused" in str(trace.broken[0])
+
+
+async def test_limits_that_are_changed_where_no_loop_runs():
+    """A recording takes set_limit() and pause() outside of an event loop, as an executor does."""
+
+    def main():
+        executor = make_executor(limits=Rate(1, per=10, key="name", name="calls"))
+        trace = record(executor)
+        executor.set_limit("calls", 2)
+        executor.pause(key="a", seconds=5)
+        executor.pause(key="b")
+        executor.resume(key="b")
+        return executor, trace
+
+    executor, trace = await anyio.to_thread.run_sync(main)
+    async with executor:
+        for name in "aab":
+            await executor.append(Job(name=name))
+    trace.check()
+    assert [entry.label for entry in trace.entries[:2]] == ["3", "3"]
 
 
 async def test_known_once():
@@ -564,6 +683,7 @@ async def test_order():
         await executor.start()
         queue = executor.processor.queue
         put, numbers = queue.put_nowait, iter((5, 4))
+        # The two are bound now, since the lambda would look at the loop's variables.
         queue.put_nowait = lambda _, *rest, put=put, numbers=numbers: put(next(numbers), *rest)
         for priority in priorities:
             await executor.append(Job(), priority)

@@ -22,6 +22,7 @@ import attrs
 from anyio import CancelScope
 
 from lionpride_exec import Event, Executor, Processor
+from lionpride_exec._base.wording import did_you_mean
 from lionpride_exec._events.running_event import runs_here
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ def check_point(name: str) -> Point:
     point = POINTS.get(word)
     if point is None or side not in point.sides:
         known = ", ".join(f"{word}:{side}" for word, each in POINTS.items() for side in each.sides)
-        raise ValueError(f"{name!r} is no point; there are {known}")
+        hint = did_you_mean(name, known.split(", "))
+        raise ValueError(f"{name!r} is no point{hint}; there are {known}")
     point._find()
     return point
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._events.running_event import running_here
-from lionpride_exec.testing._view import ProcessorView
+from lionpride_exec.testing._processor_view import ProcessorView
 
 from .invariant import InvariantBroken, broken
 

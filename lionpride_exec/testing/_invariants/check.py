@@ -6,10 +6,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 # Each adds its invariants to the table.
-from . import at_rest as _at_rest  # noqa: F401
-from . import of_events, of_explanations, of_starts  # noqa: F401
+from . import at_rest as _at_rest  # noqa: F401  imported for that
+from . import of_events, of_explanations, of_starts  # noqa: F401  likewise
 from .at_return import AT_RETURN
 from .invariant import CHECKS, InvariantBroken, Look
+from .of_clusters import OF_CLUSTERS, check_cluster
 from .over_time import OVER_TIME
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec import Executor
 
-__all__ = ["INVARIANTS", "InvariantBroken", "check_invariants"]
+__all__ = ["INVARIANTS", "InvariantBroken", "check_cluster", "check_invariants"]
 
 # The invariants that always hold come first: the others rely on them.
 _IN_ORDER: Final = sorted(CHECKS.values(), key=lambda each: each.when)
@@ -26,11 +27,13 @@ INVARIANTS: Final[Mapping[str, str]] = MappingProxyType(
     {each.name: each.sentence for each in _IN_ORDER}
     | {each.name: each.sentence for each in OVER_TIME.values()}
     | dict(AT_RETURN)
+    | OF_CLUSTERS
 )
 """
 What holds of every executor: a sentence by name. ``docs/invariants.md`` says when each holds, and which test breaks it.
 
-The last ones hold over time. A :class:`Trace` checks them.
+Some hold over time: a :class:`Trace` checks them. The last ones, whose names begin with ``cluster_``, hold of a queue
+on a server: :func:`check_cluster` checks them.
 """
 
 

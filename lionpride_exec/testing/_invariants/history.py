@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import attrs
 
+from lionpride_exec._base.backend import current_time
+from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.event import Event
+from lionpride_exec._model.quota import Quota
 from lionpride_exec._status import EventStatus
 from lionpride_exec._validation import is_number
-from lionpride_exec.testing._view import ExecutorView, ProcessorView
+from lionpride_exec.testing._view import ExecutorView
+
+from .asked_limits import AskedLimits
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from lionpride_exec import Executor, Processor
-    from lionpride_exec.testing._view import ProcessorRun, Reservation
+    from lionpride_exec.testing._processor_view import ProcessorRun, ProcessorView, Reservation
 
 # Seconds. An observer of a start reads the clock a moment later than the worker that made it.
 TOLERANCE = 1e-3
@@ -32,13 +37,17 @@ class Asked:
         priority: A lower number starts first.
         not_before: The time before which the event must not start, as a reading of the clock.
         after: The events that have to be COMPLETED first.
+        any_end: The events that have to have ended first.
         arrival: The place of the event in the order of arrival. None if it has no place.
+        expires: The time by which the event has to have begun, as a reading of the clock. ``inf`` if it waits.
     """
 
     priority: float
     not_before: float = -inf
     after: tuple[Event[Any] | UUID, ...] = ()
+    any_end: tuple[Event[Any] | UUID, ...] = ()
     arrival: int | None = None
+    expires: float = inf
 
     @classmethod
     def of(
@@ -50,19 +59,27 @@ class Asked:
         delay: float | None = None,
         at: datetime | None = None,
         after: Any = (),
+        after_any_end: Any = (),
+        expires: Any = None,
         **_: Any,
     ) -> Asked:
-        """Make one from the arguments of ``append()``, valid or not. ``at`` is ignored: it is a wall-clock time."""
+        """Make one from the arguments of ``append()``, valid or not. Wall-clock times are ignored."""
         number = event.created_at.timestamp() if priority is None or not is_number(priority) else priority
         due = -inf if at is not None or delay is None or not is_number(delay) else now + delay
-        others = after if isinstance(after, list | tuple | set) else [after]
-        return cls(number, due, tuple([other for other in others if isinstance(other, Event | UUID)]))
+        limit = now + expires if is_number(expires) else inf
+        return cls(number, due, _events_in(after), _events_in(after_any_end), expires=limit)
 
     def goes_before(self, other: Asked) -> bool:
         """Whether this event starts first if both may start."""
         if self.priority != other.priority:
             return self.priority < other.priority
         return self.arrival is not None and other.arrival is not None and self.arrival < other.arrival
+
+
+def _events_in(named: Any) -> tuple[Event[Any] | UUID, ...]:
+    """Return the events and ids in an argument of ``append()``, valid or not."""
+    others = named if isinstance(named, list | tuple | set) else [named]
+    return tuple([other for other in others if isinstance(other, Event | UUID)])
 
 
 @attrs.define(eq=False)
@@ -108,6 +125,7 @@ class History:
     def __init__(self, executor: Executor) -> None:
         self.executor: Executor = executor
         self.view: ExecutorView = ExecutorView(executor)
+        self.limits: AskedLimits = AskedLimits(executor, self.view.changed_limits)
         self.asked: dict[UUID, Asked] = {}
         self.last: dict[UUID, EventStatus] = {}
         # For each event the number of its last run that counts, and how many runs that count were seen.
@@ -121,6 +139,7 @@ class History:
         self._arrivals = 0
         self._start: tuple[Change | None, Start | None] = (None, None)  # the transition last asked about, and its start
         self._window_starts: tuple[object, int] = (None, 0)  # who had made how many starts that the window counts
+        self._given_back = 0  # starts that were allowed again by hand
         self._forgotten = 0  # starts that were taken out of the window by hand
 
     # ---------------------------------------------------------------- what is asked for
@@ -133,9 +152,20 @@ class History:
     def arrived(self, event: Event[Any]) -> None:
         """Record that an event was taken in. An event that comes after others gets its place later."""
         asked = self.asked.get(event.id)
-        if asked is not None and not asked.after and self.executor.journal is None:
+        if asked is not None and not asked.after and not asked.any_end and self.executor.journal is None:
             self._arrivals += 1
             asked.arrival = self._arrivals
+
+    def moved(self, event: Event[Any], priority: float | None) -> None:
+        """Record that an event got another priority."""
+        if (asked := self.asked.get(event.id)) is not None:
+            asked.priority = event.created_at.timestamp() if priority is None else priority
+
+    def limit_changes(self, now: float) -> None:
+        """Record that a limit is about to change: what it does not count any more, it never counts again."""
+        self.told.clear()
+        for takings in self.takings.values():
+            takings[:] = [taking for taking in takings if self.is_out(taking, now)]
 
     def refused(self, event: Event[Any]) -> None:
         """Forget an event that was not taken in after all."""
@@ -148,8 +178,9 @@ class History:
         self.starts.clear()
         self.takings.clear()
         self.told.clear()
+        self.limits.forget_times()
         for asked in self.asked.values():
-            asked.not_before = -inf
+            asked.not_before, asked.expires = -inf, inf
 
     # ---------------------------------------------------------------- what is done
 
@@ -182,11 +213,15 @@ class History:
         limit = taking.use.state.limit
         if limit is None:
             return False
+        if isinstance(limit, Quota):
+            since = now if limit.hold and taking.ended is None else (taking.ended if limit.hold else taking.started)
+            wall = wall_clock.seconds() - current_time()
+            return limit.calendar.after(wall + cast("float", since) - TOLERANCE) > wall + now + TOLERANCE
         if not limit.hold:
-            return now - taking.started < limit.per - TOLERANCE
+            return now - taking.started < self.limits.per(taking.use.state) - TOLERANCE
         if taking.ended is None:  # the end of the run of a removed event is not seen
             return self._running(taking.running.event) is taking.running
-        return now - taking.ended < limit.per - TOLERANCE
+        return now - taking.ended < self.limits.per(taking.use.state) - TOLERANCE
 
     def note(self, change: Change) -> None:
         """Record a transition, after it was checked."""
@@ -222,8 +257,11 @@ class History:
     def told_of(self, event: Event[Any]) -> float:
         """Return the time before which an event must not start, as ``explain()`` has said, and forget it."""
         takings = (taking for each in self.takings.values() for taking in each)
-        if any(taking.use.cost < taking.cost for taking in takings):
-            self.told.clear()  # settle() has given a limit room back
+        view = self.view.processor
+        given_back = 0 if view is None else view.capacity_given_back
+        if given_back != self._given_back or any(taking.use.cost < taking.cost for taking in takings):
+            self.told.clear()  # capacity was raised by hand, or settle() has given a limit room back
+            self._given_back = given_back
         return self.told.pop(event.id, -inf)
 
     def _note_run(self, event: Event[Any]) -> None:

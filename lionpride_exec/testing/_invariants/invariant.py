@@ -19,7 +19,7 @@ import attrs
 
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._status import TERMINAL, EventStatus
-from lionpride_exec.testing._view import ExecutorView, ProcessorView
+from lionpride_exec.testing._view import ExecutorView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec import Event, Executor, Processor
     from lionpride_exec._executor.explanation import Explanation
-    from lionpride_exec.testing._view import ProcessorRun
+    from lionpride_exec.testing._processor_view import ProcessorRun, ProcessorView
 
 MAX_EVENTS_SHOWN = 5
 
@@ -50,7 +50,7 @@ Findings = Generator[Finding]
 
 class InvariantBroken(AssertionError):
     """
-    An executor is in a state in which it must never be.
+    An executor, or a queue on a server, is in a state in which it must never be.
 
     Attributes:
         invariant: The name of the broken invariant: a key of ``INVARIANTS``.
@@ -68,7 +68,7 @@ def describe(event: Event[Any] | UUID) -> str:
     if isinstance(event, UUID):
         return f"{event}: no event of this executor"
     execution = event.execution
-    return f"{event!r}: {execution.status}{f', attempt {execution.attempt}' if execution.attempt else ''}"
+    return f"{event}: {execution.status}{f', attempt {execution.attempt}' if execution.attempt else ''}"
 
 
 def broken(

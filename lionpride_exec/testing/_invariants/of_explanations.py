@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec import Event, Processor
     from lionpride_exec._executor.explanation import Explanation
-    from lionpride_exec.testing._view import ProcessorView
+    from lionpride_exec.testing._processor_view import ProcessorView
 
 # An explanation takes some microseconds, and is looked at after each transition.
 MAX_EXPLAINED = 20
@@ -57,15 +57,21 @@ def _find_wrong(look: Look, processor: Processor, view: ProcessorView, told: Exp
 
 # Whether what an explanation says is so.
 _IS_SO: dict[WaitReason, Callable[[Look, Processor, ProcessorView, Explanation], bool]] = {
-    WaitReason.PAUSED: lambda look, *_: look.executor.is_paused,
+    WaitReason.PAUSED: lambda look, _, view, told: look.executor.is_paused or _is_paused(view, told),
     WaitReason.WATCHER: lambda look, *_: look.view.is_held_by_watcher,
     WaitReason.LOCK: lambda look, _, __, told: look.view.locks_held > 0 and told.holder is not None,
     WaitReason.CAPACITY: lambda _, processor, *__: not processor.available_capacity,
-    WaitReason.SLOT: lambda _, processor, view, __: len(view.running) >= processor.concurrency_limit,
+    WaitReason.SLOT: lambda _, processor, view, __: len(view.running) >= processor.running_limit,
     WaitReason.ROOM: lambda _, processor, *__: processor.queue.backlog_size() > 0,
     WaitReason.START: lambda _, processor, *__: processor.is_stopped() or not processor.is_running,
     WaitReason.GATE: lambda _, __, view, told: bool(told.seconds) or _is_a_gate_closed(view),
 }
+
+
+def _is_paused(view: ProcessorView, told: Explanation) -> bool:
+    """Return whether the program has paused the limit and the key of an explanation."""
+    found = [state for state in view.limit_states if state.limit is told.limit and state.key == told.key]
+    return bool(found) and found[0].paused_until > current_time()
 
 
 def _is_a_gate_closed(view: ProcessorView) -> bool:
@@ -86,6 +92,6 @@ def _find_room(view: ProcessorView, told: Explanation) -> str | None:
     else:
         used = state.used
     largest = view.largest_cost(state)
-    if used + largest > limit.amount:
+    if used + largest > state.total:
         return None
-    return f"{used} of its {limit.amount} are used, and nothing takes more than {largest}"
+    return f"{used} of its {state.total} are used, and nothing takes more than {largest}"

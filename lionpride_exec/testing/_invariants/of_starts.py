@@ -13,7 +13,8 @@ from .invariant import Findings, Look, invariant_of_processor
 
 if TYPE_CHECKING:
     from lionpride_exec import Event, Processor
-    from lionpride_exec.testing._view import ExecutorView, LimitState, ProcessorView
+    from lionpride_exec.testing._processor_view import LimitState, ProcessorView
+    from lionpride_exec.testing._view import ExecutorView
 
 # Fractional costs do not add up exactly.
 ROUNDING = 1e-6
@@ -115,7 +116,7 @@ def _find_wrong_use(state: LimitState, held: float) -> str | None:
     if isinstance(state.limit, Concurrent):
         if state.used != held:
             return f"counts {state.used} as used, but {held} events run"
-        return f"counts {state.used} as used" if state.used > state.limit.limit else None
+        return f"counts {state.used} as used" if state.used > state.highest else None
     if state.limit is None:
         return f"is a gate, and counts {state.used} as used" if state.used else None
     owed = held + sum(cost for _, cost in state.returns())

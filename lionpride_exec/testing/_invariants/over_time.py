@@ -13,7 +13,8 @@ from uuid import UUID
 
 import attrs
 
-from lionpride_exec._status import TRANSITIONS, EventStatus
+from lionpride_exec._model.adaptive import Adaptive
+from lionpride_exec._status import TERMINAL, TRANSITIONS, EventStatus
 
 from .history import TOLERANCE, Change, History, Start, Taking
 from .invariant import broken
@@ -98,9 +99,13 @@ def run_numbers(history: History, change: Change) -> str | None:
 
 @_of_starts
 def concurrency(_: History, start: Start) -> str | None:
-    """No event starts while `concurrency_limit` events run; those that wait for others in their slot do not count."""
+    """
+    No event starts while `concurrency_limit` events run; those that wait for others in their slot do not count.
+
+    With `run_in`, no more than have a thread or a process.
+    """
     running, aside = start.view.running, start.view.excluded_from_waits
-    allowed = start.processor.concurrency_limit + sum(number for each, number in aside.items() if each in running)
+    allowed = start.processor.running_limit + sum(number for each, number in aside.items() if each in running)
     return None if len(running) <= allowed else f"is number {len(running)} of those that run, of {allowed}"
 
 
@@ -126,9 +131,9 @@ def limit_windows(history: History, start: Start) -> str | None:
         takings[:] = [taking for taking in takings if history.is_out(taking, start.now)]
         takings.append(Taking(start.running, use, use.cost, start.now))
         taken = sum(taking.use.cost for taking in takings)
-        limit = use.state.limit
-        if limit is not None and taken > limit.amount * (1 + 1e-9):
-            return f"brings what is taken of {limit!r}, key {use.state.key!r}, to {taken}"
+        limit, amount = use.state.limit, history.limits.amount(use.state)
+        if limit is not None and taken > amount * (1 + 1e-9):
+            return f"brings what is taken of {limit!r}, key {use.state.key!r}, to {taken}, of {amount}"
     return None
 
 
@@ -143,22 +148,39 @@ def not_early(history: History, start: Start) -> str | None:
     for other in asked.after:
         found = history.executor.states.items.get(other, None) if isinstance(other, UUID) else other
         if found is not None and found.execution.status is not EventStatus.COMPLETED:
-            return f"has started and comes after {found!r}, which is {found.execution.status}"
-    return None
+            return f"has started and comes after {found}, which is {found.execution.status}"
+    here = [found for other in asked.any_end if (found := history.executor.states.items.get(other, None)) is not None]
+    early = next((found for found in here if found.execution.status not in TERMINAL), None)
+    return None if early is None else f"has started and comes after the end of {early}, which has not ended"
+
+
+@_of_starts
+def not_expired(history: History, start: Start) -> str | None:
+    """No event begins for the first time after it expires; with a journal, the record of a start may come later."""
+    asked = history.asked.get(start.event.id)
+    if asked is None or start.event.execution.attempts or history.executor.journal is not None:
+        return None
+    late = start.now - asked.expires
+    return f"has begun {late:.3f} s after it expired" if late > TOLERANCE else None
 
 
 @_of_starts
 def not_before_told(history: History, start: Start) -> str | None:
     """No event starts before the time from `explain()`, unless a `cancel()`, `resize()` or other call intervenes."""
     told = history.told_of(start.event)
-    if start.view.is_in_batch or start.now >= told - TOLERANCE:
+    # The headers of an answer may tell an adaptive limit another time, which is seen by nobody.
+    is_adaptive = any(isinstance(use.state.limit, Adaptive) for use in start.running.uses)
+    if start.view.is_in_batch or start.now >= told - TOLERANCE or is_adaptive:
         return None
     return f"has started {told - start.now:.3f} s before the time that explain() gave"
 
 
 @_of_starts
 def held_back(history: History, start: Start) -> str | None:
-    """No event starts between `pause()` and `resume()`, or after `stop()`, except by `forward()`."""
+    """No event starts between `pause()` and `resume()`, also of its key, or after `stop()`, except by `forward()`."""
+    paused = history.limits.find_pause(start.processor, start.running.entry.route.key, start.now + TOLERANCE)
+    if paused is not None:
+        return f"has started, and is held back: the key {paused[0]!r} of {paused[1] or 'its partition'!r} is paused"
     # This very start can fill the buffer of a watcher, so only holds that are texts count.
     held = [token for token in history.view.holds if isinstance(token, str)]
     if held:
@@ -180,5 +202,5 @@ def order(history: History, start: Start) -> str | None:
         if theirs is None or other.id in deferred_ends or processor.queue.entry_of(other.id) is None:
             continue
         if processor.queue.due(other.id) is None and theirs.goes_before(asked):
-            return f"has started (priority {asked.priority}) before {other!r} (priority {theirs.priority})"
+            return f"has started (priority {asked.priority}) before {other} (priority {theirs.priority})"
     return None

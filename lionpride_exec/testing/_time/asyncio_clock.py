@@ -25,6 +25,8 @@ from weakref import WeakSet
 
 from anyio._backends._asyncio import WorkerThread
 
+from lionpride_exec._base.outside_work import at_work
+
 from .waiting_threads import futures_of, stacks, waits_for_answer
 
 if TYPE_CHECKING:
@@ -110,9 +112,11 @@ class HeldLoop:
         """
         Return whether a thread works and will report a result. If not, all results have been reported.
 
-        A thread that waits for the loop does not work.
+        A thread that waits for the loop does not work. A process that works for an executor counts as a thread.
         """
         me: Any = self
+        if me in at_work:
+            return True
         busy = {
             thread.ident
             for thread in threading.enumerate()

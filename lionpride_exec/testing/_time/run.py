@@ -16,10 +16,12 @@ from lionpride_exec._validation import check_seconds
 
 from .asyncio_clock import VirtualClockLoop
 from .deadlock import Watch
+from .virtual_wall import wall_from
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
 T = TypeVar("T")
 
@@ -76,6 +78,7 @@ def run(
     backend: str = "asyncio",
     seed: int | None = None,
     io_patience: float = IO_PATIENCE,
+    start: datetime | None = None,
 ) -> T:
     """
     Run an async function under virtual time, which begins at 0, and return its result.
@@ -83,7 +86,7 @@ def run(
     When all tasks are blocked, the clock jumps to the next timer. An hour costs about a millisecond. The clock stands
     still while a thread works for the event loop. While sockets, pipes or processes are in use, the clock jumps when
     none of them has become ready for ``io_patience`` real seconds. Virtual time is what the event loop says:
-    ``anyio.current_time()`` follows the clock, ``time.time()`` does not.
+    ``anyio.current_time()`` follows the clock, ``time.time()`` and ``datetime.now()`` do not.
 
     Args:
         function: The async function to run.
@@ -93,10 +96,15 @@ def run(
             are ready. asyncio always runs them in the same order. Threads and files are not repeatable, nor is what
             depends on ``id()``, ``uuid4()`` or the hash of strings.
         io_patience: Real seconds, 0 or more, to wait for files that are in use.
+        start: The time of day at the virtual time 0, with a time zone. The wall clock of the package then follows the
+            virtual clock: :func:`~lionpride_exec.utc_now`, ``at=``, ``expires=``, quotas, schedules, and the times in
+            records and journals. None: these read the real clock.
 
     Raises:
         Deadlock: Nothing can ever go on. The run has been cancelled.
-        ValueError: There is no such backend, or the patience is negative, infinite or NaN.
+        ValueError: There is no such backend; or the patience is negative, infinite or NaN; or ``start`` has no time
+            zone.
+        TypeError: ``start`` is no datetime.
         ModuleNotFoundError: What the backend needs is not installed.
         RuntimeError: Called from inside an event loop.
 
@@ -105,7 +113,8 @@ def run(
     _check_outside()
     watch = Watch()
     name, options = _options(backend, io_patience, watch)
-    with _seeded(seed, name):
+    options, wall = wall_from(start, options)
+    with _seeded(seed, name), wall:
         try:
             return anyio.run(watch.guard, function, arguments, backend=name, backend_options=options)
         except Exception as exc:

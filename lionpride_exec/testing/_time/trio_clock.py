@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.testing import MockClock, active_thread_count
 
+from lionpride_exec._base.outside_work import at_work
+
 from .asyncio_clock import POLL_INTERVAL
 from .waiting_threads import TrioThreads, is_thread_of_trio
 
@@ -61,6 +63,7 @@ class Holder(trio.abc.Instrument):
         threads = active_thread_count()
         if threads:
             threads -= self._threads.waiting(_blocked_tasks())
+        threads += trio.lowlevel.current_trio_token() in at_work  # a process counts as a thread
         self._may_be_stuck = deadline == math.inf and not uses_files and not threads
         if self._may_be_stuck and self._watch is not None and self._gave_up:
             assert self._watch.error is not None

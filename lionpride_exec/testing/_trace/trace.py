@@ -9,6 +9,7 @@ learns from the calls of ``append()`` what was asked for, and from the transitio
 from __future__ import annotations
 
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import attrs
@@ -16,7 +17,9 @@ from anyio.lowlevel import current_token
 
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._base.overrides import Recorded
+from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.event import Event
+from lionpride_exec._model.element import to_uuid
 from lionpride_exec._status import EventStatus
 from lionpride_exec.testing._invariants.at_return import check_known_once, check_stopped
 from lionpride_exec.testing._invariants.check import check_invariants
@@ -29,6 +32,7 @@ from .labels import label_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from types import TracebackType
     from uuid import UUID
 
@@ -97,6 +101,9 @@ class Trace:
         self._is_open = True
         self._notes = {"append": Recorded(self._note_append), "stop": Recorded(self._note_stop)}
         self._notes |= {name: Recorded(self._note_change, name) for name in CHANGES}
+        self._notes["set_limit"] = Recorded(self._note_limit)
+        self._notes |= {"pause": Recorded(self._note_pause), "resume": Recorded(self._note_resume)}
+        self._notes["set_priority"] = Recorded(self._note_priority)
         self._before = {name: executor.__dict__[name] for name in self._notes if name in executor.__dict__}
         for name, replaced in self._before.items():
             self._notes[name].replaced = replaced
@@ -182,7 +189,8 @@ class Trace:
         if is_refused or not self._is_open:  # closed, but a later recording calls this one
             return await self._as_before("append")(event, priority, **how)
         self._label_of(event)
-        self._history.expect(event, Asked.of(event, priority, self._now(), **how))
+        own_priority, key = self._history.view.with_defaults(event, priority, how.get("key"))
+        self._history.expect(event, Asked.of(event, own_priority, self._now(), **how))
         try:
             taken = await self._as_before("append")(event, priority, **how)
         except BaseException:
@@ -190,7 +198,7 @@ class Trace:
             raise
         if taken is event:
             self._history.arrived(event)
-            self._watch(partial(check_known_once, self._history, event, how.get("key")))
+            self._watch(partial(check_known_once, self._history, event, key))
         else:
             self._history.refused(event)
         return taken
@@ -199,6 +207,42 @@ class Trace:
         """Forget when events were to start, because the call changes this."""
         self._history.told.clear()
         return self._as_before(name)(*args, **kwargs)
+
+    def _note_limit(self, limit: Any, amount: Any = None, *, per: float | None = None) -> None:
+        """Call ``set_limit()``, and forget what the limit does not count any more."""
+        if _is_in_loop():
+            self._history.limit_changes(self._now())
+        self._as_before("set_limit")(limit, amount, per=per)
+        self._history.limits.change(limit, amount, per)
+
+    def _note_pause(self, *, key: Any = None, limit: Any = None, **how: Any) -> None:
+        """Call ``pause()``, and expect that nothing of the key starts."""
+        self._history.told.clear()
+        self._as_before("pause")(key=key, limit=limit, **how)
+        if key is not None or limit is not None:
+            self._history.limits.pause(key, limit, self._end_of(**how))
+
+    def _end_of(self, *, seconds: float | None = None, until: datetime | None = None, **_: Any) -> float:
+        """Return when a pause ends, as a reading of the clock. ``-inf`` if no event loop has one yet."""
+        if seconds is None and until is None:
+            return inf
+        left = seconds if until is None else until.timestamp() - wall_clock.seconds()
+        return self._now() + cast("float", left) if _is_in_loop() else -inf
+
+    def _note_resume(self, *, key: Any = None, limit: Any = None) -> None:
+        """Call ``resume()``, and expect starts again."""
+        self._history.told.clear()
+        self._as_before("resume")(key=key, limit=limit)
+        if key is not None or limit is not None:
+            self._history.limits.resume(key, limit)
+
+    def _note_priority(self, event: Event[Any] | UUID | str, priority: float | None) -> bool:
+        """Call ``set_priority()``, and expect the order that follows."""
+        self._history.told.clear()
+        is_changed: bool = self._as_before("set_priority")(event, priority)
+        if is_changed:
+            self._history.moved(self._executor.states.items[to_uuid(event)], priority)
+        return is_changed
 
     async def _note_stop(self, grace: float | None = None) -> None:
         """Call ``stop()``, and check that nothing runs afterwards."""
@@ -253,6 +297,14 @@ class Trace:
             number = str(len(self._labels) + 1)
             label = self._labels[event.id] = number if self._label is None else label_by(self._label, event)
         return label
+
+
+def _is_in_loop() -> bool:
+    try:
+        current_token()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _difference(label: str, ours: list[TraceEntry], theirs: list[TraceEntry], times: bool) -> list[str]:

@@ -6,6 +6,7 @@ import os
 import random
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from inspect import isawaitable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,12 +39,13 @@ if TYPE_CHECKING:
     from lionpride_exec._events.event import Event
     from lionpride_exec._executor.executor import Executor
 
+    from ._planned import Planned
+
 T = TypeVar("T")
 
 
-# A journal keeps times of the wall clock, which goes on while the virtual clock stands still. And with a journal an
-# event is queued once it is on disk, which may be in another order than that of the calls.
-NOT_WITH_A_JOURNAL = frozenset({"not_early", "order"})
+# With a journal an event is queued once it is on disk, which may be in another order than that of the calls.
+NOT_WITH_A_JOURNAL = frozenset({"order"})
 
 
 def own(name: str) -> SearchStrategy[Any]:
@@ -70,6 +72,7 @@ class MachineBase(RuleBasedStateMachine):
     )
     backends: Sequence[str] = BACKENDS
     patience: float = 86_400.0
+    wall_start: datetime | None = datetime(2026, 1, 1, 8, tzinfo=UTC)
     refusals: tuple[type[Exception], ...] = (QueueFullError, ExecutorClosedError)
     without_rules: ClassVar[Collection[str]] = ()
     ignored_invariants: Collection[str] = ()
@@ -198,12 +201,14 @@ class MachineBase(RuleBasedStateMachine):
         self.known_ids: set[UUID] = set()  # of all events of this example
         self.cleaned: set[UUID] = set()
         self.finals: dict[UUID, EventStatus] = {}
-        self._open_executor()
+        self._number_of_schedules = 0
+        self._scheduled: set[UUID] = set()  # of the events of schedules, which may come at any time
+        self._open_executor(self.wall_start)
         if started:
             self.call(self.executor.start)
 
-    def _open_executor(self) -> None:
-        self._opened = FrozenLoop(self.backend, self._seed)
+    def _open_executor(self, wall_start: datetime | None) -> None:
+        self._opened = FrozenLoop(self.backend, self._seed, wall_start)
         self.executor: Executor = self.make_executor()
         self._view = ExecutorView(self.executor)
         journal = self.executor.journal
@@ -213,7 +218,10 @@ class MachineBase(RuleBasedStateMachine):
         self.gate: Gate = Gate()
         self.confirmed_finals: set[UUID] = set()  # the events whose end was on disk before any task could see it
         self._runs: dict[UUID, int] = {}
+        self._planned: list[Planned] = []
+        self._abandoned: set[UUID] = set()  # the events of callers that were cancelled and withdrew their event
         self._reruns: list[Event] = []  # the events that ran after their end
+        self._unwanted: list[Event] = []  # the events that began after their caller had abandoned them
         self._is_by_hand = False
         self.trace: Trace = record(self.executor, check=False)
         self._stop_observing = self.executor.observe(self._follow)
@@ -223,6 +231,8 @@ class MachineBase(RuleBasedStateMachine):
         if status is EventStatus.PROCESSING:
             self._runs[event.id] = self._runs.get(event.id, 0) + 1
             self.failures.take_over(event)
+            if event.id in self._abandoned:
+                self._unwanted.append(event)
         if event.id in self.finals:
             self._reruns.append(event)
         if status in TERMINAL:
@@ -246,6 +256,7 @@ class MachineBase(RuleBasedStateMachine):
             if error.invariant not in self.ignored_invariants and error.invariant not in self._not_defined():
                 raise error
         require(not self._reruns, "final_stays", "these went on after their end", *self._reruns)
+        require(not self._unwanted, "abandoned_ends", "these have begun after that", *self._unwanted)
         for event in self.taken.values():
             self._check_event(event)
 
@@ -296,6 +307,8 @@ class MachineBase(RuleBasedStateMachine):
     def _finish(self) -> None:
         self.gate.open()
         self.failures.clear()
+        for planned in self._planned:
+            self.call(planned.cancel)
         self.call(self.executor.stop, grace=0)
         self.call(self.executor.resume)
         self.call(self.executor.start)
@@ -312,6 +325,10 @@ class MachineBase(RuleBasedStateMachine):
             left = [*self.executor.pending_events, *self.executor.processing_events]
             waits = [self.call(self.executor.explain, event) for event in left]
             raise promise_broken("everything_ends", f"these wait for {waits}", *left) from exc
+
+    def _not_scheduled(self, events: Iterable[Event]) -> list[Event]:
+        """Return the events without those of schedules, for which nobody waits."""
+        return [event for event in events if event.id not in self._scheduled]
 
     def _remember(self, events: Iterable[Event]) -> None:
         for event in events:

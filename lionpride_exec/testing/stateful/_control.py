@@ -72,6 +72,22 @@ class ControlRules(MachineBase):
         """Call ``executor.skip()``."""
         self._end(event, self.executor.skip)
 
+    @rule(event=MachineBase.appended, priority=own("priorities"))
+    def set_priority(self, event: Event, priority: float | None) -> None:
+        """Call ``executor.set_priority()`` with any priority, or None."""
+        known = self.current(event)
+        if known is None:
+            return
+
+        def main() -> None:
+            """Change the priority, and check what the call returns."""
+            is_pending = known.status is EventStatus.PENDING
+            is_changed = self.executor.set_priority(known, priority)
+            is_right = is_changed is is_pending or self._view.is_strict
+            require(is_right, "cancel_tells", f"set_priority() said {is_changed} of what is {known.status}", known)
+
+        self.call(main)
+
     def _end(self, event: Event, end: Callable[[Event], bool]) -> None:
         known = self.current(event)
         if known is None:
@@ -117,6 +133,7 @@ class ControlRules(MachineBase):
         """Call ``event.invoke()``, past all limits, unless the event runs: the call would then wait for its end."""
         known = self.current(event)
         if known is not None and known.status is not EventStatus.PROCESSING and self._can_keep():
+            self._abandoned.discard(known.id)  # a strict journal may be writing its end
             self.call(known.invoke)
 
     def _can_keep(self) -> bool:
@@ -134,6 +151,26 @@ class ControlRules(MachineBase):
     def resume(self) -> None:
         """Call ``executor.resume()``."""
         self.call(self.executor.resume)
+
+    @precondition(lambda self: self.executor.processor is not None)
+    @rule(event=MachineBase.appended, seconds=own("seconds"))
+    def pause_key(self, event: Event, seconds: float) -> None:
+        """Call ``executor.pause(key=...)`` for the first key of an event, if it has one."""
+        for key in self._keys_of(event)[:1]:
+            self.call(self.executor.pause, key=key, seconds=seconds)
+
+    @precondition(lambda self: self.executor.processor is not None)
+    @rule(event=MachineBase.appended)
+    def resume_key(self, event: Event) -> None:
+        """Call ``executor.resume(key=...)`` for the first key of an event, if it has one."""
+        for key in self._keys_of(event)[:1]:
+            self.call(self.executor.resume, key=key)
+
+    def _keys_of(self, event: Event) -> list[Any]:
+        known, processor = self.current(event), self.executor.processor
+        if known is None or processor is None or processor.router.is_plain:
+            return []
+        return [key for key in processor.router.route(known).key if key is not None]
 
     @rule(concurrency=st.integers(1, 3), capacity=st.integers(1, 4))
     def resize(self, concurrency: int, capacity: int) -> None:

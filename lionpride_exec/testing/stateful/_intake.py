@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import MultipleResults, multiple, precondition, rule
 
 from lionpride_exec._status import EventStatus
-from lionpride_exec.errors import ExistsError
+from lionpride_exec.errors import EventFailed, ExistsError
 
 from ._base import MachineBase, own
 from ._promises import require
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 # The options of append() besides the priority: most calls have none.
 NOTHING: st.SearchStrategy[dict[str, Any]] = st.just({})
+
+
+def _positive(seconds: float) -> float:
+    return seconds + 0.5
 
 
 class IntakeRules(MachineBase):
@@ -35,10 +39,11 @@ class IntakeRules(MachineBase):
             NOTHING,
             st.fixed_dictionaries({"delay": own("seconds")}),
             st.fixed_dictionaries({"key": own("keys")}),
+            st.fixed_dictionaries({"expires": own("seconds").map(_positive)}),
         ),
     )
     def append(self, event: Event, priority: float | None, how: dict[str, Any]) -> Any:
-        """Call ``executor.append()`` with any priority, or None, and sometimes with a delay or a key."""
+        """Call ``executor.append()`` with any priority, or None, and sometimes with a delay, a key or an expiry."""
         return self._append(event, priority, None, how)
 
     @rule(target=MachineBase.appended, event=own("events"), priority=own("priorities"), seconds=own("seconds"))
@@ -50,11 +55,12 @@ class IntakeRules(MachineBase):
         target=MachineBase.appended,
         event=own("events"),
         first=st.lists(MachineBase.appended, min_size=1, max_size=3),
+        name=st.sampled_from(["after", "after_any_end"]),
     )
-    def append_after(self, event: Event, first: list[Event]) -> Any:
-        """Call ``append(after=...)`` with first events that were appended earlier."""
+    def append_after(self, event: Event, first: list[Event], name: str) -> Any:
+        """Call ``append(after=...)`` or ``append(after_any_end=...)`` with first events that were appended earlier."""
         here = [one for one in map(self.current, first) if one is not None]
-        return self._append(event, None, None, {"after": here} if here else {})
+        return self._append(event, None, None, {name: here} if here else {})
 
     def _append(
         self, event: Event, priority: float | None, seconds: float | None, how: dict[str, Any]
@@ -83,6 +89,31 @@ class IntakeRules(MachineBase):
         require(event not in self.executor, "refused_leaves_no_trace", "this is in the executor", event)
         require(event.execution.queued_at is None, "refused_leaves_no_trace", "this says it was queued", event)
         return None
+
+    @rule(target=MachineBase.appended, event=own("events"), priority=own("priorities"), seconds=own("seconds"))
+    def invoke_and_abandon(self, event: Event, priority: float | None, seconds: float) -> Any:
+        """Call ``executor.invoke(cancel_on_abandon=True)``. Cancel the call after some seconds."""
+
+        async def main() -> bool:
+            """Invoke the event until the time is over. Return whether the call was cancelled."""
+            with anyio.move_on_after(seconds) as scope:
+                try:
+                    await self.executor.invoke(event, priority, cancel_on_abandon=True)
+                except EventFailed:
+                    return False
+                except self.refusals:
+                    return False
+            return scope.cancelled_caught
+
+        is_abandoned = self.call(main)
+        if event not in self.executor and not event.status.is_terminal:
+            return multiple()
+        self._remember([event])
+        if is_abandoned:
+            self._abandoned.add(event.id)
+            waits = event.status is EventStatus.PENDING and not self._view.is_strict
+            require(not waits, "abandoned_ends", "this goes on waiting", event)
+        return event
 
     @rule(event=MachineBase.appended)
     def append_again(self, event: Event) -> None:

@@ -13,6 +13,7 @@ from anyio.lowlevel import checkpoint
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
+from lionpride_exec._base.wall_clock import utc_now
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError, NotFoundError
 
@@ -45,13 +46,14 @@ class JournalRules(MachineBase):
         source = self.journal_path
         self._deaths += 1
         self.call(self._die, event, steps, source, self.journal_path)
+        moment = None if self.wall_start is None else utc_now()
         self._loop.close()
         strict_finals = self.confirmed_finals
         on_disk = _statuses(self.journal_path)
         self.finals: dict[UUID, EventStatus] = {
             one: EventStatus(status) for one, status in on_disk.items() if status in TERMINAL
         }
-        self._open_executor()
+        self._open_executor(moment)
         self.call(self._resume, strict_finals)
 
     @precondition(lambda self: self._view.journal_session is not None)

@@ -49,7 +49,8 @@ class LifetimeRules(MachineBase):
                 require(closed, "join_waits", "it says that the executor was left")
 
         self.call(main)
-        running, pending = self.executor.processing_events, self.executor.pending_events
+        running = self._not_scheduled(self.executor.processing_events)
+        pending = self._not_scheduled(self.executor.pending_events)
         require(not running, "join_waits", "these run", *running)
         assert self.executor.processor is not None
         is_stopped = self.executor.processor.is_stopped() or self.executor.is_abandoned
@@ -67,7 +68,7 @@ class LifetimeRules(MachineBase):
                 pass
 
         self.call(main)
-        pending = self.executor.pending_events
+        pending = self._not_scheduled(self.executor.pending_events)
         require(not pending, "block_waits", "these are pending", *pending)
 
     @precondition(lambda self: not self.is_running)

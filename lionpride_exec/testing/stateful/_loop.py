@@ -10,6 +10,7 @@ takes some steps of the event loop.
 from __future__ import annotations
 
 import random
+from contextlib import ExitStack
 from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,9 +20,11 @@ from anyio.lowlevel import checkpoint
 
 from lionpride_exec._journal.worker_thread import in_place_of_threads
 from lionpride_exec.testing._time.run import backend_options, seeded_order
+from lionpride_exec.testing._time.virtual_wall import wall_from
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
     from anyio.abc import TaskGroup
 
@@ -38,14 +41,25 @@ class FrozenLoop:
     Args:
         backend: One of ``BACKENDS``.
         seed: Decides the order in which trio runs tasks that are ready, and the steps that the work of a journal takes.
+        wall_start: The time of day at the virtual time 0. The wall clock of the package follows the virtual clock until
+            the loop is closed. None: the wall clock is real.
     """
 
-    def __init__(self, backend: str, seed: int = 0) -> None:
+    def __init__(self, backend: str, seed: int = 0, wall_start: datetime | None = None) -> None:
+        name, options = backend_options(backend)
+        options, wall = wall_from(wall_start, options)
+        self._wall = ExitStack()
+        self._wall.enter_context(wall)
         self.group: TaskGroup | None = None  # its tasks go on from one call to the next
         self._calls: SimpleQueue[Callable[[], Awaitable[Any]] | None] = SimpleQueue()
         self._answers: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
         self._is_over = False
-        self._thread = Thread(target=self._run, args=(backend, seed), name=f"{backend} of a state machine", daemon=True)
+        self._thread = Thread(
+            target=self._run,
+            args=(backend, seed, name, options),
+            name=f"{backend} of a state machine",
+            daemon=True,
+        )
         self._thread.start()
 
     def call(self, function: Callable[[], Awaitable[T]]) -> T:
@@ -69,11 +83,11 @@ class FrozenLoop:
         """End the event loop with all its tasks, and wait until it has ended. Idempotent."""
         self._calls.put(None)
         self._thread.join()
+        self._wall.close()
 
-    def _run(self, backend: str, seed: int) -> None:
+    def _run(self, backend: str, seed: int, name: str, options: dict[str, Any]) -> None:
         error: BaseException | None = None
         try:
-            name, options = backend_options(backend)
             with seeded_order(seed, backend):
                 anyio.run(self._serve, seed, backend=name, backend_options=options)
         except BaseException as exc:  # noqa: BLE001  raised by call()

@@ -8,9 +8,12 @@ from ._control import ControlRules
 from ._intake import IntakeRules
 from ._journal import JournalRules
 from ._lifetimes import LifetimeRules
+from ._limits import LimitRules
+from ._maps import MapRules
+from ._schedules import ScheduleRules
 
 
-class ExecutorMachine(IntakeRules, LifetimeRules, ControlRules, JournalRules):
+class ExecutorMachine(IntakeRules, MapRules, ScheduleRules, LifetimeRules, ControlRules, LimitRules, JournalRules):
     """
     A state machine that calls the methods of your executor in any order, and checks the invariants after each step.
 
@@ -55,6 +58,9 @@ class ExecutorMachine(IntakeRules, LifetimeRules, ControlRules, JournalRules):
         backends: Each example draws one of these backends. By default all installed ones. See :meth:`on`.
         patience: How many seconds of virtual time a call may take before it counts as taking for ever. The default is
             a day. The number must be above the sum of all waits of your events.
+        wall_start: The time of day at which each example begins. The wall clock of the package, such as
+            ``lionpride_exec.utc_now()``, follows the virtual clock from there. None: the wall clock is real. The
+            default is 2026-01-01 08:00 UTC.
         refusals: The errors with which ``append()`` may refuse one of your events. By default QueueFullError and
             ExecutorClosedError.
         without_rules: The names of rules to leave out.
