@@ -5,22 +5,24 @@ Whatever can be seen through the public interface is tested there. A part that i
 cases that would each take a whole run, or a limit on memory or time that no caller sees.
 """
 
-from lionpride_exec import _cluster as cluster  # the queue on a server, which no public name uses yet
 from lionpride_exec._base import (
     backend,  # what differs between event loops
     field_paths,  # paths such as a.b[0], by generated examples
     redaction,  # what is taken for a secret, by generated examples
     state_machine,  # every pair of states
+    wall_clock,  # a day that stands still, or goes back
 )
 from lionpride_exec._cli.app import app as command_app  # what cyclopts reads
 from lionpride_exec._cli.run import arguments as plain_arguments  # compared with what cyclopts reads
 from lionpride_exec._cli.run import summary as cli_summary  # what is shown at a moment
+from lionpride_exec._cluster import engine as cluster  # the queue on a server, without events and executors
 from lionpride_exec._executor import executor_states  # every pair of states
 from lionpride_exec._journal import journal_lifecycle  # every pair of states
 from lionpride_exec._journal import reader as journal_reader  # reading in pieces, and without rights
 from lionpride_exec._journal import store as journal_store  # a second process that has the file
 from lionpride_exec._journal import worker_thread as journal_worker_thread  # a simulation has no threads
 from lionpride_exec._model import limits as model_limits  # routes through limits
+from lionpride_exec._model import triggers  # due times, by generated examples
 from lionpride_exec._processing import processor_lifetime  # every pair of states
 from lionpride_exec._processing import retries as processing_retries  # the budget, by a simple count
 from lionpride_exec._scheduling import forecast as scheduling_forecast  # compared with a simulation
@@ -53,4 +55,6 @@ __all__ = [
     "scheduling_pacing",
     "scheduling_reopening",
     "state_machine",
+    "triggers",
+    "wall_clock",
 ]

@@ -38,6 +38,7 @@ BATCH = '{"custom_id": "r1", "body": {"model": "m", "max_tokens": 9}}\n'
 READER = {
     "batch.jsonl": lambda path: path.write_text(BATCH),
     "client.py": lambda path: path.write_text(CLIENT),
+    "orders.csv": lambda path: path.write_text("name,size\nx,1\n"),
     "prompts.jsonl": lambda path: path.write_text(RECORDS),
     "requests.jsonl": lambda path: path.write_text(RECORDS),
     "requests.jsonl.gz": lambda path: path.write_bytes(gzip.compress(RECORDS.encode())),
@@ -53,8 +54,8 @@ STANDS_FOR = {
     "OPTIONS": [],
 }
 ENDLESS = {"--follow"}  # until Ctrl-C; tests/cli/test_cli_journal.py follows a journal
-QUICKER = {"examples/prompts.py": ["--prompts", "60"]}  # 2,000 take as long as the page says
-HARMLESS = {"find", "gunzip"}
+QUICKER = {"examples/evaluate.py": ["60"]}  # 3,000 take as long as the page says
+HARMLESS = {"cat", "find"}
 HELP = {}  # what commands say of themselves, asked once
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 

@@ -5,6 +5,8 @@ import importlib
 import inspect
 import pickle
 import re
+import subprocess
+import sys
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +25,14 @@ def test_what_is_public():
     expected, found = EXPECTED.read_text("utf-8"), listing()
     diff = "\n".join(difflib.unified_diff(expected.splitlines(), found.splitlines(), "before", "now", lineterm="", n=2))
     assert expected == found, f"the public interface has changed:\n{diff}\nIf that is meant: {COMMAND}"
+
+
+def test_all_names_are_there_without_any_extra():
+    """A name that needs an extra says so when it is used, not when it is imported."""
+    extras = ("coredis", "msgspec", "cronsim", "hypothesis", "pytest", "cyclopts", "rich", "uvloop")
+    code = f"import sys; sys.modules |= dict.fromkeys({extras}); from lionpride_exec import *; print(WorkerInfo)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603  our own
+    assert done.stdout == "<class 'lionpride_exec.WorkerInfo'>\n", done.stderr
 
 
 @pytest.mark.parametrize("module", public_modules(), ids=lambda module: module.__name__)
@@ -104,7 +114,10 @@ def test_the_listing_has_all_that_is_there():
     text = listing()
     for line in (
         "class lionpride_exec.Event(Element)",
-        "    async method append(event, priority=None, *, wait=False, delay=None, at=None, after=(), key=None)",
+        (
+            "    async method append(event, priority=None, *, wait=False, delay=None, at=None, after=(), "
+            "after_any_end=(), key=None, expires=None, unique='ever')"
+        ),
         "    property status, can be set",
         "    attribute journal",
         "    value PENDING = 'pending'",

@@ -1,36 +1,21 @@
-"""The examples ``api_server.py`` and ``prompts.py``: the server alone, then both, each a process of its own."""
+"""The example ``api_server.py``: the application alone, then the server, a process of its own."""
 
-import importlib.util
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from threading import Timer
 
 import anyio
+import api_server
 import httpx
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CLIENT = ROOT / "examples" / "prompts.py"
 SERVER = ROOT / "examples" / "api_server.py"
-
-
-def load(path):
-    """Import an example by its path."""
-    spec = importlib.util.spec_from_file_location(f"example_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look there
-    spec.loader.exec_module(module)
-    return module
-
-
-api, prompts = load(SERVER), load(CLIENT)
 
 # -------------------------------------------------------------------- the application alone, under the virtual clock
 
@@ -44,8 +29,8 @@ def client_of(app, key="a"):
 def make_app(failures=0.0, failing_times=1, latency=0.0, **limits):
     """Make an application whose clock is that of the test's event loop."""
     known = {"requests": 1000, "tokens": 1_000_000, "per": 10.0, "concurrency": 1000} | limits
-    return api.Api(
-        api.Limits(**known),
+    return api_server.Api(
+        api_server.Limits(**known),
         failures=failures,
         failing_times=failing_times,
         latency=latency,
@@ -123,6 +108,43 @@ async def test_failures_are_the_same_each_time():
     assert outcomes[0] == outcomes[1]
     assert sorted({tuple(outcome) for outcome in outcomes[0]}) == [(200, 200, 200), (500, 500, 200)]
     assert 10 <= sum(500 in outcome for outcome in outcomes[0]) <= 30
+
+
+@pytest.mark.anyio
+async def test_models_have_accounts_of_their_own():
+    """A model that is at its limit holds no other back. Models without a limit share that of the key."""
+    app = make_app(requests=2)
+    app.models = {"small": api_server.Limits(requests=1, per=10.0)}
+    async with client_of(app) as client:
+        statuses = []
+        for model in ("small", "small", "x", "y", "z"):
+            answer = await client.post("/v1/generate", json={"prompt": "a", "max_tokens": 1, "model": model})
+            statuses.append(answer.status_code)
+    assert statuses == [200, 429, 200, 200, 429]
+    assert set(app.accounts) == {"a", "a small"}
+
+
+@pytest.mark.anyio
+async def test_troubles_come_by_prompt():
+    """A refusal says how long to wait, and is over then. A hang ends when the client gives up. The rest is for ever."""
+    app = make_app()
+    async with client_of(app) as client:
+        app.troubles = {"refusal": 1.0}
+        refused = await generate(client, "a")
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "0.2")
+        assert (await generate(client, "a")).status_code == 200
+        app.troubles = {"hang": 1.0}
+        with anyio.move_on_after(20) as scope:
+            await generate(client, "b")
+        assert scope.cancelled_caught
+        assert app.accounts["a"].running == 0
+        assert (await generate(client, "b")).status_code == 200
+        began = anyio.current_time()
+        assert (await generate(client, "c")).status_code == 500
+        assert anyio.current_time() - began == pytest.approx(30)
+        app.troubles = {"hopeless": 1.0}
+        assert {(await generate(client, "d")).status_code for _ in range(5)} == {500}
+    assert app.prompts == {"a": 1, "b": 1}
 
 
 @pytest.mark.anyio
@@ -208,43 +230,6 @@ def test_the_server_ends_with_the_process_that_started_it():
         assert httpx.get(f"{url}/stats", trust_env=False).status_code == 200  # it serves by now
         server.stdin.close()
         assert server.wait(30) == 0
-
-
-# -------------------------------------------------------------------- both
-
-
-@pytest.mark.anyio
-async def test_two_thousand_prompts_use_the_rate_and_never_exceed_it(monkeypatch, capsys):
-    """All answered, nobody refused, at least 95 % of the rate used: in virtual time, so without a network's noise."""
-    limits = api.Limits(prompts.REQUESTS, prompts.TOKENS, prompts.PER, prompts.CONCURRENCY)
-    app = api.Api(limits, failures=0.02, clock=anyio.current_time)
-    monkeypatch.setattr(httpx, "AsyncClient", partial(httpx.AsyncClient, transport=httpx.ASGITransport(app)))
-    assert await prompts.main("http://api", 2000)
-    assert app.answers == {200: 2000, 500: sum(app.failed.values())}
-    assert app.failed.total() > 10
-    shown = capsys.readouterr().out
-    for account in app.accounts.values():
-        seen = account.stats()
-        assert seen["used_share"] >= 0.95
-        assert (seen["most_requests"], seen["most_running"]) == (limits.requests, limits.concurrency)
-        assert seen["most_tokens"] <= limits.tokens
-        # Without settle() the tokens would have been what holds it up.
-        assert seen["last"] - seen["first"] < 1.05 * (seen["requests"] - 1) // limits.requests * limits.per
-        assert f"{seen['requests']} requests in " in shown
-
-
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_the_example_starts_a_server_and_is_never_refused(backend):
-    """One command: two processes, a network between them, no 429, and the share of the rate that was used."""
-    with process(CLIENT, "--prompts", 800, "--backend", backend) as client:
-        out, err = client.communicate(timeout=60)
-    shown = out.decode()
-    assert (client.returncode, err) == (0, b""), shown
-    assert "calls: {'completed': 800}" in shown
-    assert "refused (429): 0\n" in shown
-    shares = [float(share) for share in re.findall(r"used share of the rate: ([\d.]+)%", shown)]
-    assert len(shares) == len(prompts.KEYS)
-    assert min(shares) > 0  # the clock is real, so how much is used depends on the machine
 
 
 # The command has no hold: it meets a 429 now and then, and goes on from there.

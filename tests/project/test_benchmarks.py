@@ -1,6 +1,7 @@
 """What the benchmarks make of their figures: medians, spreads, verdicts, the table and the exit status."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_every_other_round_goes_backwards(benchmark):
         order.append(name)
         return 1.0
 
-    rivals_ = {name: lambda name=name: measured(name) for name in "abc"}
+    rivals_ = {name: partial(measured, name) for name in "abc"}
     benchmark().race("title", rivals_, rounds=3, baseline="a")
     assert "".join(order) == "abccbaabc"
 

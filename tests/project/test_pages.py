@@ -8,6 +8,7 @@ The language of a block decides how the block is checked. New pages and blocks a
   letter. A page with tests is run by pytest, and blocks that begin with ``# name.py`` are files of that name.
 - ``sh``: see ``page_shell.py``.
 - ``json``: an object has the fields of an object that a command has written.
+- ``toml``: ``lionpride-exec run --config`` takes the file.
 - none, or ``text``: the block is no code.
 """
 
@@ -26,10 +27,14 @@ from pages import BLOCK, PAGES, SAID, START, blocks_in, run_block
 from lionpride_exec.testing import BACKENDS
 
 pytestmark = pytest.mark.anyio
-LANGUAGES = {"python", "sh", "json", "text", ""}
+LANGUAGES = {"python", "sh", "json", "toml", "text", ""}
 
 # Pages whose programs print more than their lines say. tests/project/test_examples.py checks what they print.
 PRINTS_MORE = {"README.md", "docs/tour.md"}
+
+# Pages whose programs and commands need a server, which has a real clock. tests/cluster/test_cluster_page.py and
+# tests/cluster/test_commands_page.py run them.
+WITH_SERVER = {"docs/cluster.md", "docs/cluster-commands.md"}
 
 
 def of_language(text, *languages):
@@ -43,8 +48,8 @@ def check(blocks, problems_of):
 
 
 def with_language(*languages):
-    """Return the names of the pages with a block of one of these languages."""
-    texts = {name: path.read_text("utf-8") for name, path in PAGES.items()}
+    """Return the names of the pages with a block of one of these languages, except those that need a server."""
+    texts = {name: path.read_text("utf-8") for name, path in PAGES.items() if name not in WITH_SERVER}
     return [name for name, text in texts.items() if any(match[1] in languages for match in BLOCK.finditer(text))]
 
 
@@ -225,15 +230,40 @@ def written(shell):
     (shell.directory / "broken.py").write_text(BROKEN)
     fill(shell.directory / "run.db")
     (shell.directory / "input").write_text('{"path": "a"}\n{"path": "b"}\n')
-    lines = ["run broken.py:fetch input", "inspect run.db --json", "tail run.db --json", "show run.db 2 --json"]
+    lines = [
+        "run broken.py:fetch input --summary summary.json",
+        "inspect run.db --json",
+        "tail run.db --json",
+        "show run.db 2 --json",
+    ]
     lines.append("export run.db")
-    return [value for line in lines for value in values_in(shell.run(f"lionpride-exec {line}").stdout)]
+    texts = [shell.run(f"lionpride-exec {line}").stdout for line in lines]
+    texts.append((shell.directory / "summary.json").read_text())
+    return [value for text in texts for value in values_in(text)]
 
 
 def test_the_json(written):
     """Each object that a page shows has the fields of an object that was written."""
     for path in PAGES.values():
         check(of_language(path.read_text("utf-8"), "json"), lambda text: unreal(text, written))
+
+
+# -------------------------------------------------------------------- toml
+
+
+def refused(text, shell):
+    """Yield why a run does not take a file of options."""
+    shell.provide(["client.py", "requests.jsonl"])
+    (shell.directory / "run.toml").write_text(text)
+    done = shell.run("lionpride-exec run --config run.toml --dry-run")
+    if done.returncode:
+        yield done.stderr
+
+
+@pytest.mark.parametrize("page", with_language("toml"))
+def test_the_options_in_files(page, shell):
+    """Each file is one for ``--config``, with a target and an input."""
+    check(of_language(PAGES[page].read_text("utf-8"), "toml"), lambda text: refused(text, shell))
 
 
 # -------------------------------------------------------------------- others
@@ -319,7 +349,7 @@ def test_tests_of_a_page_are_run(tmp_path, result):
         ("pip install . && .venv/bin/python benchmarks/nothing.py", "there is no file"),
         ("pip install . && true", "no rule says what to look at"),
         ("pip install . && lionpride-exec run nothing.py:F -", "there is no file nothing.py"),
-        ("pip install . && lionpride-exec run client.py:F - --fields x", "has no option --fields"),
+        ("pip install . && lionpride-exec run client.py:F - --filds x", "has no option --filds"),
         ("lionpride-exec run TARGET INPUT [--retries 2]", None),
     ],
 )

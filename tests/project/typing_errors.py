@@ -18,7 +18,9 @@ from lionpride_exec import (
     Rate,
     Retain,
     Retry,
+    Stage,
     Transition,
+    pipeline,
 )
 
 
@@ -71,10 +73,10 @@ def reading_events(event: Fetch) -> None:
 
 def calling() -> None:
     """A call takes what its function takes."""
-    Call.of(double)  # error: call-arg reportCallIssue
-    Call.of(double, "3")  # error: arg-type reportArgumentType
+    Call.of(double)  # error: call-overload reportCallIssue
+    Call.of(double, "3")  # error: call-overload reportArgumentType
     Call.of(double, 3, minus=1)  # error: call-arg reportCallIssue
-    Call.of(not_async, 3)  # error: arg-type reportArgumentType
+    Call.of(not_async, "3")  # error: call-overload reportCallIssue
     text: str = Call.of(double, 3).result()  # error: assignment reportAssignmentType
     del text
 
@@ -98,7 +100,11 @@ async def appending(executor: Executor, event: Fetch) -> None:
 async def iterating(executor: Executor, event: Fetch) -> None:
     """Items are what the target takes; what is async is iterated over as such."""
     executor.map(double, ["a"])  # error: arg-type reportCallIssue
-    executor.map(not_async, [1])  # error: arg-type reportCallIssue
+    executor.map(not_async, ["1"])  # error: arg-type reportCallIssue
+    executor.map(double, [1], timout=5)  # error: call-overload reportCallIssue
+    pipeline([1], Stage(executor, double), Stage(executor, not_async))  # error: misc reportArgumentType
+    executor.starmap(double, [("a",)])  # error: arg-type reportCallIssue
+    executor.starmap(double, [(1,)], orderd=True)  # error: call-overload reportCallIssue
     executor.map(double, 3)  # error: call-overload reportCallIssue
     executor.map(double, [1], True)  # error: call-overload reportCallIssue
     executor.as_completed([1])  # error: type-var reportArgumentType
@@ -111,11 +117,15 @@ async def iterating(executor: Executor, event: Fetch) -> None:
 
 
 def executors(executor: Executor, transition: Transition) -> None:
-    """Targets are classes of events or async functions; what an executor knows cannot be written."""
-    Executor.of("double")  # error: arg-type reportArgumentType
-    Executor.of(not_async)  # error: arg-type reportArgumentType
-    Executor.of(int)  # error: arg-type reportArgumentType
-    Executor.of(Fetch, journal="run.db")  # error: arg-type reportArgumentType
+    """Targets are classes of events or functions; what an executor knows cannot be written."""
+    Executor.of("double")  # error: call-overload reportArgumentType
+    Executor.of(3)  # error: call-overload reportArgumentType
+    Executor.of(Fetch, journal="run.db")  # error: call-overload reportArgumentType
+    Executor.of(Fetch, concurency_limit=3)  # error: call-overload reportCallIssue
+    Executor.of(Fetch, concurrency_limit="3")  # error: call-overload reportArgumentType
+    Executor.of(double, key=lambda: 3)  # error: arg-type reportArgumentType
+    Executor.of(double, key="number")  # error: call-overload reportArgumentType
+    Executor.of(Fetch, priority=lambda fetch: fetch.urls)  # error: attr-defined reportAttributeAccessIssue
     executor.is_paused = True  # error: misc reportAttributeAccessIssue
     executor.completed_events = []  # error: misc reportAttributeAccessIssue
     executor.progress().done = 3  # error: misc reportAttributeAccessIssue
@@ -134,7 +144,7 @@ def settings() -> None:
     Retry(attempts=3).attempts = 4  # error: misc reportAttributeAccessIssue
     Retain(age="1d")  # error: arg-type reportArgumentType
     Journal("run.db", ack="never")  # error: arg-type reportArgumentType
-    Journal("run.db", types={"a": not_async})  # error: dict-item reportArgumentType
+    Journal("run.db", types={"a": 3})  # error: dict-item reportArgumentType
 
 
 def collections(events: Pile[Fetch]) -> None:
