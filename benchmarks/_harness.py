@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from _targets import ROWS, Results, Spread, chosen, is_meant, number, save
+from _targets import ROWS, Results, Row, Spread, chosen, is_meant, number, save
 
 BACKENDS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "asyncio": ("asyncio", {}),
@@ -133,6 +133,7 @@ class Benchmark:
         backends: The backends that the question is asked for. Empty if the backend makes no difference.
         options: More options, by name: the keywords of ``add_argument()``. Their values are in :attr:`options`.
         needs: Modules without which there is no answer. If one is missing, the program ends and says so.
+        rows: The rows of the table that the figures may be of.
     """
 
     def __init__(
@@ -142,11 +143,13 @@ class Benchmark:
         backends: tuple[str, ...] = tuple(BACKENDS),
         options: Mapping[str, dict[str, Any]] | None = None,
         needs: tuple[str, ...] = (),
+        rows: Mapping[str, Row] = ROWS,
     ) -> None:
         assert question
         self.question = " ".join(question.strip().split("\n\n")[0].split())
+        self.rows = rows
         parser = argparse.ArgumentParser(description=self.question)
-        add_options(parser)
+        add_options(parser, rows)
         parser.add_argument("--results", type=Path, help="write the figures of the rows of the table to this file")
         for name, keywords in (options or {}).items():
             parser.add_argument(name, **keywords)
@@ -204,7 +207,7 @@ class Benchmark:
 
     def judge(self, name: str, figure: Spread, backend: str = "") -> None:
         """Note the figure of a row of the table, and say whether it holds."""
-        row = ROWS[name]
+        row = self.rows[name]
         self.results.setdefault(name, {})[backend] = figure
         bound = f"{row.bound(row.target)}{f', aim {row.bound(row.aim)}' if row.aim is not None else ''} {row.unit}"
         spread = f"{number(figure.least)} .. {number(figure.most)}"
@@ -229,24 +232,22 @@ class Benchmark:
         return 0 if self.holds else 1
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser, rows: Mapping[str, Row] = ROWS) -> None:
     """Add the options that each benchmark and ``run_all.py`` have."""
+
+    def row(name: str) -> str:
+        """Return the name of a row, or of the rows that begin so."""
+        try:
+            chosen([name], rows)
+        except ValueError as exc:
+            raise argparse.ArgumentTypeError(str(exc)) from None
+        return name
+
+    which = f"measure this row, or the rows whose names begin so, of: {', '.join(rows)}"
     parser.add_argument("--quick", action="store_true", help="smaller and fewer: a look, not a measurement")
     parser.add_argument("--rounds", type=int, help="how often each rival is measured")
     parser.add_argument("--backend", action="append", choices=tuple(BACKENDS), help="default: each there is")
-    parser.add_argument("--only", action="append", default=[], metavar="ROW", type=_row, help=_ONLY)
-
-
-_ONLY = f"measure this row, or the rows whose names begin so, of: {', '.join(ROWS)}"
-
-
-def _row(name: str) -> str:
-    """Return the name of a row, or of the rows that begin so."""
-    try:
-        chosen([name])
-    except ValueError as exc:
-        raise argparse.ArgumentTypeError(str(exc)) from None
-    return name
+    parser.add_argument("--only", action="append", default=[], metavar="ROW", type=row, help=which)
 
 
 def load_average() -> str:

@@ -83,7 +83,7 @@ async def mapped(n: int) -> None:
 
 async def amap(n: int) -> None:
     """Call a function for n items by ``amap()`` of aiometer, and add up the results."""
-    from aiometer import amap as amap_  # noqa: PLC0415 - only for who asks for it
+    from aiometer import amap as amap_  # noqa: PLC0415  it may not be installed
 
     total = 0
     async with amap_(identity, range(n), max_at_once=CONCURRENCY) as results:
@@ -107,14 +107,14 @@ async def task_group(n: int) -> None:
 
 async def aiometer(n: int) -> None:
     """Let aiometer make n calls; ``run_on_each()``, the form that keeps no results, is its fastest."""
-    from aiometer import run_on_each  # noqa: PLC0415 - only for who asks for it
+    from aiometer import run_on_each  # noqa: PLC0415  it may not be installed
 
     await run_on_each(noop, range(n), max_at_once=CONCURRENCY)
 
 
 async def aiojobs(n: int) -> None:
     """Let aiojobs make n calls; the pending ones are unlimited. It runs on asyncio only."""
-    from aiojobs import Scheduler  # noqa: PLC0415 - only for who asks for it
+    from aiojobs import Scheduler  # noqa: PLC0415  it may not be installed
 
     async with Scheduler(limit=CONCURRENCY, pending_limit=0, wait_timeout=None) as scheduler:
         for number in range(n):
