@@ -2,11 +2,12 @@
 Measure how the package is put together, and fail where that goes beyond the bounds.
 
     python tools/structure.py            # the measurements
-    python tools/structure.py --check    # exits 1 if there are more floors than allowed, or a circle of parts
+    python tools/structure.py --check    # exits 1 if something is beyond the bounds
 
 A *part* is a subpackage or a module directly inside ``lionpride_exec``. A part stands one floor above the highest part
 that it imports; imports for type checkers count like all others. A circle is a set of modules that import each other,
-directly or through others.
+directly or through others. The lines of a function are those of its body: without its docstring, with the functions
+inside it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ MAX_FLOORS = 9
 MAX_CIRCLES = 0
 MAX_LINES = {f"{PACKAGE}._executor.executor": 700}  # the facade is nearly all docstring
 USUAL_MAX_LINES = 400
+MAX_FUNCTION_LINES = 40
 
 Graph = dict[str, set[str]]
 
@@ -155,6 +157,18 @@ def long_modules() -> list[Size]:
     return [size for size in sizes if size.lines > MAX_LINES.get(size.name, USUAL_MAX_LINES)]
 
 
+def long_functions(trees: dict[str, ast.Module]) -> list[Size]:
+    """Return the functions whose bodies are longer than allowed."""
+    found: list[Size] = []
+    for module, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+                lines = (node.end_lineno or node.lineno) - body[0].lineno + 1 if body else 0
+                found.append(Size(lines, f"{module}.{node.name}"))
+    return [size for size in found if size.lines > MAX_FUNCTION_LINES]
+
+
 def complaints(trees: dict[str, ast.Module]) -> list[str]:
     """Print the measurements, and return what is beyond the bounds."""
     run_time = {module: imports_of(module, tree, trees, with_types=False) for module, tree in trees.items()}
@@ -173,6 +187,7 @@ def complaints(trees: dict[str, ast.Module]) -> list[str]:
     wrong += [f"{len(found)} circles of modules, none is allowed"] if len(found) > MAX_CIRCLES else []
     wrong += [f"{len(circles(between))} circles of parts, none is allowed"] if circles(between) else []
     wrong += [f"{size.name} has {size.lines} lines" for size in long_modules()]
+    wrong += [f"{size.name}() has {size.lines} lines without its docstring" for size in long_functions(trees)]
     return wrong
 
 
