@@ -159,16 +159,21 @@ async def test_what_nobody_would_await_is_refused():
 
 async def test_no_more_events_run_than_there_are_threads(gate):
     """The others are PENDING, and go by their priority."""
+    occupied = Gate()  # by one of the two threads, so that the others run one after the other
     async with Executor.of(gate.pass_through, threads=2) as executor:
-        for number in range(4):
+        await executor.append(Call.of(occupied.pass_through, 0), priority=0)
+        for number in range(1, 4):
             await executor.append(Call.of(gate.pass_through, number), priority=number)
-        await gate.wait_for(2)
+        await occupied.wait_for(1)
+        await gate.wait_for(1)
         await let_go_on()
         assert counts(executor) == {"pending": 2, "processing": 2}
         urgent = await executor.append(Call.of(gate.pass_through, "urgent"), priority=-1)
         assert str(executor.explain(urgent).waits_for) == "slot"
         gate.open.set()
-    assert "urgent" in gate.numbers[2:4]
+        await gate.wait_for(3)
+        occupied.open.set()
+    assert gate.numbers == [1, "urgent", 2, 3]
     check_invariants(executor)
 
 
