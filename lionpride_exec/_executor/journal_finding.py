@@ -150,7 +150,7 @@ class JournalWalk:
 
     def _read(self, row: Row) -> FoundEvent | None:
         """Return what a row says, if it is asked for. Called in a thread."""
-        one = _from_row(row)
+        one = found_in_row(row)
         return one if one is not None and self._wanted.fits(one) else None
 
     def _event(self, row: Row, event_id: UUID) -> Event | None:
@@ -164,7 +164,7 @@ class JournalWalk:
             return None
 
 
-def _from_row(row: Row) -> FoundEvent | None:
+def found_in_row(row: Row) -> FoundEvent | None:
     """Return what a row says, without the event. None if the row is damaged."""
     try:
         return FoundEvent(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._base.wall_clock import wall_clock
 
@@ -12,14 +12,14 @@ from .any_end import delete_any_ends, write_any_ends
 from .bulk_sql import COUNT, INSERT_NEW, INSERT_STEPS, UPDATE_ENDED, UPDATE_OPEN, rows_by_stored_key, write_rows
 from .expiries import forget_expiries, write_expiries
 from .recent_starts import write_settled
-from .rows import Row
+from .rows import AuditRecord, Row
 from .schema import COLUMNS, FINAL, INDEX_TRAIL, LETTER_OF
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Sequence
 
-    from .rows import AuditRecord, Batch, NewRow, RowUpdate
+    from .rows import Batch, ByHand, NewRow, RowUpdate
 
 
 SET_FACT = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
@@ -105,13 +105,7 @@ def requeue_events(
         statuses: The statuses of the events.
         seqs: The numbers of the events. None for all with these statuses.
     """
-    marks = ",".join("?" * len(statuses))
-    select = f"SELECT seq, status FROM event WHERE status IN ({marks})"  # noqa: S608  marks only
-    values: list[object] = [*statuses]
-    if seqs is not None:
-        select += " AND seq IN (SELECT value FROM json_each(?))"
-        values.append(json.dumps([*seqs]))
-    chosen: list[tuple[int, str]] = connection.execute(select, values).fetchall()
+    chosen = _chosen(connection, "seq, status", statuses, seqs)
     forget_expiries(connection, [seq for seq, _ in chosen])
     for seq, _ in chosen:
         connection.execute(
@@ -126,6 +120,45 @@ def requeue_events(
     no_longer = Counter(status for _, status in chosen if status in FINAL)
     _count(connection, Counter({status: -number for status, number in no_longer.items()}))
     return [seq for seq, _ in chosen], no_longer
+
+
+def end_events(
+    connection: sqlite3.Connection, statuses: Collection[str], seqs: Collection[int] | None, end: ByHand
+) -> Counter[str]:
+    """
+    End events that have not ended, and that nobody runs. O(number of events in the file, or of ``seqs``).
+
+    Return how many had each status.
+
+    Args:
+        connection: In a transaction.
+        statuses: The statuses of the events.
+        seqs: The numbers of the events. None for all with these statuses.
+        end: How they end.
+    """
+    now = wall_clock.seconds()
+    chosen = _chosen(connection, "seq, status, attempt", statuses, seqs)
+    forget_expiries(connection, [seq for seq, _, _ in chosen])
+    connection.executemany(
+        "UPDATE event SET status = ?, due = NULL, finished = ?, outcome = ? WHERE seq = ?",
+        [(end.status, now, end.outcome, seq) for seq, _, _ in chosen],
+    )
+    steps = [AuditRecord(seq, now, LETTER_OF[end.status], attempt, end.line) for seq, _, attempt in chosen]
+    write_rows(connection, INSERT_STEPS, steps)
+    _count(connection, Counter({end.status: len(chosen)}))
+    return Counter(status for _, status, _ in chosen)
+
+
+def _chosen(
+    connection: sqlite3.Connection, columns: str, statuses: Collection[str], seqs: Collection[int] | None
+) -> list[Any]:
+    """Return columns of the rows with one of some statuses, and of some numbers if these are given."""
+    select = f"SELECT {columns} FROM event WHERE status IN ({','.join('?' * len(statuses))})"  # noqa: S608  marks only
+    values: list[object] = [*statuses]
+    if seqs is not None:
+        select += " AND seq IN (SELECT value FROM json_each(?))"
+        values.append(json.dumps([*seqs]))
+    return connection.execute(select, values).fetchall()
 
 
 def _delete_events(connection: sqlite3.Connection, seqs: Sequence[int]) -> Counter[str]:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from lionpride_exec._base.sentinel import Unset
 from lionpride_exec.errors import JournalError
 
 from .any_end import read_any_ends
 from .codec import encode_key
 from .file_lock import FileLock
-from .rows import unpack_ids
+from .outcome_codec import encode_outcome, one_line
+from .rows import ByHand, unpack_ids
 from .schema import KEY, check_file, connect, key_hash, migrate, stored_key
 from .store import Store
 from .transient_errors import patiently
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Generator
+
+    from lionpride_exec._status import EventStatus
+    from lionpride_exec.errors import LionprideError
 
 ROWS = 1000  # that are changed at once
 
@@ -53,17 +58,52 @@ def requeue_ended(path: str | os.PathLike[str], statuses: Collection[str], seqs:
         JournalLockedError: An executor has the journal.
         JournalError: The journal cannot be read or written.
     """
-    store = Store(Path(path))
-    patiently(store.open)
-    try:
+    with _opened(path) as store:
         changed = patiently(lambda: store.requeue(tuple(statuses), None if seqs is None else frozenset(seqs)))
-    finally:
-        store.close()
     try:
         with closing(connect(Path(path))) as connection:
             return Requeued(len(changed), _count_skipped_after(connection, changed))
     except sqlite3.Error as exc:
         raise JournalError(f"{path}: {exc}") from exc
+
+
+def end_open(
+    path: str | os.PathLike[str],
+    statuses: Collection[str],
+    seqs: Collection[int] | None,
+    status: EventStatus,
+    error: LionprideError,
+) -> int:
+    """
+    End events that have not ended. Return their number. O(number of events in the file, or of ``seqs``).
+
+    The next executor skips the events that come after them.
+
+    Args:
+        path: Path of the file. A file that does not exist is made.
+        statuses: Only events with one of these statuses, "held" included; no final ones.
+        seqs: Only events with one of these numbers. None for all.
+        status: The final status.
+        error: The error that the events get.
+
+    Raises:
+        JournalLockedError: An executor has the journal.
+        JournalError: The journal cannot be read or written.
+    """
+    end = ByHand(status.value, encode_outcome(status, None, error, Unset), one_line(error))
+    with _opened(path) as store:
+        had = patiently(lambda: store.end_by_hand(tuple(statuses), None if seqs is None else frozenset(seqs), end))
+    return had.total()
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Generator[Store]:
+    store = Store(Path(path))
+    patiently(store.open)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 def _count_skipped_after(connection: sqlite3.Connection, seqs: Collection[int]) -> int:

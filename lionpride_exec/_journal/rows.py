@@ -69,6 +69,14 @@ class AuditRecord(NamedTuple):
     error: str | None
 
 
+class ByHand(NamedTuple):
+    """An end that somebody gives to events while no executor has the journal: status, outcome, line of the trail."""
+
+    status: str
+    outcome: bytes
+    line: str | None
+
+
 @attrs.define(eq=False)
 class Batch:
     """What one transaction writes."""

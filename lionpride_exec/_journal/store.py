@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+from collections import Counter
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
@@ -16,17 +17,16 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 from lionpride_exec.errors import JournalError
 
 from .any_end import tidy_any_ends
-from .batch_sql import FREE_KEY, requeue_events, write_batch, write_interrupted
+from .batch_sql import FREE_KEY, end_events, requeue_events, write_batch, write_interrupted
 from .bulk_sql import rows_by_id, rows_by_key
 from .expiries import tidy_expiries
 from .file_lock import FileLock, lock_path, make_private
 from .fork import foreign_error, keep_from_closing, watch_for_forks
 from .pruning import Pruner
-from .rows import AuditRecord, Batch, Row, RowUpdate
+from .rows import AuditRecord, Batch, ByHand, Row, RowUpdate
 from .schema import COLUMNS, SELECT_OPEN, check_file, check_magic, connect, key_hash, migrate, stored_key
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
     from pathlib import Path
 
@@ -221,6 +221,25 @@ class Store:
         for status, left in no_longer.items():
             self.tally[status] = self.tally.get(status, 0) - left
         return changed
+
+    def end_by_hand(self, statuses: Collection[str], seqs: Collection[int] | None, end: ByHand) -> Counter[str]:
+        """
+        End events that have not ended. No executor runs them. Return how many had each status.
+
+        O(number of events in the file, or of ``seqs``).
+
+        Args:
+            statuses: The statuses of the events.
+            seqs: The numbers of the events. None for all with these statuses.
+            end: How they end.
+
+        Raises:
+            JournalError: They could not be written. The file is as it was.
+        """
+        with self._transaction() as connection:
+            had = end_events(connection, statuses, seqs, end)
+        self._add_to_tally(Counter({end.status: had.total()}))
+        return had
 
     def free_key(self, key: str) -> list[str]:
         """
