@@ -1,11 +1,12 @@
 """
-The only module that treats the backends differently, for four things that AnyIO does not offer.
+The only module that treats the backends differently, for five things that AnyIO does not offer.
 
 1. A task that belongs to no task group, for ``Executor.start()``. AnyIO has none for good reasons: no task waits for it
    or gets its exception. The executor does both: it keeps the exception and raises it at its next call.
 2. A call from another thread that does not wait for the result.
 3. A clock that is finer than the clock of the event loop, for event loops with a coarse clock.
 4. A task in a group that leaves nothing behind when it is cancelled before its first step.
+5. Whether the clock of the event loop is a virtual one, for tasks that look at something outside from time to time.
 
 ``in_trio_task()`` tells which backend runs. ``in_trio_run()`` would not do: it is also true in the tasks of an asyncio
 loop that hosts a trio guest run.
@@ -181,6 +182,19 @@ def running_loop() -> object:
     """
     lowlevel = _trio_lowlevel()
     return asyncio.get_running_loop() if lowlevel is None else lowlevel.current_trio_token()
+
+
+def has_virtual_clock() -> bool:
+    """
+    Return whether the clock of the running event loop jumps: a ``MockClock`` of trio, or a loop of ``testing``.
+
+    Raises:
+        RuntimeError: No event loop runs.
+    """
+    lowlevel = _trio_lowlevel()
+    if lowlevel is not None:
+        return type(lowlevel.current_clock()).__name__ == "MockClock"
+    return getattr(asyncio.get_running_loop(), "has_virtual_clock", False) is True
 
 
 def loop_clock() -> Callable[[], float]:

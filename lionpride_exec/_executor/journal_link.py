@@ -24,6 +24,7 @@ from lionpride_exec._journal.journal_lifecycle import JournalLifecycle, JournalS
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import ExecutorClosedError, JournalError
 
+from .inbox import Inbox
 from .restored_starts import longest_period
 from .stored_ends import StoredEnds
 from .while_closed import WhileClosed
@@ -64,6 +65,7 @@ class JournalLink:
         recovery: Takes in what an opened journal holds.
         while_closed: What has happened while the journal was closed. The next start tells the journal.
         pile: None: the processor runs the events of the executor themselves.
+        inbox: Deals with what other processes have written into the file.
         opening: Held while the journal is opened or a held event is released: one at a time.
     """
 
@@ -77,6 +79,7 @@ class JournalLink:
         self.session: JournalSession | None = None
         self.stored = StoredEnds(journal.path)
         self.while_closed = WhileClosed()
+        self.inbox = Inbox(executor, lambda: self.session)
         self.opening = CountedLock()
         self.executor: Facade = executor
 
@@ -168,6 +171,8 @@ class JournalLink:
         self._transitions.is_recording = True
         self._transitions.is_strict = session.journal.is_strict
         self.while_closed.tell(session)
+        if session.store.has_mail:
+            self.inbox.look_soon()  # the task starts with the group
 
     def _is_journal_closing(self) -> bool:
         """Return whether the journal is closing or about to close, so that a new lifetime must open it again."""
@@ -376,6 +381,10 @@ class JournalLink:
     def was_read(self, event: Event, seq: int) -> None:
         """Let a look at an object that was read from a row count as a look at its event."""
         self._index.failures.was_read(event, seq)
+
+    def changed_outside(self) -> None:
+        """Learn that another process has changed the file: the inbox may have something new."""
+        self.inbox.look_soon()
 
     def rows_deleted(self, counts: dict[str, int]) -> None:
         """Subtract events that were deleted from the file, by status."""

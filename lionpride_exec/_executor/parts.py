@@ -195,6 +195,7 @@ class Parts:
             executor, link, coordination, index, transitions, submissions, queueing, followers, keys, retention
         )
         self.bulk = self.submissions.durable = self.queueing.inserts = durable
+        link.inbox.connect(self.lifetime.group, transitions, coordination)
 
     def _join_cluster(self, link: ClusterLink) -> None:
         """Connect the parts that only an executor with a cluster has."""

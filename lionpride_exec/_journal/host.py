@@ -47,6 +47,9 @@ class JournalHost(Protocol):
     def was_read(self, event: Event, seq: int) -> None:
         """Learn that an event that has ended was read from a row: to look at this object is to look at the event."""
 
+    def changed_outside(self) -> None:
+        """Learn that another process has changed the file: the inbox may have something new."""
+
     def rows_deleted(self, counts: dict[str, int]) -> None:
         """Learn how many ended events were deleted from the file, by status."""
 

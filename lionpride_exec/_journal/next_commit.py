@@ -18,6 +18,7 @@ from .rows import Batch
 if TYPE_CHECKING:
     from lionpride_exec.errors import JournalError
 
+    from .inbox import Answer
     from .inserts import PendingInsert
     from .rows import AuditRecord, RowUpdate
 
@@ -68,6 +69,11 @@ class NextCommit:
     def record_fact(self, name: str, value: str | None) -> None:
         """Have a fact of the file written. None deletes it."""
         self._batch.facts[name] = value
+        self.wake_writer()
+
+    def record_answer(self, n: int, answer: Answer) -> None:
+        """Have written what came of a command."""
+        self._batch.answers[n] = answer
         self.wake_writer()
 
     def delete(self, seq: int) -> None:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
 
+    from .inbox import Answer
+
 
 class Row(NamedTuple):
     """A row of the table ``event``; see ``schema``."""
@@ -98,14 +100,14 @@ class Batch:
     # New events that take their key from another one, by number: its number, or 0 if it has ended on disk.
     freed: dict[int, int] = attrs.field(factory=dict[int, int])
     facts: dict[str, str | None] = attrs.field(factory=dict[str, "str | None"])  # in ``meta``; None deletes one
+    answers: dict[int, Answer] = attrs.field(factory=dict[int, "Answer"])  # to commands, by their numbers
     # The costs that settle() corrected, as JSON, by the numbers of event and attempt.
     settled: dict[tuple[int, int], str] = attrs.field(factory=dict[tuple[int, int], str])
 
     def is_empty(self) -> bool:
         """Return whether there is nothing to write."""
-        return not (
-            self.new or self.changes or self.steps or self.priorities or self.removed or self.facts or self.settled
-        )
+        rows = self.new or self.changes or self.steps or self.priorities or self.removed
+        return not (rows or self.facts or self.settled or self.answers)
 
     def before(self, later: Batch) -> Batch:
         """Return one batch of both, in which the later changes count."""
@@ -119,6 +121,7 @@ class Batch:
             any_ends=self.any_ends | later.any_ends,
             freed=self.freed | later.freed,
             facts=self.facts | later.facts,
+            answers=self.answers | later.answers,
             settled=self.settled | later.settled,
         )
 

@@ -94,7 +94,7 @@ class JournalSession:
         self.store.when_forked = partial(self._host.hold, FORKED)
         await self.lookup.in_thread(self.store.open)
         self._next_seq = self.store.next_seq
-        self.writer = Writer(self.store, self)
+        self.writer = Writer(self.store, self, self._host.changed_outside)
 
     def close_at_once(self) -> None:
         """Commit what is left and close the file, where no task does. Blocks."""

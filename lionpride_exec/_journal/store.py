@@ -22,6 +22,7 @@ from .bulk_sql import rows_by_id, rows_by_key
 from .expiries import tidy_expiries
 from .file_lock import FileLock, lock_path, make_private
 from .fork import foreign_error, keep_from_closing, watch_for_forks
+from .inbox import data_version, has_mail, make_inbox
 from .pruning import Pruner
 from .rows import AuditRecord, Batch, ByHand, Row, RowUpdate
 from .schema import COLUMNS, SELECT_OPEN, check_file, check_magic, connect, key_hash, migrate, stored_key
@@ -46,10 +47,12 @@ class CommitResult(NamedTuple):
     Attributes:
         known: The row that has the key already, by the number of the new row that was left out for it.
         deleted: How many ended events were deleted because they are not kept any longer, by status.
+        has_news: Whether another process has changed the file since the last look.
     """
 
     known: dict[int, Row]
     deleted: dict[str, int]
+    has_news: bool
 
 
 class Store:
@@ -73,6 +76,7 @@ class Store:
         self.generation: int = 0  # how often the file was opened, this time included
         self.was_closed: bool = True  # the last owner closed the file; if not, its process died
         self.tally: dict[str, int] = {}  # events in the file that have ended, by status; as of the last commit
+        self.has_mail: bool = False  # the inbox was not empty when the file was opened
         # Set by the owner.
         self.min_retention: float = 0.0  # seconds for which ended events are kept in any case: limits count their runs
         self.when_forked: Callable[[], None] | None = None  # called in a child
@@ -82,6 +86,7 @@ class Store:
         self._file_lock: FileLock | None = None  # held as long as the file is open
         self._connection: sqlite3.Connection | None = None  # None while the file is closed, and in a child
         self._inode: tuple[int, int] | None = None  # of the file when it was opened: another one may take its name
+        self._data_version = 0  # as of the last look for changes of other processes
         self._pid = os.getpid()  # the process that opened the file
 
     # ---------------------------------------------------------------- opening and closing
@@ -125,6 +130,9 @@ class Store:
         self.tally = dict(connection.execute("SELECT status, events FROM tally"))
         tidy_expiries(connection)
         tidy_any_ends(connection)
+        make_inbox(connection)
+        self._data_version = data_version(connection)  # first: what comes in between is seen twice, not never
+        self.has_mail = has_mail(connection)
         self._inode = self._inode_now()
 
     def close(self) -> None:
@@ -186,7 +194,22 @@ class Store:
         with self._transaction() as connection:
             known, ended = write_batch(connection, batch, self.min_retention)
         self._add_to_tally(ended)
-        return CommitResult(known, self._prune() if self._pruner.is_due(ended.total()) else {})
+        deleted = self._prune() if self._pruner.is_due(ended.total()) else {}
+        return CommitResult(known, deleted, self.look())
+
+    def look(self) -> bool:
+        """
+        Return whether another process has changed the file since the last call. Some microseconds.
+
+        False if the file cannot be read: the next call sees the change.
+        """
+        try:
+            with self._exclusive():
+                version = data_version(self._open_connection())
+        except JournalError:
+            return False
+        before, self._data_version = self._data_version, version
+        return version != before
 
     def write_interruptions(self, changes: Iterable[tuple[RowUpdate, int]], steps: Sequence[AuditRecord]) -> None:
         """

@@ -11,6 +11,11 @@ only if the trouble may pass; then their callers get the error.
 
 The task is shielded: it ends when :meth:`Writer.close_soon` was called and everything is committed. When asyncio ends
 its event loop, it cancels tasks past all shields; the task ignores these cancellations.
+
+The writer also notices what other processes write into the file (``inbox``): after each commit, and once a second while
+there is nothing to commit. A virtual clock would jump from one of these seconds to the next for ever. There, each look
+that finds nothing doubles the time until the next one, so that an hour costs twelve looks, and none comes after some
+decades without a commit: then the run is stuck.
 """
 
 from __future__ import annotations
@@ -30,6 +35,7 @@ from anyio import (
 )
 from anyio.lowlevel import checkpoint
 
+from lionpride_exec._base.backend import has_virtual_clock
 from lionpride_exec.errors import ExecutorClosedError, JournalError
 
 from .inserts import report_inserts
@@ -53,6 +59,12 @@ MAX_PASSES = 3
 # Changes beyond which no event starts, until fewer than half of them are left.
 MAX_BEHIND = 10_000
 
+# Seconds between two looks for changes of other processes, while nothing is committed.
+LOOK_EVERY = 1.0
+
+# By a virtual clock, there is no look that comes later than this many seconds after the last one.
+MAX_LOOK_EVERY = 2.0**30
+
 # Seconds that the last commits may take once the writer is told to close: a disk may never answer.
 CLOSE_SECONDS = 30.0
 
@@ -67,21 +79,25 @@ class Writer:
     Args:
         store: The open file. :meth:`run` closes it at its end.
         listener: Is told what was committed.
+        when_changed: Called when another process has changed the file.
 
     Attributes:
         next: The rows of the next commit.
     """
 
-    def __init__(self, store: Store, listener: WriterListener) -> None:
+    def __init__(self, store: Store, listener: WriterListener, when_changed: Callable[[], None]) -> None:
         self.lifecycle: WriterLifecycle = WriterLifecycle()
         self.trouble: JournalError | None = None  # why the last commit failed; None if it succeeded
         self.next: NextCommit = NextCommit()
         self._store = store
         self._listener = listener
+        self._when_changed = when_changed
         self._limiter = CapacityLimiter(1)  # of its own: the threads of events must not keep it waiting
         self._current_commit: Commit | None = None  # its result has not been reported; else None
         self._patient_until = -inf  # loop time until which new events wait for trouble to pass
         self._commit_tried = anyio.Event()  # set, and replaced, after each try
+        self._has_news = False  # another process has changed the file, and the executor has not been told
+        self._look_after = LOOK_EVERY  # seconds of doing nothing after which to look for changes of other processes
         self._closing = anyio.Event()  # set from DRAINING on: no pause is waited for
         self._scope = CancelScope(shield=True)  # what the task is in; its deadline is set by close_soon()
 
@@ -226,7 +242,7 @@ class Writer:
                 self._commit_tried = anyio.Event()
             if not self.lifecycle.accepts_inserts:
                 return False
-            await self._ignore_loop_end(self.next.wait_for_rows)
+            await self._wait_for_rows()
             await self._let_ready_tasks_record()  # else two halves of a full pool would take turns from here on
             return True
         commit = self._current_commit = self.next.take(inserts)
@@ -236,6 +252,32 @@ class Writer:
             await self._in_thread(lambda: commit.run(self._store))
         self._current_commit = None
         return await self._report_commit(commit)
+
+    async def _wait_for_rows(self) -> None:
+        """Wait until the writer is woken. After some time, look for changes of other processes instead."""
+        seconds, is_woken = self._look_after, False
+
+        async def wait() -> None:
+            nonlocal is_woken
+            with move_on_after(seconds):
+                await self.next.wait_for_rows()
+                is_woken = True
+
+        await self._ignore_loop_end(wait)
+        if not is_woken:
+            if has_virtual_clock():
+                self._look_after = 2 * seconds if seconds < MAX_LOOK_EVERY else inf
+            await self._in_thread(self._look)
+            self._report_news()
+
+    def _look(self) -> None:
+        self._has_news = self._store.look() or self._has_news
+
+    def _report_news(self) -> None:
+        """Tell the executor if another process has changed the file."""
+        if self._has_news:
+            self._has_news, self._look_after = False, LOOK_EVERY
+            self._when_changed()
 
     async def _report_commit(self, commit: Commit) -> bool:
         """Tell the tasks that wait for a commit what became of it. Return False if no other commit is to be tried."""
@@ -280,6 +322,8 @@ class Writer:
         report_inserts(commit.inserts, commit.done)
         for waiter in commit.waiters:
             waiter.confirm()
+        self._has_news, self._look_after = commit.result.has_news, LOOK_EVERY
+        self._report_news()
 
     def _report_failure(self, commit: Commit, error: JournalError) -> None:
         """Have the changes committed again, and the new events too while the trouble may pass."""

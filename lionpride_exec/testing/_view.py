@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from lionpride_exec import Event, Executor
+    from lionpride_exec._executor.inbox import Inbox
     from lionpride_exec._executor.steering import Steering
     from lionpride_exec._journal.session import JournalSession
     from lionpride_exec._model.key_amounts import Terms
@@ -226,6 +227,11 @@ class ExecutorView:
     def journal_session(self) -> JournalSession | None:
         """The journal while it is open. None if it is closed, or there is none."""
         return None if self.executor._link is None else self.executor._link.session
+
+    @property
+    def journal_inbox(self) -> Inbox | None:
+        """What deals with what other processes have written into the journal. None if there is no journal."""
+        return None if self.executor._link is None else self.executor._link.inbox
 
     @property
     def is_journal_closed(self) -> bool:

@@ -52,6 +52,8 @@ class HeldLoop:
     result is on its way, without a gap.
     """
 
+    has_virtual_clock = True  # read by the backend module of the package
+
     def _begin_watching(self) -> None:
         self._executor_calls = 0  # whose futures are not done
         self._pool: WeakSet[threading.Thread] = WeakSet()  # threads that have run such calls

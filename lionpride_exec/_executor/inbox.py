@@ -1,0 +1,181 @@
+"""
+The inbox of a journal, as its owner deals with it.
+
+Other processes write rows into the file for the owner (``_journal.inbox``). A task in the executor's group, a guest,
+deals with what is new. The task exists only while there is something new. When the group closes, the task is cancelled;
+rows that it has not dealt with are still in the file, and the next start finds them.
+
+Each table has a reader, which deals with its new rows in order. ``readers`` has them by the names of the tables.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import partial
+from inspect import isawaitable
+from math import inf
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+
+from lionpride_exec._journal.inbox import Answer, Command, open_commands
+from lionpride_exec.errors import JournalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from lionpride_exec._base.coordination import Coordination
+    from lionpride_exec._iteration.map_options import Guest
+    from lionpride_exec._journal.session import JournalSession
+
+    from .facade import Facade
+    from .transitions import Transitions
+
+logger = logging.getLogger("lionpride_exec")
+
+ROWS = 100  # that are read at once
+
+# The longest text of an error in a row of a command.
+MAX_ERROR = 500
+
+
+class GuestRunner(Protocol):
+    """What the inbox uses of the executor's group."""
+
+    def try_start_guest(self, guest: Guest, run: Callable[[], Coroutine[object, object, None]], name: str) -> bool:
+        """Run a guest in the group. Return False if there is no group."""
+        ...
+
+    def guest_ended(self, guest: Guest) -> None:
+        """Note that a guest has ended."""
+
+
+class TableReader(Protocol):
+    """Deals with the rows of one table of the inbox."""
+
+    async def take(self, session: JournalSession) -> None:
+        """
+        Deal with all rows that are new since the last call with this session.
+
+        Raises:
+            JournalError: The file cannot be read, or was closed. What was not dealt with is still in the file.
+
+        Cancellation: between two rows, or while one waits. No row is lost.
+        """
+
+
+class Inbox:
+    """
+    Deals with what other processes have written into the journal of one executor.
+
+    Args:
+        executor: The executor.
+        session: Returns the open journal. None if it is closed.
+
+    Attributes:
+        commands: Carries out commands. Add a handler with ``commands.handlers[what] = function``.
+        readers: What deals with the rows of each table, by its name. Called in this order.
+    """
+
+    def __init__(self, executor: Facade, session: Callable[[], JournalSession | None]) -> None:
+        self.commands = Commands()
+        self.readers: dict[str, TableReader] = {"command": self.commands}
+        self._executor = executor
+        self._session = session
+        self._has_news = False  # since the task has looked last
+        self._scope: anyio.CancelScope | None = None  # of the task. None while there is none
+
+    def connect(self, group: GuestRunner, transitions: Transitions, coordination: Coordination) -> None:
+        """Give the inbox the parts of the executor that are made after the link."""
+        self._group = group
+        self._transitions = transitions
+        self._conditions = coordination.conditions
+        coordination.launchers.append(self.launch)
+
+    def look_soon(self) -> None:
+        """Have the task look for new rows."""
+        self._has_news = True
+        self.launch()
+
+    def launch(self) -> None:
+        """Start the task, if the executor has a group and there may be something new."""
+        if self._scope is None and self._has_news and self._group.try_start_guest(self, self._run, "inbox"):
+            self._scope = anyio.CancelScope()
+
+    def cancel(self) -> None:
+        """End the task, since the group closes. The next start launches it again."""
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def _run(self) -> None:
+        scope = self._scope
+        assert scope is not None
+        try:
+            with scope:
+                await self._take_all()
+        except JournalError as exc:
+            logger.warning("what other processes have written for %s waits: %s", self._executor, exc)
+        except anyio.get_cancelled_exc_class():
+            if anyio.current_effective_deadline() == -inf:
+                raise
+            # No scope asked for this cancellation: only this task ends.
+        finally:
+            self._scope = None
+            self._group.guest_ended(self)
+
+    async def _take_all(self) -> None:
+        while self._has_news and (session := self._session()) is not None:
+            if self._is_stopped():  # a block may still have a group then
+                await self._conditions.wait_for(lambda: not self._is_stopped())
+                continue
+            self._has_news = False
+            for reader in self.readers.values():
+                await reader.take(session)
+
+    def _is_stopped(self) -> bool:
+        processor = self._transitions.processor
+        return processor is not None and processor.is_stopped()
+
+
+class Commands:
+    """
+    Carries out the commands that other processes have written into the file.
+
+    Attributes:
+        handlers: By the name of the command: a plain or an async function, called in the event loop with the arguments
+            of the command, as JSON has them (None if it has none). What it returns has to be JSON too. What it raises
+            is the error of the command. The changes that it has recorded are on disk with its answer, or before. A
+            process that is killed in between carries out the command again at its next start, so a second time has to
+            do no harm. The function is cancelled when the executor's group closes; then too it is called again.
+    """
+
+    def __init__(self) -> None:
+        self.handlers: dict[str, Callable[[Any], Any]] = {}
+        self._session: JournalSession | None = None  # the one in which the number below counts
+        self._seen = 0  # the number of the last command that was carried out
+
+    async def take(self, session: JournalSession) -> None:
+        """Carry out all commands that are new since the last call, one after the other."""
+        if session is not self._session:
+            self._session, self._seen = session, 0
+        while rows := await session.lookup.in_thread(
+            lambda: session.store.read(partial(open_commands, after=self._seen, limit=ROWS))
+        ):
+            for row in rows:
+                answer = await self._carry_out(row)
+                session.writer.next.record_answer(row.n, answer)
+                self._seen = row.n
+
+    async def _carry_out(self, row: Command) -> Answer:
+        """Return what came of a command."""
+        handler = self.handlers.get(row.what)
+        try:
+            if handler is None:
+                raise LookupError(f"this executor knows no command {row.what!r}")  # noqa: TRY301  as what one raises
+            result = handler(None if row.args is None else json.loads(row.args))
+            return Answer(json.dumps(await result if isawaitable(result) else result), None)
+        except Exception as exc:  # noqa: BLE001  whoever has written the command is told
+            text = str(exc) or type(exc).__name__
+            logger.warning("command %s (%s) from another process failed: %s", row.n, row.what, text)
+            return Answer(None, " ".join(text.split())[:MAX_ERROR])

@@ -1,0 +1,109 @@
+"""
+What other processes write into the file of a journal for its owner.
+
+While an executor has a journal open, nobody else changes its events. Another process that wants something of the owner
+writes a row into one of two tables:
+
+``command``
+    Something to do: ``what`` by its name, ``args`` as JSON, ``by`` whom. The owner carries it out, and writes what came
+    of it into the same row: ``done`` is the result as JSON, ``error`` is one line. Both are NULL until then. The owner
+    may die in between. Then the next owner carries the command out again.
+``submit``
+    An event to take in; see ``submissions``.
+
+The owner notices such a change by ``PRAGMA data_version``, which costs some microseconds. The ``writer`` asks for it
+after each of its commits, and once a second while it writes nothing. Rows that were written while nobody had the file
+open are found when it is opened. Numbers (``n``) are in the order in which the rows were committed, and are never used
+again.
+
+The tables are made whenever an owner opens a file, so files of all versions get them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping
+
+MAKE_INBOX = (
+    """
+    CREATE TABLE IF NOT EXISTS command (
+        n INTEGER PRIMARY KEY AUTOINCREMENT,
+        at REAL NOT NULL,           -- seconds since 1970, UTC
+        what TEXT NOT NULL,
+        args TEXT,                  -- JSON; NULL: none
+        by TEXT,
+        done TEXT,                  -- JSON: what it returned
+        error TEXT                  -- one line
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS command_open ON command (n) WHERE done IS NULL AND error IS NULL",
+    """
+    CREATE TABLE IF NOT EXISTS submit (
+        n INTEGER PRIMARY KEY AUTOINCREMENT,
+        at REAL NOT NULL,           -- seconds since 1970, UTC
+        id BLOB NOT NULL,           -- 16 bytes
+        event BLOB NOT NULL,        -- JSON, as in the table event
+        key TEXT,                   -- JSON
+        unique_open INTEGER NOT NULL DEFAULT 0,  -- 1: the key is free again once its event has ended
+        priority REAL,              -- NULL: by creation
+        due REAL,                   -- seconds since 1970, as the next one
+        expires REAL,
+        error TEXT                  -- one line: why the owner could not take it in
+    )
+    """,
+)
+
+_OPEN_COMMANDS = (
+    "SELECT n, at, what, args, by FROM command INDEXED BY command_open "
+    "WHERE done IS NULL AND error IS NULL AND n > ? ORDER BY n LIMIT ?"
+)
+
+
+class Command(NamedTuple):
+    """A row of the table ``command`` that has not been carried out."""
+
+    n: int
+    at: float
+    what: str
+    args: str | None
+    by: str | None
+
+
+class Answer(NamedTuple):
+    """What came of a command: the result as JSON, or an error in one line. Never both, never neither."""
+
+    done: str | None
+    error: str | None
+
+
+def make_inbox(connection: sqlite3.Connection) -> None:
+    """Make the tables, unless the file has them."""
+    for statement in MAKE_INBOX:
+        connection.execute(statement)
+
+
+def has_mail(connection: sqlite3.Connection) -> bool:
+    """Return whether there is a row that the owner has not dealt with. O(log n)."""
+    if connection.execute(_OPEN_COMMANDS, (0, 1)).fetchone() is not None:
+        return True
+    return connection.execute("SELECT 1 FROM submit LIMIT 1").fetchone() is not None
+
+
+def open_commands(connection: sqlite3.Connection, after: int, limit: int) -> list[Command]:
+    """Return the commands above a number that have not been carried out, in order."""
+    return [Command(*values) for values in connection.execute(_OPEN_COMMANDS, (after, limit))]
+
+
+def write_answers(connection: sqlite3.Connection, answers: Mapping[int, Answer]) -> None:
+    """Write what came of commands, by their numbers."""
+    for n, answer in answers.items():
+        connection.execute("UPDATE command SET done = ?, error = ? WHERE n = ?", (*answer, n))
+
+
+def data_version(connection: sqlite3.Connection) -> int:
+    """Return a number that is another one after each commit of another connection. Some microseconds."""
+    version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+    return version

@@ -1,0 +1,210 @@
+"""What other processes write into the file of a journal for its owner: the tables, when they are read, commands."""
+
+import gzip
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import pytest
+from journal_files import make_journal
+from journal_support import Step, open_executor, run_on, until
+from support import view_of
+
+from lionpride_exec import EventStatus
+from lionpride_exec.testing import BACKENDS, Deadlock, run
+
+pytestmark = pytest.mark.anyio
+
+DATA = Path(__file__).parent.parent / "data" / "before_parts"
+
+
+def write(path, *commands):
+    """Write commands as another process does. Return the number of the last one."""
+    insert = "INSERT INTO command (at, what, args, by) VALUES (0, ?, ?, 'a test')"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for what, args in commands:
+            last = connection.execute(insert, (what, args)).lastrowid
+    return last
+
+
+def answers(path):
+    """Return what came of all commands: their results and their errors, in order."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        return connection.execute("SELECT done, error FROM command ORDER BY n").fetchall()
+
+
+def are_answered(path):
+    """Return whether something came of each command."""
+    return all(answer != (None, None) for answer in answers(path))
+
+
+def handle(executor, what, handler):
+    """Have an executor carry out a command."""
+    view_of(executor).journal_inbox.commands.handlers[what] = handler
+
+
+async def test_a_command_is_carried_out_within_a_second(tmp_path):
+    """The result of the handler is in the row of the command."""
+    path, got = tmp_path / "run.db", []
+    executor = open_executor(path)
+
+    async def echo(args):
+        got.append((args, anyio.current_time()))
+        await anyio.sleep(1)
+        return {"got": args}
+
+    handle(executor, "echo", echo)
+    async with executor:
+        await executor.invoke(Step(name="a"))
+        before = anyio.current_time()
+        write(path, ("echo", '{"a": 1}'), ("echo", None))
+        await until(lambda: are_answered(path))
+    assert [args for args, _ in got] == [{"a": 1}, None]
+    assert got[0][1] <= before + 1.1
+    assert answers(path) == [('{"got": {"a": 1}}', None), ('{"got": null}', None)]
+
+
+async def test_a_command_is_seen_after_the_next_commit(tmp_path):
+    """While the owner writes, the look comes with its commits, not with a timer."""
+    path, got = tmp_path / "run.db", []
+    executor = open_executor(path)
+    handle(executor, "note", got.append)
+    async with executor:
+        await executor.invoke(Step(name="a"))
+        write(path, ("note", "1"))
+        before = anyio.current_time()
+        await executor.invoke(Step(name="b"))
+        while not got:
+            await anyio.lowlevel.checkpoint()
+        assert anyio.current_time() == before
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        (("nothing", None), "this executor knows no command 'nothing'"),
+        (("note", "{"), "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        (("fail", None), "two lines"),
+        (("object", None), "Object of type object is not JSON serializable"),
+    ],
+)
+async def test_what_cannot_be_carried_out_has_its_error(tmp_path, command, error):
+    """An error is one line in the row. The commands after it are carried out."""
+    path, got = tmp_path / "run.db", []
+    executor = open_executor(path)
+
+    def fail(_):
+        raise ValueError("two\nlines")
+
+    handle(executor, "note", got.append)
+    handle(executor, "fail", fail)
+    handle(executor, "object", lambda _: object())
+    async with executor:
+        write(path, command, ("note", "7"))
+        await until(lambda: are_answered(path))
+    assert answers(path) == [(None, error), ("null", None)]
+    assert got == [7]
+
+
+async def test_commands_wait_for_the_next_owner_and_are_carried_out_once(tmp_path):
+    """What was written while nobody had the file is carried out at the start, and not at the start after that."""
+    path, got = tmp_path / "run.db", []
+    async with open_executor(path):
+        pass
+    write(path, *(("note", str(number)) for number in range(250)))
+    for _ in range(2):
+        executor = open_executor(path)
+        handle(executor, "note", got.append)
+        async with executor:
+            await until(lambda: are_answered(path))
+    assert got == list(range(250))
+
+
+async def test_a_command_that_was_cut_off_is_carried_out_again(tmp_path):
+    """The group closes while a handler waits: the command has no answer, and the next start calls the handler."""
+    path, got = tmp_path / "run.db", []
+    for seconds in (1000, 0):
+        executor = open_executor(path)
+
+        async def wait(_, seconds=seconds):
+            got.append(seconds)
+            await anyio.sleep(seconds)
+
+        handle(executor, "wait", wait)
+        async with executor:
+            if seconds:
+                write(path, ("wait", None))
+            await until(lambda: got and got[-1] == seconds)  # noqa: B023  awaited here
+            await anyio.sleep(1)
+        assert answers(path) == [(None, None) if seconds else ("null", None)]
+    assert got == [1000, 0]
+
+
+async def test_the_changes_of_a_command_are_on_disk_with_its_answer(tmp_path):
+    """Once the answer is in the file, so is what the handler did."""
+    path = tmp_path / "run.db"
+    executor = open_executor(path, config={"concurrency_limit": 1})
+
+    async def cancel_all(_):
+        pending = executor.get_events_by_status(EventStatus.PENDING)
+        return sum([executor.cancel(event) for event in pending])
+
+    handle(executor, "cancel", cancel_all)
+    async with executor:
+        await executor.append(Step(name="running", seconds=100))
+        await executor.append(Step(name="waiting"))
+        await anyio.sleep(1)
+        write(path, ("cancel", None))
+        await until(lambda: are_answered(path))
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            statuses = [status for (status,) in connection.execute("SELECT status FROM event ORDER BY seq")]
+        assert statuses == ["processing", "cancelled"]
+    assert answers(path) == [("1", None)]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_files_from_before_get_the_tables(tmp_path, version):
+    """A file that was made before there were these tables has them once it was opened."""
+    path = tmp_path / "run.db"
+    if version == 1:
+        path.write_bytes(gzip.decompress((DATA / "journal.db.gz").read_bytes()))
+    else:
+        with closing(make_journal(path)) as connection:
+            connection.executescript("DROP TABLE command; DROP TABLE submit")
+    async with open_executor(path):
+        pass
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM command").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM submit").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_looks_keep_no_virtual_clock_going(tmp_path, backend):
+    """A stuck program with a journal is still told, and a year costs a few looks."""
+
+    async def main():
+        async with open_executor(tmp_path / "run.db"):
+            await anyio.sleep(365 * 86400)
+            await anyio.Event().wait()
+
+    with pytest.raises(Deadlock):
+        run(main, backend=backend)
+
+
+def test_another_backend_carries_out_what_waits(tmp_path):
+    """A command may wait from one backend to the next."""
+    path, got = tmp_path / "run.db", []
+
+    async def main():
+        executor = open_executor(path)
+        handle(executor, "note", got.append)
+        async with executor:
+            await until(lambda: are_answered(path))
+
+    for number, backend in enumerate(BACKENDS):
+        run_on(backend, main)
+        write(path, ("note", json.dumps(number)))
+    run_on(BACKENDS[0], main)
+    assert got == list(range(len(BACKENDS)))
