@@ -226,13 +226,12 @@ class EventLifecycle(Element):
         else:
             execution.finished_at = now
             execution.response = response
-            completed = target is COMPLETED
-            execution.error = None if completed else error
-            execution.retryable = not completed and is_retryable(error)
-            if self._after:  # otherwise the last one of a chain would keep all before it
-                self._set("_after", () if completed else tuple(getattr(one, "id", one) for one in self._after))
-            if self._any_end and completed:
-                self._set("_any_end", frozenset())
+            if target is COMPLETED:
+                execution.error, execution.retryable = None, False
+            else:
+                execution.error, execution.retryable = error, is_retryable(error)
+            if self._after or self._any_end:
+                self._forget_predecessors(target)
         execution.status = target
         if target is not PROCESSING:
             self._current_run.is_active = False
@@ -242,6 +241,14 @@ class EventLifecycle(Element):
         finally:
             if target in TERMINAL and (self._at_end is not None or self._feed is not None):
                 self._wake()
+
+    def _forget_predecessors(self, target: EventStatus) -> None:
+        """Keep only what another run needs. Otherwise the last event of a chain would keep all before it."""
+        if target is COMPLETED:
+            self._set("_after", ())
+            self._set("_any_end", frozenset())
+        else:
+            self._set("_after", tuple(getattr(one, "id", one) for one in self._after))
 
     def _keep_attempt(self, error: BaseException | UnsetType, now: datetime, *, interrupted: bool) -> None:
         """Add the run that has ended to the attempts of the record, because the event goes back to PENDING."""

@@ -161,10 +161,8 @@ class RunnableEvent(EventLifecycle):
                 self._set("_current_run", NOT_RUNNING)
 
     async def _run(self, run: RunningEvent) -> None:
-        host = self._host
-        began = current_time() if host is None else host.clock()
-        late, scope = False, None
-        around = None if host is None else host.around
+        host, late, scope = self._host, False, None
+        began, around = (current_time(), None) if host is None else (host.clock(), host.around)
         timeout = self.timeout or run.timeout
         run.is_active = True
         context = runs_here.set((*runs_here.get(), run))
@@ -199,7 +197,7 @@ class RunnableEvent(EventLifecycle):
                 if waiting is not None:
                     await waiting
         finally:
-            run.scope = run.time_left = None
+            run.scope = None
             runs_here.reset(context)
 
     async def _finish_failed(

@@ -190,7 +190,7 @@ class DurableSubmissions:
             if options.unique_open:
                 holder = self._keys.find(options.key) or session.departures.ended_with_key(cast("str", options.key))
                 arrival.frees = 0 if holder is None else holder._seq  # its end may not be on disk yet
-            self._submissions.add(event, options.comes_after, options.any_end)
+            self._submissions.add_after(event, options.comes_after, options.any_end)
         except BaseException:
             event.execution.queued_at = queued_at
             raise

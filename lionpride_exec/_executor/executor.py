@@ -423,9 +423,10 @@ class Executor(ExecutorControls, ExecutorMaps, ExecutorQueries, anyio.AsyncConte
         """
         if self._parts.call_defaults is not None:
             priority, key = self._parts.call_defaults.fill(event, priority, key)
-        is_plain = priority is None and delay is None and at is None and key is None and expires is None
-        is_plain = is_plain and after == () and after_any_end == () and unique == "ever"
-        if is_plain and self._submissions.append_nowait(event):  # most events: no second coroutine
+        if (  # most events: no second coroutine
+            priority is None and delay is None and at is None and key is None and expires is None
+            and after == () and after_any_end == () and unique == "ever" and self._submissions.append_nowait(event)
+        ):  # fmt: skip
             return event
         return await self._submissions.append(
             event, priority, wait=wait, delay=delay, at=at, after=after, after_any_end=after_any_end, key=key,

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .journal_link import JournalLink
     from .keys import Keys
     from .queueing import Queueing
-    from .submissions import Submissions
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120  pathlib is slow to import
 
@@ -34,21 +33,19 @@ _PACKAGE = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120  pathlib i
 class Lookups:
     """Answers questions about the events of one executor."""
 
-    __slots__ = ("_executor", "_index", "_keys", "_link", "_queueing", "_submissions")
+    __slots__ = ("_executor", "_index", "_keys", "_link", "_queueing")
 
     def __init__(
         self,
         executor: Facade,
         index: StatusIndex,
         keys: Keys,
-        submissions: Submissions,
         queueing: Queueing,
         link: JournalLink | None,
     ) -> None:
         self._executor = executor
         self._index = index
         self._keys = keys
-        self._submissions = submissions
         self._queueing = queueing
         self._link = link
         if link is not None:
@@ -129,6 +126,18 @@ class Lookups:
             )
         return known
 
+    def predecessors(self, event: Event, others: Iterable[Event | UUID]) -> list[Event]:
+        """
+        Return the events that an event comes after.
+
+        Raises:
+            ValueError: The event comes after itself.
+            NotFoundError: One of the events is not here.
+        """
+        if any(to_uuid(other) == event.id for other in others):
+            raise ValueError(f"{event} cannot come after itself: that is a cycle")
+        return [self.known(other) for other in others]
+
     # ---------------------------------------------------------------- in the journal too
 
     async def get(self, event: Event | UUID | str) -> Event:
@@ -180,7 +189,7 @@ class Lookups:
         assert link is not None
         ids = {to_uuid(other): other for other in others}
         if event.id in ids:
-            self._submissions.check_after(event, [event])
+            self.predecessors(event, [event])
         statuses: dict[UUID, str] = {}
         # Check memory again after the look-up: other events may have ended and left meanwhile.
         while away := [one for one in ids if one not in items and one not in statuses]:

@@ -122,7 +122,7 @@ class Parts:
         self.submissions = submissions = kinds[0](
             executor, coordination, index, transitions, dependencies, keys, retention, queueing, followers, group
         )
-        self.lookups = kinds[1](executor, index, keys, submissions, queueing, link)
+        self.lookups = kinds[1](executor, index, keys, queueing, link)
         self.lifetime = self._make_lifetime(executor, group)
         self.start_warning: StartWarning = StartWarning(executor, transitions, self.lifetime)
         transitions.new_signal = transitions.idle_signal = self.start_warning.new_signal

@@ -114,7 +114,7 @@ class Recovery:
     def take_in(self, restored: Restored) -> None:
         """Store an event that comes back from the file. The event is PENDING, and is queued with its stored options."""
         event = restored.event
-        self._submissions.add(event, restored.comes_after, restored.any_end)
+        self._submissions.add_after(event, restored.comes_after, restored.any_end)
         after = [self._index.items[one] for one in restored.after]
         expiry = None if restored.expires is None else expiry_at(restored.expires)
         # The key is in the form that it has in the file.

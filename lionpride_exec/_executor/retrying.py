@@ -182,7 +182,7 @@ class Retrying:
     ) -> None:
         """Take a new event in under a key, and queue it once all events of ``after`` have ended as they must."""
         parts = self._parts
-        parts.submissions.add(fresh, comes_after, any_end)
+        parts.submissions.add_after(fresh, comes_after, any_end)
         if key is not None:
             parts.keys.give(fresh.id, key)
         options = SubmitOptions(

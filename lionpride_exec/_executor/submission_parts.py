@@ -35,8 +35,8 @@ class DurableStore(Protocol):
 class Finder(Protocol):
     """The part that finds events, as the submissions see it."""
 
-    def known(self, event: Event | UUID | str) -> Event:
-        """Return an event that is in memory, or is known to have ended here. Otherwise raise ``NotFoundError``."""
+    def predecessors(self, event: Event, others: Iterable[Event | UUID]) -> list[Event]:
+        """Return the events that an event comes after, or raise."""
         ...
 
     def key_of(self, key: Hashable) -> Hashable:

@@ -59,7 +59,7 @@ class Submissions:
         group: The state of the executor's task group.
         durable: Has events written before they are queued. None if the executor has no journal.
         keep_context: Keeps the context of the caller with a new event. None if the executor carries none.
-        lookups: Finds events. Set by ``Parts``, since the lookups use this object too.
+        lookups: Finds events. Set by ``Parts``, since the module of the lookups uses this one.
     """
 
     __slots__ = (
@@ -206,7 +206,7 @@ class Submissions:
         priority = None if priority is None else check_priority(priority)
         key = None if how["key"] is None else self.lookups.key_of(how["key"])
         return options_for(
-            priority, how["delay"], how["at"], expires=how["expires"], after=self.check_after(event, after),
+            priority, how["delay"], how["at"], expires=how["expires"], after=self.lookups.predecessors(event, after),
             comes_after=names, any_end=any_end, key=key, lost=lost, unique_open=is_unique_open(how["unique"], key),
         )  # fmt: skip
 
@@ -261,34 +261,41 @@ class Submissions:
             options: How it is queued.
             has_room: Whether the caller has seen that the queue is not full.
         """
-        if options.key is not None:
+        is_plain = options is PLAIN  # most events
+        if not is_plain and options.key is not None:
             known = self._keys.holder(options)
             if known is not None:
                 return cast("E", known)
         self.check_new(event)
-        self.add(event, options.comes_after, options.any_end)
+        if is_plain:
+            self.add(event)
+        else:
+            self.add_after(event, options.comes_after, options.any_end)
         try:
             self._place(event, options, has_room=has_room)
         except BaseException:
             self.forget(event)
             raise
-        status = event.execution.status
-        if status in TERMINAL and not options.after:
+        execution = event.execution
+        if execution.status in TERMINAL and not options.after:
             self._retention.ended_before += 1
-        event.execution.queued_at = event.execution.queued_at or wall_clock.now()
-        if options.key is not None:
-            self._keys.give(event.id, options.key)
-        if options.expiry is not None:
-            self._queueing.expire_later(event, options.expiry)
+        execution.queued_at = execution.queued_at or wall_clock.now()
+        if not is_plain:
+            if options.key is not None:
+                self._keys.give(event.id, options.key)
+            if options.expiry is not None:
+                self._queueing.expire_later(event, options.expiry)
         return event
 
-    def add(self, event: Event, after: tuple[Event | UUID, ...] = (), any_end: frozenset[UUID] = frozenset()) -> None:
-        """Store an event, which comes after others, under its status."""
+    def add_after(self, event: Event, after: tuple[Event | UUID, ...], any_end: frozenset[UUID]) -> None:
+        """Store an event, which may come after others, under its status."""
+        self.add(event)
+        event._set("_after", after)
+        event._set("_any_end", any_end)
+
+    def add(self, event: Event) -> None:
+        """Store an event that comes after no other under its status."""
         self._index.add(event)
-        if after:
-            event._set("_after", after)
-        if any_end:
-            event._set("_any_end", any_end)
         object.__setattr__(event, "_host", self._transitions)  # Event._set(), without the call
         if event._current_run.is_active:
             self._transitions.running.add(event._current_run)
@@ -343,18 +350,6 @@ class Submissions:
         run = running.get(event.id.int) if running else None
         if run is not None and run.event is not event:
             raise ExistsError(f"{run.event}, which was removed, still runs here: no other event can have its id")
-
-    def check_after(self, event: Event, others: Iterable[Event | UUID]) -> list[Event]:
-        """
-        Return the events that an event comes after.
-
-        Raises:
-            ValueError: The event comes after itself.
-            NotFoundError: One of the events is not here.
-        """
-        if any(to_uuid(other) == event.id for other in others):
-            raise ValueError(f"{event} cannot come after itself: that is a cycle")
-        return [self.lookups.known(other) for other in others]
 
     # ---------------------------------------------------------------- out
 

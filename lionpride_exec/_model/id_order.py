@@ -133,10 +133,11 @@ class IdOrder:
             del ids[0]
         else:
             self.cut(number, ids)
-        if not ids and self.first is self.last:  # often: one event runs. What leave_out() does, without the call
-            self.places.clear()
-        elif not ids:
-            self.unlink(chunk)
+        if not ids:
+            if self.first is self.last:  # often: one event runs. What leave_out() does, without the call
+                self.places.clear()
+            else:
+                self.unlink(chunk)
         if number not in target.places:
             last = target.last
             if len(last.ids) >= CHUNK_SIZE:

@@ -194,8 +194,10 @@ class EventRunner:
                 return True
             # begin() takes PENDING events only. For them invoke() would only call _run(), in a second coroutine. But a
             # subclass or an event may have its own invoke(), and a strict journal may have an end on its way to disk.
-            is_plain = type(event).invoke is _PLAIN_INVOKE and "invoke" not in event.__dict__
-            if is_plain and (event._host is None or not event._host.is_strict):
+            if (
+                type(event).invoke is _PLAIN_INVOKE and "invoke" not in event.__dict__
+                and (event._host is None or not event._host.is_strict)
+            ):  # fmt: skip
                 await event._run(run)
             else:
                 await event.invoke()

@@ -208,8 +208,8 @@ class WorkerPool:
                     if task is not None and task.cancelling():
                         going_on = await _take_cancellation()
                     going_on = going_on and _is_unchanged(clean)
-                    is_over = perf_counter() > slice_ends
-                    if going_on and not is_over and not slots.waiting and taken_at == slots.resized:
+                    in_time = perf_counter() <= slice_ends
+                    if going_on and in_time and not slots.waiting and taken_at == slots.resized:
                         continue  # with the slot
                 slots.release(me)
                 taken_at = -1

@@ -287,8 +287,8 @@ MUTANTS = [
     Mutant(
         "a key is forgotten",
         "_executor/submissions.py",
-        "            self._keys.give(event.id, options.key)\n        if options.expiry is not None:\n",
-        "            pass\n        if options.expiry is not None:\n",
+        "                self._keys.give(event.id, options.key)\n            if options.expiry is not None:\n",
+        "                pass\n            if options.expiry is not None:\n",
     ),
     Mutant(
         "a key is kept of an event that has left",
