@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from datetime import datetime
+    from typing import Unpack
+    from uuid import UUID
+
     from lionpride_exec._events.event import Event
+    from lionpride_exec._model.limits import Limit
     from lionpride_exec._processing.processor import Processor
+
+    from .found import Filters, FoundEvent
 
 
 class Facade(Protocol):
@@ -58,9 +66,48 @@ class Facade(Protocol):
     ) -> Any:
         """Take an event in."""
 
-    def cancel(self, event: Event, reason: str | None = None) -> bool:
+    def cancel(self, event: Event | UUID | str, reason: str | None = None) -> bool:
         """End an event CANCELLED."""
         ...
+
+    def skip(self, event: Event | UUID | str, reason: str | None = None) -> bool:
+        """End an event SKIPPED."""
+        ...
+
+    async def held_events(self) -> list[Event]:
+        """Return the held events."""
+        ...
+
+    async def release(self, event: Event | UUID | str) -> Event:
+        """Queue a held event."""
+        ...
+
+    @overload
+    async def retry(self, event: FoundEvent | Event[Any] | UUID | str) -> Event[Any]: ...
+
+    @overload
+    async def retry(self, *, limit: int | None = None, **filters: Unpack[Filters]) -> list[Event[Any]]: ...
+
+    async def retry(self, event: Any = None, *, limit: int | None = None, **filters: Any) -> Any:
+        """Run events again that have ended."""
+        ...
+
+    def pause(
+        self,
+        *,
+        key: Hashable = None,
+        limit: Limit | str | None = None,
+        until: datetime | None = None,
+        seconds: float | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Start no more events, or none of a key."""
+
+    def resume(self, *, key: Hashable = None, limit: Limit | str | None = None) -> None:
+        """End a pause."""
+
+    def resize(self, *, concurrency_limit: int | None = None, queue_capacity: int | None = None) -> None:
+        """Change how many events may run, and how many may start in a window."""
 
     def __contains__(self, event: Event) -> bool: ...
 

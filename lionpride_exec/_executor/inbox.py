@@ -145,9 +145,9 @@ class Commands:
     Attributes:
         handlers: By the name of the command: a plain or an async function, called in the event loop with the arguments
             of the command, as JSON has them (None if it has none). What it returns has to be JSON too. What it raises
-            is the error of the command. The changes that it has recorded are on disk with its answer, or before. A
-            process that is killed in between carries out the command again at its next start, so a second time has to
-            do no harm. The function is cancelled when the executor's group closes; then too it is called again.
+            is the error of the command. The changes that it has recorded are on disk with its answer, or before. The
+            function is cancelled when the executor's group closes. No command is carried out twice: one that has no
+            answer when the file is opened gets an error.
     """
 
     def __init__(self) -> None:

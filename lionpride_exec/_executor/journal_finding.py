@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, cast
-from uuid import UUID
 
 from anyio.lowlevel import checkpoint
 
-from lionpride_exec._base.json_text import read_json
-from lionpride_exec._journal.outcome_codec import error_of, from_seconds
-from lionpride_exec._journal.overview import tag_of
 from lionpride_exec._journal.row_search import END, MAX_ROWS, RowSearch
 from lionpride_exec._journal.schema import HELD
 from lionpride_exec._status import EventStatus
@@ -18,9 +14,12 @@ from lionpride_exec.errors import JournalError, NotFoundError
 
 from .finding import Finding, as_items
 from .found import FoundEvent
+from .found_rows import found_in_row
 from .named_events import id_of
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from lionpride_exec._events.event import Event
     from lionpride_exec._journal.rows import Row
     from lionpride_exec._journal.session import JournalSession
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 # Events that are made of rows between two checkpoints. Each takes 10 to 20 us.
 AT_A_TIME: Final = 100
-
-_STATUS_OF: Final = {status.value: status for status in EventStatus} | {HELD: EventStatus.PENDING}
 
 
 class JournalFinding(Finding):
@@ -162,22 +159,3 @@ class JournalWalk:
             return self._lookup.decode(row)
         except JournalError:
             return None
-
-
-def found_in_row(row: Row) -> FoundEvent | None:
-    """Return what a row says, without the event. None if the row is damaged."""
-    try:
-        return FoundEvent(
-            UUID(bytes=row.id),
-            _STATUS_OF[row.status],
-            None if row.key is None else read_json(row.key),
-            tag_of(row.event) or "",
-            error_of(row.outcome),
-            row.attempt,
-            None if row.queued is None else from_seconds(row.queued),
-            None if row.started is None else from_seconds(row.started),
-            None if row.finished is None else from_seconds(row.finished),
-            row.seq,
-        )
-    except (LookupError, TypeError, ValueError, OverflowError, OSError):
-        return None

@@ -183,6 +183,7 @@ class Parts:
     def _join_journal(self, executor: Facade, link: JournalLink) -> None:
         """Make the parts that only an executor with a journal has, and connect them."""
         from .durable_submissions import DurableSubmissions  # noqa: PLC0415  slow to import, for journals only
+        from .journal_commands import JournalCommands  # noqa: PLC0415  likewise
         from .restored_events import Recovery  # noqa: PLC0415  likewise
 
         coordination, index, transitions, retention = self.coordination, self.index, self.transitions, self.retention
@@ -196,6 +197,7 @@ class Parts:
         )
         self.bulk = self.submissions.durable = self.queueing.inserts = durable
         link.inbox.connect(self.lifetime.group, transitions, coordination)
+        link.inbox.commands.handlers |= JournalCommands(executor, link, index).handlers
 
     def _join_cluster(self, link: ClusterLink) -> None:
         """Connect the parts that only an executor with a cluster has."""

@@ -6,8 +6,9 @@ writes a row into one of two tables:
 
 ``command``
     Something to do: ``what`` by its name, ``args`` as JSON, ``by`` whom. The owner carries it out, and writes what came
-    of it into the same row: ``done`` is the result as JSON, ``error`` is one line. Both are NULL until then. The owner
-    may die in between. Then the next owner carries the command out again.
+    of it into the same row: ``done`` is the result as JSON, ``error`` is one line. Both are NULL until then. A command
+    is for the process that has the file open when it is written. If the process ends before it has answered, the next
+    owner does not carry the command out, which might be hours later: it writes ``NOT_ANSWERED`` into the row.
 ``submit``
     An event to take in; see ``submissions``.
 
@@ -21,7 +22,7 @@ The tables are made whenever an owner opens a file, so files of all versions get
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     import sqlite3
@@ -56,6 +57,12 @@ MAKE_INBOX = (
     """,
 )
 
+# The error of a command whose process has ended. Nobody knows how far it came.
+NOT_ANSWERED: Final = "the process ended before it answered: the command was not carried out, or only in part"
+
+# Commands that are kept in the file, beside those without an answer.
+KEPT: Final = 1000
+
 _OPEN_COMMANDS = (
     "SELECT n, at, what, args, by FROM command INDEXED BY command_open "
     "WHERE done IS NULL AND error IS NULL AND n > ? ORDER BY n LIMIT ?"
@@ -83,6 +90,16 @@ def make_inbox(connection: sqlite3.Connection) -> None:
     """Make the tables, unless the file has them."""
     for statement in MAKE_INBOX:
         connection.execute(statement)
+
+
+def close_commands(connection: sqlite3.Connection) -> None:
+    """Write that the commands for an earlier owner were not answered, and delete the oldest commands."""
+    connection.execute(
+        "UPDATE command SET error = ? WHERE n IN (SELECT n FROM command INDEXED BY command_open "
+        "WHERE done IS NULL AND error IS NULL)",
+        (NOT_ANSWERED,),
+    )
+    connection.execute("DELETE FROM command WHERE n <= (SELECT max(n) FROM command) - ?", (KEPT,))
 
 
 def has_mail(connection: sqlite3.Connection) -> bool:

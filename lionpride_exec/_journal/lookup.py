@@ -22,6 +22,7 @@ from .recovery import Restored
 from .row_search import rows_at
 from .rows import AuditRecord, Row, RowUpdate
 from .schema import COLUMNS, FINAL, HELD, KEY, LETTER_OF
+from .skipped_after import count_skipped_after
 from .transient_errors import PATIENCE, RETRY_PAUSE, is_passing
 from .worker_thread import run_in_thread
 
@@ -182,6 +183,11 @@ class Lookup:
             JournalError: The file cannot be written. Nothing has changed.
         """
         return set(await self.in_thread(partial(self._store.requeue, FINAL, seqs)))
+
+    async def count_skipped_after(self, seqs: Sequence[int]) -> int:
+        """Return how many events are SKIPPED and come after those with these numbers. O(skipped events)."""
+        number: int = await self._ask(lambda connection: count_skipped_after(connection, seqs))
+        return number
 
     async def free_key(self, key: str) -> list[str]:
         """Take a key from the events that have ended. Return the statuses of all events that had it."""

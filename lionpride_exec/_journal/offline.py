@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from lionpride_exec._base.sentinel import Unset
 from lionpride_exec.errors import JournalError
 
-from .any_end import read_any_ends
 from .codec import encode_key
 from .file_lock import FileLock
 from .outcome_codec import encode_outcome, one_line
-from .rows import ByHand, unpack_ids
+from .rows import ByHand
 from .schema import KEY, check_file, connect, key_hash, migrate, stored_key
+from .skipped_after import count_skipped_after
 from .store import Store
 from .transient_errors import patiently
 
@@ -62,7 +61,7 @@ def requeue_ended(path: str | os.PathLike[str], statuses: Collection[str], seqs:
         changed = patiently(lambda: store.requeue(tuple(statuses), None if seqs is None else frozenset(seqs)))
     try:
         with closing(connect(Path(path))) as connection:
-            return Requeued(len(changed), _count_skipped_after(connection, changed))
+            return Requeued(len(changed), count_skipped_after(connection, changed))
     except sqlite3.Error as exc:
         raise JournalError(f"{path}: {exc}") from exc
 
@@ -104,23 +103,6 @@ def _opened(path: str | os.PathLike[str]) -> Generator[Store]:
         yield store
     finally:
         store.close()
-
-
-def _count_skipped_after(connection: sqlite3.Connection, seqs: Collection[int]) -> int:
-    rows = connection.execute(
-        "SELECT seq, id, after FROM event WHERE status = 'skipped' AND after NOT NULL ORDER BY seq"
-    )
-    skipped = rows.fetchall()
-    if not skipped:
-        return 0
-    any_ends = read_any_ends(connection, skipped[0][0], skipped[-1][0])
-    marked = "SELECT id FROM event WHERE seq IN (SELECT value FROM json_each(?))"
-    before = {event_id for (event_id,) in connection.execute(marked, (json.dumps([*seqs]),))}
-    number = len(before)
-    for seq, event_id, after in skipped:  # an event has a higher number than those that it comes after
-        if any(one in before and one not in any_ends.get(seq, ()) for one in unpack_ids(after)):
-            before.add(event_id)
-    return len(before) - number
 
 
 def change_keys(path: Path, prefix: str, key_of: Callable[[bytes, str, bytes], str]) -> None:

@@ -22,7 +22,7 @@ from .bulk_sql import rows_by_id, rows_by_key
 from .expiries import tidy_expiries
 from .file_lock import FileLock, lock_path, make_private
 from .fork import foreign_error, keep_from_closing, watch_for_forks
-from .inbox import data_version, has_mail, make_inbox
+from .inbox import close_commands, data_version, has_mail, make_inbox
 from .pruning import Pruner
 from .rows import AuditRecord, Batch, ByHand, Row, RowUpdate
 from .schema import COLUMNS, SELECT_OPEN, check_file, check_magic, connect, key_hash, migrate, stored_key
@@ -131,6 +131,7 @@ class Store:
         tidy_expiries(connection)
         tidy_any_ends(connection)
         make_inbox(connection)
+        close_commands(connection)
         self._data_version = data_version(connection)  # first: what comes in between is seen twice, not never
         self.has_mail = has_mail(connection)
         self._inode = self._inode_now()

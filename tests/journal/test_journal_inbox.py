@@ -1,7 +1,6 @@
 """What other processes write into the file of a journal for its owner: the tables, when they are read, commands."""
 
 import gzip
-import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 from journal_files import make_journal
-from journal_support import Step, open_executor, run_on, until
+from journal_support import Step, open_executor, until
 from support import view_of
 
 from lionpride_exec import EventStatus
@@ -17,6 +16,7 @@ from lionpride_exec.testing import BACKENDS, Deadlock, run
 
 pytestmark = pytest.mark.anyio
 
+NOT_ANSWERED = "the process ended before it answered: the command was not carried out, or only in part"
 DATA = Path(__file__).parent.parent / "data" / "before_parts"
 
 
@@ -108,38 +108,53 @@ async def test_what_cannot_be_carried_out_has_its_error(tmp_path, command, error
     assert got == [7]
 
 
-async def test_commands_wait_for_the_next_owner_and_are_carried_out_once(tmp_path):
-    """What was written while nobody had the file is carried out at the start, and not at the start after that."""
+async def test_a_command_without_an_owner_is_never_carried_out(tmp_path):
+    """What was written while nobody had the file has an error from the next start on."""
     path, got = tmp_path / "run.db", []
     async with open_executor(path):
         pass
-    write(path, *(("note", str(number)) for number in range(250)))
-    for _ in range(2):
-        executor = open_executor(path)
-        handle(executor, "note", got.append)
-        async with executor:
-            await until(lambda: are_answered(path))
+    write(path, ("note", "1"), ("note", "2"))
+    executor = open_executor(path)
+    handle(executor, "note", got.append)
+    async with executor:
+        assert answers(path) == [(None, NOT_ANSWERED)] * 2
+        write(path, *(("note", str(number)) for number in range(250)))
+        await until(lambda: are_answered(path))
     assert got == list(range(250))
 
 
-async def test_a_command_that_was_cut_off_is_carried_out_again(tmp_path):
-    """The group closes while a handler waits: the command has no answer, and the next start calls the handler."""
+async def test_a_command_that_was_cut_off_is_not_carried_out_again(tmp_path):
+    """The group closes while a handler waits: the command has no answer, and has an error from the next start on."""
     path, got = tmp_path / "run.db", []
-    for seconds in (1000, 0):
-        executor = open_executor(path)
 
-        async def wait(_, seconds=seconds):
-            got.append(seconds)
-            await anyio.sleep(seconds)
+    async def wait(_):
+        got.append("begun")
+        await anyio.sleep(1000)
 
-        handle(executor, "wait", wait)
-        async with executor:
-            if seconds:
-                write(path, ("wait", None))
-            await until(lambda: got and got[-1] == seconds)  # noqa: B023  awaited here
-            await anyio.sleep(1)
-        assert answers(path) == [(None, None) if seconds else ("null", None)]
-    assert got == [1000, 0]
+    executor = open_executor(path)
+    handle(executor, "wait", wait)
+    async with executor:
+        write(path, ("wait", None))
+        await until(lambda: got)
+    assert answers(path) == [(None, None)]
+    executor = open_executor(path)
+    handle(executor, "wait", wait)
+    async with executor:
+        assert answers(path) == [(None, NOT_ANSWERED)]
+        await anyio.sleep(10)
+    assert got == ["begun"]
+
+
+async def test_old_commands_are_deleted(tmp_path):
+    """A start keeps the last thousand."""
+    path = tmp_path / "run.db"
+    async with open_executor(path):
+        pass
+    last = write(path, *(("note", None) for _ in range(1200)))
+    async with open_executor(path):
+        pass
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT min(n), max(n), count(*) FROM command").fetchone() == (201, last, 1000)
 
 
 async def test_the_changes_of_a_command_are_on_disk_with_its_answer(tmp_path):
@@ -191,20 +206,3 @@ def test_looks_keep_no_virtual_clock_going(tmp_path, backend):
 
     with pytest.raises(Deadlock):
         run(main, backend=backend)
-
-
-def test_another_backend_carries_out_what_waits(tmp_path):
-    """A command may wait from one backend to the next."""
-    path, got = tmp_path / "run.db", []
-
-    async def main():
-        executor = open_executor(path)
-        handle(executor, "note", got.append)
-        async with executor:
-            await until(lambda: are_answered(path))
-
-    for number, backend in enumerate(BACKENDS):
-        run_on(backend, main)
-        write(path, ("note", json.dumps(number)))
-    run_on(BACKENDS[0], main)
-    assert got == list(range(len(BACKENDS)))

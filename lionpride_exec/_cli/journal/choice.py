@@ -10,7 +10,7 @@ import attrs
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._executor.found import wanted
-from lionpride_exec._executor.journal_finding import found_in_row
+from lionpride_exec._executor.found_rows import found_in_row
 from lionpride_exec._journal.reader import id_text
 
 if TYPE_CHECKING:

@@ -1,0 +1,38 @@
+"""The rows of a journal as what ``find()`` returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from lionpride_exec._base.json_text import read_json
+from lionpride_exec._journal.outcome_codec import error_of, from_seconds
+from lionpride_exec._journal.overview import tag_of
+from lionpride_exec._journal.schema import HELD
+from lionpride_exec._status import EventStatus
+
+from .found import FoundEvent
+
+if TYPE_CHECKING:
+    from lionpride_exec._journal.rows import Row
+
+_STATUS_OF: Final = {status.value: status for status in EventStatus} | {HELD: EventStatus.PENDING}
+
+
+def found_in_row(row: Row) -> FoundEvent | None:
+    """Return what a row says, without the event. None if the row is damaged."""
+    try:
+        return FoundEvent(
+            UUID(bytes=row.id),
+            _STATUS_OF[row.status],
+            None if row.key is None else read_json(row.key),
+            tag_of(row.event) or "",
+            error_of(row.outcome),
+            row.attempt,
+            None if row.queued is None else from_seconds(row.queued),
+            None if row.started is None else from_seconds(row.started),
+            None if row.finished is None else from_seconds(row.finished),
+            row.seq,
+        )
+    except (LookupError, TypeError, ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,294 @@
+"""
+What an executor does when another process asks for it: the commands in the file of its journal.
+
+The command line, and any other program, writes a command into the file (``_journal.inbox``), with arguments of
+``_journal.command_forms``. Each command becomes calls of the method of the executor that has its name. So a subclass
+that overrides the method is asked, too.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import attrs
+from anyio.lowlevel import checkpoint
+
+from lionpride_exec._journal.command_forms import (
+    Chosen,
+    Ending,
+    Pausing,
+    Resizing,
+    Result,
+    Resuming,
+    plain,
+    read_form,
+)
+from lionpride_exec._journal.outcome_codec import from_seconds
+from lionpride_exec._journal.schema import FINAL, HELD
+from lionpride_exec._status import PENDING, PROCESSING, TERMINAL
+from lionpride_exec.errors import EventNotFinished, LionprideError, NotFoundError
+
+from .found import BAD, found_in_memory, wanted
+from .found_rows import found_in_row
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Hashable
+
+    from lionpride_exec._events.event import Event
+    from lionpride_exec._journal.rows import Row
+    from lionpride_exec._tracking.status_index import StatusIndex
+
+    from .facade import Facade
+    from .found import FoundEvent
+    from .journal_link import JournalLink
+
+_OPEN: Final = (PENDING.value, PROCESSING.value)
+_BAD: Final = tuple(status.value for status in BAD)
+
+# Nothing starts while a command ends events: otherwise an event would begin that is to end next. explain() shows this.
+ENDING: Final = "events are being ended"
+
+# Events that are looked at between two checkpoints.
+AT_A_TIME: Final = 200
+
+# Why an event that was named is left as it is. The commands for a cluster have the same words.
+GONE: Final = "is not in the journal any more"
+NOT_ENDED: Final = "has not ended"
+ENDED: Final = "has ended"
+NOT_HERE: Final = "stays in the journal as it is: the process that runs the journal does not have it in memory"
+NOT_CHOSEN: Final = "is not one of those that the other options choose"
+
+
+class JournalCommands:
+    """
+    Carries out commands.
+
+    Args:
+        executor: The executor.
+        link: Its journal.
+        index: Where its events are.
+
+    Attributes:
+        handlers: What carries out each command, by its name. Each takes the arguments as JSON has them, and returns a
+            :class:`Result` likewise. It raises what the method of the executor raises, and ``ValueError`` for
+            arguments that do not have their form. Of several events, some may have changed then.
+    """
+
+    def __init__(self, executor: Facade, link: JournalLink, index: StatusIndex) -> None:
+        self._executor = executor
+        self._link = link
+        self._index = index
+        self.handlers: dict[str, Callable[[Any], Any]] = {
+            "pause": self._pause,
+            "resume": self._resume,
+            "resize": self._resize,
+            "cancel": lambda args: self._end(args, self._executor.cancel),
+            "skip": lambda args: self._end(args, self._executor.skip),
+            "retry": self._retry,
+        }
+
+    # ---------------------------------------------------------------- the executor
+
+    def _pause(self, args: Any) -> Any:
+        form = read_form(Pausing, args)
+        until = None if form.until is None else from_seconds(form.until)
+        for key in _keys_of(form):
+            self._executor.pause(key=key, limit=form.limit, until=until, reason=form.reason)
+        return plain(Result())
+
+    def _resume(self, args: Any) -> Any:
+        form = read_form(Resuming, args)
+        for key in _keys_of(form):
+            self._executor.resume(key=key, limit=form.limit)
+        return plain(Result())
+
+    def _resize(self, args: Any) -> Any:
+        form = read_form(Resizing, args)
+        self._executor.resize(concurrency_limit=form.concurrency_limit, queue_capacity=form.queue_capacity)
+        return plain(Result())
+
+    # ---------------------------------------------------------------- events that have not ended
+
+    async def _end(self, args: Any, end: Callable[[UUID, str | None], bool]) -> Any:
+        form = read_form(Ending, args)
+        choice = _Choice(form, form.status or ((*_OPEN, HELD) if form.events else _OPEN), self._tag_of)
+        for status in choice.statuses:
+            if status not in {*_OPEN, HELD}:
+                raise ValueError(f"status must be {', '.join(_OPEN)} or {HELD}, got {status!r}")
+        result = Result()
+        self._link.hold(ENDING)
+        try:
+            chosen = self._named(form, choice, result.others) if form.events else self._open_events(choice)
+            async with aclosing(chosen) as events:
+                async for event in events:
+                    is_running = event._current_run.is_active
+                    if end(event.id, form.reason):
+                        result.events += not is_running
+                        result.running += is_running
+                    if result.events + result.running == form.limit:
+                        break
+        finally:
+            self._link.release_hold(ENDING)
+        return plain(result)
+
+    async def _open_events(self, choice: _Choice) -> AsyncGenerator[Event]:
+        """Yield the events that are chosen, the newest first: a follower ends before the event that it comes after."""
+        items = self._index.items
+        ids = [*self._index.event_ids(PENDING, PROCESSING)]
+        events = sorted((items[one] for one in ids if one in items), key=lambda event: event._seq, reverse=True)
+        for number, event in enumerate(events, 1):
+            if event.id in items and choice.has(event):
+                yield event
+            if number % AT_A_TIME == 0:
+                await checkpoint()
+        async for event in self._released(choice):
+            yield event
+
+    async def _released(self, choice: _Choice) -> AsyncGenerator[Event]:
+        """Yield the held events that are chosen, each released. It does not begin before the caller's next await."""
+        if HELD in choice.statuses:
+            for event in await self._executor.held_events():
+                if choice.fits(event):
+                    yield await self._executor.release(event.id)
+
+    async def _named(self, form: Chosen, choice: _Choice, others: dict[str, str]) -> AsyncGenerator[Event]:
+        """Yield the events that are named, as :meth:`_open_events`. Note in ``others`` why one of them is not."""
+        for text, number in sorted(form.events.items(), key=lambda item: item[1], reverse=True):
+            event = self._index.items.get(UUID(text), None)
+            if event is not None:
+                if choice.has(event):
+                    yield event
+                else:
+                    others[text] = ENDED if event.execution.status in TERMINAL else NOT_CHOSEN
+                continue
+            row = await self._row(UUID(text), number)
+            if row is None:
+                others[text] = GONE
+            elif row.status != HELD:
+                others[text] = ENDED if row.status in FINAL else NOT_HERE
+            elif choice.has_row(row):
+                yield await self._executor.release(text)
+            else:
+                others[text] = NOT_CHOSEN
+
+    # ---------------------------------------------------------------- events that run again
+
+    async def _retry(self, args: Any) -> Any:
+        form = read_form(Chosen, args)
+        result = Result()
+        taken = await (self._retry_named(form, result.others) if form.events else self._retry_all(form))
+        result.events = len(taken)
+        if taken:
+            lookup = self._link.open_session().lookup
+            result.skipped_after = await lookup.count_skipped_after([event._seq for event in taken])
+        return plain(result)
+
+    async def _retry_all(self, form: Chosen) -> list[Event]:
+        statuses = form.status or list(_BAD)
+        taken = [event async for event in self._released(_Choice(form, statuses, self._tag_of))]
+        bad = [status for status in statuses if status != HELD]
+        if bad:
+            since = None if form.since is None else from_seconds(form.since)
+            filters: dict[str, Any] = {"status": bad, "tag": form.tag or None, "error": form.error, "since": since}
+            taken += await self._executor.retry(limit=form.limit, **filters)
+        return taken
+
+    async def _retry_named(self, form: Chosen, others: dict[str, str]) -> list[Event]:
+        """Run the events again that are named, the oldest first. Note in ``others`` why one of them does not."""
+        choice = _Choice(form, form.status or (*FINAL, HELD), self._tag_of)
+        taken: list[Event] = []
+        for text, number in sorted(form.events.items(), key=lambda item: item[1]):
+            row = await self._row(UUID(text), number)
+            found = None if row is None else found_in_row(row)
+            if row is None or found is None:
+                others[text] = GONE
+            elif row.status not in {*FINAL, HELD}:
+                others[text] = NOT_ENDED
+            elif not choice.has_row(row):
+                others[text] = NOT_CHOSEN
+            else:
+                try:
+                    taken.append(await self._again(found, is_held=row.status == HELD))
+                except LionprideError as exc:
+                    others[text] = _words(exc)
+        return taken
+
+    async def _again(self, found: FoundEvent, *, is_held: bool) -> Event:
+        return await (self._executor.release(found.id) if is_held else self._executor.retry(found))
+
+    # ---------------------------------------------------------------- the file
+
+    def _tag_of(self, event: Event) -> str:
+        return self._link.journal._codec.tag_for(event)
+
+    async def _row(self, event_id: UUID, number: int) -> Row | None:
+        """
+        Return the row of an event, once everything that has happened so far is on disk. None if there is none.
+
+        Raises:
+            JournalError: The file cannot be read, or is closed.
+        """
+        session = self._link.open_session()
+        if not session.writer.is_caught_up:
+            await session.writer.wait_committed()
+        number = number or await session.lookup.number_of(event_id) or 0
+        rows = await session.lookup.rows_at([number])
+        return rows[0] if rows and rows[0].id == event_id.bytes else None
+
+
+class _Choice:
+    """
+    What a command says about its events, beyond their names.
+
+    Args:
+        form: The arguments of the command.
+        statuses: The statuses that fit.
+        tag_of: Returns the tag of an event.
+
+    Raises:
+        ValueError: The text of the error is empty, or a time is out of range.
+    """
+
+    def __init__(self, form: Chosen, statuses: list[str] | tuple[str, ...], tag_of: Callable[[Event], str]) -> None:
+        since = None if form.since is None else from_seconds(form.since)
+        asked = wanted(None, form.tag or None, None, form.error, since)
+        self.statuses: Final = statuses
+        self._asked: Final = attrs.evolve(asked, statuses=None)
+        self._tag_of = tag_of
+
+    def has(self, event: Event) -> bool:
+        """Return whether an event in memory is chosen."""
+        return event.execution.status.value in self.statuses and self.fits(event)
+
+    def has_row(self, row: Row) -> bool:
+        """Return whether an event in the file is chosen."""
+        found = found_in_row(row)
+        return found is not None and row.status in self.statuses and self._asked.fits(found)
+
+    def fits(self, event: Event) -> bool:
+        """Return whether an event fits all but the statuses."""
+        return self._asked.is_plain or self._asked.fits(found_in_memory(event, None, self._tag_of(event)))
+
+
+def _keys_of(form: Resuming) -> list[Hashable]:
+    """
+    Return the keys that are paused or resumed. None for all events, or for a limit without keys.
+
+    Raises:
+        ValueError: A key is null.
+    """
+    if None in form.keys:
+        raise ValueError("null is no key")
+    return [_hashable(key) for key in form.keys] or [None]
+
+
+def _hashable(key: Any) -> Hashable:
+    return tuple(map(_hashable, key)) if isinstance(key, list) else key
+
+
+def _words(exc: LionprideError) -> str:
+    if isinstance(exc, EventNotFinished):
+        return NOT_ENDED
+    return GONE if isinstance(exc, NotFoundError) else str(exc)

@@ -1,0 +1,386 @@
+"""What other processes may ask of the executor that has a journal: pause, resume, cancel, skip, retry, resize."""
+
+import json
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import anyio
+import pytest
+from journal_support import HoldStep, Step, crash, open_executor, rows
+
+from lionpride_exec import Concurrent, Event, EventStatus, Executor, Journal, Processor, Rate
+from lionpride_exec.testing import check_invariants
+
+pytestmark = pytest.mark.anyio
+
+NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
+
+failing = set()  # the names of the jobs that fail at the moment
+
+
+class Job(Event[str], tag="tests.job"):
+    """Waits, then returns or raises."""
+
+    name: str = ""
+    seconds: float = 0.0
+    host: str | None = None
+
+    async def _invoke(self) -> str:
+        await anyio.sleep(self.seconds)
+        if self.name in failing:
+            raise ValueError(f"{self.name} is broken")
+        return self.name
+
+
+class Other(Job, tag="tests.other"):
+    """A job of another tag."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_fails():
+    """Each test has its own failures."""
+    failing.clear()
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Return the path of the journal."""
+    return tmp_path / "run.db"
+
+
+@pytest.fixture(params=["lazy", "strict"])
+def make(request, path):
+    """Return a function that makes an executor with a journal."""
+
+    def make(**config):
+        return Executor.of(Job, journal=Journal(path, ack=request.param), **config)
+
+    return make
+
+
+async def ask(path, what, **args):
+    """Write a command as another process does, and return what the owner has answered: its result and its error."""
+    with closing(sqlite3.connect(path)) as connection:
+        insert = "INSERT INTO command (at, what, args, by) VALUES (0, ?, ?, 'a test')"
+        n = connection.execute(insert, (what, json.dumps(args) if args else None)).lastrowid
+        connection.commit()
+        done, error = None, None
+        while done is None and error is None:
+            await anyio.sleep(0.1)
+            done, error = connection.execute("SELECT done, error FROM command WHERE n = ?", (n,)).fetchone()
+    return done if done is None else json.loads(done), error
+
+
+def named(path, *events):
+    """Return the argument that names events: their numbers by their ids."""
+    seqs = dict(rows(path, "lower(hex(id)), seq"))
+    return {str(event.id): seqs[event.id.hex] for event in events}
+
+
+def counts(executor):
+    """Return the statuses that have events, with their numbers."""
+    return {status: number for status, number in executor.status_counts().items() if number}
+
+
+# -------------------------------------------------------------------- pause and resume
+
+
+async def test_pause_and_resume(make, path):
+    """Nothing starts in between. Both are idempotent."""
+    async with make() as executor:
+        assert await ask(path, "pause") == ({}, None)
+        assert await ask(path, "pause") == ({}, None)
+        event = await executor.append(Job(name="a"))
+        await anyio.sleep(100)
+        assert event.status is EventStatus.PENDING
+        assert await ask(path, "resume") == ({}, None)
+        await event.wait()
+        assert await ask(path, "resume") == ({}, None)
+
+
+async def test_pause_one_key(make, path):
+    """Until a time, with a reason; the other keys go on. An early resume ends the pause."""
+    limit = Concurrent(5, key="host", name="hosts")
+    async with make(limits=[limit]) as executor:
+        now = anyio.current_time()
+        await executor.invoke(Job(name="first", host="x"))
+        assert await ask(path, "pause", keys=["a", ["b", 1]], reason="maintenance") == ({}, None)
+        assert {(pause.key, pause.reason) for pause in executor.statistics().pauses} == {
+            ("a", "maintenance"), (("b", 1), "maintenance"),
+        }  # fmt: skip
+        held = await executor.append(Job(name="held", host="a"))
+        await executor.invoke(Job(name="other", host="x"))
+        assert held.status is EventStatus.PENDING
+        assert await ask(path, "resume", keys=["a"], limit="hosts") == ({}, None)
+        await held.wait()
+        assert anyio.current_time() < now + 100
+        assert [pause.key for pause in executor.statistics().pauses] == [("b", 1)]
+
+
+@pytest.mark.start(NOON)
+async def test_a_pause_of_a_key_ends_by_itself(make, path):
+    """At the time that was given, in seconds since 1970."""
+    async with make(limits=[Concurrent(5, key="host")]) as executor:
+        noon = NOON.timestamp()
+        assert await ask(path, "pause", keys=["a"], until=noon + 3600) == ({}, None)
+        event = await executor.append(Job(host="a"))
+        await event.wait()
+        assert event.execution.started_at.timestamp() == pytest.approx(noon + 3600, abs=1)
+
+
+# -------------------------------------------------------------------- cancel and skip
+
+
+@pytest.mark.parametrize(("verb", "status"), [("cancel", "cancelled"), ("skip", "skipped")])
+async def test_events_that_wait_and_that_run_end(make, path, verb, status):
+    """By their ids: what waits is counted at once, what runs is being cancelled. The reason is in the error."""
+    async with make(concurrency_limit=1) as executor:
+        running = await executor.append(Job(name="running", seconds=1000))
+        waiting = await executor.append(Job(name="waiting"))
+        last = await executor.append(Job(name="last"))
+        await anyio.sleep(1)
+        answer = await ask(path, verb, events=named(path, running, waiting), reason="enough")
+        assert answer == ({"events": 1, "running": 1}, None)
+        await running.wait()
+        await last.wait()
+        assert [event.status.value for event in (running, waiting, last)] == [status, status, "completed"]
+        assert {str(event.execution.error) for event in (running, waiting)} == {"enough"}
+        assert waiting.execution.started_at is None
+    assert rows(path) == [status, status, "completed"]
+
+
+async def test_events_are_cancelled_by_what_is_known_of_them(make, path):
+    """By status and tag together; nothing starts while they end."""
+    async with make(concurrency_limit=1) as executor:
+        running = await executor.append(Other(seconds=10))
+        jobs = [await executor.append(Job(name=str(number))) for number in range(500)]
+        others = [await executor.append(Other(name=str(number))) for number in range(3)]
+        await anyio.sleep(1)
+        assert await ask(path, "cancel", status=["pending"], tag=["tests.job"]) == ({"events": 500}, None)
+        assert all(job.execution.started_at is None for job in jobs)
+        assert await ask(path, "cancel", limit=1) == ({"events": 1}, None)
+        assert [event.status.value for event in (running, *others)] == ["processing", "pending", "pending", "cancelled"]
+        assert await ask(path, "cancel", status=["processing"]) == ({"running": 1}, None)
+        await executor.join()
+        check_invariants(executor)
+    assert (rows(path, "count(*)", "status = 'cancelled'"), rows(path, "count(*)", "status = 'completed'")) == (
+        [502], [2],
+    )  # fmt: skip
+
+
+async def test_followers_end_as_what_was_asked_for(make, path):
+    """They are cancelled themselves, not skipped because of the event before them."""
+    executor = make()
+    executor.pause()
+    async with executor:
+        first = await executor.append(Job(name="a"))
+        second = await executor.append(Job(name="b"), after=first)
+        assert await ask(path, "cancel", status=["pending"]) == ({"events": 2}, None)
+        assert [first.status, second.status] == ["cancelled", "cancelled"]
+
+
+async def test_events_that_cannot_be_cancelled_have_their_reasons(make, path):
+    """Of the events that were named: ended, unknown, or not among those that the rest chooses."""
+    async with make() as executor:
+        done = await executor.append(Job(name="done"))
+        await done.wait()
+        await executor.join()
+        executor.pause()
+        waiting = await executor.append(Job(name="waiting"))
+        gone = uuid4()
+        events = named(path, done, waiting) | {str(gone): 0}
+        assert await ask(path, "cancel", events=events, tag=["tests.other"]) == (
+            {
+                "others": {
+                    str(done.id): "has ended",
+                    str(waiting.id): "is not one of those that the other options choose",
+                    str(gone): "is not in the journal any more",
+                }
+            },
+            None,
+        )
+        assert waiting.status is EventStatus.PENDING
+        executor.resume()
+
+
+@pytest.mark.parametrize(("verb", "statuses"), [("cancel", ["cancelled"]), ("retry", ["completed"])])
+@pytest.mark.parametrize("how", ["status", "name"])
+async def test_held_events_are_decided(path, verb, statuses, how):
+    """A command may end an event that is held, or let it run."""
+    async with open_executor(path, ack="strict") as executor:
+        event = await executor.append(HoldStep(name="held", seconds=5))
+        await anyio.sleep(1)
+        copy = crash(path)
+    async with open_executor(copy) as executor:
+        assert [held.id for held in await executor.held_events()] == [event.id]
+        assert await ask(copy, "cancel", status=["pending"]) == ({}, None)
+        choice = {"status": ["held"]} if how == "status" else {"events": named(copy, event)}
+        assert await ask(copy, verb, **choice) == ({"events": 1}, None)
+        assert await executor.held_events() == []
+    assert rows(copy) == statuses
+
+
+# -------------------------------------------------------------------- retry
+
+
+async def broken(executor, *jobs):
+    """Run jobs that fail."""
+    failing.update(job.name for job in jobs)
+    for job in jobs:
+        await executor.append(job, key=job.name)
+        await job.wait()
+    failing.clear()
+    await executor.join()
+
+
+async def test_events_run_again(make, path):
+    """By status, tag, error and time, as ``Executor.retry()``. The newest of them, with a limit."""
+    async with make() as executor:
+        await broken(executor, Job(name="a"), Other(name="b"), Job(name="c"), Job(name="d"))
+        assert await ask(path, "retry", tag=["tests.other"]) == ({"events": 1}, None)
+        assert await ask(path, "retry", error="A IS BROKEN") == ({"events": 1}, None)
+        assert await ask(path, "retry", limit=1) == ({"events": 1}, None)
+        await executor.join()
+        assert [found.key async for found in executor.journal_events(status="failed")] == ["c"]
+        assert await ask(path, "retry", since=4e9) == ({}, None)
+        assert await ask(path, "retry", status=["failed", "skipped"], since=1.0) == ({"events": 1}, None)
+        await executor.join()
+        assert counts(executor) == {"completed": 4}
+
+
+async def test_named_events_run_again(make, path):
+    """Whatever their status is, also after they have left memory. The oldest first, so that followers wait."""
+    async with make() as executor:
+        failing.add("a")
+        first = await executor.append(Job(name="a"))
+        second = await executor.append(Job(name="b"), after=first)
+        third = await executor.append(Job(name="c"))
+        await executor.join()
+        failing.clear()
+        executor.pause()
+        await executor.append(Job(name="open"))
+        assert await ask(path, "retry", events=named(path, second, first, third)) == ({"events": 3}, None)
+        assert await ask(path, "retry", events=named(path, third)) == (
+            {"others": {str(third.id): "has not ended"}},
+            None,
+        )
+        executor.resume()
+        await executor.join()
+        assert counts(executor) == {"completed": 4}
+
+
+async def test_skipped_events_that_stay_are_counted(make, path):
+    """Those that come after the events that run again, at whichever distance."""
+    async with make() as executor:
+        failing.add("a")
+        first = await executor.append(Job(name="a"))
+        second = await executor.append(Job(name="b"), after=first)
+        await executor.append(Job(name="c"), after=second)
+        await executor.join()
+        failing.clear()
+        assert await ask(path, "retry", status=["failed"]) == ({"events": 1, "skipped_after": 2}, None)
+        await executor.join()
+        assert await ask(path, "retry", status=["skipped"]) == ({"events": 2}, None)
+
+
+async def test_named_events_that_do_not_run_again_have_their_reasons(make, path):
+    """Not among those that the rest chooses, or gone."""
+    async with make() as executor:
+        await broken(executor, Job(name="a"))
+        (event,) = await executor.find(key="a")
+        gone = uuid4()
+        events = named(path, event) | {str(gone): 99}
+        assert await ask(path, "retry", events=events, status=["aborted"]) == (
+            {
+                "others": {
+                    str(event.id): "is not one of those that the other options choose",
+                    str(gone): "is not in the journal any more",
+                }
+            },
+            None,
+        )
+        assert counts(executor) == {"failed": 1}
+
+
+# -------------------------------------------------------------------- resize
+
+
+async def test_resize(make, path):
+    """The new number of slots holds at once."""
+    async with make(concurrency_limit=1) as executor:
+        jobs = [await executor.append(Job(seconds=10)) for _ in range(4)]
+        await anyio.sleep(1)
+        assert await ask(path, "resize", concurrency_limit=3) == ({}, None)
+        await anyio.sleep(1)
+        assert [job.status.value for job in jobs] == ["processing", "processing", "processing", "pending"]
+
+
+# -------------------------------------------------------------------- all of them
+
+
+@pytest.mark.parametrize(
+    ("what", "args", "error"),
+    [
+        ("pause", {"keys": ["a"]}, "no limit has keys"),
+        ("pause", {"keys": [None]}, "null is no key"),
+        ("pause", {"until": 1.0}, "need a key or a limit"),
+        ("pause", {"keys": ["a"], "until": 1e300}, "out of range"),
+        ("pause", {"key": "a"}, "unknown field `key`"),
+        ("resume", {"limit": "nowhere"}, "the executor has no limit 'nowhere'"),
+        ("resize", {"concurrency_limit": 0}, "concurrency_limit"),
+        ("resize", {"queue_capacity": "many"}, "Expected `int | null`"),
+        ("cancel", {"status": ["failed"]}, "status must be pending, processing or held, got 'failed'"),
+        ("cancel", {"limit": 0}, "Expected `int` >= 1"),
+        ("skip", {"events": {"no id": 1}}, "badly formed"),
+        ("retry", {"status": ["pending"]}, "events that are pending do not run again"),
+        ("retry", {"status": ["nothing"]}, "nothing"),
+        ("retry", {"error": " "}, "error must not be empty"),
+        ("retry", {"since": "yesterday"}, "Expected `float | null`"),
+        ("explode", {}, "this executor knows no command 'explode'"),
+    ],
+)
+async def test_what_is_refused_changes_nothing(path, what, args, error):
+    """The error is in the row of the command, in one line; the executor goes on."""
+    async with Executor.of(Job, journal=Journal(path)) as executor:
+        event = await executor.append(Job(seconds=100))
+        await anyio.sleep(1)
+        done, told = await ask(path, what, **args)
+        assert done is None
+        assert error in told
+        assert "\n" not in told
+        assert event.status is EventStatus.PROCESSING
+        await executor.invoke(Job())
+
+
+async def test_a_method_that_is_overridden_is_asked(path):
+    """The commands go through the methods of the executor."""
+    asked = []
+
+    class StepProcessor(Processor):
+        event_type = Step
+
+    class Asked(Executor):
+        processor_type = StepProcessor
+
+        def cancel(self, event, reason=None):
+            asked.append(reason)
+            return super().cancel(event, reason)
+
+    async with Asked({"queue_capacity": 10, "capacity_refresh_time": 0.01}, journal=Journal(path)) as executor:
+        await executor.append(Step(seconds=100))
+        await anyio.sleep(1)
+        assert await ask(path, "cancel", status=["processing"], reason="why") == ({"running": 1}, None)
+    assert asked == ["why"]
+
+
+async def test_limits_with_names_can_be_paused(make, path):
+    """A limit without keys, by its name."""
+    async with make(limits=[Rate(100, per=1, name="all")]) as executor:
+        assert await ask(path, "pause", limit="all") == ({}, None)
+        event = await executor.append(Job())
+        await anyio.sleep(100)
+        assert event.status is EventStatus.PENDING
+        assert await ask(path, "resume", limit="all") == ({}, None)
+        await event.wait()
