@@ -20,10 +20,13 @@ Ended = Literal["completed", "failed", "cancelled", "skipped", "aborted", "held"
 
 Json = Annotated[bool, FLAG]
 
+# Seconds for which a command waits for the answer of a run, while somebody waits at the terminal.
+PATIENCE = 10.0
+
 
 def add_journal_commands(app: App) -> None:
     """Add the commands for journals to an app."""
-    for command in (inspect, tail, show, export, retry, cancel, skip):
+    for command in (inspect, tail, show, export, retry, cancel, skip, pause, resume, resize):
         app.command(command)
 
 
@@ -117,9 +120,10 @@ def retry(
     error: str | None = None,
     since: str | None = None,
     limit: int | None = None,
+    timeout: float = PATIENCE,
 ) -> int:
     """
-    Put events that have ended back to pending, so that the next run takes them. No run may be going on.
+    Run events again that have ended: in the run that is going on, or in the next one.
 
     Args:
         journal: File of the journal.
@@ -131,11 +135,12 @@ def retry(
         error: Only events whose error has this text, or has it with <n>, <id> and <url> for what varies.
         since: Only events that ended since then: a length of time such as 2h, or a time such as 2026-11-30T12:00Z.
         limit: At most so many, the newest.
+        timeout: Seconds to wait for the answer of the run that is going on.
     """
     from .journal.retry import retry_events  # noqa: PLC0415  the extra may not be installed
 
     statuses = (*status, "failed") if failed else status
-    return retry_events(journal, _choice((*events, *event), statuses, tag, error, since, limit))
+    return retry_events(journal, _choice((*events, *event), statuses, tag, error, since, limit), timeout)
 
 
 @guarded(JOURNAL)
@@ -148,9 +153,10 @@ def cancel(
     since: str | None = None,
     limit: int | None = None,
     reason: str | None = None,
+    timeout: float = PATIENCE,
 ) -> int:
     """
-    Cancel events that have not ended. No run may be going on.
+    Cancel events that have not ended, also while a run goes on.
 
     Args:
         journal: File of the journal.
@@ -160,8 +166,9 @@ def cancel(
         since: Only events that began, or else came, since then: a length of time, or a time, as for retry.
         limit: At most so many, the newest.
         reason: The reason, for the errors of the events.
+        timeout: Seconds to wait for the answer of the run that is going on.
     """
-    return _end("cancelled", journal, _choice(events, status, tag, None, since, limit), reason)
+    return _end(journal, "cancel", _choice(events, status, tag, None, since, limit), reason, timeout)
 
 
 @guarded(JOURNAL)
@@ -174,6 +181,7 @@ def skip(
     since: str | None = None,
     limit: int | None = None,
     reason: str | None = None,
+    timeout: float = PATIENCE,
 ) -> int:
     """
     Like cancel, but the events end skipped.
@@ -186,16 +194,83 @@ def skip(
         since: Only events that began, or else came, since then: a length of time, or a time, as for retry.
         limit: At most so many, the newest.
         reason: The reason, for the errors of the events.
+        timeout: Seconds to wait for the answer of the run that is going on.
     """
-    return _end("skipped", journal, _choice(events, status, tag, None, since, limit), reason)
+    return _end(journal, "skip", _choice(events, status, tag, None, since, limit), reason, timeout)
 
 
-def _end(name: str, journal: str, choice: Choice, reason: str | None) -> int:
-    from lionpride_exec._status import EventStatus  # noqa: PLC0415  for these commands only
+@guarded(JOURNAL)
+def pause(
+    journal: str,
+    /,
+    *,
+    key: str | None = None,
+    limit: str | None = None,
+    until: str | None = None,
+    seconds: float | None = None,
+    reason: str | None = None,
+    timeout: float = PATIENCE,
+) -> int:
+    """
+    Have the run that is going on start no more events until resume, or none of one key. Running events go on.
 
+    Args:
+        journal: File of the journal.
+        key: Only events with this key of a limit, or of this partition: a text, or the key as JSON.
+        limit: Only under the limit with this name.
+        until: When the pause of a key ends by itself, such as 2026-11-30T12:00Z.
+        seconds: The same, in seconds from now.
+        reason: Words for the progress of the run.
+        timeout: Seconds to wait for the answer of the run.
+    """
+    from .journal.steer import pause as pause_run  # noqa: PLC0415  the extra may not be installed
+
+    return pause_run(journal, key, limit, until, seconds, reason, timeout)
+
+
+@guarded(JOURNAL)
+def resume(journal: str, /, *, key: str | None = None, limit: str | None = None, timeout: float = PATIENCE) -> int:
+    """
+    End a pause. The pause of all events and those of keys end each by itself.
+
+    Args:
+        journal: File of the journal.
+        key: The key that is paused.
+        limit: The limit that is paused.
+        timeout: Seconds to wait for the answer of the run.
+    """
+    from .journal.steer import resume as resume_run  # noqa: PLC0415  the extra may not be installed
+
+    return resume_run(journal, key, limit, timeout)
+
+
+@guarded(JOURNAL)
+def resize(
+    journal: str,
+    /,
+    *,
+    concurrency: int | None = None,
+    capacity: int | None = None,
+    timeout: float = PATIENCE,
+) -> int:
+    """
+    Change how many events the run that is going on may run at the same time, or start in a window.
+
+    Args:
+        journal: File of the journal.
+        concurrency: Events that may run at the same time.
+        capacity: Events that may start in a window, as for run.
+        timeout: Seconds to wait for the answer of the run.
+    """
+    from .journal.steer import resize as resize_run  # noqa: PLC0415  the extra may not be installed
+
+    return resize_run(journal, concurrency, capacity, timeout)
+
+
+def _end(journal: str, verb: Literal["cancel", "skip"], choice: Choice, reason: str | None, timeout: float) -> int:
     from .journal.end import end_events  # noqa: PLC0415  the extra may not be installed
 
-    return end_events(journal, choice, EventStatus(name), reason)
+    return end_events(journal, verb, choice, reason, timeout)
 
 
 def _choice(

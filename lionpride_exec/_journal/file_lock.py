@@ -75,6 +75,32 @@ class FileLock:
         self.release()
 
 
+def owner_of(path: Path) -> str | None:
+    """
+    Return the number of the process that has a journal. None if nobody has; "?" if the number is not known.
+
+    Raises:
+        JournalError: The lock file cannot be opened.
+    """
+    if fcntl is None:  # no journal can be open
+        return None
+    place = lock_path(path)
+    try:
+        fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise JournalError(f"cannot open {place}: {exc.strerror or exc}") from exc
+    try:
+        # Shared: two processes that ask at the same time do not take each other for an owner.
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read(fd) or "?"
+    finally:
+        os.close(fd)
+    return None
+
+
 def lock_path(path: Path) -> Path:
     """Return the path of the lock file of a journal."""
     return Path(f"{path}-lock")

@@ -102,6 +102,27 @@ def close_commands(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM command WHERE n <= (SELECT max(n) FROM command) - ?", (KEPT,))
 
 
+def add_command(connection: sqlite3.Connection, at: float, what: str, args: str | None, by: str) -> int:
+    """Write a command for the owner. Return its number."""
+    insert = "INSERT INTO command (at, what, args, by) VALUES (?, ?, ?, ?)"
+    n = connection.execute(insert, (at, what, args, by)).lastrowid
+    assert n is not None
+    return n
+
+
+def read_answer(connection: sqlite3.Connection, n: int) -> Answer | None:
+    """Return what came of a command. None if it has no answer yet. A command that is gone was never answered."""
+    found = connection.execute("SELECT done, error FROM command WHERE n = ?", (n,)).fetchone()
+    answer = Answer(None, NOT_ANSWERED) if found is None else Answer(*found)
+    return None if answer == (None, None) else answer
+
+
+def give_up(connection: sqlite3.Connection, n: int) -> None:
+    """Write that a command was not answered, since its process has ended."""
+    update = "UPDATE command SET error = ? WHERE n = ? AND done IS NULL AND error IS NULL"
+    connection.execute(update, (NOT_ANSWERED, n))
+
+
 def has_mail(connection: sqlite3.Connection) -> bool:
     """Return whether there is a row that the owner has not dealt with. O(log n)."""
     if connection.execute(_OPEN_COMMANDS, (0, 1)).fetchone() is not None:

@@ -97,7 +97,7 @@ def end_open(
 
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Generator[Store]:
-    store = Store(Path(path))
+    store = Store(Path(path).resolve())  # an executor has its lock there
     patiently(store.open)
     try:
         yield store

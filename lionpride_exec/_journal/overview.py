@@ -12,7 +12,7 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
 
 from .facts import SCHEDULES, read_facts
-from .schema import HELD, IS_OPEN, OUTCOME
+from .schema import HELD, IS_OPEN, OUTCOME, has_table
 
 if TYPE_CHECKING:
     import sqlite3
@@ -89,6 +89,30 @@ class StoredSchedule:
 
 
 @attrs.frozen
+class StoredCommand:
+    """
+    What another process has asked of the process that runs the journal.
+
+    Attributes:
+        n: Its number.
+        at: When it was written, seconds since 1970.
+        what: The command.
+        args: Its arguments. None if it has none, or they cannot be read.
+        by: Who wrote it.
+        done: What it has done. None if it has no answer, was refused, or the answer cannot be read.
+        error: Why it was refused, or never answered.
+    """
+
+    n: int
+    at: float
+    what: str
+    args: Any
+    by: str | None
+    done: Any
+    error: str | None
+
+
+@attrs.frozen
 class Overview:
     """
     A summary of a run. Times are seconds since 1970, durations are seconds.
@@ -105,6 +129,7 @@ class Overview:
         oldest_pending: The pending event that was queued first. None if there is none.
         running: The processing events, longest first; at most as many as were asked for.
         schedules: The schedules, by name.
+        commands: What other processes have asked for, the newest first; at most as many as were asked for.
         file_bytes: Size of the file in bytes.
         wal_bytes: Size of the write-ahead log in bytes.
     """
@@ -120,6 +145,7 @@ class Overview:
     oldest_pending: OpenEvent | None
     running: tuple[OpenEvent, ...]
     schedules: tuple[StoredSchedule, ...]
+    commands: tuple[StoredCommand, ...]
     file_bytes: int
     wal_bytes: int
 
@@ -192,6 +218,7 @@ def survey(connection: sqlite3.Connection, path: Path, now: float, top: int) -> 
         oldest_pending=pending[0] if pending else None,
         running=_open_events(connection, EventStatus.PROCESSING, "started", now, top),
         schedules=_schedules(connection),
+        commands=_commands(connection, top),
         file_bytes=_size(path),
         wal_bytes=_size(path.with_name(f"{path.name}-wal")),
     )
@@ -206,6 +233,24 @@ def _schedules(connection: sqlite3.Connection) -> tuple[StoredSchedule, ...]:
             fact = _Fact("", None)
         found.append(StoredSchedule(name, fact.trigger, fact.dealt))
     return tuple(found)
+
+
+def _commands(connection: sqlite3.Connection, limit: int) -> tuple[StoredCommand, ...]:
+    if not has_table(connection, "command"):
+        return ()
+    rows = connection.execute(
+        "SELECT n, at, what, args, by, done, error FROM command ORDER BY n DESC LIMIT ?", (limit,)
+    )
+    return tuple(
+        StoredCommand(n, at, what, _json(args), by, _json(done), error) for n, at, what, args, by, done, error in rows
+    )
+
+
+def _json(text: Any) -> Any:
+    try:
+        return None if text is None else msgspec.json.decode(text)
+    except UNREADABLE:
+        return None
 
 
 @attrs.define(eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -98,6 +98,17 @@ class Choice:
         fitting = [row.seq for row in rows if row.status in statuses and _fits(asked, row)]
         return set(fitting if self.limit is None else fitting[-self.limit :])
 
+    def form(self, named: dict[str, Row]) -> dict[str, Any]:
+        """Return the choice as the arguments of a command to the process that runs the journal."""
+        return {
+            "events": {id_text(row.id): row.seq for row in named.values()},
+            "status": [*self.statuses],
+            "tag": [*self.tags],
+            "error": self.error,
+            "since": self.since,
+            "limit": self.limit,
+        }
+
 
 def _fits(asked: Wanted, row: Row) -> bool:
     """Return whether a row is asked for, by anything but its status. A row that cannot be read is not."""
@@ -112,11 +123,6 @@ def _rows(reader: JournalReader, seqs: Sequence[int]) -> Iterator[Row]:
 
 def _moment(since: float | None) -> datetime | None:
     return None if since is None else datetime.fromtimestamp(since, UTC)
-
-
-def has_ended(row: Row) -> str:
-    """Return the words for an event that has ended already."""
-    return f"event #{row.seq} {id_text(row.id)} has ended: it is {row.status}"
 
 
 def parse_since(option: str, text: str | None) -> float | None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lionpride_exec._base.wording import counted
-from lionpride_exec._cli.streams import say
 from lionpride_exec._cli.terminal import write_line
+from lionpride_exec._journal.command_forms import Ending, Result
 from lionpride_exec._journal.offline import end_open
+from lionpride_exec._journal.reader import id_text
 from lionpride_exec._journal.schema import FINAL, HELD
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import EventCancelled, Skip
 
-from .choice import has_ended
+from .owner import find_owner, tell_others
 from .records import reading
 
 if TYPE_CHECKING:
@@ -21,30 +22,43 @@ if TYPE_CHECKING:
 OPEN = (EventStatus.PENDING.value, EventStatus.PROCESSING.value, HELD)
 
 
-def end_events(journal: str, choice: Choice, status: EventStatus, reason: str | None) -> int:
+def end_events(
+    journal: str, verb: Literal["cancel", "skip"], choice: Choice, reason: str | None, seconds: float
+) -> int:
     """
-    End events CANCELLED or SKIPPED, and write how many. Return the exit status: 1 if one that was named had ended.
+    End events CANCELLED or SKIPPED, and write how many.
+
+    Return the exit status: 1 if one that was named had ended, or there is no answer yet.
 
     Args:
-        journal: Path of the journal. No run may have it open.
+        journal: Path of the journal. If a process runs it, that process ends the events.
+        verb: How they end.
         choice: The events. Held events are ended only if they are named, or their status is.
-        status: The final status.
         reason: The reason, for their errors. None for the usual one.
+        seconds: For how long to wait for the answer of the process.
 
     Raises:
         UsageError: Nothing was chosen, or the journal cannot be opened.
         NotFoundError: No event has one of the names. Nothing has changed.
-        JournalLockedError: A run has the journal open. Nothing has changed.
-        JournalError: The journal cannot be read or written.
+        JournalError: The journal cannot be read or written, or the process that runs it refuses or has ended.
     """
     choice.check()
     statuses = choice.statuses or (OPEN if choice.names else OPEN[:-1])
     with reading(journal) as reader:
         named = choice.named(reader)
-        seqs = choice.numbers(reader, statuses)
-    error = EventCancelled(reason) if status is EventStatus.CANCELLED else Skip(reason)
-    write_line(f"{counted(end_open(journal, statuses, seqs, status, error), 'event')} {status.value}")
-    late = [row for row in named.values() if row.status in FINAL]
-    for row in late:
-        say(has_ended(row))
-    return 1 if late else 0
+        owner = find_owner(journal, seconds)
+        seqs = None if owner is not None else choice.numbers(reader, statuses)
+    status = EventStatus.CANCELLED if verb == "cancel" else EventStatus.SKIPPED
+    if owner is not None:
+        result = owner.do(verb, Ending(**choice.form(named), reason=reason))
+    else:
+        error = EventCancelled(reason) if verb == "cancel" else Skip(reason)
+        late = {id_text(row.id): "has ended" for row in named.values() if row.status in FINAL}
+        result = Result(end_open(journal, statuses, seqs, status, error), others=late)
+    if result is None:
+        return 1
+    write_line(f"{counted(result.events, 'event')} {status.value}")
+    if result.running:
+        write_line(f"{counted(result.running, 'running event')} to be {status.value}")
+    tell_others(result, named)
+    return 1 if result.others else 0

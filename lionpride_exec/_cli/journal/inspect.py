@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._base.wording import shown_rate
 from lionpride_exec._cli.errors import UsageError
@@ -11,7 +11,10 @@ from lionpride_exec._cli.terminal import Table, write_json, write_line, write_ta
 from .records import encode, iso, overview_record, reading, short_id
 
 if TYPE_CHECKING:
-    from lionpride_exec._journal.overview import Overview
+    from lionpride_exec._journal.overview import Overview, StoredCommand
+
+# Characters of arguments, and of a result, that are shown.
+LONGEST: Final = 60
 
 
 def inspect_journal(journal: str, top: int, *, as_json: bool) -> int:
@@ -35,7 +38,7 @@ def inspect_journal(journal: str, top: int, *, as_json: bool) -> int:
         write_json(encode(overview_record(journal, overview)))
         return 0
     _write_summary(journal, overview)
-    for table in (_running(overview), _schedules(overview), _slowest(overview), _errors(overview)):
+    for table in (_running(overview), _schedules(overview), _commands(overview), _slowest(overview), _errors(overview)):
         write_table(table)
     named = sum(group.count for group in overview.errors)
     if overview.other_errors and named:
@@ -101,6 +104,30 @@ def _schedules(overview: Overview) -> Table:
         ("name", "due", "last"),
         [(one.name, one.trigger or "?", iso(one.at) or "?") for one in overview.schedules],
     )
+
+
+def _commands(overview: Overview) -> Table:
+    return Table(
+        "Commands",
+        ("n", "at", "command", "by", "came of it"),
+        [
+            (str(one.n), iso(one.at) or "?", f"{one.what} {_shown(one.args)}".rstrip(), one.by or "?", _came_of(one))
+            for one in overview.commands
+        ],
+    )
+
+
+def _came_of(command: StoredCommand) -> str:
+    """Return the words for what came of a command."""
+    if command.error is not None:
+        return str(command.error)
+    return "no answer yet" if command.done is None else f"done {_shown(command.done)}".rstrip()
+
+
+def _shown(value: Any) -> str:
+    """Return arguments, or a result, as short text for people. "" if there is nothing to say."""
+    text = "" if value in (None, {}) else encode(value).decode()
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _slowest(overview: Overview) -> Table:

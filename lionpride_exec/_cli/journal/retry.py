@@ -1,4 +1,4 @@
-"""``lionpride-exec retry``: put events that have ended back, for the next run."""
+"""``lionpride-exec retry``: run events again that have ended, now or in the next run."""
 
 from __future__ import annotations
 
@@ -7,43 +7,57 @@ from typing import TYPE_CHECKING
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.terminal import write_line
 from lionpride_exec._executor.found import BAD
+from lionpride_exec._journal.command_forms import Chosen
 from lionpride_exec._journal.offline import requeue_ended
 from lionpride_exec._journal.schema import FINAL, HELD
 from lionpride_exec._status import EventStatus
 
+from .owner import find_owner, tell_others
 from .records import reading
 
 if TYPE_CHECKING:
     from .choice import Choice
 
 
-def retry_events(journal: str, choice: Choice) -> int:
+def retry_events(journal: str, choice: Choice, seconds: float) -> int:
     """
     Put events back to pending. Write their number, and the number of skipped events that come after them.
 
-    Return the exit status: 1 if an event that was named was not among them.
+    Return the exit status: 1 if an event that was named was not among them, or there is no answer yet.
 
     Args:
-        journal: Path of the journal. No run may have it open.
+        journal: Path of the journal. If a process runs it, that process runs the events again.
         choice: The events. Events that are named are put back whatever their status is, unless they are open or
             ``choice`` has statuses. Otherwise events that completed are not put back.
+        seconds: For how long to wait for the answer of the process.
 
     Raises:
         UsageError: Nothing was chosen, or all completed events were, or the journal cannot be opened.
         NotFoundError: No event has one of the names. Nothing has changed.
-        JournalLockedError: A run has the journal open. Nothing has changed.
-        JournalError: The journal cannot be read or written.
+        JournalError: The journal cannot be read or written, or the process that runs it refuses or has ended.
     """
     choice.check()
     if EventStatus.COMPLETED in choice.statuses and not choice.names:
         raise UsageError("--status completed needs --id: completed events are put back only by name")
     statuses = choice.statuses or ((*FINAL, HELD) if choice.names else tuple(status.value for status in BAD))
     with reading(journal) as reader:  # it refuses a file that does not exist, which requeue_ended() would make
-        seqs = choice.numbers(reader, statuses)
-        named = len({row.seq for row in choice.named(reader).values()})
+        named = choice.named(reader)
+        owner = find_owner(journal, seconds)
+        seqs = None if owner is not None else choice.numbers(reader, statuses)
+    if owner is not None:
+        result = owner.do("retry", Chosen(**choice.form(named)))
+        if result is None:
+            return 1
+        _tell(result.events, result.skipped_after)
+        tell_others(result, named)
+        return 1 if result.others else 0
     number, skipped = requeue_ended(journal, statuses, seqs)
+    _tell(number, skipped)
+    return 0 if number >= len({row.seq for row in named.values()}) else 1
+
+
+def _tell(number: int, skipped: int) -> None:
     write_line(f"{number:,} event{' is' if number == 1 else 's are'} pending again")
     if skipped:
         more = "1 skipped event comes" if skipped == 1 else f"{skipped:,} skipped events come"
         write_line(f"{more} after {'it' if number == 1 else 'them'}: --status skipped puts those back too")
-    return 0 if number >= named else 1

@@ -1,0 +1,364 @@
+"""The commands that change a journal while a process runs it: real processes, on each backend."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from commands import run_command
+from journal_files import fill
+
+from lionpride_exec.testing import BACKENDS
+
+NAMES = [name for name in BACKENDS if find_spec(name.rpartition("+")[2])]
+SECONDS = 60  # that a process may take for what takes some milliseconds
+
+# Runs jobs that wait for a file of their name. A file "stop" ends the process. It writes all the time, so that it sees
+# a command at once: a process at rest looks once a second. With a file "rest" it does so.
+OWNER = """
+import sys
+from pathlib import Path
+
+import anyio
+
+from lionpride_exec import Concurrent, Event, Executor, Journal
+
+
+class Job(Event[str], tag="Job"):
+    name: str = ""
+    host: str = "x"
+
+    async def _invoke(self):
+        while not Path(f"{self.name}.go").exists():
+            await anyio.sleep(0.01)
+        if Path(f"{self.name}.go").read_text():
+            raise ValueError(f"{self.name} is broken")
+        return self.name
+
+
+class Other(Job, tag="Other"):
+    pass
+
+
+class Nudge(Job, tag="Nudge"):
+    pass
+
+
+async def main(*jobs):
+    journal, limits = Journal("run.db", ack="strict"), [Concurrent(100, key="host", name="hosts")]
+    async with Executor.of(Job, journal=journal, limits=limits, concurrency_limit=2) as executor:
+        for job in jobs:
+            kind, name, host = job.split(":")
+            await executor.append({"Job": Job, "Other": Other}[kind](name=name, host=host), key=name)
+        Path("ready").touch()
+        while not Path("stop").exists():
+            if Path("rest").exists():
+                Path("rests").touch()
+            else:
+                executor.cancel(await executor.append(Nudge(), delay=3600))
+            await anyio.sleep(0.02)
+        await executor.stop(0)
+
+
+backend, _, uvloop = sys.argv[1].partition("+")
+anyio.run(main, *sys.argv[2:], backend=backend, backend_options={"use_uvloop": True} if uvloop else {})
+"""
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    """A directory of one's own."""
+    monkeypatch.chdir(tmp_path)
+    Path("owner.py").write_text(OWNER)
+
+
+@pytest.fixture
+def call(capsys):
+    """Run a command; give its exit status, and what it wrote to standard output and error, without what is accepted."""
+
+    def run(*argv):
+        status = run_command(argv)
+        out, err = capsys.readouterr()
+        return status, [line for line in out.splitlines() if not line.startswith("accepted: command ")], err
+
+    return run
+
+
+@contextmanager
+def owner(backend, *jobs):
+    """Inside the block, a process runs a journal with these jobs. It is killed at the end, unless it has ended."""
+    for name in ("ready", "stop", "rest", "rests"):
+        Path(name).unlink(missing_ok=True)
+    words = [f"{kind}:{name}:{host}" for kind, name, host in jobs]
+    process = subprocess.Popen([sys.executable, "owner.py", backend, *words])  # noqa: S603  our own
+    try:
+        wait_until(Path("ready").exists)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_until(condition):
+    """Return when another process has brought about a condition."""
+    until = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)  # for another process
+
+
+def jobs_of(*names, kind="Job", host="x"):
+    """Return jobs with these names."""
+    return [(kind, name, host) for name in names]
+
+
+def finish(process):
+    """End the owner in order."""
+    Path("stop").touch()
+    assert process.wait(SECONDS) == 0
+
+
+def freeze(process):
+    """Stop the owner until SIGCONT, while it writes nothing."""
+    Path("rest").touch()
+    wait_until(Path("rests").exists)
+    os.kill(process.pid, signal.SIGSTOP)
+    while not can_write():  # its last commit is not over yet
+        os.kill(process.pid, signal.SIGCONT)
+        time.sleep(0.01)  # for another process
+        os.kill(process.pid, signal.SIGSTOP)
+
+
+def can_write():
+    """Return whether nobody is writing to the journal."""
+    with closing(sqlite3.connect("run.db", isolation_level=None, timeout=0)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("ROLLBACK")
+    return True
+
+
+def status_of(name):
+    """Return the status of a job."""
+    with closing(sqlite3.connect("run.db")) as connection:
+        (found,) = connection.execute("SELECT status FROM event WHERE key = ?", (json.dumps(name),)).fetchone()
+    return found
+
+
+def reach(name, status):
+    """Return when a job has a status on disk."""
+    wait_until(lambda: status_of(name) == status)
+
+
+def last_command():
+    """Return what came of the last command: its result and its error."""
+    with closing(sqlite3.connect("run.db")) as connection:
+        return connection.execute("SELECT done, error FROM command ORDER BY n DESC").fetchone()
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_a_run_is_steered(call, backend):
+    """Each of the commands, one after the other, beside the process that runs the journal."""
+    jobs = [*jobs_of("a", "b", "c", "d", "e"), *jobs_of("f", kind="Other", host="y")]
+    with owner(backend, *jobs) as process:
+        reach("b", "processing")
+        assert call("cancel", "run.db", "c", "--reason", "no more") == (0, ["1 event cancelled"], "")
+        assert call("skip", "run.db", "--tag", "Other") == (0, ["1 event skipped"], "")
+        assert call("cancel", "run.db", "a") == (0, ["0 events cancelled", "1 running event to be cancelled"], "")
+        reach("a", "cancelled")
+        reach("d", "processing")
+        assert call("pause", "run.db") == (
+            0, ["run.db is paused: what runs goes on, and nothing starts until resume"], "",
+        )  # fmt: skip
+        assert call("retry", "run.db", "a", "c", "f") == (0, ["3 events are pending again"], "")
+        assert call("cancel", "run.db", "--status", "processing") == (
+            0, ["0 events cancelled", "2 running events to be cancelled"], "",
+        )  # fmt: skip
+        reach("b", "cancelled")
+        reach("d", "cancelled")
+        assert call("resize", "run.db", "--concurrency", "10") == (0, ["10 events may run at the same time"], "")
+        assert call("pause", "run.db", "--key", "y", "--limit", "hosts", "--reason", "maintenance") == (
+            0, ["key y of limit hosts is paused: what runs goes on, and none of the others starts until resume"], "",
+        )  # fmt: skip
+        assert call("resume", "run.db") == (0, ["run.db is not paused"], "")
+        for name in "ace":
+            reach(name, "processing")
+        assert status_of("f") == "pending"
+        assert call("resume", "run.db", "--key", "y") == (0, ["key y is not paused"], "")
+        reach("f", "processing")
+        for name in "acef":
+            Path(f"{name}.go").write_text("broken" * (name in "ae"))
+            reach(name, "failed" if name in "ae" else "completed")
+        Path("a.go").write_text("")
+        assert call("retry", "run.db", "--failed", "--error", "a IS broken") == (0, ["1 event is pending again"], "")
+        reach("a", "completed")
+        assert call("retry", "run.db", "--failed") == (0, ["1 event is pending again"], "")
+        finish(process)
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_what_the_process_refuses_is_told(call, backend):
+    """By a message, and exit status 1; what does not fit is left as it is."""
+    with owner(backend, *jobs_of("a", "b", "c", "d")) as process:
+        Path("a.go").touch()
+        reach("a", "completed")
+        reach("c", "processing")
+        assert call("cancel", "run.db", "a", "d") == (
+            1, ["1 event cancelled"], "lionpride-exec: event a has ended\n",
+        )  # fmt: skip
+        assert call("retry", "run.db", "b", "d") == (
+            1, ["1 event is pending again"], "lionpride-exec: event b has not ended\n",
+        )  # fmt: skip
+        status, out, err = call("pause", "run.db", "--limit", "nowhere", "--key", "x")
+        assert (status, out) == (1, [])
+        assert f"process {process.pid}, which runs" in err
+        assert "the executor has no limit 'nowhere'" in err
+        status, out, err = call("resize", "run.db", "--concurrency", "0")
+        assert (status, out) == (1, [])
+        assert "concurrency_limit" in err
+        status, out, err = call("cancel", "run.db", "nothing")
+        assert (status, out) == (1, [])
+        assert "no event has the number, id or key 'nothing'" in err
+        assert call("cancel", "run.db", "--status", "done")[0] == 2
+        assert call("cancel", "run.db", "c", "--timeout", "nan")[0] == 2
+        finish(process)
+
+
+def test_a_process_that_does_not_answer_is_told_of(call):
+    """The command waits as long as it is told to. The process carries it out when it can."""
+    with owner("asyncio", *jobs_of("a", "b", "c")) as process:
+        reach("a", "processing")
+        freeze(process)
+        status, out, err = call("cancel", "run.db", "c", "--timeout", "0.1")
+        assert (status, out) == (1, [])
+        assert f"process {process.pid} has not answered within 0.1 s" in err
+        assert last_command() == (None, None)
+        os.kill(process.pid, signal.SIGCONT)
+        reach("c", "cancelled")
+        wait_until(lambda: last_command() != (None, None))
+        assert last_command() == ('{"events": 1}', None)
+        finish(process)
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_a_process_that_is_killed_before_it_answers(call, backend):
+    """Whoever waits is told. The command is carried out neither then nor by the next process."""
+    with owner(backend, *jobs_of("a", "b", "c")) as process:
+        reach("a", "processing")
+        freeze(process)
+        told = []
+        waiting = Thread(target=lambda: told.append(call("cancel", "run.db", "c", "--timeout", str(SECONDS))))
+        waiting.start()
+        wait_until(lambda: last_command() is not None)
+        process.kill()
+        waiting.join(SECONDS)
+    ((status, out, err),) = told
+    assert (status, out) == (1, [])
+    assert "the process ended before it answered: the command was not carried out, or only in part" in err
+    for name in "abc":
+        Path(f"{name}.go").touch()
+    with owner(backend) as process:
+        reach("c", "completed")
+        finish(process)
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_a_command_that_nobody_waits_for_dies_with_its_process(call, backend):
+    """The next process gives it an error, and does not carry it out."""
+    with owner(backend, *jobs_of("a", "b", "c")) as process:
+        reach("a", "processing")
+        freeze(process)
+        assert call("pause", "run.db", "--timeout", "0")[0] == 1
+        process.kill()
+    assert last_command() == (None, None)
+    for name in "abc":
+        Path(f"{name}.go").touch()
+    with owner(backend) as process:
+        reach("c", "completed")
+        finish(process)
+    done, error = last_command()
+    assert done is None
+    assert "was not carried out" in error
+
+
+@pytest.mark.parametrize("argv", [["pause"], ["resume"], ["resize", "--concurrency", "3"]], ids=lambda argv: argv[0])
+def test_nobody_runs_the_journal(call, argv):
+    """There is nothing to steer: exit status 1, and no command is left in the file."""
+    fill("run.db")
+    verb, *options = argv
+    for _ in range(2):  # the second time, there is the lock of a process that has ended
+        assert call(verb, "run.db", *options) == (
+            1, [], f"lionpride-exec: nobody runs run.db: there is nothing to {verb}\n",
+        )  # fmt: skip
+        assert call("retry", "run.db", "2") in [
+            (0, ["1 event is pending again"], ""),
+            (1, ["0 events are pending again"], ""),
+        ]
+    assert last_command() is None
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "resize", "cancel", "skip", "retry"])
+@pytest.mark.parametrize("content", [None, b"", b"text " * 2000])
+def test_what_is_no_journal_is_wrong_use(call, verb, content):
+    """One line, exit status 2; nothing is made or changed."""
+    if content is not None:
+        Path("run.db").write_bytes(content)
+    options = {"resize": ["--concurrency", "3"], "cancel": ["1"], "skip": ["1"], "retry": ["1"]}.get(verb, [])
+    status, out, err = call(verb, "run.db", *options)
+    assert (status, out, err.count("\n")) == (2, [], 1)
+    assert err.startswith("lionpride-exec: run.db")
+    assert (Path("run.db").read_bytes() if Path("run.db").exists() else None) == content
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["pause", "--until", "2026-11-30T12:00Z"], "--until, --seconds and --reason need --key or --limit"),
+        (["pause", "--key", "a", "--until", "noon"], "--until needs a time with a time zone"),
+        (["pause", "--key", "a", "--until", "2026-11-30T12:00Z", "--seconds", "3"], "exclude each other"),
+        (["pause", "--key", "a", "--seconds", "-1"], "--seconds must be 0 or more"),
+        (["pause", "--timeout", "-1"], "--timeout must be 0 or more"),
+        (["resize"], "which size?"),
+        (["resize", "--concurrency", "many"], "many"),
+    ],
+)
+def test_wrong_use(call, argv, message):
+    """One message, exit status 2."""
+    fill("run.db")
+    verb, *options = argv
+    status, out, err = call(verb, "run.db", *options)
+    assert (status, out) == (2, [])
+    assert message in err
+
+
+def test_a_process_of_an_older_version_takes_no_commands(call):
+    """Its file has no table for them. The message says so, and nothing is left in the file."""
+    with owner("asyncio", *jobs_of("a")) as process:
+        with closing(sqlite3.connect("run.db")) as connection:
+            connection.execute("DROP TABLE command")
+            connection.commit()
+        status, out, err = call("pause", "run.db")
+        assert (status, out) == (1, [])
+        assert f"process {process.pid}, which runs" in err
+        assert "takes no commands" in err
+        process.kill()
+
+
+def test_a_journal_is_known_by_each_of_its_names(call):
+    """A link to the file leads to the process that runs it."""
+    with owner("asyncio", *jobs_of("a", "b", "c")) as process:
+        Path("link.db").symlink_to("run.db")
+        assert call("cancel", "link.db", "c") == (0, ["1 event cancelled"], "")
+        finish(process)
+        assert call("retry", "link.db", "c") == (0, ["1 event is pending again"], "")
+        assert not Path("link.db-lock").exists()
