@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, cast
 
 import attrs
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 # For how long a key is taken: while its event is open, or for ever.
 Unique: TypeAlias = Literal["ever", "open"]
+
+# Why no event of a cluster can expire.
+NO_EXPIRES: Final = "expires= is not available with a cluster: its workers may begin an event at any time"
 
 
 class SubmitArguments(TypedDict):

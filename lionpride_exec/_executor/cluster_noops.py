@@ -10,10 +10,6 @@ if TYPE_CHECKING:
     from lionpride_exec._events.event import Event
 
 
-# Why no event of a cluster can expire.
-NO_EXPIRES = "expires= is not available with a cluster: its workers may begin an event at any time"
-
-
 class NoQueueing:
     """In place of the queueing and the followers of an executor. The server queues events and their followers."""
 

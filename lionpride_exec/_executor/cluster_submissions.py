@@ -14,7 +14,7 @@ from lionpride_exec._base.backend import current_time
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._cluster.engine import EVENTS_AT_A_TIME, Submission
 from lionpride_exec._events.event import Event
-from lionpride_exec._events.submit_options import SubmitOptions, expiry_of, is_unique_open, options_for
+from lionpride_exec._events.submit_options import NO_EXPIRES, SubmitOptions, expiry_of, is_unique_open, options_for
 from lionpride_exec._model.element import to_uuid
 from lionpride_exec._status import PENDING, TERMINAL, EventStatus
 from lionpride_exec._validation import check_priority
@@ -28,7 +28,6 @@ from lionpride_exec.errors import (
 )
 
 from .cluster_lookups import UnreadableEventError
-from .cluster_noops import NO_EXPIRES
 from .dependencies import named
 from .submissions import Submissions
 from .submitted import Submitted

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, TypeVarTuple, cast, ov
 
 from lionpride_exec._base.wording import check_keywords
 from lionpride_exec._events.event import Event
+from lionpride_exec._events.submit_options import NO_EXPIRES
 from lionpride_exec._iteration.keywords import MapKeywords
 from lionpride_exec.errors import ConfigurationError
-
-from .cluster_noops import NO_EXPIRES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Hashable, Iterable
