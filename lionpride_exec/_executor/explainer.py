@@ -208,8 +208,9 @@ class Explainer:
         queue.ready(now)  # what cannot start is parked by now
         for why, number in queue.delays.counts().items():
             waits[WaitReason(why)] += number
-        for front, number in list(queue.lanes.parked()):
-            waits[self._why_queued(processor, front, now).reason] += number
+        for lane, _ in queue.lanes.parked_lanes():
+            if lane.live:
+                waits[self._why_queued(processor, queue.lanes.front_of(lane), now).reason] += lane.live
         waits[WaitReason.ROOM] += queue.backlog_size()
         waits[WaitReason.RETRY] += sum(run.event.status is EventStatus.PENDING for run in processor._running.values())
         asked = None if processor._gate.asked is None else self.index.items.get(processor._gate.asked, None)

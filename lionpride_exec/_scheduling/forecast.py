@@ -100,7 +100,7 @@ def is_blocked(queue: PriorityQueue, window: CapacityWindow, now: float) -> bool
     startable = queue.ready(now)
     if queue.qsize() == len(queue.delays) or (startable and window.available(now)):
         return False
-    parked = (lane.parked_at for lane in queue.lanes._lanes.values() if lane.parked_at is not None)
+    parked = (state for _, state in queue.lanes.parked_lanes())
     return all(state.opens_at <= now for state in (*queue.lanes.limit_states.shared, *parked))
 
 

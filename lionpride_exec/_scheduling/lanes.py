@@ -41,13 +41,12 @@ from .limit_state import Lane
 from .limit_states import LimitStates
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Hashable, Iterable, Mapping
 
     from lionpride_exec._model.limits import Router
 
     from .entry import Entry
     from .limit_state import LimitState, Place
-
 
 # How many times in a row a lane may find one of its limits taken before it claims its other limits.
 PATIENCE = 8
@@ -173,7 +172,7 @@ class Lanes:
         """Drop all stale entries. O(n)."""
         self.stale = 0
         for lane in list(self._lanes.values()):
-            lane.heap = [entry for entry in lane.heap if self._live.get(entry.event_id.int) is entry]
+            lane.heap = self.live_entries(lane)
             heapify(lane.heap)
             self.blocked.number += len(lane.heap) - lane.live if lane.parked_at is not None else 0
             lane.live = len(lane.heap)
@@ -182,11 +181,10 @@ class Lanes:
         free = [lane for lane in self._lanes.values() if lane.heap and lane.parked_at is None]
         self._heads = [(lane.heap[0].priority, lane.turn, lane) for lane in free]
         heapify(self._heads)
-        for state in {lane.parked_at for lane in self._lanes.values() if lane.parked_at is not None}:
+        for _, state in self.parked_lanes():
             state.parked.clear()
-        for lane in self._lanes.values():
-            if lane.parked_at is not None:
-                self._place(lane)
+        for lane, _ in self.parked_lanes():
+            self._place(lane)
 
     # ---------------------------------------------------------------- limit states
 
@@ -198,8 +196,13 @@ class Lanes:
     def close_gate_until(self, key: tuple[Hashable, ...], until: float) -> None:
         """Close the gate of a route until a time that its answer gave. The later time counts."""
         gate = self.limit_states.gate(self._path(key) if self.limit_states.has_keys else ())
-        gate.denied_until = max(gate.denied_until, until)
-        self._denied.add(gate)
+        self.deny_until(gate, max(gate.denied_until, until))
+
+    def deny_until(self, state: LimitState, until: float) -> None:
+        """Let nothing start under a limit state until a time, even if it has room. ``-inf``: entries start again."""
+        state.denied_until = until
+        self._denied.add(state)
+        self._touch((state,))
 
     def closable(self, key: tuple[Hashable, ...]) -> tuple[LimitState, ...]:
         """Return the limit states that ``RateLimited`` closes: those of the keys. Without keys, one that all share."""
@@ -221,13 +224,13 @@ class Lanes:
             state.wakes_at = inf
             self._touch((state,))
 
-    def parked(self) -> Iterator[tuple[Entry, int]]:
-        """Yield the first entry of each parked lane, with the size of the lane. O(events parked)."""
-        for lane in self._lanes.values():
-            if lane.parked_at is not None:
-                number = sum(self._live.get(entry.event_id.int) is entry for entry in lane.heap)
-                if number:
-                    yield self.front_of(lane), number
+    def parked_lanes(self) -> list[tuple[Lane, LimitState]]:
+        """Return the parked lanes, each with the limit state that it waits for. O(lanes)."""
+        return [(lane, lane.parked_at) for lane in self._lanes.values() if lane.parked_at is not None]
+
+    def live_entries(self, lane: Lane) -> list[Entry]:
+        """Return the live entries of a lane, in no order. O(entries)."""
+        return [entry for entry in lane.heap if self._live.get(entry.event_id.int) is entry]
 
     def is_parked(self, entry: Entry) -> bool:
         """Return whether the lane of an entry waits for a key, as of the last look."""
@@ -243,7 +246,7 @@ class Lanes:
         front = lane.heap[0]
         if self._live.get(front.event_id.int) is front:
             return front
-        return min(entry for entry in lane.heap if self._live.get(entry.event_id.int) is entry)
+        return min(self.live_entries(lane))
 
     def lane_of(self, entry: Entry) -> Lane | None:
         """Return the lane of an entry; None if the entry has not been sorted in."""
