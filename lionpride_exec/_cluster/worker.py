@@ -284,6 +284,17 @@ class QueueWorker:
         """
         await self._steps.send(("shut", bucket, until))
 
+    async def pass_place(self, bucket: str) -> None:
+        """
+        Have the next worker told of a bucket of which this one was told by :meth:`WorkerHost.reopen`. It cannot use it.
+
+        Raises:
+            ClusterError: The server was not reached, or it refused. Two workers may have been told.
+
+        Cancellation: the next worker is told.
+        """
+        await self._steps.send(("pass_place", bucket))
+
     async def finish(self, event_id: str, status: str, outcome: bytes) -> bool:
         """
         Report the end of an event. Return whether it is recorded. False: another run of the event counts.

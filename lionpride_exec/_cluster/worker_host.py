@@ -41,7 +41,11 @@ class WorkerHost(Protocol):
         """
 
     def reopen(self, bucket: str) -> None:
-        """Have the events that wait for a bucket ask again, because a run has ended and has given something back."""
+        """
+        Have the events that wait for a bucket ask again, because a run has ended and has given something back.
+
+        No other worker is told. If no event can ask now, the host calls :meth:`QueueWorker.pass_place`.
+        """
 
 
 @attrs.frozen

@@ -20,10 +20,11 @@ from lionpride_exec._cluster.engine import BucketLimit
 from lionpride_exec._journal.codec import encode_key
 from lionpride_exec._model.adaptive import Adaptive
 from lionpride_exec._model.quota import Quota
+from lionpride_exec._processing.steering import can_start, look_again
 from lionpride_exec.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
     from uuid import UUID
 
     from lionpride_exec._model.limits import Limit
@@ -54,14 +55,21 @@ ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+\b")
 
 
 class ClusterLimits:
-    """The buckets of the limits of one processor."""
+    """
+    The buckets of the limits of one processor.
 
-    def __init__(self) -> None:
+    Args:
+        pass_place: Has the next worker told of a bucket of which this one was told. This one cannot use it now.
+    """
+
+    def __init__(self, pass_place: Callable[[str], None]) -> None:
+        self._pass_place = pass_place
         self._names: dict[int, str] = {}  # by the number of the limit; limits of this process only have none
         self._keyed: list[tuple[int, Limit]] = []  # those with keys: where a route has the key, and the limit
         self._closed: dict[str, LimitState] = {}  # by bucket: those that wait for the end of a run somewhere
         self._asking: Counter[str] = Counter()  # by bucket: the starts for which the server is being asked
         self._reopened: set[str] = set()  # buckets among them from which a run has given something back meanwhile
+        self._offered: set[str] = set()  # buckets with such a place, for which the server has not been asked since
         # By the number of a limit of this process: the cost of the first event when there was one last, and that time.
         self._needed: dict[int, tuple[float, float]] = {}
         self._has_own_keys = False  # whether a limit of this process has keys
@@ -125,11 +133,15 @@ class ClusterLimits:
         """
         Ask the server for a start in the block, and call :meth:`close` there if it refuses.
 
+        The event may have the last slot here, although there is a place for another event. That place is passed on.
+
         The message that a run has ended can come before the answer that one has to end, since they have connections of
         their own. Then :meth:`close` must not wait for the message.
         """
         buckets = [limit.bucket for limit, _ in limits]
         self._asking.update(buckets)
+        self._offered.difference_update(buckets)
+        self._pass_unused()
         try:
             yield
         finally:
@@ -144,28 +156,32 @@ class ClusterLimits:
         if isinf(seconds):
             if limit.bucket in self._reopened:
                 assert self._processor is not None
-                self._processor._dispatcher.look_again()
+                look_again(self._processor)
                 return
             self._closed[limit.bucket] = state
         until = current_time() + (SECONDS_UNTIL_ASKED_AGAIN if isinf(seconds) else seconds)
         self._deny_until(state, until)
 
     def reopen(self, bucket: str) -> None:
-        """Have the events that wait for a bucket ask again: a run has ended."""
-        if bucket in self._asking:
-            self._reopened.add(bucket)
+        """Have the events that wait for a bucket ask again: a run has ended. If none can, pass the place on."""
+        (self._reopened if bucket in self._asking else self._offered).add(bucket)
         state = self._closed.pop(bucket, None)
         if state is not None and self._processor is not None:
             self._deny_until(state, -inf)
-            self._processor._dispatcher.look_again()
+            look_again(self._processor)
+        self._pass_unused()
+
+    def _pass_unused(self) -> None:
+        """If nothing can start here, pass on the places of which this process was told. Else an event may ask soon."""
+        if self._offered and (self._processor is None or not can_start(self._processor)):
+            for bucket in self._offered:
+                self._pass_place(bucket)
+            self._offered.clear()
 
     def _deny_until(self, state: LimitState, until: float) -> None:
         """Let nothing start under a limit until a time, even if it has room here. ``-inf``: let events start again."""
         assert self._processor is not None
-        lanes = self._processor.queue.lanes
-        state.denied_until = until
-        lanes._denied.add(state)
-        lanes._touch((state,))
+        self._processor.queue.lanes.deny_until(state, until)
 
     def excess(self) -> list[tuple[BucketLimit, float, UUID]]:
         """
@@ -178,12 +194,11 @@ class ClusterLimits:
             return []
         now, lanes = current_time(), self._processor.queue.lanes
         found: list[tuple[BucketLimit, float, UUID]] = []
-        for lane in list(lanes._lanes.values()):
-            state = lane.parked_at
-            if state is None or lane.live <= MAX_WAITING_FOR_KEY or state.limit is None or state.limit.key is None:
+        for lane, state in lanes.parked_lanes():
+            if lane.live <= MAX_WAITING_FOR_KEY or state.limit is None or state.limit.key is None:
                 continue
             if state.number in self._names:
-                for entry in sorted(filter(lanes._is_live, lane.heap))[MAX_WAITING_FOR_KEY:]:
+                for entry in sorted(lanes.live_entries(lane))[MAX_WAITING_FOR_KEY:]:
                     cost = entry.route.costs[state.number]
                     until = state.free_at(cost, now) - now
                     found.append((self._limit(state, cost), max(until, 0.0), entry.event_id))
@@ -239,14 +254,13 @@ class ClusterLimits:
             return []
         now, lanes = current_time(), self._processor.queue.lanes
         found: list[tuple[float, UUID]] = []
-        for lane in list(lanes._lanes.values()):
-            state = lane.parked_at
-            if state is None or state.limit is None or state.number in self._names or not lane.live:
+        for lane, state in lanes.parked_lanes():
+            if state.limit is None or state.number in self._names or lane.live <= 0:
                 continue
             wait = state.free_at(lanes.front_of(lane).route.costs[state.number], now) - now
             if SECONDS_OF_A_LONG_PAUSE < wait < inf:
                 seconds = min(max(wait / 10, SECONDS_OF_A_LONG_PAUSE), MAX_SECONDS_PUT_OFF)
-                found += [(seconds, entry.event_id) for entry in lane.heap if lanes._is_live(entry)]
+                found += [(seconds, entry.event_id) for entry in lanes.live_entries(lane)]
         return found
 
 

@@ -91,7 +91,7 @@ class ClusterWork:
         self.tally = ClusterTally()
         self._executor, self._records = executor, records
         self._holds = coordination.holds
-        self.limits = ClusterLimits()
+        self.limits = ClusterLimits(self._pass_place)
         self._lookahead = Lookahead(settings)
         self._steps = ClusterSteps()
         self.observers = observers = Observers(executor)
@@ -269,6 +269,10 @@ class ClusterWork:
     def reopen(self, bucket: str) -> None:
         """Let the events ask again that wait for a limit."""
         self.limits.reopen(bucket)
+
+    def _pass_place(self, bucket: str) -> None:
+        assert self._worker is not None
+        self._steps.send(self._worker.pass_place, bucket)
 
     def _drop(self, event: Event) -> None:
         """Forget an event that has not begun, or has gone back to PENDING."""

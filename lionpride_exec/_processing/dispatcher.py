@@ -183,6 +183,11 @@ class Dispatcher:
         if self.main_pool is not None and not self._holds:
             self.attention.set()
 
+    def can_start(self) -> bool:
+        """Return whether the loop can start another event now: there is a slot for it, and nothing holds it up."""
+        pool = self.main_pool
+        return pool is not None and pool.busy < pool.limit and self.startable(pool) > 0
+
     def look_again_soon(self) -> None:
         """Make the event loop call :meth:`look_again` soon. Safe in any thread, and in the garbage collector."""
         if (call_soon := self.call_soon) is not None:

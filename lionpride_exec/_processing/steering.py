@@ -1,4 +1,4 @@
-"""What a program changes of a processor while it runs: the priority of an event that waits."""
+"""What other parts ask of a processor while it runs, and what they change of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from .processor import Processor
+
+
+def look_again(processor: Processor) -> None:
+    """Have the loop of a processor, if one runs, see whether an event can start now."""
+    processor._dispatcher.look_again()
+
+
+def can_start(processor: Processor) -> bool:
+    """Return whether the loop of a processor can start another event now. O(log n) amortised. False if no loop runs."""
+    return processor._dispatcher.can_start()
 
 
 def set_priority(processor: Processor, event_id: UUID, priority: float) -> bool:
@@ -29,5 +39,5 @@ def set_priority(processor: Processor, event_id: UUID, priority: float) -> bool:
         run.entry = run.entry._replace(priority=priority)
     elif not processor.queue.set_priority(event_id, priority):
         return False
-    processor._dispatcher.look_again()
+    look_again(processor)
     return True

@@ -132,22 +132,28 @@ local function ask(limit)
 end
 
 -- Take all costs of a run, or none. Return 0 if they are taken. Else return after how many microseconds to ask again
--- (-1: once a run has ended), and the index from 0 on of the limit that decides this.
+-- (-1: once a run has ended), and the index from 0 on of the limit that decides this. The worker may have been told of
+-- the places that it leaves free then, so the next workers are told of them.
 local function acquire(limits, token)
-    local wait, decides = 0, 0
+    local wait, decides, left = 0, 0, {}
     for number, limit in ipairs(limits) do
         local at = ask(limit)
-        if at == -1 then
+        if at == 0 then
+            left[#left + 1] = limit[1]
+        elseif at == -1 then
             redis.call('ZADD', bucket(limit[1], 'w'), 'NX', int(now), args.worker)
             expire_after(bucket(limit[1], 'w'), DAY)
             if wait ~= -1 then
                 wait, decides = -1, number - 1
             end
-        elseif at ~= 0 and wait ~= -1 and math.max(at - now, 1) > wait then
+        elseif wait ~= -1 and math.max(at - now, 1) > wait then
             wait, decides = math.max(at - now, 1), number - 1
         end
     end
     if wait ~= 0 then
+        for _, name in ipairs(left) do
+            tell_next(name)
+        end
         return wait, decides
     end
     for _, limit in ipairs(limits) do

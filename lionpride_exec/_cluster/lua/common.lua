@@ -140,6 +140,16 @@ local function bucket(name, part)
     return prefix .. 'l:' .. name .. ':' .. part
 end
 
+-- Tell the worker that has waited longest for a bucket that it may ask again. A worker without a lease is passed over.
+local function tell_next(name)
+    repeat
+        local longest = redis.call('ZPOPMIN', bucket(name, 'w'))[1]
+        if longest and redis.call('EXISTS', prefix .. 'w:' .. longest) == 1 then
+            return send(longest, 'b', name)
+        end
+    until not longest
+end
+
 -- Have a bucket used that has something to give again. It is the turn of the event that is parked first. The worker
 -- that has waited longest is told too, since it may hold an event that can use the place at once.
 local function wake(name)
@@ -149,10 +159,7 @@ local function wake(name)
         redis.call('HSET', hash(id), 'tu', name)
         enqueue(id, 0)
     end
-    local longest = redis.call('ZPOPMIN', bucket(name, 'w'))
-    if longest[1] then
-        send(longest[1], 'b', name)
-    end
+    tell_next(name)
 end
 
 -- Let the next event of a bucket have the turn that an event does not use.

@@ -15,6 +15,8 @@
 --     record of its earlier attempts. `why` is a word for clients: why the worker cannot run it. nil or "": no reason.
 --   {'park', id, entry_id, token, limit, wait}: it can be taken again when it may be its turn under the limit. That is
 --     not before `wait` microseconds are over; -1 if a run has to end first.
+--   {'pass_place', bucket}: the worker was told of a place in the bucket and cannot use it now. The next worker is told.
+--     "done".
 --   {'leave', description}: the worker ends, so its lease ends too. "done".
 -- The steps that concern an event have the names of the methods of the worker. The answers to "give_back", "postpone" and
 -- "park" are those to "finish", and "ended", see let_go(). `counts` says whether the run that ends counts as an attempt.
@@ -177,6 +179,9 @@ for number, step in ipairs(args.steps) do
         out[number] = { 'done', 0 }
     elseif kind == 'shut' then
         shut(step[2], absolute(step[3]))
+        out[number] = { 'done', 0 }
+    elseif kind == 'pass_place' then
+        tell_next(step[2])
         out[number] = { 'done', 0 }
     elseif kind == 'leave' then
         redis.call('DEL', prefix .. 'w:' .. args.worker, prefix .. 'm:' .. args.worker)
