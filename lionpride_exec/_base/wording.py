@@ -32,6 +32,17 @@ def shown_rate(per_second: float) -> str:
     return f"{per_second:,.0f}/s" if per_second >= 10 else f"{per_second:.1f}/s"  # noqa: PLR2004  two digits
 
 
+def visible(text: str) -> str:
+    """Return a text as one line that cannot control the terminal."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text as one line of at most so many characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """Return the known name that an unknown word may stand for: `` (did you mean 'url'?)``. Empty if none is close."""
     from difflib import get_close_matches  # noqa: PLC0415  slow to import, for messages only

@@ -11,15 +11,12 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lionpride_exec._base.wording import visible
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 STDIN, STDOUT, STDERR = 0, 1, 2
-
-
-def visible(text: str) -> str:
-    """Return a text as one line that cannot control the terminal."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def say(text: str) -> None:

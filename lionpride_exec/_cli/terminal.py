@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from .streams import visible
+from lionpride_exec._base.wording import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,7 +21,7 @@ from lionpride_exec.errors import ClusterError, LionprideError, RateLimited
 
 from .errors import UsageError
 from .exit_status import COMPLETED, INTERRUPTED
-from .run.display import SilentDisplay
+from .run.display import CommandDisplay
 from .run.error_report import user_traceback_of
 from .run.log_display import showing_logs
 from .run.stopping import StopSignals, status_after
@@ -117,7 +117,7 @@ class Worker:
         self._access = ClusterAccess(executor)
         self._access.expect_no_look()
         self._grace = grace
-        self._display = SilentDisplay()
+        self._display = CommandDisplay()
         self._signals = StopSignals(executor, self._display, self._stop, grace=grace)
         self._tally = Tally()
         self._is_started = False

@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from lionpride_exec._base.wording import counted, shown_clock, shown_rate, shown_seconds
+from lionpride_exec._base.wording import MAX_SECONDS, counted, shortened, shown_clock, shown_rate, shown_seconds
+from lionpride_exec._display.parts import Part, joined
 from lionpride_exec._events.stored_names import publish_classes
 from lionpride_exec._status import EventStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
 # The rate is a mean over this many seconds.
 SPAN = 60.0
@@ -41,6 +42,15 @@ SAMPLE_INTERVAL = 0.5
 
 # Limits do not explain a pace below this part of what they allow in the long run.
 USUAL_SHARE = 0.75
+
+# The rank of the parts that only a display with much room shows.
+RANK_OF_COUNTS = 7
+
+# Pauses of as many seconds are shown in whole seconds.
+LEAST_ROUNDED = 10.0
+
+# Of the reason of a pause, so many characters are shown.
+LONGEST_REASON = 200
 
 # The pace is used once the ends have been watched for this many times the length of a run.
 RUNS_SEEN = 2
@@ -93,27 +103,52 @@ class Progress:
         return self.done / self.total if self.total else 0.0
 
     def __str__(self) -> str:
-        share = f" ({self.fraction:.0%})" if self.is_total_known else ""
-        parts = [f"{self.done:,} of {self.total:,}{'' if self.is_total_known else ' or more'} done{share}"]
-        parts += [
-            f"{number:,} {status}"
-            for status, number in self.by_status.items()
+        pauses = [pause_part(self.paused_keys, self.paused_for, self.pause_reason or "")] if self.paused_keys else []
+        return joined([*count_parts(self), *trouble_parts(self), *pauses, *pace_parts(self)])
+
+
+def count_parts(progress: Progress) -> list[Part]:
+    """Return the parts of a line about how many events are where."""
+    share = f" ({progress.fraction:.0%})" if progress.is_total_known else ""
+    more = "" if progress.is_total_known else " or more"
+    return [
+        Part(f"{progress.done:,} of {progress.total:,}{more} done{share}"),
+        *(
+            Part(f"{number:,} {status}", 2)
+            for status, number in progress.by_status.items()
             if number and status is not EventStatus.COMPLETED
-        ]
-        parts += [f"{self.processing:,} running", f"{self.pending:,} pending"]
-        if self.retries:
-            parts.append(counted(self.retries, "retry", "retries"))
-        if self.rate_limited:
-            parts.append(f"{self.rate_limited:,} rate limited")
-        if self.paused_keys:
-            keys = f"{self.paused_keys:,} keys " if self.paused_keys > 1 else ""
-            reason = " ".join((self.pause_reason or "").split())
-            parts.append(f"{keys}paused for {shown_seconds(self.paused_for)}: {reason}")
-        if self.rate is not None:
-            parts.append(shown_rate(self.rate))
-        if self.seconds_left:
-            parts.append(f"{shown_clock(self.seconds_left)} left")
-        return "  ".join(parts)
+        ),
+        Part(f"{progress.processing:,} running", RANK_OF_COUNTS),
+        Part(f"{progress.pending:,} pending", RANK_OF_COUNTS),
+    ]
+
+
+def pace_parts(progress: Progress) -> list[Part]:
+    """Return the parts of a line about the rate and the time left, as far as they are known."""
+    parts = [] if progress.rate is None else [Part(shown_rate(progress.rate), 5)]
+    return [*parts, Part(f"{shown_clock(progress.seconds_left)} left")] if progress.seconds_left else parts
+
+
+def trouble_parts(progress: Progress) -> list[Part]:
+    """Return the parts of a line about retries and refusals by the other side. Empty if there were none."""
+    retries = [Part(counted(progress.retries, "retry", "retries"), 3)] if progress.retries else []
+    return [*retries, Part(f"{progress.rate_limited:,} rate limited", 3)] if progress.rate_limited else retries
+
+
+def pause_part(keys: int, seconds: float, reason: str, key: Hashable = None) -> Part:
+    """
+    Return the part of a line about keys that are paused.
+
+    Args:
+        keys: How many.
+        seconds: The longest of their pauses.
+        reason: The reason of that pause.
+        key: The key of that pause. None if it is not told.
+    """
+    rounded = round(seconds) if LEAST_ROUNDED <= seconds <= MAX_SECONDS else seconds
+    who = f"{keys:,} keys " if keys > 1 else ""
+    which = "" if key is None else f", key {shortened(repr(key), LONGEST_REASON)}"
+    return Part(f"{who}paused for {shown_seconds(rounded)}", 1, f": {shortened(reason, LONGEST_REASON)}{which}")
 
 
 @attrs.frozen

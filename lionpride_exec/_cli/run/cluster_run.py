@@ -34,7 +34,6 @@ from .line_identity import line_key, mark_of_key
 from .line_run import LineRun
 from .read_ahead import OpenLines
 from .stored_results import duration_of, line_of_event
-from .summary import Report
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -154,21 +153,19 @@ class ClusterRun(KeyedRun):
                 self._is_told_of_no_workers = bool(why)
             await anyio.sleep(LOOK)
 
-    def _look(self, to_come: float) -> Report:
+    def _look(self, to_come: float) -> Progress:
         done, left = self.tally.done, self.tally.unfinished
         rate = done / self.tally.elapsed if done and self.tally.elapsed > 0 else None
         seconds = None if rate is None else (left + to_come) / rate
         running = self._count_running()
-        return Report(
-            Progress(
-                total=done + left + round(to_come),
-                done=done,
-                pending=left - running,
-                processing=running,
-                by_status=self.tally.ended,
-                rate=rate,
-                seconds_left=seconds,
-            )
+        return Progress(
+            total=done + left + round(to_come),
+            done=done,
+            pending=left - running,
+            processing=running,
+            by_status=self.tally.ended,
+            rate=rate,
+            seconds_left=seconds,
         )
 
     # ---------------------------------------------------------------- before the first event

@@ -4,68 +4,58 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from lionpride_exec._cli.streams import STDOUT, say
+from lionpride_exec._cli.streams import STDOUT, writing_messages
+from lionpride_exec._display.choice import make_own_display
 
 if TYPE_CHECKING:
     from .options import RunOptions
     from .summary import Tally
 
+# What each message begins with.
+PREFIX = "lionpride-exec: "
 
-class Display(Protocol):
-    """Shows the progress now and then, and messages at once."""
 
-    interval: float
-    """Seconds between two updates."""
+class CommandDisplay:
+    """
+    Shows the progress now and then, and messages at once, on a standard error that may be closed.
+
+    Args:
+        style: "rich" if it can be drawn, "plain", or "none" for messages only.
+    """
+
+    def __init__(self, style: str = "none") -> None:
+        with writing_messages():
+            self._display = make_own_display(style, sys.stderr, PREFIX)
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two updates."""
+        return self._display.interval
 
     def update(self, tally: Tally) -> None:
         """Show the progress."""
+        with writing_messages():
+            self._display.update(tally.view())
 
     def message(self, text: str) -> None:
         """Show a line that is not overwritten."""
+        with writing_messages():
+            self._display.message(text)
 
     def close(self) -> None:
         """Leave the terminal as it was. Idempotent."""
+        with writing_messages():
+            self._display.close()
 
 
-class SilentDisplay:
-    """Shows messages only."""
-
-    interval = 3600.0
-
-    def update(self, tally: Tally) -> None:
-        """Show nothing."""
-
-    def message(self, text: str) -> None:
-        """Show a line."""
-        say(text)
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-class PlainDisplay(SilentDisplay):
-    """Shows a line of progress every few seconds, which suits a log file."""
-
-    interval = 5.0
-
-    def update(self, tally: Tally) -> None:
-        """Show a line of progress."""
-        self.message(tally.progress())
-
-
-def make_display(options: RunOptions) -> Display:
+def make_display(options: RunOptions) -> CommandDisplay:
     """Return the display that the options ask for. "auto" looks at what standard error is."""
-    kind = options.progress
+    style = options.progress
     if options.quiet:
-        kind = "none"
-    elif kind == "auto":
+        style = "none"
+    elif style == "auto":
         results_on_terminal = options.output == "-" and os.isatty(STDOUT)
-        kind = "rich" if sys.stderr.isatty() and not results_on_terminal else "plain"
-    if kind == "rich":
-        from .rich_display import RichDisplay, can_draw  # noqa: PLC0415  slow to import, and few runs are watched
-
-        if can_draw():
-            return RichDisplay()
-    return SilentDisplay() if kind == "none" else PlainDisplay()
+        style = "rich" if sys.stderr.isatty() and not results_on_terminal else "plain"
+    return CommandDisplay(style)

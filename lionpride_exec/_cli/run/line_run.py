@@ -31,7 +31,7 @@ from .log_display import showing_logs
 from .read_ahead import ReadAhead
 from .result_shapes import shape_of
 from .stopping import StopSignals, status_after
-from .summary import Report, Tally
+from .summary import Tally
 from .summary_file import summary_of, write_summary
 from .target import describe
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
     from lionpride_exec._events.event import Event
     from lionpride_exec._executor.executor import Executor
+    from lionpride_exec._tracking.progress import Progress
 
-    from .display import Display
     from .input_files import InputFiles
     from .inputs.records import Line
     from .lines import Job, JobMaker
@@ -75,8 +75,13 @@ class LineRun:
         self.output = output
         self.options = options
         self.failures = Failures()
-        self.tally = Tally(fraction=lambda: source.fraction, running=self._count_running, look=self._look)
-        self.display: Display = make_display(options)
+        self.tally = Tally(
+            fraction=lambda: source.fraction,
+            running=self._count_running,
+            look=self._look,
+            statistics=executor.statistics,
+        )
+        self.display = make_display(options)
         self._signals = StopSignals(executor, self.display, self._stop_reading)
         self._is_started = False
         self._has_read_all = True
@@ -331,9 +336,8 @@ class LineRun:
         await self._giving_up.wait()
         await self.executor.stop()
 
-    def _look(self, to_come: float) -> Report:
-        progress = self.executor.progress(to_come=to_come)
-        return Report(progress, self.executor.statistics().pauses if progress.paused_keys else ())
+    def _look(self, to_come: float) -> Progress:
+        return self.executor.progress(to_come=to_come)
 
     def _count_running(self) -> int:
         return self.executor.status_counts()[EventStatus.PROCESSING]

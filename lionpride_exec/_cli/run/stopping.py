@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec._executor.executor import Executor
 
-    from .display import Display
+    from .display import CommandDisplay
 
 
 class StopSignals:
@@ -45,7 +45,7 @@ class StopSignals:
     """
 
     def __init__(
-        self, executor: Executor, display: Display, stop: Callable[[], str], *, grace: float | None = None
+        self, executor: Executor, display: CommandDisplay, stop: Callable[[], str], *, grace: float | None = None
     ) -> None:
         self.count = 0
         self._executor = executor
@@ -72,7 +72,7 @@ class StopSignals:
                         os._exit(INTERRUPTED)
 
 
-def status_after(exc: BaseException, display: Display) -> int:
+def status_after(exc: BaseException, display: CommandDisplay) -> int:
     """
     Tell what has ended a run early, and return the exit status.
 

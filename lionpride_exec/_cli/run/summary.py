@@ -8,65 +8,30 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from lionpride_exec._base.wording import counted, shown_clock, shown_rate, shown_seconds
+from lionpride_exec._base.wording import counted, shown_clock, shown_rate
+from lionpride_exec._display.parts import Part, View
 from lionpride_exec._status import EventStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
 
-    from lionpride_exec._processing.pause_records import Pause
+    from lionpride_exec._executor.explanation import Statistics
     from lionpride_exec._tracking.progress import Progress
 
 # Final statuses that are no errors.
 HARMLESS = (EventStatus.COMPLETED, EventStatus.SKIPPED)
-
-# Pauses of fewer seconds are not shown: they would only flicker.
-SHOWN_PAUSE = 1.0
-LONGEST_REASON = 200
-
-# To show this many columns of a tail, less important parts are left out.
-SHOWN_TAIL = 24
-
-# The rank of a part that is always shown.
-NEEDED = 0
 
 
 def _unknown() -> float | None:
     return None
 
 
-def _unseen(_to_come: float) -> Report | None:
+def _unseen(_to_come: float) -> Progress | None:
     return None
 
 
-@attrs.frozen
-class Report:
-    """
-    What the executor reports.
-
-    Attributes:
-        progress: Its counts, and the time left.
-        pauses: The keys that are paused. The key that opens last comes first.
-    """
-
-    progress: Progress
-    pauses: Sequence[Pause] = ()
-
-
-@attrs.frozen
-class Part:
-    """
-    A part of the line that shows the progress.
-
-    Attributes:
-        text: The text.
-        rank: If there is not enough room, parts with the highest rank are left out first. :data:`NEEDED` parts stay.
-        tail: More text, which may be cut off.
-    """
-
-    text: str
-    rank: int = NEEDED
-    tail: str = ""
+def _unasked() -> Statistics | None:
+    return None
 
 
 @attrs.define(eq=False)
@@ -86,8 +51,10 @@ class Tally:
     workers: int | None = None  # of a cluster, that are alive
     # Returns the number of events that run now.
     running: Callable[[], int] = lambda: 0
-    # Returns the report of the executor. Takes the number of events that are still to come.
-    look: Callable[[float], Report | None] = _unseen
+    # Returns the progress of the executor. Takes the number of events that are still to come.
+    look: Callable[[float], Progress | None] = _unseen
+    # Returns what the events of the executor wait for. Called while it runs.
+    statistics: Callable[[], Statistics | None] = _unasked
     _samples: deque[tuple[float, int]] = attrs.field(factory=lambda: deque[tuple[float, int]](maxlen=60), init=False)
 
     @property
@@ -141,14 +108,16 @@ class Tally:
         """The estimated number of lines that will become events. 0 if the size of INPUT is unknown."""
         return max((self.expected or 0) - self.done_in_all - self.unfinished, 0)
 
-    def progress(self) -> str:
-        """Return the progress as one line. Take a sample."""
-        return "  ".join(part.text + part.tail for part in self.parts())
+    def view(self) -> View:
+        """Return what a display shows. Take a sample."""
+        from lionpride_exec._executor.progress_view import detail_lines  # noqa: PLC0415  short runs need no display
 
-    def parts(self) -> list[Part]:
-        """Return the parts of the line that shows the progress. Take a sample."""
+        progress = self.look(self.to_come)
+        details = [] if progress is None else detail_lines(progress, self.statistics())
+        return View([self._counts(progress), *details], done=self.done_in_all, total=self.expected)
+
+    def _counts(self, progress: Progress | None) -> list[Part]:
         rate, running = self.sample_rate(), self.running()
-        report = self.look(self.to_come)
         return [
             Part(f"{self.done:,} done"),
             *(Part(text, 7) for text in self._before_parts()),
@@ -156,21 +125,15 @@ class Tally:
             *(Part(text, 7 if text.endswith(EventStatus.COMPLETED) else 2) for text in self._ended_parts()),
             Part(f"{running:,} running", 6),
             Part(f"{max(self.unfinished - running, 0):,} pending", 4),
-            *(Part(text, 3) for text in _trouble_parts(report)),
             *([] if self.workers is None else [Part(counted(self.workers, "worker"), 6)]),
             Part(shown_clock(self.elapsed), 1),
-            *self._parts_ahead(report),
+            *self._time_left(progress),
         ]
 
-    def _parts_ahead(self, report: Report | None) -> Iterator[Part]:
-        """Yield the parts for the time left and for pauses."""
-        if report is None:
-            return
-        seconds = report.progress.seconds_left
-        if seconds is not None and self.expected is not None and self.done:
-            yield Part(f"{shown_clock(seconds)} left")
-        if report.pauses and report.pauses[0].seconds >= SHOWN_PAUSE:
-            yield _pause_part(report.pauses)
+    def _time_left(self, progress: Progress | None) -> list[Part]:
+        seconds = None if progress is None else progress.seconds_left
+        is_told = seconds is not None and self.expected is not None and self.done
+        return [Part(f"{shown_clock(seconds or 0)} left")] if is_told else []
 
     def summary(self) -> str:
         """Return how the run ended, as one line."""
@@ -179,7 +142,10 @@ class Tally:
         if unfinished:
             parts.append(f"{unfinished:,} pending")
         parts = parts or ["nothing to do"]
-        parts += _trouble_parts(self.look(0))
+        if (progress := self.look(0)) is not None:
+            from lionpride_exec._tracking.progress import trouble_parts  # noqa: PLC0415  imported by the look
+
+            parts += [part.text for part in trouble_parts(progress)]
         elapsed = self.elapsed
         rate = self.done / elapsed if elapsed > 0 else 0.0
         total = self.done_in_all + unfinished
@@ -193,38 +159,3 @@ class Tally:
     def _ended_parts(self) -> list[str]:
         parts = [f"{self.ended[status]:,} {status}" for status in EventStatus if self.ended[status]]
         return [*parts, counted(self.bad, "bad line")] if self.bad else parts
-
-
-def fitted(parts: Sequence[Part], width: int) -> str:
-    """Return the parts as one line of at most ``width`` columns. Longer only if the needed parts are."""
-    kept = list(parts)
-    for tail, worth in ((SHOWN_TAIL, 3), (0, NEEDED)):
-        while sum(len(part.text) + min(len(part.tail), tail) + 2 for part in kept) - 2 > width:
-            least = max(kept, key=lambda part: part.rank)
-            if least.rank <= worth:
-                break
-            kept.remove(least)
-    return "  ".join(part.text + part.tail for part in kept)
-
-
-def _trouble_parts(report: Report | None) -> list[str]:
-    """Return the parts that count refusals by the other side, and retries. Empty if there were none."""
-    if report is None:
-        return []
-    limited, retries = report.progress.rate_limited, report.progress.retries
-    told = [f"{limited:,} rate limited"] if limited else []
-    return [*told, counted(retries, "retry", "retries")] if retries else told
-
-
-def _pause_part(pauses: Sequence[Pause]) -> Part:
-    first = pauses[0]
-    seconds = first.seconds if first.seconds < 10 else round(first.seconds)  # noqa: PLR2004  two digits
-    keys = len({pause.key for pause in pauses})  # a pause for each limit of a key
-    who = "" if keys == 1 else f"{keys:,} keys "
-    key = "" if first.key is None else f", key {_shortened(repr(first.key))}"
-    return Part(f"{who}paused {shown_seconds(seconds)}", 1, f": {_shortened(first.reason)}{key}")
-
-
-def _shortened(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 1]}…"

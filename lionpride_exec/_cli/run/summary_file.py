@@ -26,7 +26,7 @@ def summary_of(tally: Tally, errors: Mapping[str, int], exit_status: int, *, has
         exit_status: The exit status of the command.
         has_read_all: Whether INPUT was read to its end.
     """
-    report = tally.look(0)
+    progress = tally.look(0)
     return {
         "exit_status": exit_status,
         "seconds": round(tally.elapsed, 3),
@@ -37,8 +37,8 @@ def summary_of(tally: Tally, errors: Mapping[str, int], exit_status: int, *, has
         "pending": tally.unfinished,
         "bad_lines": tally.bad,
         "errors": dict(errors),
-        "retries": 0 if report is None else report.progress.retries,
-        "rate_limited": 0 if report is None else report.progress.rate_limited,
+        "retries": 0 if progress is None else progress.retries,
+        "rate_limited": 0 if progress is None else progress.rate_limited,
     }
 
 

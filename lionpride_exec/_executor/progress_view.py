@@ -1,0 +1,78 @@
+"""What a display shows of an executor beside the counts: what its events wait for, the fullest limits, and pauses."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from lionpride_exec._base.wording import MAX_SECONDS, shortened, shown_seconds
+from lionpride_exec._display.parts import Part
+from lionpride_exec._tracking.progress import pause_part, trouble_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lionpride_exec._tracking.progress import Progress
+
+    from .explanation import LimitUse, Statistics
+
+# Pauses of fewer seconds are not shown: they would only flicker.
+SHOWN_PAUSE = 1.0
+
+# How many limits are shown: the fullest ones.
+LIMITS_SHOWN = 3
+
+# Of the key of a limit, so many characters are shown.
+LONGEST_KEY = 24
+
+
+def detail_lines(progress: Progress, statistics: Statistics | None) -> list[list[Part]]:
+    """
+    Return the lines below the counts, without empty ones: waits, limits, troubles.
+
+    Args:
+        progress: Has the number of retries and refusals.
+        statistics: Has all else. None if it is not known.
+    """
+    troubles = trouble_parts(progress)
+    if statistics is None:
+        return [troubles] if troubles else []
+    lines = [list(_wait_parts(statistics)), _limit_parts(statistics), [*troubles, *_pause_parts(statistics)]]
+    return [line for line in lines if line]
+
+
+def _wait_parts(statistics: Statistics) -> Iterator[Part]:
+    """Yield the part about what pending events wait for. Most wait for what is first."""
+    waits = sorted(statistics.waits.items(), key=itemgetter(1), reverse=True)
+    if waits:
+        yield Part("waiting for " + ", ".join(f"{reason} ({number:,})" for reason, number in waits))
+
+
+def _limit_parts(statistics: Statistics) -> list[Part]:
+    """Return a part for each of the fullest limits, and one for the number of the others."""
+    fullest = sorted(statistics.limits, key=lambda use: use.used / use.amount, reverse=True)
+    shown = [_shown_use(use) for use in fullest[:LIMITS_SHOWN]]
+    parts = [Part(text if rank else f"limits: {text}", rank) for rank, text in enumerate(shown)]
+    others = len(fullest) - LIMITS_SHOWN
+    return [*parts, Part(f"{others:,} more limits or keys", LIMITS_SHOWN)] if others > 0 else parts
+
+
+def _shown_use(use: LimitUse) -> str:
+    name = use.limit.name or type(use.limit).__name__
+    key = "" if use.key is None else f"[{shortened(repr(use.key), LONGEST_KEY)}]"
+    period = f" per {shown_seconds(use.per)}" if 0 < use.per < MAX_SECONDS else ""
+    return f"{name}{key} {_shown_amount(use.used)}/{_shown_amount(use.amount)}{period}"
+
+
+def _shown_amount(amount: float) -> str:
+    return f"{amount:,.0f}" if amount >= 10 or amount == int(amount) else f"{amount:.2g}"  # noqa: PLR2004  two digits
+
+
+def _pause_parts(statistics: Statistics) -> list[Part]:
+    """Return the part about pauses, with the one that ends last. Empty if there is none, or it ends at once."""
+    pauses = statistics.pauses
+    if not pauses or pauses[0].seconds < SHOWN_PAUSE:
+        return []
+    longest = pauses[0]
+    keys = len({pause.key for pause in pauses})  # a pause for each limit of a key
+    return [pause_part(keys, longest.seconds, longest.reason, longest.key)]
