@@ -64,6 +64,7 @@ if _typing.TYPE_CHECKING:
     from ._executor.explanation import Explanation, LimitUse, RemoteExplanation, Statistics
     from ._executor.found import FoundEvent
     from ._executor.pipeline import Stage, pipeline
+    from ._executor.progress_bar import ProgressBar
     from ._executor.schedule import Schedule
     from ._executor.schedule_policy import ScheduleState
     from ._model.waiting import WaitReason
@@ -110,6 +111,7 @@ __all__ = [
     "PriorityQueue",
     "Processor",
     "Progress",
+    "ProgressBar",
     "Progression",
     "QueueFullError",
     "QueueTransition",
@@ -155,6 +157,7 @@ _ON_DEMAND = {
     "RemoteExplanation": "_executor.explanation",
     "Pause": "_processing.pause_records",
     "Progress": "_tracking.progress",
+    "ProgressBar": "_executor.progress_bar",
     "Schedule": "_executor.schedule",
     "ScheduleState": "_executor.schedule",
     "QueueTransition": "_cluster.queue_watcher",

@@ -1,13 +1,15 @@
-"""The methods of the facade that run an event for each of many items."""
+"""The methods of the facade that run an event for each of many items, and those that show how far all events are."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, TypeVarTuple, cast, overload
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, TextIO, TypeVar, TypeVarTuple, cast, overload
 
 from lionpride_exec._base.wording import check_keywords
 from lionpride_exec._events.event import Event
 from lionpride_exec._events.submit_options import NO_EXPIRES
 from lionpride_exec._iteration.keywords import MapKeywords
+from lionpride_exec._validation import check_number
 from lionpride_exec.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -15,12 +17,17 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from typing import Unpack
 
+    from lionpride_exec._display.choice import Style
     from lionpride_exec._events.call import Call
     from lionpride_exec._iteration.map import EventMap
     from lionpride_exec._model.retry import Retry
+    from lionpride_exec._tracking.progress import Progress
 
     from .facade import Facade
     from .parts import Parts
+    from .progress_bar import Observed, ProgressBar
+    from .progress_report import ProgressReport
+    from .transitions import Transitions
 
 
 T = TypeVar("T")
@@ -30,9 +37,10 @@ E = TypeVar("E", bound=Event[Any])
 
 
 class ExecutorMaps:
-    """The maps of an executor."""
+    """The maps of an executor, and its progress."""
 
     _parts: Parts
+    _transitions: Transitions
     _plain_append: ClassVar[Callable[..., Coroutine[Any, Any, Any]]]
 
     @overload
@@ -237,3 +245,83 @@ class ExecutorMaps:
         make = maker_for(target, timeout, retry, starred=starred)
         host = ExecutorOfMap(cast("Facade", self), self._parts, type(self)._plain_append)
         return EventMap(MapOptions(executor=host, make=make, items=items, **options))
+
+    # ---------------------------------------------------------------- progress
+
+    @cached_property
+    def _progress(self) -> ProgressReport:
+        from .progress_report import ProgressReport  # noqa: PLC0415  slow to import, and few programs use it
+
+        kind = ProgressReport
+        if self._parts.cluster is not None:
+            from .cluster_reports import ClusterProgress  # noqa: PLC0415  needs the extra
+
+            kind = ClusterProgress
+        return kind(self._parts.coordination, self._parts.index, self._parts.retention, self._parts.maps)
+
+    def progress(self, *, to_come: float = 0) -> Progress:
+        """
+        Return the number of events done and to do, the rate, and the time left: ``print(executor.progress())``.
+
+        The rate covers the time since earlier calls, at most 60 s, so call this method now and then. Events that were
+        taken in with a final status count as done, but not for the rate. Outside an event loop the rate and the time
+        left are None. O(what is queued, runs, or is used of the limits).
+
+        Args:
+            to_come: An estimate of the events to come that the executor cannot know of, 0 or more. The executor knows
+                what a running :meth:`map` will take from its source, if the source has a length.
+
+        Raises:
+            ConfigurationError: A progression was taken out of :attr:`states`.
+            ValueError: ``to_come`` is negative, infinite or NaN.
+        """
+        return self._progress.make(self._transitions.processor, check_number("to_come", to_come))
+
+    def progress_bar(
+        self,
+        *,
+        style: Style = "auto",
+        file: TextIO | None = None,
+        interval: float | None = None,
+        description: str = "",
+        total: float | None = None,
+        only_new: bool = False,
+        transient: bool = False,
+    ) -> ProgressBar:
+        """
+        Show the progress inside a block: ``async with executor.progress_bar(), executor: ...``.
+
+        On a terminal a bar is drawn by ``rich``, in a notebook by ``tqdm``. Elsewhere, and without these packages
+        (``pip install 'lionpride-exec[progress]'``), a line is written now and then, and one at the end. Shown is what
+        :meth:`progress` says, what the pending events wait for, and the fullest limits.
+
+        At the end of the block, by an error or a cancellation too, the last state is shown, and the terminal is as it
+        was. The block does not wait for events. If the stream cannot be written, a warning is logged, and the program
+        goes on. While ``rich`` draws, what is printed to the terminal appears above the bar.
+
+        Args:
+            style: "auto"; "rich", which writes lines where it cannot draw; "tqdm"; "plain" for lines; or "none".
+            file: The stream. Default: standard error, or the output of a notebook.
+            interval: Seconds between two updates, positive. Default: 0.2 with ``rich``, 0.5 with ``tqdm``, 5 for lines.
+            description: The text in front.
+            total: How many events there will be, 0 or more, if the executor cannot know of all. If there are more, the
+                total grows.
+            only_new: Leave out the events that had ended before the block, for an executor that is used many times.
+            transient: Remove the bar at the end. Without a bar, no line is written at the end.
+
+        Raises:
+            ConfigurationError: The package that ``style`` names is not installed.
+            ValueError: There is no such style; ``interval`` or ``total`` is out of range; or a flag is no bool.
+        """
+        from .progress_bar import ProgressBar  # noqa: PLC0415  slow to import, and few programs use it
+
+        return ProgressBar(
+            cast("Observed", self),
+            style=style,
+            file=file,
+            interval=interval,
+            description=description,
+            total=total,
+            only_new=only_new,
+            transient=transient,
+        )

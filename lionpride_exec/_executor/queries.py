@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lionpride_exec._base.coordination import PAUSED, Coordination
 from lionpride_exec._status import EventStatus
-from lionpride_exec._validation import check_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -18,14 +17,12 @@ if TYPE_CHECKING:
     from lionpride_exec._model.flow import Flow
     from lionpride_exec._model.progression import Progression
     from lionpride_exec._tracking.observers import Observers
-    from lionpride_exec._tracking.progress import Progress
     from lionpride_exec._tracking.subscriptions import OnFull, Subscriptions, Watcher
 
     from .explainer import Explainer
     from .explanation import Explanation, RemoteExplanation, Statistics
     from .lookups import Lookups
     from .parts import Parts
-    from .progress_report import ProgressReport
     from .transitions import Transitions
 
 
@@ -43,7 +40,7 @@ class ExecutorQueries:
     _subscriptions: Subscriptions
     _transitions: Transitions
 
-    # Two parts that are made at their first use, because they are slow to import and few programs use them.
+    # Made at its first use, because it is slow to import and few programs use it.
 
     @cached_property
     def _explainer(self) -> Explainer:
@@ -55,17 +52,6 @@ class ExecutorQueries:
 
             return ClusterExplainer(parts, parts.cluster)
         return Explainer(parts.coordination, parts.index, parts.dependencies, parts.queueing, parts.start_warning)
-
-    @cached_property
-    def _progress(self) -> ProgressReport:
-        from .progress_report import ProgressReport  # noqa: PLC0415  see above
-
-        kind = ProgressReport
-        if self._parts.cluster is not None:
-            from .cluster_reports import ClusterProgress  # noqa: PLC0415  needs the extra
-
-            kind = ClusterProgress
-        return kind(self._parts.coordination, self._parts.index, self._parts.retention, self._parts.maps)
 
     # ---------------------------------------------------------------- events
 
@@ -307,24 +293,6 @@ class ExecutorQueries:
             RuntimeError: No event loop runs.
         """
         return self._explainer.statistics(self._transitions.processor, self.status_counts())
-
-    def progress(self, *, to_come: float = 0) -> Progress:
-        """
-        Return the number of events done and to do, the rate, and the time left: ``print(executor.progress())``.
-
-        The rate covers the time since earlier calls, at most 60 s, so call this method now and then. Events that were
-        taken in with a final status count as done, but not for the rate. Outside an event loop the rate and the time
-        left are None. O(what is queued, runs, or is used of the limits).
-
-        Args:
-            to_come: An estimate of the events to come that the executor cannot know of, 0 or more. The executor knows
-                what a running :meth:`map` will take from its source, if the source has a length.
-
-        Raises:
-            ConfigurationError: A progression was taken out of :attr:`states`.
-            ValueError: ``to_come`` is negative, infinite or NaN.
-        """
-        return self._progress.make(self._transitions.processor, check_number("to_come", to_come))
 
     @property
     def is_abandoned(self) -> bool:

@@ -1,5 +1,6 @@
 """What an executor with a cluster says of its events: what they wait for, and how far they are."""
 
+import io
 import uuid
 
 import pytest
@@ -17,6 +18,26 @@ from lionpride_exec import (
 )
 
 pytestmark = pytest.mark.anyio
+
+
+# ---------------------------------------------------------------- the progress
+
+
+async def test_a_bar_shows_the_events_of_this_executor_wherever_they_run(server):
+    """The client runs nothing itself. Its events wait for a worker."""
+    file = io.StringIO()
+    async with executor_on(server) as worker, executor_on(server, worker.cluster, work=False) as client:
+        async with client.progress_bar(file=file, interval=600) as bar:
+            await worker.stop()
+            events = await client.extend(Add(a=number) for number in range(3))
+            bar.refresh()
+            await worker.start()
+            for event in events:
+                await event.wait()
+    first, last = file.getvalue().splitlines()
+    assert first.startswith("0 of 3 done (0%)  0 running  3 pending")
+    assert first.endswith("  waiting for cluster (3)")
+    assert last.startswith("3 of 3 done (100%)  0 running  0 pending")
 
 
 # ---------------------------------------------------------------- explaining
