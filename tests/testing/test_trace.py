@@ -9,7 +9,7 @@ import pytest
 from leftovers import grown, sizes_after
 from support import Job, JobExecutor, JobProcessor, make_executor, view, view_of, with_processor
 
-from lionpride_exec import Concurrent, EventStatus, Rate, RateLimited, Retry
+from lionpride_exec import Concurrent, Event, EventStatus, Executor, Rate, RateLimited, Retry, current_executor
 from lionpride_exec.testing import BACKENDS, INVARIANTS, InvariantBroken, record, run
 
 pytestmark = pytest.mark.anyio
@@ -648,6 +648,85 @@ async def test_a_key_is_free_again_when_its_event_has_left():
             await (await executor.append(Job(), key="k")).wait()
             await executor.cleanup_events()
     trace.check(at_rest=True)
+
+
+async def test_what_runs_again_begins_anew():
+    """retry() is no transition of an event that has ended: its runs, its priority and its time count from then on."""
+    executor = make_executor(concurrency_limit=1, retry=Retry(2, backoff=1, jitter=0))
+    trace = record(executor, label="name")
+    async with executor:
+        failing = await executor.append(Job(name="failing", error=KeyError()), priority=5, delay=3, expires=60)
+        after = await executor.append(Job(name="after"), after=failing)
+        await executor.join()
+        for _ in range(2):
+            failing = await executor.retry(failing)
+            await executor.join()
+        failing.error = None
+        again, skipped = await executor.retry(status=["failed", "skipped"])
+        await executor.join()
+        trace.check(at_rest=True)
+        assert (again.status, skipped.status, after.status) == ("completed", "completed", "skipped")
+        completed = await executor.retry(again)  # the event after it has run already
+        executor.cancel(completed)
+    trace.check(at_rest=True)
+    attempts = [entry.attempt for entry in trace.entries if entry.label == "failing" and entry.status == "processing"]
+    assert attempts == [1, 2] * 3 + [1]
+
+
+async def test_a_transition_after_the_end_that_no_retry_has_asked_for():
+    """It is found as before, though another event, and the same one before, ran again."""
+    executor = make_executor()
+    trace = record(executor)
+    async with executor:
+        events = [await executor.append(Job()) for _ in range(2)]
+        await executor.join()
+        for event in events:
+            again = await executor.retry(event)
+            await again.wait()
+    trace.check()
+    again.execution.status = EventStatus.PENDING
+    again.status = EventStatus.SKIPPED
+    assert "went from pending to skipped, and was completed" in str(trace.broken[0])
+
+
+async def test_keys_that_are_freed():
+    """By forget(), by an end with ``unique="open"``, and by an event that appends its own successor."""
+
+    class Poll(Event):
+        polls: int = 2
+
+        async def _invoke(self):
+            await anyio.sleep(1)
+            if self.polls:
+                await current_executor().append(Poll(polls=self.polls - 1), key="poll", unique="open")
+
+    executor = Executor.of(Event)
+    trace = record(executor)
+    async with executor:
+        for _ in range(2):
+            await (await executor.append(Job(), key="k")).wait()
+            assert await executor.forget("k")
+        for _ in range(2):
+            await (await executor.append(Job(), key="open", unique="open")).wait()
+        await executor.append(Poll(), key="poll", unique="open")
+    trace.check(at_rest=True)
+    assert len(executor.completed_events) == 7
+
+
+async def test_known_once_while_it_is_open():
+    """With ``unique="open"``, too, an open event keeps its key."""
+
+    class Forgetful(JobExecutor):
+        async def append(self, event, priority=None, *, key=None, **how):
+            return await super().append(event, priority, **how | {"unique": "ever"})
+
+    executor, first, second = make_executor(Forgetful), Job(seconds=5), Job()
+    trace = record(executor)
+    async with executor:
+        await executor.append(first, key="k", unique="open")
+        await executor.append(second, key="k", unique="open")
+    assert [each.invariant for each in trace.broken] == ["known_once"]
+    assert trace.broken[0].events == (first, second)
 
 
 async def test_stopped():

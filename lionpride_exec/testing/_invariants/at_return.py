@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._events.running_event import running_here
+from lionpride_exec._status import TERMINAL
 from lionpride_exec.testing._processor_view import ProcessorView
 
 from .invariant import InvariantBroken, broken
@@ -25,9 +26,15 @@ AT_RETURN: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def check_known_once(history: History, event: Event[Any], key: Any) -> None:
+def check_known_once(history: History, event: Event[Any], key: Any, unique: str = "ever") -> None:
     """
     Check that an event that was taken in is the only event with its key in the executor.
+
+    Args:
+        history: What was recorded before.
+        event: The event that was taken in.
+        key: Its key. None if it has none.
+        unique: As in ``append()``. With "open", an event that has ended, or that appends its successor, gives the key.
 
     Raises:
         InvariantBroken: The executor has another event with this key.
@@ -37,6 +44,8 @@ def check_known_once(history: History, event: Event[Any], key: Any) -> None:
     executor = history.executor
     known = executor.states.items.get(history.keys.get(key, event.id), event)
     history.keys[key] = event.id
+    if unique == "open" and (known.execution.status in TERMINAL or any(known is one for one in running_here())):
+        return
     if known is not event and event in executor:
         raise _broken("known_once", f"another is here with the key {key!r}", known, event)
 

@@ -12,7 +12,7 @@ from lionpride_exec._base.backend import current_time
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.event import Event
 from lionpride_exec._model.quota import Quota
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec._validation import is_number
 from lionpride_exec.testing._view import ExecutorView
 
@@ -68,6 +68,13 @@ class Asked:
         due = -inf if at is not None or delay is None or not is_number(delay) else now + delay
         limit = now + expires if is_number(expires) else inf
         return cls(number, due, _events_in(after), _events_in(after_any_end), expires=limit)
+
+    def meets(self, event_id: UUID, status: EventStatus) -> None:
+        """Forget what is met by the end of an event that begins anew. Of the rest, its new object counts."""
+        ids = [other.id if isinstance(other, Event) else other for other in self.after]
+        self.any_end = tuple([other for other in self.any_end if getattr(other, "id", other) != event_id])
+        if event_id in ids:
+            self.after = tuple([one for one in ids if one != event_id or status is not EventStatus.COMPLETED])
 
     def goes_before(self, other: Asked) -> bool:
         """Whether this event starts first if both may start."""
@@ -135,6 +142,7 @@ class History:
         self.keys: dict[Any, UUID] = {}
         # The times before which events must not start, as explain() has said. A call that changes this clears them.
         self.told: dict[UUID, float] = {}
+        self.retries: int = 0  # the calls of retry() that have not returned
         self._next_told = 0
         self._arrivals = 0
         self._start: tuple[Change | None, Start | None] = (None, None)  # the transition last asked about, and its start
@@ -160,6 +168,31 @@ class History:
         """Record that an event got another priority."""
         if (asked := self.asked.get(event.id)) is not None:
             asked.priority = event.created_at.timestamp() if priority is None else priority
+
+    def look_for_retry(self, change: Change) -> None:
+        """Let an event begin anew that goes on while ``retry()`` has not returned."""
+        if self.retries and change.previous is EventStatus.PENDING:
+            self._begin_anew(change.event)
+
+    def retried(self, event: Event[Any]) -> None:
+        """Let an event begin anew that ``retry()`` has returned, unless it has gone on already."""
+        if event.execution.status is EventStatus.PENDING:
+            self._begin_anew(event)
+
+    def _begin_anew(self, event: Event[Any]) -> None:
+        """Forget the runs of an event that has ended. It has another object now, and no priority of its own."""
+        last = self.last.get(event.id)
+        if last is None or last not in TERMINAL:
+            return
+        self.last[event.id] = EventStatus.PENDING
+        self.runs.pop(event.id, None)
+        self.told.clear()
+        for other in self.asked.values():
+            other.meets(event.id, last)
+        if (asked := self.asked.get(event.id)) is not None:
+            is_kept = self.executor.journal is not None
+            priority = asked.priority if is_kept else event.created_at.timestamp()
+            self.asked[event.id] = attrs.evolve(asked, priority=priority, not_before=-inf, arrival=None, expires=inf)
 
     def limit_changes(self, now: float) -> None:
         """Record that a limit is about to change: what it does not count any more, it never counts again."""

@@ -104,6 +104,7 @@ class Trace:
         self._notes["set_limit"] = Recorded(self._note_limit)
         self._notes |= {"pause": Recorded(self._note_pause), "resume": Recorded(self._note_resume)}
         self._notes["set_priority"] = Recorded(self._note_priority)
+        self._notes |= {"retry": Recorded(self._note_retry), "forget": Recorded(self._note_forget)}
         self._before = {name: executor.__dict__[name] for name in self._notes if name in executor.__dict__}
         for name, replaced in self._before.items():
             self._notes[name].replaced = replaced
@@ -198,7 +199,7 @@ class Trace:
             raise
         if taken is event:
             self._history.arrived(event)
-            self._watch(partial(check_known_once, self._history, event, key))
+            self._watch(partial(check_known_once, self._history, event, key, how.get("unique", "ever")))
         else:
             self._history.refused(event)
         return taken
@@ -244,6 +245,23 @@ class Trace:
             self._history.moved(self._executor.states.items[to_uuid(event)], priority)
         return is_changed
 
+    async def _note_retry(self, *target: Any, **how: Any) -> Any:
+        """Call ``retry()``, and expect that the events begin anew."""
+        self._history.retries += 1
+        try:
+            taken = await self._as_before("retry")(*target, **how)
+        finally:
+            self._history.retries -= 1
+        for event in taken if isinstance(taken, list) else [taken]:
+            self._history.retried(event)
+        return taken
+
+    async def _note_forget(self, key: Any) -> bool:
+        """Call ``forget()``, and expect that another event may get the key."""
+        is_known: bool = await self._as_before("forget")(key)
+        self._history.keys.pop(key, None)
+        return is_known
+
     async def _note_stop(self, grace: float | None = None) -> None:
         """Call ``stop()``, and check that nothing runs afterwards."""
         self._history.told.clear()
@@ -267,6 +285,7 @@ class Trace:
         )
         self.entries.append(entry)
         change = Change(event, previous, status, now)
+        self._history.look_for_retry(change)
         for each in OVER_TIME.values():
             if (wrong := each.find(self._history, change)) is not None:
                 self._watch(partial(each.complain, change, wrong))
