@@ -76,6 +76,7 @@ class SubmitOptions:
         after: The events that must complete before this event is queued, or end if they are in ``any_end``.
         key: The key of the event. None if it has none.
         unique_open: Whether the event may take the key from an event that has ended, or that makes the call.
+        submitted: The number of the row by which another process has submitted the event. None if none has.
         is_urgent: Whether the event is queued even if the queue is full.
         comes_after: All events of ``append(after=)``, in this order; an event that was passed by its id as its id.
         any_end: The ids of the events that may end in any way, those that have ended included.
@@ -94,6 +95,7 @@ class SubmitOptions:
     skew: float = 0.0
     expiry: Expiry | None = None
     unique_open: bool = False
+    submitted: int | None = None
 
     def due_wall(self) -> float | None:
         """Return the time before which the event is not due, in seconds since 1970. None if it is due."""

@@ -156,9 +156,11 @@ class DurableSubmissions:
             raise ExistsError(f"{event} is in the journal already; as_fresh_event() returns a fresh copy")
         if session is not None and not session.writer.has_room:
             await session.writer.wait_for_room()  # the last wait: the rest is one step, including the room
-        if options.key is not None and (self._keys.holder(options) is not None or self._departed(options) is not None):
-            return None
-        return self._announce(event, options)
+        return None if self.is_known(options) else self._announce(event, options)
+
+    def is_known(self, options: SubmitOptions) -> bool:
+        """Return whether an event in memory, or one that has just left it, has the key of new options."""
+        return options.key is not None and (self._keys.holder(options) or self._departed(options)) is not None
 
     def _departed(self, options: SubmitOptions) -> Event | None:
         """Return the event that has a key, has ended, and has left memory before its end was on disk."""
@@ -256,6 +258,8 @@ class DurableSubmissions:
             self.link.recovery.skip_lost(event, options.lost)
         elif options.after:
             self._followers.keep_after(event, options)
+        elif options.submitted is not None and processor._has_own_enqueue:
+            self._queueing.queue_anyway([(event, options)], processor)  # no task can await the override here
         elif processor._has_own_enqueue:
             self._queueing.enqueue_override.reserve(event, options, processor)
         elif options.is_urgent:
@@ -353,9 +357,12 @@ class DurableSubmissions:
         """Have an event written in the next commit, whichever task waits for the commit."""
         expiry = None if expires is None else expiry_of(expires)
         options = SubmitOptions(None if priority is None else check_priority(priority), key=known_by, expiry=expiry)
+        return coming.setdefault(event.id, self.announce(event, options))  # the source may be slow to yield the next
+
+    def announce(self, event: Event, options: SubmitOptions) -> Coming:
+        """Have an event written in the next commit, and queued then, whichever task waits. The journal has room."""
         one = self._announce(event, options)
-        one.arrival.on_done = partial(self._decide, one)  # the source may be slow to yield the next event
-        coming[event.id] = one
+        one.arrival.on_done = partial(self._decide, one)
         return one
 
     def _has_room(self) -> bool:

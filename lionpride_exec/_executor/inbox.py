@@ -1,11 +1,10 @@
 """
 The inbox of a journal, as its owner deals with it.
 
-Other processes write rows into the file for the owner (``_journal.inbox``). A task in the executor's group, a guest,
-deals with what is new. The task exists only while there is something new. When the group closes, the task is cancelled;
-rows that it has not dealt with are still in the file, and the next start finds them.
-
-Each table has a reader, which deals with its new rows in order. ``readers`` has them by the names of the tables.
+Other processes write rows into the file for the owner (``_journal.inbox``). Each table has a task in the executor's
+group, a guest, which has a reader deal with what is new, in order. The task exists only while there is something new.
+When the group closes, the task is cancelled. Rows that it has not dealt with are still in the file, and the next start
+finds them.
 """
 
 from __future__ import annotations
@@ -19,17 +18,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 
-from lionpride_exec._journal.inbox import Answer, Command, open_commands
-from lionpride_exec.errors import JournalError
+from lionpride_exec._journal.inbox import Command, open_commands
+from lionpride_exec._journal.rows import Answer
+from lionpride_exec._journal.transient_errors import RETRY_PAUSE
+from lionpride_exec.errors import ExecutorClosedError, JournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._iteration.map_options import Guest
     from lionpride_exec._journal.session import JournalSession
 
-    from .facade import Facade
     from .transitions import Transitions
 
 logger = logging.getLogger("lionpride_exec")
@@ -59,7 +59,8 @@ class TableReader(Protocol):
         Deal with all rows that are new since the last call with this session.
 
         Raises:
-            JournalError: The file cannot be read, or was closed. What was not dealt with is still in the file.
+            JournalError: The file cannot be read or written. What was not dealt with is still in the file.
+            ExecutorClosedError: The executor takes nothing in any more. Likewise.
 
         Cancellation: between two rows, or while one waits. No row is lost.
         """
@@ -69,29 +70,77 @@ class Inbox:
     """
     Deals with what other processes have written into the journal of one executor.
 
+    Each table has a task of its own: submitted events may wait for room until a command makes some.
+
     Args:
-        executor: The executor.
         session: Returns the open journal. None if it is closed.
 
     Attributes:
         commands: Carries out commands. Add a handler with ``commands.handlers[what] = function``.
-        readers: What deals with the rows of each table, by its name. Called in this order.
     """
 
-    def __init__(self, executor: Facade, session: Callable[[], JournalSession | None]) -> None:
+    def __init__(self, session: Callable[[], JournalSession | None]) -> None:
         self.commands = Commands()
-        self.readers: dict[str, TableReader] = {"command": self.commands}
-        self._executor = executor
         self._session = session
-        self._has_news = False  # since the task has looked last
-        self._scope: anyio.CancelScope | None = None  # of the task. None while there is none
+        self._tasks: list[TableTask] = []
 
-    def connect(self, group: GuestRunner, transitions: Transitions, coordination: Coordination) -> None:
-        """Give the inbox the parts of the executor that are made after the link."""
+    def connect(
+        self, group: GuestRunner, transitions: Transitions, coordination: Coordination, submitted: TableReader
+    ) -> None:
+        """
+        Give the inbox the parts of the executor that are made after the link.
+
+        Args:
+            group: Runs the tasks.
+            transitions: Knows the processor.
+            coordination: The conditions that tasks wait for.
+            submitted: Takes in submitted events.
+        """
+
+        async def wait_started() -> None:
+            """Wait while the executor is stopped: a block may still have a group then."""
+            processor = transitions.processor
+            if processor is not None and processor.is_stopped():
+                await coordination.conditions.wait_for(lambda: not processor.is_stopped())
+
+        readers = (("command", self.commands), ("submit", submitted))
+        self._tasks = [TableTask(name, one, self._session, group, wait_started) for name, one in readers]
+        coordination.launchers.extend(task.launch for task in self._tasks)
+
+    def look_soon(self) -> None:
+        """Have the tasks look for new rows."""
+        for task in self._tasks:
+            task.look_soon()
+
+
+class TableTask:
+    """
+    The task that deals with the rows of one table. It exists only while there may be new ones.
+
+    Args:
+        table: The name of the table.
+        reader: What deals with the rows.
+        session: Returns the open journal. None if it is closed.
+        group: Runs the task.
+        wait_started: Waits while the executor is stopped.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        reader: TableReader,
+        session: Callable[[], JournalSession | None],
+        group: GuestRunner,
+        wait_started: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._table = table
+        self._reader = reader
+        self._session = session
         self._group = group
-        self._transitions = transitions
-        self._conditions = coordination.conditions
-        coordination.launchers.append(self.launch)
+        self._wait_started = wait_started
+        self._has_news = False  # since the task has looked last
+        self._is_in_trouble = False  # the file could not be read or written the last time
+        self._scope: anyio.CancelScope | None = None  # of the task. None while there is none
 
     def look_soon(self) -> None:
         """Have the task look for new rows."""
@@ -100,7 +149,8 @@ class Inbox:
 
     def launch(self) -> None:
         """Start the task, if the executor has a group and there may be something new."""
-        if self._scope is None and self._has_news and self._group.try_start_guest(self, self._run, "inbox"):
+        name = f"inbox {self._table}"
+        if self._scope is None and self._has_news and self._group.try_start_guest(self, self._run, name):
             self._scope = anyio.CancelScope()
 
     def cancel(self) -> None:
@@ -114,8 +164,6 @@ class Inbox:
         try:
             with scope:
                 await self._take_all()
-        except JournalError as exc:
-            logger.warning("what other processes have written for %s waits: %s", self._executor, exc)
         except anyio.get_cancelled_exc_class():
             if anyio.current_effective_deadline() == -inf:
                 raise
@@ -125,17 +173,27 @@ class Inbox:
             self._group.guest_ended(self)
 
     async def _take_all(self) -> None:
-        while self._has_news and (session := self._session()) is not None:
-            if self._is_stopped():  # a block may still have a group then
-                await self._conditions.wait_for(lambda: not self._is_stopped())
-                continue
+        while self._has_news:
+            await self._wait_started()
+            session = self._session()
+            if session is None:
+                return
             self._has_news = False
-            for reader in self.readers.values():
-                await reader.take(session)
+            try:
+                await self._reader.take(session)
+                self._is_in_trouble = False
+            except ExecutorClosedError:  # its block is being left
+                self._has_news = True
+                return
+            except JournalError as exc:
+                self._has_news = True
+                await self._wait_in_trouble(session, exc)
 
-    def _is_stopped(self) -> bool:
-        processor = self._transitions.processor
-        return processor is not None and processor.is_stopped()
+    async def _wait_in_trouble(self, session: JournalSession, error: JournalError) -> None:
+        if not self._is_in_trouble:
+            self._is_in_trouble = True
+            logger.warning("rows of the table %s wait in %s: %s", self._table, session.journal.path, error)
+        await anyio.sleep(RETRY_PAUSE)
 
 
 class Commands:

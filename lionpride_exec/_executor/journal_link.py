@@ -79,7 +79,7 @@ class JournalLink:
         self.session: JournalSession | None = None
         self.stored = StoredEnds(journal.path)
         self.while_closed = WhileClosed()
-        self.inbox = Inbox(executor, lambda: self.session)
+        self.inbox = Inbox(lambda: self.session)
         self.opening = CountedLock()
         self.executor: Facade = executor
 

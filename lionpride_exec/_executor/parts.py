@@ -185,6 +185,7 @@ class Parts:
         from .durable_submissions import DurableSubmissions  # noqa: PLC0415  slow to import, for journals only
         from .journal_commands import JournalCommands  # noqa: PLC0415  likewise
         from .restored_events import Recovery  # noqa: PLC0415  likewise
+        from .submitted_events import SubmittedEvents  # noqa: PLC0415  likewise
 
         coordination, index, transitions, retention = self.coordination, self.index, self.transitions, self.retention
         submissions, queueing, followers, keys = self.submissions, self.queueing, self.followers, self.keys
@@ -196,7 +197,8 @@ class Parts:
             executor, link, coordination, index, transitions, submissions, queueing, followers, keys, retention
         )
         self.bulk = self.submissions.durable = self.queueing.inserts = durable
-        link.inbox.connect(self.lifetime.group, transitions, coordination)
+        submitted = SubmittedEvents(durable, submissions, index, keys, lambda: self.call_defaults)
+        link.inbox.connect(self.lifetime.group, transitions, coordination, submitted)
         link.inbox.commands.handlers |= JournalCommands(executor, link, index).handlers
 
     def _join_cluster(self, link: ClusterLink) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from .command_forms import Result
-    from .inbox import Answer
+    from .rows import Answer
 
 # Seconds between two looks for the answer, and between two looks whether the process is still there.
 PAUSE: Final = 0.05

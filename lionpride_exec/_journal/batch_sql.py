@@ -11,7 +11,7 @@ from lionpride_exec._base.wall_clock import wall_clock
 from .any_end import delete_any_ends, write_any_ends
 from .bulk_sql import COUNT, INSERT_NEW, INSERT_STEPS, UPDATE_ENDED, UPDATE_OPEN, rows_by_stored_key, write_rows
 from .expiries import forget_expiries, write_expiries
-from .inbox import write_answers
+from .inbox import write_answers, write_decisions
 from .recent_starts import write_settled
 from .rows import AuditRecord, Row
 from .schema import COLUMNS, FINAL, INDEX_TRAIL, LETTER_OF
@@ -61,6 +61,7 @@ def write_batch(
         else:
             connection.execute(SET_FACT, (name, value))
     write_answers(connection, batch.answers)
+    write_decisions(connection, [*batch.taken, *batch.dropped], batch.refused)
     if batch.is_empty():  # to see whether the file can be written again
         connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('probe', randomblob(64))")
     write_expiries(connection, {seq: at for seq, at in batch.expiries.items() if seq not in left_out})

@@ -10,7 +10,9 @@ writes a row into one of two tables:
     is for the process that has the file open when it is written. If the process ends before it has answered, the next
     owner does not carry the command out, which might be hours later: it writes ``NOT_ANSWERED`` into the row.
 ``submit``
-    An event to take in; see ``submissions``.
+    An event to take in. The owner deletes the row in the transaction that writes the event, so that a process that is
+    killed at any moment neither loses the event nor takes it in twice. A row that the owner cannot read stays, with its
+    ``error``. Each start tries it again.
 
 The owner notices such a change by ``PRAGMA data_version``, which costs some microseconds. The ``writer`` asks for it
 after each of its commits, and once a second while it writes nothing. Rows that were written while nobody had the file
@@ -24,9 +26,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from .bulk_sql import LOOK_UPS
+from .rows import Answer, Row
+
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 MAKE_INBOX = (
     """
@@ -68,6 +73,15 @@ _OPEN_COMMANDS = (
     "WHERE done IS NULL AND error IS NULL AND n > ? ORDER BY n LIMIT ?"
 )
 
+_SUBMITTED = (
+    "SELECT n, at, id, event, key, unique_open, priority, due, expires, error FROM submit "
+    "WHERE n > ? ORDER BY n LIMIT ?"
+)
+
+INSERT_SUBMITTED = (
+    "INSERT INTO submit (at, id, event, key, unique_open, priority, due, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
 
 class Command(NamedTuple):
     """A row of the table ``command`` that has not been carried out."""
@@ -79,11 +93,26 @@ class Command(NamedTuple):
     by: str | None
 
 
-class Answer(NamedTuple):
-    """What came of a command: the result as JSON, or an error in one line. Never both, never neither."""
+class SubmittedRow(NamedTuple):
+    """A row of the table ``submit``."""
 
-    done: str | None
+    n: int
+    at: float
+    id: bytes
+    event: bytes
+    key: str | None
+    unique_open: int
+    priority: float | None
+    due: float | None
+    expires: float | None
     error: str | None
+
+    def as_row(self) -> Row:
+        """Return the row as one of the table ``event``, with the number 0."""
+        return Row(
+            0, self.id, self.event, self.key, None, self.priority, self.due, "pending", 0, 0, self.at, None, None, None,
+            None,
+        )  # fmt: skip
 
 
 def make_inbox(connection: sqlite3.Connection) -> None:
@@ -133,6 +162,27 @@ def has_mail(connection: sqlite3.Connection) -> bool:
 def open_commands(connection: sqlite3.Connection, after: int, limit: int) -> list[Command]:
     """Return the commands above a number that have not been carried out, in order."""
     return [Command(*values) for values in connection.execute(_OPEN_COMMANDS, (after, limit))]
+
+
+def submitted_rows(connection: sqlite3.Connection, after: int, limit: int) -> list[SubmittedRow]:
+    """Return the submitted events above a number, in order."""
+    return [SubmittedRow(*values) for values in connection.execute(_SUBMITTED, (after, limit))]
+
+
+def write_decisions(connection: sqlite3.Connection, done: Sequence[int], refused: Mapping[int, str]) -> None:
+    """
+    Write what came of submitted events.
+
+    Args:
+        connection: In a transaction.
+        done: The numbers of the rows that are deleted.
+        refused: Why others cannot become events, by their numbers.
+    """
+    for begin in range(0, len(done), LOOK_UPS):
+        some = done[begin : begin + LOOK_UPS]
+        connection.execute(f"DELETE FROM submit WHERE n IN ({','.join('?' * len(some))})", some)  # noqa: S608  marks only
+    for n, error in refused.items():
+        connection.execute("UPDATE submit SET error = ? WHERE n = ?", (error, n))
 
 
 def write_answers(connection: sqlite3.Connection, answers: Mapping[int, Answer]) -> None:

@@ -38,6 +38,7 @@ class PendingInsert:
         any_end: The packed ids of the events that it waits for and that may end in any way. None if there are none.
         frees: The number of a row that gives its key to this one, whatever its status is; 0 if only rows that have
             ended do. None if no row does.
+        submitted: The number of the row in the table submit that this row replaces. None if there is none.
         on_done: Called once the row has been committed or has failed, if no task waits for ``done``.
     """
 
@@ -50,6 +51,7 @@ class PendingInsert:
     expires: float | None = None
     any_end: bytes | None = None
     frees: int | None = None
+    submitted: int | None = None
     on_done: Callable[[], None] | None = None
 
     @property
@@ -62,7 +64,7 @@ def insert_of(row: NewRow, step: AuditRecord | None, done: anyio.Event, options:
     """Return the insert of a new event, with what its options add to other tables than that of the events."""
     expires = None if options.expiry is None else options.expiry.wall_time()
     any_end = pack_ids(sorted(options.any_end)) if options.any_end else None
-    return PendingInsert(row, step, done, expires=expires, any_end=any_end)
+    return PendingInsert(row, step, done, expires=expires, any_end=any_end, submitted=options.submitted)
 
 
 class InsertQueue:

@@ -18,9 +18,8 @@ from .rows import Batch
 if TYPE_CHECKING:
     from lionpride_exec.errors import JournalError
 
-    from .inbox import Answer
     from .inserts import PendingInsert
-    from .rows import AuditRecord, RowUpdate
+    from .rows import Answer, AuditRecord, RowUpdate
 
 
 class NextCommit:
@@ -74,6 +73,16 @@ class NextCommit:
     def record_answer(self, n: int, answer: Answer) -> None:
         """Have written what came of a command."""
         self._batch.answers[n] = answer
+        self.wake_writer()
+
+    def drop_submitted(self, n: int) -> None:
+        """Have a row of the table submit deleted: an event has its key."""
+        self._batch.dropped.append(n)
+        self.wake_writer()
+
+    def refuse_submitted(self, n: int, error: str) -> None:
+        """Have written why a row of the table submit cannot become an event."""
+        self._batch.refused[n] = error
         self.wake_writer()
 
     def delete(self, seq: int) -> None:
@@ -136,6 +145,7 @@ class NextCommit:
         commit.batch.expiries.update({one.row.seq: one.expires for one in inserts if one.expires is not None})
         commit.batch.any_ends.update({one.row.seq: one.any_end for one in inserts if one.any_end is not None})
         commit.batch.freed.update({one.row.seq: one.frees for one in inserts if one.frees is not None})
+        commit.batch.taken += [insert.submitted for insert in inserts if insert.submitted is not None]
         # In front: the other lines of these events were recorded later.
         commit.batch.steps[:0] = [insert.step for insert in inserts if insert.step is not None]
         return commit
@@ -157,7 +167,7 @@ class NextCommit:
         failed = set() if keeps_inserts else {row.seq for row in commit.batch.new}
         again = {id(insert.step) for insert in commit.inserts}  # take() adds these lines again
         # A copy: a thread that does not answer may still work on the batch.
-        both = attrs.evolve(commit.batch, new=[]).before(self._batch)
+        both = attrs.evolve(commit.batch, new=[], taken=[]).before(self._batch)
         both.steps = [step for step in both.steps if step.seq not in failed and id(step) not in again]
         both.changes = {seq: change for seq, change in both.changes.items() if seq not in failed}
         self._batch = both

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
 
-    from .inbox import Answer
-
 
 class Row(NamedTuple):
     """A row of the table ``event``; see ``schema``."""
@@ -79,6 +77,13 @@ class ByHand(NamedTuple):
     line: str | None
 
 
+class Answer(NamedTuple):
+    """What came of a command: the result as JSON, or an error in one line. Never both, never neither."""
+
+    done: str | None
+    error: str | None
+
+
 @attrs.define(eq=False)
 class Batch:
     """What one transaction writes."""
@@ -100,14 +105,20 @@ class Batch:
     # New events that take their key from another one, by number: its number, or 0 if it has ended on disk.
     freed: dict[int, int] = attrs.field(factory=dict[int, int])
     facts: dict[str, str | None] = attrs.field(factory=dict[str, "str | None"])  # in ``meta``; None deletes one
-    answers: dict[int, Answer] = attrs.field(factory=dict[int, "Answer"])  # to commands, by their numbers
+    answers: dict[int, Answer] = attrs.field(factory=dict[int, Answer])  # to commands, by their numbers
+    # Rows of the table submit, by their numbers: those whose events are in `new`; those that need no event, since an
+    # event has the key; and why others cannot become events.
+    taken: list[int] = attrs.field(factory=list[int])
+    dropped: list[int] = attrs.field(factory=list[int])
+    refused: dict[int, str] = attrs.field(factory=dict[int, str])
     # The costs that settle() corrected, as JSON, by the numbers of event and attempt.
     settled: dict[tuple[int, int], str] = attrs.field(factory=dict[tuple[int, int], str])
 
     def is_empty(self) -> bool:
         """Return whether there is nothing to write."""
         rows = self.new or self.changes or self.steps or self.priorities or self.removed
-        return not (rows or self.facts or self.settled or self.answers)
+        mail = self.answers or self.dropped or self.refused  # `taken` comes with `new`
+        return not (rows or mail or self.facts or self.settled)
 
     def before(self, later: Batch) -> Batch:
         """Return one batch of both, in which the later changes count."""
@@ -122,6 +133,9 @@ class Batch:
             freed=self.freed | later.freed,
             facts=self.facts | later.facts,
             answers=self.answers | later.answers,
+            taken=[*self.taken, *later.taken],
+            dropped=[*self.dropped, *later.dropped],
+            refused=self.refused | later.refused,
             settled=self.settled | later.settled,
         )
 

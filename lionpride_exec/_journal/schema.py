@@ -162,7 +162,7 @@ def stored_key(key: str | None) -> str | bytes | None:
 _LINE_KEY = re.compile('"line:[0-9a-f]{32}"')
 
 
-def connect(path: Path, *, read_only: bool = False, immutable: bool = False) -> sqlite3.Connection:
+def connect(path: Path, *, read_only: bool = False, immutable: bool = False, create: bool = True) -> sqlite3.Connection:
     """
     Open a file. Nothing is read yet.
 
@@ -170,11 +170,13 @@ def connect(path: Path, *, read_only: bool = False, immutable: bool = False) -> 
         path: The file.
         read_only: Whether the file is only read. SQLite may still make ``-shm`` beside it.
         immutable: Whether the file does not change while it is open. No file is made beside it, its log is not read.
+        create: Whether a file that does not exist is made.
 
     Raises:
         sqlite3.Error: The file cannot be opened.
     """
-    uri = f"file:{quote(os.fspath(path.absolute()))}?mode={'ro' if read_only or immutable else 'rwc'}"
+    mode = "ro" if read_only or immutable else "rwc" if create else "rw"
+    uri = f"file:{quote(os.fspath(path.absolute()))}?mode={mode}"
     uri += "&immutable=1" if immutable else ""
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=64)
     # A reader waits here. The owner tries again by itself, so that its thread is free again soon.

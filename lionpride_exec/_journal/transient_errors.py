@@ -21,11 +21,25 @@ PATIENCE = 30.0
 _PASSING = frozenset({5, 6, 7, 10, 13, 15})
 
 
+# Of these, the ones by which another process only has to finish: BUSY, LOCKED, PROTOCOL.
+_BUSY = frozenset({5, 6, 15})
+
+
 def is_passing(error: JournalError | None) -> bool:
     """Return whether the cause of an error may pass, so that another try may succeed."""
+    return _code_of(error) in _PASSING
+
+
+def is_busy(error: JournalError) -> bool:
+    """Return whether the cause of an error is that another process uses the file just now."""
+    return _code_of(error) in _BUSY
+
+
+def _code_of(error: JournalError | None) -> int | None:
+    """Return SQLite's code of the cause of an error. None if SQLite did not cause it."""
     cause = None if error is None else error.__cause__
     code = getattr(cause, "sqlite_errorcode", None) if isinstance(cause, sqlite3.Error) else None
-    return code is not None and code & 0xFF in _PASSING
+    return None if code is None else code & 0xFF
 
 
 def patiently(function: Callable[[], T]) -> T:

@@ -109,3 +109,20 @@ def session_of(executor):
 async def written(executor):
     """Return when all that has ended so far has been written."""
     await session_of(executor).writer.wait_committed()
+
+
+def connection_of(executor):
+    """Return the connection by which the journal is written."""
+    return session_of(executor).store._connection
+
+
+def fill_up(executor, room=0):
+    """Have the file be as large as it may be, but for some pages."""
+    connection = connection_of(executor)
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages + room}")
+
+
+def make_room(executor):
+    """Have there be room again."""
+    connection_of(executor).execute("PRAGMA max_page_count = 1000000")

@@ -11,7 +11,7 @@ import pytest
 from anyio import wait_all_tasks_blocked
 from commands import run_command
 from journal_files import fill
-from journal_support import Step, open_executor, rows, session_of, until
+from journal_support import Step, fill_up, make_room, open_executor, rows, session_of, until
 
 from lionpride_exec import EventStatus, Journal, JournalError
 
@@ -21,23 +21,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "run.db"
-
-
-def connection_of(executor):
-    """Return the connection by which the journal is written."""
-    return session_of(executor).store._connection
-
-
-def fill_up(executor):
-    """Have the file be as large as it may be."""
-    connection = connection_of(executor)
-    pages = connection.execute("PRAGMA page_count").fetchone()[0]
-    connection.execute(f"PRAGMA max_page_count = {pages}")
-
-
-def make_room(executor):
-    """Have there be room again."""
-    connection_of(executor).execute("PRAGMA max_page_count = 1000000")
 
 
 async def until_full(executor):
