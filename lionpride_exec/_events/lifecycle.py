@@ -230,8 +230,6 @@ class EventLifecycle(Element):
                 execution.error, execution.retryable = None, False
             else:
                 execution.error, execution.retryable = error, is_retryable(error)
-            if self._after or self._any_end:
-                self._forget_predecessors(target)
         execution.status = target
         if target is not PROCESSING:
             self._current_run.is_active = False
@@ -243,7 +241,7 @@ class EventLifecycle(Element):
                 self._wake()
 
     def _forget_predecessors(self, target: EventStatus) -> None:
-        """Keep only what another run needs. Otherwise the last event of a chain would keep all before it."""
+        """Keep what another run needs, at the end. Otherwise the last event of a chain would keep all before it."""
         if target is COMPLETED:
             self._set("_after", ())
             self._set("_any_end", frozenset())

@@ -61,15 +61,17 @@ class Dependencies:
     The graph of the events that wait for others. Each step is O(1), or O(number of dependencies).
 
     Attributes:
+        are_used: Whether any event has ever come after another one.
         waiting: For each waiting event, the options for queueing it and the ids for which it still waits.
         followers: For each awaited event, by its id, the events that wait for it, in the order in which they came. Both
             mappings hold the same pairs: ``other in waiting[event][1]`` exactly if ``event in followers[other]``, until
             ``take_followers()`` has taken the followers of an event that has ended.
     """
 
-    __slots__ = ("_clock", "followers", "waiting")
+    __slots__ = ("_clock", "are_used", "followers", "waiting")
 
     def __init__(self) -> None:
+        self.are_used: bool = False
         self.waiting: dict[UUID, tuple[SubmitOptions, set[UUID]]] = {}
         self.followers: dict[UUID, dict[UUID, None]] = {}
         self._clock = LoopClock()

@@ -290,8 +290,10 @@ class Submissions:
     def add_after(self, event: Event, after: tuple[Event | UUID, ...], any_end: frozenset[UUID]) -> None:
         """Store an event, which may come after others, under its status."""
         self.add(event)
-        event._set("_after", after)
-        event._set("_any_end", any_end)
+        if after or any_end:
+            event._set("_after", after)
+            event._set("_any_end", any_end)
+            self._dependencies.are_used = True
 
     def add(self, event: Event) -> None:
         """Store an event that comes after no other under its status."""

@@ -222,7 +222,7 @@ class Transitions:
                 self._observers.tell(event, previous, target)
         finally:  # also if an observer raises what is no Exception
             # No task waits for a start, and few tasks wait for the end of an event that the processor runs.
-            if target is not PROCESSING and (not is_run_here or self._keeps_records or self._dependencies.followers):
+            if target is not PROCESSING and (not is_run_here or self._keeps_records or self._dependencies.are_used):
                 self._pass_on(event, target, is_run_here=is_run_here)
 
     def _pass_on(self, event: Event, target: EventStatus, *, is_run_here: bool) -> None:
@@ -230,6 +230,8 @@ class Transitions:
         if not is_run_here:
             self.coordination.conditions.notify()
         if target in TERMINAL:
+            if event._after or event._any_end:
+                event._forget_predecessors(target)
             if self._dependencies.followers:
                 self.followers.follow_up(event)
             if self._keeps_records:
