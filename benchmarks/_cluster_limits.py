@@ -18,7 +18,7 @@ def most_in(times: Iterable[float], seconds: float) -> int:
     known = sorted(times)
     most = first = 0
     for number, at in enumerate(known):
-        while at - known[first] >= seconds - 1e-6:  # times of the server are rounded to milliseconds
+        while at - known[first] >= seconds - 1e-6:  # times of the server are rounded
             first += 1
         most = max(most, number - first + 1)
     return most
@@ -45,6 +45,13 @@ def by_host(times: dict[str, float], hosts: dict[str, str]) -> dict[str, list[fl
     return found
 
 
+def in_5_seconds(times: Iterable[float]) -> int:
+    """Return how many of these times are in the 5.5 seconds from the first one on."""
+    known = list(times)
+    end = min(known) + 5.5
+    return sum(at < end for at in known)
+
+
 # -------------------------------------------------------------------- rates
 
 
@@ -59,18 +66,19 @@ async def rate_of(bench: ClusterBenchmark, row: str, amount: int, keys: int) -> 
                 async with stage.paused():
                     await client.extend(events)
                     await stage.start_all(MIXED)
-                await until(lambda: completed(client) > 0, what="the first start")
-                await anyio.sleep(6)
+                async with stage.grants(keys) as grants:
+                    await until(lambda: completed(client) > 0, what="the first start")
+                    await anyio.sleep(6)
                 record = await stage.record()
                 host_of = {event.id.hex: event.host for event in events}
-                of_server = by_host(record.starts(), host_of)
                 of_workers = by_host(
                     {one.id.hex: one.result()[0] for one in events if one.status == "completed"}, host_of
                 )
-            first = min(min(times) for times in of_server.values())
-            most.append(max(most_in(times, 1.0) for times in of_server.values()))
+            granted = in_5_seconds([at for times in grants.values() for at in times.values()])
+            bench.expect("starts whose grant was not seen", max(in_5_seconds(record.starts().values()) - granted, 0))
+            most.append(max(most_in(times.values(), 1.0) for times in grants.values()))
             workers.append(max(most_in(times, 1.0 - SHORTER) for times in of_workers.values()))
-            use.append(sum(at < first + 5.5 for times in of_server.values() for at in times) / (6 * amount * keys))
+            use.append(granted / (6 * amount * keys))
     bench.figure(f"{row}-most", most)
     bench.figure(f"{row}-workers", workers)
     bench.figure(f"{row}-use", use)

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeAlias
 
 import anyio
 from _cluster_server import Server
@@ -29,6 +30,13 @@ ENDED = frozenset({"completed", "failed", "cancelled", "skipped", "aborted"})
 
 # Transitions that are read in one call.
 PAGE = 5_000
+
+
+# For how long a rate counts what it has granted.
+GRANTED_SECONDS = 1.0
+
+# By bucket and token: when the server has granted a start, by the clock by which it counts.
+Grants: TypeAlias = dict[str | bytes, dict[str | bytes, float]]
 
 
 class GaveUp(Exception):
@@ -269,6 +277,20 @@ class Stage:
             yield
             await QueueQueries(queue).resume()
 
+    @asynccontextmanager
+    async def grants(self, buckets: int) -> AsyncIterator[Grants]:
+        """
+        Have what rates of a second grant while the block runs, from so many buckets.
+
+        The ids in the stream of transitions have another clock: the limit counts by the time at which a script begins,
+        and in a script of Redis 7.0 an id is by the time at which it is made, which is some milliseconds later.
+        """
+        grants: Grants = {}
+        async with self.queue() as queue, anyio.create_task_group() as group:
+            group.start_soon(_note_grants, queue, buckets, grants)
+            yield grants
+            group.cancel_scope.cancel()
+
     async def record(self, *, lease: float | None = None) -> Record:
         """Return all transitions, and what the invariants find."""
         async with self.queue() as queue:
@@ -278,6 +300,22 @@ class Stage:
             except InvariantBroken as error:
                 broken = str(error)
             return Record(await moves_of(queue), broken)
+
+
+async def _note_grants(queue: ServerQueue, buckets: int, grants: Grants) -> None:
+    """Read what each bucket counts, again and again. A grant counts for a second, so none is missed."""
+    while True:
+        if len(grants) < buckets:
+            names = await queue.wire.command(lambda client: client.keys(f"{queue.prefix}l:*:u"))
+            grants |= {name: {} for name in names if name not in grants}
+        for name, known in grants.items():
+            counted: Any = await queue.wire.command(partial(_members, name))
+            known.update((one.member, one.score / 1e6 - GRANTED_SECONDS) for one in counted)
+        await anyio.sleep(GRANTED_SECONDS / 5)
+
+
+async def _members(name: str | bytes, client: Any) -> Any:
+    return await client.zrange(name, 0, -1, withscores=True)
 
 
 async def moves_of(queue: ServerQueue) -> list[Move]:

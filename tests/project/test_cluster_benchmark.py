@@ -9,7 +9,7 @@ from leftovers import load
 # In this order: each imports some of those before it.
 servers = load("_cluster_server")
 load("_processes")
-load("_cluster_worker")
+timed = load("_cluster_worker")
 stage = load("_cluster_stage")
 cluster_targets = load("_cluster_targets")
 load("_cluster_bench")
@@ -109,6 +109,26 @@ def test_a_stage_runs_events_in_another_process(backend, engine, capsys):
 
     assert anyio.run(scenario, backend=backend) == (0, 30)
     assert "WRONG" not in capsys.readouterr().out
+
+
+def test_each_start_that_a_rate_grants_is_seen():
+    """Though the bucket forgets what it has granted after a second."""
+    try:
+        found = servers.find_program(None)
+    except ValueError as error:
+        pytest.skip(str(error))
+
+    async def scenario():
+        with servers.Server(found) as one, stage.Stage(one, rate=(2, 1.0)) as some:
+            async with some.client() as client, some.grants(1) as grants:
+                await client.extend(timed.Timed(number=number, host="a") for number in range(5))
+                await some.start_all(["asyncio"])
+                await stage.until(lambda: crashes.completed(client) == 5)
+            return [list(times.values()) for times in grants.values()]
+
+    (times,) = anyio.run(scenario)
+    assert len(times) == 5
+    assert limits.most_in(times, 1.0) == 2
 
 
 def test_what_goes_wrong_is_counted(capsys):
