@@ -85,6 +85,7 @@ class ExecutorGroup:
         self._dispatcher = dispatcher
         self._backing = backing
         self._entered = entered
+        self._is_surrounded = False  # from before the lifespan is entered until it has been left
 
     # ---------------------------------------------------------------- owning the group
 
@@ -99,11 +100,33 @@ class ExecutorGroup:
         """
         if self._backing is not None:
             await self._backing.open()
-        async with self._entered():
+        if self._is_surrounded:
+            await self._wait_for_turn(check_free)
+        self._is_surrounded = True
+        try:
+            async with self._entered():
+                if check_free is not None:
+                    check_free()
+                async with self._own() as group:
+                    yield group
+        finally:
+            self._is_surrounded = False
+            self._conditions.notify()
+
+    async def _wait_for_turn(self, check_free: Callable[[], None] | None) -> None:
+        """
+        Wait until the last lifespan has been left, which may take longer than its group.
+
+        A task that is just entering the lifespan goes first. ``check_free`` raises once that task has opened its group.
+        """
+
+        def is_decided() -> bool:
+            return not self._is_surrounded or (check_free is not None and self.lifecycle.state is not GroupState.IDLE)
+
+        while self._is_surrounded:
+            await self._conditions.wait_for(is_decided)
             if check_free is not None:
                 check_free()
-            async with self._own() as group:
-                yield group
 
     @asynccontextmanager
     async def _own(self) -> AsyncGenerator[TaskGroup]:

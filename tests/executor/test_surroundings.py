@@ -390,6 +390,62 @@ async def test_a_lifespan_is_entered_anew_at_each_start(way):
 
 
 @pytest.mark.parametrize("way", ["block", "run", "start"])
+async def test_a_lifespan_is_left_before_the_next_one_is_entered(way):
+    """stop() returns while run() still leaves its lifespan. A start at once waits for that."""
+    steps = []
+
+    @asynccontextmanager
+    async def lifespan():
+        steps.append("in")
+        yield len(steps)
+        await anyio.sleep(1)
+        steps.append("out")
+
+    async def use():
+        await anyio.sleep(3)
+        return lifespan_value(lifespan)
+
+    executor = Executor.of(use, lifespan=lifespan)
+    async with anyio.create_task_group() as group:
+        await group.start(executor.run)
+        await executor.stop()
+        await anyio.sleep(0.5)
+        assert steps == ["in"]
+        if way == "block":
+            async with executor:
+                event = await executor.append(Call.of(use))
+        else:
+            await (group.start(executor.run) if way == "run" else executor.start())
+            event = await executor.append(Call.of(use))
+            await executor.join()
+            await executor.stop()
+    await anyio.sleep(2)
+    assert event.result() == 3
+    assert steps == ["in", "out"] * 2
+
+
+async def test_two_tasks_that_enter_the_lifespan_at_once():
+    """One of them gets the executor. The other one is told, and has entered no lifespan."""
+    client, refused = Client(), []
+    with uses_of(client) as (use, lifespan):
+        executor = Executor.of(use, lifespan=lifespan)
+
+        async def enter():
+            try:
+                async with executor:
+                    await executor.invoke(Call.of(use, 3))
+            except RuntimeError as error:
+                refused.append(str(error))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(enter)
+            group.start_soon(enter)
+    assert len(refused) == 1
+    assert refused[0].endswith("is running already")
+    assert (client.opened, client.closed) == (1, 1)
+
+
+@pytest.mark.parametrize("way", ["block", "run", "start"])
 async def test_an_error_of_a_lifespan_is_raised_by_the_start(way):
     """No event has begun, and the next start tries again."""
     errors = [OSError("no route")]

@@ -93,8 +93,8 @@ MUTANTS = [
     Mutant(
         "the lifespan is left before the events have ended",
         "_executor/executor_group.py",
-        "        async with self._entered():\n",
-        "        async with self._entered():\n            pass\n        if True:\n",
+        "            async with self._entered():\n",
+        "            async with self._entered():\n                pass\n            if True:\n",
     ),
     Mutant(
         "what waits for its next attempt expires",
