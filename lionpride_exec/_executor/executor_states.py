@@ -35,6 +35,7 @@ state but a question to the root task: the root task sets the attribute when it 
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +45,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lionpride_exec._base.state_machine import Notifiable
+
+
+# Set while the executor does what another process asks for. It may do so while its block is being left, since a journal
+# keeps what comes too late for the block.
+asked_from_outside: Final[ContextVar[bool]] = ContextVar("asked_from_outside", default=False)
 
 
 class GroupState(Enum):

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lionpride_exec._status import EventStatus
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lionpride_exec._events.event import Event
     from lionpride_exec._journal import Journal
 
@@ -46,6 +50,19 @@ class JournalAccess:
         await session.writer.wait_committed()
         while self._executor._coordination.deferred_ends:
             await session.writer.wait_committed()
+
+    def watch_retries(self, callback: Callable[[EventStatus, float | None], None]) -> None:
+        """
+        Call a function for each event that runs again, also because another process has asked for it.
+
+        Args:
+            callback: Called with the status that the event had, and with the time of its end, in seconds since 1970.
+        """
+        from .journal_retrying import JournalRetrying  # noqa: PLC0415  few runs need it
+
+        retrying = self._executor._retrying
+        assert isinstance(retrying, JournalRetrying)
+        retrying.watch = lambda row: callback(EventStatus(row.status), row.finished)
 
     def tag(self) -> str:
         """Return the tag under which the journal stores events of the executor's type."""

@@ -30,6 +30,7 @@ from lionpride_exec._journal.schema import FINAL, HELD
 from lionpride_exec._status import PENDING, PROCESSING, TERMINAL
 from lionpride_exec.errors import EventNotFinished, LionprideError, NotFoundError
 
+from .executor_states import asked_from_outside
 from .found import BAD, found_in_memory, wanted
 from .found_rows import found_in_row
 
@@ -178,7 +179,11 @@ class JournalCommands:
     async def _retry(self, args: Any) -> Any:
         form = read_form(Chosen, args)
         result = Result()
-        taken = await (self._retry_named(form, result.others) if form.events else self._retry_all(form))
+        token = asked_from_outside.set(True)
+        try:
+            taken = await (self._retry_named(form, result.others) if form.events else self._retry_all(form))
+        finally:
+            asked_from_outside.reset(token)
         result.events = len(taken)
         if taken:
             lookup = self._link.open_session().lookup

@@ -16,7 +16,7 @@ from .named_events import id_of
 from .retrying import AT_A_TIME, Retrying, all_found, has_ended
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from lionpride_exec._events.event import Event
     from lionpride_exec._journal.rows import Row
@@ -36,7 +36,12 @@ class JournalRetrying(Retrying):
 
     Args:
         parts: The parts of the executor.
+
+    Attributes:
+        watch: Called with each row that was put back, as it was before. None if nobody asks.
     """
+
+    watch: Callable[[Row], None] | None = None
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
@@ -165,6 +170,8 @@ class JournalRetrying(Retrying):
     ) -> None:
         """Take in an event whose row was put back. The object that has ended leaves."""
         parts = self._parts
+        if self.watch is not None:
+            self.watch(row)
         here = parts.index.items.get(event.id, None)
         if here is not None:
             self.drop(here)

@@ -21,7 +21,7 @@ from lionpride_exec._status import PENDING, TERMINAL
 from lionpride_exec._validation import check_count
 from lionpride_exec.errors import EventNotFinished, ExecutorClosedError, NotFoundError
 
-from .executor_states import GroupState
+from .executor_states import GroupState, asked_from_outside
 from .found import BAD, FoundEvent, wanted
 from .named_events import id_of
 from .questions import make_finding
@@ -150,7 +150,8 @@ class Retrying:
             ExecutorClosedError: Its block is being left, and the caller is no event running in it.
         """
         parts = self._parts
-        if parts.submissions.group.state is GroupState.LEAVING and not parts.transitions.runs_caller():
+        is_leaving = parts.submissions.group.state is GroupState.LEAVING and not asked_from_outside.get()
+        if is_leaving and not parts.transitions.runs_caller():
             raise ExecutorClosedError("the executor is being left and takes nothing more in")
 
     def _comes_after(self, other: UUID) -> Event[Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from cli_children import end_children, start
 from commands import run_command
 from journal_files import fill
 
@@ -73,11 +74,35 @@ anyio.run(main, *sys.argv[2:], backend=backend, backend_options={"use_uvloop": T
 """
 
 
+# Waits for a file of its name, and fails with what is in it.
+TARGET = """
+from pathlib import Path
+
+import anyio
+
+async def work(record):
+    place = Path(f"{record}.go")
+    while not place.exists():
+        await anyio.sleep(0.01)
+    if text := place.read_text():
+        raise ValueError(text)
+    return f"{record} is done"
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_child_is_left():
+    """A test leaves no run behind."""
+    yield
+    end_children()
+
+
 @pytest.fixture(autouse=True)
 def workplace(tmp_path, monkeypatch):
     """A directory of one's own."""
     monkeypatch.chdir(tmp_path)
     Path("owner.py").write_text(OWNER)
+    Path("target.py").write_text(TARGET)
 
 
 @pytest.fixture
@@ -362,3 +387,97 @@ def test_a_journal_is_known_by_each_of_its_names(call):
         finish(process)
         assert call("retry", "link.db", "c") == (0, ["1 event is pending again"], "")
         assert not Path("link.db-lock").exists()
+
+
+# -------------------------------------------------------------------- a run of the command line
+
+
+def start_run(backend, *names, **options):
+    """Start a run of the target over a line for each name."""
+    Path("in.jsonl").write_text("".join(f'"{name}"\n' for name in names))
+    words = [word for name, value in options.items() for word in (f"--{name}", *([] if value is True else [value]))]
+    words = ["--journal", "run.db", "--output", "out", "--backend", backend, "--summary", "summary", *words]
+    return start(["run", "target.py:work", "in.jsonl", *words])
+
+
+def results():
+    """Return the results in the output: line, status, and response or error."""
+    found = [json.loads(line) for line in Path("out").read_text().splitlines()]
+    return [(one["line"], one["status"], one.get("response") or one["error"]["message"]) for one in found]
+
+
+def lines():
+    """Return the number and the status of the event of each line, once the journal has the lines."""
+    if not Path("run.db").exists():
+        return {}
+    with closing(sqlite3.connect("run.db")) as connection:
+        try:
+            return dict(connection.execute("SELECT seq, status FROM event"))
+        except sqlite3.OperationalError:  # the run has just made the file
+            return {}
+
+
+@pytest.mark.parametrize("backend", NAMES)
+@pytest.mark.parametrize("options", [{}, {"ordered": True}], ids=["as they end", "ordered"])
+def test_a_line_that_is_retried_during_a_run_has_one_result(call, backend, options):
+    """That of the last run of it. The numbers and the exit status are those of a run in which it never failed."""
+    Path("a.go").write_text("first")
+    child = start_run(backend, "a", "b", **options)
+    wait_until(lambda: lines().get(1) == "failed")
+    Path("a.go").write_text("")
+    assert call("retry", "run.db", "--failed") == (0, ["1 event is pending again"], "")
+    wait_until(lambda: lines()[1] == "completed")
+    Path("b.go").touch()
+    assert child.wait(SECONDS) == 0
+    assert sorted(results()) == [(1, "completed", "a is done"), (2, "completed", "b is done")]
+    summary = json.loads(Path("summary").read_text())
+    assert (summary["statuses"], summary["exit_status"]) == ({"completed": 2}, 0)
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_a_run_that_is_killed_after_a_retry_keeps_the_last_result(call, backend):
+    """The next run finds both results of the line in the output."""
+    Path("a.go").write_text("first")
+    child = start_run(backend, "a", "b")
+    wait_until(lambda: lines().get(1) == "failed")
+    wait_until(lambda: Path("out").read_text().count("\n") == 1)
+    Path("a.go").write_text("second")
+    assert call("retry", "run.db", "--failed") == (0, ["1 event is pending again"], "")
+    wait_until(lambda: Path("out").read_text().count("\n") == 2)
+    child.kill()
+    child.wait(SECONDS)
+    Path("b.go").touch()
+    child = start_run(backend, "a", "b")
+    assert child.wait(SECONDS) == 1
+    assert sorted(results()) == [(1, "failed", "second"), (2, "completed", "b is done")]
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_a_retry_of_a_line_of_an_earlier_run(call, backend):
+    """Its old result is removed; it counts for this run."""
+    for name in "ab":
+        Path(f"{name}.go").write_text(name)
+    assert start_run(backend, "a", "b").wait(SECONDS) == 1
+    Path("a.go").write_text("")
+    child = start_run(backend, "a", "b", "c")
+    wait_until(lambda: lines().get(3) == "processing")
+    assert call("retry", "run.db", "1") == (0, ["1 event is pending again"], "")
+    wait_until(lambda: lines()[1] == "completed")
+    assert call("cancel", "run.db", "3")[:2] == (0, ["0 events cancelled", "1 running event to be cancelled"])
+    assert child.wait(SECONDS) == 1
+    assert sorted(results())[:2] == [(1, "completed", "a is done"), (2, "failed", "b")]
+    assert json.loads(Path("summary").read_text())["statuses"] == {"completed": 1, "failed": 1, "cancelled": 1}
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_a_run_is_paused_and_goes_on(call, backend):
+    """It waits for its lines until somebody resumes it."""
+    child = start_run(backend, "a", "b", concurrency="1")
+    wait_until(lambda: lines().get(1) == "processing")
+    assert call("pause", "run.db")[0] == 0
+    for name in "ab":
+        Path(f"{name}.go").touch()
+    wait_until(lambda: lines()[1] == "completed")
+    assert lines()[2] == "pending"
+    assert call("resume", "run.db")[0] == 0
+    assert child.wait(SECONDS) == 0

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from journal_support import HoldStep, Step, crash, open_executor, rows
 
-from lionpride_exec import Concurrent, Event, EventStatus, Executor, Journal, Processor, Rate
+from lionpride_exec import Concurrent, Event, EventStatus, Executor, ExecutorClosedError, Journal, Processor, Rate
 from lionpride_exec.testing import check_invariants
 
 pytestmark = pytest.mark.anyio
@@ -384,3 +384,21 @@ async def test_limits_with_names_can_be_paused(make, path):
         assert event.status is EventStatus.PENDING
         assert await ask(path, "resume", limit="all") == ({}, None)
         await event.wait()
+
+
+async def test_events_run_again_while_the_block_is_being_left(make, path):
+    """A task of the program could not do so. The end of the block waits for them."""
+    executor = make()
+
+    async def retry():
+        await anyio.sleep(5)
+        with pytest.raises(ExecutorClosedError):
+            await executor.retry(status="failed")
+        assert await ask(path, "retry", status=["failed"]) == ({"events": 1}, None)
+
+    async with anyio.create_task_group() as group:
+        async with executor:
+            await broken(executor, Job(name="a"))
+            await executor.append(Job(seconds=100))
+            group.start_soon(retry)
+    assert rows(path) == ["completed", "completed"]

@@ -176,7 +176,7 @@ class ClusterRun(KeyedRun):
         await self._check_queue()
         known, kept = self._results, KeptResults(self.output, self._identity, self._results)
         try:
-            async with aclosing(self._steps(kept.read())) as steps:
+            async with aclosing(self._steps(kept.read(decides=False))) as steps:
                 async for told in steps:
                     await self._ask_about(told)
             await self._check_input(known)

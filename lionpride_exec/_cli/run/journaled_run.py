@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import os
 from contextlib import aclosing
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import anyio
 from anyio.lowlevel import checkpoint
 
+from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._base.wording import counted
-from lionpride_exec._cli.errors import UsageError
+from lionpride_exec._cli.errors import OutputError, UsageError
+from lionpride_exec._cli.exit_status import COMPLETED, INCOMPLETE
 from lionpride_exec._cli.streams import say
 from lionpride_exec._executor.journal_access import JournalAccess
 from lionpride_exec._journal import Journal
@@ -31,7 +34,7 @@ from .keyed_run import PAUSE, KeyedRun, identity_of
 from .line_identity import line_key
 from .line_run import LineRun
 from .rekey import know_lines_by
-from .resume import Resume
+from .resume import Resume, drop_replaced
 from .stored_results import line_of_event
 
 if TYPE_CHECKING:
@@ -116,6 +119,10 @@ class JournaledRun(KeyedRun):
         self._is_open = False  # whether the journal is
         self._left = 0  # events that stay in the journal as they are
         self._may_know_lines = True  # if not, the journal had no line when the run began
+        self._held = 0  # events that were held when the run began
+        self._began = inf  # seconds since 1970
+        self._has_retried = False  # an event that had a result in the output has run again
+        self._access.watch_retries(self._follow_retry)
         self.executor.pause()
 
     # ---------------------------------------------------------------- around the event loop
@@ -148,7 +155,19 @@ class JournaledRun(KeyedRun):
         )
 
     def _is_complete(self) -> bool:
-        return super()._is_complete() and not self._left
+        released = self._held - self._access.journal.left.get("held", 0)
+        return super()._is_complete() and self._left <= released
+
+    def _close_output(self, *, has_run: bool) -> int:
+        status = COMPLETED
+        if self._has_retried:
+            try:
+                self.output.flush()
+                drop_replaced(self._access.journal.path, self.output, self._identity)
+            except (UsageError, OutputError) as exc:  # the next run drops them
+                self.display.message(str(exc))
+                status = INCOMPLETE
+        return max(status, super()._close_output(has_run=has_run))
 
     # ---------------------------------------------------------------- before the first event
 
@@ -159,6 +178,7 @@ class JournaledRun(KeyedRun):
         known = await self._compare()
         self._may_know_lines = known.lines > 0
         left = self._access.journal.left
+        self._held, self._began = left.get("held", 0), wall_clock.seconds()
         self.tally.before = known.before
         self._left = sum(left.values())
         if self.source.can_look_ahead:
@@ -261,6 +281,13 @@ class JournaledRun(KeyedRun):
             event, status, outcome, self._access.key_of(event), with_traceback=self.options.traceback
         )
         self._note_end(event, number, status, line)
+
+    def _follow_retry(self, status: EventStatus, finished: float | None) -> None:
+        """Forget the result of an event that runs again. Its line in the output is removed at the end of the run."""
+        counts = self.tally.ended if finished is not None and finished >= self._began else self.tally.before
+        if counts[status]:
+            counts[status] -= 1
+        self._has_retried = True
 
     async def _forget_ended(self) -> None:
         await checkpoint()  # with a journal, events that have ended leave memory by themselves

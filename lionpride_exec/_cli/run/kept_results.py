@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._status import TERMINAL
 
-from .known_events import COPIED, HAD, LINE, STATUS, STATUSES
+from .known_events import HAD, LINE, STATUS, STATUSES
 from .stored_results import is_before_hole, is_cut_off, read_line, with_number
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class KeptResults:
     """
     The results in an output, compared with what is known of their events.
 
-    A result stays if its event has ended with the same status. Each event has one result.
+    A result stays if its event has ended with the same status. Each event has one result: the last one, if the event
+    has run again.
 
     Args:
         output: Open, with what it held.
@@ -49,13 +51,17 @@ class KeptResults:
         self._known = known
         self._end = 0  # where the last whole result ends, in bytes
         self._is_renumbered = False  # a result that stays has another number by now
+        self._earlier: Counter[int] = Counter()  # results with the status of the event before the last, by its mark
 
-    def read(self) -> Generator[list[Told]]:
+    def read(self, *, decides: bool = True) -> Generator[list[Told]]:
         """
         Find out which results stay, in steps. Blocks. Yield the results of each step.
 
         A result that was cut off at the end does not count. Anything else that is no result is refused: the file may
         be another one, given by mistake.
+
+        Args:
+            decides: If not, the results are read only, since nothing is known of their events yet. Decide once.
 
         Raises:
             UsageError: A line of the output is not a result.
@@ -71,7 +77,7 @@ class KeptResults:
                     self._refuse(broken)
                 told = read_line(line, self._identity) if line.endswith(b"\n") else None
                 if told is not None and told.status in STATUSES:
-                    self.unknown += not self._take(told)
+                    self.unknown += decides and not self._take(told)
                     self.number += 1
                     self._end += len(line)
                     step.append(told)
@@ -109,9 +115,12 @@ class KeptResults:
         note = marks.get(mark)
         if note is None:
             return False
-        if note & STATUS == STATUSES[told.status] and told.status in TERMINAL and not note & HAD:
-            marks.put(mark, note | HAD)
-            self.kept += 1
+        if note & STATUS == STATUSES[told.status] and told.status in TERMINAL:
+            if note & HAD:
+                self._earlier[mark] += 1
+            else:
+                marks.put(mark, note | HAD)
+                self.kept += 1
             now = marks.number(mark) if note & LINE else 0
             self._is_renumbered = self._is_renumbered or now not in {0, told.number}
         return True
@@ -145,8 +154,10 @@ class KeptResults:
             return b""
         marks = self._known.marks
         note = marks.get(told.mark) or 0
-        if not note & HAD or note & COPIED or note & STATUS != STATUSES[told.status]:
-            return b""  # the event has another status by now, or this is a copy
-        marks.put(told.mark, note | COPIED)
+        if not note & HAD or note & STATUS != STATUSES[told.status]:
+            return b""  # the event has another status by now
+        if self._earlier[told.mark]:
+            self._earlier[told.mark] -= 1
+            return b""
         now = marks.number(told.mark) if note & LINE else 0
         return with_number(line, now) if now not in {0, told.number} else line

@@ -30,11 +30,11 @@ LINES = 5000  # lines of INPUT in a step
 SHOWN = 80  # characters of a record in a message
 
 # Notes in Marks. The lowest bits hold the status. The others say that the event was made of a line, that INPUT has that
-# line, that the output has the result, and that the result has been written to the new output.
+# line, and that the output has the result.
 STATUSES = {status.value: number for number, status in enumerate(EventStatus, 1)}
 NAMES = {number: status for status, number in STATUSES.items()}
 OTHER, STATUS = 15, 15
-LINE, SEEN, HAD, COPIED = 16, 32, 64, 128
+LINE, SEEN, HAD = 16, 32, 64
 
 
 class Known:

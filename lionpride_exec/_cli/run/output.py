@@ -104,6 +104,15 @@ class Output:
             with move_on_after(PAUSE):
                 await self._much.wait()
 
+    def flush(self) -> None:
+        """
+        Write the rest at once. Blocks.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        self._write()
+
     def close(self, *, has_run: bool = True) -> None:
         """
         Write the rest and close the file.

@@ -160,3 +160,28 @@ class Resume:
             for row in rows
         ]
         self._output.write_now(b"".join(lines))
+
+
+def drop_replaced(journal: Path, output: Output, identity: Identity) -> None:
+    """
+    Remove the results of events that have run again, or are to, from an output. Blocks.
+
+    Args:
+        journal: Path of the journal.
+        output: Open. All results were written.
+        identity: What lines are known by.
+
+    Raises:
+        UsageError: The journal or the output cannot be read or written.
+    """
+    known = Known()
+    results = KeptResults(output, identity, known)
+    try:
+        with JournalReader(journal) as reader:
+            for step in (known.read_journal(reader), results.read(), results.settle()):
+                for _ in step:
+                    pass
+    except JournalError as exc:
+        raise UsageError(str(exc)) from exc
+    except OSError as exc:
+        raise UsageError(f"cannot go on with {output.name}: {exc.strerror or exc}") from exc
