@@ -577,8 +577,8 @@ def test_a_server_that_loses_its_data_ends_the_run(tmp_path, protected_server, m
 
 def test_the_progress_tells_how_many_workers_there_are():
     """Of a run on a cluster."""
-    assert "  3 workers  " in cli_summary.Tally(workers=3).progress()
-    assert "worker" not in cli_summary.Tally().progress()
+    assert "  3 workers  " in cli_summary.Tally(workers=3).view().text
+    assert "worker" not in cli_summary.Tally().view().text
 
 
 def test_ten_thousand_lines_are_in_the_queue_at_a_time(place):

@@ -1,5 +1,6 @@
 """What type checkers have to find out by themselves. Nothing here is run: test_typing.py has it read."""
 
+import sys
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -25,6 +26,7 @@ from lionpride_exec import (
     Pile,
     Processor,
     Progress,
+    ProgressBar,
     Progression,
     Quota,
     Rate,
@@ -365,6 +367,9 @@ async def lifetimes(executor: PlainExecutor) -> None:
     """Check the ways to run one."""
     async with executor as entered:
         assert_type(entered, PlainExecutor)
+    async with executor.progress_bar(style="plain", file=sys.stdout, total=10) as bar:
+        assert_type(bar, ProgressBar)
+        assert_type(bar.total, float | None)
     assert_type(await executor.start(), None)
     assert_type(await executor.stop(grace=1.5), None)
 

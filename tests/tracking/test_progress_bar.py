@@ -272,8 +272,10 @@ async def test_tqdm_draws_the_bar():
     terminal = await run_all(make(), range(8), file=Terminal(), style="tqdm", description="crawl")
     assert threading.enumerate() == threads
     assert any("crawl:  50%|" in line and "0:00:02 left" in line for line in itertools.chain(*terminal.screens))
-    assert terminal.shown[0].startswith("crawl: 100%|██")
-    assert terminal.shown[0].endswith("| 8 of 8 done (100%)  2 failed  0 running  0 pending  0:00:04  2.0/s")
+    (line,) = terminal.shown  # how wide it is depends on the version of tqdm, since the file has no descriptor
+    assert line.startswith("crawl: 100%|██")
+    assert "| 8 of 8 done (100%)  2 failed  " in line
+    assert line.endswith("  0:00:04  2.0/s")
 
 
 async def test_a_notebook_gets_tqdm(monkeypatch):

@@ -114,7 +114,10 @@ class Tally:
 
         progress = self.look(self.to_come)
         details = [] if progress is None else detail_lines(progress, self.statistics())
-        return View([self._counts(progress), *details], done=self.done_in_all, total=self.expected)
+        # Early in a run, more of INPUT may have been read than lines were counted.
+        known, expected = self.done_in_all + self.unfinished, self.expected
+        total = None if expected is None else max(expected, known)
+        return View([self._counts(progress), *details], done=self.done_in_all, total=total)
 
     def _counts(self, progress: Progress | None) -> list[Part]:
         rate, running = self.sample_rate(), self.running()
