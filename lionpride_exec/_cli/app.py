@@ -55,7 +55,8 @@ def run(  # noqa: D417  the options are explained in their class
 
     Args:
         target: MODULE:NAME or FILE.py:NAME, a function of one record, an Event or Executor subclass.
-        sources: JSON lines, CSV, TSV or a JSON array, compressed or not; with --field plain lines; - is standard input.
+        sources: JSON lines, CSV, TSV or a JSON array, compressed or not, or Parquet; with --field plain lines; - is
+            standard input.
     """
     return run_lines(target, sources, options)
 

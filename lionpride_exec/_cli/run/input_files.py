@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .inputs.formats import Formats
     from .inputs.records import Record
     from .inputs.window import Window
-    from .source import Reading, Source
+    from .source import Reading, Source, TableReading
 
 
 class Place(NamedTuple):
@@ -53,7 +53,7 @@ class InputFiles:
         self._firsts: list[int] = []  # for each file that was begun: how many lines come before it
         self._units: list[str] = []  # likewise: what is counted in it
         self._done = 0  # bytes of the files that were read
-        self._reading: Reading | None = None
+        self._reading: Reading | TableReading | None = None
 
     @property
     def name(self) -> str:
@@ -117,7 +117,7 @@ class InputFiles:
         is_named = len(self.sources) > 1 or self.sources[0].kind != "jsonl"
         return f"{file}, {unit} {number}" if is_named else f"{unit} {number}"
 
-    def _begin(self, index: int, number: int) -> Reading:
+    def _begin(self, index: int, number: int) -> Reading | TableReading:
         """Begin a pass over a file. ``number`` lines come before it."""
         reading = self.sources[index].reading(number)
         del self._firsts[index:], self._units[index:]

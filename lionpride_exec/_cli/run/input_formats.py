@@ -23,6 +23,8 @@ BY_PANDAS: Final = "write it as JSON lines first (pandas: to_json(..., orient='r
 
 TO_STDIN: Final = "| lionpride-exec run TARGET -"
 
+_BY_FORMAT: Final = "--input-format {} reads it"
+
 # The first bytes of a format, its name, and a command that writes it as lines. FILE stands for INPUT.
 _BINARY: Final[tuple[tuple[bytes, str, str], ...]] = (
     (b"\x1f\x8b", "compressed with gzip", f"gunzip -c FILE {TO_STDIN}"),
@@ -37,7 +39,7 @@ _BINARY: Final[tuple[tuple[bytes, str, str], ...]] = (
     (b"\0\0\xfe\xff", "UTF-32", f"iconv -f UTF-32 -t UTF-8 FILE {TO_STDIN}"),
     (b"\xff\xfe", "UTF-16", f"iconv -f UTF-16 -t UTF-8 FILE {TO_STDIN}"),
     (b"\xfe\xff", "UTF-16", f"iconv -f UTF-16 -t UTF-8 FILE {TO_STDIN}"),
-    (b"PAR1", "Parquet", BY_PANDAS),
+    (b"PAR1", "Parquet", _BY_FORMAT.format("parquet")),
     (b"ARROW1\0\0", "an Arrow file", BY_PANDAS),
     (b"SQLite format 3\0", "an SQLite database", f"sqlite3 -json FILE 'SELECT ...' | jq -c '.[]' {TO_STDIN}"),
 )
@@ -48,7 +50,6 @@ _BZIP2_BLOCKS: Final = (b"1AY&SY", b"\x17rE8P\x90")
 _ONE_A_LINE: Final = f"jq -c {{}} FILE {TO_STDIN}"
 _OR_FIELD: Final = "; where a line is one value: --field NAME"
 _DELIMITERS: Final = {",": "CSV", "\t": "TSV", ";": "CSV with semicolons"}
-_BY_FORMAT: Final = "--input-format {} reads it"
 
 
 def problem_of(head: bytes, *, is_plain: bool, is_all: bool) -> tuple[str, str] | None:

@@ -18,7 +18,7 @@ from .limit_options import LimitOptions, read_limits
 Backend = Literal["asyncio", "trio", "asyncio+uvloop"]
 JournalSync = Literal["full", "normal"]
 ProgressKind = Literal["auto", "rich", "plain", "none"]
-InputFormat = Literal["jsonl", "json", "csv", "tsv", "openai-batch", "anthropic-batch"]
+InputFormat = Literal["jsonl", "json", "csv", "tsv", "parquet", "openai-batch", "anthropic-batch"]
 OutputFormat = Literal["jsonl", "csv", "openai-batch", "anthropic-batch"]
 
 # The field of a request in a batch file that the target gets.
@@ -53,8 +53,8 @@ class RunOptions:
     Attributes:
         config: TOML file with options, by their names, and with target and input. What the command line says holds.
         input_format: What INPUT is: jsonl (a JSON value on each line), json (one array), csv or tsv (the first row
-            names the fields), or openai-batch or anthropic-batch (requests, known by custom_id; the target gets the
-            body or the params). Default: what the names of the files say.
+            names the fields), parquet, or openai-batch or anthropic-batch (requests, known by custom_id; the target
+            gets the body or the params). Default: what the names of the files say.
         skip: Pass over this many records of INPUT.
         limit: Read at most this many records of INPUT.
         dry_run: Read INPUT and check each record, but run nothing and write no file.

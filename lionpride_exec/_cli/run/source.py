@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterator
 
     from .inputs.formats import Kind
+    from .inputs.parquet import ParquetRows
     from .inputs.records import Parser, Record
 
 CHUNK = 256 * 1024
@@ -69,6 +70,25 @@ class Reading:
         """Yield the records that the end of the file completes."""
         self._decoder.end()
         yield from self.parser.end()
+
+
+@attrs.define(eq=False)
+class TableReading:
+    """
+    One pass over a file that is no stream of bytes.
+
+    Attributes:
+        parser: Reads the rows.
+        size: The size of the file in bytes.
+    """
+
+    parser: ParquetRows
+    size: int
+
+    @property
+    def consumed(self) -> float:
+        """How many bytes of the file the records have taken that were yielded."""
+        return self.parser.fraction * self.size
 
 
 @attrs.define(eq=False)
@@ -159,6 +179,9 @@ class Source:
         is_all = is_all and len(text) < HEAD
         self._codec, self.kind = codec_of(head), self.formats.find(self.name, text)
         is_plain = self.formats.is_plain or self.kind != "jsonl"  # then only binary formats are refused here
+        if self.kind == "parquet":
+            self._check_parquet()
+            return
         problem = problem_of(text[:HEAD], is_plain=is_plain, is_all=is_all)
         if problem is not None:
             what, cure = problem
@@ -166,6 +189,16 @@ class Source:
             raise UsageError(f"{self.name} is {what}, not JSON lines: {cure}")
         if self.kind != "jsonl":
             self.formats.check_head(self.kind, self.name, text)
+
+    def _check_parquet(self) -> None:
+        """Refuse a Parquet file that cannot be read."""
+        if not self.is_regular:
+            raise UsageError(f"{self.name} is a pipe, and Parquet is read from its end: save it to a file first")
+        if self._codec is not None:
+            raise UsageError(
+                f"{self.name} is compressed with {self._codec}, and Parquet is read from its end: decompress it first"
+            )
+        self.formats.parquet_rows(self.name).check(self.fd, self._start)
 
     def _decoded(self, head: bytes) -> bytes:
         """Return what the first bytes decompress to, as far as they can be decompressed."""
@@ -181,24 +214,29 @@ class Source:
 
     # ---------------------------------------------------------------- reading
 
-    def reading(self, number: int) -> Reading:
+    def reading(self, number: int) -> Reading | TableReading:
         """Return a new pass over the file. ``number`` lines come before it."""
+        if self.kind == "parquet":
+            return TableReading(self.formats.parquet_rows(self.name, number), self.size)
         return Reading(Decoder(self.name, self._codec), self.formats.parser(self.kind, self.name, number))
 
-    def look_ahead(self, reading: Reading) -> Generator[Iterator[Record]]:
+    def look_ahead(self, reading: Reading | TableReading) -> Generator[Iterator[Record]]:
         """
         Yield the records of a regular file, as :meth:`read` will. The place in the file stays. Blocks.
 
         Raises:
             OSError: The file cannot be read.
         """
+        if isinstance(reading, TableReading):
+            yield from map(iter, reading.parser.pieces(self.fd, self._start))
+            return
         place = self._start
         while chunk := os.pread(self.fd, CHUNK, place):
             place += len(chunk)
             yield from reading.feed(chunk)
         yield reading.end()
 
-    async def read(self, reading: Reading) -> AsyncGenerator[Iterator[Record]]:
+    async def read(self, reading: Reading | TableReading) -> AsyncGenerator[Iterator[Record]]:
         """
         Yield the records that each read has completed.
 
@@ -208,6 +246,11 @@ class Source:
         Cancellation: while it waits for more.
         """
         limiter = CapacityLimiter(1)  # a limiter of its own, so that threads of events do not delay INPUT
+        if isinstance(reading, TableReading):
+            pieces = reading.parser.pieces(self.fd, self._start)
+            while (piece := await to_thread.run_sync(next, pieces, None, limiter=limiter)) is not None:
+                yield iter(piece)
+            return
         while chunk := self._take_head() or await self._read(limiter):
             for records in reading.feed(chunk):
                 yield records

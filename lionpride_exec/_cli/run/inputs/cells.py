@@ -118,8 +118,11 @@ class Column:
         try:
             return self.read(bare)
         except ValueError as exc:
-            got = "***" if self.is_secret else shown(cell)
-            raise BadLineError(f"column {self.name!r} must be {self.expected}, got {got}") from exc
+            raise BadLineError(f"column {self.name!r} {self.refusal(cell)}") from exc
+
+    def refusal(self, cell: str) -> str:
+        """Return what a message says about a cell that does not fit, behind the name of the column."""
+        return f"must be {self.expected}, got {'***' if self.is_secret else shown(cell)}"
 
 
 class Row:
@@ -192,9 +195,10 @@ class Cells:
             if field in names[:place]:
                 both = f"columns {names.index(field) + 1} and {place + 1}"
                 raise UsageError(f"the header of {name} has {field!r} twice: {both}")
-        return Row([self._column(field) for field in names])
+        return Row([self.column(field) for field in names])
 
-    def _column(self, name: str) -> Column:
+    def column(self, name: str) -> Column:
+        """Return what the cells of a column are, by its name."""
         kinds = kinds_of(self.hints.get(name, self.rest))
         is_text = TEXT in kinds or kinds == {NULL}
         empty = _OUT if name in self.optional else None if NULL in kinds else "" if is_text else _BAD

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 import attrs
+
+from lionpride_exec._cli.errors import UsageError
 
 from .cells import Cells
 from .compression import SUFFIXES
@@ -17,10 +20,11 @@ from .text_lines import LineParser
 if TYPE_CHECKING:
     from lionpride_exec._cli.run.options import InputFormat
 
+    from .parquet import ParquetRows
     from .records import Parser
 
 # What a parser reads. "requests" is an object with an array of requests, as Anthropic takes it.
-Kind = Literal["jsonl", "json", "csv", "tsv", "requests"]
+Kind = Literal["jsonl", "json", "csv", "tsv", "parquet", "requests"]
 
 # The formats that the ends of names tell. All other files are lines.
 _BY_SUFFIX: Final[tuple[tuple[str, Kind], ...]] = (
@@ -28,6 +32,7 @@ _BY_SUFFIX: Final[tuple[tuple[str, Kind], ...]] = (
     (".tsv", "tsv"),
     (".tab", "tsv"),
     (".json", "json"),
+    (".parquet", "parquet"),
 )
 
 
@@ -79,7 +84,7 @@ class Formats:
         Return a new parser.
 
         Args:
-            kind: The format.
+            kind: The format. Not Parquet, which :meth:`parquet_rows` reads.
             name: The name of the file, for messages.
             number: How many lines or records come before the file.
         """
@@ -89,9 +94,22 @@ class Formats:
             return TableParser(name, CSV if kind == "csv" else TSV, self.cells, number)
         return LineParser(number)
 
+    def parquet_rows(self, name: str, number: int = 0) -> ParquetRows:
+        """
+        Return a new pass over a Parquet file. The arguments are those of :meth:`parser`.
+
+        Raises:
+            UsageError: pyarrow is not installed.
+        """
+        if find_spec("pyarrow") is None:
+            raise UsageError(f"{name} is Parquet, which needs: pip install 'lionpride-exec[parquet]'")
+        from .parquet import ParquetRows  # noqa: PLC0415  needs the extra
+
+        return ParquetRows(name, self.cells, number)
+
     def check_head(self, kind: Kind, name: str, head: bytes) -> None:
         """
-        Check that a file begins like its format. The format must not be that of lines.
+        Check that a file begins like its format, which is neither that of lines nor Parquet.
 
         Raises:
             UsageError: The header of a table cannot be used, or there is no array.
@@ -101,7 +119,9 @@ class Formats:
 
 
 def is_enough_of(kind: Kind, head: bytes) -> bool:
-    """Whether the first bytes of a file that is not lines are enough for :meth:`Formats.check_head`."""
+    """Whether the first bytes of a file that is not lines are enough to check it."""
+    if kind == "parquet":  # which a pipe cannot be
+        return True
     text = head.removeprefix(BOM).lstrip()
     return bool(text) if kind in {"json", "requests"} else b"\n" in text
 
