@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lionpride_exec._journal.facts import KEPT_RUNS, RUNS, read_facts
 from lionpride_exec._status import EventStatus
 
 if TYPE_CHECKING:
@@ -63,6 +64,23 @@ class JournalAccess:
         retrying = self._executor._retrying
         assert isinstance(retrying, JournalRetrying)
         retrying.watch = lambda row: callback(EventStatus(row.status), row.finished)
+
+    async def note_run(self, given: str) -> None:
+        """
+        Have the journal keep what was given to this run. Of earlier runs, the last 19 are kept.
+
+        Raises:
+            JournalError: The file cannot be read.
+
+        Cancellation: while the file is read. Nothing has changed.
+        """
+        session = self._link.open_session()
+        earlier: dict[str, str] = await session.lookup.in_thread(
+            lambda: session.store.read(lambda connection: read_facts(connection, RUNS))
+        )
+        for name in sorted(earlier)[: 1 - KEPT_RUNS]:
+            session.writer.next.record_fact(RUNS + name, None)
+        session.writer.next.record_fact(f"{RUNS}{session.store.generation:010}", given)
 
     def tag(self) -> str:
         """Return the tag under which the journal stores events of the executor's type."""

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
 # How the names of the facts of schedules begin.
 SCHEDULES = "schedule:"
 
+# How the names of the facts of runs begin, and how many of these facts are kept. The rest of a name is the number of
+# the opening, with zeros in front.
+RUNS = "run:"
+KEPT_RUNS = 20
+
 
 def read_fact(connection: sqlite3.Connection, name: str) -> str | None:
     """Return a fact. None if there is none."""

@@ -11,7 +11,7 @@ import msgspec
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
 
-from .facts import SCHEDULES, read_facts
+from .facts import RUNS, SCHEDULES, read_facts
 from .schema import HELD, IS_OPEN, OUTCOME, has_table
 
 if TYPE_CHECKING:
@@ -113,6 +113,26 @@ class StoredCommand:
 
 
 @attrs.frozen
+class StoredRun:
+    """
+    What was given to a run of the command.
+
+    Attributes:
+        at: When the run began, seconds since 1970.
+        target: Its target.
+        input: The files of INPUT, or the first of them.
+        more_input: How many files more there were.
+        options: The options that differed from their defaults, by their names.
+    """
+
+    at: float
+    target: str
+    input: tuple[str, ...]
+    more_input: int
+    options: dict[str, Any]
+
+
+@attrs.frozen
 class Overview:
     """
     A summary of a run. Times are seconds since 1970, durations are seconds.
@@ -130,6 +150,7 @@ class Overview:
         running: The processing events, longest first; at most as many as were asked for.
         schedules: The schedules, by name.
         commands: What other processes have asked for, the newest first; at most as many as were asked for.
+        runs: What was given to the last runs of the command, newest first; at most as many as were asked for.
         file_bytes: Size of the file in bytes.
         wal_bytes: Size of the write-ahead log in bytes.
     """
@@ -146,6 +167,7 @@ class Overview:
     running: tuple[OpenEvent, ...]
     schedules: tuple[StoredSchedule, ...]
     commands: tuple[StoredCommand, ...]
+    runs: tuple[StoredRun, ...]
     file_bytes: int
     wal_bytes: int
 
@@ -169,6 +191,15 @@ class _Fact(msgspec.Struct):
     dealt: float | None
 
 
+class _Run(msgspec.Struct):
+    at: float
+    target: str
+    input: tuple[str, ...]
+    options: dict[str, Any]
+    more_input: int = 0
+
+
+_runs = msgspec.json.Decoder(_Run)
 _facts = msgspec.json.Decoder(_Fact)
 _tags = msgspec.json.Decoder(_Tagged)
 _outcomes = msgspec.json.Decoder(_Outcome)
@@ -219,6 +250,7 @@ def survey(connection: sqlite3.Connection, path: Path, now: float, top: int) -> 
         running=_open_events(connection, EventStatus.PROCESSING, "started", now, top),
         schedules=_schedules(connection),
         commands=_commands(connection, top),
+        runs=_last_runs(connection, top),
         file_bytes=_size(path),
         wal_bytes=_size(path.with_name(f"{path.name}-wal")),
     )
@@ -251,6 +283,17 @@ def _json(text: Any) -> Any:
         return None if text is None else msgspec.json.decode(text)
     except UNREADABLE:
         return None
+
+
+def _last_runs(connection: sqlite3.Connection, top: int) -> tuple[StoredRun, ...]:
+    found: list[StoredRun] = []
+    for _, text in sorted(read_facts(connection, RUNS).items(), reverse=True)[:top]:
+        try:
+            run = _runs.decode(text)
+        except UNREADABLE:
+            continue
+        found.append(StoredRun(run.at, run.target, run.input, run.more_input, run.options))
+    return tuple(found)
 
 
 @attrs.define(eq=False)

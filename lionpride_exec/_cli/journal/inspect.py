@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._base.wording import shown_rate
@@ -11,7 +12,7 @@ from lionpride_exec._cli.terminal import Table, write_json, write_line, write_ta
 from .records import encode, iso, overview_record, reading, short_id
 
 if TYPE_CHECKING:
-    from lionpride_exec._journal.overview import Overview, StoredCommand
+    from lionpride_exec._journal.overview import Overview, StoredCommand, StoredRun
 
 # Characters of arguments, and of a result, that are shown.
 LONGEST: Final = 60
@@ -38,7 +39,8 @@ def inspect_journal(journal: str, top: int, *, as_json: bool) -> int:
         write_json(encode(overview_record(journal, overview)))
         return 0
     _write_summary(journal, overview)
-    for table in (_running(overview), _schedules(overview), _commands(overview), _slowest(overview), _errors(overview)):
+    tables = (_runs, _running, _schedules, _commands, _slowest, _errors)
+    for table in (make(overview) for make in tables):
         write_table(table)
     named = sum(group.count for group in overview.errors)
     if overview.other_errors and named:
@@ -78,6 +80,23 @@ def _write_summary(journal: str, overview: Overview) -> None:
         queued = f"queued {iso(oldest.since) or '?'}, {seconds(oldest.age)} ago"
         write_line(f"oldest pending: {name}, {queued}, attempt {oldest.attempt}")
     write_line("")
+
+
+def _runs(overview: Overview) -> Table:
+    return Table("Runs", ("begun", "given"), [(iso(run.at) or "?", _command_of(run)) for run in overview.runs])
+
+
+def _command_of(run: StoredRun) -> str:
+    """Return what was given to a run as a command line."""
+    words = [run.target, *run.input]
+    more = [f"... ({run.more_input:,} files more)"] if run.more_input else []
+    options = [word for name, value in run.options.items() for word in _words_of(name, value)]
+    return " ".join([*(shlex.quote(word) for word in words), *more, *options])
+
+
+def _words_of(name: str, value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [name if one is True else f"{name} {shlex.quote(str(one))}" for one in values]
 
 
 def _running(overview: Overview) -> Table:

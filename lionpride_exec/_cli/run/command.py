@@ -19,6 +19,7 @@ from lionpride_exec.errors import ClusterError
 
 from .cell_types import cells_for
 from .dry_run import DryRun
+from .given import given_text
 from .input_files import expand, open_files
 from .inputs.formats import Formats
 from .inputs.window import Window
@@ -32,7 +33,7 @@ from .shaped_output import is_written_anew, results_beside, write_anew
 from .target import load_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from lionpride_exec._executor.executor import Executor
 
@@ -70,9 +71,10 @@ def _run(target_text: str, source_texts: Sequence[str], options: RunOptions) -> 
             maker, source = _open_input(target.build(options.processor_config), target, paths, options)
             with closing(source):
                 return DryRun(maker, source, options).run()
+        given = "" if options.journal is None else given_text(target_text, source_texts, options)
         if not is_written_anew(options):
-            return _run_executor(target, paths, options)
-        status = _run_executor(target, paths, results_beside(options, paths))
+            return _run_executor(target, paths, options, given)
+        status = _run_executor(target, paths, results_beside(options, paths), given)
         return write_anew(options, status)
 
 
@@ -86,8 +88,10 @@ def _redacted_in_event(options: RunOptions) -> Iterator[str]:
             yield path.removeprefix(f"{part}.")
 
 
-def _choose(target: Target, paths: Sequence[str], options: RunOptions) -> tuple[type[LineRun], Executor]:
-    """Return the kind of run that the options ask for, and its executor."""
+def _choose(
+    target: Target, paths: Sequence[str], options: RunOptions, given: str
+) -> tuple[Callable[..., LineRun], Executor]:
+    """Return the kind of run that the options ask for, and its executor. A journal keeps what was given."""
     if options.cluster is not None:
         if find_spec("coredis") is None or find_spec("msgspec") is None:
             raise UsageError("--cluster needs: pip install 'lionpride-exec[cluster]'")
@@ -100,7 +104,7 @@ def _choose(target: Target, paths: Sequence[str], options: RunOptions) -> tuple[
         raise UsageError("--journal needs: pip install 'lionpride-exec[journal]'")
     from .journaled_run import JournaledRun, build_executor  # noqa: PLC0415  needs the extra
 
-    return JournaledRun, build_executor(target, paths, options, options.journal)
+    return partial(JournaledRun, given=given), build_executor(target, paths, options, options.journal)
 
 
 def _open_input(
@@ -120,14 +124,14 @@ def _open_input(
     return maker, open_files(paths, formats, window)
 
 
-def _run_executor(target: Target, paths: Sequence[str], options: RunOptions) -> int:
+def _run_executor(target: Target, paths: Sequence[str], options: RunOptions, given: str) -> int:
     """
     Run an executor over the lines of INPUT. Return the exit status.
 
     Raises:
         UsageError: A file cannot be opened, or the executor cannot be started.
     """
-    run_type, executor = _choose(target, paths, options)
+    run_type, executor = _choose(target, paths, options, given)
     maker, source = _open_input(executor, target, paths, options)
     with closing(source):
         output = open_output(

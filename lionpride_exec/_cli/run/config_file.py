@@ -21,7 +21,7 @@ INPUT: Final = "input"
 
 def with_config(argv: Sequence[str]) -> Sequence[str]:
     """
-    Return the arguments of the command, with those of the file of ``--config`` in its place.
+    Return the arguments of the command, with those of the file of ``--config`` before them.
 
     What the command line says holds: an option there replaces the one of the file, and so do TARGET and INPUT.
 
@@ -34,7 +34,7 @@ def with_config(argv: Sequence[str]) -> Sequence[str]:
     config = _read(path)
     words = [word for name, value in config.items() for word in _words(path, name, value, given)]
     positional = [] if has_positional else _positional(path, config)
-    return ["run", *positional, *words, *rest]
+    return ["run", *positional, f"{CONFIG}={path}", *words, *rest]
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], str, set[str], bool]:

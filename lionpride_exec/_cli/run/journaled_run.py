@@ -111,10 +111,16 @@ def _put_back(journal: Path, options: RunOptions) -> None:
 
 
 class JournaledRun(KeyedRun):
-    """A run whose executor has a journal."""
+    """
+    A run whose executor has a journal.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Args:
+        given: What was given to the run, as JSON. The journal keeps it.
+    """
+
+    def __init__(self, *args: Any, given: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._given = given
         self._access = JournalAccess(self.executor)
         self._is_open = False  # whether the journal is
         self._left = 0  # events that stay in the journal as they are
@@ -175,6 +181,7 @@ class JournaledRun(KeyedRun):
         """Bring the output up to the journal, then let events start."""
         self._is_open = True
         await self._access.catch_up()
+        await self._access.note_run(self._given)
         known = await self._compare()
         self._may_know_lines = known.lines > 0
         left = self._access.journal.left
