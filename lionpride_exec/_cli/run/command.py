@@ -31,6 +31,7 @@ from .pause_on import pausing_on
 from .redacted_fields import redacting
 from .shaped_output import is_written_anew, results_beside, write_anew
 from .target import load_target
+from .text_options import check_delimiter, check_encoding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -118,7 +119,13 @@ def _open_input(
     """
     maker = JobMaker(executor.event_type, target.is_function, options)
     cells = cells_for(executor.event_type, target.function, maker, options)
-    formats = Formats(options.input_format, options.field is not None, cells)
+    formats = Formats(
+        options.input_format,
+        options.field is not None,
+        cells,
+        delimiter=check_delimiter(options.delimiter, options.input_format),
+        encoding=check_encoding(options.encoding),
+    )
     is_part = options.skip > 0 or options.limit is not None
     window = partial(Window, options.skip, options.limit, maker.is_blank) if is_part else None
     return maker, open_files(paths, formats, window)

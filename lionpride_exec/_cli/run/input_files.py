@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lionpride_exec._cli.errors import UsageError
 
+from .inputs.formats import TABLES
 from .inputs.records import InputError
 from .source import open_source
 
@@ -259,8 +260,15 @@ def open_files(paths: Sequence[str], formats: Formats, window: Callable[[], Wind
             source.check_file()
             if len(paths) > 1:
                 source.suspend()
+        _check_use_of_delimiter(sources, formats)
     except BaseException:
         for source in sources:
             source.close()
         raise
     return InputFiles(sources, window)
+
+
+def _check_use_of_delimiter(sources: Sequence[Source], formats: Formats) -> None:
+    if formats.delimiter is None or formats.asked is not None or any(source.kind in TABLES for source in sources):
+        return
+    raise UsageError("--delimiter does nothing: no file of INPUT is a table; --input-format csv makes it one")

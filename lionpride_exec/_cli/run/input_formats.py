@@ -24,6 +24,7 @@ BY_PANDAS: Final = "write it as JSON lines first (pandas: to_json(..., orient='r
 TO_STDIN: Final = "| lionpride-exec run TARGET -"
 
 _BY_FORMAT: Final = "--input-format {} reads it"
+_BY_ENCODING: Final = "--encoding {} reads it"
 
 # The first bytes of a format, its name, and a command that writes it as lines. FILE stands for INPUT.
 _BINARY: Final[tuple[tuple[bytes, str, str], ...]] = (
@@ -35,10 +36,10 @@ _BINARY: Final[tuple[tuple[bytes, str, str], ...]] = (
     (b"PK\x03\x04", "a zip archive", f"unzip -p FILE {TO_STDIN}"),
     (b"PK\x05\x06", "an empty zip archive", "give the lines themselves"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", f"7z x -so FILE {TO_STDIN}"),
-    (b"\xff\xfe\0\0", "UTF-32", f"iconv -f UTF-32 -t UTF-8 FILE {TO_STDIN}"),
-    (b"\0\0\xfe\xff", "UTF-32", f"iconv -f UTF-32 -t UTF-8 FILE {TO_STDIN}"),
-    (b"\xff\xfe", "UTF-16", f"iconv -f UTF-16 -t UTF-8 FILE {TO_STDIN}"),
-    (b"\xfe\xff", "UTF-16", f"iconv -f UTF-16 -t UTF-8 FILE {TO_STDIN}"),
+    (b"\xff\xfe\0\0", "UTF-32", _BY_ENCODING.format("utf-32")),
+    (b"\0\0\xfe\xff", "UTF-32", _BY_ENCODING.format("utf-32")),
+    (b"\xff\xfe", "UTF-16", _BY_ENCODING.format("utf-16")),
+    (b"\xfe\xff", "UTF-16", _BY_ENCODING.format("utf-16")),
     (b"PAR1", "Parquet", _BY_FORMAT.format("parquet")),
     (b"ARROW1\0\0", "an Arrow file", BY_PANDAS),
     (b"SQLite format 3\0", "an SQLite database", f"sqlite3 -json FILE 'SELECT ...' | jq -c '.[]' {TO_STDIN}"),
@@ -91,7 +92,7 @@ def _utf_without_mark(head: bytes) -> tuple[str, str] | None:
     even, odd = head[::2], head[1::2]
     for order, zeros, others in (("LE", odd, even), ("BE", even, odd)):
         if zeros.count(0) * 2 > len(zeros) and others.count(0) * 10 <= len(others):
-            return "UTF-16, without a byte order mark", f"iconv -f UTF-16{order} -t UTF-8 FILE {TO_STDIN}"
+            return "UTF-16, without a byte order mark", _BY_ENCODING.format(f"utf-16-{order.lower()}")
     return None
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from lionpride_exec._base.json_text import MAX_DEPTH, read_json
 from lionpride_exec._cli.errors import BadLineError
 
+from .text_options import bad_byte
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,13 +17,14 @@ if TYPE_CHECKING:
 TOO_DEEP = f"not readable: nested more than {MAX_DEPTH} levels deep"
 
 
-def parse_json(line: bytes, parse_float: Callable[[str], Any] | None = None) -> Any:
+def parse_json(line: bytes, parse_float: Callable[[str], Any] | None = None, *, encoding: str | None = None) -> Any:
     """
     Return the value that a line holds.
 
     Args:
         line: JSON in UTF-8.
         parse_float: Called with the text of a number that is no integer. Returns the value. None for a float.
+        encoding: The encoding that INPUT has, for messages. None for UTF-8.
 
     Raises:
         BadLineError: The line is not JSON, or cannot be read.
@@ -29,7 +32,7 @@ def parse_json(line: bytes, parse_float: Callable[[str], Any] | None = None) -> 
     try:
         record = read_json(line, parse_constant=_refuse_constant, parse_float=parse_float)
     except UnicodeDecodeError as exc:
-        raise BadLineError(f"not UTF-8: byte 0x{line[exc.start]:02x} at column {exc.start + 1}") from exc
+        raise BadLineError(bad_byte(encoding, line[exc.start], f"at column {exc.start + 1}")) from exc
     except json.JSONDecodeError as exc:
         raise BadLineError(f"not JSON: {exc.msg} (column {exc.colno})") from exc
     except RecursionError as exc:

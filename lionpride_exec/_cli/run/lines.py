@@ -26,6 +26,7 @@ from .limit_options import absence_of, keep_values, value_at
 from .line_identity import Identity, Lines
 from .redacted_fields import Redaction
 from .target import describe
+from .text_options import check_encoding
 
 if TYPE_CHECKING:
     from lionpride_exec._events.event import Event
@@ -69,6 +70,7 @@ class JobMaker:
         self._event_type = event_type
         self._is_function = is_function
         self._field = options.field
+        self._encoding = check_encoding(options.encoding)
         self._priority = options.priority
         self._limits = options.limits.fields
         self._columns = Columns(event_type, options.event_fields, options.timeout, is_function=is_function)
@@ -120,7 +122,7 @@ class JobMaker:
         if isinstance(line, BadLineError):
             raise line
         if self._field is None:
-            return parse_json(line)
+            return parse_json(line, encoding=self._encoding)
         value = line.decode("utf-8", "surrogateescape")  # a file's name may be any bytes
         return value if self._is_function else {self._field: value}
 

@@ -14,6 +14,7 @@ from lionpride_exec._processing.config import MANY_SHORT, check_bounds
 from .columns import parse_event_fields
 from .error_rules import ErrorBound, parse_bound
 from .limit_options import LimitOptions, read_limits
+from .text_options import check_delimiter, check_encoding
 
 Backend = Literal["asyncio", "trio", "asyncio+uvloop"]
 JournalSync = Literal["full", "normal"]
@@ -55,6 +56,9 @@ class RunOptions:
         input_format: What INPUT is: jsonl (a JSON value on each line), json (one array), csv or tsv (the first row
             names the fields), parquet, or openai-batch or anthropic-batch (requests, known by custom_id; the target
             gets the body or the params). Default: what the names of the files say.
+        delimiter: What stands between two cells of a table: one character, or tab; default: what a first line such as
+            sep=; says, else the comma, semicolon or tab that makes most columns of the header.
+        encoding: Encoding of INPUT, such as cp1252 or utf-16. Default: UTF-8.
         skip: Pass over this many records of INPUT.
         limit: Read at most this many records of INPUT.
         dry_run: Read INPUT and check each record, but run nothing and write no file.
@@ -116,6 +120,8 @@ class RunOptions:
 
     config: str | None = None
     input_format: InputFormat | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
     skip: int = 0
     limit: int | None = None
     dry_run: bool = False
@@ -259,6 +265,7 @@ class RunOptions:
         if self.field is not None:
             fields = {
                 "--input-format": self.input_format,
+                "--delimiter": self.delimiter,
                 "--priority": self.priority,
                 "--key": self.key,
                 "--rate with :FIELD": limits.fields.costs,
@@ -342,6 +349,8 @@ class RunOptions:
         }
 
     def _check_lines(self) -> None:
+        check_delimiter(self.delimiter, self.input_format)
+        check_encoding(self.encoding)
         if self.skip < 0:
             raise UsageError(f"--skip must be 0 or more, got {self.skip}")
         if self.limit is not None and self.limit < 1:

@@ -24,6 +24,7 @@ from lionpride_exec._cli.streams import STDIN
 from .input_formats import HEAD, is_enough, problem_of
 from .inputs.compression import Decoder, codec_of, may_be_compressed
 from .inputs.formats import Formats, is_enough_of
+from .inputs.recoder import Recoder
 from .inputs.records import InputError
 
 if TYPE_CHECKING:
@@ -45,12 +46,14 @@ class Reading:
 
     Args:
         decoder: Decompresses the file.
+        recoder: Makes UTF-8 of what it is then.
         parser: Makes its records.
     """
 
-    def __init__(self, decoder: Decoder, parser: Parser) -> None:
+    def __init__(self, decoder: Decoder, recoder: Recoder, parser: Parser) -> None:
         self.parser = parser
         self._decoder = decoder
+        self._recoder = recoder
         self._read = 0  # bytes of the file
         self._decoded = 0  # bytes that they decompress to
 
@@ -62,13 +65,14 @@ class Reading:
     def feed(self, chunk: bytes) -> Iterator[Iterator[Record]]:
         """Yield the records that a chunk of the file completes, piece by piece."""
         self._read += len(chunk)
-        for data in self._decoder.feed(chunk):
+        for data in map(self._recoder.feed, self._decoder.feed(chunk)):
             self._decoded += len(data)
             yield self.parser.feed(data)
 
     def end(self) -> Iterator[Record]:
         """Yield the records that the end of the file completes."""
         self._decoder.end()
+        yield from self.parser.feed(self._recoder.feed(b"", is_all=True))
         yield from self.parser.end()
 
 
@@ -203,9 +207,10 @@ class Source:
     def _decoded(self, head: bytes) -> bytes:
         """Return what the first bytes decompress to, as far as they can be decompressed."""
         parts: list[bytes] = []
+        recoder = Recoder(self.formats.encoding)
         try:
             for part in Decoder(self.name, codec_of(head)).feed(head):
-                parts.append(part)
+                parts.append(recoder.feed(part))
                 if len(part) >= HEAD:
                     break
         except InputError:  # the run tells when it comes to it
@@ -218,7 +223,8 @@ class Source:
         """Return a new pass over the file. ``number`` lines come before it."""
         if self.kind == "parquet":
             return TableReading(self.formats.parquet_rows(self.name, number), self.size)
-        return Reading(Decoder(self.name, self._codec), self.formats.parser(self.kind, self.name, number))
+        parser = self.formats.parser(self.kind, self.name, number)
+        return Reading(Decoder(self.name, self._codec), Recoder(self.formats.encoding), parser)
 
     def look_ahead(self, reading: Reading | TableReading) -> Generator[Iterator[Record]]:
         """

@@ -14,7 +14,7 @@ from .cells import Cells
 from .compression import SUFFIXES
 from .json_array import ARRAY, REQUESTS, ArrayParser
 from .records import BOM
-from .tables import CSV, TSV, TableParser
+from .tables import CSV, TSV, TableParser, has_sep_line
 from .text_lines import LineParser
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ _BY_SUFFIX: Final[tuple[tuple[str, Kind], ...]] = (
     (".json", "json"),
     (".parquet", "parquet"),
 )
+
+
+# Those that have cells.
+TABLES: Final[frozenset[Kind]] = frozenset({"csv", "tsv"})
 
 
 def format_of_name(name: str) -> Kind:
@@ -56,11 +60,15 @@ class Formats:
         asked: The format of all files. None to go by their names.
         is_plain: Whether lines of text are expected (``--field``), not JSON.
         cells: What the cells of tables are.
+        delimiter: What stands between two cells. None to find out.
+        encoding: The encoding of the files. None for UTF-8.
     """
 
     asked: InputFormat | None = None
     is_plain: bool = False
     cells: Cells = attrs.field(factory=Cells)
+    delimiter: str | None = None
+    encoding: str | None = None
 
     def find(self, name: str, head: bytes) -> Kind:
         """
@@ -90,8 +98,9 @@ class Formats:
         """
         if kind in {"json", "requests"}:
             return ArrayParser(name, number, REQUESTS if kind == "requests" else ARRAY)
-        if kind in {"csv", "tsv"}:
-            return TableParser(name, CSV if kind == "csv" else TSV, self.cells, number)
+        if kind in TABLES:
+            delimiters = CSV if kind == "csv" else TSV
+            return TableParser(name, delimiters, self.cells, number, delimiter=self.delimiter, encoding=self.encoding)
         return LineParser(number)
 
     def parquet_rows(self, name: str, number: int = 0) -> ParquetRows:
@@ -123,7 +132,7 @@ def is_enough_of(kind: Kind, head: bytes) -> bool:
     if kind == "parquet":  # which a pipe cannot be
         return True
     text = head.removeprefix(BOM).lstrip()
-    return bool(text) if kind in {"json", "requests"} else b"\n" in text
+    return bool(text) if kind in {"json", "requests"} else text.count(b"\n") > has_sep_line(text)
 
 
 def _may_be_array(head: bytes) -> bool:

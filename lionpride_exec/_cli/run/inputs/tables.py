@@ -1,6 +1,8 @@
 """
 CSV and TSV: the first row names the fields, and a record is a row.
 
+Excel reads and writes files whose first line, ``sep=;``, says the delimiter.
+
 The rows are those of Python's ``csv``, in its strict mode: a quoted cell that does not end where it should is a bad
 row, and nothing is guessed. A row may be longer than what has come of the file. Then its lines are kept, and read once
 more when as much again has come.
@@ -9,9 +11,11 @@ more when as much again has come.
 from __future__ import annotations
 
 import csv
+import re
 from typing import TYPE_CHECKING, Final
 
 from lionpride_exec._cli.errors import BadLineError, UsageError
+from lionpride_exec._cli.run.text_options import bad_byte
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 # The delimiters of a file whose name says CSV. The one that makes most columns of the header holds.
 CSV: Final = ",;\t"
 TSV: Final = "\t"
+
+_SEP_LINE: Final = re.compile(r'(?:\ufeff)?"?sep=([^"\r\n])"?[\r\n]*', re.IGNORECASE)
 
 # The longest cell, in characters. A quoted cell without its end would take the whole file.
 MAX_CELL: Final = 1 << 24
@@ -59,19 +65,32 @@ class TableParser:
 
     Args:
         name: The name of the file, for messages.
-        delimiters: What may stand between two cells.
+        delimiters: What may stand between two cells, if no line says it.
         cells: Says what the cells of a column are.
         number: How many lines come before this file.
+        delimiter: What stands between two cells, whatever the file says. None to find out.
+        encoding: The encoding that the file had, for messages. None for UTF-8.
     """
 
     unit = "line"
 
-    def __init__(self, name: str, delimiters: str, cells: Cells, number: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        delimiters: str,
+        cells: Cells,
+        number: int = 0,
+        *,
+        delimiter: str | None = None,
+        encoding: str | None = None,
+    ) -> None:
         csv.field_size_limit(MAX_CELL)
         self.number = number
         self.position = 0
         self._name = name
-        self._delimiters = delimiters
+        self._delimiters = delimiters if delimiter is None else delimiter
+        self._is_given = delimiter is not None
+        self._encoding = encoding
         self._cells = cells
         self._supply = _Supply()
         self._rest: list[bytes] = []  # of the line whose end has not come yet
@@ -156,12 +175,16 @@ class TableParser:
                 yield first, BadLineError(f"not {'TSV' if delimiter == TSV else 'CSV'}: {exc}")
 
     def _choose_delimiter(self) -> None:
-        """Take the delimiter that makes most columns of the first line that is not blank."""
+        """Take the delimiter that is given, or that a line says, or that makes most columns of the header."""
         lines = self._supply.lines
         if lines:
             lines[0] = lines[0].removeprefix("\ufeff")  # again and again, while all lines are blank
-        for line in lines:
-            if line.strip():
+        for place, line in enumerate(lines):
+            told = _SEP_LINE.fullmatch(line)
+            if told is not None:
+                lines[place] = "\n"  # a blank line
+                self._delimiters = self._delimiters if self._is_given else told[1]
+            elif line.strip():
                 self._delimiter = max(self._delimiters, key=lambda one: len(next(csv.reader([line], delimiter=one))))
                 return
 
@@ -171,7 +194,7 @@ class TableParser:
             return None
         try:
             if not self._is_utf8:
-                _check_utf8(cells)
+                _check_bytes(cells, self._encoding)
             if self._row is not None:
                 return self._row.line(cells)
         except BadLineError as exc:
@@ -182,10 +205,15 @@ class TableParser:
         return None
 
 
-def _check_utf8(cells: list[str]) -> None:
+def has_sep_line(head: bytes) -> bool:
+    """Return whether a file begins with a line that says its delimiter."""
+    return _SEP_LINE.fullmatch(head.lstrip().partition(b"\n")[0].decode("utf-8", "replace")) is not None
+
+
+def _check_bytes(cells: list[str], encoding: str | None) -> None:
     for number, cell in enumerate(cells, 1):
         try:
             cell.encode()
         except UnicodeEncodeError as exc:
             byte = ord(cell[exc.start]) & 0xFF
-            raise BadLineError(f"not UTF-8: byte 0x{byte:02x} in column {number}") from exc
+            raise BadLineError(bad_byte(encoding, byte, f"in column {number}")) from exc
