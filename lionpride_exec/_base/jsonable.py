@@ -14,9 +14,10 @@ from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from lionpride_exec._clients.http_answer import http_answer
 from lionpride_exec.errors import ExecutionError, LionprideError
 
-from .exception_groups import is_of, members_of
+from .exception_groups import is_of, is_retryable, members_of
 from .json_text import MAX_BITS, MAX_DEPTH, UNSERIALIZABLE, NoForm
 
 if TYPE_CHECKING:
@@ -185,7 +186,8 @@ def error_to_dict(error: BaseException) -> dict[str, Any]:
     """
     Return the class name and the message of an error as JSON-safe data. Never raises.
 
-    Errors of this package add ``retryable`` and details. Groups add their members, nested.
+    Errors of this package add ``retryable`` and details, and so do errors of clients that stand for an HTTP answer.
+    Groups add their members, nested.
     """
     return _error_to_dict(error, (id(error),))
 
@@ -197,9 +199,9 @@ def _error_to_dict(error: BaseException, around: tuple[int, ...], depth: int = 0
     data: dict[str, Any] = {"error": name, "message": "cancelled" if is_cancellation else error_text(error)}
     if is_of(error, LionprideError):
         own = _form(_own_form(error), around)[0]
-        return data | own if isinstance(own, dict) else data
+        return data | _with_answer(own, error) if isinstance(own, dict) else data
     if not is_of(error, BaseExceptionGroup):
-        return data
+        return data | _with_answer({}, error)
     members = members_of(error)
     if depth > MAX_ERROR_DEPTH:
         data["message"] = f"Max nesting depth ({MAX_ERROR_DEPTH}) exceeded"
@@ -212,6 +214,14 @@ def _error_to_dict(error: BaseException, around: tuple[int, ...], depth: int = 0
         for member in members
     ]
     return data
+
+
+def _with_answer(own: dict[str, Any], error: BaseException) -> dict[str, Any]:
+    """Return what an error says of itself, with the HTTP answer that it stands for."""
+    answer, details = http_answer(error), own.get("details", {})
+    if not answer or not isinstance(details, dict):
+        return own
+    return {"retryable": is_retryable(error)} | own | {"details": answer | details}
 
 
 def _own_form(error: LionprideError) -> Any:

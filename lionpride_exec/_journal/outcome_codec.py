@@ -13,6 +13,7 @@ from lionpride_exec._base.jsonable import error_text, form_of, jsonable
 from lionpride_exec._base.redaction import NO_SECRETS, mask, mask_data
 from lionpride_exec._base.sentinel import Unset, UnsetType
 from lionpride_exec._base.tracebacks import format_traceback, has_traceback
+from lionpride_exec._clients.http_answer import http_answer
 from lionpride_exec._model.execution import Attempt, Execution
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import LionprideError, RemoteError
@@ -170,6 +171,8 @@ def _error_data(error: BaseException) -> ErrorData:
     if is_of(error, LionprideError) and error.details:
         details = jsonable(error.details)
         data.details = details if isinstance(details, dict) else {}
+    if not is_of(error, BaseExceptionGroup):
+        data.details = http_answer(error) | data.details
     return data
 
 

@@ -240,3 +240,113 @@ def test_records_without_an_id_have_no_result():
     Path("in").write_text('{"custom_id": "a", "model": "good"}\n{"model": "good"}\n')
     assert run("target.py:answer", "in", output="out", output_format="anthropic-batch", quiet=True) == 0
     assert [one["custom_id"] for one in read()] == ["a"]
+
+
+# ---------------------------------------------------------------- errors with an answer of HTTP
+
+ANSWERS = """
+import httpx
+
+OPENAI = {"error": {"message": "no such model", "type": "invalid_request_error", "param": "model", "code": "none"}}
+ANTHROPIC = {"type": "error", "error": {"type": "not_found_error", "message": "no"}, "request_id": "req_1"}
+
+class BadRequestError(Exception): pass
+
+class APIStatusError(Exception):
+    def __init__(self, status_code, body):
+        super().__init__("refused")
+        self.status_code, self.body = status_code, body
+
+def refuse(status, **content):
+    request = httpx.Request("POST", "http://host/v1")
+    httpx.Response(status, request=request, **content).raise_for_status()
+
+async def answer(request):
+    match request["model"]:
+        case "openai": refuse(404, json=OPENAI)
+        case "anthropic": refuse(404, json=ANTHROPIC)
+        case "page": refuse(502, text="<html>")
+        case "long": refuse(413, text="x" * 5000)
+        case "empty": refuse(418)
+        case "inner": raise APIStatusError(422, OPENAI["error"])
+        case "secret": refuse(400, json={"error": {"message": f"bad key {request['key']}"}})
+        case "wrapped":
+            try:
+                refuse(409, json=OPENAI)
+            except httpx.HTTPStatusError as exc:
+                raise BadRequestError("mine") from exc
+        case "none": raise BadRequestError("no answer")
+"""
+
+
+def run_answers(kind, *models, **options):
+    """Run requests that are answered with errors. Return their results by their models."""
+    Path("answers.py").write_text(ANSWERS)
+    named = write(kind, *(request(kind, model, model, key="s3cret-key") for model in models))
+    options = {"input_format": named, "output_format": named, "output": "out", "quiet": True, **options}
+    with virtual_time():
+        assert run("answers.py:answer", "in", **options) == 1
+    return {result["custom_id"]: result for result in read() if "custom_id" in result}
+
+
+OPENAI = {"error": {"message": "no such model", "type": "invalid_request_error", "param": "model", "code": "none"}}
+
+
+@pytest.mark.parametrize("journal", [None, "run.db"])
+def test_the_answer_of_a_service_is_kept_for_openai(journal):
+    """Its status code, and its body if that is one of an error. Else the body says what is known."""
+    found = run_answers("openai", "openai", "page", "long", "empty", "inner", "wrapped", "none", journal=journal)
+    assert all(one["error"] is None for one in found.values())
+    answers = {name: one["response"] for name, one in found.items()}
+    codes = {"openai": 404, "page": 502, "long": 413, "empty": 418, "inner": 422, "wrapped": 409, "none": 400}
+    assert {name: one["status_code"] for name, one in answers.items()} == codes
+    for name in ("openai", "inner", "wrapped"):
+        assert answers[name]["body"] == OPENAI
+    for name, kind in (("page", "server_error"), ("long", "invalid_request_error"), ("empty", "invalid_request_error")):
+        error = answers[name]["body"]["error"]
+        assert (error["type"], error["param"], error["code"]) == (kind, None, None)
+        assert error["message"].startswith("HTTPStatusError: ")
+
+
+@pytest.mark.parametrize("journal", [None, "run.db"])
+def test_the_answer_of_a_service_is_kept_for_anthropic(journal):
+    """The whole error of its body. Else its type is by the status code."""
+    found = run_answers("anthropic", "anthropic", "openai", "page", "long", "none", journal=journal)
+    errors = {name: one["result"]["error"] for name, one in found.items()}
+    assert errors["anthropic"] == {
+        "type": "error",
+        "error": {"type": "not_found_error", "message": "no"},
+        "request_id": "req_1",
+    }
+    types = {name: one["error"]["type"] for name, one in errors.items()}
+    assert types == {
+        "anthropic": "not_found_error",
+        "openai": "not_found_error",
+        "page": "api_error",
+        "long": "invalid_request_error",
+        "none": "invalid_request_error",
+    }
+
+
+def test_the_answer_behind_a_pause_is_kept():
+    """An event that has no time to wait ends with the answer that asked for the pause."""
+    found = run_answers("openai", "page", "openai", pause_on="502,404", max_pause=0.5)
+    assert found["page"]["response"]["status_code"] == 502
+    assert found["openai"]["response"] | {"request_id": ""} == {"status_code": 404, "request_id": "", "body": OPENAI}
+
+
+@pytest.mark.parametrize("journal", [None, "run.db"])
+def test_secrets_in_an_answer_are_redacted(journal):
+    """In the output, and in the journal."""
+    found = run_answers("openai", "secret", journal=journal, redact="body.key")
+    assert found["secret"]["response"]["body"] == {"error": {"message": "bad key ***"}}
+
+
+def test_usual_results_have_the_answer_too():
+    """As details of the error. A long body is left out."""
+    run_answers("openai", "openai", "page", "long", "none", output_format=None)
+    errors = {result["record"]["custom_id"]: result["error"] for result in read()}
+    assert errors["openai"]["details"] == {"status_code": 404, "body": OPENAI}
+    assert errors["page"]["details"] == {"status_code": 502, "body": "<html>"}
+    assert errors["long"]["details"] == {"status_code": 413}
+    assert errors["none"] == {"error": "BadRequestError", "message": "no answer"}

@@ -8,7 +8,7 @@ general value that the format allows.
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from lionpride_exec._base.json_text import read_json, write_json
 
@@ -47,6 +47,11 @@ _REFUSALS: Final[Mapping[str, Refusal]] = {
     "ServiceUnavailableError": Refusal(503, "server_error", "overloaded_error"),
     "OverloadedError": Refusal(529, "server_error", "overloaded_error"),
 }
+# What a status code stands for, if the class of the error says nothing. Any other code is like 400 or 500.
+_BY_STATUS: Final[Mapping[int, Refusal]] = {
+    **{refusal.status: refusal for refusal in reversed(list(_REFUSALS.values()))},
+    504: Refusal(504, "server_error", "timeout_error"),
+}
 _TIMEOUTS: Final = ("LionTimeoutError", "TimeoutError", "APITimeoutError", "DeadlineExceededError")
 
 
@@ -80,11 +85,20 @@ class OpenAIBatch(_BatchResult):
         if result["status"] == "completed":
             response = {"status_code": 200, "request_id": digest, "body": result["response"]}
         elif (refusal := _refusal_of(result)) is not None:
-            body = {"message": _message_of(result), "type": refusal.openai, "param": None, "code": None}
-            response = {"status_code": refusal.status, "request_id": digest, "body": {"error": body}}
+            response = {"status_code": refusal.status, "request_id": digest, "body": self._body_of(result, refusal)}
         else:
             error = {"code": self._code_of(result), "message": _message_of(result)}
         return {"id": f"batch_req_{digest}", "custom_id": custom_id, "response": response, "error": error}
+
+    @staticmethod
+    def _body_of(result: Mapping[str, Any], refusal: Refusal) -> dict[str, Any]:
+        """Return the body of the answer if it is one of the service, else what is known."""
+        body = _details_of(result).get("body")
+        if isinstance(body, dict) and isinstance(body.get("error"), dict):
+            return cast("dict[str, Any]", body)
+        if isinstance(body, dict) and "message" in body:  # its client keeps the inner object
+            return {"error": body}
+        return {"error": {"message": _message_of(result), "type": refusal.openai, "param": None, "code": None}}
 
     @staticmethod
     def _code_of(result: Mapping[str, Any]) -> str:
@@ -104,19 +118,36 @@ class AnthropicBatch(_BatchResult):
         elif _was_given_up(result) and not _is_timeout(result):
             found = {"type": "canceled"}
         else:
-            refusal = _refusal_of(result)
-            kind = refusal.anthropic if refusal is not None else "timeout_error" if _is_timeout(result) else "api_error"
-            error = {"type": kind, "message": _message_of(result)}
-            found = {"type": "errored", "error": {"type": "error", "error": error, "request_id": None}}
+            found = {"type": "errored", "error": self._answer_of(result)}
         return {"custom_id": custom_id, "result": found}
+
+    @staticmethod
+    def _answer_of(result: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the body of the answer if it is one of the service, else what is known."""
+        body = _details_of(result).get("body")
+        if isinstance(body, dict) and body.get("type") == "error" and isinstance(body.get("error"), dict):
+            return {"type": "error", "error": body["error"], "request_id": body.get("request_id")}
+        refusal = _refusal_of(result)
+        kind = refusal.anthropic if refusal is not None else "timeout_error" if _is_timeout(result) else "api_error"
+        return {"type": "error", "error": {"type": kind, "message": _message_of(result)}, "request_id": None}
 
 
 def _error_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
     return result.get("error") or {}
 
 
+def _details_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    details = _error_of(result).get("details")
+    return cast("Mapping[str, Any]", details) if isinstance(details, dict) else {}
+
+
 def _refusal_of(result: Mapping[str, Any]) -> Refusal | None:
-    return _REFUSALS.get(_error_of(result).get("error", ""))
+    """Return how the service has answered: by the status code of the answer, else by the class of the error."""
+    status = _details_of(result).get("status_code")
+    if not isinstance(status, int):
+        return _REFUSALS.get(_error_of(result).get("error", ""))
+    known = _BY_STATUS.get(status, _BY_STATUS[400 if status < 500 else 500])  # noqa: PLR2004  HTTP
+    return known._replace(status=status)
 
 
 def _is_timeout(result: Mapping[str, Any]) -> bool:
