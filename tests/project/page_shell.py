@@ -17,9 +17,11 @@ import subprocess
 import sys
 import tomllib
 
+import pyarrow as pa
 from cli_children import warm
 from journal_files import fill
 from pages import ROOT
+from pyarrow import parquet
 
 SECONDS = 60
 
@@ -30,6 +32,12 @@ async def fetch(record):
 
 call = generate = fetch
 """
+JOBS = """
+import anyio
+
+async def shell(command):
+    return (await anyio.run_process(command)).stdout.decode()
+"""
 RECORDS = "".join(
     json.dumps({"prompt": f"{number}", "api_key": "ab"[number % 2], "tokens": 9, "max_tokens": 9}) + "\n"
     for number in range(10)
@@ -38,7 +46,10 @@ BATCH = '{"custom_id": "r1", "body": {"model": "m", "max_tokens": 9}}\n'
 READER = {
     "batch.jsonl": lambda path: path.write_text(BATCH),
     "client.py": lambda path: path.write_text(CLIENT),
+    "commands.txt": lambda path: path.write_text("echo a\n"),
+    "jobs.py": lambda path: path.write_text(JOBS),
     "orders.csv": lambda path: path.write_text("name,size\nx,1\n"),
+    "orders.parquet": lambda path: parquet.write_table(pa.table({"name": ["x"], "size": [1]}), path),
     "prompts.jsonl": lambda path: path.write_text(RECORDS),
     "requests.jsonl": lambda path: path.write_text(RECORDS),
     "requests.jsonl.gz": lambda path: path.write_bytes(gzip.compress(RECORDS.encode())),
