@@ -14,7 +14,9 @@ import lionpride_exec
 PACKAGE = Path(lionpride_exec.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 # Modules of extras, of journals and of development. Importing the package loads none of them.
-OPTIONAL = {"coredis", "cyclopts", "hypothesis", "msgspec", "pytest", "rich", "sqlite3", "tqdm", "trio", "uvloop"}
+OPTIONAL = {
+    "coredis", "cyclopts", "hypothesis", "msgspec", "pyarrow", "pytest", "rich", "sqlite3", "tqdm", "trio", "uvloop",
+}  # fmt: skip
 
 
 def test_the_version_is_said_once():
@@ -33,7 +35,8 @@ def test_each_dependency_has_a_lowest_version():
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
     pins = dict(line.split("==") for line in done.stdout.splitlines())
     extras = project["optional-dependencies"]
-    lines = [line for name in ("cli", "cluster", "journal", "progress", "testing", "trio") for line in extras[name]]
+    names = ("cli", "cluster", "journal", "parquet", "progress", "testing", "trio")
+    lines = [line for name in names for line in extras[name]]
     for line in [*project["dependencies"], *lines]:
         name, _, lowest = line.partition(">=")
         assert pins[name] == lowest.partition(",")[0]
