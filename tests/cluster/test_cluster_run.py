@@ -176,6 +176,24 @@ def test_lines_that_were_put_back_lose_their_results(place, go):
     assert place.numbers() == {1: 1, 2: 1}
 
 
+def test_a_line_whose_event_ends_before_it_is_read_is_one_of_this_run(place, go):
+    """Its event was put back. The process is a worker too, and takes the event before the line has come."""
+    place.write(numbered(1, fail=True))
+    go()
+    assert run_command(["cluster", "retry", "--failed", "--queue", place.queue, "--url-file", "url"]) == 0
+    place.write([*numbered(2), *numbered(1, fail=True)])
+    first, second = (place.folder / "in").read_bytes().splitlines(keepends=True)
+    child = place.start(*place.words(source="-"), stdin=subprocess.PIPE)
+    child.stdin.write(first)
+    child.stdin.flush()
+    until(lambda: len(place.runs()) == 3 and place.counts() == {"completed": 1, "failed": 1})
+    _, err = child.communicate(second, timeout=50)
+    assert (child.returncode, b"2 lines: 1 completed, 1 failed; " in err) == (1, True), err
+    assert b"not in standard input" not in err
+    assert place.numbers() == {1: 1, 2: 1}
+    assert "2 lines: 2 done before (1 not completed); " in go()[1]
+
+
 def test_a_line_that_has_failed_again_elsewhere_has_its_last_result(place, go):
     """Although it has ended with the same status."""
     place.write(numbered(1, fail=True))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cluster import Cluster
 from lionpride_exec._events.event import Event
@@ -95,6 +96,7 @@ class ClusterRun(KeyedRun):
         self._results = Known()  # of the events that have a result in the output
         self._forgotten = 0  # of these, events that the server does not know
         self._is_connected = False
+        self._began_at = wall_clock.now()  # what has ended by then was done by earlier runs
         self._numbers: dict[str, int] = {}  # of the lines that are being appended, by their keys
         self._ended_of_batch: set[str] = set()  # keys of lines whose result was written meanwhile
         self._is_told_of_no_workers = False
@@ -187,6 +189,7 @@ class ClusterRun(KeyedRun):
         except OSError as exc:
             raise UsageError(f"cannot go on with {self.output.name}: {exc.strerror or exc}") from exc
         self._lock_output()  # it may be another file by now
+        self._began_at = wall_clock.now()
         self.executor.resume()
         self.tally.before = known.before
         if self._forgotten:
@@ -265,10 +268,11 @@ class ClusterRun(KeyedRun):
 
     async def _take_all(self, todo: dict[str, Line]) -> None:
         """Submit the events of lines that have no result. Wait as long as the server cannot take them in."""
-        for key in [key for key in todo if (self._results.marks.get(mark_of_key(key)) or 0) & HAD]:
-            number = todo.pop(key).number
+        for key, line in list(todo.items()):
             if self._known is not None:
-                self._known.see(key, number)
+                self._known.see(key, line.number)
+            if (self._results.marks.get(mark_of_key(key)) or 0) & HAD:
+                del todo[key]
         self._numbers, self._ended_of_batch = {key: line.number for key, line in todo.items()}, set()
         while todo:
             try:
@@ -332,14 +336,20 @@ class ClusterRun(KeyedRun):
             self._take_known(job.key, found)
 
     def _take_known(self, key: str, event: Event) -> None:
-        """Write the result of an event that has the key of a line, if it had ended before."""
+        """Write the result of an event that has the key of a line, if it has ended."""
         number = self._numbers[key]
         self._renumber(event, number)
         status = event.execution.status
         if status in TERMINAL and key not in self._ended_of_batch:
             self._ended_of_batch.add(key)
-            self.tally.before[status] += 1
-            self.output.put(self._line_of(event, status, encode_key(key))[1])
+            line = self._line_of(event, status, encode_key(key))[1]
+            ended_at = event.execution.finished_at
+            if ended_at is not None and ended_at >= self._began_at:
+                # A worker, perhaps this process, took the event while it stood in the queue before its line was read.
+                self._note_end(event, number, status, line)
+            else:
+                self.tally.before[status] += 1
+                self.output.put(line)
 
     async def _check_target(self, key: str, event: object) -> None:
         """
