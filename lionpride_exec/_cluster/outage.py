@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from math import isinf
 from typing import Final
 
 from anyio import current_time
 
 from lionpride_exec._base.wall_clock import wall_clock
+from lionpride_exec._base.wording import MAX_SECONDS
 
 logger = logging.getLogger("lionpride_exec")
 
@@ -48,9 +48,9 @@ class Outage:
         if self._is_told or is_short or deadline - now < SECONDS_UNTOLD:
             return
         self._is_told = True
-        until = "it is reached"
-        if not isinf(deadline):
-            until = f"{wall_clock.now() + timedelta(seconds=deadline - now):%H:%M:%S} UTC ({deadline - now:.0f} s)"
+        until, seconds = "it is reached", deadline - now
+        if seconds <= MAX_SECONDS:  # there may be no date for a later time
+            until = f"{wall_clock.now() + timedelta(seconds=seconds):%H:%M:%S} UTC ({seconds:.0f} s)"
         # The text alone: the error has the frames of the connection, and a handler may keep the record.
         logger.warning("%s is not reached, trying until %s: %s", self._shown_url, until, str(error))
 

@@ -1,8 +1,10 @@
 """What callers of an executor see when the server is away, has lost its data, or refuses."""
 
 import re
+import sys
 import threading
 import time
+from math import inf
 
 import anyio
 import pytest
@@ -48,6 +50,26 @@ async def test_the_log_has_at_once_that_the_start_waits_for_its_server(own_serve
     assert len([message for message in caplog.messages if "is not reached" in message]) == 1
     assert any("is reached again, after " in message for message in caplog.messages)
     assert "hidden" not in caplog.text
+
+
+@pytest.mark.parametrize("patience", [inf, sys.float_info.max, 1e12, 1e9], ids=str)
+async def test_a_start_waits_for_its_server_however_long_that_may_take(own_server, patience, caplog):
+    """A time that no date can tell is as good as for ever."""
+    server = own_server()
+    server.kill()
+    executor = executor_on(server, patience=patience)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+
+            async def start_server():
+                await until(lambda: caplog.records)
+                await anyio.to_thread.run_sync(server.start)
+
+            group.start_soon(start_server)
+            async with executor:
+                assert await executor.invoke(Add(a=1)) == 2
+    when = r"[\d:]{8} UTC \(1000000000 s\)" if patience == 1e9 else "it is reached"
+    assert re.fullmatch(rf"{executor.cluster.shown_url} is not reached, trying until {when}: .+", caplog.messages[0])
 
 
 async def test_the_log_has_that_a_server_is_away_for_more_than_a_second(own_server, caplog):
