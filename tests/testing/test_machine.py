@@ -350,6 +350,15 @@ class GivesAnother(Executor):
         return event.as_fresh_event()
 
 
+class RetriesElsewhere(Executor):
+    """Says that an event runs again, and leaves the one that has ended where it is."""
+
+    async def retry(self, event=None, **how):
+        if event is None or not self.states.items[event].status.is_terminal:
+            return await super().retry(event, **how)
+        return self.states.items[event].as_fresh_event()
+
+
 @pytest.mark.parametrize(
     ("executor_type", "invariants"),
     [
@@ -358,6 +367,7 @@ class GivesAnother(Executor):
         (RunsTwice, {"cancel_tells", "abandoned_ends", "record"}),
         (ForgetsToWake, {"calls_return", "followers", "everything_ends"}),
         (GivesAnother, {"known_once"}),
+        (RetriesElsewhere, {"runs_again", "nothing_is_lost"}),
     ],
 )
 def test_bugs_are_found(executor_type, invariants):

@@ -17,6 +17,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant
 
+from lionpride_exec._base.overrides import Recorded
 from lionpride_exec._model.permission import Deny, Wait
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import ExecutorClosedError, QueueFullError, RateLimited, Skip
@@ -223,11 +224,37 @@ class MachineBase(RuleBasedStateMachine):
         self._reruns: list[Event] = []  # the events that ran after their end
         self._unwanted: list[Event] = []  # the events that began after their caller had abandoned them
         self._is_by_hand = False
+        self._retries = 0  # the calls of retry() that have not returned
         self.trace: Trace = record(self.executor, check=False)
         self._stop_observing = self.executor.observe(self._follow)
+        recorded = Recorded(self._note_retry, self.executor.retry)
+        recorded.replaced = self.executor.__dict__.get("retry")
+        self.executor.__dict__["retry"] = recorded
+
+    async def _note_retry(self, retry: Callable[..., Awaitable[Any]], *target: Any, **how: Any) -> Any:
+        """Call ``retry()``, and let the events begin anew."""
+        self._retries += 1
+        try:
+            taken = await retry(*target, **how)
+        finally:
+            self._retries -= 1
+        for event in taken if isinstance(taken, list) else [taken]:
+            self._begin_anew(event)
+        return taken
+
+    def _begin_anew(self, event: Event) -> None:
+        """Forget the runs and the end of an event that runs again, and that has another object now."""
+        if self.taken.get(event.id) is not event:
+            for ends in (self.confirmed_finals, self.cleaned, self._abandoned):
+                ends.discard(event.id)
+            self.finals.pop(event.id, None)
+            self._runs.pop(event.id, None)
+            self._remember([event])
 
     def _follow(self, event: Event, _: EventStatus, status: EventStatus) -> None:
         """Observe a transition. Called inside the transition, where an exception would only be logged."""
+        if self._retries and event.id in self.finals:
+            self._begin_anew(event)
         if status is EventStatus.PROCESSING:
             self._runs[event.id] = self._runs.get(event.id, 0) + 1
             self.failures.take_over(event)

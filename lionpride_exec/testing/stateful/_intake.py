@@ -38,7 +38,7 @@ class IntakeRules(MachineBase):
             NOTHING,
             NOTHING,
             st.fixed_dictionaries({"delay": own("seconds")}),
-            st.fixed_dictionaries({"key": own("keys")}),
+            st.fixed_dictionaries({"key": own("keys"), "unique": st.sampled_from(["ever", "open"])}),
             st.fixed_dictionaries({"expires": own("seconds").map(_positive)}),
         ),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self, cast
 
+from ._again import AgainRules
 from ._control import ControlRules
 from ._intake import IntakeRules
 from ._journal import JournalRules
@@ -13,7 +14,9 @@ from ._maps import MapRules
 from ._schedules import ScheduleRules
 
 
-class ExecutorMachine(IntakeRules, MapRules, ScheduleRules, LifetimeRules, ControlRules, LimitRules, JournalRules):
+class ExecutorMachine(
+    IntakeRules, AgainRules, MapRules, ScheduleRules, LifetimeRules, ControlRules, LimitRules, JournalRules
+):
     """
     A state machine that calls the methods of your executor in any order, and checks the invariants after each step.
 

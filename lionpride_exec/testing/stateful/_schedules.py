@@ -69,7 +69,8 @@ class ScheduleRules(MachineBase):
 
     def _check_planned(self, planned: Planned) -> None:
         require(not planned.wrong, "schedules_keep_times", "; ".join(planned.wrong), *planned.events)
-        here = [event for event in planned.events if event in self.executor]
+        is_own = [event for event in planned.events if self.taken.get(event.id, event) is event]  # else it was retried
+        here = [event for event in is_own if event in self.executor]
         self._remember(here)
         going_on = [event for event in here if event.execution.status not in TERMINAL]
         require(len(going_on) <= 1, "schedules_keep_times", "these go on at the same time", *going_on)
