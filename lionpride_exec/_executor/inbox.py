@@ -24,8 +24,9 @@ from lionpride_exec._journal.transient_errors import RETRY_PAUSE
 from lionpride_exec.errors import ExecutorClosedError, JournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Callable, Coroutine
 
+    from lionpride_exec._base.conditions import PredicateCondition
     from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._iteration.map_options import Guest
     from lionpride_exec._journal.session import JournalSession
@@ -83,6 +84,7 @@ class Inbox:
         self.commands = Commands()
         self._session = session
         self._tasks: list[TableTask] = []
+        self._is_held = False
 
     def connect(
         self, group: GuestRunner, transitions: Transitions, coordination: Coordination, submitted: TableReader
@@ -96,16 +98,29 @@ class Inbox:
             coordination: The conditions that tasks wait for.
             submitted: Takes in submitted events.
         """
+        self._conditions = conditions = coordination.conditions
 
-        async def wait_started() -> None:
-            """Wait while the executor is stopped: a block may still have a group then."""
+        def may_carry_out() -> bool:
+            """Return whether commands are carried out now: also those for an executor that is stopped."""
+            return not self._is_held
+
+        def may_take_in() -> bool:
+            """Return whether events are taken in now. A block may still have a group when it is stopped."""
             processor = transitions.processor
-            if processor is not None and processor.is_stopped():
-                await coordination.conditions.wait_for(lambda: not processor.is_stopped())
+            return not self._is_held and (processor is None or not processor.is_stopped())
 
-        readers = (("command", self.commands), ("submit", submitted))
-        self._tasks = [TableTask(name, one, self._session, group, wait_started) for name, one in readers]
+        tables = (("command", self.commands, may_carry_out), ("submit", submitted, may_take_in))
+        self._tasks = [TableTask(name, reader, self._session, group, conditions, may) for name, reader, may in tables]
         coordination.launchers.extend(task.launch for task in self._tasks)
+
+    def hold(self) -> None:
+        """Deal with nothing until :meth:`release`."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """End a hold. Idempotent."""
+        self._is_held = False
+        self._conditions.notify()
 
     def look_soon(self) -> None:
         """Have the tasks look for new rows."""
@@ -122,7 +137,8 @@ class TableTask:
         reader: What deals with the rows.
         session: Returns the open journal. None if it is closed.
         group: Runs the task.
-        wait_started: Waits while the executor is stopped.
+        conditions: What the task waits for.
+        may_take: Returns whether rows are dealt with now.
     """
 
     def __init__(
@@ -131,13 +147,15 @@ class TableTask:
         reader: TableReader,
         session: Callable[[], JournalSession | None],
         group: GuestRunner,
-        wait_started: Callable[[], Awaitable[None]],
+        conditions: PredicateCondition,
+        may_take: Callable[[], bool],
     ) -> None:
         self._table = table
         self._reader = reader
         self._session = session
         self._group = group
-        self._wait_started = wait_started
+        self._conditions = conditions
+        self._may_take = may_take
         self._has_news = False  # since the task has looked last
         self._is_in_trouble = False  # the file could not be read or written the last time
         self._scope: anyio.CancelScope | None = None  # of the task. None while there is none
@@ -174,7 +192,8 @@ class TableTask:
 
     async def _take_all(self) -> None:
         while self._has_news:
-            await self._wait_started()
+            if not self._may_take():
+                await self._conditions.wait_for(self._may_take)
             session = self._session()
             if session is None:
                 return

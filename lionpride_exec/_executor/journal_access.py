@@ -7,7 +7,7 @@ This module is the only place where the command depends on how an executor uses 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lionpride_exec._journal.facts import KEPT_RUNS, RUNS, read_facts
 from lionpride_exec._status import EventStatus
@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
     from .executor import Executor
 
+# Why nothing starts before INPUT was compared with the journal. explain() shows these words.
+COMPARING: Final = "INPUT is compared with the journal"
+
 
 class JournalAccess:
     """
     Access to the open journal of an executor.
 
     Args:
-        executor: The executor. It has a journal. It must have been started for all methods except :meth:`tag`.
+        executor: The executor. It has a journal. It must have been started for all methods except :meth:`tag`,
+            :meth:`hold` and :meth:`watch_retries`.
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -35,6 +39,16 @@ class JournalAccess:
         self.journal: Journal = link.journal
         self._link = link
         self._executor = executor
+
+    def hold(self) -> None:
+        """Start no event, and do nothing for other processes, until :meth:`release`."""
+        self._executor._coordination.hold(COMPARING)
+        self._link.inbox.hold()
+
+    def release(self) -> None:
+        """End :meth:`hold`."""
+        self._link.inbox.release()
+        self._executor._coordination.release_hold(COMPARING)
 
     async def catch_up(self) -> None:
         """

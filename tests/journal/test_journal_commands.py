@@ -155,7 +155,7 @@ async def test_events_are_cancelled_by_what_is_known_of_them(make, path):
     """By status and tag together; nothing starts while they end."""
     async with make(concurrency_limit=1) as executor:
         running = await executor.append(Other(seconds=10))
-        jobs = [await executor.append(Job(name=str(number))) for number in range(500)]
+        jobs = await executor.extend([Job(name=str(number)) for number in range(500)])
         others = [await executor.append(Other(name=str(number))) for number in range(3)]
         await anyio.sleep(1)
         assert await ask(path, "cancel", status=["pending"], tag=["tests.job"]) == ({"events": 500}, None)
@@ -384,6 +384,20 @@ async def test_limits_with_names_can_be_paused(make, path):
         assert event.status is EventStatus.PENDING
         assert await ask(path, "resume", limit="all") == ({}, None)
         await event.wait()
+
+
+async def test_commands_are_carried_out_while_the_executor_stops(make, path):
+    """What runs may be cancelled then, and what is to run again is pending for the next start."""
+    async with anyio.create_task_group() as group, make() as executor:
+        await broken(executor, Job(name="a"))
+        event = await executor.append(Job(seconds=10_000))
+        await anyio.sleep(1)
+        group.start_soon(executor.stop)
+        await anyio.sleep(1)
+        assert await ask(path, "retry", status=["failed"]) == ({"events": 1}, None)
+        assert await ask(path, "cancel", status=["processing"]) == ({"running": 1}, None)
+        await event.wait()
+    assert rows(path) == ["pending", "cancelled"]
 
 
 async def test_events_run_again_while_the_block_is_being_left(make, path):

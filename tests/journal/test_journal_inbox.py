@@ -145,6 +145,22 @@ async def test_a_command_that_was_cut_off_is_not_carried_out_again(tmp_path):
     assert got == ["begun"]
 
 
+async def test_commands_wait_while_the_inbox_is_held(tmp_path):
+    """They are carried out once it is released."""
+    path, got = tmp_path / "run.db", []
+    executor = open_executor(path)
+    handle(executor, "note", got.append)
+    inbox = view_of(executor).journal_inbox
+    inbox.hold()
+    async with executor:
+        write(path, ("note", "1"))
+        await anyio.sleep(100)
+        assert answers(path) == [(None, None)]
+        inbox.release()
+        await until(lambda: are_answered(path))
+    assert got == [1]
+
+
 async def test_old_commands_are_deleted(tmp_path):
     """A start keeps the last thousand."""
     path = tmp_path / "run.db"

@@ -129,7 +129,7 @@ class JournaledRun(KeyedRun):
         self._began = inf  # seconds since 1970
         self._has_retried = False  # an event that had a result in the output has run again
         self._access.watch_retries(self._follow_retry)
-        self.executor.pause()
+        self._access.hold()
 
     # ---------------------------------------------------------------- around the event loop
 
@@ -196,7 +196,7 @@ class JournaledRun(KeyedRun):
             told = ", ".join(f"{number:,} {why}" for why, number in left.items())
             held = "; lionpride-exec retry JOURNAL --status held lets held events go on" if "held" in told else ""
             self.display.message(f"events that stay in {self.options.journal} as they are: {told}{held}")
-        self.executor.resume()
+        self._access.release()
 
     async def _compare(self) -> Known:
         """Compare journal, INPUT and output, and bring the output up to the journal."""
