@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, TextIO, get_args
 
 from lionpride_exec.errors import ConfigurationError
 
-from .displays import PlainDisplay, SilentDisplay
+from .displays import PlainDisplay, SilentDisplay, is_terminal
 
 if TYPE_CHECKING:
     from .displays import Display
@@ -76,7 +76,7 @@ def _style_for(file: TextIO, *, may_be_notebook: bool) -> Style:
     """Return what suits a stream, of what is installed."""
     if may_be_notebook and _is_notebook():
         return "tqdm" if find_spec("tqdm") else "plain"
-    if not file.isatty():
+    if not is_terminal(file):
         return "plain"
     return "rich" if find_spec("rich") else "tqdm" if find_spec("tqdm") else "plain"
 

@@ -79,3 +79,9 @@ class PlainDisplay(SilentDisplay):
         if last is not None and not self._is_closed:
             self.update(last)
         self._is_closed = True
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a stream is a terminal. Objects that can only be written are none."""
+    ask = getattr(stream, "isatty", None)
+    return ask is not None and ask()

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from lionpride_exec._base.wording import visible
 
+from .displays import is_terminal
 from .parts import bar_width, fitted
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ class _Screen:
             console=self.console,
             auto_refresh=False,
             transient=True,
-            redirect_stdout=_is_terminal(sys.stdout),
-            redirect_stderr=_is_terminal(sys.stderr),
+            redirect_stdout=is_terminal(sys.stdout),
+            redirect_stderr=is_terminal(sys.stderr),
             get_renderable=lambda: Group(*self._drawn.values()),
         )
 
@@ -101,7 +102,11 @@ class RichDisplay:
         self._screen = _screen_of(getattr(file, "rich_proxied_file", file))
         self._prefix = prefix
         self._is_closed = False
-        self._screen.draw(self, Group())
+        try:
+            self._screen.draw(self, Group())
+        except BaseException:
+            self.close()
+            raise
 
     def update(self, view: View) -> None:
         """Draw the lines again."""
@@ -134,7 +139,3 @@ class RichDisplay:
 
 def _line(parts: Sequence[Part], width: int) -> Text:
     return Text(visible(fitted(parts, width)), overflow="ellipsis", no_wrap=True)
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    return stream is not None and stream.isatty()

@@ -118,7 +118,7 @@ class ProgressBar(anyio.AsyncContextManagerMixin):
         self._before = self._executor.progress() if self._only_new else None
         try:
             self._display = make_display(self._style, self._file, self.description, is_transient=self._is_transient)
-        except (OSError, ValueError):  # a stream that is closed
+        except Exception:  # such as that of a closed stream
             logger.warning("the progress cannot be shown", exc_info=True)
             return
         if self._display.draws:

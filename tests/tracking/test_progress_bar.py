@@ -14,7 +14,7 @@ import pytest
 from support import ASYNCIO_ONLY, make_executor
 from terminal import RealTerminal, Terminal
 
-from lionpride_exec import ConfigurationError, Executor, Journal, ProgressBar, Rate, RateLimited
+from lionpride_exec import Call, ConfigurationError, Executor, Journal, ProgressBar, Rate, RateLimited
 
 pytestmark = pytest.mark.anyio
 
@@ -454,6 +454,46 @@ async def test_a_stream_that_is_closed(caplog):
     file.close()
     await run_all(make(), range(2), file=file)
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
+
+
+async def test_a_stream_that_can_only_be_written():
+    """It is no terminal, so it gets lines."""
+    written = []
+    stream = SimpleNamespace(write=written.append, flush=lambda: None)
+    await run_all(make(), range(2), file=stream)
+    assert written == ["2 of 2 done (100%)  0 running  0 pending  0:00:01  2.0/s\n"]
+
+
+class BrokenTerminal(Terminal):
+    """A terminal that has gone away, for a while."""
+
+    is_broken = True
+
+    def write(self, text):
+        """Fail while the terminal is broken."""
+        if self.is_broken:
+            raise OSError(5, "Input/output error")
+        return super().write(text)
+
+
+@pytest.mark.parametrize("style", ["rich", "tqdm"])
+async def test_a_terminal_that_goes_away(monkeypatch, style):
+    """At the beginning or later. The streams of the program are as before, and the next bar is drawn."""
+    terminal, out = BrokenTerminal(), Terminal()
+    monkeypatch.setattr(sys, "stdout", out)
+    await run_all(make(), range(2), file=terminal, style=style)
+    assert sys.stdout is out
+    terminal.is_broken = False
+    executor = make()
+    async with executor.progress_bar(file=terminal, style=style), executor:
+        await executor.append(Call.of(work, 0), priority=0)
+        terminal.is_broken = True
+    assert sys.stdout is out
+    assert executor.progress().done == 1
+    terminal.is_broken = False
+    await run_all(make(), range(2), file=terminal, style=style)
+    assert "2 of 2 done (100%)" in terminal.shown[-1]
+    assert sys.stdout is out
 
 
 async def test_a_program_without_standard_error(monkeypatch):
