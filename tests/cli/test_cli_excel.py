@@ -46,6 +46,14 @@ def test_the_line_decides_against_the_header():
     assert run_over("a,x,y;b\n1,2,3\n") == (0, {2: {"a": "1", "x": "2", "y;b": "3"}})
 
 
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"'])
+def test_the_line_may_come_again(first):
+    """With the header behind it, as in files that were put together."""
+    text = f"{first}\r\na;b\r\n1;2\r\n"
+    assert run_over(text * 2) == (0, {3: {"a": "1", "b": "2"}, 6: {"a": "1", "b": "2"}})
+    assert run_over(text * 2, delimiter=";") == (0, {3: {"a": "1", "b": "2"}, 6: {"a": "1", "b": "2"}})
+
+
 def test_the_line_is_found_in_a_pipe():
     """The header that follows it is checked before anything is run."""
     with standard_input(b"sep=|\na|b\n1|2\n"):

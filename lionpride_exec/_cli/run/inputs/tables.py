@@ -61,7 +61,8 @@ class TableParser:
     """
     Makes a record of each row below the header.
 
-    A row of empty cells is passed over. So is the header when it comes again, as in files that were put together.
+    A row of empty cells is passed over. So are the header and the line that says the delimiter when they come again, as
+    in files that were put together.
 
     Args:
         name: The name of the file, for messages.
@@ -100,6 +101,7 @@ class TableParser:
         self._is_utf8 = True  # all lines so far
         self._delimiter: str | None = None
         self._header: list[str] | None = None
+        self._sep_row: list[str] | None = None  # the line that says the delimiter, as a row
         self._row: Row | None = None  # None before the header
 
     def feed(self, data: bytes) -> Iterator[Record]:
@@ -184,13 +186,14 @@ class TableParser:
             if told is not None:
                 lines[place] = "\n"  # a blank line
                 self._delimiters = self._delimiters if self._is_given else told[1]
+                self._sep_row = next(csv.reader([line], delimiter=self._delimiters[0]))
             elif line.strip():
                 self._delimiter = max(self._delimiters, key=lambda one: len(next(csv.reader([line], delimiter=one))))
                 return
 
     def _line_of(self, cells: list[str]) -> Line | None:
         """Return a row as a line. None for the header, and for a row of empty cells."""
-        if not any(cells) or cells == self._header:
+        if not any(cells) or cells in (self._header, self._sep_row):
             return None
         try:
             if not self._is_utf8:
