@@ -9,18 +9,23 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from threading import Thread, Timer
+from unittest.mock import patch
 
 import anyio
 import api_server
 import httpx
 import pytest
 from example_processes import EXAMPLES, output_of, server
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import multiple, rule, run_state_machine_as_test
 
 from lionpride_exec import Executor, Journal
-from lionpride_exec.testing import Cancellation, Crash, Failure, FaultPlan
+from lionpride_exec.testing import BACKENDS, Cancellation, Crash, Failure, FaultPlan
+from lionpride_exec.testing.stateful import ExecutorMachine
 
 pytest.importorskip("msgspec")
 pytest.importorskip("starlette")
@@ -272,8 +277,8 @@ async def live(plan, path, left, work):
             process.cancel()
 
         executor = service_jobs.make_executor(path)
-        with pytest.MonkeyPatch.context() as patch, plan.applied(executor, on_crash=die):
-            patch.setattr(service_jobs, "make_executor", lambda: executor)
+        with pytest.MonkeyPatch.context() as patched, plan.applied(executor, on_crash=die):
+            patched.setattr(service_jobs, "make_executor", lambda: executor)
             async with service() as client:
                 await work(client)
 
@@ -312,6 +317,99 @@ async def test_faults_and_crashes(api, tmp_path, seed):
     assert lives > 2
     assert set(api.prompts) == set(ids)
     assert {prompt: api.prompts[prompt] for prompt in done} == done
+
+
+class ServiceMachine(ExecutorMachine):
+    """The executor of the service, whose process dies now and then. Requests come between all other steps."""
+
+    events = st.builds(service_jobs.Job, prompt=st.sampled_from([f"p{number}" for number in range(20)]))
+    without_rules = (  # nobody does that in the service
+        *("append_after", "append_and_wait_for_room", "invoke_and_abandon", "extend", "starmap", "run_a_pipeline"),
+        *("schedule", "cancel_schedule", "forward", "forward_several_times_and_cancel", "invoke", "set_status"),
+        *("use_a_block", "use_a_block_that_is_cancelled", "run_in_a_task_group", "close_gate", "withhold_capacity"),
+        *("pause_key", "resume_key", "pause_limit", "resume_limit", "release_held_events"),
+    )
+
+    def __init__(self):
+        super().__init__()
+        self.surroundings = ExitStack()
+        calling = partial(CLIENT, transport=httpx.ASGITransport(self.call_the_api))
+        self.surroundings.enter_context(patch.object(httpx, "AsyncClient", calling))
+        self.surroundings.enter_context(patch.dict(os.environ, API_URL="http://api"))
+
+    def make_executor(self):
+        self.api = api_server.Api(api_server.Limits(), latency=1.0, hopeless=0.3, clock=anyio.current_time)
+        return service_jobs.make_executor(self.journal_path)
+
+    def teardown(self):
+        with self.surroundings:
+            super().teardown()
+
+    async def call_the_api(self, scope, receive, send):
+        await self.api(scope, receive, send)
+
+    def request(self, method, path, **content):
+        """Send a request to the service, which runs."""
+
+        async def main():
+            await self.executor.start()
+            service_jobs.app.state.executor = self.executor
+            async with client_of_the_service() as client:
+                return await client.request(method, path, **content)
+
+        answer = self.call(main)
+        assert answer.status_code in {200, 202, 404, 409}, answer.text
+        return answer
+
+    @rule(
+        target=ExecutorMachine.appended,
+        prompt=st.sampled_from([f"p{number}" for number in range(20)]),
+        unique=st.sampled_from(["ever", "open"]),
+    )
+    def submit(self, prompt, unique):
+        headers = {"Idempotency-Key": prompt}
+        answer = self.request("POST", f"/jobs?unique={unique}", json={"prompt": prompt}, headers=headers)
+        if answer.status_code == 200:
+            return multiple()
+        job = self.executor.states.items[answer.json()["id"]]
+        self.taken[job.id] = job
+        self.known_ids.add(job.id)
+        return job
+
+    @rule(event=ExecutorMachine.appended)
+    def show(self, event):
+        answer = self.request("GET", f"/jobs/{event.id}")
+        if answer.status_code == 200:
+            shown, known = answer.json(), self.current(event)
+            assert (shown["id"], shown["prompt"]) == (str(event.id), event.prompt)
+            assert shown["history"][-1][0] == shown["status"]
+            assert known is None or known.status.is_terminal is (
+                shown["status"] in {"completed", "failed", "cancelled"}
+            )
+
+    @rule(event=ExecutorMachine.appended, suffix=st.sampled_from(["", "/retry"]))
+    def cancel_or_retry(self, event, suffix):
+        answer = self.request("POST" if suffix else "DELETE", f"/jobs/{event.id}{suffix}")
+        if suffix and answer.status_code == 202:
+            assert not self.current(event).status.is_terminal
+
+    @rule()
+    def count_the_pages(self):
+        """All pages together have each job once."""
+        ids, before = [], ""
+        while before is not None:
+            page = self.request("GET", f"/jobs?limit=5{before and f'&before={before}'}")
+            ids += [job["id"] for job in page.json()["jobs"]]
+            before = page.json()["before"]
+        assert len(ids) == len(set(ids)) == sum(self.executor.status_counts().values())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_random_operations_and_deaths(backend):
+    """A state machine drives the service: requests, all methods of the executor, and kills."""
+    options = {"stateful_step_count": 25, "deadline": None, "derandomize": True}
+    options["suppress_health_check"] = list(HealthCheck)
+    run_state_machine_as_test(ServiceMachine.on(backend), settings=settings(max_examples=12, **options))
 
 
 # -------------------------------------------------------------------- a process of its own
