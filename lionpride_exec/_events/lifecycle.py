@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from .chunk_buffer import ChunkBuffer
     from .host import EventHost, FailureCount
+    from .intake import Intake
     from .running_event import RunningEvent
 
 # An event that RateLimited delays again and again remembers this many attempts.
@@ -120,8 +121,10 @@ class EventLifecycle(Element):
         _any_end: frozenset[UUID] = attrs.field(default=frozenset(), init=False)
         # The context variables that the caller of ``append()`` has passed on, with their values.
         _carried: tuple[tuple[ContextVar[Any], Any], ...] = attrs.field(default=(), init=False)
+        # How the event came in. None if nobody observed that.
+        _intake: Intake | None = attrs.field(default=None, init=False)
     else:
-        _host = _feed = _at_end = _kept_in = _unseen = None
+        _host = _feed = _at_end = _kept_in = _unseen = _intake = None
         _after = _carried = ()
         _any_end = frozenset()
         _current_run = NOT_RUNNING
@@ -152,6 +155,7 @@ class EventLifecycle(Element):
         }
         kept.pop("_current_run", None)
         kept.pop("_carried", None)
+        kept.pop("_intake", None)
         kept.pop("_after", None)
         kept.pop("_any_end", None)
         return kept | {"execution": attrs.evolve(self.execution)}  # a copy has a record of its own

@@ -132,6 +132,8 @@ class ClusterSubmissions(Submissions):
         if self._transitions.processor is not None:
             route = self._transitions.processor.router.route(event)  # raises if the cost is above the amount of a limit
             link.work.limits.check_keys(route.key)
+        if self.entries:
+            self._transitions.enter(event)  # before the envelope is made: an observer may add to the metadata
         return Submission(
             event.id.hex,
             settings._level_of(options.priority),

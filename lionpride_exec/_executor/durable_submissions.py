@@ -70,8 +70,7 @@ class DurableSubmissions:
         retention: Retention,
     ) -> None:
         self.link: JournalLink = link
-        self._executor = executor
-        self._submissions = submissions
+        self._executor, self._submissions = executor, submissions
         self._keys = keys
         self._index = index
         self._transitions = transitions
@@ -185,6 +184,8 @@ class DurableSubmissions:
         takes_room = is_pending and not options.after and options.lost is None and not options.is_urgent
         if takes_room:
             processor.check_room()
+        if self._submissions.entries:
+            self._transitions.enter(event)  # before the row is made: an observer may add to the metadata
         queued_at = event.execution.queued_at
         event.execution.queued_at = queued_at or wall_clock.now()
         try:

@@ -29,7 +29,7 @@ from .controls import ExecutorControls
 from .factory import check_backing, check_given_config, event_type_of, make_executor, make_processor
 from .maps import ExecutorMaps
 from .parts import Parts
-from .queries import ExecutorQueries
+from .queries import DEFAULT_NAME, ExecutorQueries
 from .surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Executor(ExecutorControls, ExecutorMaps, ExecutorQueries, anyio.AsyncConte
         processor_config: Keywords of the processor. ``queue_capacity`` and ``capacity_refresh_time`` are required when
             the executor starts. All other checks are made here, unless the processor overrides ``create()``.
         strict_event_type: Whether to refuse subclasses of the processor's ``event_type``.
-        name: Name of the flow :attr:`states`. Default: "executor_states".
+        name: The :attr:`name` of the executor and of its flow :attr:`states`, which is "executor_states" without one.
         journal: Keeps the events on disk, so the next start continues after a stop or a crash. None if pending events
             may be lost when the process ends.
         cluster: Queues the events on a server, for the workers of all processes. See ``docs/cluster.md``.
@@ -121,7 +121,7 @@ class Executor(ExecutorControls, ExecutorMaps, ExecutorQueries, anyio.AsyncConte
         self.journal: Journal | None = journal
         self.cluster: Cluster | None = cluster
         self.states: Flow[Event, Progression] = Flow(
-            name=name or "executor_states", item_type=self.event_type, strict_type=strict_event_type
+            name=name or DEFAULT_NAME, item_type=self.event_type, strict_type=strict_event_type
         )
         check_given_config(self, Executor, self.processor_config)
         rules = by_status(retain, None if journal is None else Retain(0))
@@ -454,8 +454,7 @@ class Executor(ExecutorControls, ExecutorMaps, ExecutorQueries, anyio.AsyncConte
         Append an event, wait for its end, and return its response: ``page = await executor.invoke(Fetch(url=url))``.
 
         The same as ``append(wait=True)``, ``wait()`` and ``result()``. If the ``key`` is known, the response is that of
-        the known event. ``priority`` (finite), ``delay`` (seconds, 0 or more), ``at``, ``after``, ``after_any_end`` and
-        ``expires`` (positive seconds or ``timedelta``, or a time) are those of :meth:`append`.
+        the known event. All arguments but ``cancel_on_abandon`` are those of :meth:`append`.
 
         Args:
             event: As for :meth:`append`.
@@ -478,10 +477,11 @@ class Executor(ExecutorControls, ExecutorMaps, ExecutorQueries, anyio.AsyncConte
         Cancellation: once the event was taken in, it stays in the executor and runs, unless ``cancel_on_abandon`` is
         set. An event that :meth:`stop` interrupts here leaves it too: both run again.
         """
+        given = {"expires": expires, "after_any_end": after_any_end, "unique": unique}.items()
         # An overridden append() may not have the parameters that are not given.
-        later: dict[str, Any] = {"expires": expires, "after_any_end": after_any_end, "unique": unique}
-        later = {name: value for name, value in later.items() if value not in (None, (), "ever")}
+        later: dict[str, Any] = {name: value for name, value in given if value not in (None, (), "ever")}
         try:
+            self._observers.mark_awaited(event)
             taken = await self.append(event, priority, wait=True, delay=delay, at=at, after=after, key=key, **later)
             await taken.wait()
         except BaseException as exc:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, overload
 
 from lionpride_exec._base.coordination import PAUSED, Coordination
 from lionpride_exec._status import EventStatus
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lionpride_exec._iteration.completion import Endings
     from lionpride_exec._model.flow import Flow
     from lionpride_exec._model.progression import Progression
+    from lionpride_exec._processing.processor import Processor
     from lionpride_exec._tracking.observers import Observers
     from lionpride_exec._tracking.subscriptions import OnFull, Subscriptions, Watcher
 
@@ -28,10 +29,14 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound="Event[Any]")
 
+# The name of the flow of an executor without a name.
+DEFAULT_NAME: Final = "executor_states"
+
 
 class ExecutorQueries:
     """The queries of an executor. The facade makes the parts that answer them."""
 
+    processor_type: ClassVar[type[Processor]]
     states: Flow[Event, Progression]
     _coordination: Coordination
     _lookups: Lookups
@@ -304,15 +309,47 @@ class ExecutorQueries:
         """Whether :meth:`pause` was called, and :meth:`resume` was not called since."""
         return PAUSED in self._coordination.holds
 
+    @property
+    def name(self) -> str:
+        """
+        The name of the executor, in metrics and logs: the one that was passed.
+
+        Without one, the name of the function or the class that the executor is for, as ``Executor.of()`` or the
+        processor class tells it: ``fetch`` for ``Executor.of(fetch)``.
+        """
+        given = self.states.name
+        if given is not None and given != DEFAULT_NAME:
+            return given
+        return self.processor_type.__name__.removesuffix("Processor") or self.processor_type.event_type.__name__
+
     # ---------------------------------------------------------------- transitions
 
-    def observe(self, observer: Callable[[Event, EventStatus, EventStatus], None]) -> Callable[[], None]:
+    @overload
+    def observe(
+        self, observer: Callable[[Event, EventStatus, EventStatus], None], *, entries: Literal[False] = False
+    ) -> Callable[[], None]: ...
+
+    @overload
+    def observe(
+        self, observer: Callable[[Event, EventStatus | None, EventStatus], None], *, entries: bool
+    ) -> Callable[[], None]: ...
+
+    def observe(
+        self, observer: Callable[[Event, Any, EventStatus], None], *, entries: bool = False
+    ) -> Callable[[], None]:
         """
         Call ``observer(event, previous, status)`` at every transition. Return a function that removes the observer.
 
         The observer runs inside the transition and delays it, so keep it quick. Exceptions of an observer are logged.
+
+        Args:
+            observer: The function.
+            entries: Whether to call ``observer(event, None, "pending")`` too when a new event comes in, by whichever
+                call. The function then runs in the context of the caller, before a journal or a cluster writes the
+                event, so what it adds to ``event.metadata`` is written too. An event that is then refused, by a full
+                queue for example, was told of as well. An event that comes back from a journal is no new one.
         """
-        return self._observers.add(observer)
+        return self._observers.add(observer, entries=entries)
 
     def watch(
         self,

@@ -183,6 +183,8 @@ class Retrying:
     ) -> None:
         """Take a new event in under a key, and queue it once all events of ``after`` have ended as they must."""
         parts = self._parts
+        if parts.submissions.entries:
+            parts.transitions.enter(fresh)
         parts.submissions.add_after(fresh, comes_after, any_end)
         if key is not None:
             parts.keys.give(fresh.id, key)

@@ -25,7 +25,7 @@ from .dependencies import named
 from .executor_states import GroupState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Coroutine, Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -58,7 +58,7 @@ class Submissions:
         processor: What starts the events. None until there is one.
         group: The state of the executor's task group.
         durable: Has events written before they are queued. None if the executor has no journal.
-        keep_context: Keeps the context of the caller with a new event. None if the executor carries none.
+        entries: The observers that are told of each new event.
         lookups: Finds events. Set by ``Parts``, since the module of the lookups uses this one.
     """
 
@@ -75,8 +75,8 @@ class Submissions:
         "_retention",
         "_transitions",
         "durable",
+        "entries",
         "group",
-        "keep_context",
         "lookups",
         "processor",
     )
@@ -98,7 +98,7 @@ class Submissions:
     ) -> None:
         self.processor: Processor | None = None
         self.durable: DurableStore | None = None
-        self.keep_context: Callable[[Event], None] | None = None
+        self.entries: Sequence[object] = transitions.entries
         self._executor = executor
         self._coordination = coordination
         self._index = index
@@ -267,6 +267,8 @@ class Submissions:
             if known is not None:
                 return cast("E", known)
         self.check_new(event)
+        if self.entries:
+            self._transitions.enter(event)
         if is_plain:
             self.add(event)
         else:
@@ -301,8 +303,6 @@ class Submissions:
         object.__setattr__(event, "_host", self._transitions)  # Event._set(), without the call
         if event._current_run.is_active:
             self._transitions.running.add(event._current_run)
-        if self.keep_context is not None:
-            self.keep_context(event)
 
     def _place(self, event: Event, options: SubmitOptions, *, has_room: bool) -> None:
         """Queue a stored event, or keep the event until it can be queued."""

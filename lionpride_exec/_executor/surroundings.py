@@ -94,8 +94,8 @@ class Surroundings:
             finally:
                 self._value = Unset
 
-    def keep_context(self, event: Event) -> None:
-        """Keep the values that the context variables have for the caller. One that has no value is left out."""
+    def keep_context(self, event: Event, *_: object) -> None:
+        """Keep the values that the context variables have for the caller. An observer of entries."""
         found = [(variable, variable.get(Unset)) for variable in self.carry]
         event._set("_carried", tuple(pair for pair in found if pair[1] is not Unset))
 

@@ -114,6 +114,7 @@ class Transitions:
         reader_away: Returns a context in which a task waits for the executor and reads no transitions. None without
             watchers. The method of the subscriptions itself, since each ``Event.wait()`` calls it.
         is_abandoned: Whether the executor was left, or crashed, and has not been started again.
+        entries: The observers that are told of each new event, by :meth:`enter`.
         crash: What the root task behind ``start()`` crashed with. The next call raises it. None if there was no crash.
         is_loop_ending: Returns whether the event loop of the root task behind ``start()`` is ending.
         is_recording: Whether runs wait for their records: a journal is open, or a worker of a cluster has the events.
@@ -135,6 +136,7 @@ class Transitions:
         "clock",
         "coordination",
         "crash",
+        "entries",
         "executor",
         "followers",
         "idle_signal",
@@ -186,6 +188,7 @@ class Transitions:
         self._index = index
         self._by_status = index.by_status
         self._observers = observers
+        self.entries: Sequence[object] = observers.entries
         self._subscriptions = subscriptions
         self._dependencies = dependencies
         self._retention = retention
@@ -193,6 +196,10 @@ class Transitions:
         index.when_unlocked = self.apply_deferred_ends
         if retention.rules:
             index.items.guard.when_free = self.apply_deferred_ends
+
+    def enter(self, event: Event) -> None:
+        """Tell the observers of entries that a new event comes in, in the context of the caller."""
+        self._observers.tell_of_entry(event, self.clock())
 
     # ---------------------------------------------------------------- inside a transition
 

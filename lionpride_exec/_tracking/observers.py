@@ -1,17 +1,21 @@
-"""Functions that are called at each transition."""
+"""Functions that are called at each transition, and at each entry of an event."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from lionpride_exec._events.intake import Intake
+from lionpride_exec._status import PENDING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lionpride_exec._events.event import Event
     from lionpride_exec._status import EventStatus
 
     Observer: TypeAlias = Callable[[Event, EventStatus, EventStatus], None]
+    EntryObserver: TypeAlias = Callable[[Event, EventStatus | None, EventStatus], None]
 
 logger = logging.getLogger("lionpride_exec")
 
@@ -25,32 +29,68 @@ class Observers:
 
     Attributes:
         callbacks: The functions. While there are none, a transition costs nothing more.
+        entries: Those of them that are told of entries too. While there are none, an entry costs nothing more.
+        blind: Those of them that only count or export. A failure of which only they are told was not looked at.
         depth: How many calls of :meth:`tell` are in progress: an observer may cause a transition itself.
     """
 
-    __slots__ = ("_executor", "callbacks", "depth")
+    __slots__ = ("_executor", "blind", "callbacks", "depth", "entries")
 
     def __init__(self, executor: object) -> None:
         self.callbacks: list[Observer] = []
+        self.entries: list[EntryObserver] = []
+        self.blind: list[Observer] = []
         self.depth: int = 0
         self._executor = executor
 
-    def add(self, observer: Observer) -> Callable[[], None]:
+    def add(
+        self, observer: Observer | EntryObserver, *, entries: bool = False, is_blind: bool = False
+    ) -> Callable[[], None]:
         """Add an observer as the last one. Return a function that removes it."""
-        self.callbacks.append(observer)
+        chosen = ((self.callbacks, True), (self.entries, entries), (self.blind, is_blind))
+        lists: list[list[Any]] = [cast("list[Any]", each) for each, is_chosen in chosen if is_chosen]
+        for each in lists:
+            each.append(observer)
 
         def end() -> None:
             """Remove the observer. Another call does nothing."""
-            if observer in self.callbacks:
-                self.callbacks.remove(observer)
+            while lists:
+                lists.pop().remove(observer)
 
         return end
 
+    def mark_awaited(self, event: Event) -> None:
+        """Note that the caller, who is about to append an event, will wait for its end. For observers of entries."""
+        if self.entries and getattr(event, "_intake", self) is None:
+            event._set("_intake", Intake(is_awaited=True))
+
+    def tell_of_entry(self, event: Event, now: float) -> None:
+        """
+        Tell the observers of entries that a new event comes in, before anything of it is kept or written.
+
+        Args:
+            event: The event, which is in no executor yet.
+            now: The time of the event loop.
+        """
+        intake = event._intake
+        if intake is None or intake.since is not None:  # an event that was removed may come in again
+            intake = Intake()
+            event._set("_intake", intake)
+        intake.since = now
+        self._call(self.entries, event, None, PENDING)
+
     def tell(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
         """Call each observer. An ``Exception`` of an observer is logged; any other exception is raised."""
+        if target is PENDING and event._intake is not None and event._host is not None:
+            event._intake.since = event._host.clock()
+        self._call(cast("Sequence[EntryObserver]", self.callbacks), event, previous, target)
+
+    def _call(
+        self, observers: Sequence[EntryObserver], event: Event, previous: EventStatus | None, target: EventStatus
+    ) -> None:
         self.depth += 1
         try:
-            for observer in tuple(self.callbacks):
+            for observer in tuple(observers):
                 try:
                     observer(event, previous, target)
                 except Exception:

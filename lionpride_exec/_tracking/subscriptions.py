@@ -259,8 +259,8 @@ class Subscriptions:
 
     def learn_of(self, status: EventStatus) -> bool:
         """Return whether a reader or another observer learns of a transition to a status."""
-        callbacks = self._observers.callbacks
-        if callbacks and callbacks != [self._follow]:
+        blind = self._observers.blind
+        if any(each != self._follow and each not in blind for each in self._observers.callbacks):
             return True
         return any(each.statuses is None or status in each.statuses for each in self._subscriptions)
 
