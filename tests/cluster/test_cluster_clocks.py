@@ -43,5 +43,5 @@ async def test_a_delay_and_a_rate_go_by_the_clock_of_the_server(server, name):
     ((late_began, _),) = runs[name, "late"]
     assert late_began - began >= 1.0
     times = sorted(span[0] for span in [*runs[name, "a"], (late_began, 0)])
-    # A start comes some milliseconds after its grant, so windows by this clock are a little shorter.
-    assert max(sum(at <= other < at + 0.4 for other in times) for at in times) <= 4
+    # A start comes after its grant. On a busy machine many may come at once, but none comes before its turn.
+    assert all(at - began >= number // 4 * 0.5 for number, at in enumerate(times))

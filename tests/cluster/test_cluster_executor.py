@@ -108,10 +108,10 @@ async def test_events_wait_for_locks_that_tasks_hold(server):
                 await anyio.sleep(0.1)
                 assert not any(executor.status_counts().values())
         assert sum(executor.status_counts().values()) == 1
-        first = await executor.append(Nap(seconds=0.1))
+        first = await executor.append(Nap(seconds=0.5))
         await until(lambda: first.status == "processing")
         async with executor.states.progressions:
-            await anyio.sleep(0.3)
+            await anyio.sleep(0.8)
             assert first.status == "processing"
         await first.wait()
         assert first.status == "completed"

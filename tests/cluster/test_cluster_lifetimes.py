@@ -45,18 +45,19 @@ async def test_an_executor_that_only_submits_runs_nothing(server):
 async def test_join_waits_for_the_executors_events(server):
     async with executor_on(server, work=False) as other, executor_on(server, other.cluster) as executor:
         await executor.join()
-        foreign = await other.append(Nap(seconds=0.8))
+        foreign = await other.append(Nap(seconds=60))
         mine = await executor.append(Nap(seconds=0.2))
         await executor.join()
         assert mine.status == "completed"
         assert foreign.status != "completed"
+        other.cancel(foreign)
         await foreign.wait()
 
 
 async def test_stop_ends_what_runs_here_and_lets_the_others_take_the_rest(server):
     """Events that are submitted meanwhile run elsewhere, or here after the next start."""
     async with executor_on(server, concurrency_limit=1) as executor:
-        first, second = await executor.extend([Nap(seconds=0.3), Nap(seconds=0.1)])
+        first, second = await executor.extend([Nap(seconds=1.0), Nap(seconds=0.1)])
         await until(lambda: first.status == "processing")
         await executor.stop()
         await until(lambda: first.status == "completed")

@@ -56,12 +56,10 @@ async def test_a_limit_holds_for_two_executors_together(server, name):
     async with pair[0], pair[1]:
         await pair[0].extend(Step(name=name, number=number) for number in range(35))
         await pair[0].join()
-    took = time.monotonic() - began
     times = sorted(span[0] for span in runs[name, "a"])
     assert len(times) == 35
-    assert took >= 1.5
-    # A start comes some milliseconds after its grant, so windows by this clock are a little shorter.
-    assert max(sum(at <= other < at + 0.4 for other in times) for at in times) <= 10
+    # A start comes after its grant. On a busy machine many may come at once, but none comes before its turn.
+    assert all(at - began >= number // 10 * 0.5 for number, at in enumerate(times))
 
 
 async def test_a_concurrent_limit_holds_for_two_executors_together(server, name):
@@ -79,11 +77,17 @@ async def test_a_concurrent_limit_holds_for_two_executors_together(server, name)
 @pytest.mark.parametrize("limit", [Rate(1000, per=1, key="host"), Concurrent(1000)], ids=["rate", "concurrent"])
 async def test_a_worker_takes_no_more_long_events_than_it_has_slots_for(server, name, limit):
     """Others have free slots: ten events of two executors with five slots each run at the same time."""
+
+    class Long(Step, tag="test_cluster_work.long"):
+        async def _invoke(self):
+            runs[name].append(self.number)
+            await until(lambda: len(runs[name]) == 10)
+
     pair = [executor_for(server, name, Step, limits=[limit], concurrency_limit=5) for _ in range(2)]
     async with pair[0], pair[1]:
-        await pair[0].extend(Step(name=name, number=number, seconds=1) for number in range(10))
+        await pair[0].extend(Long(name=name, number=number) for number in range(10))
         await pair[0].join()
-    assert most_at_once(runs[name, "a"]) == 10
+    assert pair[0].status_counts()["completed"] == 10
 
 
 @pytest.mark.parametrize("lookahead", [40, None])
