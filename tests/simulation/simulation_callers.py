@@ -18,6 +18,8 @@ from lionpride_exec import (
     NotFoundError,
     QueueFullError,
     Retry,
+    Stage,
+    pipeline,
 )
 
 # What an append may be refused by.
@@ -62,6 +64,8 @@ class Callers:
                     self.take(event)
         elif caller.way == "map":
             await self.map(caller)
+        elif caller.way == "pipeline":
+            await self.pipe(caller)
         else:
             for pause, work in zip(caller.pauses, caller.works, strict=True):
                 await anyio.sleep(pause)
@@ -80,6 +84,16 @@ class Callers:
                 async for event in events:
                     self.take(event)
 
+    async def pipe(self, caller):
+        """Run the events of a caller, and then those that they return. What fails comes out, too."""
+        kind = self.executor.event_type
+        stages = [Stage(self.executor, kind, lookahead=number) for number in (2, 1)]
+        came = []
+        with self.plan.cancellable(), suppress(*REFUSALS):
+            async with aclosing(pipeline(self.events_in_time(caller), *stages)) as events:
+                came.extend([self.take(event).name async for event in events])
+            self.piped.append((caller, came))
+
     async def bring(self, event, work, way):
         """Append an event, and wait for it if that is the way."""
         options = {"wait": way != "append"}
@@ -92,9 +106,24 @@ class Callers:
         if work.expires is not None:
             options["expires"] = work.expires
         options["key"] = work.name if self.setup.journal else work.key
+        if work.abandoned is not None:
+            del options["wait"]
+            self.waiting.start_soon(self.invoke_and_go, event, work, options)
+            return
         taken = await self.append(event, work.priority, options)
         if way == "invoke" and taken is not None:
             self.waiting.start_soon(self.wait, taken)
+
+    async def invoke_and_go(self, event, work, options):
+        """Invoke an event, and be cancelled after a time. The event is cancelled with us."""
+        with anyio.move_on_after(work.abandoned) as scope, suppress(EventFailed, *REFUSALS):
+            await self.executor.invoke(event, work.priority, cancel_on_abandon=True, **options)
+        if event in self.executor:
+            self.take(event)
+        elif event.execution.queued_at is None:
+            self.refused.append(event)
+        if scope.cancelled_caught and not self.is_dead:
+            self.abandoned[event.id] = anyio.current_time()
 
     async def append(self, event, priority, options):
         try:

@@ -62,6 +62,8 @@ class Driver(Callers, Moves, Bodies, Surroundings):
         self.taken = {}  # events that append() gave back, by id
         self.refused = []  # events that it did not take
         self.unwritten = set()  # ids of events that moved while that could not be written
+        self.abandoned = {}  # when the caller has gone who invoked an event, by its id
+        self.piped = []  # (caller, names of the events that came out of its pipeline)
         self.told = set()  # ids of events that cancel() or skip() has ended
         self.is_interrupted = False  # what ran was cancelled
         self.crashes = []  # the remains of each life that ended so

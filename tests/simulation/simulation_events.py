@@ -120,7 +120,7 @@ class Bodies:
                 raise RateLimited(retry_after=1.1)
             if work.seconds > 3:
                 event.settle(work.tokens / 2)
-            return work.name
+            return work.name if work.then is None else self.event_of(work.then)
 
     async def produce(self, event):
         with self.body(event) as work:

@@ -24,6 +24,7 @@ def judge(driver):
             problems.append("\n".join([f"{exc.invariant}: {exc}", *getattr(exc, "__notes__", ())]))
     checks = [each_ends_once, each_end_has_a_reason, nothing_is_left_of_the_refused, watchers_miss_nothing, chunks]
     checks += [surroundings, schedules, what_expired_never_ran, failures_are_tried_again, closed_gates_are_left_alone]
+    checks += [what_was_abandoned_does_not_begin, pipelines_lose_nothing]
     if driver.setup.journal is not None:
         checks += [nothing_acknowledged_is_lost, nothing_final_runs_again, the_file_is_whole]
     for check in checks:
@@ -69,7 +70,7 @@ def _reasons(driver, event, status):
             yield len(driver.crashes) >= 5 or driver.workload.has_native_faults
         case EventStatus.CANCELLED:
             has_timeout = work.timeout is not None or driver.workload.setup.timeout is not None
-            yield event.id in driver.told or has_timeout or driver.is_interrupted
+            yield event.id in driver.told or event.id in driver.abandoned or has_timeout or driver.is_interrupted
             yield any(isinstance(fault, Cancellation) for fault in injected)
             yield driver.workload.has_native_faults or _is_of_map(driver, event)
         case EventStatus.SKIPPED:
@@ -90,6 +91,22 @@ def what_expired_never_ran(driver):
             yield f"{event.name} expired after {len(event.execution.attempts)} runs"
 
 
+def what_was_abandoned_does_not_begin(driver):
+    """The caller has gone, and his event with him; but a crash may take that back."""
+    for _, at, event, _, status in driver.trace:
+        gone = driver.abandoned.get(event.id)
+        if gone is not None and status is EventStatus.PROCESSING and at > gone and not driver.crashes:
+            yield f"{event.name} was abandoned at {gone}, and begins at {at}"
+
+
+def pipelines_lose_nothing(driver):
+    """From the end comes an event for each item: that of the last stage, or the one that did not complete before."""
+    for caller, came in driver.piped:
+        wanted = sorted(work.name for work in caller.works)
+        if sorted(name.removesuffix("+") for name in came) != wanted:
+            yield f"of {wanted} came {came}"
+
+
 def surroundings(driver):
     """Each run is within the lifespan, its timeout and the middleware, and sees the variable of its caller."""
     yield from driver.misplaced
@@ -97,7 +114,11 @@ def surroundings(driver):
 
 def _is_of_map(driver, event):
     """Whether the loop over a map may have been left early, which cancels its events."""
-    return any(caller.way == "map" and driver.works[event.name] in caller.works for caller in driver.workload.callers)
+    work = driver.works[event.name]
+    return any(
+        caller.way in {"map", "pipeline"} and any(work in (one, one.then) for one in caller.works)
+        for caller in driver.workload.callers
+    )
 
 
 def nothing_is_left_of_the_refused(driver):
@@ -127,11 +148,16 @@ def chunks(driver):
 
 
 def failures_are_tried_again(driver):
-    """What fails has been run as often as its retry says; but for what a reader has taken, and crashes count too."""
+    """
+    What fails has been run as often as its retry says.
+
+    But for what a reader has taken, and for what fails while it is being cancelled. Crashes count too.
+    """
     for _, _, event, _, status in driver.trace:
         work = driver.works[event.name]
         attempts = work.attempts or driver.setup.attempts or 1
         is_excused = (work.ends == "streams" and work.reader is not None) or driver.crashes
+        is_excused = is_excused or event.id in driver.told
         if status is EventStatus.FAILED and event.execution.attempt < attempts and not is_excused:
             yield f"{event.name} was given up after {event.execution.attempt} of {attempts} runs"
 

@@ -42,6 +42,8 @@ class Work:
     chunks: int = 0
     reader: float | None = None  # seconds that a reader takes for each chunk; None: there is none
     children: tuple["Work", ...] = ()
+    abandoned: float | None = None  # seconds after which its caller goes, and the event with him
+    then: "Work | None" = None  # of the next stage of a pipeline
 
 
 @attrs.frozen
@@ -105,6 +107,8 @@ class Workload:
             for work in caller.works:
                 found[work.name] = work
                 found.update({child.name: child for child in work.children})
+                if work.then is not None:
+                    found[work.then.name] = work.then
         return found
 
     def plan(self):
@@ -185,6 +189,7 @@ class _Draw(random.Random):
     def caller(self, number):
         way = self.choice(WAYS if not self.is_defined else [way for way in WAYS if way != "map"])
         works = tuple(self.work(f"{'abcd'[number]}{place}", way) for place in range(self.randint(2, 8)))
+        way, works = self.piped(way, works)
         pauses = tuple(0.0 if self.chance(0.3) and not self.is_defined else self.seconds(3) for _ in works)
         return Caller(f"caller {'abcd'[number]}", way, pauses, works)
 
@@ -208,6 +213,7 @@ class _Draw(random.Random):
             key=self.choice(("k1", "k2")) if self.chance(0.1) else None,
             chunks=self.randint(0, 4) if ends == "streams" else 0,
             reader=None if self.is_defined else self.choice((None, 0.0, self.seconds(1))),
+            abandoned=self.abandoned(name, way),
             children=tuple(self.work(f"{name}.{place}", "append", may_have_children=False) for place in range(2))
             if may_have_children and self.chance(0.1) and not self.is_defined
             else (),
@@ -247,6 +253,25 @@ class _Draw(random.Random):
         if own.random() > 0.15 or way in {"extend", "map"} or at is not None:
             return None
         return (delay or 0.0) + round(own.uniform(0.001, 6), 6)
+
+    def abandoned(self, name, way):
+        """Draw by a generator of its own, as for expiries."""
+        own = random.Random(f"abandoned {self.number} {name}")  # noqa: S311  it is to be guessed
+        return round(own.uniform(0.001, 5), 6) if way == "invoke" and own.random() < 0.3 else None
+
+    def piped(self, way, works):
+        """Make a pipeline of two stages of some maps. A journal could not keep what the first one hands on."""
+        own = random.Random(f"pipeline {self.number} {works[0].name}")  # noqa: S311  it is to be guessed
+        if way != "map" or self.with_journal or own.random() > 0.5:
+            return way, works
+        return "pipeline", tuple(
+            attrs.evolve(
+                work,
+                ends="returns" if work.ends == "streams" else work.ends,
+                then=Work(f"{work.name}+", round(own.uniform(0, 2), 6), own.choice(("returns", "returns", "raises"))),
+            )
+            for work in works
+        )
 
     def move(self):
         at, what = self.seconds(15), self.choice(_MOVES)
