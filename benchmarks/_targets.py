@@ -102,6 +102,7 @@ _ROWS: Final = [
     Row("inputs-memory", "run over CSV, peak memory, 1,000,000 / 100,000", "run_inputs", 1.1, 1.05, backends=NO_LOOP),
     Row("callers-rate", "100 callers of invoke(), journal FULL", "journal", 15_000, 20_000, "/s", True, BOTH),
     Row("callers-cpu", "the same, CPU added per event", "journal", 30, None, "us", backends=BOTH),
+    Row("submit-rate", "10,000 events submitted to a running journal", "submit", 5_000, None, "/s", True, BOTH),
     Row("disk", "run --journal, bytes on disk per line of 90 bytes", "run_lines", 450, 350, "B", backends=NO_LOOP),
     Row("memory-pending", "memory of a pending event, two fields", "memory", 560, 480, "B", backends=BOTH),
     Row("memory-completed", "memory of a completed event, two fields", "memory", 680, 600, "B", backends=BOTH),
