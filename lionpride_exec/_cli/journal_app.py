@@ -8,12 +8,14 @@ from cyclopts import Parameter
 
 from .guard import JOURNAL, guarded
 from .parameters import DASH, FLAG, REPEATED
+from .run.options import InputFormat, RunOptions
 
 if TYPE_CHECKING:
     from cyclopts import App
 
     from .journal.choice import Choice
 
+LineUnique = Literal["ever", "open", "no"]  # as run.submit has it, which needs the extra
 Status = Literal["pending", "processing", "completed", "failed", "cancelled", "skipped", "aborted", "held"]
 Open = Literal["pending", "processing", "held"]
 Ended = Literal["completed", "failed", "cancelled", "skipped", "aborted", "held"]
@@ -26,7 +28,7 @@ PATIENCE = 10.0
 
 def add_journal_commands(app: App) -> None:
     """Add the commands for journals to an app."""
-    for command in (inspect, tail, show, export, retry, cancel, skip, pause, resume, resize):
+    for command in (inspect, tail, show, export, retry, cancel, skip, pause, resume, resize, submit):
         app.command(command)
 
 
@@ -265,6 +267,73 @@ def resize(
     from .journal.steer import resize as resize_run  # noqa: PLC0415  the extra may not be installed
 
     return resize_run(journal, concurrency, capacity, timeout)
+
+
+@guarded(JOURNAL)
+def submit(
+    journal: str,
+    target: str,
+    /,
+    *sources: Annotated[str, Parameter(name="INPUT"), DASH],
+    input_format: InputFormat | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    skip: int = 0,
+    limit: int | None = None,
+    field: str | None = None,
+    priority: str | None = None,
+    timeout: float | None = None,
+    event_fields: str | None = None,
+    record_id: Annotated[str | None, Parameter(name="--id")] = None,
+    unique: LineUnique = "ever",
+    calls: Annotated[bool, FLAG] = False,
+    redact: Annotated[tuple[str, ...], REPEATED] = (),
+    quiet: Annotated[bool, FLAG] = False,
+) -> int:
+    """
+    Hand the lines of INPUT to the process that runs a journal, or to the next one that does.
+
+    A line that the journal knows is not run again, as with run.
+
+    Exit status: 0 all submitted, 1 some were not, 2 wrong use, 130 interrupted.
+
+    Args:
+        journal: File of the journal. An executor has to have made it.
+        target: MODULE:NAME or FILE.py:NAME, as for run: what the process runs.
+        sources: As for run: JSON lines, CSV, TSV or a JSON array, compressed or not; - is standard input.
+        input_format: What INPUT is, as for run.
+        delimiter: What stands between two cells of a table, as for run.
+        encoding: Encoding of INPUT, such as cp1252 or utf-16. Default: UTF-8.
+        skip: Pass over this many records of INPUT.
+        limit: Read at most this many records of INPUT.
+        field: INPUT is plain lines, not JSON; each line fills this field of the event (a function gets the line).
+        priority: Field of the record, or a path into it, with the priority: a number, lower runs first.
+        timeout: Seconds that an event may take, unless its record has a timeout.
+        event_fields: Fields of the record that set fields of the event, as for run.
+        record_id: Field of the record, or a path into it, by which a line is known; default: the content of the record.
+        unique: For how long a line is known: ever, open (until its event has ended), or no (each line is run).
+        calls: The process is a program with Executor.of(TARGET): submit calls of the function.
+        redact: Field of the record, or a path into it, that is shown as ***, as for run. Repeatable.
+        quiet: Show no count; bad lines are still shown.
+    """
+    from .run.submit import submit as submit_lines  # noqa: PLC0415  the extra may not be installed
+
+    options = RunOptions(
+        input_format=input_format,
+        delimiter=delimiter,
+        encoding=encoding,
+        skip=skip,
+        limit=limit,
+        field=field,
+        priority=priority,
+        timeout=timeout,
+        event_fields=event_fields,
+        journal=journal,
+        record_id=record_id,
+        redact=redact,
+        quiet=quiet,
+    )
+    return submit_lines(journal, target, sources, options, unique=unique, as_calls=calls)
 
 
 def _end(journal: str, verb: Literal["cancel", "skip"], choice: Choice, reason: str | None, timeout: float) -> int:

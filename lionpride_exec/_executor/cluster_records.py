@@ -18,13 +18,13 @@ from lionpride_exec._cluster.engine import EVENT, OUTCOME, UntrustedRecordError,
 from lionpride_exec._events.call import Call
 from lionpride_exec._events.lifecycle import MAX_ATTEMPTS_KEPT
 from lionpride_exec._journal.codec import Codec, Unreadable
+from lionpride_exec._journal.envelope_tags import tag_of
 from lionpride_exec._journal.outcome_codec import (
     encode_attempts,
     encode_outcome,
     restore_execution,
     to_seconds,
 )
-from lionpride_exec._journal.overview import tag_of
 from lionpride_exec._journal.rows import Row
 from lionpride_exec.errors import ExecutionError, RemoteError
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from lionpride_exec._base.json_text import read_json
+from lionpride_exec._journal.envelope_tags import tag_of
 from lionpride_exec._journal.outcome_codec import error_of, from_seconds
-from lionpride_exec._journal.overview import tag_of
 from lionpride_exec._journal.schema import HELD
 from lionpride_exec._status import EventStatus
 

@@ -83,7 +83,7 @@ class Inbox:
     def __init__(self, session: Callable[[], JournalSession | None]) -> None:
         self.commands = Commands()
         self._session = session
-        self._tasks: list[TableTask] = []
+        self._tasks: dict[str, TableTask] = {}  # by the name of the table
         self._is_held = False
 
     def connect(
@@ -110,8 +110,10 @@ class Inbox:
             return not self._is_held and (processor is None or not processor.is_stopped())
 
         tables = (("command", self.commands, may_carry_out), ("submit", submitted, may_take_in))
-        self._tasks = [TableTask(name, reader, self._session, group, conditions, may) for name, reader, may in tables]
-        coordination.launchers.extend(task.launch for task in self._tasks)
+        self._tasks = {
+            name: TableTask(name, reader, self._session, group, conditions, may) for name, reader, may in tables
+        }
+        coordination.launchers.extend(task.launch for task in self._tasks.values())
 
     def hold(self) -> None:
         """Deal with nothing until :meth:`release`."""
@@ -122,9 +124,14 @@ class Inbox:
         self._is_held = False
         self._conditions.notify()
 
+    async def wait_submissions(self) -> None:
+        """Wait until the submitted events that were seen so far are taken in, or none are taken in now."""
+        task = self._tasks["submit"]
+        await self._conditions.wait_for(lambda: not (task.is_running and task.may_take()))
+
     def look_soon(self) -> None:
         """Have the tasks look for new rows."""
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.look_soon()
 
 
@@ -139,6 +146,9 @@ class TableTask:
         group: Runs the task.
         conditions: What the task waits for.
         may_take: Returns whether rows are dealt with now.
+
+    Attributes:
+        may_take: As it was given.
     """
 
     def __init__(
@@ -155,10 +165,15 @@ class TableTask:
         self._session = session
         self._group = group
         self._conditions = conditions
-        self._may_take = may_take
+        self.may_take: Callable[[], bool] = may_take
         self._has_news = False  # since the task has looked last
         self._is_in_trouble = False  # the file could not be read or written the last time
         self._scope: anyio.CancelScope | None = None  # of the task. None while there is none
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the task deals with rows, or waits until it may."""
+        return self._scope is not None
 
     def look_soon(self) -> None:
         """Have the task look for new rows."""
@@ -192,8 +207,8 @@ class TableTask:
 
     async def _take_all(self) -> None:
         while self._has_news:
-            if not self._may_take():
-                await self._conditions.wait_for(self._may_take)
+            if not self.may_take():
+                await self._conditions.wait_for(self.may_take)
             session = self._session()
             if session is None:
                 return

@@ -50,6 +50,10 @@ class JournalAccess:
         self._link.inbox.release()
         self._executor._coordination.release_hold(COMPARING)
 
+    async def wait_submissions(self) -> None:
+        """Wait until the events that others have submitted so far are taken in, or none are taken in now."""
+        await self._link.inbox.wait_submissions()
+
     async def catch_up(self) -> None:
         """
         Wait until all ends that follow from the state of the journal are on disk.

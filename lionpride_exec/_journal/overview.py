@@ -11,15 +11,16 @@ import msgspec
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
 
+from .envelope_tags import UNREADABLE, tag_of
 from .facts import RUNS, SCHEDULES, read_facts
-from .schema import HELD, IS_OPEN, OUTCOME, has_table
+from .inbox_overview import count_submitted, first_refusals, last_commands
+from .schema import HELD, IS_OPEN, OUTCOME
 
 if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-# What decoding raises for text that is not JSON, or has other fields.
-UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
+    from .inbox_overview import RefusedSubmission, StoredCommand
 
 # Different errors that are counted apart. Beyond, the rarer half is dropped.
 MAX_GROUPS = 10_000
@@ -89,30 +90,6 @@ class StoredSchedule:
 
 
 @attrs.frozen
-class StoredCommand:
-    """
-    What another process has asked of the process that runs the journal.
-
-    Attributes:
-        n: Its number.
-        at: When it was written, seconds since 1970.
-        what: The command.
-        args: Its arguments. None if it has none, or they cannot be read.
-        by: Who wrote it.
-        done: What it has done. None if it has no answer, was refused, or the answer cannot be read.
-        error: Why it was refused, or never answered.
-    """
-
-    n: int
-    at: float
-    what: str
-    args: Any
-    by: str | None
-    done: Any
-    error: str | None
-
-
-@attrs.frozen
 class StoredRun:
     """
     What was given to a run of the command.
@@ -151,6 +128,9 @@ class Overview:
         schedules: The schedules, by name.
         commands: What other processes have asked for, the newest first; at most as many as were asked for.
         runs: What was given to the last runs of the command, newest first; at most as many as were asked for.
+        submitted: Events that other processes have submitted, and that wait for the owner of the journal.
+        refused: Submitted events that no owner could take in. The next start tries again.
+        refusals: The first of these; at most as many as were asked for.
         file_bytes: Size of the file in bytes.
         wal_bytes: Size of the write-ahead log in bytes.
     """
@@ -168,12 +148,11 @@ class Overview:
     schedules: tuple[StoredSchedule, ...]
     commands: tuple[StoredCommand, ...]
     runs: tuple[StoredRun, ...]
+    submitted: int
+    refused: int
+    refusals: tuple[RefusedSubmission, ...]
     file_bytes: int
     wal_bytes: int
-
-
-class _Tagged(msgspec.Struct):
-    tag: str
 
 
 class _Error(msgspec.Struct):
@@ -201,16 +180,7 @@ class _Run(msgspec.Struct):
 
 _runs = msgspec.json.Decoder(_Run)
 _facts = msgspec.json.Decoder(_Fact)
-_tags = msgspec.json.Decoder(_Tagged)
 _outcomes = msgspec.json.Decoder(_Outcome)
-
-
-def tag_of(event: Any) -> str | None:
-    """Return the tag of an envelope. None if it cannot be read."""
-    try:
-        return _tags.decode(event).tag
-    except UNREADABLE:
-        return None
 
 
 def count_events(connection: sqlite3.Connection) -> dict[str, int]:
@@ -235,6 +205,7 @@ def survey(connection: sqlite3.Connection, path: Path, now: float, top: int) -> 
         ErrorGroup(*group, count, seq, _known(connection, seq)[0]) for group, (count, seq) in seen.most_frequent()
     )
     pending = _open_events(connection, EventStatus.PENDING, "queued", now, 1)
+    submitted, refused = count_submitted(connection)
     return Overview(
         at=now,
         counts=count_events(connection),
@@ -249,8 +220,11 @@ def survey(connection: sqlite3.Connection, path: Path, now: float, top: int) -> 
         oldest_pending=pending[0] if pending else None,
         running=_open_events(connection, EventStatus.PROCESSING, "started", now, top),
         schedules=_schedules(connection),
-        commands=_commands(connection, top),
+        commands=last_commands(connection, top),
         runs=_last_runs(connection, top),
+        submitted=submitted,
+        refused=refused,
+        refusals=first_refusals(connection, top) if refused else (),
         file_bytes=_size(path),
         wal_bytes=_size(path.with_name(f"{path.name}-wal")),
     )
@@ -265,24 +239,6 @@ def _schedules(connection: sqlite3.Connection) -> tuple[StoredSchedule, ...]:
             fact = _Fact("", None)
         found.append(StoredSchedule(name, fact.trigger, fact.dealt))
     return tuple(found)
-
-
-def _commands(connection: sqlite3.Connection, limit: int) -> tuple[StoredCommand, ...]:
-    if not has_table(connection, "command"):
-        return ()
-    rows = connection.execute(
-        "SELECT n, at, what, args, by, done, error FROM command ORDER BY n DESC LIMIT ?", (limit,)
-    )
-    return tuple(
-        StoredCommand(n, at, what, _json(args), by, _json(done), error) for n, at, what, args, by, done, error in rows
-    )
-
-
-def _json(text: Any) -> Any:
-    try:
-        return None if text is None else msgspec.json.decode(text)
-    except UNREADABLE:
-        return None
 
 
 def _last_runs(connection: sqlite3.Connection, top: int) -> tuple[StoredRun, ...]:

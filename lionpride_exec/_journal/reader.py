@@ -23,8 +23,9 @@ import msgspec
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec.errors import JournalError, NotFoundError
 
+from .envelope_tags import UNREADABLE, tag_of
 from .fork import foreign_error, keep_from_closing
-from .overview import UNREADABLE, Overview, count_events, survey, tag_of
+from .overview import Overview, count_events, survey
 from .rows import Row
 from .schema import (
     COLUMNS,

@@ -100,7 +100,8 @@ def test_inspect_as_json(call):
     assert status == 0
     assert list(seen) == [
         "path", "at", "counts", "last_minute", "last_hour", "rate", "slowest", "errors", "other_errors",
-        "oldest_pending", "running", "schedules", "commands", "runs", "file_bytes", "wal_bytes",
+        "oldest_pending", "running", "schedules", "commands", "runs", "submitted", "refused", "refusals",
+        "file_bytes", "wal_bytes",
     ]  # fmt: skip
     assert seen["slowest"][0] == {
         "seq": 2,

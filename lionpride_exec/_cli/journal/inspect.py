@@ -12,7 +12,8 @@ from lionpride_exec._cli.terminal import Table, write_json, write_line, write_ta
 from .records import encode, iso, overview_record, reading, short_id
 
 if TYPE_CHECKING:
-    from lionpride_exec._journal.overview import Overview, StoredCommand, StoredRun
+    from lionpride_exec._journal.inbox_overview import StoredCommand
+    from lionpride_exec._journal.overview import Overview, StoredRun
 
 # Characters of arguments, and of a result, that are shown.
 LONGEST: Final = 60
@@ -39,7 +40,7 @@ def inspect_journal(journal: str, top: int, *, as_json: bool) -> int:
         write_json(encode(overview_record(journal, overview)))
         return 0
     _write_summary(journal, overview)
-    tables = (_runs, _running, _schedules, _commands, _slowest, _errors)
+    tables = (_runs, _running, _schedules, _commands, _refusals, _slowest, _errors)
     for table in (make(overview) for make in tables):
         write_table(table)
     named = sum(group.count for group in overview.errors)
@@ -79,6 +80,8 @@ def _write_summary(journal: str, overview: Overview) -> None:
         name = f"#{oldest.seq} {short_id(oldest.id)} {oldest.tag or '?'}"
         queued = f"queued {iso(oldest.since) or '?'}, {seconds(oldest.age)} ago"
         write_line(f"oldest pending: {name}, {queued}, attempt {oldest.attempt}")
+    if overview.submitted:
+        write_line(f"submitted by other processes, not taken in yet: {overview.submitted:,}")
     write_line("")
 
 
@@ -133,6 +136,14 @@ def _commands(overview: Overview) -> Table:
             (str(one.n), iso(one.at) or "?", f"{one.what} {_shown(one.args)}".rstrip(), one.by or "?", _came_of(one))
             for one in overview.commands
         ],
+    )
+
+
+def _refusals(overview: Overview) -> Table:
+    return Table(
+        f"Submitted, and not taken in ({overview.refused:,})",
+        ("n", "at", "id", "tag", "error"),
+        [(str(one.n), iso(one.at) or "?", short_id(one.id), one.tag or "?", one.error) for one in overview.refusals],
     )
 
 

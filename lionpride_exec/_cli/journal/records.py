@@ -13,7 +13,7 @@ from lionpride_exec._base.field_paths import look_up
 from lionpride_exec._base.json_text import read_json, write_json
 from lionpride_exec._base.redaction import mask_data, mask_path, texts_of
 from lionpride_exec._cli.errors import UsageError
-from lionpride_exec._journal.overview import UNREADABLE
+from lionpride_exec._journal.envelope_tags import UNREADABLE
 from lionpride_exec._journal.reader import JournalReader, id_text
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError

@@ -17,28 +17,23 @@ from lionpride_exec._cli.exit_status import INCOMPLETE, MISUSED
 from lionpride_exec._cli.streams import say_block
 from lionpride_exec.errors import ClusterError
 
-from .cell_types import cells_for
 from .dry_run import DryRun
 from .given import given_text
-from .input_files import expand, open_files
-from .inputs.formats import Formats
-from .inputs.window import Window
+from .input_files import expand
 from .line_run import LineRun
-from .lines import JobMaker
+from .opening import open_input, redacted_in_event
 from .options import check_not_an_option
 from .output import OVERWRITE, open_output
 from .pause_on import pausing_on
 from .redacted_fields import redacting
 from .shaped_output import is_written_anew, results_beside, write_anew
 from .target import load_target
-from .text_options import check_delimiter, check_encoding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from lionpride_exec._executor.executor import Executor
 
-    from .input_files import InputFiles
     from .options import Backend, RunOptions
     from .target import Target
 
@@ -67,9 +62,10 @@ def _run(target_text: str, source_texts: Sequence[str], options: RunOptions) -> 
     _check_backend(options.backend)
     target = load_target(target_text)
     target.check_places(options.places)
-    with redacting(target.event_type, _redacted_in_event(options), is_function=target.is_function):
+    with redacting(target.event_type, redacted_in_event(options), is_function=target.is_function):
         if options.dry_run:
-            maker, source = _open_input(target.build(options.processor_config), target, paths, options)
+            event_type = target.build(options.processor_config).event_type
+            maker, source = open_input(event_type, target, paths, options)
             with closing(source):
                 return DryRun(maker, source, options).run()
         given = "" if options.journal is None else given_text(target_text, source_texts, options)
@@ -77,16 +73,6 @@ def _run(target_text: str, source_texts: Sequence[str], options: RunOptions) -> 
             return _run_executor(target, paths, options, given)
         status = _run_executor(target, paths, results_beside(options, paths), given)
         return write_anew(options, status)
-
-
-def _redacted_in_event(options: RunOptions) -> Iterator[str]:
-    """Yield the paths of ``--redact`` into what the target gets of a record."""
-    part = options.request_field
-    for path in options.redact:
-        if part is None:
-            yield path
-        elif path.startswith(f"{part}."):
-            yield path.removeprefix(f"{part}.")
 
 
 def _choose(
@@ -108,29 +94,6 @@ def _choose(
     return partial(JournaledRun, given=given), build_executor(target, paths, options, options.journal)
 
 
-def _open_input(
-    executor: Executor, target: Target, paths: Sequence[str], options: RunOptions
-) -> tuple[JobMaker, InputFiles]:
-    """
-    Return what makes events, and INPUT. The caller closes INPUT.
-
-    Raises:
-        UsageError: A file cannot be opened or read.
-    """
-    maker = JobMaker(executor.event_type, target.is_function, options)
-    cells = cells_for(executor.event_type, target.function, maker, options)
-    formats = Formats(
-        options.input_format,
-        options.field is not None,
-        cells,
-        delimiter=check_delimiter(options.delimiter, options.input_format),
-        encoding=check_encoding(options.encoding),
-    )
-    is_part = options.skip > 0 or options.limit is not None
-    window = partial(Window, options.skip, options.limit, maker.is_blank) if is_part else None
-    return maker, open_files(paths, formats, window)
-
-
 def _run_executor(target: Target, paths: Sequence[str], options: RunOptions, given: str) -> int:
     """
     Run an executor over the lines of INPUT. Return the exit status.
@@ -139,7 +102,7 @@ def _run_executor(target: Target, paths: Sequence[str], options: RunOptions, giv
         UsageError: A file cannot be opened, or the executor cannot be started.
     """
     run_type, executor = _choose(target, paths, options, given)
-    maker, source = _open_input(executor, target, paths, options)
+    maker, source = open_input(executor.event_type, target, paths, options)
     with closing(source):
         output = open_output(
             options.output,

@@ -31,7 +31,7 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
 
 from .keyed_run import PAUSE, KeyedRun, identity_of
-from .line_identity import line_key
+from .line_identity import SUBMITTED, line_key
 from .line_run import LineRun
 from .rekey import know_lines_by
 from .resume import Resume, drop_replaced
@@ -216,8 +216,12 @@ class JournaledRun(KeyedRun):
         return resume.known
 
     def _follow_input(self, known: Known) -> None:
-        """Tell open events where their lines are now. Events whose lines are gone stay in the file, and do not run."""
-        let_go = 0
+        """
+        Tell open events where their lines are now.
+
+        Events whose lines are gone stay in the file, and do not run. Events that were submitted run, without a line.
+        """
+        gone = 0
         for event in self.executor.pending_events:
             key = line_key(self._access.key_of(event))
             if key is None:
@@ -225,11 +229,17 @@ class JournaledRun(KeyedRun):
             number = known.number_of(key)
             if number is not None:
                 self._renumber(event, number)
-            else:
+                continue
+            gone += 1
+            if SUBMITTED not in event.metadata:
                 self._access.leave_on_disk(event)
-                let_go += 1
         # Unreadable and held events do not count either if INPUT has lost their lines.
-        self._left -= known.open_lines - known.open_seen - let_go
+        self._left -= known.open_lines - known.open_seen - gone
+
+    async def _finish(self) -> None:
+        if not self.interrupts:
+            await self._access.wait_submissions()  # those that came before the last line
+        await super()._finish()
 
     # ---------------------------------------------------------------- reading
 

@@ -34,6 +34,9 @@ Kind = Literal["content", "id", "number"]
 PLACE = "_run_line"
 OTHER_BITS = 96  # of an id, behind these digits
 
+# In the metadata of an event that `submit` has made of a line, which is one of another INPUT than that of the run.
+SUBMITTED = "_submitted"
+
 PREFIX = "line:"
 IN_FIELD = 2  # parts of a place without a record
 _NO_TEXT = "", None

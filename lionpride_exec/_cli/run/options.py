@@ -258,10 +258,30 @@ class RunOptions:
             check_bounds(**self._bounds)
         except ValueError as exc:
             raise UsageError(str(exc)) from exc
+        self.check_input()
+        self._check_places()
+        _ = self.error_bound
+        self._check_files()
+        for name, value in {"--journal": self.journal, "--cluster": self.cluster}.items():
+            if value is None:
+                continue
+            check_not_an_option(name, value)
+            if self.output == "-":
+                raise UsageError(f"{name} needs --output FILE, which the next run can go on with")
+            if self.overwrite:
+                raise UsageError(f"--overwrite and {name} exclude each other: with {name} a run completes its output")
+        self._check_cluster()
+
+    def check_input(self) -> None:
+        """
+        Check the options that say how INPUT is read, and what becomes of a record.
+
+        Raises:
+            UsageError: As for :meth:`check`.
+        """
         if self.timeout is not None and not (isfinite(self.timeout) and self.timeout > 0):
             raise UsageError(f"--timeout must be a positive number of seconds, got {self.timeout}")
-        self._check_places()
-        limits, _ = self.limits, self.error_bound
+        limits = self.limits
         if self.field is not None:
             fields = {
                 "--input-format": self.input_format,
@@ -276,16 +296,6 @@ class RunOptions:
                 raise UsageError(f"{name} needs JSON records; with --field a record is one plain line")
         parse_event_fields(self.event_fields)
         self._check_lines()
-        self._check_files()
-        for name, value in {"--journal": self.journal, "--cluster": self.cluster}.items():
-            if value is None:
-                continue
-            check_not_an_option(name, value)
-            if self.output == "-":
-                raise UsageError(f"{name} needs --output FILE, which the next run can go on with")
-            if self.overwrite:
-                raise UsageError(f"--overwrite and {name} exclude each other: with {name} a run completes its output")
-        self._check_cluster()
 
     def _check_files(self) -> None:
         if self.fields is not None and self.output_format in REQUEST:
