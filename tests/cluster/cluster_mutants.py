@@ -129,6 +129,11 @@ MUTANTS = [
         [Change("_executor/cluster_work.py", "if not room and processor", "if False and not room and processor")],
     ),
     Mutant(
+        "a worker keeps the place that it is told of and cannot use",
+        "tests/cluster/test_passed_places.py",
+        [Change("_executor/cluster_limits.py", "                self._pass_place(bucket)\n", "                pass\n")],
+    ),
+    Mutant(
         "a delay ends by the clock of the client",
         "tests/cluster/test_cluster_clocks.py",
         [

@@ -238,7 +238,7 @@ async def test_the_block_ends_in_time_while_the_server_is_away(own_server, how, 
                 scope.cancel()
             elif how == "stopped":
                 await executor.stop(grace=0)
-    assert time.monotonic() - began < 7
+    assert time.monotonic() - began < 12  # two of these times take ten seconds, and the patience is longer
     server.go_on()
 
 
