@@ -235,11 +235,28 @@ def test_fields_and_a_format_with_its_own_exclude_each_other(capsys):
     assert "--fields and --output-format openai-batch exclude each other" in capsys.readouterr().err
 
 
-def test_records_without_an_id_have_no_result():
-    """There would be nothing to find it by."""
-    Path("in").write_text('{"custom_id": "a", "model": "good"}\n{"model": "good"}\n')
-    assert run("target.py:answer", "in", output="out", output_format="anthropic-batch", quiet=True) == 0
+@pytest.mark.parametrize("journal", [None, "run.db"])
+def test_a_record_without_an_id_is_not_run(capsys, journal):
+    """Its result could not be told from others, so the call would be made for nothing. A table may have the ids."""
+    Path("in").write_text('{"custom_id": "a", "model": "good"}\n{"model": "good"}\n{"custom_id": null}\n"text"\n')
+    options = {"output": "out", "output_format": "anthropic-batch", "journal": journal}
+    assert run("target.py:answer", "in", dry_run=True, **options) == 1
+    capsys.readouterr()
+    assert run("target.py:answer", "in", quiet=True, **options) == 1
+    why = "the results of a batch file are told by it"
+    assert [line.removeprefix("lionpride-exec: ") for line in capsys.readouterr().err.splitlines()] == [
+        f"line 2: 'custom_id' is missing: {why}",
+        f"line 3: 'custom_id' is null: {why}",
+        f"line 4: 'custom_id' is missing: {why}",
+    ]
     assert [one["custom_id"] for one in read()] == ["a"]
+
+
+def test_an_event_need_not_have_the_id():
+    """The column is for the results only."""
+    Path("in.csv").write_text("custom_id,model,messages\na,good,[]\n")
+    assert run("target.py:Ask", "in.csv", output="out", output_format="openai-batch", quiet=True) == 0
+    assert [(one["custom_id"], one["response"]["body"]) for one in read()] == [("a", {"model": "good"})]
 
 
 # ---------------------------------------------------------------- errors with an answer of HTTP

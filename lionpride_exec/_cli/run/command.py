@@ -70,8 +70,8 @@ def _run(target_text: str, source_texts: Sequence[str], options: RunOptions) -> 
                 return DryRun(maker, source, options).run()
         given = "" if options.journal is None else given_text(target_text, source_texts, options)
         if not is_written_anew(options):
-            return _run_executor(target, paths, options, given)
-        status = _run_executor(target, paths, results_beside(options, paths), given)
+            return _run_executor(target, paths, options, options, given)
+        status = _run_executor(target, paths, options, results_beside(options, paths), given)
         return write_anew(options, status)
 
 
@@ -94,15 +94,24 @@ def _choose(
     return partial(JournaledRun, given=given), build_executor(target, paths, options, options.journal)
 
 
-def _run_executor(target: Target, paths: Sequence[str], options: RunOptions, given: str) -> int:
+def _run_executor(
+    target: Target, paths: Sequence[str], asked: RunOptions, options: RunOptions, given: str
+) -> int:
     """
     Run an executor over the lines of INPUT. Return the exit status.
+
+    Args:
+        target: What is run.
+        paths: The files of INPUT.
+        asked: The options as they were given. INPUT is read by them.
+        options: Those of the run. Its output may be the usual results beside the output that was asked for.
+        given: What a journal keeps of the command.
 
     Raises:
         UsageError: A file cannot be opened, or the executor cannot be started.
     """
     run_type, executor = _choose(target, paths, options, given)
-    maker, source = open_input(executor.event_type, target, paths, options)
+    maker, source = open_input(executor.event_type, target, paths, asked)
     with closing(source):
         output = open_output(
             options.output,

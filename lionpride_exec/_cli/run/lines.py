@@ -60,7 +60,8 @@ class JobMaker:
     Args:
         event_type: The class of the events.
         is_function: Whether the field ``record`` gets the whole record.
-        options: ``field``, ``priority``, ``timeout``, ``event_fields`` and the fields of the limits are used.
+        options: ``field``, ``priority``, ``timeout``, ``event_fields``, ``result_id`` and the fields of the limits are
+            used.
 
     Raises:
         UsageError: The events have no field ``options.field``.
@@ -77,7 +78,9 @@ class JobMaker:
         # Type checkers do not see that Event is an attrs class.
         fields = attrs.fields(cast("type[attrs.AttrsInstance]", event_type))
         self._fields = {field.alias for field in fields if field.init} - {"execution", "retry"}
-        ours = self._limits.names | {name for name in (options.priority, options.line_id) if name is not None}
+        self._result_id = options.result_id
+        named = (options.priority, options.line_id, options.result_id)
+        ours = self._limits.names | {name for name in named if name is not None}
         # Fields of a record for the options only, or with such a field inside. The event does not get them.
         self._ours = (ours | {name.partition(".")[0] for name in ours}) - self._fields
         self._part = options.request_field
@@ -164,6 +167,9 @@ class JobMaker:
     def _make(self, record: Any, text: bytes) -> Job:
         priority = self._priority_of(record)
         values = self._limits.read(record)
+        if self._result_id is not None and value_at(record, self._result_id) is None:
+            absence = absence_of(record, self._result_id)
+            raise BadLineError(f"{self._result_id!r} is {absence}: the results of a batch file are told by it")
         event = self._make_event(record if self._part is None else _request_in(record, self._part))
         keep_values(event, values, self._secret_key)
         return Job(event, text, priority)

@@ -190,6 +190,11 @@ class RunOptions:
         return CUSTOM_ID if self.record_id is None and self.request_field is not None else self.record_id
 
     @property
+    def result_id(self) -> str | None:
+        """Field of the record that a result has instead of the record. None if results are no batch file."""
+        return CUSTOM_ID if self.output_format in REQUEST else None
+
+    @property
     def max_waiting(self) -> int:
         """
         How many events may wait in memory.
