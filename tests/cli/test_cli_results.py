@@ -254,6 +254,31 @@ def test_records_that_are_no_objects_have_one_column():
     assert [row[0] for row in table()] == ["record", "a", "\\ud800"]
 
 
+@pytest.mark.parametrize("more", [{}, {"output_format": "csv"}, {"journal": "run.db"}])
+def test_a_field_that_no_result_has_is_told(capsys, more):
+    """It may be misspelled. A field that some results have, or none can have, such as an error, is no mistake."""
+    Path("in").write_text('{"name": "a"}\n{"name": "b", "other": 1}\n')
+    fields = "namee,statuss,other,response.name,response.nope,error,error.message,key"
+    assert run("target.py:echo", "in", output="out", progress="none", fields=fields, **more) == 0
+    told = capsys.readouterr().err
+    assert (
+        "--fields: no result has 'namee' (did you mean 'name'?), 'statuss' (did you mean 'status'?), 'response.nope'"
+        in told
+    )
+    assert "'other'" not in told
+    assert "'error" not in told
+    assert "'key'" not in told
+
+
+def test_a_text_has_no_fields(capsys):
+    """The name of a line of text in a result is that of the record."""
+    Path("in").write_text("a\n")
+    assert run("target.py:echo", "in", output="out", progress="none", field="name", fields="name,response") == 0
+    assert "--fields: no result has 'name' (the whole record is 'record')" in capsys.readouterr().err
+    assert run("target.py:echo", "in", output="out2", progress="none", field="name", fields="record,response") == 0
+    assert "--fields" not in capsys.readouterr().err
+
+
 def test_fields_must_be_named(capsys):
     """At least one."""
     write(1)

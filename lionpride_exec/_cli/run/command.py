@@ -94,9 +94,7 @@ def _choose(
     return partial(JournaledRun, given=given), build_executor(target, paths, options, options.journal)
 
 
-def _run_executor(
-    target: Target, paths: Sequence[str], asked: RunOptions, options: RunOptions, given: str
-) -> int:
+def _run_executor(target: Target, paths: Sequence[str], asked: RunOptions, options: RunOptions, given: str) -> int:
     """
     Run an executor over the lines of INPUT. Return the exit status.
 

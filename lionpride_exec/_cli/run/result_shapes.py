@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from lionpride_exec._base.field_paths import MISSING, look_up
 from lionpride_exec._base.json_text import read_json, write_json
+from lionpride_exec._base.wording import did_you_mean
 from lionpride_exec._cli.errors import UsageError
 
 from .batch_results import AnthropicBatch, OpenAIBatch
@@ -55,6 +56,43 @@ class Unchanged:
         return None
 
 
+class _Missing:
+    """
+    The names of ``--fields`` that no result has had so far, though one could have had them.
+
+    Args:
+        names: As for :class:`ChosenFields`.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._open = [name for name in names if name not in RESULT]  # may still turn up
+        self._missed: dict[str, str] = {}  # those that a result has lacked, with what else may have been meant
+
+    def note(self, result: Mapping[str, Any]) -> None:
+        """Look for the names in a result. Costs nothing once all were found."""
+        for name in self._open[:]:
+            owner = name.partition(".")[0] if _is_own(name) else "record"
+            if look_up(*_place_of(result, name)) is not MISSING:
+                self._open.remove(name)
+                self._missed.pop(name, None)
+            elif name not in self._missed and result.get(owner) is not None:  # a result that failed has no response
+                self._missed[name] = "" if _is_own(name) else self._hint(name, result)
+
+    @staticmethod
+    def _hint(name: str, result: Mapping[str, Any]) -> str:
+        """Return what else may have been meant by the name of a field of the record."""
+        if not isinstance(result["record"], dict):
+            return " (the whole record is 'record')"
+        return did_you_mean(name, [*_fields_of(result), *RESULT])
+
+    def message(self) -> str | None:
+        """Return which names no result has. None if there are none."""
+        if not self._missed:
+            return None
+        names = ", ".join(f"{name!r}{hint}" for name, hint in self._missed.items())
+        return f"--fields: no result has {names}"
+
+
 class ChosenFields:
     """
     An object with some fields, on one line.
@@ -65,15 +103,17 @@ class ChosenFields:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
+        self._missing = _Missing(names)
 
     def convert(self, line: bytes) -> bytes:
         """Return the object. A field that is missing is null."""
         result = read_json(line)
+        self._missing.note(result)
         return write_json({name: value_in(result, name) for name in self._names}) + b"\n"
 
     def message(self) -> str | None:
-        """Return None."""
-        return None
+        """Return which fields no result has."""
+        return self._missing.message()
 
 
 class Table:
@@ -86,6 +126,7 @@ class Table:
 
     def __init__(self, names: Sequence[str] = ()) -> None:
         self._names = names
+        self._missing = _Missing(names)
         self._columns: frozenset[str] | None = None  # of records, if they are those of the first record
         self._is_begun = False
         self._left_out: dict[str, None] = {}  # fields of records without a column
@@ -95,6 +136,7 @@ class Table:
         result = read_json(line)
         text = StringIO()
         writer = csv.writer(text, lineterminator="\n")
+        self._missing.note(result)
         if not self._is_begun:
             self._begin(result)
             writer.writerow(self._names)
@@ -112,9 +154,9 @@ class Table:
             self._names = [*(own or ["record"]), *BEHIND]
 
     def message(self) -> str | None:
-        """Return which fields of records are not in the table."""
+        """Return which fields of records are not in the table, or which columns no result has."""
         if not self._left_out:
-            return None
+            return self._missing.message()
         return f"fields of some records have no column: {', '.join(self._left_out)}; --fields names the columns"
 
 
@@ -125,9 +167,18 @@ def _fields_of(result: Mapping[str, Any]) -> list[str]:
 
 def value_in(result: Mapping[str, Any], name: str) -> Any:
     """Return the value of a field of a result, or of its record. None if it is missing."""
-    is_own = name.partition(".")[0] in RESULT
-    found = look_up(result if is_own else result["record"], name)
+    found = look_up(*_place_of(result, name))
     return None if found is MISSING else found
+
+
+def _is_own(name: str) -> bool:
+    """Whether a name is that of a field of the result, or a path into one."""
+    return name.partition(".")[0] in RESULT
+
+
+def _place_of(result: Mapping[str, Any], name: str) -> tuple[Any, str]:
+    """Return what has the field of a name, and the name."""
+    return (result if _is_own(name) else result["record"]), name
 
 
 def _cell(value: Any) -> str:
