@@ -231,6 +231,19 @@ def test_a_run_is_steered(call, backend):
         finish(process)
 
 
+def test_a_key_is_a_text_or_json(call):
+    """A number means both: events of one of the two wait. The pause may end by itself."""
+    with owner("asyncio", *jobs_of("a", host="17")) as process:
+        assert call("pause", "run.db", "--key", "17", "--seconds", "3600")[0] == 0
+        with closing(sqlite3.connect("run.db")) as connection:
+            at, args = connection.execute("SELECT at, args FROM command").fetchone()
+        assert json.loads(args)["keys"] == ["17", 17]
+        assert json.loads(args)["until"] == pytest.approx(at + 3600, abs=SECONDS)
+        assert call("resume", "run.db", "--key", '"17"') == (0, ['key "17" is not paused'], "")
+        assert call("pause", "run.db", "--key", "null")[0] == 0
+        finish(process)
+
+
 @pytest.mark.parametrize("backend", NAMES)
 def test_what_the_process_refuses_is_told(call, backend):
     """By a message, and exit status 1; what does not fit is left as it is."""
