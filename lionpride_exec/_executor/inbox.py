@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 
-from lionpride_exec._journal.inbox import Command, open_commands
+from lionpride_exec._base.wall_clock import wall_clock
+from lionpride_exec._journal.inbox import Command, begin_command, open_commands
 from lionpride_exec._journal.rows import Answer
 from lionpride_exec._journal.transient_errors import RETRY_PAUSE
 from lionpride_exec.errors import ExecutorClosedError, JournalError
@@ -238,8 +239,8 @@ class Commands:
         handlers: By the name of the command: a plain or an async function, called in the event loop with the arguments
             of the command, as JSON has them (None if it has none). What it returns has to be JSON too. What it raises
             is the error of the command. The changes that it has recorded are on disk with its answer, or before. The
-            function is cancelled when the executor's group closes. No command is carried out twice: one that has no
-            answer when the file is opened gets an error.
+            function is cancelled when the executor's group closes. No command is carried out twice, nor one that was
+            withdrawn: that it begins is on disk before. One that has no answer when the file is opened gets an error.
     """
 
     def __init__(self) -> None:
@@ -255,9 +256,15 @@ class Commands:
             lambda: session.store.read(partial(open_commands, after=self._seen, limit=ROWS))
         ):
             for row in rows:
-                answer = await self._carry_out(row)
-                session.writer.next.record_answer(row.n, answer)
+                if await self._begins(session, row):
+                    session.writer.next.record_answer(row.n, await self._carry_out(row))
                 self._seen = row.n
+
+    async def _begins(self, session: JournalSession, row: Command) -> bool:
+        """Write that a command begins. Return False if it was withdrawn, or has begun before and was cut off."""
+        begin = partial(begin_command, n=row.n, at=wall_clock.seconds())
+        has_begun: bool = await session.lookup.in_thread(partial(session.store.write, begin))
+        return has_begun
 
     async def _carry_out(self, row: Command) -> Answer:
         """Return what came of a command."""
@@ -266,8 +273,10 @@ class Commands:
             if handler is None:
                 raise LookupError(f"this executor knows no command {row.what!r}")  # noqa: TRY301  as what one raises
             result = handler(None if row.args is None else json.loads(row.args))
-            return Answer(json.dumps(await result if isawaitable(result) else result), None)
+            answer = Answer(json.dumps(await result if isawaitable(result) else result), None)
         except Exception as exc:  # noqa: BLE001  whoever has written the command is told
             text = str(exc) or type(exc).__name__
-            logger.warning("command %s (%s) from another process failed: %s", row.n, row.what, text)
+            logger.warning("command %s (%s) from %s failed: %s", row.n, row.what, row.by or "another process", text)
             return Answer(None, " ".join(text.split())[:MAX_ERROR])
+        logger.info("command %s (%s) from %s was carried out", row.n, row.what, row.by or "another process")
+        return answer

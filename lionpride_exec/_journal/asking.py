@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import sqlite3
 import time
@@ -13,7 +14,7 @@ from lionpride_exec.errors import JournalError
 
 from .command_forms import encode_form, read_result
 from .file_lock import owner_of
-from .inbox import add_command, give_up, read_answer
+from .inbox import add_command, give_up, read_answer, withdraw
 from .schema import check_file, connect, has_table
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Asked:
 
     Attributes:
         n: The number of the command.
+        is_withdrawn: Whether the process had not begun in time, and never will.
 
     Raises:
         JournalError: The file cannot be read or written, or the process takes no commands. Nothing has changed.
@@ -53,19 +55,22 @@ class Asked:
     def __init__(self, path: Path, what: str, form: msgspec.Struct, owner: str) -> None:
         self._path = path
         self._owner = owner
-        args = encode_form(form)
+        args = None if (text := encode_form(form)) == "{}" else text
         with self._opened() as connection:
             check_file(connection, path)
             if not has_table(connection, "command"):
                 raise JournalError(
                     f"process {owner}, which runs {path}, has an older lionpride_exec, which takes no commands"
                 )
-            by = f"process {os.getpid()}"
-            self.n: Final = add_command(connection, wall_clock.seconds(), what, None if args == "{}" else args, by)
+            self.n: Final = add_command(connection, wall_clock.seconds(), what, args, _asker())
+            self.is_withdrawn: bool = False
 
     def wait(self, seconds: float) -> Result | None:
         """
-        Return what the process has done. None if it has not answered in time; it may still carry the command out.
+        Return what the process has done. None if it has not answered in time.
+
+        A command with which the process has not begun by then is withdrawn: nobody carries it out any more. So it is if
+        this call is interrupted by an exception, such as ``KeyboardInterrupt``.
 
         Args:
             seconds: How long to wait, 0 or more.
@@ -74,12 +79,26 @@ class Asked:
             JournalError: The process has refused, or has ended before it answered. Or the file cannot be read.
         """
         with self._opened() as connection:
-            answer = self._wait(connection, seconds)
+            try:
+                answer = self._wait(connection, seconds)
+                if answer is None and not self._withdraw(connection):
+                    answer = read_answer(connection, self.n)  # it may have come at the last moment
+            except BaseException:
+                self._withdraw(connection)
+                raise
         if answer is None:
             return None
         if answer.done is None:
             raise JournalError(f"process {self._owner}, which runs {self._path}: {answer.error}")
         return read_result(answer.done)
+
+    def _withdraw(self, connection: sqlite3.Connection) -> bool:
+        """Take the command back. Return False if the process has begun, or the file cannot be written."""
+        try:
+            self.is_withdrawn = withdraw(connection, self.n)
+        except sqlite3.Error:
+            return False
+        return self.is_withdrawn
 
     def _wait(self, connection: sqlite3.Connection, seconds: float) -> Answer | None:
         began = looked = time.monotonic()
@@ -99,3 +118,12 @@ class Asked:
                 yield connection
         except sqlite3.Error as exc:
             raise JournalError(f"process {self._owner} cannot be asked by {self._path}: {exc}") from exc
+
+
+def _asker() -> str:
+    """Return the words for who asks: the user, and the number of this process."""
+    process = f"process {os.getpid()}"
+    try:
+        return f"{getpass.getuser()}, {process}"
+    except (KeyError, OSError):  # a user without a name
+        return process

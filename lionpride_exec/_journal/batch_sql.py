@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, Any
 from lionpride_exec._base.wall_clock import wall_clock
 
 from .any_end import delete_any_ends, write_any_ends
-from .bulk_sql import COUNT, INSERT_NEW, INSERT_STEPS, UPDATE_ENDED, UPDATE_OPEN, rows_by_stored_key, write_rows
+from .bulk_sql import (
+    COUNT,
+    INSERT_NEW,
+    INSERT_STEPS,
+    UPDATE_ENDED,
+    UPDATE_OPEN,
+    rows_by_key,
+    rows_by_stored_key,
+    write_rows,
+)
 from .expiries import forget_expiries, write_expiries
 from .inbox import write_answers, write_decisions
 from .recent_starts import write_settled
 from .rows import AuditRecord, Row
-from .schema import COLUMNS, FINAL, INDEX_TRAIL, LETTER_OF
+from .schema import COLUMNS, FINAL, INDEX_TRAIL, LETTER_OF, key_hash, stored_key
 
 if TYPE_CHECKING:
     import sqlite3
@@ -183,6 +192,14 @@ def _free_keys(connection: sqlite3.Connection, batch: Batch) -> None:
         other = batch.freed.get(row.seq)
         if other is not None:
             connection.execute(FREE_KEY, (row.key, row.key_hash, other))
+
+
+def free_key(connection: sqlite3.Connection, key: str) -> list[str]:
+    """Take a key, given as JSON, from the events that have ended. Return the statuses of all events that had it."""
+    statuses = [status for (status,) in rows_by_key(connection, "status", [key])]
+    if statuses:
+        connection.execute(FREE_KEY, (stored_key(key), key_hash(key), 0))
+    return statuses
 
 
 def _rows_with_same_key(connection: sqlite3.Connection, new: Sequence[NewRow]) -> dict[int, Row]:

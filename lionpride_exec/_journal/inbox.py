@@ -5,10 +5,12 @@ While an executor has a journal open, nobody else changes its events. Another pr
 writes a row into one of two tables:
 
 ``command``
-    Something to do: ``what`` by its name, ``args`` as JSON, ``by`` whom. The owner carries it out, and writes what came
-    of it into the same row: ``done`` is the result as JSON, ``error`` is one line. Both are NULL until then. A command
-    is for the process that has the file open when it is written. If the process ends before it has answered, the next
-    owner does not carry the command out, which might be hours later: it writes ``NOT_ANSWERED`` into the row.
+    Something to do: ``what`` by its name, ``args`` as JSON, ``by`` whom. The owner writes ``begun``, carries the
+    command out, and writes what came of it into the same row: ``done`` is the result as JSON, ``error`` is one line.
+    All three are NULL until then. A command is for the process that has the file open when it is written, and is never
+    carried out hours later. Whoever has written it takes it back (:func:`withdraw`) if the owner has not begun in time.
+    If the owner ends before it has answered, the next one writes into the row how far it came: ``NOT_BEGUN``, or
+    ``NOT_ANSWERED``.
 ``submit``
     An event to take in. The owner deletes the row in the transaction that writes the event, so that a process that is
     killed at any moment neither loses the event nor takes it in twice. A row that the owner cannot read stays, with its
@@ -41,6 +43,7 @@ MAKE_INBOX = (
         what TEXT NOT NULL,
         args TEXT,                  -- JSON; NULL: none
         by TEXT,
+        begun REAL,                 -- when the owner began to carry it out
         done TEXT,                  -- JSON: what it returned
         error TEXT                  -- one line
     )
@@ -62,8 +65,12 @@ MAKE_INBOX = (
     """,
 )
 
-# The error of a command whose process has ended. Nobody knows how far it came.
+# The errors of commands whose process has ended. Of one that had begun nobody knows how far it came.
+NOT_BEGUN: Final = "the process ended before it began with the command: nothing was done"
 NOT_ANSWERED: Final = "the process ended before it answered: the command was not carried out, or only in part"
+
+# The error of a command that was taken back.
+WITHDRAWN: Final = "withdrawn, since the process did not begin with it in time: nothing was done"
 
 # Commands that are kept in the file, beside those without an answer.
 KEPT: Final = 1000
@@ -84,7 +91,7 @@ INSERT_SUBMITTED = (
 
 
 class Command(NamedTuple):
-    """A row of the table ``command`` that has not been carried out."""
+    """A row of the table ``command`` that has no answer."""
 
     n: int
     at: float
@@ -119,14 +126,16 @@ def make_inbox(connection: sqlite3.Connection) -> None:
     """Make the tables, unless the file has them."""
     for statement in MAKE_INBOX:
         connection.execute(statement)
+    if not connection.execute("SELECT 1 FROM pragma_table_info('command') WHERE name = 'begun'").fetchone():
+        connection.execute("ALTER TABLE command ADD COLUMN begun REAL")
 
 
 def close_commands(connection: sqlite3.Connection) -> None:
     """Write that the commands for an earlier owner were not answered, and delete the oldest commands."""
     connection.execute(
-        "UPDATE command SET error = ? WHERE n IN (SELECT n FROM command INDEXED BY command_open "
+        "UPDATE command SET error = iif(begun IS NULL, ?, ?) WHERE n IN (SELECT n FROM command INDEXED BY command_open "
         "WHERE done IS NULL AND error IS NULL)",
-        (NOT_ANSWERED,),
+        (NOT_BEGUN, NOT_ANSWERED),
     )
     connection.execute("DELETE FROM command WHERE n <= (SELECT max(n) FROM command) - ?", (KEPT,))
 
@@ -146,10 +155,22 @@ def read_answer(connection: sqlite3.Connection, n: int) -> Answer | None:
     return None if answer == (None, None) else answer
 
 
+def begin_command(connection: sqlite3.Connection, n: int, at: float) -> bool:
+    """Write that the owner begins with a command. Return False if it was withdrawn, or has an answer."""
+    update = "UPDATE command SET begun = ? WHERE n = ? AND begun IS NULL AND done IS NULL AND error IS NULL"
+    return connection.execute(update, (at, n)).rowcount == 1
+
+
+def withdraw(connection: sqlite3.Connection, n: int) -> bool:
+    """Take a command back: it is never carried out. Return False if the owner has begun, or it has an answer."""
+    update = "UPDATE command SET error = ? WHERE n = ? AND begun IS NULL AND done IS NULL AND error IS NULL"
+    return connection.execute(update, (WITHDRAWN, n)).rowcount == 1
+
+
 def give_up(connection: sqlite3.Connection, n: int) -> None:
-    """Write that a command was not answered, since its process has ended."""
-    update = "UPDATE command SET error = ? WHERE n = ? AND done IS NULL AND error IS NULL"
-    connection.execute(update, (NOT_ANSWERED, n))
+    """Write how far a command came, since its process has ended. Nothing changes if it has an answer."""
+    update = "UPDATE command SET error = iif(begun IS NULL, ?, ?) WHERE n = ? AND done IS NULL AND error IS NULL"
+    connection.execute(update, (NOT_BEGUN, NOT_ANSWERED, n))
 
 
 def has_mail(connection: sqlite3.Connection) -> bool:

@@ -15,6 +15,7 @@ from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError, NotFoundError
 
 from .any_end import read_any_ends
+from .batch_sql import free_key
 from .bulk_sql import rows_by_id, rows_by_key
 from .codec import Unreadable, encode_key
 from .overview import count_events
@@ -191,7 +192,7 @@ class Lookup:
 
     async def free_key(self, key: str) -> list[str]:
         """Take a key from the events that have ended. Return the statuses of all events that had it."""
-        statuses: list[str] = await self.in_thread(partial(self._store.free_key, key))
+        statuses: list[str] = await self.in_thread(partial(self._store.write, partial(free_key, key=key)))
         return statuses
 
     def decode_again(self, row: Row) -> Event:

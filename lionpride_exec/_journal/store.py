@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 from lionpride_exec.errors import JournalError
 
 from .any_end import tidy_any_ends
-from .batch_sql import FREE_KEY, end_events, requeue_events, write_batch, write_interrupted
-from .bulk_sql import rows_by_id, rows_by_key
+from .batch_sql import end_events, requeue_events, write_batch, write_interrupted
+from .bulk_sql import rows_by_id
 from .expiries import tidy_expiries
 from .file_lock import FileLock, lock_path, make_private
 from .fork import foreign_error, keep_from_closing, watch_for_forks
 from .inbox import close_commands, data_version, has_mail, make_inbox
 from .pruning import Pruner
 from .rows import AuditRecord, Batch, ByHand, Row, RowUpdate
-from .schema import COLUMNS, SELECT_OPEN, check_file, check_magic, connect, key_hash, migrate, stored_key
+from .schema import COLUMNS, SELECT_OPEN, check_file, check_magic, connect, migrate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
@@ -265,21 +265,15 @@ class Store:
         self._add_to_tally(Counter({end.status: had.total()}))
         return had
 
-    def free_key(self, key: str) -> list[str]:
+    def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
         """
-        Take a key from the events that have ended. Return the statuses of all events that had the key.
-
-        Args:
-            key: The key as JSON.
+        Return what a function returns that writes by the connection, in a transaction of its own.
 
         Raises:
             JournalError: It could not be written. The file is as it was.
         """
         with self._transaction() as connection:
-            statuses = [status for (status,) in rows_by_key(connection, "status", [key])]
-            if statuses:
-                connection.execute(FREE_KEY, (stored_key(key), key_hash(key), 0))
-        return statuses
+            return change(connection)
 
     def _prune(self) -> dict[str, int]:
         """Delete the events that are not kept any longer. Return their number, by status."""

@@ -20,6 +20,7 @@ from journal_files import fill
 from lionpride_exec.testing import BACKENDS
 
 NAMES = [name for name in BACKENDS if find_spec(name.rpartition("+")[2])]
+WITHDRAWN = "withdrawn, since the process did not begin with it in time: nothing was done"
 SECONDS = 60  # that a process may take for what takes some milliseconds
 
 # Runs jobs that wait for a file of their name. A file "stop" ends the process. It writes all the time, so that it sees
@@ -273,19 +274,29 @@ def test_what_the_process_refuses_is_told(call, backend):
 
 
 def test_a_process_that_does_not_answer_is_told_of(call):
-    """The command waits as long as it is told to. The process carries it out when it can."""
-    with owner("asyncio", *jobs_of("a", "b", "c")) as process:
+    """The command waits as long as it is told to, and is withdrawn then: the process does not carry it out later."""
+    with owner("asyncio", *jobs_of("a", "b", "c", "d")) as process:
         reach("a", "processing")
         freeze(process)
         status, out, err = call("cancel", "run.db", "c", "--timeout", "0.1")
         assert (status, out) == (1, [])
-        assert f"process {process.pid} has not answered within 0.1 s" in err
-        assert last_command() == (None, None)
+        assert f"process {process.pid} has not begun within 0.1 s, so command 1 is withdrawn" in err
         os.kill(process.pid, signal.SIGCONT)
-        reach("c", "cancelled")
-        wait_until(lambda: last_command() != (None, None))
-        assert last_command() == ('{"events": 1}', None)
+        assert call("cancel", "run.db", "d") == (0, ["1 event cancelled"], "")
+        assert status_of("c") == "pending"
         finish(process)
+
+
+def test_a_command_that_is_interrupted_is_withdrawn():
+    """Ctrl-C, while the process is stopped: it does nothing later."""
+    with owner("asyncio", *jobs_of("a", "b", "c")) as process:
+        reach("a", "processing")
+        freeze(process)
+        asking = start(["cancel", "run.db", "c"])
+        wait_until(lambda: last_command() is not None)
+        asking.send_signal(signal.SIGINT)
+        assert asking.wait(SECONDS) == 130
+        assert last_command() == (None, WITHDRAWN)
 
 
 @pytest.mark.parametrize("backend", NAMES)
@@ -302,7 +313,7 @@ def test_a_process_that_is_killed_before_it_answers(call, backend):
         waiting.join(SECONDS)
     ((status, out, err),) = told
     assert (status, out) == (1, [])
-    assert "the process ended before it answered: the command was not carried out, or only in part" in err
+    assert "the process ended before it began with the command: nothing was done" in err
     for name in "abc":
         Path(f"{name}.go").touch()
     with owner(backend) as process:
@@ -316,7 +327,8 @@ def test_a_command_that_nobody_waits_for_dies_with_its_process(call, backend):
     with owner(backend, *jobs_of("a", "b", "c")) as process:
         reach("a", "processing")
         freeze(process)
-        assert call("pause", "run.db", "--timeout", "0")[0] == 1
+        with closing(sqlite3.connect("run.db")) as connection, connection:
+            connection.execute("INSERT INTO command (at, what) VALUES (0, 'pause')")
         process.kill()
     assert last_command() == (None, None)
     for name in "abc":
@@ -324,9 +336,7 @@ def test_a_command_that_nobody_waits_for_dies_with_its_process(call, backend):
     with owner(backend) as process:
         reach("c", "completed")
         finish(process)
-    done, error = last_command()
-    assert done is None
-    assert "was not carried out" in error
+    assert last_command() == (None, "the process ended before it began with the command: nothing was done")
 
 
 @pytest.mark.parametrize("argv", [["pause"], ["resume"], ["resize", "--concurrency", "3"]], ids=lambda argv: argv[0])

@@ -16,6 +16,7 @@ from lionpride_exec.testing import BACKENDS, Deadlock, run
 
 pytestmark = pytest.mark.anyio
 
+NOT_BEGUN = "the process ended before it began with the command: nothing was done"
 NOT_ANSWERED = "the process ended before it answered: the command was not carried out, or only in part"
 DATA = Path(__file__).parent.parent / "data" / "before_parts"
 
@@ -117,10 +118,44 @@ async def test_a_command_without_an_owner_is_never_carried_out(tmp_path):
     executor = open_executor(path)
     handle(executor, "note", got.append)
     async with executor:
-        assert answers(path) == [(None, NOT_ANSWERED)] * 2
+        assert answers(path) == [(None, NOT_BEGUN)] * 2
         write(path, *(("note", str(number)) for number in range(250)))
         await until(lambda: are_answered(path))
     assert got == list(range(250))
+
+
+async def test_a_command_that_is_withdrawn_is_never_carried_out(tmp_path):
+    """It may be taken back until the owner begins with it, also when the owner has read it already."""
+    path, got = tmp_path / "run.db", []
+    executor = open_executor(path)
+
+    def withdraw(number):
+        """Take a command back, as another process does. Note whether it had begun."""
+        with closing(sqlite3.connect(path)) as connection, connection:
+            update = "UPDATE command SET error = 'withdrawn' WHERE n = ? AND begun IS NULL AND error IS NULL"
+            got.append(connection.execute(update, (number,)).rowcount)
+
+    handle(executor, "withdraw", withdraw)
+    handle(executor, "note", got.append)
+    async with executor:
+        await executor.invoke(Step(name="a"))
+        write(path, ("withdraw", "2"), ("note", "7"), ("withdraw", "3"), ("note", "8"))
+        await until(lambda: are_answered(path))
+    assert got == [1, 0, 8]
+    assert answers(path) == [("null", None), (None, "withdrawn"), ("null", None), ("null", None)]
+
+
+async def test_a_command_is_in_the_log(tmp_path, caplog):
+    """Who has asked for what, also if nothing is wrong with it."""
+    path = tmp_path / "run.db"
+    executor = open_executor(path)
+    handle(executor, "note", lambda _: None)
+    caplog.set_level("INFO", "lionpride_exec")
+    async with executor:
+        write(path, ("note", "1"), ("nothing", "1"))
+        await until(lambda: are_answered(path))
+    assert "command 1 (note) from a test was carried out" in caplog.messages
+    assert "command 2 (nothing) from a test failed: this executor knows no command 'nothing'" in caplog.messages
 
 
 async def test_a_command_that_was_cut_off_is_not_carried_out_again(tmp_path):

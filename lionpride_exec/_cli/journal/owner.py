@@ -40,7 +40,7 @@ class Owner:
         """
         Have the process do something, and write that it has the command. Return what it has done.
 
-        None if it has not answered in time. A message has said so then.
+        None if it has not answered in time. A message has said so then, and whether the command was withdrawn.
 
         Args:
             what: The command.
@@ -53,10 +53,15 @@ class Owner:
         write_line(f"accepted: command {asked.n}, for process {self.process}")
         sys.stdout.flush()
         result = asked.wait(self.seconds)
-        if result is None:
+        if asked.is_withdrawn:
             say(
-                f"process {self.process} has not answered within {self.seconds:g} s; it carries command {asked.n} out "
-                "when it can: lionpride-exec inspect shows what came of it"
+                f"process {self.process} has not begun within {self.seconds:g} s, so command {asked.n} is withdrawn: "
+                "nothing was done, nor will be. The process may be stopped, or its event loop blocked"
+            )
+        elif result is None:
+            say(
+                f"process {self.process} has not answered within {self.seconds:g} s; it is at work on command "
+                f"{asked.n}: lionpride-exec inspect shows what came of it"
             )
         return result
 
