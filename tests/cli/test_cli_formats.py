@@ -25,10 +25,11 @@ LINES = b'{"a":1}\n{"a":2}\n'
 ZSTD = b'(\xb5/\xfd\x04X\x81\x00\x00{"a":1}\n{"a":2}\n\xee\xed\xac\xf2'
 
 
-def zipped():
+def zipped(*names):
     file = BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("in.jsonl", LINES)
+        for name in names or ["in.jsonl"]:
+            archive.writestr(name, "application/vnd.oasis.opendocument.spreadsheet" if name == "mimetype" else LINES)
     return file.getvalue()
 
 
@@ -46,6 +47,9 @@ BINARY = {
     "compressed with bzip2": lzma.compress(COMPRESSED["bzip2"]),
     "lz4": b"\x04\x22\x4d\x18" + LINES,
     "zip archive": zipped(),
+    "a workbook of a spreadsheet": zipped("[Content_Types].xml", "xl/workbook.xml"),
+    "a workbook of a spreadsheet ": zipped("mimetype", "content.xml"),
+    "an old Office file": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16) + LINES,
     "7z archive": b"7z\xbc\xaf\x27\x1c" + LINES,
     "UTF-16": "\ufeff{}\r\n{}\r\n".encode("utf-16-le"),
     "UTF-16 ": "\ufeff{}\r\n{}\r\n".encode("utf-16-be"),
@@ -63,6 +67,7 @@ TEXT = {
     "a JSON array  ": b'[{"a":1},\r\n{"a":2}]',
     "JSON objects": json.dumps({"a": {"b": [1]}}, indent=1).encode(),
     "JSON objects ": (json.dumps({"a": 1}, indent=2) + "\n").encode() * 2,
+    "requests for a batch": json.dumps({"requests": [{"custom_id": "a", "params": {}}]}, indent=2).encode(),
     "CSV": b'id,prompt\n1,"one, two"\n',
     "CSV ": b'\xef\xbb\xbf"id","prompt"\r\n1,"a\nb"\r\n',
     "CSV with semicolons": b"id;prompt\n1;a\n",
@@ -163,14 +168,20 @@ def test_the_message_names_a_command_that_works(capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "data"), [("CSV", b"a,b\n1,2\n"), ("TSV", b"a\tb\n1\t2\n"), ("a JSON array", b'[\n{"a": 1}\n]\n')]
+    ("name", "data"),
+    [
+        ("CSV", b"a,b\n1,2\n"),
+        ("TSV", b"a\tb\n1\t2\n"),
+        ("a JSON array", b'[\n{"a": 1}\n]\n'),
+        ("requests for a batch", b'{"requests": [\n{"custom_id": "a", "params": {}}\n]}\n'),
+    ],
 )
 def test_the_format_that_the_message_names_reads_it(capsys, name, data):
     """The option is one of this command."""
     Path("in").write_bytes(data)
     told = refusal(capsys)
     assert f"in is {name}" in told
-    option = re.search("--input-format ([a-z]+) reads it", told)[1]
+    option = re.search("--input-format ([a-z-]+) reads it", told)[1]
     assert run("target.py:call", "in", output="new", quiet=True, input_format=option) == 0
     assert len(Path("new").read_text().splitlines()) == 1
 

@@ -109,8 +109,8 @@ def test_what_programs_write(text, expected):
 @pytest.mark.parametrize(
     ("header", "told"),
     [
-        ("a,b,a", "the header of in.csv has 'a' twice: columns 1 and 3"),
-        ("a, b,b ,c", "the header of in.csv has 'b' twice: columns 2 and 3"),
+        ("a,b,a", "the header of in.csv has 'a' twice: columns 1 and 3; rename one of them"),
+        ("a, b,b ,c", "the header of in.csv has 'b' twice: columns 2 and 3; rename one of them"),
         (",a", "column 1 in the header of in.csv has no name"),
     ],
 )
@@ -431,7 +431,7 @@ def test_a_file_that_is_named_like_a_pattern_is_that_file():
         (["in", "-"], "standard input (-) cannot be one of several files"),
         (["in", "in"], "in is given twice"),
         (["in", "none"], "cannot read none: No such file or directory"),
-        (["in", "bad.csv"], "the header of bad.csv has 'a' twice: columns 1 and 2"),
+        (["in", "bad.csv"], "the header of bad.csv has 'a' twice: columns 1 and 2; rename one of them"),
         ([], "INPUT is missing: name a file, or give - for standard input"),
         (["--outptu"], "INPUT got '--outptu', which looks like an option; a file of that name is ./--outptu"),
     ],

@@ -13,6 +13,8 @@ from io import StringIO
 from itertools import islice
 from typing import Final
 
+from .inputs.json_array import REQUESTS
+
 # How many bytes of INPUT are looked at.
 HEAD: Final = 64 * 1024
 
@@ -20,6 +22,8 @@ HEAD: Final = 64 * 1024
 MAGIC: Final = 16
 
 BY_PANDAS: Final = "write it as JSON lines first (pandas: to_json(..., orient='records', lines=True))"
+
+AS_CSV: Final = "save it as CSV UTF-8 first, in Excel or LibreOffice"
 
 TO_STDIN: Final = "| lionpride-exec run TARGET -"
 
@@ -42,8 +46,12 @@ _BINARY: Final[tuple[tuple[bytes, str, str], ...]] = (
     (b"\xfe\xff", "UTF-16", _BY_ENCODING.format("utf-16")),
     (b"PAR1", "Parquet", _BY_FORMAT.format("parquet")),
     (b"ARROW1\0\0", "an Arrow file", BY_PANDAS),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file, such as an .xls workbook", AS_CSV),
     (b"SQLite format 3\0", "an SQLite database", f"sqlite3 -json FILE 'SELECT ...' | jq -c '.[]' {TO_STDIN}"),
 )
+
+# The names of files in a zip archive that is a workbook of Excel or LibreOffice.
+_IN_WORKBOOK: Final = (b"xl/work", b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet")
 
 # What follows "BZh" and a digit.
 _BZIP2_BLOCKS: Final = (b"1AY&SY", b"\x17rE8P\x90")
@@ -64,7 +72,8 @@ def problem_of(head: bytes, *, is_plain: bool, is_all: bool) -> tuple[str, str] 
     """
     for magic, name, cure in _BINARY:
         if head.startswith(magic) and _is_certain(magic, head):
-            return name, cure
+            is_workbook = name == "a zip archive" and any(part in head for part in _IN_WORKBOOK)
+            return ("a workbook of a spreadsheet", AS_CSV) if is_workbook else (name, cure)
     if is_plain:
         return None
     return _utf_without_mark(head) or _problem_of_text(head if is_all else head[: head.rfind(b"\n") + 1])
@@ -122,6 +131,8 @@ def _problem_of_json(text: str, first: str) -> tuple[str, str] | None:
         return None
     if first[0] == "[":
         return "a JSON array over several lines", _BY_FORMAT.format("json")
+    if REQUESTS.match(text.encode()):
+        return "requests for a batch in one object", _BY_FORMAT.format("anthropic-batch")
     return "JSON objects over several lines", _ONE_A_LINE.format(".")
 
 

@@ -194,7 +194,7 @@ class Cells:
                 raise UsageError(f"column {place + 1} in the header of {name} has no name")
             if field in names[:place]:
                 both = f"columns {names.index(field) + 1} and {place + 1}"
-                raise UsageError(f"the header of {name} has {field!r} twice: {both}")
+                raise UsageError(f"the header of {name} has {field!r} twice: {both}; rename one of them")
         return Row([self.column(field) for field in names])
 
     def column(self, name: str) -> Column:
