@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING
 
-from lionpride_exec._base.wording import MAX_SECONDS, shortened, shown_seconds
+from lionpride_exec._base.wording import MAX_SECONDS, shortened, shown_rate, shown_seconds
 from lionpride_exec._display.parts import Part
+from lionpride_exec._model.waiting import WaitReason
 from lionpride_exec._tracking.progress import pause_part, trouble_parts
 
 if TYPE_CHECKING:
@@ -37,7 +38,11 @@ def detail_lines(progress: Progress, statistics: Statistics | None) -> list[list
     troubles = trouble_parts(progress)
     if statistics is None:
         return [troubles] if troubles else []
-    lines = [list(_wait_parts(statistics)), _limit_parts(statistics), [*troubles, *_pause_parts(statistics)]]
+    lines = [
+        list(_wait_parts(statistics)),
+        _limit_parts(statistics),
+        [*troubles, *_pause_parts(statistics), *_pace_parts(statistics)],
+    ]
     return [line for line in lines if line]
 
 
@@ -76,3 +81,12 @@ def _pause_parts(statistics: Statistics) -> list[Part]:
     longest = pauses[0]
     keys = len({pause.key for pause in pauses})  # a pause for each limit of a key
     return [pause_part(keys, longest.seconds, longest.reason, longest.key)]
+
+
+def _pace_parts(statistics: Statistics) -> list[Part]:
+    """Return the part about the slowest pace after a pause. Empty if nothing waits for a pace."""
+    if not statistics.paces or WaitReason.GATE not in statistics.waits:
+        return []
+    slowest = min(statistics.paces, key=attrgetter("per_second"))
+    which = "" if slowest.key is None else f" for key {shortened(repr(slowest.key), LONGEST_KEY)}"
+    return [Part(f"{shown_rate(slowest.per_second)} allowed after refusals{which}", 2)]

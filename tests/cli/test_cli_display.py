@@ -13,7 +13,7 @@ from commands import run, virtual_time
 from parts import cli_summary
 from terminal import RealTerminal, Terminal
 
-from lionpride_exec import Concurrent, EventStatus, LimitUse, Pause, Progress, Rate, Statistics, WaitReason
+from lionpride_exec import Concurrent, EventStatus, LimitUse, Pause, Progress, Rate, StartPace, Statistics, WaitReason
 
 Tally = cli_summary.Tally
 
@@ -115,6 +115,21 @@ def test_waits_and_limits_are_told():
     )
     assert troubles == "3 retries  paused for 41 s"
     assert "left  waiting for limit (1,234), slot (2)  limits: " in tally.view().text
+
+
+def test_a_pace_after_refusals_is_told():
+    """That of the slowest key, as long as something waits for it: the rates that were given do not explain the wait."""
+    tally = make_tally(rate_limited=3)
+
+    def look(**waits):
+        paces = [
+            StartPace(limit=None, key=key, per_second=pace, seconds=0.1) for key, pace in (("a", 40.0), ("b", 2.04))
+        ]
+        tally.statistics = lambda: Statistics(status_counts={}, waits=waits, paces=tuple(paces))
+        return tally.view().text
+
+    assert look(gate=7).endswith("  waiting for gate (7)  3 rate limited  2.0/s allowed after refusals for key 'b'")
+    assert "allowed" not in look(slot=7)
 
 
 def test_a_pause_without_an_end_is_told():
