@@ -22,11 +22,15 @@ async def fail(record):
     if record == "odd": raise Odd
     if record == "half": raise ValueError("cut " + chr(0xd83d))
     if record == "other": raise KeyError(record)
+    if isinstance(record, int): raise Answer(record)
     if record == "stop": os.kill(os.getpid(), signal.SIGINT)
     deeper(record)
 
 class Odd(Exception):
     def __str__(self): raise ValueError("cannot be told")
+
+class Answer(Exception):
+    def __init__(self, code): self.status_code = code
 
 def named(number):
     return type(f"Error{number}", (Exception,), {})
@@ -76,6 +80,13 @@ def test_errors_are_counted_by_class(go):
     """The commonest first; a timeout is one, what was skipped is none."""
     _, told, _ = go("other", "a", "b", "skip", "slow", timeout=0.01)
     assert "errors: 2 LookupError, 1 KeyError, 1 LionTimeoutError; the first, of line 1:\n" in told
+
+
+def test_errors_of_one_class_are_counted_by_the_answer(go):
+    """A call that came too fast is no mistake of the caller. The summary file counts classes."""
+    _, told, _ = go(429, 422, 500, 429, "a", 200, 429, summary="sum")
+    assert "errors: 3 Answer 429, 1 Answer 422, 1 Answer 500, 1 LookupError, 1 Answer; the first, of line 1:\n" in told
+    assert json.loads(Path("sum").read_text())["errors"] == {"Answer": 6, "LookupError": 1}
 
 
 def test_five_classes_are_named(go):

@@ -1,4 +1,4 @@
-"""The errors of a run, told at its end: how many of each class, and where the first was raised."""
+"""The errors of a run, told at its end: how many of each kind, and where the first was raised."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lionpride_exec._base.redaction import mask, secrets_of
 from lionpride_exec._base.tracebacks import format_traceback, is_placed, traceback_of_user
 from lionpride_exec._cli.streams import say_block
+from lionpride_exec._clients.http_answer import http_answer
 from lionpride_exec._tracking.unseen_failures import failure_of
 from lionpride_exec.errors import RemoteError
 
@@ -16,23 +17,27 @@ if TYPE_CHECKING:
 
     from lionpride_exec._events.event import Event
 
-# How many classes are counted by name, and how many of them are named at the end.
+# How many kinds are counted apart, and how many of them are named at the end.
 MAX_KEPT, MAX_NAMED = 1000, 5
 OTHERS = "others"
 
 
 class Failures:
-    """The errors of a run: a count by class, and the first traceback that leads into the code of the target."""
+    """The errors of a run: a count by kind, and the first traceback that leads into the code of the target."""
 
     def __init__(self) -> None:
-        self._classes: Counter[str] = Counter()
+        # By the name of the class, and the status code of the HTTP answer behind the error, None if there is none.
+        self._kinds: Counter[tuple[str, int | None]] = Counter()
         self._first: tuple[int | None, str] | None = None  # line of INPUT, traceback
         self._is_placed = False  # whether that traceback leads into code of the target
 
     @property
     def counts(self) -> dict[str, int]:
         """How many events have failed, by the class of the error. The class with most of them comes first."""
-        return dict(self._classes.most_common())
+        classes: Counter[str] = Counter()
+        for (name, _), number in self._kinds.items():
+            classes[name] += number
+        return dict(classes.most_common())
 
     def note(self, event: Event, number: int | None) -> None:
         """Count an event that failed, timed out or was aborted. Other events are no failure."""
@@ -42,7 +47,8 @@ class Failures:
         name, remote = type(error).__name__, ""
         if type(error) is RemoteError and error.type_name:  # of an event that a cluster ran, in whichever process
             name, remote = error.type_name.rpartition(".")[2], error.traceback_text
-        self._classes[name if name in self._classes or len(self._classes) < MAX_KEPT else OTHERS] += 1
+        kind = name, _status_code_of(error)
+        self._kinds[kind if kind in self._kinds or len(self._kinds) < MAX_KEPT else (OTHERS, None)] += 1
         if not self._is_placed:
             leads_there = bool(remote) or is_placed(error)
             if leads_there or self._first is None:
@@ -54,12 +60,19 @@ class Failures:
         """Write the report to standard error. Write nothing if nothing has failed. ``place`` tells where a line is."""
         if self._first is None:
             return
-        named = self._classes.most_common(MAX_NAMED)
-        others = self._classes.total() - sum(number for _, number in named)
-        parts = [f"{number:,} {name}" for name, number in named] + ([f"{others:,} {OTHERS}"] if others else [])
+        named = self._kinds.most_common(MAX_NAMED)
+        others = self._kinds.total() - sum(number for _, number in named)
+        parts = [f"{number:,} {name}{'' if code is None else f' {code}'}" for (name, code), number in named]
+        parts += [f"{others:,} {OTHERS}"] if others else []
         number, text = self._first
         where = "" if number is None else f", of {place(number)}"
         say_block(f"errors: {', '.join(parts)}; the first{where}:", text)
+
+
+def _status_code_of(error: BaseException) -> int | None:
+    """Return the status code of the HTTP answer behind an error, also of one that a cluster has sent. None if none."""
+    code = (error.details if isinstance(error, RemoteError) else http_answer(error)).get("status_code")
+    return code if isinstance(code, int) else None
 
 
 def traceback_of(error: BaseException) -> str:
