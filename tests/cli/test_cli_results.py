@@ -254,6 +254,24 @@ def test_records_that_are_no_objects_have_one_column():
     assert [row[0] for row in table()] == ["record", "a", "\\ud800"]
 
 
+@pytest.mark.parametrize(
+    ("output", "kind", "told"),
+    [
+        ("out.csv", "jsonl", "out.csv gets JSON lines, whatever its name says; --output-format csv writes a table"),
+        ("out.XLSX", "csv", "out.XLSX gets CSV, whatever its name says"),
+        ("out.jsonl.gz", "jsonl", "out.jsonl.gz gets JSON lines, whatever its name says"),
+        ("out.csv", "csv", None),
+        ("out.jsonl", "jsonl", None),
+    ],
+)
+def test_an_output_whose_name_tells_another_format_is_told(capsys, output, kind, told):
+    """Before anything is run. Names tell the format of INPUT, so one may expect it."""
+    Path("in").write_text('{"n": 1}\n')
+    assert run("target.py:echo", "in", output=output, output_format=kind, quiet=True) == 0
+    assert capsys.readouterr().err == ("" if told is None else f"lionpride-exec: {told}\n")
+    assert Path(output).read_text().startswith("n,status" if kind == "csv" else "{")
+
+
 @pytest.mark.parametrize("more", [{}, {"output_format": "csv"}, {"journal": "run.db"}])
 def test_a_field_that_no_result_has_is_told(capsys, more):
     """It may be misspelled. A field that some results have, or none can have, such as an error, is no mistake."""

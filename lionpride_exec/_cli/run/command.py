@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.exit_status import INCOMPLETE, MISUSED
-from lionpride_exec._cli.streams import say_block
+from lionpride_exec._cli.streams import say, say_block
 from lionpride_exec.errors import ClusterError
 
 from .dry_run import DryRun
@@ -26,6 +26,7 @@ from .options import check_not_an_option
 from .output import OVERWRITE, open_output
 from .pause_on import pausing_on
 from .redacted_fields import redacting
+from .result_shapes import misnamed
 from .shaped_output import is_written_anew, results_beside, write_anew
 from .target import load_target
 
@@ -60,6 +61,8 @@ def _run(target_text: str, source_texts: Sequence[str], options: RunOptions) -> 
         check_not_an_option("INPUT", text)
     paths = expand(source_texts)
     _check_backend(options.backend)
+    if (warning := misnamed(options)) is not None:
+        say(warning)
     target = load_target(target_text)
     target.check_places(options.places)
     with redacting(target.event_type, redacted_in_event(options), is_function=target.is_function):

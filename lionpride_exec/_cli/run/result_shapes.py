@@ -16,6 +16,7 @@ from lionpride_exec._base.wording import did_you_mean
 from lionpride_exec._cli.errors import UsageError
 
 from .batch_results import AnthropicBatch, OpenAIBatch
+from .inputs.compression import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -192,6 +193,19 @@ def _cell(value: Any) -> str:
         return f"{known['error']}: {known['message']}" if known["message"] else str(known["error"])
     return write_json(value).decode()
 
+
+def misnamed(options: RunOptions) -> str | None:
+    """Return a warning if the name of the output tells a format that the results do not have. Else None."""
+    suffix = next((suffix for suffix in _OTHERS if options.output.lower().endswith(suffix)), None)
+    if suffix is None or (suffix == ".csv" and options.output_format == "csv"):
+        return None
+    form = "CSV" if options.output_format == "csv" else "JSON lines"
+    cure = "; --output-format csv writes a table" if suffix == ".csv" else ""
+    return f"{options.output} gets {form}, whatever its name says{cure}"
+
+
+# What the name of an output may end with that tells another format than JSON lines.
+_OTHERS: Final = (".csv", ".tsv", ".tab", ".parquet", ".xlsx", ".xls", ".ods", *SUFFIXES)
 
 _BATCHES: Final[Mapping[str, Callable[[], Shape]]] = {"openai-batch": OpenAIBatch, "anthropic-batch": AnthropicBatch}
 
