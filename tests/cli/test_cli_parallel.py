@@ -56,13 +56,12 @@ def test_each_option_of_the_table_exists(capsys):
 
 
 def test_commands_are_run():
-    """A status other than 0 is an error."""
-    Path("in").write_text("printf a; printf b\nexit 3\n")
+    """A status other than 0 is an error, which has what the command has written to standard error."""
+    Path("in").write_text("printf a; printf b\necho no such thing >&2; exit 3\n")
     assert run("jobs.py:shell", "in", field="command", output="out", ordered=True, quiet=True) == 1
     good, bad = results()
     assert (good["status"], good["response"]) == ("completed", "ab")
-    assert bad["error"]["error"] == "CalledProcessError"
-    assert "non-zero exit status 3" in bad["error"]["message"]
+    assert bad["error"] == {"error": "RuntimeError", "message": "status 3: no such thing\n"}
 
 
 @pytest.mark.parametrize("runs", [1, 3])
