@@ -130,7 +130,7 @@ class Journal:
             ExistsError: The event belongs to an executor of this process.
 
         Cancellation: while the call waits for its turn. Nothing has changed then. Once the event is being written, the
-        call goes on and returns. asyncio's own ``Task.cancel()`` does not wait for that: the event may be on disk.
+        call goes on and returns.
 
         Costs opening the file and one transaction: use :meth:`submit_many` for many events.
         """

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint
 from journal_support import (
     CONFIG,
     FailStep,
@@ -22,6 +23,7 @@ from journal_support import (
     steps,
     until,
     wait_for,
+    written,
 )
 from parts import journal_store
 from support import ASYNCIO_ONLY, Job, view, view_of
@@ -200,6 +202,44 @@ async def test_a_cancellation_that_comes_too_late_takes_the_row_out_again(path):
         assert event not in executor
         await executor.append(Step(name="stays"))
     assert rows(path, "json_extract(event, '$.data.name')") == ["stays"]
+
+
+@ASYNCIO_ONLY
+@pytest.mark.parametrize("by", ["cancel", "timeout"])
+async def test_a_retry_that_asyncio_cancels_is_the_same_on_disk_and_in_memory(path, monkeypatch, by):
+    """The thread has put the row back, so the event runs. The cancellation comes then, as one of AnyIO."""
+    begun, let_go, requeue = threading.Event(), threading.Event(), Store.requeue
+
+    def requeue_slowly(store, *args):
+        begun.set()
+        let_go.wait()
+        return requeue(store, *args)
+
+    async def retry(event):
+        async with timeout:
+            await executor.retry(event)
+            await checkpoint()
+
+    monkeypatch.setattr(Store, "requeue", requeue_slowly)
+    async with open_executor(path, retain=Retain()) as executor:
+        event = await executor.append(Step(name="bad", fails=1))
+        await executor.join()
+        timeout = asyncio.timeout(None)
+        task = asyncio.ensure_future(retry(event))
+        await wait_for(begun.is_set)
+        if by == "cancel":
+            task.cancel()
+        else:
+            timeout.reschedule(asyncio.get_running_loop().time())
+        await steps()
+        let_go.set()
+        with pytest.raises(asyncio.CancelledError if by == "cancel" else TimeoutError):
+            await task
+        await executor.join()
+        await written(executor)
+        again = await executor.get(event.id)
+        assert again is not event
+        assert (rows(path), again.status) == (["failed"], EventStatus.FAILED)
 
 
 @pytest.mark.parametrize("ack", ["lazy", "strict"])

@@ -1,5 +1,6 @@
 """Events that another process submits to the owner of a journal: ``Journal.submit()`` and ``submit_many()``."""
 
+import asyncio
 import datetime as dt
 import gzip
 import logging
@@ -9,6 +10,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
@@ -16,6 +18,7 @@ from uuid import uuid4
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint
 from journal_files import make_journal
 from journal_support import (
     CONFIG,
@@ -31,6 +34,7 @@ from journal_support import (
     until,
     written,
 )
+from support import ASYNCIO_ONLY
 
 from lionpride_exec import (
     Call,
@@ -318,6 +322,26 @@ def test_what_one_backend_leaves_another_takes_in(tmp_path, backend):
     run_on(backend, Journal.submit, path, Step(name="a"))
     assert [run_on(one, take) for one in BACKENDS] == [["a"]] + [[]] * (len(BACKENDS) - 1)
     assert rows(path) == ["completed"]
+
+
+@ASYNCIO_ONLY
+async def test_a_task_that_asyncio_cancels_leaves_the_thread_its_file(path):
+    """The thread goes on with its transaction: closing the file under SQLite would end the process."""
+
+    async def submit_and_cancel(passes):
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(Journal.submit_many(path, [Step(name=str(passes)) for _ in range(600)]))
+            for _ in range(passes):
+                await checkpoint()
+            task.cancel()
+        assert task.cancelled()
+
+    for passes in range(20):
+        await submit_and_cancel(passes)
+        await Journal.submit(path, Step(name="after"))
+    written_of = Counter(submitted(path, "json_extract(event, '$.data.name')"))
+    assert written_of.pop("after") == 20
+    assert set(written_of.values()) <= {500, 600}
 
 
 # -------------------------------------------------------------------- what cannot be taken in
