@@ -289,6 +289,38 @@ def test_a_line_without_an_id_of_its_own_is_a_bad_line(capsys, record, told):
     assert "3 lines: 2 completed, 1 bad line; " in err
 
 
+async def fail(record):
+    """Note a call, which fails."""
+    calls.append(record)
+    raise ValueError(record)
+
+
+def test_a_record_that_was_changed_under_its_id_is_told(capsys):
+    """A record that failed and was corrected is run as it was. Other spellings of it are no change."""
+    options = {"output": "out", "journal": "run.db", "progress": "none", "record_id": "n"}
+    write([{"n": 1, "v": "a"}, {"n": 2, "v": "a"}, {"n": 3, "v": 1.0}])
+    assert run(f"{__name__}:fail", "input", **options) == 1
+    capsys.readouterr()
+    write(['{"v": "a",  "n": 1}', {"n": 2, "v": "b"}, {"n": 3, "v": 1}])
+    calls.clear()
+    assert run(f"{__name__}:fail", "input", **options, resume_failed=True) == 1
+    assert sorted(record["v"] for record in calls if record["n"] == 2) == ["a"]
+    assert (
+        "lionpride-exec: 1 line to be run has changed in INPUT, such as line 2: what run.db has is run; "
+        "to run a changed record, give it another id, or leave out --id\n"
+    ) in capsys.readouterr().err
+
+
+def test_a_changed_record_is_run_without_its_id(capsys):
+    """As the message about it says. The results of the others stay."""
+    write([{"n": 1, "v": "a"}, {"n": 2, "v": "a"}])
+    kill_at.append(2)
+    assert go(record_id="n", concurrency=1)[0] == 130
+    capsys.readouterr()
+    assert go([{"n": 1, "v": "a"}, {"n": 2, "v": "b"}]) == (0, [{"n": 2, "v": "b"}])
+    assert "changed in INPUT" not in capsys.readouterr().err
+
+
 def test_an_id_may_be_given_later():
     """The journal has the records, so it finds their ids; and the other way round."""
     items = [{"id": n, "x": 1} for n in range(3)]

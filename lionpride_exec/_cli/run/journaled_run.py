@@ -31,7 +31,7 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
 
 from .keyed_run import PAUSE, KeyedRun, identity_of
-from .line_identity import SUBMITTED, line_key
+from .line_identity import SUBMITTED, line_key, recall_event
 from .line_run import LineRun
 from .rekey import know_lines_by
 from .resume import Resume, drop_replaced
@@ -221,13 +221,15 @@ class JournaledRun(KeyedRun):
 
         Events whose lines are gone stay in the file, and do not run. Events that were submitted run, without a line.
         """
-        gone = 0
+        gone, changed = 0, list[int]()
         for event in self.executor.pending_events:
             key = line_key(self._access.key_of(event))
             if key is None:
                 continue
             number = known.number_of(key)
             if number is not None:
+                if known.has_changed(key, recall_event(event)[1]):
+                    changed.append(number)
                 self._renumber(event, number)
                 continue
             gone += 1
@@ -235,6 +237,15 @@ class JournaledRun(KeyedRun):
                 self._access.leave_on_disk(event)
         # Unreadable and held events do not count either if INPUT has lost their lines.
         self._left -= known.open_lines - known.open_seen - gone
+        if changed:
+            self._tell_of_changed(changed)
+
+    def _tell_of_changed(self, numbers: Sequence[int]) -> None:
+        lines = "1 line to be run has" if len(numbers) == 1 else f"{len(numbers):,} lines to be run have"
+        self.display.message(
+            f"{lines} changed in INPUT, such as {self.source.place(min(numbers))}: what {self._keeper} has is run; "
+            "to run a changed record, give it another id, or leave out --id"
+        )
 
     async def _finish(self) -> None:
         if not self.interrupts:

@@ -13,7 +13,7 @@ from lionpride_exec._cli.errors import BadLineError, UsageError
 from lionpride_exec._status import TERMINAL, EventStatus
 
 from .compact_set import Marks
-from .line_identity import Lines, line_key, mark_of_key, mark_of_row
+from .line_identity import CONTENT, Lines, line_key, mark_of_key, mark_of_row
 from .stored_results import place_of
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Known:
         # Events that have ended, by status. Those made of a line count once INPUT is known to have the line.
         self.before: Counter[EventStatus] = Counter()
         self.is_part = False  # whether only a part of INPUT is read
+        # By the marks of lines that have an id and have not ended: the key of the content that INPUT has now.
+        self._contents: dict[int, str] = {}
 
     # ---------------------------------------------------------------- the journal
 
@@ -98,9 +100,13 @@ class Known:
         for number, line in source.look_ahead():
             if not maker.is_blank(line):
                 try:
-                    self.see(lines.key_of(maker.record_of(line)), number)
+                    record = maker.record_of(line)
+                    key = lines.key_of(record)
                 except BadLineError:
                     continue  # the message comes when the line is read to be run
+                self.see(key, number)
+                if identity.field is not None and not maker.redaction:  # the journal has no redacted record
+                    self._note_content(key, record)
             if not number % LINES:
                 yield
 
@@ -117,6 +123,17 @@ class Known:
             self.before[EventStatus(status)] += 1
         else:
             self.open_seen += 1
+
+    def _note_content(self, key: str, record: bytes) -> None:
+        mark = mark_of_key(key)
+        note = self.marks.get(mark)
+        if note is not None and NAMES.get(note & STATUS) not in TERMINAL:
+            self._contents[mark] = CONTENT.key_of(record)
+
+    def has_changed(self, key: str, record: bytes) -> bool:
+        """Whether INPUT has another record than this one for a line that has an id and had not ended."""
+        content = self._contents.get(mark_of_key(key))
+        return content is not None and content != CONTENT.key_of(record)
 
     @property
     def missing(self) -> int:
