@@ -12,15 +12,17 @@ class Intake:
     Attributes:
         is_awaited: Whether the caller waits for the end of the event, in ``Executor.invoke()``.
         since: When the event came in or went back to PENDING, by the clock of the event loop. None before it came in.
-        origin: What an observer of entries keeps for the runs of the event, such as the context of the caller.
+        origin: What tracing keeps for the runs of the event: the context of the caller.
+        run: What tracing keeps during a run: the span.
     """
 
-    __slots__ = ("is_awaited", "origin", "since")
+    __slots__ = ("is_awaited", "origin", "run", "since")
 
     def __init__(self, *, is_awaited: bool = False) -> None:
         self.is_awaited: bool = is_awaited
         self.since: float | None = None
         self.origin: Any = None
+        self.run: Any = None
 
     def waited(self, now: float) -> float | None:
         """Return the seconds for which the event has been PENDING, 0 or more. None if that is not known."""

@@ -129,7 +129,7 @@ class Parts:
         self.maps: WeakSet[RunningMap] = WeakSet()
         self.call_defaults: CallDefaults | None = None
         if surroundings.carry:
-            self.observers.entries.append(surroundings.keep_context)
+            self.observers.add_to_entries(surroundings.keep_context)
         transitions.queues = queueing
         transitions.followers = followers
         submissions.lookups = self.lookups

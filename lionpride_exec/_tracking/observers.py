@@ -59,6 +59,11 @@ class Observers:
 
         return end
 
+    def add_to_entries(self, observer: EntryObserver) -> Callable[[], None]:
+        """Add an observer that is told of entries only. Return a function that removes it, to be called once."""
+        self.entries.append(observer)
+        return lambda: self.entries.remove(observer)
+
     def mark_awaited(self, event: Event) -> None:
         """Note that the caller, who is about to append an event, will wait for its end. For observers of entries."""
         if self.entries and getattr(event, "_intake", self) is None:
