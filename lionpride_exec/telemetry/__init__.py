@@ -8,13 +8,17 @@ that needs them is used.
 import typing as _typing
 
 if _typing.TYPE_CHECKING:
+    from ._logging import log_transitions
     from ._otel import instrument
+    from ._prometheus import PrometheusCollector
 
-__all__ = ["instrument"]
+__all__ = ["PrometheusCollector", "instrument", "log_transitions"]
 
 # The module of each name, and the extra that it needs.
 _ON_DEMAND = {
+    "PrometheusCollector": ("_prometheus", "metrics"),
     "instrument": ("_otel", "otel"),
+    "log_transitions": ("_logging", None),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lionpride_exec._base.exception_groups import error_in, is_of, leaves, text_of
@@ -24,10 +25,17 @@ OTHER: Final = "_other"
 
 def kind_of(event: Event[Any]) -> str:
     """Return the tag of the class of an event, else the name of the class. For a ``Call``, that of the function."""
-    cls = type(event)
     if isinstance(event, Call):
-        return lasting_name_of(event.function)
+        try:
+            return _name_of_function(event.function)
+        except TypeError:  # it cannot be hashed
+            return lasting_name_of(event.function)
+    cls = type(event)
     return cls._kind.tag or cls.__qualname__
+
+
+# The name takes a microsecond, and most programs call a few functions only.
+_name_of_function = lru_cache(maxsize=64)(lasting_name_of)
 
 
 class Outcome(NamedTuple):
