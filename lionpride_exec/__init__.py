@@ -67,6 +67,7 @@ if _typing.TYPE_CHECKING:
     from ._executor.progress_bar import ProgressBar
     from ._executor.schedule import Schedule
     from ._executor.schedule_policy import ScheduleState
+    from ._faces.report import report
     from ._model.waiting import WaitReason
     from ._processing.pause_records import Pause, StartPace
     from ._tracking.progress import Progress
@@ -141,6 +142,7 @@ __all__ = [
     "current_executor",
     "lifespan_value",
     "pipeline",
+    "report",
     "retry_after",
     "status_of",
     "utc_now",
@@ -168,6 +170,7 @@ _ON_DEMAND = {
     "WaitReason": "_executor.explanation",
     "WorkerInfo": "_cluster.queue_queries",
     "pipeline": "_executor.pipeline",
+    "report": "_faces.report",
 }
 
 

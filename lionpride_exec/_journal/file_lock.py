@@ -19,6 +19,9 @@ except ImportError:  # Windows has no flock()
 # The mode of a new journal: only its owner reads it.
 PRIVATE = 0o600
 
+# What the names of the files of a journal end with.
+SUFFIXES = ("", "-wal", "-shm", "-lock")
+
 
 class FileLock:
     """
@@ -104,6 +107,12 @@ def owner_of(path: Path) -> str | None:
 def lock_path(path: Path) -> Path:
     """Return the path of the lock file of a journal."""
     return Path(f"{path}-lock")
+
+
+def is_part_of(journal: Path, path: str | os.PathLike[str]) -> bool:
+    """Return whether a path is that of a journal, or of a file that stands beside it and belongs to it."""
+    parts = (journal.with_name(journal.name + suffix) for suffix in SUFFIXES)
+    return Path(path).exists() and any(part.exists() and part.samefile(path) for part in parts)
 
 
 def _mode_beside(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from heapq import heappush, heappushpop, nlargest
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,19 @@ class StoredRun:
     more_input: int
     options: dict[str, Any]
 
+    @property
+    def command_line(self) -> str:
+        """What was given, as words for a shell."""
+        words = [self.target, *self.input]
+        more = [f"... ({self.more_input:,} files more)"] if self.more_input else []
+        options = [word for name, value in self.options.items() for word in _words_of(name, value)]
+        return " ".join([*(shlex.quote(word) for word in words), *more, *options])
+
+
+def _words_of(name: str, value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [name if one is True else f"{name} {shlex.quote(str(one))}" for one in values]
+
 
 @attrs.frozen
 class Overview:
@@ -202,9 +216,9 @@ def survey(connection: sqlite3.Connection, path: Path, now: float, top: int) -> 
                 f"{path} is damaged: event #{row[0]} has a time or an error that cannot be read"
             ) from exc
     errors = tuple(
-        ErrorGroup(*group, count, seq, _known(connection, seq)[0]) for group, (count, seq) in seen.most_frequent()
+        ErrorGroup(*group, count, seq, known_event(connection, seq)[0]) for group, (count, seq) in seen.most_frequent()
     )
-    pending = _open_events(connection, EventStatus.PENDING, "queued", now, 1)
+    pending = open_events(connection, EventStatus.PENDING, "queued", now, 1)
     submitted, refused = count_submitted(connection)
     return Overview(
         at=now,
@@ -213,15 +227,16 @@ def survey(connection: sqlite3.Connection, path: Path, now: float, top: int) -> 
         last_hour=seen.last_hour,
         rate=seen.rate,
         slowest=tuple(
-            SlowEvent(seq, *_known(connection, seq), status, duration) for duration, seq, status in seen.longest_first()
+            SlowEvent(seq, *known_event(connection, seq), status, duration)
+            for duration, seq, status in seen.longest_first()
         ),
         errors=errors,
         other_errors=seen.with_error - sum(group.count for group in errors),
         oldest_pending=pending[0] if pending else None,
-        running=_open_events(connection, EventStatus.PROCESSING, "started", now, top),
+        running=open_events(connection, EventStatus.PROCESSING, "started", now, top),
         schedules=_schedules(connection),
         commands=last_commands(connection, top),
-        runs=_last_runs(connection, top),
+        runs=last_runs(connection, top),
         submitted=submitted,
         refused=refused,
         refusals=first_refusals(connection, top) if refused else (),
@@ -241,7 +256,8 @@ def _schedules(connection: sqlite3.Connection) -> tuple[StoredSchedule, ...]:
     return tuple(found)
 
 
-def _last_runs(connection: sqlite3.Connection, top: int) -> tuple[StoredRun, ...]:
+def last_runs(connection: sqlite3.Connection, top: int) -> tuple[StoredRun, ...]:
+    """Return what was given to the last runs of the command, newest first. What cannot be read is left out."""
     found: list[StoredRun] = []
     for _, text in sorted(read_facts(connection, RUNS).items(), reverse=True)[:top]:
         try:
@@ -325,20 +341,20 @@ def _count(group: tuple[tuple[str, str, str], tuple[int, int]]) -> int:
     return group[1][0]
 
 
-def _known(connection: sqlite3.Connection, seq: int) -> tuple[bytes, str | None]:
+def known_event(connection: sqlite3.Connection, seq: int) -> tuple[bytes, str | None]:
     """Return id and tag of an event."""
     event_id, event = connection.execute("SELECT id, event FROM event WHERE seq = ?", (seq,)).fetchone()
     return event_id, tag_of(event)
 
 
-def _open_events(
+def open_events(
     connection: sqlite3.Connection, status: EventStatus, since: str, now: float, limit: int
 ) -> tuple[OpenEvent, ...]:
     """Return the events of a status whose time is oldest."""
     query = f"SELECT seq, attempt, {since} {_OPEN} AND status = ? ORDER BY {since} IS NULL, {since}, seq LIMIT ?"
     rows = connection.execute(query, (status.value, limit)).fetchall()
     return tuple(
-        OpenEvent(seq, *_known(connection, seq), attempt, at, None if at is None else now - at)
+        OpenEvent(seq, *known_event(connection, seq), attempt, at, None if at is None else now - at)
         for seq, attempt, at in rows
     )
 

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, BinaryIO
 from lionpride_exec._cli.errors import OutputError, UsageError
 from lionpride_exec._cli.run.options import check_not_an_option
 from lionpride_exec._cli.run.output import open_output
+from lionpride_exec._journal.file_lock import is_part_of
 
 from .records import encode, event_record, reading
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator
-
-# What the names of the files of a journal end with.
-SUFFIXES = ("", "-wal", "-shm", "-lock")
 
 
 def export_events(
@@ -44,19 +42,30 @@ def export_events(
     with reading(journal) as reader:
         rows = iter(reader.events(statuses or None, tags or None))
         first = list(islice(rows, 1))  # before the output is replaced: the journal may be unreadable
-        with _writing(output, Path(journal), overwrite=overwrite) as file:
+        with writing(output, Path(journal), overwrite=overwrite) as file:
             for row in chain(first, rows):
                 file.write(encode(event_record(row)) + b"\n")
     return 0
 
 
 @contextmanager
-def _writing(output: str, journal: Path, *, overwrite: bool) -> Generator[BinaryIO]:
+def writing(output: str, journal: Path, *, overwrite: bool) -> Generator[BinaryIO]:
+    """
+    Open a file for what a command makes of a journal.
+
+    Args:
+        output: A path, or "-" for standard output.
+        journal: The path of the journal.
+        overwrite: Whether a file that is not empty is replaced.
+
+    Raises:
+        UsageError: The file cannot be opened, is not empty, or is a part of the journal.
+        OutputError: The file cannot be written.
+    """
     if output == "-":
         yield sys.stdout.buffer
         return
-    parts = (journal.with_name(journal.name + suffix) for suffix in SUFFIXES)
-    if any(part.exists() and Path(output).exists() and part.samefile(output) for part in parts):
+    if is_part_of(journal, output):
         raise UsageError(f"--output {output} is part of the journal")
     opened = open_output(output, [journal.stat()], overwrite=overwrite)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._base.wording import shown_rate
@@ -13,7 +12,7 @@ from .records import encode, iso, overview_record, reading, short_id
 
 if TYPE_CHECKING:
     from lionpride_exec._journal.inbox_overview import StoredCommand
-    from lionpride_exec._journal.overview import Overview, StoredRun
+    from lionpride_exec._journal.overview import Overview
 
 # Characters of arguments, and of a result, that are shown.
 LONGEST: Final = 60
@@ -86,20 +85,7 @@ def _write_summary(journal: str, overview: Overview) -> None:
 
 
 def _runs(overview: Overview) -> Table:
-    return Table("Runs", ("begun", "given"), [(iso(run.at) or "?", _command_of(run)) for run in overview.runs])
-
-
-def _command_of(run: StoredRun) -> str:
-    """Return what was given to a run as a command line."""
-    words = [run.target, *run.input]
-    more = [f"... ({run.more_input:,} files more)"] if run.more_input else []
-    options = [word for name, value in run.options.items() for word in _words_of(name, value)]
-    return " ".join([*(shlex.quote(word) for word in words), *more, *options])
-
-
-def _words_of(name: str, value: Any) -> list[str]:
-    values = value if isinstance(value, list) else [value]
-    return [name if one is True else f"{name} {shlex.quote(str(one))}" for one in values]
+    return Table("Runs", ("begun", "given"), [(iso(run.at) or "?", run.command_line) for run in overview.runs])
 
 
 def _running(overview: Overview) -> Table:
