@@ -80,7 +80,7 @@ class Observers:
         intake = event._intake
         if intake is None or intake.since is not None:  # an event that was removed may come in again
             intake = Intake()
-            event._set("_intake", intake)
+            object.__setattr__(event, "_intake", intake)  # Event._set(), without the call
         intake.since = now
         self._call(self.entries, event, None, PENDING)
 

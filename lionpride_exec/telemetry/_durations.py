@@ -82,16 +82,19 @@ class Durations:
             waited = None if intake is None or host is None else intake.waited(host.clock())
             if waited is not None:
                 kind = self._kind_of(event)
-                if kind not in self.waits:
-                    self.waits[kind] = Histogram()
-                self.waits[kind].add(waited)
+                waits = self.waits.get(kind)
+                if waits is None:
+                    waits = self.waits[kind] = Histogram()
+                waits.add(waited)
         elif previous is PROCESSING:
             kind, seconds = self._kind_of(event), event.execution.duration
             outcome = "retried" if status is PENDING else status.value
             if isinstance(seconds, float):
-                if (kind, outcome) not in self.runs:
-                    self.runs[kind, outcome] = Histogram()
-                self.runs[kind, outcome].add(seconds)
+                at = (kind, outcome)
+                runs = self.runs.get(at)
+                if runs is None:
+                    runs = self.runs[at] = Histogram()
+                runs.add(seconds)
             if status is PENDING:
                 reason = outcome_of(event, status).reason
                 self.repeated[kind, reason] = self.repeated.get((kind, reason), 0) + 1

@@ -136,7 +136,9 @@ class Tracing:
     def follow(self, event: Event[Any], previous: EventStatus, status: EventStatus) -> None:
         """Begin or end a span. An observer of the runs."""
         if status is PROCESSING:
-            if self._is_active() and not self._is_over:
+            # An event that came in just now has asked whether there is an SDK, which takes half a microsecond.
+            may_begin = self._provider is not None or (event._intake is None and self._is_active())
+            if may_begin and not self._is_over:
                 self._begin(event, enters=event._current_run.is_active)
         elif previous is PROCESSING:
             self._end(event, status)
@@ -148,8 +150,8 @@ class Tracing:
 
     def _is_active(self) -> bool:
         """Return whether spans go anywhere: while there is no SDK, none are made. Ask each time, as one may come."""
-        provider = self._given or trace.get_tracer_provider()
-        if provider is not self._provider:
+        if self._provider is None:  # else it stays as it is: the global provider can be set only once
+            provider = self._given or trace.get_tracer_provider()
             if isinstance(provider, ProxyTracerProvider):
                 return False
             self._tracer = provider.get_tracer(LIBRARY, version("lionpride-exec"), SCHEMA_URL)
