@@ -189,7 +189,8 @@ class Known:
             )
         is_are = "line is" if self.missing == 1 else "lines are"
         where = "in the part of INPUT that is read" if self.is_part else "in INPUT any more"
-        return f"{self.missing:,} {is_are} in {journal} but not {where}, such as {example}: not run, not counted"
+        gone = f"{self.missing:,} {is_are} in {journal} but not {where}, such as {example}"
+        return f"{gone}: not run, not counted, and what has a result stays in the output"
 
 
 def _shown(event_id: bytes, event: bytes) -> str:
