@@ -28,7 +28,8 @@ PATIENCE = 10.0
 
 def add_journal_commands(app: App) -> None:
     """Add the commands for journals to an app."""
-    for command in (inspect, tail, show, export, report, retry, cancel, skip, pause, resume, resize, submit):
+    commands = (inspect, tail, show, export, report, explain, retry, cancel, skip, pause, resume, resize, submit)
+    for command in commands:
         app.command(command)
 
 
@@ -290,6 +291,21 @@ def resize(
     from .journal.steer import resize as resize_run  # noqa: PLC0415  the extra may not be installed
 
     return resize_run(journal, concurrency, capacity, timeout)
+
+
+@guarded(JOURNAL)
+def explain(journal: str, /, *events: str, timeout: float = PATIENCE) -> int:
+    """
+    Ask the run that is going on how it goes: what its events wait for, its limits and pauses.
+
+    Args:
+        journal: File of the journal.
+        events: Tell what these events wait for instead: their ids, numbers or keys, as for show.
+        timeout: Seconds to wait for the answer of the run.
+    """
+    from .journal.steer import explain as explain_run  # noqa: PLC0415  the extra may not be installed
+
+    return explain_run(journal, events, timeout)
 
 
 @guarded(JOURNAL)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from lionpride_exec._events.event import Event
     from lionpride_exec._model.limits import Limit
     from lionpride_exec._processing.processor import Processor
+    from lionpride_exec._tracking.progress import Progress
 
+    from .explanation import Explanation, Statistics
     from .found import Filters, FoundEvent
 
 
@@ -108,6 +110,18 @@ class Facade(Protocol):
 
     def resize(self, *, concurrency_limit: int | None = None, queue_capacity: int | None = None) -> None:
         """Change how many events may run, and how many may start in a window."""
+
+    def explain(self, event: Event | UUID | str) -> Explanation:
+        """Return what an event waits for."""
+        ...
+
+    def statistics(self) -> Statistics:
+        """Return the state of the executor."""
+        ...
+
+    def progress(self) -> Progress:
+        """Return how far it is."""
+        ...
 
     def __contains__(self, event: Event) -> bool: ...
 

@@ -15,9 +15,11 @@ from uuid import UUID
 import attrs
 from anyio.lowlevel import checkpoint
 
+from lionpride_exec._display.parts import joined
 from lionpride_exec._journal.command_forms import (
     Chosen,
     Ending,
+    Explaining,
     Pausing,
     Resizing,
     Result,
@@ -27,12 +29,14 @@ from lionpride_exec._journal.command_forms import (
 )
 from lionpride_exec._journal.outcome_codec import from_seconds
 from lionpride_exec._journal.schema import FINAL, HELD
+from lionpride_exec._model.waiting import WaitReason
 from lionpride_exec._status import PENDING, PROCESSING, TERMINAL
 from lionpride_exec.errors import EventNotFinished, LionprideError, NotFoundError
 
 from .executor_states import asked_from_outside
 from .found import BAD, found_in_memory, wanted
 from .found_rows import found_in_row
+from .progress_view import detail_lines, pauses_in_words
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Hashable
@@ -88,27 +92,60 @@ class JournalCommands:
             "cancel": lambda args: self._end(args, self._executor.cancel),
             "skip": lambda args: self._end(args, self._executor.skip),
             "retry": self._retry,
+            "explain": self._explain,
         }
 
     # ---------------------------------------------------------------- the executor
 
-    def _pause(self, args: Any) -> Any:
+    async def _pause(self, args: Any) -> Any:
         form = read_form(Pausing, args)
         until = None if form.until is None else from_seconds(form.until)
-        for key in _keys_of(form):
+        keys = _keys_of(form)
+        for key in keys:
             self._executor.pause(key=key, limit=form.limit, until=until, reason=form.reason)
-        return plain(Result())
+        result = Result(paused=pauses_in_words(self._executor.statistics()))
+        result.is_unknown = keys != [None] and not await self._is_any_paused(keys)
+        return plain(result)
+
+    async def _is_any_paused(self, keys: list[Hashable]) -> bool:
+        """Return whether a pending event waits for one of these keys, which are paused. O(pending events)."""
+        for number, event_id in enumerate([*self._index.event_ids(PENDING)], 1):
+            event = self._index.items.get(event_id, None)
+            if event is not None:
+                why = self._executor.explain(event)
+                if why.waits_for is WaitReason.PAUSED and why.key in keys:
+                    return True
+            if number % AT_A_TIME == 0:
+                await checkpoint()
+        return False
 
     def _resume(self, args: Any) -> Any:
         form = read_form(Resuming, args)
         for key in _keys_of(form):
             self._executor.resume(key=key, limit=form.limit)
-        return plain(Result())
+        return plain(Result(paused=pauses_in_words(self._executor.statistics())))
 
     def _resize(self, args: Any) -> Any:
         form = read_form(Resizing, args)
         self._executor.resize(concurrency_limit=form.concurrency_limit, queue_capacity=form.queue_capacity)
         return plain(Result())
+
+    async def _explain(self, args: Any) -> Any:
+        form = read_form(Explaining, args)
+        result = Result()
+        if not form.events:
+            statistics = self._executor.statistics()
+            details = detail_lines(self._executor.progress(), attrs.evolve(statistics, pauses=()))
+            result.lines = [str(self._executor.progress()), *map(joined, details)]
+            result.paused = pauses_in_words(statistics)
+        for text, number in form.events.items():
+            event = self._index.items.get(UUID(text), None)
+            if event is not None:
+                result.lines.append(str(self._executor.explain(event)))
+            else:
+                row = await self._row(UUID(text), number)
+                result.others[text] = GONE if row is None else ENDED if row.status in FINAL else NOT_HERE
+        return plain(result)
 
     # ---------------------------------------------------------------- events that have not ended
 

@@ -26,6 +26,9 @@ LIMITS_SHOWN = 3
 # Of the key of a limit, so many characters are shown.
 LONGEST_KEY = 24
 
+# How many pauses are told in words.
+PAUSES_TOLD = 20
+
 
 def detail_lines(progress: Progress, statistics: Statistics | None) -> list[list[Part]]:
     """
@@ -44,6 +47,19 @@ def detail_lines(progress: Progress, statistics: Statistics | None) -> list[list
         [*troubles, *_pause_parts(statistics), *_pace_parts(statistics)],
     ]
     return [line for line in lines if line]
+
+
+def pauses_in_words(statistics: Statistics) -> list[str]:
+    """Return a text for each pause, that of all events first: what is paused, until when, and why."""
+    texts = ["all events, until resume"] if statistics.is_paused else []
+    for pause in statistics.pauses:
+        limit = None if pause.limit is None else pause.limit.name or repr(pause.limit)
+        words = [] if pause.key is None else [f"key {shortened(repr(pause.key), LONGEST_KEY)}"]
+        words += [] if limit is None else [f"limit {limit}"]
+        ends = "until resume" if pause.seconds > MAX_SECONDS else f"for {shown_seconds(pause.seconds)}"
+        texts.append(f"{' of '.join(words) or 'all events'}, {ends}: {pause.reason}")
+    more = len(texts) - PAUSES_TOLD
+    return texts if more <= 0 else [*texts[:PAUSES_TOLD], f"{more:,} more"]
 
 
 def _wait_parts(statistics: Statistics) -> Iterator[Part]:

@@ -42,6 +42,17 @@ class Ending(Chosen):
     reason: str | None = None
 
 
+class Explaining(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """
+    What is explained.
+
+    Attributes:
+        events: The numbers of the rows of events, by their ids. Empty for the executor.
+    """
+
+    events: dict[str, int] = {}
+
+
 class Resuming(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """
     Which pause ends.
@@ -78,12 +89,18 @@ class Result(msgspec.Struct, omit_defaults=True):
         running: How many more events are being cancelled, and may still complete.
         skipped_after: How many events are skipped and come after those that are pending again.
         others: Why an event was left as it is, by its id; of the events that were named.
+        is_unknown: Whether no pending event has the key that ``pause`` was given.
+        paused: What is paused now, in words. Only of ``pause``, ``resume`` and ``explain``.
+        lines: What ``explain`` tells.
     """
 
     events: int = 0
     running: int = 0
     skipped_after: int = 0
     others: dict[str, str] = {}
+    is_unknown: bool = False
+    paused: list[str] = []
+    lines: list[str] = []
 
 
 # The form of the arguments of each command.
@@ -94,6 +111,7 @@ FORMS: Final[dict[str, type[msgspec.Struct]]] = {
     "skip": Ending,
     "retry": Chosen,
     "resize": Resizing,
+    "explain": Explaining,
 }
 
 _encode = msgspec.json.Encoder().encode

@@ -59,11 +59,12 @@ class RefusedSubmission:
 
 
 def last_commands(connection: sqlite3.Connection, limit: int) -> tuple[StoredCommand, ...]:
-    """Return the last commands of other processes, the newest first."""
+    """Return the last commands of other processes, the newest first, without those that only ask."""
     if not has_table(connection, "command"):
         return ()
     rows = connection.execute(
-        "SELECT n, at, what, args, by, done, error FROM command ORDER BY n DESC LIMIT ?", (limit,)
+        "SELECT n, at, what, args, by, done, error FROM command WHERE what != 'explain' ORDER BY n DESC LIMIT ?",
+        (limit,),
     )
     return tuple(
         StoredCommand(n, at, what, _json(args), by, _json(done), error) for n, at, what, args, by, done, error in rows

@@ -101,7 +101,7 @@ def test_inspect_as_json(call):
     assert list(seen) == [
         "path", "at", "counts", "last_minute", "last_hour", "rate", "slowest", "errors", "other_errors",
         "oldest_pending", "running", "schedules", "commands", "runs", "submitted", "refused", "refusals",
-        "file_bytes", "wal_bytes",
+        "file_bytes", "wal_bytes", "process",
     ]  # fmt: skip
     assert seen["slowest"][0] == {
         "seq": 2,

@@ -203,8 +203,9 @@ def test_a_run_is_steered(call, backend):
         assert call("cancel", "run.db", "a") == (0, ["0 events cancelled", "1 running event to be cancelled"], "")
         reach("a", "cancelled")
         reach("d", "processing")
+        until = f"until resume, or the end of process {process.pid}"
         assert call("pause", "run.db") == (
-            0, ["run.db is paused: what runs goes on, and nothing starts until resume"], "",
+            0, [f"run.db is paused: what runs goes on, and nothing starts {until}"], "",
         )  # fmt: skip
         assert call("retry", "run.db", "a", "c", "f") == (0, ["3 events are pending again"], "")
         assert call("cancel", "run.db", "--status", "processing") == (
@@ -214,9 +215,10 @@ def test_a_run_is_steered(call, backend):
         reach("d", "cancelled")
         assert call("resize", "run.db", "--concurrency", "10") == (0, ["10 events may run at the same time"], "")
         assert call("pause", "run.db", "--key", "y", "--limit", "hosts", "--reason", "maintenance") == (
-            0, ["key y of limit hosts is paused: what runs goes on, and none of the others starts until resume"], "",
+            0, [f"key y of limit hosts is paused: what runs goes on, and none of the others starts {until}"], "",
         )  # fmt: skip
-        assert call("resume", "run.db") == (0, ["run.db is not paused"], "")
+        paused = "paused: key 'y' of limit hosts, until resume: maintenance"
+        assert call("resume", "run.db") == (0, ["run.db is not paused", paused], "")
         for name in "ace":
             reach(name, "processing")
         assert status_of("f") == "pending"
@@ -271,6 +273,43 @@ def test_what_the_process_refuses_is_told(call, backend):
         assert call("cancel", "run.db", "--status", "done")[0] == 2
         assert call("cancel", "run.db", "c", "--timeout", "nan")[0] == 2
         finish(process)
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_the_process_explains_what_its_events_wait_for(call, backend):
+    """How it goes, its limits, and each pause; or what one event waits for. A key that no event has is told."""
+    with owner(backend, *jobs_of("a", "b", "c"), *jobs_of("d", host="y")) as process:
+        Path("a.go").touch()
+        reach("c", "processing")
+        Path("rest").touch()
+        wait_until(Path("rests").exists)
+        status, out, err = call("explain", "run.db")
+        assert (status, err) == (0, "")
+        assert "2 running  1 pending" in out[0]
+        assert out[1:] == ["waiting for slot (1)", "limits: hosts['x'] 2/100"]
+        until = f"until resume, or the end of process {process.pid}"
+        assert call("pause", "run.db", "--key", "z") == (
+            0, [f"key z is paused: what runs goes on, and none of the others starts {until}"],
+            "lionpride-exec: no pending event has the key z at the moment\n",
+        )  # fmt: skip
+        assert call("pause", "run.db", "--key", "y", "--reason", "down")[2] == ""
+        assert call("pause", "run.db")[2] == ""
+        status, out, err = call("explain", "run.db")
+        assert out[-3:] == [
+            "paused: all events, until resume",
+            "paused: key 'z' of limit hosts, until resume: by pause()",
+            "paused: key 'y' of limit hosts, until resume: down",
+        ]
+        status, out, err = call("explain", "run.db", "d", "a")
+        assert (status, err) == (1, "lionpride-exec: event a has ended\n")
+        assert out[0].endswith("is pending, waits for resume(), Concurrent(limit=100, key='host'), of key 'y'")
+        assert call("inspect", "run.db")[1][1] == f"process {process.pid} runs it"
+        assert not [line for line in call("inspect", "run.db")[1] if " explain " in line]
+        finish(process)
+    assert call("explain", "run.db") == (
+        1, [], "lionpride-exec: nobody runs run.db: there is nothing to explain\n",
+    )  # fmt: skip
+    assert call("inspect", "run.db")[1][1] == "nobody runs it"
 
 
 def test_a_process_that_does_not_answer_is_told_of(call):

@@ -90,8 +90,8 @@ def counts(executor):
 async def test_pause_and_resume(make, path):
     """Nothing starts in between. Both are idempotent."""
     async with make() as executor:
-        assert await ask(path, "pause") == ({}, None)
-        assert await ask(path, "pause") == ({}, None)
+        assert await ask(path, "pause") == ({"paused": ["all events, until resume"]}, None)
+        assert await ask(path, "pause") == ({"paused": ["all events, until resume"]}, None)
         event = await executor.append(Job(name="a"))
         await anyio.sleep(100)
         assert event.status is EventStatus.PENDING
@@ -106,14 +106,24 @@ async def test_pause_one_key(make, path):
     async with make(limits=[limit]) as executor:
         now = anyio.current_time()
         await executor.invoke(Job(name="first", host="x"))
-        assert await ask(path, "pause", keys=["a", ["b", 1]], reason="maintenance") == ({}, None)
+        assert await ask(path, "pause", keys=["a", ["b", 1]], reason="maintenance") == (
+            {"is_unknown": True, "paused": [
+                "key 'a' of limit hosts, until resume: maintenance",
+                "key ('b', 1) of limit hosts, until resume: maintenance",
+            ]},
+            None,
+        )  # fmt: skip
         assert {(pause.key, pause.reason) for pause in executor.statistics().pauses} == {
             ("a", "maintenance"), (("b", 1), "maintenance"),
         }  # fmt: skip
         held = await executor.append(Job(name="held", host="a"))
         await executor.invoke(Job(name="other", host="x"))
         assert held.status is EventStatus.PENDING
-        assert await ask(path, "resume", keys=["a"], limit="hosts") == ({}, None)
+        done, _ = await ask(path, "pause", keys=["a"])
+        assert "is_unknown" not in done
+        assert await ask(path, "resume", keys=["a"], limit="hosts") == (
+            {"paused": ["key ('b', 1) of limit hosts, until resume: maintenance"]}, None,
+        )  # fmt: skip
         await held.wait()
         assert anyio.current_time() < now + 100
         assert [pause.key for pause in executor.statistics().pauses] == [("b", 1)]
@@ -124,7 +134,9 @@ async def test_a_pause_of_a_key_ends_by_itself(make, path):
     """At the time that was given, in seconds since 1970."""
     async with make(limits=[Concurrent(5, key="host")]) as executor:
         noon = NOON.timestamp()
-        assert await ask(path, "pause", keys=["a"], until=noon + 3600) == ({}, None)
+        done, _ = await ask(path, "pause", keys=["a"], until=noon + 3600)
+        (paused,) = done["paused"]
+        assert paused.startswith("key 'a' of limit Concurrent(limit=5, key='host'), for ")
         event = await executor.append(Job(host="a"))
         await event.wait()
         assert event.execution.started_at.timestamp() == pytest.approx(noon + 3600, abs=1)
@@ -378,7 +390,7 @@ async def test_a_method_that_is_overridden_is_asked(path):
 async def test_limits_with_names_can_be_paused(make, path):
     """A limit without keys, by its name."""
     async with make(limits=[Rate(100, per=1, name="all")]) as executor:
-        assert await ask(path, "pause", limit="all") == ({}, None)
+        assert await ask(path, "pause", limit="all") == ({"paused": ["limit all, until resume: by pause()"]}, None)
         event = await executor.append(Job())
         await anyio.sleep(100)
         assert event.status is EventStatus.PENDING

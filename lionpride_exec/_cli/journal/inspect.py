@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._base.wording import shown_rate
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.terminal import Table, write_json, write_line, write_table
+from lionpride_exec._journal.file_lock import owner_of
+from lionpride_exec.errors import JournalError
 
 from .records import encode, iso, overview_record, reading, short_id
 
@@ -35,10 +38,11 @@ def inspect_journal(journal: str, top: int, *, as_json: bool) -> int:
         raise UsageError(f"--top must be 0 or more, got {top}")
     with reading(journal) as reader:
         overview = reader.overview(top=top)
+    process = _process_of(journal)
     if as_json:
-        write_json(encode(overview_record(journal, overview)))
+        write_json(encode(overview_record(journal, overview) | {"process": process}))
         return 0
-    _write_summary(journal, overview)
+    _write_summary(journal, overview, process)
     tables = (_runs, _running, _schedules, _commands, _refusals, _slowest, _errors)
     for table in (make(overview) for make in tables):
         write_table(table)
@@ -64,12 +68,21 @@ def size(number: int) -> str:
     return f"{value:,.0f} {units[0]}" if units[0] == "bytes" else f"{value:,.1f} {units[0]}"
 
 
-def _write_summary(journal: str, overview: Overview) -> None:
+def _process_of(journal: str) -> str | None:
+    """Return the number of the process that runs a journal. None if nobody does; "?" if that cannot be seen."""
+    try:
+        return owner_of(Path(journal).resolve())
+    except JournalError:
+        return "?"
+
+
+def _write_summary(journal: str, overview: Overview, process: str | None) -> None:
     total = sum(overview.counts.values())
     write_line(
         f"{journal}: {total:,} events at {iso(overview.at)}; {size(overview.file_bytes)}, "
         f"log {size(overview.wal_bytes)}"
     )
+    write_line("nobody runs it" if process is None else f"process {process} runs it")
     write_line("")
     write_table(Table("", ("status", "events"), [(name, f"{count:,}") for name, count in overview.counts.items()]))
     rate = "" if overview.rate is None else f"; {shown_rate(overview.rate)} from the first queued to the last finished"

@@ -1,4 +1,4 @@
-"""``lionpride-exec pause``, ``resume`` and ``resize``: steer the process that runs a journal."""
+"""``lionpride-exec pause``, ``resume``, ``resize``, ``explain``: steer the process that runs a journal, or ask it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from lionpride_exec._base.json_text import read_json
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._base.wording import counted
 from lionpride_exec._cli.errors import UsageError
+from lionpride_exec._cli.streams import say
 from lionpride_exec._cli.terminal import write_line
-from lionpride_exec._journal.command_forms import Pausing, Resizing, Resuming
-from lionpride_exec._journal.reader import keys_meant_by
+from lionpride_exec._journal.command_forms import Explaining, Pausing, Resizing, Resuming
+from lionpride_exec._journal.reader import id_text, keys_meant_by
 from lionpride_exec.errors import JournalError
 
-from .choice import parse_time
-from .owner import find_owner
+from .choice import Choice, parse_time
+from .owner import find_owner, tell_others
 from .records import iso, reading
 
 if TYPE_CHECKING:
+    from lionpride_exec._journal.command_forms import Result
+
     from .owner import Owner
 
 
@@ -56,11 +59,14 @@ def pause(
     if for_seconds is not None:
         end = wall_clock.seconds() + for_seconds
     owner = _owner(journal, seconds, "pause")
-    if owner.do("pause", Pausing(_keys(key), limit, end, reason)) is None:
+    result = owner.do("pause", Pausing(_keys(key), limit, end, reason))
+    if result is None:
         return 1
-    ends = "resume" if end is None else iso(end) or "then"
+    ends = f"resume, or the end of process {owner.process}" if end is None else iso(end) or "then"
     rest = "nothing starts" if key is None and limit is None else "none of the others starts"
     write_line(f"{_what(journal, key, limit)} is paused: what runs goes on, and {rest} until {ends}")
+    if result.is_unknown:
+        say(f"no pending event has the key {key} at the moment")
     return 0
 
 
@@ -78,10 +84,39 @@ def resume(journal: str, key: str | None, limit: str | None, seconds: float) -> 
         UsageError: The journal cannot be opened.
         JournalError: Nobody runs the journal, or its process refuses or has ended.
     """
-    if _owner(journal, seconds, "resume").do("resume", Resuming(_keys(key), limit)) is None:
+    result = _owner(journal, seconds, "resume").do("resume", Resuming(_keys(key), limit))
+    if result is None:
         return 1
     write_line(f"{_what(journal, key, limit)} is not paused")
+    _tell_paused(result)
     return 0
+
+
+def explain(journal: str, names: tuple[str, ...], seconds: float) -> int:
+    """
+    Have the process that runs a journal tell how it goes, or what events wait for. Return the exit status.
+
+    Args:
+        journal: Path of the journal.
+        names: The events, as for ``show``. Empty for the process as a whole.
+        seconds: For how long to wait for the answer of the process.
+
+    Raises:
+        UsageError: The journal cannot be opened.
+        NotFoundError: No event has one of the names.
+        JournalError: Nobody runs the journal, or its process has ended.
+    """
+    with reading(journal) as reader:
+        named = Choice(names).named(reader)
+    form = Explaining({id_text(row.id): row.seq for row in named.values()})
+    result = _owner(journal, seconds, "explain").do("explain", form)
+    if result is None:
+        return 1
+    for line in result.lines:
+        write_line(line)
+    _tell_paused(result)
+    tell_others(result, named)
+    return 1 if result.others else 0
 
 
 def resize(journal: str, concurrency: int | None, capacity: int | None, seconds: float) -> int:
@@ -122,6 +157,12 @@ def _owner(journal: str, seconds: float, verb: str) -> Owner:
     if owner is None:
         raise JournalError(f"nobody runs {journal}: there is nothing to {verb}")
     return owner
+
+
+def _tell_paused(result: Result) -> None:
+    """Write what is paused now."""
+    for text in result.paused:
+        write_line(f"paused: {text}")
 
 
 def _keys(text: str | None) -> list[Any]:
