@@ -43,7 +43,8 @@ def page_of(name: str, report: RunReport) -> str:
         _tiles(report, summary),
         _statuses(report, summary),
         _throughput(report, summary),
-        _busy(summary),
+        _busy(report, summary),
+        _starts(summary),
         _lengths(summary),
         _errors(report),
         _slowest(name, report),
@@ -136,7 +137,7 @@ def _throughput(report: RunReport, summary: Summary) -> Markup | None:
     return _section("Throughput", lead, chart)
 
 
-def _busy(summary: Summary) -> Markup | None:
+def _busy(report: RunReport, summary: Summary) -> Markup | None:
     if summary.bins is None or not any(summary.busy):
         return None
     chart = columns(
@@ -145,11 +146,29 @@ def _busy(summary: Summary) -> Markup | None:
         _time_labels(summary),
         caption="Events that ran at the same time, over time",
     )
-    lead = (
-        f"How many events ran on average, in steps of {shown_length(summary.bins.width)}. "
-        "Of an event that ran more than once, only the last run is counted."
-    )
+    lead = f"How many events ran on average, in steps of {shown_length(summary.bins.width)}."
+    if report.times.repeated:
+        lead += f" {counted(report.times.repeated, 'run')} that had to be repeated are among them."
     return _section("Running at the same time", lead, chart)
+
+
+def _starts(summary: Summary) -> Markup | None:
+    """Return how many runs began in a stretch of time, beside what was allowed."""
+    if not summary.starts:
+        return None
+    rows = [
+        (
+            shown_length(one.per),
+            f"{one.most:,}",
+            "-" if one.amount is None else f"{one.amount:,}",
+            "" if one.amount is None else share(one.most, max(one.amount, one.most), "events"),
+            shown_time(one.at, span=summary.span),
+        )
+        for one in summary.starts
+    ]
+    lead = "The most runs that began in any stretch of time of this length, and the rate that the command was given."
+    kinds = ("fixed", "number", "number", "bar", "number")
+    return _section("Starts", lead, table(("in any", "runs", "rate", "", "until"), rows, kinds))
 
 
 def _bin_names(summary: Summary) -> list[str]:
@@ -249,7 +268,8 @@ def _running(report: RunReport) -> Markup | None:
         )
         for one in report.running
     ]
-    lead = f"{counted(report.counts['processing'], 'event')}, the longest first."
+    count = counted(report.counts["processing"], "event")
+    lead = f"{count}, the longest first. If no process runs the journal now, they were cut off."
     kinds = ("number", "number", "wide", "number", "fixed")
     return _section("Running", lead, table(("for", "attempt", "kind", "number", "id"), rows, kinds))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain
 from math import ceil, log10
 from typing import TYPE_CHECKING, Final
@@ -10,12 +11,16 @@ import attrs
 
 from lionpride_exec._journal.schema import FINAL
 
-from .scales import Bins, bins_of, decades
+from .scales import HOUR, MINUTE, Bins, bins_of, decades
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lionpride_exec._journal.run_report import RunReport, Times
+
+# A rate as it is given to the command, and its units in seconds.
+_RATE: Final = re.compile(r"(\d{1,15})/(\d{1,15}(?:\.\d+)?|\.\d+)?(ms|s|m|h)", re.ASCII)
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": MINUTE, "h": HOUR}
 
 # Bars of a histogram for each power of ten.
 BARS_PER_DECADE: Final = 5
@@ -48,6 +53,24 @@ class Lengths:
 
 
 @attrs.frozen
+class Starts:
+    """
+    The most runs that began in any stretch of time of one length, wherever the stretch begins.
+
+    Attributes:
+        per: Its length in seconds.
+        most: How many runs began in it.
+        at: When the last one of these began, seconds since 1970.
+        amount: How many were allowed. None if the journal does not know a limit of this length.
+    """
+
+    per: float
+    most: int
+    at: float
+    amount: int | None
+
+
+@attrs.frozen
 class Summary:
     """
     The numbers of a report.
@@ -60,6 +83,8 @@ class Summary:
         bins: The bins of time. None if no event has a time.
         ends: Events that ended in each bin, by status. Those whose time the file does not have are left out.
         busy: How many events ran in each bin, on average.
+        starts: How many runs began in a stretch of time: one for each rate that the last run of the command was given,
+            and one for a second, a minute and an hour, unless all took less.
         durations: The last runs of events that completed or failed.
         waits: How long events waited before these runs.
     """
@@ -71,6 +96,7 @@ class Summary:
     bins: Bins | None
     ends: dict[str, list[int]]
     busy: list[float]
+    starts: list[Starts]
     durations: Lengths
     waits: Lengths
 
@@ -91,6 +117,7 @@ def summarize(report: RunReport) -> Summary:
         bins=bins,
         ends=_ends(times, bins) if bins else {},
         busy=_busy(times, bins) if bins else [],
+        starts=_starts(report, span),
         durations=lengths_of(times.durations),
         waits=lengths_of(times.waits),
     )
@@ -123,6 +150,37 @@ def _busy(times: Times, bins: Bins) -> list[float]:
         running += change
         seconds[place] += running * bins.width
     return [found / bins.width for found in seconds]
+
+
+def _starts(report: RunReport, span: float) -> list[Starts]:
+    begins = sorted(chain(report.times.begins, report.times.running))
+    if not begins:
+        return []
+    windows = _rates_given(report)
+    limited = {per for per, _ in windows}
+    windows += [(per, None) for per in (1.0, MINUTE, HOUR) if per not in limited and per <= span]
+    return [Starts(per, *_most(begins, per), amount) for per, amount in windows]
+
+
+def _most(begins: Sequence[float], per: float) -> tuple[int, float]:
+    """Return the most times that lie in less than so many seconds, and the last one of them. The times are in order."""
+    most, at, first = 0, begins[0], 0
+    for place, begin in enumerate(begins):
+        while begin - begins[first] >= per:
+            first += 1
+        if place - first + 1 > most:
+            most, at = place - first + 1, begin
+    return most, at
+
+
+def _rates_given(report: RunReport) -> list[tuple[float, int | None]]:
+    """Return seconds and amount of each plain rate of the last run of the command: not of a key, and without a cost."""
+    options = report.runs[0].options if report.runs else {}
+    given = options.get("--rate", ())
+    if not isinstance(given, list) or "--key" in options:
+        return []
+    found = [_RATE.fullmatch(str(text)) for text in given]
+    return [(float(one[2] or 1) * _SECONDS[one[3]], int(one[1])) for one in found if one and float(one[2] or 1)]
 
 
 def lengths_of(values: Sequence[float]) -> Lengths:

@@ -2,7 +2,7 @@
 What a report shows of a run: the times of all events, their errors by shape, and the slowest events.
 
 All is read in one pass, from one snapshot. No index has the times, so the pass looks at each row. Counts come from the
-tally and the index of the open events. The times are kept as plain numbers, 49 bytes an event at most.
+tally and the index of the open events. The times are kept as plain numbers: 33 bytes an event, and 16 for each run.
 """
 
 from __future__ import annotations
@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 
     from .reader import JournalReader
 
+
+class _Attempt(msgspec.Struct):
+    started: float
+    finished: float
+
+
+_attempts = msgspec.json.Decoder(list[_Attempt])
+
 # The status of an event that has ended, as a small number.
 CODES: Final = {status: code for code, status in enumerate(FINAL)}
 
@@ -42,7 +50,7 @@ MAX_TIME: Final = 253_402_300_799.0
 _TIMED: Final = frozenset({EventStatus.COMPLETED.value, EventStatus.FAILED.value})
 _BEGUN: Final = frozenset({*FINAL, EventStatus.PROCESSING.value})
 
-_SELECT_TIMES: Final = "SELECT seq, status, queued, started, finished, outcome FROM event"
+_SELECT_TIMES: Final = "SELECT seq, status, queued, started, finished, outcome, attempts FROM event"
 
 
 @attrs.frozen
@@ -73,8 +81,9 @@ class Times:
     Attributes:
         ends: When each event ended that has ended.
         codes: How it ended: its place in ``FINAL``.
-        begins: When the last run began, of each event that has ended and ran.
+        begins: When each run began that has ended: the last one of each event, and those before.
         stops: When this run ended.
+        repeated: How many of these runs were followed by another one, or will be.
         running: When the last run began, of each event that runs, or ran when the process was cut off.
         durations: How long the last run took, of each completed or failed event.
         waits: From the time when the event was queued to the beginning of its last run, at least 0.
@@ -90,6 +99,7 @@ class Times:
     running: array[float] = attrs.field(factory=lambda: array("d"))
     durations: array[float] = attrs.field(factory=lambda: array("d"))
     waits: array[float] = attrs.field(factory=lambda: array("d"))
+    repeated: int = 0
     first: float | None = None
     last: float | None = None
     undated: dict[str, int] = attrs.field(factory=dict[str, int])
@@ -103,6 +113,22 @@ class Times:
         if self.last is None or at > self.last:
             self.last = at
         return at
+
+    def add_run(self, begin: float | None, stop: float | None) -> None:
+        """Add a run that has ended. One without a time for both is left out."""
+        if begin is not None and stop is not None:
+            self.begins.append(begin)
+            self.stops.append(max(stop, begin))
+
+    def add_attempts(self, text: bytes) -> None:
+        """Add the runs before the last one of an event. What cannot be read is left out."""
+        try:
+            attempts = _attempts.decode(text)
+        except UNREADABLE:
+            return
+        self.repeated += len(attempts)
+        for one in attempts:
+            self.add_run(self.seen(one.started), self.seen(one.finished))
 
 
 @attrs.frozen
@@ -141,7 +167,7 @@ class RunReport:
 
 def read_report(reader: JournalReader, *, top: int = 20, now: float | None = None) -> RunReport:
     """
-    Read what a report shows, from one snapshot. O(number of events), 49 bytes of memory for each.
+    Read what a report shows, from one snapshot. O(number of events), 49 bytes of memory or more for each.
 
     It takes some seconds for a million events. Meanwhile SQLite cannot clear the log of the file.
 
@@ -241,7 +267,14 @@ class _Seen:
     slowest: list[tuple[float, int, str]] = attrs.field(factory=list[tuple[float, int, str]])  # a heap
 
     def add(
-        self, seq: int, status: str, queued: float | None, started: float | None, finished: float | None, outcome: Any
+        self,
+        seq: int,
+        status: str,
+        queued: float | None,
+        started: float | None,
+        finished: float | None,
+        outcome: Any,
+        attempts: bytes | None,
     ) -> None:
         """Count an event."""
         times = self.times
@@ -255,11 +288,11 @@ class _Seen:
         else:
             times.ends.append(finished)
             times.codes.append(code)
-            if started is not None:
-                times.begins.append(started)
-                times.stops.append(max(finished, started))
+            times.add_run(started, finished)
         if started is not None and queued is not None and status in _BEGUN:
             times.waits.append(max(started - queued, 0.0))
+        if attempts is not None:
+            times.add_attempts(attempts)
         if outcome is not None:
             self._add_outcome(seq, status, outcome)
 

@@ -144,6 +144,36 @@ def test_runs_at_the_same_time_are_averages():
     assert (busy["22:13:20"], busy["22:13:30"], busy["22:13:31"], busy["22:14:59"]) == ("1", "2", "1.50", "2")
 
 
+def test_runs_that_were_repeated_count():
+    """Each attempt is a run that began, and ran for some time; the chart says how many were repeated."""
+    attempts = json.dumps([{"number": n, "started": T0 + 2 * n, "finished": T0 + 2 * n + 1} for n in (1, 2)]).encode()
+    with closing(make_journal("run.db")) as connection:
+        add_event(
+            connection, 1, "completed", queued=T0, started=T0 + 60, finished=T0 + 61, attempt=3, attempts=attempts
+        )
+    found = sections(page_of()[1])
+    busy = {row[0]: row[1] for row in rows_of(found["Running at the same time"])}
+    assert busy == {"22:13:22": "1", "22:13:24": "1", "22:14:20": "1"}
+    assert "2 runs that had to be repeated" in words_of(found["Running at the same time"])
+    assert [row[:2] for row in rows_of(found["Starts"])] == [["1 s", "1"], ["1 min", "3"]]
+
+
+def test_starts_are_counted_in_any_window():
+    """Windows slide, and a rate of the last run of the command stands beside what began; one of a key does not."""
+    with closing(make_journal("run.db")) as connection:
+        for seq, second in enumerate((0, 8, 9, 10, 11, 12, 18, 70), 1):
+            add_event(connection, seq, "completed", queued=T0, started=T0 + second, finished=T0 + second)
+        for number, options in enumerate(({"--rate": ["3/m"]}, {"--rate": ["4/5s", "2/1s:tokens", "x=1/s"]}), 1):
+            given = {"at": T0, "target": "t", "input": [], "options": options}
+            connection.execute("INSERT INTO meta VALUES (?, ?)", (f"run:{number}", json.dumps(given)))
+    rows = rows_of(sections(page_of()[1])["Starts"])
+    assert rows == [
+        ["5 s", "5", "4", "", "22:13:32"],
+        ["1 s", "1", "-", "", "22:13:20"],
+        ["1 min", "7", "-", "", "22:13:38"],
+    ]
+
+
 def test_errors_are_grouped_by_shape():
     """Errors that differ in numbers and URLs only are one group; with --top the rest is counted."""
     with closing(make_journal("run.db")) as connection:
