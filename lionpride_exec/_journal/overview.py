@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from heapq import heappush, heappushpop, nlargest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 import msgspec
 
+from lionpride_exec._base.error_shapes import error_shape
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 # Different errors that are counted apart. Beyond, the rarer half is dropped.
 MAX_GROUPS = 10_000
-MAX_LINE = 200  # characters of a message
 
 MINUTE, HOUR = 60.0, 3600.0
 
@@ -64,11 +64,23 @@ class SlowEvent:
 
 @attrs.frozen
 class ErrorGroup:
-    """Events that ended in the same way: status, class of the error and first line of its message."""
+    """
+    Events that ended in the same way.
+
+    Attributes:
+        status: Their status.
+        type: The class of their error.
+        message: What the messages have in common, as in ``error_shape()``.
+        status_code: The status code of the HTTP answer behind the error. None if there is none.
+        count: How many there are.
+        example_seq: The number of the first of them.
+        example_id: The id of the first of them, 16 bytes.
+    """
 
     status: str
     type: str
     message: str
+    status_code: int | None
     count: int
     example_seq: int
     example_id: bytes
@@ -172,6 +184,7 @@ class Overview:
 class _Error(msgspec.Struct):
     type: str
     message: str = ""
+    details: Any = None
 
 
 class _Outcome(msgspec.Struct):
@@ -268,6 +281,10 @@ def last_runs(connection: sqlite3.Connection, top: int) -> tuple[StoredRun, ...]
     return tuple(found)
 
 
+# The status of events, the class of their error, the shape of its message, and the status code behind it.
+_Kind: TypeAlias = tuple[str, str, str, int | None]
+
+
 @attrs.define(eq=False)
 class _Seen:
     """What the rows so far come to."""
@@ -281,9 +298,7 @@ class _Seen:
     first: float | None = None
     last: float | None = None
     slowest: list[tuple[float, int, str]] = attrs.field(factory=list[tuple[float, int, str]])  # a heap
-    groups: dict[tuple[str, str, str], tuple[int, int]] = attrs.field(  # count and number of the first one
-        factory=dict[tuple[str, str, str], tuple[int, int]]
-    )
+    groups: dict[_Kind, tuple[int, int]] = attrs.field(factory=dict[_Kind, tuple[int, int]])  # count, first number
 
     def add(self, seq: int, status: str, queued: float | None, finished: float | None, outcome: Any) -> None:
         """Count an event."""
@@ -314,8 +329,10 @@ class _Seen:
 
     def _add_error(self, seq: int, status: str, error: _Error) -> None:
         self.with_error += 1
-        line = error.message.lstrip().partition("\n")[0][:MAX_LINE].rstrip()
-        group = (status, error.type, line)
+        details: Any = error.details
+        code = details.get("status_code") if isinstance(details, dict) else None
+        message = error_shape(f"{error.type}: {error.message.lstrip()}")[len(error_shape(error.type)) + 2 :]
+        group = (status, error.type, message, code if isinstance(code, int) else None)
         count, example = self.groups.get(group, (0, seq))
         self.groups[group] = (count + 1, example)
         if len(self.groups) > MAX_GROUPS:
@@ -332,12 +349,12 @@ class _Seen:
         """Return seconds, number and status of the slowest events, slowest first."""
         return sorted(self.slowest, reverse=True)
 
-    def most_frequent(self) -> list[tuple[tuple[str, str, str], tuple[int, int]]]:
+    def most_frequent(self) -> list[tuple[_Kind, tuple[int, int]]]:
         """Return the largest groups of errors, with their count and the number of the first event."""
         return nlargest(self.top, self.groups.items(), key=_count)
 
 
-def _count(group: tuple[tuple[str, str, str], tuple[int, int]]) -> int:
+def _count(group: tuple[_Kind, tuple[int, int]]) -> int:
     return group[1][0]
 
 

@@ -96,27 +96,47 @@ def test_the_overview_of_nothing(writer, path):
     assert seen.wal_bytes > 0
 
 
+def letters(number):
+    """Return a number in letters, which are not one of the numbers that errors of one shape may differ in."""
+    return "".join(chr(ord("a") + int(digit)) for digit in str(number))
+
+
 def test_top_bounds_what_is_named(writer, path):
     """The most frequent errors, the slowest, those that run longest; the rest is counted."""
     for seq in range(1, 8):
-        add_event(writer, seq, "failed", outcome=error_outcome("E", "often" if seq % 2 else f"no {seq}"))
+        add_event(writer, seq, "failed", outcome=error_outcome("E", "often" if seq % 2 else f"no {letters(seq)}"))
         add_event(writer, 10 + seq, "completed", outcome={"duration": float(seq)})
         add_event(writer, 20 + seq, "processing", started=T0 - seq)
     with JournalReader(path) as reader:
         seen = reader.overview(top=2)
         none = reader.overview(top=0)
-    assert [(one.message, one.count) for one in seen.errors] == [("often", 4), ("no 2", 1)]
+    assert [(one.message, one.count) for one in seen.errors] == [("often", 4), ("no c", 1)]
     assert seen.other_errors == 2
     assert [one.duration for one in seen.slowest] == [7.0, 6.0]
     assert [one.seq for one in seen.running] == [27, 26]
     assert (none.errors, none.other_errors, none.slowest, none.running) == ((), 7, (), ())
 
 
+def test_errors_of_one_shape_count_together(writer, path):
+    """URLs and numbers may differ. Errors with another status code behind them are counted apart."""
+    for seq, code in enumerate([503, 503, 404, None, 503], 1):
+        outcome = error_outcome("HTTPStatusError", f"HTTP {code} for https://example.org/items/{seq}\nmore {seq}")
+        outcome["error"]["details"] = {} if code is None else {"status_code": code}
+        add_event(writer, seq, "failed", outcome=outcome)
+    with JournalReader(path) as reader:
+        errors = reader.overview().errors
+    assert [(one.message, one.status_code, one.count, one.example_seq) for one in errors] == [
+        ("HTTP <n> for <url>", 503, 3, 1),
+        ("HTTP <n> for <url>", 404, 1, 3),
+        ("HTTP None for <url>", None, 1, 4),
+    ]
+
+
 def test_a_frequent_error_is_found_among_many_rare_ones(writer, path):
     """Also if it comes last; what was given up is counted."""
     writer.execute("BEGIN")
     for seq in range(1, MAX_GROUPS + 2):
-        add_event(writer, seq, "failed", outcome=error_outcome("Rare", f"no {seq}"))
+        add_event(writer, seq, "failed", outcome=error_outcome("Rare", f"no {letters(seq)}"))
     for seq in range(MAX_GROUPS + 2, MAX_GROUPS + 12):
         add_event(writer, seq, "failed", outcome=error_outcome("Often", "late"))
     writer.execute("COMMIT")

@@ -15,7 +15,7 @@ from .records import encode, iso, overview_record, reading, short_id
 
 if TYPE_CHECKING:
     from lionpride_exec._journal.inbox_overview import StoredCommand
-    from lionpride_exec._journal.overview import Overview
+    from lionpride_exec._journal.overview import ErrorGroup, Overview
 
 # Characters of arguments, and of a result, that are shown.
 LONGEST: Final = 60
@@ -178,9 +178,15 @@ def _errors(overview: Overview) -> Table:
             (
                 f"{group.count:,}",
                 group.status,
-                f"{group.type}: {group.message}" if group.message else group.type,
+                _words_for(group),
                 f"#{group.example_seq} {short_id(group.example_id)}",
             )
             for group in overview.errors
         ],
     )
+
+
+def _words_for(group: ErrorGroup) -> str:
+    """Return the words for the error of a group of events."""
+    name = group.type if group.status_code is None else f"{group.type} {group.status_code}"
+    return f"{name}: {group.message}" if group.message else name
