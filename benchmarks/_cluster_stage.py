@@ -289,6 +289,7 @@ class Stage:
         async with self.queue() as queue, anyio.create_task_group() as group:
             group.start_soon(_note_grants, queue, buckets, grants)
             yield grants
+            await _read_grants(queue, buckets, grants)  # the last ones
             group.cancel_scope.cancel()
 
     async def record(self, *, lease: float | None = None) -> Record:
@@ -305,13 +306,17 @@ class Stage:
 async def _note_grants(queue: ServerQueue, buckets: int, grants: Grants) -> None:
     """Read what each bucket counts, again and again. A grant counts for a second, so none is missed."""
     while True:
-        if len(grants) < buckets:
-            names = await queue.wire.command(lambda client: client.keys(f"{queue.prefix}l:*:u"))
-            grants |= {name: {} for name in names if name not in grants}
-        for name, known in grants.items():
-            counted: Any = await queue.wire.command(partial(_members, name))
-            known.update((one.member, one.score / 1e6 - GRANTED_SECONDS) for one in counted)
+        await _read_grants(queue, buckets, grants)
         await anyio.sleep(GRANTED_SECONDS / 5)
+
+
+async def _read_grants(queue: ServerQueue, buckets: int, grants: Grants) -> None:
+    if len(grants) < buckets:
+        names = await queue.wire.command(lambda client: client.keys(f"{queue.prefix}l:*:u"))
+        grants |= {name: {} for name in names if name not in grants}
+    for name, known in grants.items():
+        counted: Any = await queue.wire.command(partial(_members, name))
+        known.update((one.member, one.score / 1e6 - GRANTED_SECONDS) for one in counted)
 
 
 async def _members(name: str | bytes, client: Any) -> Any:

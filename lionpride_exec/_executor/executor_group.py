@@ -98,12 +98,12 @@ class ExecutorGroup:
             check_free: Raises if another task has started the executor while this one waited for the journal. None for
                 the root task: while there is a root task, no other task opens a group.
         """
-        if self._backing is not None:
-            await self._backing.open()
         if self._is_surrounded:
             await self._wait_for_turn(check_free)
         self._is_surrounded = True
         try:
+            if self._backing is not None:  # here, since the owner before has closed what was open
+                await self._backing.open()
             async with self._entered():
                 if check_free is not None:
                     check_free()

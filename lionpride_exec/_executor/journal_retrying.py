@@ -189,5 +189,7 @@ class JournalRetrying(Retrying):
         lost = next((one for one in away if statuses.get(one) != COMPLETED), None)
         comes_after = tuple(one for one in ids if one not in any_end)
         self.put_in(event, comes_after, row.key, [] if lost is not None else after, row.priority, any_end)
+        if here is not None:
+            event._set("_carried", here._carried)  # the context of its caller, not that of ours
         if lost is not None:
             self._link.recovery.skip_lost(event, lost)

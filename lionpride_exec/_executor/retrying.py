@@ -140,6 +140,7 @@ class Retrying:
         key = parts.keys.of(event.id)
         self.drop(event)
         self.put_in(fresh, event._after, key, after, any_end=event._any_end)
+        fresh._set("_carried", event._carried)  # the context of its caller, not that of ours
         return fresh
 
     def check_open(self) -> None:

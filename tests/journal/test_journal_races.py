@@ -332,7 +332,7 @@ async def test_a_row_of_a_class_that_this_executor_does_not_take_stays(path):
             scope.cancel()
             await anyio.sleep_forever()
 
-    class Other(Event, tag="tests.other"):
+    class Other(Event, tag="tests.not_taken"):
         async def _invoke(self):
             return 1
 
