@@ -27,6 +27,9 @@ logger = logging.getLogger("lionpride_exec")
 
 MAX_ERROR_DEPTH = 100
 
+# The longest line that tells an error.
+MAX_LINE = 500
+
 # How many levels are checked before the form of a value is made. A cycle ends there.
 QUICK_DEPTH = 20
 
@@ -237,6 +240,11 @@ def error_text(error: BaseException) -> str:
         return str(error).encode("utf-8", "backslashreplace").decode()
     except Exception:  # noqa: BLE001  some errors cannot even tell what they are
         return UNSERIALIZABLE
+
+
+def error_in_line(error: BaseException) -> str:
+    """Return the message of an error, or else its class, as one line of at most 500 characters. Never raises."""
+    return " ".join((error_text(error) or type(error).__name__).split())[:MAX_LINE]
 
 
 def error_from_dict(data: Mapping[str, Any]) -> BaseException:

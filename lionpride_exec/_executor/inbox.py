@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 
+from lionpride_exec._base.jsonable import error_in_line
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._journal.inbox import Command, begin_command, open_commands
 from lionpride_exec._journal.rows import Answer
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("lionpride_exec")
 
 ROWS = 100  # that are read at once
-
-# The longest text of an error in a row of a command.
-MAX_ERROR = 500
 
 
 class GuestRunner(Protocol):
@@ -275,8 +273,8 @@ class Commands:
             result = handler(None if row.args is None else json.loads(row.args))
             answer = Answer(json.dumps(await result if isawaitable(result) else result), None)
         except Exception as exc:  # noqa: BLE001  whoever has written the command is told
-            text = str(exc) or type(exc).__name__
+            text = error_in_line(exc)
             logger.warning("command %s (%s) from %s failed: %s", row.n, row.what, row.by or "another process", text)
-            return Answer(None, " ".join(text.split())[:MAX_ERROR])
+            return Answer(None, text)
         logger.info("command %s (%s) from %s was carried out", row.n, row.what, row.by or "another process")
         return answer

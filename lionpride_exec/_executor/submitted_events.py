@@ -17,6 +17,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from lionpride_exec._base.jsonable import error_in_line
 from lionpride_exec._events.submit_options import SubmitOptions, expiry_at, options_at
 from lionpride_exec._journal.inbox import submitted_rows
 from lionpride_exec._status import EventStatus
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("lionpride_exec")
 
 ROWS = 200  # that are read at once, and written in one commit
-
-# The longest text of an error in a row.
-MAX_ERROR = 500
 
 
 class SubmittedEvents:
@@ -105,7 +103,7 @@ class SubmittedEvents:
             session.writer.next.drop_submitted(row.n)
             return None
         except Exception as exc:  # noqa: BLE001  of the user's class or function: the row stays
-            error = " ".join((str(exc) or type(exc).__name__).split())[:MAX_ERROR]
+            error = error_in_line(exc)
             if error != row.error:
                 logger.warning("submitted event %s stays in %s as it is: %s", row.n, session.journal.path, error)
                 session.writer.next.refuse_submitted(row.n, error)

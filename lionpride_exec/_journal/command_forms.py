@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
+from lionpride_exec._base.json_text import write_json
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
@@ -114,8 +116,6 @@ FORMS: Final[dict[str, type[msgspec.Struct]]] = {
     "explain": Explaining,
 }
 
-_encode = msgspec.json.Encoder().encode
-
 
 def read_form(form: type[T], args: Any) -> T:
     """
@@ -133,8 +133,8 @@ def plain(form: msgspec.Struct) -> Any:
 
 
 def encode_form(form: msgspec.Struct) -> str:
-    """Return arguments as JSON."""
-    return _encode(form).decode()
+    """Return arguments as JSON. Those of a command line that are not in UTF-8 have halves of surrogate pairs."""
+    return write_json(plain(form)).decode()
 
 
 def read_result(text: str) -> Result:

@@ -264,6 +264,8 @@ def test_what_the_process_refuses_is_told(call, backend):
         assert (status, out) == (1, [])
         assert f"process {process.pid}, which runs" in err
         assert "the executor has no limit 'nowhere'" in err
+        status, _, err = call("pause", "run.db", "--limit", "\udcff")  # an argument that is not in UTF-8
+        assert (status, r"the executor has no limit '\udcff'" in err) == (1, True)
         status, out, err = call("resize", "run.db", "--concurrency", "0")
         assert (status, out) == (1, [])
         assert "concurrency_limit" in err

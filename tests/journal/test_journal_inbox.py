@@ -88,6 +88,7 @@ async def test_a_command_is_seen_after_the_next_commit(tmp_path):
         (("nothing", None), "this executor knows no command 'nothing'"),
         (("note", "{"), "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
         (("fail", None), "two lines"),
+        (("half", None), r"half of a pair: \ud800"),
         (("object", None), "Object of type object is not JSON serializable"),
     ],
 )
@@ -99,8 +100,13 @@ async def test_what_cannot_be_carried_out_has_its_error(tmp_path, command, error
     def fail(_):
         raise ValueError("two\nlines")
 
+    def half(_):
+        """Raise what SQLite cannot hold."""
+        raise ValueError("half of a pair: \ud800")
+
     handle(executor, "note", got.append)
     handle(executor, "fail", fail)
+    handle(executor, "half", half)
     handle(executor, "object", lambda _: object())
     async with executor:
         write(path, command, ("note", "7"))

@@ -420,6 +420,22 @@ async def test_a_cost_that_no_limit_can_meet_is_an_error_of_the_row(tmp_path):
     assert rows(path) == []
 
 
+async def test_an_error_that_utf8_cannot_hold_does_not_stop_the_journal(tmp_path):
+    """It is in the row with an escape, and the events after it run."""
+    path = tmp_path / "run.db"
+
+    def key(event):
+        if event.name == "odd":
+            raise ValueError("half of a pair: \ud800")
+        return event.name
+
+    async with Executor.of(Step, journal=Journal(path), key=key, retain=Retain()) as executor:
+        await Journal.submit_many(path, [Step(name="odd"), Step(name="even")])
+        await until(lambda: submitted(path, "error") == [r"half of a pair: \ud800"])
+        await executor.invoke(Step(name="own"))
+        assert sorted(names(executor)) == ["even", "own"]
+
+
 # -------------------------------------------------------------------- bad input
 
 
