@@ -13,7 +13,7 @@ from lionpride_exec._journal.schema import FINAL
 
 from .charts import LABELS, Series, columns, legend, share, stacked, swatch, table
 from .markup import Markup, element, joined
-from .scales import shown_decade, shown_length, shown_number, shown_pace, shown_time
+from .scales import shown_decade, shown_length, shown_moment, shown_pace, shown_time
 from .summary import PERCENTILES, summarize
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 _STYLE: Final = Path(__file__).with_name("page.css")
+
+# Powers of ten that have room under a chart of half the width of the page.
+MOST_LABELS: Final = 6
 
 OPEN: Final = ("pending", "processing", "held")
 
@@ -68,7 +71,7 @@ def _heading(name: str, report: RunReport) -> Markup:
     return element(
         "header",
         element("h1", name),
-        element("p", f"{_period(report)}{_state(report)} Read at {shown_time(report.at)}.", class_="soft"),
+        element("p", f"{_period(report)}{_state(report)} Read at {shown_moment(report.at)}.", class_="soft"),
     )
 
 
@@ -76,7 +79,7 @@ def _period(report: RunReport) -> str:
     first, last = report.times.first, report.times.last
     if first is None or last is None:
         return ""
-    begun, ended = shown_time(first), shown_time(last)
+    begun, ended = shown_moment(first), shown_moment(last)
     # An end on the same day needs no second date.
     return f"{begun} to {ended[11:] if ended[:11] == begun[:11] else ended} UTC. "
 
@@ -201,6 +204,8 @@ def _length_section(title: str, lead: str, lengths: Lengths) -> Markup | None:
     edges = [shown_length(edge) for edge in lengths.edges]
     names = [f"up to {edges[1]}", *(f"{lower} to {upper}" for lower, upper in pairwise(edges[1:]))]
     labels = [shown_decade(power) for power in lengths.decades]
+    if len(labels) > MOST_LABELS and len(labels) % 2:
+        labels = labels[::2]  # the first and the last one stay
     chart = columns([Series("events", lengths.bars)], names, labels, caption=f"{title}: how many events took how long")
     told = [(f"{percent} % within", value) for percent, value in zip(PERCENTILES, lengths.percentiles, strict=True)]
     facts = [
@@ -261,7 +266,7 @@ def _running(report: RunReport) -> Markup | None:
     rows = [
         (
             "?" if one.age is None else shown_length(max(one.age, 0.0)),
-            shown_number(one.attempt),
+            str(one.attempt),
             element("code", one.tag or "?"),
             f"#{one.seq}",
             element("code", id_text(one.id)[:8]),

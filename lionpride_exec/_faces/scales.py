@@ -88,23 +88,29 @@ def shown_length(seconds: float) -> str:
     raise AssertionError(seconds)
 
 
-def shown_time(at: float | None, *, span: float = DAY) -> str:
+def shown_time(at: float, *, span: float = DAY) -> str:
     """
-    Return a time in UTC with what tells it apart from others. "?" if it is not known, or not a time.
+    Return a time in UTC with what tells it apart from others. "?" if it is not a time.
 
     Args:
         at: Seconds since 1970.
         span: Seconds from the first to the last of the times that are shown together. Up to 12 hours no date is shown.
     """
-    try:
-        moment = datetime.fromtimestamp(at, UTC) if at is not None else None
-    except (TypeError, ValueError, OverflowError, OSError):
-        moment = None
-    if moment is None:
-        return "?"
     if span <= MINUTE / 12:
-        return moment.strftime("%H:%M:%S.") + f"{moment.microsecond // 1000:03}"
-    return moment.strftime("%H:%M:%S" if span <= HOUR * 12 else "%Y-%m-%d %H:%M")
+        return _formatted(at, "%H:%M:%S.%f")[:-3] or "?"  # to the millisecond
+    return _formatted(at, "%H:%M:%S" if span <= HOUR * 12 else "%Y-%m-%d %H:%M")
+
+
+def shown_moment(at: float) -> str:
+    """Return a time in UTC, to the second, with its date. "?" if it is not a time."""
+    return _formatted(at, "%Y-%m-%d %H:%M:%S")
+
+
+def _formatted(at: float, form: str) -> str:
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime(form)
+    except (ValueError, OverflowError, OSError):
+        return "?"
 
 
 def shown_pace(per_second: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import chain
 from math import ceil, log10
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -83,8 +84,8 @@ class Summary:
         bins: The bins of time. None if no event has a time.
         ends: Events that ended in each bin, by status. Those whose time the file does not have are left out.
         busy: How many events ran in each bin, on average.
-        starts: How many runs began in a stretch of time: one for each rate that the last run of the command was given,
-            and one for a second, a minute and an hour, unless all took less.
+        starts: How many runs began in stretches of time, the shortest stretch first: one for each rate that the last
+            run of the command was given, and a second, a minute and an hour, unless all took less.
         durations: The last runs of events that completed or failed.
         waits: How long events waited before these runs.
     """
@@ -159,7 +160,7 @@ def _starts(report: RunReport, span: float) -> list[Starts]:
     windows = _rates_given(report)
     limited = {per for per, _ in windows}
     windows += [(per, None) for per in (1.0, MINUTE, HOUR) if per not in limited and per <= span]
-    return [Starts(per, *_most(begins, per), amount) for per, amount in windows]
+    return [Starts(per, *_most(begins, per), amount) for per, amount in sorted(windows, key=itemgetter(0))]
 
 
 def _most(begins: Sequence[float], per: float) -> tuple[int, float]:

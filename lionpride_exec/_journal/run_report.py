@@ -43,7 +43,7 @@ _attempts = msgspec.json.Decoder(list[_Attempt])
 # The status of an event that has ended, as a small number.
 CODES: Final = {status: code for code, status in enumerate(FINAL)}
 
-# Seconds since 1970 that a date can have: up to the year 9999. What is beyond is no time.
+# Seconds since 1970 that a date can have: up to the year 9999. What is beyond is no time, and no duration.
 MAX_TIME: Final = 253_402_300_799.0
 
 # Statuses of events whose last run has a duration, and of those that have begun to run, if they have a time for it.
@@ -298,7 +298,7 @@ class _Seen:
 
     def _add_outcome(self, seq: int, status: str, outcome: Any) -> None:
         duration, error = (outcome, None) if isinstance(outcome, float) else _read_outcome(outcome)
-        if duration is not None and isfinite(duration) and status in _TIMED:
+        if duration is not None and abs(duration) < MAX_TIME and status in _TIMED:
             self.times.durations.append(duration)
             if len(self.slowest) < self.top:
                 heappush(self.slowest, (duration, seq, status))

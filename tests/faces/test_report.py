@@ -168,8 +168,8 @@ def test_starts_are_counted_in_any_window():
             connection.execute("INSERT INTO meta VALUES (?, ?)", (f"run:{number}", json.dumps(given)))
     rows = rows_of(sections(page_of()[1])["Starts"])
     assert rows == [
-        ["5 s", "5", "4", "", "22:13:32"],
         ["1 s", "1", "-", "", "22:13:20"],
+        ["5 s", "5", "4", "", "22:13:32"],
         ["1 min", "7", "-", "", "22:13:38"],
     ]
 
@@ -302,6 +302,20 @@ def test_times_that_are_none():
     _, tree = page_of()
     assert "Throughput" not in sections(tree)
     assert "3 of 3 have ended" in words_of(sections(tree)["Events by status"])
+
+
+def test_what_another_program_has_written():
+    """A duration that no run can have is left out, and so are attempts that cannot be read. The rest is shown."""
+    with closing(make_journal("run.db")) as connection:
+        times = {"queued": T0, "started": T0 + 1, "finished": T0 + 2}
+        add_event(connection, 1, "completed", **times, outcome={"duration": 1e300}, attempts=b"[{}]")
+        add_event(connection, 2, "completed", **times, outcome={"duration": 2.0}, attempts=b"no JSON", event=b"\xff")
+        add_event(connection, 3, "processing", queued=T0, started=T0 + 1, attempt="many", id="no id")
+    text, tree = page_of()
+    found = sections(tree)
+    assert [row[:5] for row in rows_of(found["Slowest events"])] == [["2 s", "", "completed", "?", "#2"]]
+    assert [row[1:4] for row in rows_of(found["Running"])] == [["many", "Fetch", "#3"]]
+    assert "2023-11-14 22:13:20 to 22:13:22 UTC" in text
 
 
 def test_a_damaged_time_is_told():
