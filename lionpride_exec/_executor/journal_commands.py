@@ -63,6 +63,7 @@ GONE: Final = "is not in the journal any more"
 NOT_ENDED: Final = "has not ended"
 ENDED: Final = "has ended"
 NOT_HERE: Final = "stays in the journal as it is: the process that runs the journal does not have it in memory"
+IS_HELD: Final = "is held: it ran when a process died, and waits for retry or cancel"
 NOT_CHOSEN: Final = "is not one of those that the other options choose"
 
 
@@ -144,7 +145,7 @@ class JournalCommands:
                 result.lines.append(str(self._executor.explain(event)))
             else:
                 row = await self._row(UUID(text), number)
-                result.others[text] = GONE if row is None else ENDED if row.status in FINAL else NOT_HERE
+                result.others[text] = GONE if row is None else _why_away(row)
         return plain(result)
 
     # ---------------------------------------------------------------- events that have not ended
@@ -321,6 +322,13 @@ class _Choice:
     def fits(self, event: Event) -> bool:
         """Return whether an event fits all but the statuses."""
         return self._asked.is_plain or self._asked.fits(found_in_memory(event, None, self._tag_of(event)))
+
+
+def _why_away(row: Row) -> str:
+    """Return why an event in the file is not in memory."""
+    if row.status in FINAL:
+        return ENDED
+    return IS_HELD if row.status == HELD else NOT_HERE
 
 
 def _keys_of(form: Resuming) -> list[Hashable]:

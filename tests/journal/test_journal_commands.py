@@ -100,6 +100,18 @@ async def test_pause_and_resume(make, path):
         assert await ask(path, "resume") == ({}, None)
 
 
+async def test_explain_an_event_that_is_held(path):
+    """It is not in memory, and waits for a decision."""
+    async with open_executor(path) as executor:
+        event = await executor.append(HoldStep(name="held", seconds=5))
+        await anyio.sleep(1)
+        copy = crash(path)
+        await executor.join()
+    async with open_executor(copy):
+        done, _ = await ask(copy, "explain", events=named(copy, event))
+    assert done == {"others": {str(event.id): "is held: it ran when a process died, and waits for retry or cancel"}}
+
+
 async def test_pause_one_key(make, path):
     """Until a time, with a reason; the other keys go on. An early resume ends the pause."""
     limit = Concurrent(5, key="host", name="hosts")
