@@ -233,12 +233,14 @@ class Commands:
     """
     Carries out the commands that other processes have written into the file.
 
+    The commit that says that a command begins is on disk before its handler is called. So no command is carried out
+    twice, and none that was withdrawn. A command without an answer gets an error when the file is opened next.
+
     Attributes:
         handlers: By the name of the command: a plain or an async function, called in the event loop with the arguments
-            of the command, as JSON has them (None if it has none). What it returns has to be JSON too. What it raises
-            is the error of the command. The changes that it has recorded are on disk with its answer, or before. The
-            function is cancelled when the executor's group closes. No command is carried out twice, nor one that was
-            withdrawn: that it begins is on disk before. One that has no answer when the file is opened gets an error.
+            of the command, as JSON has them (None if it has none). Its result has to be JSON too. An exception that it
+            raises is the error of the command. The changes that it has recorded are on disk with its answer, or before.
+            The function is cancelled when the executor's group closes.
     """
 
     def __init__(self) -> None:
@@ -272,7 +274,7 @@ class Commands:
                 raise LookupError(f"this executor knows no command {row.what!r}")  # noqa: TRY301  as what one raises
             result = handler(None if row.args is None else json.loads(row.args))
             answer = Answer(json.dumps(await result if isawaitable(result) else result), None)
-        except Exception as exc:  # noqa: BLE001  whoever has written the command is told
+        except Exception as exc:  # noqa: BLE001  the process that has written the command is told
             text = error_in_line(exc)
             logger.warning("command %s (%s) from %s failed: %s", row.n, row.what, row.by or "another process", text)
             return Answer(None, text)

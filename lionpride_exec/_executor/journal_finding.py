@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from anyio.lowlevel import checkpoint
 
@@ -57,11 +57,7 @@ class JournalFinding(Finding):
         """
         session = await self._caught_up()
         if wanted.key is not None:
-            row = (
-                None
-                if as_items(before)
-                else await session.lookup.row_of_key(cast("str", self._link.key_of(wanted.key)))
-            )
+            row = None if as_items(before) else await session.lookup.row_of_key(self._link.key_of(wanted.key))
             return JournalWalk(self._parts, session, wanted, 0, [] if row is None else [row], reads=reads)
         number = await self._number(session, before)
         return JournalWalk(self._parts, session, wanted, number, [], reads=reads)

@@ -171,7 +171,7 @@ class JournalLink:
         self._transitions.is_recording = True
         self._transitions.is_strict = session.journal.is_strict
         self.while_closed.tell(session)
-        if session.store.has_mail:
+        if session.store.inbox_has_rows:
             self.inbox.look_soon()  # the task starts with the group
 
     def _is_journal_closing(self) -> bool:
@@ -341,7 +341,7 @@ class JournalLink:
         """Count an event that is only on disk, and remember that the event has ended."""
         self.stored.add(event, status)
 
-    def key_of(self, key: Hashable) -> Hashable:
+    def key_of(self, key: Hashable) -> str:
         """Return the form that a key has in the journal."""
         return self.journal._codec.key_of(key)
 

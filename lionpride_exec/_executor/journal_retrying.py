@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from lionpride_exec._journal.rows import unpack_ids
@@ -55,7 +55,7 @@ class JournalRetrying(Retrying):
         open_event = self._parts.keys.find(known_by)
         if open_event is not None and not has_ended(open_event):
             return self._free(known_by, key)  # raises
-        statuses = await session.lookup.free_key(cast("str", known_by))
+        statuses = await session.lookup.free_key(known_by)
         for status in statuses:
             if status not in FINAL and self._parts.keys.find(known_by) is None:
                 raise EventNotFinished(f"the key {key!r} is that of an event that is left in the journal: {status}")

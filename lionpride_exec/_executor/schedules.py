@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from lionpride_exec.errors import ConfigurationError, ExecutorClosedError, ExistsError
 
@@ -124,7 +124,7 @@ class Schedules:
         link, session = self._parts.link, self._session
         if link is None or session is None:
             raise ExecutorClosedError("the journal is closed")
-        text = cast("str", link.key_of(key))
+        text = link.key_of(key)
         if (event := self._parts.keys.find(text)) is not None:
             return event
         row = await session.lookup.row_of_key(text)

@@ -117,7 +117,7 @@ class SubmittedEvents:
         defaults = self._defaults()
         if defaults is not None:
             priority, own_key = defaults.fill(event, priority, key)
-            key = key if key is not None or own_key is None else session.journal._codec.key_of(own_key)
+            key = key if key is not None or own_key is None else self._durable.link.key_of(own_key)
         rest: dict[str, Any] = {
             "key": key,
             "unique_open": bool(row.unique_open),

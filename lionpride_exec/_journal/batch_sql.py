@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Sequence
 
-    from .rows import Batch, ByHand, NewRow, RowUpdate
+    from .rows import Batch, NewRow, OfflineEnd, RowUpdate
 
 
 SET_FACT = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
@@ -135,7 +135,7 @@ def requeue_events(
 
 
 def end_events(
-    connection: sqlite3.Connection, statuses: Collection[str], seqs: Collection[int] | None, end: ByHand
+    connection: sqlite3.Connection, statuses: Collection[str], seqs: Collection[int] | None, end: OfflineEnd
 ) -> Counter[str]:
     """
     End events that have not ended, and that nobody runs. O(number of events in the file, or of ``seqs``).

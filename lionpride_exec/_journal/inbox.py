@@ -5,12 +5,12 @@ While an executor has a journal open, nobody else changes its events. Another pr
 writes a row into one of two tables:
 
 ``command``
-    Something to do: ``what`` by its name, ``args`` as JSON, ``by`` whom. The owner writes ``begun``, carries the
-    command out, and writes what came of it into the same row: ``done`` is the result as JSON, ``error`` is one line.
-    All three are NULL until then. A command is for the process that has the file open when it is written, and is never
-    carried out hours later. Whoever has written it takes it back (:func:`withdraw`) if the owner has not begun in time.
-    If the owner ends before it has answered, the next one writes into the row how far it came: ``NOT_BEGUN``, or
-    ``NOT_ANSWERED``.
+    Something to do: its name (``what``), its arguments as JSON (``args``), and who asks (``by``). The owner writes the
+    time into ``begun``, carries the command out, and writes the answer into the same row: the result as JSON
+    (``done``), or one line (``error``). All three are NULL at first. A command is for the process that has the file
+    open when the command is written, and is never carried out hours later. The process that has written the command
+    withdraws it (:func:`withdraw`) if the owner has not begun in time. If the owner ends before it has answered, the
+    next owner writes into the row how far the command came: ``NOT_BEGUN``, or ``NOT_ANSWERED``.
 ``submit``
     An event to take in. The owner deletes the row in the transaction that writes the event, so that a process that is
     killed at any moment neither loses the event nor takes it in twice. A row that the owner cannot read stays, with its
@@ -65,11 +65,11 @@ MAKE_INBOX = (
     """,
 )
 
-# The errors of commands whose process has ended. Of one that had begun nobody knows how far it came.
+# The errors of commands whose process has ended. Nobody knows how far a command came that had begun.
 NOT_BEGUN: Final = "the process ended before it began with the command: nothing was done"
 NOT_ANSWERED: Final = "the process ended before it answered: the command was not carried out, or only in part"
 
-# The error of a command that was taken back.
+# The error of a command that was withdrawn.
 WITHDRAWN: Final = "withdrawn, since the process did not begin with it in time: nothing was done"
 
 # Commands that are kept in the file, beside those without an answer.
@@ -162,7 +162,7 @@ def begin_command(connection: sqlite3.Connection, n: int, at: float) -> bool:
 
 
 def withdraw(connection: sqlite3.Connection, n: int) -> bool:
-    """Take a command back: it is never carried out. Return False if the owner has begun, or it has an answer."""
+    """Withdraw a command: it is never carried out. Return False if the owner has begun, or it has an answer."""
     update = "UPDATE command SET error = ? WHERE n = ? AND begun IS NULL AND done IS NULL AND error IS NULL"
     return connection.execute(update, (WITHDRAWN, n)).rowcount == 1
 
@@ -173,7 +173,7 @@ def give_up(connection: sqlite3.Connection, n: int) -> None:
     connection.execute(update, (NOT_BEGUN, NOT_ANSWERED, n))
 
 
-def has_mail(connection: sqlite3.Connection) -> bool:
+def has_rows(connection: sqlite3.Connection) -> bool:
     """Return whether there is a row that the owner has not dealt with. O(log n)."""
     if connection.execute(_OPEN_COMMANDS, (0, 1)).fetchone() is not None:
         return True

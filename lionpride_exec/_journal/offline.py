@@ -13,10 +13,10 @@ from lionpride_exec.errors import JournalError
 from .codec import encode_key
 from .file_lock import FileLock
 from .outcome_codec import encode_outcome, one_line
-from .rows import ByHand
+from .rows import OfflineEnd
 from .schema import KEY, check_file, connect, key_hash, migrate, stored_key
 from .skipped_after import count_skipped_after
-from .store import Store
+from .store import Store, transaction
 from .transient_errors import patiently
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ def end_open(
         JournalLockedError: An executor has the journal.
         JournalError: The journal cannot be read or written.
     """
-    end = ByHand(status.value, encode_outcome(status, None, error, Unset), one_line(error))
+    end = OfflineEnd(status.value, encode_outcome(status, None, error, Unset), one_line(error))
     with _opened(path) as store:
-        had = patiently(lambda: store.end_by_hand(tuple(statuses), None if seqs is None else frozenset(seqs), end))
+        had = patiently(lambda: store.end_offline(tuple(statuses), None if seqs is None else frozenset(seqs), end))
     return had.total()
 
 
@@ -131,16 +131,10 @@ def change_keys(path: Path, prefix: str, key_of: Callable[[bytes, str, bytes], s
 
 
 def _change_keys(connection: sqlite3.Connection, pattern: str, key_of: Callable[[bytes, str, bytes], str]) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        seq = 0
+    seq = 0
+    with transaction(connection):
         while rows := connection.execute(_SELECT, (seq, pattern, ROWS)).fetchall():
             for seq, event_id, key, event in rows:
                 new = encode_key(key_of(event_id, key, event))
                 changed = stored_key(new), key_hash(new), seq
                 connection.execute("UPDATE event SET key = ?, key_hash = ? WHERE seq = ?", changed)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise

@@ -69,8 +69,8 @@ class AuditRecord(NamedTuple):
     error: str | None
 
 
-class ByHand(NamedTuple):
-    """An end that somebody gives to events while no executor has the journal: status, outcome, line of the trail."""
+class OfflineEnd(NamedTuple):
+    """How events end that are ended while no executor has the journal: status, outcome, line of the trail."""
 
     status: str
     outcome: bytes
@@ -117,8 +117,8 @@ class Batch:
     def is_empty(self) -> bool:
         """Return whether there is nothing to write."""
         rows = self.new or self.changes or self.steps or self.priorities or self.removed
-        mail = self.answers or self.dropped or self.refused  # `taken` comes with `new`
-        return not (rows or mail or self.facts or self.settled)
+        inbox = self.answers or self.dropped or self.refused  # `taken` comes with `new`
+        return not (rows or inbox or self.facts or self.settled)
 
     def before(self, later: Batch) -> Batch:
         """Return one batch of both, in which the later changes count."""

@@ -22,9 +22,9 @@ from .bulk_sql import rows_by_id
 from .expiries import tidy_expiries
 from .file_lock import FileLock, lock_path, make_private
 from .fork import foreign_error, keep_from_closing, watch_for_forks
-from .inbox import close_commands, data_version, has_mail, make_inbox
+from .inbox import close_commands, data_version, has_rows, make_inbox
 from .pruning import Pruner
-from .rows import AuditRecord, Batch, ByHand, Row, RowUpdate
+from .rows import AuditRecord, Batch, OfflineEnd, Row, RowUpdate
 from .schema import COLUMNS, SELECT_OPEN, check_file, check_magic, connect, migrate
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Store:
         self.generation: int = 0  # how often the file was opened, this time included
         self.was_closed: bool = True  # the last owner closed the file; if not, its process died
         self.tally: dict[str, int] = {}  # events in the file that have ended, by status; as of the last commit
-        self.has_mail: bool = False  # the inbox was not empty when the file was opened
+        self.inbox_has_rows: bool = False  # the inbox was not empty when the file was opened
         # Set by the owner.
         self.min_retention: float = 0.0  # seconds for which ended events are kept in any case: limits count their runs
         self.when_forked: Callable[[], None] | None = None  # called in a child
@@ -133,7 +133,7 @@ class Store:
         make_inbox(connection)
         close_commands(connection)
         self._data_version = data_version(connection)  # first: what comes in between is seen twice, not never
-        self.has_mail = has_mail(connection)
+        self.inbox_has_rows = has_rows(connection)
         self._inode = self._inode_now()
 
     def close(self) -> None:
@@ -246,7 +246,7 @@ class Store:
             self.tally[status] = self.tally.get(status, 0) - left
         return changed
 
-    def end_by_hand(self, statuses: Collection[str], seqs: Collection[int] | None, end: ByHand) -> Counter[str]:
+    def end_offline(self, statuses: Collection[str], seqs: Collection[int] | None, end: OfflineEnd) -> Counter[str]:
         """
         End events that have not ended. No executor runs them. Return how many had each status.
 
@@ -356,15 +356,8 @@ class Store:
                 raise JournalError(
                     f"{self.path} is gone: it was moved, removed or replaced while it was in use", retryable=False
                 )
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(connection):
                 yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    with suppress(sqlite3.Error):
-                        connection.execute("ROLLBACK")
-                raise
 
     def _inode_now(self) -> tuple[int, int] | None:
         try:
@@ -372,6 +365,25 @@ class Store:
         except OSError:
             return None
         return status.st_dev, status.st_ino
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Generator[None]:
+    """
+    Commit what the block writes by a connection. After an exception in the block, the file is as it was.
+
+    Raises:
+        sqlite3.Error: Another process writes, or the commit failed. The file is as it was.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+        raise
 
 
 @contextmanager

@@ -1,20 +1,19 @@
 """
 Submitting events to a journal from a process that does not own it.
 
-An event is encoded as its owner would encode it, and written into the table ``submit`` (see ``inbox``). It is on disk
-once the transaction is. While another process writes, SQLite answers BUSY at once. Then the rows are tried again, for
-30 s. The pauses are those of the event loop and not of SQLite, so that a cancellation does not wait for the other
-process.
+An event is encoded as the owner would encode it, and written into the table ``submit`` (see ``inbox``). The event is on
+disk once the transaction is. While another process writes, SQLite answers BUSY at once. Then the rows are written again
+after a pause, for 30 s. The pauses are those of the event loop and not of SQLite, so that a cancellation does not wait
+for the other process.
 
-The owner is not asked, and need not exist. So what only it knows is not checked here: which classes it takes, whether a
-key is known, and what its limits allow.
+The owner is not asked, and need not exist. So what only the owner knows is not checked here: which classes it takes,
+whether a key is known, and what its limits allow.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import aclosing, nullcontext, suppress
+from contextlib import aclosing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
@@ -35,12 +34,13 @@ from .codec import Codec, encode_key
 from .fork import keep_from_closing, watch_for_forks
 from .inbox import INSERT_SUBMITTED, make_inbox
 from .schema import VERSION, check_file, connect, has_table
-from .store import wrapped
+from .store import transaction, wrapped
 from .transient_errors import PATIENCE, is_busy
 from .worker_thread import run_in_thread
 
 if TYPE_CHECKING:
     import os
+    import sqlite3
     from collections.abc import Callable, Hashable, Iterable, Mapping
     from datetime import datetime, timedelta
     from uuid import UUID
@@ -96,18 +96,10 @@ class SubmissionFile:
         with wrapped(self.path):
             if self._connection is None:
                 self._connection = self._open()
-            connection = self._connection
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                if not has_table(connection, "submit"):
-                    make_inbox(connection)
-                connection.executemany(INSERT_SUBMITTED, rows)
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    with suppress(sqlite3.Error):
-                        connection.execute("ROLLBACK")
-                raise
+            with transaction(self._connection):
+                if not has_table(self._connection, "submit"):
+                    make_inbox(self._connection)
+                self._connection.executemany(INSERT_SUBMITTED, rows)
 
     def _open(self) -> sqlite3.Connection:
         if not self.path.exists():

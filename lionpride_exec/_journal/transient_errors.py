@@ -20,8 +20,7 @@ PATIENCE = 30.0
 # SQLite's codes: BUSY, LOCKED, NOMEM, IOERR, FULL, PROTOCOL.
 _PASSING = frozenset({5, 6, 7, 10, 13, 15})
 
-
-# Of these, the ones by which another process only has to finish: BUSY, LOCKED, PROTOCOL.
+# Of these, those that pass once another process has finished: BUSY, LOCKED, PROTOCOL.
 _BUSY = frozenset({5, 6, 15})
 
 
