@@ -34,7 +34,7 @@ LOOK_FOR_OWNER: Final = 0.5
 WRITE_PATIENCE: Final = 5.0
 
 
-class Asked:
+class SentCommand:
     """
     A command that was written into the file of a journal.
 
@@ -46,7 +46,7 @@ class Asked:
 
     Attributes:
         n: The number of the command.
-        is_withdrawn: Whether the process had not begun in time, and never will.
+        is_withdrawn: Whether the command was withdrawn, since the process had not begun in time.
 
     Raises:
         JournalError: The file cannot be read or written, or the process takes no commands. Nothing has changed.
@@ -69,14 +69,14 @@ class Asked:
         """
         Return what the process has done. None if it has not answered in time.
 
-        A command with which the process has not begun by then is withdrawn: nobody carries it out any more. So it is if
-        this call is interrupted by an exception, such as ``KeyboardInterrupt``.
+        A command that the process has not begun by then is withdrawn: nobody carries it out any more. An exception that
+        interrupts this call, such as ``KeyboardInterrupt``, withdraws the command too.
 
         Args:
             seconds: How long to wait, 0 or more.
 
         Raises:
-            JournalError: The process has refused, or has ended before it answered. Or the file cannot be read.
+            JournalError: The process has refused, or has ended before it answered; or the file cannot be read.
         """
         with self._opened() as connection:
             try:
@@ -93,7 +93,7 @@ class Asked:
         return read_result(answer.done)
 
     def _withdraw(self, connection: sqlite3.Connection) -> bool:
-        """Take the command back. Return False if the process has begun, or the file cannot be written."""
+        """Withdraw the command. Return False if the process has begun, or the file cannot be written."""
         try:
             self.is_withdrawn = withdraw(connection, self.n)
         except sqlite3.Error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -11,6 +11,7 @@ from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._executor.found import wanted
 from lionpride_exec._executor.found_rows import found_in_row
+from lionpride_exec._journal.outcome_codec import from_seconds
 from lionpride_exec._journal.reader import id_text
 
 if TYPE_CHECKING:
@@ -93,7 +94,9 @@ class Choice:
         named = {row.seq for row in self.named(reader).values()} if self.names else None
         if not self.has_filters:
             return named
-        asked = wanted(None, self.tags or None, None, self.error, _moment(self.since))
+        asked = wanted(
+            None, self.tags or None, None, self.error, None if self.since is None else from_seconds(self.since)
+        )
         rows = reader.events(statuses) if named is None else _rows(reader, sorted(named))
         fitting = [row.seq for row in rows if row.status in statuses and _fits(asked, row)]
         return set(fitting if self.limit is None else fitting[-self.limit :])
@@ -119,10 +122,6 @@ def _fits(asked: Wanted, row: Row) -> bool:
 def _rows(reader: JournalReader, seqs: Sequence[int]) -> Iterator[Row]:
     for begin in range(0, len(seqs), AT_A_TIME):
         yield from reader.rows(seqs[begin : begin + AT_A_TIME])
-
-
-def _moment(since: float | None) -> datetime | None:
-    return None if since is None else datetime.fromtimestamp(since, UTC)
 
 
 def parse_since(option: str, text: str | None) -> float | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lionpride_exec._base.wording import counted
 from lionpride_exec._cli.terminal import write_line
+from lionpride_exec._executor.journal_commands import ENDED
 from lionpride_exec._journal.command_forms import Ending, Result
 from lionpride_exec._journal.offline import end_open
 from lionpride_exec._journal.reader import id_text
@@ -28,7 +29,7 @@ def end_events(
     """
     End events CANCELLED or SKIPPED, and write how many.
 
-    Return the exit status: 1 if one that was named had ended, or there is no answer yet.
+    Return the exit status: 1 if an event that was named was left as it is, or if the process has not answered in time.
 
     Args:
         journal: Path of the journal. If a process runs it, that process ends the events.
@@ -53,7 +54,7 @@ def end_events(
         result = owner.do(verb, Ending(**choice.form(named), reason=reason))
     else:
         error = EventCancelled(reason) if verb == "cancel" else Skip(reason)
-        late = {id_text(row.id): "has ended" for row in named.values() if row.status in FINAL}
+        late = {id_text(row.id): ENDED for row in named.values() if row.status in FINAL}
         result = Result(end_open(journal, statuses, seqs, status, error), others=late)
     if result is None:
         return 1

@@ -11,8 +11,9 @@ import attrs
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.streams import say
 from lionpride_exec._cli.terminal import write_line
-from lionpride_exec._journal.asking import Asked
+from lionpride_exec._journal.asking import SentCommand
 from lionpride_exec._journal.file_lock import owner_of
+from lionpride_exec._journal.reader import id_text
 
 if TYPE_CHECKING:
     import msgspec
@@ -49,19 +50,19 @@ class Owner:
         Raises:
             JournalError: The process refuses, takes no commands, or has ended; or the file cannot be read or written.
         """
-        asked = Asked(self.path, what, form, self.process)
-        write_line(f"accepted: command {asked.n}, for process {self.process}")
+        command = SentCommand(self.path, what, form, self.process)
+        write_line(f"accepted: command {command.n}, for process {self.process}")
         sys.stdout.flush()
-        result = asked.wait(self.seconds)
-        if asked.is_withdrawn:
+        result = command.wait(self.seconds)
+        if command.is_withdrawn:
             say(
-                f"process {self.process} has not begun within {self.seconds:g} s, so command {asked.n} is withdrawn: "
+                f"process {self.process} has not begun within {self.seconds:g} s, so command {command.n} is withdrawn: "
                 "nothing was done, nor will be. The process may be stopped, or its event loop blocked"
             )
         elif result is None:
             say(
                 f"process {self.process} has not answered within {self.seconds:g} s; it is at work on command "
-                f"{asked.n}: lionpride-exec inspect shows what came of it"
+                f"{command.n}: lionpride-exec inspect shows what came of it"
             )
         return result
 
@@ -87,6 +88,6 @@ def find_owner(journal: str, seconds: float) -> Owner | None:
 
 def tell_others(result: Result, named: dict[str, Row]) -> None:
     """Write why events that were named are left as they are."""
-    names = {str(row.id.hex()): name for name, row in named.items()}
+    names = {id_text(row.id): name for name, row in named.items()}
     for event_id, why in result.others.items():
-        say(f"event {names.get(event_id.replace('-', ''), event_id)} {why}")
+        say(f"event {names.get(event_id, event_id)} {why}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.terminal import write_line
 from lionpride_exec._executor.found import BAD
-from lionpride_exec._journal.command_forms import Chosen
+from lionpride_exec._journal.command_forms import Chosen, Result
 from lionpride_exec._journal.offline import requeue_ended
 from lionpride_exec._journal.schema import FINAL, HELD
 from lionpride_exec._status import EventStatus
@@ -23,7 +23,7 @@ def retry_events(journal: str, choice: Choice, seconds: float) -> int:
     """
     Put events back to pending. Write their number, and the number of skipped events that come after them.
 
-    Return the exit status: 1 if an event that was named was not among them, or there is no answer yet.
+    Return the exit status: 1 if an event that was named was not among them, or if the process has not answered in time.
 
     Args:
         journal: Path of the journal. If a process runs it, that process runs the events again.
@@ -46,14 +46,14 @@ def retry_events(journal: str, choice: Choice, seconds: float) -> int:
         seqs = None if owner is not None else choice.numbers(reader, statuses)
     if owner is not None:
         result = owner.do("retry", Chosen(**choice.form(named)))
-        if result is None:
-            return 1
-        _tell(result.events, result.skipped_after)
-        tell_others(result, named)
-        return 1 if result.others else 0
-    number, skipped = requeue_ended(journal, statuses, seqs)
-    _tell(number, skipped)
-    return 0 if number >= len({row.seq for row in named.values()}) else 1
+    else:
+        requeued = requeue_ended(journal, statuses, seqs)
+        result = Result(requeued.events, skipped_after=requeued.skipped_after)
+    if result is None:
+        return 1
+    _tell(result.events, result.skipped_after)
+    tell_others(result, named)
+    return 0 if result.events >= len({row.seq for row in named.values()}) else 1
 
 
 def _tell(number: int, skipped: int) -> None:
