@@ -184,7 +184,7 @@ class ExecutorQueries:
         An event from the journal is a copy that belongs to no executor. The result is what JSON preserves of the
         original, and the error is a :class:`RemoteError`. If an event has left memory and its end is not in the journal
         yet, the call returns the event itself. O(1) in memory. On disk O(number of events there), about 60
-        ms for a million. An event from a cluster is a copy likewise, whoever has submitted the event. One round trip.
+        ms for a million. An event from a cluster is a copy likewise, from whichever process it came. One round trip.
 
         Raises:
             NotFoundError: The event is neither in memory, nor in the journal or the queue of the cluster.

@@ -108,8 +108,8 @@ class Journal:
             path: The file. An executor has to have made it.
             event: A PENDING event that belongs to no executor. Its class has a tag that the executor knows, or is a
                 ``Call`` of a function that the executor knows.
-            priority: Lower runs first; finite. As for :meth:`Executor.append`, as all of these, but ``after`` and
-                ``after_any_end``, which are not available here. The times count from now.
+            priority: Lower runs first; finite. This option and the next ones are those of :meth:`Executor.append`, and
+                times count from now. ``after`` and ``after_any_end`` are not available.
             delay: Seconds, 0 or more, before which the event does not start.
             at: A wall-clock time with a time zone, before which the event does not start.
             key: Names this work, so that it is done once however often it is submitted. JSON must be able to hold it.
@@ -123,7 +123,7 @@ class Journal:
 
         Raises:
             JournalError: There is no such journal; it is of version 1; or the file could not be written. Nothing has
-                changed. While other processes write, the call tries for about 30 s.
+                changed. While other processes write, the call tries again for about 30 s.
             ValidationError: A field cannot be stored. The message names the field. (Also a ValueError.)
             ValueError: An argument has none of its values, or the event is not PENDING.
             TypeError: The class of the event has no tag, or ``key`` cannot be stored.
