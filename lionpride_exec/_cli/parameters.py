@@ -13,7 +13,7 @@ from .run.options import NAMES, WITH_DASH, RunOptions
 DASH: Final = Parameter(allow_leading_hyphen=True)
 
 # Takes one value each time, and no --empty-rate is made.
-REPEATED: Final = Parameter(negative="", consume_multiple=False, show_default=False)
+REPEATED: Final = Parameter(negative="", consume_multiple=False, show_default=False, json_list=False)
 
 # No --no-quiet is made.
 FLAG: Final = Parameter(negative="")

@@ -28,7 +28,7 @@ The alternative was a chain of mixins. It had no such order: each class could us
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from weakref import WeakSet
 
 from lionpride_exec._base.coordination import Coordination
@@ -231,6 +231,10 @@ def _cluster_link(cluster: Cluster, executor: Facade, coordination: Coordination
 
 
 def _link_to(journal: Journal, executor: Facade) -> JournalLink:
-    from .journal_link import JournalLink  # noqa: PLC0415  slow to import, for journals only
+    from lionpride_exec._journal import Journal  # noqa: PLC0415  slow to import, for journals only
 
+    from .journal_link import JournalLink  # noqa: PLC0415  likewise
+
+    if not isinstance(cast("object", journal), Journal):
+        raise TypeError(f"journal must be a Journal, got {journal!r}: write Journal(path)")
     return JournalLink(journal, executor)

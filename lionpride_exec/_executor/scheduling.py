@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inspect import signature
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._events.call import Call, check_function, is_async, name_of
 from lionpride_exec._events.event import Event
@@ -29,7 +29,7 @@ def make_schedule(
 
     Raises as ``Executor.schedule()`` does. Nothing has changed then.
     """
-    if name is not None and not (isinstance(cast("object", name), str) and name):
+    if name is not None and not _is_name(name):
         raise ValueError(f"name must be a text, got {name!r}")
     trigger = make_trigger(when["every"], when["cron"], when["trigger"], when["time_zone"])
     executor = parts.transitions.executor
@@ -42,6 +42,11 @@ def make_schedule(
     lengths = {name: seconds_of(policy[name]) for name in ("misfire", "jitter")}
     schedule: Schedule = schedules.add(name or found, trigger, make, Policy(**{**policy, **lengths}))
     return schedule
+
+
+def _is_name(name: object) -> bool:
+    """Return whether a journal can hold a name: SQLite has no half of a surrogate pair."""
+    return isinstance(name, str) and bool(name) and not any("\ud800" <= one <= "\udfff" for one in name)
 
 
 def _maker_of(target: object, event_type: type[Event]) -> tuple[Callable[[datetime], Event], str]:

@@ -102,6 +102,7 @@ def test_an_event_that_has_ended_stays_as_it_is(call):
         (["0000"], 1, "more than one event"),
         (["--status", "done"], 2, "done"),
         (["--status", "aborting"], 2, "aborting"),
+        (["--status", "[" * 5000], 2, "--status"),
         (["4", "--limit", "0"], 2, "--limit must be 1 or more, got 0"),
         (["4", "--since", "yesterday"], 2, "--since needs a time with a time zone"),
         (["4", "--since", "2026-11-30T12:00"], 2, "--since needs a time with a time zone"),

@@ -171,7 +171,7 @@ def test_what_is_cut_off_in_a_character_is_told(capsys):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "hint"), [("cp125", " (did you mean 'cp1252'?)"), ("rot13", ""), ("hex", ""), ("none", "")]
+    ("wrong", "hint"), [("cp125", " (did you mean 'cp1252'?)"), ("rot13", ""), ("hex", ""), ("zlib", ""), ("none", "")]
 )
 def test_an_unknown_encoding_is_refused(capsys, wrong, hint):
     """And so is one that is none of text."""

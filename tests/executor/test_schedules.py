@@ -910,6 +910,7 @@ def test_a_run_that_goes_on_from_the_process_before(tmp_path):
         ({"every": 5, "jitter": -1}, ValueError, "jitter must be"),
         ({"every": 5, "priority": float("nan")}, ValueError, "Priority must be"),
         ({"every": 5, "name": ""}, ValueError, "name must be"),
+        ({"every": 5, "name": "\ud800"}, ValueError, "name must be"),
     ],
 )
 async def test_what_a_schedule_must_be(how, error, words):

@@ -624,6 +624,12 @@ def test_wrong_arguments_are_refused(path, options, message):
     assert not path.exists()
 
 
+def test_a_path_is_no_journal(path):
+    """The message says how to make one."""
+    with pytest.raises(TypeError, match=r"journal must be a Journal, got .*: write Journal\(path\)"):
+        StepExecutor(journal=path)
+
+
 def test_in_memory_is_no_journal():
     """A path that SQLite takes for memory is refused."""
     with pytest.raises(ConfigurationError, match="a journal is a file"):

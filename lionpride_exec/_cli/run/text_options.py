@@ -27,8 +27,8 @@ def check_encoding(name: str | None) -> str | None:
         return None
     try:
         known = codecs.lookup(name).name
-        codecs.getincrementaldecoder(known)("surrogateescape")
         "a".encode(known)  # base64 and the like are none of text
+        codecs.getincrementaldecoder(known)("surrogateescape")
     except (LookupError, ValueError) as exc:
         raise UsageError(f"--encoding {name}: there is no such encoding{did_you_mean(name, _COMMON)}") from exc
     return None if known in _UTF_8 else name
