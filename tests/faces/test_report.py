@@ -7,7 +7,9 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from datetime import UTC, datetime
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -18,6 +20,7 @@ from journal_files import T0, add_event, empty_journal, error_outcome, fill, mak
 
 import lionpride_exec
 from lionpride_exec import Event, Executor, Journal, JournalError, Retry
+from lionpride_exec.testing import BACKENDS, run
 
 DATA = Path(__file__).parents[1] / "data" / "before_parts"
 
@@ -413,6 +416,38 @@ def read_page(journal):
     """Write the report of a journal, and return it."""
     lionpride_exec.report(journal, "run.html")
     return Path("run.html").read_text("utf-8")
+
+
+class Step(Event[int], tag="tests.test_report.step"):
+    """Takes as many seconds as its number has digits, and more for some."""
+
+    n: int = 0
+
+    async def _invoke(self):
+        await anyio.sleep(len(str(self.n)) + self.n % 5)
+        if self.n % 7 == 0:
+            raise ValueError(f"no {self.n}")
+        return self.n
+
+
+async def run_steps(path):
+    """Run some events with a journal."""
+    async with Executor.of(Step, journal=Journal(path, ack="strict"), concurrency_limit=3) as executor:
+        await executor.extend([Step(n=n) for n in range(30)])
+        await executor.join()
+
+
+def test_the_charts_are_the_same_on_each_backend():
+    """The times of a run under virtual time are exact, so its charts do not differ in a byte."""
+    drawn = {}
+    for backend in BACKENDS:
+        if find_spec(backend.rpartition("+")[2]):
+            run(run_steps, f"{backend}.db", backend=backend, start=datetime(2026, 11, 30, 12, tzinfo=UTC))
+            section = sections(page_of(f"{backend}.db")[1])
+            parts = ("Throughput", "Running at the same time", "Starts", "Duration", "Wait")
+            drawn[backend] = [ET.tostring(section[name]) for name in parts]
+    assert len(drawn) > 1
+    assert all(charts == drawn["asyncio"] for charts in drawn.values())
 
 
 def page_tree(text):
