@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from lionpride_exec._events.event import Event
 from lionpride_exec._events.intake import Intake
 from lionpride_exec._status import PENDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lionpride_exec._events.event import Event
     from lionpride_exec._status import EventStatus
 
     Observer: TypeAlias = Callable[[Event, EventStatus, EventStatus], None]
@@ -66,7 +66,7 @@ class Observers:
 
     def mark_awaited(self, event: Event) -> None:
         """Note that the caller, who is about to append an event, will wait for its end. For observers of entries."""
-        if self.entries and getattr(event, "_intake", self) is None:
+        if self.entries and isinstance(cast("object", event), Event) and event._intake is None:  # else it is refused
             event._set("_intake", Intake(is_awaited=True))
 
     def tell_of_entry(self, event: Event, now: float) -> None:
