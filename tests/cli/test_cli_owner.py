@@ -242,7 +242,10 @@ def test_a_key_is_a_text_or_json(call):
             at, args = connection.execute("SELECT at, args FROM command").fetchone()
         assert json.loads(args)["keys"] == ["17", 17]
         assert json.loads(args)["until"] == pytest.approx(at + 3600, abs=SECONDS)
-        assert call("resume", "run.db", "--key", '"17"') == (0, ['key "17" is not paused'], "")
+        status, lines, err = call("resume", "run.db", "--key", '"17"')
+        assert (status, lines[0], err) == (0, 'key "17" is not paused', "")
+        (left,) = lines[1:]  # the number
+        assert left.startswith("paused: key 17 of limit hosts, for ")
         assert call("pause", "run.db", "--key", "null")[0] == 0
         finish(process)
 
