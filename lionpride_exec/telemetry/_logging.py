@@ -42,12 +42,12 @@ def log_transitions(
 
     Args:
         executor: The executor. With a cluster, the events that this executor has submitted are logged.
-        failed: The level for events that end FAILED, one of ``logging``. None for no line.
-        aborted: The level for events that end ABORTED.
-        cancelled: The level for events that end CANCELLED.
-        retried: The level for runs after which the event runs again.
-        ended: The level for events that end COMPLETED or SKIPPED.
-        started: The level for runs that begin.
+        failed: The level for events that end FAILED, such as ``logging.ERROR`` (40). None for no line.
+        aborted: The level for events that end ABORTED, or None.
+        cancelled: The level for events that end CANCELLED, or None.
+        retried: The level for runs after which the event runs again, or None.
+        ended: The level for events that end COMPLETED or SKIPPED, or None.
+        started: The level for runs that begin, or None.
         payload: Whether a line shows the fields of the event and the message of its error too. Stars replace secret
             fields.
     """

@@ -108,7 +108,7 @@ def test_the_next_run_runs_what_was_submitted(place, capsys):
         ("b.csv", b"n;m\n1;\xe4\n2;y\n", ("--delimiter=;", "--encoding=cp1252")),
         ("a.tsv", b"n\tm\n1\tx\n2\ty\n", ()),
         ("a.json", b'[{"n": 1, "m": "x"}, {"n": 2, "m": "y"}]', ()),
-        ("a.jsonl.gz", gzip.compress(b'{"n": 1, "m": "x"}\n{"n": 2, "m": "y"}\n'), ()),
+        ("a.jsonl.gz", gzip.compress(b'{"n": 1, "m": "x"}\n{"n": 2, "m": "y"}\n', mtime=0), ()),
         ("a.txt", b'[{"n": 1, "m": "x"}, {"n": 2, "m": "y"}, {"n": 3}]', ("--input-format=json", "--limit=2")),
         ("-", b'{"n": 9}\n{"n": 1, "m": "x"}\n\n{"n": 2, "m": "y"}\n', ("--skip=1",)),
     ],
