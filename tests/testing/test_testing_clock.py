@@ -4,6 +4,7 @@
 # The sleeps in threads are real, since that is what is tested: threads take real time, and hold the virtual clock.
 
 import asyncio
+import gc
 import random
 import signal
 import sys
@@ -37,6 +38,21 @@ async def test_an_hour_costs_no_real_time():
 async def test_each_test_begins_at_zero():
     """The clock of one test knows nothing of the test before it."""
     assert anyio.current_time() == 0
+
+
+@pytest.mark.parametrize("collects", [True, False])
+async def test_the_collector_rests_while_the_threads_are_looked_at(monkeypatch, collects):
+    """On CPython 3.11.7, a collection at that moment would never end. A program may have the collector off itself."""
+    if not collects:
+        gc.disable()
+    try:
+        rests, disable = [], gc.disable
+        monkeypatch.setattr(gc, "disable", lambda: rests.append(disable()))
+        await to_thread.run_sync(anyio.from_thread.run, anyio.sleep, 5)
+        assert rests
+        assert gc.isenabled() is collects
+    finally:
+        gc.enable()
 
 
 async def test_the_longest_sleeps():

@@ -12,6 +12,7 @@ message to the event loop. In both cases the question has been sent by then, and
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from concurrent.futures import Future
@@ -40,9 +41,20 @@ _PORTAL_FUTURE = "future"
 
 
 def stacks() -> Iterator[tuple[int, FrameType]]:
-    """Iterate over the identifier and the innermost frame of each other thread."""
-    me = threading.get_ident()
-    return ((ident, frame) for ident, frame in sys._current_frames().items() if ident != me)
+    """
+    Iterate over the identifier and the innermost frame of each other thread.
+
+    The garbage collector rests meanwhile. On CPython 3.11.7, a collection that begins in the call below waits for
+    a lock that the call holds, for ever.
+    """
+    me, collects = threading.get_ident(), gc.isenabled()
+    gc.disable()
+    try:
+        frames = sys._current_frames()
+    finally:
+        if collects:
+            gc.enable()
+    return ((ident, frame) for ident, frame in frames.items() if ident != me)
 
 
 def waits_for_answer(frame: FrameType, tasks: Iterable[Task], asked: Container[Future[Any]] = ()) -> bool:
