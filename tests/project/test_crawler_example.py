@@ -40,11 +40,12 @@ def test_killed_in_the_middle_and_run_again(tmp_path, backend):
             assert row["response"] == f"page {number}"
             assert row["data"]["levels"] == LEVELS - ((int(number) + 1).bit_length() - 1)
 
-    # A page is requested again if the site has failed, or if the page was under way when the crawler was killed.
+    # A page is requested again if the site has failed, or if the page was under way when the crawler was killed. So are
+    # those whose end was not on disk yet: as many as were under way before, on a disk that is slow.
     failing = {f"/page/{number}" for number in range(1, PAGES, FAILING)}
     again = {path for path, times in seen["requests"].items() if times > 1 + (path in failing)}
     assert again <= set(begun)
-    assert len(again) <= HOSTS * CONNECTIONS
+    assert len(again) <= 2 * HOSTS * CONNECTIONS
     assert max(seen["requests"].values()) <= 3
     assert seen["most"] <= RATE
     assert seen["most_running"] <= CONNECTIONS
