@@ -80,9 +80,10 @@ class Site:
             self.running[port] -= 1
 
     def stats(self) -> dict[str, Any]:
-        """Return the requests by path, and the most to a host in any second and at a time."""
+        """Return the requests by path, how many run, and the most to a host in any second and at a time."""
         return {
             "requests": self.requests,
+            "running": self.running.total(),
             "most": max(map(most_in_a_second, self.arrivals.values()), default=0),
             "most_running": max(self.most_running.values(), default=0),
         }

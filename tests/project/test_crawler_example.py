@@ -1,6 +1,7 @@
 """The example ``crawler.py``: killed and run again on each backend."""
 
 import json
+import time
 
 import pytest
 from example_processes import EXAMPLES, kill_when, output_of, server
@@ -20,6 +21,8 @@ def test_killed_in_the_middle_and_run_again(tmp_path, backend):
     with server("site_server.py", "SITE_URL", f"--hosts={HOSTS}") as (environment, stats):
         options = {"cwd": tmp_path, "env": environment | {"BACKEND": backend}}
         kill_when(lambda: len(stats()["requests"]) > PAGES / 3, EXAMPLE, LEVELS, **options)
+        while stats()["running"]:  # the site still answers the crawler that was killed
+            time.sleep(0.02)  # the server is a process, without virtual time
         begun = stats()["requests"]
         assert PAGES / 3 < len(begun) < PAGES
         out, _ = output_of(EXAMPLE, LEVELS, **options)
@@ -40,12 +43,11 @@ def test_killed_in_the_middle_and_run_again(tmp_path, backend):
             assert row["response"] == f"page {number}"
             assert row["data"]["levels"] == LEVELS - ((int(number) + 1).bit_length() - 1)
 
-    # A page is requested again if the site has failed, or if the page was under way when the crawler was killed. So are
-    # those whose end was not on disk yet: as many as were under way before, on a disk that is slow.
+    # A page is requested again if the site has failed, or if the page was under way when the crawler was killed.
     failing = {f"/page/{number}" for number in range(1, PAGES, FAILING)}
     again = {path for path, times in seen["requests"].items() if times > 1 + (path in failing)}
     assert again <= set(begun)
-    assert len(again) <= 2 * HOSTS * CONNECTIONS
+    assert len(again) <= HOSTS * CONNECTIONS
     assert max(seen["requests"].values()) <= 3
     assert seen["most"] <= RATE
     assert seen["most_running"] <= CONNECTIONS

@@ -364,7 +364,7 @@ class RetriesElsewhere(Executor):
     [
         (DropsOnCancel, {"cancel_tells"}),
         (StopsEarly, {"stop_waits", "stopped"}),
-        (RunsTwice, {"cancel_tells", "abandoned_ends", "record"}),
+        (RunsTwice, {"cancel_tells", "abandoned_ends", "maps_return_each", "record"}),
         (ForgetsToWake, {"calls_return", "followers", "everything_ends"}),
         (GivesAnother, {"known_once"}),
         (RetriesElsewhere, {"runs_again", "nothing_is_lost"}),
