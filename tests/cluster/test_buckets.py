@@ -240,7 +240,9 @@ async def test_random_runs_never_exceed_a_limit(runs):
         assert at_once <= 4
         if one.status == "processing":
             window.append(milliseconds(one))
-            while window[0] < window[-1] - 99:  # the cursor has whole milliseconds
+            # Of the 100 ms: the cursor has whole milliseconds, and with Redis 7.0 it is later than the time by which a
+            # limit counts, by what the script has taken until then.
+            while window[0] < window[-1] - 79:
                 window.popleft()
             assert 3 * len(window) <= 20
 
