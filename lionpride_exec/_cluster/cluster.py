@@ -67,7 +67,7 @@ class Cluster:
         levels: The lowest and the highest number of the levels of priority, 100 levels at most, each between -2**31 and
             2**31. A lower number is more urgent. All executors of a queue must have the same.
         lookahead: How many events a worker holds, those that run included, 1 or more. Default: the executor decides.
-        retain: Seconds for which the server keeps an event after its end, 0.001 or more. None: for ever.
+        retain: Seconds for which the server keeps an event after its end, 0.001 or more. None keeps all.
         types: Classes without a tag in their class statement, and functions whose calls are stored, by tag.
         patience: Seconds for which a call tries to reach the server, 0 or more. ``inf``: for ever. The last try may
             take a second longer.
@@ -187,7 +187,7 @@ class Cluster:
         :class:`WatcherTooSlow` if transitions after this cursor were dropped, and what :meth:`counts` raises.
 
         Args:
-            since: A cursor. "0": all transitions that the server still has. None: transitions from now on.
+            since: A cursor. "0" gives all transitions that the server still has, None those from now on.
         """
         from .queue_watcher import QueueWatcher  # noqa: PLC0415  needs the extra
 

@@ -58,7 +58,7 @@ class QueueWatcher:
 
     Args:
         queue: Returns the open queue.
-        since: Only transitions after this cursor. None: transitions from now on.
+        since: Only transitions after this cursor. With None, those from now on.
     """
 
     def __init__(self, queue: Callable[[], ServerQueue], since: str | None) -> None:

@@ -32,7 +32,7 @@ SCHEMES: Final[Mapping[str, str]] = {
     "valkeys": "rediss",
 }
 
-# Options of TLS, each with the values that it may have. None: a path.
+# Options of TLS, each with the values that it may have. None stands for any path.
 TLS_OPTIONS: Final[Mapping[str, frozenset[str] | None]] = {
     "ssl_ca_certs": None,
     "ssl_cert_reqs": frozenset({"none", "required"}),

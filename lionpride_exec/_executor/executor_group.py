@@ -121,6 +121,7 @@ class ExecutorGroup:
         """
 
         def is_decided() -> bool:
+            """Return whether the lifespan is free, or another task has opened its group."""
             return not self._is_surrounded or (check_free is not None and self.lifecycle.state is not GroupState.IDLE)
 
         while self._is_surrounded:

@@ -258,6 +258,7 @@ class Writer:
         seconds, is_woken = self._look_after, False
 
         async def wait() -> None:
+            """Wait for rows, at most so many seconds."""
             nonlocal is_woken
             with move_on_after(seconds):
                 await self.next.wait_for_rows()

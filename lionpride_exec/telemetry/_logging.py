@@ -63,6 +63,7 @@ def log_transitions(
     parts, name = executor._parts, executor.name
 
     def note(event: Event[Any], _: EventStatus, status: EventStatus) -> None:
+        """Log a transition, if its level is wanted."""
         level = levels[status]
         if level is None or not logger.isEnabledFor(level):
             return
@@ -71,14 +72,11 @@ def log_transitions(
         fields = {"lionpride.executor": name, **_fields(event, word, parts.keys.of(event.id))}
         if outcome is not None and outcome.error_type:
             fields["error.type"] = outcome.error_type
-        text = "%s %s %s"
-        values: list[object] = [fields["lionpride.event.kind"], event.id, word]
-        if payload:
-            text += ": %r"
-            values.append(event)
-            if outcome is not None and error_in(outcome.error) is not None:
-                text += ": %s"
-                values.append(outcome.message(event))
+        text = "%s %s %s: %r" if payload else "%s %s %s"
+        values: list[object] = [fields["lionpride.event.kind"], event.id, word, *([event] if payload else [])]
+        if payload and outcome is not None and error_in(outcome.error) is not None:
+            text += ": %s"
+            values.append(outcome.message(event))
         logger.log(level, text, *values, extra=fields)
         if status in TERMINAL and event._unseen is not None:
             event._unseen.look_at(event)

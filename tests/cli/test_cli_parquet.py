@@ -257,4 +257,4 @@ def test_memory_does_not_grow_with_the_file(size):
         finally:
             tracemalloc.stop()
             pa.set_memory_pool(before)
-    assert peaks[1] < peaks[0] + 18_000_000
+    assert peaks[1] < peaks[0] + 16_000_000

@@ -91,7 +91,7 @@ def in_queue(name: str, url_file: str | None, action: Callable[[OpenQueue], Awai
 
     Args:
         name: The name of the queue.
-        url_file: A file with the URL of the server. None: the environment variable has the URL.
+        url_file: A file with the URL of the server. With None, the environment variable has the URL.
         action: Called with the open queue.
 
     Raises:

@@ -43,15 +43,19 @@ class _File(RawIOBase):
         self._at = 0
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
+        """Return True."""
         return True
 
     def tell(self) -> int:
+        """Return the place, in bytes from the start."""
         return self._at
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Go to another place, and return it."""
         if whence == os.SEEK_CUR:
             offset += self._at
         elif whence == os.SEEK_END:
@@ -62,6 +66,7 @@ class _File(RawIOBase):
         return offset
 
     def readinto(self, buffer: Any, /) -> int:
+        """Fill a buffer from the place on. Return how many bytes were read: 0 at the end."""
         data = os.pread(self._fd, len(buffer), self._start + self._at)
         buffer[: len(data)] = data
         self._at += len(data)
