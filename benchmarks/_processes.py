@@ -32,6 +32,27 @@ def measured(arguments: Sequence[str], directory: Path | None = None) -> Taken:
     return Taken(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
+class Used(NamedTuple):
+    """What a process has used: seconds of the CPU in all its threads, and the peak of its memory in MiB."""
+
+    cpu: float
+    peak: float
+
+
+def used(arguments: Sequence[str], directory: Path | None = None) -> Used:
+    """
+    Run a program to its end. It has to succeed.
+
+    A new process begins with the peak of the process that starts it. So the caller must not have used much memory.
+    """
+    process = subprocess.Popen(arguments, cwd=directory, env=ENVIRONMENT)  # noqa: S603  our own programs
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if status:
+        raise RuntimeError(f"{' '.join(arguments)} ended with {process.returncode}")
+    return Used(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
 def output(arguments: Sequence[str], directory: Path | None = None) -> str:
     """Run a program to its end, and return what it prints. It has to succeed."""
     done = subprocess.run(  # noqa: S603  our own programs

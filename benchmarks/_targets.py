@@ -109,6 +109,9 @@ _ROWS: Final = [
     Row("import", "import lionpride_exec / anyio, attrs, asyncio", "start_up", 1.6, 1.3, backends=NO_LOOP),
     Row("command", "lionpride-exec run over one line / python -c pass", "start_up", 8, 5, backends=NO_LOOP),
     Row("blocked", "longest query of 100,000 pending, a page of them", "blocked", 1, None, "ms"),
+    Row("report-cpu", "report of a journal of 1,000,000 events, CPU", "faces", 10, 5, "s", backends=NO_LOOP),
+    Row("report-size", "size of the page of 1,000,000 events", "faces", 300, 100, "KiB", backends=NO_LOOP),
+    Row("report-memory", "peak memory of the report of 1,000,000 events", "faces", 150, 100, "MiB", backends=NO_LOOP),
     Row("lag", "lag by short events at p99, 100 slots", "lag", 2, None, "ms"),
     Row("suite", "the test suite on 2 cores", "suite", 2.5, 2, "min", backends=NO_LOOP),
 ]

@@ -10,7 +10,6 @@ import csv
 import gzip
 import json
 import os
-import subprocess
 import sys
 from functools import partial
 from itertools import islice
@@ -18,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from _harness import Benchmark
-from _processes import COMMAND, ENVIRONMENT, measured
+from _processes import COMMAND, measured, used
 from _targets import Spread
 
 TARGET = """
@@ -70,12 +69,9 @@ def cpu(directory: Path, n: int, kind: str) -> float:
 
 
 def peak(directory: Path, n: int) -> float:
-    """Run the command over n rows, and return the peak of its memory in MB."""
+    """Run the command over n rows, and return the peak of its memory in MiB."""
     write_table(directory / "rows.csv", n)
-    process = subprocess.Popen(arguments("rows.csv"), cwd=directory, env=ENVIRONMENT)  # noqa: S603  our own program
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0
-    return usage.ru_maxrss / 1024
+    return used(arguments("rows.csv"), directory).peak
 
 
 def main() -> int:
@@ -88,7 +84,7 @@ def main() -> int:
         # First: a new process begins with the peak of the one that starts it.
         if benchmark.wants("inputs-memory") and not benchmark.quick:
             small, large = peak(directory, 100_000), peak(directory, 1_000_000)
-            print(f"  peak memory: {small:.1f} MB for 100,000 rows, {large:.1f} MB for 1,000,000")
+            print(f"  peak memory: {small:.1f} MiB for 100,000 rows, {large:.1f} MiB for 1,000,000")
             benchmark.judge("inputs-memory", Spread.of([large / small]))
         if benchmark.wants("inputs"):
             write_inputs(directory, n)
