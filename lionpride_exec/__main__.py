@@ -7,6 +7,7 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, NoReturn
 
+from ._base.wording import install_command
 from ._cli.streams import finish_output, say
 from ._start import INTERRUPTED, leave_at_interrupt, occupy_closed_streams, raise_at_interrupt
 
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 def _run(argv: Sequence[str], *, is_own: bool) -> int:
     for needed in ("cyclopts", "rich"):
         if find_spec(needed) is None:
-            say(f"{needed} is missing; the command line needs: pip install 'lionpride-exec[cli]'")
+            say(f"{needed} is missing; the command line needs: {install_command('cli')}")
             return 2
     from ._cli.entry import prepare  # noqa: PLC0415  the extra may not be installed, and the library works without
 

@@ -1,4 +1,4 @@
-"""How numbers are shown to people: in messages, and in the progress lines of a run."""
+"""How numbers, names and commands are shown to people: in messages, and in the progress lines of a run."""
 
 from __future__ import annotations
 
@@ -75,3 +75,8 @@ def check_keywords(what: str, given: Iterable[str], known: Iterable[str]) -> Non
 def counted(number: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun: ``1 line``, ``2 lines``. The default plural adds an s."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra, for messages. The package is on no index, so a clone is installed."""
+    return f"pip install '.[{extra}]' (in a clone of lionpride_exec)"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec
 
 import attrs
 
+from lionpride_exec._base.wording import install_command
 from lionpride_exec.errors import ConfigurationError, LionprideError
 
 from .errors import OutputError, UsageError
@@ -35,8 +36,8 @@ class Extra:
     need: str
 
 
-JOURNAL: Final = Extra(("msgspec",), "journals need: pip install 'lionpride-exec[journal]'")
-CLUSTER: Final = Extra(("coredis", "msgspec"), "clusters need: pip install 'lionpride-exec[cluster]'")
+JOURNAL: Final = Extra(("msgspec",), f"journals need: {install_command('journal')}")
+CLUSTER: Final = Extra(("coredis", "msgspec"), f"clusters need: {install_command('cluster')}")
 
 
 def guarded(extra: Extra) -> Callable[[Callable[P, int]], Callable[P, int]]:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from math import floor
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from lionpride_exec._base.wording import install_command
 from lionpride_exec._events.call import check_function
 from lionpride_exec._events.event import Event
 from lionpride_exec._status import EventStatus
@@ -99,7 +100,7 @@ class Cluster:
         allow_volatile: bool = False,
     ) -> None:
         if find_spec("coredis") is None or find_spec("msgspec") is None:
-            raise ConfigurationError("a cluster needs coredis and msgspec: pip install 'lionpride-exec[cluster]'")
+            raise ConfigurationError(f"a cluster needs coredis and msgspec: {install_command('cluster')}")
         from .server_url import find_url  # noqa: PLC0415  the same, for urllib
         from .signer import Signer  # noqa: PLC0415  hashlib is slow to import, and only a cluster needs it
 

@@ -6,6 +6,7 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Literal, TextIO, get_args
 
+from lionpride_exec._base.wording import install_command
 from lionpride_exec.errors import ConfigurationError
 
 from .displays import PlainDisplay, SilentDisplay, is_terminal
@@ -30,7 +31,7 @@ def check_style(style: str) -> None:
     if style not in get_args(Style):
         raise ValueError(f"style must be one of {', '.join(get_args(Style))}, got {style!r}")
     if style in NEEDS_PACKAGE and find_spec(style) is None:
-        raise ConfigurationError(f"style {style!r} needs {style}: pip install 'lionpride-exec[progress]'")
+        raise ConfigurationError(f"style {style!r} needs {style}: {install_command('progress')}")
 
 
 def make_display(style: Style, file: TextIO | None, description: str = "", *, is_transient: bool = False) -> Display:

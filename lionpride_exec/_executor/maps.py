@@ -292,7 +292,7 @@ class ExecutorMaps:
         Show the progress inside a block: ``async with executor.progress_bar(), executor: ...``.
 
         On a terminal a bar is drawn by ``rich``, in a notebook by ``tqdm``. Elsewhere, and without these packages
-        (``pip install 'lionpride-exec[progress]'``), a line is written now and then, and one at the end. Shown is what
+        (the extra ``progress``), a line is written now and then, and one at the end. Shown is what
         :meth:`progress` says, what the pending events wait for, and the fullest limits.
 
         At the end of the block, by an error or a cancellation too, the last state is shown, and the terminal is as it

@@ -6,6 +6,7 @@ import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from lionpride_exec._base.wording import install_command
 from lionpride_exec._events.event import Event
 from lionpride_exec._model.retain import Retain, RetainRule, by_status
 from lionpride_exec.errors import ConfigurationError
@@ -61,7 +62,7 @@ class Journal:
         types: Mapping[str, type[Event] | Callable[..., Any]] | None = None,
     ) -> None:
         if find_spec("msgspec") is None:
-            raise ConfigurationError("a journal needs msgspec: pip install 'lionpride-exec[journal]'")
+            raise ConfigurationError(f"a journal needs msgspec: {install_command('journal')}")
         if ack not in ("lazy", "strict"):
             raise ConfigurationError(f"ack must be 'lazy' or 'strict', got {ack!r}")
         if synchronous not in ("FULL", "NORMAL"):

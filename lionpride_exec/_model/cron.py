@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from math import floor
 from typing import Final
 
+from lionpride_exec._base.wording import install_command
+
 EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  times without a zone are counted from it
 DAY: Final = 86_400
 
@@ -38,7 +40,7 @@ class Cron:
             from cronsim import CronSim, CronSimError  # noqa: PLC0415  an extra
         except ModuleNotFoundError as exc:
             raise ModuleNotFoundError(
-                "cron= needs the package cronsim: pip install 'lionpride-exec[schedule]'", name="cronsim"
+                f"cron= needs the package cronsim: {install_command('schedule')}", name="cronsim"
             ) from exc
         self._make = CronSim
         self._expression = expression

@@ -31,9 +31,11 @@ def __getattr__(name: str) -> _typing.Any:
     try:
         value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
     except ModuleNotFoundError as exc:
-        raise ModuleNotFoundError(
-            f"{name} needs an extra: pip install 'lionpride-exec[{extra}]'", name=exc.name
-        ) from exc
+        if extra is None:
+            raise
+        from lionpride_exec._base.wording import install_command  # noqa: PLC0415  no name of this module
+
+        raise ModuleNotFoundError(f"{name} needs an extra: {install_command(extra)}", name=exc.name) from exc
     return value
 
 

@@ -2,7 +2,7 @@
 Strategies of Hypothesis for events, configurations, limits and the other arguments of an executor.
 
 All values are valid. They shrink towards the simplest: no priority, no limits, no retry, one of each. This module needs
-the extra: ``pip install 'lionpride-exec[testing]'``.
+the extra ``testing``.
 """
 
 from __future__ import annotations

@@ -746,7 +746,7 @@ def test_without_the_extra_one_line_says_what_to_install(missing):
     arguments = [sys.executable, "-c", dedent(code)]
     child = subprocess.run(arguments, capture_output=True, check=False, timeout=30)  # noqa: S603  our own
     assert child.returncode == 2
-    assert b"pip install 'lionpride-exec[cli]'" in child.stderr
+    assert b"pip install '.[cli]' (in a clone of lionpride_exec)" in child.stderr
     assert child.stderr.count(b"\n") == 1
 
 

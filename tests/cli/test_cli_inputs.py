@@ -388,7 +388,7 @@ def test_zstd_without_its_package_is_refused(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "backports.zstd", None)
     monkeypatch.setitem(sys.modules, "compression.zstd", None)
     assert run_over(ZSTD, "in.zst") == (2, None)
-    assert "needs: pip install 'lionpride-exec[zstd]'" in capsys.readouterr().err
+    assert "needs: pip install '.[zstd]'" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- several files

@@ -583,7 +583,8 @@ def test_without_msgspec_it_is_said_how_to_get_it(call, monkeypatch, argv):
     monkeypatch.setitem(sys.modules, "msgspec", None)
     status, out, err = call(*argv)
     assert (status, out) == (2, "")
-    assert err == "lionpride-exec: msgspec is missing; journals need: pip install 'lionpride-exec[journal]'\n"
+    cure = "pip install '.[journal]' (in a clone of lionpride_exec)"
+    assert err == f"lionpride-exec: msgspec is missing; journals need: {cure}\n"
 
 
 def test_the_command_line_itself_needs_no_msgspec():

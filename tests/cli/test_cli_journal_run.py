@@ -605,7 +605,7 @@ def test_a_mistyped_option_is_no_journal(capsys):
 def test_msgspec_may_be_missing(capsys, monkeypatch):
     """Then it is said what to install."""
     monkeypatch.setitem(sys.modules, "msgspec", None)
-    assert "pip install 'lionpride-exec[journal]'" in refused(capsys, lines=["1"])
+    assert "pip install '.[journal]'" in refused(capsys, lines=["1"])
 
 
 # -------------------------------------------------------------------- trouble

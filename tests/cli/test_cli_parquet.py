@@ -238,7 +238,7 @@ def test_without_its_package_parquet_is_refused(capsys, monkeypatch):
     write({"a": [1]})
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert run_over("in.parquet") == (2, None)
-    told = "in.parquet is Parquet, which needs: pip install 'lionpride-exec[parquet]'"
+    told = "in.parquet is Parquet, which needs: pip install '.[parquet]' (in a clone of lionpride_exec)"
     assert capsys.readouterr().err == f"lionpride-exec: {told}\n"
 
 

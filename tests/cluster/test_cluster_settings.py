@@ -67,7 +67,7 @@ def test_importing_the_package_imports_no_extra():
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch, missing):
     """The package can be imported, and a cluster cannot be made."""
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'lionpride-exec\[cluster\]'"):
+    with pytest.raises(ConfigurationError, match=r"pip install '\.\[cluster\]' \(in a clone"):
         new()
 
 

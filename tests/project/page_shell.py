@@ -217,7 +217,9 @@ def problems_of_an_install(words):
     for word in words:
         if word != "install" and not word.startswith("-"):
             name, _, extras = word.rstrip("]").partition("[")
-            if name not in {".", PROJECT["name"]}:
+            if name == PROJECT["name"]:
+                yield f"{name} is on no index: install a clone"
+            elif name != ".":
                 yield f"{name} is not this project"
             for extra in set(filter(None, extras.split(","))) - PROJECT["optional-dependencies"].keys():
                 yield f"there is no extra {extra}"

@@ -1,6 +1,7 @@
 """The installed package: its version, types and docstrings, and which modules its import loads."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -40,6 +41,25 @@ def test_each_dependency_has_a_lowest_version():
     for line in [*project["dependencies"], *lines]:
         name, _, lowest = line.partition(">=")
         assert pins[name] == lowest.partition(",")[0]
+
+
+def test_messages_name_extras_that_there_are():
+    """The install command of each message names an extra of pyproject.toml."""
+    extras = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    texts = [(PACKAGE / module).read_text("utf-8") for module in MODULES]
+    named = {extra for text in texts for extra in re.findall(r"install_command\(['\"](\w+)['\"]\)", text)}
+    assert {"cli", "cluster", "journal", "parquet", "progress", "schedule", "zstd"} <= named <= extras.keys()
+
+
+def test_no_message_and_no_page_installs_from_an_index():
+    """The package is on no index. ``install_command()`` has the command of all messages."""
+    root = PACKAGE.parent
+    files = [*PACKAGE.rglob("*.py"), *root.glob("docs/**/*.md"), *root.glob("*.md"), *root.glob("examples/*")]
+    texts = {path: path.read_text("utf-8") for path in files if path.suffix in {".md", ".py"}}
+    assert PACKAGE / "_base/wording.py" in texts
+    assert [str(path) for path, text in texts.items() if re.search(r"pip install\s+['\"]?lionpride", text)] == []
+    modules = [path for path, text in texts.items() if path.suffix == ".py" and "pip install '.[" in text]
+    assert [path for path in modules if PACKAGE in path.parents] == [PACKAGE / "_base/wording.py"]
 
 
 def test_the_types_are_public():

@@ -345,6 +345,7 @@ def test_tests_of_a_page_are_run(tmp_path, result):
         ("true", "no rule says how to run"),
         ("pip install .[nothing]", "there is no extra nothing"),
         ("pip install another", "is not this project"),
+        ("pip install 'lionpride-exec[cli]'", "is on no index"),
         ("pip install -q -e '../another'", "is not this project"),
         ("pip install . && .venv/bin/python benchmarks/nothing.py", "there is no file"),
         ("pip install . && true", "no rule says what to look at"),

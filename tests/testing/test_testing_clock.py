@@ -374,7 +374,7 @@ def test_run_refuses():
 def test_a_backend_that_is_not_installed(monkeypatch):
     """The package is named, and how to get it."""
     monkeypatch.setattr("lionpride_exec.testing._time.run.find_spec", lambda _: None)
-    with pytest.raises(ModuleNotFoundError, match=r"backend 'trio' needs trio.*lionpride-exec\[trio\]"):
+    with pytest.raises(ModuleNotFoundError, match=r"backend 'trio' needs trio.*: pip install trio$"):
         backend_options("trio")
     with pytest.raises(ModuleNotFoundError, match="needs uvloop, which is not installed: pip install uvloop"):
         backend_options("asyncio+uvloop")

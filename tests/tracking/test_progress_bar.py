@@ -302,7 +302,7 @@ def test_a_style_by_name_needs_its_package(monkeypatch, style):
     """The message says how to get it."""
     monkeypatch.setitem(sys.modules, style, None)
     with pytest.raises(
-        ConfigurationError, match=rf"style '{style}' needs {style}: pip install 'lionpride-exec\[progress\]'"
+        ConfigurationError, match=rf"style '{style}' needs {style}: pip install '\.\[progress\]' \(in a clone"
     ):
         make().progress_bar(style=style)
 

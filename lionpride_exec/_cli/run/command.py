@@ -12,6 +12,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from lionpride_exec._base.wording import install_command
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.exit_status import INCOMPLETE, MISUSED
 from lionpride_exec._cli.streams import say, say_block
@@ -84,14 +85,14 @@ def _choose(
     """Return the kind of run that the options ask for, and its executor. A journal keeps what was given."""
     if options.cluster is not None:
         if find_spec("coredis") is None or find_spec("msgspec") is None:
-            raise UsageError("--cluster needs: pip install 'lionpride-exec[cluster]'")
+            raise UsageError(f"--cluster needs: {install_command('cluster')}")
         from .cluster_run import ClusterRun, build_cluster_executor  # noqa: PLC0415  needs the extra
 
         return ClusterRun, build_cluster_executor(target, options, options.cluster)
     if options.journal is None:
         return LineRun, target.build(options.processor_config)
     if find_spec("msgspec") is None:
-        raise UsageError("--journal needs: pip install 'lionpride-exec[journal]'")
+        raise UsageError(f"--journal needs: {install_command('journal')}")
     from .journaled_run import JournaledRun, build_executor  # noqa: PLC0415  needs the extra
 
     return partial(JournaledRun, given=given), build_executor(target, paths, options, options.journal)

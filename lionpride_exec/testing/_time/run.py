@@ -58,8 +58,9 @@ def _options(backend: str, io_patience: float, watch: Watch | None) -> tuple[str
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     needed = PACKAGES[backend]
     if needed is not None and find_spec(needed) is None:
-        hint = "pip install 'lionpride-exec[trio]'" if needed == "trio" else f"pip install {needed}"
-        raise ModuleNotFoundError(f"backend {backend!r} needs {needed}, which is not installed: {hint}", name=needed)
+        raise ModuleNotFoundError(
+            f"backend {backend!r} needs {needed}, which is not installed: pip install {needed}", name=needed
+        )
     check_seconds("io_patience", io_patience)
     if backend == "trio":
         from .trio_clock import trio_options  # noqa: PLC0415  an extra

@@ -1,8 +1,7 @@
 """
 Property tests of your own executor, by a state machine of Hypothesis.
 
-See :class:`ExecutorMachine` and ``docs/testing.md``. This module needs an extra: ``pip install
-'lionpride-exec[testing]'``.
+See :class:`ExecutorMachine` and ``docs/testing.md``. This module needs the extra ``testing``.
 """
 
 from lionpride_exec._events.stored_names import publish as _publish

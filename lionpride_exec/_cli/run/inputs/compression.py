@@ -11,6 +11,7 @@ import zlib
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from lionpride_exec._base.wording import install_command
 from lionpride_exec._cli.errors import UsageError
 
 from .records import InputError
@@ -171,4 +172,4 @@ def _maker_of(name: str, codec: str) -> tuple[Callable[[], _Decompressor], type[
         except ImportError:
             continue
         return zstd.ZstdDecompressor, zstd.ZstdError
-    raise UsageError(f"{name} is compressed with zstd, which needs: pip install 'lionpride-exec[zstd]'")
+    raise UsageError(f"{name} is compressed with zstd, which needs: {install_command('zstd')}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 import attrs
 
+from lionpride_exec._base.wording import install_command
 from lionpride_exec._cli.errors import UsageError
 
 from .cells import Cells
@@ -111,7 +112,7 @@ class Formats:
             UsageError: pyarrow is not installed.
         """
         if find_spec("pyarrow") is None:
-            raise UsageError(f"{name} is Parquet, which needs: pip install 'lionpride-exec[parquet]'")
+            raise UsageError(f"{name} is Parquet, which needs: {install_command('parquet')}")
         from .parquet import ParquetRows  # noqa: PLC0415  needs the extra
 
         return ParquetRows(name, self.cells, number)
