@@ -21,7 +21,7 @@ from typing import NamedTuple
 PACKAGE = "lionpride_exec"
 ROOT = Path(__file__).parent.parent / PACKAGE
 
-MAX_FLOORS = 9
+MAX_FLOORS = 11
 MAX_CIRCLES = 0
 MAX_LINES = {f"{PACKAGE}._executor.executor": 700}  # the facade is nearly all docstring
 USUAL_MAX_LINES = 400
