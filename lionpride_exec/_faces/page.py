@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lionpride_exec._base.wording import counted
+from lionpride_exec._display.markup import Markup, element, joined
+from lionpride_exec._display.pieces import Series, legend, share, stacked, swatch, table
+from lionpride_exec._display.quantities import shown_decade, shown_length, shown_moment, shown_pace, shown_time
 from lionpride_exec._journal.reader import id_text
 from lionpride_exec._journal.schema import FINAL
 
-from .charts import LABELS, Series, columns, legend, share, stacked, swatch, table
-from .markup import Markup, element, joined
-from .scales import shown_decade, shown_length, shown_moment, shown_pace, shown_time
+from .charts import LABELS, columns
 from .summary import PERCENTILES, summarize
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from lionpride_exec._display.quantities import HOUR, MINUTE
 from lionpride_exec._journal.schema import FINAL
 
-from .scales import HOUR, MINUTE, Bins, bins_of, decades
+from .scales import Bins, bins_of, decades
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
