@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import metadata, version
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,33 @@ def test_the_version_is_said_once():
     """The installed version is the one in pyproject.toml."""
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
     assert version(project["name"]) == project["version"]
+
+
+def test_the_addresses_have_one_source():
+    """Each address of the project begins with the one in pyproject.toml, and so does each link of its README."""
+    settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))
+    repository = settings["tool"]["hatch"]["metadata"]["hooks"]["custom"]["repository"]
+    installed = metadata(settings["project"]["name"])
+    urls = dict(line.split(", ") for line in installed.get_all("Project-URL"))
+    assert urls.keys() == {"Documentation", "Changelog", "Source", "Issues"}
+    links = re.findall(r"\]\(([^)]+)\)", installed["Description"])
+    files = f"{repository}/blob/v{installed['Version']}/"
+    assert f"{files}docs/features.md" in links
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    assert {url.startswith(repository) for url in urls.values()} == {True}
+
+
+def test_extras_and_groups_name_each_other():
+    """The extra ``all`` has each extra of users but ``testing``. Each dependency group is the extra of its name."""
+    settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))
+    extras = settings["project"]["optional-dependencies"]
+    own = {"all", "bench", "check", "clients", "docs", "release", "test", "testing"}
+    everything = f"lionpride-exec[{','.join(sorted(extras.keys() - own))}]"
+    assert extras["all"] == [everything]
+    groups = settings["dependency-groups"]
+    assert groups.pop("dev") == [{"include-group": "check"}]
+    assert groups == {name: [f"lionpride-exec[{name}]"] for name in groups}
+    assert groups.keys() <= extras.keys()
 
 
 def test_each_dependency_has_a_lowest_version():
