@@ -134,7 +134,7 @@ class ExecutorControls:
                 the events that have ended and not completed.
 
         Returns:
-            The new event. Or the new events, the oldest first: those that this process can read.
+            The new event, or the new events that this process can read. The oldest is the first.
 
         Raises:
             NotFoundError: There is no such event, or it comes after one that is gone.

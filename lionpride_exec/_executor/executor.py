@@ -221,7 +221,7 @@ class Executor(ExecutorControls, ExecutorMaps, ExecutorQueries, anyio.AsyncConte
     @property
     def event_type(self) -> type[Event]:
         """
-        The class of the events that this executor takes: its processor's ``event_type``.
+        The class of the events that this executor takes, which is the ``event_type`` of its processor.
 
         Raises:
             ConfigurationError: The class has no ``processor_type``, or the processor has no ``event_type``.

@@ -63,9 +63,10 @@ class FoundEvent:
     @property
     def error_shape(self) -> str | None:
         """
-        What its error has in common with others of its kind: "HTTPError: <n> for <url>". None if it has none.
+        What its error has in common with others of its kind. None if it has none.
 
-        That is the first line, with ``<url>``, ``<id>`` and ``<n>`` for what varies. At most 200 characters.
+        That is the first line, such as "HTTPError: <n> for <url>", with ``<url>``, ``<id>`` and ``<n>`` for what
+        varies. At most 200 characters.
         """
         return None if self.error is None else error_shape(self.error)
 

@@ -312,7 +312,7 @@ class ExecutorQueries:
     @property
     def name(self) -> str:
         """
-        The name of the executor, in metrics and logs: the one that was passed.
+        The name of the executor in metrics and logs, which is the one that was passed.
 
         Without one, the name of the function or the class that the executor is for, as ``Executor.of()`` or the
         processor class tells it: ``fetch`` for ``Executor.of(fetch)``.

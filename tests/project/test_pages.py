@@ -9,6 +9,7 @@ The language of a block decides how the block is checked. New pages and blocks a
 - ``sh``: see ``page_shell.py``.
 - ``json``: an object has the fields of an object that a command has written.
 - ``toml``: ``lionpride-exec run --config`` takes the file.
+- ``dot``: a diagram. The build of the site draws it, and fails if it cannot. The first line describes the diagram.
 - none, or ``text``: the block is no code.
 """
 
@@ -23,11 +24,14 @@ import pytest
 from journal_files import fill
 from page_shell import SECONDS, Shell
 from pages import BLOCK, PAGES, SAID, START, blocks_in, run_block
+from public_api import public_values
 
 from lionpride_exec.testing import BACKENDS
 
 pytestmark = pytest.mark.anyio
-LANGUAGES = {"python", "sh", "json", "toml", "text", ""}
+LANGUAGES = {"python", "sh", "json", "toml", "text", "", "dot"}
+# Blocks for the site only. tests/project/test_site.py builds it.
+FOR_THE_SITE = {"{toctree}", "{public-names}", "{command-reference}", "{journal-tables}"}
 
 # Pages whose programs print more than their lines say. tests/project/test_examples.py checks what they print.
 PRINTS_MORE = {"README.md", "docs/tour.md"}
@@ -57,7 +61,7 @@ def with_language(*languages):
 def test_each_block_is_of_a_known_language(page):
     """No block is left out because no rule here knows its language."""
     found = {block.language for block in blocks_in(PAGES[page].read_text("utf-8"))}
-    assert found <= LANGUAGES
+    assert found <= LANGUAGES | FOR_THE_SITE
 
 
 # -------------------------------------------------------------------- python
@@ -264,6 +268,31 @@ def refused(text, shell):
 def test_the_options_in_files(page, shell):
     """Each file is one for ``--config``, with a target and an input."""
     check(of_language(PAGES[page].read_text("utf-8"), "toml"), lambda text: refused(text, shell))
+
+
+# -------------------------------------------------------------------- reference
+
+
+def test_the_reference_has_each_public_name():
+    """Each public name is on one page of the reference, and no other name is."""
+    listed = [
+        name
+        for page, path in PAGES.items()
+        if page.startswith("docs/reference/")
+        for block in of_language(path.read_text("utf-8"), "{public-names}")
+        for name in block.text.split()
+    ]
+    assert sorted(listed) == sorted(public_values())
+
+
+# -------------------------------------------------------------------- dot
+
+
+@pytest.mark.parametrize("page", with_language("dot"))
+def test_the_diagrams(page):
+    """Each begins with a comment for readers who do not see the drawing."""
+    for block in of_language(PAGES[page].read_text("utf-8"), "dot"):
+        assert re.match(r"// \w[^\n]{20,}\n", block.text), f"line {block.line}"
 
 
 # -------------------------------------------------------------------- others

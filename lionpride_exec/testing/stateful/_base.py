@@ -169,7 +169,7 @@ class MachineBase(RuleBasedStateMachine):
 
     @property
     def is_running(self) -> bool:
-        """Whether the executor is running: started, in its block, or in ``run()``."""
+        """Whether the executor is running, which means started, in its block, or in ``run()``."""
         return self._view.has_lifetime
 
     # ---------------------------------------------------------------- the beginning
