@@ -9,10 +9,13 @@ from cyclopts import App, CycloptsError, Parameter
 
 from .cluster_app import add_cluster_commands
 from .exit_status import COMPLETED, INCOMPLETE, MISUSED
+from .guard import NOTHING, guarded
 from .journal_app import add_journal_commands
 from .parameters import DASH, annotate_run_options
+from .run.check import check as check_lines
 from .run.command import run as run_lines
 from .run.options import RunOptions
+from .starter_app import add_starter_commands
 from .streams import STDERR, drop, tell_of_lost_output
 
 if TYPE_CHECKING:
@@ -61,6 +64,27 @@ def run(  # noqa: D417  the options are explained in their class
     return run_lines(target, sources, options)
 
 
+@app.command(usage="Usage: lionpride-exec check TARGET INPUT... [OPTIONS]")
+@guarded(NOTHING)
+def check(  # noqa: D417  the options are those of run
+    target: str,
+    /,
+    *sources: Annotated[str, Parameter(name="INPUT"), DASH],
+    options: Annotated[RunOptions, Parameter(name="*")] = _DEFAULTS,
+) -> int:
+    """
+    Run the first records of INPUT, and tell what would happen to the rest.
+
+    All of INPUT is read: records that do not fit are told of, and how long the rest takes at these limits. The results
+    go to standard output. No file is written, whatever the options say.
+
+    Args:
+        target: As for run.
+        sources: Files, as for run.
+    """
+    return check_lines(target, sources, options)
+
+
 @app.command
 def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     """
@@ -75,6 +99,7 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 
 add_journal_commands(app)
 add_cluster_commands(app)
+add_starter_commands(app)
 
 
 def run_command(argv: Sequence[str]) -> int:

@@ -36,6 +36,7 @@ class Extra:
     need: str
 
 
+NOTHING: Final = Extra((), "")
 JOURNAL: Final = Extra(("msgspec",), f"journals need: {install_command('journal')}")
 CLUSTER: Final = Extra(("coredis", "msgspec"), f"clusters need: {install_command('cluster')}")
 

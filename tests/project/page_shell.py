@@ -199,7 +199,7 @@ class Shell:
             self.provide(words)
             yield from self.unknown_options([name, *words], [word for word in words if word.startswith("--")])
             target = words[1].partition(":")[0]
-            if not (self.directory / target).exists():
+            if not target.startswith("-") and not (self.directory / target).exists():  # else all words are options
                 yield f"there is no file {target}"
         elif name not in {"python", "python3"}:
             yield f"no rule says what to look at in {shlex.join(command)}"

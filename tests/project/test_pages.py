@@ -152,7 +152,7 @@ def test_the_first_two_commands_of_the_readme_are_those_that_ci_runs():
     """CI takes them from the page, so here they are only checked: each is one line."""
     first, second, *_ = of_language(PAGES["README.md"].read_text("utf-8"), "sh")
     assert first.text.count("\n") == second.text.count("\n") == 1
-    assert "lionpride-exec run examples/" in first.text
+    assert "lionpride-exec demo" in first.text
     assert "pytest" in second.text
 
 

@@ -1,4 +1,4 @@
-"""``run --config FILE``: the arguments of a run in a file."""
+"""``run --config FILE`` and ``check --config FILE``: the arguments of a run in a file."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .arguments import FLAG, OPTIONS, SEVERAL
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+COMMANDS: Final = frozenset({"run", "check"})
 CONFIG: Final = "--config"
 TARGET: Final = "target"
 INPUT: Final = "input"
@@ -28,13 +29,13 @@ def with_config(argv: Sequence[str]) -> Sequence[str]:
     Raises:
         UsageError: The file cannot be read, or says something that is no option of ``run``.
     """
-    if argv[:1] != ["run"] or not any(word.partition("=")[0] == CONFIG for word in argv):
+    if not argv or argv[0] not in COMMANDS or not any(word.partition("=")[0] == CONFIG for word in argv):
         return argv
     rest, path, given, has_positional = _split(argv[1:])
     config = _read(path)
     words = [word for name, value in config.items() for word in _words(path, name, value, given)]
     positional = [] if has_positional else _positional(path, config)
-    return ["run", *positional, f"{CONFIG}={path}", *words, *rest]
+    return [argv[0], *positional, f"{CONFIG}={path}", *words, *rest]
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], str, set[str], bool]:

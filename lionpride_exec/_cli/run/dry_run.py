@@ -17,6 +17,10 @@ from .keyed_run import identity_of
 from .line_identity import Lines
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lionpride_exec._events.event import Event
+
     from .input_files import InputFiles
     from .lines import JobMaker
     from .options import RunOptions
@@ -32,10 +36,18 @@ class DryRun:
         maker: Makes events of lines.
         source: INPUT.
         options: ``backend``, ``line_id`` and ``quiet`` are used.
+        look: Called with each event. What it raises as BadLineError is told of its line.
     """
 
-    def __init__(self, maker: JobMaker, source: InputFiles, options: RunOptions) -> None:
+    def __init__(
+        self,
+        maker: JobMaker,
+        source: InputFiles,
+        options: RunOptions,
+        look: Callable[[Event], None] = lambda _event: None,
+    ) -> None:
         self._maker = maker
+        self._look = look
         self._source = source
         self._options = options
         self._keys = None if options.line_id is None else Lines(identity_of(options))
@@ -71,6 +83,7 @@ class DryRun:
                     job = self._maker.make(line)
                     if self._keys is not None:
                         self._keys.key_of(self._maker.record_of(line))
+                    self._look(job.event)
                 except BadLineError as exc:
                     self._bad += 1
                     say(f"{self._source.place(number)}: {exc}")

@@ -1,0 +1,277 @@
+"""The commands for a first project: ``init``, ``demo`` and ``check``."""
+
+import json
+import runpy
+import sys
+import tomllib
+from pathlib import Path
+
+import anyio
+import pytest
+from commands import run_command, virtual_time
+
+import lionpride_exec
+from lionpride_exec.testing import run as run_virtually
+
+# The server is a program of its own.
+SERVER = runpy.run_path(str(Path(lionpride_exec.__file__).parent / "_cli/starter/server.py"))
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    """A directory of the test, to which the command may change too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))  # the command puts the project on it
+    for name in ("API_URL", "API_KEY", "NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+# ---------------------------------------------------------------- init
+
+
+def test_init_writes_a_project_that_fits(capsys):
+    """The options are those of ``run``, and each record of the input fits the client."""
+    assert run_command(["init", "project"]) == 0
+    assert {path.name for path in Path("project").iterdir()} == {"client.py", "run.toml", "calls.jsonl"}
+    assert "wrote client.py, run.toml, calls.jsonl into project" in capsys.readouterr().err
+    config = tomllib.loads(Path("project/run.toml").read_text())
+    assert {"target", "input", "output", "journal", "rate", "retries", "timeout"} <= config.keys()
+
+
+def test_the_project_of_init_reads_all_its_records(capsys, monkeypatch):
+    """``run --config run.toml --dry-run`` makes an event of each record."""
+    run_command(["init"])
+    capsys.readouterr()
+    assert run_command(["run", "--config", "run.toml", "--dry-run"]) == 0
+    assert "9 lines can be run" in capsys.readouterr().err
+    assert not Path("run.db").exists()
+
+
+def test_init_keeps_what_is_there(capsys):
+    """If one of the files exists, none is written."""
+    Path("run.toml").write_text("mine")
+    assert run_command(["init"]) == 2
+    assert "run.toml already" in capsys.readouterr().err
+    assert [path.name for path in Path().iterdir()] == ["run.toml"]
+    assert Path("run.toml").read_text() == "mine"
+
+
+def test_init_tells_of_a_folder_that_cannot_be_made(capsys):
+    """A file is where the folder should be."""
+    Path("file").write_text("")
+    assert run_command(["init", "file/project"]) == 1
+    assert "cannot write into file/project" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- the server
+
+
+async def ask(api, model="small", prompt="question 1", *, body=None, path="/v1/answers"):
+    """Send a request to the application. Return status, JSON and headers of the answer."""
+    sent = []
+    text = json.dumps({"model": model, "prompt": prompt}).encode() if body is None else body
+
+    async def receive():
+        return {"type": "http.request", "body": text, "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    await api({"method": "POST", "path": path}, receive, send)
+    return sent[0]["status"], json.loads(sent[1]["body"]), dict(sent[0]["headers"])
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_server_holds_its_limits(backend):
+    """So many requests of a model in any second. What goes beyond is told how long to wait."""
+
+    async def main():
+        api, statuses = SERVER["Api"](), []
+        async with anyio.create_task_group() as group:
+
+            async def call(number):
+                status, _, headers = await ask(api, "large", f"prompt {number}")
+                statuses.append((status, headers.get(b"retry-after")))
+
+            for number in range(20):
+                group.start_soon(call, number)
+        refused = [each for each in statuses if each == (429, b"1")]
+        assert len(refused) >= 20 - SERVER["ALLOWED"]["large"]
+        await anyio.sleep(1)
+        assert (await ask(api, "large", "a later one"))[0] in {200, 422, 500, 429}
+        assert len(api.arrivals["large"]) == 1
+
+    run_virtually(main, backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_trouble_is_over_after_the_first_time(backend):
+    """A prompt that fails once, or has to wait once, is answered the next time. A refused one stays refused."""
+
+    async def main():
+        api = SERVER["Api"]()
+        first, second = {}, {}
+        for found in (first, second):
+            for number in range(200):
+                found[number] = (await ask(api, prompt=f"question {number}"))[0]
+        assert {200, 422, 429, 500} == set(first.values())
+        assert {200, 422} == set(second.values())
+        assert {number for number, status in first.items() if status == 422} == {
+            number for number, status in second.items() if status == 422
+        }
+
+    run_virtually(main, backend=backend)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"model": "none", "prompt": ""}', b'{"model": [], "prompt": ""}']
+)
+def test_the_server_refuses_what_is_no_request(body):
+    """A request without a prompt, or of a model that there is not, is answered 422."""
+
+    async def main():
+        assert (await ask(SERVER["Api"](), body=body))[0] == 422
+        assert (await ask(SERVER["Api"](), path="/other"))[0] == 404
+
+    run_virtually(main)
+
+
+# ---------------------------------------------------------------- demo
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_demonstration_leaves_everything_of_a_run(backend, capfd):
+    """A server of its own, the calls, a journal, the results and a report. Some calls need a second try."""
+    assert run_command(["demo", "--calls", "25", "--backend", backend]) == 0
+    told = capfd.readouterr().err
+    assert "run --config run.toml" in told
+    assert "25 lines: " in told
+    assert Path.cwd().name == "lionpride-demo"
+    results = [json.loads(line) for line in Path("results.jsonl").read_text().splitlines()]
+    assert sorted(result["record"]["number"] for result in results) == list(range(1, 26))
+    assert {result["status"] for result in results} <= {"completed", "failed"}
+    assert (
+        sum(
+            result["response"] == f"the answer to question {result['line']}"
+            for result in results
+            if "response" in result
+        )
+        > 20
+    )
+    assert run_command(["inspect", "run.db", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["counts"]["completed"] > 20
+    assert Path("report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_demonstration_replaces_only_its_own_files(capfd):
+    """A folder with files of an earlier one needs ``--overwrite``. Other files stay."""
+    Path("lionpride-demo").mkdir()
+    Path("lionpride-demo/mine.txt").write_text("mine")
+    Path("lionpride-demo/run.db").write_text("no journal")
+    assert run_command(["demo", "--calls", "3"]) == 2
+    assert "--overwrite" in capfd.readouterr().err
+    assert not Path("lionpride-demo/client.py").exists()
+    assert run_command(["demo", "--calls", "3", "--overwrite"]) == 0
+    assert Path("mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("calls", ["0", "-1"])
+def test_a_demonstration_needs_a_call(calls, capfd):
+    """Nothing is written otherwise."""
+    assert run_command(["demo", f"--calls={calls}"]) == 2
+    assert "--calls must be 1 or more" in capfd.readouterr().err
+    assert list(Path().iterdir()) == []
+
+
+# ---------------------------------------------------------------- check
+
+TARGET = """
+import anyio
+async def call(record):
+    await anyio.sleep(record.get("seconds", 2))
+    if record.get("bad"):
+        raise ValueError("bad")
+    return record["n"]
+"""
+
+
+def check(*options, records=None):
+    """Check a target of 100 records, under a virtual clock. Return the exit status."""
+    Path("target.py").write_text(TARGET)
+    found = [{"n": n, "model": "ab"[n % 2], "tokens": 10} for n in range(100)] if records is None else records
+    Path("in.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in found))
+    with virtual_time():
+        return run_command(["check", "target.py:call", "in.jsonl", *options])
+
+
+def test_a_check_runs_a_few_and_tells_of_the_rest(capsys):
+    """Five are run. The time of all follows from the limits of each key, and from the slots."""
+    assert check("--key", "model", "--rate", "a=5/10s", "--rate", "b=50/10s", "--concurrency", "10") == 0
+    out, err = capsys.readouterr()
+    results = [json.loads(line) for line in out.splitlines()]
+    assert sorted(result["record"]["n"] for result in results) == [0, 1, 2, 3, 4]
+    assert "100 lines can be run" in err
+    assert "a run takes 2 s to 2 s, 2 s on average" in err
+    # Ten windows of five for key a, then its last run. Ten rounds of ten slots.
+    assert "all 100 records take 92 s or longer, by 50 starts of key 'a', at most 5 in 10 s" in err
+    assert "20 s by 10 slots" in err
+    assert sorted(path.name for path in Path().iterdir() if path.suffix != "") == ["in.jsonl", "target.py"]
+
+
+def test_a_check_counts_costs(capsys):
+    """A rate with a cost is about its sum."""
+    assert check("--rate", "100/60s:tokens", "--limit", "2") == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 2
+    assert "all 100 records take 0:09:02 or longer, by 1,000 tokens, at most 100 in 60 s" in err
+
+
+def test_a_check_tells_of_records_that_do_not_fit(capsys):
+    """One has no key, and one costs more than its limit allows in all. Both are told, with their lines."""
+    records = [{"n": 0, "model": "a", "tokens": 1}, {"n": 1, "tokens": 1}, {"n": 2, "model": "a", "tokens": 11}]
+    assert check("--key", "model", "--rate", "10/1s:tokens", "--limit", "1", records=records) == 1
+    err = capsys.readouterr().err
+    assert "line 2" in err
+    assert "line 3" in err
+    assert "can never start" in err
+    assert "1 line can be run, 2 bad lines" in err
+
+
+def test_a_check_fails_with_its_records(capsys):
+    """A record that was run and failed is told like that of a run."""
+    assert check(records=[{"n": 0, "bad": True}, {"n": 1}]) == 1
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["status"] for line in out.splitlines()].count("failed") == 1
+    assert "ValueError" in err
+
+
+def test_a_check_writes_no_file(capsys):
+    """Whatever the options say: they are those of the run that is to come."""
+    Path("out.jsonl").write_text("mine")
+    options = ["--journal", "run.db", "--output", "out.jsonl", "--summary", "sum.json", "--overwrite"]
+    assert check(*options) == 0
+    assert Path("out.jsonl").read_text() == "mine"
+    assert not Path("run.db").exists()
+    assert not Path("sum.json").exists()
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_a_check_needs_files(capsys):
+    """A pipe can be read only once."""
+    Path("target.py").write_text(TARGET)
+    assert run_command(["check", "target.py:call", "-"]) == 2
+    assert "reads INPUT twice" in capsys.readouterr().err
+    assert run_command(["check", "target.py:call", "none.jsonl"]) == 2
+
+
+def test_a_check_takes_the_file_of_options(capsys):
+    """``check --config run.toml`` is about the run that ``run --config run.toml`` would make."""
+    Path("run.toml").write_text(
+        'target = "target.py:call"\ninput = "in.jsonl"\nrate = ["10/10s"]\njournal = "run.db"\n'
+    )
+    Path("target.py").write_text(TARGET)
+    Path("in.jsonl").write_text('{"n": 1}\n' * 20)
+    with virtual_time():
+        assert run_command(["check", "--config", "run.toml"]) == 0
+    assert "all 20 records take 12 s or longer" in capsys.readouterr().err
