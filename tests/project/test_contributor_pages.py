@@ -66,9 +66,9 @@ PATH = re.compile(r"[\w.-]*\w(/[\w.*-]+)+/?|_?\w+/|\w+\.(py|md|toml|txt)|\.ci/ru
 
 
 def paths_in(text):
-    """Return the words in backticks that name a file or a folder of this project."""
+    """Return the words in backticks that name a file or a folder of this project, but for what a command makes."""
     words = (word for span in re.findall(r"`([^`\n]+)`", text) for word in span.split())
-    return [word for word in words if PATH.fullmatch(word) and not word.startswith(".venv/")]
+    return [word for word in words if PATH.fullmatch(word) and not word.startswith((".venv/", "docs/_build/"))]
 
 
 def is_there(path):
