@@ -5,20 +5,18 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
-from threading import Thread, Timer
+from threading import Thread
 from unittest.mock import patch
 
 import anyio
 import api_server
 import httpx
 import pytest
-from example_processes import EXAMPLES, output_of, server
+from example_processes import asgi_server, output_of, server
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import multiple, rule, run_state_machine_as_test
@@ -414,34 +412,6 @@ def test_random_operations_and_deaths(backend):
 
 # -------------------------------------------------------------------- a process of its own
 
-# Not `uvicorn --fd`, which makes each answer take 40 ms more (findings/uvicorn-fd-of-tcp.sh).
-UVICORN = """
-import socket, sys, uvicorn
-config = uvicorn.Config("service_jobs:app", timeout_graceful_shutdown=1, log_level="warning")
-uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
-"""
-HYPERCORN = ["-m", "hypercorn", "--worker-class=trio", "--graceful-timeout=1", "--log-level=warning"]
-
-
-@contextmanager
-def running(kind, listening, **options):
-    """Run the service on a server, with all processes of that server, while the block runs."""
-    pytest.importorskip(kind)
-    place = listening.fileno()
-    uvicorn, hypercorn = ["-c", UVICORN, place], [*HYPERCORN, f"--bind=fd://{place}", EXAMPLES / "service_jobs:app"]
-    command = [sys.executable, "-W", "error", *map(str, uvicorn if kind == "uvicorn" else hypercorn)]
-    options["env"] = options["env"] | {"PYTHONPATH": str(EXAMPLES)}
-    with subprocess.Popen(command, pass_fds=[place], start_new_session=True, **options) as child:  # noqa: S603  our own
-        kill = partial(os.killpg, child.pid, signal.SIGKILL)
-        watchdog = Timer(60, kill)
-        watchdog.start()
-        try:
-            yield child
-        finally:
-            watchdog.cancel()
-            with suppress(ProcessLookupError):
-                kill()
-
 
 @pytest.mark.parametrize("kind", ["uvicorn", "hypercorn"])
 def test_stopped_and_killed_as_a_process(tmp_path, kind):
@@ -482,7 +452,7 @@ def test_stopped_and_killed_as_a_process(tmp_path, kind):
         ) as client,
     ):
         options = {"cwd": tmp_path, "env": environment}
-        with running(kind, listening, **options) as child:
+        with asgi_server(kind, "service_jobs", listening, **options) as child:
             submit(10)
             reader = Thread(target=read)
             reader.start()
@@ -494,12 +464,12 @@ def test_stopped_and_killed_as_a_process(tmp_path, kind):
         assert any(line.startswith("data: ") for line in streamed)
         assert left()["processing"] == 0
         assert stats()["answered_again"] == 0
-        with running(kind, listening, **options) as child:
+        with asgi_server(kind, "service_jobs", listening, **options) as child:
             wait_for(completed() + 5)
             os.killpg(child.pid, signal.SIGKILL)
             assert child.wait(30) == -signal.SIGKILL
         left()
-        with running(kind, listening, **options):
+        with asgi_server(kind, "service_jobs", listening, **options):
             submit(100)
             wait_for(100)
             found = client.get("/jobs?limit=1000").json()["jobs"]
