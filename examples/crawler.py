@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urljoin, urlsplit
 
 import anyio
-import httpx
+import httpx2
 from local_server import started
 
 from lionpride_exec import Concurrent, Event, Executor, Journal, Rate, Retry, Skip, current_executor, lifespan_value
@@ -23,7 +23,7 @@ from lionpride_exec import Concurrent, Event, Executor, Journal, Rate, Retry, Sk
 @asynccontextmanager
 async def open_client():
     """One client for all pages. Each request has a timeout, which is that of its event."""
-    async with httpx.AsyncClient(timeout=None, trust_env=False) as client:  # noqa: S113  see above
+    async with httpx2.AsyncClient(timeout=None, trust_env=False) as client:
         yield client
 
 

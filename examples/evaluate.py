@@ -20,7 +20,7 @@ from collections import Counter
 from contextlib import asynccontextmanager
 
 import anyio
-import httpx
+import httpx2
 from local_server import started
 
 from lionpride_exec import Event, Executor, Journal, Rate, RateLimited, Retry, lifespan_value, retry_after
@@ -32,7 +32,7 @@ REQUESTS, TOKENS, PER = {"small": 500, "large": 250}, {"small": 90_000, "large":
 async def lifespan():
     """One client for all calls. Each call has a timeout, which is that of its event."""
     options = {"headers": {"Authorization": "Bearer key"}, "timeout": None, "trust_env": False}
-    async with httpx.AsyncClient(base_url=os.environ["API_URL"], **options) as client:
+    async with httpx2.AsyncClient(base_url=os.environ["API_URL"], **options) as client:
         yield client
 
 

@@ -23,7 +23,7 @@ import os
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
-import httpx
+import httpx2
 import uvicorn
 from local_server import started
 from starlette.applications import Starlette
@@ -40,7 +40,7 @@ GRACE = 5  # seconds, less than what starts this process gives it
 async def open_client():
     """One client for all jobs. Each call has a timeout, which is that of its job."""
     options = {"headers": {"Authorization": "Bearer key"}, "timeout": None, "trust_env": False}
-    async with httpx.AsyncClient(base_url=os.environ["API_URL"], **options) as client:
+    async with httpx2.AsyncClient(base_url=os.environ["API_URL"], **options) as client:
         yield client
 
 

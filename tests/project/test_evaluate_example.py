@@ -9,7 +9,7 @@ from functools import partial
 import anyio
 import api_server
 import evaluate
-import httpx
+import httpx2
 import pytest
 from example_processes import EXAMPLES, kill_when, output_of, server
 
@@ -55,7 +55,7 @@ def make_app(tmp_path, monkeypatch):
             for model, requests in evaluate.REQUESTS.items()
         }
         app = api_server.Api(api_server.Limits(), models=models, clock=anyio.current_time, **troubles)
-        monkeypatch.setattr(httpx, "AsyncClient", partial(httpx.AsyncClient, transport=httpx.ASGITransport(app)))
+        monkeypatch.setattr(httpx2, "AsyncClient", partial(httpx2.AsyncClient, transport=httpx2.ASGITransport(app)))
         return app
 
     return make

@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import anyio
 import api_server
-import httpx
+import httpx2
 import pytest
 from example_processes import asgi_server, output_of, server
 from hypothesis import HealthCheck, settings
@@ -30,7 +30,7 @@ pytest.importorskip("starlette")
 
 import service_jobs
 
-CLIENT = httpx.AsyncClient  # the tests replace the one of the jobs
+CLIENT = httpx2.AsyncClient  # the tests replace the one of the jobs
 
 # -------------------------------------------------------------------- in this process, under the virtual clock
 
@@ -41,13 +41,13 @@ def api(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("API_URL", "http://api")
     app = api_server.Api(api_server.Limits(), latency=1.0, clock=anyio.current_time)
-    monkeypatch.setattr(httpx, "AsyncClient", partial(CLIENT, transport=httpx.ASGITransport(app)))
+    monkeypatch.setattr(httpx2, "AsyncClient", partial(CLIENT, transport=httpx2.ASGITransport(app)))
     return app
 
 
 def client_of_the_service():
     """Return a client that calls the service without a network."""
-    return CLIENT(transport=httpx.ASGITransport(service_jobs.app), base_url="http://service")
+    return CLIENT(transport=httpx2.ASGITransport(service_jobs.app), base_url="http://service")
 
 
 @asynccontextmanager
@@ -331,8 +331,8 @@ class ServiceMachine(ExecutorMachine):
     def __init__(self):
         super().__init__()
         self.surroundings = ExitStack()
-        calling = partial(CLIENT, transport=httpx.ASGITransport(self.call_the_api))
-        self.surroundings.enter_context(patch.object(httpx, "AsyncClient", calling))
+        calling = partial(CLIENT, transport=httpx2.ASGITransport(self.call_the_api))
+        self.surroundings.enter_context(patch.object(httpx2, "AsyncClient", calling))
         self.surroundings.enter_context(patch.dict(os.environ, API_URL="http://api"))
 
     def make_executor(self):
@@ -431,7 +431,7 @@ def test_stopped_and_killed_as_a_process(tmp_path, kind):
             time.sleep(0.05)  # another process works, in real time
 
     def read():
-        with suppress(httpx.RemoteProtocolError), client.stream("GET", "/events") as answer:
+        with suppress(httpx2.RemoteProtocolError), client.stream("GET", "/events") as answer:
             streamed.extend(answer.iter_lines())
 
     def left():
@@ -444,9 +444,9 @@ def test_stopped_and_killed_as_a_process(tmp_path, kind):
     with (
         server("api_server.py", "API_URL", "--latency=0.25", "--failures=0.1") as (environment, stats),
         socket.create_server(("127.0.0.1", 0)) as listening,
-        httpx.Client(
+        httpx2.Client(
             base_url=f"http://127.0.0.1:{listening.getsockname()[1]}",
-            limits=httpx.Limits(max_keepalive_connections=0),  # the next request may be for the next process
+            limits=httpx2.Limits(max_keepalive_connections=0),  # the next request may be for the next process
             trust_env=False,
             timeout=60,
         ) as client,
