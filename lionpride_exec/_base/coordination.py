@@ -9,6 +9,7 @@ executor has its own ``Coordination``.
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .conditions import PredicateCondition
@@ -69,6 +70,7 @@ class Coordination:
             is another one, since the processor asks for it before each start.
         schedules: The schedules. None until there is one.
         launchers: Called when the executor's group opens: each starts a task in it.
+        thread: The thread of the event loop in which the executor's group is open. None while there is no group.
     """
 
     __slots__ = (
@@ -80,6 +82,7 @@ class Coordination:
         "locks_in_use",
         "schedules",
         "starter",
+        "thread",
     )
 
     def __init__(self) -> None:
@@ -91,6 +94,20 @@ class Coordination:
         self.expiring: Final[list[Expiring]] = []
         self.schedules: Any = None
         self.launchers: Final[list[Callable[[], None]]] = []
+        self.thread: int | None = None
+
+    def check_thread(self) -> None:
+        """
+        Check that this is the thread of the event loop, if the executor has a group.
+
+        Raises:
+            RuntimeError: It is another thread.
+        """
+        if self.thread is not None and get_ident() != self.thread:
+            raise RuntimeError(
+                "this is not the thread of the executor's event loop: call anyio.from_thread.run_sync(executor.cancel, "
+                "event), or likewise"
+            )
 
     def hold(self, token: object) -> None:
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
 from lionpride_exec._base.coordination import PAUSED, Coordination
 from lionpride_exec._model.execution import to_status
@@ -14,7 +14,6 @@ from lionpride_exec.errors import EventCancelled, Skip
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterable
     from datetime import datetime, timedelta, tzinfo
-    from typing import Unpack
     from uuid import UUID
 
     from lionpride_exec._events.event import Event
@@ -98,6 +97,7 @@ class ExecutorControls:
         Raises:
             NotFoundError: The event is not in this executor. (Also a KeyError.)
             ClusterError: The executor is not connected to its cluster. The event goes on.
+            RuntimeError: The event runs, and this is not the thread of the event loop. The event goes on.
         """
         return self._transitions.end(self._lookups.known(event), EventStatus.CANCELLED, EventCancelled(reason))
 
@@ -107,7 +107,7 @@ class ExecutorControls:
 
         Raises:
             NotFoundError: The event is not in this executor.
-            ClusterError: As for :meth:`cancel`.
+            ClusterError: As for :meth:`cancel`, as is a RuntimeError.
         """
         return self._transitions.end(self._lookups.known(event), EventStatus.SKIPPED, Skip(reason))
 

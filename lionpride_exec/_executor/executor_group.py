@@ -13,6 +13,7 @@ executor is abandoned: waiting tasks are woken, and pending events stay PENDING.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 import anyio
@@ -166,6 +167,7 @@ class ExecutorGroup:
     def _open(self, group: TaskGroup) -> None:
         self.lifecycle.move_to(GroupState.OPEN)
         self.task_group = group
+        self._coordination.thread = get_ident()
         self._transitions.clock = loop_clock()
         # anyio.Event() looks for the backend each time, for 1 us, and then makes an object of this class.
         self._transitions.new_signal = type(anyio.Event())
@@ -174,6 +176,7 @@ class ExecutorGroup:
 
     def _close(self) -> None:
         self.task_group = None
+        self._coordination.thread = None
         self._transitions.clock = current_time
         self._transitions.new_signal = self._transitions.idle_signal
         self.lifecycle.move_to(GroupState.IDLE)

@@ -513,3 +513,19 @@ async def test_cancelled_while_a_lock_holds_up_its_start():
         await job.wait()
         check_invariants(executor)
     assert places == [{"cancelled": 1}]
+
+
+@pytest.mark.parametrize("method", ["cancel", "skip"])
+async def test_a_running_event_is_not_ended_from_another_thread(method):
+    """The call is refused, and the event can still be ended in the thread of the event loop."""
+    async with make_executor() as executor:
+        event = await executor.append(Job(seconds=50))
+        await anyio.sleep(1)
+        end = getattr(executor, method)
+        with pytest.raises(RuntimeError, match="not the thread of the executor's event loop"):
+            await anyio.to_thread.run_sync(end, event)
+        await anyio.sleep(1)
+        assert event.status == "processing"
+        assert await anyio.to_thread.run_sync(anyio.from_thread.run_sync, end, event)
+        await event.wait()
+        assert event.status is ENDS[method][0]

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections import Counter
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from uuid import uuid4
@@ -16,6 +17,8 @@ import httpx
 import pytest
 from example_processes import asgi_server
 from pages import code_of, define
+
+from lionpride_exec import Call
 
 pytest.importorskip("msgspec")
 pytest.importorskip("prometheus_client")
@@ -312,6 +315,21 @@ async def test_a_mounted_application_is_not_started(page):
             await client.get("/inner/one")
         assert scope.cancelled_caught
     assert page["inner_executor"].status_counts()["pending"] == 1
+
+
+@pytest.mark.anyio
+async def test_calls_in_a_thread_without_the_event_loop(page):
+    """They are refused, and nothing has changed. Through ``anyio.from_thread`` they work."""
+    async with page["executor"] as executor:
+        call = await executor.append(Call.of(page["square"], 5))
+        await anyio.sleep(1)
+        for method in (partial(executor.cancel, call), partial(executor.explain, call), executor.statistics):
+            with pytest.raises(RuntimeError):
+                await anyio.to_thread.run_sync(method)
+            assert call.status == "processing"
+        assert await anyio.to_thread.run_sync(anyio.from_thread.run_sync, executor.cancel, call)
+        await call.wait()
+        assert call.status == "cancelled"
 
 
 # -------------------------------------------------------------------- a process of its own
