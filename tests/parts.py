@@ -17,6 +17,7 @@ from lionpride_exec._cli.run import arguments as plain_arguments  # compared wit
 from lionpride_exec._cli.run import summary as cli_summary  # what is shown at a moment
 from lionpride_exec._cluster import engine as cluster  # the queue on a server, without events and executors
 from lionpride_exec._executor import executor_states  # every pair of states
+from lionpride_exec._faces import snapshot as faces_snapshot  # what a source of a test returns
 from lionpride_exec._journal import journal_lifecycle  # every pair of states
 from lionpride_exec._journal import reader as journal_reader  # reading in pieces, and without rights
 from lionpride_exec._journal import store as journal_store  # a second process that has the file
@@ -39,6 +40,7 @@ __all__ = [
     "cluster",
     "command_app",
     "executor_states",
+    "faces_snapshot",
     "field_paths",
     "invariants",
     "journal_lifecycle",

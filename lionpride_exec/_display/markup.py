@@ -18,6 +18,10 @@ class Markup(str):
 
     __slots__ = ()
 
+    def __html__(self) -> str:
+        """Return the text as it is. Templates ask by this name whether a text has to be escaped."""
+        return self
+
 
 def element(name: str, *children: str | Markup | None, **attributes: str | float | None) -> Markup:
     """

@@ -1,0 +1,86 @@
+"""A chart of runs in lanes: what each slot of an executor did, and when."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from lionpride_exec._display.markup import Markup, element
+from lionpride_exec._display.quantities import shown_length, shown_time
+
+from .charts import LABELS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .snapshot import RunLine
+
+WIDTH: Final = 1000.0
+HEIGHT: Final = 16.0  # of a lane, in pixels
+
+# A run that begins so many seconds before another one ends may still have its slot: clocks are not that exact.
+TOLERANCE: Final = 1e-4
+
+
+def lanes_of(runs: Sequence[RunLine]) -> list[int]:
+    """
+    Return the lane of each run: the lowest one that is free when the run begins. O(n log n).
+
+    Args:
+        runs: The runs, by their beginning.
+    """
+    free: list[int] = []
+    busy: list[tuple[float, int]] = []
+    found: list[int] = []
+    for run in runs:
+        while busy and busy[0][0] <= run.begin + TOLERANCE:
+            heappush(free, heappop(busy)[1])
+        lane = heappop(free) if free else len(busy)
+        heappush(busy, (float("inf") if run.end is None else run.end, lane))
+        found.append(lane)
+    return found
+
+
+def lanes(runs: Sequence[RunLine], begin: float, end: float, *, address: str, caption: str) -> Markup:
+    """
+    Return a chart in which each run is a bar in its lane, with a link to its event.
+
+    Args:
+        runs: The runs, by their beginning.
+        begin: The left end of the chart, seconds since 1970.
+        end: The right end. A run that has not ended goes on until then.
+        address: The address of the page of an event, without the id.
+        caption: What the chart shows, for those who cannot see it.
+    """
+    places = lanes_of(runs)
+    count = max(places, default=0) + 1
+    scale = WIDTH / max(end - begin, 1e-9)
+    bars = [_bar(run, lane, begin, end, scale, address) for run, lane in zip(runs, places, strict=True)]
+    drawing = element(
+        "svg",
+        *bars,
+        viewBox=f"0 0 {WIDTH:.0f} {HEIGHT * count:.0f}",
+        height=HEIGHT * count,
+        preserveAspectRatio="none",
+        role="img",
+        aria_label=caption,
+    )
+    times = [begin + (end - begin) * place / (LABELS - 1) for place in range(LABELS)]
+    below = element("div", *(element("span", shown_time(at, span=end - begin)) for at in times), class_="labels")
+    return element("div", element("div", drawing, class_="lanes"), below, class_="timeline")
+
+
+def _bar(run: RunLine, lane: int, begin: float, end: float, scale: float, address: str) -> Markup:
+    first, last = max(run.begin, begin), min(end if run.end is None else run.end, end)
+    length = (end if run.end is None else run.end) - run.begin
+    bar = element(
+        "rect",
+        x=(first - begin) * scale,
+        y=lane * HEIGHT + 1,
+        width=max((last - first) * scale, 1.0),
+        height=HEIGHT - 2,
+        class_=run.status,
+    )
+    title = element("title", f"{run.kind or '?'} {run.id[:8]}: {run.status}, {shown_length(max(length, 0.0))}")
+    return element("a", title, bar, href=f"{address}{quote(run.id, safe='', errors='replace')}", tabindex="-1")
