@@ -44,7 +44,7 @@ def test_extras_and_groups_name_each_other():
     """The extra ``all`` has each extra of users but ``testing``. Each dependency group is the extra of its name."""
     settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))
     extras = settings["project"]["optional-dependencies"]
-    own = {"all", "bench", "check", "clients", "docs", "release", "test", "testing"}
+    own = {"all", "bench", "browser", "check", "clients", "docs", "release", "test", "testing"}
     everything = f"lionpride-exec[{','.join(sorted(extras.keys() - own))}]"
     assert extras["all"] == [everything]
     groups = settings["dependency-groups"]
