@@ -154,11 +154,16 @@ async def cancel(job: KnownJob, executor: Running) -> JobView:
     return JobView.of(job, executor)
 
 
+def transitions_of(job):
+    """Return the transitions of a job, each with an id that is the same after a restart."""
+    return [(f"{number}-{status}", status, at) for number, (status, at) in enumerate(job.history(), 1)]
+
+
 async def seen_of(job: KnownJob, last_event_id: Annotated[str | None, Header()] = None) -> int:
     """Return how many transitions of a job the client has. 204 if it has all, so that it does not come again."""
-    times = [at.isoformat() for _, at in job.history()]
-    seen = len(times) - times[::-1].index(last_event_id) if last_event_id in times else 0
-    if job.status.is_terminal and seen == len(times):
+    ids = [one[0] for one in transitions_of(job)]
+    seen = ids.index(last_event_id) + 1 if last_event_id in ids else 0
+    if job.status.is_terminal and seen == len(ids):
         raise HTTPException(204)
     return seen
 
@@ -168,9 +173,9 @@ async def events(job: KnownJob, seen: Annotated[int, Depends(seen_of)], request:
     """Stream the transitions of a job, from its first one on. A client that connects again misses none."""
     until = anyio.current_time() + STREAM
     while True:
-        for status, at in job.history()[seen:]:
+        for name, status, at in transitions_of(job)[seen:]:
             seen += 1
-            yield ServerSentEvent(event=status, data={"status": status, "at": at}, id=at.isoformat(), retry=500)
+            yield ServerSentEvent(id=name, event=status, data={"status": status, "at": at}, retry=500)
         if seen < len(job.history()):
             continue  # it went on while the client read
         if job.status.is_terminal or not await request.app.state.changes.wait(job, until):

@@ -1,5 +1,6 @@
 """The example ``web_service.py``: its requests in virtual time, by FastAPI's TestClient, and killed as a process."""
 
+import json
 import os
 import signal
 import socket
@@ -197,10 +198,11 @@ async def test_the_transitions_of_a_job(path):
             ["completed"],
         ]
         assert await follow(client, job) == [[*streams[0], *streams[2]]]  # one that comes later has all of them
-        assert await follow(client, job, "nonsense") == await follow(client, job)
+        for unknown in ("nonsense", "2-pending", "9-completed"):
+            assert await follow(client, job, unknown) == await follow(client, job)
         assert not app.state.changes.awaited
-    times = [time for _, time in shown["history"]]
-    assert [one["id"].replace("+00:00", "Z") for blocks in streams for one in blocks] == times
+    told = [json.loads(one["data"]) for blocks in streams for one in blocks]
+    assert [[one["status"], one["at"].replace("+00:00", "Z")] for one in told] == shown["history"]
 
 
 @pytest.mark.anyio
