@@ -17,7 +17,7 @@ from lionpride_exec._cli.run import arguments as plain_arguments  # compared wit
 from lionpride_exec._cli.run import summary as cli_summary  # what is shown at a moment
 from lionpride_exec._cluster import engine as cluster  # the queue on a server, without events and executors
 from lionpride_exec._executor import executor_states  # every pair of states
-from lionpride_exec._faces import snapshot as faces_snapshot  # what a source of a test returns
+from lionpride_exec._faces import sources as faces_sources  # and what they return; a dashboard shows it as a page
 from lionpride_exec._journal import journal_lifecycle  # every pair of states
 from lionpride_exec._journal import reader as journal_reader  # reading in pieces, and without rights
 from lionpride_exec._journal import store as journal_store  # a second process that has the file
@@ -33,6 +33,8 @@ from lionpride_exec._scheduling import reopening as scheduling_reopening  # the 
 from lionpride_exec.testing._invariants import invariant as invariants  # each by itself, of a broken executor
 from lionpride_exec.testing._time import asyncio_clock as clock  # a virtual clock as coarse as that of uvloop
 
+faces_snapshot = faces_sources.snapshot
+
 __all__ = [
     "backend",
     "cli_summary",
@@ -41,6 +43,7 @@ __all__ = [
     "command_app",
     "executor_states",
     "faces_snapshot",
+    "faces_sources",
     "field_paths",
     "invariants",
     "journal_lifecycle",

@@ -340,3 +340,10 @@ class Source(Protocol):
             LionprideError: It was refused, in words for the one who asks. Nothing has changed.
         """
         ...
+
+
+class OpenSource(Source, Protocol):
+    """A source that holds something: an observer, a file, a connection. Its maker closes it."""
+
+    async def aclose(self) -> None:
+        """Let go of it. Idempotent. Other calls fail after this, or return what is known."""

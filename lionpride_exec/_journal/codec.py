@@ -164,6 +164,11 @@ class Codec:
         """Return the tag of a class. An empty text if it has none."""
         return self._tag_of.get(cls) or cls._kind.tag or ""
 
+    def tag_of_function(self, function: Callable[..., Any]) -> str | None:
+        """Return the tag of the calls of a function. None if the function is not known here."""
+        # ==: each look at a method makes a new object
+        return next((tag for tag, known in self._functions.items() if known == function), None)
+
     def tag_for(self, event: Event) -> str:
         """
         Return the tag of an event, for a call that of its function.
@@ -226,10 +231,10 @@ class Codec:
         return codec
 
     def _tag_of_function(self, event: Call[Any]) -> str:
+        tag = self.tag_of_function(event.function)
+        if tag is not None:
+            return tag
         kind = self._keeper.settings
-        for tag, function in self._functions.items():
-            if function == event.function:  # ==: each look at a method makes a new object
-                return tag
         raise TypeError(
             f"{self._keeper.name} does not know the function of {event}: make the executor with "
             f"Executor.of(function, {kind.lower()}=...), or name it by {kind}(..., types={{'a.tag': function}}); "

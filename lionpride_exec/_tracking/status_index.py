@@ -94,7 +94,11 @@ class StatusIndex:
             before: Only events that came to the status before this one, which has the status too. None for all.
             limit: How many events at most.
         """
-        return [self.items[event_id] for event_id in self.progression(status)._order.newest(limit, before)]
+        return [self.items[event_id] for event_id in self.newest_ids(status, before, limit)]
+
+    def newest_ids(self, status: EventStatus, before: UUID | None, limit: int) -> list[UUID]:
+        """Return the ids of these events."""
+        return self.progression(status)._order.newest(limit, before)
 
     def counts(self) -> dict[EventStatus, int]:
         """Return the number of events with each status, zeros included. O(1)."""

@@ -1,0 +1,193 @@
+"""What somebody asks of a running executor, as calls of its public methods."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+import attrs
+from anyio.lowlevel import checkpoint
+
+from lionpride_exec._base.wording import counted
+from lionpride_exec._status import COMPLETED, PENDING, PROCESSING, TERMINAL, EventStatus
+from lionpride_exec.errors import LionprideError, OperationError
+
+from .snapshot import Choice
+from .texts import key_text, keys_meant
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Hashable
+
+    from lionpride_exec._executor.explanation import Statistics
+    from lionpride_exec._executor.live_view import LiveView
+    from lionpride_exec._processing.pause_records import Pause
+
+    from .live_pages import LivePages
+    from .snapshot import Action
+
+logger = logging.getLogger("lionpride_exec")
+
+# Events that are asked for at once, and changed between two checkpoints.
+AT_A_TIME: Final = 100
+
+_OPEN: Final = (PENDING.value, PROCESSING.value)
+BAD: Final = tuple(status.value for status in EventStatus if status in TERMINAL and status is not COMPLETED)
+
+
+def refused_here() -> OperationError:
+    """Return the error of a source that is only read."""
+    return OperationError("this view is read-only: nothing has changed", retryable=False)
+
+
+def pause_name(pause: Pause) -> str | None:
+    """Return the name of what a pause is about: the key, or else the limit. None for everything."""
+    if pause.key is not None or pause.limit is None:
+        return key_text(pause.key)
+    return pause.limit.name or repr(pause.limit)
+
+
+def chosen_statuses(action: Action) -> tuple[str, ...]:
+    """
+    Return the statuses of the events that an action for several events is about.
+
+    Raises:
+        OperationError: It is about none, or events of this status cannot be changed so.
+    """
+    if action.choice is None:
+        raise OperationError(f"{action.what} which events? nothing has changed", retryable=False)
+    usual = BAD if action.what == "retry" else _OPEN
+    status = action.choice.status
+    if status is not None and status not in {*usual, "held"}:
+        raise OperationError(f"events that are {status} cannot be changed by {action.what}", retryable=False)
+    return usual if status is None else (status,)
+
+
+class LiveActions:
+    """
+    Carries out what is asked for.
+
+    Args:
+        view: Looks at the executor.
+        pages: Finds its events.
+
+    Attributes:
+        done: How many actions were asked for.
+    """
+
+    def __init__(self, view: LiveView, pages: LivePages) -> None:
+        self._view = view
+        self._pages = pages
+        self.done = 0
+
+    async def do(self, action: Action, state: Statistics) -> str:
+        """
+        Carry out an action, and return what came of it.
+
+        Raises:
+            LionprideError: It was refused.
+        """
+        self.done += 1
+        try:
+            told = await self._do(action, state)
+        except (ValueError, TypeError) as exc:
+            if isinstance(exc, LionprideError):
+                raise
+            raise OperationError(str(exc), retryable=False) from exc
+        logger.info("%s was asked for by %s: %s", action.what, action.by, told)
+        return told
+
+    async def _do(self, action: Action, state: Statistics) -> str:
+        executor = self._view.executor
+        match action.what:
+            case "pause":
+                return self._pause(action)
+            case "resume":
+                return self._resume(action, state)
+            case "resize":
+                executor.resize(concurrency_limit=action.amount)
+                return f"{counted(action.amount or state.concurrency_limit, 'event')} may run at the same time"
+            case "cancel" | "skip" | "retry" if action.id is not None:
+                return await self._change_one(action, UUID(action.id))
+            case "cancel" | "skip":
+                return await self._end_all(action)
+            case "retry":
+                return await self._retry_all(action)
+            case _:
+                raise OperationError(f"there is no action {action.what!r}", retryable=False)
+
+    # ---------------------------------------------------------------- pauses
+
+    def _pause(self, action: Action) -> str:
+        if action.key is None:
+            self._view.executor.pause()
+            return "paused: what runs goes on, and nothing starts until resume"
+        for key in keys_meant(action.key):
+            self._view.executor.pause(key=key, reason=f"by {action.by}")
+        return f"key {action.key} is paused: what runs goes on"
+
+    def _resume(self, action: Action, state: Statistics) -> str:
+        if action.key is None:
+            self._view.executor.resume()
+            return "not paused"
+        found = [pause for pause in state.pauses if pause_name(pause) == action.key]
+        for pause in found:
+            self._view.executor.resume(key=pause.key, limit=pause.limit)
+        keys: list[Hashable] = [] if found else keys_meant(action.key)
+        for key in keys:
+            self._view.executor.resume(key=key)
+        return f"key {action.key} is not paused"
+
+    # ---------------------------------------------------------------- events
+
+    async def _change_one(self, action: Action, event_id: UUID) -> str:
+        executor = self._view.executor
+        if action.what == "retry":
+            await executor.retry(event_id)
+            return "1 event is pending again"
+        end = executor.cancel if action.what == "cancel" else executor.skip
+        if not end(event_id, f"by {action.by}"):
+            raise OperationError(f"event {event_id} has ended: nothing has changed", retryable=False)
+        return f"1 event {_ENDED[action.what]}"
+
+    async def _end_all(self, action: Action) -> str:
+        """End the events that fit, the newest first: a follower ends before the event that it comes after."""
+        executor, number = self._view.executor, 0
+        end = executor.cancel if action.what == "cancel" else executor.skip
+        async for event_id in self._chosen(action):
+            if self._view.with_id(event_id) is not None:
+                number += end(event_id, f"by {action.by}")
+            if number % AT_A_TIME == 0:
+                await checkpoint()
+        return f"{counted(number, 'event')} {_ENDED[action.what]}"
+
+    async def _retry_all(self, action: Action) -> str:
+        """Run the events again that fit, the oldest first: they are found before, since they change their places."""
+        ids = [event_id async for event_id in self._chosen(action)]
+        number = 0
+        for event_id in reversed(ids):
+            try:
+                await self._view.executor.retry(event_id)
+            except LionprideError:  # it was retried meanwhile, or what it comes after is gone
+                continue
+            number += 1
+        rest = len(ids) - number
+        left = f"; {counted(rest, 'event')} could not be retried" if rest else ""
+        return f"{counted(number, 'event')} pending again{left}"
+
+    async def _chosen(self, action: Action) -> AsyncIterator[UUID]:
+        """Yield the ids of the events that fit, the newest first, from each status."""
+        for status in chosen_statuses(action):
+            choice = attrs.evolve(action.choice or Choice(), status=status)
+            before: str | None = None
+            while True:
+                page = await self._pages.page(choice, before, AT_A_TIME)
+                for line in page.lines:
+                    yield UUID(line.id)
+                before = page.before
+                if before is None:
+                    break
+
+
+# What became of events, by the action.
+_ENDED: Final = {"cancel": "cancelled", "skip": "skipped"}

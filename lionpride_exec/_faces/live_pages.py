@@ -1,0 +1,231 @@
+"""
+Pages of the events that an executor has in memory, the newest first.
+
+Each status has its events in the order in which they came to it, and can be read from any of them on. A page of all
+statuses merges these orders by time. So the newest event is the one whose status changed last.
+
+A page says where the next one begins by the last event that was looked at in each status. An event may have left its
+status by then: then the place is found again by the time at which it came to the status.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import attrs
+from anyio.lowlevel import checkpoint
+
+from lionpride_exec._base.error_shapes import error_shape
+from lionpride_exec._status import PROCESSING, TERMINAL, EventStatus
+from lionpride_exec.errors import NotFoundError
+
+from .live_lines import event_line, fields_of
+from .snapshot import EventPage
+from .texts import readable
+
+if TYPE_CHECKING:
+    from lionpride_exec._executor.found import FoundEvent
+    from lionpride_exec._executor.live_view import LiveView
+
+    from .snapshot import Choice, EventLine
+
+# Events that a page looks at, beyond which it is returned as it is; and those that are looked at between two
+# checkpoints: each takes some 20 us, and 80 us or more if its fields are searched.
+MOST_LOOKED_AT: Final = 5000
+AT_A_TIME: Final = 50
+AT_A_TIME_IN_TEXT: Final = 20
+
+# The letter of each status in a place.
+_LETTERS: Final = dict(zip(EventStatus, "prcfxsa", strict=True))
+_STATUSES: Final = {letter: status for status, letter in _LETTERS.items()}
+
+
+def since_of(found: FoundEvent) -> float:
+    """Return when an event came to its status, in seconds since 1970."""
+    if found.status in TERMINAL:
+        moment = found.finished_at
+    elif found.status is PROCESSING:
+        moment = found.started_at
+    else:
+        attempts = () if found.event is None else found.event.execution.attempts
+        moment = attempts[-1].finished_at if attempts else found.queued_at
+    return 0.0 if moment is None else moment.timestamp()
+
+
+@attrs.define
+class _Lane:
+    """
+    The events of one status, from the newest to the oldest.
+
+    Attributes:
+        status: The status.
+        last: The last event that was looked at. None before the first.
+        since: When this event came to the status.
+        found: The next events.
+        has_ended: Whether no more follow these.
+    """
+
+    status: EventStatus
+    last: UUID | None = None
+    since: float = 0.0
+    found: list[FoundEvent] = attrs.field(factory=list)
+    has_ended: bool = False
+
+    def take(self) -> FoundEvent:
+        """Return the next event, which there is."""
+        found = self.found.pop(0)
+        self.last, self.since = found.id, since_of(found)
+        return found
+
+    @property
+    def place(self) -> str:
+        """Where to go on, as text. The time is in microseconds."""
+        return "" if self.last is None else f"{_LETTERS[self.status]}{self.last.hex}{round(self.since * 1e6)}"
+
+
+class LivePages:
+    """
+    Finds events in memory.
+
+    Args:
+        view: Looks at the executor.
+    """
+
+    def __init__(self, view: LiveView) -> None:
+        self._view = view
+
+    async def page(self, choice: Choice, before: str | None, count: int) -> EventPage:
+        """Return events that fit; see ``Source.events()``. The event loop waits for 100 events at a time."""
+        lanes = _lanes(choice.status, before)
+        fits = _Fits(choice)
+        at_a_time = min(AT_A_TIME, count) if choice.text is None else AT_A_TIME_IN_TEXT
+        lines: list[EventLine] = []
+        heap: list[tuple[float, int, _Lane]] = []
+        for number, lane in enumerate(lanes):
+            await self._push(heap, lane, number, at_a_time, choice.since)
+        looked_at = 0
+        while heap and len(lines) < count and looked_at < MOST_LOOKED_AT:
+            _, number, lane = heappop(heap)
+            found = lane.take()
+            line = event_line(found)
+            if fits.line(line, found.event):
+                lines.append(line)
+            looked_at += 1
+            if looked_at % at_a_time == 0:
+                await checkpoint()
+            await self._push(heap, lane, number, at_a_time, choice.since)
+        return EventPage(lines=tuple(lines), before=_place(lanes) if heap else None)
+
+    async def _push(
+        self, heap: list[tuple[float, int, _Lane]], lane: _Lane, number: int, size: int, since: float | None
+    ) -> None:
+        """Put a lane among those with a next event, if it has one that came to the status in time."""
+        if not lane.found and not lane.has_ended:
+            await self._fill(lane, size)
+        if lane.found and (since is None or since_of(lane.found[0]) >= since):
+            heappush(heap, (-since_of(lane.found[0]), number, lane))
+
+    async def _fill(self, lane: _Lane, size: int) -> None:
+        """Read the next events of a lane."""
+        try:
+            lane.found = [*self._view.newest(lane.status, lane.last, size)]
+        except NotFoundError:  # the event has left the status
+            await self._find_place(lane, size)
+        lane.has_ended = not lane.found
+        await checkpoint()
+
+    async def _find_place(self, lane: _Lane, size: int) -> None:
+        """Go back from the newest event to those that came before the one that has left."""
+        last: UUID | None = None
+        while True:
+            try:
+                found = self._view.newest(lane.status, last, AT_A_TIME)
+            except NotFoundError:  # this one has left meanwhile
+                last = None
+                continue
+            older = [one for one in found if round(since_of(one) * 1e6) <= round(lane.since * 1e6)]
+            if older or not found:
+                lane.found = older[:size]
+                return
+            last = found[-1].id
+            await checkpoint()
+
+
+def _lanes(status: str | None, before: str | None) -> list[_Lane]:
+    """
+    Return the lanes of a page.
+
+    Raises:
+        NotFoundError: The status does not exist, or ``before`` is no place.
+    """
+    statuses = _statuses(status)
+    if before is None:
+        return [_Lane(one) for one in statuses]
+    lanes = {one: _Lane(one) for one in statuses}
+    for text in before.split("."):
+        try:
+            lane = lanes[_STATUSES[text[:1]]]
+            lane.last, lane.since = UUID(text[1:33]), int(text[33:]) / 1e6
+        except (LookupError, ValueError):
+            raise NotFoundError("there is no such page: read the first page again") from None
+    return list(lanes.values())
+
+
+def _statuses(status: str | None) -> list[EventStatus]:
+    if status is None:
+        return [*EventStatus]
+    if status == "held":  # only a journal holds events
+        return []
+    try:
+        return [EventStatus(status)]
+    except ValueError:
+        raise NotFoundError(f"there is no status {status!r}") from None
+
+
+def _place(lanes: list[_Lane]) -> str | None:
+    """Return where the next page begins. None for the first page again, of which nothing was looked at."""
+    return ".".join(lane.place for lane in lanes if lane.place) or None
+
+
+class _Fits:
+    """
+    Whether events are asked for.
+
+    Args:
+        choice: What is asked for. Upper and lower case make no difference in ``text`` and ``error``.
+    """
+
+    def __init__(self, choice: Choice) -> None:
+        self._choice = choice
+        self._text = None if choice.text is None else choice.text.casefold()
+        self._error = None if choice.error is None else choice.error.casefold()
+
+    def line(self, line: EventLine, event: Any) -> bool:
+        """Return whether an event fits everything but the status."""
+        return fits_line(line, self._choice, self._error) and (
+            self._text is None or has_text(line, self._text) or (event is not None and self._is_in_fields(event))
+        )
+
+    def _is_in_fields(self, event: Any) -> bool:
+        return self._text is not None and self._text in readable(fields_of(event)).casefold()
+
+
+def fits_line(line: EventLine, choice: Choice, error: str | None) -> bool:
+    """Return whether an event fits what is asked for of its kind, key, time and error. The error is in lower case."""
+    if choice.kind is not None and line.kind != choice.kind:
+        return False
+    if choice.key is not None and line.key != choice.key:
+        return False
+    if choice.since is not None and (line.finished or line.started or line.queued or 0.0) < choice.since:
+        return False
+    if error is None:
+        return True
+    known = line.error or ""
+    return error in known.casefold() or ("<" in error and error in error_shape(known).casefold())
+
+
+def has_text(line: EventLine, text: str) -> bool:
+    """Return whether the kind, the key or the error of an event has a text, which is in lower case."""
+    return any(text in part.casefold() for part in (line.kind, line.key or "", line.error or ""))

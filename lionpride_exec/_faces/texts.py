@@ -1,0 +1,51 @@
+"""Texts of the records: keys, errors, and JSON that is set for reading. They are as the event has them, not escaped."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from lionpride_exec._base.json_text import read_json, shown, write_json
+from lionpride_exec._base.jsonable import jsonable
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+# Characters of the first line of an error, and of a key.
+LONGEST_LINE: Final = 500
+
+
+def key_text(key: Any) -> str | None:
+    """Return a key as text: a text as it is, anything else as JSON. None for None. Never raises."""
+    if key is None or isinstance(key, str):
+        return key
+    try:
+        return write_json(jsonable(key)).decode()
+    except (TypeError, ValueError, RecursionError):
+        return shown(key)
+
+
+def keys_meant(text: str) -> list[Hashable]:
+    """Return the keys that a text may mean: the text itself, and the key as JSON, in which a list is a tuple."""
+    try:
+        found = _hashable(read_json(text))
+    except (ValueError, RecursionError):
+        return [text]
+    return [text] if found is None or found == text else [text, found]
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(_hashable(part) for part in value) if isinstance(value, list) else value
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a text, at most 500 characters."""
+    return text.lstrip().partition("\n")[0][:LONGEST_LINE].rstrip()
+
+
+def readable(value: Any) -> str:
+    """Return JSON-safe data as JSON with a line for each part. Never raises for JSON-safe data."""
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=2)
+    except ValueError:  # an int of very many digits
+        return write_json(value).decode()
