@@ -15,6 +15,8 @@ from lionpride_exec._base import (
 from lionpride_exec._cli.app import app as command_app  # what cyclopts reads
 from lionpride_exec._cli.run import arguments as plain_arguments  # compared with what cyclopts reads
 from lionpride_exec._cli.run import summary as cli_summary  # what is shown at a moment
+from lionpride_exec._cli.top import command as top_command  # its screens, without a terminal
+from lionpride_exec._cli.top import feed as top_feed  # how often it reads, by a clock of the test
 from lionpride_exec._cluster import engine as cluster  # the queue on a server, without events and executors
 from lionpride_exec._executor import executor_states  # every pair of states
 from lionpride_exec._faces import sources as faces_sources  # and what they return; a dashboard shows it as a page
@@ -60,6 +62,8 @@ __all__ = [
     "scheduling_pacing",
     "scheduling_reopening",
     "state_machine",
+    "top_command",
+    "top_feed",
     "triggers",
     "wall_clock",
 ]

@@ -16,7 +16,8 @@ PACKAGE = Path(lionpride_exec.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 # Modules of extras, of journals and of development. Importing the package loads none of them.
 OPTIONAL = {
-    "coredis", "cyclopts", "hypothesis", "msgspec", "pyarrow", "pytest", "rich", "sqlite3", "tqdm", "trio", "uvloop",
+    "coredis", "cyclopts", "hypothesis", "msgspec", "pyarrow", "pytest", "rich", "sqlite3", "textual", "tqdm", "trio",
+    "uvloop",
 }  # fmt: skip
 
 
