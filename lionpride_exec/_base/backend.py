@@ -264,6 +264,11 @@ def asyncio_task() -> asyncio.Task[Any] | None:
         return None
 
 
+def backend_name() -> str:
+    """Return the backend that runs this task: "asyncio" or "trio"."""
+    return "asyncio" if _trio_lowlevel() is None else "trio"
+
+
 def _trio_lowlevel() -> Any:
     """Return ``trio.lowlevel`` if a task of trio runs. Otherwise return None."""
     lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)  # another thread may be importing it just now

@@ -25,6 +25,7 @@ from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import ExecutorClosedError, JournalError
 
 from .inbox import Inbox
+from .opening_fact import opening_fact
 from .restored_starts import longest_period
 from .stored_ends import StoredEnds
 from .while_closed import WhileClosed
@@ -135,12 +136,7 @@ class JournalLink:
             self.session.store.check_process()
 
     def open_session(self) -> JournalSession:
-        """
-        Return the open journal.
-
-        Raises:
-            JournalError: The journal is not open, or the process was forked since the journal was opened.
-        """
+        """Return the open journal. Raise ``JournalError`` if it is not open, or the process is a forked child."""
         if self.session is None:
             raise JournalError(f"{self.executor!r} has no open journal")
         self.check_process()
@@ -157,6 +153,7 @@ class JournalLink:
             from lionpride_exec._journal.session import JournalSession  # noqa: PLC0415  needs the extra
 
             session = JournalSession(self.journal, self)
+            session.store.facts_of_opening = opening_fact(self.executor.processor)
             try:
                 await session.open()
                 await self.recovery.catch_up(session, self.while_closed.departed, self._opened)

@@ -15,6 +15,9 @@ SCHEDULES = "schedule:"
 RUNS = "run:"
 KEPT_RUNS = 20
 
+# The fact that an executor writes of itself when it opens the file.
+OPENING = "opening"
+
 
 def read_fact(connection: sqlite3.Connection, name: str) -> str | None:
     """Return a fact. None if there is none."""

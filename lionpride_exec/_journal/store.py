@@ -80,6 +80,7 @@ class Store:
         # Set by the owner.
         self.min_retention: float = 0.0  # seconds for which ended events are kept in any case: limits count their runs
         self.when_forked: Callable[[], None] | None = None  # called in a child
+        self.facts_of_opening: Callable[[int], dict[str, str]] = lambda _: {}  # what is kept of an opening, by number
         self._synchronous = synchronous
         self._pruner = Pruner(retain or {})
         self._lock = Lock()  # held while the connection is used
@@ -125,7 +126,8 @@ class Store:
         self.generation = connection.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()[0]
         found = connection.execute("SELECT value FROM meta WHERE name = 'is_closed'").fetchone()
         self.was_closed = found is None or found[0] == 1
-        connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('is_closed', 0)")
+        facts = {"is_closed": 0, **self.facts_of_opening(self.generation)}
+        connection.executemany("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", facts.items())
         self.next_seq = 1 + (connection.execute("SELECT max(seq) FROM event").fetchone()[0] or 0)
         self.tally = dict(connection.execute("SELECT status, events FROM tally"))
         tidy_expiries(connection)
