@@ -67,6 +67,7 @@ if _typing.TYPE_CHECKING:
     from ._executor.progress_bar import ProgressBar
     from ._executor.schedule import Schedule
     from ._executor.schedule_policy import ScheduleState
+    from ._faces.recording import RunRecord, record_runs
     from ._faces.report import report
     from ._model.waiting import WaitReason
     from ._processing.pause_records import Pause, StartPace
@@ -124,6 +125,7 @@ __all__ = [
     "RemoteExplanation",
     "Retain",
     "Retry",
+    "RunRecord",
     "Schedule",
     "ScheduleState",
     "Skip",
@@ -142,6 +144,7 @@ __all__ = [
     "current_executor",
     "lifespan_value",
     "pipeline",
+    "record_runs",
     "report",
     "retry_after",
     "status_of",
@@ -164,12 +167,14 @@ _ON_DEMAND = {
     "ScheduleState": "_executor.schedule",
     "QueueTransition": "_cluster.queue_watcher",
     "QueueWatcher": "_cluster.queue_watcher",
+    "RunRecord": "_faces.recording",
     "Stage": "_executor.pipeline",
     "StartPace": "_processing.pause_records",
     "Statistics": "_executor.explanation",
     "WaitReason": "_executor.explanation",
     "WorkerInfo": "_cluster.queue_queries",
     "pipeline": "_executor.pipeline",
+    "record_runs": "_faces.recording",
     "report": "_faces.report",
 }
 

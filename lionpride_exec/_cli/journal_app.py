@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from .guard import JOURNAL, guarded
 from .parameters import DASH, FLAG, REPEATED
+from .report_app import report
 from .run.options import InputFormat, RunOptions
 
 if TYPE_CHECKING:
@@ -109,29 +110,6 @@ def export(
     from .journal.export import export_events  # noqa: PLC0415  the extra may not be installed
 
     return export_events(journal, status, tag, output, overwrite=overwrite)
-
-
-@guarded(JOURNAL)
-def report(
-    journal: str,
-    /,
-    *,
-    output: Annotated[str, Parameter(name=["--output", "-o"]), DASH] = "-",
-    top: int = 20,
-    overwrite: Annotated[bool, FLAG] = False,
-) -> int:
-    """
-    Write how a run goes, or went, as one HTML page with charts, for people.
-
-    Args:
-        journal: File of the journal; a run may be writing it.
-        output: File for the page; - is standard output. A file that is not empty is refused.
-        top: How many events or errors to show of each kind.
-        overwrite: Replace what the file for the page holds.
-    """
-    from .journal.report import write_report  # noqa: PLC0415  the extra may not be installed
-
-    return write_report(journal, output, top, overwrite=overwrite)
 
 
 @guarded(JOURNAL)

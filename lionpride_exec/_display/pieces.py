@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -11,6 +11,9 @@ from .quantities import shown_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+# Characters of a name that are shown. A text of a megabyte is no name.
+LONGEST: Final = 200
 
 
 @attrs.frozen
@@ -90,3 +93,13 @@ def stacked(series: Sequence[Series], caption: str) -> Markup:
         role="img",
         aria_label=caption,
     )
+
+
+def section(title: str, lead: str | Markup, *parts: Markup | None) -> Markup:
+    """Return a section with a heading, and a sentence about what it shows."""
+    return element("section", element("h2", title), element("p", lead, class_="lead"), *parts)
+
+
+def cut(text: str, most: int = LONGEST) -> str:
+    """Return at most so many characters of a text, with a mark where the rest is left out."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

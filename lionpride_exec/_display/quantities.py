@@ -9,6 +9,8 @@ MINUTE: Final = 60.0
 HOUR: Final = 3600.0
 DAY: Final = 86400.0
 
+_LONGEST_IN_SECONDS: Final = 3  # the power of ten
+
 
 def shown_number(value: float) -> str:
     """Return a number with thousands, and with decimals only where they tell something."""
@@ -48,6 +50,15 @@ def shown_moment(at: float) -> str:
     return _formatted(at, "%Y-%m-%d %H:%M:%S")
 
 
+def iso_time(at: float | None) -> str | None:
+    """Return a time as text for programs, in UTC, to the millisecond. None if there is none."""
+    try:
+        moment = None if at is None else datetime.fromtimestamp(at, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _formatted(at: float, form: str) -> str:
     try:
         return datetime.fromtimestamp(at, UTC).strftime(form)
@@ -64,6 +75,9 @@ def shown_pace(per_second: float) -> str:
 
 
 def shown_decade(power: int) -> str:
-    """Return a power of ten in seconds as a short text: ``10 µs``, ``1 ms``, ``1,000 s``."""
-    unit, name = next((unit, name) for unit, name in ((0, "s"), (-3, "ms"), (-6, "µs")) if power >= unit)
-    return f"{10 ** (power - unit):,} {name}"
+    """Return a power of ten in seconds as a short text: ``10 µs``, ``1 ms``, ``1,000 s``, ``2.8 h``, ``12 d``."""
+    if power > _LONGEST_IN_SECONDS:
+        unit, name = (HOUR, "h") if 10**power < DAY else (DAY, "d")
+        return f"{10**power / unit:,.2g} {name}" if 10**power < DAY * 100 else f"{10**power / unit:,.0f} {name}"
+    of, name = next((unit, name) for unit, name in ((0, "s"), (-3, "ms"), (-6, "µs")) if power >= unit)
+    return f"{10 ** (power - of):,} {name}"

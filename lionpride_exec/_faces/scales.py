@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from bisect import bisect_right
+from itertools import accumulate, chain
 from math import ceil, floor, log10
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from lionpride_exec._display.quantities import DAY, HOUR, MINUTE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_BINS: Final = 120
 
@@ -49,14 +53,55 @@ class Bins:
         return min(max(int((at - self.start) / self.width), 0), self.count - 1)
 
 
-def bins_of(first: float, last: float) -> Bins:
-    """Return bins with a width that people can name, at most 120, for times from the first to the last."""
-    span = max(last - first, 0.0)
-    width = next((width for width in _WIDTHS if span / width <= MAX_BINS - 1), DAY)
-    while span / width > MAX_BINS - 1:
+class Axis:
+    """
+    Equal stretches of time, without the long ones in which nothing happened.
+
+    Args:
+        pieces: The bins of each time in which something happened, in order, one or more. All have the same width.
+
+    Attributes:
+        width: Seconds of each bin.
+        firsts: The place of the first bin of each piece.
+        count: How many bins there are.
+        begins: When each bin begins, seconds since 1970.
+    """
+
+    def __init__(self, pieces: Sequence[Bins]) -> None:
+        self.pieces = pieces
+        self.width: float = pieces[0].width
+        self.firsts: list[int] = list(accumulate((piece.count for piece in pieces[:-1]), initial=0))
+        self.count: int = self.firsts[-1] + pieces[-1].count
+        self.begins: list[float] = [
+            piece.start + place * self.width for piece in pieces for place in range(piece.count)
+        ]
+        self._starts = [piece.start for piece in pieces[1:]]
+
+    def place(self, at: float) -> int:
+        """Return the bin of a time. A time that has none belongs to the bin before, or to the first one."""
+        number = bisect_right(self._starts, at) if self._starts else 0
+        return self.firsts[number] + self.pieces[number].place(at)
+
+
+def axis_of(stretches: Sequence[tuple[float, float]]) -> Axis:
+    """
+    Return bins with a width that people can name, about 120 at most.
+
+    Args:
+        stretches: From when to when something happened, in order, one or more. What is between two of them is left out.
+    """
+    span = sum(max(end - start, 0.0) for start, end in stretches)
+    most = MAX_BINS - len(stretches)  # an end may need a bin of its own
+    width = next((width for width in _WIDTHS if span / width <= most), DAY)
+    while span / width > most:
         width *= 2
-    start = floor(first / width) * width
-    return Bins(start, width, max(1, min(MAX_BINS, floor((last - start) / width) + 1)))
+    pieces: list[Bins] = []
+    for begin, end in stretches:
+        start = floor(begin / width) * width
+        if pieces:  # two stretches may share a bin
+            start = max(start, pieces[-1].end)
+        pieces.append(Bins(start, width, max(1, min(MAX_BINS, floor((end - start) / width) + 1))))
+    return Axis(pieces)
 
 
 def round_top(value: float) -> float:

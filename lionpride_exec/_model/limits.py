@@ -213,6 +213,16 @@ class Router:
             costs = (0, *[self._cost(number, event, plain, key) for number in range(len(self.limits))])
         return Route(key, costs)
 
+    def keys_of(self, event: object) -> list[Hashable]:
+        """
+        Return the key of an event for each limit. None for a limit without keys, and for one that does not apply.
+
+        Raises:
+            Exception: As :meth:`route`.
+        """
+        key = self.route(event).key
+        return [None if place is None else key[place] for place in self._places]
+
     def amount(self, number: int, key: Hashable) -> float:
         """
         Return the amount of the limit with this index now, for a key.

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from contextlib import closing
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -17,26 +16,13 @@ import anyio
 import pytest
 from commands import run_command
 from journal_files import T0, add_event, empty_journal, error_outcome, fill, make_journal
+from report_pages import HOSTILE, Parser, number, page_of, page_tree, printable, rows_of, sections, words_of
 
 import lionpride_exec
 from lionpride_exec import Event, Executor, Journal, JournalError, Retry
 from lionpride_exec.testing import BACKENDS, run
 
 DATA = Path(__file__).parents[1] / "data" / "before_parts"
-
-# Harmless markers: what would happen if one of them were taken for markup, a control sequence or the end of a part.
-HOSTILE = [
-    "<b>x</b>",
-    "</style><i>y</i>",
-    '"><u id="z">',
-    "' onclick='q",
-    "&lt;b&gt;&#60;",
-    "<!-- c -->]]>",
-    "\x1b[31mred\x07",
-    "\u202egnp.exe\u2066",
-    "\x00\x08\ufffe",
-    "a\r\nb\u2028c",
-]
 
 STATUSES = ("completed", "failed", "cancelled", "skipped", "aborted", "processing", "held")
 
@@ -48,50 +34,6 @@ def workplace(tmp_path, monkeypatch):
     """A directory of one's own."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-class Parser(HTMLParser):
-    """Collects the elements and the text of a page."""
-
-    def __init__(self):
-        super().__init__()
-        self.names, self.attributes, self.text = set(), set(), []
-
-    def handle_starttag(self, tag, attrs):
-        self.names.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
-def page_of(path="run.db", **options):
-    """Write the report of a journal. Return its text, and its tree: the page is well-formed XML too."""
-    lionpride_exec.report(path, "run.html", **options)
-    text = Path("run.html").read_text("utf-8")
-    head, _, rest = text.partition("\n")
-    assert head == "<!DOCTYPE html>"
-    return text, ET.fromstring(rest)  # noqa: S314  our own
-
-
-def words_of(element):
-    """Return the text in an element."""
-    return "".join(element.itertext())
-
-
-def sections(tree):
-    """Return the sections by their headings."""
-    return {words_of(section.find("h2")): section for section in tree.iter("section")}
-
-
-def rows_of(section):
-    """Return the cells of the tables in a section."""
-    return [[words_of(cell) for cell in row.findall("td")] for row in section.iter("tr") if row.find("td") is not None]
-
-
-def number(text):
-    """Return a number that has commas."""
-    return int(text.replace(",", ""))
 
 
 def test_the_numbers_are_those_of_the_journal(capsys):
@@ -247,11 +189,6 @@ def test_texts_of_others_are_only_text(marker):
     assert [row[2] for row in rows_of(found["Running"])] == [printable(marker)]
     assert printable(marker.replace("'", "'\"'\"'")) in words_of(found["What was given"])
     assert words_of(tree.find(".//h1")) == printable(path)
-
-
-def printable(text):
-    """Return a text with escapes for characters that are not printed."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def test_nothing_is_loaded_and_nothing_runs():
@@ -448,11 +385,6 @@ def test_the_charts_are_the_same_on_each_backend():
             drawn[backend] = [ET.tostring(section[name]) for name in parts]
     assert len(drawn) > 1
     assert all(charts == drawn["asyncio"] for charts in drawn.values())
-
-
-def page_tree(text):
-    """Return the tree of a page."""
-    return ET.fromstring(text.partition("\n")[2])  # noqa: S314  our own
 
 
 def test_the_package_does_not_import_it():

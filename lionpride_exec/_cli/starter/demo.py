@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from lionpride_exec._cli.errors import OutputError, UsageError
 from lionpride_exec._cli.exit_status import COMPLETED, INCOMPLETE
-from lionpride_exec._cli.journal.report import write_report
+from lionpride_exec._cli.journal.report import ReportOptions, write_report
 from lionpride_exec._cli.run.arguments import read_plain
 from lionpride_exec._cli.run.command import run as run_lines
 from lionpride_exec._cli.run.config_file import with_config
@@ -62,7 +62,7 @@ def demonstrate(folder: str, calls: int, backend: str, *, overwrite: bool) -> in
         status = _run(backend)
     if status not in {COMPLETED, INCOMPLETE}:
         return status
-    write_report(JOURNAL, REPORT, 20)
+    write_report(JOURNAL, REPORT, ReportOptions())
     _tell(folder)
     return COMPLETED if _have_all_ended(calls) else INCOMPLETE
 
