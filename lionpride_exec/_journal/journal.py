@@ -120,7 +120,7 @@ class Journal:
                 tag is stored under its full name, as ``Executor.of()`` does.
 
         Returns:
-            The id of the event.
+            The id of the event. If its key turns out to be known, the event is dropped, and no event has this id.
 
         Raises:
             JournalError: There is no such journal; it is of version 1; or the file could not be written. Nothing has

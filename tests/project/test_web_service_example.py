@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from uuid import uuid4
+from uuid import UUID, uuid4, uuid5
 
 import anyio
 import httpx
@@ -19,7 +19,7 @@ import pytest
 from example_processes import asgi_server
 from pages import code_of, define
 
-from lionpride_exec import Call
+from lionpride_exec import Call, Journal
 
 pytest.importorskip("msgspec")
 pytest.importorskip("prometheus_client")
@@ -332,6 +332,23 @@ async def test_calls_in_a_thread_without_the_event_loop(page):
         assert await anyio.to_thread.run_sync(anyio.from_thread.run_sync, executor.cancel, call)
         await call.wait()
         assert call.status == "cancelled"
+
+
+@pytest.mark.anyio
+async def test_a_job_that_other_processes_submit_twice(path):
+    """The owner keeps the first. The id of the second exists only if it was made from the key, so that both are one."""
+    async with service(path) as client:
+        ids = []
+        for key, given in (
+            ("a", uuid4()),
+            ("a", uuid4()),
+            ("b", uuid5(UUID(int=1), "b")),
+            ("b", uuid5(UUID(int=1), "b")),
+        ):
+            ids.append(await Journal.submit(path, web_service.CountWords(id=given, text=key), key=key))
+            await anyio.sleep(3)
+        assert [(await client.get(f"/jobs/{job}")).status_code for job in ids] == [200, 404, 200, 200]
+        assert ids[2] == ids[3]
 
 
 # -------------------------------------------------------------------- a process of its own
