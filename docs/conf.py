@@ -33,6 +33,7 @@ extensions = [
     "journal_tables",
     "public_names",
     "repository_files",
+    "settings",
 ]
 root_doc = "index"
 exclude_patterns = ["_build", "_extensions"]
@@ -57,34 +58,8 @@ python_use_unqualified_type_names = True
 add_module_names = False
 toc_object_entries_show_parents = "hide"
 
-# What -n does not have to find, by reason. Names of the standard library and public names are found: see public_names.
-_TYPE_VARIABLES = r"(lionpride_exec\..*\.)?(D|E|P|R|T|T_co|X)"
-_ALIASES = (  # of texts, unions and callables: the docstring of the parameter says what it takes
-    r"Ack|Amount|Delay|KeyOf|Label|Limit|Middleware|Mode|OnFull|Overlap|Relation|RetainRule|RunIn|Style|Synchronous"
-    r"|TimeFormat|Unique"
-)
-_MADE_BY_THE_PACKAGE = (  # the types of constructors that only the package calls
-    r"(lionpride_exec\._.*\.)?(ChunkBuffer|ChunkSource|Entry|MapOptions|Observed|ReportHost|Resets|Route|Router"
-    r"|ScheduleTask|Subscription)"
-)
-_OF_TOOLS = (  # in annotations for type checkers; docs/telemetry.md and docs/testing.md name the tools
-    r"Metric|SearchStrategy|TaskStatus|TracerProvider|(_pytest|anyio|attrs|hypothesis)\..*"
-)
-_KEYWORDS = r"ExecutorKeywords"  # a TypedDict for type checkers: Executor and Processor describe the keywords
-_IN_SUBCLASSES = r"_upgrade"  # a hook that docs/durability.md explains
-_GIVEN_TO_CHECKS = r"ServerQueue"  # of check_cluster(), which finds it by itself
-nitpick_ignore_regex = [
-    (r"py:.*", f"({names})")
-    for names in (
-        _TYPE_VARIABLES,
-        _ALIASES,
-        _MADE_BY_THE_PACKAGE,
-        _OF_TOOLS,
-        _KEYWORDS,
-        _IN_SUBCLASSES,
-        _GIVEN_TO_CHECKS,
-    )
-]
+# Links in docstrings that lead to no page, and need none: a hook for subclasses, which docs/durability.md explains.
+nitpick_ignore = [("py:meth", "_upgrade")]
 
 # Appearance
 html_theme = "furo"

@@ -59,7 +59,7 @@ def svg_of(text: str) -> str:
     drawing = re.sub(r"<title>.*?</title>|<!--.*?-->|\sid=\"[^\"]*\"", "", drawing, flags=re.DOTALL)
     drawing = re.sub(r'\s(fill|stroke|font-family)="[^"]*"', "", drawing)
     drawing = drawing.replace("<svg", f'<svg role="img" aria-label="{escape(described[1])}"', 1)
-    return f'<figure class="diagram">{drawing}</figure>'
+    return f'<figure class="diagram" tabindex="0">{drawing}</figure>'
 
 
 class DrawDiagrams(SphinxPostTransform):

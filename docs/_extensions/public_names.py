@@ -101,12 +101,13 @@ def options_of(member: Member, *, is_described: bool) -> Iterator[str]:
 
 def resolve(
     app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, content: nodes.TextElement
-) -> nodes.reference | None:
+) -> nodes.Node | None:
     """
-    Return the link of a name that Sphinx does not know by itself. None if there is nothing to link to.
+    Return the link of a name that Sphinx does not know by itself. Return None, which is a warning, for a wrong link.
 
     The docstrings use names as their modules import them. So such a name may be the last part of a public name, or a
-    name of the standard library.
+    name of the standard library. Any other name in an annotation stays without a link: it is an alias, a type variable,
+    or a class of a tool, and type checkers look after it.
     """
     if node.get("refdomain") != "py":
         return None
@@ -117,7 +118,7 @@ def resolve(
         return nodes.reference("", "", content, refuri=uri, internal=False)
     found = [name for name in anchors() if name.endswith(f".{target.removeprefix(PRIVATE_PART.match(target)[0])}")]
     if len(found) != 1:
-        return None
+        return content if "refwarn" not in node else None  # which names that are written as links have
     return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, node["reftype"], found[0], node, content)
 
 
