@@ -2,7 +2,9 @@
 
 import attrs
 import pytest
-from fake_source import (
+from parts import faces_snapshot, top_command, top_feed
+from top_screens import press, screen_lines, screen_text, settle, shown
+from top_source import (
     HOSTILE,
     NOON,
     FakeSource,
@@ -13,8 +15,6 @@ from fake_source import (
     running_events,
     view_of,
 )
-from parts import faces_snapshot, top_command, top_feed
-from top_screens import press, screen_lines, screen_text, settle, shown
 
 from lionpride_exec.errors import JournalError, LionprideError
 

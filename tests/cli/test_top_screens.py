@@ -3,8 +3,8 @@
 import time
 
 import pytest
-from fake_source import LIMITS, PAUSE, FakeSource, busy_snapshot
 from top_screens import check_screen, press, screen_lines, screen_text, settle, shown
+from top_source import LIMITS, PAUSE, FakeSource, busy_snapshot
 
 from lionpride_exec.errors import JournalError
 

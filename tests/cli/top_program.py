@@ -3,8 +3,8 @@
 import sys
 
 import anyio
-from fake_source import FakeSource, hostile_source
 from parts import top_command
+from top_source import FakeSource, hostile_source
 
 if __name__ == "__main__":
     source = {"plain": FakeSource, "hostile": hostile_source}[sys.argv[1]]()

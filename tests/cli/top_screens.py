@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from html import unescape
 from pathlib import Path
 
-from fake_source import FakeSource
 from parts import top_command, top_feed
+from top_source import FakeSource
 
 DATA = Path(__file__).parents[1] / "data" / "top"
 
