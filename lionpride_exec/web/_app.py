@@ -11,19 +11,23 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
-from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from lionpride_exec.errors import LionprideError, NotFoundError
 
+from ._actions import Notices, action_of, body_of, carry_out, fields_of, way_back, words_of
+from ._api import Api
 from ._figures import ENDED, OPEN
 from ._guard import USER, Guard
-from ._pages import PAGES, SINCE
+from ._metrics import metrics_of
+from ._pages import PAGES
+from ._queries import BadQueryError
 from ._redacted import RedactedSource
-from ._sources import source_of
+from ._sources import executor_of, source_of
 from ._static import read_static
 from ._stream import messages
-from ._templates import make_templates
+from ._templates import make_templates, query_of
 
 if TYPE_CHECKING:
     import os
@@ -38,6 +42,9 @@ if TYPE_CHECKING:
 
     from ._guard import Auth
     from ._pages import Page
+
+# How many of the events that an action is about are shown before it is confirmed.
+SAMPLE: Final = 10
 
 # What a token may have: what a header and a cookie can carry as it is.
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,}", re.ASCII)
@@ -57,8 +64,9 @@ def make_app(
     if isinstance(auth, str) and not _TOKEN.fullmatch(auth):
         raise ValueError("the token must have 16 or more letters, digits and -._~+/=")
     source = source_of(what)
-    site = Site(source if redact is None else RedactedSource(source, redact), make_templates(), writable=writable)
-    return Guard(site.app(), auth, hosts)
+    shown = source if redact is None else RedactedSource(source, redact)
+    site = Site(shown, make_templates(), writable=writable and source.takes_actions)
+    return Guard(site.app(metrics_of(executor_of(what))), auth, hosts)
 
 
 class Site:
@@ -74,27 +82,32 @@ class Site:
     def __init__(self, source: Source, templates: Environment, *, writable: bool) -> None:
         self._source = source
         self._templates = templates
-        self._is_writable = writable and source.takes_actions
+        self._is_writable = writable
         self._static = read_static()
+        self._notices = Notices()
 
-    def app(self) -> ASGIApp:
+    def app(self, metrics: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
         """Return the routes."""
         pages = [Route(f"/{page.address.removeprefix('./')}", self._page(page)) for page in PAGES.values()]
         return Starlette(
             routes=[
                 *pages,
                 Route("/live", self._live),
+                Route("/act", self._act, methods=["POST"]),
                 Route("/static/{name}", self._file),
                 Route("/healthz", self._health),
+                Route("/metrics", metrics),
+                *Api(self._source, writable=self._is_writable).routes(),
             ],
-            exception_handlers={LionprideError: self._trouble},
+            exception_handlers={LionprideError: self._trouble, BadQueryError: self._trouble},
         )
 
     def _page(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def show(request: Request) -> Response:
             """Return the page."""
             values = await self._values(page, request)
-            return HTMLResponse(self._templates.get_template(f"{page.name}.html").render(values))
+            values["notice"] = self._notices.take(request.query_params.get("notice"))
+            return self._shown(page.name, values)
 
         return show
 
@@ -113,14 +126,29 @@ class Site:
         stream = messages(render, self._source.version, request.headers.get("last-event-id", ""))
         return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
+    async def _act(self, request: Request) -> Response:
+        """Carry out what a form asks for, or ask whether all these events are meant."""
+        if not self._is_writable:
+            return self._refusal(request, 403, "This dashboard is read-only.")
+        fields = fields_of(await body_of(request))
+        action = action_of(fields, request.scope[USER])
+        back = way_back(fields.get("back"))
+        if action.choice is not None and "confirmed" not in fields:
+            page = await self._source.events(action.choice, None, SAMPLE)
+            values = {"action": action, "which": words_of(action.choice), "page": page, "fields": fields, "back": back}
+            return self._shown("confirm.html", self._of_all_pages(None, request) | values)
+        try:
+            told = await carry_out(self._source, action)
+        except LionprideError as exc:
+            told = f"{action.what} was refused: {exc}"
+        mark = "&" if "?" in back else "?"
+        return RedirectResponse(f"{back}{mark}notice={self._notices.add(told)}", 303)
+
     async def _values(self, page: Page, request: Request) -> dict[str, Any]:
         """Return the values of the template of a page."""
-        query = {name: value for name, value in request.query_params.items() if name != "page"}
-        return {
-            **self._of_all_pages(page, request),
-            "query": query,
-            **await page.read(self._source, request.query_params),
-        }
+        query = {name: value for name, value in request.query_params.items() if name not in {"page", "notice"}}
+        here = {"query": query, "address": f"{page.address}{query_of(query)}"}
+        return self._of_all_pages(page, request) | here | await page.read(self._source, request.query_params)
 
     def _of_all_pages(self, page: Page | None, request: Request) -> dict[str, Any]:
         return {
@@ -128,13 +156,17 @@ class Site:
             "here": page,
             "menu": [one for one in PAGES.values() if one.in_menu],
             "statuses": (*OPEN, *ENDED),
-            "since": SINCE,
             "writable": self._is_writable,
             "user": request.scope.get(USER),
             "version": self._static.version,
             "notice": None,
-            "is_live": page is not None,
+            # An older page of a list stays as it is.
+            "is_live": page is not None and not request.query_params.get("before"),
         }
+
+    def _shown(self, name: str, values: dict[str, Any], status: int = 200) -> Response:
+        text = self._templates.get_template(name if name.endswith(".html") else f"{name}.html").render(values)
+        return HTMLResponse(text, status)
 
     async def _file(self, request: Request) -> Response:
         """Return a file. They were all read at the start, so no address leads to another one."""
@@ -151,6 +183,10 @@ class Site:
 
     async def _trouble(self, request: Request, exc: Exception) -> Response:
         """Return a page that says why there is no other one."""
-        status = 404 if isinstance(exc, NotFoundError) else 503
-        values = {**self._of_all_pages(None, request), "query": {}, "trouble": str(exc), "status": status}
-        return HTMLResponse(self._templates.get_template("trouble.html").render(values), status)
+        if isinstance(exc, BadQueryError):
+            return self._refusal(request, 400, str(exc))
+        return self._refusal(request, 404 if isinstance(exc, NotFoundError) else 503, str(exc))
+
+    def _refusal(self, request: Request, status: int, why: str) -> Response:
+        values = self._of_all_pages(None, request) | {"query": {}, "why": why, "status": status}
+        return self._shown("trouble.html", values, status)

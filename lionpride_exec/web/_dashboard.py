@@ -44,7 +44,7 @@ def dashboard(
             returns the user, for the log, or None for nobody.
         hosts: The names by which the server is reached, without a port, beside ``localhost`` and its addresses. They
             count only with ``auth``.
-        redact: Gets each text of events, keys and errors before it is shown, and returns what is shown instead.
+        redact: Gets each text of events, such as data, keys and errors, and returns what is shown instead.
 
     Raises:
         ModuleNotFoundError: The extra ``web`` is not installed.

@@ -63,7 +63,7 @@ class RedactedSource:
 
     async def limits(self, count: int) -> tuple[LimitLine, ...]:
         """Return what is used of the limits, the fullest first, at most so many."""
-        return tuple(self._changed(line, "key") for line in await self._source.limits(count))
+        return tuple(self._changed(line, "limit", "key") for line in await self._source.limits(count))
 
     async def running(self, count: int) -> tuple[EventLine, ...]:
         """Return the events that run, the longest first, at most so many."""
@@ -79,8 +79,8 @@ class RedactedSource:
         view = await self._source.event(ref)
         return attrs.evolve(
             self._changed(view, "data", "response", "error", "explanation"),
-            line=self._changed(view.line, "key", "error"),
-            facts={name: self._redact(text) for name, text in view.facts.items()},
+            line=self._changed(view.line, "kind", "key", "error"),
+            facts={self._redact(name): self._redact(text) for name, text in view.facts.items()},
             transitions=tuple(self._changed(line, "error") for line in view.transitions),
             attempts=tuple(self._changed(line, "error") for line in view.attempts),
         )
@@ -95,14 +95,14 @@ class RedactedSource:
 
     async def runs(self, seconds: float, count: int) -> tuple[RunLine, ...]:
         """Return the runs of the last seconds, by their beginning, at most the last so many."""
-        return await self._source.runs(seconds, count)
+        return tuple(self._changed(run, "kind") for run in await self._source.runs(seconds, count))
 
     async def act(self, action: Action) -> str:
         """Do what somebody asks for. Return what came of it, in one line."""
         return self._redact(await self._source.act(action))
 
     def _lines(self, lines: tuple[EventLine, ...]) -> tuple[EventLine, ...]:
-        return tuple(self._changed(line, "key", "error") for line in lines)
+        return tuple(self._changed(line, "kind", "key", "error") for line in lines)
 
     def _changed(self, record: R, *names: str) -> R:
         """Return a record with some of its texts replaced. None stays None."""

@@ -7,7 +7,6 @@ become an element, an attribute or a control character.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -43,8 +42,7 @@ def make_templates() -> Environment:
         "pace": shown_pace,
         "counted": counted,
         "payload": _payload,
-        "query": _query,
-        "hx_config": json.dumps,
+        "query": query_of,
     }
     found.globals |= {"share": share, "swatch": swatch}
     return found
@@ -66,16 +64,16 @@ def _moment(at: float | None) -> str:
     return "-" if at is None else shown_moment(at)
 
 
-def _payload(text: str) -> Markup:
-    """Return a text of several lines, of at most 64 kB, as it stands."""
+def _payload(text: str, name: str) -> Markup:
+    """Return a text of several lines, of at most 64 kB, as it stands, in a box that has a name."""
     lines = text[:MOST_SHOWN].replace("\r\n", "\n").split("\n")
     shown = Markup("\n".join(joined(line.expandtabs(4)) for line in lines))
     rest = len(text) - MOST_SHOWN
     note = element("p", f"{rest:,} more characters are not shown.", class_="soft") if rest > 0 else None
-    return joined(element("pre", shown, tabindex="0"), note)
+    return joined(element("pre", shown, tabindex="0", role="region", aria_label=name), note)
 
 
-def _query(values: Mapping[str, Any], **changes: Any) -> str:
+def query_of(values: Mapping[str, Any], **changes: Any) -> str:
     """Return the query of an address with some values changed. Those that are None or "" are left out."""
     pairs = {**values, **changes}
     return "?" + urlencode({name: value for name, value in pairs.items() if value not in {None, ""}}, errors="replace")

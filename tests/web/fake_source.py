@@ -21,7 +21,7 @@ class FakeSource:
         self.is_live = True
         self.text = text
         self.counts = {"pending": 3, "processing": 2, "completed": 190, "failed": 5} | counts
-        self.lines = [self.line(number) for number in range(1, 8)]
+        self.lines = [self.line(number) for number in range(1, 9)]
 
     def line(self, number, **changes):
         """Give an event on one line."""
@@ -76,7 +76,7 @@ class FakeSource:
         text = self.text
         return records.EventView(
             line=found[0], facts={"priority": text, text: "1"}, data=text, response=text, error=text, explanation=text,
-            after=("1" * 32,),
+            after=(f"{2:032x}",),
             transitions=(
                 records.TransitionLine(at=T0, status="pending"),
                 records.TransitionLine(at=T0 + 1, status=text, error=text),
@@ -86,7 +86,7 @@ class FakeSource:
 
     async def errors(self, count):
         self._ask("errors", count)
-        line = records.ErrorLine(status="failed", shape=self.text, count=5, example=self.text, id="1" * 32, last=T0)
+        line = records.ErrorLine(status="failed", shape=self.text, count=5, example=self.text, id=f"{1:032x}", last=T0)
         return (line,)[:count]
 
     async def ended(self, seconds):
@@ -98,7 +98,7 @@ class FakeSource:
         runs = [(0, 10.0, "completed"), (5, 20.0, "failed"), (12, None, "processing")]
         return tuple(
             records.RunLine(id=f"{place:032x}", kind=self.text, begin=T0 + begin, end=end and T0 + end, status=status)
-            for place, (begin, end, status) in enumerate(runs)
+            for place, (begin, end, status) in enumerate(runs, 1)
         )
 
     async def act(self, action):
