@@ -5,7 +5,7 @@ A service in FastAPI: jobs with a journal, each job's transitions as a stream, a
 
     curl -H 'Idempotency-Key: 1' --json '{"text": "b a b", "seconds": 3}' localhost:8000/jobs   # 202, with the id
     curl localhost:8000/jobs/ID                                                     # status, history, what it waits for
-    curl 'localhost:8000/jobs/ID?wait=20'                                           # waits for the end, 20 s at most
+    curl 'localhost:8000/jobs/ID?wait=5'                                            # waits for the end, 5 s at most
     curl -N localhost:8000/jobs/ID/events                                           # its transitions, as they happen
     curl -X DELETE localhost:8000/jobs/ID
     curl localhost:8000/metrics
@@ -38,7 +38,7 @@ from lionpride_exec.errors import ExecutorClosedError, JournalError, NotFoundErr
 from lionpride_exec.telemetry import PrometheusCollector
 
 GRACE = 3  # seconds for what runs at SIGTERM
-STREAM = 5  # seconds after which a stream ends. A browser's EventSource connects again by itself
+STREAM = 5  # seconds that a request may take, since the stop waits for it. EventSource connects again by itself
 
 
 class CountWords(Event[dict[str, int]], tag="examples.count_words"):
@@ -139,7 +139,7 @@ async def submit(
 
 
 @router.get("/jobs/{job_id}")
-async def show(job: KnownJob, executor: Running, wait: Annotated[float, Query(ge=0, le=30)] = 0) -> JobView:
+async def show(job: KnownJob, executor: Running, wait: Annotated[float, Query(ge=0, le=STREAM)] = 0) -> JobView:
     """Return the state and the result of a job. Wait for its end first, for at most ``wait`` seconds."""
     with anyio.move_on_after(wait):
         await job.wait()

@@ -62,7 +62,7 @@ async def ended(client, job):
     """Return a job when it has ended."""
     shown = {"status": "pending"}
     while shown["status"] in {"pending", "processing"}:
-        shown = (await client.get(f"/jobs/{job}?wait=30")).json()
+        shown = (await client.get(f"/jobs/{job}?wait=5")).json()
     return shown
 
 
@@ -387,13 +387,20 @@ def submit_all(client, count, seconds):
     return {key: answer.json()["id"] for key, answer in answers.items()}, new
 
 
+def shown_at_the_end(client, job):
+    """Return a job when it has ended."""
+    while (shown := client.get(f"/jobs/{job}?wait=5").json())["status"] in {"pending", "processing"}:
+        pass
+    return shown
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_as_a_process(tmp_path, listening, client, kind):
     """After SIGKILL amid work, each acknowledged job is there and is done. What had ended is not done again."""
     with asgi_server(kind, "web_service", listening, cwd=tmp_path) as child:
         ids, new = submit_all(client, 40, 0.2)
         assert new == 40
-        first = client.get(f"/jobs/{ids[0]}?wait=30").json()
+        first = shown_at_the_end(client, ids[0])
         assert first["status"] == "completed"
         os.killpg(child.pid, signal.SIGKILL)
         assert child.wait(30) == -signal.SIGKILL
@@ -401,7 +408,7 @@ def test_killed_as_a_process(tmp_path, listening, client, kind):
         assert client.get(f"/jobs/{ids[0]}").json() == first
         assert submit_all(client, 40, 0.2) == (ids, 0)
         for key, job in ids.items():
-            shown = client.get(f"/jobs/{job}?wait=30").json()
+            shown = shown_at_the_end(client, job)
             assert (shown["status"], shown["result"]) == ("completed", {f"a{key}": 1})
 
 
@@ -438,4 +445,4 @@ def test_stopped_as_a_process(tmp_path, listening, client, kind):
             last = rest[-1]["id"] if rest else last
         assert [one["event"] for one in rest] == ["pending", "processing", "completed"]
         for job in ids.values():
-            assert client.get(f"/jobs/{job}?wait=30").json()["status"] == "completed"
+            assert shown_at_the_end(client, job)["status"] == "completed"
