@@ -59,6 +59,7 @@ class Coordination:
     The state that an executor and its processor share.
 
     Attributes:
+        name: The name of the executor, for lines in the log. "" for a processor without an executor.
         conditions: The tasks that wait for a change, with the condition that each of them waits for.
         holds: The reasons why nothing may start now. Events start while there is none.
         deferred_ends: The event, the status and the error of each end that is decided and waits for a lock, by event
@@ -80,12 +81,14 @@ class Coordination:
         "holds",
         "launchers",
         "locks_in_use",
+        "name",
         "schedules",
         "starter",
         "thread",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:
+        self.name: str = name
         self.conditions: Final[PredicateCondition] = PredicateCondition()
         self.holds: Final[set[object]] = set()
         self.deferred_ends: Final[dict[UUID, tuple[Any, EventStatus, BaseException]]] = {}

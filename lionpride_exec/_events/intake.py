@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Intake:
@@ -14,17 +17,15 @@ class Intake:
         since: When the event came in or went back to PENDING, by the clock of the event loop. None before it came in.
         origin: What tracing keeps for the runs of the event: the context of the caller.
         run: What tracing keeps during a run: the span.
+        at_removal: Called with the event at the end of its run, if the event has left its executor before. None if
+            nothing is called.
     """
 
-    __slots__ = ("is_awaited", "origin", "run", "since")
+    __slots__ = ("at_removal", "is_awaited", "origin", "run", "since")
 
     def __init__(self, *, is_awaited: bool = False) -> None:
         self.is_awaited: bool = is_awaited
         self.since: float | None = None
         self.origin: Any = None
         self.run: Any = None
-
-    def waited(self, now: float) -> float | None:
-        """Return the seconds for which the event has been PENDING, 0 or more. None if that is not known."""
-        # The executor may have been started in another event loop since, whose clock shows another time.
-        return None if self.since is None else max(now - self.since, 0.0)
+        self.at_removal: Callable[[Any], None] | None = None

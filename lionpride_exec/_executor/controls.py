@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
-from lionpride_exec._base.coordination import PAUSED, Coordination
 from lionpride_exec._model.execution import to_status
 from lionpride_exec._processing.config import MIN_REFRESH_TIME, check_bounds
 from lionpride_exec._status import EventStatus
@@ -38,7 +37,6 @@ class ExecutorControls:
     """The methods of an executor that end, release and remove events, and that pause and resize the executor."""
 
     processor_config: dict[str, Any]
-    _coordination: Coordination
     _lifetime: ExecutorLifetime
     _lookups: Lookups
     _parts: Parts
@@ -331,7 +329,7 @@ class ExecutorControls:
         After an error nothing has changed.
         """
         if key is None and limit is None and until is None and seconds is None and reason is None:
-            self._coordination.hold(PAUSED)
+            self._parts.log.pause()
         else:
             self._steering.pause(key, limit, until, seconds, reason)
 
@@ -349,7 +347,7 @@ class ExecutorControls:
             ConfigurationError: As for :meth:`pause`.
         """
         if key is None and limit is None:
-            self._coordination.release_hold(PAUSED)
+            self._parts.log.resume()
         else:
             self._steering.resume(key, limit)
 
@@ -398,3 +396,4 @@ class ExecutorControls:
         processor = self._lifetime.processor
         if processor is not None:
             processor.resize(**changes)
+        self._parts.log.resized(changes)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .dispatcher_task import DispatcherTask
     from .executor_states import GroupLifecycle
     from .facade import Facade
+    from .lifetime_log import LifetimeLog
     from .transitions import Transitions
 
 
@@ -55,6 +56,7 @@ class ExecutorGroup:
         lifecycle: The state of the group.
         backing: The journal or the cluster. None if the executor has none.
         entered: Returns what surrounds the group: the lifespan of the executor.
+        log: Is told of each group.
 
     Attributes:
         lifecycle: The state of the group. Only this object moves it.
@@ -73,6 +75,7 @@ class ExecutorGroup:
         lifecycle: GroupLifecycle,
         backing: Backing | None,
         entered: Callable[[], AbstractAsyncContextManager[None]],
+        log: LifetimeLog,
     ) -> None:
         self.lifecycle: GroupLifecycle = lifecycle
         self.task_group: TaskGroup | None = None
@@ -86,6 +89,7 @@ class ExecutorGroup:
         self._dispatcher = dispatcher
         self._backing = backing
         self._entered = entered
+        self._log = log
         self._is_surrounded = False  # from before the lifespan is entered until it has been left
 
     # ---------------------------------------------------------------- owning the group
@@ -134,12 +138,14 @@ class ExecutorGroup:
     async def _own(self) -> AsyncGenerator[TaskGroup]:
         group = anyio.create_task_group()
         at_rest = self._dispatcher.is_at_rest
+        error: BaseException | None = None
         try:
             async with group:
                 self._open(group)
                 try:
                     if self._backing is not None:
                         await self._backing.run_in(group)
+                    self._log.started()
                     yield group
                     while not at_rest():
                         await self._conditions.wait_for(at_rest)
@@ -149,13 +155,15 @@ class ExecutorGroup:
                 for guest in tuple(self.guests):
                     guest.cancel()
                 self._close()  # no await since the check: nothing can be started in it any more
-        except BaseException:
+        except BaseException as exc:
+            error = exc
             self.abandon()
             raise
         finally:
             if self.task_group is group:  # else it has come to rest, and the next group may be open already
                 self._dispatcher.group_closed()
                 self._close()
+            self._log.stopped(error)
 
     @contextmanager
     def leaving(self) -> Generator[None]:

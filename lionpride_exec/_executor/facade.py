@@ -32,6 +32,11 @@ class Facade(Protocol):
     processor_config: dict[str, Any]
 
     @property
+    def name(self) -> str:
+        """The name of the executor, in metrics and logs."""
+        ...
+
+    @property
     def event_type(self) -> type[Event]:
         """The class of the events."""
         ...

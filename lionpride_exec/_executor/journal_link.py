@@ -9,7 +9,6 @@ Most methods are called inside transitions and do not wait. An event of a strict
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -21,6 +20,7 @@ from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.running import Unconfirmed
 from lionpride_exec._journal.departures import Departure
 from lionpride_exec._journal.journal_lifecycle import JournalLifecycle, JournalState
+from lionpride_exec._journal.reports import JournalReports
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import ExecutorClosedError, JournalError
 
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from .restored_events import Recovery
     from .transitions import Transitions
 
-logger = logging.getLogger("lionpride_exec")
-
 
 class JournalLink:
     """
@@ -67,6 +65,7 @@ class JournalLink:
         while_closed: What has happened while the journal was closed. The next start tells the journal.
         pile: None: the processor runs the events of the executor themselves.
         inbox: Deals with what other processes have written into the file.
+        reports: Tells what happens to the journal.
         opening: Held while the journal is opened or a held event is released: one at a time.
     """
 
@@ -83,6 +82,7 @@ class JournalLink:
         self.inbox = Inbox(lambda: self.session)
         self.opening = CountedLock()
         self.executor: Facade = executor
+        self.reports = JournalReports(journal.path, executor)
 
     def connect(
         self,
@@ -251,9 +251,7 @@ class JournalLink:
         if self.session is None:
             if target in TERMINAL:
                 self.while_closed.ended[event.id] = event
-                logger.warning(
-                    "%s has ended while its journal was closed: only a next start of this executor writes that", event
-                )
+                self.reports.ended_while_closed(event)
             return False
         return self.session.record_transition(event, target, wall_clock.seconds() + again_in if again_in else None)
 

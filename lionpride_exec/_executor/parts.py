@@ -44,6 +44,7 @@ from .executor_lifetime import ExecutorLifetime
 from .executor_states import GroupLifecycle
 from .followers import Followers
 from .keys import Keys
+from .lifetime_log import LifetimeLog
 from .lookups import Lookups
 from .queueing import Queueing
 from .root_task import RootTask
@@ -100,7 +101,7 @@ class Parts:
         rules: Mapping[EventStatus, Retain],
         surroundings: Surroundings,
     ) -> None:
-        self.coordination = coordination = Coordination()
+        self.coordination = coordination = Coordination(executor.name)
         self.index = index = StatusIndex(states, coordination)
         self.observers = Observers(executor)
         self.subscriptions = subscriptions = Subscriptions(self.observers, coordination)
@@ -151,7 +152,10 @@ class Parts:
     def _make_lifetime(self, executor: Facade, group_lifecycle: GroupLifecycle) -> ExecutorLifetime:
         """Make the lifetime, the group and the tasks. The submissions share the state of the group."""
         coordination, index, transitions = self.coordination, self.index, self.transitions
-        subscriptions, backing = self.subscriptions, self.link or self.cluster
+        subscriptions, backing, link = self.subscriptions, self.link or self.cluster, self.link
+        self.log: LifetimeLog = LifetimeLog(
+            executor, coordination, index, self.retention, lambda: 0 if link is None else link.recovery.taken_in
+        )
         dispatcher = DispatcherTask(executor, coordination, transitions, group_lifecycle)
         group = ExecutorGroup(
             executor,
@@ -163,8 +167,9 @@ class Parts:
             group_lifecycle,
             backing,
             self.surroundings.entered,
+            self.log,
         )
-        root_task = RootTask(executor, coordination, index, transitions, subscriptions, dispatcher, group)
+        root_task = RootTask(executor, coordination, index, transitions, subscriptions, dispatcher, group, self.log)
         return ExecutorLifetime(
             executor,
             coordination,

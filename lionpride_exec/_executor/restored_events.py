@@ -39,6 +39,7 @@ class Recovery:
         unresolved: Events that come after others, if the outcomes of the others have not been looked up since the
             journal was closed. With each event: the ids that it comes after, and one of them that is known not to
             complete.
+        taken_in: How many events the last opening has brought back.
         knows_past: Whether the limits of the processor count the runs that began before the start.
     """
 
@@ -56,6 +57,7 @@ class Recovery:
         stored: StoredEnds,
     ) -> None:
         self.unresolved: list[tuple[Event, list[UUID], UUID | None]] = []
+        self.taken_in: int = 0
         self.knows_past: bool = False
         self._generation = 0  # the file's generation at the last opening; 0 if it was never opened
         self._is_counted = False  # whether the counts include the events that ended before the first opening
@@ -93,10 +95,12 @@ class Recovery:
         await self._bring_back_starts(session)
         here = [event for event in self._index.events(EventStatus.PENDING) if event._seq]
         gone = {departure.seq for departure in departed}
+        self.taken_in = 0
         async for restored in session.restore():
             if restored.seq in gone:
                 continue
             self.take_in(restored)
+            self.taken_in += 1
             if not session.store.was_closed:
                 restored.event._set("_is_suspect", True)
             if restored.lost is not None or restored.after:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .dispatcher_task import DispatcherTask
     from .executor_group import ExecutorGroup
     from .facade import Facade
+    from .lifetime_log import LifetimeLog
     from .transitions import Transitions
 
 
@@ -39,6 +40,7 @@ class RootTask:
         subscriptions: The streams that end with the root task.
         dispatcher: The task that runs events in the group.
         group: The group that the root task owns.
+        log: Is told of a crash.
 
     Attributes:
         lifecycle: The state of the root task.
@@ -53,6 +55,7 @@ class RootTask:
         subscriptions: Subscriptions,
         dispatcher: DispatcherTask,
         group: ExecutorGroup,
+        log: LifetimeLog,
     ) -> None:
         self.lifecycle: RootTaskLifecycle = RootTaskLifecycle(coordination.conditions)
         self._executor = executor
@@ -61,6 +64,7 @@ class RootTask:
         self._subscriptions = subscriptions
         self._dispatcher = dispatcher
         self._group = group
+        self._log = log
         self._launches = 0  # the number of the last task: an earlier one may still report its end
 
     def ensure(self) -> None:
@@ -92,6 +96,7 @@ class RootTask:
             raise
         except BaseException as exc:  # noqa: BLE001  no caller waits for a root task
             self._transitions.crash = exc
+            self._log.crashed(exc)
         finally:
             self._end()
 

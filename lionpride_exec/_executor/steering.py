@@ -78,6 +78,7 @@ class Steering:
             for place in places:
                 self._close(processor, place, pause)
             processor._dispatcher.look_again()
+        self._parts.log.key_paused(key, limit)
 
     def resume(self, key: Hashable, limit: Limit | str | None) -> None:
         """End the pause of a key or a limit; see ``Executor.resume()``."""
@@ -91,6 +92,7 @@ class Steering:
                 processor._pauses.release(state)
                 lanes._touch((state,))
             processor._dispatcher.look_again()
+        self._parts.log.key_resumed(key, limit)
 
     def _places(self, key: Hashable, limit: Limit | str | None) -> list[Place]:
         """Return where a pause is, or raise."""

@@ -14,6 +14,7 @@ from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.event import Event
+from lionpride_exec._events.observed import leave
 from lionpride_exec._events.running_event import NOT_RUNNING
 from lionpride_exec._events.submit_options import PLAIN, has_options, is_unique_open, options_for
 from lionpride_exec._model.element import to_uuid
@@ -373,6 +374,8 @@ class Submissions:
         processor = self.processor
         if processor is not None and (event.execution.status not in TERMINAL or event.id in processor.queue):
             processor.forget(event.id)
+        if event._intake is not None:
+            leave(event)
         object.__setattr__(event, "_host", None)  # as ``event._set()`` does it, without the call
         if self._dependencies.followers:
             self._followers.follow_up(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threading import Lock
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import anyio
@@ -50,6 +51,9 @@ class Commit:
         inserts: The new events among them.
         waiters: What the tasks that wait for the batch are told by.
         done: What the new events wait for.
+
+    Attributes:
+        seconds: How long the store took to write the batch.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Commit:
         self.is_over: bool = False  # the store has answered: `result` is set, or `error`
         self.result: CommitResult
         self.error: JournalError | None = None
+        self.seconds: float = 0.0
         self._lock = Lock()  # held while the batch is written: a second thread waits for the first one
 
     def run(self, store: Store) -> None:
@@ -69,10 +74,12 @@ class Commit:
         with self._lock:
             if self.is_over:
                 return
+            began = perf_counter()
             try:
                 self.result = store.commit(self.batch)
             except JournalError as exc:
                 self.error = exc
             except Exception as exc:  # noqa: BLE001  the tasks that wait have to learn of any failure
                 self.error = JournalError(f"{store.path}: {type(exc).__name__}: {exc}", cause=exc)
+            self.seconds = perf_counter() - began
             self.is_over = True

@@ -10,9 +10,18 @@ if TYPE_CHECKING:
     from lionpride_exec._events.event import Event
     from lionpride_exec._status import EventStatus
 
+    from .reports import JournalReports
+
 
 class JournalHost(Protocol):
-    """What a journal session needs of the executor. No method may wait."""
+    """
+    What a journal session needs of the executor. No method may wait.
+
+    Attributes:
+        reports: Tells what happens to the journal.
+    """
+
+    reports: JournalReports
 
     def find_in_memory(self, event_id: UUID) -> Event | None:
         """Return an event that is in memory. None if it is not there."""

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-logger = logging.getLogger("lionpride_exec")
+logger = logging.getLogger("lionpride_exec.journal")
 
 ROWS_AT_A_TIME = 500
 

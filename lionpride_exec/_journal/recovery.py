@@ -10,7 +10,6 @@ whether the event runs again, fails, or is held.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from .codec import Codec
     from .host import JournalHost
     from .store import Store
-
-logger = logging.getLogger("lionpride_exec")
 
 
 @attrs.frozen
@@ -133,7 +130,7 @@ class Restorer:
                 return None
             return self._decode(row, statuses)
         except Exception as exc:  # noqa: BLE001  a row that cannot be read does not stop the others
-            logger.warning("event %s cannot be read and stays in %s: %s", row.seq, self._store.path, exc)
+            self._host.reports.unread(row.seq, exc)
             self._leave(row, "unreadable")
             return None
 
@@ -181,10 +178,12 @@ class Restorer:
         target = EventStatus.PENDING if runs_again or options.on_crash == "hold" else EventStatus.FAILED
         event._transition(target, error=error, interrupted=target is EventStatus.PENDING, at=from_seconds(now))
         if target is EventStatus.FAILED:
+            self._host.reports.given_up(event, crashes)
             self._record(row, crashes, target.value, now, error, event)
             return False
         self._record(row, crashes, target.value if runs_again else HELD, now, error, event)
         if not runs_again:
+            self._host.reports.held(event, crashes)
             self._leave(row, "held")
         return runs_again
 

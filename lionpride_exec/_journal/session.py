@@ -9,7 +9,6 @@ the number of its row (``_seq``; 0 if it has none).
 from __future__ import annotations
 
 import json
-import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
     from .recovery import Restored
     from .rows import AuditRecord, Batch, RowUpdate
     from .store import CommitResult
-
-logger = logging.getLogger("lionpride_exec")
 
 # Why no event starts; explain() shows these words.
 TROUBLE = "journal trouble"
@@ -94,7 +91,7 @@ class JournalSession:
         self.store.when_forked = partial(self._host.hold, FORKED)
         await self.lookup.in_thread(self.store.open)
         self._next_seq = self.store.next_seq
-        self.writer = Writer(self.store, self, self._host.changed_outside)
+        self.writer = Writer(self.store, self, self._host.reports, self._host.changed_outside)
 
     def close_at_once(self) -> None:
         """Commit what is left and close the file, where no task does. Blocks."""
@@ -158,8 +155,7 @@ class JournalSession:
                 self.record_transition(event, event.execution.status, None)
         self.journal._left = dict(restorer.left)
         if restorer.left:
-            counts = ", ".join(f"{number} {why}" for why, number in restorer.left.items())
-            logger.warning("events that stay in %s as they are: %s", self.journal.path, counts)
+            self._host.reports.left(restorer.left)
 
     def register_released(self, restored: Restored) -> None:
         """Register an event that was held in the file, and has been released."""
@@ -348,6 +344,7 @@ class JournalSession:
         self.writer.next.record_change(change, step)
         if not self._is_behind and self.writer.next.changes > MAX_BEHIND:
             self._is_behind = True
+            self._host.reports.behind(self.writer.next.changes)
             self._host.hold(BEHIND)
 
     # ---------------------------------------------------------------- what the writer tells
@@ -384,10 +381,10 @@ class JournalSession:
     def trouble_changed(self, error: JournalError | None) -> None:
         """Hold events back while nothing can be committed."""
         if error is None:
-            logger.warning("%s can be written again", self.journal.path)
+            self._host.reports.works_again()
             self._host.release_hold(TROUBLE)
         else:
-            logger.error("%s cannot be written; nothing starts until it can: %s", self.journal.path, error)
+            self._host.reports.trouble(error)
             self._host.hold(TROUBLE)
 
     def writing_ended(self) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec._model.retain import Retain
 
-logger = logging.getLogger("lionpride_exec")
+logger = logging.getLogger("lionpride_exec.journal")
 
 T = TypeVar("T")
 

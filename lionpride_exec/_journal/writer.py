@@ -20,7 +20,6 @@ decades without a commit: then the run is stuck.
 
 from __future__ import annotations
 
-import logging
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -49,9 +48,8 @@ if TYPE_CHECKING:
 
     from .commit import Commit
     from .listener import WriterListener
+    from .reports import JournalReports
     from .store import Store
-
-logger = logging.getLogger("lionpride_exec")
 
 # Passes of the event loop for which a commit may wait for the tasks that are ready to run.
 MAX_PASSES = 3
@@ -79,18 +77,22 @@ class Writer:
     Args:
         store: The open file. :meth:`run` closes it at its end.
         listener: Is told what was committed.
+        reports: Tells what happens to the journal.
         when_changed: Called when another process has changed the file.
 
     Attributes:
         next: The rows of the next commit.
     """
 
-    def __init__(self, store: Store, listener: WriterListener, when_changed: Callable[[], None]) -> None:
+    def __init__(
+        self, store: Store, listener: WriterListener, reports: JournalReports, when_changed: Callable[[], None]
+    ) -> None:
         self.lifecycle: WriterLifecycle = WriterLifecycle()
         self.trouble: JournalError | None = None  # why the last commit failed; None if it succeeded
         self.next: NextCommit = NextCommit()
         self._store = store
         self._listener = listener
+        self._reports = reports
         self._when_changed = when_changed
         self._limiter = CapacityLimiter(1)  # of its own: the threads of events must not keep it waiting
         self._current_commit: Commit | None = None  # its result has not been reported; else None
@@ -134,6 +136,15 @@ class Writer:
         """Whether everything recorded so far is on disk, or cannot be written for now."""
         has_nothing = self._current_commit is None and not self.next.inserts and self.next.is_empty()
         return has_nothing or self.trouble is not None
+
+    @property
+    def unwritten(self) -> int:
+        """How many new events and changes are not on disk yet. For any thread."""
+        commit = self._current_commit
+        batch = None if commit is None else commit.batch
+        return (
+            len(self.next.inserts) + self.next.changes + (0 if batch is None else len(batch.new) + len(batch.changes))
+        )
 
     @property
     def _is_patient(self) -> bool:
@@ -201,6 +212,7 @@ class Writer:
             return
         lost = self.next.lost
         if lost:
+            self._reports.lost(lost, self.trouble)
             raise JournalError(
                 f"{lost} changes of {self._store.path} could not be written: {self.trouble}; "
                 "those events are run again at the next start"
@@ -226,7 +238,7 @@ class Writer:
         if not commit.batch.is_empty():
             commit.run(self._store)
         if commit.error is not None:
-            logger.error("%s changes could not be written: %s", len(commit.batch.changes), commit.error)
+            self._reports.lost(len(commit.batch.changes), commit.error)
 
     async def _write_next(self) -> bool:
         """Commit what is gathered, or wait for something to commit. Return False once there is nothing to do."""
@@ -251,6 +263,7 @@ class Writer:
                 return False
             await self._in_thread(lambda: commit.run(self._store))
         self._current_commit = None
+        self._reports.committed(commit.seconds)
         return await self._report_commit(commit)
 
     async def _wait_for_rows(self) -> None:

@@ -17,6 +17,7 @@ import anyio
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._base.tracebacks import log_info
 from lionpride_exec._events.event import Event
+from lionpride_exec._events.log_fields import log_fields
 from lionpride_exec._events.running_event import RunningEvent, runs_here
 from lionpride_exec._model.permission import Deny, Wait
 from lionpride_exec._status import EventStatus
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     # What a gate has answered. An exception is what the gate raised.
     Verdict: TypeAlias = bool | Wait | Deny | Exception
 
-logger = logging.getLogger("lionpride_exec")
+logger = logging.getLogger("lionpride_exec.gate")
 
 MAX_DENIALS = 3
 
@@ -177,8 +178,9 @@ class PermissionGate:
             return answer if answer is True or isinstance(answer, Wait | Deny) else bool(answer)
         except Exception as exc:
             logger.warning(
-                "The gate of %r failed for %s, which gets a strike", self._owner, event, exc_info=log_info(exc)
-            )
+                "The gate of %r failed for %s, which gets a strike", self._owner, event, exc_info=log_info(exc),
+                extra=self._log_fields(event, exc),
+            )  # fmt: skip
             return exc
         finally:
             self.is_asking = False
@@ -189,9 +191,16 @@ class PermissionGate:
         try:
             event.request  # noqa: B018  a property of the user
         except Exception as exc:
-            logger.warning("The request of %s failed, which gets a strike", event, exc_info=log_info(exc))
+            logger.warning(
+                "The request of %s failed, which gets a strike", event, exc_info=log_info(exc),
+                extra=self._log_fields(event, exc),
+            )  # fmt: skip
             return exc
         return True
+
+    def _log_fields(self, event: Event, error: Exception) -> dict[str, Any]:
+        fields = log_fields(self._coordination.name, event, error)
+        return fields | {"lionpride.count": self.denial_counts.get(event.id, 0) + 1}
 
     # ---------------------------------------------------------------- what does not start
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from lionpride_exec._events.event import Event
 from lionpride_exec._events.intake import Intake
+from lionpride_exec._events.log_fields import log_fields
 from lionpride_exec._status import PENDING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from lionpride_exec._status import EventStatus
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     EntryObserver: TypeAlias = Callable[[Event, EventStatus | None, EventStatus], None]
 
 logger = logging.getLogger("lionpride_exec")
+
+
+class Named(Protocol):
+    """The executor, as lines in the log name it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
 
 
 class Observers:
@@ -36,7 +46,7 @@ class Observers:
 
     __slots__ = ("_executor", "blind", "callbacks", "depth", "entries")
 
-    def __init__(self, executor: object) -> None:
+    def __init__(self, executor: Named) -> None:
         self.callbacks: list[Observer] = []
         self.entries: list[EntryObserver] = []
         self.blind: list[Observer] = []
@@ -64,6 +74,10 @@ class Observers:
         self.entries.append(observer)
         return lambda: self.entries.remove(observer)
 
+    def keep_times(self) -> Callable[[], None]:
+        """Keep when each new event comes in. Return a function that ends this, to be called once."""
+        return self.add_to_entries(_ignore)
+
     def mark_awaited(self, event: Event) -> None:
         """Note that the caller, who is about to append an event, will wait for its end. For observers of entries."""
         if self.entries and isinstance(cast("object", event), Event) and event._intake is None:  # else it is refused
@@ -82,23 +96,37 @@ class Observers:
             intake = Intake()
             object.__setattr__(event, "_intake", intake)  # Event._set(), without the call
         intake.since = now
-        self._call(self.entries, event, None, PENDING)
+        self.depth += 1
+        try:
+            for observer in tuple(self.entries):
+                try:
+                    observer(event, None, PENDING)
+                except Exception as exc:  # noqa: BLE001  of the user's function
+                    self._complain(event, exc)
+        finally:
+            self.depth -= 1
 
     def tell(self, event: Event, previous: EventStatus, target: EventStatus) -> None:
         """Call each observer. An ``Exception`` of an observer is logged; any other exception is raised."""
         if target is PENDING and event._intake is not None and event._host is not None:
             event._intake.since = event._host.clock()
-        self._call(cast("Sequence[EntryObserver]", self.callbacks), event, previous, target)
-
-    def _call(
-        self, observers: Sequence[EntryObserver], event: Event, previous: EventStatus | None, target: EventStatus
-    ) -> None:
         self.depth += 1
         try:
-            for observer in tuple(observers):
+            for observer in tuple(self.callbacks):
                 try:
                     observer(event, previous, target)
-                except Exception:
-                    logger.exception("an observer of %r failed at %s", self._executor, event)
+                except Exception as exc:  # noqa: BLE001  of the user's function
+                    self._complain(event, exc)
         finally:
             self.depth -= 1
+
+    def _complain(self, event: Event, error: Exception) -> None:
+        """Log the error of an observer."""
+        logger.error(
+            "an observer of %r failed at %s", self._executor, event, exc_info=error,
+            extra=log_fields(self._executor.name, event, error),
+        )  # fmt: skip
+
+
+def _ignore(*_: object) -> None:
+    """Be told of an entry. While somebody is, the time of the entry is kept."""

@@ -52,7 +52,7 @@ class StatusIndex:
         self.states: Flow[Event, Progression] = states
         self.items: Pile[Event] = states.items
         self.by_status = {status: Progression(name=status.value) for status in EventStatus}
-        self.failures = UnseenFailures()
+        self.failures = UnseenFailures(coordination.name)
         self.when_unlocked: Callable[[], None] | None = None
         self._coordination = coordination
         # A look at the flow's progressions without a call of Python, since each event comes to add().

@@ -12,8 +12,10 @@ happen if the executor held the watcher.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, deque
 from contextlib import AbstractContextManager, contextmanager
+from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +28,7 @@ from lionpride_exec._base.closing_iterator import ClosingIterator
 from lionpride_exec._base.conditions import PredicateCondition
 from lionpride_exec._base.exception_groups import error_in
 from lionpride_exec._base.wall_clock import wall_clock
+from lionpride_exec._base.wording import counted
 from lionpride_exec._model.execution import to_status
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec._validation import check_count
@@ -41,9 +44,14 @@ if TYPE_CHECKING:
 
     from .observers import Observers
 
+logger = logging.getLogger("lionpride_exec")
+
 OnFull = Literal["wait", "drop", "error"]
 
 POLICIES = ("wait", "drop", "error")
+
+# Seconds between two lines in the log about transitions that were dropped.
+SECONDS_BETWEEN_WARNINGS = 60.0
 
 
 @attrs.frozen
@@ -125,6 +133,7 @@ class Subscription:
                 return
             self.unread.popleft()
             self.missed += 1
+            self._hub.note_missed()
         self.unread.append(transition)
         self.review()
         self._arrivals.notify()
@@ -217,12 +226,19 @@ class Subscriptions:
     Args:
         observers: The observers of the executor.
         coordination: Where a reader that is too far behind holds the start of events.
+
+    Attributes:
+        away: How often each task waits for the executor itself.
+        missed: How many transitions were dropped, of all watchers so far.
     """
 
-    __slots__ = ("_observers", "_subscriptions", "away", "coordination")
+    __slots__ = ("_observers", "_subscriptions", "_told_at", "_untold", "away", "coordination", "missed")
 
     def __init__(self, observers: Observers, coordination: Coordination) -> None:
         self.coordination: Coordination = coordination
+        self.missed: int = 0
+        self._untold = 0  # of them, those that no line in the log has told of
+        self._told_at = -inf  # when the last line was logged, by the wall clock
         self._observers = observers
         # How often each task waits for the executor itself. These tasks cannot read meanwhile, and would wait for
         # themselves if their unread transitions held anything back. No entry is 0.
@@ -251,6 +267,18 @@ class Subscriptions:
         It is one step, so safe inside any call. The observer removes itself at the next transition.
         """
         self._subscriptions.pop(subscription, None)
+
+    def note_missed(self) -> None:
+        """Count a transition that was dropped. Log how many there were, at most once a minute."""
+        self.missed += 1
+        self._untold += 1
+        now = wall_clock.seconds()
+        if abs(now - self._told_at) >= SECONDS_BETWEEN_WARNINGS:
+            number, self._untold, self._told_at = self._untold, 0, now
+            logger.warning(
+                "a watcher is too slow and has dropped %s", counted(number, "transition"),
+                extra={"lionpride.executor": self.coordination.name, "lionpride.count": number},
+            )  # fmt: skip
 
     def end(self) -> None:
         """End all streams. Readers still get the unread transitions."""

@@ -21,6 +21,7 @@ import attrs
 from lionpride_exec._base.exception_groups import error_in
 from lionpride_exec._base.redaction import NO_SECRETS, mask, secrets_of
 from lionpride_exec._base.tracebacks import log_info
+from lionpride_exec._events.log_fields import log_fields
 from lionpride_exec._status import FAILURES, EventStatus
 from lionpride_exec.errors import LionTimeoutError
 
@@ -47,6 +48,12 @@ def failure_of(event: Event, status: EventStatus) -> BaseException | None:
     error = error_in(event.execution.error)
     is_from_outside = status is EventStatus.CANCELLED and not issubclass(type(error), LionTimeoutError)
     return error if status in FAILURES and not is_from_outside else None
+
+
+def look_at(event: Event) -> None:
+    """Note that somebody has looked at the failure of an event, if it has failed. O(1)."""
+    if event._unseen is not None:
+        event._unseen.look_at(event)
 
 
 class Rows:
@@ -151,14 +158,18 @@ class UnseenFailures:
     """
     The failures of an executor that nobody has looked at.
 
+    Args:
+        executor: The name of the executor, for the log.
+
     Attributes:
         are_counted: False if nobody could look: in a process that only works for the clients of a cluster.
     """
 
-    __slots__ = ("_counts", "are_counted")
+    __slots__ = ("_counts", "_executor", "are_counted")
 
-    def __init__(self) -> None:
+    def __init__(self, executor: str = "") -> None:
         self.are_counted = True
+        self._executor = executor
         self._counts = {status: Count() for status in _WORDS}
 
     def note(self, event: Event, status: EventStatus) -> None:
@@ -214,6 +225,8 @@ class UnseenFailures:
             "" if first is None else f"; the first is {type(first).__name__} {first.id}",
             trace,
             exc_info=None if known is None else log_info(known),
+            extra=log_fields(self._executor, first, error_in(error))
+            | {"lionpride.count": sum(count.number for count in counts.values())},
         )
 
 

@@ -8,16 +8,18 @@ that needs them is used.
 import typing as _typing
 
 if _typing.TYPE_CHECKING:
+    from ._instrument import instrument
+    from ._instrumentor import LionprideInstrumentor
     from ._logging import log_transitions
-    from ._otel import instrument
     from ._prometheus import PrometheusCollector
 
-__all__ = ["PrometheusCollector", "instrument", "log_transitions"]
+__all__ = ["LionprideInstrumentor", "PrometheusCollector", "instrument", "log_transitions"]
 
 # The module of each name, and the extra that it needs.
 _ON_DEMAND = {
+    "LionprideInstrumentor": ("_instrumentor", "otel-auto"),
     "PrometheusCollector": ("_prometheus", "metrics"),
-    "instrument": ("_otel", "otel"),
+    "instrument": ("_instrument", "otel"),
     "log_transitions": ("_logging", None),
 }
 

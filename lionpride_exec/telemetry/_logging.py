@@ -6,10 +6,14 @@ from logging import DEBUG, INFO, WARNING, getLogger
 from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._base.exception_groups import error_in
+from lionpride_exec._events.log_fields import kind_of
+from lionpride_exec._events.observed import waited
 from lionpride_exec._events.stored_names import public_home
+from lionpride_exec._executor.telemetry_access import TelemetryAccess
 from lionpride_exec._status import PROCESSING, TERMINAL, EventStatus
+from lionpride_exec._tracking.unseen_failures import look_at
 
-from ._words import kind_of, outcome_of
+from ._words import outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +64,7 @@ def log_transitions(
         EventStatus.COMPLETED: ended,
         EventStatus.SKIPPED: ended,
     }
-    parts, name = executor._parts, executor.name
+    access = TelemetryAccess(executor)
 
     def note(event: Event[Any], _: EventStatus, status: EventStatus) -> None:
         """Log a transition, if its level is wanted."""
@@ -69,7 +73,7 @@ def log_transitions(
             return
         outcome = None if status is PROCESSING else outcome_of(event, status)
         word = "started" if outcome is None else outcome.status
-        fields = {"lionpride.executor": name, **_fields(event, word, parts.keys.of(event.id))}
+        fields = {"lionpride.executor": access.name, **_fields(event, word, access.key_of(event))}
         if outcome is not None and outcome.error_type:
             fields["error.type"] = outcome.error_type
         text = "%s %s %s: %r" if payload else "%s %s %s"
@@ -78,10 +82,10 @@ def log_transitions(
             text += ": %s"
             values.append(outcome.message(event))
         logger.log(level, text, *values, extra=fields)
-        if status in TERMINAL and event._unseen is not None:
-            event._unseen.look_at(event)
+        if status in TERMINAL:
+            look_at(event)
 
-    ends = [parts.observers.add_to_entries(_ignore), parts.observers.add(note, is_blind=True)]
+    ends = [access.keep_times(), access.observe(note)]
 
     def end() -> None:
         """Log no more. Another call does nothing."""
@@ -93,7 +97,7 @@ def log_transitions(
 
 def _fields(event: Event[Any], word: str, key: object) -> dict[str, Any]:
     """Return what is known of an event, under the names that spans use."""
-    execution, intake, host = event.execution, event._intake, event._host
+    execution = event.execution
     fields: dict[str, Any] = {
         "lionpride.event.id": str(event.id),
         "lionpride.event.kind": kind_of(event),
@@ -103,16 +107,12 @@ def _fields(event: Event[Any], word: str, key: object) -> dict[str, Any]:
     if key is not None:
         fields["lionpride.event.key"] = key
     if word == "started":
-        waited = None if intake is None or host is None else intake.waited(host.clock())
-        if waited is not None:
-            fields["lionpride.event.wait"] = waited
+        seconds = waited(event)
+        if seconds is not None:
+            fields["lionpride.event.wait"] = seconds
     elif isinstance(execution.duration, float):
         fields["lionpride.event.duration"] = execution.duration
     return fields
-
-
-def _ignore(*_: object) -> None:
-    """Be told of an entry, so that its time is kept."""
 
 
 log_transitions.__module__ = public_home(log_transitions.__module__)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from lionpride_exec._base.exception_groups import error_in, is_of, leaves, text_of
 from lionpride_exec._base.redaction import mask, secrets_of
-from lionpride_exec._events.call import Call, lasting_name_of
+from lionpride_exec._events.call import Call
+from lionpride_exec._events.log_fields import kind_of, type_name
 from lionpride_exec._status import PENDING, EventStatus
 from lionpride_exec.errors import EventCancelled, RateLimited
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
     from lionpride_exec._events.event import Event
+
+T = TypeVar("T")
+
+# What makes spans and metrics: the name of the library, its version, and the names of attributes that it uses.
+LIBRARY: Final = "lionpride_exec"
+VERSION: Final = version("lionpride-exec")
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 
 # The longest message of an error that leaves the process.
 MAX_MESSAGE: Final = 200
@@ -22,20 +32,51 @@ MAX_MESSAGE: Final = 200
 MAX_KINDS: Final = 100
 OTHER: Final = "_other"
 
+# How many classes and functions are remembered with what belongs to their kind. Above that, all of them are forgotten:
+# a program that makes functions as it goes would otherwise keep each of them alive.
+MAX_REMEMBERED: Final = 1000
 
-def kind_of(event: Event[Any]) -> str:
-    """Return the tag of the class of an event, else the name of the class. For a ``Call``, that of the function."""
-    if isinstance(event, Call):
+
+class ByKind(Generic[T]):
+    """
+    What belongs to the kind of an event, remembered by the class of the event, or by the function of a ``Call``.
+
+    Args:
+        make: Makes it for a kind.
+    """
+
+    __slots__ = ("_made", "_make", "_of")
+
+    def __init__(self, make: Callable[[str], T]) -> None:
+        self._make = make
+        self._made: dict[str, T] = {}
+        self._of: dict[Hashable, T] = {}
+
+    def of(self, event: Event[Any]) -> T:
+        """Return what belongs to the kind of an event. Above 100 kinds, that of ``_other``. O(1)."""
+        what: Any = event.function if isinstance(event, Call) else type(event)
         try:
-            return _name_of_function(event.function)
-        except TypeError:  # it cannot be hashed
-            return lasting_name_of(event.function)
-    cls = type(event)
-    return cls._kind.tag or cls.__qualname__
+            return self._of[what]
+        except KeyError:
+            found = self._find(event)
+            if len(self._of) >= MAX_REMEMBERED:
+                self._of.clear()
+            self._of[what] = found
+            return found
+        except TypeError:  # a function that cannot be hashed
+            return self._find(event)
 
+    def all(self) -> tuple[T, ...]:
+        """Return what there is. For any thread."""
+        return tuple(self._made.values())
 
-# The name takes a microsecond, and most programs call a few functions only.
-_name_of_function = lru_cache(maxsize=64)(lasting_name_of)
+    def _find(self, event: Event[Any]) -> T:
+        kind = kind_of(event)
+        if kind not in self._made and len(self._made) >= MAX_KINDS:
+            kind = OTHER
+        if kind not in self._made:
+            self._made[kind] = self._make(kind)
+        return self._made[kind]
 
 
 class Outcome(NamedTuple):
@@ -61,8 +102,7 @@ class Outcome(NamedTuple):
             return ""
         if self.reason == "interrupted":
             return self.reason
-        kind = type(self.error)
-        return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        return type_name(self.error)
 
     def message(self, event: Event[Any]) -> str:
         """Return the message of the error in one line, without secrets of the event, cut at 200 characters."""

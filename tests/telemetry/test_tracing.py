@@ -165,6 +165,21 @@ async def test_an_event_that_a_task_of_its_own_decides(spans):
     assert spans.tree() == ["run Decides completed UNSET"] * 2
 
 
+@pytest.mark.parametrize("error", [None, LookupError("no")], ids=["done", "fail"])
+async def test_an_event_that_is_removed_while_it_runs(spans, error):
+    """Its span ends with its run, though no observer is told of that. The next run of its worker has no parent."""
+    async with traced(spans, make_executor(concurrency_limit=1)) as executor:
+        event = await executor.append(Job(seconds=2, error=error))
+        await anyio.sleep(1)
+        assert await executor.cleanup_events(["processing"]) == 1
+        assert spans.tree() == []
+        await executor.append(Job())
+        await executor.join()
+    ended = "run Job completed UNSET" if error is None else "run Job failed LookupError ERROR"
+    assert event.execution.status in {"completed", "failed"}
+    assert spans.tree() == [ended, "run Job completed UNSET"]
+
+
 # -------------------------------------------------------------------- what is below a run
 
 

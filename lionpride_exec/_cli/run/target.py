@@ -287,7 +287,8 @@ def _event_for(function: Callable[[Any], Any], text: str, is_plain: bool) -> typ
             """Call the function with the record."""
             return await (function(self.record) if plain is None else call_outside(self, plain, (self.record,)))
 
-    FunctionCall.__qualname__ = FunctionCall.__name__  # the name in messages
+    # The name in messages, spans, metrics and logs.
+    FunctionCall.__name__ = FunctionCall.__qualname__ = text.rpartition(":")[2].rpartition(".")[2]
     return FunctionCall
 
 

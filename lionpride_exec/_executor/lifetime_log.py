@@ -1,0 +1,151 @@
+"""
+Lines in the log about an executor as a whole: started, paused, resumed, resized, stopped, crashed.
+
+A lifetime is one task group of the executor, whoever owns it. So an executor that is stopped and started inside its
+block has one line for both.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from lionpride_exec._base.backend import backend_name, current_time
+from lionpride_exec._base.coordination import PAUSED
+from lionpride_exec._base.wording import counted, shown_seconds
+from lionpride_exec._events.log_fields import log_fields
+from lionpride_exec._status import PENDING, TERMINAL, EventStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+    from lionpride_exec._base.coordination import Coordination
+    from lionpride_exec._model.limits import Limit
+    from lionpride_exec._tracking.retention import Retention
+    from lionpride_exec._tracking.status_index import StatusIndex
+
+    from .facade import Facade
+
+logger: Final = logging.getLogger("lionpride_exec")
+
+
+class LifetimeLog:
+    """
+    Logs what becomes of one executor.
+
+    Args:
+        executor: The executor.
+        coordination: Knows whether the executor is paused.
+        index: Knows the events in memory.
+        retention: Knows how many have left memory.
+        restored: Returns how many events the last opening of the journal has brought back.
+    """
+
+    def __init__(
+        self,
+        executor: Facade,
+        coordination: Coordination,
+        index: StatusIndex,
+        retention: Retention,
+        restored: Callable[[], int],
+    ) -> None:
+        self._executor = executor
+        self._coordination = coordination
+        self._index = index
+        self._retention = retention
+        self._restored = restored
+        self._since: float | None = (
+            None  # when the lifetime began, by the clock of the event loop. None if there is none
+        )
+        self._had: Mapping[EventStatus, int] = {}  # how many events had ended then, by status
+
+    def started(self) -> None:
+        """Tell that a lifetime begins."""
+        self._since, self._had = current_time(), self._ended()
+        if not logger.isEnabledFor(logging.INFO):
+            return
+        backend = backend_name()
+        processor = self._executor.processor
+        slots = 0 if processor is None else processor.running_limit
+        limits = [] if processor is None else [limit.name or repr(limit) for limit in processor.router.limits]
+        restored, pending = self._restored(), len(self._index.by_status[PENDING])
+        logger.info(
+            "%s started on %s: %s, %s pending, %s restored%s", self._coordination.name, backend,
+            counted(slots, "slot"), pending, restored, "".join(f", {limit}" for limit in limits),
+            extra=self._fields() | {
+                "lionpride.backend": backend, "lionpride.slots": slots, "lionpride.limits": limits,
+                "lionpride.restored": restored, "lionpride.pending": pending,
+            },
+        )  # fmt: skip
+
+    def stopped(self, error: BaseException | None) -> None:
+        """
+        Tell that a lifetime has ended, how long it was, and what became of the events in it.
+
+        Args:
+            error: Why the executor was left early. None if it has come to rest.
+        """
+        since, self._since = self._since, None
+        if since is None or not logger.isEnabledFor(logging.INFO):
+            return
+        seconds = max(current_time() - since, 0.0)
+        counts = {status.value: number - self._had.get(status, 0) for status, number in self._ended().items()}
+        counts = {status: number for status, number in counts.items() if number > 0}
+        pending = len(self._index.by_status[PENDING])
+        told = ", ".join(f"{number:,} {status}" for status, number in counts.items()) or "nothing ended"
+        logger.info(
+            "%s %s after %s: %s, %s pending", self._coordination.name,
+            "stopped" if error is None else "was left early", shown_seconds(seconds), told, pending,
+            extra=self._fields(error) | {"lionpride.seconds": seconds, "lionpride.pending": pending}
+            | {f"lionpride.{status}": number for status, number in counts.items()},
+        )  # fmt: skip
+
+    def crashed(self, error: BaseException) -> None:
+        """Tell that the background task of an executor has crashed. The next call of the executor raises the error."""
+        logger.error("%s crashed", self._coordination.name, exc_info=error, extra=self._fields(error))
+
+    def pause(self) -> None:
+        """Start no more events. Idempotent."""
+        if PAUSED not in self._coordination.holds:
+            self._coordination.hold(PAUSED)
+            logger.info("%s paused", self._coordination.name, extra=self._fields())
+
+    def resume(self) -> None:
+        """End :meth:`pause`. Idempotent."""
+        was_paused = PAUSED in self._coordination.holds
+        self._coordination.release_hold(PAUSED)
+        if was_paused:
+            logger.info("%s resumed", self._coordination.name, extra=self._fields())
+
+    def key_paused(self, key: Hashable, limit: Limit | str | None) -> None:
+        """Tell that a key, or a limit without keys, is paused."""
+        logger.info("%s paused for a key", self._coordination.name, extra=self._of_key(key, limit))
+
+    def key_resumed(self, key: Hashable, limit: Limit | str | None) -> None:
+        """Tell that the pause of a key, or of a limit without keys, was ended."""
+        logger.info("%s resumed for a key", self._coordination.name, extra=self._of_key(key, limit))
+
+    def resized(self, changes: Mapping[str, int]) -> None:
+        """Tell which numbers of the processor have changed."""
+        told = ", ".join(f"{name}={number}" for name, number in changes.items())
+        logger.info(
+            "%s resized: %s", self._coordination.name, told,
+            extra=self._fields() | {f"lionpride.{name}": number for name, number in changes.items()},
+        )  # fmt: skip
+
+    def _ended(self) -> dict[EventStatus, int]:
+        return {
+            status: len(self._index.by_status[status]) + self._retention.removed.get(status, 0)
+            for status in EventStatus
+            if status in TERMINAL
+        }
+
+    def _of_key(self, key: Hashable, limit: Limit | str | None) -> dict[str, Any]:
+        # A key may be of any class. Only its text is sure to have a form in JSON.
+        fields = self._fields() | {"lionpride.key": None if key is None else str(key)}
+        return fields if limit is None else fields | {"lionpride.limit": str(limit)}
+
+    def _fields(self, error: BaseException | None = None) -> dict[str, Any]:
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:  # a task group has made it
+            error = error.exceptions[0]
+        return log_fields(self._coordination.name, None, error)

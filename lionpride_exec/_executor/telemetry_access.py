@@ -1,0 +1,155 @@
+"""
+What telemetry needs of an executor, beyond its public methods.
+
+This module is the only place where ``lionpride_exec.telemetry`` depends on how an executor is put together.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from threading import get_ident
+from typing import TYPE_CHECKING, NamedTuple
+
+from lionpride_exec._base.wall_clock import wall_clock
+from lionpride_exec._status import PENDING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+    from lionpride_exec._events.event import Event
+    from lionpride_exec._status import EventStatus
+    from lionpride_exec._tracking.observers import EntryObserver, Observer
+
+    from .executor import Executor
+    from .explanation import Statistics
+
+
+class JournalState(NamedTuple):
+    """
+    How a journal is doing.
+
+    Attributes:
+        unwritten: How many new events and changes are not on disk yet.
+        size: The size of its files in bytes.
+        has_trouble: Whether it cannot be written.
+    """
+
+    unwritten: int
+    size: int
+    has_trouble: bool
+
+
+class TelemetryAccess:
+    """
+    Access to an executor for traces, metrics and logs.
+
+    Args:
+        executor: The executor.
+
+    Attributes:
+        executor: The executor.
+        name: Its name.
+        keeps_metadata: Whether the metadata of an event go to a journal or to other processes.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        parts = executor._parts
+        self.executor: Executor = executor
+        self.name: str = executor.name
+        self.keeps_metadata: bool = parts.link is not None or parts.cluster is not None
+        self._parts = parts
+
+    # ---------------------------------------------------------------- observers
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """
+        Call an observer at the transitions of the events that this executor has taken in. Return what ends this.
+
+        Failures of which only the observer is told count as not looked at.
+        """
+        return self._parts.observers.add(observer, is_blind=True)
+
+    def observe_runs(self, observer: Observer) -> Callable[[], None]:
+        """Like :meth:`observe`, but with a cluster at the transitions of the events that this process works on."""
+        cluster = self._parts.cluster
+        observers = self._parts.observers if cluster is None else cluster.work.observers
+        return observers.add(observer, is_blind=True)
+
+    def observe_entries(self, observer: EntryObserver) -> Callable[[], None]:
+        """Call an observer for each new event, in the context of its caller. Return what ends this, to call once."""
+        return self._parts.observers.add_to_entries(observer)
+
+    def keep_times(self) -> Callable[[], None]:
+        """Keep when new events come in, for ``waited()``. Return what ends this, to call once."""
+        return self._parts.observers.keep_times()
+
+    def observe_commits(self, observer: Callable[[float], None]) -> Callable[[], None]:
+        """Call an observer with the seconds of each commit of the journal. Return what ends this. Idempotent."""
+        link = self._parts.link
+        if link is None:
+            return _nothing
+        observers = link.reports.commit_observers
+        observers.append(observer)
+
+        def end() -> None:
+            """Remove the observer."""
+            with suppress(ValueError):
+                observers.remove(observer)
+
+        return end
+
+    # ---------------------------------------------------------------- looking, from any thread
+
+    def is_in_loop(self) -> bool:
+        """Return whether this thread is the one in which the executor runs, or ran last."""
+        return self._parts.coordination.thread == get_ident()
+
+    def key_of(self, event: Event) -> Hashable:
+        """Return the key of an event. None if it has none."""
+        return self._parts.keys.of(event.id)
+
+    def counts(self) -> tuple[dict[EventStatus, int], Mapping[EventStatus, int]]:
+        """Return the number of events in memory by status, and of those that have left it after their end."""
+        return self._parts.index.counts(), self._parts.retention.removed
+
+    def oldest_pending(self) -> float:
+        """Return for how many seconds the event that came first has been pending, by the wall clock. 0 if none is."""
+        index = self._parts.index
+        try:
+            first = index.items.get(index.progression(PENDING)[0], None)
+        except IndexError:
+            return 0.0
+        queued_at = None if first is None else first.execution.queued_at
+        return 0.0 if queued_at is None else max((wall_clock.now() - queued_at).total_seconds(), 0.0)
+
+    def missed(self) -> int:
+        """Return how many transitions watchers with ``on_full="drop"`` have dropped."""
+        return self._parts.subscriptions.missed
+
+    def journal(self) -> JournalState | None:
+        """Return how the journal is doing. None without a journal."""
+        link = self._parts.link
+        if link is None:
+            return None
+        writer = None if link.session is None else link.session.writer
+        size = 0
+        for path in (link.journal.path, link.journal.path.with_name(link.journal.path.name + "-wal")):
+            with suppress(OSError):
+                size += path.stat().st_size
+        if writer is None:
+            return JournalState(0, size, has_trouble=False)
+        return JournalState(writer.unwritten, size, has_trouble=writer.trouble is not None)
+
+    # ---------------------------------------------------------------- looking, in the event loop
+
+    def statistics(self) -> Statistics | None:
+        """Return the statistics. None in another thread than that of the event loop, or if no event loop runs."""
+        if not self.is_in_loop():
+            return None
+        with suppress(RuntimeError):  # no event loop runs
+            return self.executor.statistics()
+        return None
+
+
+def _nothing() -> None:
+    """Do nothing."""
