@@ -6,9 +6,10 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from lionpride_exec._events.observed import waited
+from lionpride_exec._events.outcome_words import outcome_of
 from lionpride_exec._status import COMPLETED, PENDING, PROCESSING, EventStatus
 
-from ._words import ByKind, outcome_of
+from ._words import ByKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

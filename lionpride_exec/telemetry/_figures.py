@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 GOOD_FOR: Final = 1.0
 
 
-class Metric(NamedTuple):
+class ReadMetric(NamedTuple):
     """
     A metric that is read when it is collected.
 
@@ -169,17 +169,17 @@ class Figures:
 
 
 METRICS: Final = (
-    Metric("events", "Events that have not ended, by status.", ("status",), Figures.events),
-    Metric("events_ended", "Events that have ended, by status.", ("status",), Figures.ended, is_counter=True),
-    Metric(
+    ReadMetric("events", "Events that have not ended, by status.", ("status",), Figures.events),
+    ReadMetric("events_ended", "Events that have ended, by status.", ("status",), Figures.ended, is_counter=True),
+    ReadMetric(
         "attempts_repeated",
         "Runs that were followed by another run of the event.",
         ("kind", "reason"),
         Figures.repeated,
         is_counter=True,
     ),
-    Metric("pending", "Pending events by what they wait for.", ("reason",), Figures.pending),
-    Metric(
+    ReadMetric("pending", "Pending events by what they wait for.", ("reason",), Figures.pending),
+    ReadMetric(
         "oldest_pending_seconds",
         "How long the event that came first has been pending.",
         (),
@@ -187,20 +187,22 @@ METRICS: Final = (
         dotted="oldest.pending",
         unit="s",
     ),
-    Metric("slots", "How many events may run.", (), Figures.slots),
-    Metric("slots_used", "How many of the slots are used.", (), Figures.slots_used),
-    Metric("queue_size", "Events in the queue.", (), Figures.queue_size),
-    Metric(
+    ReadMetric("slots", "How many events may run.", (), Figures.slots),
+    ReadMetric("slots_used", "How many of the slots are used.", (), Figures.slots_used),
+    ReadMetric("queue_size", "Events in the queue.", (), Figures.queue_size),
+    ReadMetric(
         "limit_used_ratio_max",
         "The used part of a limit, of the key that uses most of it.",
         ("limit",),
         Figures.limit_used_ratio_max,
     ),
-    Metric("limit_keys", "Keys that use something of a limit.", ("limit",), Figures.limit_keys),
-    Metric("limit_full_keys", "Keys that have used up a limit.", ("limit",), Figures.limit_full_keys),
-    Metric("paused", "Whether the executor is paused.", (), Figures.paused),
-    Metric("watch_missed", "Transitions that watchers have dropped.", (), Figures.missed, is_counter=True),
-    Metric("journal_unwritten", "New events and changes that are not on disk yet.", (), Figures.journal_unwritten),
-    Metric("journal_bytes", "The size of the journal.", (), Figures.journal_bytes, dotted="journal.size", unit="By"),
-    Metric("journal_trouble", "Whether the journal cannot be written.", (), Figures.journal_trouble),
+    ReadMetric("limit_keys", "Keys that use something of a limit.", ("limit",), Figures.limit_keys),
+    ReadMetric("limit_full_keys", "Keys that have used up a limit.", ("limit",), Figures.limit_full_keys),
+    ReadMetric("paused", "Whether the executor is paused.", (), Figures.paused),
+    ReadMetric("watch_missed", "Transitions that watchers have dropped.", (), Figures.missed, is_counter=True),
+    ReadMetric("journal_unwritten", "New events and changes that are not on disk yet.", (), Figures.journal_unwritten),
+    ReadMetric(
+        "journal_bytes", "The size of the journal.", (), Figures.journal_bytes, dotted="journal.size", unit="By"
+    ),
+    ReadMetric("journal_trouble", "Whether the journal cannot be written.", (), Figures.journal_trouble),
 )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lionpride_exec._executor.telemetry_access import TelemetryAccess
 
     from ._durations import OfKind
-    from ._figures import Metric
+    from ._figures import ReadMetric
 
 # The attributes for the labels of Prometheus. Spans have the same names.
 ATTRIBUTES: Final = {
@@ -90,7 +90,7 @@ class Instruments:
     def _observable_gauge(self, *args: Any, **kwargs: Any) -> object:
         return self.meter.create_observable_gauge(*args, **kwargs)
 
-    def _reader(self, metric: Metric) -> Callable[[CallbackOptions], Iterator[Observation]]:
+    def _reader(self, metric: ReadMetric) -> Callable[[CallbackOptions], Iterator[Observation]]:
         names = [ATTRIBUTES[label] for label in metric.labels]
 
         def read(_: CallbackOptions) -> Iterator[Observation]:

@@ -28,9 +28,10 @@ from opentelemetry.trace import Link, ProxyTracer, Span, SpanKind, Status, Statu
 from lionpride_exec._base.redaction import mask, secrets_of
 from lionpride_exec._events.log_fields import kind_of
 from lionpride_exec._events.observed import has_task, intake_of, known_intake, waited
+from lionpride_exec._events.outcome_words import outcome_of
 from lionpride_exec._status import COMPLETED, PROCESSING, EventStatus
 
-from ._words import LIBRARY, SCHEMA_URL, VERSION, ByKind, outcome_of
+from ._words import LIBRARY, SCHEMA_URL, VERSION, ByKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

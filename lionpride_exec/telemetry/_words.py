@@ -1,16 +1,12 @@
-"""What traces, metrics and logs say of an event. They share these names, so that a user learns them once."""
+"""The names that spans and metrics share, and what is remembered of each kind of event."""
 
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from lionpride_exec._base.exception_groups import error_in, is_of, leaves, text_of
-from lionpride_exec._base.redaction import mask, secrets_of
 from lionpride_exec._events.call import Call
-from lionpride_exec._events.log_fields import kind_of, type_name
-from lionpride_exec._status import PENDING, EventStatus
-from lionpride_exec.errors import EventCancelled, RateLimited
+from lionpride_exec._events.log_fields import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -23,9 +19,6 @@ T = TypeVar("T")
 LIBRARY: Final = "lionpride_exec"
 VERSION: Final = version("lionpride-exec")
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
-
-# The longest message of an error that leaves the process.
-MAX_MESSAGE: Final = 200
 
 # Above this number of kinds, all others have one name. A program that makes classes or functions as it goes would
 # otherwise make a metric of each.
@@ -77,49 +70,3 @@ class ByKind(Generic[T]):
         if kind not in self._made:
             self._made[kind] = self._make(kind)
         return self._made[kind]
-
-
-class Outcome(NamedTuple):
-    """
-    How a run has ended, or an event that never ran.
-
-    Attributes:
-        status: The final status, or "retried" if the event has gone back to PENDING.
-        error: What the run has ended with. None if there is none.
-        is_failure: Whether this counts as an error. A skipped event and an interrupted run do not.
-        reason: Why the event runs again: "error", "rate_limited" or "interrupted". "" if it does not.
-    """
-
-    status: str
-    error: BaseException | None
-    is_failure: bool
-    reason: str = ""
-
-    @property
-    def error_type(self) -> str:
-        """The full name of the type of the error. "interrupted" for a run that was stopped, "" without an error."""
-        if self.error is None or self.status == EventStatus.SKIPPED:
-            return ""
-        if self.reason == "interrupted":
-            return self.reason
-        return type_name(self.error)
-
-    def message(self, event: Event[Any]) -> str:
-        """Return the message of the error in one line, without secrets of the event, cut at 200 characters."""
-        text = mask(text_of(self.error), secrets_of(event))
-        return text.strip().partition("\n")[0][:MAX_MESSAGE]
-
-
-def outcome_of(event: Event[Any], status: EventStatus) -> Outcome:
-    """Return the outcome of a transition from PROCESSING, or to a final status."""
-    execution = event.execution
-    if status is not PENDING:
-        is_failure = status not in (EventStatus.COMPLETED, EventStatus.SKIPPED)
-        return Outcome(status.value, error_in(execution.error), is_failure)
-    attempt = execution.attempts[-1]
-    error = attempt.error
-    reason = "error"
-    if attempt.interrupted:
-        is_refused = error is not None and any(is_of(leaf, RateLimited) for leaf in leaves(error))
-        reason = "rate_limited" if is_refused else "interrupted"
-    return Outcome("retried", error or EventCancelled("interrupted"), reason == "error", reason)

@@ -625,6 +625,8 @@ DISPLAYS = [
     ("none", {}, "none"),
     ("rich", {}, "rich"),
     ("rich", {"quiet": True}, "none"),
+    ("auto", {"log_level": "info"}, "plain"),
+    ("auto", {"log_level": "info", "log_json": True}, "none"),
 ]
 
 

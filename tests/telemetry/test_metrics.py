@@ -4,22 +4,22 @@ import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from journal_support import Step, open_executor
+from journal_support import Step, fill_up, make_room, open_executor
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from support import Job, make_executor
 
-from lionpride_exec import Concurrent, Event, Executor, Rate, RateLimited, Retain, Retry, Skip
+from lionpride_exec import Concurrent, Event, Executor, JournalError, Rate, RateLimited, Retain, Retry, Skip
 from lionpride_exec.telemetry import PrometheusCollector
 from lionpride_exec.testing import BACKENDS, run
 
 pytestmark = pytest.mark.anyio
 
 
-def read(*executors):
+def read(*executors, **options):
     """Return a function that collects: the values by the name of the metric, then by the other labels."""
     registry = CollectorRegistry(auto_describe=True)
-    registry.register(PrometheusCollector(*executors))
+    registry.register(PrometheusCollector(*executors, **options))
     return lambda: values_of(registry)
 
 
@@ -132,6 +132,60 @@ async def test_runs_that_were_refused():
     async with executor:
         await executor.append(Refused())
     assert collect()["attempts_repeated_total"] == {("Refused", "rate_limited"): 1}
+
+
+async def test_what_a_journal_says(tmp_path):
+    """What is not on disk yet, the size of the files, and how long commits take."""
+    path = tmp_path / "run.db"
+    executor = open_executor(path)
+    collect = read(executor)
+    assert collect()["journal_bytes"] == {(): 0}
+    async with executor:
+        await executor.append(Step(seconds=5))
+        await anyio.sleep(1)
+        found = collect()
+        assert found["journal_bytes"][()] >= path.stat().st_size > 0
+        assert found["journal_unwritten"] == found["journal_trouble"] == {(): 0}
+        fill_up(executor)
+        with pytest.raises(JournalError, match="full"):
+            await executor.append(Step(name="x" * 100_000))
+        found = collect()  # the run has ended, and that cannot be written
+        assert found["journal_trouble"] == found["journal_unwritten"] == {(): 1}
+        make_room(executor)
+    found = collect()
+    assert found["journal_commit_seconds_count"][()] >= 2
+    assert found["journal_commit_seconds_sum"][()] > 0
+    assert found["journal_unwritten"] == {(): 0}
+    assert "journal_bytes" not in read(make_executor())()
+
+
+async def test_transitions_that_watchers_have_dropped():
+    """Those of watchers that have gone count too."""
+    executor = make_executor()
+    collect = read(executor)
+    async with executor:
+        watcher = executor.watch(buffer=1, on_full="drop")
+        await executor.invoke(Job())
+        await watcher.aclose()
+        assert watcher.missed == 1
+        await executor.invoke(Job())
+    assert collect()["watch_missed_total"] == {(): 1}
+
+
+async def test_the_names_of_the_conventions():
+    """On demand, beside ours."""
+    executor = make_executor()
+    collect = read(executor, semconv=True)
+    async with executor:
+        await executor.extend([Job(seconds=2), Job(seconds=2, error=LookupError("no"))], priority=0)
+    found = collect()
+    assert found["messaging_client_sent_messages_total"] == {("Job", "append", "lionpride_exec"): 2}
+    assert found["messaging_client_consumed_messages_total"] == {("Job", "run", "lionpride_exec"): 2}
+    assert found["messaging_process_duration_seconds_sum"] == {
+        ("", "Job", "run", "lionpride_exec"): 2.0,
+        ("failed", "Job", "run", "lionpride_exec"): 2.0,
+    }
+    assert not [name for name in read(make_executor())() if name.startswith("messaging")]
 
 
 async def test_no_more_durations_after_close():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 import attrs
 
+from .log_options import LogLevel
 from .options import NAMES, Backend, InputFormat, JournalSync, OutputFormat, ProgressKind, RunOptions
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
     "Backend": _one_of(Backend),
     "JournalSync": _one_of(JournalSync),
     "ProgressKind": _one_of(ProgressKind),
+    "LogLevel": _one_of(LogLevel),
 }
 # Annotations of options without a value, and of options that may be given several times.
 FLAG: Final = "bool"

@@ -57,5 +57,6 @@ def make_display(options: RunOptions) -> CommandDisplay:
         style = "none"
     elif style == "auto":
         results_on_terminal = options.output == "-" and os.isatty(STDOUT)
-        style = "rich" if sys.stderr.isatty() and not results_on_terminal else "plain"
+        is_free = sys.stderr.isatty() and not results_on_terminal and options.log_level is None
+        style = "none" if options.log_json else "rich" if is_free else "plain"
     return CommandDisplay(style)

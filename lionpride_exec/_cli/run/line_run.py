@@ -27,7 +27,7 @@ from .error_report import Failures, user_traceback_of
 from .exit_exceptions import silence_asyncio
 from .in_order import InOrder
 from .lines import result_line
-from .log_display import showing_logs
+from .log_lines import showing_log
 from .read_ahead import ReadAhead
 from .result_shapes import shape_of
 from .stopping import StopSignals, status_after
@@ -107,7 +107,7 @@ class LineRun:
         """
         status = MISUSED
         try:
-            with showing_logs(self.display.message, lambda: self._is_telling):
+            with showing_log(self.options, self.executor, self.display.message, lambda: self._is_telling):
                 status = self._run_loop()
         finally:
             if self._order is not None:

@@ -14,6 +14,7 @@ from lionpride_exec._processing.config import MANY_SHORT, check_bounds
 from .columns import parse_event_fields
 from .error_rules import ErrorBound, parse_bound
 from .limit_options import LimitOptions, read_limits
+from .log_options import LogLevel, check_log
 from .text_options import check_delimiter, check_encoding
 
 Backend = Literal["asyncio", "trio", "asyncio+uvloop"]
@@ -116,6 +117,8 @@ class RunOptions:
         progress: Display on standard error; auto is rich on a terminal, else a line every 5 seconds.
         traceback: Keep the traceback of an error in its result.
         quiet: Show no progress and no summary; bad lines and errors are still shown.
+        log_level: Log what becomes of the run and of each line, from this level on, on standard error.
+        log_json: With --log-level, log JSON, one object for each line of the log.
     """
 
     config: str | None = None
@@ -164,6 +167,8 @@ class RunOptions:
     progress: ProgressKind = "auto"
     traceback: bool = False
     quiet: bool = False
+    log_level: LogLevel | None = None
+    log_json: bool = False
 
     @property
     def processor_config(self) -> dict[str, Any]:
@@ -265,6 +270,7 @@ class RunOptions:
             raise UsageError(str(exc)) from exc
         self.check_input()
         self._check_places()
+        check_log(self.log_level, self.progress, is_json=self.log_json)
         _ = self.error_bound
         self._check_files()
         for name, value in {"--journal": self.journal, "--cluster": self.cluster}.items():
