@@ -41,6 +41,17 @@ def test_the_addresses_have_one_source():
     assert {url.startswith(repository) for url in urls.values()} == {True}
 
 
+def test_licences_of_others_are_named():
+    """The licence of each file of another project is in the metadata, and its text is among the files of licences."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    vendored = [tomllib.loads(path.read_text("utf-8"))["file"] for path in PACKAGE.rglob("vendor.toml")]
+    named = {"Apache-2.0", *(file["licence"] for files in vendored for file in files)}
+    assert len(named) > 1
+    assert set(project["license"].split(" AND ")) == named
+    texts = {path.relative_to(PACKAGE.parent).as_posix() for path in PACKAGE.rglob("*LICENSE*")}
+    assert set(project["license-files"]) == {"LICENSE", *texts}
+
+
 def test_extras_and_groups_name_each_other():
     """The extra ``all`` has each extra of users but ``testing``. Each dependency group is the extra of its name."""
     settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))
