@@ -1,5 +1,5 @@
 """
-A service in FastAPI: jobs with a journal, each job's transitions as a stream, and metrics.
+A service in FastAPI: jobs with a journal, each job's transitions as a stream, metrics, and a dashboard.
 
 ``python examples/web_service.py`` starts it, with its jobs in ``jobs.db``::
 
@@ -9,6 +9,7 @@ A service in FastAPI: jobs with a journal, each job's transitions as a stream, a
     curl -N localhost:8000/jobs/ID/events                                           # its transitions, as they happen
     curl -X DELETE localhost:8000/jobs/ID
     curl localhost:8000/metrics
+    xdg-open http://localhost:8000/dashboard/
 
 At SIGTERM no new job starts, and what runs has ``GRACE`` seconds. What has not ended then is in the journal, as it is
 after a kill, and the next start goes on with it. Other ASGI servers, and trio::
@@ -36,6 +37,7 @@ from pydantic import BaseModel, Field
 from lionpride_exec import Event, EventStatus, Executor, Journal, Retain, Retry
 from lionpride_exec.errors import ExecutorClosedError, JournalError, NotFoundError, QueueFullError
 from lionpride_exec.telemetry import PrometheusCollector
+from lionpride_exec.web import dashboard
 
 GRACE = 3  # seconds for what runs at SIGTERM
 STREAM = 5  # seconds that a request may take, since the stop waits for it. EventSource connects again by itself
@@ -55,9 +57,9 @@ class CountWords(Event[dict[str, int]], tag="examples.count_words"):
 
 
 def make_executor(path, **options):
-    """Return the executor of the service. The journal keeps completed jobs for a week."""
+    """Return the executor of the service. The journal keeps completed jobs for a week, and memory the last 1,000."""
     journal = Journal(path, ack="strict", retain={"completed": Retain(age=7 * 86_400)})
-    options = {"concurrency_limit": 8, "max_queue_size": 10_000, "timeout": 120} | options
+    options = {"concurrency_limit": 8, "max_queue_size": 10_000, "timeout": 120, "retain": Retain(1000)} | options
     return Executor.of(CountWords, name="jobs", journal=journal, retry=Retry(3, on=OSError), **options)
 
 
@@ -213,6 +215,7 @@ def make_app(path="jobs.db"):
     app.state.changes = Changes(executor)
     app.state.registry = CollectorRegistry()
     app.state.registry.register(PrometheusCollector(executor))
+    app.mount("/dashboard", dashboard(executor))  # for browsers on this machine, until it gets an auth=
     return app
 
 

@@ -39,7 +39,7 @@ def path(tmp_path):
 
 def client_of(app):
     """Return a client that calls an application without a network."""
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
 
 
 @asynccontextmanager
@@ -180,6 +180,22 @@ async def test_the_metrics(path):
         'lionpride_queue_size{executor="jobs"} 3.0',
         'lionpride_pending{executor="jobs",reason="slot"} 3.0',
     } <= set(answer.text.splitlines())
+
+
+@pytest.mark.anyio
+async def test_the_dashboard(path):
+    """Browsers on this machine see the jobs that run and those that have ended. A page of another site sees nothing."""
+    async with service(path) as client:
+        ids = [await submit(client, seconds=1), await submit(client, text=" "), await submit(client, seconds=50)]
+        await anyio.sleep(3)
+        overview, listed = [(await client.get(f"/dashboard/{page}")) for page in ("", "events")]
+        assert (overview.status_code, listed.status_code) == (200, 200)
+        assert "ValueError: the text has no words" in overview.text
+        assert all(job in listed.text for job in ids)
+        for job in ids:
+            assert "examples.count_words" in (await client.get(f"/dashboard/event?ref={job}")).text
+        assert (await client.get("/dashboard/", headers={"Host": "example.org"})).status_code == 403
+        assert (await client.delete(f"/jobs/{ids[2]}")).status_code == 202
 
 
 @pytest.mark.anyio
