@@ -8,12 +8,12 @@ from uuid import UUID
 
 import msgspec
 
-from lionpride_exec._cli.journal.records import ID_BYTES, full_record, iso
 from lionpride_exec._cluster.cluster import SECRET_VARIABLE
 from lionpride_exec._cluster.engine import EVENT, OUTCOME, Signer, UntrustedRecordError, unverified
 from lionpride_exec._executor.cluster_records import Envelope, Outcome
 from lionpride_exec._journal.envelope_tags import tag_of
 from lionpride_exec._journal.outcome_codec import OutcomeData
+from lionpride_exec._journal.row_records import ID_BYTES, full_record, iso
 from lionpride_exec._journal.rows import Row
 from lionpride_exec._status import PENDING, PROCESSING, TERMINAL
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._cli.exit_status import INCOMPLETE
-from lionpride_exec._cli.journal.records import encode
 from lionpride_exec._cli.journal.show import steps_table, write_event
 from lionpride_exec._cli.terminal import write_json
+from lionpride_exec._journal.row_records import encode
 from lionpride_exec._status import PENDING
 from lionpride_exec.errors import NotFoundError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from lionpride_exec._cli.journal.records import encode, iso
 from lionpride_exec._cli.terminal import Table, write_json, write_line, write_table
+from lionpride_exec._journal.row_records import encode, iso
 from lionpride_exec._status import EventStatus
 
 from .connection import in_queue, names_on

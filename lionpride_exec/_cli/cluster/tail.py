@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._cli.errors import UsageError
-from lionpride_exec._cli.journal.records import encode
 from lionpride_exec._cli.terminal import write_json, write_line
+from lionpride_exec._journal.row_records import encode
 
 from .connection import in_queue
 from .records import is_readable, transition_record

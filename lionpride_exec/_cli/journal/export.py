@@ -13,8 +13,9 @@ from lionpride_exec._cli.errors import OutputError, UsageError
 from lionpride_exec._cli.run.options import check_not_an_option
 from lionpride_exec._cli.run.output import open_output
 from lionpride_exec._journal.file_lock import is_part_of
+from lionpride_exec._journal.row_records import encode, event_record
 
-from .records import encode, event_record, reading
+from .records import reading
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator

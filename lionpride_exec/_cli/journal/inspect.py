@@ -9,9 +9,10 @@ from lionpride_exec._base.wording import shown_rate
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.terminal import Table, write_json, write_line, write_table
 from lionpride_exec._journal.file_lock import owner_of
+from lionpride_exec._journal.row_records import encode, iso
 from lionpride_exec.errors import JournalError
 
-from .records import encode, iso, overview_record, reading, short_id
+from .records import overview_record, reading, short_id
 
 if TYPE_CHECKING:
     from lionpride_exec._journal.inbox_overview import StoredCommand

@@ -12,13 +12,14 @@ from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.run.options import check_not_an_option
 from lionpride_exec._faces.as_json import report_record
 from lionpride_exec._faces.page import page_of
+from lionpride_exec._journal.row_records import encode
 from lionpride_exec._journal.run_limits import RATE, SECONDS
 from lionpride_exec._journal.run_report import read_report
 from lionpride_exec._model.run_record import LimitStarts, Window
 
 from .choice import parse_since
 from .export import writing
-from .records import encode, reading
+from .records import reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from lionpride_exec._cli.terminal import Table, write_json, write_line, write_lines, write_table
+from lionpride_exec._journal.row_records import encode, full_record, iso, transition_record
 
 from .inspect import seconds
-from .records import encode, full_record, iso, reading, transition_record
+from .records import reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,11 +12,12 @@ from lionpride_exec._cli.streams import say
 from lionpride_exec._cli.terminal import write_line
 from lionpride_exec._journal.command_forms import Explaining, Pausing, Resizing, Resuming
 from lionpride_exec._journal.reader import id_text, keys_meant_by
+from lionpride_exec._journal.row_records import iso
 from lionpride_exec.errors import JournalError
 
 from .choice import Choice, parse_time
 from .owner import find_owner, tell_others
-from .records import iso, reading
+from .records import reading
 
 if TYPE_CHECKING:
     from lionpride_exec._journal.command_forms import Result

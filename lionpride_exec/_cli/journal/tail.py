@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.terminal import write_json, write_line
+from lionpride_exec._journal.row_records import encode, iso, transition_record
 
-from .records import encode, iso, reading, short_id, transition_record
+from .records import reading, short_id
 
 if TYPE_CHECKING:
     from lionpride_exec._journal.reader import Transition
