@@ -37,6 +37,7 @@ from .executor_states import asked_from_outside
 from .found import BAD, found_in_memory, wanted
 from .found_rows import found_in_row
 from .progress_view import detail_lines, pauses_in_words
+from .told_state import told_state
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Hashable
@@ -134,7 +135,9 @@ class JournalCommands:
     async def _explain(self, args: Any) -> Any:
         form = read_form(Explaining, args)
         result = Result()
-        if not form.events:
+        if form.limits is not None:
+            result.state = told_state(self._executor, form.limits)
+        elif not form.events:
             statistics = self._executor.statistics()
             details = detail_lines(self._executor.progress(), attrs.evolve(statistics, pauses=()))
             result.lines = [str(self._executor.progress()), *map(joined, details)]

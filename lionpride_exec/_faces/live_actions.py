@@ -10,18 +10,18 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.wording import counted
+from lionpride_exec._executor.told_state import pause_name
 from lionpride_exec._status import COMPLETED, PENDING, PROCESSING, TERMINAL, EventStatus
 from lionpride_exec.errors import LionprideError, OperationError
 
 from .snapshot import Choice
-from .texts import key_text, keys_meant
+from .texts import keys_meant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
 
     from lionpride_exec._executor.explanation import Statistics
     from lionpride_exec._executor.live_view import LiveView
-    from lionpride_exec._processing.pause_records import Pause
 
     from .live_pages import LivePages
     from .snapshot import Action
@@ -38,13 +38,6 @@ BAD: Final = tuple(status.value for status in EventStatus if status in TERMINAL 
 def refused_here() -> OperationError:
     """Return the error of a source that is only read."""
     return OperationError("this view is read-only: nothing has changed", retryable=False)
-
-
-def pause_name(pause: Pause) -> str | None:
-    """Return the name of what a pause is about: the key, or else the limit. None for everything."""
-    if pause.key is not None or pause.limit is None:
-        return key_text(pause.key)
-    return pause.limit.name or repr(pause.limit)
 
 
 def chosen_statuses(action: Action) -> tuple[str, ...]:
@@ -144,11 +137,11 @@ class LiveActions:
         executor = self._view.executor
         if action.what == "retry":
             await executor.retry(event_id)
-            return "1 event is pending again"
+            return "1 event pending again"
         end = executor.cancel if action.what == "cancel" else executor.skip
         if not end(event_id, f"by {action.by}"):
             raise OperationError(f"event {event_id} has ended: nothing has changed", retryable=False)
-        return f"1 event {_ENDED[action.what]}"
+        return f"1 event {ENDED[action.what]}"
 
     async def _end_all(self, action: Action) -> str:
         """End the events that fit, the newest first: a follower ends before the event that it comes after."""
@@ -159,7 +152,7 @@ class LiveActions:
                 number += end(event_id, f"by {action.by}")
             if number % AT_A_TIME == 0:
                 await checkpoint()
-        return f"{counted(number, 'event')} {_ENDED[action.what]}"
+        return f"{counted(number, 'event')} {ENDED[action.what]}"
 
     async def _retry_all(self, action: Action) -> str:
         """Run the events again that fit, the oldest first: they are found before, since they change their places."""
@@ -190,4 +183,4 @@ class LiveActions:
 
 
 # What became of events, by the action.
-_ENDED: Final = {"cancel": "cancelled", "skip": "skipped"}
+ENDED: Final = {"cancel": "cancelled", "skip": "skipped"}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lionpride_exec._base.error_shapes import error_line
 from lionpride_exec._base.exception_groups import error_in
 from lionpride_exec._base.jsonable import jsonable
+from lionpride_exec._base.key_texts import key_text
 from lionpride_exec._base.redaction import mask, mask_data, mask_path, redacted_paths, secrets_of
 from lionpride_exec._base.sentinel import Unset, UnsetType
 from lionpride_exec._base.tracebacks import format_traceback, has_traceback
@@ -14,7 +15,7 @@ from lionpride_exec._model.element import CLASS_KEY
 from lionpride_exec.errors import RateLimited, RemoteError
 
 from .snapshot import AttemptLine, EventLine, EventView, TransitionLine
-from .texts import first_line, key_text, readable
+from .texts import first_line, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

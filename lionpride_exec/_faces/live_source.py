@@ -11,7 +11,6 @@ since a person has opened the event.
 from __future__ import annotations
 
 import re
-from heapq import nlargest
 from math import inf
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -20,19 +19,21 @@ from anyio import current_time
 from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.error_shapes import error_line
+from lionpride_exec._base.key_texts import key_text
 from lionpride_exec._base.redaction import secrets_of
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._base.wording import MAX_SECONDS
 from lionpride_exec._executor.live_view import LiveView
+from lionpride_exec._executor.told_state import fullest, pause_name
 from lionpride_exec._status import COMPLETED, PROCESSING, TERMINAL, EventStatus
 from lionpride_exec.errors import NotFoundError
 
-from .live_actions import LiveActions, pause_name, refused_here
+from .live_actions import LiveActions, refused_here
 from .live_lines import event_line, event_view, seconds_of
 from .live_pages import LivePages
 from .live_rings import Rings
 from .snapshot import LimitLine, PauseLine, Snapshot
-from .texts import key_text, keys_meant
+from .texts import keys_meant
 
 if TYPE_CHECKING:
     from lionpride_exec._events.event import Event
@@ -134,7 +135,7 @@ class LiveSource:
 
     async def limits(self, count: int) -> tuple[LimitLine, ...]:
         """Return what is used of the limits, the fullest first."""
-        return tuple(_limit_line(use) for use in nlargest(count, self._statistics().limits, key=_fullness))
+        return tuple(_limit_line(use) for use in fullest(self._statistics(), count))
 
     # ---------------------------------------------------------------- events
 
@@ -257,10 +258,6 @@ class LiveSource:
 
 def _limit_line(use: LimitUse) -> LimitLine:
     return LimitLine(limit=repr(use.limit), key=key_text(use.key), used=use.used, amount=use.amount, per=use.per)
-
-
-def _fullness(use: LimitUse) -> float:
-    return use.used / use.amount if use.amount else inf
 
 
 def _pause_lines(state: Statistics, *, is_paused: bool) -> tuple[PauseLine, ...]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+from lionpride_exec.errors import ConfigurationError
 
 from . import snapshot
 from .live_source import LiveSource
 
 if TYPE_CHECKING:
+    import os
+
     from lionpride_exec._executor.executor import Executor
 
-__all__ = ["live_source", "snapshot"]
+__all__ = ["journal_source", "live_source", "snapshot"]
 
 
 def live_source(executor: Executor, *, writable: bool = True) -> snapshot.OpenSource:
@@ -22,3 +27,21 @@ def live_source(executor: Executor, *, writable: bool = True) -> snapshot.OpenSo
         writable: Whether ``act()`` does anything.
     """
     return LiveSource(executor, writable=writable)
+
+
+def journal_source(path: str | os.PathLike[str], *, writable: bool = True) -> snapshot.OpenSource:
+    """
+    Return the source that reads a journal, which another process runs or nobody.
+
+    Args:
+        path: The file, which has to exist at the first question.
+        writable: Whether ``act()`` does anything.
+
+    Raises:
+        ConfigurationError: The extra ``journal`` is not installed.
+    """
+    if find_spec("msgspec") is None:
+        raise ConfigurationError("a journal needs msgspec: pip install 'lionpride-exec[journal]'")
+    from .journal_source import JournalSource  # noqa: PLC0415  needs the extra
+
+    return JournalSource(path, writable=writable)

@@ -1,28 +1,17 @@
-"""Texts of the records: keys, errors, and JSON that is set for reading. They are as the event has them, not escaped."""
+"""Texts of the records: errors, JSON that is set for reading, and what the text of a key may mean."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from lionpride_exec._base.json_text import read_json, shown, write_json
-from lionpride_exec._base.jsonable import jsonable
+from lionpride_exec._base.json_text import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-# Characters of the first line of an error, and of a key.
+# Characters of the first line of an error.
 LONGEST_LINE: Final = 500
-
-
-def key_text(key: Any) -> str | None:
-    """Return a key as text: a text as it is, anything else as JSON. None for None. Never raises."""
-    if key is None or isinstance(key, str):
-        return key
-    try:
-        return write_json(jsonable(key)).decode()
-    except (TypeError, ValueError, RecursionError):
-        return shown(key)
 
 
 def keys_meant(text: str) -> list[Hashable]:

@@ -6,7 +6,7 @@ import getpass
 import os
 import sqlite3
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from lionpride_exec._base.wall_clock import wall_clock
@@ -14,7 +14,7 @@ from lionpride_exec.errors import JournalError
 
 from .command_forms import encode_form, read_result
 from .file_lock import owner_of
-from .inbox import add_command, give_up, read_answer, withdraw
+from .inbox import add_command, delete_answered, give_up, read_answer, withdraw
 from .schema import check_file, connect, has_table
 
 if TYPE_CHECKING:
@@ -86,6 +86,32 @@ class SentCommand:
             except BaseException:
                 self._withdraw(connection)
                 raise
+        return self._result(answer)
+
+    def poll(self, seconds: float = 0.0) -> Result | None:
+        """
+        Return what the process has done. None if it has not answered in time: the command stays.
+
+        Args:
+            seconds: How long to wait, 0 or more.
+
+        Raises:
+            JournalError: The process has refused, or has ended before it answered; or the file cannot be read.
+        """
+        with self._opened() as connection:
+            return self._result(self._wait(connection, seconds))
+
+    def forget(self) -> None:
+        """
+        Take the command out of the file: it only asked, and a file that is watched for days must not grow.
+
+        A command that the process is carrying out stays, and so does one that cannot be deleted now.
+        """
+        with suppress(JournalError), self._opened() as connection:
+            withdraw(connection, self.n)
+            delete_answered(connection, self.n)
+
+    def _result(self, answer: Answer | None) -> Result | None:
         if answer is None:
             return None
         if answer.done is None:

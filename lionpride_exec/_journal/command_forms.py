@@ -50,9 +50,11 @@ class Explaining(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
 
     Attributes:
         events: The numbers of the rows of events, by their ids. Empty for the executor.
+        limits: Of how many limits and keys the state of the executor has the use. None: no state is told.
     """
 
     events: dict[str, int] = {}
+    limits: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class Resuming(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -94,6 +96,7 @@ class Result(msgspec.Struct, omit_defaults=True):
         is_unknown: Whether no pending event has the key that ``pause`` was given.
         paused: What is paused now, in words. Only of ``pause``, ``resume`` and ``explain``.
         lines: What ``explain`` tells.
+        state: The state of the executor, if ``explain`` was asked for it: see ``told_state()``.
     """
 
     events: int = 0
@@ -103,6 +106,7 @@ class Result(msgspec.Struct, omit_defaults=True):
     is_unknown: bool = False
     paused: list[str] = []
     lines: list[str] = []
+    state: dict[str, Any] = {}
 
 
 # The form of the arguments of each command.

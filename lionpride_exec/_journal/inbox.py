@@ -167,6 +167,11 @@ def withdraw(connection: sqlite3.Connection, n: int) -> bool:
     return connection.execute(update, (WITHDRAWN, n)).rowcount == 1
 
 
+def delete_answered(connection: sqlite3.Connection, n: int) -> None:
+    """Delete a command that was answered, or withdrawn."""
+    connection.execute("DELETE FROM command WHERE n = ? AND (done NOT NULL OR error NOT NULL)", (n,))
+
+
 def give_up(connection: sqlite3.Connection, n: int) -> None:
     """Write how far a command came, since its process has ended. Nothing changes if it has an answer."""
     update = "UPDATE command SET error = iif(begun IS NULL, ?, ?) WHERE n = ? AND done IS NULL AND error IS NULL"

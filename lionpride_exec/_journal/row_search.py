@@ -54,13 +54,15 @@ class RowSearch:
 
     Args:
         statuses: The statuses. A held event counts as pending. None for all.
+        is_indexed: Whether the file has the indexes of the newest version.
     """
 
-    def __init__(self, statuses: Iterable[str] | None) -> None:
+    def __init__(self, statuses: Iterable[str] | None, *, is_indexed: bool = True) -> None:
         chosen = None if statuses is None else frozenset(statuses)
         if chosen is not None and EventStatus.PENDING.value in chosen:
             chosen |= {HELD}
         self._statuses = chosen
+        self._is_indexed = is_indexed
 
     def piece(self, connection: sqlite3.Connection, before: int, count: int) -> Piece:
         """
@@ -75,11 +77,11 @@ class RowSearch:
         if statuses is None:
             seqs = _column(connection, "SELECT seq FROM event WHERE seq < ? ORDER BY seq DESC LIMIT ?", before, count)
             rest = 0
-        elif statuses <= _BAD:
+        elif statuses <= _BAD and self._is_indexed:
             found = [seq for status in statuses for seq in _column(connection, _BAD_ROWS, status, before, count)]
             seqs, rest = sorted(found, reverse=True)[:count], 0
         else:
-            source = _OPEN_ROWS if statuses <= _OPEN else _ALL_ROWS
+            source = _OPEN_ROWS if statuses <= _OPEN and self._is_indexed else _ALL_ROWS
             seqs, rest = _look_back(connection, source, sorted(statuses), before, count)
         return Piece(rows_at(connection, seqs), seqs[-1] if len(seqs) == count else rest)
 

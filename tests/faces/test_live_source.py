@@ -360,7 +360,7 @@ async def test_one_event():
         ids = [str(event.id) for event in events]
         assert await source.act(Action(what="cancel", by="me", id=ids[0])) == "1 event cancelled"
         assert await source.act(Action(what="skip", by="me", id=ids[1])) == "1 event skipped"
-        assert await source.act(Action(what="retry", by="me", id=ids[2])) == "1 event is pending again"
+        assert await source.act(Action(what="retry", by="me", id=ids[2])) == "1 event pending again"
         await executor.join()
         assert [(await executor.get(one)).status for one in ids] == ["cancelled", "skipped", "failed"]
         assert (await executor.get(ids[2])) is not events[2]
