@@ -21,7 +21,7 @@ from . import snapshot
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-T = TypeVar("T")
+T = TypeVar("T", bound="attrs.AttrsInstance")
 
 
 def encode(value: Any) -> bytes:
@@ -88,14 +88,14 @@ def record_of(kind: type[T], data: Any) -> T:
     try:
         return kind(**given)
     except TypeError:
-        missing = [field.name for field in attrs.fields(kind) if field.default is attrs.NOTHING]  # type: ignore[arg-type]  all are attrs
+        missing = [field.name for field in attrs.fields(kind) if field.default is attrs.NOTHING]
         raise ValueError(
             f"a {kind.__name__} must have {', '.join(name for name in missing if name not in given)}"
         ) from None
 
 
 @cache
-def _readers(kind: type) -> dict[str, Callable[[Any], Any]]:
+def _readers(kind: type[attrs.AttrsInstance]) -> dict[str, Callable[[Any], Any]]:
     """Return what reads each attribute of a record."""
     # The names in the annotations are those of the module, and of what it imports for type checkers only.
     hints = get_type_hints(kind, vars(snapshot) | {"Mapping": dict})

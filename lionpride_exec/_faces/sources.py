@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lionpride_exec.errors import ConfigurationError
 
-from . import snapshot
+from . import snapshot, snapshot_json
 from .live_source import LiveSource
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec._executor.executor import Executor
 
-__all__ = ["journal_source", "live_source", "snapshot"]
+__all__ = ["journal_source", "live_source", "snapshot", "snapshot_json", "url_source"]
 
 
 def live_source(executor: Executor, *, writable: bool = True) -> snapshot.OpenSource:
@@ -45,3 +45,24 @@ def journal_source(path: str | os.PathLike[str], *, writable: bool = True) -> sn
     from .journal_source import JournalSource  # noqa: PLC0415  needs the extra
 
     return JournalSource(path, writable=writable)
+
+
+def url_source(
+    url: str, *, token: str | None = None, writable: bool = True, client: object = None
+) -> snapshot.OpenSource:
+    """
+    Return the source that reads another dashboard by its JSON.
+
+    Args:
+        url: The address of the dashboard. A ``?token=`` in it is sent as a header.
+        token: The token. None for the one in the address, if any.
+        writable: Whether ``act()`` does anything. The dashboard may refuse it, too.
+        client: A client of ``httpx2`` or ``httpx``. None for a new one, which ``aclose()`` closes.
+
+    Raises:
+        ConfigurationError: No client is installed.
+        ValueError: The address is no address of a web page.
+    """
+    from .url_source import UrlSource  # noqa: PLC0415  few programs need it
+
+    return UrlSource(url, token=token, writable=writable, client=client)

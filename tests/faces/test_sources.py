@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 
 import anyio
 import attrs
+import httpx2
 import pytest
 from parts import faces_snapshot, faces_sources
 
 from lionpride_exec import Event, Executor, Journal, Retry, Skip
 from lionpride_exec.errors import LionprideError, NotFoundError, OperationError
+from lionpride_exec.web import dashboard
 
 Action, Choice = faces_snapshot.Action, faces_snapshot.Choice
 
@@ -22,6 +24,7 @@ HOSTILE = "</script><b data-marker>\"'&amp;\x1b[31m\r\n\u2028\u202ebidi\u2066\x0
 
 
 STARS = "***"
+TOKEN = "a" * 20
 
 
 class Task(Event, tag="tests.faces.task"):
@@ -84,7 +87,15 @@ async def closed_journal(tmp_path):
     await source.aclose()
 
 
-SOURCES = {"live": live, "journal": closed_journal}
+@asynccontextmanager
+async def over_http(tmp_path):
+    async with live(tmp_path) as (source, events):
+        app = dashboard(source, writable=True, auth=TOKEN)
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app, client=("127.0.0.1", 9))) as client:
+            yield faces_sources.url_source(f"http://127.0.0.1:8765/?token={TOKEN}", client=client), events
+
+
+SOURCES = {"live": live, "journal": closed_journal, "url": over_http}
 
 
 @pytest.fixture(params=list(SOURCES))
@@ -255,7 +266,7 @@ async def test_actions_on_events(opened):
         assert await source.act(Action(what="retry", by="me", id=ids["skips"])) == "1 event pending again"
         await source.act(Action(what="cancel", by="me", choice=Choice(status="pending", key="key of after")))
         assert (await source.event(ids["after"])).line.status == "cancelled"
-        assert "by me" in (await source.event(ids["after"])).error
+        assert "EventCancelled: by " in (await source.event(ids["after"])).error
         with pytest.raises(LionprideError):
             await source.act(Action(what="cancel", by="me", id=ids["plain"]))
         with pytest.raises(NotFoundError):
@@ -310,11 +321,11 @@ async def test_cancelled_calls(opened, name):
         assert len(await every_page(source, Choice())) == 7
 
 
-@pytest.mark.parametrize("status", ["nonsense", "", HOSTILE])
+@pytest.mark.parametrize("status", ["nonsense", HOSTILE], ids=["nonsense", "hostile"])
 async def test_wrong_questions(opened, status):
-    """A status or a page that does not exist is not found."""
+    """A status or a page that does not exist is refused."""
     async with opened() as (source, _):
-        with pytest.raises(NotFoundError):
+        with pytest.raises(LionprideError):
             await source.events(Choice(status=status), None, 5)
         with pytest.raises(NotFoundError):
             await source.events(Choice(), f"{status}x", 5)
