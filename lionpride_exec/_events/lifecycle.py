@@ -142,6 +142,11 @@ class EventLifecycle(Element):
         is_plain = type(self).__repr__ is EventLifecycle.__repr__
         return f"{type(self).__name__}(id={self.id})" if is_plain else repr(self)
 
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from .event_notebook import event_bundle  # noqa: PLC0415  for notebooks only
+
+        return event_bundle(self)
+
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for a pickle or a copy, without the ties to this process and to the executor."""
         kept = self.__dict__ | {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from lionpride_exec._display.markup import Markup
     from lionpride_exec._events.event import Event
     from lionpride_exec._model.limits import Limit
     from lionpride_exec._processing.pause_records import Pause, StartPace
@@ -70,10 +71,35 @@ class Explanation:
             if self.holder is not None:
                 parts.append(self.holder)
             if self.seconds is not None:
-                parts.append("for ever" if self.seconds > MAX_SECONDS else f"at least {shown_seconds(self.seconds)}")
+                parts.append(_least(self.seconds))
             if self.expires_in is not None:
                 parts.append(f"expires in {shown_seconds(self.expires_in)}")
         return ", ".join(parts)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from lionpride_exec._display.notebook import bundle, facts, frame  # noqa: PLC0415  for notebooks only
+
+        return bundle(str(self), frame("Explanation", self.status.value, facts(self._rows())))
+
+    def _rows(self) -> list[tuple[str, str]]:
+        """Return what is known, as names and texts."""
+        waits = self.waits_for not in WAITS_FOR_NOTHING
+        seconds = None if self.seconds is None or not waits else _least(self.seconds)
+        rows = {
+            "event": str(self.event),
+            "waits for": _WORDS[self.waits_for],
+            "how long": seconds,
+            "limit": None if self.limit is None else repr(self.limit),
+            "key": None if self.key is None else repr(self.key),
+            "after": ", ".join(map(str, self.after)) or None,
+            "held by": self.holder,
+            "expires in": None if self.expires_in is None else shown_seconds(self.expires_in),
+        }
+        return [(name, text) for name, text in rows.items() if text is not None]
+
+
+def _least(seconds: float) -> str:
+    return "for ever" if seconds > MAX_SECONDS else f"at least {shown_seconds(seconds)}"
 
 
 # The words for each reason, after "waits for".
@@ -96,6 +122,9 @@ _WORDS: Final = {
     WaitReason.RUNNING: "nothing: it runs",
     WaitReason.FINAL: "nothing: it has ended",
 }
+# Limits and pauses that a notebook names, the fullest first.
+NAMED: Final = 5
+
 WAITS_FOR_NOTHING: Final = frozenset({WaitReason.RUNNING, WaitReason.FINAL})
 
 
@@ -215,6 +244,47 @@ class Statistics:
     retries: int = 0
     schedules: tuple[ScheduleState, ...] = ()
     working: Mapping[str, int] = attrs.field(factory=dict)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from lionpride_exec._display.notebook import bundle, facts, frame  # noqa: PLC0415  for notebooks only
+
+        state = "paused" if self.is_paused else "running" if self.is_running else "stopped"
+        html = frame("Statistics", state, counts_bar(self.status_counts), facts(statistics_rows(self)))
+        return bundle(repr(self), html)
+
+
+def counts_bar(counts: Mapping[str, int]) -> Markup | None:
+    """Return a bar of the events by status, for a notebook: those that have ended, that run, that are pending."""
+    from lionpride_exec._display.notebook import bar  # noqa: PLC0415  for notebooks only
+
+    rest = {status: counts.get(status, 0) for status in ("processing", "pending")}
+    ended = {status: number for status, number in counts.items() if status not in rest}
+    return bar(ended | rest, {"processing": "running"})
+
+
+def statistics_rows(statistics: Statistics) -> list[tuple[str, str]]:
+    """Return slots, waits, the fullest limits and the pauses, as names and texts."""
+    rows: list[tuple[str, str]] = []
+    if statistics.concurrency_limit:
+        rows.append(("slots", f"{statistics.running:,} of {statistics.concurrency_limit:,} used"))
+        rows.append(("queue", f"{statistics.queued:,} of {statistics.max_queue_size:,}"))
+    waits = sorted(statistics.waits.items(), key=lambda wait: -wait[1])
+    if waits:
+        rows.append(("waiting for", ", ".join(f"{reason} ({number:,})" for reason, number in waits)))
+    fullest = sorted(statistics.limits, key=lambda use: use.used / use.amount if use.amount else 0.0, reverse=True)
+    rows += [("limit", _use(use)) for use in fullest[:NAMED]]
+    if len(fullest) > NAMED:
+        rows.append(("", f"{counted(len(fullest) - NAMED, 'more limit')} in use"))
+    rows += [("pause", f"{pause.key!r}: {shown_seconds(pause.seconds)}") for pause in statistics.pauses[:NAMED]]
+    repeats = {"retries": statistics.retries, "rate limited": statistics.rate_limited}
+    rows += [(name, f"{number:,}") for name, number in repeats.items() if number]
+    return rows + [(f"in {place}", f"{number:,}") for place, number in statistics.working.items()]
+
+
+def _use(use: LimitUse) -> str:
+    key = "" if use.key is None else f" of key {use.key!r}"
+    per = f" in {shown_seconds(use.per)}" if use.per else ""
+    return f"{use.limit!r}{key}: {use.used:g} of {use.amount:g}{per}"
 
 
 publish_classes(Explanation, LimitUse, RemoteExplanation, Statistics, WaitReason)

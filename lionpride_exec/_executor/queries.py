@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, overlo
 from lionpride_exec._base.coordination import PAUSED, Coordination
 from lionpride_exec._status import EventStatus
 
+from .shown import executor_bundle, executor_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
     from uuid import UUID
@@ -46,7 +48,6 @@ class ExecutorQueries:
     _transitions: Transitions
 
     # Made at its first use, because it is slow to import and few programs use it.
-
     @cached_property
     def _explainer(self) -> Explainer:
         from .explainer import Explainer  # noqa: PLC0415  see above
@@ -264,9 +265,10 @@ class ExecutorQueries:
     # ---------------------------------------------------------------- the whole
 
     def __repr__(self) -> str:
-        counts = self.status_counts()
-        shown = ", ".join(f"{status}={number}" for status, number in counts.items())
-        return f"Executor(total={sum(counts.values())}, {shown})"
+        return executor_text(self, self._parts)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return executor_bundle(self, self._parts)
 
     @property
     def strict_event_type(self) -> bool:

@@ -19,7 +19,7 @@ the limits allow.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -105,6 +105,13 @@ class Progress:
     def __str__(self) -> str:
         pauses = [pause_part(self.paused_keys, self.paused_for, self.pause_reason or "")] if self.paused_keys else []
         return joined([*count_parts(self), *trouble_parts(self), *pauses, *pace_parts(self)])
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from lionpride_exec._display.notebook import bar, bundle, frame  # noqa: PLC0415  for notebooks only
+
+        ended = {status.value: number for status, number in self.by_status.items()}
+        counts = ended | {"processing": self.processing, "pending": self.pending}
+        return bundle(str(self), frame("Progress", str(self), bar(counts, {"processing": "running"})))
 
 
 def count_parts(progress: Progress) -> list[Part]:

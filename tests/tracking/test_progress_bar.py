@@ -229,10 +229,11 @@ async def main():
                 bar.print(f"got {event.result()}")
     print("over")
 
-run(main)
+run(main, backend=sys.argv[2])
 """
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize(
     ("style", "start", "end"),
     [
@@ -243,13 +244,14 @@ run(main)
     ],
     ids=["auto", "rich", "tqdm", "plain"],
 )
-def test_a_real_terminal(monkeypatch, style, start, end):
+def test_a_real_terminal(monkeypatch, style, start, end, backend):
     """Of 80 columns and 24 rows. The clock of the program is virtual."""
     for name in ("COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
     real = RealTerminal()
     ends = dict.fromkeys(("stdin", "stdout", "stderr"), real.child_end)
-    with subprocess.Popen([sys.executable, "-W", "error", "-c", PROGRAM, style], **ends) as child:  # noqa: S603  our own
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, style, backend]
+    with subprocess.Popen(command, **ends) as child:  # noqa: S603  our own
         os.close(real.child_end)
         shown = real.read_all()
     assert child.returncode == 0
@@ -261,6 +263,34 @@ def test_a_real_terminal(monkeypatch, style, start, end):
     assert [line for line in shown if line.startswith("got")] == ["got 0", "got 10", "got 20"]
     assert len(shown) == (5 if style != "plain" else 13)
     assert real.terminal.has_cursor
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_real_terminal_that_is_dumb(monkeypatch, backend):
+    """It gets lines, and no control sequence."""
+    monkeypatch.setenv("TERM", "dumb")
+    real = RealTerminal()
+    ends = dict.fromkeys(("stdin", "stdout", "stderr"), real.child_end)
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, "auto", backend]
+    with subprocess.Popen(command, **ends) as child:  # noqa: S603  our own
+        os.close(real.child_end)
+        shown = real.read_all()
+    assert child.returncode == 0
+    assert len(shown) == 13
+    assert shown[-2].startswith("crawl: 30 of 30 done (100%)")
+    assert len(real.terminal.screens) <= 2 * len(shown)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_real_pipe(backend):
+    """It gets lines, and what the program prints goes to its own stream."""
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, "auto", backend]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603  our own
+    assert done.stdout == "over\n"
+    lines = done.stderr.splitlines()
+    assert [line for line in lines if line.startswith("got")] == ["got 0", "got 10", "got 20"]
+    assert lines[-1] == "crawl: 30 of 30 done (100%)  0 running  0 pending  0:00:42  0.7/s"
+    assert "\x1b" not in done.stderr
 
 
 # ---------------------------------------------------------------- tqdm
