@@ -28,6 +28,7 @@ extensions = [
     "sphinx_copybutton",
     "notfound.extension",
     "sphinx_llms_txt",
+    "accessible",
     "command_reference",
     "diagrams",
     "journal_tables",

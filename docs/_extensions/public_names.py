@@ -6,7 +6,7 @@ there too. So the reference has exactly what the test of the public interface ca
 name.
 
 The docstring of a class describes its fields under ``Args:`` or ``Attributes:``. A field that is described there gets
-an anchor and no entry of its own, since the entry would only repeat the description.
+an anchor there and no entry of its own, since the entry would only repeat the description.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 from docstring_rules import classes_of, document_of, sections
 from docutils import nodes
 from public_api import members_of, public_classes, public_values
+from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from public_api import Member
-    from sphinx import addnodes
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
 
@@ -122,6 +122,17 @@ def resolve(
     return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, node["reftype"], found[0], node, content)
 
 
+def place_anchors(tree: nodes.Node) -> None:
+    """Move the anchors of fields without an entry of their own to the descriptions of the fields."""
+    for content in list(tree.findall(addnodes.desc_content)):
+        names = {node.astext(): node.parent for node in content.findall(addnodes.literal_strong)}
+        for target in [node for node in content.children if isinstance(node, nodes.target)]:
+            (anchor,) = target["ids"]
+            if paragraph := names.get(anchor.rpartition(".")[2]):
+                paragraph["ids"].append(anchor)
+                content.remove(target)
+
+
 class PublicNames(SphinxDirective):
     """The reference of the names in its lines."""
 
@@ -130,7 +141,10 @@ class PublicNames(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return what autodoc makes of the names. The page is Markdown, and autodoc makes reStructuredText."""
         lines = [line for name in self.content for line in lines_of(name)]
-        return self.parse_text_to_nodes("\n".join(["````{eval-rst}", *lines, "````"]))
+        found = self.parse_text_to_nodes("\n".join(["````{eval-rst}", *lines, "````"]))
+        for node in found:
+            place_anchors(node)
+        return found
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -104,6 +104,16 @@ def test_nothing_is_loaded_from_elsewhere(site, tags):
     assert [url for url in re.findall(r"(?:url\(|@import)\s*['\"]?([^'\")]+)", styles) if "//" in url[:8]] == []
 
 
+def test_keyboards_and_readers_of_screens(site):
+    """Code can be scrolled by the keyboard, headings have a level, and a field's anchor is its description."""
+    for path in site.rglob("*.html"):
+        text = path.read_text("utf-8")
+        assert "<pre>" not in text
+        assert 'role="heading">' not in text
+    described = '<p id="lionpride_exec.Processor.max_queue_size"><strong>max_queue_size</strong>'
+    assert described in (site / "reference" / "executor.html").read_text("utf-8")
+
+
 def test_the_command_reference(site):
     """It has a section for each command, and the usage names each command once."""
     text = Path(site / "reference" / "commands.html").read_text("utf-8")
