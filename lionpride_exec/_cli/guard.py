@@ -39,6 +39,7 @@ class Extra:
 NOTHING: Final = Extra((), "")
 JOURNAL: Final = Extra(("msgspec",), f"journals need: {install_command('journal')}")
 CLUSTER: Final = Extra(("coredis", "msgspec"), f"clusters need: {install_command('cluster')}")
+TOP: Final = Extra(("textual",), f"top needs: {install_command('top')}")
 
 
 def guarded(extra: Extra) -> Callable[[Callable[P, int]], Callable[P, int]]:

@@ -6,7 +6,10 @@ import asyncio
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import anyio
 
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.exit_status import COMPLETED
@@ -14,25 +17,42 @@ from lionpride_exec.errors import LionprideError
 
 from .app import TopApp
 from .feed import Feed
+from .sources import open_source
 
 if TYPE_CHECKING:
     from lionpride_exec._faces.snapshot import Source
 
+_INSTEAD: Final = "'lionpride-exec inspect' writes plain text"
 
-def check_terminal(target: str) -> None:
+
+def show_top(target: str) -> int:
+    """
+    Show a run on the terminal until somebody quits. Return the exit status.
+
+    Args:
+        target: The file of a journal.
+
+    Raises:
+        UsageError: There is no terminal, or no such file.
+        LionprideError: The run cannot be read at the beginning.
+    """
+    check_terminal()
+    return anyio.run(partial(_show, target), backend="asyncio")
+
+
+async def _show(target: str) -> int:
+    async with open_source(target) as source:
+        return await run_app(source)
+
+
+def check_terminal() -> None:
     """Raise UsageError unless all standard streams are a terminal on which a cursor can be moved."""
     # Textual reads keys from standard input, and draws on standard error.
     for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error", sys.stderr)):
         if not stream.isatty():
-            raise UsageError(f"top needs a terminal, but standard {name} is none; {_instead(target)}")
+            raise UsageError(f"top needs a terminal, but standard {name} is none; {_INSTEAD}")
     if os.environ.get("TERM", "dumb") in {"dumb", "unknown"}:
-        raise UsageError(f"top needs a terminal that can move the cursor, but TERM is dumb; {_instead(target)}")
-
-
-def _instead(target: str) -> str:
-    if "://" in target:
-        return "the dashboard has the same as JSON, below /api/"
-    return "'lionpride-exec inspect' writes plain text"
+        raise UsageError(f"top needs a terminal that can move the cursor, but TERM is dumb; {_INSTEAD}")
 
 
 async def run_app(source: Source) -> int:

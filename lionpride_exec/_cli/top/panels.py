@@ -36,12 +36,10 @@ _STEPS: Final = "▁▂▃▄▅▆▇█"
 # From this part on, a limit is shown as nearly used up.
 _NEARLY: Final = 0.8
 
-# Columns: the names at the left, the widest and the shortest bar, what is used of a limit, and the least width for a
-# chart of the throughput.
+# Columns: the names at the left, the widest and the shortest bar, and the least width for a chart of the throughput.
 _LABEL: Final = 9
 _BAR: Final = 30
-_SHORT_BAR: Final = 6
-_AMOUNTS: Final = 17
+_SHORT_BAR: Final = 10
 _CHART_FROM: Final = 100
 
 # Pauses and notes, each at most.
@@ -177,20 +175,30 @@ def limits(lines: Sequence[LimitLine], count: int, width: int, palette: Palette)
     lines = lines[:count]
     keys = [palette.text(shortened(line.key or "", 200), bold=True) for line in lines]
     names = [palette.text(shortened(line.limit, 200)) for line in lines]
-    most = max(width - _AMOUNTS - _SHORT_BAR - 3, 12)
-    key_width = min(max((key.cell_len for key in keys), default=0), most // 2)
+    amounts = [palette.text(_used(line)) for line in lines]
+    amount_width, key_width, name_width = (
+        max((text.cell_len for text in texts), default=0) for texts in (amounts, keys, names)
+    )
+    most = max(width - amount_width - _SHORT_BAR - 3, 12)
+    key_width = min(key_width, most // 2)
     gap = "  " if key_width else ""
-    name_width = min(max((name.cell_len for name in names), default=0), most - key_width - len(gap))
-    room = min(width - name_width - key_width - len(gap) - _AMOUNTS - 3, _BAR)
+    name_width = min(name_width, most - key_width - len(gap))
+    room = min(width - name_width - key_width - len(gap) - amount_width - 3, _BAR)
     found = []
-    for line, name, key in zip(lines, names, keys, strict=True):
-        part = line.used / line.amount if line.amount else 1.0
-        words = f"{_amount(line.used)} of {_amount(line.amount)}" + (" full" if part >= 1 else "")
-        tone: Tone = "warning" if part >= _NEARLY else "accent"
-        ends = fitted(palette.text(words), _AMOUNTS)
+    for line, name, key, amount in zip(lines, names, keys, amounts, strict=True):
+        part = _part(line)
         named = Text.assemble(fitted(name, name_width), gap, fitted(key, key_width))
-        found.append(Text.assemble(named, " ", bar(part, room, palette, tone), "  ", ends))
+        drawn = bar(part, room, palette, "warning" if part >= _NEARLY else "accent")
+        found.append(Text.assemble(named, " ", drawn, "  ", amount))
     return found
+
+
+def _part(line: LimitLine) -> float:
+    return line.used / line.amount if line.amount else 1.0
+
+
+def _used(line: LimitLine) -> str:
+    return f"{_amount(line.used)} of {_amount(line.amount)}" + (" full" if _part(line) >= 1 else "")
 
 
 def bar(part: float, width: int, palette: Palette, tone: Tone = "accent") -> Text:
