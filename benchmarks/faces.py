@@ -2,8 +2,9 @@
 What does it cost to look at a run of 1,000,000 events, in the report and on other pages?
 
 The report is written by a process of its own, from its start to its end: CPU time, peak of its memory, and the size of
-the page. Journals of 5,000 and 100,000 events are shown beside. The journal is in the directory for temporary files
-(``TMPDIR``), and in the cache of the operating system.
+the page. Journals of 5,000 and 100,000 events are shown beside. ``top`` runs on a terminal, beside a run on trio that
+writes 500 events a second: its part of a core. The journals are in the directory for temporary files (``TMPDIR``), and
+in the cache of the operating system.
 """
 
 import sys
@@ -16,6 +17,7 @@ from _harness import Benchmark
 from _processes import COMMAND, used
 from _run_journal import make_run_journal
 from _targets import Spread
+from _top import LONG, RATE, SHORT, share_of_top, writing_run
 
 SIZES: Final = (5_000, 100_000, 1_000_000)
 QUICK_SIZES: Final = (5_000, 100_000)
@@ -42,8 +44,17 @@ def reports(benchmark: Benchmark, directory: Path, sizes: Sequence[int]) -> None
                 )
 
 
+def tops(benchmark: Benchmark, directory: Path, _: Sequence[int]) -> None:
+    """Measure ``top`` beside a run on trio that writes."""
+    rounds = benchmark.rounds(3)
+    with writing_run(directory, (SHORT + LONG + 10) * rounds) as journal:
+        shares = Spread.of([share_of_top(journal) for _ in range(rounds)])
+    print(f"\ntop beside a run of {RATE:,} events/s, {rounds} rounds")
+    benchmark.judge("top-cpu", shares)
+
+
 # What is measured: the beginning of the names of its rows, and the function, which gets the folder with the journals.
-FACES: Final[dict[str, Callable[[Benchmark, Path, Sequence[int]], None]]] = {"report": reports}
+FACES: Final[dict[str, Callable[[Benchmark, Path, Sequence[int]], None]]] = {"report": reports, "top": tops}
 
 
 def main() -> int:
