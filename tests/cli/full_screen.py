@@ -65,6 +65,11 @@ class FullScreen:
         while not any(text in line for line in self.shown):
             assert self.read(1.0) or child.poll() is None, self.shown
 
+    def read_while(self, text, child):
+        """Read as long as a line of the screen has a text, and the child lives."""
+        while any(text in line for line in self.shown):
+            assert self.read(1.0) or child.poll() is None, self.shown
+
     def read_rest(self, child):
         """Read until the child has ended. Return its exit status."""
         while child.poll() is None:

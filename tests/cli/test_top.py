@@ -61,7 +61,7 @@ async def test_what_has_not_changed_is_not_read_again():
     """Only the version is asked for, until the last reading is old: limits free themselves, and pauses end."""
     now = 0.0
     source = FakeSource()
-    feed = top_feed.Feed(source, lambda: now)
+    feed = top_feed.Feed(source, clock=lambda: now)
     assert await feed.read()
     now += top_feed.STALE / 2
     assert not await feed.read()
@@ -77,7 +77,7 @@ async def test_what_has_not_changed_is_not_read_again():
 async def test_a_source_that_is_away_comes_back(error):
     """An error keeps what was read, and is told once; the first answer ends it."""
     source = FakeSource()
-    feed = top_feed.Feed(source, lambda: 0.0)
+    feed = top_feed.Feed(source, clock=lambda: 0.0)
     await feed.read()
     reading, source.trouble = feed.reading, error
     assert await feed.read()
@@ -423,3 +423,19 @@ async def test_long_texts_are_cut():
         text = screen_text(app)
         assert "… 199,200 characters more" in text
         assert app.screen.query_one("#text").size.height < 1000
+
+
+async def test_another_source_takes_the_place_of_the_first():
+    """Where a file was replaced, all is read from the new one at once, though the two versions may be equal."""
+    sources = [FakeSource(), FakeSource(name="another.db", now=busy_snapshot(name="another.db"))]
+
+    async def renew():
+        return sources[0]
+
+    feed = top_feed.Feed(sources[0], renew)
+    await feed.read()
+    assert not await feed.read()
+    del sources[0]
+    assert await feed.read()
+    assert feed.reading.snapshot.name == "another.db"
+    assert feed.source is sources[0]

@@ -118,7 +118,7 @@ def test_texts_of_events_do_not_reach_the_terminal_as_they_are(terminal):
 
 
 def test_a_run_on_trio_that_another_process_writes(terminal, tmp_path, monkeypatch):
-    """The counts of a journal change on the screen while its run goes on."""
+    """The counts of a journal change on the screen while its run goes on. A file that is away is told."""
     monkeypatch.chdir(tmp_path)
     Path("target.py").write_text(GATED)
     Path("in").write_text('{"n": 1}\n{"n": 2}\n')
@@ -136,6 +136,10 @@ def test_a_run_on_trio_that_another_process_writes(terminal, tmp_path, monkeypat
         terminal.read_until("2 completed   0 failed   0 pending   0 processing", top)
         assert child.wait(30) == 0
     terminal.read_until("stopped", top)
+    Path("run.db").rename("away.db")
+    terminal.read_until("Cannot be read now: run.db: there is no such file.", top)
+    Path("away.db").rename("run.db")
+    terminal.read_while("Cannot be read now", top)
     terminal.press("q")
     assert terminal.read_rest(top) == 0
     assert "Traceback" not in terminal.written

@@ -6,7 +6,9 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import aclosing
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -17,9 +19,11 @@ from lionpride_exec.errors import LionprideError
 
 from .app import TopApp
 from .feed import Feed
-from .sources import open_source
+from .sources import JournalFile
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from lionpride_exec._faces.snapshot import Source
 
 _INSTEAD: Final = "'lionpride-exec inspect' writes plain text"
@@ -37,12 +41,14 @@ def show_top(target: str) -> int:
         LionprideError: The run cannot be read at the beginning.
     """
     check_terminal()
+    if not Path(target).exists():
+        raise UsageError(f"{target}: there is no such file")
     return anyio.run(partial(_show, target), backend="asyncio")
 
 
 async def _show(target: str) -> int:
-    async with open_source(target) as source:
-        return await run_app(source)
+    async with aclosing(JournalFile(target)) as file:
+        return await run_app(file.source, file.renew)
 
 
 def check_terminal() -> None:
@@ -55,9 +61,9 @@ def check_terminal() -> None:
         raise UsageError(f"top needs a terminal that can move the cursor, but TERM is dumb; {_INSTEAD}")
 
 
-async def run_app(source: Source) -> int:
-    """Show a source until somebody quits. Return the exit status."""
-    feed = Feed(source)
+async def run_app(source: Source, renew: Callable[[], Awaitable[Source]] | None = None) -> int:
+    """Show a source until somebody quits. Return the exit status. For the arguments, see :class:`Feed`."""
+    feed = Feed(source, renew)
     await feed.read()
     if feed.error is not None:
         raise LionprideError(f"{source.name} cannot be read: {feed.trouble}") from feed.error

@@ -12,7 +12,7 @@ import attrs
 from lionpride_exec.errors import LionprideError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from lionpride_exec._faces.snapshot import ErrorLine, EventLine, LimitLine, Second, Snapshot, Source
 
@@ -57,6 +57,7 @@ class Feed:
 
     Args:
         source: The source.
+        renew: Called before each reading. Returns the source, or another one that takes its place.
         clock: Seconds that only grow, for tests.
 
     Attributes:
@@ -64,10 +65,17 @@ class Feed:
         error: Why the last reading failed. None if it did not.
     """
 
-    def __init__(self, source: Source, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        source: Source,
+        renew: Callable[[], Awaitable[Source]] | None = None,
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self.source = source
         self.reading: Reading | None = None
         self.error: Exception | None = None
+        self._renew = renew
         self._clock = clock
         self._version: object = None
         self._read_at = -inf  # by the clock
@@ -94,6 +102,7 @@ class Feed:
         before = self.trouble
         try:
             with anyio.fail_after(PATIENCE):
+                anew |= await self._is_another()
                 version = await self.source.version()
                 if not anew and version == self._version and self._clock() - self._read_at < STALE:
                     self.error = None
@@ -105,6 +114,13 @@ class Feed:
         self.reading, self.error = reading, None
         self._version, self._read_at = version, self._clock()
         return True
+
+    async def _is_another(self) -> bool:
+        """Take what has taken the place of the source. Return whether there is another one."""
+        before = self.source
+        if self._renew is not None:
+            self.source = await self._renew()
+        return self.source is not before
 
     async def _read_all(self) -> Reading:
         source = self.source
