@@ -16,13 +16,13 @@ def add_top_command(app: App) -> None:
 
 
 @guarded(TOP)
-def top(journal: str, /) -> int:
+def top(target: str, /) -> int:
     """
     Show a run on the terminal while it goes on, read once a second, until q is pressed; ? shows the keys.
 
     Args:
-        journal: File of a journal; a run may be writing it.
+        target: File of a journal, or the URL of a dashboard, http://127.0.0.1:8765/, with its ?token= if it has one.
     """
     from .top.command import show_top  # noqa: PLC0415  the extra may not be installed
 
-    return show_top(journal)
+    return show_top(target)

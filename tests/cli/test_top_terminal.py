@@ -171,7 +171,12 @@ def test_a_terminal_without_a_cursor(terminal):
 def test_a_file_that_is_not_there(terminal, tmp_path, monkeypatch):
     """The screen is not taken."""
     monkeypatch.chdir(tmp_path)
-    for name, words, status in [("none.db", "none.db: there is no such file", 2), ("empty.db", "is empty", 1)]:
+    cases = [
+        ("none.db", "none.db: there is no such file", 2),
+        ("empty.db", "is empty", 1),
+        ("http://127.0.0.1:1/", "cannot be read", 1),
+    ]
+    for name, words, status in cases:
         Path("empty.db").touch()
         child = start_on(terminal, ["top", name], COLD)
         terminal.read_until(words, child)

@@ -8,7 +8,6 @@ import signal
 import sys
 from contextlib import aclosing
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -19,7 +18,7 @@ from lionpride_exec.errors import LionprideError
 
 from .app import TopApp
 from .feed import Feed
-from .sources import JournalFile
+from .sources import Target
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,21 +33,19 @@ def show_top(target: str) -> int:
     Show a run on the terminal until somebody quits. Return the exit status.
 
     Args:
-        target: The file of a journal.
+        target: The file of a journal, or the URL of a dashboard.
 
     Raises:
         UsageError: There is no terminal, or no such file.
         LionprideError: The run cannot be read at the beginning.
     """
     check_terminal()
-    if not Path(target).exists():
-        raise UsageError(f"{target}: there is no such file")
     return anyio.run(partial(_show, target), backend="asyncio")
 
 
 async def _show(target: str) -> int:
-    async with aclosing(JournalFile(target)) as file:
-        return await run_app(file.source, file.renew)
+    async with aclosing(Target(target)) as opened:
+        return await run_app(opened.source, opened.renew)
 
 
 def check_terminal() -> None:
