@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lionpride_exec._base.json_text import read_json
 from lionpride_exec._events.call import Call, lasting_name_of
 from lionpride_exec._events.event import Event, tag_of
-from lionpride_exec._status import PENDING
+from lionpride_exec._status import PENDING, EventStatus
 from lionpride_exec.errors import NotFoundError
 
 from .found import found_in_memory
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
     from uuid import UUID
-
-    from lionpride_exec._status import EventStatus
 
     from .executor import Executor
     from .found import FoundEvent
@@ -154,6 +152,11 @@ class LiveView:
         """Note that a person looks at an event: its failure counts as looked at."""
         if event._unseen is not None:
             event._unseen.look_at(event)
+
+    def look_at_row(self, status: str, number: int) -> None:
+        """Note that a person looks at an event that has left memory, by the number of its row."""
+        if status in EventStatus.allowed():
+            self._parts.index.failures.look_at_row(EventStatus(status), number)
 
     def _key_of(self, event_id: UUID) -> Any:
         key: Any = self._parts.keys.key_of.get(event_id)

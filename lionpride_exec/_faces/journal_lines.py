@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import re
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from lionpride_exec._base.json_text import read_json
 from lionpride_exec._base.key_texts import key_text
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from lionpride_exec._model.execution import Attempt
 
     from .snapshot import Choice
+
+# A text that JSON has as it is.
+_PLAIN: Final = re.compile(r"[\w .:/@+=-]*")
 
 # What is in the stored form of an event whose class redacts fields.
 _REDACTS = b'"redact":'
@@ -167,4 +171,9 @@ class RowFits:
 
     @staticmethod
     def _has_text(line: EventLine, row: Row, text: str) -> bool:
-        return has_text(line, text) or text in readable(_fields_of(event_record(row))).casefold()
+        if has_text(line, text):
+            return True
+        # A text without quotes and escapes stands in the stored JSON as it is, so most rows need not be decoded.
+        if _PLAIN.fullmatch(text) and text not in row.event.decode("utf-8", "replace").casefold():
+            return False
+        return text in readable(_fields_of(event_record(row))).casefold()

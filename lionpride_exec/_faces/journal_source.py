@@ -68,13 +68,15 @@ class JournalSource:
     Args:
         path: The file, which has to exist at the first question.
         writable: Whether :meth:`act` does anything.
+        asks: Whether to ask the process that has the file open what only it knows.
 
     Raises:
         JournalError: From any method: the file cannot be read now.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, writable: bool = True) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, writable: bool = True, asks: bool = True) -> None:
         self._path = Path(path)
+        self._asks = asks
         self._is_writable = writable
         self._watcher = RunWatcher(self._path)
         self._owner = OwnerAsking(self._path.resolve())
@@ -124,7 +126,7 @@ class JournalSource:
     def _look(self) -> tuple[Look, OwnerState | None]:
         look = self._watcher.look()
         is_first, self._is_first = self._is_first, False
-        return look, self._owner.look(look.owner, is_first=is_first)
+        return look, self._owner.look(look.owner, is_first=is_first) if self._asks else None
 
     def _snapshot(self) -> Snapshot:
         look, known = self._look()
@@ -147,6 +149,10 @@ class JournalSource:
             pauses=() if known is None else known.pauses,
             notes=tuple(self._notes(look)),
         )
+
+    async def counts(self) -> dict[str, int]:
+        """Return the number of events by status, "held" included."""
+        return (await self._in_thread(self._watcher.look)).counts
 
     def _notes(self, look: Look) -> list[str]:
         """Return what people should know of the file."""
@@ -207,7 +213,8 @@ class JournalSource:
 
     def _view(self, ref: str) -> EventView:
         row, steps = self._watcher.find(ref)
-        owner = owner_of(self._path.resolve()) if row.status not in {*FINAL, "held"} else None
+        is_open = row.status not in {*FINAL, "held"}
+        owner = owner_of(self._path.resolve()) if is_open and self._asks else None
         explanation = None if owner is None else self._explained(row, owner)
         if row.status == "held":
             explanation = "held: it ran when a process died, and waits for retry or cancel"

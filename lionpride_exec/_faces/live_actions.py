@@ -18,13 +18,12 @@ from .snapshot import Choice
 from .texts import keys_meant
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Hashable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 
     from lionpride_exec._executor.explanation import Statistics
     from lionpride_exec._executor.live_view import LiveView
 
-    from .live_pages import LivePages
-    from .snapshot import Action
+    from .snapshot import Action, EventPage
 
 logger = logging.getLogger("lionpride_exec")
 
@@ -62,15 +61,15 @@ class LiveActions:
 
     Args:
         view: Looks at the executor.
-        pages: Finds its events.
+        page: Finds events; see ``Source.events()``.
 
     Attributes:
         done: How many actions were asked for.
     """
 
-    def __init__(self, view: LiveView, pages: LivePages) -> None:
+    def __init__(self, view: LiveView, page: Callable[[Choice, str | None, int], Awaitable[EventPage]]) -> None:
         self._view = view
-        self._pages = pages
+        self._page = page
         self.done = 0
 
     async def do(self, action: Action, state: Statistics) -> str:
@@ -174,7 +173,7 @@ class LiveActions:
             choice = attrs.evolve(action.choice or Choice(), status=status)
             before: str | None = None
             while True:
-                page = await self._pages.page(choice, before, AT_A_TIME)
+                page = await self._page(choice, before, AT_A_TIME)
                 for line in page.lines:
                     yield UUID(line.id)
                 before = page.before

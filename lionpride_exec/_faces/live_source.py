@@ -73,7 +73,7 @@ class LiveSource:
         self._view = view = LiveView(executor)
         self._is_writable = writable
         self._pages = LivePages(view)
-        self._actions = LiveActions(view, self._pages)
+        self._actions = LiveActions(view, self.events)
         self._rings = Rings(view.name_of)
         self._end = view.observe(self._rings.follow)
         # The last failure of each status before the observer, whose errors are counted at the first question.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from lionpride_exec._executor.live_view import LiveView
 from lionpride_exec.errors import ConfigurationError
 
 from . import snapshot, snapshot_json
@@ -26,7 +27,12 @@ def live_source(executor: Executor, *, writable: bool = True) -> snapshot.OpenSo
         executor: The executor.
         writable: Whether ``act()`` does anything.
     """
-    return LiveSource(executor, writable=writable)
+    path = LiveView(executor).journal_path
+    if path is None:
+        return LiveSource(executor, writable=writable)
+    from .stored_live_source import StoredLiveSource  # noqa: PLC0415  needs the extra
+
+    return StoredLiveSource(executor, path, writable=writable)
 
 
 def journal_source(path: str | os.PathLike[str], *, writable: bool = True) -> snapshot.OpenSource:

@@ -77,6 +77,18 @@ async def live(tmp_path):
 
 
 @asynccontextmanager
+async def with_journal(tmp_path):
+    executor = Executor.of(Task, journal=Journal(tmp_path / "run.db"))
+    source = faces_sources.live_source(executor)
+    assert (await source.events(Choice(), None, 5)).lines == ()
+    async with executor:
+        events = await run(executor)
+        yield source, events
+        await executor.stop(0)
+    await source.aclose()
+
+
+@asynccontextmanager
 async def closed_journal(tmp_path):
     path = tmp_path / "run.db"
     async with Executor.of(Task, journal=Journal(path)) as executor:
@@ -95,7 +107,7 @@ async def over_http(tmp_path):
             yield faces_sources.url_source(f"http://127.0.0.1:8765/?token={TOKEN}", client=client), events
 
 
-SOURCES = {"live": live, "journal": closed_journal, "url": over_http}
+SOURCES = {"live": live, "live with journal": with_journal, "journal": closed_journal, "url": over_http}
 
 
 @pytest.fixture(params=list(SOURCES))
@@ -329,3 +341,21 @@ async def test_wrong_questions(opened, status):
             await source.events(Choice(status=status), None, 5)
         with pytest.raises(NotFoundError):
             await source.events(Choice(), f"{status}x", 5)
+
+
+@pytest.mark.parametrize("is_opened", [False, True])
+async def test_looks_at_stored_events(tmp_path, caplog, is_opened):
+    """With a journal too, a failure counts as looked at once its event is opened, not when it is listed."""
+    async with Executor.of(Task, journal=Journal(tmp_path / "run.db")) as executor:
+        source = faces_sources.live_source(executor)
+        event = await executor.append(Task(name="x", ends="failed"))
+        await executor.join()
+        assert await executor.count(status="failed") == 1  # the end is on disk by then
+        lines = (await source.events(Choice(status="failed"), None, 5)).lines
+        assert [line.id for line in lines] == [str(event.id)]
+        assert len(await source.errors(5)) == 1
+        del event
+        if is_opened:
+            await source.event(lines[0].id)
+        await source.aclose()
+    assert ("nobody has looked at" in caplog.text) is not is_opened
