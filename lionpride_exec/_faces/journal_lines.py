@@ -12,6 +12,7 @@ from lionpride_exec._journal.outcome_codec import restore_attempts
 from lionpride_exec._journal.reader import id_text
 from lionpride_exec._journal.row_records import event_record, full_record
 from lionpride_exec._journal.run_watcher import ending_of
+from lionpride_exec._journal.schema import FINAL
 from lionpride_exec.errors import RemoteError
 
 from .fitting import fits_line, has_text
@@ -177,3 +178,11 @@ class RowFits:
         if _PLAIN.fullmatch(text) and text not in row.event.decode("utf-8", "replace").casefold():
             return False
         return text in readable(_fields_of(event_record(row))).casefold()
+
+
+def progress_in_words(counts: dict[str, int]) -> str:
+    """Return the line of progress that counts make."""
+    done, total = sum(counts[status] for status in FINAL), sum(counts.values())
+    share = f" ({done / total:.0%})" if total else ""
+    others = [f"{number:,} {status}" for status, number in counts.items() if number and status != "completed"]
+    return ", ".join([f"{done:,} of {total:,} done{share}", *others])

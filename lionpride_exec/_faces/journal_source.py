@@ -28,7 +28,7 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError, NotFoundError, OperationError
 
 from .journal_actions import JournalActions
-from .journal_lines import RowFits, row_line, row_view
+from .journal_lines import RowFits, progress_in_words, row_line, row_view
 from .live_actions import refused_here
 from .live_rings import Shapes
 from .owner_state import OwnerAsking
@@ -139,7 +139,7 @@ class JournalSource:
             state=state if known is None else known.state,
             is_live=known is not None,
             counts=look.counts,
-            progress=_progress(look.counts) if told is None else told.progress,
+            progress=progress_in_words(look.counts) if told is None else told.progress,
             rate=sum(sum(each.values()) for _, each in ended) / RATE_SECONDS if told is None else told.rate,
             seconds_left=None if told is None else told.seconds_left,
             slots=0 if told is None else told.slots,
@@ -322,10 +322,3 @@ def _place(before: str) -> int:
     if not before.isascii() or not before.isdigit() or len(before) > 18:  # noqa: PLR2004  what SQLite can hold
         raise NotFoundError("there is no such page: read the first page again")
     return int(before)
-
-
-def _progress(counts: dict[str, int]) -> str:
-    done, total = sum(counts[status] for status in FINAL), sum(counts.values())
-    share = f" ({done / total:.0%})" if total else ""
-    others = [f"{number:,} {status}" for status, number in counts.items() if number and status != "completed"]
-    return ", ".join([f"{done:,} of {total:,} done{share}", *others])

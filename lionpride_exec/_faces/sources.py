@@ -13,10 +13,11 @@ from .live_source import LiveSource
 
 if TYPE_CHECKING:
     import os
+    from contextlib import AbstractAsyncContextManager
 
     from lionpride_exec._executor.executor import Executor
 
-__all__ = ["journal_source", "live_source", "snapshot", "snapshot_json", "url_source"]
+__all__ = ["cluster_source", "journal_source", "live_source", "snapshot", "snapshot_json", "url_source"]
 
 
 def live_source(executor: Executor, *, writable: bool = True) -> snapshot.OpenSource:
@@ -72,3 +73,22 @@ def url_source(
     from .url_source import UrlSource  # noqa: PLC0415  few programs need it
 
     return UrlSource(url, token=token, writable=writable, client=client)
+
+
+def cluster_source(url: str, name: str, *, writable: bool = True) -> AbstractAsyncContextManager[snapshot.Source]:
+    """
+    Return a context manager that connects to the queue of a cluster, and whose block has the source.
+
+    Args:
+        url: The URL of the server.
+        name: The name of the queue.
+        writable: Whether ``act()`` does anything.
+
+    Raises:
+        ConfigurationError: The extra ``cluster`` is not installed.
+    """
+    if find_spec("coredis") is None:
+        raise ConfigurationError("a cluster needs coredis: pip install 'lionpride-exec[cluster]'")
+    from .cluster_source import opened_cluster  # noqa: PLC0415  needs the extra
+
+    return opened_cluster(url, name, writable=writable)

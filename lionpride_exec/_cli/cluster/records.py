@@ -9,22 +9,18 @@ from uuid import UUID
 import msgspec
 
 from lionpride_exec._cluster.cluster import SECRET_VARIABLE
-from lionpride_exec._cluster.engine import EVENT, OUTCOME, Signer, UntrustedRecordError, unverified
-from lionpride_exec._executor.cluster_records import Envelope, Outcome
+from lionpride_exec._cluster.engine import EVENT, OUTCOME, Signer, UntrustedRecordError
+from lionpride_exec._executor.cluster_rows import envelope_of, moment, outcome_of, row_of
 from lionpride_exec._journal.envelope_tags import tag_of
 from lionpride_exec._journal.outcome_codec import OutcomeData
 from lionpride_exec._journal.row_records import ID_BYTES, full_record, iso
-from lionpride_exec._journal.rows import Row
 from lionpride_exec._status import PENDING, PROCESSING, TERMINAL
 
 if TYPE_CHECKING:
     from lionpride_exec._cluster.engine import Details, Moved, ServerQueue
 
-_envelopes = msgspec.msgpack.Decoder(Envelope)
-_outcomes = msgspec.msgpack.Decoder(Outcome)
 _outcome_data = msgspec.json.Decoder(OutcomeData)
 
-NO_ENVELOPE = Envelope(0.0, None, b"")
 LONGEST_ERROR = 500
 
 
@@ -42,25 +38,7 @@ def show_record(details: Details, transitions: list[Moved], queue: ServerQueue, 
         ConfigurationError: The secret of the environment is too short.
     """
     signature = _check(details, queue.name)
-    envelope, ended = _envelope_of(details.envelope), _outcome_of(details.outcome)
-    attempts = ended.attempts if ended is not None else unverified(details.attempts) or None
-    row = Row(
-        seq=0,
-        id=bytes.fromhex(details.event_id),
-        event=envelope.event,
-        key=details.key or None,
-        after=None,
-        priority=envelope.priority,
-        due=details.due / 1e6 if details.due else None,
-        status=details.status,
-        attempt=details.attempt,
-        crashes=0,
-        queued=envelope.queued or None,
-        started=None if ended is None else ended.started,
-        finished=None if ended is None else ended.finished,
-        outcome=None if ended is None else ended.outcome,
-        attempts=attempts,
-    )
+    row, envelope = row_of(details), envelope_of(details.envelope)
     record = full_record(row, [transition_record(step, details) for step in transitions])
     for name in ("seq", "runs"):
         del record[name]
@@ -125,7 +103,7 @@ def transition_record(step: Moved, details: Details | None = None) -> dict[str, 
         "cursor": step.cursor,
         "at": iso(moment(step)),
         "id": str(UUID(step.subject)),
-        "tag": None if details is None else tag_of(_envelope_of(details.envelope).event),
+        "tag": None if details is None else tag_of(envelope_of(details.envelope).event),
         "status": status_of(step),
         "attempt": None if step.refused is not None else step.attempt,
         "worker": step.worker or None,
@@ -151,17 +129,12 @@ def attempt_of(step: Moved) -> str:
     return str(step.attempt) if step.refused is None else ""
 
 
-def moment(step: Moved) -> float:
-    """Return the time of a transition, in seconds since 1970, by the clock of the server."""
-    return int(step.cursor.partition("-")[0]) / 1000
-
-
 def _error_of(step: Moved, details: Details | None) -> str | None:
     """Return class and message of the error of an event that has ended. None if there is none or it is not known."""
     record = step.outcome
     if not record and details is not None and details.status == step.status in TERMINAL:
         record = details.outcome
-    found = _outcome_of(record)
+    found = outcome_of(record)
     try:
         error = None if found is None else _outcome_data.decode(found.outcome).error
     except (msgspec.MsgspecError, ValueError):
@@ -170,17 +143,3 @@ def _error_of(step: Moved, details: Details | None) -> str | None:
         return None
     text = f"{error.type.rpartition('.')[2]}: {error.message}" if error.message else error.type
     return " ".join(text.split())[:LONGEST_ERROR]
-
-
-def _envelope_of(record: bytes) -> Envelope:
-    try:
-        return _envelopes.decode(unverified(record))
-    except (msgspec.MsgspecError, ValueError):
-        return NO_ENVELOPE
-
-
-def _outcome_of(record: bytes) -> Outcome | None:
-    try:
-        return _outcomes.decode(unverified(record)) if record else None
-    except (msgspec.MsgspecError, ValueError):
-        return None

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from lionpride_exec._cli.exit_status import INCOMPLETE
 from lionpride_exec._cli.journal.show import steps_table, write_event
 from lionpride_exec._cli.terminal import write_json
+from lionpride_exec._executor.cluster_rows import moment
 from lionpride_exec._journal.row_records import encode
 from lionpride_exec._status import PENDING
 from lionpride_exec.errors import NotFoundError
 
 from .connection import in_queue
-from .records import attempt_of, moment, show_record, status_of
+from .records import attempt_of, show_record, status_of
 
 if TYPE_CHECKING:
     from lionpride_exec._cluster.engine import Moved
