@@ -93,6 +93,6 @@ for name in $pythons; do
     "$work/$name/bin/pip" install -q "${wheel}[all,testing]" uvloop
     # Each part of an executor, with and without a journal. The whole suite runs elsewhere.
     "$work/$name/bin/python" -m pytest -q -p no:cacheprovider tests/model tests/executor/test_executor.py \
-        tests/processing/test_processor.py tests/journal/test_journal.py
+        tests/processing/test_processor.py tests/journal/test_journal.py tests/base/test_virtual_threads.py
 done
 step "the release checks have passed"

@@ -72,6 +72,27 @@ def test_several_threads_wait(backend):
     assert ended == [10, 20, 30]
 
 
+class InThread:
+    """Something to wait for, without a coroutine of its own."""
+
+    def __await__(self):
+        return to_thread.run_sync(from_thread.run, an_hour).__await__()
+
+
+async def in_thread_steps():
+    """Have a thread ask for an hour, in a step of an async generator."""
+    yield await to_thread.run_sync(from_thread.run, an_hour)
+
+
+def test_a_thread_asks_from_within_other_awaitables(backend):
+    """A thread is found to wait also where its task is in an async generator or an object of another class."""
+
+    async def main():
+        return [await InThread()] + [hours async for hours in in_thread_steps()]
+
+    assert run(main, backend=backend) == [3600, 7200]
+
+
 def test_a_thread_that_works_still_holds_the_clock(backend):
     """While one thread waits for the event loop and another works, no time passes."""
     order = []

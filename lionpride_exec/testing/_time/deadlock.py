@@ -27,6 +27,9 @@ MAX_NAMED = 20
 # A task waits in its innermost frame that is not in one of these.
 LIBRARIES = frozenset({"anyio", "asyncio", "trio", "uvloop", "outcome"})
 
+# What stands between a coroutine and the one that it runs. The first thing that these refer to is the one that is run.
+_STEPS = frozenset({"async_generator_asend", "async_generator_athrow", "coroutine_wrapper"})
+
 
 class Deadlock(RuntimeError):
     """
@@ -108,29 +111,35 @@ def where(coroutine: Any) -> str:
     """Return where a coroutine waits: its innermost frame outside the libraries of the event loop."""
     found: FrameType | None = None
     while coroutine is not None:
-        for frame_name, next_name in (
-            ("cr_frame", "cr_await"),
-            ("gi_frame", "gi_yieldfrom"),
-            ("ag_frame", "ag_await"),
-        ):
-            frame = getattr(coroutine, frame_name, None)
-            if frame is not None:
-                if found is None or _package(frame) not in LIBRARIES:
-                    found = frame
-                coroutine = awaited(getattr(coroutine, next_name, None))
-                break
-        else:
-            break
+        frame = frame_of(coroutine)
+        if frame is not None and (found is None or _package(frame) not in LIBRARIES):
+            found = frame
+        coroutine = next_of(coroutine)
     if found is None:
         return "has not begun, or is about to end"
     return f"{found.f_code.co_qualname}() at {found.f_code.co_filename}:{found.f_lineno}"
 
 
-def awaited(waiting_for: Any) -> Any:
-    """Return what a coroutine waits for. For the iterator that runs a coroutine, return the coroutine."""
-    if type(waiting_for).__name__ != "coroutine_wrapper":
-        return waiting_for
-    return next(iter(gc.get_referents(waiting_for)), None)
+def frame_of(coroutine: Any) -> FrameType | None:
+    """Return the frame of a coroutine, a generator or an async generator. None if it has ended, or is no such thing."""
+    for name in ("cr_frame", "gi_frame", "ag_frame"):
+        frame: FrameType | None = getattr(coroutine, name, None)
+        if frame is not None:
+            return frame
+    return None
+
+
+def next_of(coroutine: Any) -> Any:
+    """
+    Return what a coroutine waits for, one step further in. None if it waits for no coroutine.
+
+    An iterator that runs a coroutine, and one step of an async generator, stand for what they run.
+    """
+    for name in ("cr_await", "gi_yieldfrom", "ag_await"):
+        inner = getattr(coroutine, name, None)
+        if inner is not None:
+            return next(iter(gc.get_referents(inner)), None) if type(inner).__name__ in _STEPS else inner
+    return None
 
 
 def _short(name: str) -> str:

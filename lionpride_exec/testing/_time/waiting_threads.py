@@ -7,7 +7,9 @@ for may itself wait for the clock.
 
 No library tells from outside what a thread waits for. So this module looks at the stack of the thread. A thread that
 waits for the event loop stands in ``concurrent.futures.Future.result()``, or in the function of trio that sends a
-message to the event loop. In both cases the question has been sent by then, and the answer has not been given.
+message to the event loop. In both cases the question has been sent by then. Whether the answer has been given is told
+by the future. The queue by which trio answers does not tell: from Python 3.13 on, it hands the answer to the waiting
+thread and is empty at once, while the thread has not moved yet. So a task has to be at work on the message.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.from_thread
 
-from .deadlock import awaited
+from .deadlock import frame_of, next_of
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -38,6 +40,9 @@ _ASKING_MODULES = frozenset({"anyio.from_thread", "anyio._backends._asyncio", "a
 # How anyio runs what a thread has asked a portal for; it has the future in a variable.
 _PORTAL_CALL: CodeType = anyio.from_thread.BlockingPortal._call_func.__code__
 _PORTAL_FUTURE = "future"
+
+# The module of trio by which threads and tasks talk.
+_TRIO_THREADS = "trio._threads"
 
 
 def stacks() -> Iterator[tuple[int, FrameType]]:
@@ -82,10 +87,24 @@ def waits_for_answer(frame: FrameType, tasks: Iterable[Task], asked: Container[F
 def _answers(coroutine: Any, future: Future[Any]) -> bool:
     """Return whether a task does what a portal was asked for, and will set this future."""
     while coroutine is not None:
-        frame: FrameType | None = getattr(coroutine, "cr_frame", None)
+        frame = frame_of(coroutine)
         if frame is not None and frame.f_code is _PORTAL_CALL:
             return frame.f_locals.get(_PORTAL_FUTURE) is future
-        coroutine = awaited(getattr(coroutine, "cr_await", None))
+        coroutine = next_of(coroutine)
+    return False
+
+
+def _works_on(coroutine: Any, message: object) -> bool:
+    """Return whether a task runs what a thread has sent to trio, and will answer."""
+    while coroutine is not None:
+        frame = frame_of(coroutine)
+        if (
+            frame is not None
+            and frame.f_globals.get("__name__") == _TRIO_THREADS
+            and frame.f_locals.get("self") is message
+        ):
+            return True
+        coroutine = next_of(coroutine)
     return False
 
 
@@ -104,7 +123,7 @@ class TrioThreads:
     """Looks at the threads of trio. Use it in trio's own thread."""
 
     def __init__(self) -> None:
-        send: Any = getattr(import_module("trio._threads"), "_send_message_to_trio", None)
+        send: Any = getattr(import_module(_TRIO_THREADS), "_send_message_to_trio", None)
         self._sends: CodeType | None = getattr(
             send, "__code__", None
         )  # None in versions of trio that do this in another way
@@ -117,15 +136,14 @@ class TrioThreads:
         tasks = list(tasks)
         workers = {thread.ident for thread in threading.enumerate() if is_thread_of_trio(thread)}
         return sum(
-            self._waits(frame) or waits_for_answer(frame, tasks) for ident, frame in stacks() if ident in workers
+            self._waits(frame, tasks) or waits_for_answer(frame, tasks) for ident, frame in stacks() if ident in workers
         )
 
-    def _waits(self, frame: FrameType) -> bool:
-        return (
-            frame.f_code is self._sends
-            and frame.f_lineno == self._waits_at
-            and bool(frame.f_locals["message_to_trio"].queue.empty())
-        )
+    def _waits(self, frame: FrameType, tasks: Iterable[Task]) -> bool:
+        if frame.f_code is not self._sends or frame.f_lineno != self._waits_at:
+            return False
+        message = frame.f_locals["message_to_trio"]
+        return any(_works_on(coroutine, message) for _, coroutine in tasks)
 
 
 def is_thread_of_trio(thread: threading.Thread) -> bool:
