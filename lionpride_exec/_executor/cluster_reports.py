@@ -21,6 +21,8 @@ from .named_events import id_of
 from .progress_report import ProgressReport
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from lionpride_exec._cluster.engine import Details
     from lionpride_exec._events.event import Event
     from lionpride_exec._processing.processor import Processor
@@ -67,7 +69,12 @@ class ClusterExplainer(Explainer):
         pending = self.count_pending()
         return {WaitReason.CLUSTER: pending} if pending else {}
 
-    def _waits(self, processor: Processor, now: float) -> dict[WaitReason, int]:  # noqa: ARG002  those of the executor
+    def _waits_in_steps(
+        self,
+        processor: Processor,  # noqa: ARG002  those of the executor
+        now: float,  # noqa: ARG002  as above
+    ) -> Generator[None, None, dict[WaitReason, int]]:
+        yield
         return self._waits_before_start()
 
     async def explain_remote(self, event: Event | UUID | str) -> RemoteExplanation:

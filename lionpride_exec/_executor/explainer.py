@@ -17,12 +17,15 @@ from lionpride_exec._tracking.subscriptions import Subscription
 from lionpride_exec.errors import ConfigurationError
 
 from .explanation import WAITS_FOR_NOTHING, Explanation, LimitUse, RemoteExplanation, Statistics
+from .survey import NOTHING_USED, LimitTotal, Survey
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from uuid import UUID
 
     from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._events.event import Event
+    from lionpride_exec._model.limits import Limit
     from lionpride_exec._processing.processor import Processor
     from lionpride_exec._scheduling.entry import Entry
     from lionpride_exec._tracking.status_index import StatusIndex
@@ -30,6 +33,10 @@ if TYPE_CHECKING:
     from .dependencies import Dependencies
     from .queueing import Queueing
     from .start_warning import StartWarning
+
+
+# How many runs are looked at in one step of a survey.
+RUNS_IN_A_STEP = 32
 
 
 class Explainer:
@@ -108,6 +115,32 @@ class Explainer:
             working=MappingProxyType(processor._offload.working()),
             **kept,
         )
+
+    def survey(self, processor: Processor | None) -> Generator[None, None, Survey]:
+        """
+        Look at what :meth:`statistics` says of waits and limits. Yield after each small step.
+
+        Raises:
+            RuntimeError: No event loop runs, or the keys have changed between two steps.
+        """
+        self._follow_clocks(processor)
+        now = current_time()
+        if processor is None:
+            return Survey(self._waits_before_start(), {})
+        waits = yield from self._waits_in_steps(processor, now)
+        names: dict[Limit, str] = {}
+        totals: dict[str, LimitTotal] = {}
+        for state in tuple(processor.queue.lanes.limit_states):
+            used = 0.0 if state.limit is None else state.used_at(now)
+            if state.limit is not None and used:
+                name = names.get(state.limit)
+                if name is None:
+                    name = names[state.limit] = state.limit.name or repr(state.limit)
+                ratio = used / state.total if state.total else 1.0
+                known = totals.get(name, NOTHING_USED)
+                totals[name] = LimitTotal(max(known.highest, ratio), known.keys + 1, known.full + (ratio >= 1.0))
+            yield
+        return Survey(waits, totals)
 
     async def explain_remote(self, event: Event | UUID | str) -> RemoteExplanation:  # noqa: ARG002  see the subclass
         """Refuse: there is no server to ask."""
@@ -199,6 +232,16 @@ class Explainer:
         return {reason: number for reason, number in counts.items() if number > 0}
 
     def _waits(self, processor: Processor, now: float) -> dict[WaitReason, int]:
+        steps = self._waits_in_steps(processor, now)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                waits: dict[WaitReason, int] = end.value
+                return waits
+
+    def _waits_in_steps(self, processor: Processor, now: float) -> Generator[None, None, dict[WaitReason, int]]:
+        """Count the pending events by what they wait for. Yield after each lane, at which other things may happen."""
         if self._is_queued_elsewhere(processor):
             return {WaitReason.CLUSTER: self.count_pending()} if self.count_pending() else {}
         queue = processor.queue
@@ -211,8 +254,12 @@ class Explainer:
         for lane, _ in queue.lanes.parked_lanes():
             if lane.live:
                 waits[self._why_queued(processor, queue.lanes.front_of(lane), now).reason] += lane.live
+            yield
         waits[WaitReason.ROOM] += queue.backlog_size()
-        waits[WaitReason.RETRY] += sum(run.event.status is EventStatus.PENDING for run in processor._running.values())
+        for number, run in enumerate(tuple(processor._running.values())):
+            waits[WaitReason.RETRY] += run.event.execution.status is EventStatus.PENDING
+            if number % RUNS_IN_A_STEP == 0:
+                yield
         asked = None if processor._gate.asked is None else self.index.items.get(processor._gate.asked, None)
         if asked is not None and asked.status is EventStatus.PENDING:
             waits[start_blockers.why_asked(processor, is_locked=self._is_locked()).reason] += 1

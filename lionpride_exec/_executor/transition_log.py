@@ -85,7 +85,7 @@ def log_transitions(
         if status in TERMINAL:
             look_at(event)
 
-    ends = [access.keep_times(), access.observe(note)]
+    ends = [access.observe(note), *([] if started is None else [access.keep_times()])]
 
     def end() -> None:
         """Log no more. Another call does nothing."""

@@ -6,7 +6,6 @@ A key, an id or a message is never a label: there may be any number of them. Wha
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from lionpride_exec._status import PENDING, PROCESSING, TERMINAL, EventStatus
@@ -14,16 +13,12 @@ from lionpride_exec._status import PENDING, PROCESSING, TERMINAL, EventStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lionpride_exec._executor.explanation import LimitUse, Statistics
     from lionpride_exec._executor.telemetry_access import TelemetryAccess
 
     from ._durations import Durations
 
     # The values of the labels beside the name of the executor, and the number.
     Samples: TypeAlias = Iterator[tuple[tuple[str, ...], float]]
-
-# Seconds for which the statistics of an executor are good: with thousands of keys they take milliseconds.
-GOOD_FOR: Final = 1.0
 
 
 class ReadMetric(NamedTuple):
@@ -61,8 +56,6 @@ class Figures:
     def __init__(self, access: TelemetryAccess, durations: Durations[Any]) -> None:
         self.access: TelemetryAccess = access
         self.durations: Durations[Any] = durations
-        self._statistics: Statistics | None = None
-        self._known_at = 0.0
 
     # ---------------------------------------------------------------- from any thread
 
@@ -112,60 +105,46 @@ class Figures:
         if (journal := self.access.journal()) is not None:
             yield (), float(journal.has_trouble)
 
-    # ---------------------------------------------------------------- in the event loop
-
-    def pending(self) -> Samples:
-        """Yield the pending events by what they wait for."""
-        if (statistics := self._snapshot()) is not None:
-            for reason, number in statistics.waits.items():
-                yield (reason.value,), number
-
     def slots(self) -> Samples:
         """Yield how many events may run."""
-        if (statistics := self._snapshot()) is not None:
-            yield (), statistics.concurrency_limit
+        if (slots := self.access.slots()) is not None:
+            yield (), slots.limit
 
     def slots_used(self) -> Samples:
         """Yield how many events run."""
-        if (statistics := self._snapshot()) is not None:
-            yield (), statistics.running
+        if (slots := self.access.slots()) is not None:
+            yield (), slots.used
 
     def queue_size(self) -> Samples:
         """Yield how many events are queued."""
-        if (statistics := self._snapshot()) is not None:
-            yield (), statistics.queued
+        if (slots := self.access.slots()) is not None:
+            yield (), slots.queued
+
+    # ---------------------------------------------------------------- what the event loop has to find out
+
+    def pending(self) -> Samples:
+        """Yield the pending events by what they wait for."""
+        if (survey := self.access.survey()) is not None:
+            for reason, number in survey.waits.items():
+                yield (reason.value,), number
 
     def limit_used_ratio_max(self) -> Samples:
         """Yield the used part of each limit, of the key that uses most of it."""
-        for limit, ratios in self._limits():
-            yield (limit,), max(ratios)
+        if (survey := self.access.survey()) is not None:
+            for limit, total in survey.limits.items():
+                yield (limit,), total.highest
 
     def limit_keys(self) -> Samples:
         """Yield how many keys use something of each limit."""
-        for limit, ratios in self._limits():
-            yield (limit,), len(ratios)
+        if (survey := self.access.survey()) is not None:
+            for limit, total in survey.limits.items():
+                yield (limit,), total.keys
 
     def limit_full_keys(self) -> Samples:
         """Yield how many keys have used up each limit."""
-        for limit, ratios in self._limits():
-            yield (limit,), sum(ratio >= 1.0 for ratio in ratios)
-
-    def _limits(self) -> Iterator[tuple[str, list[float]]]:
-        statistics = self._snapshot()
-        uses: dict[str, list[LimitUse]] = {}
-        for use in () if statistics is None else statistics.limits:
-            uses.setdefault(use.limit.name or repr(use.limit), []).append(use)
-        for limit, found in uses.items():
-            yield limit, [use.used / use.amount if use.amount else 1.0 for use in found]
-
-    def _snapshot(self) -> Statistics | None:
-        """Return the statistics, at most a second old. None in another thread than that of the event loop."""
-        now = monotonic()
-        if not self.access.is_in_loop():
-            return None
-        if self._statistics is None or now - self._known_at >= GOOD_FOR:
-            self._statistics, self._known_at = self.access.statistics(), now
-        return self._statistics
+        if (survey := self.access.survey()) is not None:
+            for limit, total in survey.limits.items():
+                yield (limit,), total.full
 
 
 METRICS: Final = (

@@ -1,5 +1,7 @@
 """Metrics for Prometheus: what is counted, and under which names."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import anyio
 import pytest
 from hypothesis import given, settings
@@ -271,15 +273,49 @@ async def test_more_kinds_than_are_told_apart():
 
 
 async def test_in_another_thread():
-    """What has to be asked in the event loop is left out."""
-    executor = make_executor()
+    """The event loop is asked for what only it can tell, so a server in a thread has the same metrics."""
+    executor = Executor.of(Keyed, limits=[Concurrent(1, key=lambda event: event.key, name="per key")])
     collect = read(executor)
     async with executor:
-        await executor.invoke(Job())
-        assert "slots" in collect()
+        await executor.extend([Keyed(key=1), Keyed(key=1)], priority=0)
+        await anyio.sleep(1)
         found = await anyio.to_thread.run_sync(collect)
-    assert "slots" not in found
+        assert found["pending"] == {"limit": 1}
+        assert found["limit_full_keys"] == {"per key": 1}
+        assert found["slots_used"] == {(): 1}
+        assert set(found) == set(collect())
+
+
+async def test_in_a_thread_while_the_event_loop_is_busy():
+    """What only the event loop can tell is left out, or as old as the last time."""
+    executor = make_executor()
+    collect = read(executor)
+    with ThreadPoolExecutor(1) as thread:
+        async with executor:
+            await executor.invoke(Job())
+            assert "pending" not in thread.submit(collect).result()  # this blocks the event loop
+        found = thread.submit(collect).result()
     assert found["events_ended_total"]["completed"] == 1
+
+
+async def test_many_keys_are_looked_at_in_pieces():
+    """So that no collection stops the event loop. In the end the metrics are those of `statistics()`."""
+    limits = [Concurrent(1, key=lambda event: event.key, name="per key"), Rate(10**6, per=10**6, name="all")]
+    executor = Executor.of(Keyed, limits=limits, concurrency_limit=5000, max_queue_size=10**5)
+    collect = read(executor)
+    async with executor:
+        await executor.extend([Keyed(key=number % 4000) for number in range(9000)], priority=0)
+        await anyio.sleep(1)
+        assert "pending" not in collect()  # the first piece was made
+        await anyio.sleep(1)  # and all others, one after the other
+        found, statistics = collect(), executor.statistics()
+        assert found["pending"] == {reason.value: number for reason, number in statistics.waits.items()}
+        assert found["pending"]["limit"] == 5000
+        assert found["limit_keys"] == {"per key": 4000, "all": 1}
+        assert found["limit_full_keys"] == {"per key": 4000, "all": 0}
+        assert found["limit_used_ratio_max"] == {"per key": 1.0, "all": 0.004}
+        for event in executor.page("pending", limit=10**5) + executor.page("processing", limit=10**5):
+            executor.cancel(event)
 
 
 # -------------------------------------------------------------------- several executors
