@@ -123,7 +123,13 @@ def resolve(
 
 
 def place_anchors(tree: nodes.Node) -> None:
-    """Move the anchors of fields without an entry of their own to the descriptions of the fields."""
+    """
+    Move the anchors of fields without an entry of their own to the descriptions of the fields.
+
+    The words between a name and its description are a dash, which Sphinx leaves to the smart quotes that are off.
+    """
+    for text in [node for node in tree.findall(nodes.Text) if node == " -- "]:
+        text.parent.replace(text, nodes.Text(" \N{EN DASH} "))
     for content in list(tree.findall(addnodes.desc_content)):
         names = {node.astext(): node.parent for node in content.findall(addnodes.literal_strong)}
         for target in [node for node in content.children if isinstance(node, nodes.target)]:

@@ -136,9 +136,9 @@ class RunnableEvent(EventLifecycle):
         """
         Let the :class:`Adaptive` limits of the running event know what is left, as an answer says in its headers.
 
-        Read are the headers of OpenAI, Anthropic, GitHub and the drafts of the IETF: see ``docs/limits.md``. Until the
-        reset, the calls that are left are spread evenly. Nothing happens if the headers do not say, if the event has no
-        such limit, or if no executor runs it. O(running events).
+        Read are the headers of OpenAI, Anthropic, GitHub and the drafts of the IETF: see ``docs/changing-limits.md``.
+        Until the reset, the calls that are left are spread evenly. Nothing happens if the headers do not say, if the
+        event has no such limit, or if no executor runs it. O(running events).
 
         Args:
             response: The answer of any client, with its headers as ``headers``; or the headers: a mapping or pairs.

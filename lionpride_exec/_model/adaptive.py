@@ -40,7 +40,7 @@ class Adaptive:
 
     Use it where the limit of the other side is not known. Starts are spaced evenly. The pace begins at ``initial``, and
     doubles every 2 s of use until an event raises :class:`RateLimited`. Then it rises by steps, and falls by a share.
-    ``docs/limits.md`` says how. What is learned of a key is forgotten ten minutes after its last event.
+    ``docs/changing-limits.md`` says how. What is learned of a key is forgotten ten minutes after its last event.
 
     Args:
         initial: Starts in ``per`` seconds at the beginning, positive and finite.

@@ -742,10 +742,10 @@ async def test_a_map_with_keys_that_come_twice_gives_each(ordered):
 
 
 async def test_the_upgrade_in_the_docs(tmp_path, monkeypatch):
-    """The second class of docs/durability.md reads what the first one has written."""
+    """The class of docs/stored-data.md reads what that of docs/durability.md has written."""
     monkeypatch.chdir(tmp_path)
     namespace = {}
-    for code in code_of("docs/durability.md"):
+    for code in (code_of("docs/durability.md")[0], code_of("docs/stored-data.md")[0]):
         await run_block(code, namespace)
     with sqlite3.connect("run.db") as connection:
         connection.execute("UPDATE event SET event = replace(event, 'app.fetch', 'app.page')")

@@ -1,5 +1,5 @@
 """
-How near an adaptive limit comes to servers that it does not know: for the tests, and for the table in docs/limits.md.
+How near an adaptive limit comes to servers that it does not know: for the tests, and for docs/changing-limits.md.
 
     python tests/scheduling/adaptive_servers.py [--seeds 3]
 
