@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from lionpride_exec._base.wording import install_command
 from lionpride_exec._executor.live_view import LiveView
 from lionpride_exec.errors import ConfigurationError
 
@@ -48,7 +49,7 @@ def journal_source(path: str | os.PathLike[str], *, writable: bool = True) -> sn
         ConfigurationError: The extra ``journal`` is not installed.
     """
     if find_spec("msgspec") is None:
-        raise ConfigurationError("a journal needs msgspec: pip install 'lionpride-exec[journal]'")
+        raise ConfigurationError(f"a journal needs msgspec: {install_command('journal')}")
     from .journal_source import JournalSource  # noqa: PLC0415  needs the extra
 
     return JournalSource(path, writable=writable)
@@ -88,7 +89,7 @@ def cluster_source(url: str, name: str, *, writable: bool = True) -> AbstractAsy
         ConfigurationError: The extra ``cluster`` is not installed.
     """
     if find_spec("coredis") is None:
-        raise ConfigurationError("a cluster needs coredis: pip install 'lionpride-exec[cluster]'")
+        raise ConfigurationError(f"a cluster needs coredis: {install_command('cluster')}")
     from .cluster_source import opened_cluster  # noqa: PLC0415  needs the extra
 
     return opened_cluster(url, name, writable=writable)
