@@ -28,7 +28,7 @@
   // The time of the day, to what can be told apart. What was left out is in none of the pieces.
   const clock = (at) => {
     const piece = pieces.findLast((one) => one[0] <= at) || pieces[0];
-    const text = new Date((piece[1] + (at - piece[0]) * unit) * 1000).toISOString();
+    const text = new Date(Math.round((piece[1] + (at - piece[0]) * unit) * 1000)).toISOString();
     return text.slice(0, 10) + " " + text.slice(11, (right - left) * unit > 60 ? 19 : 23);
   };
   const span = (seconds) =>
@@ -54,9 +54,11 @@
     pen.fillStyle = style.getPropertyValue("--soft");
     pen.font = "12px system-ui, sans-serif";
     const ticks = width > 640 ? 4 : 1;
-    for (let tick = 0; tick <= ticks; tick++) {
+    for (let tick = 0, day = ""; tick <= ticks; tick++) { // a day is named once
+      const text = clock(left + ((right - left) * tick) / ticks);
       pen.textAlign = tick === 0 ? "left" : tick === ticks ? "right" : "center";
-      pen.fillText(clock(left + ((right - left) * tick) / ticks), (width * tick) / ticks, height - 4);
+      pen.fillText(text.startsWith(day || "-") ? text.slice(11) : text, (width * tick) / ticks, height - 4);
+      day = text.slice(0, 10);
     }
   }
   const soon = () => (frame ||= requestAnimationFrame(draw));
