@@ -63,7 +63,7 @@ def lanes(runs: Sequence[RunLine], begin: float, end: float, *, address: str, ca
         viewBox=f"0 0 {WIDTH:.0f} {HEIGHT * count:.0f}",
         height=HEIGHT * count,
         preserveAspectRatio="none",
-        role="img",
+        role="group",
         aria_label=caption,
     )
     times = [begin + (end - begin) * place / (LABELS - 1) for place in range(LABELS)]

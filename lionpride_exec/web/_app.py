@@ -66,7 +66,7 @@ def make_app(
     source = source_of(what)
     shown = source if redact is None else RedactedSource(source, redact)
     site = Site(shown, make_templates(), writable=writable and source.takes_actions)
-    return Guard(site.app(metrics_of(executor_of(what))), auth, hosts)
+    return Guard(site.app(metrics_of(executor_of(what))), auth, hosts, site.close)
 
 
 class Site:
@@ -85,6 +85,7 @@ class Site:
         self._is_writable = writable
         self._static = read_static()
         self._notices = Notices()
+        self._is_closing = False
 
     def app(self, metrics: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
         """Return the routes."""
@@ -101,6 +102,10 @@ class Site:
             ],
             exception_handlers={LionprideError: self._trouble, BadQueryError: self._trouble},
         )
+
+    def close(self) -> None:
+        """Let no stream go on."""
+        self._is_closing = True
 
     def _page(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def show(request: Request) -> Response:
@@ -123,7 +128,8 @@ class Site:
             context = template.new_context(await self._values(page, request))
             return "".join(template.blocks["live"](context))
 
-        stream = messages(render, self._source.version, request.headers.get("last-event-id", ""))
+        last = request.headers.get("last-event-id", "")
+        stream = messages(render, self._source.version, last, lambda: self._is_closing)
         return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
     async def _act(self, request: Request) -> Response:

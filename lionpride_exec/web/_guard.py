@@ -74,10 +74,12 @@ class Guard:
         app: What is guarded.
         auth: A token, or a function that returns the user of a request, or None for nobody. None: this machine.
         hosts: The names by which the server is reached, beside those of this machine.
+        on_close: Called by :meth:`close`.
     """
 
-    def __init__(self, app: ASGIApp, auth: Auth | None, hosts: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, auth: Auth | None, hosts: Iterable[str], on_close: Callable[[], None]) -> None:
         self._app = app
+        self._on_close = on_close
         self._auth = auth
         self._hosts = frozenset(name.lower() for name in hosts)
         token = auth if isinstance(auth, str) else ""
@@ -94,6 +96,10 @@ class Guard:
             return
         answer = await self._judge(Request(scope, receive))
         await (self._app if answer is None else answer)(scope, receive, _adding_headers(send))
+
+    def close(self) -> None:
+        """End the open streams, at their next look at the source. A server that stops need not wait for them."""
+        self._on_close()
 
     async def _judge(self, request: Request) -> Response | None:
         """Return why a request is not handed on. None if it is."""

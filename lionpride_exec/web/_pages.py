@@ -11,7 +11,7 @@ from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._display.quantities import shown_length
 from lionpride_exec._faces.lanes import lanes
 
-from ._figures import ENDED, OPEN, WINDOWS, by_status, throughput
+from ._figures import ENDED, WINDOWS, by_status, throughput
 from ._history import steps_of
 from ._queries import CHOICE, WITHIN, choice_of
 
@@ -99,6 +99,7 @@ async def _overview(source: Source, query: QueryParams) -> dict[str, Any]:
         "window": window,
         "windows": {seconds: shown_length(seconds) for seconds in WINDOWS},
         "waits": [(WAITS.get(reason, reason), number) for reason, number in waits if number],
+        "closed": [pause for pause in snapshot.pauses if pause.key is not None],  # a pause of all is in the heading
         "limits": await source.limits(6) if snapshot.is_live else (),
         "running": await source.running(8),
         "errors": errors,
@@ -148,7 +149,7 @@ async def _timeline(source: Source, query: QueryParams) -> dict[str, Any]:
     now = wall_clock.now().timestamp()
     latest = max((now if run.end is None else run.end for run in runs), default=now)
     caption = f"{len(runs):,} runs of the last {SPANS[span]}, by slot"
-    statuses = [status for status in (*ENDED, *OPEN) if any(run.status == status for run in runs)]
+    statuses = sorted({run.status for run in runs}, key=lambda status: (status not in ENDED, status))
     chart = lanes(runs, latest - span, latest, address="event?ref=", caption=caption) if runs else None
     return {"runs": runs, "chart": chart, "shown": statuses, "span": span, "spans": SPANS, "most": MOST_RUNS}
 

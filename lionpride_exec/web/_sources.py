@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+import os
+from typing import TYPE_CHECKING
 
 from lionpride_exec._executor.executor import Executor
 
 if TYPE_CHECKING:
-    import os
-
     from lionpride_exec._faces.snapshot import Source
 
 
@@ -26,9 +25,13 @@ def source_of(what: Executor | str | os.PathLike[str] | Source) -> Source:
         ConfigurationError: A journal needs an extra that is not installed.
     """
     if isinstance(what, Executor):
-        from lionpride_exec._faces.live_source import LiveSource  # noqa: PLC0415  only one of the sources is used
+        from lionpride_exec._faces.sources import live_source  # noqa: PLC0415  only one of the sources is used
 
-        return LiveSource(what)
+        return live_source(what)
+    if isinstance(what, str | os.PathLike):
+        from lionpride_exec._faces.sources import journal_source  # noqa: PLC0415  likewise
+
+        return journal_source(what)
     if hasattr(what, "takes_actions"):
-        return cast("Source", what)
+        return what
     raise TypeError(f"a dashboard shows an executor or the path of a journal, got {what!r}")

@@ -33,7 +33,10 @@ def message(text: str, event_id: str) -> bytes:
 
 
 async def messages(
-    render: Callable[[], Awaitable[str]], version: Callable[[], Awaitable[object]], last: str
+    render: Callable[[], Awaitable[str]],
+    version: Callable[[], Awaitable[object]],
+    last: str,
+    is_closing: Callable[[], bool],
 ) -> AsyncIterator[bytes]:
     """
     Yield a page now and whenever it changes, for 5 s.
@@ -45,6 +48,7 @@ async def messages(
         render: Makes the page.
         version: Says whether anything has changed.
         last: The id of the last message that the browser has. The same page is not sent again.
+        is_closing: Whether the server is about to stop.
     """
     ends = anyio.current_time() + LIVES
     yield b": \n\n"  # the browser sees at once that it is connected
@@ -64,3 +68,5 @@ async def messages(
         if anyio.current_time() + PACE > ends:
             return
         await anyio.sleep(PACE)
+        if is_closing():
+            return

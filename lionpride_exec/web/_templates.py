@@ -7,6 +7,7 @@ become an element, an attribute or a control character.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -19,6 +20,9 @@ from lionpride_exec._display.quantities import shown_length, shown_moment, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# In the repr() of a limit: arguments that were not given.
+_SAYS_NOTHING: Final = re.compile(r", (?:cost|key|hold|name)=(?:None|False)\b")
 
 # Of a payload so many characters are shown.
 MOST_SHOWN: Final = 65536
@@ -42,6 +46,7 @@ def make_templates() -> Environment:
         "pace": shown_pace,
         "counted": counted,
         "payload": _payload,
+        "plainly": _plainly,
         "query": query_of,
     }
     found.globals |= {"share": share, "swatch": swatch}
@@ -62,6 +67,11 @@ def _length(seconds: float | None) -> str:
 
 def _moment(at: float | None) -> str:
     return "-" if at is None else shown_moment(at)
+
+
+def _plainly(text: str) -> str:
+    """Return the ``repr()`` of a limit, or a text with one, without the arguments that say nothing."""
+    return _SAYS_NOTHING.sub("", text)
 
 
 def _payload(text: str, name: str) -> Markup:
