@@ -18,6 +18,7 @@ from .run.options import RunOptions
 from .starter_app import add_starter_commands
 from .streams import STDERR, drop, tell_of_lost_output
 from .top_app import add_top_command
+from .web_app import web
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,6 +100,7 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 
 
 add_journal_commands(app)
+app.command(web)
 add_cluster_commands(app)
 add_top_command(app)
 add_starter_commands(app)

@@ -52,7 +52,7 @@ SHOWN: Final = 300
 # The options that a check leaves out: it writes no file, and asks no server.
 WITHOUT: Final[dict[str, Any]] = {
     "journal": None, "cluster": None, "no_work": False, "resume_failed": False, "changed_input": False,
-    "overwrite": False, "output_format": "jsonl", "fields": None, "summary": None, "dry_run": False,
+    "overwrite": False, "output_format": "jsonl", "fields": None, "summary": None, "dry_run": False, "web": None,
 }  # fmt: skip
 
 

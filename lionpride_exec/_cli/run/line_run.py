@@ -205,6 +205,10 @@ class LineRun:
             await helpers.start(self._signals.watch)
             helpers.start_soon(self._show_progress)
             helpers.start_soon(self._give_up)
+            if self.options.web is not None:
+                from .beside import show_dashboard  # noqa: PLC0415  needs the extra
+
+                await helpers.start(show_dashboard, self.executor, self.options, self.display.message)
             with self._reading:
                 await self.source.check_streams()
             self._reading = anyio.CancelScope(deadline=-inf if self.interrupts else inf)

@@ -23,10 +23,8 @@ ProgressKind = Literal["auto", "rich", "plain", "none"]
 InputFormat = Literal["jsonl", "json", "csv", "tsv", "parquet", "openai-batch", "anthropic-batch"]
 OutputFormat = Literal["jsonl", "csv", "openai-batch", "anthropic-batch"]
 
-# The field of a request in a batch file that the target gets.
+# The field of a request in a batch file that the target gets, and the field that the request is known by.
 REQUEST: Final = {"openai-batch": "body", "anthropic-batch": "params"}
-
-# The field of a request that it is known by.
 CUSTOM_ID: Final = "custom_id"
 
 # How many events may run at the same time by default.
@@ -114,6 +112,7 @@ class RunOptions:
         changed_input: With --journal or --cluster, go on with an INPUT that has none of the lines that are known.
         redact: Field of the record, or a path into it, that results, messages and errors show as ***. Repeatable.
         journal_sync: What the journal survives: full a loss of power, normal only the end of the process.
+        web: Port of a dashboard beside the run, for browsers on this machine; 0 for any. Its address is shown.
         progress: Display on standard error; auto is rich on a terminal, else a line every 5 seconds.
         traceback: Keep the traceback of an error in its result.
         quiet: Show no progress and no summary; bad lines and errors are still shown.
@@ -164,6 +163,7 @@ class RunOptions:
     changed_input: bool = False
     redact: tuple[str, ...] = ()
     journal_sync: JournalSync = "full"
+    web: int | None = None
     progress: ProgressKind = "auto"
     traceback: bool = False
     quiet: bool = False
@@ -174,8 +174,7 @@ class RunOptions:
     def processor_config(self) -> dict[str, Any]:
         """Keywords of the processor."""
         limits = self.limits
-        ahead = KEYS_AHEAD if limits.key is not None else 1
-        queue = {"max_queue_size": ahead * self.max_waiting}
+        queue = {"max_queue_size": self.max_waiting * (1 if limits.key is None else KEYS_AHEAD)}
         return self._bounds | queue | limits.processor_config | self.places
 
     @property

@@ -1,0 +1,49 @@
+"""The arguments of ``lionpride-exec web``, which needs the extras ``web`` and ``journal`` when it is run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from lionpride_exec._base.wording import install_command
+
+from .guard import Extra, guarded
+from .parameters import FLAG, REPEATED
+
+WEB: Final = Extra(
+    ("starlette", "jinja2", "uvicorn", "msgspec"), f"the dashboard needs: {install_command('web,journal')}"
+)
+
+
+@guarded(WEB)
+def web(
+    journal: str,
+    /,
+    *,
+    port: int = 8765,
+    host: str = "127.0.0.1",
+    allow_host: Annotated[tuple[str, ...], REPEATED] = (),
+    writable: Annotated[bool, FLAG] = False,
+    no_token: Annotated[bool, FLAG] = False,
+    open_browser: Annotated[bool, Parameter(name="--open"), FLAG] = False,
+) -> int:
+    """
+    Show a run in browsers, until Ctrl-C: counts, charts, events, errors, a timeline.
+
+    The address is written to standard output. It has a token, which is new each time.
+
+    Args:
+        journal: File of the journal; a run may be writing it.
+        port: Where to listen; 0 for any free port.
+        host: Address to listen at. Other machines reach the dashboard by another one than this.
+        allow_host: A name by which other machines reach the dashboard. Repeatable.
+        writable: Offer to pause, resume, resize, cancel, skip and retry.
+        no_token: Serve all users of this machine, without a token.
+        open_browser: Open the address in a browser.
+    """
+    from .web_server import serve_journal  # noqa: PLC0415  the extra may not be installed
+
+    return serve_journal(
+        journal, host, port, allow_host, writable=writable, has_token=not no_token, opens_browser=open_browser
+    )
