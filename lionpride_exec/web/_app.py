@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from anyio.lowlevel import checkpoint
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 
     from ._guard import Auth
     from ._pages import Page
+
+# Pieces of a page that are made between two turns of others: half a millisecond.
+AT_A_TIME: Final = 100
 
 # How many of the events that an action is about are shown before it is confirmed.
 SAMPLE: Final = 10
@@ -112,7 +116,7 @@ class Site:
             """Return the page."""
             values = await self._values(page, request)
             values["notice"] = self._notices.take(request.query_params.get("notice"))
-            return self._shown(page.name, values)
+            return await self._shown(page.name, values)
 
         return show
 
@@ -126,7 +130,7 @@ class Site:
         async def render() -> str:
             """Return the page as it is now."""
             context = template.new_context(await self._values(page, request))
-            return "".join(template.blocks["live"](context))
+            return await joined_slowly(template.blocks["live"](context))
 
         last = request.headers.get("last-event-id", "")
         stream = messages(render, self._source.version, last, lambda: self._is_closing)
@@ -135,14 +139,14 @@ class Site:
     async def _act(self, request: Request) -> Response:
         """Carry out what a form asks for, or ask whether all these events are meant."""
         if not self._is_writable:
-            return self._refusal(request, 403, "This dashboard is read-only.")
+            return await self._refusal(request, 403, "This dashboard is read-only.")
         fields = fields_of(await body_of(request))
         action = action_of(fields, request.scope[USER])
         back = way_back(fields.get("back"))
         if action.choice is not None and "confirmed" not in fields:
             page = await self._source.events(action.choice, None, SAMPLE)
             values = {"action": action, "which": words_of(action.choice), "page": page, "fields": fields, "back": back}
-            return self._shown("confirm.html", self._of_all_pages(None, request) | values)
+            return await self._shown("confirm", self._of_all_pages(None, request) | values)
         try:
             told = await carry_out(self._source, action)
         except LionprideError as exc:
@@ -170,9 +174,9 @@ class Site:
             "is_live": page is not None and not request.query_params.get("before"),
         }
 
-    def _shown(self, name: str, values: dict[str, Any], status: int = 200) -> Response:
-        text = self._templates.get_template(name if name.endswith(".html") else f"{name}.html").render(values)
-        return HTMLResponse(text, status)
+    async def _shown(self, name: str, values: dict[str, Any], status: int = 200) -> Response:
+        pieces = self._templates.get_template(f"{name}.html").generate(values)
+        return HTMLResponse(await joined_slowly(pieces), status)
 
     async def _file(self, request: Request) -> Response:
         """Return a file. They were all read at the start, so no address leads to another one."""
@@ -190,9 +194,19 @@ class Site:
     async def _trouble(self, request: Request, exc: Exception) -> Response:
         """Return a page that says why there is no other one."""
         if isinstance(exc, BadQueryError):
-            return self._refusal(request, 400, str(exc))
-        return self._refusal(request, 404 if isinstance(exc, NotFoundError) else 503, str(exc))
+            return await self._refusal(request, 400, str(exc))
+        return await self._refusal(request, 404 if isinstance(exc, NotFoundError) else 503, str(exc))
 
-    def _refusal(self, request: Request, status: int, why: str) -> Response:
+    async def _refusal(self, request: Request, status: int, why: str) -> Response:
         values = self._of_all_pages(None, request) | {"query": {}, "why": why, "status": status}
-        return self._shown("trouble.html", values, status)
+        return await self._shown("trouble", values, status)
+
+
+async def joined_slowly(pieces: Iterable[str]) -> str:
+    """Return the pieces of a page as one text. The runs in the same event loop have their turns meanwhile."""
+    found: list[str] = []
+    for number, piece in enumerate(pieces, 1):
+        found.append(piece)
+        if not number % AT_A_TIME:
+            await checkpoint()
+    return "".join(found)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+from anyio import to_thread
 
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._display.quantities import shown_length
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from starlette.datastructures import QueryParams
 
-    from lionpride_exec._faces.snapshot import Source
+    from lionpride_exec._faces.snapshot import PauseLine, Snapshot, Source
 
     Reader = Callable[[Source, QueryParams], Awaitable[dict[str, Any]]]
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 PAGE: Final = 50
 MOST_LIMITS: Final = 200
 MOST_ERRORS: Final = 100
-MOST_RUNS: Final = 2000
+MOST_RUNS: Final = 500  # more of them make the event loop wait, and nobody could tell them apart
 
 # Stretches of time that the timeline shows. Seconds.
 SPANS: Final = {10: "10 s", 60: "1 min", 300: "5 min", 1800: "30 min"}
@@ -99,7 +101,7 @@ async def _overview(source: Source, query: QueryParams) -> dict[str, Any]:
         "window": window,
         "windows": {seconds: shown_length(seconds) for seconds in WINDOWS},
         "waits": [(WAITS.get(reason, reason), number) for reason, number in waits if number],
-        "closed": [pause for pause in snapshot.pauses if pause.key is not None],  # a pause of all is in the heading
+        "closed": [pause for pause in pauses_of(snapshot) if pause.key is not None],  # the heading has a pause of all
         "limits": await source.limits(6) if snapshot.is_live else (),
         "running": await source.running(8),
         "errors": errors,
@@ -124,6 +126,8 @@ async def _event(source: Source, query: QueryParams) -> dict[str, Any]:
         "now": wall_clock.now().timestamp(),
         "offered": ACTIONS.get(line.status, ()),
         "steps": steps_of(view),
+        # Without what the page says anyway: which event it is, and that it is pending.
+        "why": None if view.explanation is None else view.explanation.rpartition(" is pending, ")[2],
     }
 
 
@@ -140,7 +144,15 @@ async def _errors(source: Source, query: QueryParams) -> dict[str, Any]:  # noqa
 async def _limits(source: Source, query: QueryParams) -> dict[str, Any]:  # noqa: ARG001  as all readers
     snapshot = await source.snapshot()
     limits = await source.limits(MOST_LIMITS) if snapshot.is_live else ()
-    return {"snapshot": snapshot, "limits": limits, "most": MOST_LIMITS}
+    return {"snapshot": snapshot, "closed": pauses_of(snapshot), "limits": limits, "most": MOST_LIMITS}
+
+
+def pauses_of(snapshot: Snapshot) -> list[PauseLine]:
+    """Return the pauses, one for each key: a key of several limits is closed for all of them."""
+    found: dict[str | None, PauseLine] = {}
+    for pause in snapshot.pauses:  # the one that opens last is first
+        found.setdefault(pause.key, pause)
+    return list(found.values())
 
 
 async def _timeline(source: Source, query: QueryParams) -> dict[str, Any]:
@@ -150,7 +162,9 @@ async def _timeline(source: Source, query: QueryParams) -> dict[str, Any]:
     latest = max((now if run.end is None else run.end for run in runs), default=now)
     caption = f"{len(runs):,} runs of the last {SPANS[span]}, by slot"
     statuses = sorted({run.status for run in runs}, key=lambda status: (status not in ENDED, status))
-    chart = lanes(runs, latest - span, latest, address="event?ref=", caption=caption) if runs else None
+    # In a thread: hundreds of bars take some 20 ms, in which the runs of this event loop have their turns.
+    draw = partial(lanes, runs, latest - span, latest, address="event?ref=", caption=caption)
+    chart = await to_thread.run_sync(draw) if runs else None
     return {"runs": runs, "chart": chart, "shown": statuses, "span": span, "spans": SPANS, "most": MOST_RUNS}
 
 

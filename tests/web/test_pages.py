@@ -1,10 +1,12 @@
 """The pages of a dashboard, without a browser: what they show, and how they change."""
 
 import re
+import time
 
+import attrs
 import httpx
 import pytest
-from fake_source import FakeSource
+from fake_source import T0, FakeSource
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -140,3 +142,141 @@ def test_there_is_no_stream_of_another_page():
     """The name of a page is one of those that there are."""
     app = client_of(dashboard(FakeSource()))
     assert [app.get(f"/live?page={name}").status_code for name in ("../base", "base.html", "")] == [404] * 3
+
+
+# -------------------------------------------------------------------- what the pages make of a source
+
+
+def test_filters_reach_the_source():
+    """Each field of the form on the page of events chooses, and stays as it was chosen; empty ones choose nothing."""
+    source = FakeSource()
+    page = client_of(dashboard(source)).get("/events?status=failed&text=t&kind=&key=k&error=e&within=300").text
+    (_, choice, before, count), *_ = source.asked
+    assert (choice.status, choice.text, choice.kind, choice.key, choice.error) == ("failed", "t", None, "k", "e")
+    assert abs(choice.since + 300 - time.time()) < 60
+    assert (before, count) == (None, 50)
+    assert "<option selected>failed</option>" in page
+    assert 'value="300" selected' in page
+
+
+def test_pages_of_events():
+    """Each page leads to the older one with the same choice, and back to the newest, which alone follows the run."""
+    source = FakeSource()
+    source.lines = [source.line(number) for number in range(1, 121)]
+    client = client_of(dashboard(source))
+    seen, address = [], "/events?status=failed"
+    while address is not None:
+        page = client.get(address).text
+        seen += re.findall(r"#(\d+)</span>", page)
+        assert ("hx-sse:connect" in page) == ("before" not in address)
+        assert ('href="events?status=failed">Newest' in page) == ("before" in address)
+        found = re.search(r'href="([^"]*)" rel="next"', page)
+        address = found and f"/{found[1]}".replace("&amp;", "&")
+    assert seen == [str(number) for number in range(1, 121)]
+
+
+def test_a_search_that_has_to_look_further():
+    """A page without events is not the end, if there are more to look at."""
+    page = client_of(dashboard(Searching("fetch"))).get("/events?text=rare").text
+    assert "There are more to look at" in page
+    assert 'before=7" rel="next">Look further' in page
+
+
+class Searching(FakeSource):
+    """Has looked at many events, and found none yet."""
+
+    async def events(self, choice, before, count):
+        return attrs.evolve(await super().events(choice, before, count), lines=(), before="7")
+
+
+def test_errors_lead_to_their_events():
+    """The number of events of a shape is a link to them."""
+    source = FakeSource("TimeoutError: <n> s & more")
+    page = client_of(dashboard(source)).get("/errors").text
+    link = re.search(r'href="(events[^"]*)">5<', page)[1].replace("&amp;", "&")
+    client_of(dashboard(source)).get(f"/{link}")
+    choice = source.asked[-1][1]
+    assert (choice.status, choice.error) == ("failed", "TimeoutError: <n> s & more")
+
+
+def test_the_history_without_transitions():
+    """What the times of an event and of its attempts say stands in for the transitions."""
+    page = client_of(dashboard(Repeated())).get("/event?ref=1").text
+    steps = re.findall(r"<b>(\w+)</b>(?: <span class=\"soft\">attempt (\d))?", page)
+    assert steps[-5:] == [
+        ("pending", ""), ("processing", "1"), ("rate", "1"), ("processing", "2"), ("failed", "2"),
+    ]  # fmt: skip
+
+
+class Repeated(FakeSource):
+    """Has an event of two attempts, and no transitions."""
+
+    async def event(self, ref):
+        view = await super().event(ref)
+        attempts = (attrs.evolve(view.attempts[0], outcome="rate", finished=T0 + 2),)
+        line = attrs.evolve(view.line, attempt=2, started=T0 + 5, finished=T0 + 7)
+        return attrs.evolve(view, line=line, transitions=(), attempts=attempts)
+
+
+def test_why_an_event_waits():
+    """The explanation is shown without what the page says anyway, and without arguments that were not given."""
+    source = FakeSource("Fetch(id=1) is pending, waits for limit, Rate(amount=6, per=1, cost=None, hold=False)")
+    page = client_of(dashboard(source)).get("/event?ref=1").text
+    assert "<b>Why it waits</b> Waits for limit, Rate(amount=6, per=1)</p>" in page
+
+
+def test_a_key_of_several_limits_is_closed_once():
+    """Each closed key has one row, and so one button."""
+    page = client_of(dashboard(Paused(), writable=True)).get("/limits").text
+    assert page.count("closed for 30 s") == 1
+
+
+class Paused(FakeSource):
+    """Has the same key closed for two limits."""
+
+    async def snapshot(self):
+        found = await super().snapshot()
+        return attrs.evolve(found, pauses=found.pauses * 2)
+
+
+def test_a_file_has_no_limits():
+    """What only a running executor knows is left out, and the page of limits says why."""
+    source = FakeSource()
+    source.is_live = False
+    client = client_of(dashboard(source))
+    assert "A file does not have the limits" in client.get("/limits").text
+    assert "Limits nearest to full" not in client.get("/").text
+
+
+def test_a_source_without_anything():
+    """Each page says that there is nothing."""
+    client = client_of(dashboard(Empty()))
+    expected = {
+        "": "No events yet.", "events": "No events yet.", "errors": "No event has ended with an error.",
+        "limits": "There are no limits", "timeline": "Nothing has run in this time.",
+    }  # fmt: skip
+    for path, text in expected.items():
+        assert text in client.get(f"/{path}").text
+    assert "No event fits." in client.get("/events?status=failed").text
+
+
+class Empty(FakeSource):
+    """Has nothing yet."""
+
+    async def snapshot(self):
+        return attrs.evolve(await super().snapshot(), counts={}, waits=None, pauses=(), rate=None, oldest_pending=None)
+
+    async def events(self, choice, before, count):
+        return attrs.evolve(await super().events(choice, before, count), lines=(), before=None)
+
+    async def _nothing(self, *args):
+        return ()
+
+    limits = running = errors = ended = runs = _nothing
+
+
+def test_bars_of_the_timeline_are_in_lanes():
+    """Runs at the same time are in different lanes, and a lane is used again when its run has ended."""
+    page = client_of(dashboard(FakeSource())).get("/timeline?span=60").text
+    bars = re.findall(r'<rect x="[\d.]+" y="([\d.]+)" width="[\d.]+" height="14" class="(\w+)"', page)
+    assert bars == [("1", "completed"), ("17", "failed"), ("1", "processing")]
