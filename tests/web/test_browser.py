@@ -259,3 +259,29 @@ def a_free_port():
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
+
+
+def test_a_server_on_trio_ends(chrome, free_port):
+    """Hypercorn on trio ends as soon as it is told to, although a browser has a stream open."""
+    program = PROGRAM[: PROGRAM.index("config =")].replace(
+        "import uvicorn", "import hypercorn.config, hypercorn.trio, trio"
+    )
+    program += (
+        "config = hypercorn.config.Config()\nconfig.bind = [f'127.0.0.1:{sys.argv[1]}']\nconfig.graceful_timeout = 2\n"
+    )
+    program += "trio.run(hypercorn.trio.serve, dashboard(FakeSource()), config)\n"
+    tests = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    process = subprocess.Popen([sys.executable, "-c", f"import sys; sys.path[:0] = {tests}\n{program}", str(free_port)])  # noqa: S603  our own
+    context = chrome.new_context()
+    try:
+        page = context.new_page()
+        goto_when_it_answers(page, f"http://127.0.0.1:{free_port}")
+        page.wait_for_function("() => document.querySelector('#live')._htmx?.sse")
+        begun = time.monotonic()
+        process.terminate()
+        process.wait(30)
+        assert time.monotonic() - begun <= 6
+    finally:
+        process.kill()
+        process.wait()
+        context.close()

@@ -177,3 +177,16 @@ def test_a_run_without_a_server(missing, arguments, message):
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603  our own
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
+
+
+def test_the_extra_is_missing():
+    """The command, and the function, name what to install."""
+    fill("run.db")
+    for code, status in (
+        ("from lionpride_exec import __main__ as command; sys.exit(command.main())", 2),
+        ("from lionpride_exec.web import dashboard; dashboard('run.db')", 1),
+    ):
+        command = [sys.executable, "-c", f"import sys; sys.modules['starlette'] = None; {code}", "web", "run.db"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603  our own
+        assert done.returncode == status
+        assert "pip install '.[web" in done.stderr
