@@ -2,6 +2,8 @@
 
 import logging
 import sqlite3
+import subprocess
+import sys
 
 import anyio
 import pytest
@@ -337,3 +339,17 @@ async def test_events_are_not_logged(caplog):
         await executor.extend([Job() for _ in range(10)], priority=0)
         await executor.join()
         assert caplog.records == []
+
+
+def test_a_program_without_logging_is_told():
+    """Python writes warnings to standard error, since our loggers have no handler that would switch that off."""
+    code = (
+        "import anyio\n"
+        "from lionpride_exec import Call, Executor\n"
+        "async def fail(): raise LookupError('no')\n"
+        "async def main():\n"
+        "    async with Executor.of(fail) as executor: await executor.append(Call.of(fail))\n"
+        "anyio.run(main)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  ours
+    assert done.stderr.startswith("nobody has looked at events that did not complete: 1 failed")

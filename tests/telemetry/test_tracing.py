@@ -418,3 +418,13 @@ def test_the_package_imports_nothing_of_it():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  ours
     assert done.stdout == "[]\n"
+
+
+def test_an_import_of_the_package_loads_no_telemetry():
+    """Nor what only telemetry needs of an executor."""
+    code = (
+        "import sys, lionpride_exec\n"
+        "print([name for name in sys.modules if name.endswith(('.telemetry', 'telemetry_access', '.survey'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  ours
+    assert done.stdout == "[]\n"
