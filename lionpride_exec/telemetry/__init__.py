@@ -1,5 +1,5 @@
 """
-Traces, metrics and logs of what an executor does. See ``docs/telemetry.md``.
+Traces, metrics and logs of what an executor does. See ``docs/telemetry.md`` and ``docs/logs.md``.
 
 The package does not import this module, and this module imports OpenTelemetry and prometheus_client only when a name
 that needs them is used.

@@ -1,4 +1,4 @@
-"""The programs and commands of ``docs/cluster.md``, on a real server: in two terminals, as the page says."""
+"""The programs and commands of the pages on clusters, on a real server, in two terminals as the pages say."""
 
 import os
 import re
@@ -19,15 +19,15 @@ pytestmark = pytest.mark.skipif("LIONPRIDE_TEST_SERVER" in os.environ, reason="t
 
 SECONDS = 120  # for a machine that is busy otherwise
 PORT = "6379"  # that of the page
+PAGES_OF_CLUSTERS = ("docs/cluster.md", "docs/cluster-differences.md", "docs/cluster-operation.md")
 LOAD = [sys.executable, "-W", "error"]
 COMMAND = [*LOAD, "-m", "lionpride_exec"]
 
 
 def blocks(*languages):
-    """Return the texts of the blocks of the page that are of these languages."""
-    return [
-        block.text for block in blocks_in(PAGES["docs/cluster.md"].read_text("utf-8")) if block.language in languages
-    ]
+    """Return the texts of the blocks of the pages that are of these languages."""
+    texts = [PAGES[name].read_text("utf-8") for name in PAGES_OF_CLUSTERS]
+    return [block.text for text in texts for block in blocks_in(text) if block.language in languages]
 
 
 def free_port():
@@ -44,7 +44,7 @@ def port():
 
 @pytest.fixture
 def files(tmp_path, port):
-    """The files of the page, in a folder, with a port that is free."""
+    """The files of the pages, in a folder, with a port that is free."""
     rest = []
     for text in blocks("python"):
         named = re.match(r"# (\w+\.py)\n", text)

@@ -713,7 +713,7 @@ async def how_a_stream_ends(world):
 
 @scenario
 async def what_observers_see(world):
-    """observing.md: each transition, with the status true everywhere at that moment."""
+    """transitions.md: each transition, with the status true everywhere at that moment."""
     seen = []
     async with world.running(retry=Retry(2, backoff=1, jitter=0)) as executor:
 
@@ -733,7 +733,7 @@ async def what_observers_see(world):
 
 @scenario
 async def what_watchers_see(world):
-    """observing.md: every transition, with its record; the loop ends with the lifetime."""
+    """transitions.md: every transition, with its record; the loop ends with the lifetime."""
     seen = []
 
     def told(one):
@@ -752,7 +752,7 @@ async def what_watchers_see(world):
 
 @scenario
 async def a_watcher_that_is_slow(world):
-    """observing.md: nothing new starts until it has caught up; or it misses some, and is told how many."""
+    """transitions.md: nothing new starts until it has caught up; or it misses some, and is told how many."""
     async with world.running(concurrency_limit=1) as executor:
         async with executor.watch(buffer=2) as waits, executor.watch(buffer=2, on_full="drop") as drops:
             await executor.extend(Work(name=str(number)) for number in range(4))
@@ -765,7 +765,7 @@ async def a_watcher_that_is_slow(world):
 
 @scenario
 async def progress(world):
-    """observing.md: done, pending, processing, by status; nothing of it goes back."""
+    """progress.md: done, pending, processing, by status; nothing of it goes back."""
     async with world.running(concurrency_limit=1) as executor:
         said = []
         await ended(executor, Work(name="bad", fails=1))

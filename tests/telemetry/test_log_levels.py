@@ -1,4 +1,4 @@
-"""What the package logs by itself: each row of the table in docs/telemetry.md."""
+"""What the package logs by itself: each row of the table in docs/logs.md."""
 
 import logging
 import sqlite3

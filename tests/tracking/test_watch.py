@@ -988,14 +988,14 @@ async def test_a_result_is_not_touched():
 # -------------------------------------------------------------------- the page
 
 
-def page():
-    """Run the blocks of docs/observing.md; give what each defines."""
-    return [define(code) for code in code_of("docs/observing.md")]
+def page(name):
+    """Run the blocks of a page; return what each defines."""
+    return [define(code) for code in code_of(f"docs/{name}.md")]
 
 
 async def test_the_logger_in_the_docs(caplog):
     """It logs each failure with its facts, and ends with the executor."""
-    logging = page()[0]
+    logging = page("transitions")[0]
     bad, good = Job(error=ValueError("no")), Job()
     async with create_task_group() as group:
         await logging["run_all"](make_executor(), [bad, good], group)
@@ -1011,7 +1011,7 @@ async def test_the_logger_in_the_docs(caplog):
 
 async def test_the_counters_in_the_docs():
     """They count transitions, what runs, and how long it took, until they are taken away."""
-    counters = page()[1]
+    counters = page("transitions")[1]
     metrics, executor = counters["metrics"], make_executor()
     end = counters["install"](executor)
     async with executor:
@@ -1028,7 +1028,7 @@ async def test_the_counters_in_the_docs():
 
 async def test_the_progress_line_in_the_docs(capsys):
     """It prints a line each second and one at the end."""
-    progress = next(one for one in page() if "run_with_progress" in one)
+    progress = next(one for one in page("progress") if "run_with_progress" in one)
     jobs = [Job(seconds=1.5) for _ in range(10)]  # so that some lines are written while none is just ending
     await progress["run_with_progress"](make_executor(concurrency_limit=2), jobs)
     lines = capsys.readouterr().out.split("\r")[1:]
