@@ -65,6 +65,8 @@ def make_app(
     """Return the application that :func:`lionpride_exec.web.dashboard` promises."""
     if isinstance(hosts, str):
         raise TypeError(f"hosts must be several names, got {hosts!r}")
+    if not (auth is None or isinstance(auth, str) or callable(auth)):
+        raise TypeError(f"auth must be a token or an async function, got a value of the type {type(auth).__name__}")
     if isinstance(auth, str) and not _TOKEN.fullmatch(auth):
         raise ValueError("the token must have 16 or more letters, digits and -._~+/=")
     source = source_of(what)

@@ -41,7 +41,7 @@ def dashboard(
             answered by 403. Each action is logged by ``lionpride_exec.web``, at INFO, with the user.
         auth: A token of 16 or more letters, digits and ``-._~+/=``, which a browser gives once as ``?token=``, and a
             program as ``Authorization: Bearer``. Or an async function that gets a ``starlette.requests.Request`` and
-            returns the user, for the log, or None for nobody.
+            returns the user, for the log. None, False and an empty text mean nobody.
         hosts: The names by which the server is reached, without a port, beside ``localhost`` and its addresses. They
             count only with ``auth``.
         redact: Gets each text of events, such as data, keys and errors, and returns what is shown instead.
@@ -50,7 +50,7 @@ def dashboard(
         ModuleNotFoundError: The extra ``web`` is not installed.
         ConfigurationError: The extra ``journal`` is needed for a path, and is not installed.
         ValueError: The token is too short, or has other characters.
-        TypeError: ``source`` or ``hosts`` is none of these.
+        TypeError: ``source``, ``auth`` or ``hosts`` is none of these.
     """
     try:
         from ._app import make_app  # noqa: PLC0415  needs the extra

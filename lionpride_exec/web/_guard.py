@@ -51,8 +51,8 @@ HEADERS: Final = {
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
-# Set by proxies: the client that they name is somewhere else, whatever the connection says.
-FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+# Set by proxies: the client is somewhere else, whatever the connection says. So does each header X-Forwarded-...
+FORWARDED: Final = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"})
 
 _HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?", re.ASCII)
 
@@ -72,7 +72,8 @@ class Guard:
 
     Args:
         app: What is guarded.
-        auth: A token, or a function that returns the user of a request, or None for nobody. None: this machine.
+        auth: A token, or a function that returns the user of a request, or a false value for nobody. None: this
+            machine.
         hosts: The names by which the server is reached, beside those of this machine.
         on_close: Called by :meth:`close`.
     """
@@ -123,7 +124,7 @@ class Guard:
         if isinstance(self._auth, str):
             return self._judge_token(request, self._auth)
         user = await self._auth(request)
-        if user is None:
+        if not user:  # False too: a function may return whether it knows the user
             return _refusal(401, "This dashboard needs a user that may see it.")
         request.scope[USER] = str(user)
         return None
@@ -179,7 +180,7 @@ def is_loopback(name: str) -> bool:
 
 def _is_from_here(request: Request) -> bool:
     """Return whether a client is on this machine. One whose address is not known, or that is behind a proxy, is not."""
-    if any(name in request.headers for name in FORWARDED):
+    if any(name in FORWARDED or name.startswith("x-forwarded-") for name in request.headers):
         return False
     return request.client is not None and is_loopback(request.client.host)
 

@@ -40,7 +40,7 @@ def choice_of(query: Mapping[str, Any]) -> Choice:
         BadQueryError: The status does not exist, a text is too long, or a time is none.
     """
     status = query.get("status") or None
-    if status is not None and status not in {*ENDED, *OPEN}:
+    if status is not None and not (isinstance(status, str) and status in {*ENDED, *OPEN}):
         raise BadQueryError(f"status must be one of {', '.join((*OPEN, *ENDED))}, got {status!r}")
     since = _seconds(query, "since")
     if since is None and (within := _seconds(query, "within")) is not None:
@@ -63,7 +63,7 @@ def _seconds(query: Mapping[str, Any], name: str) -> float | None:
         return None
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = float("nan")
     if not isfinite(found):
         raise BadQueryError(f"{name} must be a number of seconds, got {value!r}")

@@ -138,3 +138,15 @@ def test_texts_are_redacted_everywhere(path):
     text = client_of(source, redact=lambda text: text.replace("secret-7", "***")).get(f"/{path}").text
     assert "secret-7" not in text
     assert "***" in text
+
+
+@pytest.mark.parametrize(
+    "choice", [{"status": ["failed"]}, {"status": {}}, {"since": 10**400}, {"within": -(10**400)}, {"since": [1]},
+               {"key": 1}, {"text": "x" * 1001}, [], "failed", None],
+)  # fmt: skip
+def test_a_choice_of_other_types(choice):
+    """A choice is refused if a part of it has another type, or is a number that no clock has."""
+    source = FakeSource()
+    answer = client_of(source, writable=True).post("/api/act", json={"what": "cancel", "choice": choice})
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])
+    assert source.done == []

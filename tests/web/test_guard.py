@@ -172,3 +172,64 @@ def test_a_source_that_is_none():
     """What cannot be shown is refused at once."""
     with pytest.raises(TypeError, match="a dashboard shows an executor"):
         dashboard(3)
+
+
+@pytest.mark.parametrize("nobody", [None, False, "", 0])
+def test_a_function_that_knows_nobody(nobody):
+    """What is false is nobody: a function may return whether it knows the user."""
+
+    async def user_of(request):
+        return nobody
+
+    assert client_of(auth=user_of).get("/").status_code == 401
+
+
+@pytest.mark.parametrize("auth", [True, b"0123456789abcdef-token", 1.5, ["0123456789abcdef-token"]])
+def test_an_auth_that_is_none(auth):
+    """What is neither a token nor a function is refused at once, and the message does not show it."""
+    with pytest.raises(TypeError, match="auth must be a token or an async function, got a value of the type"):
+        dashboard(FakeSource(), auth=auth)
+
+
+@pytest.mark.parametrize(
+    "header", ["forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "X-Forwarded-Server", "x-real-ip",
+               "x-client-ip", "true-client-ip", "cf-connecting-ip"],
+)  # fmt: skip
+def test_headers_of_proxies(header):
+    """Whoever comes through a proxy that says so is not on this machine, whatever the connection says."""
+    assert client_of().get("/", headers={header: "127.0.0.1"}).status_code == 403
+
+
+# Each route, with ways to write it that a server hands on.
+ROUTES = ["/", "/events", "/event?ref=1", "/errors", "/limits", "/timeline", "/live?page=overview", "/act",
+          "/static/style.css", "/healthz", "/metrics", "/api/version", "/api/snapshot", "/api/limits", "/api/running",
+          "/api/events", "/api/event/1", "/api/errors", "/api/ended", "/api/runs", "/api/act", "/none"]  # fmt: skip
+WRITTEN = [str, lambda path: f"/.{path}", lambda path: f"/{path}", lambda path: f"/static/..{path}",
+           lambda path: path.replace("/", "/%2e/", 1), lambda path: f"{path}/", str.upper]  # fmt: skip
+
+# Requests that the guard refuses: options of the client, and headers.
+REFUSED = {
+    "host": ({}, {"host": "rebound.example"}),
+    "two hosts": ({"auth": TOKEN}, {"host": "127.0.0.1:8765, rebound.example", "authorization": f"Bearer {TOKEN}"}),
+    "machine": ({"client": "192.0.2.1"}, {}),
+    "no token": ({"auth": TOKEN}, {}),
+    "token": ({"auth": TOKEN}, {"authorization": f"Bearer {TOKEN[:-1]}"}),
+    "scheme": ({"auth": TOKEN}, {"authorization": f"Basic {TOKEN}"}),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS", "TRACE", "PROPFIND", "get"])
+def test_no_route_answers_before_the_guard(why, method):
+    """Whatever the address and the method are, a request that is refused reaches neither a route nor the source."""
+    options, headers = REFUSED[why]
+    source = FakeSource()
+    host, client = "127.0.0.1:8765", options.get("client", "127.0.0.1")
+    app = dashboard(source, writable=True, auth=options.get("auth"))
+    browser = TestClient(app, base_url=f"http://{host}", client=(client, 50000), follow_redirects=False)
+    for route in ROUTES:
+        for written in WRITTEN:
+            answer = browser.request(method, written(route), headers=headers, content=b'{"what": "pause"}')
+            assert answer.status_code == (401 if "oken" in why or why == "scheme" else 403)
+            assert HEADERS.items() <= dict(answer.headers).items()
+    assert (source.asked, source.done) == ([], [])
