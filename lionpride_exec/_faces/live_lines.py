@@ -67,7 +67,7 @@ def event_view(line: EventLine, event: Event[Any], explanation: str | None, afte
     return EventView(
         line=line,
         facts=_facts(event),
-        data=readable(fields_of(event)),
+        data=fields_text(event),
         response=None if response is Unset else readable(mask_data(jsonable(response), secrets_of(event))),
         error=_error_text(event, execution.error),
         explanation=explanation,
@@ -77,6 +77,14 @@ def event_view(line: EventLine, event: Event[Any], explanation: str | None, afte
         ),
         attempts=tuple(_attempt_line(event, attempt) for attempt in execution.attempts),
     )
+
+
+def fields_text(event: Event[Any]) -> str:
+    """Return the fields of an event as JSON, or what a ``to_dict()`` of the program has raised. Never raises."""
+    try:
+        return readable(fields_of(event))
+    except Exception as exc:  # noqa: BLE001  of a method that a program has overridden
+        return f"to_dict() raised {error_line(exc, ())}"
 
 
 def fields_of(event: Event[Any]) -> dict[str, Any]:

@@ -21,9 +21,8 @@ from lionpride_exec._status import PROCESSING, TERMINAL, EventStatus
 from lionpride_exec.errors import NotFoundError
 
 from .fitting import fits_line, has_text
-from .live_lines import event_line, fields_of
+from .live_lines import event_line, fields_text
 from .snapshot import EventPage
-from .texts import readable
 
 if TYPE_CHECKING:
     from lionpride_exec._executor.found import FoundEvent
@@ -168,7 +167,7 @@ def _lanes(status: str | None, before: str | None) -> list[_Lane]:
         try:
             lane = lanes[_STATUSES[text[:1]]]
             lane.last, lane.since = UUID(text[1:33]), int(text[33:]) / 1e6
-        except (LookupError, ValueError):
+        except (LookupError, ValueError, OverflowError):
             raise NotFoundError("there is no such page: read the first page again") from None
     return list(lanes.values())
 
@@ -209,4 +208,4 @@ class _Fits:
         )
 
     def _is_in_fields(self, event: Any) -> bool:
-        return self._text is not None and self._text in readable(fields_of(event)).casefold()
+        return self._text is not None and self._text in fields_text(event).casefold()

@@ -9,7 +9,7 @@ import pytest
 from parts import faces_snapshot, faces_sources
 from support import Job, make_executor, with_processor
 
-from lionpride_exec import Concurrent, Event, EventStatus, Processor, Rate
+from lionpride_exec import Concurrent, Event, EventStatus, Executor, Processor, Rate
 from lionpride_exec.errors import LionprideError, NotFoundError, OperationError
 
 Action, Choice = faces_snapshot.Action, faces_snapshot.Choice
@@ -428,3 +428,32 @@ async def test_resize():
         await executor.append(Job())
         assert await source.act(Action(what="resize", by="me", amount=7)) == "7 events may run at the same time"
         assert (await source.snapshot()).slots == 7
+
+
+class Untold(Event):
+    """Has no form as a dict."""
+
+    def to_dict(self, mode="python", **options):
+        super().to_dict(mode, **options)
+        raise RuntimeError("no form")
+
+
+async def test_an_event_whose_fields_cannot_be_told():
+    """Its page says why, and a search of the texts of all events goes on."""
+    executor = Executor.of(Event)
+    source = source_of(executor)
+    event = Untold()
+    await executor.append(event)
+    view = await source.event(str(event.id))
+    assert view.data == "to_dict() raised RuntimeError: no form"
+    assert await names_of(source, Choice(text="no form")) == [str(event.id)]
+    assert await names_of(source, Choice(text="other")) == []
+
+
+@pytest.mark.parametrize("digits", ["9" * 400, "-" + "9" * 400, "9" * 5000, "x", ""])
+async def test_a_place_that_no_page_has_named(digits):
+    """It is refused like any text that is no place."""
+    executor = make_executor()
+    event = await executor.append(Job())
+    with pytest.raises(NotFoundError, match="there is no such page"):
+        await source_of(executor).events(Choice(), f"p{event.id.hex}{digits}", 10)
