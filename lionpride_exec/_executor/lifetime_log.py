@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._base.backend import backend_name, current_time
 from lionpride_exec._base.coordination import PAUSED
+from lionpride_exec._base.json_text import shown
 from lionpride_exec._base.wording import counted, shown_seconds
 from lionpride_exec._events.log_fields import log_fields
 from lionpride_exec._status import PENDING, TERMINAL, EventStatus
@@ -141,8 +142,8 @@ class LifetimeLog:
         }
 
     def _of_key(self, key: Hashable, limit: Limit | str | None) -> dict[str, Any]:
-        # A key may be of any class. Only its text is sure to have a form in JSON.
-        fields = self._fields() | {"lionpride.key": None if key is None else str(key)}
+        # A key may be of any class. Only its text is sure to have a form in JSON, and its repr() may raise.
+        fields = self._fields() | {"lionpride.key": key if key is None or isinstance(key, str) else shown(key)}
         return fields if limit is None else fields | {"lionpride.limit": str(limit)}
 
     def _fields(self, error: BaseException | None = None) -> dict[str, Any]:

@@ -132,6 +132,23 @@ async def test_steering(caplog):
     ]
 
 
+async def test_a_key_without_a_text(caplog):
+    """A key is paused and resumed, and the log names its class, also if its `repr()` raises."""
+
+    class Untold:
+        def __repr__(self):
+            raise RuntimeError("no text")
+
+    key = Untold()
+    caplog.set_level(logging.INFO, "lionpride_exec")
+    executor = make_executor(limits=[Concurrent(1, key=lambda job: key)])
+    async with executor:
+        executor.pause(key=key)
+        executor.resume(key=key)
+    told = [record.__dict__["lionpride.key"] for record in caplog.records if hasattr(record, "lionpride.key")]
+    assert told == ["<Untold>", "<Untold>"]
+
+
 # -------------------------------------------------------------------- errors
 
 
