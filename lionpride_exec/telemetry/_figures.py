@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from lionpride_exec._status import PENDING, PROCESSING, TERMINAL, EventStatus
 
+from ._words import encodable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -51,10 +53,14 @@ class Figures:
     Args:
         access: The executor.
         durations: What is counted inside its transitions.
+
+    Attributes:
+        name: The name of the executor, as all metrics have it.
     """
 
     def __init__(self, access: TelemetryAccess, durations: Durations[Any]) -> None:
         self.access: TelemetryAccess = access
+        self.name: str = encodable(access.name)
         self.durations: Durations[Any] = durations
 
     # ---------------------------------------------------------------- from any thread
@@ -132,19 +138,19 @@ class Figures:
         """Yield the used part of each limit, of the key that uses most of it."""
         if (survey := self.access.survey()) is not None:
             for limit, total in survey.limits.items():
-                yield (limit,), total.highest
+                yield (encodable(limit),), total.highest
 
     def limit_keys(self) -> Samples:
         """Yield how many keys use something of each limit."""
         if (survey := self.access.survey()) is not None:
             for limit, total in survey.limits.items():
-                yield (limit,), total.keys
+                yield (encodable(limit),), total.keys
 
     def limit_full_keys(self) -> Samples:
         """Yield how many keys have used up each limit."""
         if (survey := self.access.survey()) is not None:
             for limit, total in survey.limits.items():
-                yield (limit,), total.full
+                yield (encodable(limit),), total.full
 
 
 METRICS: Final = (

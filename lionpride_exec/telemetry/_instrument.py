@@ -81,7 +81,11 @@ def instrument(
     if metrics:
         from ._instruments import measure  # noqa: PLC0415  for those who ask only
 
-        tracing.ends_too.append(measure(access, meter_provider, semconv=semconv))
+        try:
+            tracing.ends_too.append(measure(access, meter_provider, semconv=semconv))
+        except BaseException:  # of the provider: without spans too, since the caller gets nothing to end them by
+            tracing.end()
+            raise
     _known[executor] = ref(tracing)
     return tracing.end
 

@@ -18,7 +18,7 @@ from lionpride_exec._status import COMPLETED
 
 from ._durations import BUCKETS, Durations
 from ._figures import METRICS, Figures
-from ._words import LIBRARY, SCHEMA_URL, VERSION
+from ._words import LIBRARY, SCHEMA_URL, VERSION, encodable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,7 +98,7 @@ class Instruments:
             for source in tuple(self.sources):
                 for labels, number in metric.read(source):
                     attributes = dict(zip(names, labels, strict=True))
-                    yield Observation(number, {"lionpride.executor": source.access.name, **attributes})
+                    yield Observation(number, {"lionpride.executor": source.name, **attributes})
 
         return read
 
@@ -109,7 +109,7 @@ class Instruments:
             """Read a count of the conventions of all executors."""
             for source in tuple(self.semconv):
                 for counted in source.durations.kinds():
-                    yield Observation(count(counted), _messaging(source.access.name, operation, counted.kind))
+                    yield Observation(count(counted), _messaging(source.name, operation, counted.kind))
 
         return read
 
@@ -143,24 +143,25 @@ def measure(access: TelemetryAccess, provider: MeterProvider | None, *, semconv:
         semconv: Whether to use the names of the semantic conventions too.
     """
     provider = provider or get_meter_provider()
+    name = encodable(access.name)
     instruments = _instruments.get(provider)
     if instruments is None:
         instruments = _instruments[provider] = Instruments(provider)
 
     def recorded(kind: str, outcome: str) -> Recorded:
         """Make what durations are added to: of waits without an outcome, of runs with one."""
-        attributes = {"lionpride.executor": access.name, ATTRIBUTES["kind"]: kind}
+        attributes = {"lionpride.executor": name, ATTRIBUTES["kind"]: kind}
         if not outcome:
             return Recorded((instruments.wait, attributes))
         attributes[ATTRIBUTES["status"]] = outcome
         if instruments.process is None or not semconv:
             return Recorded((instruments.run, attributes))
-        process = _messaging(access.name, "run", kind)
+        process = _messaging(name, "run", kind)
         if outcome != COMPLETED:
             process["error.type"] = outcome
         return Recorded((instruments.run, attributes), (instruments.process, process))
 
-    durations = Durations(recorded, Recorded((instruments.commit, {"lionpride.executor": access.name})))
+    durations = Durations(recorded, Recorded((instruments.commit, {"lionpride.executor": name})))
     figures = Figures(access, durations)
     instruments.add(figures, semconv=semconv)
     durations.begin(access, counts_entries=semconv)

@@ -31,7 +31,7 @@ from lionpride_exec._events.observed import has_task, intake_of, known_intake, w
 from lionpride_exec._events.outcome_words import outcome_of
 from lionpride_exec._status import COMPLETED, PROCESSING, EventStatus
 
-from ._words import LIBRARY, SCHEMA_URL, VERSION, ByKind
+from ._words import LIBRARY, SCHEMA_URL, VERSION, ByKind, encodable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,13 +164,13 @@ class Tracing:
             "messaging.operation.name": name,
             "messaging.operation.type": operation,
             "messaging.destination.name": kind,
-            "lionpride.executor": self._access.name,
+            "lionpride.executor": encodable(self._access.name),
         }
 
     def _produce(self, event: Event[Any], context: Context) -> Context:
         """Make a span for a new event. Return its context."""
         assert self._tracer is not None
-        kind = kind_of(event)
+        kind = encodable(kind_of(event))
         attributes = self._attributes_of(kind, "append", "send") | {"messaging.message.id": str(event.id)}
         span = self._tracer.start_span(f"append {kind}", context, SpanKind.PRODUCER, attributes)
         span.end()
@@ -207,19 +207,21 @@ class Tracing:
         span, token = intake.run
         intake.run = intake.at_removal = None
         self._open -= 1
-        if span.is_recording():
-            if status is COMPLETED:
-                span.set_attribute("lionpride.event.status", COMPLETED.value)
-            else:
-                self._describe_end(span, event, status)
-        span.end()
-        if self.is_over:
-            self._leave()
-        if token is not None:
-            # Not detach(): it logs an error if another task has ended the event. The worker of the event is replaced
-            # then, since its context is not as it was.
-            with suppress(ValueError):
-                token.var.reset(token)
+        try:
+            if span.is_recording():
+                if status is COMPLETED:
+                    span.set_attribute("lionpride.event.status", COMPLETED.value)
+                else:
+                    self._describe_end(span, event, status)
+            span.end()
+        finally:  # also if a processor of spans raises
+            if self.is_over:
+                self._leave()
+            if token is not None:
+                # Not detach(): it logs an error if another task has ended the event. The worker of the event is
+                # replaced then, since its context is not as it was.
+                with suppress(ValueError):
+                    token.var.reset(token)
 
     def _describe_end(self, span: Span, event: Event[Any], status: EventStatus) -> None:
         outcome = outcome_of(event, status)
@@ -228,15 +230,16 @@ class Tracing:
             return
         span.set_attribute("error.type", outcome.error_type)
         if outcome.is_failure:
-            span.set_status(Status(StatusCode.ERROR, outcome.message(event)))
+            message = encodable(outcome.message(event))
+            span.set_status(Status(StatusCode.ERROR, message))
             if self._record_exception:
                 trace_text = mask("".join(format_exception(outcome.error)), secrets_of(event))
                 span.add_event(
                     "exception",
                     {
                         "exception.type": outcome.error_type,
-                        "exception.message": outcome.message(event),
-                        "exception.stacktrace": trace_text,
+                        "exception.message": message,
+                        "exception.stacktrace": encodable(trace_text),
                     },
                 )
 

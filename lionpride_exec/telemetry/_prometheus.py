@@ -78,10 +78,9 @@ class PrometheusCollector:
         """Yield the metrics. O(kinds + limits), plus the cost of ``statistics()`` once a second."""
         families = self._families()
         for source in self._sources:
-            name = source.access.name
             for metric in METRICS:
                 for labels, number in metric.read(source):
-                    families[metric.name].add_metric([name, *labels], number)
+                    families[metric.name].add_metric([source.name, *labels], number)
             _fill_durations(families, source)
             if self._semconv:
                 _fill_semconv(families, source)
@@ -115,7 +114,7 @@ _HISTOGRAMS: Final = (
 
 
 def _fill_durations(families: dict[str, Any], source: Figures) -> None:
-    name, durations = source.access.name, source.durations
+    name, durations = source.name, source.durations
     for counted in durations.kinds():
         if any(counted.waits.counts):
             families["event_wait_seconds"].add_metric([name, counted.kind], *_buckets(counted.waits))
@@ -126,7 +125,7 @@ def _fill_durations(families: dict[str, Any], source: Figures) -> None:
 
 
 def _fill_semconv(families: dict[str, Any], source: Figures) -> None:
-    name = source.access.name
+    name = source.name
     for counted in source.durations.kinds():
         families["sent"].add_metric([name, LIBRARY, "append", counted.kind], counted.sent)
         families["consumed"].add_metric([name, LIBRARY, "run", counted.kind], counted.consumed)

@@ -30,6 +30,11 @@ OTHER: Final = "_other"
 MAX_REMEMBERED: Final = 1000
 
 
+def encodable(text: str) -> str:
+    """Return a text that UTF-8 has: exporters lose whole batches, or raise, at halves of surrogate pairs."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 class ByKind(Generic[T]):
     """
     What belongs to the kind of an event, remembered by the class of the event, or by the function of a ``Call``.
@@ -64,7 +69,7 @@ class ByKind(Generic[T]):
         return tuple(self._made.values())
 
     def _find(self, event: Event[Any]) -> T:
-        kind = kind_of(event)
+        kind = encodable(kind_of(event))
         if kind not in self._made and len(self._made) >= MAX_KINDS:
             kind = OTHER
         if kind not in self._made:

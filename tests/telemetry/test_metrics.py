@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from support import Job, make_executor
 
-from lionpride_exec import Concurrent, Event, Executor, JournalError, Rate, RateLimited, Retain, Retry, Skip
+from lionpride_exec import Call, Concurrent, Event, Executor, JournalError, Rate, RateLimited, Retain, Retry, Skip
 from lionpride_exec.telemetry import PrometheusCollector
 from lionpride_exec.testing import BACKENDS, run
 
@@ -341,3 +341,19 @@ async def test_executors_that_cannot_be_told_apart():
         PrometheusCollector(make_executor(), make_executor())
     with pytest.raises(ValueError, match="needs an executor"):
         PrometheusCollector()
+
+
+async def test_labels_that_no_encoding_has():
+    """A scrape is written in UTF-8, also with half of a surrogate pair in the names of an executor and a function."""
+
+    async def work():
+        pass
+
+    work.__qualname__ = "half \udc80"
+    executor = Executor.of(Call, name="half \ud800")
+    collect = read(executor, semconv=True)
+    async with executor:
+        await executor.append(Call(function=work))
+        await executor.join()
+    ((kind, outcome),) = collect()["event_run_seconds_sum"]
+    assert (kind.rpartition(".")[2], outcome) == ("half \\udc80", "completed")

@@ -9,6 +9,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from journal_support import Step, open_executor
 from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanProcessor
 from spans import Spans
 from support import Job, make_executor, with_processor
 
@@ -428,3 +429,70 @@ def test_an_import_of_the_package_loads_no_telemetry():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  ours
     assert done.stdout == "[]\n"
+
+
+# -------------------------------------------------------------------- parts of the SDK that raise, texts of users
+
+
+async def test_a_processor_of_spans_that_raises(spans, caplog):
+    """The context of the run ends all the same, and so do the observers if the tracing ended meanwhile."""
+
+    class Raising(SpanProcessor):
+        def on_end(self, span):
+            raise RuntimeError("of the processor")
+
+    spans.provider.add_span_processor(Raising())
+    executor, gate, left = make_executor(), anyio.Event(), []
+    executor.observe(lambda event, previous, status: left.append(trace.get_current_span().get_span_context().is_valid))
+    end = instrument(executor, tracer_provider=spans.provider)
+    executor.observe(lambda event, previous, status: left.append(trace.get_current_span().get_span_context().is_valid))
+    async with executor:
+        event = await executor.append(Job(gate=gate))
+        await anyio.sleep(1)
+        end()
+        gate.set()
+        await event.wait()
+        await executor.append(Job())
+        await executor.join()
+    assert left == [False, True, True, False, False, False, False, False]
+    assert [record.getMessage() for record in caplog.records if "an observer" in record.getMessage()]
+    assert spans.tree() == ["run Job completed UNSET"]
+
+
+async def test_a_provider_of_meters_that_raises(spans):
+    """Nothing has changed then: the executor can be instrumented, and each run has one span."""
+
+    class Broken:
+        def get_meter(self, *args):
+            raise RuntimeError("no meter")
+
+    executor = make_executor()
+    with pytest.raises(RuntimeError, match="no meter"):
+        instrument(executor, tracer_provider=spans.provider, metrics=True, meter_provider=Broken())
+    instrument(executor, tracer_provider=spans.provider)
+    async with executor:
+        await executor.append(Job())
+        await executor.join()
+    assert spans.tree() == ["run Job completed UNSET"]
+
+
+async def test_texts_that_no_encoding_has(spans):
+    """Exporters write UTF-8: half of a surrogate pair in a name or a message would cost a whole batch of spans."""
+
+    async def fail():
+        raise ValueError("half \ud800")
+
+    fail.__qualname__ = "half \udc80"
+    executor = Executor.of(Call, name="half \udfff")
+    traced(spans, executor, producer_spans=True, record_exception=True)
+    async with executor:
+        await executor.append(Call(function=fail))
+        await executor.join()
+    found = spans.exporter.get_finished_spans()
+    assert len(found) == 2
+    for span in found:
+        assert span.to_json(indent=None).isascii()
+        texts = [span.name, span.status.description or "", *map(str, span.attributes.values())]
+        texts += [str(value) for event in span.events for value in event.attributes.values()]
+        assert "".join(texts).encode()
+        assert "\\ud" in "".join(texts)
