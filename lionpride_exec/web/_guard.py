@@ -72,7 +72,8 @@ class Guard:
 
     Args:
         app: What is guarded.
-        auth: A token, or a function that returns the user of a request, or what is false for nobody. None: this machine.
+        auth: A token, or a function that returns the user of a request, or a false value for nobody. None: this
+            machine.
         hosts: The names by which the server is reached, beside those of this machine.
         on_close: Called by :meth:`close`.
     """
