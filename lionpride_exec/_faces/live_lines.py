@@ -84,7 +84,7 @@ def fields_text(event: Event[Any]) -> str:
     try:
         return readable(fields_of(event))
     except Exception as exc:  # noqa: BLE001  of a method that a program has overridden
-        return f"to_dict() raised {error_line(exc, ())}"
+        return f"to_dict() raised {error_line(exc, secrets_of(event))}"
 
 
 def fields_of(event: Event[Any]) -> dict[str, Any]:
