@@ -114,6 +114,7 @@ _WORDS: Final = {
     WaitReason.RETRY: "its next attempt",
     WaitReason.ROOM: "room in the queue",
     WaitReason.GATE: "gate",
+    WaitReason.REFUSAL: "the pace after a refusal",
     WaitReason.LIMIT: "limit",
     WaitReason.CAPACITY: "capacity",
     WaitReason.SLOT: "a slot",

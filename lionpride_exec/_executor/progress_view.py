@@ -101,7 +101,7 @@ def _pause_parts(statistics: Statistics) -> list[Part]:
 
 def _pace_parts(statistics: Statistics) -> list[Part]:
     """Return the part about the slowest pace after a pause. Empty if nothing waits for a pace."""
-    if not statistics.paces or WaitReason.GATE not in statistics.waits:
+    if not statistics.paces or WaitReason.REFUSAL not in statistics.waits:
         return []
     slowest = min(statistics.paces, key=attrgetter("per_second"))
     which = "" if slowest.key is None else f" for key {shortened(repr(slowest.key), LONGEST_KEY)}"

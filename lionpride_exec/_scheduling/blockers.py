@@ -40,14 +40,17 @@ def why_waiting(queue: PriorityQueue, event_id: UUID, now: float) -> Waiting | N
 
 
 def why_blocked(queue: PriorityQueue, entry: Entry, now: float) -> Waiting | None:
-    """Return the limit or the gate that holds up an entry that is due. None if there is none."""
+    """Return the limit, the closed key or the gate that holds up an entry that is due. None if there is none."""
     state, until = find_blocker(queue.lanes, entry, now)
     if state is None:
         return None
     if state.paused_until > now:
         return Waiting(WaitReason.PAUSED, until if until < inf else -inf, state.limit, state.key)
-    is_closed = state.limit is None or state.closed_until > now
-    return Waiting(WaitReason.GATE if is_closed else WaitReason.LIMIT, until, state.limit, state.key)
+    if state.closed_until > now:
+        reason = WaitReason.REFUSAL
+    else:
+        reason = WaitReason.GATE if state.limit is None else WaitReason.LIMIT
+    return Waiting(reason, until, state.limit, state.key)
 
 
 def find_blocker(lanes: Lanes, entry: Entry, now: float) -> tuple[LimitState | None, float]:

@@ -155,7 +155,8 @@ def pause_part(keys: int, seconds: float, reason: str, key: Hashable = None) -> 
     rounded = round(seconds) if LEAST_ROUNDED <= seconds <= MAX_SECONDS else seconds
     who = f"{keys:,} keys " if keys > 1 else ""
     which = "" if key is None else f", key {shortened(repr(key), LONGEST_REASON)}"
-    return Part(f"{who}paused for {shown_seconds(rounded)}", 1, f": {shortened(reason, LONGEST_REASON)}{which}")
+    ends = "until resume" if seconds > MAX_SECONDS else f"for {shown_seconds(rounded)}"
+    return Part(f"{who}paused {ends}", 1, f": {shortened(reason, LONGEST_REASON)}{which}")
 
 
 @attrs.frozen

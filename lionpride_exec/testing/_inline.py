@@ -32,7 +32,7 @@ E = TypeVar("E", bound=Event)
 X = TypeVar("X", bound=Executor)
 
 # What a batch cannot end.
-HELD_UP = frozenset({WaitReason.PAUSED, WaitReason.DEPENDENCY, WaitReason.GATE, WaitReason.LIMIT})
+HELD_UP = frozenset({WaitReason.PAUSED, WaitReason.DEPENDENCY, WaitReason.GATE, WaitReason.REFUSAL, WaitReason.LIMIT})
 
 
 def inline(executor: X) -> X:

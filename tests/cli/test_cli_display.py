@@ -128,13 +128,15 @@ def test_a_pace_after_refusals_is_told():
         tally.statistics = lambda: Statistics(status_counts={}, waits=waits, paces=tuple(paces))
         return tally.view().text
 
-    assert look(gate=7).endswith("  waiting for gate (7)  3 rate limited  2.0/s allowed after refusals for key 'b'")
+    assert look(refusal=7).endswith(
+        "  waiting for refusal (7)  3 rate limited  2.0/s allowed after refusals for key 'b'"
+    )
     assert "allowed" not in look(slot=7)
 
 
 def test_a_pause_without_an_end_is_told():
     """That of a program that resumes the key itself."""
-    assert make_tally(make_pause(float("inf"))).view().text.endswith("  paused for ever: 429, TooMany: slow down")
+    assert make_tally(make_pause(float("inf"))).view().text.endswith("  paused until resume: 429, TooMany: slow down")
 
 
 TARGET = """
@@ -185,7 +187,7 @@ def test_the_live_display_keeps_to_the_terminal(monkeypatch, go, columns):
     assert ("━" in line) is (columns >= 80)
     assert ("  0 running  " in line) is (columns >= 100)
     assert ("  15 completed  " in line) is (columns >= 132)
-    assert waits == "waiting for gate (2)"
+    assert waits == ("waiting for refusal (2)" if columns > 20 else "waiting for refusal…")
     assert limits == ("limits: Rate 31/100 per 60 s" if columns > 20 else "limits: Rate 31/100…")
     assert troubles.startswith("1 rate limited  paused for 1" if columns >= 40 else "paused for 1")
     assert ("429 slow down" in troubles) is (columns >= 60)

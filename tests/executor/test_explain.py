@@ -140,7 +140,7 @@ class Slow(JobProcessor):
 
 
 async def test_gates():
-    """Being asked, closed by an answer, and closed by RateLimited."""
+    """Being asked, and closed by an answer."""
     executor = with_processor(Slow)
     async with executor:
         event = await executor.append(Job(name="a"))
@@ -215,10 +215,10 @@ async def test_limits_of_all_and_rate_limited():
     async with executor:
         limited = await executor.append(Limited(), priority=0)
         await wait_all_tasks_blocked()
-        assert told(executor, limited) == (R.GATE, 30)
+        assert told(executor, limited) == (R.REFUSAL, 30)
         other = await executor.append(Job(), priority=1)
-        assert told(executor, other) == (R.GATE, 30)
-        assert executor.statistics().waits == {R.GATE: 2}
+        assert told(executor, other) == (R.REFUSAL, 30)
+        assert executor.statistics().waits == {R.REFUSAL: 2}
         await anyio.sleep(40)
         assert limited.status is EventStatus.COMPLETED
         assert told(executor, other) == (R.LIMIT, 60)
@@ -440,7 +440,7 @@ async def test_a_pace_of_a_key_whose_only_place_is_taken():
         assert refused.status is EventStatus.PROCESSING
         explanation = executor.explain(event)
         (pace,) = executor.statistics().paces
-        assert explanation.waits_for is R.GATE
+        assert explanation.waits_for is R.REFUSAL
         assert explanation.seconds == pytest.approx(pace.seconds)
         assert pace.seconds > 0.4
         check_invariants(executor)

@@ -72,7 +72,7 @@ async def test_each_key_learns_for_itself():
             await event.wait()
         assert current_time() - began == pytest.approx(0.1, abs=0.15)
         told = executor.explain(a)
-        assert (told.waits_for, told.limit, told.key) == (WaitReason.GATE, limit, "a")
+        assert (told.waits_for, told.limit, told.key) == (WaitReason.REFUSAL, limit, "a")
         paces = {each.key: each.per_second for each in executor.statistics().paces}
         assert paces["b"] == 10
     check_invariants(executor)

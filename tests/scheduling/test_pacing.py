@@ -208,7 +208,7 @@ async def test_statistics_and_explain_tell_the_pace():
         assert now.pauses == ()
         waiting = next(call for call in calls if call.status.value == "pending")
         explanation = executor.explain(waiting)
-        assert (explanation.waits_for, explanation.key) == (WaitReason.GATE, "ann")
+        assert (explanation.waits_for, explanation.key) == (WaitReason.REFUSAL, "ann")
         assert explanation.seconds == pytest.approx(pace.seconds)
         started = len(server.log)
         await anyio.sleep(pace.seconds - 0.001)

@@ -386,6 +386,8 @@ async def test_explained():
             assert_broken(executor, "explained", queued, message="wait for paused, and that is not so")
         with said(queued, waits_for=WaitReason.CAPACITY):
             assert_broken(executor, "explained", queued, message="wait for capacity, and that is not so")
+        with said(queued, waits_for=WaitReason.REFUSAL):
+            assert_broken(executor, "explained", queued, message="wait for refusal, and that is not so")
         states = list(executor.processor.queue.lanes.limit_states)
         for state in (each for each in states if each.limit is not None and each.key in {None, "queued"}):
             with said(queued, waits_for=WaitReason.LIMIT, limit=state.limit, key=state.key):

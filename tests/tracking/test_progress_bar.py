@@ -142,7 +142,7 @@ async def test_pauses_and_retries_are_shown():
         async for _ in executor.map(call, [1, 2]):
             pass
     assert screen_at(terminal, "paused for 40 s")[1:] == [
-        "waiting for gate (2)",
+        "waiting for refusal (2)",
         "1 rate limited  paused for 40 s: 429 slow down, key 'ann'",
     ]
     assert terminal.shown[1:] == ["1 rate limited"]

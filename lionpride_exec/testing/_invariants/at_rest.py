@@ -7,7 +7,7 @@ on now, and no task is awake to do it, a wake-up was lost.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lionpride_exec._model.waiting import WaitReason
 from lionpride_exec._status import EventStatus
@@ -35,9 +35,13 @@ def nobody_idle(look: Look) -> Findings:
         yield f"{len(queued)} events wait for limits that nobody holds", [each.event for each in queued]
 
 
+# What only the end of a running event brings, if no time is known.
+_WITHOUT_TIME: Final = frozenset({WaitReason.LIMIT, WaitReason.GATE, WaitReason.REFUSAL, WaitReason.SLOT})
+
+
 def _is_for_ever(told: Explanation) -> bool:
     """Whether an event waits for something that only the end of a running event can bring."""
-    return told.seconds is None and told.waits_for in {WaitReason.LIMIT, WaitReason.GATE, WaitReason.SLOT}
+    return told.seconds is None and told.waits_for in _WITHOUT_TIME
 
 
 @invariant(When.AT_REST)

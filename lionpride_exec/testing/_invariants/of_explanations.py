@@ -65,6 +65,7 @@ _IS_SO: dict[WaitReason, Callable[[Look, Processor, ProcessorView, Explanation],
     WaitReason.ROOM: lambda _, processor, *__: processor.queue.backlog_size() > 0,
     WaitReason.START: lambda _, processor, *__: processor.is_stopped() or not processor.is_running,
     WaitReason.GATE: lambda _, __, view, told: bool(told.seconds) or _is_a_gate_closed(view),
+    WaitReason.REFUSAL: lambda _, __, view, told: bool(told.seconds) or _is_a_key_closed(view),
 }
 
 
@@ -78,6 +79,12 @@ def _is_a_gate_closed(view: ProcessorView) -> bool:
     """Return whether a gate is asked, or nothing of some key may start now, however little it costs."""
     now = current_time()
     return view.asked is not None or any(state.free_at(0, now) > now for state in view.limit_states)
+
+
+def _is_a_key_closed(view: ProcessorView) -> bool:
+    """Return whether a refusal has closed some key, or its pace has."""
+    now = current_time()
+    return any(state.closed_until > now for state in view.limit_states)
 
 
 def _find_room(view: ProcessorView, told: Explanation) -> str | None:
