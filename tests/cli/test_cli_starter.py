@@ -211,7 +211,8 @@ def test_a_check_runs_a_few_and_tells_of_the_rest(capsys):
     out, err = capsys.readouterr()
     results = [json.loads(line) for line in out.splitlines()]
     assert sorted(result["record"]["n"] for result in results) == [0, 1, 2, 3, 4]
-    assert "100 lines can be run" in err
+    assert "check: 100 lines can be run" in err
+    assert "dry run" not in err
     assert "a run takes 2 s to 2 s, 2 s on average" in err
     # Ten windows of five for key a, then its last run. Ten rounds of ten slots.
     assert "all 100 records take 92 s or longer, by 50 starts of key 'a', at most 5 in 10 s" in err

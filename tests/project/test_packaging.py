@@ -71,6 +71,24 @@ def test_extras_and_groups_name_each_other():
     assert groups.keys() <= extras.keys()
 
 
+def test_the_readme_names_each_extra_of_users():
+    """In its sentence about extras. Those for work on the library itself are in CONTRIBUTING.md too."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    sentence = (
+        (PACKAGE.parent / "README.md").read_text("utf-8").partition("The extras are")[2].partition("To work on")[0]
+    )
+    named = set(re.findall(r"`([\w-]+)`", sentence))
+    assert project["optional-dependencies"].keys() - named <= {
+        "bench",
+        "browser",
+        "check",
+        "clients",
+        "docs",
+        "release",
+        "test",
+    }
+
+
 def test_each_dependency_has_a_lowest_version():
     """CI takes the lowest versions from pyproject.toml, and runs the tests with them."""
     folder = PACKAGE.parent / ".ci"

@@ -96,7 +96,7 @@ def _read_all(target_text: str, paths: Sequence[str], options: RunOptions, deman
         event_type = target.build(options.processor_config).event_type
         maker, source = open_input(event_type, target, paths, options)
         with closing(source):
-            return DryRun(maker, source, options, demand.add).run()
+            return DryRun(maker, source, options, demand.add, "check").run()
 
 
 def _run_some(target_text: str, source_texts: Sequence[str], options: RunOptions) -> tuple[int, list[float]]:

@@ -37,6 +37,7 @@ class DryRun:
         source: INPUT.
         options: ``backend``, ``line_id`` and ``quiet`` are used.
         look: Called with each event. What it raises as BadLineError is told of its line.
+        name: What the message at the end calls this.
     """
 
     def __init__(
@@ -45,9 +46,11 @@ class DryRun:
         source: InputFiles,
         options: RunOptions,
         look: Callable[[Event], None] = lambda _event: None,
+        name: str = "dry run",
     ) -> None:
         self._maker = maker
         self._look = look
+        self._name = name
         self._source = source
         self._options = options
         self._keys = None if options.line_id is None else Lines(identity_of(options))
@@ -70,7 +73,7 @@ class DryRun:
         if not self._options.quiet:
             bad = f", {counted(self._bad, 'bad line')}" if self._bad else ""
             first = "" if self._first is None else f"; the first record: {self._shown(self._first)}"
-            say(f"dry run: {counted(self._good, 'line')} can be run{bad}{first}")
+            say(f"{self._name}: {counted(self._good, 'line')} can be run{bad}{first}")
         return INCOMPLETE if self._bad or not self._has_read_all else COMPLETED
 
     async def _read(self) -> None:
