@@ -220,12 +220,20 @@ def check_file(connection: sqlite3.Connection, path: Path) -> int:
         raise JournalError(f"{path} was cut off: {size:,} bytes are not a whole number of pages of {page_size} bytes")
     application: int = connection.execute("PRAGMA application_id").fetchone()[0]
     version = version_of(connection)
-    tables: int = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    tables = _count_tables(connection, path)
     if application != APPLICATION_ID and (tables or version):
         raise JournalError(f"{path} is a SQLite file, but not a journal of lionpride_exec")
     if version > VERSION:
         raise JournalError(f"{path} is of version {version}; this lionpride_exec knows up to {VERSION}")
     return version
+
+
+def _count_tables(connection: sqlite3.Connection, path: Path) -> int:
+    try:
+        number: int = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    except UnicodeDecodeError as exc:  # SQLite's message has a part of the damaged text
+        raise JournalError(f"{path} cannot be read: its schema is damaged") from exc
+    return number
 
 
 def _check_is_sqlite(connection: sqlite3.Connection, path: Path) -> None:

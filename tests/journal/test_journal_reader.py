@@ -409,6 +409,14 @@ def cut_off_early(path):
     path.write_bytes(path.read_bytes()[:1000])
 
 
+def with_a_damaged_schema(path):
+    """SQLite's message about it quotes bytes that are no UTF-8."""
+    fill(path)
+    damaged = path.read_bytes().replace(b"CREATE INDEX event_bad ", b"CREATE INDEX `vent\xffbad ")
+    assert damaged != path.read_bytes()
+    path.write_bytes(damaged)
+
+
 def without_tables(path):
     fill(path)
     with closing(sqlite3.connect(path)) as connection:
@@ -431,6 +439,7 @@ def without_tables(path):
         ),
         (cut_off, "was cut off"),
         (cut_off_early, "was cut off"),
+        (with_a_damaged_schema, "its schema is damaged"),
     ],
 )
 def test_what_is_no_journal_is_refused(path, make, message):
