@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from traceback import print_exc
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from lionpride_exec._events.event import Event
@@ -122,10 +123,13 @@ class Observers:
 
     def _complain(self, event: Event, error: Exception) -> None:
         """Log the error of an observer."""
-        logger.error(
-            "an observer of %r failed at %s", self._executor, event, exc_info=error,
-            extra=log_fields(self._executor.name, event, error),
-        )  # fmt: skip
+        try:
+            logger.error(
+                "an observer of %r failed at %s", self._executor, event, exc_info=error,
+                extra=log_fields(self._executor.name, event, error),
+            )  # fmt: skip
+        except Exception:  # noqa: BLE001  of a handler: it must not become the end of the event
+            print_exc()  # as logging itself does with the errors of its own handlers
 
 
 def _ignore(*_: object) -> None:

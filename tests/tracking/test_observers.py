@@ -1,6 +1,7 @@
 """Observers that act on the event or the executor, or raise."""
 
 import asyncio
+import logging
 from contextvars import ContextVar
 
 import anyio
@@ -187,6 +188,30 @@ async def test_an_observer_of_entries_that_raises_keeps_no_event_out(caplog):
         event = await executor.append(Job())
     assert event.status is EventStatus.COMPLETED
     assert "an observer of" in caplog.text
+
+
+async def test_a_log_that_raises_does_not_end_an_event(capsys):
+    """The error of an observer is logged. If a handler of the log raises, the event still runs as without it."""
+
+    class Broken(logging.Handler):
+        def emit(self, record):
+            raise OSError("the log is full")
+
+    def observer(event, previous, status):
+        raise LookupError
+
+    logger, handler, executor = logging.getLogger("lionpride_exec"), Broken(logging.ERROR), make_executor()
+    executor.observe(observer, entries=True)
+    logger.addHandler(handler)
+    try:
+        async with executor:
+            event = await executor.append(Job())
+            await executor.join()
+    finally:
+        logger.removeHandler(handler)
+    assert event.status is EventStatus.COMPLETED
+    assert capsys.readouterr().err.count("OSError: the log is full") == 3
+    check_invariants(executor)
 
 
 async def test_entries_of_a_retry_by_hand(path):
