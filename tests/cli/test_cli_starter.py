@@ -228,6 +228,13 @@ def test_a_check_counts_costs(capsys):
     assert "all 100 records take 0:09:02 or longer, by 1,000 tokens, at most 100 in 60 s" in err
 
 
+def test_a_check_of_records_that_cost_nothing(capsys):
+    """A limit of which nothing is taken asks for no time, and for none below zero."""
+    records = [{"n": number, "model": "a", "tokens": 0} for number in range(3)]
+    assert check("--rate", "100/60s:tokens", records=records) == 0
+    assert "  2 s by 0 tokens, at most 100 in 60 s" in capsys.readouterr().err
+
+
 def test_a_check_tells_of_records_that_do_not_fit(capsys):
     """One has no key, and one costs more than its limit allows in all. Both are told, with their lines."""
     records = [{"n": 0, "model": "a", "tokens": 1}, {"n": 1, "tokens": 1}, {"n": 2, "model": "a", "tokens": 11}]
@@ -264,6 +271,9 @@ def test_a_check_needs_files(capsys):
     assert run_command(["check", "target.py:call", "-"]) == 2
     assert "reads INPUT twice" in capsys.readouterr().err
     assert run_command(["check", "target.py:call", "none.jsonl"]) == 2
+    err = capsys.readouterr().err
+    assert "none.jsonl" in err
+    assert "reads INPUT twice" not in err
 
 
 def test_a_check_takes_the_file_of_options(capsys):

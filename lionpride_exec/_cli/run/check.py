@@ -73,7 +73,7 @@ def check(target_text: str, source_texts: Sequence[str], options: RunOptions) ->
     options = attrs.evolve(options, **WITHOUT)
     options.check()
     paths = expand(source_texts)
-    once = next((path for path in paths if not Path(path).is_file()), None)
+    once = next((path for path in paths if path == "-" or (Path(path).exists() and not Path(path).is_file())), None)
     if once is not None:
         raise UsageError(f"a check reads INPUT twice, so it needs files, got {once!r}")
     demand = Demand(options.processor_config.get("limits", ()))
@@ -173,7 +173,7 @@ def _seconds(limit: Limit, cost: float, amount: float, each: float) -> float:
         return ceil(cost / amount) * each
     if isinstance(limit, Adaptive):  # its amount is starts per second, at first
         return cost / amount + each
-    return (ceil(cost / amount) - 1) * limit.per + each  # each window takes its amount at once
+    return max(ceil(cost / amount) - 1, 0) * limit.per + each  # each window takes its amount at once
 
 
 def _allowed(limit: Limit, amount: float) -> str:
