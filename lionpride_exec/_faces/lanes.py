@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from math import inf
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -10,6 +10,7 @@ from lionpride_exec._display.markup import Markup, element
 from lionpride_exec._display.quantities import shown_length, shown_time
 
 from .charts import LABELS
+from .run_lanes import assign_lanes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,28 +19,6 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 1000.0
 HEIGHT: Final = 16.0  # of a lane, in pixels
-
-# A run that begins so many seconds before another one ends may still have its slot: clocks are not that exact.
-TOLERANCE: Final = 1e-4
-
-
-def lanes_of(runs: Sequence[RunLine]) -> list[int]:
-    """
-    Return the lane of each run: the lowest one that is free when the run begins. O(n log n).
-
-    Args:
-        runs: The runs, by their beginning.
-    """
-    free: list[int] = []
-    busy: list[tuple[float, int]] = []
-    found: list[int] = []
-    for run in runs:
-        while busy and busy[0][0] <= run.begin + TOLERANCE:
-            heappush(free, heappop(busy)[1])
-        lane = heappop(free) if free else len(busy)
-        heappush(busy, (float("inf") if run.end is None else run.end, lane))
-        found.append(lane)
-    return found
 
 
 def lanes(runs: Sequence[RunLine], begin: float, end: float, *, address: str, caption: str) -> Markup:
@@ -53,7 +32,7 @@ def lanes(runs: Sequence[RunLine], begin: float, end: float, *, address: str, ca
         address: The address of the page of an event, without the id.
         caption: What the chart shows, for those who cannot see it.
     """
-    places = lanes_of(runs)
+    places = assign_lanes((run.begin, inf if run.end is None else run.end) for run in runs)
     count = max(places, default=0) + 1
     scale = WIDTH / max(end - begin, 1e-9)
     bars = [_bar(run, lane, begin, end, scale, address) for run, lane in zip(runs, places, strict=True)]

@@ -13,7 +13,6 @@ from array import array
 from base64 import b64encode
 from functools import cache
 from hashlib import sha256
-from heapq import heappop, heappush
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -25,6 +24,8 @@ from lionpride_exec._display.markup import Markup, element
 from lionpride_exec._display.pieces import section, swatch
 from lionpride_exec._model.run_record import RUN_KINDS
 
+from .run_lanes import assign_lanes
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -34,20 +35,17 @@ if TYPE_CHECKING:
 
 _SCRIPT: Final = Path(__file__).with_name("zoom.js")
 
-# A run that begins so many seconds before another one ends may have its slot: the times were taken one after the other.
-TOLERANCE: Final = 1e-4
-
-# Lanes that are told apart. More runs at the same time share the last one.
+# The most lanes. Of more runs at the same time, the others share the last lane.
 MAX_LANES: Final = 500
 
-# The times of the runs are whole numbers up to here.
+# Times in the page are whole numbers from 0 to this one.
 WHOLE: Final = 2**32 - 2
 
-# The most pixels for all lanes.
-TALL: Final = 400
+# The largest height of all lanes together, in pixels.
+MAX_HEIGHT: Final = 400
 
-# A pause that was left out is as wide as this part of the rest.
-GAP: Final = 0.02
+# The width of each pause that was left out, as a part of the width of everything else.
+PAUSE_WIDTH: Final = 0.02
 
 HINT: Final = (
     "Drag to move. Ctrl and the wheel, a pinch, a double click or the keys + and - zoom, 0 shows all. Times are in UTC."
@@ -57,12 +55,12 @@ HINT: Final = (
 @attrs.frozen
 class Zoomed:
     """
-    What a page needs for runs to zoom into.
+    What a page needs to show runs that people can zoom into.
 
     Attributes:
-        section: The section.
-        script: The script, to stand after it.
-        source: What the policy of the page says of the script.
+        section: The section with the canvas.
+        script: The script, which must come after the section.
+        source: The source of the script for the directive ``script-src`` of the page's policy.
     """
 
     section: Markup
@@ -114,7 +112,7 @@ class _Ruler:
 
     def __init__(self, stretches: Sequence[tuple[float, float]]) -> None:
         rest = sum(end - begin for begin, end in stretches)
-        gap = rest * GAP
+        gap = rest * PAUSE_WIDTH
         self.unit = max(rest + gap * (len(stretches) - 1), 1e-6) / WHOLE  # seconds
         at = 0.0
         self._pieces: list[tuple[float, float]] = []  # where each stretch begins on the line, and when
@@ -148,7 +146,8 @@ def _canvas(times: Times, ruler: _Ruler) -> tuple[Markup, int]:
     last = times.last or 0.0
     begins, stops = [*times.begins, *times.running], [*times.stops, *([last] * len(times.running))]
     order = sorted(range(len(begins)), key=begins.__getitem__)
-    lanes, count = lanes_of([begins[run] for run in order], [stops[run] for run in order])
+    lanes = array("I", (min(lane, MAX_LANES - 1) for lane in assign_lanes((begins[run], stops[run]) for run in order)))
+    count = max(lanes) + 1
     lefts = ruler.places(begins[run] for run in order)
     rights = ruler.places(stops[run] for run in order)
     running = RUN_KINDS.index("processing")
@@ -171,7 +170,7 @@ def _canvas(times: Times, ruler: _Ruler) -> tuple[Markup, int]:
         tabindex="0",
         role="img",
         aria_label=f"{counted(len(order), 'run')} over time, by slot",
-        style=f"height: {min(max(count * 16, 60), TALL) + 22}px",
+        style=f"height: {min(max(count * 16, 60), MAX_HEIGHT) + 22}px",
         data_runs=b64encode(packed).decode(),
         data_count=str(len(order)),
         data_unit=repr(ruler.unit),
@@ -180,29 +179,6 @@ def _canvas(times: Times, ruler: _Ruler) -> tuple[Markup, int]:
         data_pieces=json.dumps(ruler.pieces),
         data_names=" ".join(RUN_KINDS),
     ), count
-
-
-def lanes_of(begins: Sequence[float], stops: Sequence[float]) -> tuple[array[int], int]:
-    """
-    Return the lane of each run, the lowest one that is free when the run begins, and how many lanes there are.
-
-    Args:
-        begins: When each run began, in order.
-        stops: When it ended.
-    """
-    free: list[int] = []
-    busy: list[tuple[float, int]] = []
-    found, count = array("I"), 0
-    for begin, stop in zip(begins, stops, strict=True):
-        while busy and busy[0][0] <= begin + TOLERANCE:
-            heappush(free, heappop(busy)[1])
-        if free:
-            lane = heappop(free)
-        else:
-            lane, count = count, count + 1
-        heappush(busy, (stop, lane))
-        found.append(min(lane, MAX_LANES - 1))
-    return found, min(count, MAX_LANES)
 
 
 def _differences(values: Sequence[int]) -> array[int]:
