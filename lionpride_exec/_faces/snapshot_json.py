@@ -1,16 +1,17 @@
 """
-The records of a source as JSON, and back: what a dashboard serves under ``/api/`` and ``top`` reads.
+The records of a source as JSON, and back: what a dashboard serves under ``/api/``, and ``url_source()`` reads.
 
-A record is an object with the names of its attributes, a tuple an array, and None null. A reader leaves out names that
-it does not know, and takes defaults for those that are missing: the other side may be of another version.
+A record is an object with the names of its attributes, a tuple is an array, and None is null. A reader ignores names
+that it does not know, and takes the defaults for missing ones: the other side may have another version.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from math import isfinite
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
 
@@ -19,24 +20,29 @@ from lionpride_exec._base.json_text import read_json, write_json
 from . import snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 T = TypeVar("T", bound="attrs.AttrsInstance")
 
 
 def encode(value: Any) -> bytes:
     """
-    Return a record, a tuple of records, or a value of JSON, as JSON in UTF-8.
+    Return a record, some records, or JSON-safe data as JSON in UTF-8.
 
-    A half of a surrogate pair in a text is written as an escape. NaN and infinities become null.
+    Half of a surrogate pair in a text is written as an escape. NaN and infinities become null.
     """
     return write_json(_plain(value))
 
 
 def _plain(value: Any) -> Any:
+    """Return a value with dicts in place of records and mappings, and lists in place of tuples."""
     if attrs.has(type(value)):
-        return attrs.asdict(value, recurse=True)
-    return [_plain(one) for one in value] if isinstance(value, tuple) else value
+        return {field.name: _plain(getattr(value, field.name)) for field in attrs.fields(type(value))}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in cast("Mapping[object, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in cast("Sequence[Any]", value)]
+    return value
 
 
 def decode(kind: type[T], text: bytes) -> T:

@@ -9,14 +9,12 @@ read now). Numbers that JSON does not have are null.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import attrs
 from starlette.responses import Response
 from starlette.routing import Route
 
+from lionpride_exec._faces.snapshot_json import encode
 from lionpride_exec.errors import LionprideError, NotFoundError
 
 from ._actions import action_of, body_of, carry_out
@@ -127,22 +125,10 @@ def _answering(read: Callable[[Request], Awaitable[Any]]) -> Callable[[Request],
             return _json({"error": str(exc)}, 400)
         except LionprideError as exc:
             return _json({"error": str(exc)}, 404 if isinstance(exc, NotFoundError) else 503)
-        return found if isinstance(found, Response) else _json(plain(found))
+        return found if isinstance(found, Response) else _json(found)
 
     return answer
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    # In ASCII: texts of users may have halves of surrogate pairs, which UTF-8 does not have.
-    return Response(json.dumps(value, allow_nan=False), status, media_type="application/json")
-
-
-def plain(value: Any) -> Any:
-    """Return a record as JSON has it. Numbers that JSON does not have become None."""
-    if attrs.has(type(value)):
-        return {field.name: plain(getattr(value, field.name)) for field in attrs.fields(type(value))}
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in cast("list[Any]", value)]
-    return None if isinstance(value, float) and not isfinite(value) else value
+    return Response(encode(value), status, media_type="application/json")
