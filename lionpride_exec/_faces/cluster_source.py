@@ -26,7 +26,7 @@ from lionpride_exec._journal.schema import FINAL
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import NotFoundError, OperationError
 
-from .journal_lines import RowFits, progress_in_words, row_view
+from .journal_lines import RowFilter, progress_in_words, row_view
 from .live_actions import ENDED, chosen_statuses, refused_here
 from .live_rings import MOST_RUNS, MOST_SECONDS, RETRIED, Shapes
 from .snapshot import Choice, EventPage, PauseLine, RunLine, Second, Snapshot
@@ -207,9 +207,9 @@ class ClusterSource:
         return None if choice.status is not None or last == len(_STATUSES) else f"{_STATUSES[last]}.0.0"
 
     async def _lines(self, ids: list[str], choice: Choice) -> list[EventLine]:
-        fits = RowFits(choice)
+        chosen = RowFilter(choice)
         found = [row_of(one) for one in await self._queries.details(ids) if one is not None]
-        return [line for row in found if (line := fits.line(row)) is not None]
+        return [line for row in found if (line := chosen.line(row)) is not None]
 
     async def event(self, ref: str) -> EventView:
         """Return all about an event, by its id or its key. Its transitions are those that the row tells."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from lionpride_exec._base.json_text import read_json
@@ -15,9 +16,9 @@ from lionpride_exec._journal.run_watcher import ending_of
 from lionpride_exec._journal.schema import FINAL
 from lionpride_exec.errors import RemoteError
 
-from .fitting import fits_line, has_text
+from .fitting import Filter
 from .snapshot import AttemptLine, EventLine, EventView, TransitionLine
-from .texts import first_line, readable
+from .texts import attempt_outcome, first_line, readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,42 +143,37 @@ def _attempt_line(attempt: Attempt) -> AttemptLine:
         number=attempt.number,
         started=attempt.started_at.timestamp(),
         finished=attempt.finished_at.timestamp(),
-        outcome="rate limited" if is_rate_limited else "interrupted" if attempt.interrupted else "failed",
+        outcome=attempt_outcome(is_rate_limited=is_rate_limited, is_interrupted=attempt.interrupted),
         error=None if error is None else first_line(str(error)),
     )
 
 
-class RowFits:
+class RowFilter:
     """
-    Whether rows are asked for.
+    Finds the rows of events that fit a choice.
 
     Args:
-        choice: What is asked for. Upper and lower case make no difference in ``text`` and ``error``.
+        choice: The choice.
     """
 
     def __init__(self, choice: Choice) -> None:
-        self._choice = choice
-        self._text = None if choice.text is None else choice.text.casefold()
-        self._error = None if choice.error is None else choice.error.casefold()
+        self._status = choice.status
+        self._filter = Filter(choice)
 
     def line(self, row: Row) -> EventLine | None:
         """Return the line of a row that fits. None for another row."""
-        choice = self._choice
-        if choice.status is not None and row.status != choice.status:
+        if self._status is not None and row.status != self._status:
             return None
         line = row_line(row)
-        if fits_line(line, choice, self._error) and (self._text is None or self._has_text(line, row, self._text)):
-            return line
-        return None
+        return line if self._filter.fits(line, partial(_fields_have, row)) else None
 
-    @staticmethod
-    def _has_text(line: EventLine, row: Row, text: str) -> bool:
-        if has_text(line, text):
-            return True
-        # A text without quotes and escapes stands in the stored JSON as it is, so most rows need not be decoded.
-        if _PLAIN.fullmatch(text) and text not in row.event.decode("utf-8", "replace").casefold():
-            return False
-        return text in readable(_fields_of(event_record(row))).casefold()
+
+def _fields_have(row: Row, text: str) -> bool:
+    """Return whether the fields of an event have a text, which is in lower case."""
+    # A text without quotes and escapes stands in the stored JSON as it is, so most rows need not be decoded.
+    if _PLAIN.fullmatch(text) and text not in row.event.decode("utf-8", "replace").casefold():
+        return False
+    return text in readable(_fields_of(event_record(row))).casefold()
 
 
 def progress_in_words(counts: dict[str, int]) -> str:

@@ -28,7 +28,7 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError, NotFoundError, OperationError
 
 from .journal_actions import JournalActions
-from .journal_lines import RowFits, progress_in_words, row_line, row_view
+from .journal_lines import RowFilter, progress_in_words, row_line, row_view
 from .live_actions import refused_here
 from .live_rings import Shapes
 from .owner_state import OwnerAsking
@@ -184,7 +184,7 @@ class JournalSource:
 
     def _page(self, choice: Choice, before: str | None, count: int) -> EventPage:
         number = END if before is None else _place(before)
-        fits, statuses = RowFits(choice), None if choice.status is None else [choice.status]
+        chosen, statuses = RowFilter(choice), None if choice.status is None else [choice.status]
         if choice.status is not None and choice.status not in {*EventStatus.allowed(), "held"}:
             raise NotFoundError(f"there is no status {choice.status!r}")
         is_plain = choice == Choice(status=choice.status)
@@ -196,7 +196,7 @@ class JournalSource:
             number = piece.before
             looked_at += max(len(piece.rows), 1 if piece.rows else MAX_ROWS)
             for row in piece.rows:
-                if (line := fits.line(row)) is not None:
+                if (line := chosen.line(row)) is not None:
                     lines.append(line)
                     if len(lines) == count:
                         number = row.seq
@@ -302,11 +302,11 @@ class JournalSource:
         Raises:
             OperationError: There are too many.
         """
-        fits, number, found = RowFits(choice), END, dict[str, int]()
+        chosen, number, found = RowFilter(choice), END, dict[str, int]()
         while number:
             piece = self._watcher.piece(statuses, number, MAX_ROWS)
             number = piece.before
-            found |= {id_text(row.id): row.seq for row in piece.rows if fits.line(row) and row.status in statuses}
+            found |= {id_text(row.id): row.seq for row in piece.rows if chosen.line(row) and row.status in statuses}
             if len(found) > MOST_NAMED:
                 raise OperationError(f"more than {MOST_NAMED:,} events fit: choose fewer", retryable=False)
         return found

@@ -15,7 +15,7 @@ from lionpride_exec._model.element import CLASS_KEY
 from lionpride_exec.errors import RateLimited, RemoteError
 
 from .snapshot import AttemptLine, EventLine, EventView, TransitionLine
-from .texts import first_line, readable
+from .texts import attempt_outcome, first_line, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,8 +131,3 @@ def _attempt_line(event: Event[Any], attempt: Attempt) -> AttemptLine:
         ),
         error=None if line is None else first_line(line),
     )
-
-
-def attempt_outcome(*, is_rate_limited: bool, is_interrupted: bool) -> str:
-    """Return how a run ended that was followed by another one."""
-    return "rate limited" if is_rate_limited else "interrupted" if is_interrupted else "failed"

@@ -10,6 +10,7 @@ status by then: then the place is found again by the time at which it came to th
 
 from __future__ import annotations
 
+from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -20,11 +21,12 @@ from anyio.lowlevel import checkpoint
 from lionpride_exec._status import PROCESSING, TERMINAL, EventStatus
 from lionpride_exec.errors import NotFoundError
 
-from .fitting import fits_line, has_text
+from .fitting import Filter
 from .live_lines import event_line, fields_text
 from .snapshot import EventPage
 
 if TYPE_CHECKING:
+    from lionpride_exec._events.event import Event
     from lionpride_exec._executor.found import FoundEvent
     from lionpride_exec._executor.live_view import LiveView
 
@@ -96,9 +98,9 @@ class LivePages:
         self._view = view
 
     async def page(self, choice: Choice, before: str | None, count: int) -> EventPage:
-        """Return events that fit; see ``Source.events()``. The event loop waits for 100 events at a time."""
+        """Return events that fit; see ``Source.events()``. At most 50 events are looked at between two checkpoints."""
         lanes = _lanes(choice.status, before)
-        fits = _Fits(choice)
+        chosen = Filter(choice)
         at_a_time = min(AT_A_TIME, count) if choice.text is None else AT_A_TIME_IN_TEXT
         lines: list[EventLine] = []
         heap: list[tuple[float, int, _Lane]] = []
@@ -109,7 +111,7 @@ class LivePages:
             _, number, lane = heappop(heap)
             found = lane.take()
             line = event_line(found)
-            if fits.line(line, found.event):
+            if chosen.fits(line, partial(_fields_have, found.event)):
                 lines.append(line)
             looked_at += 1
             if looked_at % at_a_time == 0:
@@ -188,24 +190,6 @@ def _place(lanes: list[_Lane]) -> str | None:
     return ".".join(lane.place for lane in lanes if lane.place) or None
 
 
-class _Fits:
-    """
-    Whether events are asked for.
-
-    Args:
-        choice: What is asked for. Upper and lower case make no difference in ``text`` and ``error``.
-    """
-
-    def __init__(self, choice: Choice) -> None:
-        self._choice = choice
-        self._text = None if choice.text is None else choice.text.casefold()
-        self._error = None if choice.error is None else choice.error.casefold()
-
-    def line(self, line: EventLine, event: Any) -> bool:
-        """Return whether an event fits everything but the status."""
-        return fits_line(line, self._choice, self._error) and (
-            self._text is None or has_text(line, self._text) or (event is not None and self._is_in_fields(event))
-        )
-
-    def _is_in_fields(self, event: Any) -> bool:
-        return self._text is not None and self._text in fields_text(event).casefold()
+def _fields_have(event: Event[Any] | None, text: str) -> bool:
+    """Return whether the fields of an event have a text, which is in lower case. Those of a lost event have none."""
+    return event is not None and text in fields_text(event).casefold()

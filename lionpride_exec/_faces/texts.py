@@ -1,4 +1,4 @@
-"""Texts of the records: errors, JSON that is set for reading, and what the text of a key may mean."""
+"""Texts of the records: errors, outcomes, indented JSON, and the keys that a text may mean."""
 
 from __future__ import annotations
 
@@ -38,3 +38,8 @@ def readable(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, indent=2)
     except ValueError:  # an int of very many digits
         return write_json(value).decode()
+
+
+def attempt_outcome(*, is_rate_limited: bool, is_interrupted: bool) -> str:
+    """Return how a run ended after which the event ran again."""
+    return "rate limited" if is_rate_limited else "interrupted" if is_interrupted else "failed"
