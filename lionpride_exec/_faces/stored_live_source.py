@@ -7,11 +7,12 @@ milliseconds behind. What events wait for, the limits and the throughput come fr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import attrs
 
+from lionpride_exec._status import PENDING, PROCESSING
 from lionpride_exec.errors import JournalError, NotFoundError
 
 from .journal_source import JournalSource
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from lionpride_exec._executor.executor import Executor
 
     from .snapshot import Choice, ErrorLine, EventPage, EventView, Snapshot
+
+_OPEN: Final = frozenset({PENDING, PROCESSING})
 
 
 class StoredLiveSource(LiveSource):
@@ -69,6 +72,8 @@ class StoredLiveSource(LiveSource):
         except (JournalError, NotFoundError):  # it may not be on disk yet
             return await super().event(ref)
         event = self._view.with_id(UUID(stored.line.id))
+        if event is None and stored.line.status in _OPEN:  # it has left memory meanwhile, so its end is on disk now
+            stored = await self._stored.event(stored.line.id)
         if event is None:
             self._view.look_at_row(stored.line.status, stored.line.number)
             return stored

@@ -90,7 +90,7 @@ def action_of(fields: Mapping[str, Any], by: str) -> Action:
         return Action(what=what, by=by, key=None if what == "resize" else key, amount=amount)
     if id_ is not None:
         return Action(what=what, by=by, id=id_)
-    given = fields.get("choice", fields)
+    given: Any = fields if fields.get("choice") is None else fields["choice"]
     if not isinstance(given, dict):
         raise BadQueryError("choice must be an object")
     choice = choice_of(given)

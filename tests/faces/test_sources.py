@@ -240,11 +240,10 @@ async def test_errors(opened):
     async with opened() as (source, events):
         for _ in range(2):
             found = await source.errors(5)
-            assert [(line.status, line.count) for line in found] == [("failed", 2), ("failed", 1), ("skipped", 1)] or [
-                (line.status, line.count) for line in found
-            ] == [("failed", 2), ("skipped", 1), ("failed", 1)]
+            first, *others = [(line.status, line.count) for line in found]
+            assert (first, sorted(others)) == (("failed", 2), [("failed", 1), ("skipped", 1)])
             by_shape = {line.shape: line for line in found}
-            assert by_shape["ValueError: retried of at <url>".replace("of at", "of  at")].count == 1
+            assert by_shape["ValueError: retried of  at <url>"].count == 1
             assert found[0].id in {str(events["hostile"].id), str(events["twin"].id)}
             assert "data-marker" in found[0].example
             assert found[0].last is not None
@@ -283,9 +282,14 @@ async def test_actions_on_events(opened):
             await source.act(Action(what="cancel", by="me", id=ids["plain"]))
         with pytest.raises(NotFoundError):
             await source.act(Action(what="cancel", by="me", id="0" * 32))
-        for wrong in (Action(what="cancel", by="me"), Action(what="dance", by="me")):
-            with pytest.raises(LionprideError):
-                await source.act(wrong)
+        counts = (await source.snapshot()).counts
+        for wrong, message in (
+            ("cancel", "which events|cancel needs an id"),
+            ("dance", "no action 'dance'|nobody runs|what must be"),
+        ):
+            with pytest.raises(LionprideError, match=message):
+                await source.act(Action(what=wrong, by="me"))
+        assert (await source.snapshot()).counts == counts
         assert await source.act(Action(what="retry", by="me", choice=Choice(error="data-MARKER"))) == (
             "2 events pending again"
         )
@@ -359,3 +363,16 @@ async def test_looks_at_stored_events(tmp_path, caplog, is_opened):
             await source.event(lines[0].id)
         await source.aclose()
     assert ("nobody has looked at" in caplog.text) is not is_opened
+
+
+async def test_a_view_never_goes_back(tmp_path):
+    """An event that leaves memory while its row is read is shown with its end, however often it is asked for."""
+    async with Executor.of(Task, journal=Journal(tmp_path / "run.db")) as executor:
+        source = faces_sources.live_source(executor)
+        events = [await executor.append(Task(), delay=1e6) for _ in range(30)]
+        await executor.count(status="pending")  # all of them are on disk by then
+        for event in events:
+            executor.cancel(event)
+            views = [await source.event(str(event.id)) for _ in range(5)]
+            assert [(view.line.status, view.error is None) for view in views] == [("cancelled", False)] * 5
+        await source.aclose()
