@@ -36,10 +36,12 @@ class PrometheusCollector:
     Collects the metrics of executors: ``REGISTRY.register(PrometheusCollector(executor))``.
 
     Use one collector for all executors of a registry, since a metric must be listed once. It counts durations from its
-    construction on. A collection costs some 100 microseconds, and milliseconds with thousands of keys of limits. It may
-    be made in any thread, as ``start_http_server()`` does. What has to be asked in the event loop is left out there:
-    what events wait for, the slots, the queue and the limits. So a server in the event loop, as by
-    ``make_asgi_app()``, tells more.
+    construction on.
+
+    A collection costs some 100 microseconds, and some milliseconds with thousands of keys of limits. It may be made in
+    any thread, as ``start_http_server()`` does. What events wait for and how far the limits are used are read in the
+    event loop once a second at most; another thread waits up to 0.1 s for that. If the event loop is busy for longer,
+    these metrics are those of the last time, or are left out.
 
     Args:
         executors: The executors, one or more. The label ``executor`` is their ``name``.
@@ -75,7 +77,7 @@ class PrometheusCollector:
         return self._families().values()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics. O(kinds + limits), plus the cost of ``statistics()`` once a second."""
+        """Yield the metrics. O(kinds + limits), plus the first piece of a survey, some 2 ms at most, once a second."""
         families = self._families()
         for source in self._sources:
             for metric in METRICS:
