@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
@@ -65,6 +66,12 @@ WAITS: Final = {
 }
 
 
+# The parts of a line of progress that the first page shows as tiles and figures: counts, share, rate, time left.
+_SHOWN_BELOW: Final = re.compile(
+    r"[\d,]+ (done|of .*done.*|running|pending|completed|failed|cancelled|skipped|aborted)|[\d.,]+/s|[\d.,:]+( s)? left"
+)
+
+
 @attrs.frozen
 class Page:
     """
@@ -95,6 +102,7 @@ async def _overview(source: Source, query: QueryParams) -> dict[str, Any]:
     errors = await source.errors(5)
     return {
         "snapshot": snapshot,
+        "progress": _told_nowhere_else(snapshot.progress),
         "total": sum(snapshot.counts.values()),
         "ended": sum(snapshot.counts.get(status, 0) for status in ENDED),
         "bar": by_status(snapshot.counts),
@@ -108,6 +116,16 @@ async def _overview(source: Source, query: QueryParams) -> dict[str, Any]:
         "errors": errors,
         "most": max((line.count for line in errors), default=0),
     }
+
+
+def _told_nowhere_else(progress: str) -> str:
+    """
+    Return what a line of progress says that the first page does not show below it, such as retries and pauses.
+
+    The counts of a journal are newer than the line, which its process has told. So counts would be there twice, and
+    differ.
+    """
+    return " · ".join(part for part in progress.split("  ") if not _SHOWN_BELOW.fullmatch(part))
 
 
 async def _events(source: Source, query: QueryParams) -> dict[str, Any]:

@@ -66,6 +66,22 @@ def test_the_counts():
     }
 
 
+def test_the_heading_says_what_is_told_nowhere_else():
+    """Counts are in the tiles, rate and time left below them. A journal has newer ones than its line of progress."""
+    source = FakeSource(
+        "524 of 3,000 done (17%)  6 failed  13 running  2,463 pending  4 retries  9 rate limited  17/s  0:02:27 left"
+    )
+    page = client_of(dashboard(source)).get("/").text
+    heading = page.partition("</h1>")[2].partition("</header>")[0]
+    assert re.findall(r"<p[^>]*>(.*)</p>", heading) == ["4 retries · 9 rate limited"]
+
+
+def test_a_heading_without_anything_to_say():
+    """A run without retries and pauses has its name only."""
+    page = client_of(dashboard(FakeSource("3 of 3 done (100%)  0 running  0 pending  1.0/s"))).get("/").text
+    assert "<p" not in page.partition("</h1>")[2].partition("</header>")[0]
+
+
 # -------------------------------------------------------------------- changes
 
 
@@ -206,6 +222,9 @@ def test_the_history_without_transitions():
     assert steps[-5:] == [
         ("pending", ""), ("processing", "1"), ("rate", "1"), ("processing", "2"), ("failed", "2"),
     ]  # fmt: skip
+    spent = re.findall(r'<div class="when">([^<]*)<span class="soft">\+', page)
+    assert len(spent) == 4
+    assert all(time.endswith(" ") for time in spent)  # two numbers stay apart, however long they are
 
 
 class Repeated(FakeSource):
