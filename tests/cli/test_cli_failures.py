@@ -10,6 +10,7 @@ from commands import run
 
 TARGET = """
 import os, signal, anyio
+from collections import ChainMap
 from lionpride_exec import Event, Skip
 
 def deeper(record):
@@ -37,6 +38,11 @@ def named(number):
 
 async def many(record):
     raise named(record)("x")
+
+async def chained(record):
+    if record == "package": ChainMap().popitem()  # raises a KeyError for another, which no code of ours has seen
+    try: deeper(record)
+    except LookupError as error: raise ValueError("mine") from error
 """
 WAYS = [{}, {"journal": "run.db"}]
 pytestmark = pytest.mark.parametrize("way", WAYS, ids=["plain", "journal"])
@@ -71,9 +77,28 @@ def test_the_first_error_is_told_with_its_place(go):
     status, told, _ = go("ok", "a", "b")
     assert status == 1
     assert "lionpride-exec: errors: 2 LookupError; the first, of line 2:\n" in told
-    assert f'  File "{Path.cwd() / "target.py"}", line 6, in deeper\n' in told
+    assert f'  File "{Path.cwd() / "target.py"}", line 7, in deeper\n' in told
     assert told.endswith("  LookupError: a\n")
     assert "lionpride_exec" not in told.partition("errors:")[2]
+
+
+def test_causes_inside_of_packages_have_no_frames(go):
+    """The message of the cause stays. The last error has all of its frames."""
+    _, told, _ = go("package", name="chained")
+    lines = [line.removeprefix("  ") for line in told.partition("the first, of line 1:\n")[2].splitlines()]
+    assert lines[0] == "KeyError: 'popitem(): dictionary is empty'"
+    assert lines[2].startswith("During handling of the above exception")
+    assert lines[4] == "Traceback (most recent call last):"
+    assert "in chained" in lines[5]
+    assert lines[-1] == "KeyError: 'No keys found in the first mapping.'"
+
+
+def test_causes_in_the_code_of_the_user_have_their_frames(go):
+    """They are where the fault is."""
+    _, told, _ = go("a", name="chained")
+    assert "in deeper\n" in told
+    assert told.count("Traceback (most recent call last)") == 2
+    assert told.endswith("  ValueError: mine\n")
 
 
 def test_errors_are_counted_by_class(go):

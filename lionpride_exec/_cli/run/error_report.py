@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import sysconfig
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lionpride_exec._base.redaction import mask, secrets_of
 from lionpride_exec._base.tracebacks import format_traceback, is_placed, traceback_of_user
@@ -20,6 +22,15 @@ if TYPE_CHECKING:
 # How many kinds are counted apart, and how many of them are named at the end.
 MAX_KEPT, MAX_NAMED = 1000, 5
 OTHERS = "others"
+
+# What stands between the errors of a chain, and how the frames of a traceback name their files.
+_BETWEEN: Final = re.compile(
+    r"(\n\n(?:The above exception was the direct cause|During handling of the above exception).*\n\n)"
+)
+_FILES: Final = re.compile(r'^ {2}File "([^"]+)"', re.MULTILINE)
+_MESSAGE: Final = re.compile(r"^\S(?!raceback ).*", re.MULTILINE | re.DOTALL)
+# Where installed packages and Python are.
+_INSTALLED: Final = tuple({sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")})
 
 
 class Failures:
@@ -53,7 +64,7 @@ class Failures:
             leads_there = bool(remote) or is_placed(error)
             if leads_there or self._first is None:
                 text = remote or traceback_of(error)
-                self._first = number, mask(text, secrets_of(event))
+                self._first = number, mask(without_frames_of_causes(text), secrets_of(event))
                 self._is_placed = leads_there
 
     def tell(self, place: Callable[[int], str]) -> None:
@@ -67,6 +78,25 @@ class Failures:
         number, text = self._first
         where = "" if number is None else f", of {place(number)}"
         say_block(f"errors: {', '.join(parts)}; the first{where}:", text)
+
+
+def without_frames_of_causes(text: str) -> str:
+    """
+    Return a traceback without the frames of causes that were raised and caught inside installed packages.
+
+    Their messages stay, and so does all of the last error. A client library has dozens of frames below the one that the
+    target called.
+    """
+    *causes, last = _BETWEEN.split(text)
+    return "".join(map(_short, causes)) + last
+
+
+def _short(cause: str) -> str:
+    files = _FILES.findall(cause)
+    message = _MESSAGE.search(cause)
+    if not files or message is None or not all(file.startswith(_INSTALLED) for file in files):
+        return cause
+    return message[0]
 
 
 def _status_code_of(error: BaseException) -> int | None:
