@@ -414,6 +414,23 @@ async def test_trouble_is_shown_as_text():
         assert all(line.isprintable() for line in screen_lines(app))
 
 
+@pytest.mark.parametrize("at", [1e300, -1e300, 253402300800.0, -1e13, -1e10, 0.0])
+async def test_times_that_no_calendar_has(at):
+    """A damaged file may have any number as a time. It is shown as a question mark, and the screens go on."""
+    source = FakeSource()
+    source.running_lines = [attrs.evolve(line, queued=at, started=at) for line in source.running_lines]
+    view = view_of(source.running_lines[0])
+    steps = tuple(attrs.evolve(step, at=at) for step in view.transitions)
+    source.views[event_id(1)] = attrs.evolve(view, transitions=steps)
+    source.change(at=at)
+    async with shown(source, (120, 30)) as (app, pilot):
+        assert ("?" in screen_lines(app)[0]) is (at not in {-1e10, 0.0})
+        await press(pilot, "down", "enter")
+        assert "Event #" in screen_text(app)
+        await press(pilot, "escape", "space")
+        assert app.is_running
+
+
 async def test_long_texts_are_cut():
     """An event with megabytes of data is shown at once: the beginning, and how much is left out."""
     source = FakeSource()

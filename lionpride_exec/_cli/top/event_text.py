@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
 from lionpride_exec._base.wording import shortened, shown_seconds, visible
 
-from .panels import ago
+from .panels import ago, local_time
 from .rows import event_name
 from .tones import STATUS_TONES, Tone
 
@@ -147,4 +146,5 @@ def moment(at: float | None) -> str:
     """Return a time as date and wall clock here. "" if it is not known."""
     if at is None:
         return ""
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    shown = local_time(at, "%Y-%m-%d %H:%M:%S.%f")
+    return shown if shown == "?" else shown[:-3]

@@ -220,7 +220,15 @@ def sparkline(seconds: Sequence[Second], at: float) -> str:
 
 def clock(at: float) -> str:
     """Return a time as the wall clock here shows it."""
-    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
+    return local_time(at, "%H:%M:%S")
+
+
+def local_time(at: float, form: str) -> str:
+    """Return a time as the wall clock here shows it, "?" outside the years 1 to 9999: a file may have any number."""
+    try:
+        return datetime.fromtimestamp(at).astimezone().strftime(form)
+    except (ValueError, OverflowError, OSError):
+        return "?"
 
 
 def ago(seconds: float) -> str:
