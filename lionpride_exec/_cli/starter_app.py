@@ -54,10 +54,10 @@ def demo(
 @guarded(NOTHING)
 def init(folder: Annotated[str, Parameter(name="FOLDER")] = ".", /) -> int:
     """
-    Write a client of an HTTP API, its options and an input, ready to be changed and run.
+    Write a project to begin with: a client of an HTTP API, its options and an input.
 
     Args:
-        folder: Folder for client.py, run.toml and calls.jsonl. A file that exists is kept, and nothing is written.
+        folder: Folder for client.py, run.toml and calls.jsonl. If it has one of them, nothing is written.
     """
     from .starter.files import EXAMPLES, project, write_files  # noqa: PLC0415  not needed for other commands
     from .streams import say  # noqa: PLC0415  likewise
@@ -65,5 +65,5 @@ def init(folder: Annotated[str, Parameter(name="FOLDER")] = ".", /) -> int:
     files = project(EXAMPLES)
     write_files(Path(folder), files)
     say(f"wrote {', '.join(files)} into {folder}; they need httpx2, and {install_command('cli,journal')}")
-    say("next: change client.py and run.toml, then look whether all fits: lionpride-exec check --config run.toml")
+    say("next: change client.py and run.toml, then try a few calls: lionpride-exec check --config run.toml")
     return 0

@@ -35,10 +35,10 @@ def web(
 
     Args:
         journal: File of the journal; a run may be writing it.
-        port: Where to listen; 0 for any free port.
-        host: Address to listen at. Other machines reach the dashboard by another one than this.
-        allow_host: A name by which other machines reach the dashboard. Repeatable.
-        writable: Offer to pause, resume, resize, cancel, skip and retry.
+        port: Port to listen on; 0 for any free port.
+        host: Address to listen at. Other machines need one that is not the default.
+        allow_host: Name by which other machines reach the dashboard. Repeatable.
+        writable: Offer actions: pause, resume, resize, cancel, skip, retry.
         no_token: Serve all users of this machine, without a token.
         open_browser: Open the address in a browser.
     """

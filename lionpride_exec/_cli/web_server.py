@@ -45,8 +45,8 @@ def serve_journal(
 
     Args:
         journal: Path of the journal.
-        host: Where to listen.
-        port: The same; 0 for any.
+        host: Address to listen at.
+        port: Port to listen on; 0 for any free port.
         allowed: Names by which the dashboard is reached, beside those of this machine.
         writable: Whether the pages offer actions.
         has_token: Whether requests need a token.
@@ -57,7 +57,7 @@ def serve_journal(
             token.
     """
     if not has_token and is_for_all(host, allowed):
-        raise UsageError("--no-token is for this machine only, without --allow-host and another --host")
+        raise UsageError("--no-token is for this machine only: leave out --allow-host, and a --host for other machines")
     with reading(journal):
         pass  # it is a journal, and can be read
     try:

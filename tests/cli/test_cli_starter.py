@@ -215,8 +215,8 @@ def test_a_check_runs_a_few_and_tells_of_the_rest(capsys):
     assert "dry run" not in err
     assert "a run takes 2 s to 2 s, 2 s on average" in err
     # Ten windows of five for key a, then its last run. Ten rounds of ten slots.
-    assert "all 100 records take 92 s or longer, by 50 starts of key 'a', at most 5 in 10 s" in err
-    assert "20 s by 10 slots" in err
+    assert "all 100 records take 92 s or longer, because of 50 starts of key 'a', at most 5 in 10 s" in err
+    assert "20 s because of 10 slots" in err
     assert sorted(path.name for path in Path().iterdir() if path.suffix != "") == ["in.jsonl", "target.py"]
 
 
@@ -225,7 +225,7 @@ def test_a_check_counts_costs(capsys):
     assert check("--rate", "100/60s:tokens", "--limit", "2") == 0
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2
-    assert "all 100 records take 0:09:02 or longer, by 1,000 tokens, at most 100 in 60 s" in err
+    assert "all 100 records take 0:09:02 or longer, because of 1,000 tokens, at most 100 in 60 s" in err
 
 
 def test_a_check_of_records_that_cost_nothing(capsys):

@@ -49,7 +49,7 @@ TOLD: Final = 3
 # Characters of a result that are shown.
 SHOWN: Final = 300
 
-# The options that a check leaves out: it writes no file, and asks no server.
+# The options that a check leaves out, because it writes no file and asks no server.
 WITHOUT: Final[dict[str, Any]] = {
     "journal": None, "cluster": None, "no_work": False, "resume_failed": False, "changed_input": False,
     "overwrite": False, "output_format": "jsonl", "fields": None, "summary": None, "dry_run": False, "web": None,
@@ -120,7 +120,7 @@ class Demand:
     What events will take of the limits.
 
     Args:
-        limits: The limits. What a class says of limits itself is not counted.
+        limits: The limits. Limits that the class of the events sets itself are not counted.
     """
 
     def __init__(self, limits: Sequence[Limit]) -> None:
@@ -147,7 +147,7 @@ class Demand:
 
     def tell(self, each: float, slots: int) -> None:
         """
-        Tell how long all events take at least.
+        Tell how long all events take at least, and why.
 
         Args:
             each: How long an event runs, in seconds.
@@ -162,13 +162,14 @@ class Demand:
             reason = f"{cost:,.10g} {what}{which}, at most {_allowed(limit, amount)}"
             bounds.append((_seconds(limit, cost, amount, each), reason))
         bounds.sort(key=lambda bound: bound[0], reverse=True)
-        say(f"all {counted(self._events, 'record')} take {shown_seconds(bounds[0][0])} or longer, by {bounds[0][1]}")
+        least, why = bounds[0]
+        say(f"all {counted(self._events, 'record')} take {shown_seconds(least)} or longer, because of {why}")
         for seconds, reason in bounds[1:TOLD]:
-            say(f"  {shown_seconds(seconds)} by {reason}")
+            say(f"  {shown_seconds(seconds)} because of {reason}")
 
 
 def _seconds(limit: Limit, cost: float, amount: float, each: float) -> float:
-    """Return the seconds from the first start to the last end that a limit asks for at least, for some cost in all."""
+    """Return the least seconds from the first start to the last end that a limit allows, for a total cost."""
     if isinstance(limit, Concurrent):
         return ceil(cost / amount) * each
     if isinstance(limit, Adaptive):  # its amount is starts per second, at first

@@ -57,7 +57,7 @@ def demonstrate(folder: str, calls: int, backend: str, *, overwrite: bool) -> in
     with _server() as url:
         os.environ["API_URL"] = url
         _exempt_from_proxies()
-        say(f"a server with limits of its own answers at {url}; in {folder} this runs now:")
+        say(f"a server of the demonstration answers at {url}. Now this runs in {folder}:")
         say(f"    {_shown(*COMMAND)}")
         status = _run(backend)
     if status not in {COMPLETED, INCOMPLETE}:
@@ -116,6 +116,6 @@ def _shown(*words: str) -> str:
 
 def _tell(folder: str) -> None:
     """Tell where everything is, and what to try next."""
-    say(f"in {folder}: {RESULTS} has a result for each call, {REPORT} shows the run, {JOURNAL} has all about each call")
+    say(f"in {folder}: {RESULTS} has a result for each call, {REPORT} shows the run, {JOURNAL} is the journal")
     say(f"next: cd {shlex.quote(folder)}, change {CLIENT} and {CONFIG}, then {_shown(*COMMAND)}")
     say(f"      what failed, and why: {_shown('inspect', JOURNAL)}")

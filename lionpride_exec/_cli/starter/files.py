@@ -25,7 +25,7 @@ _HERE: Final = Path(__file__).parent
 
 
 def project(calls: int) -> dict[str, str]:
-    """Return the text of each file by its name. The file of calls has so many records."""
+    """Return the text of each file by its name. ``calls`` is how many records the file of calls has."""
     templates = {name: (_HERE / f"{name}.txt").read_text("utf-8") for name in (CLIENT, CONFIG)}
     return {**templates, CALLS: "".join(f"{json.dumps(record)}\n" for record in map(_record, range(1, calls + 1)))}
 

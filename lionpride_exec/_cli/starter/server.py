@@ -1,9 +1,9 @@
 """
 The server of the demonstration: an HTTP API with limits, and with some trouble. A program of its own.
 
-``POST /v1/answers`` takes ``{"model": ..., "prompt": ...}``. Each model has a limit on requests in any second, and what
-goes beyond is answered 429. Some prompts are answered 429 or 500 the first time, and a few are always refused. The same
-prompt always meets the same. The server prints its port, and ends with its standard input.
+``POST /v1/answers`` takes ``{"model": ..., "prompt": ...}``. Each model has a limit on requests in any second. Requests
+beyond the limit are answered 429. Some prompts are answered 429 or 500 the first time, and a few are always refused. It
+depends on the prompt only. The server prints its port, and ends when its standard input ends.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 # Requests of a model in any second. The project that is written stays below.
 ALLOWED: Final = {"small": 24, "large": 12}
 
-# Of a thousand prompts, so many meet each trouble.
+# How many of a thousand prompts meet each trouble.
 ALWAYS_REFUSED: Final = 12
 FAIL_ONCE: Final = 60
 ASKED_TO_WAIT: Final = 12
 
-# Seconds that an answer takes: from the first to the second.
+# The shortest and the longest answer, in seconds.
 LATENCY: Final = (0.05, 0.4)
 
 # What a 429 asks for, in seconds.
@@ -55,7 +55,7 @@ class Api:
 
     Attributes:
         clock: Returns the time in seconds.
-        arrivals: When the requests of each model came that were let in, in the last second.
+        arrivals: The times of the requests that were let in during the last second, by model.
         seen: The prompts that have met their trouble.
     """
 

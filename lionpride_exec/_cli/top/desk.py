@@ -35,7 +35,7 @@ class Desk:
         self.palette = Palette.of({})
         self.frozen_at: float | None = None
         self.message = ""
-        self._message_left = 0
+        self._message_left = 0  # readings
         self._woken = anyio.Event()
 
     @property
@@ -49,23 +49,21 @@ class Desk:
         return self.feed.now if self.frozen_at is None else self.frozen_at
 
     def say(self, message: str) -> None:
-        """Show a message for some seconds."""
+        """Show a message for the next readings."""
         self.message, self._message_left = message, _KEPT
 
-    def count_down(self) -> bool:
-        """Note that a second has passed. Return whether the message has been shown for long enough just now."""
+    def count_down(self) -> None:
+        """Note a reading. Remove the message if it has been shown for long enough."""
         self._message_left -= 1
-        if self._message_left or not self.message:
-            return False
-        self.message = ""
-        return True
+        if self._message_left <= 0:
+            self.message = ""
 
     def wake(self) -> None:
-        """Have the source be read at once."""
+        """Read the source at once."""
         self._woken.set()
 
     async def sleep(self, seconds: float) -> bool:
-        """Wait until :meth:`wake`, or for so many seconds. Return whether somebody woke."""
+        """Wait until :meth:`wake` is called, at most for so many seconds. Return whether it was called."""
         with anyio.move_on_after(seconds):
             await self._woken.wait()
         is_woken = self._woken.is_set()

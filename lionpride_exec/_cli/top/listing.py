@@ -31,7 +31,7 @@ class Listing(DataTable[Text]):
 
     Args:
         columns: The columns.
-        name: The name of the widget.
+        id: The id of the widget.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [

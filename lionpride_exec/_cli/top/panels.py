@@ -135,7 +135,7 @@ def _slots(snapshot: Snapshot, width: int, palette: Palette) -> Text:
     if not snapshot.slots:
         used = max(snapshot.slots_used, snapshot.counts.get("processing", 0))
         return Text.assemble(
-            label, palette.text(f"{used:,} used"), palette.text("   how many there are is not known", "quiet")
+            label, palette.text(f"{used:,} used"), palette.text("   their number is not known", "quiet")
         )
     words = f"{snapshot.slots_used:,} of {snapshot.slots:,} used"
     room = min(width - _LABEL - len(words) - 2, _BAR)
