@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from heapq import nlargest
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -272,14 +274,22 @@ def statistics_rows(statistics: Statistics) -> list[tuple[str, str]]:
     waits = sorted(statistics.waits.items(), key=lambda wait: -wait[1])
     if waits:
         rows.append(("waiting for", ", ".join(f"{reason} ({number:,})" for reason, number in waits)))
-    fullest = sorted(statistics.limits, key=lambda use: use.used / use.amount if use.amount else 0.0, reverse=True)
-    rows += [("limit", _use(use)) for use in fullest[:NAMED]]
-    if len(fullest) > NAMED:
-        rows.append(("", f"{counted(len(fullest) - NAMED, 'more limit')} in use"))
+    rows += [("limit", _use(use)) for use in fullest(statistics, NAMED)]
+    if len(statistics.limits) > NAMED:
+        rows.append(("", f"{counted(len(statistics.limits) - NAMED, 'more limit')} in use"))
     rows += [("pause", f"{pause.key!r}: {shown_seconds(pause.seconds)}") for pause in statistics.pauses[:NAMED]]
     repeats = {"retries": statistics.retries, "rate limited": statistics.rate_limited}
     rows += [(name, f"{number:,}") for name, number in repeats.items() if number]
     return rows + [(f"in {place}", f"{number:,}") for place, number in statistics.working.items()]
+
+
+def fullest(statistics: Statistics, count: int) -> list[LimitUse]:
+    """Return the uses of the fullest limits, the fullest first. A use of a limit of 0 comes before all others."""
+    return nlargest(count, statistics.limits, key=_fullness)
+
+
+def _fullness(use: LimitUse) -> float:
+    return use.used / use.amount if use.amount else inf
 
 
 def _use(use: LimitUse) -> str:

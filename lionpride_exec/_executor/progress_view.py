@@ -71,10 +71,11 @@ def _wait_parts(statistics: Statistics) -> Iterator[Part]:
 
 def _limit_parts(statistics: Statistics) -> list[Part]:
     """Return a part for each of the fullest limits, and one for the number of the others."""
-    fullest = sorted(statistics.limits, key=lambda use: use.used / use.amount, reverse=True)
-    shown = [_shown_use(use) for use in fullest[:LIMITS_SHOWN]]
+    from .explanation import fullest  # noqa: PLC0415  loaded with the first statistics
+
+    shown = [_shown_use(use) for use in fullest(statistics, LIMITS_SHOWN)]
     parts = [Part(text if rank else f"limits: {text}", rank) for rank, text in enumerate(shown)]
-    others = len(fullest) - LIMITS_SHOWN
+    others = len(statistics.limits) - LIMITS_SHOWN
     return [*parts, Part(f"{others:,} more limits or keys", LIMITS_SHOWN)] if others > 0 else parts
 
 

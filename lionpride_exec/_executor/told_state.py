@@ -6,9 +6,7 @@ Such a process reads events in the file. What events wait for, the slots, the li
 
 from __future__ import annotations
 
-from heapq import nlargest
-from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._base.key_texts import key_text
 from lionpride_exec._base.wording import MAX_SECONDS
@@ -16,11 +14,10 @@ from lionpride_exec._base.wording import MAX_SECONDS
 if TYPE_CHECKING:
     from lionpride_exec._processing.pause_records import Pause
 
-    from .explanation import LimitUse, Statistics
     from .facade import Facade
 
-# Pauses that are told, those that end last.
-MOST_PAUSES = 100
+# How many pauses are told. The ones that end last come first.
+MOST_PAUSES: Final = 100
 
 
 def told_state(executor: Facade, limits: int) -> dict[str, Any]:
@@ -31,6 +28,8 @@ def told_state(executor: Facade, limits: int) -> dict[str, Any]:
         executor: The executor.
         limits: How many uses of limits are told, those of the fullest ones.
     """
+    from .explanation import fullest  # noqa: PLC0415  loaded with the first statistics
+
     statistics, progress = executor.statistics(), executor.progress()
     return {
         "is_running": statistics.is_running,
@@ -41,23 +40,11 @@ def told_state(executor: Facade, limits: int) -> dict[str, Any]:
         "slots": statistics.concurrency_limit,
         "slots_used": statistics.running,
         "waits": {str(reason): number for reason, number in statistics.waits.items()},
-        "pauses": [
-            [pause_name(pause), None if pause.seconds > MAX_SECONDS else pause.seconds, pause.reason]
-            for pause in statistics.pauses[:MOST_PAUSES]
-        ],
+        "pauses": [pause_fields(pause) for pause in statistics.pauses[:MOST_PAUSES]],
         "limits": [
             [repr(use.limit), key_text(use.key), use.used, use.amount, use.per] for use in fullest(statistics, limits)
         ],
     }
-
-
-def fullest(statistics: Statistics, count: int) -> list[LimitUse]:
-    """Return the uses of the fullest limits, the fullest first."""
-    return nlargest(count, statistics.limits, key=_fullness)
-
-
-def _fullness(use: LimitUse) -> float:
-    return use.used / use.amount if use.amount else inf
 
 
 def pause_name(pause: Pause) -> str | None:
@@ -65,3 +52,8 @@ def pause_name(pause: Pause) -> str | None:
     if pause.key is not None or pause.limit is None:
         return key_text(pause.key)
     return pause.limit.name or repr(pause.limit)
+
+
+def pause_fields(pause: Pause) -> tuple[str | None, float | None, str]:
+    """Return the name of a pause, for how many seconds it still lasts (None: until it is resumed), and its reason."""
+    return pause_name(pause), None if pause.seconds > MAX_SECONDS else pause.seconds, pause.reason

@@ -22,9 +22,9 @@ from lionpride_exec._base.error_shapes import error_line
 from lionpride_exec._base.key_texts import key_text
 from lionpride_exec._base.redaction import secrets_of
 from lionpride_exec._base.wall_clock import wall_clock
-from lionpride_exec._base.wording import MAX_SECONDS
+from lionpride_exec._executor.explanation import fullest
 from lionpride_exec._executor.live_view import LiveView
-from lionpride_exec._executor.told_state import fullest, pause_name
+from lionpride_exec._executor.told_state import pause_fields
 from lionpride_exec._status import COMPLETED, PROCESSING, TERMINAL, EventStatus
 from lionpride_exec.errors import NotFoundError
 
@@ -32,7 +32,7 @@ from .live_actions import LiveActions, refused_here
 from .live_lines import event_line, event_view, seconds_of
 from .live_pages import LivePages
 from .live_rings import Rings
-from .snapshot import LimitLine, PauseLine, Snapshot
+from .snapshot import ALL_PAUSED, LimitLine, PauseLine, Snapshot
 from .texts import keys_meant
 
 if TYPE_CHECKING:
@@ -261,13 +261,7 @@ def _limit_line(use: LimitUse) -> LimitLine:
 
 
 def _pause_lines(state: Statistics, *, is_paused: bool) -> tuple[PauseLine, ...]:
-    lines = [PauseLine(key=None, seconds=None, reason="by pause()")] if is_paused else []
-    lines += [
-        PauseLine(
-            key=pause_name(pause),
-            seconds=None if pause.seconds > MAX_SECONDS else pause.seconds,
-            reason=pause.reason,
-        )
-        for pause in state.pauses
+    keys = [
+        PauseLine(key=key, seconds=seconds, reason=reason) for key, seconds, reason in map(pause_fields, state.pauses)
     ]
-    return tuple(lines)
+    return (ALL_PAUSED, *keys) if is_paused else tuple(keys)

@@ -17,12 +17,12 @@ from lionpride_exec._journal.asking import SentCommand
 from lionpride_exec._journal.command_forms import Explaining
 from lionpride_exec.errors import JournalError
 
-from .snapshot import LimitLine, PauseLine
+from .snapshot import ALL_PAUSED, LimitLine, PauseLine
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Seconds between two questions, seconds after which a question is withdrawn, and an answer is too old.
+# Seconds between two questions, and seconds after which a question is withdrawn or an answer is too old.
 EVERY: Final = 3.0
 PATIENCE: Final = 10.0
 
@@ -69,9 +69,8 @@ class OwnerState:
     @property
     def pauses(self) -> tuple[PauseLine, ...]:
         """The keys that are closed."""
-        lines = [PauseLine(key=None, seconds=None, reason="by pause()")] if self.told.is_paused else []
-        lines += [PauseLine(key=key, seconds=seconds, reason=reason) for key, seconds, reason in self.told.pauses]
-        return tuple(lines)
+        keys = [PauseLine(key=key, seconds=seconds, reason=reason) for key, seconds, reason in self.told.pauses]
+        return (ALL_PAUSED, *keys) if self.told.is_paused else tuple(keys)
 
     def limits(self, count: int) -> tuple[LimitLine, ...]:
         """Return what is used of the limits, the fullest first."""

@@ -7,7 +7,7 @@ Every record is JSON with ``attrs.asdict()``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
 
@@ -67,6 +67,10 @@ class PauseLine:
     key: str | None
     seconds: float | None
     reason: str = ""
+
+
+# The line of ``pause()`` without a key.
+ALL_PAUSED: Final = PauseLine(key=None, seconds=None, reason="by pause()")
 
 
 @attrs.frozen(kw_only=True)
@@ -337,7 +341,8 @@ class Source(Protocol):
         Do what somebody asks for. Return what came of it, in one line.
 
         Raises:
-            LionprideError: It was refused, in words for the one who asks. Nothing has changed.
+            LionprideError: It was refused, and nothing has changed. Or nobody has answered in time, and the action may
+                still be carried out. The text is for the one who asks.
         """
         ...
 
