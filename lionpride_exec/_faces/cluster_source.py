@@ -27,9 +27,9 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import NotFoundError, OperationError
 
 from .journal_lines import RowFilter, progress_in_words, row_view
-from .live_actions import ENDED, chosen_statuses, refused_here
+from .live_actions import ENDED, chosen_ids, refused_here
 from .live_rings import MOST_RUNS, MOST_SECONDS, RETRIED, Shapes
-from .snapshot import Choice, EventPage, PauseLine, RunLine, Second, Snapshot
+from .snapshot import ALL_PAUSED, Choice, EventPage, RunLine, Second, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -141,7 +141,7 @@ class ClusterSource:
             progress=progress_in_words(counts),
             rate=recent / 60,
             slots_used=counts[EventStatus.PROCESSING],
-            pauses=(PauseLine(key=None, seconds=None, reason="by pause"),) if is_paused else (),
+            pauses=(ALL_PAUSED,) if is_paused else (),
             notes=(
                 f"workers that are alive: {alive:,}",
                 *(f"worker {one.name} is gone and holds {one.holds:,} events" for one in workers if not one.alive),
@@ -324,7 +324,8 @@ class ClusterSource:
         if action.id is not None:
             ids = [(await self._find(action.id)).event_id]
         else:
-            ids = await self._chosen(action)
+            found = [one.hex async for one in chosen_ids(action, self.events, AT_A_TIME)]
+            ids = list(dict.fromkeys(found))  # an event that changes meanwhile may come twice
         changed = 0
         for some in batches(ids):
             if action.what == "retry":
@@ -336,19 +337,6 @@ class ClusterSource:
         if action.id is not None and not changed:
             raise OperationError(f"event {action.id} cannot be changed by {action.what}", retryable=False)
         return f"{changed:,} event{'' if changed == 1 else 's'} {ENDED.get(action.what, 'pending again')}"
-
-    async def _chosen(self, action: Action) -> list[str]:
-        ids: list[str] = []
-        for status in chosen_statuses(action):
-            choice = attrs.evolve(action.choice or Choice(), status=status)
-            before: str | None = None
-            while True:
-                page = await self.events(choice, before, AT_A_TIME)
-                ids += [UUID(line.id).hex for line in page.lines]
-                before = page.before
-                if before is None:
-                    break
-        return list(dict.fromkeys(ids))
 
 
 def _order(cursor: str) -> tuple[int, int]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import attrs
-from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.wording import counted
 from lionpride_exec._executor.told_state import pause_name
@@ -27,8 +26,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lionpride_exec")
 
-# Events that are asked for at once, and changed between two checkpoints.
+# Events that are asked for at once. Each question has a checkpoint.
 AT_A_TIME: Final = 100
+
+# What became of events, by the action.
+ENDED: Final = {"cancel": "cancelled", "skip": "skipped"}
 
 _OPEN: Final = (PENDING.value, PROCESSING.value)
 BAD: Final = tuple(status.value for status in EventStatus if status in TERMINAL and status is not COMPLETED)
@@ -53,6 +55,32 @@ def chosen_statuses(action: Action) -> tuple[str, ...]:
     if status is not None and status not in {*usual, "held"}:
         raise OperationError(f"events that are {status} cannot be changed by {action.what}", retryable=False)
     return usual if status is None else (status,)
+
+
+async def chosen_ids(
+    action: Action, page: Callable[[Choice, str | None, int], Awaitable[EventPage]], size: int
+) -> AsyncIterator[UUID]:
+    """
+    Yield the ids of the events that an action for several events is about, the newest first, status by status.
+
+    Args:
+        action: The action.
+        page: Finds events; see ``Source.events()``.
+        size: How many events a page has at most.
+
+    Raises:
+        OperationError: As :func:`chosen_statuses`.
+    """
+    for status in chosen_statuses(action):
+        choice = attrs.evolve(action.choice or Choice(), status=status)
+        before: str | None = None
+        while True:
+            found = await page(choice, before, size)
+            for line in found.lines:
+                yield UUID(line.id)
+            before = found.before
+            if before is None:
+                break
 
 
 class LiveActions:
@@ -82,9 +110,9 @@ class LiveActions:
         self.done += 1
         try:
             told = await self._do(action, state)
+        except LionprideError:  # some are a ValueError too
+            raise
         except (ValueError, TypeError) as exc:
-            if isinstance(exc, LionprideError):
-                raise
             raise OperationError(str(exc), retryable=False) from exc
         logger.info("%s was asked for by %s: %s", action.what, action.by, told)
         return told
@@ -146,16 +174,14 @@ class LiveActions:
         """End the events that fit, the newest first: a follower ends before the event that it comes after."""
         executor, number = self._view.executor, 0
         end = executor.cancel if action.what == "cancel" else executor.skip
-        async for event_id in self._chosen(action):
+        async for event_id in chosen_ids(action, self._page, AT_A_TIME):
             if self._view.with_id(event_id) is not None:
                 number += end(event_id, f"by {action.by}")
-            if number % AT_A_TIME == 0:
-                await checkpoint()
         return f"{counted(number, 'event')} {ENDED[action.what]}"
 
     async def _retry_all(self, action: Action) -> str:
         """Run the events again that fit, the oldest first: they are found before, since they change their places."""
-        ids = [event_id async for event_id in self._chosen(action)]
+        ids = [event_id async for event_id in chosen_ids(action, self._page, AT_A_TIME)]
         number = 0
         for event_id in reversed(ids):
             try:
@@ -166,20 +192,3 @@ class LiveActions:
         rest = len(ids) - number
         left = f"; {counted(rest, 'event')} could not be retried" if rest else ""
         return f"{counted(number, 'event')} pending again{left}"
-
-    async def _chosen(self, action: Action) -> AsyncIterator[UUID]:
-        """Yield the ids of the events that fit, the newest first, from each status."""
-        for status in chosen_statuses(action):
-            choice = attrs.evolve(action.choice or Choice(), status=status)
-            before: str | None = None
-            while True:
-                page = await self._page(choice, before, AT_A_TIME)
-                for line in page.lines:
-                    yield UUID(line.id)
-                before = page.before
-                if before is None:
-                    break
-
-
-# What became of events, by the action.
-ENDED: Final = {"cancel": "cancelled", "skip": "skipped"}
