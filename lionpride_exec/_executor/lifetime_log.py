@@ -55,9 +55,7 @@ class LifetimeLog:
         self._index = index
         self._retention = retention
         self._restored = restored
-        self._since: float | None = (
-            None  # when the lifetime began, by the clock of the event loop. None if there is none
-        )
+        self._since: float | None = None  # when the lifetime began, by the clock of the event loop
         self._had: Mapping[EventStatus, int] = {}  # how many events had ended then, by status
 
     def started(self) -> None:

@@ -11,13 +11,13 @@ from lionpride_exec._display.pieces import Series, cut, legend, section, share, 
 from lionpride_exec._display.quantities import shown_length, shown_time
 from lionpride_exec._model.run_record import FINAL, OPEN
 
-# Characters of the words of a command that are shown.
-LONGEST_COMMAND: Final = 2000
-
 if TYPE_CHECKING:
     from lionpride_exec._model.run_record import OpenRun, RunReport, SlowRun
 
     from .summary import Summary
+
+# Characters of the words of a command that are shown.
+LONGEST_COMMAND: Final = 2000
 
 
 def status_section(report: RunReport, summary: Summary) -> Markup | None:

@@ -105,7 +105,7 @@ def axis_of(stretches: Sequence[tuple[float, float]]) -> Axis:
 
 
 def round_top(value: float) -> float:
-    """Return the number at the top of a scale: the next one that is 1, 2, 4 or 10 times a power of ten, or 1."""
+    """Return the number at the top of a scale, at least 1: the next 1, 2, 4, 6 or 8 times a power of ten."""
     if value <= 1:
         return 1.0
     power = 10.0 ** floor(log10(value))

@@ -178,7 +178,7 @@ class UrlSource:
         headers = self._headers | ({"Content-Type": "application/json"} if "content" in options else {})
         try:
             async with self._client.stream(method, f"{self._base}api/{route}", headers=headers, **options) as answer:
-                status, body = answer.status_code, b""
+                status, body = answer.status_code, bytearray()
                 async with aclosing(answer.aiter_bytes()) as pieces:
                     async for piece in pieces:
                         body += piece
@@ -188,9 +188,9 @@ class UrlSource:
             raise LionConnectionError(f"{self._base} cannot be read: {exc or type(exc).__name__}") from exc
         if status >= _LEAST_ERROR:
             kind = NotFoundError if status == _NOT_FOUND else OperationError
-            raise kind(_refusal(body) or f"{self._base} answers {status}")
+            raise kind(_refusal(bytes(body)) or f"{self._base} answers {status}")
         try:
-            return read(body)
+            return read(bytes(body))
         except (ValueError, RecursionError) as exc:
             raise LionConnectionError(f"{self._base} does not answer as a dashboard: {exc}") from exc
 

@@ -219,11 +219,10 @@ class RunWatcher:
 
         def others(connection: sqlite3.Connection) -> Look:
             """Read the rest, and the numbers that are known without a walk."""
-            tally = dict(connection.execute("SELECT status, events FROM tally").fetchall())
             oldest = connection.execute(_OLDEST).fetchone() if counts["pending"] else None
             is_closed = read_fact(connection, "is_closed")
             return Look(
-                counts | tally,
+                counts | _tally(connection),
                 None if oldest is None else oldest[0],
                 owner,
                 *count_submitted(connection),

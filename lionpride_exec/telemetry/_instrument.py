@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 from weakref import WeakKeyDictionary, ref
 
 from lionpride_exec._events.stored_names import public_home
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from lionpride_exec._executor.executor import Executor
 
-RELATIONS: Final = ("auto", "parent", "link")
+RELATIONS: Final = get_args(Relation)
 
 # What makes the spans of each executor. The executor keeps it alive.
 _known: WeakKeyDictionary[Executor, ref[Tracing]] = WeakKeyDictionary()
