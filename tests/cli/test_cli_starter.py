@@ -176,6 +176,14 @@ def test_a_demonstration_replaces_only_its_own_files(capfd):
     assert Path("mine.txt").read_text() == "mine"
 
 
+def test_a_demonstration_replaces_no_folder(capfd):
+    """A folder with the name of one of its files is named, and stays."""
+    Path("lionpride-demo/client.py").mkdir(parents=True)
+    assert run_command(["demo", "--calls", "3", "--overwrite"]) == 1
+    assert f"cannot replace {Path('lionpride-demo/client.py')}: " in capfd.readouterr().err
+    assert Path("lionpride-demo/client.py").is_dir()
+
+
 @pytest.mark.parametrize("calls", ["0", "-1"])
 def test_a_demonstration_needs_a_call(calls, capfd):
     """Nothing is written otherwise."""

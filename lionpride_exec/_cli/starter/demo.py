@@ -73,7 +73,10 @@ def _clear(folder: Path, *, overwrite: bool) -> None:
     if existing and not overwrite:
         raise UsageError(f"{folder} has {existing[0]} already: name another folder, or replace the files: --overwrite")
     for name in existing:
-        (folder / name).unlink()
+        try:
+            (folder / name).unlink()
+        except OSError as exc:
+            raise OutputError(f"cannot replace {folder / name}: {exc.strerror or exc}") from exc
 
 
 @contextmanager
