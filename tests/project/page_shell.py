@@ -45,11 +45,13 @@ RECORDS = "".join(
 BATCH = '{"custom_id": "r1", "body": {"model": "m", "max_tokens": 9}}\n'
 READER = {
     "batch.jsonl": lambda path: path.write_text(BATCH),
+    "calls.jsonl": lambda path: path.write_text(RECORDS),
     "client.py": lambda path: path.write_text(CLIENT),
     "commands.txt": lambda path: path.write_text("echo a\n"),
     "jobs.py": lambda path: path.write_text(JOBS),
     "orders.csv": lambda path: path.write_text("name,size\nx,1\n"),
     "orders.parquet": lambda path: parquet.write_table(pa.table({"name": ["x"], "size": [1]}), path),
+    "prices.db": fill,
     "prompts.jsonl": lambda path: path.write_text(RECORDS),
     "requests.jsonl": lambda path: path.write_text(RECORDS),
     "requests.jsonl.gz": lambda path: path.write_bytes(gzip.compress(RECORDS.encode())),
