@@ -95,17 +95,17 @@ class Guard:
         if scope["type"] != "http":  # there are no websockets
             await send({"type": "websocket.close", "code": 1008})
             return
-        answer = await self._judge(Request(scope, receive))
+        answer = await self._check(Request(scope, receive))
         await (self._app if answer is None else answer)(scope, receive, _adding_headers(send))
 
     def close(self) -> None:
         """End the open streams, at their next look at the source. A server that stops need not wait for them."""
         self._on_close()
 
-    async def _judge(self, request: Request) -> Response | None:
+    async def _check(self, request: Request) -> Response | None:
         """Return why a request is not handed on. None if it is."""
         why = self._wrong_place(request)
-        return await self._judge_user(request) if why is None else _refusal(403, why)
+        return await self._check_user(request) if why is None else _refusal(403, why)
 
     def _wrong_place(self, request: Request) -> str | None:
         """Return what is wrong with where a request goes to and comes from. None if nothing is."""
@@ -117,12 +117,12 @@ class Guard:
             return "A page of another site has sent this request."
         return None
 
-    async def _judge_user(self, request: Request) -> Response | None:
+    async def _check_user(self, request: Request) -> Response | None:
         if self._auth is None:
             request.scope[USER] = "local"
             return None
         if isinstance(self._auth, str):
-            return self._judge_token(request, self._auth)
+            return self._check_token(request, self._auth)
         user = await self._auth(request)
         if not user:  # False too: a function may return whether it knows the user
             return _refusal(401, "This dashboard needs a user that may see it.")
@@ -136,7 +136,7 @@ class Guard:
         name = found["name"].lower()
         return is_loopback(name) or (self._auth is not None and name in self._hosts)
 
-    def _judge_token(self, request: Request, token: str) -> Response | None:
+    def _check_token(self, request: Request, token: str) -> Response | None:
         request.scope[USER] = "token"
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and _is_same(bearer.strip(), token):
@@ -144,13 +144,13 @@ class Guard:
         if _is_same(request.cookies.get(self._cookie, ""), token):
             return None
         if request.method == "GET" and _is_same(request.query_params.get("token", ""), token):
-            return self._welcome(request, token)
+            return self._redirect_with_cookie(request, token)
         refusal = _refusal(401, LOCKED)
         refusal.headers["WWW-Authenticate"] = "Bearer"
         return refusal
 
-    def _welcome(self, request: Request, token: str) -> Response:
-        """Return the way to the same page without the token in its address, which histories and logs would keep."""
+    def _redirect_with_cookie(self, request: Request, token: str) -> Response:
+        """Return a redirect to the same page without the token in its address, which histories and logs would keep."""
         rest = [pair for pair in parse_qsl(request.url.query, keep_blank_values=True) if pair[0] != "token"]
         last = quote(request.url.path.rpartition("/")[2], safe="")
         answer = RedirectResponse(f"./{last}{'?' if rest else ''}{urlencode(rest)}", 303)
