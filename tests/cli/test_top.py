@@ -456,3 +456,14 @@ async def test_another_source_takes_the_place_of_the_first():
     assert await feed.read()
     assert feed.reading.snapshot.name == "another.db"
     assert feed.source is sources[0]
+
+
+async def test_a_screen_that_was_left_shows_nothing():
+    """The source may have been read just when a screen is taken apart. Nothing is raised then."""
+    async with shown(keys=("f",)) as (app, pilot):
+        screen = app.screen
+        await app.pop_screen()
+        await pilot.pause()
+        screen.show()
+        await screen.remove_children()
+        screen.show()

@@ -55,7 +55,8 @@ async def shown(source=None, size=(80, 24), keys=()):
     async with app.run_test(size=size) as pilot:
         await press(pilot, *keys)
         yield app, pilot
-    assert app.failure is None
+    if app.failure is not None:
+        raise app.failure
 
 
 async def press(pilot, *keys):

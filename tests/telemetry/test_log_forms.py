@@ -93,7 +93,7 @@ async def test_no_line_has_a_payload(log):
     log_transitions(executor, started=logging.INFO)
     async with executor:
         executor.pause()
-        await executor.append(Login(user="ada", password="hunter2000"))  # noqa: S106  a secret of a test
+        await executor.append(Login(user="Wilhelmina", password="hunter2000"))  # noqa: S106  a secret of a test
         executor.resume()
     end = executor.observe(observer)
     end()
@@ -101,5 +101,5 @@ async def test_no_line_has_a_payload(log):
     assert len(found) >= 6
     for line in found:
         text = json.dumps(line)
-        assert "ada" not in text
+        assert "Wilhelmina" not in text
         assert "hunter2000" not in text

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from rich.text import Text
 from textual.binding import Binding
+from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from .desk import Desk
+    from .feed import Reading
 
 # From this width on, the keys at the bottom have room between them.
 _ROOMY: Final = 110
@@ -113,6 +116,10 @@ class TopScreen(Screen[None]):
         reading = self.desk.feed.reading
         if reading is None or not self.is_mounted:
             return
+        with suppress(NoMatches):  # the screen is being taken apart
+            self._show_all(reading)
+
+    def _show_all(self, reading: Reading) -> None:
         lines = head(reading, max(self.size.width - 2, 1), self.desk.palette, self.desk.frozen_at)
         put_lines(self.query_one("#head", Static), lines[: self.HEAD_LINES])
         self._show_message()
