@@ -113,6 +113,17 @@ _ROWS: Final = [
     Row("report-size", "size of the page of 1,000,000 events", "faces", 300, 100, "KiB", backends=NO_LOOP),
     Row("report-memory", "peak memory of the report of 1,000,000 events", "faces", 150, 100, "MiB", backends=NO_LOOP),
     Row("top-cpu", "top beside a run of 500 events/s on trio, of a core", "faces", 5, 4, "%", backends=NO_LOOP),
+    Row(
+        "dashboard-pages",
+        "slowest page of a journal of 1,000,000, but search",
+        "faces",
+        100,
+        None,
+        "ms",
+        backends=NO_LOOP,
+    ),
+    Row("dashboard-turn", "longest turn by a page, 1,000,000 pending", "faces", 5, None, "ms"),
+    Row("dashboard-watched", "CPU of a writer, 3 streams watch / nobody", "faces", 1.05, None, backends=BOTH),
     Row("lag", "lag by short events at p99, 100 slots", "lag", 2, None, "ms"),
     Row("suite", "the test suite on 2 cores", "suite", 2.5, 2, "min", backends=NO_LOOP),
 ]

@@ -207,7 +207,7 @@ class JournalSource:
         """
         Return all about an event. What it waits for is asked of the process with the journal, for 2 s at most.
 
-        An id costs O(events), 60 ms for a million, and without an index the history likewise.
+        An id costs O(events), 60 ms for a million. The first history costs O(transitions), see ``JournalReader``.
         """
         return await self._in_thread(partial(self._view, ref.strip()))
 

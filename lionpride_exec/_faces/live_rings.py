@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import nlargest
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.error_shapes import error_line, error_shape
 from lionpride_exec._base.redaction import secrets_of
@@ -22,12 +24,11 @@ from .snapshot import ErrorLine, RunLine, Second
 from .texts import first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from uuid import UUID
 
     from lionpride_exec._events.event import Event
-    from lionpride_exec._executor.found import FoundEvent
 
 
 # How many seconds are remembered, how many runs, and how many shapes of errors.
@@ -35,6 +36,8 @@ MOST_SECONDS: Final = 3600
 MOST_RUNS: Final = 5000
 MOST_SHAPES: Final = 1000
 
+# Runs that are read between two checkpoints: half a millisecond.
+RUNS_AT_A_TIME: Final = 100
 
 # The status of a run in the timeline that was followed by another one.
 RETRIED: Final = "retried"
@@ -112,7 +115,7 @@ class Rings:
             return
         if previous is PROCESSING:
             execution = event.execution
-            kind = event.function if isinstance(event, Call) else type(event)
+            kind = kind_of(event)
             if status is PENDING:
                 last = execution.attempts[-1]
                 self._runs.append((event.id, kind, last.started_at, last.finished_at, RETRIED))
@@ -146,19 +149,45 @@ class Rings:
             for at, ended in sorted(found, key=itemgetter(0))
         )
 
-    def runs(self, seconds: float, count: int, running: Iterable[FoundEvent]) -> tuple[RunLine, ...]:
-        """Return the runs of the last seconds, by their beginning. O(remembered runs)."""
+    async def runs(self, seconds: float, count: int, running: Sequence[Event[Any]]) -> tuple[RunLine, ...]:
+        """
+        Return the runs of the last seconds, by their beginning. O(remembered runs), in pieces of 100.
+
+        Args:
+            seconds: How long ago a run has ended at most.
+            count: How many runs at most.
+            running: The events that run now.
+        """
         first = wall_clock.seconds() - seconds
-        lines = [
-            RunLine(
-                id=str(one), kind=self._name_of(kind), begin=begin.timestamp(), end=end.timestamp(), status=f"{status}"
-            )
-            for one, kind, begin, end, status in tuple(self._runs)[-count:]
-            if begin is not None and end is not None and end.timestamp() >= first
-        ]
-        lines += [
-            RunLine(id=str(one.id), kind=one.tag, begin=one.started_at.timestamp(), end=None, status=PROCESSING.value)
-            for one in running
-            if one.started_at is not None
-        ]
-        return tuple(sorted(lines, key=lambda line: line.begin)[-count:])
+        known = tuple(self._runs)[-count:]
+        lines: list[RunLine] = []
+        for place in range(0, len(known), RUNS_AT_A_TIME):
+            lines += [self._run_line(run) for run in known[place : place + RUNS_AT_A_TIME] if _ended_since(run, first)]
+            await checkpoint()
+        for place in range(0, len(running), RUNS_AT_A_TIME):
+            for event in running[place : place + RUNS_AT_A_TIME]:
+                begin = event.execution.started_at
+                if begin is not None:
+                    lines.append(self._run_line((event.id, kind_of(event), begin, None, PROCESSING)))
+            await checkpoint()
+        return tuple(sorted(lines, key=attrgetter("begin"))[-count:])
+
+    def _run_line(self, run: _Run) -> RunLine:
+        event_id, kind, begin, end, status = run
+        return RunLine(
+            id=str(event_id),
+            kind=self._name_of(kind),
+            begin=0.0 if begin is None else begin.timestamp(),
+            end=None if end is None else end.timestamp(),
+            status=f"{status}",
+        )
+
+
+def kind_of(event: Event[Any]) -> object:
+    """Return the function of a call, or the class of any other event."""
+    return event.function if isinstance(event, Call) else type(event)
+
+
+def _ended_since(run: _Run, first: float) -> bool:
+    _, _, begin, end, _ = run
+    return begin is not None and end is not None and end.timestamp() >= first

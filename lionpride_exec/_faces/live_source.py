@@ -234,8 +234,9 @@ class LiveSource:
 
     async def runs(self, seconds: float, count: int) -> tuple[RunLine, ...]:
         """Return the runs of the last seconds, since the source was made: at most 5000, and 500 that still run."""
-        running = self._view.newest(PROCESSING, None, min(count, MOST_RUNNING))
-        return self._rings.runs(seconds, count, running)
+        ids = self._view.ids(PROCESSING, None, min(count, MOST_RUNNING))
+        running = [event for one in ids if (event := self._view.with_id(one)) is not None]
+        return await self._rings.runs(seconds, count, running)
 
     # ---------------------------------------------------------------- actions
 

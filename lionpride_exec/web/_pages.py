@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-from anyio import to_thread
 
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._display.quantities import shown_length
@@ -181,9 +179,7 @@ async def _timeline(source: Source, query: QueryParams) -> dict[str, Any]:
     latest = max((now if run.end is None else run.end for run in runs), default=now)
     caption = f"{len(runs):,} runs of the last {SPANS[span]}, by slot"
     statuses = sorted({run.status for run in runs}, key=lambda status: (status not in ENDED, status))
-    # In a thread: hundreds of bars take some 20 ms, in which the runs of this event loop have their turns.
-    draw = partial(lanes, runs, latest - span, latest, address="event?ref=", caption=caption)
-    chart = await to_thread.run_sync(draw) if runs else None
+    chart = await lanes(runs, latest - span, latest, address="event?ref=", caption=caption) if runs else None
     return {"runs": runs, "chart": chart, "shown": statuses, "span": span, "spans": SPANS, "most": MOST_RUNS}
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import anyio
 import attrs
 import pytest
+from anyio.lowlevel import checkpoint
 from parts import faces_snapshot, faces_sources
 from support import Job, make_executor, with_processor
 
@@ -237,7 +238,7 @@ async def test_long_search_is_cut():
         nonlocal steps
         while True:
             steps += 1
-            await anyio.lowlevel.checkpoint()
+            await checkpoint()
 
     async with anyio.create_task_group() as group:
         group.start_soon(count)
@@ -268,6 +269,26 @@ async def test_errors():
         assert errors[1].id == str(last.id)
         assert errors[1].last is not None
         assert await source.errors(1) == errors[:1]
+
+
+async def test_many_runs_are_read_in_pieces():
+    """While hundreds of runs are read, others have their turns."""
+    executor, turns, gate = make_executor(), [], anyio.Event()
+    source = source_of(executor)
+
+    async def take_turns():
+        while True:
+            await checkpoint()
+            turns.append(1)
+
+    async with executor, anyio.create_task_group() as group:
+        await executor.extend([*(Job() for _ in range(500)), *(Job(gate=gate) for _ in range(50))])
+        await anyio.sleep(10)
+        group.start_soon(take_turns)
+        assert len(await source.runs(60, 1000)) == 550
+        assert len(turns) >= 5
+        group.cancel_scope.cancel()
+        gate.set()
 
 
 async def test_ended_and_runs():

@@ -3,6 +3,7 @@
 import sqlite3
 import tracemalloc
 from contextlib import closing
+from random import Random
 
 import pytest
 from journal_files import T0, add_event, add_step, empty_journal, error_outcome, event_id, fill, make_journal
@@ -311,6 +312,46 @@ def test_the_history_of_an_event(filled):
         ]
         assert {(step.id, step.tag) for step in steps} == {(event_id(2).bytes, "Fetch")}
         assert reader.history(99) == []
+
+
+def lines_of(connection, seq):
+    """Return the numbers of the lines of an event, by a search through all lines."""
+    return [n for (n,) in connection.execute("SELECT n FROM transition WHERE seq = ? ORDER BY n", (seq,))]
+
+
+def add_lines(connection, seqs):
+    """Write a line for each of these events."""
+    rows = ((seq, T0, "c", 1) for seq in seqs)
+    connection.execute("BEGIN")
+    connection.executemany("INSERT INTO transition (seq, at, status, attempt) VALUES (?, ?, ?, ?)", rows)
+    connection.execute("COMMIT")
+
+
+@pytest.mark.parametrize("spread", [10, 3000, 100_000])
+def test_a_long_history_has_all_lines_of_an_event(path, writer, spread):
+    """However far the order of the lines is from that of the events, also of lines that were added since."""
+    draw = Random(spread)  # noqa: S311  no secrets
+    seqs = [max(n // 3 + draw.randrange(-spread, spread), 1) for n in range(20_000)]
+    seqs[12_345] = 7  # far from its other lines
+    wanted = [1, 7, 3000, *draw.sample(seqs, 20)]
+    add_lines(writer, seqs[:15_000])
+    with JournalReader(path) as reader:
+        for end in (15_000, 20_000):
+            for seq in wanted:
+                assert [step.n for step in reader.history(seq)] == lines_of(writer, seq), (end, seq)
+            add_lines(writer, seqs[15_000:])
+
+
+@pytest.mark.parametrize("first", [1, 3000, 4096, 4097, 8193, 11_000])
+def test_the_history_after_lines_were_deleted(path, writer, first):
+    """The numbers of deleted lines may be given to lines of other events."""
+    add_lines(writer, range(1, 12_001))
+    with JournalReader(path) as reader:
+        assert [step.n for step in reader.history(5000)] == [5000]
+        writer.execute("DELETE FROM transition WHERE n >= ?", (first,))
+        add_lines(writer, range(90_000, 102_000))
+        for seq in (1, 2999, 5000, 90_000, 95_000, 101_999):
+            assert [step.n for step in reader.history(seq)] == lines_of(writer, seq), seq
 
 
 def test_the_last_transitions(filled):
