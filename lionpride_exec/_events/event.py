@@ -331,8 +331,7 @@ class Event(RunnableEvent, Generic[T_co]):
             RuntimeError: The event does not run.
             EventFailed: One of them has no result, since its status was set by hand.
             NotFoundError: One of them was deleted.
-            JournalError: The journal cannot be read.
-            ClusterError: The server was not reached.
+            JournalError, ClusterError: The journal cannot be read, or the server was not reached.
 
         Cancellation: nothing has changed.
         """
@@ -343,6 +342,7 @@ class Event(RunnableEvent, Generic[T_co]):
             if not isinstance(other, Event):
                 assert self._host is not None
                 other = await self._host.executor.get(other)  # noqa: PLW2901  the event of this id
+                await other.wait()  # the server of a cluster knows of an end before its executor hears of it
             results.append(other.result())
         return results
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from lionpride_exec._base.wording import counted
 from lionpride_exec._status import EventStatus
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ _WORDS: Final = {"pending": "pending", "processing": "running"}
 
 def executor_text(executor: Any, parts: Parts) -> str:
     """Return the name, the slots, whether the executor runs, and the events by status, without zeros. O(1)."""
-    slots = "" if executor.processor is None else f"{executor.processor.concurrency_limit} slots, "
+    slots = "" if executor.processor is None else f"{counted(executor.processor.concurrency_limit, 'slot')}, "
     counts = _counts(executor, parts).items()
     told = ", ".join(f"{number} {_WORDS.get(status, status)}" for status, number in counts if number)
     return f"Executor({executor.name!r}, {slots}{state_of(executor)}: {told or 'no events'})"

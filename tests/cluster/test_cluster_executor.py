@@ -167,4 +167,4 @@ async def test_progressions_and_counts_follow_the_transitions(server):
         await executor.join()
         assert executor.completed_events == naps
         assert executor.page("completed") == naps[::-1]
-        assert "completed=2" in repr(executor)
+        assert repr(executor) == "Executor('Event', 1 slot, running: 2 completed)"

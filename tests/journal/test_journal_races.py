@@ -662,7 +662,7 @@ async def test_two_that_begin_at_once(path):
         await executor.append(Step(name="a"))
         await executor.join()
         await executor.stop()
-    assert refused == [f"{open_executor(path)!r} is running already"]
+    assert refused == ["Executor('Step', 3 slots, running: no events) is running already"]
     assert rows(path) == ["completed"]
 
 
