@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from .cluster_app import add_cluster_commands
+from .cluster_app import add_cluster_commands, cluster
 from .exit_status import COMPLETED, INCOMPLETE, MISUSED
 from .guard import NOTHING, guarded
 from .journal_app import add_journal_commands
@@ -18,7 +18,7 @@ from .run.options import RunOptions
 from .starter_app import add_starter_commands
 from .streams import STDERR, drop, tell_of_lost_output
 from .top_app import add_top_command
-from .web_app import web
+from .web_app import cluster_web, web
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,6 +101,7 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 
 add_journal_commands(app)
 app.command(web)
+cluster.command(cluster_web, name="web")
 add_cluster_commands(app)
 add_top_command(app)
 add_starter_commands(app)
