@@ -10,6 +10,7 @@ uvloop"`` leaves that one out. Where uvloop does not exist (Windows, PyPy), ther
 import gc
 
 import hypothesis
+import pytest
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("lionpride_exec", deadline=None)
@@ -34,3 +35,11 @@ def pytest_collection_finish():
 @hypothesis.given(hypothesis.strategies.none())
 def use_hypothesis(_):
     """Have Hypothesis set up all that it sets up once."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Write half of a surrogate pair in captured output as an escape: xdist sends reports as UTF-8 only."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report

@@ -240,7 +240,7 @@ def test_a_check_of_records_that_cost_nothing(capsys):
     """A limit of which nothing is taken asks for no time, and for none below zero."""
     records = [{"n": number, "model": "a", "tokens": 0} for number in range(3)]
     assert check("--rate", "100/60s:tokens", records=records) == 0
-    assert "  2 s by 0 tokens, at most 100 in 60 s" in capsys.readouterr().err
+    assert "  2 s because of 0 tokens, at most 100 in 60 s" in capsys.readouterr().err
 
 
 def test_a_check_tells_of_records_that_do_not_fit(capsys):
