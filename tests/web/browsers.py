@@ -11,7 +11,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
 
 def chromium():
     """Return the path of Chromium. Skip the test if there is none, or no way to drive it."""
-    if importlib.util.find_spec("playwright") is None:
+    if not all(map(importlib.util.find_spec, ("playwright", "axe_playwright_python"))):  # those of the extra
         pytest.skip("needs the extra browser: pip install '.[browser]'")
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if (path := shutil.which(name)) is not None:
