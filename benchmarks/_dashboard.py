@@ -89,7 +89,7 @@ async def get(app: Any, address: str) -> int:
 
 
 def add_trail(path: Path, n: int) -> None:
-    """Give a journal of n events the lines that a run would have written: one when it came in, its start, its end."""
+    """Write three lines into the trail for each of n events: that it came in, that it began, and that it ended."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(
             "INSERT INTO transition (seq, at, status, attempt) SELECT seq, ?, 'p', 0 FROM event ORDER BY seq", (EPOCH,)

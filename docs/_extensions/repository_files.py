@@ -40,7 +40,7 @@ LANGUAGES = {".lua": "lua", ".py": "python", ".sh": "bash"}
 
 
 def read(_app: Sphinx, docname: str, source: list[str]) -> None:
-    """Give a page the text of the file that it stands for, and links to pages of the site."""
+    """Put the text of a file into the page of that file. Links to files become links to pages of the site."""
     page = f"{DOCS}/{docname}.md"
     origin = MARKDOWN.get(docname)
     if origin is not None:

@@ -1,8 +1,8 @@
 """
 Lines in the log about an executor as a whole: started, paused, resumed, resized, stopped, crashed.
 
-A lifetime is one task group of the executor, whoever owns it. So an executor that is stopped and started inside its
-block has one line for both.
+A lifetime lasts as long as the task group that the executor runs in. If an executor is stopped and started again inside
+its ``async with`` block, both belong to one lifetime, and the log has one line for them.
 """
 
 from __future__ import annotations

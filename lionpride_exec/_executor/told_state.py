@@ -55,5 +55,5 @@ def pause_name(pause: Pause) -> str | None:
 
 
 def pause_fields(pause: Pause) -> tuple[str | None, float | None, str]:
-    """Return the name of a pause, for how many seconds it still lasts (None: until it is resumed), and its reason."""
+    """Return the name of a pause, the seconds until it ends, and its reason. The seconds are None without an end."""
     return pause_name(pause), None if pause.seconds > MAX_SECONDS else pause.seconds, pause.reason

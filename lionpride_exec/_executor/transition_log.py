@@ -104,7 +104,7 @@ def _fields(event: Event[Any], word: str, key: object) -> dict[str, Any]:
         "lionpride.event.status": word,
         "lionpride.event.attempt": execution.attempt,
     }
-    if key is not None:  # of any class, and only its text is sure to have a form in JSON
+    if key is not None:  # a key may be of any class, and not every class has a form in JSON
         fields["lionpride.event.key"] = key if isinstance(key, str | int) else str(key)
     if word == "started":
         seconds = waited(event)

@@ -278,7 +278,7 @@ class ClusterSource:
 
     def _note(self, step: Moved) -> None:
         event_id = _hex_of(step.event_id)
-        if event_id is None:  # another program's, or a refusal of a worker
+        if event_id is None:  # another program has written it, or a worker that refuses an event
             return
         at = moment(step)
         began = self._begun.pop(event_id, None)

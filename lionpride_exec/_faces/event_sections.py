@@ -32,6 +32,7 @@ def status_section(report: RunReport, summary: Summary) -> Markup | None:
 
 
 def error_section(report: RunReport) -> Markup | None:
+    """Return the errors by shape, the most frequent first. None if there were none."""
     if not report.errors:
         return None
     most = report.errors[0].count

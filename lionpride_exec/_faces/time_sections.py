@@ -153,6 +153,7 @@ def _key_cell(one: Starts) -> str | Markup:
 
 
 def length_sections(summary: Summary) -> Markup | None:
+    """Return how long runs took and how long events waited, side by side. None if neither is known."""
     found = [
         _length_section("Duration", "How long the last run of each completed or failed event took.", summary.durations),
         _length_section("Wait", "From the time when an event was queued to its last run.", summary.waits),

@@ -40,7 +40,7 @@ class Listing(DataTable[Text]):
         Binding("end", "scroll_bottom", show=False),
     ]
 
-    def __init__(self, columns: Sequence[Column], *, id: str) -> None:  # noqa: A002  the name that Textual has
+    def __init__(self, columns: Sequence[Column], *, id: str) -> None:  # noqa: A002  Textual calls it so
         super().__init__(id=id, cursor_type="row", cell_padding=1)
         self._wanted_columns = columns
         self._wanted: Sequence[Row] = ()
