@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import attrs
 
 from lionpride_exec.web import dashboard
 from lionpride_exec.web._server import (
@@ -26,79 +25,56 @@ from .journal.records import reading
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
 
     from .cluster.connection import OpenQueue
+    from .web_options import WebOptions
 
 
-@attrs.frozen(kw_only=True)
-class Place:
+def _listen(options: WebOptions) -> socket.socket:
     """
-    Where a dashboard is served, and to whom.
+    Return the socket of a dashboard.
 
-    Attributes:
-        host: Address to listen at.
-        port: Port to listen on; 0 for any free port.
-        allowed: Names by which the dashboard is reached, beside those of this machine.
-        writable: Whether the pages offer actions.
-        has_token: Whether requests need a token.
-        opens_browser: Whether the address is opened in a browser.
+    Raises:
+        UsageError: The address cannot be used, or other machines reach it without a token.
     """
-
-    host: str
-    port: int
-    allowed: Sequence[str]
-    writable: bool
-    has_token: bool
-    opens_browser: bool
-
-    def listen(self) -> socket.socket:
-        """
-        Return the socket.
-
-        Raises:
-            UsageError: The address cannot be used, or other machines reach it without a token.
-        """
-        if not self.has_token and is_for_all(self.host, self.allowed):
-            raise UsageError(
-                "--no-token is for this machine only: leave out --allow-host, and a --host for other machines"
-            )
-        try:
-            check_server("asyncio")
-            return listener_at(self.host, self.port)
-        except CannotServeError as exc:
-            raise UsageError(str(exc)) from exc
+    if options.no_token and is_for_all(options.host, options.allow_host):
+        raise UsageError("--no-token is for this machine only: leave out --allow-host, and a --host for other machines")
+    try:
+        check_server("asyncio")
+        return listener_at(options.host, options.port)
+    except CannotServeError as exc:
+        raise UsageError(str(exc)) from exc
 
 
-def serve_journal(journal: str, place: Place) -> int:
+def serve_journal(journal: str, options: WebOptions) -> int:
     """
     Serve the dashboard of a journal until SIGINT or SIGTERM. Return the exit status.
 
     Args:
         journal: Path of the journal.
-        place: Where it is served.
+        options: Where it is served, and to whom.
 
     Raises:
-        UsageError: The journal cannot be opened, or the place cannot be used.
+        UsageError: The journal cannot be opened, or the address cannot be used.
     """
-    listener = place.listen()
+    listener = _listen(options)
     with listener:
         with reading(journal):
             pass  # it is a journal, and can be read
-        return anyio.run(_serve, journal, listener, place)
+        return anyio.run(_serve, journal, listener, options)
 
 
-def serve_queue(queue: str, url_file: str | None, place: Place) -> int:
+def serve_queue(queue: str, url_file: str | None, options: WebOptions) -> int:
     """
     Serve the dashboard of a cluster's queue until SIGINT or SIGTERM. Return the exit status.
 
     Args:
         queue: The name of the queue.
         url_file: A file with the URL of the server. With None, the environment variable has the URL.
-        place: Where it is served.
+        options: Where it is served, and to whom.
 
     Raises:
-        UsageError: There is no URL, or the place cannot be used.
+        UsageError: There is no URL, or the address cannot be used.
         ConfigurationError: The name or the URL cannot be used.
         NotFoundError: The server has no queue of this name.
         ClusterError: The server is not reached, or refuses.
@@ -107,25 +83,25 @@ def serve_queue(queue: str, url_file: str | None, place: Place) -> int:
 
     from .cluster.connection import in_queue  # noqa: PLC0415  likewise
 
-    listener = place.listen()
+    listener = _listen(options)
 
     async def show(opened: OpenQueue) -> int:
         """Serve the queue."""
-        return await _serve(ClusterSource(opened.queue, writable=place.writable), listener, place)
+        return await _serve(ClusterSource(opened.queue, writable=options.writable), listener, options)
 
     with listener:
         return in_queue(queue, url_file, show)
 
 
-async def _serve(what: Any, listener: socket.socket, place: Place) -> int:
+async def _serve(what: Any, listener: socket.socket, options: WebOptions) -> int:
     """Write the address of a dashboard, and serve it until a signal."""
-    token = make_token() if place.has_token else None
-    app = dashboard(what, writable=place.writable, auth=token, hosts=(place.host, *place.allowed))
+    token = None if options.no_token else make_token()
+    app = dashboard(what, writable=options.writable, auth=token, hosts=(options.host, *options.allow_host))
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        address = address_of(listener, place.host, token)
+        address = address_of(listener, options.host, token)
         sys.stdout.write(f"{address}\n")
         sys.stdout.flush()
-        if place.opens_browser:
+        if options.open_browser:
             import webbrowser  # noqa: PLC0415  few runs open one
 
             await anyio.to_thread.run_sync(webbrowser.open, address)
