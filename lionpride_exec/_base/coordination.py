@@ -112,23 +112,27 @@ class Coordination:
                 "event), or likewise"
             )
 
-    def hold(self, token: object) -> None:
+    def hold(self, token: object) -> bool:
         """
-        Start no event, and ask no gate, until this hold and all others have ended. Idempotent. Does not wait.
+        Start no event, and ask no gate, until this hold and all others have ended. Return whether the hold is new.
 
-        Running events go on. ``Processor.process()`` starts no event either. The hold outlasts ``stop()`` and
-        ``start()``.
+        Idempotent. Does not wait. Running events go on. ``Processor.process()`` starts no event either. The hold
+        outlasts ``stop()`` and ``start()``.
 
         Args:
             token: Any hashable object.
         """
+        is_new = token not in self.holds
         self.holds.add(token)
+        return is_new
 
-    def release_hold(self, token: object) -> None:
-        """End the hold of a token. After the last hold, events start at once. Idempotent."""
+    def release_hold(self, token: object) -> bool:
+        """End the hold of a token, if there is one, and return whether there was. After the last hold, events start."""
+        was_held = token in self.holds
         self.holds.discard(token)
         if self.starter is not None:
             self.starter.look_again()
+        return was_held
 
     def release_hold_soon(self, token: object) -> None:
         """End the hold of a token, from any thread at any time. Events start soon after the last hold. Idempotent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
+from lionpride_exec._base.coordination import PAUSED
 from lionpride_exec._model.execution import to_status
 from lionpride_exec._processing.config import MIN_REFRESH_TIME, check_bounds
 from lionpride_exec._status import EventStatus
@@ -329,7 +330,8 @@ class ExecutorControls:
         After an error nothing has changed.
         """
         if key is None and limit is None and until is None and seconds is None and reason is None:
-            self._parts.log.pause()
+            if self._parts.coordination.hold(PAUSED):
+                self._parts.log.paused()
         else:
             self._steering.pause(key, limit, until, seconds, reason)
 
@@ -342,12 +344,11 @@ class ExecutorControls:
             limit: As for the pause that is to end.
 
         Raises:
-            ValueError: As for :meth:`pause`.
-            TypeError: As for :meth:`pause`.
-            ConfigurationError: As for :meth:`pause`.
+            ValueError, TypeError, ConfigurationError: As for :meth:`pause`, about the key and the limit.
         """
         if key is None and limit is None:
-            self._parts.log.resume()
+            if self._parts.coordination.release_hold(PAUSED):
+                self._parts.log.resumed()
         else:
             self._steering.resume(key, limit)
 

@@ -11,7 +11,6 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._base.backend import backend_name, current_time
-from lionpride_exec._base.coordination import PAUSED
 from lionpride_exec._base.json_text import shown
 from lionpride_exec._base.wording import counted, shown_seconds
 from lionpride_exec._events.log_fields import log_fields
@@ -36,7 +35,7 @@ class LifetimeLog:
 
     Args:
         executor: The executor.
-        coordination: Knows whether the executor is paused.
+        coordination: Knows the name of the executor.
         index: Knows the events in memory.
         retention: Knows how many have left memory.
         restored: Returns how many events the last opening of the journal has brought back.
@@ -103,18 +102,13 @@ class LifetimeLog:
         """Tell that the background task of an executor has crashed. The next call of the executor raises the error."""
         logger.error("%s crashed", self._coordination.name, exc_info=error, extra=self._fields(error))
 
-    def pause(self) -> None:
-        """Start no more events. Idempotent."""
-        if PAUSED not in self._coordination.holds:
-            self._coordination.hold(PAUSED)
-            logger.info("%s paused", self._coordination.name, extra=self._fields())
+    def paused(self) -> None:
+        """Tell that no more events start."""
+        logger.info("%s paused", self._coordination.name, extra=self._fields())
 
-    def resume(self) -> None:
-        """End :meth:`pause`. Idempotent."""
-        was_paused = PAUSED in self._coordination.holds
-        self._coordination.release_hold(PAUSED)
-        if was_paused:
-            logger.info("%s resumed", self._coordination.name, extra=self._fields())
+    def resumed(self) -> None:
+        """Tell that events start again."""
+        logger.info("%s resumed", self._coordination.name, extra=self._fields())
 
     def key_paused(self, key: Hashable, limit: Limit | str | None) -> None:
         """Tell that a key, or a limit without keys, is paused."""
