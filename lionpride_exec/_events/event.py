@@ -72,9 +72,8 @@ class Event(RunnableEvent, Generic[T_co]):
     - ``tag``: The text by which a journal finds the class.
     - ``version`` (1): The version of the fields, see :meth:`_upgrade`.
     - ``on_crash``: What happens after a crash to an event that was running: "rerun" (the default), "fail" or "hold".
-      Inherited.
     - ``max_attempts`` (5): How many runs a crash may interrupt before the event ends FAILED instead of running again.
-      Inherited.
+      Both are inherited.
 
     Options of the class statement also say where a plain ``def _invoke(self)`` runs. Without them it must be async.
 
@@ -331,7 +330,8 @@ class Event(RunnableEvent, Generic[T_co]):
             RuntimeError: The event does not run.
             EventFailed: One of them has no result, since its status was set by hand.
             NotFoundError: One of them was deleted.
-            JournalError, ClusterError: The journal cannot be read, or the server was not reached.
+            JournalError: The journal cannot be read.
+            ClusterError: The server was not reached.
 
         Cancellation: nothing has changed.
         """

@@ -307,7 +307,8 @@ class ExecutorControls:
 
         ``pause(key="host")`` holds back the events that have this key, for any limit with keys or as their partition.
         All other events go on. ``statistics().pauses`` has the paused keys, and ``explain()`` says ``PAUSED``. A later
-        pause of the same key replaces the earlier one. The pause of a key is not stored in a journal.
+        pause of the same key replaces the earlier one. The pause of a key is not stored in a journal. After an error
+        nothing has changed.
 
         Unlike after ``stop()``, ``join()`` and the end of the executor's block still wait for the pending events.
         ``stop()`` and ``start()`` do not end the pause. With a cluster, the events that wait here go to other workers.
@@ -324,10 +325,7 @@ class ExecutorControls:
             ValueError: ``until``, ``seconds`` or ``reason`` without a key or a limit; both times; a time without a
                 time zone; seconds that are negative or NaN; or a limit that is not here, or whose key is missing.
             TypeError: The key is not hashable, or ``until`` is no datetime.
-            ConfigurationError: No limit has keys, and there are no partitions. Or the executor has a cluster, and
-                a key or a limit is given.
-
-        After an error nothing has changed.
+            ConfigurationError: There are neither keys nor partitions; or a key or a limit is given with a cluster.
         """
         if key is None and limit is None and until is None and seconds is None and reason is None:
             if self._parts.coordination.hold(PAUSED):
@@ -344,7 +342,9 @@ class ExecutorControls:
             limit: As for the pause that is to end.
 
         Raises:
-            ValueError, TypeError, ConfigurationError: As for :meth:`pause`, about the key and the limit.
+            ValueError: As for :meth:`pause`.
+            TypeError: As for :meth:`pause`.
+            ConfigurationError: As for :meth:`pause`.
         """
         if key is None and limit is None:
             if self._parts.coordination.release_hold(PAUSED):
