@@ -123,6 +123,17 @@ async def test_the_programs(page, tmp_path, monkeypatch, capsys, request):
         await run_programs(blocks, page, lambda: capsys.readouterr().out, prints_more=page in PRINTS_MORE)
 
 
+def test_each_tag_is_of_one_page():
+    """The classes of a page may still be there when the next page runs in the same process, and tags are unique."""
+    pages = {}
+    for name, path in PAGES.items():
+        blocks = of_language(path.read_text("utf-8"), "python")
+        for tag in set(re.findall(r"(?m)^class .*tag=\"([^\"]+)\"", "\n".join(block.text for block in blocks))):
+            pages.setdefault(tag, []).append(name)
+    assert len(pages) > 5
+    assert {tag: names for tag, names in pages.items() if len(names) > 1} == {}
+
+
 def test_the_tests_of_the_pages(tmp_path):
     """The tests that a page shows pass."""
     for name, path in PAGES.items():
