@@ -113,7 +113,7 @@ class Observers:
             event._intake.since = event._host.clock()
         self.depth += 1
         try:
-            for observer in tuple(self.callbacks):
+            for observer in tuple(self.callbacks):  # as above: a function for both would cost a call each time
                 try:
                     observer(event, previous, target)
                 except Exception as exc:  # noqa: BLE001  of the user's function
