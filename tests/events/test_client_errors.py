@@ -321,7 +321,7 @@ def of_stripe():
     return stripe.RateLimitError("slow", http_status=429, headers={"Retry-After": "7"}, code="rate_limit"), 429, 7
 
 
-# Each row of the table in docs/api-calls.md: its first cell, and the tests of it with real classes.
+# Each row of the table in docs/client-errors.md: its first cell, and the tests of it with real classes.
 CLIENTS = {
     "httpx, httpx2": [
         lambda: of_httpx("httpx"),
@@ -415,7 +415,7 @@ def test_the_shapes_of_their_errors_are_read(name):
 
 def test_the_page_lists_these_clients():
     """Each row of its table is tested here."""
-    page = (Path(__file__).parents[2] / "docs" / "api-calls.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "client-errors.md").read_text(encoding="utf-8")
     table = re.search(r"\| client \|.*?\n\n", page, re.DOTALL)[0]
     assert re.findall(r"^\| ([^|]*?) \|", table, re.MULTILINE)[1:] == list(CLIENTS)
 
