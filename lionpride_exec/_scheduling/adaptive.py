@@ -6,7 +6,7 @@ until something is refused. From then on the pace rises by the same amount with 
 call is refused, or is answered slowly. Two things are learned besides:
 
 - *The step.* A refusal costs a call, and a pause costs time. So the pace returns to where it was refused within a
-  *span*: so many starts that one call in 100 is refused, and that pauses take 4 % of the time. After two spans without
+  *span*: so many starts that one call in 100 is refused, and that pauses take 3 % of the time. After two spans without
   a refusal the limit must have risen, so the step doubles with each further span. As long as the limit is not known, a
   span lasts a few seconds only: before the second refusal, after three early refusals in a row, and after four spans.
 - *The depth of a fall.* A refusal after a quarter of a span cuts the pace by 3 %. Each one that comes earlier cuts by
