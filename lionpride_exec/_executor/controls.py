@@ -288,7 +288,7 @@ class ExecutorControls:
             ExecutorClosedError: The executor has a journal, and the journal is not open.
             ConfigurationError: The executor has a cluster, whose workers take the events.
 
-        Cancellation: events that this call started end CANCELLED (with a journal: PENDING). Events that have not begun
+        Cancellation: events that this call started are interrupted as by ``stop(grace=0)``. Events that have not begun
         stay PENDING and queued.
         """
         await self._lifetime.forward()

@@ -262,8 +262,8 @@ class Executor(ExecutorControls, ExecutorMaps, ExecutorQueries, anyio.AsyncConte
 
         Also raises what :meth:`start` raises.
 
-        Cancellation: running events end CANCELLED, events that have not begun stay PENDING, and all waiting tasks are
-        woken.
+        Cancellation: running events are interrupted as by :meth:`stop`, events that have not begun stay PENDING, and
+        all waiting tasks are woken.
         """
         await self._lifetime.run(task_status)
 
@@ -296,8 +296,8 @@ class Executor(ExecutorControls, ExecutorMaps, ExecutorQueries, anyio.AsyncConte
         method, it waits neither for that event nor for other events that wait in the same way.
 
         Args:
-            grace: Seconds, 0 or more, after which running events are cancelled. None if they may take as long as they
-                need.
+            grace: Seconds, 0 or more, after which running events are interrupted. They end CANCELLED, or with a
+                ``Retry`` or a journal run again at the next start: ``docs/retry.md``. None for no limit.
 
         Raises:
             ValueError: The grace is negative or NaN. Nothing was stopped.

@@ -54,7 +54,8 @@ class Retry:
 
     Until the next run the event is PENDING, holds no slot, and keeps its priority. ``event.execution.attempts`` records
     each run. An interruption (``stop(grace=...)``, a cancelled scope) also sets an event with a retry back to PENDING.
-    An interrupted run does not count as an attempt, and the event runs again at the next start of the executor.
+    An interrupted run does not count as an attempt, and the event runs again at the next start of the executor. With a
+    journal, an event without a retry runs again too, unless its class says ``on_crash="fail"`` or ``"hold"``.
 
     Args:
         attempts: How many runs in all, at least 1.

@@ -189,7 +189,7 @@ class ProcessorLifetime:
         self._conditions.notify()
 
     def cancel_running(self) -> None:
-        """Cancel the loop and all running events of this processor. These events end CANCELLED."""
+        """Cancel the loop, and interrupt all running events of this processor."""
         for pool in self.pools:
             pool.group.cancel_scope.cancel()
 

@@ -37,7 +37,7 @@ class ProcessorLoop:
         self._lifetime.abandon()
 
     def cancel_running(self) -> None:
-        """Cancel the loop and all running events of this processor. These events end CANCELLED."""
+        """Cancel the loop, and interrupt all running events of this processor."""
         self._lifetime.cancel_running()
 
     async def join(self) -> None:
@@ -65,7 +65,8 @@ class ProcessorLoop:
         If another call runs the loop, wait for its end first. If the processor is stopped by then, return and start
         nothing.
 
-        Cancellation: events that this call started end CANCELLED. Events that have not begun stay PENDING and queued.
+        Cancellation: events that this call started are interrupted: they end CANCELLED, or are PENDING with a ``Retry``
+        or where the processor ``resumes``. Events that have not begun stay PENDING and queued.
         """
         await self._lifetime.execute()
 
@@ -78,6 +79,7 @@ class ProcessorLoop:
         queued. A denied event is asked about again at once. If ``available_capacity`` was assigned, that number bounds
         the batch, and the assignment ends when the batch has started an event. Calls may overlap.
 
-        Cancellation: events that this call started end CANCELLED. Events that have not begun stay PENDING and queued.
+        Cancellation: events that this call started are interrupted: they end CANCELLED, or are PENDING with a ``Retry``
+        or where the processor ``resumes``. Events that have not begun stay PENDING and queued.
         """
         await self._lifetime.process()

@@ -1,13 +1,15 @@
 """What the pages say about the edges of lifetimes, handles, retries and watchers."""
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
 
 import anyio
 import pytest
+from pages import ROOT
 from support import ASYNCIO_ONLY, Job, make_executor
 
-from lionpride_exec import Call, Event, EventFailed, Executor, ExecutorClosedError, Retry, WatcherTooSlow
+from lionpride_exec import Call, Event, EventFailed, Executor, ExecutorClosedError, Journal, Retry, WatcherTooSlow
 
 pytestmark = pytest.mark.anyio
 
@@ -270,3 +272,75 @@ async def test_a_block_that_is_being_left_takes_nothing_more_in():
         await anyio.sleep(1)
         with pytest.raises(ExecutorClosedError):
             await executor.append(Job())
+
+
+# -------------------------------------------------------------------- interruptions
+
+
+class Plain(Event, tag="claims.plain"):
+    async def _invoke(self):
+        await anyio.sleep(10)
+
+
+class Failing(Plain, tag="claims.failing", on_crash="fail"):
+    pass
+
+
+class Holding(Plain, tag="claims.holding", on_crash="hold"):
+    pass
+
+
+# The rows of the table in docs/retry.md: which classes with which Retry.
+ROWS = (((Plain,), None), ((Failing, Holding), None), ((Plain, Failing, Holding), Retry(1)))
+
+
+def table_of_interruptions():
+    """Return the last words on the table of docs/retry.md: for each row, the status without and with a journal."""
+    text = (ROOT / "docs" / "retry.md").read_text().split("## Interruptions")[1]
+    rows = [row.split("|")[2:4] for row in text.splitlines() if row.startswith("|")][2:]
+    cells = [[re.findall("CANCELLED|PENDING|likewise", cell) for cell in row] for row in rows]
+    return [[words[0] if words != ["likewise"] else row[0][0] for words in row] for row in cells]
+
+
+@pytest.mark.parametrize("how", ["stop", "cancelled owner"])
+@pytest.mark.parametrize("has_journal", [False, True], ids=["memory", "journal"])
+async def test_what_becomes_of_interrupted_events(tmp_path, has_journal, how):
+    """The table of docs/retry.md is true for each class, with and without a Retry. None of these runs counts."""
+    if has_journal:
+        pytest.importorskip("msgspec")
+    table = table_of_interruptions()
+    assert len(table) == len(ROWS)
+    for (classes, retry), said in zip(ROWS, table, strict=True):
+        for cls in classes:
+            journal = Journal(tmp_path / f"{cls.__name__}-{retry}.db") if has_journal else None
+            with anyio.CancelScope() as owner:
+                async with Executor.of(cls, journal=journal, retry=retry) as executor:
+                    event = await executor.append(cls())
+                    await anyio.sleep(1)
+                    assert event.status == "processing"
+                    if how == "stop":
+                        await executor.stop(grace=0)
+                    else:
+                        owner.cancel()
+            assert (cls, event.status.name) == (cls, said[has_journal])
+            assert event.execution.attempt == (event.status == "cancelled")
+
+
+def paragraphs():
+    """Return the paragraphs of pages and docstrings, and each row of a table with its header. Without clusters."""
+    pages = [*ROOT.glob("docs/*.md"), ROOT / "README.md", *ROOT.glob("lionpride_exec/**/*.py")]
+    for page in (page for page in pages if not page.name.startswith("cluster")):
+        for paragraph in re.split(r"\n\s*\n", page.read_text()):
+            header, *rows = paragraph.split("\n") if paragraph.startswith("|") else [paragraph]
+            for row in rows or [""]:
+                yield page.name, " ".join(f"{header} {row}".split())
+
+
+def test_no_page_forgets_the_journal_when_it_speaks_of_interruptions():
+    """Where it says that what runs ends CANCELLED by a stop, it says what a journal or a Retry changes."""
+    claim = re.compile(
+        r"(running event|interrupted|what (still )?r[ua]n|that this call started)[^.]{0,80}\bends? CANCELLED"
+    )
+    found = [(name, text) for name, text in paragraphs() if claim.search(text)]
+    assert found  # docs/retry.md itself at least
+    assert [each for each in found if not re.search("journal|resumes|does not run again", each[1])] == []
