@@ -273,6 +273,40 @@ def test_a_check_writes_no_file(capsys):
     assert len(capsys.readouterr().out.splitlines()) == 5
 
 
+NEED_ANOTHER = {
+    "--id": ["--id", "n", "--journal", "run.db"],
+    "--changed-input": ["--changed-input", "--journal", "run.db"],
+    "--resume-failed": ["--resume-failed", "--journal", "run.db", "--journal-sync", "normal"],
+    "--queue NAME": ["--queue", "jobs", "--cluster", "url", "--id", "n"],
+    "--lease": ["--lease", "30", "--cluster", "url"],
+    "--no-work": ["--no-work", "--cluster", "url"],
+}
+
+
+@pytest.mark.parametrize("options", NEED_ANOTHER.values(), ids=NEED_ANOTHER)
+def test_a_check_takes_options_that_need_a_file_or_a_server(capsys, options):
+    """The run to come has it. The check asks none, and writes none."""
+    assert check(*options) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
+    assert not Path("run.db").exists()
+
+
+def test_a_check_refuses_what_the_run_would_refuse(capsys):
+    """An option that does nothing, because the option that it needs is not given."""
+    for option in (["--id", "n"], ["--resume-failed"], ["--lease", "30"]):
+        assert check(*option) == 2
+        assert option[0] in capsys.readouterr().err
+
+
+def test_a_check_tells_of_ids_that_are_no_ids(capsys):
+    """A record without its id, and one whose id is that of an earlier record, are bad lines, as for the run."""
+    records = [{"n": 0, "sku": "a"}, {"n": 1}, {"n": 2, "sku": "a"}]
+    assert check("--id", "sku", "--journal", "run.db", records=records) == 1
+    err = capsys.readouterr().err
+    assert "line 2: id 'sku' is missing" in err
+    assert "line 3: id 'sku' must be unique" in err
+
+
 def test_a_check_needs_files(capsys):
     """A pipe can be read only once."""
     Path("target.py").write_text(TARGET)

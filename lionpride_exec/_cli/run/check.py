@@ -51,9 +51,12 @@ SHOWN: Final = 300
 
 # The options that a check leaves out, because it writes no file and asks no server.
 WITHOUT: Final[dict[str, Any]] = {
-    "journal": None, "cluster": None, "no_work": False, "resume_failed": False, "changed_input": False,
+    "journal": None, "cluster": None, "no_work": False, "lease": None, "resume_failed": False, "changed_input": False,
     "overwrite": False, "output_format": "jsonl", "fields": None, "summary": None, "dry_run": False, "web": None,
 }  # fmt: skip
+
+# A file in place of standard output: what a run with a journal would refuse there is no matter of a check.
+SOME_FILE: Final = "results"
 
 
 def check(target_text: str, source_texts: Sequence[str], options: RunOptions) -> int:
@@ -70,8 +73,9 @@ def check(target_text: str, source_texts: Sequence[str], options: RunOptions) ->
     Raises:
         UsageError: The target or INPUT cannot be opened, an option is wrong, or INPUT can be read only once.
     """
-    options = attrs.evolve(options, **WITHOUT)
-    options.check()
+    output = SOME_FILE if options.output == "-" else options.output
+    attrs.evolve(options, output=output, overwrite=False).check()  # as a whole: some options need one that is left out
+    options = attrs.evolve(options, **WITHOUT, queue=None if options.cluster is not None else options.queue)
     paths = expand(source_texts)
     once = next((path for path in paths if path == "-" or (Path(path).exists() and not Path(path).is_file())), None)
     if once is not None:
@@ -79,7 +83,8 @@ def check(target_text: str, source_texts: Sequence[str], options: RunOptions) ->
     demand = Demand(options.processor_config.get("limits", ()))
     status = _read_all(target_text, paths, attrs.evolve(options, limit=None), demand)
     count = RUN if options.limit is None else options.limit
-    ran, durations = _run_some(target_text, source_texts, attrs.evolve(options, limit=count))
+    # The first pass has looked at the ids. A run without a journal has no use for them.
+    ran, durations = _run_some(target_text, source_texts, attrs.evolve(options, limit=count, record_id=None))
     if ran == INTERRUPTED:
         return ran
     if durations:
