@@ -143,6 +143,17 @@ def test_standard_error_is_not_needed(line):
     assert out
 
 
+def test_quiet_leaves_out_what_the_help_says(capsys):
+    """A bad line is still told. The errors at the end are not: they are in the results."""
+    Path("fail.py").write_text("async def fail(record): raise LookupError(record)\n")
+    Path("in").write_text("no JSON\n1\n")
+    assert run("fail.py:fail", "in", output="out", quiet=True) == 1
+    assert re.fullmatch(r"lionpride-exec: line 1: not JSON: .*\n", capsys.readouterr().err)
+    assert run_command(["run", "--help"]) == 0
+    text = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
+    assert "no progress, no summary and no errors at the end; bad lines and warnings are still shown" in text
+
+
 def test_a_full_disk_under_the_results_is_told():
     """The run ends with status 1."""
     status, _, err = shell("L run target.py:echo in --output /dev/full --quiet")

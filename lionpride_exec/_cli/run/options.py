@@ -115,7 +115,7 @@ class RunOptions:
         web: Port of a dashboard beside the run, for browsers on this machine; 0 for any. Its address is shown.
         progress: Display on standard error; auto is rich on a terminal, else a line every 5 seconds.
         traceback: Keep the traceback of an error in its result.
-        quiet: Show no progress and no summary; bad lines and errors are still shown.
+        quiet: Show no progress, no summary and no errors at the end; bad lines and warnings are still shown.
         log_level: Log what becomes of the run and of each line, from this level on, on standard error.
         log_json: With --log-level, log JSON, one object for each line of the log.
     """
