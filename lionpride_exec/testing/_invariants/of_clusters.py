@@ -95,7 +95,7 @@ def counts(snapshot: Snapshot) -> Iterator[str]:
 
 @_invariant
 def places(snapshot: Snapshot) -> Iterator[str]:
-    """An event that may start or runs is in one place: a stream, a line or the delayed ones. No other is in any."""
+    """An event that may start or runs is in one stream or line, or delayed. No other event is in any of these."""
     found: dict[str, list[str]] = defaultdict(list)
     for stream, entry_id, event_id in snapshot.entries:
         found[event_id].append(f"stream {stream} as {entry_id}")
@@ -115,7 +115,7 @@ def places(snapshot: Snapshot) -> Iterator[str]:
 
 @_invariant
 def entries(snapshot: Snapshot) -> Iterator[str]:
-    """An event names its entry, and a worker holds only what is there. What runs is held."""
+    """An event names its entry in a stream. Workers hold only entries that exist, and that of each event that runs."""
     there = {(stream, entry_id): event_id for stream, entry_id, event_id in snapshot.entries}
     held = {(one.stream, one.entry_id) for one in snapshot.held}
     for event in snapshot.events.values():
@@ -135,7 +135,7 @@ def entries(snapshot: Snapshot) -> Iterator[str]:
 
 @_invariant
 def followers(snapshot: Snapshot) -> Iterator[str]:
-    """An event waits for as many open events as know that it waits. Nothing waits for an event that has ended."""
+    """An event waits for as many open events as list it as a follower. No event waits for one that has ended."""
     waits: Counter[str] = Counter()
     for event_id, ids in snapshot.followers.items():
         event = snapshot.events.get(event_id)
@@ -170,7 +170,7 @@ def kept(snapshot: Snapshot) -> Iterator[str]:
 
 @_invariant
 def limits(snapshot: Snapshot) -> Iterator[str]:
-    """What is used of a limit is the sum of the costs that are out, and only a run that goes on holds one."""
+    """The sum of the costs that a limit keeps is its use, and only an event that runs holds a cost until its end."""
     runs = {event.token: event for event in snapshot.events.values() if event.status == PROCESSING}
     for name, bucket in snapshot.buckets.items():
         total = sum(bucket.costs.values())
@@ -191,7 +191,7 @@ def limits(snapshot: Snapshot) -> Iterator[str]:
 
 @_invariant
 def lines(snapshot: Snapshot) -> Iterator[str]:
-    """While events stand in line at a limit, a run holds of it, or it is an event's turn. So the line goes on."""
+    """While events wait in line at a limit, a run holds some of it, or it is the turn of one. So the line moves."""
     turns = {event.turn_at for event in snapshot.events.values() if event.status == PENDING}
     for name, bucket in snapshot.buckets.items():
         if bucket.line and not bucket.holds and name not in turns:

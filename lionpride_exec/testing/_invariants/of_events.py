@@ -151,7 +151,7 @@ def keys(look: Look) -> Findings:
 
 @invariant(When.BETWEEN_STEPS)
 def followers(look: Look) -> Findings:
-    """An event that comes after others is PENDING, waits only for events that have not ended, and they know it."""
+    """An event that comes after others is PENDING, and waits only for events that have not ended and that list it."""
     view, items = look.view, look.executor.states.items
     waiting_after, deferred_ends, told = view.waiting_after, view.deferred_ends, view.followers
     unresolved = {event.id for event in view.unresolved}

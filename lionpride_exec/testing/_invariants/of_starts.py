@@ -59,7 +59,7 @@ def queue(look: Look, processor: Processor, view: ProcessorView) -> Findings:
 
 @invariant_of_processor
 def flights(look: Look, __: Processor, view: ProcessorView) -> Findings:
-    """Each event that a processor has started runs, has ended, or comes back, and has a worker."""
+    """Each event that a processor has started has a worker, and runs, has ended, or is to run again."""
     started = [each.event for each in look.started.values()]
     waiting = [
         each.event
@@ -125,7 +125,7 @@ def _find_wrong_use(state: LimitState, held: float) -> str | None:
 
 @invariant_of_processor
 def limit_keys(_: Look, processor: Processor, view: ProcessorView) -> Findings:
-    """The state of a limit for a key goes when no event uses the key, so it does not grow with past keys."""
+    """A limit drops its state for a key that no event uses, so its memory does not grow with past keys."""
     lanes = view.keyed_lanes
     if lanes > processor.queue.qsize() + view.stale_entries:
         yield f"there are {lanes} lanes with keys for {processor.queue.qsize()} queued events", []
