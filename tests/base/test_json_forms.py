@@ -216,6 +216,13 @@ class Multi(dict):
         return dict.__getitem__(self, key)[0]
 
 
+class Headers(Query):
+    """As the headers of httpx: the values of a key are one text."""
+
+    def __getitem__(self, key):
+        return ", ".join(self.data[key])
+
+
 class Registry(dict):
     """Its method of such a name does something else."""
 
@@ -395,6 +402,10 @@ VALUES = {
     "as a whole": (LongDouble(), "np.longdouble('1.5')"),
     "several values": (
         [Query(a=[1, 2], b=[3]), Multi(a=[1, 2], b=[3]), Registry(a=1)], [{"a": [1, 2], "b": 3}] * 2 + [{"a": 1}],
+    ),
+    "several values as one text": (
+        [Headers(a=["x=1, y", "z"], b=["x, y"]), Registry(a="x, z")],
+        [{"a": ["x=1, y", "z"], "b": "x, y"}, {"a": "x, z"}],
     ),
     "raw": ({"a": msgspec.Raw(b'{"b": [1]}')}, {"a": {"b": [1]}}),
     "root model": ([Root(5), pydantic.RootModel[str]("a")], [5, "a"]),
