@@ -10,6 +10,7 @@ import attrs
 
 from lionpride_exec._base.wording import MAX_SECONDS, counted, shown_seconds
 from lionpride_exec._events.stored_names import publish_classes
+from lionpride_exec._model.adaptive import Adaptive
 from lionpride_exec._model.waiting import WaitReason
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Explanation:
     def __str__(self) -> str:
         parts = [f"{self.event} is {self.status}"]
         if self.waits_for not in WAITS_FOR_NOTHING:
-            parts.append(f"waits for {_WORDS[self.waits_for]}")
+            parts.append(f"waits for {self._reason}")
             if self.limit is not None:
                 parts.append(f"{self.limit!r}")
             if self.key is not None:
@@ -78,6 +79,13 @@ class Explanation:
                 parts.append(f"expires in {shown_seconds(self.expires_in)}")
         return ", ".join(parts)
 
+    @property
+    def _reason(self) -> str:
+        # An Adaptive paces its events from the first start on, before anything was refused.
+        if self.waits_for is WaitReason.REFUSAL and isinstance(self.limit, Adaptive):
+            return "its pace"
+        return _WORDS[self.waits_for]
+
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         from lionpride_exec._display.notebook import bundle, facts, frame  # noqa: PLC0415  for notebooks only
 
@@ -89,7 +97,7 @@ class Explanation:
         seconds = None if self.seconds is None or not waits else _least(self.seconds)
         rows = {
             "event": str(self.event),
-            "waits for": _WORDS[self.waits_for],
+            "waits for": self._reason,
             "how long": seconds,
             "limit": None if self.limit is None else repr(self.limit),
             "key": None if self.key is None else repr(self.key),

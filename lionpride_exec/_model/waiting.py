@@ -39,7 +39,8 @@ class WaitReason(StrEnum):
     GATE = "gate"
     """Its gate must be asked (again)."""
     REFUSAL = "refusal"
-    """A run with its key raised ``RateLimited``: the key is closed for a time, or has a pace after that."""
+    """A run with its key raised ``RateLimited``: the key is closed for a time, or has a pace after that. Or an
+    :class:`Adaptive` sets the pace of its key."""
     LIMIT = "limit"
     """A ``Rate``, ``Quota`` or ``Concurrent`` has no room."""
     CAPACITY = "capacity"

@@ -53,6 +53,18 @@ async def test_starts_are_spaced():
     assert gaps[-1] == pytest.approx(0.25, abs=0.01)
 
 
+async def test_an_event_waits_for_its_pace_before_anything_was_refused():
+    """The text tells of no refusal, because there was none."""
+    executor = make_executor(limits=Adaptive(1, 1, 1))
+    async with executor:
+        _, second = await executor.extend([Job(), Job()], priority=0)
+        await wait_all_tasks_blocked()
+        told = executor.explain(second)
+        assert told.waits_for is WaitReason.REFUSAL
+        assert "waits for its pace, Adaptive(" in str(told)
+        assert "refusal" not in str(told)
+
+
 async def test_each_key_learns_for_itself():
     """A refusal of one key slows down no other; None is not limited."""
 
