@@ -64,7 +64,7 @@ class ExecutorControls:
 
     async def release(self, event: Event | UUID | str) -> Event:
         """
-        Queue a held event like any other. To give it up, call ``cancel()`` after that. O(as :meth:`get`).
+        Queue a held event like any other. To give it up, call :meth:`cancel` instead. O(as :meth:`get`).
 
         Raises:
             NotFoundError: No event with this id is held.
@@ -86,8 +86,8 @@ class ExecutorControls:
         that. With a cluster, the call asks the server: the event ends some milliseconds later, or may have completed.
 
         Args:
-            event: An event in this executor, or its id. With a journal also an event that has ended and left memory:
-                the event itself, or the id of one of the last 10,000.
+            event: An event in this executor, or its id. With a journal also an event that is held, or that has ended
+                and left memory: the event itself, or the id of one of the last 10,000.
             reason: The reason that is recorded.
 
         Returns:
@@ -98,7 +98,7 @@ class ExecutorControls:
             ClusterError: The executor is not connected to its cluster. The event goes on.
             RuntimeError: The event runs, and this is not the thread of the event loop. The event goes on.
         """
-        return self._transitions.end(self._lookups.known(event), EventStatus.CANCELLED, EventCancelled(reason))
+        return self._transitions.end(self._lookups.to_end(event), EventStatus.CANCELLED, EventCancelled(reason))
 
     def skip(self, event: Event | UUID | str, reason: str | None = None) -> bool:
         """
@@ -108,7 +108,7 @@ class ExecutorControls:
             NotFoundError: The event is not in this executor.
             ClusterError: As for :meth:`cancel`, as is a RuntimeError.
         """
-        return self._transitions.end(self._lookups.known(event), EventStatus.SKIPPED, Skip(reason))
+        return self._transitions.end(self._lookups.to_end(event), EventStatus.SKIPPED, Skip(reason))
 
     @overload
     async def retry(self, event: FoundEvent | Event[Any] | UUID | str) -> Event[Any]: ...
@@ -193,7 +193,7 @@ class ExecutorControls:
         """
         from .priorities import set_priority  # noqa: PLC0415  few programs need it
 
-        return set_priority(self._parts, self._lookups.known(event), priority)
+        return set_priority(self._parts, self._lookups.known_and_not_held(event), priority)
 
     async def cleanup_events(self, statuses: Iterable[EventStatus | str] | None = None) -> int:
         """

@@ -181,6 +181,8 @@ class Explainer:
         """Return the first unmet condition of an event, as the parts say it."""
         if event.status is not EventStatus.PENDING:
             return Waiting(WaitReason.FINAL if event.status.is_terminal else WaitReason.RUNNING, now)
+        if event.id not in self.index.items:
+            return Waiting(WaitReason.HELD)
         if event.id in self.coordination.deferred_ends:  # its end is decided
             return Waiting(WaitReason.LOCK if self._is_locked() else WaitReason.JOURNAL)
         if processor is not None:

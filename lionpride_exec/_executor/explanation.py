@@ -119,6 +119,7 @@ _WORDS: Final = {
     WaitReason.WATCHER: "a watcher that has to catch up",
     WaitReason.LOCK: "lock",
     WaitReason.JOURNAL: "the journal",
+    WaitReason.HELD: "release() or cancel(): it ran when the process died",
     WaitReason.DEPENDENCY: "the end",
     WaitReason.DELAY: "its time",
     WaitReason.RETRY: "its next attempt",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from lionpride_exec._events.event import Event
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from .journal_link import JournalLink
     from .keys import Keys
     from .queueing import Queueing
+
+# What is said of an event that an executor with a journal does not know.
+ONLY_ON_DISK: Final = (
+    " that is in memory or held. One that has ended, cannot be read or comes after such an event may be in the journal "
+    "only: `await executor.get(id)` reads it"
+)
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120  pathlib is slow to import
 
@@ -99,32 +105,66 @@ class Lookups:
         return {status.value: number + on_disk.get(status, 0) for status, number in self._index.counts().items()}
 
     def has(self, event: Event | UUID | str) -> bool:
-        """Return whether an event is in memory, or is known to have ended here."""
+        """Return whether an event is in memory, is held, or is known to have ended here."""
         if event in self._index.items:
             return True
         if self._link is None:
             return False
         try:
-            return self._link.stored.find(event) is not None
+            return self._held(to_uuid(event)) is not None or self._link.stored.find(event) is not None
         except (TypeError, ValueError):  # the value is not an id
             return False
 
     def known(self, event: Event | UUID | str) -> Event:
         """
-        Return an event that is in memory, or is known to have ended here.
+        Return an event that is in memory, is held, or is known to have ended here.
 
         Raises:
-            NotFoundError: The event is neither.
+            NotFoundError: The event is none of these.
         """
         known = self._index.items.get(id_of(event), None)
         if known is None and self._link is not None:
-            known = self._link.stored.find(event)
+            known = self._held(to_uuid(event)) or self._link.stored.find(event)
         if known is None:
-            where = " that is in memory; if it has ended and is in the journal only, `await executor.get(id)` reads it"
-            raise NotFoundError(
-                f"There is no {_named(event)} in {self._executor!r}{'' if self._link is None else where}"
-            )
+            where = "" if self._link is None else ONLY_ON_DISK
+            raise NotFoundError(f"There is no {_named(event)} in {self._executor!r}{where}")
         return known
+
+    def known_and_not_held(self, event: Event | UUID | str) -> Event:
+        """
+        Return a known event that is not held.
+
+        Raises:
+            NotFoundError: The event is held, or not known.
+        """
+        known = self.known(event)
+        if self._held(known.id) is not None:
+            raise NotFoundError(f"{known} is held: release() it first")
+        return known
+
+    def to_end(self, event: Event | UUID | str) -> Event:
+        """
+        Return a known event that is about to be ended. A held event comes into memory, and nothing starts it.
+
+        The file has the event as held until its end is written.
+
+        Raises:
+            NotFoundError: The event is not known.
+        """
+        known = self.known(event)
+        link = self._link
+        if link is not None and (held := self._held(known.id)) is not None:
+            session = link.open_session()
+            restored = session.held[held.id]
+            session.register_released(restored)
+            link.recovery.take_in(restored)
+        return known
+
+    def _held(self, event_id: UUID) -> Event | None:
+        """Return the event with an id if it is held in the open journal and can be read here."""
+        session = None if self._link is None else self._link.session
+        restored = None if session is None else session.held.get(event_id)
+        return None if restored is None else restored.event
 
     def predecessors(self, event: Event, others: Iterable[Event | UUID]) -> list[Event]:
         """
@@ -143,7 +183,7 @@ class Lookups:
     async def get(self, event: Event | UUID | str) -> Event:
         """Return an event by its id, from memory or from the journal."""
         event_id = id_of(event)
-        known = self._index.items.get(event_id, None)
+        known = self._index.items.get(event_id, None) or self._held(event_id)
         if known is not None:
             return known
         session = None if self._link is None else self._link.session
@@ -209,20 +249,31 @@ class Lookups:
 
     async def held(self) -> list[Event]:
         """Return the held events of the open journal."""
-        return await self._open_link().open_session().lookup.held()
+        found = await self._open_link().open_session().lookup.held()
+        kept = ((event, self._held(event.id)) for event in found)
+        return [held or event for event, held in kept if held is not None or not self.has(event)]
 
     async def release(self, event: Event | UUID | str) -> Event:
         """Queue a held event like any other."""
         link = self._open_link()
         session = link.open_session()
         async with link.opening:  # one at a time: only one of two callers finds the event held
-            restored = await session.lookup.release(id_of(event), audit=session.journal.audit)
+            event_id = id_of(event)
+            self._check_not_ended(event_id, link)
+            restored = await session.lookup.release(event_id, audit=session.journal.audit)
+            self._check_not_ended(event_id, link)
+            restored = session.held.get(event_id, restored)  # with the object that get() has returned
             session.register_released(restored)
             link.recovery.take_in(restored)
         processor = self._queueing.processor
         assert processor is not None
         self._queueing.queue_pending(processor)
         return restored.event
+
+    def _check_not_ended(self, event_id: UUID, link: JournalLink) -> None:
+        """Raise ``NotFoundError`` if ``cancel()`` has ended a held event, whose end is on its way to the disk."""
+        if self._held(event_id) is None and self.has(event_id):
+            raise NotFoundError(f"No event {event_id} is held in {link.journal.path}")
 
     def _open_link(self) -> JournalLink:
         if self._link is None:

@@ -279,7 +279,7 @@ class ExecutorQueries:
         """
         Return the number of events in each of the seven statuses, zeros included. O(1).
 
-        With a journal, the counts include the events that have ended and are only on disk.
+        With a journal, the counts include the events that have ended and are only on disk, but no held events.
         """
         return self._lookups.status_counts()
 

@@ -11,7 +11,7 @@ import attrs
 from lionpride_exec._base.wording import counted
 from lionpride_exec._executor.told_state import pause_name
 from lionpride_exec._status import COMPLETED, PENDING, PROCESSING, TERMINAL, EventStatus
-from lionpride_exec.errors import LionprideError, OperationError
+from lionpride_exec.errors import EventNotFinished, LionprideError, OperationError
 
 from .snapshot import Choice
 from .texts import keys_meant
@@ -163,19 +163,29 @@ class LiveActions:
     async def _change_one(self, action: Action, event_id: UUID) -> str:
         executor = self._view.executor
         if action.what == "retry":
-            await executor.retry(event_id)
+            await self._again(event_id)
             return "1 event pending again"
         end = executor.cancel if action.what == "cancel" else executor.skip
         if not end(event_id, f"by {action.by}"):
             raise OperationError(f"event {event_id} has ended: nothing has changed", retryable=False)
         return f"1 event {ENDED[action.what]}"
 
+    async def _again(self, event_id: UUID) -> None:
+        """Run an event again that has ended, or one that is held."""
+        executor = self._view.executor
+        try:
+            await executor.retry(event_id)
+        except EventNotFinished:
+            if self._view.with_id(event_id) is not None or event_id not in executor:
+                raise
+            await executor.release(event_id)
+
     async def _end_all(self, action: Action) -> str:
         """End the events that fit, the newest first: a follower ends before the event that it comes after."""
         executor, number = self._view.executor, 0
         end = executor.cancel if action.what == "cancel" else executor.skip
         async for event_id in chosen_ids(action, self._page, AT_A_TIME):
-            if self._view.with_id(event_id) is not None:
+            if event_id in executor:
                 number += end(event_id, f"by {action.by}")
         return f"{counted(number, 'event')} {ENDED[action.what]}"
 
@@ -185,7 +195,7 @@ class LiveActions:
         number = 0
         for event_id in reversed(ids):
             try:
-                await self._view.executor.retry(event_id)
+                await self._again(event_id)
             except LionprideError:  # it was retried meanwhile, or what it comes after is gone
                 continue
             number += 1

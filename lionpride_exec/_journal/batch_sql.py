@@ -104,6 +104,21 @@ def write_interrupted(
     return ended
 
 
+def release_held(connection: sqlite3.Connection, seq: int, steps: Sequence[AuditRecord]) -> bool:
+    """
+    Make an event pending that is held. Return whether it was: its end may have been written meanwhile.
+
+    Args:
+        connection: In a transaction.
+        seq: The number of the event.
+        steps: For the audit trail.
+    """
+    changed = connection.execute("UPDATE event SET status = 'pending' WHERE seq = ? AND status = 'held'", (seq,))
+    if changed.rowcount:
+        write_rows(connection, INSERT_STEPS, list(steps))
+    return bool(changed.rowcount)
+
+
 def requeue_events(
     connection: sqlite3.Connection, statuses: Collection[str], seqs: Collection[int] | None
 ) -> tuple[list[int], Counter[str]]:

@@ -15,13 +15,13 @@ from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError, NotFoundError
 
 from .any_end import read_any_ends
-from .batch_sql import free_key
+from .batch_sql import free_key, release_held
 from .bulk_sql import rows_by_id, rows_by_key
 from .codec import Unreadable, encode_key
 from .overview import count_events
-from .recovery import Restored
+from .recovery import Restored, held_event
 from .row_search import rows_at
-from .rows import AuditRecord, Row, RowUpdate
+from .rows import AuditRecord, Row
 from .schema import COLUMNS, FINAL, HELD, KEY, LETTER_OF
 from .skipped_after import count_skipped_after
 from .transient_errors import PATIENCE, RETRY_PAUSE, is_passing
@@ -229,17 +229,14 @@ class Lookup:
             JournalError: The file cannot be read or written.
         """
         rows = await self.in_thread(partial(self._store.rows_by_id, [event_id.bytes]))
-        if not rows or rows[0].status != HELD:
-            raise NotFoundError(f"No event {event_id} is held in {self._store.path}")
-        row: Row = rows[0]
-        event = self.decode(row)
-        pending = EventStatus.PENDING.value
-        change = RowUpdate(row.seq, pending, row.attempt, None, None, None, None, row.attempts)
-        steps = (
-            [AuditRecord(row.seq, wall_clock.seconds(), LETTER_OF[pending], row.attempt, "released")] if audit else []
-        )
-        await self.in_thread(partial(self._store.write_interruptions, [(change, row.crashes)], steps))
-        return Restored(row.seq, event, row.priority, None, [], None, row.key)
+        row: Row | None = rows[0] if rows and rows[0].status == HELD else None
+        if row is not None:
+            event, now = self.decode(row), wall_clock.seconds()
+            steps = [AuditRecord(row.seq, now, LETTER_OF[EventStatus.PENDING.value], row.attempt, "released")]
+            write = partial(release_held, seq=row.seq, steps=steps if audit else [])
+            if await self.in_thread(partial(self._store.write, write)):
+                return held_event(row, event)
+        raise NotFoundError(f"No event {event_id} is held in {self._store.path}")
 
     def decode(self, row: Row) -> Event:
         """

@@ -68,6 +68,11 @@ class Restored:
     any_end: frozenset[UUID] = frozenset()
 
 
+def held_event(row: Row, event: Event) -> Restored:
+    """Return a held event as it is taken in once somebody has decided. It began, so it waits for no other event."""
+    return Restored(row.seq, event, row.priority, None, [], None, row.key)
+
+
 class Restorer:
     """
     Restores the open rows of a file.
@@ -82,6 +87,7 @@ class Restorer:
     def __init__(self, store: Store, codec: Codec, host: JournalHost, *, audit: bool) -> None:
         self.left: Counter[str] = Counter()  # rows that stay in the file as they are, by reason
         self.here: list[tuple[Row, Event]] = []  # rows whose event is in memory
+        self.held: dict[UUID, Restored] = {}  # the held events that can be read here
         self._store = store
         self._codec = codec
         self._host = host
@@ -116,10 +122,7 @@ class Restorer:
 
     def restore(self, row: Row, statuses: Mapping[bytes, str]) -> Restored | None:
         """Return the event of a row. None if it is in memory, has ended by the interruption, or is left in the file."""
-        if row.status == HELD:
-            self._leave(row, "held")
-            return None
-        if any(one in self._left_ids for one in unpack_ids(row.after)):
+        if row.status != HELD and any(one in self._left_ids for one in unpack_ids(row.after)):
             self._leave(row, "after what is left")
             return None
         try:
@@ -127,6 +130,10 @@ class Restorer:
             here = self._host.find_in_memory(event_id) or self._host.find_ended_while_closed(event_id)
             if here is not None:
                 self.here.append((row, here))
+                return None
+            if row.status == HELD:
+                self._leave(row, "held")
+                self._keep_held(row)
                 return None
             return self._decode(row, statuses)
         except Exception as exc:  # noqa: BLE001  a row that cannot be read does not stop the others
@@ -147,6 +154,15 @@ class Restorer:
             row.seq, event, row.priority, row.due, after, lost, row.key, self._expiries.get(row.seq), comes_after,
             frozenset(UUID(bytes=one) for one in any_end),
         )  # fmt: skip
+
+    def _keep_held(self, row: Row) -> None:
+        """Keep the event of a held row at hand, unless it cannot be read here."""
+        try:
+            event = self._codec.decode(row._replace(status=EventStatus.PENDING.value))
+        except Exception:  # noqa: BLE001  as in restore()
+            return
+        if self._host.accepts(event):
+            self.held[event.id] = held_event(row, event)
 
     def _leave(self, row: Row, why: str) -> None:
         self.left[why] += 1
@@ -185,6 +201,7 @@ class Restorer:
         if not runs_again:
             self._host.reports.held(event, crashes)
             self._leave(row, "held")
+            self.held[event.id] = held_event(row, event)
         return runs_again
 
     def _record(self, row: Row, crashes: int, status: str, now: float, error: ExecutionError, event: Event) -> None:

@@ -30,6 +30,7 @@ from .writer import MAX_BEHIND, Writer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from lionpride_exec._base.sentinel import UnsetType
     from lionpride_exec._events.event import Event
@@ -68,6 +69,7 @@ class JournalSession:
         self.departures: Departures = Departures()
         self.lookup: Lookup = Lookup(self.store, journal._codec, self.departures, host.was_read)
         self.writer: Writer  # there once the file is open
+        self.held: dict[UUID, Restored] = {}  # the held events that can be read here
         self.open_in_memory: set[int] = set()  # rows that restore() found open, and whose events were in memory
         self._host = host
         self._encoder = RowEncoder(journal._codec, audit=journal.audit)
@@ -153,13 +155,14 @@ class JournalSession:
             event._set("_seq", row.seq)
             if event.execution.status != row.status:
                 self.record_transition(event, event.execution.status, None)
-        self.journal._left = dict(restorer.left)
+        self.journal._left, self.held = dict(restorer.left), restorer.held
         if restorer.left:
             self._host.reports.left(restorer.left)
 
     def register_released(self, restored: Restored) -> None:
-        """Register an event that was held in the file, and has been released."""
+        """Register an event that was held in the file, and has been released, or ends."""
         restored.event._set("_seq", restored.seq)
+        self.held.pop(restored.event.id, None)
         left = self.journal._left
         if left.get("held"):
             left["held"] -= 1

@@ -50,6 +50,7 @@ WAITS: Final = {
     "watcher": "a watcher that has to catch up",
     "lock": "a lock",
     "journal": "the journal",
+    "held": "somebody to decide",
     "cluster": "a worker of the cluster",
     "dependency": "other events",
     "delay": "their time",

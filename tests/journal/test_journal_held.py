@@ -1,0 +1,160 @@
+"""Events that are held after a crash: what is known of them, and how they are released or ended."""
+
+import sqlite3
+from contextlib import aclosing, closing
+
+import anyio
+import pytest
+from anyio import wait_all_tasks_blocked
+from journal_support import HoldStep, crash, open_executor, rows
+from parts import faces_snapshot, faces_sources
+
+from lionpride_exec import NotFoundError, WaitReason
+
+pytestmark = pytest.mark.anyio
+
+END = {"cancel": "cancelled", "skip": "skipped"}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.db"
+
+
+async def begun(path, *events):
+    """Return the file that a crash leaves behind while these events run."""
+    with anyio.CancelScope() as scope:
+        async with open_executor(path, ack="strict") as executor:
+            await executor.extend(events)
+            await anyio.sleep(1)
+            copy = crash(path)
+            scope.cancel()
+            await anyio.sleep_forever()
+    return copy
+
+
+@pytest.mark.parametrize("ack", ["lazy", "strict"])
+@pytest.mark.parametrize("end", ["cancel", "skip"])
+@pytest.mark.parametrize("by", ["id", "event"])
+async def test_a_held_event_is_known_and_can_be_ended(path, ack, end, by):
+    """`explain()` says that it is held. `cancel()` and `skip()` end it, whether it was read or only its id is known."""
+    copy = await begun(path, HoldStep(name="held", seconds=10), HoldStep(name="other", seconds=10))
+    async with open_executor(copy, ack=ack) as executor:  # this start finds that the events ran
+        assert {executor.explain(event).waits_for for event in await executor.held_events()} == {WaitReason.HELD}
+    async with open_executor(copy, ack=ack) as executor:  # this one finds that they are held
+        held, other = await executor.held_events()
+        job = await executor.get(held.id)
+        assert job is held
+        assert job in executor
+        assert job.id in executor
+        named = held.id if by == "id" else job
+        told = executor.explain(named)
+        assert (told.status, told.waits_for) == ("pending", WaitReason.HELD)
+        assert "waits for release() or cancel(): it ran when the process died" in str(told)
+        assert (executor.status_counts()["pending"], executor.journal.left) == (0, {"held": 2})
+        with pytest.raises(NotFoundError, match=r"is held: release\(\) it first"):
+            executor.set_priority(named, 1)
+        ended = []
+        executor.observe(lambda event, _, target: ended.append((event, target)))
+        assert getattr(executor, end)(named, "no longer wanted")
+        assert executor.explain(job).waits_for in {WaitReason.JOURNAL, WaitReason.FINAL}
+        await job.wait()
+        assert (job.status, str(job.execution.error)) == (END[end], "no longer wanted")
+        assert ended == [(job, job.status)]
+        assert executor.status_counts()[job.status] == 1
+        assert executor.journal.left == {"held": 1}
+        assert not executor.cancel(job)
+        with pytest.raises(NotFoundError, match="No event .* is held"):
+            await executor.release(job)
+        assert [event.id for event in await executor.held_events()] == [other.id]
+    assert rows(copy) == [job.status, "held"]
+    async with open_executor(copy) as executor:
+        assert (await executor.get(held.id)).status == job.status
+        assert not executor.cancel(await executor.get(held.id))
+
+
+async def test_a_held_event_that_is_released_is_the_object_that_was_read(path):
+    """Whoever has it can wait for it."""
+    copy = await begun(path, HoldStep(name="held", seconds=10))
+    async with open_executor(copy) as executor, anyio.create_task_group() as group:
+        (held,) = await executor.held_events()
+        group.start_soon(held.wait)
+        await wait_all_tasks_blocked()
+        assert await executor.release(held.id) is held
+        assert executor.explain(held).waits_for is not WaitReason.HELD
+    assert held.result() == "held"
+
+
+async def test_the_end_of_a_held_event_survives_a_kill_once_it_is_seen(path):
+    """With a strict journal, whoever has seen it cancelled finds it cancelled."""
+    copy = await begun(path, HoldStep(name="held", seconds=10))
+    with anyio.CancelScope() as scope:
+        async with open_executor(copy, ack="strict") as executor:
+            (held,) = await executor.held_events()
+            assert executor.cancel(held)
+            before = crash(copy, "before.db")
+            await held.wait()
+            after = crash(copy, "after.db")
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert (rows(before), rows(after)) == (["held"], ["cancelled"])
+
+
+async def test_a_held_event_that_cannot_be_read_is_left_alone(path):
+    """It is counted, and neither known nor ended, since what it was is not known here."""
+    copy = await begun(path, HoldStep(name="held", seconds=10))
+    async with open_executor(copy) as executor:
+        (held,) = await executor.held_events()
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        connection.execute("UPDATE event SET event = replace(event, 'tests.hold', 'tests.nobody')")
+    async with open_executor(copy) as executor:
+        assert executor.journal.left == {"held": 1}
+        assert held.id not in executor
+        with pytest.raises(NotFoundError, match="in memory or held"):
+            executor.cancel(held.id)
+    assert rows(copy) == ["held"]
+
+
+@pytest.mark.parametrize("ack", ["lazy", "strict"])
+async def test_a_cancel_during_a_release_counts(path, ack):
+    """The file is being written for the release when somebody cancels the event: it ends, and does not run."""
+    copy = await begun(path, HoldStep(name="held", seconds=10))
+    refused = []
+    async with open_executor(copy, ack=ack) as executor, anyio.create_task_group() as group:
+        (held,) = await executor.held_events()
+
+        async def release():
+            try:
+                await executor.release(held)
+            except NotFoundError as exc:
+                refused.append(str(exc))
+
+        group.start_soon(release)
+        await anyio.lowlevel.checkpoint()
+        assert executor.cancel(held)
+        await held.wait()
+    assert (held.status, len(refused), held.execution.attempt) == ("cancelled", 1, 0)
+    assert rows(copy) == ["cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("what", "told", "status"),
+    [
+        ("cancel", "1 event cancelled", "cancelled"),
+        ("skip", "1 event skipped", "skipped"),
+        ("retry", "1 event pending again", "completed"),
+    ],
+)
+@pytest.mark.parametrize("is_one", [True, False], ids=["one", "all"])
+async def test_the_dashboard_of_a_running_executor_decides_about_held_events(path, what, told, status, is_one):
+    """The buttons beside a held event do what they say, for one event and for all that are held."""
+    copy = await begun(path, HoldStep(name="held", seconds=10))
+    async with open_executor(copy) as executor, aclosing(faces_sources.live_source(executor)) as source:
+        (held,) = await executor.held_events()
+        assert (await source.snapshot()).counts["held"] == 1
+        assert "held" in (await source.event(str(held.id))).explanation
+        about = {"id": str(held.id)} if is_one else {"choice": faces_snapshot.Choice(status="held")}
+        assert await source.act(faces_snapshot.Action(what=what, by="ada", **about)) == told
+        await held.wait()
+        assert held.status == status
+    assert rows(copy) == [status]
