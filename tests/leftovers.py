@@ -116,7 +116,6 @@ def _leftovers_of_processor(kept):
     return {
         "started": kept.running,
         "queued": queue.entries(),
-        "backlog": range(queue.backlog_size()),
         "room_waiters": range(kept.room_waiters),
         "promised_places": range(kept.promised_places),
         "asked": () if kept.asked is None else (kept.asked,),

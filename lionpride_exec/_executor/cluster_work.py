@@ -220,7 +220,7 @@ class ClusterWork:
         if event.execution.attempts:  # a deadline of its retry counts from its first start, in any process
             since = wall_clock.now() - event.execution.attempts[0].started_at
             processor._retry_planner.first_starts[event.id] = current_time() - since.total_seconds()
-        processor.queue.put_backlog([entry])
+        processor.queue.put_back(entry)
 
     def _pass_on(self, event_id: str, why: str, error: Exception, *, is_fault: bool = False) -> None:
         """Give back an event that cannot run here. The server offers it again after a while."""

@@ -198,7 +198,7 @@ class EnqueueOverride:
     # ---------------------------------------------------------------- inside
 
     async def _enqueue(self, event: Event, options: SubmitOptions, processor: Processor) -> None:
-        """Await the override. No room is needed: room was promised, or the event waits in the backlog."""
+        """Await the override. No room is needed: room was promised, or the event needs none."""
         processor._dispatcher.admitted[event.id] = options.at
         try:
             if options.until is None:

@@ -257,7 +257,6 @@ class Explainer:
             if lane.live:
                 waits[self._why_queued(processor, queue.lanes.front_of(lane), now).reason] += lane.live
             yield
-        waits[WaitReason.ROOM] += queue.backlog_size()
         for number, run in enumerate(tuple(processor._running.values())):
             waits[WaitReason.RETRY] += run.event.execution.status is EventStatus.PENDING
             if number % RUNS_IN_A_STEP == 0:

@@ -123,7 +123,6 @@ _WORDS: Final = {
     WaitReason.DEPENDENCY: "the end",
     WaitReason.DELAY: "its time",
     WaitReason.RETRY: "its next attempt",
-    WaitReason.ROOM: "room in the queue",
     WaitReason.GATE: "gate",
     WaitReason.REFUSAL: "the pace after a refusal",
     WaitReason.LIMIT: "limit",

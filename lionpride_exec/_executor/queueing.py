@@ -154,13 +154,13 @@ class Queueing:
         self.queue_anyway([(event, self.early.pop(event.id, PLAIN)) for event in ready], processor)
 
     def queue_anyway(self, submitted: Iterable[tuple[Event, SubmitOptions]], processor: Processor) -> None:
-        """Queue events even if the queue is full. Events beyond the room follow when there is room."""
+        """Queue events even if the queue is full. They are in memory already, so they take part in the dispatch."""
         if processor._has_own_enqueue:
             for event, options in submitted:
                 self.enqueue_override.keep_late(event, options)
             self.enqueue_override.launch(processor)
             return
-        queue, entries = processor.queue, []
+        queue = processor.queue
         for event, options in submitted:
             priority = priority_of(event, options.priority)
             try:
@@ -170,10 +170,9 @@ class Queueing:
                 continue
             due = options.follow_wall()
             if due.until is None:
-                entries.append(entry)
+                queue.put_back(entry)
             else:
                 queue.put_delayed(entry, due.until, "delay", due.at)
-        queue.put_backlog(entries)
 
     def queue_unless_handled(self, event: Event) -> None:
         """Queue an event that went back to PENDING, unless the processor goes on with it: it is a restored run."""

@@ -248,7 +248,7 @@ def _routes(processor: Processor) -> Iterator[Route]:
     """Yield the routes of all events that wait or run: those that run may run again."""
     for entry in processor.queue.entries():
         yield entry.route
-    for entry in (*processor.queue.backlog.entries.values(), *processor._gate.in_hand.values()):
+    for entry in processor._gate.in_hand.values():
         yield entry.route
     for run in processor._running.values():
         yield run.entry.route

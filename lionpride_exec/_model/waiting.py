@@ -36,8 +36,6 @@ class WaitReason(StrEnum):
     """The time of its ``delay`` or ``at`` has not come."""
     RETRY = "retry"
     """The time of its next attempt has not come."""
-    ROOM = "room"
-    """The queue has no room."""
     GATE = "gate"
     """Its gate must be asked (again)."""
     REFUSAL = "refusal"

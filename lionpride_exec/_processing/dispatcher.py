@@ -78,7 +78,7 @@ class Dispatcher:
         main_pool: The workers of the loop that runs now. None while no loop runs.
         attention: Set as soon as the loop has to look again.
         looks_at: When the loop looks again by itself.
-        queued: The queued events. The backlog beyond the room of the queue follows as soon as there is room.
+        queued: The queued events.
         call_soon: Calls a function in the event loop of that loop, from any thread. None while no loop runs.
         admitted: The events whose ``enqueue()`` the executor awaits, by id: what is queued of them needs no room. With
             the time by the wall clock before which the event is not due, in seconds since 1970, or None.
@@ -145,15 +145,7 @@ class Dispatcher:
 
     def put(self, priority: float, event_id: UUID, until: float | None) -> None:
         """Queue an event. The caller has checked the room, or the event is in ``admitted`` and needs no room."""
-        queue = self._queue
-        if event_id not in self.admitted:
-            queue.put_nowait(priority, event_id, until)
-            return
-        entry = queue.make_entry(priority, event_id)
-        if until is None:
-            queue.put_backlog([entry])
-        else:
-            queue.put_delayed(entry, until, "delay", self.admitted[event_id])
+        self._queue.put_nowait(priority, event_id, until, self.admitted.get(event_id))
 
     def forget(self, event_id: UUID) -> None:
         """Drop an event that left the pile or ended elsewhere. O(1) amortised."""

@@ -31,7 +31,7 @@ def why_waiting(
     if (run := processor._running.get(event_id.int)) is not None:  # the run has ended, but not its cleanup
         return Waiting(WaitReason.RETRY, now + (run.again_in or 0.0))
     queue = processor.queue
-    if queue.is_in_backlog(event_id) or queue.due(event_id) is not None or queue.entry_of(event_id) is None:
+    if queue.due(event_id) is not None or queue.entry_of(event_id) is None:
         return None
     return why_nothing_starts(processor, now, held=held, is_locked=is_locked)
 

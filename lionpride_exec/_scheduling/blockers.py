@@ -31,8 +31,6 @@ Bars = list[tuple["LimitState", float]]
 def why_waiting(queue: PriorityQueue, event_id: UUID, now: float) -> Waiting | None:
     """Return what an event waits for in the queue. None if it is not queued, or nothing in the queue holds it up."""
     queue.ready(now)  # what has arrived, or has become due, is in its lane by now, and what cannot start is parked
-    if queue.is_in_backlog(event_id):
-        return Waiting(WaitReason.ROOM)
     if (delayed := queue.due(event_id)) is not None:
         return Waiting(WaitReason(delayed[1]), delayed[0])
     entry = queue.entry_of(event_id)

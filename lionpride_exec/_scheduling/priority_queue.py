@@ -6,6 +6,9 @@ entries from the stream and sorts them into lanes (``_scheduling.lanes``). One d
 are the queued ones. An entry that is not in the dict is stale, in the stream, the lanes and the heap. So a removal
 costs O(1).
 
+All queued entries may start, also those above ``max_size``: that bound decides who may append, and not what starts. An
+entry that waited apart for room could not start, although the entries before it wait for the limit of another key.
+
 An entry that is not due waits in a heap by time, and goes to its lane when it is due. The entry keeps its priority and
 its place among equals.
 """
@@ -24,7 +27,6 @@ from lionpride_exec._base.backend import current_time, scope_deadline
 from lionpride_exec._base.loop_time import LoopClock
 from lionpride_exec._model.limits import Route, Router
 
-from .backlog import Backlog
 from .delays import Delay, Delays
 from .entry import Entry
 from .lanes import Lanes
@@ -42,8 +44,8 @@ class PriorityQueue:
     Event ids by priority, the lowest number first. Equal priorities keep the order of arrival. Their keys take turns.
 
     Args:
-        max_size: The size at which :attr:`is_full` is true and :meth:`wait_for_room` waits, 0 or more. ``put()`` does
-            not check the size.
+        max_size: The size from which on :attr:`is_full` is true and :meth:`wait_for_room` waits, 0 or more. Methods
+            that queue an entry do not check the size.
         router: The limits and partitions. None if there are none.
         route_of: A function that returns the route of an event id. None if all events have the same route.
     """
@@ -63,8 +65,6 @@ class PriorityQueue:
         self.lanes: Lanes = Lanes(self._live, router)
         self.delays: Delays = Delays(self._live)
         self._delayed, self._not_due = self.delays.heap, self.delays.not_due
-        self.backlog: Backlog = Backlog()
-        self._backlog, self._in_backlog = self.backlog.heap, self.backlog.entries
         self._clock = LoopClock()
         # The intake. A loop opens it, takes entries from it and closes it. While it is closed, put_back() sorts
         # entries into the lanes at once.
@@ -78,15 +78,15 @@ class PriorityQueue:
     # ---------------------------------------------------------------- looking
 
     def qsize(self) -> int:
-        """Return how many events are queued, including those that wait for a time, limit or gate. No backlog."""
+        """Return how many events are queued, including those that wait for a time, limit or gate."""
         return len(self._live)
 
     def empty(self) -> bool:
-        """Return whether neither the queue nor the backlog has an event."""
-        return not self._live and not self._in_backlog
+        """Return whether no event is queued."""
+        return not self._live
 
     def __contains__(self, event_id: UUID) -> bool:
-        return event_id.int in self._live or (bool(self._in_backlog) and event_id in self._in_backlog)
+        return event_id.int in self._live
 
     @property
     def is_closed(self) -> bool:
@@ -95,8 +95,8 @@ class PriorityQueue:
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no room for another event. Room that is promised or that the backlog needs is taken."""
-        return len(self._live) + self._room.promised >= self.max_size or bool(self._in_backlog)
+        """Whether there is no room for another event. Room that is promised is taken."""
+        return len(self._live) + self._room.promised >= self.max_size
 
     def ready(self, now: float) -> int:
         """Return an upper bound of the entries that may start at ``now``, a ``current_time()``. 0 only if none may."""
@@ -129,14 +129,6 @@ class PriorityQueue:
     def entries(self) -> Iterable[Entry]:
         """Return the entries of all queued events."""
         return self._live.values()
-
-    def is_in_backlog(self, event_id: UUID) -> bool:
-        """Return whether an event is in the backlog."""
-        return event_id in self._in_backlog
-
-    def backlog_size(self) -> int:
-        """Return how many events are in the backlog."""
-        return len(self._in_backlog)
 
     # ---------------------------------------------------------------- putting
 
@@ -220,32 +212,21 @@ class PriorityQueue:
         if self.on_put is not None:
             self.on_put()
 
-    def put_backlog(self, entries: Iterable[Entry]) -> None:
-        """
-        Queue any number of entries. The entries above ``max_size`` form a backlog, and are queued when there is room.
-
-        While there is a backlog, the queue counts as full.
-        """
-        self.backlog.add(entries)
-        self._fill_room()
-
     def discard(self, event_id: UUID) -> None:
         """Remove an event if it is queued. O(1) amortised."""
-        self._in_backlog.pop(event_id, None)
         entry = self._live.pop(event_id.int, None)
         if entry is None:
             return
         self._note_stale(entry)
         self._tidy_up()
-        self._fill_room()
+        self.offer_room()
 
     def set_priority(self, event_id: UUID, priority: float) -> bool:
         """Give a queued event another finite priority; its time and its place among equals stay. O(log n) amortised."""
-        if event_id in self._in_backlog:
-            self.backlog.set_priority(event_id, priority)
-        elif (earlier := self._live.get(event_id.int)) is None:
+        earlier = self._live.get(event_id.int)
+        if earlier is None:
             return False
-        elif event_id not in self._not_due:
+        if event_id not in self._not_due:
             self.put_back(earlier._replace(priority=priority))
         else:
             self._live[event_id.int] = earlier._replace(priority=priority)
@@ -262,8 +243,8 @@ class PriorityQueue:
         entry = self.lanes.pop(now)
         if entry is not None:
             del self._live[entry.event_id.int]
-            if self._backlog or self._room.waiting:
-                self._fill_room()
+            if self._room.waiting:
+                self._room.offer()
         return entry
 
     async def get(self) -> tuple[float, UUID]:
@@ -390,11 +371,3 @@ class PriorityQueue:
             self._catch_up(-inf)
             self.lanes.rebuild()
             self.delays.rebuild()
-
-    def _fill_room(self) -> None:
-        """Give free room to the backlog first, then to the tasks that wait for room."""
-        while self._backlog and len(self._live) < self.max_size:
-            if (entry := self.backlog.take_first()) is not None:
-                self.put_back(entry)
-        if self._room.waiting:
-            self._room.offer()

@@ -55,7 +55,6 @@ WAITS: Final = {
     "dependency": "other events",
     "delay": "their time",
     "retry": "their next attempt",
-    "room": "room in the queue",
     "gate": "the gate",
     "refusal": "a key after a refusal",
     "limit": "a limit",

@@ -14,6 +14,7 @@ from support import (
 
 from lionpride_exec import (
     EventStatus,
+    QueueFullError,
 )
 
 pytestmark = pytest.mark.anyio
@@ -118,6 +119,21 @@ async def test_events_that_find_more_work_than_there_is_room_for():
         await executor.append(Page())
     assert counts(executor) == {"completed": 1111}
     check_invariants(executor)
+
+
+async def test_an_event_that_finds_a_full_queue_without_wait():
+    """append() without wait=True raises also in a running event, which fails unless it catches the error."""
+    executor = make_executor(max_queue_size=5)
+
+    async def act(_):
+        for _ in range(10):
+            await executor.append(Job(), delay=5)
+
+    async with executor:
+        parent = await executor.append(Acts(act=act))
+    assert parent.status is EventStatus.FAILED
+    assert isinstance(parent.execution.error, QueueFullError)
+    assert counts(executor) == {"failed": 1, "completed": 5}
 
 
 async def test_a_running_event_that_moves_to_another_executor():

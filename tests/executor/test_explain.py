@@ -80,15 +80,16 @@ async def test_paused_delay_dependency():
         executor.resume()
 
 
-async def test_slot_capacity_and_room():
-    """The concurrency limit, the window, the queue's bound."""
+async def test_slot_and_capacity():
+    """The concurrency limit and the window. Events above the bound of the queue wait for the same as others."""
     executor = make_executor(concurrency_limit=1, queue_capacity=2, capacity_refresh_time=100.0, max_queue_size=2)
     early = [await executor.append(Job(name=str(i), seconds=10), priority=i) for i in range(4)]
     async with executor:
         await anyio.sleep(1)
         assert told(executor, early[1]) == (R.SLOT, None)
-        assert told(executor, early[3]) == (R.ROOM, None)
-        assert executor.statistics().waits == {R.SLOT: 2, R.ROOM: 1}
+        assert told(executor, early[3]) == (R.SLOT, None)
+        assert executor.statistics().waits == {R.SLOT: 3}
+        assert (executor.statistics().queued, executor.statistics().max_queue_size) == (3, 2)
         await anyio.sleep(20)
         assert told(executor, early[2]) == (R.CAPACITY, 79)
         assert executor.statistics().waits == {R.CAPACITY: 2}

@@ -17,7 +17,7 @@ from support import (
     with_processor,
 )
 
-from lionpride_exec import ConfigurationError, EventFailed, EventStatus, Executor, ExecutorClosedError
+from lionpride_exec import ConfigurationError, EventFailed, EventStatus, Executor, ExecutorClosedError, QueueFullError
 
 pytestmark = pytest.mark.anyio
 
@@ -221,25 +221,27 @@ async def test_start_runs_what_was_appended_before():
     await executor.stop()
 
 
-async def test_a_backlog_larger_than_the_queue():
-    """5,000 events with max_queue_size=1000 all run, in order, and the queue never exceeds its bound."""
+async def test_more_pending_events_than_the_queue_takes():
+    """5,000 events with max_queue_size=1000 all run, in order. The queue is full until fewer than 1,000 are left."""
     executor = make_executor(queue_capacity=10_000, capacity_refresh_time=0.01, concurrency_limit=1)
-    order, sizes = [], []
+    order, full = [], []
 
     def observe(event, previous, status):
         if status == "processing":
             order.append(event.name)
-            sizes.append(executor.processor.queue.qsize())
+            full.append(executor.processor.queue.is_full)
 
     executor.observe(observe)
     for i in range(5000):
         await executor.append(Job(name=i), priority=float(-i))
     await executor.start()
     await executor.start()
-    assert executor.processor.queue.qsize() == 1000
+    assert executor.processor.queue.qsize() == 5000
+    with pytest.raises(QueueFullError, match=r"Queue size \(5000\) exceeds max \(1000\)"):
+        await executor.append(Job())
     await executor.join()
     assert order == list(range(4999, -1, -1))
-    assert max(sizes) <= 1000
+    assert full == [True] * 4000 + [False] * 1000
     await executor.stop()
 
 

@@ -105,8 +105,8 @@ async def test_an_event_at_its_limit():
         assert behind.status is EventStatus.PENDING
 
 
-async def test_an_event_in_the_backlog():
-    """What has no room in the queue yet moves too."""
+async def test_an_event_above_the_bound_of_the_queue():
+    """What was appended before the start, and is more than the queue takes, moves too."""
     executor = make_executor(max_queue_size=1, concurrency_limit=1)
     started = note_starts(executor)
     first = [await executor.append(Job(name=name), priority=5) for name in "abcd"]
@@ -116,7 +116,7 @@ async def test_an_event_in_the_backlog():
         for number in range(200):
             assert executor.set_priority(first[3], 200 - number)
         executor.resume()
-    assert started == ["a", "d", "b", "c"]
+    assert started == ["d", "a", "b", "c"]
 
 
 async def test_an_event_whose_next_attempt_is_planned():

@@ -18,12 +18,16 @@ from lionpride_exec import (
     Event,
     EventStatus,
     ExecutorClosedError,
+    Journal,
     PriorityQueue,
     Processor,
+    QueueFullError,
     Rate,
     RateLimited,
+    Retain,
     Retry,
     Wait,
+    current_executor,
 )
 from lionpride_exec.testing import BACKENDS, backend_options
 
@@ -681,3 +685,64 @@ async def test_no_retry_is_needed_for_limits():
     spans = await run_all(executor, [Call() for _ in range(5)])
     assert len(spans) == 5
     assert all(event.execution.attempt == 1 for event in executor.completed_events)
+
+
+# ---------------------------------------------------------------- more events than the queue takes
+
+USERS = ["slow"] * 300 + ["fast"] * 10
+
+
+class Visit(Call, tag="tests.limits.visit"):
+    """A call that a journal can keep."""
+
+
+class Finds(Call, tag="tests.limits.finds"):
+    """Appends visits while it runs."""
+
+    async def _invoke(self):
+        await current_executor().extend([Visit(user=user) for user in USERS], priority=0)
+
+
+async def _append_before_the_start(executor):
+    for user in USERS:
+        await executor.append(Visit(user=user), 0)
+    await executor.start()
+
+
+async def _append_in_an_event(executor):
+    await executor.start()
+    await executor.append(Finds(user="first"))
+
+
+async def _append_after_another(executor):
+    await executor.start()
+    first = await executor.append(Visit(user="first", seconds=1))
+    for user in USERS:
+        await executor.append(Visit(user=user), 0, after=first)
+
+
+@pytest.mark.parametrize(
+    ("append", "kept"),
+    [
+        pytest.param(_append_before_the_start, False, id="early"),
+        pytest.param(_append_in_an_event, False, id="running"),
+        pytest.param(_append_in_an_event, True, id="running-journal"),
+        pytest.param(_append_after_another, False, id="after"),
+        pytest.param(_append_after_another, True, id="after-journal"),
+    ],
+)
+async def test_a_key_at_its_limit_holds_up_no_other_above_the_bound_of_the_queue(append, kept, tmp_path):
+    """What is in memory takes part in the dispatch, however it came there and whatever ``max_queue_size`` is."""
+    executor = limited(Rate(10, per=1, key="user"), Concurrent(8, key="user"), max_queue_size=20)
+    if kept:
+        executor = type(executor)(executor.processor_config, journal=Journal(tmp_path / "calls.db"), retain=Retain())
+    ended = Counter()
+    executor.observe(lambda event, _, status: ended.update([event.user] if status == "completed" else ()))
+    await append(executor)
+    await anyio.sleep(3)
+    assert ended["fast"] == 10
+    assert ended["slow"] <= 40
+    with pytest.raises(QueueFullError):
+        await executor.append(Visit())
+    check_invariants(executor)
+    await executor.stop()

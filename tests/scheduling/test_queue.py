@@ -242,15 +242,17 @@ def test_the_queue_agrees_with_a_list(steps, with_intake):  # noqa: PLR0912  one
 
 
 @given(st.lists(st.tuples(PRIORITIES, st.booleans()), max_size=60), st.integers(1, 5))
-def test_a_backlog_is_fed_in_order_within_the_bound(items, max_size):
-    """put_backlog() of any size: the bound holds at each moment, and the order is that of one heap."""
+def test_entries_above_the_bound_stand_in_one_order(items, max_size):
+    """What is queued in a full queue has its place among all others. The queue is full until enough were taken."""
     queue = PriorityQueue(max_size=max_size)
     numbered = [(priority, uuid4()) for priority, _ in items]
-    queue.put_backlog([queue.make_entry(*item) for item in numbered])
+    for item in numbered:
+        queue.put_back(queue.make_entry(*item))
     order = {event_id: i for i, (_, event_id) in enumerate(numbered)}
     popped = []
     while not queue.empty():
-        assert queue.qsize() <= max_size
+        assert queue.qsize() == len(items) - len(popped)
+        assert queue.is_full == (queue.qsize() >= max_size)
         entry = queue.pop_nowait(0.0)
         popped.append((entry.priority, order[entry.event_id]))
     assert popped == sorted((priority, i) for i, (priority, _) in enumerate(numbered))

@@ -143,9 +143,7 @@ MUTANTS = [
     Mutant(
         "a lost wake-up: room in the queue is not offered",
         "_scheduling/priority_queue.py",
-        "            if self._backlog or self._room.waiting:\n"
-        "                self._fill_room()\n"
-        "        return entry\n",
+        "            if self._room.waiting:\n                self._room.offer()\n        return entry\n",
         "        return entry\n",
     ),
     Mutant(

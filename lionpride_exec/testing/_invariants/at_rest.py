@@ -55,15 +55,13 @@ def nobody_waits_in_vain(look: Look) -> Findings:
 
 @invariant(When.AT_REST)
 def room(look: Look) -> Findings:
-    """If the queue has room, no backlog and no `append(wait=True)` waits for it, and no room stays promised."""
+    """If the queue has room, no `append(wait=True)` waits for it, and no room stays promised."""
     view = look.processor_view
     if look.processor is None or view is None:
         return
     if look.view.is_locked(EventStatus.PENDING):
         return  # the task that was given the room may be waiting for a lock
     queue = look.processor.queue
-    if queue.backlog_size() and queue.qsize() < queue.max_size:
-        yield f"{queue.backlog_size()} events wait for room, with {queue.qsize()} queued of {queue.max_size}", []
     if view.room_waiters and not (queue.is_full or queue.is_closed):
         yield f"{view.room_waiters} tasks wait for room, with {queue.qsize()} queued of {queue.max_size}", []
     coming = [event for event in look.events if look.view.is_being_written(event)]

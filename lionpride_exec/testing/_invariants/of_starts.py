@@ -53,7 +53,7 @@ def queue(look: Look, processor: Processor, view: ProcessorView) -> Findings:
     busy = [event for event in queued if event.id in running or event.id == asked]
     if busy:
         yield f"{len(busy)} events are queued that were taken out", busy
-    if len(queued) != (number := processor.queue.qsize() + processor.queue.backlog_size()):
+    if len(queued) != (number := processor.queue.qsize()):
         yield f"the queue counts {number}, and {len(queued)} events of this executor are in it", queued
 
 
