@@ -275,7 +275,7 @@ async def map_with_failures(world):
 
 @scenario
 async def map_with_keys(world):
-    """handles.md, time-and-order.md: what is known under its key is given and not done again."""
+    """handles.md, keys.md: what is known under its key is given and not done again."""
     items = [{"name": name, "seconds": 1} for name in "abacab"]
     async with world.running() as executor:
         pending = [e.name async for e in executor.map(Work, items, ordered=True, key=lambda item: item["name"])]
@@ -402,7 +402,7 @@ async def after_what_is_not_here(world):
 
 @scenario
 async def a_key_that_is_known(world):
-    """time-and-order.md: the known event is given back, whatever its status; the new one is left alone."""
+    """keys.md: the known event is given back, whatever its status; the new one is left alone."""
     async with world.running() as executor:
         first = await executor.append(Work(name="first", seconds=2), key=("k", 1))
         found = []
@@ -425,7 +425,7 @@ async def ended_with_key(executor):
 
 @scenario
 async def keys_that_are_equal_are_one(world):
-    """time-and-order.md: anything hashable; equal numbers are one key, wherever they stand, others are not."""
+    """keys.md: anything hashable; equal numbers are one key, wherever they stand, others are not."""
     keys = [1, 1.0, True, 0, -0.0, False, 1.5, "1", (1, ("x", 2.0)), (1.0, ("x", 2)), frozenset([3.0]), frozenset([3])]
     async with world.running() as executor:
         return [(await executor.append(Work(name=repr(key)), key=key)).name for key in keys]
@@ -433,7 +433,7 @@ async def keys_that_are_equal_are_one(world):
 
 @scenario
 async def a_known_key_at_a_full_queue(world):
-    """time-and-order.md: it needs no room: no QueueFullError, and no waiting."""
+    """keys.md: it needs no room: no QueueFullError, and no waiting."""
     async with world.running(concurrency_limit=1, max_queue_size=2) as executor:
         done = await executor.append(Work(name="done"), key="done")
         await done.wait()

@@ -50,6 +50,7 @@ def test_there_are_scenarios_of_every_page():
         "control",
         "handles",
         "time-and-order",
+        "keys",
         "limits",
         "retry",
         "dispatch",
