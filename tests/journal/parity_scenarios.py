@@ -251,7 +251,7 @@ async def extend_gives_them_back(world):
 
 @scenario
 async def map_in_order_of_ends_and_of_items(world):
-    """handles.md: map() by ends, or ordered=True."""
+    """maps.md: map() by ends, or ordered=True."""
     items = [{"name": str(seconds), "seconds": seconds} for seconds in (3, 1, 2, 5, 4)]
     async with world.running() as executor:
         by_ends = [(event.name, world.now()) async for event in executor.map(Work, items)]
@@ -261,7 +261,7 @@ async def map_in_order_of_ends_and_of_items(world):
 
 @scenario
 async def map_with_failures(world):
-    """handles.md: a failure is data; with fail_fast it ends the loop."""
+    """maps.md: a failure is data; with fail_fast it ends the loop."""
     items = [{"name": str(number), "seconds": number, "fails": number // 2 % 2 * (3 - number)} for number in range(4)]
     async with world.running() as executor:
         given = [(event.name, event.status.value) async for event in executor.map(Work, items, ordered=True)]
@@ -275,7 +275,7 @@ async def map_with_failures(world):
 
 @scenario
 async def map_with_keys(world):
-    """handles.md, keys.md: what is known under its key is given and not done again."""
+    """maps.md, keys.md: what is known under its key is given and not done again."""
     items = [{"name": name, "seconds": 1} for name in "abacab"]
     async with world.running() as executor:
         pending = [e.name async for e in executor.map(Work, items, ordered=True, key=lambda item: item["name"])]
@@ -285,7 +285,7 @@ async def map_with_keys(world):
 
 @scenario
 async def map_of_async_items(world):
-    """handles.md: async items are read by a task, and a bounded number of events is in the executor."""
+    """maps.md: async items are read by a task, and a bounded number of events is in the executor."""
 
     async def source():
         for number in range(5):

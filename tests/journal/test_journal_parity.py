@@ -49,6 +49,7 @@ def test_there_are_scenarios_of_every_page():
     pages = {
         "control",
         "handles",
+        "maps",
         "time-and-order",
         "keys",
         "limits",
