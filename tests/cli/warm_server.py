@@ -29,6 +29,10 @@ WORDS = ["-W", "error", "-m", "lionpride_exec"]
 # The libraries that the command imports when it runs.
 LIBRARIES = "anyio._backends._asyncio", "anyio._backends._trio", "uvloop", "rich.progress", "sqlite3", "msgspec"
 
+# What the command imports for a .parquet only. These import pyarrow, which starts a thread, and a process with threads
+# must not fork. Python warns of it. As an error, this warning leaves os.fork() of Python 3.15 after the child is made.
+START_THREADS = "arrow_values.py", "parquet.py"
+
 # What Python reads when it starts. If the command is to have other values, Python itself has to start it.
 READ_AT_START = (b"PYTHON", b"LC_", b"LANG", b"TZ")
 
@@ -46,7 +50,7 @@ def import_command():
     (folder,) = map(Path, package.__path__)
     for path in sorted(folder.rglob("*.py")):
         parts = path.relative_to(folder.parent).with_suffix("").parts
-        if parts[1] not in {"testing", "__main__"}:
+        if parts[1] not in {"testing", "__main__"} and path.name not in START_THREADS:
             importlib.import_module(".".join(parts).removesuffix(".__init__"))
 
 

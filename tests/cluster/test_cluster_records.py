@@ -9,6 +9,7 @@ import anyio
 import pytest
 from cluster_events import Add, Count, Echo, Fail, Nap
 from cluster_support import calls_of, executor_on, link_of, until
+from forks import fork
 
 from lionpride_exec import (
     ClusterError,
@@ -324,7 +325,7 @@ async def test_a_fork_is_refused(server):
     async with executor_on(server, work=False) as executor:
         event = await executor.append(Add(a=1))
         reader, writer = os.pipe()
-        child = os.fork()
+        child = fork()
         if not child:
             said = b"nothing was raised"
             try:

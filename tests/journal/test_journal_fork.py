@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from forks import fork
 from journal_support import Step, crash, open_executor, rows, run_on, written
 from parts import journal_reader
 
@@ -45,7 +46,7 @@ def forked(backend, path, in_parent, in_child):
                 await anyio.sleep(1)
                 await written(executor)
                 let_threads_finish()
-                child = os.fork()
+                child = fork()
                 if not child:
                     os.write(writing, json.dumps(await in_child(executor, waits)).encode())
                     raise Leave
@@ -155,7 +156,7 @@ def test_a_reader_is_not_for_a_child_either(path):
     """A connection that only reads is one of the parent, too."""
     run_on("asyncio", filled, path)
     with JournalReader(path) as reader:
-        child = os.fork()
+        child = fork()
         if not child:
             try:
                 reader.counts()
@@ -229,7 +230,7 @@ def read_without_rights(path):
     for file in path.parent.iterdir():
         file.chmod(0o444)
     path.parent.chmod(0o555)
-    child = os.fork()
+    child = fork()
     if not child:
         if os.getuid() == 0:
             os.setgroups([])

@@ -10,6 +10,7 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
+from forks import fork
 from journal_support import (
     CONFIG,
     FailStep,
@@ -430,7 +431,7 @@ def test_a_child_does_not_keep_the_lock_of_its_parent(path):
     store = Store(path)
     store.open()
     (reading, writing), (told, telling) = os.pipe(), os.pipe()
-    child = os.fork()
+    child = fork()
     if not child:
         os.write(telling, b"x")
         os.close(writing)  # so that it ends with its parent at the latest

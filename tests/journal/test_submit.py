@@ -19,6 +19,7 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
+from forks import fork
 from journal_files import make_journal
 from journal_support import (
     CONFIG,
@@ -333,8 +334,8 @@ async def test_a_task_that_asyncio_cancels_leaves_the_thread_its_file(path):
             task = group.create_task(Journal.submit_many(path, [Step(name=str(passes)) for _ in range(600)]))
             for _ in range(passes):
                 await checkpoint()
-            task.cancel()
-        assert task.cancelled()
+            was_in_time = task.cancel()  # not if the thread was faster, as it may be on Python 3.15
+        assert task.cancelled() is was_in_time
 
     for passes in range(20):
         await submit_and_cancel(passes)
@@ -540,7 +541,7 @@ async def test_a_full_disk_is_told_and_nothing_is_half_written(tmp_path):
 def submit_without_rights(path):
     """Submit as somebody who may only read the file. Return what came of it."""
     reading, writing = os.pipe()
-    child = os.fork()
+    child = fork()
     if not child:
         if os.getuid() == 0:
             os.setgroups([])
