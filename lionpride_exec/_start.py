@@ -33,8 +33,14 @@ def is_command(argv: list[str], started_as: list[str]) -> bool:
         module = next(flags, len(started_as)) + 1
         return started_as[module : module + 1] == ["lionpride_exec"]
     is_program = os.path.basename(program).removesuffix(".exe") == "lionpride-exec"  # noqa: PTH119  pathlib is slow
-    # A process that multiprocessing spawns has the sys.argv of its parent, and was started with other words.
-    return is_program and program in started_as
+    # A process that multiprocessing spawns has the sys.argv of its parent, and was started with other words. Its
+    # forkserver is started with `-c`, and since Python 3.14 with all words of its parent after that.
+    return is_program and program in started_as and not any(map(_gives_code, started_as[: started_as.index(program)]))
+
+
+def _gives_code(word: str) -> bool:
+    """Whether a word in front of the program is ``-c``, perhaps after other flags: ``-Bc``. ``-Xname=c`` is not."""
+    return word.startswith("-") and word.endswith("c") and not {"-", "W", "X"}.intersection(word[1:])
 
 
 def occupy_closed_streams() -> None:

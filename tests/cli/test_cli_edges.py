@@ -22,10 +22,13 @@ async def echo(record): return record
 async def leave(record): raise KeyboardInterrupt
 async def close(record): sys.stderr.close()
 """
+# Short sleeps: Python handles a signal that comes just before a sleep after the sleep. From 3.14 on, these are also the
+# signals that come during a print() with flush=True, since Python does not look for signals after such a call.
 SLOW = """
 import sys, time
 print("importing", flush=True)
-time.sleep(60)
+while True:
+    time.sleep(0.1)
 """
 JOURNAL_COMMANDS = ["inspect run.db", "tail run.db", "show run.db 2", "export run.db", "retry run.db --status failed"]
 
@@ -212,7 +215,8 @@ ENTRY = "from lionpride_exec.__main__ import main\nmain()\n"
 
 
 @pytest.mark.parametrize(
-    "words", ["-W error -m lionpride_exec", "-sm lionpride_exec", "./lionpride-exec", "./lionpride-exec.exe"]
+    "words",
+    ["-W error -m lionpride_exec", "-sm lionpride_exec", "-Xabc ./lionpride-exec", "./lionpride-exec.exe"],
 )
 def test_the_command_itself_is_prepared(words):
     """However it is started, a Ctrl-C while it is imported says nothing."""
@@ -244,6 +248,7 @@ assert sys.stdout is None
         "other.py",
         "other.py none",
         "-c 'import other'",
+        "-Bc 'import sys; del sys.argv[0]; import other' ./lionpride-exec",  # as a forkserver of Python 3.14
         "<other.py",
     ],
 )
