@@ -171,8 +171,7 @@ async def submit_many(
         async with aclosing(_each(events)) as source:
             return await _write_all(file, codec, source, priority, key, **how)
     finally:
-        with anyio.CancelScope(shield=True):
-            await _in_thread(file.close)
+        await _close(file)
 
 
 async def _write_all(
@@ -274,6 +273,21 @@ async def _patiently(function: Callable[[], None]) -> None:
                 raise
         await anyio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def _close(file: SubmissionFile) -> None:
+    """
+    Close the file, in the worker thread.
+
+    Cancellation: not by scopes. asyncio itself may cancel the task before the thread begins. Then the file is closed
+    here, before the cancellation goes on: no thread uses the file any more.
+    """
+    with anyio.CancelScope(shield=True):
+        try:
+            await _in_thread(file.close)
+        except anyio.get_cancelled_exc_class():
+            file.close()
+            raise
 
 
 async def _in_thread(function: Callable[[], None]) -> None:
