@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inspect import isasyncgenfunction, iscoroutinefunction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._offload.settings import check_run_in
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from .running_event import RunningEvent
+
+_OWN_MODULES: Final = f"{__name__.rpartition('.')[0]}."
 
 
 def set_place(cls: Any, given: dict[str, Any]) -> None:
@@ -33,7 +35,7 @@ def set_place(cls: Any, given: dict[str, Any]) -> None:
     if cls._run_in is None:
         return
     method = cls._invoke
-    is_own = not str(method.__module__).startswith(f"{__package__}.")
+    is_own = not str(method.__module__).startswith(_OWN_MODULES)
     if is_own and (iscoroutinefunction(method) or isasyncgenfunction(method)):
         raise TypeError(
             f"{cls.__qualname__} has run_in={cls._run_in!r}, which is for a plain function, and its _invoke() is async"

@@ -127,7 +127,7 @@ async def take_snapshot(queue: ServerQueue) -> Snapshot:
 
     Cancellation: changes nothing.
     """
-    text = files(__package__ or "").joinpath("cluster_snapshot.lua").read_text("utf-8")
+    text = files("lionpride_exec.testing._invariants").joinpath("cluster_snapshot.lua").read_text("utf-8")
     answer: Any = await queue.wire.command(
         lambda client: client.eval(text, keys=[f"{queue.prefix}meta"], args=[queue.streams])
     )
