@@ -93,8 +93,9 @@ def test_some_nights(tmp_path, backend, capsys):
     assert began == ["28 01:30", "29 01:00", "01 00:00", "01 00:30"]
     assert {status for _, status, _ in rows} == {"completed"}
     assert len(rows) == 4 * 4
-    shown = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in shown] == ["Night", "Load", "Report"] * 4
+    ended = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert ended.count("Night") == 4  # each is about to end while its stages run, one of which may be faster
+    assert [kind for kind in ended if kind != "Night"] == ["Load", "Report"] * 4
     assert rows_of(tmp_path / "orders.db", "SELECT count(*) FROM orders") == [(399,)]
 
 
