@@ -57,4 +57,4 @@ mkdir "$folder/src"
 git -c safe.directory="$PWD" ls-files -z | xargs -0 cp --parents -t "$folder/src" --
 in_sid "$python" -m venv /venv
 in_sid env -C /src /venv/bin/pip install -q -e '.[test]'
-in_sid env -C /src /venv/bin/python -m pytest -q "$@"
+in_sid env -C /src PATH="/venv/bin:$PATH" python -m pytest -q "$@"  # tests call python3, which sid has not
