@@ -34,6 +34,7 @@ extensions = [
     "journal_tables",
     "public_names",
     "repository_files",
+    "search_numbers",
     "settings",
 ]
 root_doc = "index"
@@ -67,6 +68,8 @@ html_theme = "furo"
 html_title = f"lionpride_exec {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_favicon = "../lionpride_exec/web/static/icon.svg"
+html_search_scorer = str(HERE / "_extensions" / "search_order.js")
 html_show_sourcelink = False  # no page links to its source; llms-full.txt still needs the copies
 html_show_sphinx = False
 html_show_copyright = False

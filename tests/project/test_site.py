@@ -1,44 +1,25 @@
 """The site of the documentation: it is built without a warning, and has what readers look for."""
 
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from pages import PAGES, ROOT
+from built_site import built_site
+from pages import PAGES
 from public_api import members_of, public_classes, public_values
 
 pytest.importorskip("sphinx")
 from sphinx.util.inventory import InventoryFile
 
 pytestmark = pytest.mark.any_versions
-SECONDS = 300
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Return the folder of a site that was built just now. A warning is an error."""
-    folder = tmp_path_factory.mktemp("site")
-    command = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-n",
-        "-W",
-        "--keep-going",
-        "-q",
-        "-T",
-        "-b",
-        "html",
-        "docs",
-        str(folder),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603  ours
-    assert (done.returncode, done.stderr) == (0, "")
-    return folder
+    """Return the folder of the site."""
+    return built_site(tmp_path_factory)
 
 
 class Tags(HTMLParser):
