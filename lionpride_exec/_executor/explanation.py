@@ -229,7 +229,8 @@ class Statistics:
         is_running: Whether events are started.
         is_paused: Whether ``pause()`` was called for all events, and ``resume()`` was not called since.
         pauses: The keys that are closed by ``RateLimited`` or ``pause(key=...)``. The key that opens last comes first.
-        paces: The keys that have opened again, and how fast their runs may start.
+        paces: The keys that have opened again, and how fast their runs may start. A key whose pace has grown to what
+            its rates allow is left out.
         rate_limited: The number of runs that have ended with ``RateLimited``.
         retries: The number of failed runs that were followed by another run. Runs that ended with ``RateLimited`` and
             runs that were interrupted do not count.

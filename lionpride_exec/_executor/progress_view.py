@@ -102,8 +102,10 @@ def _pause_parts(statistics: Statistics) -> list[Part]:
 
 def _pace_parts(statistics: Statistics) -> list[Part]:
     """Return the part about the slowest pace after a pause. Empty if nothing waits for a pace."""
-    if not statistics.paces or WaitReason.REFUSAL not in statistics.waits:
+    # Without seconds until its next start, a pace holds up nothing: what waits is another key.
+    holding = [pace for pace in statistics.paces if pace.seconds]
+    if not holding or WaitReason.REFUSAL not in statistics.waits:
         return []
-    slowest = min(statistics.paces, key=attrgetter("per_second"))
+    slowest = min(holding, key=attrgetter("per_second"))
     which = "" if slowest.key is None else f" for key {shortened(repr(slowest.key), LONGEST_KEY)}"
     return [Part(f"{shown_rate(slowest.per_second)} allowed after refusals{which}", 2)]

@@ -42,7 +42,7 @@ class Pause:
 @attrs.frozen(kw_only=True)
 class StartPace:
     """
-    How fast the runs of a key may start after a pause.
+    How fast the runs of a key may start after a pause, while that is slower than the rates of the key allow.
 
     Attributes:
         limit: The limit that has the key. None for the key of a partition. Also None if there are no keys: then

@@ -161,18 +161,27 @@ class Pauses:
                 )
 
     def paces(self, now: float) -> Iterator[StartPace]:
-        """Yield the paces of the keys that were reopened and are in use now."""
+        """
+        Yield the paces of the keys that were reopened and are in use now.
+
+        A pace grows as long as nothing is refused, also beyond the rates of its key and the rates without a key. Then
+        these rates decide how fast runs start, and the pace is left out.
+        """
         from .pause_records import StartPace  # noqa: PLC0415  slow to import, for those who ask only
 
-        for state, reopening in self.limit_states.items():
-            pacing = reopening.pacing
-            if reopening.until <= now and pacing.is_in_use and not reopening.is_over(now):
-                yield StartPace(
-                    limit=state.limit,
-                    key=state.key,
-                    per_second=pacing.pace(),
-                    seconds=max(pacing.next_at - now, 0.0),
-                )
+        open_again = [
+            (state, reopening.pacing)
+            for state, reopening in self.limit_states.items()
+            if reopening.until <= now and reopening.pacing.is_in_use and not reopening.is_over(now)
+        ]
+        of_all = min((state.starts_per_second for state in self._lanes.limit_states.shared), default=inf)
+        rates: dict[Hashable, float] = {}  # a refusal closes all limits of a key, and a concurrency is no rate
+        for state, _ in open_again:
+            rates[state.key] = min(rates.get(state.key, of_all), state.starts_per_second)
+        for state, pacing in open_again:
+            if (per_second := pacing.pace()) < rates[state.key]:
+                seconds = max(pacing.next_at - now, 0.0)
+                yield StartPace(limit=state.limit, key=state.key, per_second=per_second, seconds=seconds)
 
     def shift(self, seconds: float) -> None:
         """Carry all times over to a clock that is ahead by so many seconds. The limit states carry their own over."""

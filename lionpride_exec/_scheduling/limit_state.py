@@ -125,6 +125,14 @@ class LimitState:
         return [(use.back, use.cost) for use in self._uses]
 
     @property
+    def starts_per_second(self) -> float:
+        """How many events may start in a second in the long run, if they cost what those before did. ``inf``: any."""
+        if not self.per:
+            return inf
+        each = self.used / self._out if self._out else 1.0
+        return self.total / self.per / each if each else inf
+
+    @property
     def opens_at(self) -> float:
         """Until when the key is closed, however much of the amount is free. ``-inf`` if it was never closed."""
         return max(self.closed_until, self.denied_until)

@@ -121,9 +121,10 @@ def test_a_pace_after_refusals_is_told():
     """That of the slowest key, as long as something waits for it: the rates that were given do not explain the wait."""
     tally = make_tally(rate_limited=3)
 
-    def look(**waits):
+    def look(seconds=0.1, **waits):
         paces = [
-            StartPace(limit=None, key=key, per_second=pace, seconds=0.1) for key, pace in (("a", 40.0), ("b", 2.04))
+            StartPace(limit=None, key="a", per_second=40.0, seconds=0.1),
+            StartPace(limit=None, key="b", per_second=2.04, seconds=seconds),
         ]
         tally.statistics = lambda: Statistics(status_counts={}, waits=waits, paces=tuple(paces))
         return tally.view().text
@@ -131,6 +132,7 @@ def test_a_pace_after_refusals_is_told():
     assert look(refusal=7).endswith(
         "  waiting for refusal (7)  3 rate limited  2.0/s allowed after refusals for key 'b'"
     )
+    assert look(refusal=7, seconds=0).endswith("  40/s allowed after refusals for key 'a'")  # b may start now
     assert "allowed" not in look(slot=7)
 
 

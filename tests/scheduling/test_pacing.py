@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from parts import scheduling_pacing, scheduling_reopening
 from servers import SAID, AtATime, Busy, Chance, FixedWindow, ServerCall, SlidingWindow, TokenBucket
 
-from lionpride_exec import Concurrent, Executor, RateLimited, WaitReason
+from lionpride_exec import Concurrent, Executor, Rate, RateLimited, WaitReason
 from lionpride_exec.testing import check_invariants
 
 Pacing = scheduling_pacing.Pacing
@@ -189,7 +189,7 @@ async def test_an_outage_of_a_minute_slows_down_nothing_after_it(seconds):
 
 
 async def test_statistics_and_explain_tell_the_pace():
-    """Of which key, how fast, and when the next one starts; a call that waits for that waits for its gate."""
+    """Of which key, how fast, and when the next one starts; a call that waits for that waits after a refusal."""
     server = TokenBucket(2, 1)
     async with make(limits=[Concurrent(50, key="user")]) as executor:
         calls = await executor.extend([ServerCall(server=server, user="ann") for _ in range(200)], priority=0)
@@ -214,6 +214,30 @@ async def test_statistics_and_explain_tell_the_pace():
         await anyio.sleep(pace.seconds - 0.001)
         assert len(server.log) <= started + 1  # the one that is under way
         await executor.stop(grace=0)
+
+
+@pytest.mark.parametrize("rate_key", ["user", None])
+async def test_a_pace_beyond_the_rate_is_not_told(rate_key):
+    """Once the server accepts more than the rate allows, the rate is what holds calls back, not the pace."""
+    server = TokenBucket(2, 1)
+    limits = [Rate(10, 1, key=rate_key), Concurrent(50, key="user")]
+    async with make(limits=limits) as executor:
+        await executor.extend([ServerCall(server=server, user="ann") for _ in range(5_000)], priority=0)
+        told = []
+        for _ in range(100):
+            await anyio.sleep(0.3)
+            told += executor.statistics().paces
+        assert told
+        assert max(pace.per_second for pace in told) < 10
+        assert {pace.key for pace in told} == {"ann"}
+        server.rate = server.size = 1000  # from now on nothing is refused
+        await anyio.sleep(120)
+        done = len(server.log)
+        for _ in range(50):
+            await anyio.sleep(0.1)
+            assert executor.statistics().paces == ()
+        assert 45 <= len(server.log) - done <= 55
+        assert executor.statistics().status_counts["pending"]
 
 
 async def test_the_pace_goes_on_over_stop_and_start():
