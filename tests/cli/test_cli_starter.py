@@ -259,7 +259,31 @@ def test_a_check_fails_with_its_records(capsys):
     assert check(records=[{"n": 0, "bad": True}, {"n": 1}]) == 1
     out, err = capsys.readouterr()
     assert [json.loads(line)["status"] for line in out.splitlines()].count("failed") == 1
-    assert "ValueError" in err
+    assert "lionpride-exec: errors: 1 ValueError; the first, of line 1:\n  ValueError: bad\n" in err
+    assert "\n  target.py:6, in call; --traceback shows the whole traceback\n" in err
+    assert "Traceback" not in err
+
+
+def test_a_check_shows_a_traceback_if_that_is_asked_for(capsys):
+    """As a run shows it: from the code of the target on."""
+    assert check("--traceback", records=[{"bad": True}]) == 1
+    err = capsys.readouterr().err
+    assert "the first, of line 1:\n  Traceback (most recent call last):\n" in err
+    assert err.count("ValueError: bad") == 1
+
+
+def test_a_check_names_the_users_code_for_an_error_of_a_package(capsys):
+    """The place is the line of the user's file, not the one inside Python's own packages. A message is one line."""
+    long = "import json\ndef call(record):\n    try:\n        json.loads('{')\n    except ValueError as exc:\n"
+    for line, told in (("json.loads('{')", "3"), (f"raise ValueError('{'x' * 400}\\ny') from exc", "6")):
+        source = f"import json\ndef call(record):\n    {line}\n" if told == "3" else f"{long}        {line}\n"
+        Path("mine.py").write_text(source)
+        Path("one.jsonl").write_text("{}\n")
+        with virtual_time():
+            assert run_command(["check", "mine.py:call", "one.jsonl"]) == 1
+        block = capsys.readouterr().err.partition("of line 1:\n")[2].splitlines()
+        assert block[1] == f"  mine.py:{told}, in call; --traceback shows the whole traceback"
+        assert len(block[0]) <= 302
 
 
 def test_a_check_writes_no_file(capsys):

@@ -29,6 +29,7 @@ from .command import run
 from .dry_run import DryRun
 from .input_files import expand
 from .opening import open_input, redacted_in_event
+from .options import RunOptions
 from .redacted_fields import redacting
 from .target import describe, load_target
 
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
     from lionpride_exec._events.event import Event
     from lionpride_exec._model.limits import Limit
-
-    from .options import RunOptions
 
 # Records that are run without --limit.
 RUN: Final = 5
@@ -59,6 +58,13 @@ WITHOUT: Final[dict[str, Any]] = {
 SOME_FILE: Final = "results"
 
 
+@attrs.frozen(kw_only=True)
+class CheckOptions(RunOptions):
+    """The options of a check. A record that fails is what a check is for, so its error takes three lines."""
+
+    tells_traceback = False
+
+
 def check(target_text: str, source_texts: Sequence[str], options: RunOptions) -> int:
     """
     Run the first records of INPUT, and tell what would happen to the rest. Return the exit status.
@@ -75,7 +81,10 @@ def check(target_text: str, source_texts: Sequence[str], options: RunOptions) ->
     """
     output = SOME_FILE if options.output == "-" else options.output
     attrs.evolve(options, output=output, overwrite=False).check()  # as a whole: some options need one that is left out
-    options = attrs.evolve(options, **WITHOUT, queue=None if options.cluster is not None else options.queue)
+    kept: dict[str, Any] = attrs.asdict(options, recurse=False) | WITHOUT
+    if options.cluster is not None:
+        kept["queue"] = None  # the name of one on the server
+    options = CheckOptions(**kept)
     paths = expand(source_texts)
     once = next((path for path in paths if path == "-" or (Path(path).exists() and not Path(path).is_file())), None)
     if once is not None:

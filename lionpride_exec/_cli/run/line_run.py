@@ -119,7 +119,8 @@ class LineRun:
             self.display.message(self._summary())
             if self.interrupts or status == INTERRUPTED:
                 self._tell_of_a_stop()
-            self.failures.tell(self.source.place)
+            is_brief = not (self.options.tells_traceback or self.options.traceback)
+            self.failures.tell(self.source.place, is_brief=is_brief)
             if (message := self._shape.message()) is not None:
                 self.display.message(message)
         status = max(status, COMPLETED if self._is_complete() else INCOMPLETE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from math import isfinite
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import attrs
 
@@ -120,6 +120,7 @@ class RunOptions:
         log_json: With --log-level, log JSON, one object for each line of the log.
     """
 
+    tells_traceback: ClassVar[bool] = True  # of the first error, at the end of the run; else only its place
     config: str | None = None
     input_format: InputFormat | None = None
     delimiter: str | None = None
