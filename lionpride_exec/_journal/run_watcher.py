@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from weakref import finalize
 
 import msgspec
 
@@ -154,7 +155,7 @@ class _Walk:
 
 class RunWatcher:
     """
-    Watches a journal, from the first question to :meth:`close`.
+    Watches a journal, from the first question to :meth:`close`. A watcher that is dropped closes its file, too.
 
     Args:
         path: The file.
@@ -169,6 +170,7 @@ class RunWatcher:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.has_trail = True
         self._reader = JournalReader(path)
+        finalize(self, self._reader.close)  # a dashboard ends with its program, and nobody closes what it reads
         self._is_open = False
         self._version = 0  # that of the tables
         self._counts, self._running = _Walk(), _Walk()

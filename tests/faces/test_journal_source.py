@@ -1,9 +1,11 @@
 """The source that reads a journal: what only the process that runs it knows, actions, and files of all kinds."""
 
+import gc
 import gzip
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import asynccontextmanager, closing
 from importlib.util import find_spec
@@ -98,6 +100,29 @@ async def opened(path="run.db", **options):
     source = faces_sources.journal_source(path, **options)
     yield source
     await source.aclose()
+
+
+def test_a_source_that_is_dropped_closes_its_file(monkeypatch):
+    """As that of a dashboard, which ends with its program. From 3.13 on, Python warns of a file that is left open."""
+    fill("run.db")
+    made, connect = [], sqlite3.connect
+
+    def connect_and_note(*args, **options):
+        made.append(connect(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", connect_and_note)
+    source = faces_sources.journal_source("run.db")
+    anyio.run(source.counts)
+    for thread in threading.enumerate():
+        if thread.name == "AnyIO worker thread":  # it knows the source until it has ended
+            thread.join(SECONDS)
+    del source
+    gc.collect()
+    assert made
+    for connection in made:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+            connection.execute("SELECT 1")
 
 
 async def once(ask, fits):
