@@ -8,6 +8,7 @@ This module is the only place where the command depends on how an executor uses 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from lionpride_exec._journal.facts import KEPT_RUNS, RUNS, read_facts
 from lionpride_exec._status import EventStatus
@@ -112,6 +113,10 @@ class JournalAccess:
     def find(self, key: str) -> Event | None:
         """Return the event in memory with a key. None if there is none."""
         return self._executor._parts.keys.find(self._link.key_of(key))
+
+    def is_here(self, event_id: bytes) -> bool:
+        """Whether an event is in memory. Any thread may ask as long as :meth:`hold` is in force."""
+        return UUID(bytes=event_id) in self._executor._parts.index.items
 
     def leave_on_disk(self, event: Event) -> None:
         """Remove a pending event from memory. It stays in the journal, unchanged, for a later run."""

@@ -11,6 +11,8 @@ journal while it is read.
 from __future__ import annotations
 
 import os
+import shlex
+from collections import Counter
 from contextlib import aclosing
 from math import inf
 from pathlib import Path
@@ -31,6 +33,7 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
 
 from .keyed_run import PAUSE, KeyedRun, identity_of
+from .known_events import HELD, UNREADABLE
 from .line_identity import SUBMITTED, line_key, recall_event
 from .line_run import LineRun
 from .rekey import know_lines_by
@@ -38,7 +41,7 @@ from .resume import Resume, drop_replaced
 from .stored_results import line_of_event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from lionpride_exec._events.event import Event
@@ -123,11 +126,12 @@ class JournaledRun(KeyedRun):
         self._given = given
         self._access = JournalAccess(self.executor)
         self._is_open = False  # whether the journal is
-        self._left = 0  # events that stay in the journal as they are
+        self._left = Counter[str]()  # events that stayed in the journal as they were when the run began, by the reason
         self._may_know_lines = True  # if not, the journal had no line when the run began
-        self._held = 0  # events that were held when the run began
+        self._held = 0  # of all events that were held when the run began; INPUT may lack the lines of some
         self._began = inf  # seconds since 1970
         self._has_retried = False  # an event that had a result in the output has run again
+        self.tally.left = self._count_left
         self._access.watch_retries(self._follow_retry)
         self._access.hold()
 
@@ -160,9 +164,27 @@ class JournaledRun(KeyedRun):
             f"lionpride-exec retry {self.options.journal} --status failed"
         )
 
-    def _is_complete(self) -> bool:
-        released = self._held - self._access.journal.left.get("held", 0)
-        return super()._is_complete() and self._left <= released
+    def _count_left(self) -> Mapping[str, int]:
+        """Return how many events stay in the journal, by the reason. Held events may have been released meanwhile."""
+        released = self._held - self._access.journal.left.get(HELD, 0)
+        return {**self._left, HELD: max(self._left[HELD] - released, 0)}
+
+    def _tell_of_left(self) -> None:
+        left, journal = self._count_left(), shlex.quote(self._keeper)
+        if number := left[HELD]:
+            lines, they, run = ("1 line is", "it", "runs") if number == 1 else (f"{number:,} lines are", "they", "run")
+            self.display.message(
+                f"{lines} held: {they} ran when the process died, and {run} again only if you say so; "
+                f"lionpride-exec export {journal} --status held lists them, retry {journal} --status held has the next "
+                f"run do them, cancel {journal} --status held gives them up. Until then the exit status is 1"
+            )
+        if number := left.get(UNREADABLE, 0):
+            lines = "1 line stays" if number == 1 else f"{number:,} lines stay"
+            self.display.message(
+                f"{lines} in {self._keeper}: this target cannot read what is stored, or it comes after what stays; "
+                f"lionpride-exec export {journal} --status pending lists what has not ended, cancel {journal} --status "
+                "pending gives it up. Until then the exit status is 1"
+            )
 
     def _close_output(self, *, has_run: bool) -> int:
         status = COMPLETED
@@ -185,17 +207,16 @@ class JournaledRun(KeyedRun):
         known = await self._compare()
         self._may_know_lines = known.lines > 0
         left = self._access.journal.left
-        self._held, self._began = left.get("held", 0), wall_clock.seconds()
+        self._held, self._began = left.get(HELD, 0), wall_clock.seconds()
         self.tally.before = known.before
-        self._left = sum(left.values())
+        self._left = known.left
         if self.source.can_look_ahead:
             self._follow_input(known)
         else:
             self._known = known
-        if self._left:
+        if left:
             told = ", ".join(f"{number:,} {why}" for why, number in left.items())
-            held = "; lionpride-exec retry JOURNAL --status held lets held events go on" if "held" in told else ""
-            self.display.message(f"events that stay in {self.options.journal} as they are: {told}{held}")
+            self.display.message(f"events that stay in {self._keeper} as they are: {told}")
         self._access.release()
 
     async def _compare(self) -> Known:
@@ -205,6 +226,7 @@ class JournaledRun(KeyedRun):
             self.output,
             self._access.tag(),
             self._identity,
+            self._access.is_here,
             goes_on=self.options.changed_input,
             with_traceback=self.options.traceback,
         )
@@ -221,7 +243,7 @@ class JournaledRun(KeyedRun):
 
         Events whose lines are gone stay in the file, and do not run. Events that were submitted run, without a line.
         """
-        gone, changed = 0, list[int]()
+        changed = list[int]()
         for event in self.executor.pending_events:
             key = line_key(self._access.key_of(event))
             if key is None:
@@ -232,11 +254,8 @@ class JournaledRun(KeyedRun):
                     changed.append(number)
                 self._renumber(event, number)
                 continue
-            gone += 1
             if SUBMITTED not in event.metadata:
                 self._access.leave_on_disk(event)
-        # Unreadable and held events do not count either if INPUT has lost their lines.
-        self._left -= known.open_lines - known.open_seen - gone
         if changed:
             self._tell_of_changed(changed)
 

@@ -17,7 +17,7 @@ from .line_identity import CONTENT, Lines, line_key, mark_of_key, mark_of_row
 from .stored_results import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from lionpride_exec._journal.reader import JournalReader
 
@@ -29,26 +29,37 @@ ROWS = 5000  # rows of the journal in a step
 LINES = 5000  # lines of INPUT in a step
 SHOWN = 80  # characters of a record in a message
 
-# Notes in Marks. The lowest bits hold the status. The others say that the event was made of a line, that INPUT has that
-# line, and that the output has the result.
+# Why an event stays in the journal as it is: a crash has left it held, or it cannot be read here. An event that comes
+# after one that stays counts as unreadable too.
+LEFT = (HELD, UNREADABLE) = ("held", "unreadable")
+
+# Notes in Marks. The lowest bits hold the status, or why the event is left. The others say that the event was made of a
+# line, that INPUT has that line, and that the output has the result.
 STATUSES = {status.value: number for number, status in enumerate(EventStatus, 1)}
-NAMES = {number: status for status, number in STATUSES.items()}
+NOTES = STATUSES | {why: number for number, why in enumerate(LEFT, len(STATUSES) + 1)}
+NAMES = {number: name for name, number in NOTES.items()}
 OTHER, STATUS = 15, 15
 LINE, SEEN, HAD = 16, 32, 64
 
 
 class Known:
-    """What a journal knows when a run begins."""
+    """
+    What a journal knows when a run begins.
 
-    def __init__(self) -> None:
+    Args:
+        is_here: Whether an event that has not ended is in memory. It is asked by the bytes of its id.
+    """
+
+    def __init__(self, is_here: Callable[[bytes], bool] = lambda _: True) -> None:
+        self._is_here = is_here
         self.marks = Marks(with_numbers=True)
         self.lines = 0  # events that were made of a line
         self.seen = 0  # of these, events whose line INPUT has
-        self.open_lines = 0  # events that were made of a line and have not ended
-        self.open_seen = 0  # of these, events whose line INPUT has
         self.ended = 0  # events that have ended
         # Events that have ended, by status. Those made of a line count once INPUT is known to have the line.
         self.before: Counter[EventStatus] = Counter()
+        # Likewise, events that are left in the journal as they are, by the reason.
+        self.left: Counter[str] = Counter()
         self.is_part = False  # whether only a part of INPUT is read
         # By the marks of lines that have an id and have not ended: the key of the content that INPUT has now.
         self._contents: dict[int, str] = {}
@@ -84,13 +95,14 @@ class Known:
 
     def _add(self, key: str | None, event_id: bytes, status: str) -> None:
         is_line = line_key(key) is not None
-        self.marks.put(mark_of_row(key, event_id), STATUSES.get(status, OTHER) | (LINE if is_line else 0))
+        if status not in TERMINAL and status != HELD and not self._is_here(event_id):
+            status = UNREADABLE
+        self.marks.put(mark_of_row(key, event_id), NOTES.get(status, OTHER) | (LINE if is_line else 0))
         self.lines += is_line
-        self.open_lines += is_line and status not in TERMINAL
         if status in TERMINAL:
             self.ended += 1
-            if not is_line:
-                self.before[EventStatus(status)] += 1
+        if not is_line:
+            self._count(status)
 
     # ---------------------------------------------------------------- INPUT
 
@@ -118,11 +130,14 @@ class Known:
             return
         self.marks.put(mark, note | SEEN, number)
         self.seen += 1
-        status = NAMES.get(note & STATUS, "")
+        self._count(NAMES.get(note & STATUS, ""))
+
+    def _count(self, status: str) -> None:
+        """Count an event that does not run in this run, by what has become of the event."""
         if status in TERMINAL:
             self.before[EventStatus(status)] += 1
-        else:
-            self.open_seen += 1
+        elif status in LEFT:
+            self.left[status] += 1
 
     def _note_content(self, key: str, record: bytes) -> None:
         mark = mark_of_key(key)

@@ -117,6 +117,7 @@ class LineRun:
             self.display.close()
         if not self.options.quiet:
             self.display.message(self._summary())
+            self._tell_of_left()
             if self.interrupts or status == INTERRUPTED:
                 self._tell_of_a_stop()
             is_brief = not (self.options.tells_traceback or self.options.traceback)
@@ -136,6 +137,9 @@ class LineRun:
                 self.display.message(f"cannot write {path}: {exc.strerror or exc}")
                 return status or INCOMPLETE
         return status
+
+    def _tell_of_left(self) -> None:
+        """Tell how to go on with lines that this run has left as they are."""
 
     def _tell_of_a_stop(self) -> None:
         place = "before the first line"

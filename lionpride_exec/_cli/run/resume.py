@@ -25,7 +25,7 @@ from .line_identity import line_key, mark_of_row
 from .stored_results import line_of_row, tag_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from lionpride_exec._journal.rows import Row
@@ -47,6 +47,7 @@ class Resume:
         output: Open, with what it held.
         tag: The tag of events that are made of lines.
         identity: What lines are known by.
+        is_here: Whether an event that has not ended is in memory. It is asked by the bytes of its id.
         goes_on: Whether to go on with an INPUT that has none of the lines of the journal.
         with_traceback: Whether errors in results that are written have their tracebacks.
     """
@@ -57,11 +58,12 @@ class Resume:
         output: Output,
         tag: str,
         identity: Identity,
+        is_here: Callable[[bytes], bool],
         *,
         goes_on: bool,
         with_traceback: bool = False,
     ) -> None:
-        self.known = Known()
+        self.known = Known(is_here)
         self.message: str | None = None  # about lines that INPUT does not have any more
         self._journal = journal
         self._output = output

@@ -13,7 +13,7 @@ from lionpride_exec._display.parts import Part, View
 from lionpride_exec._status import EventStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from lionpride_exec._executor.explanation import Statistics
     from lionpride_exec._tracking.progress import Progress
@@ -34,6 +34,10 @@ def _unasked() -> Statistics | None:
     return None
 
 
+def _none_left() -> Mapping[str, int]:
+    return {}
+
+
 @attrs.define(eq=False)
 class Tally:
     """What has become of the lines so far."""
@@ -48,6 +52,8 @@ class Tally:
     still_open: Callable[[], int] | None = None
     # Returns the part of INPUT that has been read, from 0 to 1, if it is known.
     fraction: Callable[[], float | None] = _unknown
+    # Returns how many lines stay in the journal as they are, by the reason: they neither run nor end in this run.
+    left: Callable[[], Mapping[str, int]] = _none_left
     workers: int | None = None  # of a cluster, that are alive
     # Returns the number of events that run now.
     running: Callable[[], int] = lambda: 0
@@ -76,7 +82,8 @@ class Tally:
     def all_completed(self) -> bool:
         """Whether every line has become an event and every event COMPLETED."""
         counts = self.ended + self.before
-        return not self.bad and not self.unfinished and counts[EventStatus.COMPLETED] == counts.total()
+        is_done = not (self.bad or self.unfinished or any(self.left().values()))
+        return is_done and counts[EventStatus.COMPLETED] == counts.total()
 
     @property
     def expected(self) -> float | None:
@@ -88,6 +95,11 @@ class Tally:
     def done_in_all(self) -> int:
         """The number of lines that are done, with those of earlier runs."""
         return self.done + self.before.total()
+
+    @property
+    def known(self) -> int:
+        """The number of lines that were read: those that are done, those that are open, and those that are left."""
+        return self.done_in_all + self.unfinished + sum(self.left().values())
 
     def sample_rate(self) -> float:
         """Take a sample. Return the rate per second over the last 60 samples, or over all if no line got done."""
@@ -106,7 +118,7 @@ class Tally:
     @property
     def to_come(self) -> float:
         """The estimated number of lines that will become events. 0 if the size of INPUT is unknown."""
-        return max((self.expected or 0) - self.done_in_all - self.unfinished, 0)
+        return max((self.expected or 0) - self.known, 0)
 
     def view(self) -> View:
         """Return what a display shows. Take a sample."""
@@ -115,7 +127,7 @@ class Tally:
         progress = self.look(self.to_come)
         details = [] if progress is None else detail_lines(progress, self.statistics())
         # Early in a run, more of INPUT may have been read than lines were counted.
-        known, expected = self.done_in_all + self.unfinished, self.expected
+        known, expected = self.known, self.expected
         total = None if expected is None else max(expected, known)
         return View([self._counts(progress), *details], done=self.done_in_all, total=total)
 
@@ -128,6 +140,7 @@ class Tally:
             *(Part(text, 7 if text.endswith(EventStatus.COMPLETED) else 2) for text in self._ended_parts()),
             Part(f"{running:,} running", 6),
             Part(f"{max(self.unfinished - running, 0):,} pending", 4),
+            *(Part(text, 3) for text in self._left_parts()),
             *([] if self.workers is None else [Part(counted(self.workers, "worker"), 6)]),
             Part(shown_clock(self.elapsed), 1),
             *self._time_left(progress),
@@ -144,6 +157,7 @@ class Tally:
         unfinished = self.unfinished
         if unfinished:
             parts.append(f"{unfinished:,} pending")
+        parts += self._left_parts()
         parts = parts or ["nothing to do"]
         if (progress := self.look(0)) is not None:
             from lionpride_exec._tracking.progress import trouble_parts  # noqa: PLC0415  imported by the look
@@ -151,13 +165,15 @@ class Tally:
             parts += [part.text for part in trouble_parts(progress)]
         elapsed = self.elapsed
         rate = self.done / elapsed if elapsed > 0 else 0.0
-        total = self.done_in_all + unfinished
-        return f"{counted(total, 'line')}: {', '.join(parts)}; {elapsed:.1f} s, {shown_rate(rate)}"
+        return f"{counted(self.known, 'line')}: {', '.join(parts)}; {elapsed:.1f} s, {shown_rate(rate)}"
 
     def _before_parts(self) -> list[str]:
         total = self.before.total()
         others = total - self.before[EventStatus.COMPLETED]
         return [f"{total:,} done before" + (f" ({others:,} not completed)" if others else "")] if total else []
+
+    def _left_parts(self) -> list[str]:
+        return [f"{number:,} {why}" for why, number in self.left().items() if number]
 
     def _ended_parts(self) -> list[str]:
         parts = [f"{self.ended[status]:,} {status}" for status in EventStatus if self.ended[status]]

@@ -30,11 +30,12 @@ def summary_of(tally: Tally, errors: Mapping[str, int], exit_status: int, *, has
     return {
         "exit_status": exit_status,
         "seconds": round(tally.elapsed, 3),
-        "lines": tally.done_in_all + tally.unfinished,
+        "lines": tally.known,
         "read_all": has_read_all,
         "statuses": _counts(tally.ended + tally.before),
         "done_before": _counts(tally.before),
         "pending": tally.unfinished,
+        "left": {why: number for why, number in tally.left().items() if number},
         "bad_lines": tally.bad,
         "errors": dict(errors),
         "retries": 0 if progress is None else progress.retries,
