@@ -20,7 +20,7 @@ import attrs
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._cluster.engine import QueueQueries, Wire, batches, find_queue
 from lionpride_exec._executor.cluster_rows import envelope_of, moment, outcome_of, row_of
-from lionpride_exec._journal.reader import keys_meant_by
+from lionpride_exec._journal.key_texts import event_keys_meant_by
 from lionpride_exec._journal.run_watcher import BAD, ending_of
 from lionpride_exec._journal.schema import FINAL
 from lionpride_exec._status import EventStatus
@@ -163,7 +163,7 @@ class ClusterSource:
     async def events(self, choice: Choice, before: str | None, count: int) -> EventPage:
         """Return events that fit, in no order. An event that changes meanwhile may be missing, or come twice."""
         if choice.key is not None:
-            ids = await self._queries.ids_of_keys(keys_meant_by(choice.key))
+            ids = await self._queries.ids_of_keys(event_keys_meant_by(choice.key))
             return EventPage(lines=tuple(await self._lines([one for one in ids if one], choice)))
         status, cursor, skipped = self._place(choice, before)
         if status is None:
@@ -227,7 +227,7 @@ class ClusterSource:
         Raises:
             NotFoundError: There is none.
         """
-        ids = [_hex_of(ref), *await self._queries.ids_of_keys(keys_meant_by(ref))]
+        ids = [_hex_of(ref), *await self._queries.ids_of_keys(event_keys_meant_by(ref))]
         found = [one for one in await self._queries.details([one for one in ids if one]) if one is not None]
         if not found:
             raise NotFoundError(f"no event in queue {self.name} has the id or the key {ref!r}")

@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 from uuid import UUID
 
-import msgspec
-
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec.errors import JournalError, NotFoundError
 
-from .envelope_tags import UNREADABLE, tag_of
+from .envelope_tags import tag_of
 from .fork import foreign_error, keep_from_closing
+from .key_texts import event_keys_meant_by
 from .overview import Overview, count_events, survey
 from .rows import Row
 from .schema import (
@@ -243,8 +242,9 @@ class JournalReader:
         Return the event that a text means.
 
         Args:
-            text: The number of the event (``17``, ``#17``), its id, its key (a text, or the key as JSON), or the first
-                4 or more hexadecimal digits of its id. Finding an id takes 60 ms for a million events.
+            text: The number of the event (``17``, ``#17``), its id, its key (a text, or the key as JSON), the id of the
+                line that the command has made it of (``run --id``), or the first 4 or more hexadecimal digits of its
+                id. Finding an id takes 60 ms for a million events.
 
         Raises:
             NotFoundError: No event matches, or more than one.
@@ -343,11 +343,11 @@ def _stride(connection: sqlite3.Connection, after: int, last: int) -> int:
 
 
 def _exact(connection: sqlite3.Connection, text: str) -> set[int]:
-    """Return the numbers of the events whose number or key is this text."""
+    """Return the numbers of the events whose number, key, or id of a line is this text."""
     seqs: set[int] = set()
     if number := _NUMBER.fullmatch(text):
         seqs.update(_column(connection, "SELECT seq FROM event WHERE seq = ?", int(number[1])))
-    for key in keys_meant_by(text):
+    for key in event_keys_meant_by(text):
         if version_of(connection) == 1:
             seqs.update(_column(connection, "SELECT seq FROM event WHERE key = ?", key))
         else:
@@ -357,17 +357,6 @@ def _exact(connection: sqlite3.Connection, text: str) -> set[int]:
                 )
             )
     return seqs
-
-
-def keys_meant_by(text: str) -> list[str]:
-    """Return the JSON texts of the keys that a text may mean: the text itself, or the key as JSON."""
-    keys: list[str] = []
-    for make in (lambda: text, lambda: msgspec.json.decode(text)):
-        try:
-            keys.append(msgspec.json.encode(make()).decode())
-        except UNREADABLE:  # not JSON, or a text that JSON cannot hold
-            continue
-    return keys
 
 
 def _by_prefix(connection: sqlite3.Connection, text: str) -> set[int]:
@@ -390,7 +379,12 @@ def _column(connection: sqlite3.Connection, query: str, *values: object) -> list
 
 def _mismatch(connection: sqlite3.Connection, text: str, seqs: list[int]) -> str:
     if not seqs:
-        return f"no event has the number, id or key {text!r}, or an id that begins so (4 hexadecimal digits or more)"
-    ids = (connection.execute("SELECT id FROM event WHERE seq = ?", (seq,)).fetchone()[0] for seq in seqs[:NAMED])
-    named = ", ".join(f"#{seq} {id_text(event_id)}" for seq, event_id in zip(seqs, ids, strict=False))
-    return f"{text!r} means more than one event: {named}{' and others' if len(seqs) > NAMED else ''}"
+        return (
+            f"no event has the number, id or key {text!r}, or an id that begins so (4 hexadecimal digits or more), "
+            "and no line has this id"
+        )
+    select = f"SELECT id, {KEY} FROM event WHERE seq = ?"  # noqa: S608  no value in it
+    rows = ((seq, *connection.execute(select, (seq,)).fetchone()) for seq in seqs[:NAMED])
+    named = ", ".join(f"#{seq} {id_text(one)}{'' if key is None else f' with the key {key}'}" for seq, one, key in rows)
+    others = " and others" if len(seqs) > NAMED else ""
+    return f"{text!r} means more than one event: {named}{others}; an event is named by its number, such as #{seqs[0]}"

@@ -393,6 +393,49 @@ def test_export_that_cannot_be_written(call, output, status):
     assert err.count("\n") == 1
 
 
+# -------------------------------------------------------------------- names of events
+
+
+def with_lines():
+    """Make a journal with events of lines that have an id."""
+    Path("run.db").unlink()
+    with closing(make_journal("run.db")) as connection:
+        for number, key in enumerate(
+            ["line:id:P00609", "line:id=4", "line:id:1.5", "P7", "line:id:P7", "line:id=1.5"], 1
+        ):
+            add_event(connection, number, "failed", key=json.dumps(key), outcome=error_outcome("ValueError", "no"))
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("P00609", 1), ("line:id:P00609", 1), ('"P00609"', None), ("line:id=4", 2)]
+)
+def test_an_event_is_found_by_the_id_of_its_line(call, name, number):
+    """A text as it stands, beside the whole key."""
+    with_lines()
+    status, out, err = call("show", "run.db", name)
+    assert (status, out.partition("\n")[0]) == ((0, f"event #{number}") if number else (1, ""))
+    assert number or "no line has this id" in err
+
+
+@pytest.mark.parametrize(("name", "numbers"), [("4", (2, 4)), ("1.5", (3, 6)), ("P7", (4, 5))])
+def test_the_id_of_a_line_that_means_other_events_too(call, name, numbers):
+    """The number of an event, a number and a text, or the key of another event: refused, and all are named."""
+    with_lines()
+    for argv in (["show", "run.db", name], ["retry", "run.db", name], ["retry", "run.db", "--id", name]):
+        status, out, err = call(*argv)
+        assert (status, out) == (1, "")
+        assert f"{name!r} means more than one event: #{numbers[0]} " in err
+        assert f", #{numbers[1]} " in err
+        assert 'with the key "' in err
+
+
+def test_events_are_put_back_by_the_ids_of_their_lines(call):
+    """Several at once, beside other names."""
+    with_lines()
+    assert call("retry", "run.db", "P00609", "--id", "line:id:P7")[:2] == (0, "2 events are pending again\n")
+    assert {number for number, status in statuses().items() if status == "pending"} == {1, 5}
+
+
 # -------------------------------------------------------------------- retry
 
 

@@ -279,12 +279,13 @@ def test_what_is_not_there(filled, text):
 
 
 def test_what_is_not_unique(filled):
-    """The error names some of them."""
+    """The error names some of them, with their keys."""
     with JournalReader(filled) as reader:
         with pytest.raises(NotFoundError) as caught:
             reader.find("0000")
-    assert str(caught.value).startswith(f"'0000' means more than one event: #1 {event_id(1)}, #2 ")
-    assert str(caught.value).endswith(f"#3 {event_id(3)} and others")
+    first = f'#1 {event_id(1)} with the key "first"'
+    assert str(caught.value).startswith(f"'0000' means more than one event: {first}, #2 {event_id(2)}, #3 ")
+    assert f"#3 {event_id(3)} and others; an event is named by its number, such as #1" in str(caught.value)
 
 
 def test_a_number_that_is_also_a_key(writer, path):
@@ -292,7 +293,8 @@ def test_a_number_that_is_also_a_key(writer, path):
     add_event(writer, 1, key='"2"')
     add_event(writer, 2)
     with JournalReader(path) as reader:
-        with pytest.raises(NotFoundError, match=f"'2' means more than one event: #1 {event_id(1)}, #2 {event_id(2)}$"):
+        both = f'#1 {event_id(1)} with the key "2", #2 {event_id(2)};'
+        with pytest.raises(NotFoundError, match=f"'2' means more than one event: {both}"):
             reader.find("2")
         assert reader.find("#2").seq == 2
 

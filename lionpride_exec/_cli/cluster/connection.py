@@ -17,7 +17,7 @@ from lionpride_exec._cli.streams import say
 from lionpride_exec._cluster.cluster import checked_queue
 from lionpride_exec._cluster.engine import QueueQueries, Wire, find_names, find_queue
 from lionpride_exec._cluster.server_url import VARIABLE, find_url
-from lionpride_exec._journal.reader import keys_meant_by
+from lionpride_exec._journal.key_texts import event_keys_meant_by
 from lionpride_exec.errors import ClusterError, NotFoundError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class OpenQueue:
         ]
 
     async def _find_key(self, text: str) -> str:
-        return next(filter(None, await self.queries.ids_of_keys(keys_meant_by(text))), "")
+        return next(filter(None, await self.queries.ids_of_keys(event_keys_meant_by(text))), "")
 
 
 def in_queue(name: str, url_file: str | None, action: Callable[[OpenQueue], Awaitable[T]]) -> T:

@@ -16,8 +16,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from lionpride_exec._base.field_paths import MISSING, look_up
-from lionpride_exec._base.json_text import digits, read_json, shown, write_json
+from lionpride_exec._base.json_text import read_json, shown, write_json
 from lionpride_exec._cli.errors import BadLineError
+from lionpride_exec._journal.key_texts import LINE, key_of_id
 
 from .compact_set import Counts
 from .json_lines import parse_json
@@ -37,7 +38,7 @@ OTHER_BITS = 96  # of an id, behind these digits
 # In the metadata of an event that `submit` has made of a line, which is one of another INPUT than that of the run.
 SUBMITTED = "_submitted"
 
-PREFIX = "line:"
+PREFIX = LINE
 IN_FIELD = 2  # parts of a place without a record
 _NO_TEXT = "", None
 _NO_LINE = None, 0, b""  # of an event that was not made of a line in this process
@@ -232,13 +233,11 @@ def _key_of_id(field: str, value: Any, *, is_secret: bool) -> str:
         raise BadLineError(f"id {field!r} must be a text or a number: got {'***' if is_secret else shown(value)}")
     if is_secret:
         return f"id#{_digest(_canonical(value))}"
-    if not isinstance(value, str):
-        return f"id={digits(value) if isinstance(value, int) else repr(value)}"
     try:
-        value.encode()
+        str(value).encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which a key cannot hold
         return f"id#{_digest(_canonical(value))}"
-    return f"id:{value}"
+    return key_of_id(value)
 
 
 def _number(text: str) -> int | float:
