@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from lionpride_exec._clients.http_answer import http_answer
 from lionpride_exec.errors import LionprideError, RemoteError
 
 from .exception_groups import error_in, is_cancellation, is_of, text_of
 from .redaction import NO_SECRETS, mask
+from .wording import visible
 
 MAX_SHAPE: Final = 200  # characters of a shape
 _MAX_LINE: Final = 1000  # characters of a line that are looked at
@@ -34,6 +36,38 @@ def error_shape(text: str) -> str:
     return _VARYING.sub(lambda found: f"<{found.lastgroup}>", line)[:MAX_SHAPE].rstrip()
 
 
+def message_shape(name: str, message: str) -> str:
+    """Return what the message of an error has in common with others. The name of the class is a part of the shape."""
+    return error_shape(f"{name}: {message.lstrip()}")[len(error_shape(name)) + 2 :]
+
+
+def group_words(name: str, shape: str, status_code: int | None) -> str:
+    """
+    Return the words by which people tell a group of errors, such as ``HTTPError 500: no answer of <url>``.
+
+    Args:
+        name: The class of the errors.
+        shape: What :func:`message_shape` returns.
+        status_code: The status code of the HTTP answer behind the errors. None if there is none.
+    """
+    kind = name if status_code is None else f"{name} {status_code}"
+    return f"{kind}: {shape}" if shape else kind
+
+
+class WholeError(str):
+    """The words of a group of errors, in a place that takes a part of an error: only errors of the group are meant."""
+
+    __slots__ = ()
+
+    def is_of(self, words: str) -> bool:
+        """Whether these are the words. Case, the width of blanks and escapes for a terminal do not count."""
+        return _as_shown(self) == _as_shown(words)
+
+
+def _as_shown(words: str) -> str:
+    return " ".join(visible(words).casefold().split())
+
+
 def error_line(error: object, secrets: frozenset[str] = NO_SECRETS) -> str | None:
     """
     Return the class and the text of an error, as a journal has them. None if the value is no error. Never raises.
@@ -50,6 +84,18 @@ def error_line(error: object, secrets: frozenset[str] = NO_SECRETS) -> str | Non
     name = type(known).__qualname__
     text = "interrupted" if not is_of(known, LionprideError) and _is_cancellation(known) else text_of(known)
     return mask(f"{name}: {text}" if text else name, secrets)
+
+
+def status_code_of(error: object) -> int | None:
+    """Return the status code of the HTTP answer behind an error. None if there is none. Never raises."""
+    known = error_in(error)
+    if known is None or is_of(known, BaseExceptionGroup):
+        return None
+    details: dict[str, object] = {} if is_of(known, RemoteError) else http_answer(known)
+    if is_of(known, LionprideError):
+        details |= known.details
+    code = details.get("status_code")
+    return code if isinstance(code, int) else None
 
 
 def _is_cancellation(error: BaseException) -> bool:

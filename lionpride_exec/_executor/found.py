@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import attrs
 
-from lionpride_exec._base.error_shapes import error_line, error_shape
+from lionpride_exec._base.error_shapes import (
+    WholeError,
+    error_line,
+    error_shape,
+    group_words,
+    message_shape,
+    status_code_of,
+)
 from lionpride_exec._base.redaction import secrets_of
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.call import Call, lasting_name_of
@@ -46,6 +53,7 @@ class FoundEvent:
         number: The number of its row in the journal, by which ``lionpride-exec show`` finds it too. 0 without one.
         event: The event: that of the executor, or a copy as :meth:`Executor.get` returns it, which may have gone on
             since. None if this process cannot read it.
+        status_code: The status code of the HTTP answer behind its error. None if there is none.
     """
 
     id: UUID
@@ -59,6 +67,7 @@ class FoundEvent:
     finished_at: datetime | None = None
     number: int = 0
     event: Event[Any] | None = None
+    status_code: int | None = None
 
     @property
     def error_shape(self) -> str | None:
@@ -69,6 +78,12 @@ class FoundEvent:
         varies. At most 200 characters.
         """
         return None if self.error is None else error_shape(self.error)
+
+    @property
+    def _words(self) -> str:
+        """The words for errors of its kind, as ``lionpride-exec inspect`` has them. "" if it has no error."""
+        name, _, message = (self.error or "").partition(": ")
+        return group_words(name, message_shape(name, message), self.status_code)
 
 
 class Filters(TypedDict, total=False):
@@ -90,7 +105,8 @@ class Wanted:
         statuses: The statuses that an event may have. None if all fit.
         tags: The tags that an event may have. None if all fit.
         key: The key of the event. None if all keys fit.
-        error: A part of the error, or of its shape. None if all errors fit.
+        error: A part of the error, or of its shape, with the status code behind the class or without. A
+            :class:`WholeError` stands for all of the shape. None if all errors fit.
         error_type: The name of the class of the error. None if all classes fit.
         since: Seconds since 1970, after which the event ended, or else began, or else came. None if all times fit.
     """
@@ -121,17 +137,22 @@ class Wanted:
             moment = found.finished_at or found.started_at or found.queued_at
             if moment is None or moment.timestamp() < self.since:
                 return False
-        return (self.tags is None or found.tag in self.tags) and self._fits_error(found.error)
+        return (self.tags is None or found.tag in self.tags) and self._fits_error(found)
 
-    def _fits_error(self, text: str | None) -> bool:
+    def _fits_error(self, found: FoundEvent) -> bool:
+        text = found.error
         if self.error is None and self.error_type is None:
             return True
         if text is None:
             return False
         if self.error_type is not None:
             return text.partition(":")[0].rpartition(".")[2] == self.error_type
+        if isinstance(self.error, WholeError):
+            return self.error.is_of(found._words)
         wanted = (self.error or "").casefold()
-        return wanted in text.casefold() or ("<" in wanted and wanted in error_shape(text).casefold())
+        if wanted in text.casefold() or ("<" in wanted and wanted in error_shape(text).casefold()):
+            return True
+        return found.status_code is not None and wanted in found._words.casefold()
 
 
 def wanted(
@@ -229,6 +250,7 @@ def found_in_memory(event: Event, key: Any, tag: str | None = None) -> FoundEven
         execution.finished_at,
         event._seq,
         event,
+        status_code_of(execution.error),
     )
 
 

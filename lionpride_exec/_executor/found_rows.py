@@ -7,7 +7,7 @@ from uuid import UUID
 
 from lionpride_exec._base.json_text import read_json
 from lionpride_exec._journal.envelope_tags import tag_of
-from lionpride_exec._journal.outcome_codec import error_of, from_seconds
+from lionpride_exec._journal.outcome_codec import code_of, error_of, from_seconds
 from lionpride_exec._journal.schema import HELD
 from lionpride_exec._status import EventStatus
 
@@ -33,6 +33,7 @@ def found_in_row(row: Row) -> FoundEvent | None:
             None if row.started is None else from_seconds(row.started),
             None if row.finished is None else from_seconds(row.finished),
             row.seq,
+            status_code=code_of(row.outcome),
         )
     except (LookupError, TypeError, ValueError, OverflowError, OSError):
         return None

@@ -15,6 +15,7 @@ from uuid import UUID
 import attrs
 from anyio.lowlevel import checkpoint
 
+from lionpride_exec._base.error_shapes import WholeError
 from lionpride_exec._display.parts import joined
 from lionpride_exec._journal.command_forms import (
     Chosen,
@@ -246,7 +247,7 @@ class JournalCommands:
         bad = [status for status in statuses if status != HELD]
         if bad:
             since = None if form.since is None else from_seconds(form.since)
-            filters: dict[str, Any] = {"status": bad, "tag": form.tag or None, "error": form.error, "since": since}
+            filters: dict[str, Any] = {"status": bad, "tag": form.tag or None, "error": _error(form), "since": since}
             taken += await self._executor.retry(limit=form.limit, **filters)
         return taken
 
@@ -308,7 +309,7 @@ class _Choice:
 
     def __init__(self, form: Chosen, statuses: list[str] | tuple[str, ...], tag_of: Callable[[Event], str]) -> None:
         since = None if form.since is None else from_seconds(form.since)
-        asked = wanted(None, form.tag or None, None, form.error, since)
+        asked = wanted(None, form.tag or None, None, _error(form), since)
         self.statuses: Final = statuses
         self._asked: Final = attrs.evolve(asked, statuses=None)
         self._tag_of = tag_of
@@ -325,6 +326,11 @@ class _Choice:
     def fits(self, event: Event) -> bool:
         """Return whether an event fits all but the statuses."""
         return self._asked.is_plain or self._asked.fits(found_in_memory(event, None, self._tag_of(event)))
+
+
+def _error(form: Chosen) -> str | None:
+    """Return the text that the errors of events have."""
+    return WholeError(form.error) if form.error is not None and form.whole else form.error
 
 
 def _why_away(row: Row) -> str:

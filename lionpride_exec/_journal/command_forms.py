@@ -26,6 +26,7 @@ class Chosen(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         status: Their statuses, "held" included. Empty for the statuses that the command is about.
         tag: The tags of their classes. Empty for all.
         error: A part of their error, or of its shape. None for all.
+        whole: Whether ``error`` is all of the shape, as ``inspect`` shows it.
         since: The time after which they ended, or else began, or else came. None for all.
         limit: How many at most, the newest. None for all.
     """
@@ -34,6 +35,7 @@ class Chosen(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     status: list[str] = []
     tag: list[str] = []
     error: str | None = None
+    whole: bool = False
     since: float | None = None
     limit: PositiveInt | None = None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 import msgspec
 
-from lionpride_exec._base.error_shapes import error_shape
+from lionpride_exec._base.error_shapes import message_shape
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
 
@@ -331,8 +331,8 @@ class _Seen:
         self.with_error += 1
         details: Any = error.details
         code = details.get("status_code") if isinstance(details, dict) else None
-        message = error_shape(f"{error.type}: {error.message.lstrip()}")[len(error_shape(error.type)) + 2 :]
-        group = (status, error.type, message, code if isinstance(code, int) else None)
+        shape = message_shape(error.type, error.message)
+        group = (status, error.type, shape, code if isinstance(code, int) else None)
         count, example = self.groups.get(group, (0, seq))
         self.groups[group] = (count + 1, example)
         if len(self.groups) > MAX_GROUPS:

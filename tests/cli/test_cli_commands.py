@@ -71,7 +71,9 @@ def statuses():
 def test_open_events_end(call, verb, status, argv, told, ended):
     """Those that fit all that is given; held ones only by name or by status. They are counted and have a transition."""
     before = statuses()
-    assert call(verb, "run.db", *argv, "--reason", "no more") == (0, f"{told} {status}\n", "")
+    found, out, err = call(verb, "run.db", *argv, "--reason", "no more")
+    assert (found, out) == (0, f"{told} {status}\n")
+    assert err.startswith("lionpride-exec: no event of run.db is pending") if not ended else not err
     assert statuses() == before | dict.fromkeys(ended, status)
     counts = json.loads(call("inspect", "run.db", "--json")[1])["counts"]
     assert (counts[status], sum(counts.values())) == (len(ended), 6)

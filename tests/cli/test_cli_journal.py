@@ -479,6 +479,70 @@ def test_retry_that_is_refused(call, argv, status, message):
     assert Path("run.db").read_bytes() == written
 
 
+SERVER_ERRORS = (
+    (500, "Server error '500 Internal Server Error' for url 'https://api.example/1'"),
+    (500, "Server error '500 Internal Server Error' for url 'https://api.example/2'"),
+    (503, "Server error '503 Internal Server Error' for url 'https://api.example/3'"),
+    (None, "Server error '500 Internal Server Error' for url 'https://api.example/4'"),
+    (500, "Server error '500 Internal Server Error' for url 'https://api.example/5' again"),
+    (None, "\n  late\x1b"),
+    (None, ""),
+    (None, "late\x1b, " + "x" * 300),
+)
+
+
+def with_server_errors():
+    """Make a journal with an event for each of these errors, numbers 1 and up."""
+    Path("run.db").unlink()
+    with closing(make_journal("run.db")) as connection:
+        for number, (code, message) in enumerate(SERVER_ERRORS, 1):
+            more = {} if code is None else {"details": {"status_code": code}}
+            outcome = error_outcome("HTTPStatusError", message, **more)
+            add_event(connection, number, "failed", attempt=1, finished=T0, outcome=outcome)
+
+
+def shown_errors(call):
+    """Return the errors that ``inspect`` shows, with how many events have each."""
+    lines = call("inspect", "run.db", "--top", "20")[1].partition("\nErrors\n")[2].splitlines()[1:]
+    rows = [line.split(maxsplit=2) for line in lines if " failed " in line]
+    return {text.rpartition("  #")[0].rstrip(): int(count) for count, _, text in rows}
+
+
+def test_retry_takes_the_errors_that_inspect_shows(call):
+    """Exactly the events of the row whose error was copied, though other errors have the text in them."""
+    with_server_errors()
+    shown = shown_errors(call)
+    assert shown["HTTPStatusError 500: Server error '<n> Internal Server Error' for url '<url>'"] == 2
+    assert len(shown) == 7
+    total = 0
+    for text, count in shown.items():
+        assert call("retry", "run.db", "--error", text)[0] == 0
+        pending = [number for number, status in statuses().items() if status == "pending"]
+        assert len(pending) - total == count, text
+        total = len(pending)
+    assert total == len(SERVER_ERRORS)
+
+
+def test_retry_takes_a_part_of_an_error(call):
+    """As before: of the error, of its shape, and of the shape with its status code, in any case of letters."""
+    with_server_errors()
+    assert call("retry", "run.db", "--error", "500: server error '<n>")[1] == "3 events are pending again\n"
+    assert call("retry", "run.db", "--error", "Server error '<n> Int")[1] == "2 events are pending again\n"
+
+
+def test_retry_tells_that_no_event_fits(call):
+    """A text that no error has may be mistyped: exit status 1. Other choices may well be empty."""
+    status, out, err = call("retry", "run.db", "--error", "no such text")
+    assert (status, out) == (1, "0 events are pending again\n")
+    assert "with 'no such text' in its error: lionpride-exec inspect run.db shows the errors" in err
+    status, out, err = call("retry", "run.db", "--status", "cancelled")
+    assert (status, out) == (0, "0 events are pending again\n")
+    assert "no event of run.db is cancelled" in err
+    status, out, err = call("cancel", "run.db", "--tag", "Other")
+    assert (status, out) == (0, "0 events cancelled\n")
+    assert "no event of run.db is pending or processing, and fits the other options" in err
+
+
 def test_retry_tells_that_not_all_were_put_back(call):
     """An event that was named and has not ended: exit status 1."""
     assert call("retry", "run.db", "--id", "1", "--id", "4") == (1, "1 event is pending again\n", "")
@@ -526,7 +590,8 @@ def test_retry_leaves_what_the_process_cannot_read(call):
     """A process that has the journal open and does not take this class."""
     with journal_in_use("run.db"):
         status, out, err = call("retry", "run.db", "--status", "failed")
-    assert (status, out.splitlines()[1:], err) == (0, ["0 events are pending again"], "")
+    assert (status, out.splitlines()[1:]) == (0, ["0 events are pending again"])
+    assert f"no event of run.db that process {os.getpid()} can read is failed" in err
     assert values(call("inspect", "run.db", "--json")[1])[0]["counts"]["failed"] == 1
 
 

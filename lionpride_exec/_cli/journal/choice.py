@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from lionpride_exec._base.error_shapes import WholeError
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._cli.errors import UsageError
+from lionpride_exec._cli.streams import say
 from lionpride_exec._executor.found import wanted
 from lionpride_exec._executor.found_rows import found_in_row
 from lionpride_exec._journal.outcome_codec import from_seconds
@@ -94,12 +97,53 @@ class Choice:
         named = {row.seq for row in self.named(reader).values()} if self.names else None
         if not self.has_filters:
             return named
-        asked = wanted(
-            None, self.tags or None, None, self.error, None if self.since is None else from_seconds(self.since)
-        )
-        rows = reader.events(statuses) if named is None else _rows(reader, sorted(named))
-        fitting = [row.seq for row in rows if row.status in statuses and _fits(asked, row)]
+        fitting = [row.seq for row in self._fitting(reader, statuses, named)]
         return set(fitting if self.limit is None else fitting[-self.limit :])
+
+    def resolved(self, reader: JournalReader, statuses: Sequence[str]) -> Choice:
+        """
+        Return the choice for the errors that are meant: if some have exactly the words of ``error``, only these.
+
+        Reads the journal up to the first of them.
+
+        Args:
+            reader: Reads the journal.
+            statuses: The statuses that count.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        if self.error is None:
+            return self
+        whole = attrs.evolve(self, error=WholeError(self.error))
+        return self if next(whole._fitting(reader, statuses, None), None) is None else whole
+
+    def _fitting(self, reader: JournalReader, statuses: Sequence[str], named: set[int] | None) -> Iterator[Row]:
+        """Yield the events that fit, the oldest first."""
+        since = None if self.since is None else from_seconds(self.since)
+        asked = wanted(None, self.tags or None, None, self.error, since)
+        rows = reader.events(statuses) if named is None else _rows(reader, sorted(named))
+        yield from (row for row in rows if row.status in statuses and _fits(asked, row))
+
+    def tell_none(self, journal: str, statuses: Sequence[str], process: str | None) -> int:
+        """
+        Tell that no event was chosen, and return the exit status: 1 if no error has the text that was given.
+
+        Args:
+            journal: Path of the journal.
+            statuses: The statuses that count.
+            process: The process that was asked. None if nobody runs the journal.
+        """
+        known = journal if process is None else f"{journal} that process {process} can read"
+        words = f"no event of {known} is {' or '.join(statuses)}"
+        if self.error is not None:
+            more = ", and fits the other options" if self.tags or self.since is not None else ""
+            errors = f"lionpride-exec inspect {shlex.quote(journal)} shows the errors"
+            words += f" with {str(self.error)!r} in its error{more}: {errors}"
+        elif self.has_filters:
+            words += ", and fits the other options"
+        say(words)
+        return 0 if self.error is None else 1
 
     def form(self, named: dict[str, Row]) -> dict[str, Any]:
         """Return the choice as the arguments of a command to the process that runs the journal."""
@@ -107,7 +151,8 @@ class Choice:
             "events": {id_text(row.id): row.seq for row in named.values()},
             "status": [*self.statuses],
             "tag": [*self.tags],
-            "error": self.error,
+            "error": None if self.error is None else str(self.error),
+            "whole": isinstance(self.error, WholeError),
             "since": self.since,
             "limit": self.limit,
         }

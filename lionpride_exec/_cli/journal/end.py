@@ -62,4 +62,6 @@ def end_events(
     if result.running:
         write_line(f"{counted(result.running, 'running event')} to be {status.value}")
     tell_others(result, named)
+    if not (result.events or result.running or named):
+        return choice.tell_none(journal, statuses, None if owner is None else owner.process)
     return 1 if result.others else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from lionpride_exec._base.error_shapes import group_words
 from lionpride_exec._base.wording import shown_rate
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.terminal import Table, write_json, write_line, write_table
@@ -16,7 +17,7 @@ from .records import overview_record, reading, short_id
 
 if TYPE_CHECKING:
     from lionpride_exec._journal.inbox_overview import StoredCommand
-    from lionpride_exec._journal.overview import ErrorGroup, Overview
+    from lionpride_exec._journal.overview import Overview
 
 # Characters of arguments, and of a result, that are shown.
 LONGEST: Final = 60
@@ -179,15 +180,9 @@ def _errors(overview: Overview) -> Table:
             (
                 f"{group.count:,}",
                 group.status,
-                _words_for(group),
+                group_words(group.type, group.message, group.status_code),
                 f"#{group.example_seq} {short_id(group.example_id)}",
             )
             for group in overview.errors
         ],
     )
-
-
-def _words_for(group: ErrorGroup) -> str:
-    """Return the words for the error of a group of events."""
-    name = group.type if group.status_code is None else f"{group.type} {group.status_code}"
-    return f"{name}: {group.message}" if group.message else name

@@ -23,7 +23,8 @@ def retry_events(journal: str, choice: Choice, seconds: float) -> int:
     """
     Put events back to pending. Write their number, and the number of skipped events that come after them.
 
-    Return the exit status: 1 if an event that was named was not among them, or if the process has not answered in time.
+    Return the exit status: 1 if an event that was named was not among them, if no error has the text that was given, or
+    if the process has not answered in time.
 
     Args:
         journal: Path of the journal. If a process runs it, that process runs the events again.
@@ -42,6 +43,7 @@ def retry_events(journal: str, choice: Choice, seconds: float) -> int:
     statuses = choice.statuses or ((*FINAL, HELD) if choice.names else tuple(status.value for status in BAD))
     with reading(journal) as reader:  # it refuses a file that does not exist, which requeue_ended() would make
         named = choice.named(reader)
+        choice = choice.resolved(reader, statuses)
         owner = find_owner(journal, seconds)
         seqs = None if owner is not None else choice.numbers(reader, statuses)
     if owner is not None:
@@ -53,6 +55,8 @@ def retry_events(journal: str, choice: Choice, seconds: float) -> int:
         return 1
     _tell(result.events, result.skipped_after)
     tell_others(result, named)
+    if not (result.events or named):
+        return choice.tell_none(journal, statuses, None if owner is None else owner.process)
     return 0 if result.events >= len({row.seq for row in named.values()}) else 1
 
 

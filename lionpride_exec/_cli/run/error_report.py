@@ -8,11 +8,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from lionpride_exec._base.error_shapes import status_code_of
 from lionpride_exec._base.redaction import mask, secrets_of
 from lionpride_exec._base.tracebacks import PACKAGE, format_traceback, is_placed, traceback_of_user
 from lionpride_exec._base.wording import shortened
 from lionpride_exec._cli.streams import say_block
-from lionpride_exec._clients.http_answer import http_answer
 from lionpride_exec._tracking.unseen_failures import failure_of
 from lionpride_exec.errors import RemoteError
 
@@ -65,7 +65,7 @@ class Failures:
         name, remote = type(error).__name__, ""
         if type(error) is RemoteError and error.type_name:  # of an event that a cluster ran, in whichever process
             name, remote = error.type_name.rpartition(".")[2], error.traceback_text
-        kind = name, _status_code_of(error)
+        kind = name, status_code_of(error)
         self._kinds[kind if kind in self._kinds or len(self._kinds) < MAX_KEPT else (OTHERS, None)] += 1
         if not self._is_placed:
             leads_there = bool(remote) or is_placed(error)
@@ -126,12 +126,6 @@ def _short(cause: str) -> str:
     if not files or message is None or not all(file.startswith(_INSTALLED) for file in files):
         return cause
     return message[0]
-
-
-def _status_code_of(error: BaseException) -> int | None:
-    """Return the status code of the HTTP answer behind an error, also of one that a cluster has sent. None if none."""
-    code = (error.details if isinstance(error, RemoteError) else http_answer(error)).get("status_code")
-    return code if isinstance(code, int) else None
 
 
 def traceback_of(error: BaseException) -> str:
