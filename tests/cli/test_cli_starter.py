@@ -7,10 +7,13 @@ import tomllib
 from pathlib import Path
 
 import anyio
+import httpx2
 import pytest
 from commands import run_command, virtual_time
+from parts import plain_arguments
 
 import lionpride_exec
+from lionpride_exec.errors import LionTimeoutError
 from lionpride_exec.testing import run as run_virtually
 
 # The server is a program of its own.
@@ -46,6 +49,31 @@ def test_the_project_of_init_reads_all_its_records(capsys, monkeypatch):
     assert run_command(["run", "--config", "run.toml", "--dry-run"]) == 0
     assert "9 lines can be run" in capsys.readouterr().err
     assert not Path("run.db").exists()
+
+
+def errors_of_calls():
+    """Return errors of a call, and whether another try is worth it."""
+    request = httpx2.Request("POST", "http://api.example/v1/answers")
+    answers = {400: False, 401: False, 404: False, 422: False, 408: True, 500: True, 502: True, 503: True, 529: True}
+    for status, is_worth_it in answers.items():
+        yield httpx2.HTTPStatusError(str(status), request=request, response=httpx2.Response(status)), is_worth_it
+    for error in (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ReadTimeout, httpx2.RemoteProtocolError):
+        yield error("gone", request=request), True
+    yield LionTimeoutError("over 10 s"), True
+    yield json.JSONDecodeError("no JSON", "<html>", 0), False
+    yield KeyError("text"), False
+
+
+def test_the_project_of_init_pays_for_no_answer_twice():
+    """Only what another try may cure is retried: no answer that came and cannot be used, and no refusal."""
+    run_command(["init"])
+    config = tomllib.loads(Path("run.toml").read_text())
+    words = [f"--retries={config['retries']}", *(f"--retry-on={error}" for error in config["retry-on"])]
+    _, _, options = plain_arguments.read_plain(["run", "client.py:call", "calls.jsonl", *words])
+    rule = options.limits.rule
+    assert config["pause-on"] == ["429"]
+    for error, is_worth_it in errors_of_calls():
+        assert rule(error) is is_worth_it, repr(error)
 
 
 def test_init_keeps_what_is_there(capsys):
