@@ -24,8 +24,8 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-# Requests of a model in any second. The project that is written stays below.
-ALLOWED: Final = {"small": 24, "large": 12}
+# Requests of a model in any second. The project that is written has these amounts.
+ALLOWED: Final = {"small": 20, "large": 10}
 
 # How many of a thousand prompts meet each trouble.
 ALWAYS_REFUSED: Final = 12

@@ -1,0 +1,57 @@
+"""A server counts arrivals, and a rate counts starts: how to set a rate so that the server refuses nothing."""
+
+import random
+from collections import deque
+
+import anyio
+import pytest
+
+from lionpride_exec import Call, Executor, Rate, RateLimited
+
+pytestmark = pytest.mark.anyio
+
+ALLOWED = 20  # requests in any second
+CALLS = 400
+
+
+class Server:
+    """Lets in as many requests as it allows in any second. A request comes to it 5 to 60 ms after its start."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)  # noqa: S311  no secret
+        self.arrivals = deque()
+        self.refused = 0
+
+    async def request(self, _number):
+        """Send a request, and wait for the answer."""
+        await anyio.sleep(self.random.uniform(0.005, 0.06))
+        now = anyio.current_time()
+        while self.arrivals and self.arrivals[0] <= now - 1:
+            self.arrivals.popleft()
+        if len(self.arrivals) >= ALLOWED:
+            self.refused += 1
+            raise RateLimited(retry_after=1)
+        self.arrivals.append(now)
+        await anyio.sleep(0.3)
+
+
+async def call(rate, seed):
+    """Return how many of 400 calls the server refuses, and how long all of them take."""
+    server, began = Server(seed), anyio.current_time()
+    async with Executor.of(server.request, limits=rate, concurrency_limit=100) as executor:
+        await executor.extend([Call.of(server.request, number) for number in range(CALLS)], priority=0)
+    assert executor.status_counts()["completed"] == CALLS
+    return server.refused, anyio.current_time() - began
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_longer_window_is_better_than_a_smaller_amount(seed):
+    """A window that is longer by more than the differences between arrivals gets no refusal, and takes less time."""
+    refused, longer = await call(Rate(ALLOWED, per=1.1), seed)
+    assert refused == 0
+    refused, smaller = await call(Rate(ALLOWED - 1, per=1), seed)
+    assert refused > 0
+    assert longer < smaller
+    refused, held = await call(Rate(ALLOWED, per=1, hold=True), seed)
+    assert refused == 0
+    assert longer < held
