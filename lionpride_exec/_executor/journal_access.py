@@ -118,6 +118,21 @@ class JournalAccess:
         """Whether an event is in memory. Any thread may ask as long as :meth:`hold` is in force."""
         return UUID(bytes=event_id) in self._executor._parts.index.items
 
+    def number_of(self, event: Event) -> int:
+        """Return the number of the row of an event. 0 if the event has no row."""
+        return event._seq
+
+    def drop(self, event: Event) -> bool:
+        """
+        Remove a pending event from memory and from the journal, and free its key.
+
+        Return whether it was removed: an event that others come after stays.
+        """
+        if self._executor._parts.dependencies.followers.get(event.id):
+            return False
+        self._executor._submissions.remove(event)
+        return True
+
     def leave_on_disk(self, event: Event) -> None:
         """Remove a pending event from memory. It stays in the journal, unchanged, for a later run."""
         session = self._link.open_session()

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from commands import run, standard_input
+from commands import run, run_command, standard_input
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from journal_files import journal_in_use
@@ -290,26 +290,81 @@ def test_a_line_without_an_id_of_its_own_is_a_bad_line(capsys, record, told):
     assert "3 lines: 2 completed, 1 bad line; " in err
 
 
-async def fail(record):
-    """Note a call, which fails."""
+async def picky(record):
+    """Note a call, which fails for some records."""
     calls.append(record)
-    raise ValueError(record)
+    if record["v"] == "leave":
+        raise KeyboardInterrupt
+    if record["v"] == "bad":
+        raise ValueError(record)
+    return record["v"]
 
 
-def test_a_record_that_was_changed_under_its_id_is_told(capsys):
-    """A record that failed and was corrected is run as it was. Other spellings of it are no change."""
-    options = {"output": "out", "journal": "run.db", "progress": "none", "record_id": "n"}
-    write([{"n": 1, "v": "a"}, {"n": 2, "v": "a"}, {"n": 3, "v": 1.0}])
-    assert run(f"{__name__}:fail", "input", **options) == 1
+def go_picky(values, **options):
+    """Run over lines with the ids 1, 2, 3 ... Return the exit status, and what was called."""
+    write([{"n": n, "v": value} for n, value in enumerate(values, 1)])
+    before = len(calls)
+    common = {"output": "out", "journal": "run.db", "progress": "none", "journal_sync": "normal", "record_id": "n"}
+    status = run(f"{__name__}:picky", "input", **common, **options)
+    return status, [record["v"] for record in calls[before:]]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio", "asyncio+uvloop"])
+def test_a_corrected_record_is_run_as_it_is_now(capsys, backend):
+    """If the earlier one failed, under the same id. It has one result; what completed is not run, though it changed."""
+    assert go_picky(["bad", "good", "bad", "bad"], backend=backend)[0] == 1
     capsys.readouterr()
-    write(['{"v": "a",  "n": 1}', {"n": 2, "v": "b"}, {"n": 3, "v": 1}])
-    calls.clear()
-    assert run(f"{__name__}:fail", "input", **options, resume_failed=True) == 1
-    assert sorted(record["v"] for record in calls if record["n"] == 2) == ["a"]
-    assert (
-        "lionpride-exec: 1 line to be run has changed in INPUT, such as line 2: what run.db has is run; "
-        "to run a changed record, give it another id, or leave out --id\n"
-    ) in capsys.readouterr().err
+    status, called = go_picky(["mended", "changed", "bad", "mended too"], resume_failed=True, backend=backend)
+    assert (status, sorted(called)) == (1, ["bad", "mended", "mended too"])
+    told = capsys.readouterr().err
+    assert "2 lines to be run have changed in INPUT, such as line 1: the record is run as it is now" in told
+    assert "4 lines: 1 done before, 2 completed, 1 failed; " in told
+    assert {one["line"]: (one["record"]["v"], one["status"]) for one in results()} == {
+        1: ("mended", "completed"), 2: ("good", "completed"), 3: ("bad", "failed"), 4: ("mended too", "completed"),
+    }  # fmt: skip
+    assert len(results()) == 4
+    assert sql("SELECT status, count(*) FROM event GROUP BY status ORDER BY status") == [
+        ("completed", 3),
+        ("failed", 1),
+    ]
+    assert go_picky(["mended", "changed", "mended", "mended too"], resume_failed=True) == (0, ["mended"])
+    assert go_picky(["a", "b", "c", "d"], resume_failed=True) == (0, [])
+
+
+def test_another_spelling_of_a_record_is_no_correction(capsys):
+    """Then the event runs again that has failed, with its number in the journal."""
+    go_picky(["bad"])
+    (before,) = sql("SELECT seq FROM event")
+    write(['{"v": "bad",  "n": 1.0}'])
+    assert run(f"{__name__}:picky", "input", output="out", journal="run.db", record_id="n", resume_failed=True) == 1
+    assert "changed in INPUT" not in capsys.readouterr().err
+    assert sql("SELECT seq FROM event") == [before]
+
+
+def test_a_record_that_has_not_run_stays_as_it_was(capsys):
+    """What is pending is run as the journal has it. The message says how to have it run as it is now."""
+    assert go_picky(["leave", "old", "old"], concurrency=1)[0] == 130
+    status, called = go_picky(["mended", "new", "old"], resume_failed=True)
+    assert (status, sorted(called)) == (0, ["mended", "old", "old"])
+    told = capsys.readouterr().err
+    assert "1 line to be run has changed in INPUT, such as line 1: the record is run as it is now" in told
+    assert "such as line 2: what run.db has is run; to run it as it is now, cancel its event, then run with" in told
+
+
+def test_a_record_is_run_as_it_is_now_once_it_is_cancelled():
+    """As the message says."""
+    assert go_picky(["leave", "old", "old"], concurrency=1)[0] == 130
+    assert run_command(["cancel", "run.db", "line:id=2"]) == 0
+    status, called = go_picky(["mended", "new", "old"], resume_failed=True)
+    assert (status, sorted(called)) == (0, ["mended", "new", "old"])
+
+
+def test_a_correction_outlives_a_kill():
+    """The run ends before the corrected record has run: the next one knows no other record."""
+    go_picky(["bad", "bad"])
+    assert go_picky(["leave", "mended"], resume_failed=True, concurrency=1)[0] == 130
+    status, called = go_picky(["mended", "mended"], resume_failed=True)
+    assert (status, called.count("mended")) == (0, 2)
 
 
 def test_a_changed_record_is_run_without_its_id(capsys):
