@@ -187,9 +187,14 @@ class Shell:
         """Yield the options that the help of a command does not know."""
         if options:
             line = shlex.join([*command[:2], "--help"])
-            known = HELP[line] = HELP.get(line) or self.run(line).stdout
+            if line not in HELP:
+                done = self.run(line)
+                if done.returncode:
+                    yield f"{line}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
+                    return
+                HELP[line] = done.stdout
             for option in options:
-                if not re.search(rf"(?<!\S){option}(?![\w-])", known):
+                if not re.search(rf"(?<!\S){option}(?![\w-])", HELP[line]):
                     yield f"{shlex.join(command[:2])} has no option {option}"
 
     def problems_of_a_look(self, command):
