@@ -17,6 +17,7 @@ from lionpride_exec._journal.schema import FINAL
 from lionpride_exec.errors import RemoteError
 
 from .fitting import Filter
+from .previews import with_preview
 from .snapshot import AttemptLine, EventLine, EventView, TransitionLine
 from .texts import attempt_outcome, first_line, readable
 
@@ -55,6 +56,11 @@ def row_line(row: Row) -> EventLine:
     )
 
 
+def shown_line(row: Row) -> EventLine:
+    """Return an event on one line, with a preview if no key tells it apart. Some 50 us."""
+    return with_preview(row_line(row), lambda: _fields_of(event_record(row)))
+
+
 def _key_of(row: Row) -> str | None:
     if row.key is None:
         return None
@@ -71,7 +77,7 @@ def row_view(row: Row, steps: Sequence[Transition], explanation: str | None) -> 
     record = full_record(row, [])
     fields = _fields_of(record)
     return EventView(
-        line=row_line(row),
+        line=shown_line(row),
         facts=_facts(record),
         data=None if fields is None else readable(fields),
         response=_response(record),

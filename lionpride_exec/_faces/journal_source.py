@@ -28,7 +28,7 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError, NotFoundError, OperationError
 
 from .journal_actions import JournalActions
-from .journal_lines import RowFilter, progress_in_words, row_line, row_view
+from .journal_lines import RowFilter, progress_in_words, row_view, shown_line
 from .live_actions import refused_here
 from .live_rings import Shapes
 from .owner_state import OwnerAsking
@@ -176,7 +176,7 @@ class JournalSource:
 
     async def running(self, count: int) -> tuple[EventLine, ...]:
         """Return the events that run, the longest first. O(open events), but not at each call."""
-        return await self._in_thread(lambda: tuple(map(row_line, self._watcher.running(count))))
+        return await self._in_thread(lambda: tuple(map(shown_line, self._watcher.running(count))))
 
     async def events(self, choice: Choice, before: str | None, count: int) -> EventPage:
         """Return events that fit, the newest first, by their numbers. Some 10 us for each row that is looked at."""
@@ -196,8 +196,8 @@ class JournalSource:
             number = piece.before
             looked_at += max(len(piece.rows), 1 if piece.rows else MAX_ROWS)
             for row in piece.rows:
-                if (line := chosen.line(row)) is not None:
-                    lines.append(line)
+                if chosen.line(row) is not None:
+                    lines.append(shown_line(row))
                     if len(lines) == count:
                         number = row.seq
                         break

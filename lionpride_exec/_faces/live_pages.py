@@ -22,7 +22,7 @@ from lionpride_exec._status import PROCESSING, TERMINAL, EventStatus
 from lionpride_exec.errors import NotFoundError
 
 from .fitting import Filter
-from .live_lines import event_line, fields_text
+from .live_lines import event_line, fields_text, shown_line
 from .snapshot import EventPage
 
 if TYPE_CHECKING:
@@ -33,10 +33,9 @@ if TYPE_CHECKING:
     from .snapshot import Choice, EventLine
 
 # Events that a page looks at, beyond which it is returned as it is; and those that are looked at between two
-# checkpoints: each takes some 20 us, and 80 us or more if its fields are searched.
+# checkpoints: each takes some 20 us, and 80 us or more if its fields are searched or shown.
 MOST_LOOKED_AT: Final = 5000
-AT_A_TIME: Final = 50
-AT_A_TIME_IN_TEXT: Final = 20
+AT_A_TIME: Final = 20
 
 # The letter of each status in a place.
 _LETTERS: Final = dict(zip(EventStatus, "prcfxsa", strict=True))
@@ -98,10 +97,10 @@ class LivePages:
         self._view = view
 
     async def page(self, choice: Choice, before: str | None, count: int) -> EventPage:
-        """Return events that fit; see ``Source.events()``. At most 50 events are looked at between two checkpoints."""
+        """Return events that fit; see ``Source.events()``. At most 20 events are looked at between two checkpoints."""
         lanes = _lanes(choice.status, before)
         chosen = Filter(choice)
-        at_a_time = min(AT_A_TIME, count) if choice.text is None else AT_A_TIME_IN_TEXT
+        at_a_time = min(AT_A_TIME, count)
         lines: list[EventLine] = []
         heap: list[tuple[float, int, _Lane]] = []
         for number, lane in enumerate(lanes):
@@ -112,7 +111,7 @@ class LivePages:
             found = lane.take()
             line = event_line(found)
             if chosen.fits(line, partial(_fields_have, found.event)):
-                lines.append(line)
+                lines.append(shown_line(found))
             looked_at += 1
             if looked_at % at_a_time == 0:
                 await checkpoint()

@@ -29,7 +29,7 @@ from lionpride_exec._status import COMPLETED, PROCESSING, TERMINAL, EventStatus
 from lionpride_exec.errors import NotFoundError
 
 from .live_actions import LiveActions, refused_here
-from .live_lines import event_line, event_view, seconds_of
+from .live_lines import event_view, seconds_of, shown_line
 from .live_pages import LivePages
 from .live_rings import Rings
 from .snapshot import ALL_PAUSED, LimitLine, PauseLine, Snapshot
@@ -141,7 +141,7 @@ class LiveSource:
 
     async def running(self, count: int) -> tuple[EventLine, ...]:
         """Return the events that run, the longest first. O(count)."""
-        return tuple(map(event_line, self._view.oldest(PROCESSING, count)))
+        return tuple(map(shown_line, self._view.oldest(PROCESSING, count)))
 
     async def events(self, choice: Choice, before: str | None, count: int) -> EventPage:
         """Return events in memory that fit. The newest is the one whose status changed last."""
@@ -153,7 +153,7 @@ class LiveSource:
         self._view.look_at(event)
         is_open = event.execution.status not in TERMINAL
         explanation = str(self._view.executor.explain(event)) if is_open else None
-        return event_view(event_line(self._view.found(event)), event, explanation, self._view.after(event))
+        return event_view(shown_line(self._view.found(event)), event, explanation, self._view.after(event))
 
     async def _find(self, ref: str) -> Event:
         """

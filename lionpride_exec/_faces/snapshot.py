@@ -110,6 +110,7 @@ class EventLine:
         finished: When it ended.
         duration: How long its last run took.
         error: The first line of its error. None if it has none.
+        preview: The beginning of its fields, if no key tells it apart; see ``with_preview()``. None if it has none.
     """
 
     id: str
@@ -123,6 +124,12 @@ class EventLine:
     finished: float | None = None
     duration: float | None = None
     error: str | None = None
+    preview: str | None = None
+
+    @property
+    def what(self) -> str:
+        """What a list shows to tell the event apart: the preview, else the key. "" if it has neither."""
+        return self.preview or self.key or ""
 
 
 @attrs.frozen(kw_only=True)

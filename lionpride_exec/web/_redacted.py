@@ -79,7 +79,7 @@ class RedactedSource:
         view = await self._source.event(ref)
         return attrs.evolve(
             self._changed(view, "data", "response", "error", "explanation"),
-            line=self._changed(view.line, "kind", "key", "error"),
+            line=self._changed(view.line, "kind", "key", "error", "preview"),
             facts={self._redact(name): self._redact(text) for name, text in view.facts.items()},
             transitions=tuple(self._changed(line, "error") for line in view.transitions),
             attempts=tuple(self._changed(line, "error") for line in view.attempts),
@@ -102,7 +102,7 @@ class RedactedSource:
         return self._redact(await self._source.act(action))
 
     def _lines(self, lines: tuple[EventLine, ...]) -> tuple[EventLine, ...]:
-        return tuple(self._changed(line, "kind", "key", "error") for line in lines)
+        return tuple(self._changed(line, "kind", "key", "error", "preview") for line in lines)
 
     def _changed(self, record: R, *names: str) -> R:
         """Return a record with some of its texts replaced. None stays None."""

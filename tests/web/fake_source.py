@@ -28,7 +28,15 @@ class FakeSource:
         text = self.text
         failed = {"status": "failed", "error": text, "finished": T0 + number, "duration": 0.5}
         line = records.EventLine(
-            id=f"{number:032x}", number=number, kind=text, key=text, attempt=1, queued=T0, started=T0 + 1, **failed
+            id=f"{number:032x}",
+            number=number,
+            kind=text,
+            key=text,
+            preview=text,
+            attempt=1,
+            queued=T0,
+            started=T0 + 1,
+            **failed,
         )
         return attrs.evolve(line, **changes)
 

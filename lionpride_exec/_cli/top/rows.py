@@ -83,7 +83,7 @@ RUNNING_ORDERS: Final[tuple[tuple[str, Callable[[EventLine], Any]], ...]] = (
     ("longest first", lambda line: line.started or 0.0),
     ("newest first", lambda line: -(line.started or 0.0)),
     ("by kind", lambda line: line.kind),
-    ("by key", lambda line: line.key or ""),
+    ("by key", lambda line: line.what),
     ("most tries first", lambda line: -line.attempt),
 )
 ERROR_ORDERS: Final[tuple[tuple[str, Callable[[ErrorLine], Any]], ...]] = (
@@ -109,7 +109,7 @@ def running_rows(lines: Sequence[EventLine], now: float) -> list[Row]:
                 "" if line.started is None else ago(now - line.started),
                 event_name(line),
                 line.kind,
-                line.key or "",
+                line.what,
                 str(line.attempt or ""),
                 "" if line.started is None else clock(line.started),
             ),
@@ -144,7 +144,7 @@ def event_rows(lines: Sequence[EventLine]) -> list[Row]:
                 event_name(line),
                 line.status,
                 line.kind,
-                line.key or "",
+                line.what,
                 "" if line.duration is None else ago(line.duration),
                 line.error or "",
             ),

@@ -1,0 +1,85 @@
+"""
+What tells an event apart from others in a list: the beginning of its fields.
+
+A key that a program has given says more, so an event with one has no preview. ``lionpride-exec run`` makes the key of a
+line from the content of its record, which says nothing to people.
+"""
+
+from __future__ import annotations
+
+import re
+from json import JSONEncoder
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import attrs
+
+from lionpride_exec._base.wording import shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .snapshot import EventLine
+
+# Characters of a preview.
+LONGEST: Final = 60
+
+# Fields that name a record, if it has one of them: then its preview is that one.
+NAMES: Final = ("id", "custom_id")
+HIDDEN: Final = "***"
+
+# Fields that each event has, which tell nothing apart.
+OPTIONS: Final = frozenset({"metadata", "retry", "timeout"})
+
+# The key of a line whose content is its identity: see ``_cli.run.line_identity``.
+_HASH: Final = re.compile(r"line:[0-9a-f]{32}(?::[0-9]+)?")
+
+_encoder = JSONEncoder(ensure_ascii=False, check_circular=False)
+
+
+def with_preview(line: EventLine, fields: Callable[[], Any]) -> EventLine:
+    """
+    Return a line with a preview, if no key of the program's own tells the event apart.
+
+    Args:
+        line: The event.
+        fields: Returns its fields as JSON-safe data, with stars in place of what is redacted. If this raises an
+            exception, there is no preview.
+    """
+    if line.key is not None and _HASH.fullmatch(line.key) is None:
+        return line
+    try:
+        return attrs.evolve(line, preview=preview_of(fields()))
+    except Exception:  # noqa: BLE001  of a ``to_dict()`` of the program: its page tells of it
+        return line
+
+
+def preview_of(fields: Any) -> str | None:
+    """Return the id of a record, or without one the beginning of its JSON, on one line. None if there is nothing."""
+    record = _record_of(fields)
+    if isinstance(record, dict):
+        known = cast("dict[str, Any]", record)
+        for name in NAMES:
+            value = known.get(name)
+            if isinstance(value, str | int) and not isinstance(value, bool) and value not in {"", HIDDEN}:
+                return shortened(str(value), LONGEST)
+    return None if record in (None, {}, "") else shortened(_beginning(record), LONGEST)
+
+
+def _record_of(fields: Any) -> Any:
+    """Return the record that a function gets, or the fields of another event without its options."""
+    if not isinstance(fields, dict):
+        return fields
+    named = cast("dict[str, Any]", fields)
+    return named["record"] if "record" in named else {name: named[name] for name in named if name not in OPTIONS}
+
+
+def _beginning(record: Any) -> str:
+    """Return a little more of a text, or of the JSON of other data, than is shown."""
+    if isinstance(record, str):
+        return record[: LONGEST + 1]
+    text = ""
+    for piece in _encoder.iterencode(record):  # one piece after the other: a record may have megabytes
+        text += piece[: LONGEST + 1]
+        if len(text) > LONGEST:
+            break
+    return text
