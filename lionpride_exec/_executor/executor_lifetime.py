@@ -19,6 +19,7 @@ import anyio
 
 from lionpride_exec._base.backend import timeout_deadline
 from lionpride_exec._base.counted_lock import CountedLock
+from lionpride_exec._base.main_import import check_main_is_imported
 from lionpride_exec._events.running_event import running_here
 from lionpride_exec._model.pile import Pile
 from lionpride_exec._status import PENDING, PROCESSING
@@ -218,6 +219,7 @@ class ExecutorLifetime:
 
     async def prepare(self) -> Processor:
         """Check that a start is possible, open the journal, and return the processor, made now if there is none."""
+        check_main_is_imported()
         if self._backing is not None:
             self._backing.check_process()
         self._transitions.raise_crash()

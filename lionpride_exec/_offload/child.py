@@ -11,17 +11,15 @@ from io import BytesIO
 from pathlib import Path
 from time import perf_counter, process_time
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lionpride_exec._base.main_import import IMPORTED_MAIN, keep_imported_main
 
 from .outcome import encoded, encoded_error
 from .results_file import ResultsWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-# The name of the program's main module where it is only imported, as in multiprocessing and AnyIO.
-IMPORTED_MAIN: Final = "__mp_main__"
 
 
 class Program(NamedTuple):
@@ -81,7 +79,7 @@ def _import_main(name: str | None, file: str | None) -> None:
         found = runpy.run_module(name, run_name=IMPORTED_MAIN, alter_sys=True)
     module = ModuleType(IMPORTED_MAIN)
     vars(module).update(found)
-    sys.modules[IMPORTED_MAIN] = module
+    keep_imported_main(module)
 
 
 class _Unpickler(pickle.Unpickler):

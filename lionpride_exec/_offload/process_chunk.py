@@ -20,7 +20,7 @@ from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.backend import spawn
 from lionpride_exec._base.outside_work import outside_work
-from lionpride_exec.errors import ExecutionError
+from lionpride_exec.errors import ConfigurationError, ExecutionError
 
 from .child import run_many, run_one
 from .results_file import ResultsReader
@@ -105,6 +105,8 @@ def _not_made(error: Exception) -> ExecutionError:
     """Return the error of a call for which there was no process."""
     reason: BaseException = error.__cause__ or error
     text = f"no process could make the call: {type(reason).__name__}: {reason}"
+    if isinstance(reason, ConfigurationError):  # the main module started an executor while it was imported
+        return ExecutionError(text, cause=error, retryable=False)
     if isinstance(error, anyio.BrokenWorkerProcess) and error.__cause__ is not None:
         text += ' (each process imports the main module, so a script needs if __name__ == "__main__":)'
     return ExecutionError(text, cause=error)

@@ -9,9 +9,8 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._base.json_text import shown
+from lionpride_exec._base.main_import import IMPORTED_MAIN
 from lionpride_exec.errors import ConfigurationError, ExecutionError
-
-from .child import IMPORTED_MAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

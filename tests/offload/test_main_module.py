@@ -64,3 +64,80 @@ def test_a_program_uses_what_its_main_module_defines(tmp_path, where, backend, h
     )
     answers = "[Answer(number=0), Answer(number=2), Answer(number=4)]"
     assert done.stdout.splitlines() == [answers, "failed True", "Answer(number=4)"], done.stderr
+
+
+WITHOUT_GUARD = """
+import sys
+from pathlib import Path
+
+import anyio
+from lionpride_exec import Call, Executor, Retry
+
+def double(number):
+    return number * 2
+
+async def main():
+    with Path("begun").open("a") as file:
+        file.write("x")
+    async with Executor.of(double, run_in={where!r}, retry=Retry(3, backoff=0.01)) as executor:
+        event = await executor.append(Call.of(double, 1))
+        await event.wait()
+    with Path("ended").open("a") as file:
+        file.write("x")
+    print(event.status.value, len(event.execution.attempts), event.execution.error)
+
+anyio.run(main, backend={backend!r}, backend_options={options!r})
+"""
+
+
+@pytest.mark.parametrize("where", PLACES)
+@pytest.mark.parametrize(
+    ("backend", "options"),
+    [("asyncio", {}), ("asyncio", {"use_uvloop": True}), ("trio", {})],
+    ids=["asyncio", "uvloop", "trio"],
+)
+@pytest.mark.parametrize("how", ["script", "module"])
+def test_a_program_without_a_guard_is_not_run_again_by_its_workers(tmp_path, where, backend, options, how):
+    """An executor refuses to start while a worker imports the main module. The event fails with the remedy."""
+    (tmp_path / "program.py").write_text(WITHOUT_GUARD.format(where=where, backend=backend, options=options))
+    start = ["program.py"] if how == "script" else ["-m", "program"]
+    done = subprocess.run(  # noqa: S603  our own
+        [sys.executable, *start], capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False
+    )
+    assert done.stdout.startswith("failed 0 "), done.stderr  # without another attempt
+    assert 'Put the start of the program, such as anyio.run(main), below if __name__ == "__main__":' in done.stdout
+    assert (tmp_path / "begun").read_text() == "xx"
+    assert (tmp_path / "ended").read_text() == "x"
+
+
+NESTED = """
+import anyio
+from lionpride_exec import Call, Executor
+
+def double(number):
+    return number * 2
+
+async def inner(number):
+    async with Executor.of(double) as executor:
+        return await executor.invoke(Call.of(double, number))
+
+def outer(number):
+    return anyio.run(inner, number)
+
+async def main():
+    async with Executor.of(outer, run_in={where!r}) as executor:
+        print(await executor.invoke(Call.of(outer, 4)))
+
+if __name__ == "__main__":
+    anyio.run(main)
+"""
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_a_function_in_a_worker_may_start_an_executor(tmp_path, where):
+    """Once the import of the main module is over, an executor starts there as anywhere."""
+    (tmp_path / "program.py").write_text(NESTED.format(where=where))
+    done = subprocess.run(
+        [sys.executable, "program.py"], capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False
+    )
+    assert done.stdout == "8\n", done.stderr
