@@ -204,6 +204,7 @@ class Router:
                 key = self._without_secrets(key, redacted, secrets_of(event))
             hash(key)
         except Exception as exc:
+            self._check_attributes(event, exc, "key", lambda limit: limit.key)
             exc.add_note(
                 f"asked for the key of {event}, by {[limit for limit in self.limits if limit.key is not None]}"
             )
@@ -255,7 +256,11 @@ class Router:
     def _cost(self, number: int, event: object, plain: tuple[Hashable, ...], key: tuple[Hashable, ...]) -> float:
         """Return what an event takes of a limit. ``plain`` is its key with the secrets that ``key`` has digests for."""
         cost_of, place, limit = self._costs[number], self._places[number], self.limits[number]
-        cost = 1 if cost_of is None else cost_of(event)
+        try:
+            cost = 1 if cost_of is None else cost_of(event)
+        except AttributeError as exc:
+            self._check_attributes(event, exc, "cost", lambda limit: limit.cost)
+            raise
         if place is None or not _is_by_key(self.terms[number].amount):
             return 1 if cost_of is None else _checked(cost, self.amount(number, None), limit)
         if plain[place] is None:
@@ -263,6 +268,28 @@ class Router:
         if plain[place] != key[place]:
             raise ValueError(f"{limit!r} cannot have an amount for each key: the key is redacted")
         return _checked(cost, self.amount(number, key[place]), limit)
+
+    def _check_attributes(self, event: object, error: Exception, name: str, spec_of: Callable[[Limit], object]) -> None:
+        """
+        Check that an event has the attributes that limits read, after an error.
+
+        Raises:
+            AttributeError: One of them is missing. The message names the limit and the remedy.
+        """
+        for limit in self.limits if isinstance(error, AttributeError) else ():
+            spec = spec_of(limit)
+            if not isinstance(spec, str):
+                continue
+            try:
+                attrgetter(spec)(event)
+            except AttributeError:
+                kind = type(event).__name__
+                other = "None, and the limit does not apply to it" if name == "key" else "0, and it takes nothing"
+                raise AttributeError(
+                    f"{kind} has no attribute {spec!r}, which {limit!r} reads as the {name} of each event. Give the "
+                    f"class such a field or property ({other}), or the limit a function of the event: "
+                    f"{name}=lambda event: getattr(event, {spec!r}, {'None' if name == 'key' else '0'})"
+                ) from error
 
     def _without_secrets(
         self, key: tuple[Hashable, ...], redacted: frozenset[str], secrets: frozenset[str]

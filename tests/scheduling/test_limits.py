@@ -13,15 +13,18 @@ from parts import model_limits
 from support import check_invariants, counts, make_executor, view_of, with_processor
 
 from lionpride_exec import (
+    Adaptive,
     Concurrent,
     ConfigurationError,
     Event,
     EventStatus,
+    Executor,
     ExecutorClosedError,
     Journal,
     PriorityQueue,
     Processor,
     QueueFullError,
+    Quota,
     Rate,
     RateLimited,
     Retain,
@@ -57,6 +60,10 @@ class Call(Event):
 
 class CallProcessor(Processor):
     event_type = Call
+
+
+class BareProcessor(Processor):
+    event_type = Event
 
 
 def limited(*limits, processor=CallProcessor, **config):
@@ -147,6 +154,48 @@ async def test_a_cost_that_can_never_start_is_refused_at_append(tokens, message,
     assert event not in executor
     assert not any(executor.status_counts().values())
     await executor.append(Call(tokens=10))
+    await executor.stop()
+
+
+class Bare(Event):
+    """Has no field of its own."""
+
+    async def _invoke(self):
+        return 1
+
+
+class Nested(Bare):
+    """Has a value in the place where a limit looks for an object."""
+
+    user: object = None
+
+
+@pytest.mark.parametrize(
+    ("limit", "kind", "words"),
+    [
+        (Rate(10, per=1, key="user"), Bare, "Bare has no attribute 'user', which Rate("),
+        (Concurrent(1, key="user.name"), Nested, "Nested has no attribute 'user.name', which Concurrent("),
+        (Rate(10, per=1, cost="tokens"), Bare, "Bare has no attribute 'tokens', which Rate("),
+        (Quota(10, resets="00:00", key="user"), Bare, "Bare has no attribute 'user', which Quota("),
+        (Adaptive(1, 1, 9, key="user"), Bare, "Bare has no attribute 'user', which Adaptive("),
+    ],
+    ids=["key", "path", "cost", "quota", "adaptive"],
+)
+@pytest.mark.parametrize("moment", ["running", "early"])
+async def test_an_attribute_that_a_class_lacks(limit, kind, words, moment):
+    """The error names the limit and the remedy, and nothing has changed."""
+    name = "cost" if limit.cost else "key"
+    executor = make_executor(type("Mixed", (Executor,), {"processor_type": BareProcessor}), limits=[limit])
+    if moment == "running":
+        await executor.start()
+    with pytest.raises(AttributeError) as caught:
+        await executor.append(kind())
+    assert words in str(caught.value)
+    assert f"reads as the {name} of each event" in str(caught.value)
+    assert f"{name}=lambda event: getattr(event, '{getattr(limit, name)}', {0 if limit.cost else None})" in str(
+        caught.value
+    )
+    assert not counts(executor)
     await executor.stop()
 
 
