@@ -24,14 +24,15 @@ from lionpride_exec._offload.settings import RunIn  # noqa: TC001  codecs resolv
 from lionpride_exec._status import COMPLETED, PENDING, TERMINAL
 from lionpride_exec.errors import ConfigurationError, EventFailed, EventNotFinished
 
+from .before import results_before
 from .chunk_buffer import ChunkBuffer
-from .place_options import call_outside, invoke_plain, set_place
+from .place_options import CALL_OUTSIDE, call_outside, invoke_plain, is_copy, set_place
 from .running import RunnableEvent
 from .storage_options import OnCrash, StorageOptions, check_options, class_with_tag, register
 from .streaming import ChunkReader, check_reader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Coroutine
     from datetime import datetime
 
     from typing_extensions import TypeVar  # type checkers bring its stubs; nothing is imported
@@ -303,7 +304,7 @@ class Event(RunnableEvent, Generic[T_co]):
         Replace the cost that the running event has taken from its limits by the actual cost. Call this in the event.
 
         If the actual cost is lower, other events can use the difference at once. If it is higher, they wait longer.
-        Nothing happens if no executor runs the event.
+        Nothing happens if no executor has the event.
 
         Args:
             actual: The actual cost, finite, 0 or more. It may be above the amount of the limit.
@@ -312,14 +313,17 @@ class Event(RunnableEvent, Generic[T_co]):
         Raises:
             ValueError: The cost is negative or not finite. Nothing has changed.
             TypeError: The limit is neither a ``Rate`` nor a ``Quota``. Nothing has changed.
+            RuntimeError: This is the copy of the event in a process or an interpreter.
         """
         actual = check_cost(actual)
         if limit is not None and not isinstance(limit, Rate | Quota):
             raise TypeError(f"limit must be a Rate or a Quota, got {limit!r}: no other limit has a cost")
         if self._host is not None:
             self._host.settle_cost(self, actual, limit)
+        elif is_copy(self):
+            raise RuntimeError(f"{self} is a copy: {CALL_OUTSIDE.format('settle()')}")
 
-    async def after_results(self) -> list[Any]:
+    def after_results(self) -> Coroutine[Any, Any, list[Any]]:
         """
         Return the results of the events of ``append(after=)``, in this order. Those of ``after_any_end`` are left out.
 
@@ -327,7 +331,7 @@ class Event(RunnableEvent, Generic[T_co]):
         is read from the file, and from the queue with a cluster. Then it has the form that the response has there.
 
         Raises:
-            RuntimeError: The event does not run.
+            RuntimeError: The event does not run, or this is its copy in a process or an interpreter. At once.
             EventFailed: One of them has no result, since its status was set by hand.
             NotFoundError: One of them was deleted.
             JournalError: The journal cannot be read.
@@ -335,16 +339,11 @@ class Event(RunnableEvent, Generic[T_co]):
 
         Cancellation: nothing has changed.
         """
+        if is_copy(self):
+            raise RuntimeError(f"{self} is a copy: {CALL_OUTSIDE.format('after_results()')}")
         if not self._current_run.is_active:
             raise RuntimeError(f"{self} does not run: only a running event has the results of those before it")
-        results = []
-        for other in self._after:
-            if not isinstance(other, Event):
-                assert self._host is not None
-                other = await self._host.executor.get(other)  # noqa: PLW2901  the event of this id
-                await other.wait()  # the server of a cluster knows of an end before its executor hears of it
-            results.append(other.result())
-        return results
+        return results_before(self)
 
     # ---------------------------------------------------------------- data and copies
 

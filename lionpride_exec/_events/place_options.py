@@ -5,7 +5,9 @@ from __future__ import annotations
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final
 
+from lionpride_exec._offload.outcome import refuse_awaitable
 from lionpride_exec._offload.settings import check_run_in
+from lionpride_exec._status import PROCESSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -13,6 +15,18 @@ if TYPE_CHECKING:
     from .running_event import RunningEvent
 
 _OWN_MODULES: Final = f"{__name__.rpartition('.')[0]}."
+
+
+# What a copy of an event in a process cannot do.
+CALL_OUTSIDE: Final = (
+    "{} works in the event loop and in threads. In a process or an interpreter, pass what the function needs as fields "
+    "or arguments, and return what it has found"
+)
+
+
+def is_copy(event: Any) -> bool:
+    """Return whether an event is the copy with which a process or an interpreter works."""
+    return event.execution.status is PROCESSING and event._host is None and not event._current_run.is_active
 
 
 def set_place(cls: Any, given: dict[str, Any]) -> None:
@@ -43,8 +57,16 @@ def set_place(cls: Any, given: dict[str, Any]) -> None:
 
 
 def invoke_plain(event: Any) -> Any:
-    """Do the work of an event whose ``_invoke()`` is a plain function. Runs outside of the event loop."""
-    return event._invoke()
+    """
+    Do the work of an event whose ``_invoke()`` is a plain function. Runs outside of the event loop.
+
+    Raises:
+        TypeError: ``_invoke()`` returned an awaitable, which nobody would await.
+    """
+    result = event._invoke()
+    if hasattr(type(result), "__await__"):
+        refuse_awaitable(result, f"{type(event).__qualname__}._invoke")
+    return result
 
 
 def call_outside(

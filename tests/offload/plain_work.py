@@ -139,6 +139,15 @@ class Parse(Event[int], tag="offload.parse", run_in="process"):
         return self.metadata.get("number", os.getpid())
 
 
+class Asks(Event, tag="offload.asks", run_in="process"):
+    """Asks in a process for what is only in the program."""
+
+    question: str
+
+    def _invoke(self):
+        return {"settle": lambda: self.settle(1), "after_results": self.after_results}[self.question]()
+
+
 class Read(Event[str], tag="offload.read", run_in="thread"):
     """Reads in a thread."""
 

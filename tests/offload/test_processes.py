@@ -10,6 +10,7 @@ import pytest
 from anyio import to_thread
 from plain_work import (
     FUNCTIONS,
+    Asks,
     Parse,
     die,
     die_at,
@@ -151,6 +152,17 @@ async def test_what_cannot_come_back_fails():
             assert event.execution.retryable is retryable
         event = await executor.append(Call.of(returns_coroutine, 1))
     assert "returned a coroutine: a function that returns one must be async" in str(event.execution.error)
+
+
+@pytest.mark.parametrize("question", ["settle", "after_results"])
+async def test_the_copy_of_an_event_in_a_process_says_what_it_cannot_do(question):
+    """A method that needs the program raises there, and names the remedy."""
+    async with Executor.of(Asks, processes=1) as executor:
+        event = await executor.append(Asks(question=question))
+    error = event.execution.error
+    assert type(error) is RuntimeError
+    assert f"is a copy: {question}() works in the event loop and in threads" in str(error)
+    assert "pass what the function needs as fields or arguments" in str(error)
 
 
 # ---------------------------------------------------------------- how many

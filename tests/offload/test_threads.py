@@ -154,6 +154,22 @@ async def test_what_nobody_would_await_is_refused():
     )
 
 
+class Waits(Read):
+    """Forgets that the results come later."""
+
+    def _invoke(self):
+        return self.after_results()
+
+
+async def test_an_event_class_that_returns_a_coroutine_is_named():
+    """Also if it calls an async method of its own and forgets to wait for it."""
+    event = Waits(text="a")
+    await event.invoke()
+    assert "Waits._invoke() returned a coroutine: a function that returns one must be async" in str(
+        event.execution.error
+    )
+
+
 # ---------------------------------------------------------------- how many
 
 
