@@ -132,24 +132,29 @@ async def test_saving_and_going_on(tmp_path):
 
 
 async def test_stopping_at_ctrl_c():
-    """The recipe of docs/lifetimes.md: running events may finish, the others stay PENDING."""
+    """The recipe of docs/lifetimes.md: running events may finish until a second signal, the others stay PENDING."""
     *_, code = code_of("docs/lifetimes.md")
     namespace = define(code)
 
     class Interrupting(Job):
+        signals: int = 1
+
         async def _invoke(self):
-            await anyio.sleep(1)
-            signal.raise_signal(signal.SIGINT)
+            for _ in range(self.signals):
+                await anyio.sleep(1)
+                signal.raise_signal(signal.SIGINT)
             return await super()._invoke()
 
-    for events, expected in (
-        ([Interrupting(seconds=5), Job(seconds=5)], {"pending": 1, "completed": 1}),
-        ([Interrupting(seconds=500), Job(seconds=5)], {"pending": 1, "cancelled": 1}),
-        ([Job(), Job()], {"completed": 2}),
+    for events, expected, seconds in (
+        ([Interrupting(seconds=5), Job(seconds=5)], {"pending": 1, "completed": 1}, 6),
+        ([Interrupting(seconds=500), Job(seconds=5)], {"pending": 1, "cancelled": 1}, 31),
+        ([Interrupting(seconds=5, signals=2), Job(seconds=5)], {"pending": 1, "cancelled": 1}, 2),
+        ([Job(), Job()], {"completed": 2}, 0),
     ):
-        executor = make_executor(concurrency_limit=1)
+        executor, began = make_executor(concurrency_limit=1), anyio.current_time()
         await namespace["run_until_ctrl_c"](executor, events)
         assert {status: n for status, n in executor.status_counts().items() if n} == expected
+        assert anyio.current_time() - began == seconds
 
 
 def test_the_table_of_promises_names_tests_that_exist():
