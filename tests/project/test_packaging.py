@@ -71,10 +71,10 @@ def test_extras_and_groups_name_each_other():
     assert groups.keys() <= extras.keys()
 
 
-def test_the_readme_names_each_extra_of_users():
+def test_the_page_on_installing_names_each_extra_of_users():
     """In its table of extras. Those for work on the library itself are in CONTRIBUTING.md too."""
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
-    table = re.search(r"(?ms)^\| extra \|.*?\n\n", (PACKAGE.parent / "README.md").read_text("utf-8"))[0]
+    table = re.search(r"(?ms)^\| extra \|.*?\n\n", (PACKAGE.parent / "docs/install.md").read_text("utf-8"))[0]
     named = set(re.findall(r"`([\w-]+)`", " ".join(re.findall(r"(?m)^\|([^|]*)\|", table))))
     assert project["optional-dependencies"].keys() - named <= {
         "bench",
