@@ -103,7 +103,7 @@ def test_the_examples_are_as_short_as_the_pages_say():
     """And shorter than the same jobs were once."""
     examples = {
         "evaluate": (55, "api-calls"),
-        "crawler": (48, "handles"),
+        "crawler": (48, "crawler"),
         "etl": (138, "cpu-work"),
         "service_jobs": (104, "applications"),
     }
