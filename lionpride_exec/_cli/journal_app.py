@@ -156,6 +156,7 @@ def cancel(
     tag: Annotated[tuple[str, ...], REPEATED] = (),
     since: str | None = None,
     limit: int | None = None,
+    unless_begun: bool = False,
     reason: str | None = None,
     timeout: float = PATIENCE,
 ) -> int:
@@ -169,10 +170,13 @@ def cancel(
         tag: Only events of the class with this tag. Repeatable.
         since: Only events that began, or else came, since then: a length of time, or a time, as for retry.
         limit: At most so many, the newest.
+        unless_begun: Leave events as they are that have begun, also if an earlier run of theirs has failed.
         reason: The reason, for the errors of the events.
         timeout: Seconds to wait for the answer of the run that is going on.
     """
-    return _end(journal, "cancel", _choice(events, status, tag, None, since, limit), reason, timeout)
+    return _end(
+        journal, "cancel", _choice(events, status, tag, None, since, limit), reason, timeout, unless_begun=unless_begun
+    )
 
 
 @guarded(JOURNAL)
@@ -353,10 +357,18 @@ def submit(
     return submit_lines(journal, target, sources, options, unique=unique, as_calls=calls)
 
 
-def _end(journal: str, verb: Literal["cancel", "skip"], choice: Choice, reason: str | None, timeout: float) -> int:
+def _end(
+    journal: str,
+    verb: Literal["cancel", "skip"],
+    choice: Choice,
+    reason: str | None,
+    timeout: float,
+    *,
+    unless_begun: bool = False,
+) -> int:
     from .journal.end import end_events  # noqa: PLC0415  the extra may not be installed
 
-    return end_events(journal, verb, choice, reason, timeout)
+    return end_events(journal, verb, choice, reason, timeout, unless_begun=unless_begun)
 
 
 def _choice(

@@ -160,6 +160,12 @@ class ClusterLookups(Lookups):
         ids = await self.cluster_link.open_queries().ids_of_keys([str(self.key_of(key)) for key in wanted])
         return {key for key, event_id in zip(wanted, ids, strict=True) if event_id}
 
+    def can_be_taken_back(self, event: Event | UUID | str) -> bool:  # noqa: ARG002  the signature of other executors
+        """Raise ConfigurationError: a worker may have begun the event, which is told here some milliseconds later."""
+        raise ConfigurationError(
+            "cancel(unless_begun=True) is not available with a cluster: a worker may just begin it"
+        )
+
     async def held(self) -> list[Event]:
         """Raise ConfigurationError: no class with ``on_crash="hold"`` can be submitted."""
         raise ConfigurationError("held events are not available with a cluster: on_crash='hold' is refused")

@@ -76,7 +76,7 @@ class ExecutorControls:
         """
         return await self._lookups.release(event)
 
-    def cancel(self, event: Event | UUID | str, reason: str | None = None) -> bool:
+    def cancel(self, event: Event | UUID | str, reason: str | None = None, *, unless_begun: bool = False) -> bool:
         """
         End an event CANCELLED: a waiting event at once, a running event by cancelling its run.
 
@@ -89,15 +89,20 @@ class ExecutorControls:
             event: An event in this executor, or its id. With a journal also an event that is held, or that has ended
                 and left memory: the event itself, or the id of one of the last 10,000.
             reason: The reason that is recorded.
+            unless_begun: Whether to leave an event alone that has begun: one that runs or is held, or had a run that
+                failed or was interrupted. See ``docs/control.md`` for what holds after a crash.
 
         Returns:
-            True if the event ends now or soon. False if it had ended, so a second call does nothing.
+            True if the event ends now or soon. False if it had ended, so a second call does nothing, or was left alone.
 
         Raises:
             NotFoundError: The event is not in this executor. (Also a KeyError.)
             ClusterError: The executor is not connected to its cluster. The event goes on.
+            ConfigurationError: ``unless_begun`` with a cluster, whose workers may just have begun the event.
             RuntimeError: The event runs, and this is not the thread of the event loop. The event goes on.
         """
+        if unless_begun and not self._lookups.can_be_taken_back(event):
+            return False
         return self._transitions.end(self._lookups.to_end(event), EventStatus.CANCELLED, EventCancelled(reason))
 
     def skip(self, event: Event | UUID | str, reason: str | None = None) -> bool:
@@ -174,8 +179,7 @@ class ExecutorControls:
 
         The event keeps its id, its key, its place among events of equal priority, and the events that come after it. It
         may wait for anything: its turn, a time, a limit, a gate, its next attempt, other events. With a journal the new
-        priority is written with the next commit. A held event is released first; then it can be given a priority before
-        it starts.
+        priority is written with the next commit. Release a held event first. After an error nothing has changed.
 
         Args:
             event: An event in this executor, or its id.
@@ -188,8 +192,6 @@ class ExecutorControls:
             NotFoundError: The event is not in this executor. (Also a KeyError.)
             ValueError: The priority is NaN or infinite.
             ConfigurationError: The executor has a cluster.
-
-        After an error nothing has changed.
         """
         from .priorities import set_priority  # noqa: PLC0415  few programs need it
 
@@ -359,7 +361,8 @@ class ExecutorControls:
         What was taken stays taken. A higher amount holds at once. Under a lower amount, nothing starts until enough has
         come back. From the call on, no event starts that would bring the starts of the last ``per`` seconds above the
         amount. If ``per`` grows, starts that the limit did not count any more at the call are not among them. The
-        ``Rate`` itself does not change: ``statistics().limits`` has the amount that holds.
+        ``Rate`` itself does not change: ``statistics().limits`` has the amount that holds. After an error
+        nothing has changed.
 
         Args:
             limit: One of the limits of this executor, or its ``name``.
@@ -372,8 +375,6 @@ class ExecutorControls:
                 takes more than the new amount, so that it could never start. Or neither number is given, or ``per`` for
                 a :class:`Concurrent`.
             ConfigurationError: The executor has a cluster, whose processes share the limits.
-
-        After an error nothing has changed.
         """
         self._steering.set_limit(limit, amount, per)
 
@@ -390,11 +391,10 @@ class ExecutorControls:
         Raises:
             ValueError: A number is out of its bounds. Nothing has changed.
         """
-        given = {"concurrency_limit": concurrency_limit, "queue_capacity": queue_capacity}
-        changes = {name: number for name, number in given.items() if number is not None}
+        given = (("concurrency_limit", concurrency_limit), ("queue_capacity", queue_capacity))
+        changes = {name: number for name, number in given if number is not None}
         check_bounds(capacity_refresh_time=MIN_REFRESH_TIME, **({"queue_capacity": 1} | changes))
         self.processor_config = self.processor_config | changes
-        processor = self._lifetime.processor
-        if processor is not None:
+        if (processor := self._lifetime.processor) is not None:
             processor.resize(**changes)
         self._parts.log.resized(changes)

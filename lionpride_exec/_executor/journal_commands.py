@@ -35,6 +35,7 @@ from lionpride_exec._status import PENDING, PROCESSING, TERMINAL
 from lionpride_exec.errors import EventNotFinished, LionprideError, NotFoundError
 
 from .executor_states import asked_from_outside
+from .expirations import has_begun
 from .found import BAD, found_in_memory, wanted
 from .found_rows import found_in_row
 from .progress_view import detail_lines, pauses_in_words
@@ -65,6 +66,7 @@ GONE: Final = "is not in the journal any more"
 NOT_ENDED: Final = "has not ended"
 ENDED: Final = "has ended"
 NOT_HERE: Final = "stays in the journal as it is: the process that runs the journal does not have it in memory"
+BEGUN: Final = "has begun"
 IS_HELD: Final = "is held: it ran when a process died, and waits for retry or cancel"
 NOT_CHOSEN: Final = "is not one of those that the other options choose"
 
@@ -169,6 +171,10 @@ class JournalCommands:
                 chosen = self._open_events(choice, has_limit=form.limit is not None)
             async with aclosing(chosen) as events:
                 async for event in events:
+                    if form.unless_begun and has_begun(event):
+                        if form.events:
+                            result.others[str(event.id)] = BEGUN
+                        continue
                     is_running = event._current_run.is_active
                     if end(event.id, form.reason):
                         result.events += not is_running

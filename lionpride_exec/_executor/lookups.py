@@ -142,6 +142,17 @@ class Lookups:
             raise NotFoundError(f"{known} is held: release() it first")
         return known
 
+    def can_be_taken_back(self, event: Event | UUID | str) -> bool:
+        """
+        Return whether an event has neither begun nor ended.
+
+        Raises:
+            NotFoundError: The event is not known.
+        """
+        from .expirations import has_begun  # noqa: PLC0415  few programs need it
+
+        return not has_begun(self.known(event))
+
     def to_end(self, event: Event | UUID | str) -> Event:
         """
         Return a known event that is about to be ended. A held event comes into memory, and nothing starts it.

@@ -149,6 +149,11 @@ def requeue_events(
     return [seq for seq, _ in chosen], no_longer
 
 
+def has_begun(status: str, attempt: int, attempts: bytes | None) -> bool:
+    """Return whether a run of an event has begun, this one or an earlier one, by what its row has."""
+    return status != "pending" or attempt > 0 or attempts is not None
+
+
 def end_events(
     connection: sqlite3.Connection, statuses: Collection[str], seqs: Collection[int] | None, end: OfflineEnd
 ) -> Counter[str]:
@@ -164,7 +169,8 @@ def end_events(
         end: How they end.
     """
     now = wall_clock.seconds()
-    chosen = _chosen(connection, "seq, status, attempt", statuses, seqs)
+    rows = _chosen(connection, "seq, status, attempt, attempts", statuses, seqs)
+    chosen = [row[:3] for row in rows if not (end.unless_begun and has_begun(*row[1:]))]
     forget_expiries(connection, [seq for seq, _, _ in chosen])
     connection.executemany(
         "UPDATE event SET status = ?, due = NULL, finished = ?, outcome = ? WHERE seq = ?",

@@ -41,9 +41,16 @@ class Chosen(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Ending(Chosen):
-    """Which events end, and the reason for their errors. None for the usual one."""
+    """
+    Which events end.
+
+    Attributes:
+        reason: The reason for their errors. None for the usual one.
+        unless_begun: Whether events that have begun are left alone.
+    """
 
     reason: str | None = None
+    unless_begun: bool = False
 
 
 class Explaining(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -74,6 +74,8 @@ def end_open(
     seqs: Collection[int] | None,
     status: EventStatus,
     error: LionprideError,
+    *,
+    unless_begun: bool = False,
 ) -> int:
     """
     End events that have not ended. Return their number. O(number of events in the file, or of ``seqs``).
@@ -86,12 +88,13 @@ def end_open(
         seqs: Only events with one of these numbers. None for all.
         status: The final status.
         error: The error that the events get.
+        unless_begun: Whether events that have begun are left as they are.
 
     Raises:
         JournalLockedError: An executor has the journal.
         JournalError: The journal cannot be read or written.
     """
-    end = OfflineEnd(status.value, encode_outcome(status, None, error, Unset), one_line(error))
+    end = OfflineEnd(status.value, encode_outcome(status, None, error, Unset), one_line(error), unless_begun)
     with _opened(path) as store:
         had = patiently(lambda: store.end_offline(tuple(statuses), None if seqs is None else frozenset(seqs), end))
     return had.total()

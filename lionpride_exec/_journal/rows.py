@@ -70,11 +70,20 @@ class AuditRecord(NamedTuple):
 
 
 class OfflineEnd(NamedTuple):
-    """How events end that are ended while no executor has the journal: status, outcome, line of the trail."""
+    """
+    How events end that are ended while no executor has the journal.
+
+    Attributes:
+        status: The final status.
+        outcome: The error, as the file has it.
+        line: What the audit trail says.
+        unless_begun: Whether events that have begun are left as they are.
+    """
 
     status: str
     outcome: bytes
     line: str | None
+    unless_begun: bool = False
 
 
 class Answer(NamedTuple):

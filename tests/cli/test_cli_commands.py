@@ -196,3 +196,23 @@ def test_the_next_run_skips_what_comes_after_a_cancelled_event(call):
     assert ended["a"] == ("cancelled", "EventCancelled: The event was cancelled")
     assert ended["b"][0] == "skipped"
     assert ended["c"] == ("completed", None)
+
+
+def test_cancel_unless_begun(call):
+    """What runs, is held or waits for its next attempt stays as it is. A message tells which, if it was named."""
+    with closing(sqlite3.connect("run.db")) as connection, connection:
+        add_event(connection, 7, "pending", attempt=1)
+        add_event(connection, 8, "pending", attempts=b"[{}]")
+        add_event(connection, 9, "pending")
+    before = statuses()
+    status, out, err = call("cancel", "run.db", "3", "4", "5", "7", "8", "first", "--unless-begun")
+    assert (status, out) == (1, "1 event cancelled\n")
+    assert sorted(err.splitlines()) == [
+        "lionpride-exec: event 3 has begun",
+        "lionpride-exec: event 5 has begun",
+        "lionpride-exec: event 7 has begun",
+        "lionpride-exec: event 8 has begun",
+        "lionpride-exec: event first has ended",
+    ]
+    assert call("cancel", "run.db", "--status", "pending", "--unless-begun") == (0, "1 event cancelled\n", "")
+    assert statuses() == before | {4: "cancelled", 9: "cancelled"}

@@ -200,7 +200,7 @@ def test_a_run_is_steered(call, backend):
         reach("b", "processing")
         assert call("cancel", "run.db", "c", "--reason", "no more") == (0, ["1 event cancelled"], "")
         assert call("skip", "run.db", "--tag", "Other") == (0, ["1 event skipped"], "")
-        assert call("cancel", "run.db", "a") == (0, ["0 events cancelled", "1 running event to be cancelled"], "")
+        assert call("cancel", "run.db", "a") == (0, ["1 running event being cancelled"], "")
         reach("a", "cancelled")
         reach("d", "processing")
         until = f"until resume, or the end of process {process.pid}"
@@ -209,7 +209,7 @@ def test_a_run_is_steered(call, backend):
         )  # fmt: skip
         assert call("retry", "run.db", "a", "c", "f") == (0, ["3 events are pending again"], "")
         assert call("cancel", "run.db", "--status", "processing") == (
-            0, ["0 events cancelled", "2 running events to be cancelled"], "",
+            0, ["2 running events being cancelled"], "",
         )  # fmt: skip
         reach("b", "cancelled")
         reach("d", "cancelled")
@@ -231,6 +231,24 @@ def test_a_run_is_steered(call, backend):
         assert call("retry", "run.db", "--failed", "--error", "a IS broken") == (0, ["1 event is pending again"], "")
         reach("a", "completed")
         assert call("retry", "run.db", "--failed") == (0, ["1 event is pending again"], "")
+        finish(process)
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_a_process_leaves_alone_what_has_begun(call, backend):
+    """With ``--unless-begun`` it ends what waits, and tells of an event that runs only if the event was named."""
+    with owner(backend, *jobs_of("a", "b", "c", "d", "e")) as process:
+        reach("b", "processing")
+        assert call("cancel", "run.db", "a", "d", "--unless-begun") == (
+            1, ["1 event cancelled"], "lionpride-exec: event a has begun\n",
+        )  # fmt: skip
+        reach("d", "cancelled")
+        assert call("cancel", "run.db", "--status", "pending", "--unless-begun")[::2] == (0, "")
+        reach("e", "cancelled")
+        assert status_of("a") == "processing"
+        for name in "abc":
+            Path(f"{name}.go").touch()
+        reach("a", "completed")
         finish(process)
 
 
@@ -530,7 +548,7 @@ def test_a_retry_of_a_line_of_an_earlier_run(call, backend):
     wait_until(lambda: lines().get(3) == "processing")
     assert call("retry", "run.db", "1") == (0, ["1 event is pending again"], "")
     wait_until(lambda: lines()[1] == "completed")
-    assert call("cancel", "run.db", "3")[:2] == (0, ["0 events cancelled", "1 running event to be cancelled"])
+    assert call("cancel", "run.db", "3")[:2] == (0, ["1 running event being cancelled"])
     assert child.wait(SECONDS) == 1
     assert sorted(results())[:2] == [(1, "completed", "a is done"), (2, "failed", "b")]
     assert json.loads(Path("summary").read_text())["statuses"] == {"completed": 1, "failed": 1, "cancelled": 1}

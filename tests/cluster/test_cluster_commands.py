@@ -425,7 +425,7 @@ def test_events_are_cancelled(place, ask):
     until(lambda: len(place.runs()) == 2)
     status, out, err = ask("cancel", running, waiting, shown(done))
     assert status == 1
-    assert out == "1 event cancelled\n1 running event to be cancelled by the worker\n"
+    assert out == "1 event cancelled\n1 running event being cancelled by the worker\n"
     assert err == f"lionpride-exec: event {shown(done)} has ended\n"
     until(lambda: place.counts() == {"completed": 1, "cancelled": 2})
     (last,) = place.submit([4], delay=60)

@@ -251,3 +251,13 @@ async def test_a_limit_that_learns(server):
     executor = executor_on(server, limits=[Adaptive(5, 1, 10)])
     with pytest.raises(ConfigurationError, match="not available with a cluster: each process would learn"):
         await executor.start()
+
+
+async def test_a_cancel_that_depends_on_what_a_worker_has_begun(server):
+    """The process that asks learns some milliseconds later what a worker has begun."""
+    async with executor_on(server) as executor:
+        event = await executor.append(Add(a=1), delay=1000)
+        with pytest.raises(ConfigurationError, match=r"cancel\(unless_begun=True\) is not available with a cluster"):
+            executor.cancel(event, unless_begun=True)
+        assert executor.cancel(event)
+        await event.wait()

@@ -81,6 +81,41 @@ def controlled():
     return with_processor(Controlled, concurrency_limit=3, limits=limits)
 
 
+@pytest.mark.parametrize("stage", STAGES)
+async def test_unless_begun(stage):
+    """An event that waits for its first run is taken back. One that runs, or that will run again, is left alone."""
+    executor = controlled()
+    event = Job(seconds=100)
+    has_begun = stage in {"retry", "running"}
+    async with executor:
+        await bring_to(stage, executor, event)
+        before = event.status
+        assert executor.cancel(event.id, "taken back", unless_begun=True) is not has_begun
+        if has_begun:
+            assert event.status is before
+        else:
+            await event.wait()
+            assert (event.status, event.execution.attempt, event.execution.started_at) == ("cancelled", 0, None)
+        executor.resume()
+        executor.processor.verdict = True
+    assert event.status == {"retry": "failed", "running": "completed"}.get(stage, "cancelled")
+    assert executor.cancel(event, unless_begun=True) is False
+
+
+async def test_unless_begun_leaves_an_interrupted_event_alone():
+    """It is PENDING, and its run has begun."""
+    executor = make_executor(retry=Retry(1))
+    await executor.start()
+    event = await executor.append(Job(seconds=10))
+    await anyio.sleep(1)
+    await executor.stop(grace=0)
+    assert event.status == "pending"
+    assert executor.cancel(event, unless_begun=True) is False
+    assert executor.cancel(event) is True
+    with pytest.raises(NotFoundError):
+        executor.cancel(Job(), unless_begun=True)
+
+
 @pytest.mark.parametrize("how", ENDS)
 @pytest.mark.parametrize("stage", STAGES)
 async def test_at_any_stage(stage, how):

@@ -2,11 +2,12 @@
 
 import sqlite3
 from contextlib import aclosing, closing
+from uuid import UUID
 
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
-from journal_support import HoldStep, crash, open_executor, rows
+from journal_support import HoldStep, Step, crash, open_executor, rows
 from parts import faces_snapshot, faces_sources
 
 from lionpride_exec import NotFoundError, WaitReason
@@ -158,3 +159,39 @@ async def test_the_dashboard_of_a_running_executor_decides_about_held_events(pat
         await held.wait()
         assert held.status == status
     assert rows(copy) == [status]
+
+
+# -------------------------------------------------------------------- taking back what has not begun
+
+
+@pytest.mark.parametrize("ack", ["lazy", "strict"])
+async def test_what_was_taken_back_stays_so_after_a_kill(path, ack):
+    """With a strict journal, from the moment at which its end was seen. A kill before that lets the event run."""
+    with anyio.CancelScope() as scope:
+        async with open_executor(path, ack=ack, config={"concurrency_limit": 1}) as executor:
+            _, order = await executor.extend([Step(name="first", seconds=10), Step(name="order")])
+            await anyio.sleep(1)
+            assert executor.cancel(order, unless_begun=True)
+            at_once = crash(path, "at-once.db")
+            await order.wait()
+            seen = crash(path, "seen.db")
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert rows(at_once) == ["processing", "pending"]
+    if ack == "strict":
+        assert rows(seen) == ["processing", "cancelled"]
+    async with open_executor(at_once):
+        pass
+    assert rows(at_once) == ["completed", "completed"]
+
+
+@pytest.mark.parametrize("cls", [Step, HoldStep])
+async def test_what_a_kill_has_cut_off_is_not_taken_back(path, cls):
+    """With a strict journal it is known after the restart that the event has begun, whatever its class says."""
+    copy = await begun(path, cls(seconds=10), Step(name="other", seconds=10), Step(seconds=10), Step(name="waits"))
+    async with open_executor(copy, ack="strict", config={"concurrency_limit": 1}) as executor:
+        executor.pause()
+        ids = rows(copy, "id")
+        answers = [executor.cancel(UUID(bytes=one), unless_begun=True) for one in ids]
+        assert answers == [False, False, False, True]
+        executor.resume()

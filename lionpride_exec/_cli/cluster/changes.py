@@ -115,9 +115,10 @@ def cancel_events(name: str, url_file: str | None, texts: Sequence[str]) -> int:
 
     words = in_queue(name, url_file, cancel)
     counts = Counter(words.values())
-    write_line(f"{counted(counts['ended'], 'event')} cancelled")
+    if counts["ended"] or not counts["sent"]:
+        write_line(f"{counted(counts['ended'], 'event')} cancelled")
     if counts["sent"]:
-        write_line(f"{counted(counts['sent'], 'running event')} to be cancelled by the worker")
+        write_line(f"{counted(counts['sent'], 'running event')} being cancelled by the worker")
     for text, word in words.items():
         if word in {"late", "unknown"}:
             say(f"event {text} {'has ended' if word == 'late' else NOT_QUEUED[word]}")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from lionpride_exec._base.wording import counted
 from lionpride_exec._cli.terminal import write_line
-from lionpride_exec._executor.journal_commands import ENDED
+from lionpride_exec._executor.journal_commands import BEGUN, ENDED
+from lionpride_exec._journal.batch_sql import has_begun
 from lionpride_exec._journal.command_forms import Ending, Result
 from lionpride_exec._journal.offline import end_open
 from lionpride_exec._journal.reader import id_text
@@ -24,7 +25,13 @@ OPEN = (EventStatus.PENDING.value, EventStatus.PROCESSING.value, HELD)
 
 
 def end_events(
-    journal: str, verb: Literal["cancel", "skip"], choice: Choice, reason: str | None, seconds: float
+    journal: str,
+    verb: Literal["cancel", "skip"],
+    choice: Choice,
+    reason: str | None,
+    seconds: float,
+    *,
+    unless_begun: bool = False,
 ) -> int:
     """
     End events CANCELLED or SKIPPED, and write how many.
@@ -37,6 +44,7 @@ def end_events(
         choice: The events. Held events are ended only if they are named, or their status is.
         reason: The reason, for their errors. None for the usual one.
         seconds: For how long to wait for the answer of the process.
+        unless_begun: Whether events that have begun are left as they are.
 
     Raises:
         UsageError: Nothing was chosen, or the journal cannot be opened.
@@ -51,16 +59,25 @@ def end_events(
         seqs = None if owner is not None else choice.numbers(reader, statuses)
     status = EventStatus.CANCELLED if verb == "cancel" else EventStatus.SKIPPED
     if owner is not None:
-        result = owner.do(verb, Ending(**choice.form(named), reason=reason))
+        result = owner.do(verb, Ending(**choice.form(named), reason=reason, unless_begun=unless_begun))
     else:
         error = EventCancelled(reason) if verb == "cancel" else Skip(reason)
         late = {id_text(row.id): ENDED for row in named.values() if row.status in FINAL}
-        result = Result(end_open(journal, statuses, seqs, status, error), others=late)
+        if unless_begun:
+            begun = (
+                row
+                for row in named.values()
+                if row.status in statuses and has_begun(row.status, row.attempt, row.attempts)
+            )
+            late |= {id_text(row.id): BEGUN for row in begun}
+        number = end_open(journal, statuses, seqs, status, error, unless_begun=unless_begun)
+        result = Result(number, others=late)
     if result is None:
         return 1
-    write_line(f"{counted(result.events, 'event')} {status.value}")
+    if result.events or not result.running:
+        write_line(f"{counted(result.events, 'event')} {status.value}")
     if result.running:
-        write_line(f"{counted(result.running, 'running event')} to be {status.value}")
+        write_line(f"{counted(result.running, 'running event')} being {status.value}")
     tell_others(result, named)
     if not (result.events or result.running or named):
         return choice.tell_none(journal, statuses, None if owner is None else owner.process)
