@@ -66,7 +66,7 @@ class Explanation:
         if self.waits_for not in WAITS_FOR_NOTHING:
             parts.append(f"waits for {self._reason}")
             if self.limit is not None:
-                parts.append(f"{self.limit!r}")
+                parts.append(limit_name(self.limit))
             if self.key is not None:
                 parts.append(f"of key {self.key!r}")
             if self.after:
@@ -99,13 +99,18 @@ class Explanation:
             "event": str(self.event),
             "waits for": self._reason,
             "how long": seconds,
-            "limit": None if self.limit is None else repr(self.limit),
+            "limit": None if self.limit is None else limit_name(self.limit),
             "key": None if self.key is None else repr(self.key),
             "after": ", ".join(map(str, self.after)) or None,
             "held by": self.holder,
             "expires in": None if self.expires_in is None else shown_seconds(self.expires_in),
         }
         return [(name, text) for name, text in rows.items() if text is not None]
+
+
+def limit_name(limit: Limit) -> str:
+    """Return the name of a limit, or how it was made if it has no name."""
+    return limit.name or repr(limit)
 
 
 def _least(seconds: float) -> str:
@@ -304,7 +309,7 @@ def _fullness(use: LimitUse) -> float:
 def _use(use: LimitUse) -> str:
     key = "" if use.key is None else f" of key {use.key!r}"
     per = f" in {shown_seconds(use.per)}" if use.per else ""
-    return f"{use.limit!r}{key}: {use.used:g} of {use.amount:g}{per}"
+    return f"{limit_name(use.limit)}{key}: {use.used:g} of {use.amount:g}{per}"
 
 
 publish_classes(Explanation, LimitUse, RemoteExplanation, Statistics, WaitReason)
