@@ -7,7 +7,8 @@ A service in FastAPI: jobs with a journal, each job's transitions as a stream, m
     curl localhost:8000/jobs/ID                                                     # status, history, what it waits for
     curl 'localhost:8000/jobs/ID?wait=5'                                            # waits for the end, 5 s at most
     curl -N localhost:8000/jobs/ID/events                                           # its transitions, as they happen
-    curl -X DELETE localhost:8000/jobs/ID
+    curl -X DELETE localhost:8000/jobs/ID                                           # if it has not begun
+    curl -X DELETE 'localhost:8000/jobs/ID?force=true'                              # also while it runs
     curl localhost:8000/metrics
     xdg-open http://localhost:8000/dashboard/
 
@@ -77,7 +78,7 @@ class JobView(BaseModel):
     status: EventStatus
     attempt: int
     result: dict[str, int] | None = None
-    error: str | None = None
+    error: dict[str, str] | None = None
     history: list[tuple[EventStatus, datetime]]
     explanation: str
 
@@ -88,7 +89,8 @@ class JobView(BaseModel):
         if job.status == "completed":
             shown["result"] = job.result()
         elif job.status.is_terminal:
-            shown["error"] = str(job.execution.error)
+            known = job.execution.to_dict()["error"]  # str(error) differs once the job was read from the journal
+            shown["error"] = {name: known[name] for name in ("error", "message")}
         return cls(**shown, explanation=str(executor.explain(job)))
 
 
@@ -149,10 +151,12 @@ async def show(job: KnownJob, executor: Running, wait: Annotated[float, Query(ge
 
 
 @router.delete("/jobs/{job_id}", status_code=202)
-async def cancel(job: KnownJob, executor: Running) -> JobView:
-    """End a job that has not ended. A job that runs ends soon."""
-    if not executor.cancel(job, "by request"):
+async def cancel(job: KnownJob, executor: Running, force: bool = False) -> JobView:
+    """Take a job back that has not begun; with ``force`` also one that runs. Answer once its end is on disk."""
+    if not executor.cancel(job, "by request", unless_begun=not force):
         raise HTTPException(409, f"the job is {job.status}")
+    with anyio.move_on_after(STREAM):
+        await job.wait()
     return JobView.of(job, executor)
 
 

@@ -120,26 +120,30 @@ async def test_a_job_that_fails(path):
     async with service(path) as client:
         job = await submit(client, text=" ")
         shown = await ended(client, job)
-        assert (shown["status"], shown["error"], shown["result"]) == ("failed", "the text has no words", None)
+        error = {"error": "ValueError", "message": "the text has no words"}
+        assert (shown["status"], shown["error"], shown["result"]) == ("failed", error, None)
         assert shown["attempt"] == 1
     async with service(path) as client:
-        assert "the text has no words" in (await client.get(f"/jobs/{job}")).json()["error"]
+        assert (await client.get(f"/jobs/{job}")).json()["error"] == error
 
 
 @pytest.mark.anyio
 async def test_a_job_is_cancelled_once(path):
-    """Whether it waits or runs. A second request says that it has ended, also after a restart."""
+    """A job that runs only by force. A second request says that it has ended, also after a restart."""
     async with service(path) as client:
         ids = [await submit(client, seconds=20) for _ in range(9)]
-        for job in (ids[0], ids[-1]):
-            assert (await client.delete(f"/jobs/{job}")).status_code == 202
-            shown = await ended(client, job)
-            assert (shown["status"], shown["error"]) == ("cancelled", "by request")
+        answer = await client.delete(f"/jobs/{ids[0]}")
+        assert (answer.status_code, answer.json()) == (409, {"detail": "the job is processing"})
+        for job, query in ((ids[0], "?force=true"), (ids[-1], "")):
+            answer = await client.delete(f"/jobs/{job}{query}")
+            shown = answer.json()
+            assert (answer.status_code, shown["status"]) == (202, "cancelled")
+            assert shown["error"] == {"error": "EventCancelled", "message": "by request"}
             answer = await client.delete(f"/jobs/{job}")
             assert (answer.status_code, answer.json()) == (409, {"detail": "the job is cancelled"})
     async with service(path) as client:
         assert (await client.delete(f"/jobs/{ids[0]}")).status_code == 409
-        assert (await client.delete(f"/jobs/{ids[1]}")).status_code == 202
+        assert (await client.delete(f"/jobs/{ids[1]}")).status_code == 409
 
 
 @pytest.mark.anyio
@@ -195,7 +199,7 @@ async def test_the_dashboard(path):
         for job in ids:
             assert "examples.count_words" in (await client.get(f"/dashboard/event?ref={job}")).text
         assert (await client.get("/dashboard/", headers={"Host": "example.org"})).status_code == 403
-        assert (await client.delete(f"/jobs/{ids[2]}")).status_code == 202
+        assert (await client.delete(f"/jobs/{ids[2]}?force=true")).status_code == 202
 
 
 @pytest.mark.anyio
