@@ -4,11 +4,11 @@
 #
 #   tools/check_release.sh                      builds in a temporary folder
 #   tools/check_release.sh --publish v1.2.3     builds in dist/, and asks for all that a release with this tag needs
-#   RELEASE_PYTHONS="3.11 3.14" tools/check_release.sh    the Pythons for the tests; those that are not there are named
+#   RELEASE_PYTHONS="3.11 3.15" tools/check_release.sh    the Pythons for the tests; those that are not there are named
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
-pythons=${RELEASE_PYTHONS:-3.11 3.12 3.13}
+pythons=${RELEASE_PYTHONS:-3.11 3.12 3.13 3.14 3.15}
 
 step() { printf '\n--- %s\n' "$*"; }
 fail() { printf 'check_release.sh: %s\n' "$*" >&2; exit 1; }
