@@ -74,9 +74,16 @@ def no_child_is_left():
 
 @pytest.fixture
 def collected():
-    """Collect what coredis leaves unclosed while the warnings about it are ignored, with UNCLOSED."""
-    yield
-    gc.collect()
+    """Have what coredis leaves unclosed collected while the warnings about it are ignored, with UNCLOSED."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Collect when pytest has forgotten the fixtures. Otherwise the warnings come in any later test."""
+    result = yield
+    if "collected" in item.fixturenames:
+        gc.collect()
+    return result
 
 
 @pytest.fixture
