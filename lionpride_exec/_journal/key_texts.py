@@ -12,21 +12,11 @@ from typing import Final
 
 import msgspec
 
-from lionpride_exec._base.json_text import digits
+from lionpride_exec._base.line_keys import LINE, key_of_id
 
 from .envelope_tags import UNREADABLE
 
-# Begins the key of each event that was made of a line.
-LINE: Final = "line:"
-
 _NUMBER: Final = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?", re.ASCII)
-
-
-def key_of_id(value: str | float) -> str:
-    """Return the key of the line with an id, without the beginning that all lines share. A text is no number."""
-    if isinstance(value, str):
-        return f"id:{value}"
-    return f"id={digits(value) if isinstance(value, int) else repr(value)}"
 
 
 def keys_meant_by(text: str) -> list[str]:

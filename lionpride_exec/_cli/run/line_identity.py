@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from lionpride_exec._base.field_paths import MISSING, look_up
 from lionpride_exec._base.json_text import read_json, shown, write_json
+from lionpride_exec._base.line_keys import LINE, key_of_id
 from lionpride_exec._cli.errors import BadLineError
-from lionpride_exec._journal.key_texts import LINE, key_of_id
 
 from .compact_set import Counts
 from .json_lines import parse_json
