@@ -181,6 +181,13 @@ def status_of(name):
     return found
 
 
+def let_go(name, text):
+    """Let a job end, which fails with the text if there is one. The file appears at once as a whole."""
+    written = Path(f"{name}.new")
+    written.write_text(text)
+    written.replace(f"{name}.go")  # a job that finds a file that is still empty completes
+
+
 def reach(name, status):
     """Return when a job has a status on disk."""
     wait_until(lambda: status_of(name) == status)
@@ -225,9 +232,9 @@ def test_a_run_is_steered(call, backend):
         assert call("resume", "run.db", "--key", "y") == (0, ["key y is not paused"], "")
         reach("f", "processing")
         for name in "acef":
-            Path(f"{name}.go").write_text("broken" * (name in "ae"))
+            let_go(name, "broken" * (name in "ae"))
             reach(name, "failed" if name in "ae" else "completed")
-        Path("a.go").write_text("")
+        let_go("a", "")
         assert call("retry", "run.db", "--failed", "--error", "a IS broken") == (0, ["1 event is pending again"], "")
         reach("a", "completed")
         assert call("retry", "run.db", "--failed") == (0, ["1 event is pending again"], "")
@@ -506,10 +513,10 @@ def lines():
 @pytest.mark.parametrize("options", [{}, {"ordered": True}], ids=["as they end", "ordered"])
 def test_a_line_that_is_retried_during_a_run_has_one_result(call, backend, options):
     """That of the last run of it. The numbers and the exit status are those of a run in which it never failed."""
-    Path("a.go").write_text("first")
+    let_go("a", "first")
     child = start_run(backend, "a", "b", **options)
     wait_until(lambda: lines().get(1) == "failed")
-    Path("a.go").write_text("")
+    let_go("a", "")
     assert call("retry", "run.db", "--failed") == (0, ["1 event is pending again"], "")
     wait_until(lambda: lines()[1] == "completed")
     Path("b.go").touch()
@@ -522,11 +529,11 @@ def test_a_line_that_is_retried_during_a_run_has_one_result(call, backend, optio
 @pytest.mark.parametrize("backend", NAMES)
 def test_a_run_that_is_killed_after_a_retry_keeps_the_last_result(call, backend):
     """The next run finds both results of the line in the output."""
-    Path("a.go").write_text("first")
+    let_go("a", "first")
     child = start_run(backend, "a", "b")
     wait_until(lambda: lines().get(1) == "failed")
     wait_until(lambda: Path("out").read_text().count("\n") == 1)
-    Path("a.go").write_text("second")
+    let_go("a", "second")
     assert call("retry", "run.db", "--failed") == (0, ["1 event is pending again"], "")
     wait_until(lambda: Path("out").read_text().count("\n") == 2)
     child.kill()
@@ -541,9 +548,9 @@ def test_a_run_that_is_killed_after_a_retry_keeps_the_last_result(call, backend)
 def test_a_retry_of_a_line_of_an_earlier_run(call, backend):
     """Its old result is removed; it counts for this run."""
     for name in "ab":
-        Path(f"{name}.go").write_text(name)
+        let_go(name, name)
     assert start_run(backend, "a", "b").wait(SECONDS) == 1
-    Path("a.go").write_text("")
+    let_go("a", "")
     child = start_run(backend, "a", "b", "c")
     wait_until(lambda: lines().get(3) == "processing")
     assert call("retry", "run.db", "1") == (0, ["1 event is pending again"], "")
