@@ -7,7 +7,8 @@ A service: jobs over HTTP, which neither a stop nor a kill loses.
     curl localhost:8000/jobs/ID                                                 # status, history, what it waits for
     curl 'localhost:8000/jobs?status=failed&limit=10'                           # a page, and what is before it
     curl -X POST localhost:8000/jobs/ID/retry
-    curl -X DELETE localhost:8000/jobs/ID
+    curl -X DELETE localhost:8000/jobs/ID                                       # if it has not begun
+    curl -X DELETE 'localhost:8000/jobs/ID?force=true'                          # also while it runs
     curl localhost:8000/metrics
     curl -N localhost:8000/events                                               # transitions, as they happen
 
@@ -109,10 +110,10 @@ async def retry(request):
 
 
 async def cancel(request):
-    """End a job that has not ended. A job that runs ends soon."""
-    executor = request.app.state.executor
+    """Take a job back that has not begun; with ``force=true`` also one that has: if it runs, it ends soon."""
+    executor, force = request.app.state.executor, request.query_params.get("force") == "true"
     job = await executor.get(request.path_params["id"])
-    if not executor.cancel(job, "by request"):
+    if not executor.cancel(job, "by request", unless_begun=not force):
         return JSONResponse({"error": f"the job is {job.status}"}, 409)
     return JSONResponse({"id": str(job.id), "status": job.status}, 202)
 

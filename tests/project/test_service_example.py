@@ -149,17 +149,19 @@ async def test_failed_jobs_in_pages_run_again(api):
 
 @pytest.mark.anyio
 async def test_a_job_is_cancelled_once(api):
-    """Whether it waits or runs. It does not run again, and a second request says that it has ended, also later."""
+    """If it runs, only by force. It does not run again, and a second request says that it has ended, also later."""
     async with service() as client:
         ids = [await submit(client, f"p{number}") for number in range(12)]
         await anyio.sleep(0.5)
         assert api.accounts["key"].running == 8
-        for job in (ids[0], ids[-1]):
-            assert (await client.delete(f"/jobs/{job}")).status_code == 202
+        refused = await client.delete(f"/jobs/{ids[0]}")
+        assert (refused.status_code, refused.json()) == (409, {"error": "the job is processing"})
+        for query in (f"{ids[0]}?force=true", ids[-1]):
+            assert (await client.delete(f"/jobs/{query}")).status_code == 202
         await rest(client)
     async with service() as client:
         for job, status in ((ids[0], "cancelled"), (ids[-1], "cancelled"), (ids[1], "completed")):
-            answer = await client.delete(f"/jobs/{job}")
+            answer = await client.delete(f"/jobs/{job}?force=true")
             assert (answer.status_code, answer.json()) == (409, {"error": f"the job is {status}"})
         assert (await client.get(f"/jobs/{ids[0]}")).json()["error"]["message"] == "by request"
     assert len(api.prompts) == 10
@@ -385,10 +387,11 @@ class ServiceMachine(ExecutorMachine):
                 shown["status"] in {"completed", "failed", "cancelled"}
             )
 
-    @rule(event=ExecutorMachine.appended, suffix=st.sampled_from(["", "/retry"]))
+    @rule(event=ExecutorMachine.appended, suffix=st.sampled_from(["", "?force=true", "/retry"]))
     def cancel_or_retry(self, event, suffix):
-        answer = self.request("POST" if suffix else "DELETE", f"/jobs/{event.id}{suffix}")
-        if suffix and answer.status_code == 202:
+        is_retry = suffix == "/retry"
+        answer = self.request("POST" if is_retry else "DELETE", f"/jobs/{event.id}{suffix}")
+        if is_retry and answer.status_code == 202:
             assert not self.current(event).status.is_terminal
 
     @rule()
