@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 # What is said of an event that an executor with a journal does not know.
 ONLY_ON_DISK: Final = (
-    " that is in memory or held. One that has ended, cannot be read or comes after such an event may be in the journal "
-    "only: `await executor.get(id)` reads it"
+    " that is in memory or held. The journal alone may have it, above all if it has ended: `await executor.get(id)` "
+    "reads it"
 )
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120  pathlib is slow to import

@@ -211,7 +211,7 @@ async def test_how_many_are_remembered_is_bounded(tmp_path, monkeypatch):
         await written(executor)
         assert [event.id in executor for event in events] == [False, True, True]
         assert [executor.cancel(event) for event in events] == [False] * 3
-        with pytest.raises(NotFoundError, match="in memory; if it has ended and is in the journal only"):
+        with pytest.raises(NotFoundError, match="The journal alone may have it"):
             executor.cancel(events[0].id)
 
 

@@ -52,11 +52,13 @@ def test_licences_of_others_are_named():
     assert set(project["license-files"]) == {"LICENSE", *texts}
 
 
+FOR_DEVELOPMENT = {"bench", "browser", "check", "clients", "coverage", "docs", "release", "test"}
+
+
 def test_extras_and_groups_name_each_other():
     """The extra ``all`` has each extra of users but ``testing``. Each dependency group is the extra of its name."""
     settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))
     extras = settings["project"]["optional-dependencies"]
-    own = {"all", "bench", "browser", "check", "clients", "docs", "release", "test", "testing"}
     named = set()
     rest = ["all"]
     while rest:
@@ -64,7 +66,7 @@ def test_extras_and_groups_name_each_other():
         new = {extra for line in lines for extra in line[line.index("[") + 1 : -1].split(",")} - named
         named |= new
         rest += new
-    assert named == extras.keys() - own
+    assert named == extras.keys() - {"all", "testing", *FOR_DEVELOPMENT}
     groups = settings["dependency-groups"]
     assert groups.pop("dev") == [{"include-group": "check"}]
     assert groups == {name: [f"lionpride-exec[{name}]"] for name in groups}
@@ -76,15 +78,7 @@ def test_the_page_on_installing_names_each_extra_of_users():
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
     table = re.search(r"(?ms)^\| extra \|.*?\n\n", (PACKAGE.parent / "docs/install.md").read_text("utf-8"))[0]
     named = set(re.findall(r"`([\w-]+)`", " ".join(re.findall(r"(?m)^\|([^|]*)\|", table))))
-    assert project["optional-dependencies"].keys() - named <= {
-        "bench",
-        "browser",
-        "check",
-        "clients",
-        "docs",
-        "release",
-        "test",
-    }
+    assert project["optional-dependencies"].keys() - named <= FOR_DEVELOPMENT
 
 
 def test_each_dependency_has_a_lowest_version():
