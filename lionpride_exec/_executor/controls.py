@@ -99,7 +99,7 @@ class ExecutorControls:
             NotFoundError: The event is not in this executor. (Also a KeyError.)
             ClusterError: The executor is not connected to its cluster. The event goes on.
             ConfigurationError: ``unless_begun`` with a cluster, whose workers may just have begun the event.
-            RuntimeError: The event runs, and this is not the thread of the event loop. The event goes on.
+            RuntimeError: The event runs or is held, and this is not the thread of the event loop. Nothing has changed.
         """
         if unless_begun and not self._lookups.can_be_taken_back(event):
             return False

@@ -117,6 +117,23 @@ async def test_a_held_event_that_cannot_be_read_is_left_alone(path):
 
 
 @pytest.mark.parametrize("ack", ["lazy", "strict"])
+async def test_a_thread_cannot_end_a_held_event(path, ack):
+    """It is refused, and the event is held as before: it does not start with another one that is released."""
+    copy = await begun(path, HoldStep(name="held", seconds=10), HoldStep(name="other", seconds=10))
+    async with open_executor(copy, ack=ack) as executor:
+        held, other = await executor.held_events()
+        for end in (executor.cancel, executor.skip):
+            with pytest.raises(RuntimeError, match="not the thread of the executor's event loop"):
+                await anyio.to_thread.run_sync(end, held.id)
+        assert executor.explain(held).waits_for is WaitReason.HELD
+        await executor.release(other)
+        await other.wait()
+        assert (held.status, held.execution.attempt, executor.journal.left) == ("pending", 0, {"held": 1})
+        assert [event.id for event in await executor.held_events()] == [held.id]
+    assert sorted(rows(copy)) == ["completed", "held"]
+
+
+@pytest.mark.parametrize("ack", ["lazy", "strict"])
 async def test_a_cancel_during_a_release_counts(path, ack):
     """The file is being written for the release when somebody cancels the event: it ends, and does not run."""
     copy = await begun(path, HoldStep(name="held", seconds=10))
