@@ -2,7 +2,7 @@
 The directive ``command-reference``: the help of each command of ``lionpride-exec``, from the app itself.
 
 Cyclopts writes the Markdown. It begins with what the page says already, and with a table of contents, which the site
-has beside each page. The usage of a command that has a text for it would name the command twice.
+has beside each page. Cyclopts names a command twice in its usage.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from docutils import nodes
     from sphinx.application import Sphinx
 
-TWICE = re.compile(r"(?m)^(lionpride-exec(?: [a-z]+)*?)( [a-z]+)\2 ")
+TWICE = re.compile(r"(?m)^(lionpride-exec)((?: [a-z]+)+)\2 ")
 FIRST_COMMAND = re.compile(r"(?m)^## ")
 
 

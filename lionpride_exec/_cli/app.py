@@ -18,6 +18,7 @@ from .run.options import RunOptions
 from .starter_app import add_starter_commands
 from .streams import STDERR, drop, tell_of_lost_output
 from .top_app import add_top_command
+from .usage import add_usages
 from .web_app import cluster_web, web
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ annotate_run_options()
 _DEFAULTS = RunOptions()
 
 
-@app.command(usage="Usage: lionpride-exec run TARGET INPUT... [OPTIONS]")
+@app.command
 def run(  # noqa: D417  the options are explained in their class
     target: str,
     /,
@@ -66,7 +67,7 @@ def run(  # noqa: D417  the options are explained in their class
     return run_lines(target, sources, options)
 
 
-@app.command(usage="Usage: lionpride-exec check TARGET INPUT... [OPTIONS]")
+@app.command
 @guarded(NOTHING)
 def check(  # noqa: D417  the options are those of run
     target: str,
@@ -105,6 +106,7 @@ cluster.command(cluster_web, name="web")
 add_cluster_commands(app)
 add_top_command(app)
 add_starter_commands(app)
+add_usages(app, "lionpride-exec")
 
 
 def run_command(argv: Sequence[str]) -> int:

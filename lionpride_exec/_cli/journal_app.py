@@ -136,7 +136,8 @@ def retry(
         failed: Only events that failed, as --status failed.
         event: The same as EVENTS. Repeatable.
         tag: Only events of the class with this tag. Repeatable.
-        error: Only events whose error has this text, or has it with <n>, <id> and <url> for what varies.
+        error: Only events whose error has this text, or has it with ``<n>``, ``<id>`` and ``<url>`` for what
+            varies.
         since: Only events that ended since then: a length of time such as 2h, or a time such as 2026-11-30T12:00Z.
         limit: At most so many, the newest.
         timeout: Seconds to wait for the answer of the run that is going on.

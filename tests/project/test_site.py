@@ -101,6 +101,11 @@ def test_the_command_reference(site):
     for command in ("run", "inspect", "submit", "worker", "cluster-status"):
         assert f'id="lionpride-exec-{command}"' in text
     assert "lionpride-exec run TARGET INPUT" in text
+    words = re.sub(r"<[^>]+>", "", text)
+    usages = re.findall(r"(?m)^lionpride-exec .*", words)
+    assert "lionpride-exec cluster retry [EVENTS...] [OPTIONS]" in usages
+    assert not [usage for usage in usages if "sphinx" in usage or "ARGS" in usage]
+    assert "has it with &lt;n&gt;, &lt;id&gt; and &lt;url&gt; for what varies" in " ".join(words.split())
 
 
 def test_the_tables_of_a_journal(site):
