@@ -118,10 +118,6 @@ class JournalAccess:
         """Whether an event is in memory. Any thread may ask as long as :meth:`hold` is in force."""
         return UUID(bytes=event_id) in self._executor._parts.index.items
 
-    def number_of(self, event: Event) -> int:
-        """Return the number of the row of an event. 0 if the event has no row."""
-        return event._seq
-
     def drop(self, event: Event) -> bool:
         """
         Remove a pending event from memory and from the journal, and free its key.

@@ -21,7 +21,7 @@ from .transient_errors import patiently
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Generator, Sequence
+    from collections.abc import Callable, Collection, Generator
 
     from lionpride_exec._status import EventStatus
     from lionpride_exec.errors import LionprideError
@@ -38,12 +38,10 @@ class Requeued(NamedTuple):
     Attributes:
         events: How many are pending again.
         skipped_after: How many others are SKIPPED and come after one of them, or after another one of these.
-        seqs: The numbers of those that are pending again.
     """
 
     events: int
     skipped_after: int
-    seqs: Sequence[int] = ()
 
 
 def requeue_ended(path: str | os.PathLike[str], statuses: Collection[str], seqs: Collection[int] | None) -> Requeued:
@@ -63,7 +61,7 @@ def requeue_ended(path: str | os.PathLike[str], statuses: Collection[str], seqs:
         changed = patiently(lambda: store.requeue(tuple(statuses), None if seqs is None else frozenset(seqs)))
     try:
         with closing(connect(Path(path))) as connection:
-            return Requeued(len(changed), count_skipped_after(connection, changed), changed)
+            return Requeued(len(changed), count_skipped_after(connection, changed))
     except sqlite3.Error as exc:
         raise JournalError(f"{path}: {exc}") from exc
 

@@ -95,8 +95,7 @@ def _choose(
         raise UsageError(f"--journal needs: {install_command('journal')}")
     from .journaled_run import JournaledRun, build_executor  # noqa: PLC0415  needs the extra
 
-    executor, again = build_executor(target, paths, options, options.journal)
-    return partial(JournaledRun, given=given, again=again), executor
+    return partial(JournaledRun, given=given), build_executor(target, paths, options, options.journal)
 
 
 def _run_executor(target: Target, paths: Sequence[str], asked: RunOptions, options: RunOptions, given: str) -> int:

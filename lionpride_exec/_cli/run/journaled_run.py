@@ -41,7 +41,7 @@ from .resume import Resume, drop_replaced
 from .stored_results import line_of_event
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from lionpride_exec._events.event import Event
@@ -57,11 +57,9 @@ if TYPE_CHECKING:
 AGAIN: Final = (EventStatus.FAILED, EventStatus.CANCELLED, EventStatus.ABORTED)
 
 
-def build_executor(
-    target: Target, paths: Sequence[str], options: RunOptions, place: str
-) -> tuple[Executor, Collection[int]]:
+def build_executor(target: Target, paths: Sequence[str], options: RunOptions, place: str) -> Executor:
     """
-    Return an executor of the target with a journal, and the numbers of the events that ``--resume-failed`` put back.
+    Return an executor of the target with a journal.
 
     The lines that the journal has already are known by what the options say, from now on.
 
@@ -86,8 +84,9 @@ def build_executor(
             raise UsageError(f"--journal {place} is the file of {name}")
     _check_output(Path(options.output), journal.path)
     know_lines_by(journal.path, identity_of(options))
-    again = _put_back(journal.path, options) if options.resume_failed and journal.path.exists() else ()
-    return target.build(options.processor_config, journal=journal), frozenset(again)
+    if options.resume_failed and journal.path.exists():
+        _put_back(journal.path, options)
+    return target.build(options.processor_config, journal=journal)
 
 
 def _check_output(output: Path, journal: Path) -> None:
@@ -99,21 +98,19 @@ def _check_output(output: Path, journal: Path) -> None:
         )
 
 
-def _put_back(journal: Path, options: RunOptions) -> Sequence[int]:
+def _put_back(journal: Path, options: RunOptions) -> None:
     """
-    Have lines that did not complete be run again. Return the numbers of their events.
+    Have lines that did not complete be run again.
 
     Raises:
         UsageError: The journal is in use, or cannot be written.
     """
     try:
-        requeued = requeue_ended(journal, AGAIN, None)
+        number = requeue_ended(journal, AGAIN, None).events
     except JournalError as exc:
         raise UsageError(str(exc)) from exc
-    number = requeued.events
     if number and not options.quiet:
         say(f"{counted(number, 'line')} that did not complete {'is' if number == 1 else 'are'} run again")
-    return requeued.seqs
 
 
 class JournaledRun(KeyedRun):
@@ -122,13 +119,11 @@ class JournaledRun(KeyedRun):
 
     Args:
         given: What was given to the run, as JSON. The journal keeps it.
-        again: The numbers of events that had not completed, and run again.
     """
 
-    def __init__(self, *args: Any, given: str, again: Collection[int] = (), **kwargs: Any) -> None:
+    def __init__(self, *args: Any, given: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._given = given
-        self._again = again
         self._access = JournalAccess(self.executor)
         self._is_open = False  # whether the journal is
         self._left = Counter[str]()  # events that stayed in the journal as they were when the run began, by the reason
@@ -246,8 +241,9 @@ class JournaledRun(KeyedRun):
         """
         Tell open events where their lines are now.
 
-        Events whose lines are gone stay in the file, and do not run. Events that were submitted run, without a line. An
-        event that did not complete, and whose record has changed under its id, makes room for the record as it is now.
+        Events whose lines are gone stay in the file, and do not run. Events that were submitted run, without a line.
+        With ``--resume-failed``, an event whose record has changed under its id makes room for the record as it is now,
+        also if this run has not put it back: a run that was killed may have done so.
         """
         changed, corrected = list[int](), list[int]()
         for event in self.executor.pending_events:
@@ -257,7 +253,7 @@ class JournaledRun(KeyedRun):
             number = known.number_of(key)
             if number is not None:
                 if known.has_changed(key, recall_event(event)[1]):
-                    if self._access.number_of(event) in self._again and self._access.drop(event):
+                    if self.options.resume_failed and self._access.drop(event):
                         corrected.append(number)
                         continue
                     changed.append(number)
@@ -266,10 +262,10 @@ class JournaledRun(KeyedRun):
             if SUBMITTED not in event.metadata:
                 self._access.leave_on_disk(event)
         if corrected:
-            self._tell_of_changed(corrected, "the record is run as it is now, since the earlier one did not complete")
+            self._tell_of_changed(corrected, "the record is run as it is now, since the earlier one has not completed")
         if changed:
-            way = "to run it as it is now, cancel its event, then run with --resume-failed"
-            self._tell_of_changed(changed, f"what {self._keeper} has is run; {way}")
+            way = "" if self.options.resume_failed else "; --resume-failed runs the record as it is now"
+            self._tell_of_changed(changed, f"what {self._keeper} has is run{way}")
 
     def _tell_of_changed(self, numbers: Sequence[int], what: str) -> None:
         lines = "1 line to be run has" if len(numbers) == 1 else f"{len(numbers):,} lines to be run have"
