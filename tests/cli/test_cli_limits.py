@@ -806,6 +806,41 @@ def test_bad_lines_are_errors_too(run_lines, capsys):
     assert "stopping: 2 of 2 lines failed, more than --max-errors 1 allows" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("options", [{}, {"journal": "run.db", "overwrite": False}], ids=["plain", "journal"])
+def test_bad_lines_that_are_read_ahead_are_a_share_of_what_was_read(run_lines, capsys, options):
+    """Five bad lines of 500 are 1 %, when one of the first events fails too."""
+    records = [{"name": n, "seconds": 1, "refusals": [], "key": "a" if n % 100 else None} for n in range(500)]
+    records[7]["refusals"] = [{"status_code": 404}]
+    given = {"key": "key", "pause_on": "429", "concurrency": 2, "queue": "600", "max_errors": "10%", "quiet": False}
+    status, results = run_lines("refuse_later", records, **given, **options)
+    assert (status, len(results)) == (1, 495)
+    told = capsys.readouterr().err
+    assert "494 completed, 1 failed, 5 bad lines" in told
+    assert "stopping" not in told
+
+
+def test_a_share_of_bad_lines(run_lines, capsys):
+    """They end the run once more of the lines read are bad than may be."""
+    records = [{"key": "a"} if n % 4 else {} for n in range(100)]
+    status, _ = run_lines("note", records, rate=("9/s",), key="key", max_errors="20%", quiet=False)
+    assert status == 1
+    told = capsys.readouterr().err
+    share = r"stopping: [56] of 2[01] lines read are bad, 0 of \d+ that ended failed, more than --max-errors 20% allows"
+    assert re.search(share, told)
+
+
+def test_bad_lines_and_failures_are_put_together(run_lines, capsys):
+    """Neither of the two shares is too much by itself."""
+    records = [{"name": n, "refusals": [], "key": "a" if n % 10 else None} for n in range(200)]
+    for n in range(1, 200, 10):
+        records[n]["refusals"] = [{"status_code": 404}]
+    given = {"key": "key", "pause_on": "429", "concurrency": 1, "max_errors": "15%", "quiet": False}
+    status, results = run_lines("refuse", records, **given)
+    assert status == 1
+    assert len(results) < 100
+    assert "lines read are bad" in capsys.readouterr().err
+
+
 def test_without_retries_a_failure_is_final(run_lines):
     """The default."""
     status, results = run_lines("refuse", [{"name": "a", "refusals": [{"status_code": 500}]}])

@@ -18,8 +18,8 @@ STATUS = re.compile(r"[1-5]\d\d", re.ASCII)
 NAME = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 BOUND = re.compile(r"(\d{1,15})|(\d{1,3}(?:\.\d{1,9})?)%", re.ASCII)
 
-# A share of errors is not looked at before this many lines have ended.
-MIN_ENDED = 20
+# Before there are this many lines, their share is not looked at.
+MIN_LINES = 20
 
 
 @attrs.frozen
@@ -68,6 +68,37 @@ class RetryRule:
 
 
 @attrs.frozen
+class ErrorCounts:
+    """
+    How many lines of a run have gone wrong so far.
+
+    Reading is ahead of running, so each number has a total of its own.
+
+    Attributes:
+        bad: Bad lines.
+        read: Lines that were read.
+        failed: Events that ended neither completed nor skipped.
+        ended: Events that have ended.
+    """
+
+    bad: int
+    read: int
+    failed: int
+    ended: int
+
+    def exceed_share(self, percentage: float) -> bool:
+        """
+        Whether more than a percentage of the lines goes wrong, if the events that are open end as the others did.
+
+        Fewer than 20 lines, or fewer than 20 events that have ended, do not count.
+        """
+        bad, read = (self.bad, self.read) if self.read >= MIN_LINES else (0, 1)
+        failed, ended = (self.failed, self.ended) if self.ended >= MIN_LINES else (0, 1)
+        # bad / read + (1 - bad / read) * failed / ended, in whole numbers
+        return (bad * ended + (read - bad) * failed) * 100 > percentage * read * ended
+
+
+@attrs.frozen
 class ErrorBound:
     """
     How many errors a run may have.
@@ -75,22 +106,25 @@ class ErrorBound:
     Attributes:
         text: The bound as it was given.
         number: The number of errors, or the percentage.
-        is_share: Whether ``number`` is a percentage of the lines that have ended.
+        is_share: Whether ``number`` is a percentage of the lines.
     """
 
     text: str
     number: float
     is_share: bool
 
-    def is_exceeded(self, errors: int, ended: int) -> bool:
-        """Whether this number of errors is too many, for this number of lines that have ended."""
-        if self.is_share:
-            return ended >= MIN_ENDED and errors * 100 > self.number * ended
-        return errors > self.number
+    def is_exceeded(self, counts: ErrorCounts) -> bool:
+        """Whether these are too many errors."""
+        return counts.exceed_share(self.number) if self.is_share else counts.bad + counts.failed > self.number
 
-    def too_many(self, errors: int, ended: int) -> str:
+    def too_many(self, counts: ErrorCounts) -> str:
         """Return the message that there are too many errors."""
-        return f"{errors:,} of {ended:,} lines failed, more than --max-errors {self.text} allows"
+        failed, ended = counts.failed, counts.ended
+        if self.is_share and counts.bad:
+            told = f"{counts.bad:,} of {counts.read:,} lines read are bad, {failed:,} of {ended:,} that ended failed"
+        else:
+            told = f"{counts.bad + failed:,} of {counts.bad + ended:,} lines failed"
+        return f"{told}, more than --max-errors {self.text} allows"
 
 
 def parse_errors(option: str, texts: Iterable[str]) -> ErrorSet:

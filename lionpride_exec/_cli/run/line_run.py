@@ -327,13 +327,13 @@ class LineRun:
     def _check_errors(self, error: object, secrets: frozenset[str] = NO_SECRETS) -> None:
         """Start nothing more once there are too many errors. ``error`` is the last one."""
         bound = self._bound
-        if bound is None or self._giving_up.is_set() or not bound.is_exceeded(self.tally.errors, self.tally.done):
+        if bound is None or self._giving_up.is_set() or not bound.is_exceeded(self.tally.errors):
             return
         self._has_read_all = False
         self.executor.pause()
         self._reading.cancel()
         last = f"; the last one: {mask(describe(error), secrets)}" if isinstance(error, BaseException) else ""
-        self.display.message(f"stopping: {bound.too_many(self.tally.errors, self.tally.done)}{last}")
+        self.display.message(f"stopping: {bound.too_many(self.tally.errors)}{last}")
         self.display.message(f"{self._count_running():,} running may finish, nothing more is started; {self._way_on()}")
         self._giving_up.set()
 

@@ -87,8 +87,8 @@ class RunOptions:
             retried. Repeatable, or with commas between.
         no_retry_on: Status code or exception class; these errors are never retried, and pause nothing. A code that the
             other side gives, such as insufficient_quota, is taken too. Repeatable, or with commas between.
-        max_errors: End the run once more lines than this have failed: a number, or a share of the lines that have
-            ended, such as 10%. Then nothing more is started, and events that run may finish.
+        max_errors: End the run once more lines than this have failed: a number, or a share, such as 10%: bad lines of
+            those read, failures of those ended. Then nothing more is started, and events that run may finish.
         timeout: Seconds that an event may take, unless its record has a timeout.
         event_fields: Fields of the record that set fields of the event, with commas between: id, created_at, metadata,
             timeout, idle_timeout, streaming; or none. Default: metadata that is an object, and with --timeout timeout.

@@ -12,6 +12,8 @@ from lionpride_exec._base.wording import counted, shown_clock, shown_rate
 from lionpride_exec._display.parts import Part, View
 from lionpride_exec._status import EventStatus
 
+from .error_rules import ErrorCounts
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -89,7 +91,11 @@ class Tally:
     def expected(self) -> float | None:
         """The estimated number of lines in INPUT. None if the size of INPUT is unknown."""
         fraction = self.fraction()
-        return (self.events + self.bad if self.read is None else self.read) / fraction if fraction else None
+        return self._read_so_far / fraction if fraction else None
+
+    @property
+    def _read_so_far(self) -> int:
+        return self.events + self.bad if self.read is None else self.read
 
     @property
     def done_in_all(self) -> int:
@@ -111,9 +117,10 @@ class Tally:
         return (self.done - done) / (now - then) if now > then else 0.0
 
     @property
-    def errors(self) -> int:
-        """The number of lines in this run that were bad, or whose event ended neither completed nor skipped."""
-        return self.bad + sum(number for status, number in self.ended.items() if status not in HARMLESS)
+    def errors(self) -> ErrorCounts:
+        """How many lines of this run were bad, and how many events ended neither completed nor skipped."""
+        failed = sum(number for status, number in self.ended.items() if status not in HARMLESS)
+        return ErrorCounts(self.bad, self._read_so_far, failed, self.ended.total())
 
     @property
     def to_come(self) -> float:
