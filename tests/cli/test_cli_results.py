@@ -11,7 +11,7 @@ BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
 
 TARGETS = """
 import anyio
-from lionpride_exec import Event
+from lionpride_exec import Event, ExecutionError
 
 async def echo(record): return record
 async def last_first(record):
@@ -20,6 +20,10 @@ async def last_first(record):
 async def pick(record):
     if record["n"] == 2: raise LookupError("no two")
     return {"text": f"t{record['n']}", "more": [1]}
+async def look_up(record):
+    raise PlaceError
+class PlaceError(ExecutionError):
+    def __init__(self): super().__init__("no place\\n  For more: see x", details={"body": {"why": "a\\nb"}})
 async def touch(record):
     with open("ran", "w"): pass
 started = []
@@ -225,6 +229,17 @@ def test_a_table_has_a_header_and_the_columns_that_are_named():
         ["1", "1", "[1]", ""],
         ["2", "2", "", "LookupError: no two"],
         ["3", "3", "[1]", ""],
+    ]
+
+
+def test_an_error_takes_one_line_of_a_table():
+    """And its details have columns of their own."""
+    write({"n": 1})
+    fields = "n,error,error.details.body"
+    assert run("target.py:look_up", "in", output="out", quiet=True, output_format="csv", fields=fields) == 1
+    assert Path("out").read_text().splitlines() == [
+        fields,
+        '1,PlaceError: no place For more: see x,"{""why"": ""a\\nb""}"',
     ]
 
 

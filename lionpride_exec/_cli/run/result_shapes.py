@@ -183,14 +183,15 @@ def _place_of(result: Mapping[str, Any], name: str) -> tuple[Any, str]:
 
 
 def _cell(value: Any) -> str:
-    """Return a value as the text of a cell. An error is its class and its message."""
+    """Return a value as the text of a cell. An error is its class and its message, on one line."""
     if value is None:
         return ""
     if isinstance(value, str):
         return value
     if isinstance(value, dict) and {"error", "message"} <= value.keys():
         known = cast("dict[str, Any]", value)
-        return f"{known['error']}: {known['message']}" if known["message"] else str(known["error"])
+        text = f"{known['error']}: {known['message']}" if known["message"] else str(known["error"])
+        return " ".join(line.strip() for line in text.splitlines())
     return write_json(value).decode()
 
 
