@@ -20,7 +20,7 @@ import attrs
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._cluster.engine import QueueQueries, Wire, batches, find_queue
 from lionpride_exec._executor.cluster_rows import envelope_of, moment, outcome_of, row_of
-from lionpride_exec._journal.key_texts import event_keys_meant_by
+from lionpride_exec._journal.meant_keys import event_keys_meant_by
 from lionpride_exec._journal.run_watcher import BAD, ending_of
 from lionpride_exec._journal.schema import FINAL
 from lionpride_exec._status import EventStatus

@@ -10,7 +10,7 @@ from lionpride_exec._base.wording import counted
 from lionpride_exec._journal.asking import SentCommand
 from lionpride_exec._journal.command_forms import Chosen, Ending, Pausing, Resizing, Resuming
 from lionpride_exec._journal.file_lock import owner_of
-from lionpride_exec._journal.key_texts import keys_meant_by
+from lionpride_exec._journal.meant_keys import keys_meant_by
 from lionpride_exec._journal.offline import end_open, requeue_ended
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import EventCancelled, JournalError, OperationError, Skip

@@ -33,7 +33,7 @@ from .live_lines import event_view, seconds_of, shown_line
 from .live_pages import LivePages
 from .live_rings import Rings
 from .snapshot import ALL_PAUSED, LimitLine, PauseLine, Snapshot
-from .texts import keys_meant
+from .texts import event_keys_meant
 
 if TYPE_CHECKING:
     from lionpride_exec._events.event import Event
@@ -163,7 +163,7 @@ class LiveSource:
             NotFoundError: No event matches, or more than one.
         """
         text = ref.strip()
-        known = [event for key in keys_meant(text) if (event := self._view.with_key(key)) is not None]
+        known = [event for key in event_keys_meant(text) if (event := self._view.with_key(key)) is not None]
         try:
             event_id = UUID(text)
         except ValueError:

@@ -7,12 +7,13 @@ line from the content of its record, which says nothing to people.
 
 from __future__ import annotations
 
-import re
 from json import JSONEncoder
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
+from lionpride_exec._base.line_keys import CONTENT_KEY
+from lionpride_exec._base.redaction import STARS
 from lionpride_exec._base.wording import shortened
 
 if TYPE_CHECKING:
@@ -25,13 +26,9 @@ LONGEST: Final = 60
 
 # Fields that name a record, if it has one of them: then its preview is that one.
 NAMES: Final = ("id", "custom_id")
-HIDDEN: Final = "***"
 
 # Fields that each event has, which tell nothing apart.
 OPTIONS: Final = frozenset({"metadata", "retry", "timeout"})
-
-# The key of a line whose content is its identity: see ``_cli.run.line_identity``.
-_HASH: Final = re.compile(r"line:[0-9a-f]{32}(?::[0-9]+)?")
 
 _encoder = JSONEncoder(ensure_ascii=False, check_circular=False)
 
@@ -45,7 +42,7 @@ def with_preview(line: EventLine, fields: Callable[[], Any]) -> EventLine:
         fields: Returns its fields as JSON-safe data, with stars in place of what is redacted. If this raises an
             exception, there is no preview.
     """
-    if line.key is not None and _HASH.fullmatch(line.key) is None:
+    if line.key is not None and CONTENT_KEY.fullmatch(line.key) is None:
         return line
     try:
         return attrs.evolve(line, preview=preview_of(fields()))
@@ -60,7 +57,7 @@ def preview_of(fields: Any) -> str | None:
         known = cast("dict[str, Any]", record)
         for name in NAMES:
             value = known.get(name)
-            if isinstance(value, str | int) and not isinstance(value, bool) and value not in {"", HIDDEN}:
+            if isinstance(value, str | int) and not isinstance(value, bool) and value not in {"", STARS}:
                 return shortened(str(value), LONGEST)
     return None if record in (None, {}, "") else shortened(_beginning(record), LONGEST)
 

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._base.json_text import read_json, write_json
+from lionpride_exec._base.line_keys import line_keys_meant_by
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -21,6 +22,11 @@ def keys_meant(text: str) -> list[Hashable]:
     except (ValueError, RecursionError):
         return [text]
     return [text] if found is None or found == text else [text, found]
+
+
+def event_keys_meant(text: str) -> list[Hashable]:
+    """Return the keys of events that a text may mean: those of keys_meant(), then those of lines with this id."""
+    return [*keys_meant(text), *line_keys_meant_by(text)]
 
 
 def _hashable(value: Any) -> Any:

@@ -23,7 +23,7 @@ from lionpride_exec.errors import JournalError, NotFoundError
 
 from .envelope_tags import tag_of
 from .fork import foreign_error, keep_from_closing
-from .key_texts import event_keys_meant_by
+from .meant_keys import event_keys_meant_by
 from .overview import Overview, count_events, survey
 from .rows import Row
 from .schema import (

@@ -124,6 +124,21 @@ async def test_event():
                 await source.event(ref)
 
 
+@pytest.mark.parametrize(
+    ("key", "ref"), [("line:id:P00609", "P00609"), ("line:id=4", "4"), ("line:id=1.5", "1.5"), ("line:id=2", "2.0")]
+)
+async def test_an_event_is_found_by_the_id_of_its_line(key, ref):
+    """As in a journal: the id stands for the key that ``run --id`` makes of it. With another event, it is refused."""
+    executor = make_executor()
+    source = source_of(executor)
+    async with executor:
+        event = await executor.append(Job(), key=key)
+        assert (await source.event(ref)).line.id == str(event.id)
+        await executor.append(Job(), key=ref)
+        with pytest.raises(NotFoundError, match="more than one event has"):
+            await source.event(ref)
+
+
 async def test_explanation():
     """The page of a pending event says what the event waits for, and after which events it comes."""
     executor, gate = make_executor(), anyio.Event()

@@ -17,7 +17,7 @@ from lionpride_exec._cli.streams import say
 from lionpride_exec._cluster.cluster import checked_queue
 from lionpride_exec._cluster.engine import QueueQueries, Wire, find_names, find_queue
 from lionpride_exec._cluster.server_url import VARIABLE, find_url
-from lionpride_exec._journal.key_texts import event_keys_meant_by
+from lionpride_exec._journal.meant_keys import event_keys_meant_by
 from lionpride_exec.errors import ClusterError, NotFoundError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.streams import say
 from lionpride_exec._cli.terminal import write_line
 from lionpride_exec._journal.command_forms import Explaining, Pausing, Resizing, Resuming
-from lionpride_exec._journal.key_texts import keys_meant_by
+from lionpride_exec._journal.meant_keys import keys_meant_by
 from lionpride_exec._journal.reader import id_text
 from lionpride_exec._journal.row_records import iso
 from lionpride_exec.errors import JournalError

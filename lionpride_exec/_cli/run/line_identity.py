@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from lionpride_exec._base.field_paths import MISSING, look_up
 from lionpride_exec._base.json_text import read_json, shown, write_json
-from lionpride_exec._base.line_keys import LINE, key_of_id
+from lionpride_exec._base.line_keys import CONTENT_KEY, LINE_PREFIX, key_of_id
 from lionpride_exec._cli.errors import BadLineError
 
 from .compact_set import Counts
@@ -38,14 +38,12 @@ OTHER_BITS = 96  # of an id, behind these digits
 # In the metadata of an event that `submit` has made of a line, which is one of another INPUT than that of the run.
 SUBMITTED = "_submitted"
 
-PREFIX = LINE
 IN_FIELD = 2  # parts of a place without a record
 _NO_TEXT = "", None
 _NO_LINE = None, 0, b""  # of an event that was not made of a line in this process
 DIGEST = 16  # bytes; if two records had one key, one of them would not be run
 MARK = 8  # bytes
 
-_CONTENT = re.compile(r"line:[0-9a-f]{32}(?::([0-9]{1,15}))?")
 _MAY_HAVE_FLOAT = re.compile(rb"[0-9][.eE]")
 _BY_NUMBER = re.compile(r"line:[0-9]+:[0-9a-f]{16}")  # as version 0.1 wrote them
 
@@ -86,8 +84,8 @@ class Identity:
             BadLineError: The id is missing or null, or is neither a text nor a number.
         """
         if self.field is None:
-            return PREFIX + _digest(_canonical(value))
-        return PREFIX + _key_of_id(self.field, look_up(value, self.field), is_secret=self._is_secret)
+            return LINE_PREFIX + _digest(_canonical(value))
+        return _key_of_id(self.field, look_up(value, self.field), is_secret=self._is_secret)
 
 
 # Tells whether two records are equal.
@@ -137,12 +135,12 @@ class Lines:
 
 def kind_of(key: str) -> Kind:
     """Return what a key goes by. "number" for a key that version 0.1 wrote."""
-    return "content" if _CONTENT.fullmatch(key) else "number" if _BY_NUMBER.fullmatch(key) else "id"
+    return "content" if CONTENT_KEY.fullmatch(key) else "number" if _BY_NUMBER.fullmatch(key) else "id"
 
 
 def is_told_by_record(key: str) -> bool:
     """Whether the record of a line leads to its key: no equal record came before."""
-    match = _CONTENT.fullmatch(key)
+    match = CONTENT_KEY.fullmatch(key)
     return match is None or match[1] is None
 
 
@@ -164,7 +162,7 @@ def mark_of_row(key: str | None, event_id: bytes) -> int:
 
 def line_key(key: object) -> str | None:
     """Return the key of a line from the JSON in the journal. None if the key is not that of a line."""
-    if not isinstance(key, str) or not key.startswith(f'"{PREFIX}'):
+    if not isinstance(key, str) or not key.startswith(f'"{LINE_PREFIX}'):
         return None
     return cast("str", json.loads(key)) if "\\" in key else key[1:-1]
 
@@ -232,11 +230,11 @@ def _key_of_id(field: str, value: Any, *, is_secret: bool) -> str:
     if isinstance(value, bool | dict | list):
         raise BadLineError(f"id {field!r} must be a text or a number: got {'***' if is_secret else shown(value)}")
     if is_secret:
-        return f"id#{_digest(_canonical(value))}"
+        return f"{LINE_PREFIX}id#{_digest(_canonical(value))}"
     try:
         str(value).encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which a key cannot hold
-        return f"id#{_digest(_canonical(value))}"
+        return f"{LINE_PREFIX}id#{_digest(_canonical(value))}"
     return key_of_id(value)
 
 

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lionpride_exec._base.line_keys import LINE_PREFIX
 from lionpride_exec._cli.errors import BadLineError, UsageError
 from lionpride_exec._journal.offline import change_keys
 from lionpride_exec._journal.reader import JournalReader
 from lionpride_exec.errors import JournalError
 
-from .line_identity import PREFIX, Lines, kind_of, line_key
+from .line_identity import Lines, kind_of, line_key
 from .stored_results import is_redacted, place_of
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def know_lines_by(journal: Path, identity: Identity) -> None:
         return old if number is None else lines.key_of(_whole(record, event))
 
     try:
-        change_keys(journal, PREFIX, new_key)
+        change_keys(journal, LINE_PREFIX, new_key)
     except BadLineError as exc:
         by = "their content" if identity.field is None else f"--id {identity.field}"
         raise UsageError(
