@@ -25,6 +25,9 @@ _NO_GUARD: Final = (
     'below if __name__ == "__main__":'
 )
 
+# The main modules that keep_imported_main() was called with: their import is over.
+_kept: Final[list[ModuleType]] = []
+
 
 def keep_imported_main(module: ModuleType) -> None:
     """Keep the main module that this interpreter has imported."""
@@ -47,6 +50,3 @@ def check_main_is_imported() -> None:
         and not any(each is module for each in _kept)
     ):
         raise ConfigurationError(_NO_GUARD)
-
-
-_kept: Final[list[ModuleType]] = []

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from lionpride_exec._base.wording import visible
+from lionpride_exec._base.wording import counted, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,3 +82,19 @@ def _list(table: Table) -> None:
         )
         write_line(("  " + "  ".join(cells)).rstrip())
     write_line("")
+
+
+def write_ended(ended: int, running: int, status: str, by: str = "") -> None:
+    """
+    Write how many events a command has ended, and how many it has only told to end.
+
+    Args:
+        ended: How many have ended.
+        running: How many ran, and end soon.
+        status: How they end, such as "cancelled".
+        by: Who ends those that run. "" for the process that was asked.
+    """
+    if ended or not running:
+        write_line(f"{counted(ended, 'event')} {status}")
+    if running:
+        write_line(f"{counted(running, 'running event')} being {status}{by and f' by {by}'}")

@@ -26,7 +26,7 @@ from lionpride_exec.errors import ConfigurationError, EventFailed, EventNotFinis
 
 from .before import results_before
 from .chunk_buffer import ChunkBuffer
-from .place_options import CALL_OUTSIDE, call_outside, invoke_plain, is_copy, set_place
+from .place_options import call_outside, check_is_no_copy, invoke_plain, set_place
 from .running import RunnableEvent
 from .storage_options import OnCrash, StorageOptions, check_options, class_with_tag, register
 from .streaming import ChunkReader, check_reader
@@ -320,8 +320,8 @@ class Event(RunnableEvent, Generic[T_co]):
             raise TypeError(f"limit must be a Rate or a Quota, got {limit!r}: no other limit has a cost")
         if self._host is not None:
             self._host.settle_cost(self, actual, limit)
-        elif is_copy(self):
-            raise RuntimeError(f"{self} is a copy: {CALL_OUTSIDE.format('settle()')}")
+        else:
+            check_is_no_copy(self, "settle")
 
     def after_results(self) -> Coroutine[Any, Any, list[Any]]:
         """
@@ -331,7 +331,8 @@ class Event(RunnableEvent, Generic[T_co]):
         is read from the file, and from the queue with a cluster. Then it has the form that the response has there.
 
         Raises:
-            RuntimeError: The event does not run, or this is its copy in a process or an interpreter. At once.
+            RuntimeError: The event does not run, or this is its copy in a process or an interpreter. The call itself
+                raises this, before it is awaited.
             EventFailed: One of them has no result, since its status was set by hand.
             NotFoundError: One of them was deleted.
             JournalError: The journal cannot be read.
@@ -339,8 +340,7 @@ class Event(RunnableEvent, Generic[T_co]):
 
         Cancellation: nothing has changed.
         """
-        if is_copy(self):
-            raise RuntimeError(f"{self} is a copy: {CALL_OUTSIDE.format('after_results()')}")
+        check_is_no_copy(self, "after_results")
         if not self._current_run.is_active:
             raise RuntimeError(f"{self} does not run: only a running event has the results of those before it")
         return results_before(self)

@@ -17,16 +17,22 @@ if TYPE_CHECKING:
 _OWN_MODULES: Final = f"{__name__.rpartition('.')[0]}."
 
 
-# What a copy of an event in a process cannot do.
-CALL_OUTSIDE: Final = (
-    "{} works in the event loop and in threads. In a process or an interpreter, pass what the function needs as fields "
-    "or arguments, and return what it has found"
-)
+def check_is_no_copy(event: Any, method: str) -> None:
+    """
+    Check that an event is not the copy with which a process or an interpreter works.
 
+    Args:
+        event: The event.
+        method: The method of the event that a copy does not have, for the message.
 
-def is_copy(event: Any) -> bool:
-    """Return whether an event is the copy with which a process or an interpreter works."""
-    return event.execution.status is PROCESSING and event._host is None and not event._current_run.is_active
+    Raises:
+        RuntimeError: The event is a copy.
+    """
+    if event.execution.status is PROCESSING and event._host is None and not event._current_run.is_active:
+        raise RuntimeError(
+            f"{event} is a copy: {method}() works in the event loop and in threads. In a process or an interpreter, "
+            "pass what the function needs as fields or arguments, and return what it has found"
+        )
 
 
 def set_place(cls: Any, given: dict[str, Any]) -> None:

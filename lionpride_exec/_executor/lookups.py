@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from .keys import Keys
     from .queueing import Queueing
 
-# What is said of an event that an executor with a journal does not know.
-ONLY_ON_DISK: Final = (
+# The end of the message about an event that an executor with a journal does not know.
+_ONLY_ON_DISK: Final = (
     " that is in memory or held. The journal alone may have it, above all if it has ended: `await executor.get(id)` "
     "reads it"
 )
@@ -126,7 +126,7 @@ class Lookups:
         if known is None and self._link is not None:
             known = self._held(to_uuid(event)) or self._link.stored.find(event)
         if known is None:
-            where = "" if self._link is None else ONLY_ON_DISK
+            where = "" if self._link is None else _ONLY_ON_DISK
             raise NotFoundError(f"There is no {_named(event)} in {self._executor!r}{where}")
         return known
 

@@ -162,17 +162,11 @@ class Queueing:
             return
         queue = processor.queue
         for event, options in submitted:
-            priority = priority_of(event, options.priority)
+            due = options.follow_wall()
             try:
-                entry = queue.make_entry(priority, event.id)
+                queue.put_nowait(priority_of(event, options.priority), event.id, due.until, due.at)
             except Exception as exc:  # noqa: BLE001  the user's function of a limit raised this time
                 self._transitions.end(event, EventStatus.ABORTED, exc)
-                continue
-            due = options.follow_wall()
-            if due.until is None:
-                queue.put_back(entry)
-            else:
-                queue.put_delayed(entry, due.until, "delay", due.at)
 
     def queue_unless_handled(self, event: Event) -> None:
         """Queue an event that went back to PENDING, unless the processor goes on with it: it is a restored run."""

@@ -132,7 +132,7 @@ class Restorer:
                 self.here.append((row, here))
                 return None
             if row.status == HELD:
-                self._leave(row, "held")
+                self._leave(row, HELD)
                 self._keep_held(row)
                 return None
             return self._decode(row, statuses)
@@ -200,7 +200,7 @@ class Restorer:
         self._record(row, crashes, target.value if runs_again else HELD, now, error, event)
         if not runs_again:
             self._host.reports.held(event, crashes)
-            self._leave(row, "held")
+            self._leave(row, HELD)
             self.held[event.id] = held_event(row, event)
         return runs_again
 

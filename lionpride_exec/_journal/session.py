@@ -23,6 +23,7 @@ from .pending_write import PendingWrite
 from .recent_starts import runs_in_rows, runs_in_trail
 from .recovery import Restorer
 from .row_encoder import RowEncoder
+from .schema import HELD
 from .starts_ahead import StartsAhead, StartWritten
 from .store import Store
 from .writer import MAX_BEHIND, Writer
@@ -164,8 +165,8 @@ class JournalSession:
         restored.event._set("_seq", restored.seq)
         self.held.pop(restored.event.id, None)
         left = self.journal._left
-        if left.get("held"):
-            left["held"] -= 1
+        if left.get(HELD):
+            left[HELD] -= 1
 
     # ---------------------------------------------------------------- new events
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from lionpride_exec._base.wording import counted
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.streams import say
-from lionpride_exec._cli.terminal import write_line
+from lionpride_exec._cli.terminal import write_ended, write_line
 from lionpride_exec._cluster.engine import batches
 from lionpride_exec._status import EventStatus
 
@@ -115,10 +114,7 @@ def cancel_events(name: str, url_file: str | None, texts: Sequence[str]) -> int:
 
     words = in_queue(name, url_file, cancel)
     counts = Counter(words.values())
-    if counts["ended"] or not counts["sent"]:
-        write_line(f"{counted(counts['ended'], 'event')} cancelled")
-    if counts["sent"]:
-        write_line(f"{counted(counts['sent'], 'running event')} being cancelled by the worker")
+    write_ended(counts["ended"], counts["sent"], EventStatus.CANCELLED.value, "the worker")
     for text, word in words.items():
         if word in {"late", "unknown"}:
             say(f"event {text} {'has ended' if word == 'late' else NOT_QUEUED[word]}")

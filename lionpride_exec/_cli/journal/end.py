@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from lionpride_exec._base.wording import counted
-from lionpride_exec._cli.terminal import write_line
+from lionpride_exec._cli.terminal import write_ended
 from lionpride_exec._executor.journal_commands import BEGUN, ENDED
 from lionpride_exec._journal.batch_sql import has_begun
 from lionpride_exec._journal.command_forms import Ending, Result
@@ -74,10 +73,7 @@ def end_events(
         result = Result(number, others=late)
     if result is None:
         return 1
-    if result.events or not result.running:
-        write_line(f"{counted(result.events, 'event')} {status.value}")
-    if result.running:
-        write_line(f"{counted(result.running, 'running event')} being {status.value}")
+    write_ended(result.events, result.running, status.value)
     tell_others(result, named)
     if not (result.events or result.running or named):
         return choice.tell_none(journal, statuses, None if owner is None else owner.process)

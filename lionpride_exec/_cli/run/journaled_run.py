@@ -29,11 +29,12 @@ from lionpride_exec._cli.streams import say
 from lionpride_exec._executor.journal_access import JournalAccess
 from lionpride_exec._journal import Journal
 from lionpride_exec._journal.offline import requeue_ended
+from lionpride_exec._journal.schema import HELD
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
 
 from .keyed_run import PAUSE, KeyedRun, identity_of
-from .known_events import HELD, UNREADABLE
+from .known_events import UNREADABLE
 from .line_identity import SUBMITTED, line_key, recall_event
 from .line_run import LineRun
 from .rekey import know_lines_by

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from lionpride_exec._cli.errors import BadLineError, UsageError
+from lionpride_exec._journal.schema import HELD
 from lionpride_exec._status import TERMINAL, EventStatus
 
 from .compact_set import Marks
@@ -31,7 +32,8 @@ SHOWN = 80  # characters of a record in a message
 
 # Why an event stays in the journal as it is: a crash has left it held, or it cannot be read here. An event that comes
 # after one that stays counts as unreadable too.
-LEFT = (HELD, UNREADABLE) = ("held", "unreadable")
+UNREADABLE = "unreadable"
+LEFT = (HELD, UNREADABLE)
 
 # Notes in Marks. The lowest bits hold the status, or why the event is left. The others say that the event was made of a
 # line, that INPUT has that line, and that the output has the result.
