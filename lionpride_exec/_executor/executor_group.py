@@ -177,8 +177,7 @@ class ExecutorGroup:
         self.task_group = group
         self._coordination.thread = get_ident()
         self._transitions.clock = loop_clock()
-        # anyio.Event() looks for the backend each time, for 1 us, and then makes an object of this class.
-        self._transitions.new_signal = type(anyio.Event())
+        self.choose_signal(is_stopped=False)
         for launch in self._coordination.launchers:
             launch()
 
@@ -188,6 +187,14 @@ class ExecutorGroup:
         self._transitions.clock = current_time
         self._transitions.new_signal = self._transitions.idle_signal
         self.lifecycle.move_to(GroupState.IDLE)
+
+    def choose_signal(self, *, is_stopped: bool) -> None:
+        """Let the tasks that begin to wait from now on warn if the executor is stopped, or has no group."""
+        if is_stopped or self.task_group is None:
+            self._transitions.new_signal = self._transitions.idle_signal
+        else:
+            # anyio.Event() looks for the backend each time, for 1 us, and then makes an object of this class.
+            self._transitions.new_signal = type(anyio.Event())
 
     def abandon(self) -> None:
         """Wake all waiting tasks, now that no group runs events any more."""

@@ -133,6 +133,7 @@ class ExecutorLifetime:
         if not self._queues_here:
             await processor.start()
             self._transitions.is_abandoned = False
+            self.group.choose_signal(is_stopped=self.is_stopped)
             self._ensure_dispatcher()
             await self._wait_until_connected()
             return
@@ -143,6 +144,7 @@ class ExecutorLifetime:
         self._transitions.is_abandoned = False
         if not processor._has_own_enqueue:
             self._queueing.queue_pending(processor)
+        self.group.choose_signal(is_stopped=self.is_stopped)
         self._ensure_dispatcher()
         if self._is_awaited:
             await self._conditions.wait_for(lambda: self.group.task_group is not None or not self.is_running)
@@ -159,6 +161,7 @@ class ExecutorLifetime:
         """Start no more events. Return when the running events have ended, or were cancelled after the grace."""
         processor = self.processor
         if processor is not None:
+            self.group.choose_signal(is_stopped=True)
             await processor.stop()
             with anyio.CancelScope(deadline=timeout_deadline(grace)) as scope:
                 await processor.wait_idle()
@@ -261,6 +264,11 @@ class ExecutorLifetime:
     def is_running(self) -> bool:
         """Whether the executor is in one of its lifetimes, or a lifetime is about to begin."""
         return self._group_lifecycle.state is not GroupState.IDLE or self._root_lifecycle.state is not TaskState.GONE
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether ``stop()`` was called, and ``start()`` was not called since. The block may still be there."""
+        return self._dispatcher.is_stopped()
 
     def _check_not_running(self) -> None:
         if self.is_running:

@@ -67,8 +67,8 @@ class ExecutorQueries:
         Return the events as they end: ``async for event in executor.as_completed(events)``.
 
         Events that have already ended come first, the others in the order of their ends. A duplicate comes once.
-        However an event ends, nothing is raised. O(1) per event, without a task. Leaving the loop does not change the
-        events.
+        However an event ends, nothing is raised. O(1) per event, without a task. Leaving the loop changes no event.
+        After ``stop()``, the loop waits for pending events until ``start()``: leave it by ``break``.
 
         Args:
             events: Events of this executor, of others, or of several.

@@ -1,8 +1,9 @@
 """
-The warning that tasks wait for an executor which nobody has started.
+The warning that tasks wait for an executor which nobody has started, or somebody has stopped.
 
 A task that waits for an event asks the executor for a signal, which is set at the end of the event. While the executor
-does not run, it gives out signals that warn. So a wait in an executor that runs costs nothing more.
+does not run, it gives out signals that warn. So a wait in an executor that runs costs nothing more. A stopped executor
+does not end the waits itself: any task may start it again.
 """
 
 from __future__ import annotations
@@ -51,13 +52,17 @@ class StartWarning:
         """Log the warning, if the executor does not run yet and there was no warning before."""
         if not self._has_warned and (told := self.describe()) is not None:
             self._has_warned = True
-            logger.warning(
-                "%r does not run, %s: use 'async with executor:' or 'await executor.start()'", self._executor, told
-            )
+            if self._lifetime.is_running:
+                text = "%r does not run since stop(), %s: leave the loop and the block, or use 'await executor.start()'"
+            else:
+                text = "%r does not run, %s: use 'async with executor:' or 'await executor.start()'"
+            logger.warning(text, self._executor, told)
 
     def describe(self) -> str | None:
         """Return how many tasks wait, and for how long. None if nobody has waited for long, or the executor runs."""
-        if not self.waiting or self._lifetime.is_running or self._transitions.running:
+        lifetime = self._lifetime
+        is_at_work = self._transitions.running or (lifetime.is_running and not lifetime.is_stopped)
+        if not self.waiting or is_at_work:
             return None
         seconds = current_time() - next(iter(self.waiting.values()))
         if seconds < WARN_AFTER:

@@ -4,7 +4,7 @@ import anyio
 import pytest
 from support import Job, JobExecutor, make_executor
 
-from lionpride_exec import Executor, WaitReason
+from lionpride_exec import Executor, ExecutorClosedError, WaitReason
 
 pytestmark = pytest.mark.anyio
 
@@ -95,6 +95,77 @@ async def test_a_stopped_executor_warns_too(caplog):
     with anyio.move_on_after(6):
         await executor.invoke(Job())
     assert len(warnings_in(caplog)) == 1
+
+
+async def _append_without_room(executor):
+    while True:  # the queue of the test has room for one event
+        await executor.append(Job(), wait=True)
+
+
+async def _expect_closed(wait, executor):
+    with pytest.raises(ExecutorClosedError):
+        await wait(executor)
+
+
+LASTING_WAITS = pytest.mark.parametrize("wait", [_wait, _invoke, _map, _as_completed])
+
+
+@LASTING_WAITS
+async def test_a_wait_after_stop_inside_the_block_goes_on_at_the_next_start(wait, caplog):
+    """Nobody knows whether another task will call start(), so the wait lasts. After 5 s there is a warning."""
+    executor = make_executor()
+    async with executor, anyio.create_task_group() as group:
+        await executor.stop()
+        group.start_soon(wait, executor)
+        await anyio.sleep(8)
+        (message,) = warnings_in(caplog)
+        assert "does not run since stop(), and 1 task has waited for 5 s: leave the loop" in message
+        (event,) = executor.pending_events
+        assert executor.explain(event).holder == "and 1 task has waited for 8 s"
+        await executor.start()
+    assert event.status == "completed"
+    assert len(warnings_in(caplog)) == 1
+
+
+@pytest.mark.parametrize("wait", [_wait, _invoke, _map, _as_completed, _append_without_room])
+async def test_leaving_a_stopped_block_ends_a_wait(wait):
+    """What waits for an event, or for room, raises once the block is left: the executor cannot go on by itself."""
+    executor = make_executor(max_queue_size=1)
+    async with anyio.create_task_group() as group:
+        async with executor:
+            await executor.stop()
+            group.start_soon(_expect_closed, wait, executor)
+            await anyio.sleep(1)
+
+
+async def test_join_returns_when_the_executor_is_stopped(caplog):
+    """join() asks whether anything is under way, and after stop() nothing is."""
+    async with make_executor() as executor:
+        await executor.stop()
+        await _join(executor)
+        assert [event.status for event in executor.pending_events] == ["pending"]
+    assert warnings_in(caplog) == []
+
+
+async def test_a_long_run_after_stop_does_not_warn(caplog):
+    """While an event runs, the executor is at work, and who waits for the event is right to wait."""
+    async with make_executor() as executor, anyio.create_task_group() as group:
+        event = await executor.append(Job(seconds=30))
+        await anyio.sleep(1)
+        group.start_soon(executor.stop)
+        await anyio.sleep(1)
+        await event.wait()
+    assert warnings_in(caplog) == []
+
+
+async def test_a_wait_in_an_executor_that_was_started_again_does_not_warn(caplog):
+    """After stop() and start() the executor is like a new one."""
+    async with make_executor() as executor:
+        await executor.stop()
+        await executor.start()
+        event = await executor.append(Job(), delay=60)
+        await event.wait()
+    assert warnings_in(caplog) == []
 
 
 async def test_a_cancelled_wait_leaves_nothing(caplog):
