@@ -30,7 +30,10 @@ def started(script: str, variable: str, *options: str) -> Iterator[None]:
     command = [sys.executable, os.fspath(Path(__file__).with_name(script)), "--until-eof", *options]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603  our own
         assert process.stdout is not None
-        os.environ[variable] = f"http://127.0.0.1:{int(process.stdout.readline())}"
+        port = process.stdout.readline()
+        if not port:
+            raise RuntimeError(f"the server {script} did not start; its error is above")
+        os.environ[variable] = f"http://127.0.0.1:{int(port)}"
         try:
             yield
         finally:

@@ -10,6 +10,7 @@ import anyio
 import api_server
 import evaluate
 import httpx2
+import local_server
 import pytest
 from example_processes import EXAMPLES, kill_when, output_of, server
 
@@ -152,3 +153,13 @@ def test_the_command_line(tmp_path):
     assert sorted(result["response"] for result in results) == sorted(record["prompt"][::-1] for record in records)
     assert (seen["prompts"], seen["answered_again"]) == (60, 0)
     assert min(seen["answers"]["500"], seen["answers"]["429"]) > 0
+
+
+def test_a_server_that_does_not_start_is_named():
+    """Without this, a missing package showed up as an empty string that is no port."""
+    with (
+        pytest.raises(RuntimeError, match=r"the server no_server\.py did not start"),
+        local_server.started("no_server.py", "NO_SERVER_URL"),
+    ):
+        pass
+    assert "NO_SERVER_URL" not in os.environ
