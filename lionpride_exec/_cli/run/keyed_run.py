@@ -85,6 +85,8 @@ class KeyedRun(LineRun):
     def _summary(self) -> str:
         summary = super()._summary()
         is_over = not self.tally.unfinished and not self.interrupts and self._has_read_all
+        if not self._has_read_all:
+            summary = f"{summary}; INPUT was not read to its end"
         return summary if is_over else f"{summary}; run the same command again to go on"
 
     def _count_open(self) -> int:

@@ -85,6 +85,7 @@ class LineRun:
         self._signals = StopSignals(executor, self.display, self._stop_reading)
         self._is_started = False
         self._has_read_all = True
+        self._is_at_end = False  # no line of INPUT is left to be read
         self._last_line = 0  # the number of the line that was read last
         # Line number and record of each event that has not ended. Events that other events append are not here.
         self._open: dict[UUID, tuple[int, bytes]] = {}
@@ -112,6 +113,7 @@ class LineRun:
         finally:
             if self._order is not None:
                 self._order.flush()
+            self._has_read_all = self._has_read_all and self._is_at_end
             has_run = self._is_started and (self._has_begun() or not (self.interrupts or status == INTERRUPTED))
             status = max(status, self._close_output(has_run=has_run))
             self.display.close()
@@ -224,6 +226,7 @@ class LineRun:
                         self._is_started = True
                         helpers.start_soon(self.output.run, self._forget_ended)
                         await self._read()
+                        self._is_at_end = True
                     await self._finish()
             helpers.cancel_scope.cancel()
 
