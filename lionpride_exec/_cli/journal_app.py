@@ -129,6 +129,8 @@ def retry(
     """
     Run events again that have ended: in the run that is going on, or in the next one.
 
+    An event runs with the record that the journal has. To run a corrected record: lionpride-exec run --resume-failed.
+
     Args:
         journal: File of the journal.
         events: Only these events: their ids, numbers or keys, as for show.

@@ -49,6 +49,7 @@ READER = {
     "client.py": lambda path: path.write_text(CLIENT),
     "commands.txt": lambda path: path.write_text("echo a\n"),
     "jobs.py": lambda path: path.write_text(JOBS),
+    "fixed.csv": lambda path: path.write_text("name,size\nx,2\n"),
     "orders.csv": lambda path: path.write_text("name,size\nx,1\n"),
     "orders.parquet": lambda path: parquet.write_table(pa.table({"name": ["x"], "size": [1]}), path),
     "prices.db": fill,

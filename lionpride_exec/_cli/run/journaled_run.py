@@ -16,27 +16,24 @@ from collections import Counter
 from contextlib import aclosing
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.wall_clock import wall_clock
-from lionpride_exec._base.wording import counted
 from lionpride_exec._cli.errors import OutputError, UsageError
 from lionpride_exec._cli.exit_status import COMPLETED, INCOMPLETE
-from lionpride_exec._cli.streams import say
 from lionpride_exec._executor.journal_access import JournalAccess
 from lionpride_exec._journal import Journal
-from lionpride_exec._journal.offline import requeue_ended
 from lionpride_exec._journal.schema import HELD
-from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
 
 from .keyed_run import PAUSE, KeyedRun, identity_of
-from .known_events import UNREADABLE
+from .known_events import AGAIN, UNREADABLE
 from .line_identity import SUBMITTED, line_key, recall_event
 from .line_run import LineRun
+from .put_back import put_back, told_of
 from .rekey import know_lines_by
 from .resume import Resume, drop_replaced
 from .stored_results import line_of_event
@@ -47,15 +44,12 @@ if TYPE_CHECKING:
 
     from lionpride_exec._events.event import Event
     from lionpride_exec._executor.executor import Executor
+    from lionpride_exec._status import EventStatus
 
     from .keyed_run import KeyedJob, Line
     from .known_events import Known
     from .options import RunOptions
     from .target import Target
-
-
-# The statuses that --resume-failed puts back.
-AGAIN: Final = (EventStatus.FAILED, EventStatus.CANCELLED, EventStatus.ABORTED)
 
 
 def build_executor(target: Target, paths: Sequence[str], options: RunOptions, place: str) -> Executor:
@@ -85,8 +79,6 @@ def build_executor(target: Target, paths: Sequence[str], options: RunOptions, pl
             raise UsageError(f"--journal {place} is the file of {name}")
     _check_output(Path(options.output), journal.path)
     know_lines_by(journal.path, identity_of(options))
-    if options.resume_failed and journal.path.exists():
-        _put_back(journal.path, options)
     return target.build(options.processor_config, journal=journal)
 
 
@@ -97,21 +89,6 @@ def _check_output(output: Path, journal: Path) -> None:
             f"{output} is not empty and there is no {journal}: its results are of another run; "
             "give another --output, or remove it"
         )
-
-
-def _put_back(journal: Path, options: RunOptions) -> None:
-    """
-    Have lines that did not complete be run again.
-
-    Raises:
-        UsageError: The journal is in use, or cannot be written.
-    """
-    try:
-        number = requeue_ended(journal, AGAIN, None).events
-    except JournalError as exc:
-        raise UsageError(str(exc)) from exc
-    if number and not options.quiet:
-        say(f"{counted(number, 'line')} that did not complete {'is' if number == 1 else 'are'} run again")
 
 
 class JournaledRun(KeyedRun):
@@ -125,6 +102,7 @@ class JournaledRun(KeyedRun):
     def __init__(self, *args: Any, given: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._given = given
+        self._again_from_pipe = 0  # how many events --resume-failed has put back while a pipe was read
         self._access = JournalAccess(self.executor)
         self._is_open = False  # whether the journal is
         self._left = Counter[str]()  # events that stayed in the journal as they were when the run began, by the reason
@@ -140,10 +118,18 @@ class JournaledRun(KeyedRun):
 
     def _run_loop(self) -> int:
         try:
+            if self.options.resume_failed and self.source.can_look_ahead:
+                self._put_back()
             return super()._run_loop()
         finally:
             if not self._is_started:
                 self.output.forget()  # events that ended while the journal was opened: the next run writes them
+
+    def _put_back(self) -> None:
+        """Have lines of INPUT that did not complete be run again."""
+        number = put_back(self._access.journal.path, self.source, self.maker, self._identity)
+        if number and not self.options.quiet:
+            self.display.message(told_of(number))
 
     @staticmethod
     def _refusal(leaf: BaseException) -> Exception:
@@ -236,6 +222,12 @@ class JournaledRun(KeyedRun):
                 pass
         if resume.message is not None:
             self.display.message(resume.message)
+        if resume.changed:
+            lines, them = (
+                ("1 line", "it as it is") if resume.changed == 1 else (f"{resume.changed:,} lines", "them as they are")
+            )
+            have = "has" if resume.changed == 1 else "have"
+            self.display.message(f"{lines} that did not complete {have} changed: --resume-failed runs {them} now")
         return resume.known
 
     def _follow_input(self, known: Known) -> None:
@@ -285,7 +277,8 @@ class JournaledRun(KeyedRun):
             try:
                 if self._may_know_lines:
                     for key in await self.executor.known_keys(todo):
-                        self._pass_over(str(key), todo.pop(str(key)).number)
+                        await self._pass_over(str(key), todo[str(key)].number)
+                        del todo[str(key)]
                 await self._append_all(todo)
             except JournalError:  # a warning in the log has told it
                 self._may_know_lines = True  # some of these lines may be in the journal by now
@@ -293,11 +286,23 @@ class JournaledRun(KeyedRun):
             else:
                 return
 
-    def _pass_over(self, key: str, number: int) -> None:
+    async def _read_lines(self) -> None:
+        try:
+            await super()._read_lines()
+        finally:
+            if self._again_from_pipe and not self.options.quiet:
+                self.display.message(told_of(self._again_from_pipe))
+
+    async def _pass_over(self, key: str, number: int) -> None:
         """Take note of a line that the journal knows, if INPUT could not be compared with the journal before."""
         if self._known is None:
             return
+        had_failed = self.options.resume_failed and self._known.status_of(key) in AGAIN
         self._known.see(key, number)
+        if had_failed:
+            if not self._ahead.has_room:
+                await self._ahead.wait()
+            self._again_from_pipe += len(await self.executor.retry(status=AGAIN, key=key))
         event = self._access.find(key)
         if event is not None and not event.status.is_terminal:
             self._renumber(event, number)

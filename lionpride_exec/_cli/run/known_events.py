@@ -15,7 +15,7 @@ from lionpride_exec._status import TERMINAL, EventStatus
 
 from .compact_set import Marks
 from .line_identity import CONTENT, Lines, line_key, mark_of_key, mark_of_row
-from .stored_results import place_of
+from .stored_results import is_redacted, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -28,12 +28,16 @@ if TYPE_CHECKING:
 
 ROWS = 5000  # rows of the journal in a step
 LINES = 5000  # lines of INPUT in a step
+AT_ONCE = 200  # events that are read at once
 SHOWN = 80  # characters of a record in a message
 
 # Why an event stays in the journal as it is: a crash has left it held, or it cannot be read here. An event that comes
 # after one that stays counts as unreadable too.
 UNREADABLE = "unreadable"
 LEFT = (HELD, UNREADABLE)
+
+# The final statuses of events that did not complete: --resume-failed puts them back.
+AGAIN = (EventStatus.FAILED, EventStatus.CANCELLED, EventStatus.ABORTED)
 
 # Notes in Marks. The lowest bits hold the status, or why the event is left. The others say that the event was made of a
 # line, that INPUT has that line, and that the output has the result.
@@ -63,7 +67,7 @@ class Known:
         # Likewise, events that are left in the journal as they are, by the reason.
         self.left: Counter[str] = Counter()
         self.is_part = False  # whether only a part of INPUT is read
-        # By the marks of lines that have an id and have not ended: the key of the content that INPUT has now.
+        # By the marks of lines that have an id and did not complete: the key of the content that INPUT has now.
         self._contents: dict[int, str] = {}
 
     # ---------------------------------------------------------------- the journal
@@ -144,13 +148,43 @@ class Known:
     def _note_content(self, key: str, record: bytes) -> None:
         mark = mark_of_key(key)
         note = self.marks.get(mark)
-        if note is not None and NAMES.get(note & STATUS) not in TERMINAL:
+        status = NAMES.get(0 if note is None else note & STATUS)
+        if note is not None and (status in AGAIN or status not in TERMINAL):
             self._contents[mark] = CONTENT.key_of(record)
 
+    def count_changed(self, reader: JournalReader) -> Generator[None, None, int]:
+        """
+        Return for how many lines that did not complete INPUT has another record than the journal, in steps. Blocks.
+
+        O(number of events) if there are such lines that have an id. A redacted record does not count.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        changed = seq = 0
+        while self._contents and (entries := reader.entries(seq, ROWS)):
+            seq = entries[-1][0]
+            failed = [one[0] for one in entries if one[3] in AGAIN and self._has_content(one[2])]
+            for begin in range(0, len(failed), AT_ONCE):
+                for row in reader.rows(failed[begin : begin + AT_ONCE]):
+                    _, record = place_of(row.id, row.event)
+                    changed += not is_redacted(row.event) and self.has_changed(line_key(row.key) or "", record)
+                yield
+            yield
+        return changed
+
+    def _has_content(self, key: str | None) -> bool:
+        line = line_key(key)
+        return line is not None and mark_of_key(line) in self._contents
+
     def has_changed(self, key: str, record: bytes) -> bool:
-        """Whether INPUT has another record than this one for a line that has an id and had not ended."""
+        """Whether INPUT has another record than this one for a line that has an id and did not complete."""
         content = self._contents.get(mark_of_key(key))
         return content is not None and content != CONTENT.key_of(record)
+
+    def status_of(self, key: str) -> str | None:
+        """Return the status that the event of a line had when the run began, or why it is left. None if unknown."""
+        return NAMES.get((self.marks.get(mark_of_key(key)) or 0) & STATUS)
 
     @property
     def missing(self) -> int:

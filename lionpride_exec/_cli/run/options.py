@@ -106,7 +106,7 @@ class RunOptions:
             the same command goes on where the last run was stopped.
         no_work: With --cluster, only other processes run the lines.
         lease: With --cluster, seconds after which others take over from a process that died; as all workers have it.
-        resume_failed: With --journal, run the lines again that have failed, were cancelled or were aborted.
+        resume_failed: With --journal, run the lines of INPUT again that failed, were cancelled or aborted.
         record_id: With --journal or --cluster, field of the record, or a path into it, by which a line is known: a text
             or a number that no other line has; default: the content of the record.
         changed_input: With --journal or --cluster, go on with an INPUT that has none of the lines that are known.

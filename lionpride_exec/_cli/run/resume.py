@@ -65,6 +65,7 @@ class Resume:
     ) -> None:
         self.known = Known(is_here)
         self.message: str | None = None  # about lines that INPUT does not have any more
+        self.changed = 0  # lines that did not complete, and for which INPUT has another record by now
         self._journal = journal
         self._output = output
         self._tag = tag
@@ -103,6 +104,7 @@ class Resume:
         if self.known.lines and source.can_look_ahead:
             yield from self.known.read_input(source, maker, self._identity)
             self.message = self.known.check(reader, goes_on=self._goes_on)
+            self.changed = yield from self.known.count_changed(reader)
         for _ in self._results.read():
             yield
         if self._results.unknown:

@@ -1,0 +1,67 @@
+"""``--resume-failed``: events that did not complete, and whose lines INPUT has, are pending again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lionpride_exec._base.wording import counted
+from lionpride_exec._cli.errors import UsageError
+from lionpride_exec._journal.offline import requeue_ended
+from lionpride_exec._journal.reader import JournalReader
+from lionpride_exec.errors import JournalError
+
+from .known_events import AGAIN, ROWS, Known
+from .line_identity import line_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .input_files import InputFiles
+    from .line_identity import Identity
+    from .lines import JobMaker
+
+
+def put_back(journal: Path, source: InputFiles, maker: JobMaker, identity: Identity) -> int:
+    """
+    Have events that did not complete be pending again, if regular files of INPUT have their lines. Blocks.
+
+    Return the number of these events. O(number of events in the file, and of lines).
+
+    Args:
+        journal: Path of the journal. No executor has it open.
+        source: INPUT. Its place stays.
+        maker: Reads the lines.
+        identity: What lines are known by.
+
+    Raises:
+        UsageError: INPUT or the journal cannot be read, or the journal is in use or cannot be written. Nothing has
+            changed.
+    """
+    if not (journal.is_file() and journal.stat().st_size):
+        return 0
+    try:
+        seqs = _numbers_of_failed(journal, source, maker, identity)
+        return requeue_ended(journal, AGAIN, seqs).events if seqs else 0
+    except JournalError as exc:
+        raise UsageError(str(exc)) from exc
+    except OSError as exc:
+        raise UsageError(f"cannot read {source.name}: {exc.strerror or exc}") from exc
+
+
+def _numbers_of_failed(journal: Path, source: InputFiles, maker: JobMaker, identity: Identity) -> list[int]:
+    known, found, seq = Known(), list[int](), 0
+    with JournalReader(journal) as reader:
+        for step in (known.read_journal(reader), known.read_input(source, maker, identity)):
+            for _ in step:
+                pass
+        while entries := reader.entries(seq, ROWS):
+            for seq, _, stored, status in entries:
+                key = line_key(stored)
+                if key is not None and status in AGAIN and not known.is_missing(key):
+                    found.append(seq)
+    return found
+
+
+def told_of(number: int) -> str:
+    """Return the message about lines that are run again. There is at least one."""
+    return f"{counted(number, 'line')} that did not complete {'is' if number == 1 else 'are'} run again"
