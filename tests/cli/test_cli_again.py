@@ -141,6 +141,30 @@ def test_changed_lines_that_did_not_complete_are_told(capsys):
     assert "changed" not in capsys.readouterr().err
 
 
+def test_a_repeated_id_is_told_with_its_first_line(capsys):
+    """Also with the file, if that is another one. Nothing of a redacted id is told. An empty cell is no id."""
+    Path("one.csv").write_text("id,v\na,1\n,2\na,3\n")
+    Path("two.csv").write_text("id,v\n\nb,4\na,5\nb,6\n,7\n")
+    options = {"journal": "run.db", "output": "out", "progress": "none", "record_id": "id"}
+    assert run(f"{__name__}:picky", ["one.csv", "two.csv"], **options) == 1
+    told = capsys.readouterr().err
+    assert sorted(record["v"] for record in calls) == ["1", "4"]
+    for one in (
+        "one.csv, line 3: id 'id' is empty",
+        "one.csv, line 4: id 'a' is also on line 2",
+        "two.csv, line 4: id 'a' is also on line 2 of one.csv",
+        "two.csv, line 5: id 'b' is also on line 3",
+        "two.csv, line 6: id 'id' is empty",
+    ):
+        assert f"lionpride-exec: {one}\n" in told
+    Path("run.db").unlink()
+    Path("out").unlink()
+    assert run(f"{__name__}:picky", "one.csv", redact=("id",), **options) == 1
+    told = capsys.readouterr().err
+    assert "one.csv, line 3: id 'id' is empty" in told
+    assert "one.csv, line 4: id *** is also on line 2" in told
+
+
 def test_retry_runs_the_stored_record(capsys):
     """Its help says so. INPUT may have another record by now."""
     begin()

@@ -277,7 +277,8 @@ def test_an_id_may_be_inside():
         ({"meta": {"id": None}}, "line 2: id 'meta.id' is null"),
         ({"meta": {"id": True}}, "line 2: id 'meta.id' must be a text or a number: got True"),
         ({"meta": {"id": [1]}}, "line 2: id 'meta.id' must be a text or a number: got [1]"),
-        ({"meta": {"id": "a"}}, "line 2: id 'meta.id' must be unique: an earlier line has the same"),
+        ({"meta": {"id": "a"}}, "line 2: id 'a' is also on line 1"),
+        ({"meta": {"id": ""}}, "line 2: id 'meta.id' is empty"),
     ],
 )
 def test_a_line_without_an_id_of_its_own_is_a_bad_line(capsys, record, told):
@@ -396,7 +397,7 @@ def test_an_id_that_two_lines_of_the_journal_share_is_refused(capsys):
     """What is known already cannot be known by it."""
     go([{"id": 1, "n": 1}, {"id": 1, "n": 2}])
     assert go(record_id="id") == (2, [])
-    assert "cannot be known by --id id: id 'id' must be unique" in capsys.readouterr().err
+    assert "cannot be known by --id id: id 1 is also on line 1" in capsys.readouterr().err
     assert go() == (0, [])
 
 

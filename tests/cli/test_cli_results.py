@@ -188,7 +188,7 @@ def test_a_dry_run_leaves_the_journal_alone(capsys):
     write({"id": 1}, {"id": 2}, {"id": 1})
     options = {"journal": "run.db", "output": "out", "record_id": "id"}
     assert run("target.py:touch", "in", dry_run=True, **options) == 1
-    assert "line 3: id 'id' must be unique" in capsys.readouterr().err
+    assert "line 3: id 1 is also on line 1" in capsys.readouterr().err
     assert run("target.py:touch", "in", dry_run=True, limit=2, **options) == 0
     assert "2 lines can be run; the first record" in capsys.readouterr().err
     assert [path for path in ("run.db", "out", "ran") if Path(path).exists()] == []
@@ -370,6 +370,7 @@ def test_a_summary_says_how_the_run_has_ended(journal):
         "statuses": {"completed": 1, "failed": 1},
         "done_before": {},
         "pending": 0,
+        "left": {},
         "bad_lines": 1,
         "errors": {"LookupError": 1},
         "retries": 0,

@@ -356,7 +356,7 @@ def test_a_check_tells_of_ids_that_are_no_ids(capsys):
     assert check("--id", "sku", "--journal", "run.db", records=records) == 1
     err = capsys.readouterr().err
     assert "line 2: id 'sku' is missing" in err
-    assert "line 3: id 'sku' must be unique" in err
+    assert "line 3: id 'a' is also on line 1" in err
 
 
 def test_a_check_needs_files(capsys):

@@ -368,7 +368,7 @@ def test_lines_are_known_by_an_id(place, go):
     place.write([{"n": 5, "id": "b"}, {"n": 3, "id": "c"}, {"n": 3, "id": "c"}])
     status, err = go(record_id="id")
     assert status == 1
-    assert "line 3: id 'id' must be unique" in err
+    assert "line 3: id 'c' is also on line 2" in err
     assert "1 line is in out but not in INPUT any more" in err
     assert [number for number, _ in place.runs()] == [1, 2, 3]
 

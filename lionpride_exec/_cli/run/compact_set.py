@@ -6,6 +6,7 @@ from array import array
 
 FIRST_SIZE = 1 << 10
 MAX_NOTE = 255
+MAX_NUMBER = (1 << 32) - 1
 
 
 class Marks:

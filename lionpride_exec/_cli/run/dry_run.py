@@ -53,7 +53,7 @@ class DryRun:
         self._name = name
         self._source = source
         self._options = options
-        self._keys = None if options.line_id is None else Lines(identity_of(options))
+        self._keys = None if options.line_id is None else Lines(identity_of(options), source.place_beside)
         self._good = self._bad = 0
         self._has_read_all = True
         self._first: bytes | None = None
@@ -83,9 +83,9 @@ class DryRun:
                 if self._maker.is_blank(line):
                     continue
                 try:
-                    job = self._maker.make(line)
+                    job = self._maker.make(line, number)
                     if self._keys is not None:
-                        self._keys.key_of(self._maker.record_of(line))
+                        self._keys.key_of(self._maker.record_of(line), number)
                     self._look(job.event)
                 except BadLineError as exc:
                     self._bad += 1

@@ -118,6 +118,11 @@ class InputFiles:
         is_named = len(self.sources) > 1 or self.sources[0].kind != "jsonl"
         return f"{file}, {unit} {number}" if is_named else f"{unit} {number}"
 
+    def place_beside(self, number: int, other: int) -> str:
+        """Return where a record is, for a message about another one. The file is named if it is not that of both."""
+        file, unit, found = self.find(number)
+        return f"{unit} {found}" if file == self.find(other).file else f"{unit} {found} of {file}"
+
     def _begin(self, index: int, number: int) -> Reading | TableReading:
         """Begin a pass over a file. ``number`` lines come before it."""
         reading = self.sources[index].reading(number)

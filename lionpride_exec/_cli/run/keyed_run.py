@@ -72,7 +72,7 @@ class KeyedRun(LineRun):
         self.tally.read = 0
         self.tally.still_open = self._count_open
         self._identity = identity_of(self.options)
-        self._lines = Lines(self._identity)
+        self._lines = Lines(self._identity, self.source.place_beside)
         # What was known at the start. None once INPUT has been compared with it.
         self._known: Known | None = None
 
@@ -132,7 +132,7 @@ class KeyedRun(LineRun):
             try:
                 record = self.maker.record_of(text)
                 line = Line(number, self.maker.value_of(record if self.options.field is None else text), record)
-                todo[self._lines.key_of_value(line.value, record)] = line
+                todo[self._lines.key_of_value(line.value, record, number)] = line
             except BadLineError as exc:
                 await self._refuse(number, exc)
         return todo

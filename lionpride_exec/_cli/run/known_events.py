@@ -119,7 +119,7 @@ class Known:
             if not maker.is_blank(line):
                 try:
                     record = maker.record_of(line)
-                    key = lines.key_of(record)
+                    key = lines.key_of(record, number)
                 except BadLineError:
                     continue  # the message comes when the line is read to be run
                 self.see(key, number)

@@ -261,7 +261,7 @@ class LineRun:
     async def _take(self, number: int, line: Line) -> None:
         self._last_line = number
         try:
-            await self._append(number, self.maker.make(line))
+            await self._append(number, self.maker.make(line, number))
         except BadLineError as exc:
             await self._refuse(number, exc)
         if self._ended >= ENDED_KEPT:

@@ -29,6 +29,8 @@ from .target import describe
 from .text_options import check_encoding
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lionpride_exec._events.event import Event
 
     from .inputs.records import Line
@@ -69,6 +71,7 @@ class JobMaker:
 
     def __init__(self, event_type: type[Event], is_function: bool, options: RunOptions) -> None:
         self._event_type = event_type
+        self._place_beside: Callable[[int, int], str] = lambda number, _ours: f"line {number}"
         self._is_function = is_function
         self._field = options.field
         self._encoding = check_encoding(options.encoding)
@@ -90,13 +93,20 @@ class JobMaker:
         # Whether the field `record` of each event has the record of its line, with nothing redacted.
         self.keeps_record: bool = is_function and not self.redaction and self._part is None
         # The ids of requests so far. With a journal or a cluster, the run checks them.
-        self._ids = None if self._part is None else Lines(Identity(options.line_id))
+        self._ids = None if self._part is None else Lines(Identity(options.line_id), self._place)
         is_secret = self._limits.key is not None and self.redaction.covers(self._limits.key)
         self._secret_key = self._limits.key if is_secret else None
         if self._field is not None and not is_function and self._field not in self._fields:
             known = ", ".join(sorted(self._fields))
             hint = did_you_mean(self._field, self._fields)
             raise UsageError(f"--field {self._field}: {event_type.__name__} has no such field{hint}; it has {known}")
+
+    def use_places(self, place: Callable[[int, int], str]) -> None:
+        """Have messages name another line as a function does, which takes the numbers of this line and of ours."""
+        self._place_beside = place
+
+    def _place(self, number: int, ours: int) -> str:
+        return self._place_beside(number, ours)
 
     def is_blank(self, line: Line) -> bool:
         """Whether a line is passed over: it is empty or, if JSON is expected, has only white space."""
@@ -129,9 +139,13 @@ class JobMaker:
         value = line.decode("utf-8", "surrogateescape")  # a file's name may be any bytes
         return value if self._is_function else {self._field: value}
 
-    def make(self, line: Line) -> Job:
+    def make(self, line: Line, number: int) -> Job:
         """
         Make an event of a line.
+
+        Args:
+            line: The line.
+            number: Its number.
 
         Raises:
             BadLineError: The line is not a record, or does not fit the event. Or it is a request of a batch whose id is
@@ -139,7 +153,7 @@ class JobMaker:
         """
         value, record = self.value_of(line), self.record_of(line)
         if self._ids is not None:
-            self._ids.key_of(record)
+            self._ids.key_of(record, number)
         return self.make_of(value, record)
 
     def make_of(self, record: Any, line: bytes) -> Job:

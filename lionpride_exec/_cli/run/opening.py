@@ -42,7 +42,9 @@ def open_input(
     )
     is_part = options.skip > 0 or options.limit is not None
     window = partial(Window, options.skip, options.limit, maker.is_blank) if is_part else None
-    return maker, open_files(paths, formats, window)
+    files = open_files(paths, formats, window)
+    maker.use_places(files.place_beside)
+    return maker, files
 
 
 def redacted_in_event(options: RunOptions) -> Iterator[str]:

@@ -47,7 +47,7 @@ def know_lines_by(journal: Path, identity: Identity) -> None:
         number, record = place_of(event_id, event)
         old = line_key(key)
         assert old is not None
-        return old if number is None else lines.key_of(_whole(record, event))
+        return old if number is None else lines.key_of(_whole(record, event), number)
 
     try:
         change_keys(journal, LINE_PREFIX, new_key)

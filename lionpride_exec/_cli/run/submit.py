@@ -159,7 +159,7 @@ class Submission:
     _has_read_all: bool = attrs.field(default=True, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._lines = Lines(identity_of(self.options))
+        self._lines = Lines(identity_of(self.options), self.source.place_beside)
         self.source.tell = self._tell_of_unread
 
     def run(self) -> int:
@@ -200,7 +200,7 @@ class Submission:
             try:
                 record = self.maker.record_of(text)
                 value = self.maker.value_of(record if self.options.field is None else text)
-                key = self._lines.key_of_value(value, record)
+                key = self._lines.key_of_value(value, record, number)
                 job = self.maker.make_of(value, record)
             except BadLineError as exc:
                 self._refuse(number, exc)
