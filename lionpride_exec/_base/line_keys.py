@@ -35,3 +35,11 @@ def line_keys_meant_by(text: str) -> list[str]:
         number = float(text) if "." in text else int(text)
         ids.append(int(number) if isinstance(number, float) and number.is_integer() else number)
     return [key_of_id(one) for one in ids]
+
+
+def id_in_key(key: object) -> str | None:
+    """Return the id of the line that a key was made for, as text. None if the key is another one."""
+    if not isinstance(key, str):
+        return None
+    beginning, text = key[: len(LINE_PREFIX) + 3], key[len(LINE_PREFIX) + 3 :]
+    return text if beginning in {f"{LINE_PREFIX}id:", f"{LINE_PREFIX}id="} else None

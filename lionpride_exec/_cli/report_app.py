@@ -16,6 +16,7 @@ def report(
     /,
     *,
     output: Annotated[str, Parameter(name=["--output", "-o"]), DASH] = "-",
+    title: str | None = None,
     top: int = 20,
     since: str | None = None,
     until: str | None = None,
@@ -30,6 +31,7 @@ def report(
     Args:
         journal: File of the journal; a run may be writing it.
         output: File for the page; - is standard output. A file that is not empty is refused.
+        title: Heading of the page. Default: the name of the journal.
         top: How many events or errors to show of each kind.
         since: Only what happened since then: a length of time such as 2h, or a time such as 2026-11-30T12:00Z.
         until: Only what happened before then, likewise.
@@ -40,5 +42,5 @@ def report(
     """
     from .journal.report import ReportOptions, write_report  # noqa: PLC0415  the extra may not be installed
 
-    options = ReportOptions(top=top, since=since, until=until, limits=limit, zoom=zoom, as_json=json)
+    options = ReportOptions(title=title, top=top, since=since, until=until, limits=limit, zoom=zoom, as_json=json)
     return write_report(journal, output, options, overwrite=overwrite)

@@ -42,7 +42,7 @@ def error_section(report: RunReport) -> Markup | None:
             share(group.count, most, group.status),
             group.status,
             joined(element("code", group.shape), _example(group.shape, group.example)),
-            _place(group.first),
+            _place(group.first) if group.line_id is None else element("code", cut(group.line_id)),
         )
         for group in report.errors
     ]

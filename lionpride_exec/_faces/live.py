@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lionpride_exec._base.error_shapes import error_line
+from lionpride_exec._base.error_shapes import error_line, status_code_of
 from lionpride_exec._base.redaction import secrets_of
 from lionpride_exec._base.sentinel import UnsetType
 from lionpride_exec._base.wall_clock import wall_clock
@@ -76,7 +76,8 @@ def _add(collector: RunCollector, event: Event) -> None:
     if is_counted:
         duration = None if isinstance(execution.duration, UnsetType) else execution.duration
         error = error_line(execution.error, secrets_of(event))
-        collector.add_outcome(str(event.id), execution.status.value, duration, error, event)
+        code = None if error is None else status_code_of(execution.error)
+        collector.add_outcome(str(event.id), execution.status.value, duration, error, event, code)
 
 
 def _seconds(at: datetime | None) -> float | None:

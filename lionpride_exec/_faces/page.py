@@ -27,18 +27,20 @@ POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none';
 _STYLE: Final = Path(__file__).with_name("page.css")
 
 
-def page_of(report: RunReport, *, zoom: bool = False) -> str:
+def page_of(report: RunReport, *, zoom: bool = False, title: str | None = None) -> str:
     """
     Return the page of a report. O(n log n) in the number of events.
 
     Args:
         report: What the page shows.
         zoom: Whether each run is in the page, with a script that draws them.
+        title: The heading. None for the name of the report.
     """
+    heading = report.name if title is None else title
     summary = summarize(report)
     zoomed = zoom_section(report, summary) if zoom else None
     parts = (
-        _heading(report),
+        _heading(report, heading),
         _tiles(report, summary),
         status_section(report, summary),
         throughput_section(report, summary),
@@ -58,17 +60,17 @@ def page_of(report: RunReport, *, zoom: bool = False) -> str:
         element("meta", charset="utf-8"),
         element("meta", http_equiv="Content-Security-Policy", content=policy),
         element("meta", name_="viewport", content="width=device-width, initial-scale=1"),
-        element("title", f"{cut(report.name)}: report"),
+        element("title", f"{cut(heading)}: report"),
         element("style", Markup(_STYLE.read_text("utf-8"))),
     )
     body = element("body", element("main", *parts), None if zoomed is None else zoomed.script)
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
 
 
-def _heading(report: RunReport) -> Markup:
+def _heading(report: RunReport, heading: str) -> Markup:
     return element(
         "header",
-        element("h1", cut(report.name)),
+        element("h1", cut(heading)),
         element("p", f"{_period(report)}{report.state} Read at {shown_moment(report.at)}.", class_="soft"),
         _window(report),
     )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from math import isnan, nan
 from typing import TYPE_CHECKING, Final
 
-from lionpride_exec._base.error_shapes import error_line
+from lionpride_exec._base.error_shapes import error_line, status_code_of
 from lionpride_exec._base.redaction import secrets_of
 from lionpride_exec._base.sentinel import UnsetType
 from lionpride_exec._base.wall_clock import wall_clock
@@ -76,7 +76,7 @@ class RunRecord:
         self._add(_KINDS[status], execution.started_at, execution.finished_at, execution.queued_at)
         error = error_line(execution.error, secrets_of(event))
         if error is not None:
-            self._errors.add(str(event.id), status.value, error)
+            self._errors.add(str(event.id), status.value, error, status_code_of(event.execution.error))
         duration = execution.duration
         if status in _TIMED and not isinstance(duration, UnsetType) and self._slowest.wants(duration):
             self._slowest.add(duration, status.value, (str(event.id), tag_for(event)))

@@ -43,7 +43,8 @@ def report(
 
     The file has counts, charts over time, errors by shape and the slowest events. It loads nothing, and has no script
     unless ``zoom`` is True. It has the errors and tags of events, and neither their data nor their keys nor their
-    results. Of a limit with keys it has the key that came nearest to its amount.
+    results. Of lines that failed it has some ids, if the command was given ``--id``. Of a limit with keys it has the
+    key that came nearest to its amount.
 
     A process may run a journal meanwhile: neither waits for the other, and the page shows the last commit.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import msgspec
 
+from lionpride_exec._base.line_keys import id_in_key
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._base.wording import counted
 from lionpride_exec._model.run_collector import RunCollector
@@ -47,6 +48,19 @@ _attempts = msgspec.json.Decoder(list[_Attempt])
 class _Error(msgspec.Struct):
     type: str
     message: str = ""
+    details: Any = None
+
+    @property
+    def line(self) -> str:
+        """The class and the message."""
+        return f"{self.type}: {self.message.lstrip()}" if self.message else self.type
+
+    @property
+    def status_code(self) -> int | None:
+        """The status code of the HTTP answer behind it. None if there is none."""
+        details: Any = self.details
+        code = details.get("status_code") if isinstance(details, dict) else None
+        return code if isinstance(code, int) else None
 
 
 class _Outcome(msgspec.Struct):
@@ -104,7 +118,9 @@ def _report(
     counts = count_events(connection)
     if not collector.window.is_all:
         counts |= collector.counts()
-    errors = collector.groups.largest(top)
+    errors = tuple(
+        attrs.evolve(group, line_id=_line_id(connection, group.first)) for group in collector.groups.largest(top)
+    )
     runs = last_runs(connection, top)
     return RunReport(
         name=reader.path.name,
@@ -128,6 +144,15 @@ def _report(
         limits=limits,
         slots=None if opening is None else opening.slots or None,
     )
+
+
+def _line_id(connection: sqlite3.Connection, seq: int | str) -> str | None:
+    """Return the id of the line that an event was made of. None without one."""
+    (key,) = connection.execute("SELECT key FROM event WHERE seq = ?", (seq,)).fetchone()
+    try:
+        return None if key is None else id_in_key(msgspec.json.decode(key))
+    except UNREADABLE:
+        return None
 
 
 def _slow_run(connection: sqlite3.Connection, seq: int, status: str, duration: float) -> SlowRun:
@@ -189,8 +214,9 @@ class _Scan:
     ) -> None:
         earlier = () if attempts is None else _read_attempts(attempts)
         if self.collector.add(status, queued, started, finished, earlier, event, seq) and outcome is not None:
-            duration, error = (outcome, None) if isinstance(outcome, float) else _read_outcome(outcome)
-            self.collector.add_outcome(seq, status, duration, error, seq)
+            found = _Outcome(duration=outcome) if isinstance(outcome, float) else _read_outcome(outcome)
+            line, code = (None, None) if found.error is None else (found.error.line, found.error.status_code)
+            self.collector.add_outcome(seq, status, found.duration, line, seq, code)
 
 
 def _read_attempts(text: bytes) -> list[tuple[float, float]]:
@@ -201,13 +227,9 @@ def _read_attempts(text: bytes) -> list[tuple[float, float]]:
         return []
 
 
-def _read_outcome(outcome: Any) -> tuple[float | None, str | None]:
-    """Return the duration, and the line of the error. None if there is none, or it cannot be read."""
+def _read_outcome(outcome: Any) -> _Outcome:
+    """Return the duration and the error. Both are None if the outcome cannot be read."""
     try:
-        found = _outcomes.decode(outcome)
+        return _outcomes.decode(outcome)
     except UNREADABLE:
-        return None, None
-    error = found.error
-    if error is None:
-        return found.duration, None
-    return found.duration, f"{error.type}: {error.message.lstrip()}" if error.message else error.type
+        return _Outcome()

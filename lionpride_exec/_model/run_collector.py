@@ -10,11 +10,11 @@ from __future__ import annotations
 from array import array
 from heapq import heappush, heappushpop, nlargest
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
-from lionpride_exec._base.error_shapes import MAX_SHAPE, error_shape
+from lionpride_exec._base.error_shapes import MAX_SHAPE, error_shape, group_words
 from lionpride_exec._status import EventStatus
 
 from .run_record import ALL_TIME, CODES, FINAL, MAX_TIME, REPEATED, ShapeGroup, Times, Window
@@ -33,17 +33,21 @@ _TIMED: Final = frozenset({EventStatus.COMPLETED.value, EventStatus.FAILED.value
 _PROCESSING: Final = EventStatus.PROCESSING.value
 
 
+# How the events ended, the shape of their errors, and the status code behind them.
+_Group: TypeAlias = tuple[str, str, int | None]
+
+
 @attrs.define(eq=False)
 class ErrorGroups:
-    """Counts errors by status and shape. Beyond 10,000 groups the rarer half is dropped."""
+    """Counts errors by status, shape and status code. Beyond 10,000 groups the rarer half is dropped."""
 
     total: int = 0
-    groups: dict[tuple[str, str], list[Any]] = attrs.field(factory=dict[tuple[str, str], list[Any]])
+    groups: dict[_Group, list[Any]] = attrs.field(factory=dict["_Group", list[Any]])
 
-    def add(self, place: int | str, status: str, error: str) -> None:
-        """Count an error, which is a line with its class and its message."""
+    def add(self, place: int | str, status: str, error: str, status_code: int | None) -> None:
+        """Count an error, which is a line with its class and its message; and the code of the HTTP answer behind it."""
         self.total += 1
-        group = (status, error_shape(error))
+        group = (status, error_shape(error), status_code)
         found = self.groups.get(group)
         if found is None:
             self.groups[group] = [1, place, error.partition("\n")[0][:MAX_SHAPE]]
@@ -55,7 +59,13 @@ class ErrorGroups:
     def largest(self, top: int) -> tuple[ShapeGroup, ...]:
         """Return the largest groups, largest first."""
         most = nlargest(top, self.groups.items(), key=lambda one: one[1][0])
-        return tuple(ShapeGroup(status, shape, *found) for (status, shape), found in most)
+        return tuple(ShapeGroup(status, _words(shape, code), *found) for (status, shape, code), found in most)
+
+
+def _words(shape: str, status_code: int | None) -> str:
+    """Return the words for a group. The shape begins with the class of the errors."""
+    name, _, message = shape.partition(": ")
+    return group_words(name, message, status_code)
 
 
 @attrs.define(eq=False)
@@ -171,7 +181,15 @@ class RunCollector:
         else:
             self.times.repeated += self._add_run(begin, stop, REPEATED, number)
 
-    def add_outcome(self, place: int | str, status: str, duration: float | None, error: str | None, item: Any) -> None:
+    def add_outcome(
+        self,
+        place: int | str,
+        status: str,
+        duration: float | None,
+        error: str | None,
+        item: Any,
+        status_code: int | None = None,
+    ) -> None:
         """
         Count how long the last run of an event took, and its error.
 
@@ -181,13 +199,14 @@ class RunCollector:
             duration: Seconds. None if there was no run.
             error: A line with the class and the message of its error. None if it has none.
             item: Is kept beside the event if it is one of the slowest.
+            status_code: The code of the HTTP answer behind the error. None if there is none.
         """
         if duration is not None and abs(duration) < MAX_TIME and status in _TIMED:
             self.times.durations.append(duration)
             if self.slowest.wants(duration):
                 self.slowest.add(duration, status, item)
         if error is not None:
-            self.groups.add(place, status, error)
+            self.groups.add(place, status, error, status_code)
 
     def counts(self) -> dict[str, int]:
         """Return the events that have ended and count, by status."""

@@ -75,10 +75,11 @@ class ShapeGroup:
 
     Attributes:
         status: How they ended.
-        shape: What their errors have in common, see ``error_shape()``.
+        shape: What their errors have in common, in the words of ``group_words()``.
         count: How many there are.
         first: The first of them: its number in the journal, or its id.
         example: The first line of its error, at most 200 characters.
+        line_id: The id of the line that the first of them was made of. None without one.
     """
 
     status: str
@@ -86,6 +87,7 @@ class ShapeGroup:
     count: int
     first: int | str
     example: str
+    line_id: str | None = None
 
 
 @attrs.frozen

@@ -138,6 +138,22 @@ def test_errors_are_grouped_by_shape():
     assert "10 more ended with other errors" in words_of(section)
 
 
+def test_errors_of_different_status_codes_are_apart():
+    """The words are those of inspect. The first event is named by the id of its line, if it has one."""
+    with closing(make_journal("run.db")) as connection:
+        for seq, (code, key) in enumerate([(404, "line:id:ann"), (404, None), (400, "line:id=7"), (500, "line:1")], 1):
+            outcome = error_outcome("HTTPStatusError", f"Client error '{code} X'")
+            outcome["error"]["details"] = {"status_code": code}
+            stored = {} if key is None else {"key": json.dumps(key)}
+            add_event(connection, seq, "failed", started=T0, finished=T0 + 1, outcome=outcome, **stored)
+    rows = rows_of(sections(page_of()[1])["Errors"])
+    assert [(row[0], row[3].partition("HTTPStatusError: ")[0], row[4]) for row in rows] == [
+        ("2", "HTTPStatusError 404: Client error '<n> X'", "ann"),
+        ("1", "HTTPStatusError 400: Client error '<n> X'", "7"),
+        ("1", "HTTPStatusError 500: Client error '<n> X'", "#4"),
+    ]
+
+
 def test_the_slowest_events_stand_first():
     """They are named by number, tag and id; as many as were asked for."""
     with closing(make_journal("run.db")) as connection:

@@ -31,6 +31,7 @@ class ReportOptions:
     What is shown of a journal, and how.
 
     Attributes:
+        title: The heading of the page. None for the name of the journal.
         top: How many events or errors to show of each kind.
         since: A length of time or a time, as :func:`parse_since` reads it. None for all.
         until: Likewise.
@@ -39,6 +40,7 @@ class ReportOptions:
         as_json: Whether to write the numbers instead of the page.
     """
 
+    title: str | None = None
     top: int = 20
     since: str | None = None
     until: str | None = None
@@ -66,12 +68,16 @@ def write_report(journal: str, output: str, options: ReportOptions, *, overwrite
     check_not_an_option("--output", output)
     if options.top < 0:
         raise UsageError(f"--top must be 0 or more, got {options.top}")
-    if options.zoom and options.as_json:
-        raise UsageError("--zoom is for a page, and --json writes none")
+    for name, is_given in (("--zoom", options.zoom), ("--title", options.title is not None)):
+        if is_given and options.as_json:
+            raise UsageError(f"{name} is for a page, and --json writes none")
     window, limits = _window(options), [_limit(text) for text in options.limits]
     with reading(journal) as reader:
         report = read_report(reader, top=options.top, window=window, limits=limits, keeps_runs=options.zoom)
-    text = encode(report_record(report)) + b"\n" if options.as_json else page_of(report, zoom=options.zoom).encode()
+    if options.as_json:
+        text = encode(report_record(report)) + b"\n"
+    else:
+        text = page_of(report, zoom=options.zoom, title=options.title).encode("utf-8", "backslashreplace")
     with writing(output, Path(journal), overwrite=overwrite) as file:
         file.write(text)
     return 0
