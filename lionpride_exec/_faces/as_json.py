@@ -29,6 +29,7 @@ def report_record(report: RunReport) -> dict[str, Any]:
         "notes": [*report.notes],
         "counts": {**report.counts},
         "total": summary.total,
+        "bad_lines": report.bad_lines,
         "ended": summary.ended,
         "undated": {**report.times.undated},
         "first": iso_time(report.times.first),

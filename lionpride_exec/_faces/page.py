@@ -99,6 +99,7 @@ def _tiles(report: RunReport, summary: Summary) -> Markup:
     middle, slow = summary.durations.percentiles[:2] or (None, None)
     shown = {
         "Events": f"{summary.total:,}",
+        **({"Bad lines": f"{report.bad_lines:,}"} if report.bad_lines else {}),
         "Completed": f"{report.counts['completed']:,}",
         "Failed": f"{report.counts['failed']:,}",
         "Time": shown_length(summary.span) if summary.axis else "-",

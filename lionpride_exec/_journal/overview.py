@@ -113,6 +113,7 @@ class StoredRun:
         input: The files of INPUT, or the first of them.
         more_input: How many files more there were.
         options: The options that differed from their defaults, by their names.
+        bad_lines: How many bad lines it has found. 0 until it ends.
     """
 
     at: float
@@ -120,6 +121,7 @@ class StoredRun:
     input: tuple[str, ...]
     more_input: int
     options: dict[str, Any]
+    bad_lines: int = 0
 
     @property
     def command_line(self) -> str:
@@ -203,6 +205,7 @@ class _Run(msgspec.Struct):
     input: tuple[str, ...]
     options: dict[str, Any]
     more_input: int = 0
+    bad_lines: int = 0
 
 
 _runs = msgspec.json.Decoder(_Run)
@@ -277,7 +280,7 @@ def last_runs(connection: sqlite3.Connection, top: int) -> tuple[StoredRun, ...]
             run = _runs.decode(text)
         except UNREADABLE:
             continue
-        found.append(StoredRun(run.at, run.target, run.input, run.more_input, run.options))
+        found.append(StoredRun(run.at, run.target, run.input, run.more_input, run.options, run.bad_lines))
     return tuple(found)
 
 

@@ -121,7 +121,7 @@ def _report(
     errors = tuple(
         attrs.evolve(group, line_id=_line_id(connection, group.first)) for group in collector.groups.largest(top)
     )
-    runs = last_runs(connection, top)
+    runs = last_runs(connection, max(top, 1))
     return RunReport(
         name=reader.path.name,
         show_command="lionpride-exec show",
@@ -140,9 +140,10 @@ def _report(
             OpenRun(one.seq, id_text(one.id), one.tag, one.attempt, one.age)
             for one in open_events(connection, EventStatus.PROCESSING, "started", at, top)
         ),
-        given=tuple(Given(run.at, run.command_line) for run in runs),
+        given=tuple(Given(run.at, run.command_line) for run in runs[:top]),
         limits=limits,
         slots=None if opening is None else opening.slots or None,
+        bad_lines=runs[0].bad_lines if runs else 0,
     )
 
 

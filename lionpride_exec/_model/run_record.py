@@ -259,6 +259,7 @@ class RunReport:
         given: What was given to the last runs of the command, newest first.
         limits: The limits of starts that are known.
         slots: How many events may run at the same time. None if it is not known.
+        bad_lines: How many bad lines the last run of the command has found, which are no events.
     """
 
     name: str
@@ -276,3 +277,4 @@ class RunReport:
     given: tuple[Given, ...]
     limits: tuple[LimitStarts, ...]
     slots: int | None
+    bad_lines: int = 0

@@ -154,6 +154,22 @@ def test_errors_of_different_status_codes_are_apart():
     ]
 
 
+def test_bad_lines_stand_beside_the_events():
+    """A run of the command has found them, and no event tells of them. The command counts those of its last run."""
+    Path("target.py").write_text("async def echo(record): return record\n")
+    Path("in").write_text('{"n": 1}\nx\n{"n": 2}\ny\n')
+    command = ["run", "target.py:echo", "in", "--journal", "run.db", "--output", "out", "--quiet"]
+    for _ in range(2):
+        assert run_command(command) == 1
+        _, tree = page_of()
+        names, values = ([words_of(one) for one in tree.iter(tag)] for tag in ("dt", "dd"))
+        tiles = dict(zip(names, values, strict=True))
+        assert (tiles["Events"], tiles["Bad lines"]) == ("2", "2")
+    Path("in").write_text('{"n": 1}\n{"n": 2}\n')
+    assert run_command(command) == 0
+    assert "Bad lines" not in page_of()[0]
+
+
 def test_the_slowest_events_stand_first():
     """They are named by number, tag and id; as many as were asked for."""
     with closing(make_journal("run.db")) as connection:
@@ -408,3 +424,16 @@ def test_the_package_does_not_import_it():
     code = "import sys, lionpride_exec; print([name for name in sys.modules if '_faces' in name])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  our own
     assert done.stdout == "[]\n"
+
+
+def test_a_title_of_ones_own(capsys):
+    """It stands over the page; the commands on the page still name the journal. There is none without a page."""
+    with closing(make_journal("run.db")) as connection:
+        add_event(connection, 1, "completed", started=T0, finished=T0 + 1, outcome={"duration": 1.0})
+    assert run_command(["report", "run.db", "--title", "Customers <b>", "-o", "run.html"]) == 0
+    text = Path("run.html").read_text("utf-8")
+    assert "<h1>Customers &lt;b&gt;</h1>" in text
+    assert "<title>Customers &lt;b&gt;: report</title>" in text
+    assert "lionpride-exec show run.db 1" in text
+    assert run_command(["report", "run.db", "--title", "x", "--json"]) == 2
+    assert "--title is for a page, and --json writes none" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from lionpride_exec._base.json_text import write_json
+from lionpride_exec._base.json_text import read_json, write_json
 from lionpride_exec._base.redaction import STARS
 from lionpride_exec._base.wall_clock import wall_clock
 
@@ -51,6 +51,11 @@ def given_text(target: str, sources: Sequence[str], options: RunOptions) -> str:
         "options": {name: _hidden(value, secrets) for name, value in _given(options).items()},
     }
     return write_json(record).decode()
+
+
+def with_bad_lines(given: str, bad_lines: int) -> str:
+    """Return what :func:`given_text` returned, with the number of bad lines that the run has found."""
+    return write_json(read_json(given) | {"bad_lines": bad_lines}).decode()
 
 
 def _given(options: RunOptions) -> dict[str, Any]:

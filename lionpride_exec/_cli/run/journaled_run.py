@@ -29,6 +29,7 @@ from lionpride_exec._journal import Journal
 from lionpride_exec._journal.schema import HELD
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
 
+from .given import with_bad_lines
 from .keyed_run import PAUSE, KeyedRun, identity_of
 from .known_events import AGAIN, UNREADABLE
 from .line_identity import SUBMITTED, line_key, recall_event
@@ -267,6 +268,8 @@ class JournaledRun(KeyedRun):
     async def _finish(self) -> None:
         if not self.interrupts:
             await self._access.wait_submissions()  # those that came before the last line
+        if self.tally.bad:  # no event tells of them
+            await self._access.note_run(with_bad_lines(self._given, self.tally.bad))
         await super()._finish()
 
     # ---------------------------------------------------------------- reading
