@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,5 +66,6 @@ def init(folder: Annotated[str, Parameter(name="FOLDER")] = ".", /) -> int:
     files = project(EXAMPLES)
     write_files(Path(folder), files)
     say(f"wrote {', '.join(files)} into {folder}; they need httpx2, and {install_command('cli,journal')}")
-    say("next: change client.py and run.toml, then try a few calls: lionpride-exec check --config run.toml")
+    move = "" if Path(folder) == Path() else f"cd {shlex.quote(folder)}, "
+    say(f"next: {move}change client.py and run.toml, then try a few calls: lionpride-exec check --config run.toml")
     return 0

@@ -42,6 +42,35 @@ def test_init_writes_a_project_that_fits(capsys):
     assert {"target", "input", "output", "journal", "rate", "retries", "timeout"} <= config.keys()
 
 
+def test_init_says_where_to_go(capsys):
+    """The commands on the project are for its own folder."""
+    assert run_command(["init", "my project"]) == 0
+    assert "next: cd 'my project', change client.py and run.toml, then" in capsys.readouterr().err
+    assert run_command(["init"]) == 0
+    assert "next: change client.py and run.toml, then" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_a_project_is_not_run_from_outside(capsys, command):
+    """The files that it names are in its folder, so the message says how to go there. Nothing is written."""
+    assert run_command(["init", "geo"]) == 0
+    before = sorted(Path().rglob("*"))
+    capsys.readouterr()
+    assert run_command([command, "--config", "geo/run.toml"]) == 2
+    told = capsys.readouterr().err
+    assert "geo/run.toml names client.py, which is not here but in geo: cd geo, then use run.toml" in told
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_the_client_of_init_shows_a_get():
+    """Its comment is a line of code that fits the client."""
+    assert run_command(["init"]) == 0
+    (line,) = [line for line in Path("client.py").read_text().splitlines() if "params=" in line]
+    code = line.partition(": ")[2]
+    compile(f"async def f(client, record):\n    {code}", "client.py", "exec")
+    assert "client.get(" in code
+
+
 def test_the_project_of_init_reads_all_its_records(capsys, monkeypatch):
     """``run --config run.toml --dry-run`` makes an event of each record."""
     run_command(["init"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -98,4 +99,22 @@ def _positional(path: str, config: dict[str, Any]) -> list[str]:
     words = [*([config[TARGET]] if TARGET in config else []), *sources]
     if not all(isinstance(word, str) for word in words):
         raise UsageError(f"{path}: target must be a text, and input a text or a list of texts")
+    _check_here(path, words)
     return words
+
+
+def _check_here(path: str, words: Iterable[str]) -> None:
+    """
+    Check that the files which the file names are not beside it only. Names of files are those of the current directory.
+
+    Raises:
+        UsageError: A file is beside it, and not here.
+    """
+    folder = Path(path).parent
+    for word in words:
+        name = word.partition(":")[0]
+        if not Path(name).exists() and (folder / name).is_file():
+            move = f"cd {shlex.quote(str(folder))}"
+            raise UsageError(
+                f"{path} names {name}, which is not here but in {folder}: {move}, then use {Path(path).name}"
+            )
