@@ -39,7 +39,16 @@ async def shell(command):
     return (await anyio.run_process(command)).stdout.decode()
 """
 RECORDS = "".join(
-    json.dumps({"prompt": f"{number}", "api_key": "ab"[number % 2], "tokens": 9, "max_tokens": 9}) + "\n"
+    json.dumps(
+        {
+            "prompt": f"{number}",
+            "api_key": "ab"[number % 2],
+            "model": ("small", "large")[number % 2],
+            "tokens": 9,
+            "max_tokens": 9,
+        }
+    )
+    + "\n"
     for number in range(10)
 )
 BATCH = '{"custom_id": "r1", "body": {"model": "m", "max_tokens": 9}}\n'
