@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import attrs
+
 from lionpride_exec._base.error_shapes import error_line
 from lionpride_exec._base.exception_groups import error_in
 from lionpride_exec._base.jsonable import jsonable
@@ -14,7 +16,7 @@ from lionpride_exec._base.tracebacks import format_traceback, has_traceback
 from lionpride_exec._model.element import CLASS_KEY
 from lionpride_exec.errors import RateLimited, RemoteError
 
-from .previews import with_preview
+from .previews import has_many_values, with_preview
 from .snapshot import AttemptLine, EventLine, EventView, TransitionLine
 from .texts import attempt_outcome, first_line, readable
 
@@ -58,9 +60,18 @@ def event_line(found: FoundEvent) -> EventLine:
 
 
 def shown_line(found: FoundEvent) -> EventLine:
-    """Return an event on one line, with a preview if no key tells it apart. 50 us, and more for many fields."""
+    """
+    Return an event on one line, with a preview if no key tells it apart. 50 us, and up to 3 ms for many values.
+
+    There is no preview of more than 2000 values: it would hold up the event loop, in which events run.
+    """
     line, event = event_line(found), found.event
-    return line if event is None else with_preview(line, lambda: fields_of(event))
+    return line if event is None else with_preview(line, lambda: _few_fields_of(event))
+
+
+def _few_fields_of(event: Event[Any]) -> dict[str, Any] | None:
+    values = [getattr(event, field.name) for field in attrs.fields(type(event)) if field.init]
+    return None if has_many_values(values) else fields_of(event)
 
 
 def event_view(line: EventLine, event: Event[Any], explanation: str | None, after: Iterable[UUID]) -> EventView:

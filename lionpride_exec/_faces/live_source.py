@@ -30,7 +30,7 @@ from lionpride_exec.errors import NotFoundError
 
 from .live_actions import LiveActions, refused_here
 from .live_lines import event_view, seconds_of, shown_line
-from .live_pages import LivePages
+from .live_pages import AT_A_TIME, LivePages
 from .live_rings import Rings
 from .snapshot import ALL_PAUSED, LimitLine, PauseLine, Snapshot
 from .texts import event_keys_meant
@@ -140,8 +140,13 @@ class LiveSource:
     # ---------------------------------------------------------------- events
 
     async def running(self, count: int) -> tuple[EventLine, ...]:
-        """Return the events that run, the longest first. O(count)."""
-        return tuple(map(shown_line, self._view.oldest(PROCESSING, count)))
+        """Return the events that run, the longest first. O(count), in pieces of 20."""
+        lines: list[EventLine] = []
+        for number, found in enumerate(self._view.oldest(PROCESSING, count), 1):
+            lines.append(shown_line(found))
+            if number % AT_A_TIME == 0:
+                await checkpoint()
+        return tuple(lines)
 
     async def events(self, choice: Choice, before: str | None, count: int) -> EventPage:
         """Return events in memory that fit. The newest is the one whose status changed last."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import anyio
 import attrs
 import pytest
+from anyio.lowlevel import checkpoint
 from commands import run_command
 from parts import faces_snapshot, faces_sources
 from support import Job, make_executor
@@ -25,6 +26,13 @@ class Ask(Event):
 
     async def _invoke(self):
         return 1
+
+
+class Slow(Ask):
+    """Runs for a while."""
+
+    async def _invoke(self):
+        await anyio.sleep(5)
 
 
 class Login(Event):
@@ -53,6 +61,10 @@ async def lines_of(executor, count=50):
         ({"id": {"a": 1}}, '{"id": {"a": 1}}'),
         ({"q": LONG}, '{"q": "What is the capital of France, and how many people l…'),
         ({"q": "x" * 1_000_000}, '{"q": "' + "x" * 52 + "…"),
+        ({"\n" * 1_000_000: 1}, '{"' + "\\n" * 28 + "\\…"),
+        ({"v": [0.5] * 1900, "id": "a-17"}, "a-17"),
+        ({"v": [0.5] * 100_000, "id": "a-17"}, None),
+        ([[[1] * 50] * 50], None),
         ("plain\ntext", "plain text"),
         ([1, 2], "[1, 2]"),
         (None, None),
@@ -66,6 +78,43 @@ async def test_a_preview_of_a_record(record, shown):
         (line,) = await lines_of(executor)
         assert (line.preview, line.what) == (shown, shown or "")
         assert len(line.what) <= 60
+
+
+class Counted(list):
+    """A list that tells how many of its items were looked at."""
+
+    seen = 0
+
+    def __iter__(self):
+        for item in super().__iter__():
+            Counted.seen += 1
+            yield item
+
+
+@pytest.mark.anyio
+async def test_a_list_of_huge_records_holds_up_nobody():
+    """Records of many values are not made JSON-safe for a list, and running events are read in pieces."""
+    Counted.seen, turns = 0, 0
+    executor = Executor.of(Slow, concurrency_limit=100)
+    source = faces_sources.live_source(executor)
+
+    async def take_turns(*, task_status):
+        nonlocal turns
+        task_status.started()
+        while True:
+            turns += 1
+            await checkpoint()
+
+    async with executor, anyio.create_task_group() as group:
+        await executor.extend([Slow(record=Counted([1] * 10_000)) for _ in range(100)])
+        await anyio.sleep(1)
+        await group.start(take_turns)
+        before = turns
+        found = await source.running(100)
+        assert turns - before >= 4
+        group.cancel_scope.cancel()
+    assert [line.preview for line in found] == [None] * 100
+    assert Counted.seen == 0
 
 
 @pytest.mark.anyio
