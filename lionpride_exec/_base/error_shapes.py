@@ -60,12 +60,12 @@ class WholeError(str):
     __slots__ = ()
 
     def is_of(self, words: str) -> bool:
-        """Whether these are the words. Case, the width of blanks and escapes for a terminal do not count."""
+        """Whether these are the words. The width of blanks and escapes for a terminal do not count."""
         return _as_shown(self) == _as_shown(words)
 
 
 def _as_shown(words: str) -> str:
-    return " ".join(visible(words).casefold().split())
+    return " ".join(visible(words).split())
 
 
 def error_line(error: object, secrets: frozenset[str] = NO_SECRETS) -> str | None:

@@ -215,4 +215,6 @@ def test_cancel_unless_begun(call):
         "lionpride-exec: event first has ended",
     ]
     assert call("cancel", "run.db", "--status", "pending", "--unless-begun") == (0, "1 event cancelled\n", "")
+    told = "lionpride-exec: no event of run.db that has not begun is pending\n"  # 7 and 8 are pending, and have begun
+    assert call("cancel", "run.db", "--status", "pending", "--unless-begun") == (0, "0 events cancelled\n", told)
     assert statuses() == before | {4: "cancelled", 9: "cancelled"}

@@ -486,6 +486,7 @@ SERVER_ERRORS = (
     (None, "Server error '500 Internal Server Error' for url 'https://api.example/4'"),
     (500, "Server error '500 Internal Server Error' for url 'https://api.example/5' again"),
     (None, "\n  late\x1b"),
+    (None, "LATE\x1b"),
     (None, ""),
     (None, "late\x1b, " + "x" * 300),
 )
@@ -513,7 +514,7 @@ def test_retry_takes_the_errors_that_inspect_shows(call):
     with_server_errors()
     shown = shown_errors(call)
     assert shown["HTTPStatusError 500: Server error '<n> Internal Server Error' for url '<url>'"] == 2
-    assert len(shown) == 7
+    assert len(shown) == 8
     total = 0
     for text, count in shown.items():
         assert call("retry", "run.db", "--error", text)[0] == 0

@@ -125,7 +125,9 @@ class Choice:
         rows = reader.events(statuses) if named is None else _rows(reader, sorted(named))
         yield from (row for row in rows if row.status in statuses and _fits(asked, row))
 
-    def tell_none(self, journal: str, statuses: Sequence[str], process: str | None) -> int:
+    def tell_none(
+        self, journal: str, statuses: Sequence[str], process: str | None, *, unless_begun: bool = False
+    ) -> int:
         """
         Tell that no event was chosen, and return the exit status: 1 if no error has the text that was given.
 
@@ -133,9 +135,10 @@ class Choice:
             journal: Path of the journal.
             statuses: The statuses that count.
             process: The process that was asked. None if nobody runs the journal.
+            unless_begun: Whether events that have begun do not count.
         """
         known = journal if process is None else f"{journal} that process {process} can read"
-        words = f"no event of {known} is {' or '.join(statuses)}"
+        words = f"no event of {known}{' that has not begun' if unless_begun else ''} is {' or '.join(statuses)}"
         if self.error is not None:
             more = ", and fits the other options" if self.tags or self.since is not None else ""
             errors = f"lionpride-exec inspect {shlex.quote(journal)} shows the errors"

@@ -76,5 +76,6 @@ def end_events(
     write_ended(result.events, result.running, status.value)
     tell_others(result, named)
     if not (result.events or result.running or named):
-        return choice.tell_none(journal, statuses, None if owner is None else owner.process)
+        process = None if owner is None else owner.process
+        return choice.tell_none(journal, statuses, process, unless_begun=unless_begun)
     return 1 if result.others else 0
