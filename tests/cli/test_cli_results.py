@@ -300,7 +300,37 @@ def test_a_field_that_no_result_has_is_told(capsys, more):
     )
     assert "'other'" not in told
     assert "'error" not in told
-    assert "'key'" not in told
+    assert "'key'" in told
+
+
+@pytest.mark.parametrize("journal", [None, "run.db"])
+def test_an_id_and_a_key_are_those_of_the_record(capsys, journal):
+    """In each result, also in one that has a key of its own: that of a repeated record in a journal."""
+    write({"id": "a", "key": "k"}, {"id": "b", "key": "k"}, {"id": "b", "key": "k"})
+    options = {"progress": "none", "ordered": True, "journal": journal}
+    assert run("target.py:echo", "in", output="out", fields="id,key,status", **options) == 0
+    assert [list(one.values()) for one in read()] == [[one, "k", "completed"] for one in "abb"]
+    assert "--fields" not in capsys.readouterr().err
+    assert run("target.py:echo", "in", output="out", overwrite=journal is None, output_format="csv", **options) == 0
+    assert table()[0][:3] == ["id", "key", "status"]
+    assert [row[:2] for row in table()[1:]] == [["a", "k"], ["b", "k"], ["b", "k"]]
+
+
+def test_the_key_of_a_result_is_shown_if_its_record_has_none():
+    """Only a repeated record has one."""
+    write({"n": 1}, {"n": 1})
+    options = {"progress": "none", "ordered": True, "journal": "run.db", "fields": "n,key"}
+    assert run("target.py:echo", "in", output="out", **options) == 0
+    first, second = (one["key"] for one in read())
+    assert first is None
+    assert second.endswith(":2")
+
+
+def test_an_id_that_no_record_has_is_told(capsys):
+    """A column of empty cells is a mistake."""
+    write({"n": 1})
+    assert run("target.py:echo", "in", output="out", progress="none", fields="id,status") == 0
+    assert "--fields: no result has 'id'" in capsys.readouterr().err
 
 
 def test_a_text_has_no_fields(capsys):

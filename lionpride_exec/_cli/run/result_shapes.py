@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
     from .options import RunOptions
 
-# The fields of a result. Any other name is that of a field of its record.
-RESULT: Final = ("record", "status", "response", "error", "duration", "line", "id", "key")
+# The fields of each result. Any other name is that of a field of its record.
+RESULT: Final = ("record", "status", "response", "error", "duration", "line")
+
+# What some results have too. A field of the record comes first: what a column means must not depend on the result.
+SOMETIMES: Final = ("id", "key")
 
 # The columns of a table behind those of the record, if no columns are named.
 BEHIND: Final = ("status", "response", "error", "duration", "line")
@@ -66,7 +69,7 @@ class _Missing:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._open = [name for name in names if name not in RESULT]  # may still turn up
+        self._open = [name for name in names if name not in RESULT]  # may still turn up, in the result or its record
         self._missed: dict[str, str] = {}  # those that a result has lacked, with what else may have been meant
 
     def note(self, result: Mapping[str, Any]) -> None:
@@ -84,7 +87,7 @@ class _Missing:
         """Return what else may have been meant by the name of a field of the record."""
         if not isinstance(result["record"], dict):
             return " (the whole record is 'record')"
-        return did_you_mean(name, [*_fields_of(result), *RESULT])
+        return did_you_mean(name, [*_fields_of(result), *RESULT, *SOMETIMES])
 
     def message(self) -> str | None:
         """Return which names no result has. None if there are none."""
@@ -179,7 +182,11 @@ def _is_own(name: str) -> bool:
 
 def _place_of(result: Mapping[str, Any], name: str) -> tuple[Any, str]:
     """Return what has the field of a name, and the name."""
-    return (result if _is_own(name) else result["record"]), name
+    if _is_own(name):
+        return result, name
+    record = result["record"]
+    is_there = name in SOMETIMES and name in result and look_up(record, name) is MISSING
+    return (result if is_there else record), name
 
 
 def _cell(value: Any) -> str:
