@@ -55,3 +55,19 @@ async def test_a_longer_window_is_better_than_a_smaller_amount(seed):
     refused, held = await call(Rate(ALLOWED, per=1, hold=True), seed)
     assert refused == 0
     assert longer < held
+
+
+@pytest.mark.parametrize("mean", [0.02, 0.3, 2.0])
+@pytest.mark.parametrize("spread", [0.0, 0.9])
+async def test_hold_uses_the_share_that_the_page_says(mean, spread):
+    """Of a rate with ``hold=True``, ``per / (per + mean time of a call)`` is used, however much the times differ."""
+    per, windows, starts, randomness = 2.0, 100, [], random.Random(1)  # noqa: S311  no secret
+
+    async def request(_number):
+        starts.append(anyio.current_time())
+        await anyio.sleep(mean * randomness.uniform(1 - spread, 1 + spread))
+
+    async with Executor.of(request, limits=Rate(ALLOWED, per=per, hold=True), max_queue_size=10_000) as executor:
+        await executor.extend([Call.of(request, number) for number in range(windows * ALLOWED)], priority=0)
+    used = (windows - 1) * per / (starts[-1] - starts[0])
+    assert used == pytest.approx(per / (per + mean), abs=0.01)
