@@ -111,13 +111,13 @@ def commands():
 def test_a_table_from_the_first_row_to_the_report(shell):
     """The commands of the page in its order, and a Ctrl-C while calls run."""
     api = Api()
-    check, run, inspect, failed, show, again, report = commands()
+    check, run, inspect, failed, show, again, fixed, report = commands()
     write_rows(shell, corrected=False)
     with serving(api) as url:
         shell.environment |= {"API_URL": url}
         done = shell.run(check)
         assert done.returncode == 1
-        assert "line 31: id 'id' must be unique" in done.stderr
+        assert "line 31: id 'C029' is also on line 30" in done.stderr
         assert api.asked.total() == TRIAL
 
         api.asked.clear()
@@ -145,6 +145,11 @@ def test_a_table_from_the_first_row_to_the_report(shell):
         (line,) = (shell.directory / "failed.jsonl").read_text().splitlines()
         assert UNKNOWN in line
         assert UNKNOWN in shell.run(show).stdout
+
+        (shell.directory / "fixed.csv").write_text(f"{shell.head}\nC007,Ann,Main Street 7\n")
+        done = shell.run(fixed)
+        assert done.returncode == 0, done.stderr
+        assert (len(table(shell)), table(shell)["C007"]["status"]) == (ROWS - 1, "completed")
 
         write_rows(shell, corrected=True)
         done = shell.run(again)
