@@ -391,7 +391,7 @@ VALUES = {
     "very big": ([10**5000, {-(10**5000): 1}], ["1" + "0" * 5000, {"-1" + "0" * 5000: 1}]),
     "nan": ([math.nan, math.inf, {"a": -math.inf}], [None, None, {"a": None}]),
     "error": ([ValueError("no")], [{"error": "ValueError", "message": "no"}]),
-    "class": ([pathlib.PurePath, len], ["<class 'pathlib.PurePath'>", "<built-in function len>"]),
+    "class": ([decimal.Decimal, len], ["<class 'decimal.Decimal'>", "<built-in function len>"]),
     "lambda": ([lambda: 1], ["<function <lambda>>"]),
     "long double": ([LongDouble(), 1], ["np.longdouble('1.5')", 1]),
     "odd": ([Odd(None), Odd(5), Odd(len)], ["Odd()", "Odd()", "Odd()"]),

@@ -189,10 +189,12 @@ def certificates(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tls")
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
     by_ca = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names")
-    (folder / "names").write_text("subjectAltName=DNS:localhost")
+    # Python 3.13 and newer ask an authority what its key is for, and a certificate by which key it was signed.
+    (folder / "names").write_text("subjectAltName=DNS:localhost\nauthorityKeyIdentifier=keyid\n")
+    signs = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
     for command in (
-        ("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ours"),
-        ("req", "-x509", *key, "-keyout", "other.key", "-out", "other.pem", "-subj", "/CN=other"),
+        ("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ours", *signs),
+        ("req", "-x509", *key, "-keyout", "other.key", "-out", "other.pem", "-subj", "/CN=other", *signs),
         ("req", *key[:-2], "-keyout", "key.pem", "-out", "request.pem", "-subj", "/CN=localhost"),
         ("x509", "-req", "-in", "request.pem", *by_ca, "-out", "cert.pem"),
     ):
