@@ -3,10 +3,9 @@
 import json
 import threading
 from collections import Counter
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from api_server import QuietHandler, serving
 from cli_children import COLD, end_children, read_until, start
 from page_shell import Shell
 from pages import PAGES, blocks_in
@@ -47,35 +46,17 @@ class Api:
         return 200, "<html>" if text == UNUSABLE else json.dumps({"description": text.upper()})
 
 
-@contextmanager
-def serving(api):
-    """Serve inside the block. Yield the URL."""
+def handler_of(api):
+    """Return a handler that answers by the API. Without a status it closes the connection."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
+    class Handler(QuietHandler):
+        def do_POST(self):  # noqa: N802  http.server calls it so
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             status, text = api.answer(body["text"])
             if status:
-                self.send_response(status)
-                self.send_header("content-length", str(len(text)))
-                self.send_header("retry-after", "0")
-                self.end_headers()
-                self.wfile.write(text.encode())
+                self.respond(status, text, retry_after="0")
 
-        def log_message(self, *_):
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        api.goes_on.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return Handler
 
 
 @pytest.fixture
@@ -107,7 +88,7 @@ def test_each_call_is_paid_once(shell):
     api = Api()
     trial, run, inspect, failed, held, show, by_error, by_record, by_status, again = commands()
     assert run == again == "lionpride-exec run --config run.toml"
-    with serving(api) as url:
+    with serving(handler_of(api), api.goes_on) as url:
         shell.environment |= {"API_URL": url}
         assert shell.run(trial).returncode == 0
         assert api.paid.total() == TRIAL
@@ -122,11 +103,11 @@ def test_each_call_is_paid_once(shell):
             assert "2 lines are held: they ran when the process died" in done.stderr
             found = summary(shell)
             assert found["left"] == {"held": 2}
-            assert found["statuses"] == {"completed": RECORDS - 4, "failed": 2}
+            assert found["statuses"] == {"completed": RECORDS - 4, "failed": 2}, shell.run(inspect).stdout[-3000:]
             assert set(api.paid.values()) == {1}
         assert (api.asked[REFUSED_ONCE], api.asked[FAILS_ONCE], api.asked[UNUSABLE], api.asked[FAILS]) == (2, 2, 1, 4)
 
-        shown = shell.run(inspect).stdout
+        shown = shell.run(inspect).stdout[-3000:]
         assert "HTTPStatusError 500: Server error '<n> Internal Server Error' for url '<url>'" in shown
         assert "Unusable: no description: <html>" in shown
         for line, number in ((failed, 2), (held, 2)):

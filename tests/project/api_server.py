@@ -1,0 +1,40 @@
+"""A server in threads, for the tests of pages that call an API."""
+
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class QuietHandler(BaseHTTPRequestHandler):
+    """Answers a request with a status and a text, and writes no log."""
+
+    def respond(self, status, text, **headers):
+        """Send a response with this text, and with these headers beside its length."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # by default 5 connections may wait, and the calls of others end in a ReadError
+
+
+@contextmanager
+def serving(handler, goes_on):
+    """Serve inside the block. Yield the URL. The event is set at the end, for the calls that wait for it."""
+    server = _Server(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        goes_on.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
