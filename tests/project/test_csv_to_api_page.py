@@ -4,12 +4,11 @@ import csv
 import json
 import threading
 from collections import Counter
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from signal import SIGINT
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from api_server import QuietHandler, serving
 from cli_children import COLD, end_children, read_until, start
 from page_shell import Shell
 from pages import PAGES, blocks_in
@@ -42,36 +41,17 @@ class Api:
         return 200, json.dumps({"lat": 1.5, "lon": len(address), "more": "left out"})
 
 
-@contextmanager
-def serving(api):
-    """Serve inside the block. Yield the URL."""
+def handler_of(api):
+    """Return a handler that answers by the API."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
+    class Handler(QuietHandler):
+        def do_GET(self):  # noqa: N802  http.server calls it so
             url = urlsplit(self.path)
             query = parse_qs(url.query)
             assert (url.path, query["limit"]) == ("/search", ["1"])
-            status, text = api.answer(query["q"][0])
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text.encode())
+            self.respond(*api.answer(query["q"][0]), content_type="application/json")
 
-        def log_message(self, *_):
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        api.goes_on.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return Handler
 
 
 @pytest.fixture
@@ -99,7 +79,7 @@ def write_rows(shell, *, corrected):
 def table(shell):
     """Return the rows of the output, by the id of the customer."""
     with (shell.directory / "places.csv").open(newline="", encoding="utf-8") as file:
-        return {row["record.id"]: row for row in csv.DictReader(file)}
+        return {row["id"]: row for row in csv.DictReader(file)}
 
 
 def commands():
@@ -113,7 +93,7 @@ def test_a_table_from_the_first_row_to_the_report(shell):
     api = Api()
     check, run, inspect, failed, show, again, fixed, report = commands()
     write_rows(shell, corrected=False)
-    with serving(api) as url:
+    with serving(handler_of(api), api.goes_on) as url:
         shell.environment |= {"API_URL": url}
         done = shell.run(check)
         assert done.returncode == 1
