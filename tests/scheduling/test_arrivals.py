@@ -6,7 +6,7 @@ from collections import deque
 import anyio
 import pytest
 
-from lionpride_exec import Call, Executor, Rate, RateLimited
+from lionpride_exec import Call, Concurrent, Event, Executor, Rate, RateLimited
 
 pytestmark = pytest.mark.anyio
 
@@ -71,3 +71,31 @@ async def test_hold_uses_the_share_that_the_page_says(mean, spread):
         await executor.extend([Call.of(request, number) for number in range(windows * ALLOWED)], priority=0)
     used = (windows - 1) * per / (starts[-1] - starts[0])
     assert used == pytest.approx(per / (per + mean), abs=0.01)
+
+
+class OwnersCall(Event):
+    """A call for one of 8 owners."""
+
+    owner: int
+    seconds: float
+
+    async def _invoke(self):
+        await anyio.sleep(self.seconds)
+
+
+@pytest.mark.parametrize(
+    ("rate", "urgent", "all_calls"),
+    [(Rate(20, per=1), 14.2, 29.2), (Rate(20, per=1, hold=True), 7.2, 34.0), (Rate(2, per=0.1), 3.9, 30.1)],
+    ids=["burst", "hold", "short window"],
+)
+async def test_a_short_window_leaves_more_starts_to_urgent_calls(rate, urgent, all_calls):
+    """The table of docs/dispatch.md: one owner of 8 is urgent, and an owner has 5 slots."""
+    numbers = random.Random(1)  # noqa: S311  no secret
+    calls = [OwnersCall(owner=number % 8, seconds=numbers.uniform(0.05, 0.25)) for number in range(600)]
+    began = anyio.current_time()
+    async with Executor.of(OwnersCall, limits=[rate, Concurrent(5, key="owner")]) as executor:
+        for owners_call in sorted(calls, key=lambda each: each.owner):
+            await executor.append(owners_call, priority=min(owners_call.owner, 1), wait=True)
+        ends = [(ended.owner, anyio.current_time() - began) async for ended in executor.as_completed(calls)]
+    assert max(seconds for owner, seconds in ends if owner == 0) == pytest.approx(urgent, rel=0.05)
+    assert max(seconds for _, seconds in ends) == pytest.approx(all_calls, rel=0.05)
