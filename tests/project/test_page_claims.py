@@ -9,7 +9,17 @@ import pytest
 from pages import ROOT
 from support import ASYNCIO_ONLY, Job, make_executor
 
-from lionpride_exec import Call, Event, EventFailed, Executor, ExecutorClosedError, Journal, Retry, WatcherTooSlow
+from lionpride_exec import (
+    Call,
+    Event,
+    EventFailed,
+    Executor,
+    ExecutorClosedError,
+    Journal,
+    LionTimeoutError,
+    Retry,
+    WatcherTooSlow,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -344,3 +354,28 @@ def test_no_page_forgets_the_journal_when_it_speaks_of_interruptions():
     found = [(name, text) for name, text in paragraphs() if claim.search(text)]
     assert found  # docs/retry.md itself at least
     assert [each for each in found if not re.search("journal|resumes|does not run again", each[1])] == []
+
+
+# -------------------------------------------------------------------- orders
+
+
+class Charge(Event):
+    """The API hangs."""
+
+    timeout = 10
+
+    async def _invoke(self):
+        await anyio.sleep_forever()
+
+
+@pytest.mark.parametrize(("errors", "retries"), [(OSError, 0), ((OSError, LionTimeoutError), 2)])
+async def test_a_charge_that_is_given_up(errors, retries):
+    """The Retry takes a timeout only if it names it. What retry() runs again has its id, and has not begun."""
+    async with Executor.of(Charge, retry=Retry(3, on=errors)) as executor:
+        charge = await executor.append(Charge())
+        await charge.wait()
+        assert (charge.status, len(charge.execution.attempts)) == ("cancelled", retries)
+        again = await executor.retry(charge)
+        assert again.id == charge.id
+        assert again.as_fresh_event().id != charge.id
+        assert executor.cancel(again, unless_begun=True)
