@@ -332,7 +332,7 @@ def test_the_process_explains_what_its_events_wait_for(call, backend):
         ]
         status, out, err = call("explain", "run.db", "d", "a")
         assert (status, err) == (1, "lionpride-exec: event a has ended\n")
-        assert out[0].endswith("is pending, waits for resume(), Concurrent(limit=100, key='host'), of key 'y'")
+        assert out[0].endswith("is pending, waits for resume(), hosts, of key 'y'")
         assert call("inspect", "run.db")[1][1] == f"process {process.pid} runs it"
         assert not [line for line in call("inspect", "run.db")[1] if " explain " in line]
         finish(process)

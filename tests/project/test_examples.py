@@ -94,7 +94,7 @@ async def test_the_tour_with_a_journal(tmp_path, monkeypatch, capsys):
 
 async def test_the_gate_in_the_docs():
     """The gate of docs/dispatch.md works as its table says."""
-    code, _ = code_of("docs/dispatch.md")
+    code, *_ = code_of("docs/dispatch.md")
     namespace = define(code)
     polite = namespace["Polite"]
 
