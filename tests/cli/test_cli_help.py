@@ -60,8 +60,8 @@ def test_texts_in_angle_brackets_are_shown(help_of, path):
 
 def test_what_varies_in_an_error(help_of):
     """The help of ``retry --error`` has the signs for what varies."""
-    words = " ".join(help_of(["retry"]).replace("│", " ").split())  # the lines may be short, if another test set them up
-    assert "has it with <n>, <id> and <url> for what varies" in words
+    text = help_of(["retry"]).replace("│", " ")
+    assert "has it with <n>, <id> and <url> for what varies" in " ".join(text.split())  # in lines of any length
 
 
 def test_usage_of_what_may_be_left_out(help_of):
