@@ -51,7 +51,7 @@ class Ask(Event[str]):
 
 
 class Collect(Event[None]):
-    """Give both answers to a process, where there is no ``after_results()``."""
+    """Pass both answers to an event that runs in a process, where ``after_results()`` does not work."""
 
     user: int
     host = None

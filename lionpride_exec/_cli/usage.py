@@ -21,7 +21,7 @@ _INPUT: Final = "INPUT..."
 
 def add_usages(app: App, path: str) -> None:
     """
-    Give a usage line to each command of an app.
+    Set the usage line of each command of an app.
 
     Args:
         app: The app, with its commands.

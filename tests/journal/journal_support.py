@@ -71,6 +71,18 @@ def crash(path, name="crashed.db"):
     return copy
 
 
+async def begun(path, *events, **options):
+    """Return the file that a crash leaves behind while these events run."""
+    with anyio.CancelScope() as scope:
+        async with open_executor(path, ack="strict", **options) as executor:
+            await executor.extend(events)
+            await anyio.sleep(1)
+            copy = crash(path)
+            scope.cancel()
+            await anyio.sleep_forever()
+    return copy
+
+
 def run_on(backend, function, *arguments):
     """Run an async function on a backend, under its virtual clock."""
     name, options = backend_options(backend)

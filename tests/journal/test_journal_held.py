@@ -7,7 +7,7 @@ from uuid import UUID
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
-from journal_support import HoldStep, Step, crash, open_executor, rows
+from journal_support import HoldStep, Step, begun, crash, open_executor, rows
 from parts import faces_snapshot, faces_sources
 
 from lionpride_exec import NotFoundError, WaitReason
@@ -20,18 +20,6 @@ END = {"cancel": "cancelled", "skip": "skipped"}
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "run.db"
-
-
-async def begun(path, *events):
-    """Return the file that a crash leaves behind while these events run."""
-    with anyio.CancelScope() as scope:
-        async with open_executor(path, ack="strict") as executor:
-            await executor.extend(events)
-            await anyio.sleep(1)
-            copy = crash(path)
-            scope.cancel()
-            await anyio.sleep_forever()
-    return copy
 
 
 @pytest.mark.parametrize("ack", ["lazy", "strict"])
@@ -75,7 +63,7 @@ async def test_a_held_event_is_known_and_can_be_ended(path, ack, end, by):
 
 
 async def test_a_held_event_that_is_released_is_the_object_that_was_read(path):
-    """Whoever has it can wait for it."""
+    """A program that holds the object can wait for its end."""
     copy = await begun(path, HoldStep(name="held", seconds=10))
     async with open_executor(copy) as executor, anyio.create_task_group() as group:
         (held,) = await executor.held_events()
@@ -87,7 +75,7 @@ async def test_a_held_event_that_is_released_is_the_object_that_was_read(path):
 
 
 async def test_the_end_of_a_held_event_survives_a_kill_once_it_is_seen(path):
-    """With a strict journal, whoever has seen it cancelled finds it cancelled."""
+    """With a strict journal, an event that a program has seen cancelled is cancelled after a kill too."""
     copy = await begun(path, HoldStep(name="held", seconds=10))
     with anyio.CancelScope() as scope:
         async with open_executor(copy, ack="strict") as executor:

@@ -10,7 +10,7 @@ import pytest
 from anyio import wait_all_tasks_blocked
 from commands import run_command
 from journal_files import T0, add_event, make_journal
-from journal_support import BriefStep, FailStep, HoldStep, Step, crash, open_executor, rows, run_on, until
+from journal_support import BriefStep, FailStep, HoldStep, Step, begun, crash, open_executor, rows, run_on, until
 
 from lionpride_exec import Event, EventStatus, Executor, Journal, JournalError, NotFoundError, Retry
 from lionpride_exec.testing import BACKENDS
@@ -21,18 +21,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "run.db"
-
-
-async def begun(path, *events, **options):
-    """Give the file that a crash leaves behind while these events run."""
-    with anyio.CancelScope() as scope:
-        async with open_executor(path, ack="strict", **options) as executor:
-            await executor.extend(events)
-            await anyio.sleep(1)
-            copy = crash(path)
-            scope.cancel()
-            await anyio.sleep_forever()
-    return copy
 
 
 async def test_pending_events_come_back_in_order(path):

@@ -111,7 +111,7 @@ class JournalRules(MachineBase):
             may_be_gone = executor.journal.retain and known.id not in executor
             require(may_be_gone, "acknowledged_survives", "this is gone", known)
             return
-        if found.status not in TERMINAL and self.current(known) is None:  # held, which the executor knows, or unread
+        if found.status not in TERMINAL and self.current(known) is None:  # it is held, or cannot be read
             require(executor.journal.left, "nothing_is_lost", "this stays in the journal, and nobody says so", known)
             del self.taken[known.id]
             return
