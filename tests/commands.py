@@ -1,6 +1,7 @@
 """The command ``lionpride-exec`` in this process, called with the arguments that a user writes."""
 
 import os
+import sys
 from contextlib import contextmanager
 
 import anyio
@@ -70,3 +71,13 @@ def standard_input(data):
     finally:
         os.dup2(saved, 0)
         os.close(saved)
+
+
+@contextmanager
+def targets_in(directory, monkeypatch, text):
+    """Work in a directory that has the file ``targets.py``. Afterwards the interpreter is as before."""
+    (directory / "targets.py").write_text(text)
+    monkeypatch.chdir(directory)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    yield directory
+    sys.modules.pop("lionpride_exec_target_targets", None)

@@ -1,12 +1,11 @@
 """Columns of a record that have the name of something every event has."""
 
 import json
-import sys
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from commands import run
+from commands import run, targets_in
 
 TARGETS = """
 import anyio
@@ -37,11 +36,8 @@ COLUMNS = {
 @pytest.fixture(autouse=True)
 def workplace(tmp_path, monkeypatch):
     """A directory of one's own, with the targets."""
-    (tmp_path / "targets.py").write_text(TARGETS)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path[:])
-    yield tmp_path
-    sys.modules.pop("lionpride_exec_target_targets", None)
+    with targets_in(tmp_path, monkeypatch, TARGETS):
+        yield tmp_path
 
 
 @pytest.fixture(params=[None, "run.db"], ids=["without", "journal"])

@@ -13,7 +13,7 @@ import anyio
 import cli_children
 import pytest
 from cli_children import end_children, gate, read_until
-from commands import run, run_command, virtual_time
+from commands import run, run_command, targets_in, virtual_time
 from journal_files import journal_in_use
 from parts import journal_store
 
@@ -124,12 +124,9 @@ def no_child_is_left():
 @pytest.fixture(autouse=True)
 def workplace(tmp_path, monkeypatch):
     """A directory of one's own, with the targets."""
-    (tmp_path / "targets.py").write_text(TARGETS)
     (tmp_path / "children.py").write_text(CHILDREN)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path[:])
-    yield tmp_path
-    sys.modules.pop("lionpride_exec_target_targets", None)
+    with targets_in(tmp_path, monkeypatch, TARGETS):
+        yield tmp_path
 
 
 def go(name, lines=None, *, place="targets.py", **options):

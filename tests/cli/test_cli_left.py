@@ -2,12 +2,11 @@
 
 import json
 import sqlite3
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from commands import run, run_command, standard_input
+from commands import run, run_command, standard_input, targets_in
 from parts import cli_summary
 
 TARGETS = """
@@ -32,11 +31,8 @@ BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
 @pytest.fixture(autouse=True)
 def workplace(tmp_path, monkeypatch):
     """A directory of one's own, with the targets."""
-    (tmp_path / "targets.py").write_text(TARGETS)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path[:])
-    yield tmp_path
-    sys.modules.pop("lionpride_exec_target_targets", None)
+    with targets_in(tmp_path, monkeypatch, TARGETS):
+        yield tmp_path
 
 
 def go(numbers=None, source="input", **options):

@@ -14,7 +14,7 @@ import anyio
 import httpx
 import pytest
 from cli_children import end_children, start
-from commands import run, run_command, virtual_time
+from commands import run, run_command, targets_in, virtual_time
 
 import lionpride_exec.__main__ as command
 from lionpride_exec import Adaptive, Concurrent, Event, Executor, Processor, Rate, RateLimited
@@ -94,11 +94,8 @@ class RefusingExecutor(Executor):
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
     """A directory of one's own, with the targets, and an unchanged interpreter afterwards."""
-    (tmp_path / "targets.py").write_text(TARGETS)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path[:])
-    yield tmp_path
-    sys.modules.pop("lionpride_exec_target_targets", None)
+    with targets_in(tmp_path, monkeypatch, TARGETS):
+        yield tmp_path
 
 
 @pytest.fixture(params=BACKENDS)
