@@ -1,8 +1,20 @@
-"""A server in threads, for the tests of pages that call an API."""
+"""The files and the server of a page on calls to an API, for its tests."""
 
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from page_shell import Shell
+from pages import blocks_in
+
+
+def with_files_of(page, directory):
+    """Return a shell with the ``client.py`` and the ``run.toml`` of a page, and the texts of its blocks by language."""
+    shell = Shell(directory)
+    texts = {block.language: block.text for block in blocks_in(page.read_text("utf-8"))}
+    (shell.directory / "client.py").write_text(texts["python"])
+    (shell.directory / "run.toml").write_text(texts["toml"])
+    return shell, texts
 
 
 class QuietHandler(BaseHTTPRequestHandler):

@@ -8,9 +8,8 @@ from signal import SIGINT
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from api_server import QuietHandler, serving
+from api_server import QuietHandler, serving, with_files_of
 from cli_children import COLD, end_children, read_until, start
-from page_shell import Shell
 from pages import PAGES, blocks_in
 
 PAGE = PAGES["docs/csv-to-api.md"]
@@ -57,10 +56,7 @@ def handler_of(api):
 @pytest.fixture
 def shell(tmp_path):
     """A directory with the files of the page."""
-    shell = Shell(tmp_path)
-    texts = {block.language: block.text for block in blocks_in(PAGE.read_text("utf-8"))}
-    (shell.directory / "client.py").write_text(texts["python"])
-    (shell.directory / "run.toml").write_text(texts["toml"])
+    shell, texts = with_files_of(PAGE, tmp_path)
     shell.head = texts["text"].splitlines()[0]
     yield shell
     end_children()

@@ -5,9 +5,8 @@ import threading
 from collections import Counter
 
 import pytest
-from api_server import QuietHandler, serving
+from api_server import QuietHandler, serving, with_files_of
 from cli_children import COLD, end_children, read_until, start
-from page_shell import Shell
 from pages import PAGES, blocks_in
 
 PAGE = PAGES["docs/paid-api.md"]
@@ -62,10 +61,7 @@ def handler_of(api):
 @pytest.fixture
 def shell(tmp_path):
     """A directory with the files of the page, and with the input."""
-    shell = Shell(tmp_path)
-    texts = {block.language: block.text for block in blocks_in(PAGE.read_text("utf-8"))}
-    (shell.directory / "client.py").write_text(texts["python"])
-    (shell.directory / "run.toml").write_text(texts["toml"])
+    shell, _ = with_files_of(PAGE, tmp_path)
     numbers = [*range(1, RECORDS), 44]
     lines = [json.dumps({"sku": f"P{number:05}", "text": f"text {number}"}) for number in numbers]
     (shell.directory / "products.jsonl").write_text("\n".join(lines))
