@@ -8,8 +8,8 @@ from signal import SIGINT
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from api_server import QuietHandler, serving, with_files_of
 from cli_children import COLD, end_children, read_until, start
+from page_api import QuietHandler, serving, with_files_of
 from pages import PAGES, blocks_in
 
 PAGE = PAGES["docs/csv-to-api.md"]

@@ -5,8 +5,8 @@ import threading
 from collections import Counter
 
 import pytest
-from api_server import QuietHandler, serving, with_files_of
 from cli_children import COLD, end_children, read_until, start
+from page_api import QuietHandler, serving, with_files_of
 from pages import PAGES, blocks_in
 
 PAGE = PAGES["docs/paid-api.md"]

@@ -5,6 +5,8 @@ import importlib.util
 import re
 import sys
 import tokenize
+import tomllib
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -219,3 +221,39 @@ def test_a_facade_has_parts_and_no_tower_of_classes(facade):
     ours = [base for base in facade.__mro__[1:] if base.__module__.startswith("lionpride_exec")]
     assert len(ours) <= 3
     assert all(base.__bases__ == (object,) for base in ours)
+
+
+# ---------------------------------------------------------------- the helpers beside the tests
+
+
+def importable_files(root, folders):
+    """Give the modules and packages in folders of the import path, by name. Those of tests are not imported by name."""
+    found = defaultdict(list)
+    for folder in folders:
+        for path in sorted((root / folder).iterdir()):
+            is_module = path.suffix == ".py" and not path.name.startswith("test_") and path.stem != "conftest"
+            if is_module or (path / "__init__.py").is_file():
+                found[path.stem].append(f"{folder}/{path.name}")
+    return found
+
+
+def hidden_files(found):
+    """Return the files of each name that more than one file has, or that a module of the standard library has too."""
+    return [files for name, files in found.items() if len(files) > 1 or name in sys.stdlib_module_names]
+
+
+def test_each_helper_has_a_name_of_its_own():
+    """Of two files with one name, an import finds the one whose folder comes first, whichever was meant."""
+    root = PACKAGE.parent
+    settings = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    found = importable_files(root, settings["tool"]["pytest"]["ini_options"]["pythonpath"])
+    assert "api_server" in found
+    assert hidden_files(found) == []
+
+
+def test_two_helpers_of_one_name_are_noticed(tmp_path):
+    for name in ("tests/server.py", "examples/server.py", "examples/test_server.py", "tests/queue.py", "tests/own.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = importable_files(tmp_path, ["tests", "examples"])
+    assert hidden_files(found) == [["tests/queue.py"], ["tests/server.py", "examples/server.py"]]
