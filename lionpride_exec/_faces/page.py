@@ -67,6 +67,11 @@ def page_of(report: RunReport, *, zoom: bool = False, title: str | None = None) 
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
 
 
+def encoded(page: str) -> bytes:
+    """Return a page as its file has it. A name or a title may have characters that UTF-8 lacks: they are escaped."""
+    return page.encode("utf-8", "backslashreplace")
+
+
 def _heading(report: RunReport, heading: str) -> Markup:
     return element(
         "header",

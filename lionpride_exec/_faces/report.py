@@ -19,7 +19,7 @@ from lionpride_exec._model.run_record import ALL_TIME, LimitStarts, Window
 from lionpride_exec._validation import check_seconds
 
 from .live import executor_report
-from .page import page_of
+from .page import encoded, page_of
 from .recording import RunRecord
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def report(
     until: datetime | None = None,
     limits: Iterable[Rate] | Rate = (),
     zoom: bool = False,
+    title: str | None = None,
 ) -> None:
     """
     Write how a run goes, or went, as one HTML file: ``report("run.db", "run.html")``.
@@ -62,6 +63,7 @@ def report(
         until: Only what happened before then. None for all.
         limits: Rates to compare the starts with, beside those that are known. Without keys and costs.
         zoom: Whether each run is in the page, with a script that lets people zoom into them. About 6 bytes for each.
+        title: The heading of the page. None for the name of the journal or of the executor.
 
     Raises:
         ConfigurationError: The extra ``journal`` is not installed, and ``source`` is a journal.
@@ -82,7 +84,7 @@ def report(
         found = source._report(top=top, window=window, limits=extra, keeps_runs=zoom)
     else:
         found = _of_journal(source, output, top=top, window=window, limits=extra, keeps_runs=zoom)
-    Path(output).write_text(page_of(found, zoom=zoom), "utf-8")
+    Path(output).write_bytes(encoded(page_of(found, zoom=zoom, title=title)))
 
 
 def _of_journal(source: str | os.PathLike[str] | Journal, output: str | os.PathLike[str], **options: Any) -> RunReport:

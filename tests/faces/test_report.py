@@ -437,3 +437,17 @@ def test_a_title_of_ones_own(capsys):
     assert "lionpride-exec show run.db 1" in text
     assert run_command(["report", "run.db", "--title", "x", "--json"]) == 2
     assert "--title is for a page, and --json writes none" in capsys.readouterr().err
+
+
+def test_a_title_from_a_program():
+    """It stands over the page of a journal and of an executor. What UTF-8 lacks is escaped, as by the command."""
+    with closing(make_journal("run.db")) as connection:
+        add_event(connection, 1, "completed", started=T0, finished=T0 + 1, outcome={"duration": 1.0})
+    title, written = "June \ud800", "<h1>June \\ud800</h1>"
+    assert run_command(["report", "run.db", "--title", title, "-o", "of_command.html"]) == 0
+    assert written in Path("of_command.html").read_text("utf-8")
+    for source, name in (("run.db", "run.db"), (Executor.of(anyio.sleep, name="mail"), "mail")):
+        lionpride_exec.report(source, "run.html", title=title)
+        assert written in Path("run.html").read_text("utf-8")
+        lionpride_exec.report(source, "run.html")
+        assert f"<h1>{name}</h1>" in Path("run.html").read_text("utf-8")

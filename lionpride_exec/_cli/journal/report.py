@@ -11,7 +11,7 @@ import attrs
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.run.options import check_not_an_option
 from lionpride_exec._faces.as_json import report_record
-from lionpride_exec._faces.page import page_of
+from lionpride_exec._faces.page import encoded, page_of
 from lionpride_exec._journal.row_records import encode
 from lionpride_exec._journal.run_limits import RATE, SECONDS
 from lionpride_exec._journal.run_report import read_report
@@ -77,7 +77,7 @@ def write_report(journal: str, output: str, options: ReportOptions, *, overwrite
     if options.as_json:
         text = encode(report_record(report)) + b"\n"
     else:
-        text = page_of(report, zoom=options.zoom, title=options.title).encode("utf-8", "backslashreplace")
+        text = encoded(page_of(report, zoom=options.zoom, title=options.title))
     with writing(output, Path(journal), overwrite=overwrite) as file:
         file.write(text)
     return 0
