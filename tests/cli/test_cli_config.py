@@ -11,6 +11,7 @@ from commands import run, run_command
 TARGETS = """
 import os
 async def echo(record): return record
+async def negative(record): return -record
 async def need(record):
     if record == 2 and not os.path.exists("mended"): raise LookupError
     if record == 3: raise KeyError
@@ -29,6 +30,11 @@ def workplace(tmp_path, monkeypatch):
 def records(name="out"):
     """Return the records of all results, in order."""
     return sorted(json.loads(line)["record"] for line in Path(name).read_text().splitlines())
+
+
+def results_of(name):
+    """Return what the calls returned, as they stand in the file."""
+    return [json.loads(line)["response"] for line in Path(name).read_text().splitlines()]
 
 
 # ---------------------------------------------------------------- run.toml
@@ -62,14 +68,33 @@ def test_a_file_has_the_arguments_of_a_run(capsys):
         (["--output", "mine"], "mine", [1, 2, 3]),
         (["--limit=1"], "out", [1]),
         (["target.py:need", "other", "--limit", "1"], "out", [7]),
+        (["other"], "out", [7, 8]),
+        (["--output", "mine", "other", "in"], "mine", [1, 2, 3, 7, 8]),
+        (["target.py:negative"], "out", [-3, -2, -1]),
+        (["odd:name"], "out", [9]),
     ],
 )
 def test_the_command_line_comes_before_the_file(words, out, expected):
-    """Option by option, wherever it stands. TARGET and INPUT are replaced together."""
+    """Option by option, wherever it stands. TARGET and INPUT are replaced each for itself. A file is no TARGET."""
+    Path("odd:name").write_text("9\n")
     Path("other").write_text("7\n8\n")
     Path("run.toml").write_text('target = "target.py:echo"\ninput = "in"\noutput = "out"\nlimit = 9\nquiet = true\n')
     assert run_command(["run", *words, "--config=run.toml"]) == 0
-    assert records(out) == expected
+    assert sorted(results_of(out)) == expected
+
+
+def test_without_a_target_in_the_file_the_first_word_is_one(capsys):
+    """As it is without a file."""
+    Path("run.toml").write_text('output = "out"\nquiet = true\n')
+    assert run_command(["run", "in", "--config=run.toml"]) == 2
+    assert "INPUT is missing" in capsys.readouterr().err
+
+
+def test_a_target_that_is_not_there_is_no_file_of_input(capsys):
+    """It looks like a target, so it is named as one."""
+    Path("run.toml").write_text('target = "target.py:echo"\ninput = "in"\noutput = "out"\n')
+    assert run_command(["run", "targte.py:echo", "--config=run.toml"]) == 2
+    assert "cannot load targte.py: no such file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

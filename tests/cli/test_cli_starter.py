@@ -321,6 +321,22 @@ def test_a_check_fails_with_its_records(capsys):
     assert "Traceback" not in err
 
 
+def test_a_check_counts_the_time_of_what_completed(capsys):
+    """A call that is refused at once says nothing of how long an answer takes."""
+    records = [{"n": 1, "seconds": 8}, {"n": 2, "seconds": 0.5, "bad": True}]
+    assert check(records=records) == 1
+    assert "a run takes 8 s to 8 s, 8 s on average" in capsys.readouterr().err
+
+
+def test_a_check_of_which_nothing_completed_tells_no_time(capsys):
+    """An API that is down would make all records look fast."""
+    assert check(records=[{"n": 1, "seconds": 0.5, "bad": True}]) == 1
+    told = capsys.readouterr().err
+    assert "no record completed, so how long all of them take is not known" in told
+    assert "a run takes" not in told
+    assert "or longer" not in told
+
+
 def test_a_check_shows_a_traceback_if_that_is_asked_for(capsys):
     """As a run shows it: from the code of the target on."""
     assert check("--traceback", records=[{"bad": True}]) == 1

@@ -24,6 +24,7 @@ from lionpride_exec._cli.streams import say
 from lionpride_exec._model.adaptive import Adaptive
 from lionpride_exec._model.limit_fields import shown
 from lionpride_exec._model.limits import Concurrent, Router
+from lionpride_exec._status import EventStatus
 
 from .command import run
 from .dry_run import DryRun
@@ -114,7 +115,7 @@ def _read_all(target_text: str, paths: Sequence[str], options: RunOptions, deman
 
 
 def _run_some(target_text: str, source_texts: Sequence[str], options: RunOptions) -> tuple[int, list[float]]:
-    """Run the first records, and write their results. Return the exit status, and how long each run took."""
+    """Run the first records, and write their results. Return the exit status, and how long each took that completed."""
     with TemporaryDirectory() as folder:
         output = Path(folder, "results.jsonl")
         status = run(target_text, source_texts, attrs.evolve(options, output=str(output), progress="none"))
@@ -122,10 +123,12 @@ def _run_some(target_text: str, source_texts: Sequence[str], options: RunOptions
     durations: list[float] = []
     for line in lines:
         sys.stdout.write(f"{shortened(visible(line.decode()), SHOWN)}\n")
-        found = json.loads(line)["duration"]
-        if found is not None:
-            durations.append(found)
+        result = json.loads(line)
+        if result["status"] == EventStatus.COMPLETED.value:  # a refused connection says nothing of how long a call takes
+            durations.append(result["duration"])
     sys.stdout.flush()
+    if lines and not durations:
+        say("no record completed, so how long all of them take is not known")
     return status if status in {COMPLETED, INTERRUPTED} else INCOMPLETE, durations
 
 

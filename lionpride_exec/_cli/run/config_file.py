@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import tomllib
 from pathlib import Path
@@ -20,47 +21,51 @@ CONFIG: Final = "--config"
 TARGET: Final = "target"
 INPUT: Final = "input"
 
+# What TARGET looks like: a module or a file, and a name in it. Some other text is a file of INPUT.
+_TARGET_TEXT: Final = re.compile(r".+:[^\W\d][\w.]*")
+
 
 def with_config(argv: Sequence[str]) -> Sequence[str]:
     """
     Return the arguments of the command, with those of the file of ``--config`` before them.
 
-    What the command line says holds: an option there replaces the one of the file, and so do TARGET and INPUT.
+    What the command line says holds: an option there replaces the one of the file. So does TARGET, and so does INPUT, each
+    for itself.
 
     Raises:
         UsageError: The file cannot be read, or says something that is no option of ``run``.
     """
     if not argv or argv[0] not in COMMANDS or not any(word.partition("=")[0] == CONFIG for word in argv):
         return argv
-    rest, path, given, has_positional = _split(argv[1:])
+    options, path, given, positional = _split(argv[1:])
     config = _read(path)
     words = [word for name, value in config.items() for word in _words(path, name, value, given)]
-    positional = [] if has_positional else _positional(path, config)
-    return [argv[0], *positional, f"{CONFIG}={path}", *words, *rest]
+    return [argv[0], *_positional(path, config, positional), f"{CONFIG}={path}", *words, *options]
 
 
-def _split(words: Sequence[str]) -> tuple[list[str], str, set[str], bool]:
-    """Return the words without ``--config``, its value, the names of options, and whether there are other words."""
-    rest: list[str] = []
+def _split(words: Sequence[str]) -> tuple[list[str], str, set[str], list[str]]:
+    """Return the options without ``--config``, its value, the names of the options, and the other words."""
+    options: list[str] = []
+    positional: list[str] = []
     paths: list[str] = []
     given: set[str] = set()
-    has_positional = False
     left = iter(words)
     for word in left:
         name, equals, value = word.partition("=")
         if name == CONFIG:
             paths.append(value if equals else next(left, ""))
             continue
-        rest.append(word)
+        if not word.startswith("-") or word == "-":
+            positional.append(word)
+            continue
+        options.append(word)
         if name in OPTIONS:
             given.add(name)
             if not equals and OPTIONS[name][1] != FLAG:
-                rest += [value for value in [next(left, None)] if value is not None]
-        elif not word.startswith("-") or word == "-":
-            has_positional = True
+                options += [value for value in [next(left, None)] if value is not None]
     if len(paths) != 1 or not paths[0]:
         raise UsageError(f"{CONFIG} needs one file")
-    return rest, paths[0], given, has_positional
+    return options, paths[0], given, positional
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -92,15 +97,21 @@ def _words(path: str, name: str, value: Any, given: Iterable[str]) -> list[str]:
     return [f"{option}={one}" for one in values]
 
 
-def _positional(path: str, config: dict[str, Any]) -> list[str]:
-    """Return TARGET and INPUT, as far as the file has them."""
+def _positional(path: str, config: dict[str, Any], given: Sequence[str]) -> list[str]:
+    """Return TARGET and INPUT: those of the command line, and of the file what the command line has not."""
     found = config.get(INPUT, [])
     sources = found if isinstance(found, list) else [found]
-    words = [*([config[TARGET]] if TARGET in config else []), *sources]
-    if not all(isinstance(word, str) for word in words):
+    target = [config[TARGET]] if TARGET in config else []
+    if not all(isinstance(word, str) for word in [*target, *sources]):
         raise UsageError(f"{path}: target must be a text, and input a text or a list of texts")
-    _check_here(path, words)
-    return words
+    count = 1 if given and (not target or _is_target(given[0])) else 0
+    from_file = [*([] if count else target), *([] if given[count:] else sources)]
+    _check_here(path, from_file)
+    return [*(given[:count] or target), *(given[count:] or sources)]
+
+
+def _is_target(word: str) -> bool:
+    return _TARGET_TEXT.fullmatch(word) is not None and not Path(word).exists()
 
 
 def _check_here(path: str, words: Iterable[str]) -> None:
