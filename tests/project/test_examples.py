@@ -158,8 +158,8 @@ async def test_stopping_at_ctrl_c():
 
 
 def test_the_table_of_promises_names_tests_that_exist():
-    """Every test and file that docs/seed.md names exists."""
-    text = (ROOT / "docs" / "seed.md").read_text()
+    """Every test and file that docs/specification.md names exists."""
+    text = (ROOT / "docs" / "specification.md").read_text()
     names = set(re.findall(r"`(?:[\w.]*)::(\w+)`", text))
     defined = {
         name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
