@@ -80,3 +80,16 @@ TERMINAL: Final = frozenset(status for status, following in TRANSITIONS.items() 
 
 # The final statuses that are failures. SKIPPED is none: an event that skips itself had nothing to do.
 FAILURES: Final = frozenset({FAILED, CANCELLED, ABORTED})
+
+# The final statuses of events that did not complete, in the order of definition.
+BAD: Final[tuple[EventStatus, ...]] = tuple(
+    status for status in EventStatus if status in TERMINAL and status is not COMPLETED
+)
+
+# The status that only a journal knows: the event ran when the process died, and its class wants a decision before it
+# runs again. In memory the event is PENDING.
+HELD: Final = "held"
+
+# The statuses as journals and pages have them: as plain texts.
+FINAL: Final = tuple(status.value for status in EventStatus if status in TERMINAL)
+OPEN: Final = (PENDING.value, PROCESSING.value, HELD)

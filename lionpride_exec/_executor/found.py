@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import attrs
 
@@ -22,7 +22,7 @@ from lionpride_exec._events.call import Call, lasting_name_of
 from lionpride_exec._events.event import tag_of
 from lionpride_exec._events.stored_names import publish_classes
 from lionpride_exec._model.execution import to_status
-from lionpride_exec._status import COMPLETED, TERMINAL, EventStatus
+from lionpride_exec._status import BAD, EventStatus
 from lionpride_exec._validation import check_seconds
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from lionpride_exec._events.event import Event
 
 # The statuses of events that have ended, and not completed.
-BAD: Final = tuple(status for status in EventStatus if status in TERMINAL and status is not COMPLETED)
 
 
 @attrs.frozen

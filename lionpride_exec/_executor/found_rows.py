@@ -8,8 +8,7 @@ from uuid import UUID
 from lionpride_exec._base.json_text import read_json
 from lionpride_exec._journal.envelope_tags import tag_of
 from lionpride_exec._journal.outcome_codec import code_of, error_of, from_seconds
-from lionpride_exec._journal.schema import HELD
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import HELD, EventStatus
 
 from .found import FoundEvent
 

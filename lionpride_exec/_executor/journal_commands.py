@@ -29,14 +29,13 @@ from lionpride_exec._journal.command_forms import (
     read_form,
 )
 from lionpride_exec._journal.outcome_codec import from_seconds
-from lionpride_exec._journal.schema import FINAL, HELD
 from lionpride_exec._model.waiting import WaitReason
-from lionpride_exec._status import PENDING, PROCESSING, TERMINAL
+from lionpride_exec._status import BAD, FINAL, HELD, OPEN, PENDING, PROCESSING, TERMINAL
 from lionpride_exec.errors import EventNotFinished, LionprideError, NotFoundError
 
 from .executor_states import asked_from_outside
 from .expirations import has_begun
-from .found import BAD, found_in_memory, wanted
+from .found import found_in_memory, wanted
 from .found_rows import found_in_row
 from .progress_view import detail_lines, pauses_in_words
 from .told_state import told_state
@@ -52,8 +51,7 @@ if TYPE_CHECKING:
     from .found import FoundEvent
     from .journal_link import JournalLink
 
-_OPEN: Final = (PENDING.value, PROCESSING.value)
-_BAD: Final = tuple(status.value for status in BAD)
+_IN_MEMORY: Final = (PENDING.value, PROCESSING.value)  # of the statuses of events that have not ended
 
 # Nothing starts while a command ends events: otherwise an event would begin that is to end next. explain() shows this.
 ENDING: Final = "events are being ended"
@@ -158,10 +156,10 @@ class JournalCommands:
 
     async def _end(self, args: Any, end: Callable[[UUID, str | None], bool]) -> Any:
         form = read_form(Ending, args)
-        choice = _Choice(form, form.status or ((*_OPEN, HELD) if form.events else _OPEN), self._tag_of)
+        choice = _Choice(form, form.status or (OPEN if form.events else _IN_MEMORY), self._tag_of)
         for status in choice.statuses:
-            if status not in {*_OPEN, HELD}:
-                raise ValueError(f"status must be {', '.join(_OPEN)} or {HELD}, got {status!r}")
+            if status not in OPEN:
+                raise ValueError(f"status must be {', '.join(_IN_MEMORY)} or {HELD}, got {status!r}")
         result = Result()
         self._link.hold(ENDING)
         try:
@@ -248,7 +246,7 @@ class JournalCommands:
         return plain(result)
 
     async def _retry_all(self, form: Chosen) -> list[Event]:
-        statuses = form.status or list(_BAD)
+        statuses = form.status or [status.value for status in BAD]
         taken = [event async for event in self._released(_Choice(form, statuses, self._tag_of))]
         bad = [status for status in statuses if status != HELD]
         if bad:

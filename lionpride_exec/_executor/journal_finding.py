@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 from anyio.lowlevel import checkpoint
 
 from lionpride_exec._journal.row_search import END, MAX_ROWS, RowSearch
-from lionpride_exec._journal.schema import HELD
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import HELD, EventStatus
 from lionpride_exec.errors import JournalError, NotFoundError
 
 from .finding import Finding, as_items

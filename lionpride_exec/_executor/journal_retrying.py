@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from lionpride_exec._journal.rows import unpack_ids
-from lionpride_exec._journal.schema import FINAL, HELD
-from lionpride_exec._status import COMPLETED, EventStatus
+from lionpride_exec._status import COMPLETED, FINAL, HELD, EventStatus
 from lionpride_exec.errors import EventNotFinished, JournalError, NotFoundError
 
 from .found import FoundEvent

@@ -17,12 +17,12 @@ from anyio.lowlevel import checkpoint
 
 from lionpride_exec._events.event import Event
 from lionpride_exec._events.submit_options import SubmitOptions
-from lionpride_exec._status import PENDING, TERMINAL
+from lionpride_exec._status import BAD, PENDING, TERMINAL
 from lionpride_exec._validation import check_count
 from lionpride_exec.errors import EventNotFinished, ExecutorClosedError, NotFoundError
 
 from .executor_states import GroupState, asked_from_outside
-from .found import BAD, FoundEvent, wanted
+from .found import FoundEvent, wanted
 from .named_events import id_of
 from .questions import make_finding
 

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import anyio
 
-from lionpride_exec._journal.schema import HELD
-from lionpride_exec._status import TERMINAL
+from lionpride_exec._status import HELD, TERMINAL
 from lionpride_exec.errors import ExecutorClosedError
 
 from .schedule_owner import FACT

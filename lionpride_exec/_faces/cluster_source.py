@@ -21,9 +21,8 @@ from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._cluster.engine import QueueQueries, Wire, batches, find_queue
 from lionpride_exec._executor.cluster_rows import envelope_of, moment, outcome_of, row_of
 from lionpride_exec._journal.meant_keys import event_keys_meant_by
-from lionpride_exec._journal.run_watcher import BAD, ending_of
-from lionpride_exec._journal.schema import FINAL
-from lionpride_exec._status import EventStatus
+from lionpride_exec._journal.run_watcher import ending_of
+from lionpride_exec._status import BAD, FINAL, HELD, EventStatus
 from lionpride_exec.errors import NotFoundError, OperationError
 
 from .journal_lines import RowFilter, progress_in_words, row_view
@@ -125,7 +124,7 @@ class ClusterSource:
 
     async def snapshot(self) -> Snapshot:
         """Return how the queue does: its counts, its workers, whether it is paused."""
-        counts = dict.fromkeys((*_STATUSES, "held"), 0) | await self._queries.counts()
+        counts = dict.fromkeys((*_STATUSES, HELD), 0) | await self._queries.counts()
         workers = [worker for worker in await self._queries.workers() if worker.alive or worker.holds]
         is_paused = await self._queries.is_paused()
         alive = sum(worker.alive for worker in workers)
@@ -187,7 +186,7 @@ class ClusterSource:
         Raises:
             NotFoundError: There is no such status or page.
         """
-        if choice.status == "held":
+        if choice.status == HELD:
             return None, "0", 0
         if choice.status is not None and choice.status not in _STATUSES:
             raise NotFoundError(f"there is no status {choice.status!r}")

@@ -9,7 +9,7 @@ from lionpride_exec._base.wording import counted
 from lionpride_exec._display.markup import Markup, element, joined
 from lionpride_exec._display.pieces import Series, cut, legend, section, share, stacked, swatch, table
 from lionpride_exec._display.quantities import shown_length, shown_time
-from lionpride_exec._model.run_record import FINAL, OPEN
+from lionpride_exec._status import FINAL, OPEN
 
 if TYPE_CHECKING:
     from lionpride_exec._model.run_record import OpenRun, RunReport, SlowRun

@@ -12,10 +12,10 @@ from lionpride_exec._journal.command_forms import Chosen, Ending, Pausing, Resiz
 from lionpride_exec._journal.file_lock import owner_of
 from lionpride_exec._journal.meant_keys import keys_meant_by
 from lionpride_exec._journal.offline import end_open, requeue_ended
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import FINAL, HELD, OPEN, EventStatus
 from lionpride_exec.errors import EventCancelled, JournalError, OperationError, Skip
 
-from .live_actions import BAD, ENDED, chosen_statuses
+from .live_actions import ENDED, chosen_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +31,6 @@ logger = logging.getLogger("lionpride_exec")
 
 # Seconds for which the answer of the process is waited for.
 PATIENCE: Final = 10.0
-
-_OPEN: Final = (EventStatus.PENDING.value, EventStatus.PROCESSING.value, "held")
 
 
 class JournalActions:
@@ -122,12 +120,12 @@ class JournalActions:
 
     def _change_offline(self, action: Action, statuses: tuple[str, ...], seqs: set[int] | None) -> str:
         if action.what == "retry":
-            ended = statuses or (*BAD, EventStatus.COMPLETED.value, "held")
+            ended = statuses or (*FINAL, HELD)
             return _told(action, requeue_ended(self._path, ended, seqs).events, ["has not ended"])
         status = EventStatus.CANCELLED if action.what == "cancel" else EventStatus.SKIPPED
         reason = f"by {action.by}"
         error = EventCancelled(reason) if action.what == "cancel" else Skip(reason)
-        return _told(action, end_open(self._path, statuses or _OPEN, seqs, status, error), ["has ended"])
+        return _told(action, end_open(self._path, statuses or OPEN, seqs, status, error), ["has ended"])
 
 
 def _told(action: Action, number: int, others: list[str]) -> str:

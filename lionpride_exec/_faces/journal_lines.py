@@ -13,7 +13,7 @@ from lionpride_exec._journal.outcome_codec import restore_attempts
 from lionpride_exec._journal.reader import id_text
 from lionpride_exec._journal.row_records import event_record, full_record
 from lionpride_exec._journal.run_watcher import ending_of
-from lionpride_exec._journal.schema import FINAL
+from lionpride_exec._status import FINAL
 from lionpride_exec.errors import RemoteError
 
 from .fitting import Filter

@@ -21,10 +21,9 @@ from lionpride_exec._journal.command_forms import Explaining
 from lionpride_exec._journal.file_lock import owner_of
 from lionpride_exec._journal.reader import id_text
 from lionpride_exec._journal.row_search import END, MAX_ROWS
-from lionpride_exec._journal.run_watcher import BAD, RunWatcher
-from lionpride_exec._journal.schema import FINAL
+from lionpride_exec._journal.run_watcher import RunWatcher
 from lionpride_exec._journal.worker_thread import run_in_thread
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import BAD, FINAL, HELD, OPEN, EventStatus
 from lionpride_exec.errors import JournalError, NotFoundError, OperationError
 
 from .journal_actions import JournalActions
@@ -185,7 +184,7 @@ class JournalSource:
     def _page(self, choice: Choice, before: str | None, count: int) -> EventPage:
         number = END if before is None else _place(before)
         chosen, statuses = RowFilter(choice), None if choice.status is None else [choice.status]
-        if choice.status is not None and choice.status not in {*EventStatus.allowed(), "held"}:
+        if choice.status is not None and choice.status not in {*OPEN, *FINAL}:
             raise NotFoundError(f"there is no status {choice.status!r}")
         is_plain = choice == Choice(status=choice.status)
         lines: list[EventLine] = []
@@ -213,10 +212,10 @@ class JournalSource:
 
     def _view(self, ref: str) -> EventView:
         row, steps = self._watcher.find(ref)
-        is_open = row.status not in {*FINAL, "held"}
+        is_open = row.status not in {*FINAL, HELD}
         owner = owner_of(self._path.resolve()) if is_open and self._asks else None
         explanation = None if owner is None else self._explained(row, owner)
-        if row.status == "held":
+        if row.status == HELD:
             explanation = "held: it ran when a process died, and waits for retry or cancel"
         return row_view(row, steps, explanation)
 

@@ -12,7 +12,8 @@ from lionpride_exec._base.wording import counted
 from lionpride_exec._executor.found import tag_for
 from lionpride_exec._executor.opening_fact import has_window, limit_form
 from lionpride_exec._model.run_collector import RunCollector
-from lionpride_exec._model.run_record import ALL_TIME, CODES, OPEN, LimitStarts, OpenRun, RunReport, SlowRun
+from lionpride_exec._model.run_record import ALL_TIME, CODES, LimitStarts, OpenRun, RunReport, SlowRun
+from lionpride_exec._status import HELD, OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -119,7 +120,7 @@ def _report(
 def counts_of(executor: Executor) -> dict[str, int]:
     """Return the events of an executor by status. Those that have ended and left memory are included."""
     ended = {status.value: number for status, number in executor.progress().by_status.items()}
-    return {**executor.status_counts(), **ended, "held": 0}
+    return {**executor.status_counts(), **ended, HELD: 0}
 
 
 def state_of(executor: Executor, counts: dict[str, int]) -> str:

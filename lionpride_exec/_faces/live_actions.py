@@ -10,7 +10,7 @@ import attrs
 
 from lionpride_exec._base.wording import counted
 from lionpride_exec._executor.told_state import pause_name
-from lionpride_exec._status import COMPLETED, PENDING, PROCESSING, TERMINAL, EventStatus
+from lionpride_exec._status import BAD, HELD, PENDING, PROCESSING
 from lionpride_exec.errors import EventNotFinished, LionprideError, OperationError
 
 from .snapshot import Choice
@@ -33,7 +33,6 @@ AT_A_TIME: Final = 100
 ENDED: Final = {"cancel": "cancelled", "skip": "skipped"}
 
 _OPEN: Final = (PENDING.value, PROCESSING.value)
-BAD: Final = tuple(status.value for status in EventStatus if status in TERMINAL and status is not COMPLETED)
 
 
 def refused_here() -> OperationError:
@@ -52,7 +51,7 @@ def chosen_statuses(action: Action) -> tuple[str, ...]:
         raise OperationError(f"{action.what} which events? nothing has changed", retryable=False)
     usual = BAD if action.what == "retry" else _OPEN
     status = action.choice.status
-    if status is not None and status not in {*usual, "held"}:
+    if status is not None and status not in {*usual, HELD}:
         raise OperationError(f"events that are {status} cannot be changed by {action.what}", retryable=False)
     return usual if status is None else (status,)
 

@@ -18,7 +18,7 @@ from uuid import UUID
 import attrs
 from anyio.lowlevel import checkpoint
 
-from lionpride_exec._status import PROCESSING, TERMINAL, EventStatus
+from lionpride_exec._status import HELD, PROCESSING, TERMINAL, EventStatus
 from lionpride_exec.errors import NotFoundError
 
 from .fitting import Filter
@@ -176,7 +176,7 @@ def _lanes(status: str | None, before: str | None) -> list[_Lane]:
 def _statuses(status: str | None) -> list[EventStatus]:
     if status is None:
         return [*EventStatus]
-    if status == "held":  # only a journal holds events
+    if status == HELD:  # only a journal holds events
         return []
     try:
         return [EventStatus(status)]

@@ -18,7 +18,7 @@ from lionpride_exec._base.error_shapes import error_line, error_shape
 from lionpride_exec._base.redaction import secrets_of
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.call import Call
-from lionpride_exec._status import COMPLETED, PENDING, PROCESSING, TERMINAL, EventStatus
+from lionpride_exec._status import COMPLETED, FINAL, PENDING, PROCESSING, EventStatus
 
 from .snapshot import ErrorLine, RunLine, Second
 from .texts import first_line
@@ -42,7 +42,6 @@ RUNS_AT_A_TIME: Final = 100
 # The status of a run in the timeline that was followed by another one.
 RETRIED: Final = "retried"
 
-_ENDS: Final = tuple(status.value for status in EventStatus if status in TERMINAL)
 
 # A run that has ended: the id of its event, the class or function, when it began and ended, and its status.
 _Run: TypeAlias = tuple["UUID", object, "datetime | None", "datetime | None", str]
@@ -135,7 +134,7 @@ class Rings:
         self._second = second
         ended = self._seconds.get(second)  # it is there if the clock was set back
         if ended is None:
-            ended = self._seconds[second] = dict.fromkeys(_ENDS, 0)
+            ended = self._seconds[second] = dict.fromkeys(FINAL, 0)
             if len(self._seconds) > MOST_SECONDS:
                 del self._seconds[next(iter(self._seconds))]
         return ended

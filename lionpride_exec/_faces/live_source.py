@@ -25,7 +25,7 @@ from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._executor.explanation import fullest
 from lionpride_exec._executor.live_view import LiveView
 from lionpride_exec._executor.told_state import pause_fields
-from lionpride_exec._status import COMPLETED, PROCESSING, TERMINAL, EventStatus
+from lionpride_exec._status import BAD, HELD, PROCESSING, TERMINAL, EventStatus
 from lionpride_exec.errors import NotFoundError
 
 from .live_actions import LiveActions, refused_here
@@ -52,10 +52,6 @@ IDS_AT_A_TIME: Final = 2000
 # The beginning of an id that is looked for.
 _DIGITS: Final = re.compile("[0-9a-f]{4,32}")
 
-_BAD: Final[tuple[EventStatus, ...]] = tuple(
-    status for status in EventStatus if status in TERMINAL and status is not COMPLETED
-)
-
 
 class LiveSource:
     """
@@ -77,7 +73,7 @@ class LiveSource:
         self._rings = Rings(view.name_of)
         self._end = view.observe(self._rings.follow)
         # The last failure of each status before the observer, whose errors are counted at the first question.
-        self._earlier = {status: view.ids(status, None, 1) for status in _BAD}
+        self._earlier = {status: view.ids(status, None, 1) for status in BAD}
         self._state: Statistics | None = None
         self._known_at = -inf
 
@@ -114,7 +110,7 @@ class LiveSource:
             at=at,
             state="paused" if executor.is_paused else "running" if state.is_running else "stopped",
             is_live=True,
-            counts=executor.status_counts() | {"held": 0},
+            counts=executor.status_counts() | {HELD: 0},
             progress=str(progress),
             rate=progress.rate,
             seconds_left=progress.seconds_left,
@@ -214,7 +210,7 @@ class LiveSource:
         The errors of all failures since the source was made are counted, and of those that were in memory then. So an
         event that was retried and failed again counts twice. O(shapes), and once O(failed events), in pieces.
         """
-        for status in _BAD:
+        for status in BAD:
             while last := self._earlier[status]:
                 await self._count_earlier(status, last[-1])
         return self._rings.shapes.largest(count)

@@ -14,8 +14,8 @@ from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._events.stored_names import public_home, publish_classes
 from lionpride_exec._executor.found import tag_for
 from lionpride_exec._model.run_collector import ErrorGroups, RunCollector, Slowest
-from lionpride_exec._model.run_record import ALL_TIME, FINAL, OPEN, REPEATED, RUN_KINDS, RunReport, SlowRun
-from lionpride_exec._status import PENDING, PROCESSING
+from lionpride_exec._model.run_record import ALL_TIME, REPEATED, RUN_KINDS, RunReport, SlowRun
+from lionpride_exec._status import FINAL, OPEN, PENDING, PROCESSING
 
 from .live import limits_of, running_of, slots_of, state_of
 

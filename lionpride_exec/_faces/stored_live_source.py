@@ -12,7 +12,7 @@ from uuid import UUID
 
 import attrs
 
-from lionpride_exec._status import PENDING, PROCESSING
+from lionpride_exec._status import HELD, PENDING, PROCESSING
 from lionpride_exec.errors import JournalError, NotFoundError
 
 from .journal_source import JournalSource
@@ -53,10 +53,10 @@ class StoredLiveSource(LiveSource):
         """Return how the run goes."""
         found = await super().snapshot()
         try:
-            held = (await self._stored.counts())["held"]
+            held = (await self._stored.counts())[HELD]
         except JournalError:
             return found
-        return attrs.evolve(found, counts=dict(found.counts) | {"held": held})
+        return attrs.evolve(found, counts=dict(found.counts) | {HELD: held})
 
     async def events(self, choice: Choice, before: str | None, count: int) -> EventPage:
         """Return events that fit, the newest first, by their numbers in the file."""

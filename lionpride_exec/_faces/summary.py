@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from lionpride_exec._model.run_record import FINAL
+from lionpride_exec._status import FINAL
 
 from .scales import axis_of, decades
 from .starts import starts_of

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._base.wall_clock import wall_clock
+from lionpride_exec._status import FINAL
 
 from .any_end import delete_any_ends, write_any_ends
 from .bulk_sql import (
@@ -23,7 +24,7 @@ from .expiries import forget_expiries, write_expiries
 from .inbox import write_answers, write_decisions
 from .recent_starts import write_settled
 from .rows import AuditRecord, Row
-from .schema import COLUMNS, FINAL, INDEX_TRAIL, LETTER_OF, key_hash, stored_key
+from .schema import COLUMNS, INDEX_TRAIL, LETTER_OF, key_hash, stored_key
 
 if TYPE_CHECKING:
     import sqlite3

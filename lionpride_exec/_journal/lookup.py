@@ -11,7 +11,7 @@ import anyio
 from anyio import CapacityLimiter, current_time
 
 from lionpride_exec._base.wall_clock import wall_clock
-from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec._status import FINAL, HELD, TERMINAL, EventStatus
 from lionpride_exec.errors import JournalError, NotFoundError
 
 from .any_end import read_any_ends
@@ -22,7 +22,7 @@ from .overview import count_events
 from .recovery import Restored, held_event
 from .row_search import rows_at
 from .rows import AuditRecord, Row
-from .schema import COLUMNS, FINAL, HELD, KEY, LETTER_OF
+from .schema import COLUMNS, KEY, LETTER_OF
 from .skipped_after import count_skipped_after
 from .transient_errors import PATIENCE, RETRY_PAUSE, is_passing
 from .worker_thread import run_in_thread

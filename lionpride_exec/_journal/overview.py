@@ -10,13 +10,13 @@ import attrs
 import msgspec
 
 from lionpride_exec._base.error_shapes import message_shape
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import HELD, EventStatus
 from lionpride_exec.errors import JournalError
 
 from .envelope_tags import UNREADABLE, tag_of
 from .facts import RUNS, SCHEDULES, read_facts
 from .inbox_overview import count_submitted, first_refusals, last_commands
-from .schema import HELD, IS_OPEN, OUTCOME
+from .schema import IS_OPEN, OUTCOME
 
 if TYPE_CHECKING:
     import sqlite3

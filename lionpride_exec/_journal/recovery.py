@@ -18,7 +18,7 @@ import attrs
 
 from lionpride_exec._base.sentinel import Unset
 from lionpride_exec._base.wall_clock import wall_clock
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import HELD, EventStatus
 from lionpride_exec.errors import ExecutionError
 
 from .any_end import read_any_ends
@@ -26,7 +26,7 @@ from .codec import Unreadable
 from .expiries import read_expiries
 from .outcome_codec import encode_attempts, encode_outcome, from_seconds, one_line
 from .rows import AuditRecord, Row, RowUpdate, unpack_ids
-from .schema import HELD, LETTER_OF
+from .schema import LETTER_OF
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

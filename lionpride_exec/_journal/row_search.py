@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import BAD, HELD, OPEN, EventStatus
 
 from .rows import Row
-from .schema import COLUMNS, FINAL, HELD, IS_BAD
+from .schema import COLUMNS, IS_BAD
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,8 +25,8 @@ END: Final = 2**62
 MAX_ROWS: Final = 500
 STRIDE: Final = 5000
 
-_BAD: Final = frozenset(FINAL) - {EventStatus.COMPLETED.value}
-_OPEN: Final = frozenset({EventStatus.PENDING.value, EventStatus.PROCESSING.value, HELD})
+_BAD: Final = frozenset(BAD)
+_OPEN: Final = frozenset(OPEN)
 
 _BAD_ROWS: Final = (
     f"SELECT seq FROM event INDEXED BY event_bad WHERE status = ? AND {IS_BAD} AND seq < ? ORDER BY seq DESC LIMIT ?"  # noqa: S608  no value in it

@@ -16,8 +16,8 @@ from lionpride_exec._base.line_keys import id_in_key
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._base.wording import counted
 from lionpride_exec._model.run_collector import RunCollector
-from lionpride_exec._model.run_record import ALL_TIME, OPEN, Given, OpenRun, RunReport, SlowRun
-from lionpride_exec._status import EventStatus
+from lionpride_exec._model.run_record import ALL_TIME, Given, OpenRun, RunReport, SlowRun
+from lionpride_exec._status import OPEN, EventStatus
 from lionpride_exec.errors import JournalError
 
 from .envelope_tags import UNREADABLE

@@ -15,7 +15,7 @@ from weakref import finalize
 import msgspec
 
 from lionpride_exec._base.wall_clock import wall_clock
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import BAD, FINAL
 from lionpride_exec.errors import JournalError
 
 from .envelope_tags import UNREADABLE
@@ -27,7 +27,7 @@ from .overview import count_events
 from .reader import JournalReader
 from .row_search import Piece, RowSearch, rows_at
 from .rows import Row
-from .schema import COLUMNS, FINAL, IS_BAD, IS_OPEN, LETTER_OF, OUTCOME, version_of
+from .schema import COLUMNS, IS_BAD, IS_OPEN, LETTER_OF, OUTCOME, version_of
 
 if TYPE_CHECKING:
     import os
@@ -50,8 +50,6 @@ MOST_SECONDS: Final = 3600
 
 # Events that did not complete whose errors are read at once.
 MOST_BAD: Final = 100_000
-
-BAD: Final = tuple(status for status in FINAL if status != EventStatus.COMPLETED)
 
 _ENDS: Final = tuple(word for status in FINAL for word in (LETTER_OF[status], status))
 _BAD_ENDS: Final = tuple(word for status in BAD for word in (LETTER_OF[status], status))

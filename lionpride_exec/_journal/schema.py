@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 from zlib import crc32
 
-from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import JournalError
 
 if TYPE_CHECKING:
@@ -38,12 +37,6 @@ VERSION: Final = 2
 
 # Milliseconds for which a reader waits for a lock of another process.
 READ_PATIENCE_MS: Final = 30_000
-
-# A status on disk only: the event ran when the process died, and its class wants a decision before it runs again.
-HELD: Final = "held"
-
-# The statuses of events that have ended.
-FINAL: Final = tuple(status.value for status in EventStatus if status.is_terminal)
 
 # The words of both conditions are those of the indexes, of version 1 and of version 2.
 IS_OPEN: Final = "finished IS NULL AND status IN ('pending', 'processing', 'held')"

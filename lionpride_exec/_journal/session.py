@@ -12,7 +12,7 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lionpride_exec._status import PENDING, PROCESSING, TERMINAL, EventStatus
+from lionpride_exec._status import HELD, PENDING, PROCESSING, TERMINAL, EventStatus
 
 from .departures import Departure, Departures
 from .facts import read_fact
@@ -23,7 +23,6 @@ from .pending_write import PendingWrite
 from .recent_starts import runs_in_rows, runs_in_trail
 from .recovery import Restorer
 from .row_encoder import RowEncoder
-from .schema import HELD
 from .starts_ahead import StartsAhead, StartWritten
 from .store import Store
 from .writer import MAX_BEHIND, Writer

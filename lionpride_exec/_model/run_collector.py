@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import attrs
 
 from lionpride_exec._base.error_shapes import MAX_SHAPE, error_shape, group_words
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import FINAL, EventStatus
 
-from .run_record import ALL_TIME, CODES, FINAL, MAX_TIME, REPEATED, ShapeGroup, Times, Window
+from .run_record import ALL_TIME, CODES, MAX_TIME, REPEATED, ShapeGroup, Times, Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

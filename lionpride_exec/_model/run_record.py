@@ -9,21 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import FINAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
-# The statuses of events that have ended, and each of them as a small number.
-FINAL: Final = tuple(status.value for status in EventStatus if status.is_terminal)
+# Each final status as a small number.
 CODES: Final = {status: code for code, status in enumerate(FINAL)}
 
 # How a run ended, or that it goes on: by small numbers, of which the first are those of ``CODES``.
 RUN_KINDS: Final = (*FINAL, "repeated", "processing")
 REPEATED: Final = RUN_KINDS.index("repeated")
-
-# The statuses of other events. "held" is a status on disk only.
-OPEN: Final = ("pending", "processing", "held")
 
 # Seconds since 1970 that a date can have: up to the year 9999. What is beyond is no time, and no duration.
 MAX_TIME: Final = 253_402_300_799.0

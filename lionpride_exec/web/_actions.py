@@ -11,9 +11,9 @@ from urllib.parse import parse_qs
 
 from lionpride_exec._base.wording import visible
 from lionpride_exec._faces.snapshot import Action, Choice
+from lionpride_exec._status import FINAL, OPEN
 from lionpride_exec.errors import LionprideError
 
-from ._figures import ENDED, OPEN
 from ._queries import BadQueryError, choice_of, number_of
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _which(action: Action) -> str:
 
 def words_of(choice: Choice) -> str:
     """Return which events are meant, in words: ``all failed events with the error "timeout"``."""
-    status = f"{choice.status} " if choice.status in {*ENDED, *OPEN} else ""
+    status = f"{choice.status} " if choice.status in {*FINAL, *OPEN} else ""
     parts = [
         f'{word} "{value}"'
         for word, value in (

@@ -15,11 +15,11 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from lionpride_exec._status import FINAL, OPEN
 from lionpride_exec.errors import LionprideError, NotFoundError
 
 from ._actions import Notices, action_of, body_of, carry_out, fields_of, way_back, words_of
 from ._api import Api
-from ._figures import ENDED, OPEN
 from ._guard import USER, Guard
 from ._metrics import metrics_of
 from ._pages import PAGES
@@ -167,7 +167,7 @@ class Site:
             "name": self._source.name,
             "here": page,
             "menu": [one for one in PAGES.values() if one.in_menu],
-            "statuses": (*OPEN, *ENDED),
+            "statuses": (*OPEN, *FINAL),
             "writable": self._is_writable,
             "user": request.scope.get(USER),
             "version": self._static.version,

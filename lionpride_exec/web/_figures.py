@@ -9,17 +9,13 @@ from lionpride_exec._display.pieces import Series, stacked
 from lionpride_exec._display.quantities import shown_length, shown_time
 from lionpride_exec._faces.charts import LABELS, columns
 from lionpride_exec._faces.scales import Bins
-from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec._status import FINAL, OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lionpride_exec._display.markup import Markup
     from lionpride_exec._faces.snapshot import Second
-
-# The statuses in the order in which they are shown.
-ENDED: Final = tuple(status.value for status in EventStatus if status in TERMINAL)
-OPEN: Final = ("pending", "processing", "held")
 
 # The stretches of time that can be chosen, in seconds, with the width of a column.
 WINDOWS: Final = {120: 1, 900: 10, 3600: 30}
@@ -37,7 +33,7 @@ def throughput(ended: Sequence[Second], at: float, window: int) -> Markup | None
     width = WINDOWS[window]
     count = window // width
     bins = Bins((floor(at / width) + 1 - count) * width, width, count)
-    counts = {status: [0] * count for status in ENDED}
+    counts = {status: [0] * count for status in FINAL}
     for second in ended:
         if bins.start <= second.at < bins.end:
             for status, number in second.ended.items():
@@ -54,7 +50,7 @@ def throughput(ended: Sequence[Second], at: float, window: int) -> Markup | None
 
 def by_status(counts: Mapping[str, int]) -> Markup | None:
     """Return a bar with the part of each status. None if there are no events."""
-    series = [Series(status, (counts[status],)) for status in (*ENDED, *reversed(OPEN)) if counts.get(status)]
+    series = [Series(status, (counts[status],)) for status in (*FINAL, *reversed(OPEN)) if counts.get(status)]
     if not series:
         return None
     told = ", ".join(f"{one.values[0]:,} {one.name}" for one in series)

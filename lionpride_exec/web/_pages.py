@@ -11,8 +11,9 @@ import attrs
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._display.quantities import shown_length
 from lionpride_exec._faces.lanes import lanes
+from lionpride_exec._status import FINAL
 
-from ._figures import ENDED, WINDOWS, by_status, throughput
+from ._figures import WINDOWS, by_status, throughput
 from ._history import steps_of
 from ._queries import CHOICE, WITHIN, choice_of
 
@@ -102,7 +103,7 @@ async def _overview(source: Source, query: QueryParams) -> dict[str, Any]:
         "snapshot": snapshot,
         "progress": _told_nowhere_else(snapshot.progress),
         "total": sum(snapshot.counts.values()),
-        "ended": sum(snapshot.counts.get(status, 0) for status in ENDED),
+        "ended": sum(snapshot.counts.get(status, 0) for status in FINAL),
         "bar": by_status(snapshot.counts),
         "chart": throughput(await source.ended(window), snapshot.at, window),
         "window": window,
@@ -178,7 +179,7 @@ async def _timeline(source: Source, query: QueryParams) -> dict[str, Any]:
     now = wall_clock.now().timestamp()
     latest = max((now if run.end is None else run.end for run in runs), default=now)
     caption = f"{len(runs):,} runs of the last {SPANS[span]}, by slot"
-    statuses = sorted({run.status for run in runs}, key=lambda status: (status not in ENDED, status))
+    statuses = sorted({run.status for run in runs}, key=lambda status: (status not in FINAL, status))
     chart = await lanes(runs, latest - span, latest, address="event?ref=", caption=caption) if runs else None
     return {"runs": runs, "chart": chart, "shown": statuses, "span": span, "spans": SPANS, "most": MOST_RUNS}
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._faces.snapshot import Choice
-
-from ._figures import ENDED, OPEN
+from lionpride_exec._status import FINAL, OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +39,8 @@ def choice_of(query: Mapping[str, Any]) -> Choice:
         BadQueryError: The status does not exist, a text is too long, or a time is none.
     """
     status = query.get("status") or None
-    if status is not None and not (isinstance(status, str) and status in {*ENDED, *OPEN}):
-        raise BadQueryError(f"status must be one of {', '.join((*OPEN, *ENDED))}, got {status!r}")
+    if status is not None and not (isinstance(status, str) and status in {*FINAL, *OPEN}):
+        raise BadQueryError(f"status must be one of {', '.join((*OPEN, *FINAL))}, got {status!r}")
     since = _seconds(query, "since")
     if since is None and (within := _seconds(query, "within")) is not None:
         since = wall_clock.now().timestamp() - within

@@ -10,8 +10,7 @@ from lionpride_exec._journal.batch_sql import has_begun
 from lionpride_exec._journal.command_forms import Ending, Result
 from lionpride_exec._journal.offline import end_open
 from lionpride_exec._journal.reader import id_text
-from lionpride_exec._journal.schema import FINAL, HELD
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import FINAL, HELD, OPEN, EventStatus
 from lionpride_exec.errors import EventCancelled, Skip
 
 from .owner import find_owner, tell_others
@@ -19,8 +18,6 @@ from .records import reading
 
 if TYPE_CHECKING:
     from .choice import Choice
-
-OPEN = (EventStatus.PENDING.value, EventStatus.PROCESSING.value, HELD)
 
 
 def end_events(
@@ -51,7 +48,7 @@ def end_events(
         JournalError: The journal cannot be read or written, or the process that runs it refuses or has ended.
     """
     choice.check()
-    statuses = choice.statuses or (OPEN if choice.names else OPEN[:-1])
+    statuses = choice.statuses or (OPEN if choice.names else [status for status in OPEN if status != HELD])
     with reading(journal) as reader:
         named = choice.named(reader)
         owner = find_owner(journal, seconds)

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.terminal import write_line
-from lionpride_exec._executor.found import BAD
 from lionpride_exec._journal.command_forms import Chosen, Result
 from lionpride_exec._journal.offline import requeue_ended
-from lionpride_exec._journal.schema import FINAL, HELD
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import BAD, FINAL, HELD, EventStatus
 
 from .owner import find_owner, tell_others
 from .records import reading
@@ -40,7 +38,7 @@ def retry_events(journal: str, choice: Choice, seconds: float) -> int:
     choice.check()
     if EventStatus.COMPLETED in choice.statuses and not choice.names:
         raise UsageError("--status completed needs --id: completed events are put back only by name")
-    statuses = choice.statuses or ((*FINAL, HELD) if choice.names else tuple(status.value for status in BAD))
+    statuses = choice.statuses or ((*FINAL, HELD) if choice.names else BAD)
     with reading(journal) as reader:  # it refuses a file that does not exist, which requeue_ended() would make
         named = choice.named(reader)
         choice = choice.resolved(reader, statuses)

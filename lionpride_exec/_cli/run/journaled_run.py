@@ -26,12 +26,12 @@ from lionpride_exec._cli.errors import OutputError, UsageError
 from lionpride_exec._cli.exit_status import COMPLETED, INCOMPLETE
 from lionpride_exec._executor.journal_access import JournalAccess
 from lionpride_exec._journal import Journal
-from lionpride_exec._journal.schema import HELD
+from lionpride_exec._status import FAILURES, HELD
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
 
 from .given import with_bad_lines
 from .keyed_run import PAUSE, KeyedRun, identity_of
-from .known_events import AGAIN, UNREADABLE
+from .known_events import UNREADABLE
 from .line_identity import SUBMITTED, line_key, recall_event
 from .line_run import LineRun
 from .put_back import put_back, told_of
@@ -300,12 +300,12 @@ class JournaledRun(KeyedRun):
         """Take note of a line that the journal knows, if INPUT could not be compared with the journal before."""
         if self._known is None:
             return
-        had_failed = self.options.resume_failed and self._known.status_of(key) in AGAIN
+        had_failed = self.options.resume_failed and self._known.status_of(key) in FAILURES
         self._known.see(key, number)
         if had_failed:
             if not self._ahead.has_room:
                 await self._ahead.wait()
-            self._again_from_pipe += len(await self.executor.retry(status=AGAIN, key=key))
+            self._again_from_pipe += len(await self.executor.retry(status=FAILURES, key=key))
         event = self._access.find(key)
         if event is not None and not event.status.is_terminal:
             self._renumber(event, number)

@@ -10,8 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from lionpride_exec._cli.errors import BadLineError, UsageError
-from lionpride_exec._journal.schema import HELD
-from lionpride_exec._status import TERMINAL, EventStatus
+from lionpride_exec._status import FAILURES, HELD, TERMINAL, EventStatus
 
 from .compact_set import Marks
 from .line_identity import CONTENT, Lines, line_key, mark_of_key, mark_of_row
@@ -35,9 +34,6 @@ SHOWN = 80  # characters of a record in a message
 # after one that stays counts as unreadable too.
 UNREADABLE = "unreadable"
 LEFT = (HELD, UNREADABLE)
-
-# The final statuses of events that did not complete: --resume-failed puts them back.
-AGAIN = (EventStatus.FAILED, EventStatus.CANCELLED, EventStatus.ABORTED)
 
 # Notes in Marks. The lowest bits hold the status, or why the event is left. The others say that the event was made of a
 # line, that INPUT has that line, and that the output has the result.
@@ -149,7 +145,7 @@ class Known:
         mark = mark_of_key(key)
         note = self.marks.get(mark)
         status = NAMES.get(0 if note is None else note & STATUS)
-        if note is not None and (status in AGAIN or status not in TERMINAL):
+        if note is not None and (status in FAILURES or status not in TERMINAL):
             self._contents[mark] = CONTENT.key_of(record)
 
     def count_changed(self, reader: JournalReader) -> Generator[None, None, int]:
@@ -164,7 +160,7 @@ class Known:
         changed = seq = 0
         while self._contents and (entries := reader.entries(seq, ROWS)):
             seq = entries[-1][0]
-            failed = [one[0] for one in entries if one[3] in AGAIN and self._has_content(one[2])]
+            failed = [one[0] for one in entries if one[3] in FAILURES and self._has_content(one[2])]
             for begin in range(0, len(failed), AT_ONCE):
                 for row in reader.rows(failed[begin : begin + AT_ONCE]):
                     _, record = place_of(row.id, row.event)

@@ -8,9 +8,10 @@ from lionpride_exec._base.wording import counted
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._journal.offline import requeue_ended
 from lionpride_exec._journal.reader import JournalReader
+from lionpride_exec._status import FAILURES
 from lionpride_exec.errors import JournalError
 
-from .known_events import AGAIN, ROWS, Known
+from .known_events import ROWS, Known
 from .line_identity import line_key
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def put_back(journal: Path, source: InputFiles, maker: JobMaker, identity: Ident
         return 0
     try:
         seqs = _numbers_of_failed(journal, source, maker, identity)
-        return requeue_ended(journal, AGAIN, seqs).events if seqs else 0
+        return requeue_ended(journal, FAILURES, seqs).events if seqs else 0
     except JournalError as exc:
         raise UsageError(str(exc)) from exc
     except OSError as exc:
@@ -57,7 +58,7 @@ def _numbers_of_failed(journal: Path, source: InputFiles, maker: JobMaker, ident
         while entries := reader.entries(seq, ROWS):
             for seq, _, stored, status in entries:
                 key = line_key(stored)
-                if key is not None and status in AGAIN and not known.is_missing(key):
+                if key is not None and status in FAILURES and not known.is_missing(key):
                     found.append(seq)
     return found
 

@@ -10,7 +10,7 @@ import attrs
 
 from lionpride_exec._base.wording import counted, shown_clock, shown_rate
 from lionpride_exec._display.parts import Part, View
-from lionpride_exec._status import EventStatus
+from lionpride_exec._status import FAILURES, EventStatus
 
 from .error_rules import ErrorCounts
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
     from lionpride_exec._executor.explanation import Statistics
     from lionpride_exec._tracking.progress import Progress
-
-# Final statuses that are no errors.
-HARMLESS = (EventStatus.COMPLETED, EventStatus.SKIPPED)
 
 
 def _unknown() -> float | None:
@@ -119,7 +116,7 @@ class Tally:
     @property
     def errors(self) -> ErrorCounts:
         """How many lines of this run were bad, and how many events ended neither completed nor skipped."""
-        failed = sum(number for status, number in self.ended.items() if status not in HARMLESS)
+        failed = sum(number for status, number in self.ended.items() if status in FAILURES)
         return ErrorCounts(self.bad, self._read_so_far, failed, self.ended.total())
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from rich.text import Text
 
 from lionpride_exec._base.wording import shortened, shown_clock, shown_rate, shown_seconds
+from lionpride_exec._status import FINAL, OPEN
 
 from .feed import CHARTED
 from .tones import STATUS_TONES, Tone, fitted, flowed
@@ -20,11 +21,9 @@ if TYPE_CHECKING:
     from .feed import Reading
     from .tones import Palette
 
-FINAL: Final = ("completed", "failed", "cancelled", "skipped", "aborted")
-
 # Shown also where there is none.
 _ALWAYS: Final = ("completed", "failed", "pending", "processing")
-_ORDER: Final = (*FINAL[:2], "pending", "processing", "held", *FINAL[2:])
+_ORDER: Final = (*FINAL[:2], *OPEN, *FINAL[2:])
 
 _STATES: Final[dict[str, Tone]] = {"running": "good", "paused": "warning", "stopped": "quiet"}
 
