@@ -124,7 +124,7 @@ def _run_some(target_text: str, source_texts: Sequence[str], options: RunOptions
     for line in lines:
         sys.stdout.write(f"{shortened(visible(line.decode()), SHOWN)}\n")
         result = json.loads(line)
-        if result["status"] == EventStatus.COMPLETED.value:  # a refused connection says nothing of how long a call takes
+        if result["status"] == EventStatus.COMPLETED.value:  # a failed call may be far too quick
             durations.append(result["duration"])
     sys.stdout.flush()
     if lines and not durations:

@@ -29,8 +29,8 @@ def with_config(argv: Sequence[str]) -> Sequence[str]:
     """
     Return the arguments of the command, with those of the file of ``--config`` before them.
 
-    What the command line says holds: an option there replaces the one of the file. So does TARGET, and so does INPUT, each
-    for itself.
+    What the command line says holds: an option there replaces the one of the file. So do TARGET and INPUT,
+    each for itself.
 
     Raises:
         UsageError: The file cannot be read, or says something that is no option of ``run``.
