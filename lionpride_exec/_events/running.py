@@ -15,6 +15,7 @@ import anyio
 import attrs
 
 from lionpride_exec._base.backend import current_time, timeout_deadline
+from lionpride_exec._base.ctrl_c import is_of_ctrl_c
 from lionpride_exec._base.exception_groups import (
     add_note,
     consists_of,
@@ -40,7 +41,14 @@ from lionpride_exec._status import (
     EventStatus,
 )
 from lionpride_exec._validation import check_seconds
-from lionpride_exec.errors import ConfigurationError, LionTimeoutError, PauseTooLong, RateLimited, Skip
+from lionpride_exec.errors import (
+    ConfigurationError,
+    EventCancelled,
+    LionTimeoutError,
+    PauseTooLong,
+    RateLimited,
+    Skip,
+)
 
 from .chunk_buffer import Idle
 from .lifecycle import EventLifecycle
@@ -206,12 +214,15 @@ class RunnableEvent(EventLifecycle):
         """Record the outcome of a run that has ended with an error."""
         forced = run.forced_outcome
         interrupted = False
-        if is_cancellation(error):
+        has_ctrl_c = is_of_ctrl_c(error)
+        if has_ctrl_c or is_cancellation(error):
             otherwise = CANCELLED
+            if has_ctrl_c:
+                error = EventCancelled("interrupted by Ctrl-C", retryable=True)
             if forced is not None:
                 otherwise, error = forced
             else:
-                interrupted = self._is_interrupted()  # otherwise the event cancelled itself
+                interrupted = has_ctrl_c or self._is_interrupted()  # otherwise the event cancelled itself
                 if interrupted and self._give_back(error, began, interrupted=True):
                     otherwise = PENDING
         elif forced is None:
