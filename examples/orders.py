@@ -11,7 +11,7 @@ from contextlib import closing
 
 import anyio
 
-from lionpride_exec import Event, Executor, Journal, Retry, current_executor
+from lionpride_exec import Event, EventStatus, Executor, Journal, Retry, current_executor
 
 
 def pay(path, idempotency_key, amount):
@@ -41,8 +41,10 @@ class Charge(Event[str], tag="examples.charge"):
     bank: str
 
     async def _invoke(self):
-        invoice = Invoice(order=self.order)
-        await current_executor().append(invoice, after=self, key=f"invoice {self.order}", unique="open")
+        executor, key = current_executor(), f"invoice {self.order}"
+        invoice = await executor.append(Invoice(order=self.order), after=self, key=key)
+        if invoice.status is EventStatus.SKIPPED:  # an earlier run of this charge was given up
+            await executor.retry(key=key)
         await anyio.to_thread.run_sync(pay, self.bank, str(self.id), self.amount)
         return f"charged {self.amount}"
 

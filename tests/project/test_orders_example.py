@@ -73,7 +73,7 @@ def count(path):
 
 @pytest.mark.anyio
 async def test_a_charge_that_fails_has_no_invoice_until_it_is_run_again(tmp_path, monkeypatch):
-    """Its invoice is SKIPPED. With ``unique="open"``, a charge that is retried by hand appends another one."""
+    """Its invoice is SKIPPED. A charge that is retried by hand puts its invoice back, so there is one."""
 
     def refuse(*_):
         raise ValueError("no money")
@@ -88,7 +88,35 @@ async def test_a_charge_that_fails_has_no_invoice_until_it_is_run_again(tmp_path
         assert (counts["failed"], counts["skipped"]) == (1, 1)
         monkeypatch.setattr(orders, "pay", lambda *_: None)
         await executor.retry(charge)
-    assert completed(path) == [1, 1]
+    assert (completed(path), count(path)) == ([1, 1], 2)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("when", ["before", "between", "after"])
+async def test_an_invoice_that_is_put_back_too_is_sent_once(tmp_path, monkeypatch, when):
+    """``retry(status="skipped")`` beside the charge's own, whichever comes first."""
+
+    def refuse(*_):
+        raise ValueError("no money")
+
+    path = tmp_path / "orders.db"
+    monkeypatch.setattr(orders, "pay", refuse)
+    async with orders.make_executor(path) as executor:
+        charge = await executor.append(orders.Charge(order="1", amount=7, bank="none"), key="charge 1")
+        await executor.join()
+        monkeypatch.setattr(orders, "pay", lambda *_: None)
+        if when == "before":
+            await executor.retry(status="skipped")
+        else:
+            executor.pause()
+        again = await executor.retry(charge)
+        if when == "between":
+            await executor.retry(status="skipped")
+        executor.resume()
+        await again.wait()
+        await executor.join()
+        await executor.retry(status="skipped")
+    assert (completed(path), count(path)) == ([1, 1], 2)
 
 
 class HeldCharge(orders.Charge, tag="examples.held_charge", on_crash="hold"):
@@ -97,7 +125,7 @@ class HeldCharge(orders.Charge, tag="examples.held_charge", on_crash="hold"):
     async def _invoke(self):
         with suppress(ExistsError):  # a kill has left the invoice in the journal, until the next start
             invoice = orders.Invoice(order=self.order)
-            await current_executor().append(invoice, after=self, key=f"invoice {self.order}", unique="open")
+            await current_executor().append(invoice, after=self, key=f"invoice {self.order}")
         await anyio.sleep(10)
 
 
