@@ -11,7 +11,7 @@ import attrs
 from lionpride_exec._base.wording import MAX_SECONDS, counted, shown_seconds
 from lionpride_exec._events.stored_names import publish_classes
 from lionpride_exec._model.adaptive import Adaptive
-from lionpride_exec._model.waiting import WaitReason
+from lionpride_exec._model.waiting import WORDS, WaitReason
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -84,7 +84,7 @@ class Explanation:
         # An Adaptive paces its events from the first start on, before anything was refused.
         if self.waits_for is WaitReason.REFUSAL and isinstance(self.limit, Adaptive):
             return "its pace"
-        return _WORDS[self.waits_for]
+        return WORDS[self.waits_for].of_one
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         from lionpride_exec._display.notebook import bundle, facts, frame  # noqa: PLC0415  for notebooks only
@@ -117,27 +117,6 @@ def _least(seconds: float) -> str:
     return "for ever" if seconds > MAX_SECONDS else f"at least {shown_seconds(seconds)}"
 
 
-# The words for each reason, after "waits for".
-_WORDS: Final = {
-    WaitReason.START: "the executor to be started",
-    WaitReason.PAUSED: "resume()",
-    WaitReason.WATCHER: "a watcher that has to catch up",
-    WaitReason.LOCK: "lock",
-    WaitReason.JOURNAL: "the journal",
-    WaitReason.HELD: "release() or cancel(): it ran when the process died",
-    WaitReason.DEPENDENCY: "the end",
-    WaitReason.DELAY: "its time",
-    WaitReason.RETRY: "its next attempt",
-    WaitReason.GATE: "gate",
-    WaitReason.REFUSAL: "the pace after a refusal",
-    WaitReason.LIMIT: "limit",
-    WaitReason.CAPACITY: "capacity",
-    WaitReason.SLOT: "a slot",
-    WaitReason.TURN: "its turn",
-    WaitReason.CLUSTER: "a worker of the cluster",
-    WaitReason.RUNNING: "nothing: it runs",
-    WaitReason.FINAL: "nothing: it has ended",
-}
 # Limits and pauses that a notebook names, the fullest first.
 NAMED: Final = 5
 
@@ -180,7 +159,8 @@ class RemoteExplanation:
     def __str__(self) -> str:
         parts = [f"event {self.event_id} is {self.status} since {self.since.isoformat(timespec='seconds')}"]
         if self.waits_for not in WAITS_FOR_NOTHING:
-            parts.append(f"waits for {'its turn' if self.waits_for is WaitReason.LIMIT else _WORDS[self.waits_for]}")
+            reason = WaitReason.TURN if self.waits_for is WaitReason.LIMIT else self.waits_for
+            parts.append(f"waits for {WORDS[reason].of_one}")
             if self.limit:
                 parts.append(f"at limit {self.limit}")
             if self.after:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Mapping
     from uuid import UUID
 
     from .limits import Limit
@@ -53,6 +53,49 @@ class WaitReason(StrEnum):
     """Nothing: the event runs."""
     FINAL = "final"
     """Nothing: the event has ended."""
+
+
+class Words(NamedTuple):
+    """
+    The words for a reason, after "waits for".
+
+    Attributes:
+        of_one: For one event, whose limit and key follow.
+        of_several: For several events.
+    """
+
+    of_one: str
+    of_several: str
+
+
+WORDS: Final[Mapping[WaitReason, Words]] = {
+    WaitReason.START: Words("the executor to be started", "the executor to be started"),
+    WaitReason.PAUSED: Words("resume()", "resume"),
+    WaitReason.WATCHER: Words("a watcher that has to catch up", "a watcher that has to catch up"),
+    WaitReason.LOCK: Words("lock", "a lock"),
+    WaitReason.JOURNAL: Words("the journal", "the journal"),
+    WaitReason.HELD: Words("release() or cancel(): it ran when the process died", "somebody to decide"),
+    WaitReason.CLUSTER: Words("a worker of the cluster", "a worker of the cluster"),
+    WaitReason.DEPENDENCY: Words("the end", "other events"),
+    WaitReason.DELAY: Words("its time", "their time"),
+    WaitReason.RETRY: Words("its next attempt", "their next attempt"),
+    WaitReason.GATE: Words("gate", "the gate"),
+    WaitReason.REFUSAL: Words("the pace after a refusal", "a key after a refusal"),
+    WaitReason.LIMIT: Words("limit", "a limit"),
+    WaitReason.CAPACITY: Words("capacity", "the capacity of the window"),
+    WaitReason.SLOT: Words("a slot", "a slot"),
+    WaitReason.TURN: Words("its turn", "their turn"),
+    WaitReason.RUNNING: Words("nothing: it runs", "nothing: they run"),
+    WaitReason.FINAL: Words("nothing: it has ended", "nothing: they have ended"),
+}
+
+
+def words_of_several(reason: str) -> str:
+    """Return what several events wait for. A reason that this version does not know is returned as it is."""
+    try:
+        return WORDS[WaitReason(reason)].of_several
+    except ValueError:
+        return reason
 
 
 class Waiting(NamedTuple):

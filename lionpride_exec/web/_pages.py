@@ -11,6 +11,7 @@ import attrs
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._display.quantities import shown_length
 from lionpride_exec._faces.lanes import lanes
+from lionpride_exec._model.waiting import words_of_several
 from lionpride_exec._status import FINAL
 
 from ._figures import WINDOWS, by_status, throughput
@@ -41,27 +42,6 @@ ACTIONS: Final = {
     "processing": ("cancel", "skip"),
     "held": ("cancel", "skip", "retry"),
     **dict.fromkeys(("failed", "cancelled", "skipped", "aborted"), ("retry",)),
-}
-
-
-# What events wait for, in words. Other reasons are shown as they are.
-WAITS: Final = {
-    "start": "the executor to be started",
-    "paused": "resume",
-    "watcher": "a watcher that has to catch up",
-    "lock": "a lock",
-    "journal": "the journal",
-    "held": "somebody to decide",
-    "cluster": "a worker of the cluster",
-    "dependency": "other events",
-    "delay": "their time",
-    "retry": "their next attempt",
-    "gate": "the gate",
-    "refusal": "a key after a refusal",
-    "limit": "a limit",
-    "capacity": "the capacity of the window",
-    "slot": "a slot",
-    "turn": "their turn",
 }
 
 
@@ -108,7 +88,7 @@ async def _overview(source: Source, query: QueryParams) -> dict[str, Any]:
         "chart": throughput(await source.ended(window), snapshot.at, window),
         "window": window,
         "windows": {seconds: shown_length(seconds) for seconds in WINDOWS},
-        "waits": [(WAITS.get(reason, reason), number) for reason, number in waits if number],
+        "waits": [(words_of_several(reason), number) for reason, number in waits if number],
         "closed": [pause for pause in pauses_of(snapshot) if pause.key is not None],  # the heading has a pause of all
         "limits": await source.limits(6) if snapshot.is_live else (),
         "running": await source.running(8),
