@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from lionpride_exec._clients.http_answer import http_answer
 from lionpride_exec.errors import LionprideError, RemoteError
@@ -94,7 +94,12 @@ def status_code_of(error: object) -> int | None:
     details: dict[str, object] = {} if is_of(known, RemoteError) else http_answer(known)
     if is_of(known, LionprideError):
         details |= known.details
-    code = details.get("status_code")
+    return code_in(details)
+
+
+def code_in(details: Any) -> int | None:
+    """Return the status code in the details of an error, as results and journals have them. None if there is none."""
+    code = details.get("status_code") if isinstance(details, dict) else None
     return code if isinstance(code, int) else None
 
 

@@ -13,6 +13,7 @@ import coredis
 import coredis.exceptions
 
 from lionpride_exec._base.exception_groups import leaves
+from lionpride_exec._base.redaction import STARS
 from lionpride_exec.errors import ClusterError
 
 
@@ -79,7 +80,7 @@ def _hide(password: str, error: BaseException) -> None:
         if isinstance(one, coredis.exceptions.UnknownCommandError):  # may repeat the beginning of a password
             one.args = (str(one).partition(",")[0],)
         elif password and password in str(one):
-            one.args = (str(one).replace(password, "***"),)
+            one.args = (str(one).replace(password, STARS),)
         inside = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
         waiting += [other for other in (one.__cause__, one.__context__, *inside) if other is not None]
 

@@ -65,16 +65,9 @@ class AttemptData(msgspec.Struct, omit_defaults=True):
     interrupted: bool = False
 
 
-class EndData(msgspec.Struct):
-    """What is read of an outcome if only its error is of interest."""
-
-    error: ErrorData | None = None
-
-
 _encode = msgspec.json.Encoder().encode
 _outcomes = msgspec.json.Decoder(OutcomeData)
 _attempts = msgspec.json.Decoder(list[AttemptData])
-_ends = msgspec.json.Decoder(EndData)
 
 
 def to_seconds(moment: datetime | None) -> float | None:
@@ -283,28 +276,3 @@ def _response(data: OutcomeData, response_type: Any) -> Any:
     except (msgspec.ValidationError, TypeError, NotImplementedError):  # not what the class says, or unknown to msgspec
         pass
     return msgspec.json.decode(data.response)
-
-
-def error_of(outcome: bytes | None) -> str | None:
-    """Return the class and the message of the error in a stored outcome. None if there is none, or it is not JSON."""
-    error = _read_error(outcome)
-    if error is None:
-        return None
-    return f"{error.type}: {error.message}" if error.type and error.message else error.type or error.message
-
-
-def code_of(outcome: bytes | None) -> int | None:
-    """Return the status code of the HTTP answer behind the error in a stored outcome. None if there is none."""
-    error = _read_error(outcome)
-    code = None if error is None else error.details.get("status_code")
-    return code if isinstance(code, int) else None
-
-
-def _read_error(outcome: bytes | None) -> ErrorData | None:
-    """Return the error in a stored outcome. None if there is none, or the outcome is not JSON."""
-    if outcome is None:
-        return None
-    try:
-        return _ends.decode(outcome).error
-    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
-        return None

@@ -17,6 +17,7 @@ from .envelope_tags import UNREADABLE, tag_of
 from .facts import RUNS, SCHEDULES, read_facts
 from .inbox_overview import count_submitted, first_refusals, last_commands
 from .schema import IS_OPEN, OUTCOME
+from .stored_outcomes import StoredError, read_outcome
 
 if TYPE_CHECKING:
     import sqlite3
@@ -183,17 +184,6 @@ class Overview:
     wal_bytes: int
 
 
-class _Error(msgspec.Struct):
-    type: str
-    message: str = ""
-    details: Any = None
-
-
-class _Outcome(msgspec.Struct):
-    error: _Error | None = None
-    duration: float | None = None
-
-
 class _Fact(msgspec.Struct):
     trigger: str
     dealt: float | None
@@ -210,7 +200,6 @@ class _Run(msgspec.Struct):
 
 _runs = msgspec.json.Decoder(_Run)
 _facts = msgspec.json.Decoder(_Fact)
-_outcomes = msgspec.json.Decoder(_Outcome)
 
 
 def count_events(connection: sqlite3.Connection) -> dict[str, int]:
@@ -317,10 +306,7 @@ class _Seen:
             self._add_outcome(seq, status, outcome)
 
     def _add_outcome(self, seq: int, status: str, outcome: Any) -> None:
-        try:
-            data = _outcomes.decode(outcome)
-        except UNREADABLE:
-            return
+        data = read_outcome(outcome)
         if data.duration is not None and self.top and status in {EventStatus.COMPLETED, EventStatus.FAILED}:
             entry = (data.duration, seq, status)
             if len(self.slowest) < self.top:
@@ -330,12 +316,9 @@ class _Seen:
         if data.error is not None:
             self._add_error(seq, status, data.error)
 
-    def _add_error(self, seq: int, status: str, error: _Error) -> None:
+    def _add_error(self, seq: int, status: str, error: StoredError) -> None:
         self.with_error += 1
-        details: Any = error.details
-        code = details.get("status_code") if isinstance(details, dict) else None
-        shape = message_shape(error.type, error.message)
-        group = (status, error.type, shape, code if isinstance(code, int) else None)
+        group = (status, error.type, message_shape(error.type, error.message), error.status_code)
         count, example = self.groups.get(group, (0, seq))
         self.groups[group] = (count + 1, example)
         if len(self.groups) > MAX_GROUPS:

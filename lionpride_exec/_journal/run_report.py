@@ -27,6 +27,7 @@ from .overview import count_events, known_event, last_runs, open_events
 from .reader import id_text
 from .run_limits import known_limits, last_opening
 from .schema import version_of
+from .stored_outcomes import StoredOutcome, read_outcome
 
 if TYPE_CHECKING:
     import sqlite3
@@ -44,31 +45,6 @@ class _Attempt(msgspec.Struct):
 
 _attempts = msgspec.json.Decoder(list[_Attempt])
 
-
-class _Error(msgspec.Struct):
-    type: str
-    message: str = ""
-    details: Any = None
-
-    @property
-    def line(self) -> str:
-        """The class and the message."""
-        return f"{self.type}: {self.message.lstrip()}" if self.message else self.type
-
-    @property
-    def status_code(self) -> int | None:
-        """The status code of the HTTP answer behind it. None if there is none."""
-        details: Any = self.details
-        code = details.get("status_code") if isinstance(details, dict) else None
-        return code if isinstance(code, int) else None
-
-
-class _Outcome(msgspec.Struct):
-    error: _Error | None = None
-    duration: float | None = None
-
-
-_outcomes = msgspec.json.Decoder(_Outcome)
 
 _COLUMNS: Final = "seq, status, queued, started, finished, outcome, attempts"
 
@@ -215,7 +191,7 @@ class _Scan:
     ) -> None:
         earlier = () if attempts is None else _read_attempts(attempts)
         if self.collector.add(status, queued, started, finished, earlier, event, seq) and outcome is not None:
-            found = _Outcome(duration=outcome) if isinstance(outcome, float) else _read_outcome(outcome)
+            found = StoredOutcome(duration=outcome) if isinstance(outcome, float) else read_outcome(outcome)
             line, code = (None, None) if found.error is None else (found.error.line, found.error.status_code)
             self.collector.add_outcome(seq, status, found.duration, line, seq, code)
 
@@ -226,11 +202,3 @@ def _read_attempts(text: bytes) -> list[tuple[float, float]]:
         return [(one.started, one.finished) for one in _attempts.decode(text)]
     except UNREADABLE:
         return []
-
-
-def _read_outcome(outcome: Any) -> _Outcome:
-    """Return the duration and the error. Both are None if the outcome cannot be read."""
-    try:
-        return _outcomes.decode(outcome)
-    except UNREADABLE:
-        return _Outcome()

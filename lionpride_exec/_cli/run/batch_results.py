@@ -10,6 +10,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
+from lionpride_exec._base.error_shapes import code_in
 from lionpride_exec._base.json_text import read_json, write_json
 
 if TYPE_CHECKING:
@@ -143,8 +144,8 @@ def _details_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _refusal_of(result: Mapping[str, Any]) -> Refusal | None:
     """Return how the service has answered: by the status code of the answer, else by the class of the error."""
-    status = _details_of(result).get("status_code")
-    if not isinstance(status, int):
+    status = code_in(_details_of(result))
+    if status is None:
         return _REFUSALS.get(_error_of(result).get("error", ""))
     known = _BY_STATUS.get(status, _BY_STATUS[400 if status < 500 else 500])  # noqa: PLR2004  HTTP
     return known._replace(status=status)

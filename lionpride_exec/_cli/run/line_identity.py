@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from lionpride_exec._base.field_paths import MISSING, look_up
 from lionpride_exec._base.json_text import read_json, shown, write_json
-from lionpride_exec._base.line_keys import CONTENT_KEY, LINE_PREFIX, key_of_id
+from lionpride_exec._base.line_keys import CONTENT_KEY, LINE_PREFIX, key_of_digest, key_of_id, shown_id
+from lionpride_exec._base.redaction import STARS
 from lionpride_exec._cli.errors import BadLineError
 
 from .compact_set import MAX_NUMBER, Counts, Marks
@@ -92,11 +93,6 @@ class Identity:
         """The key of a line whose id is an empty text. None if lines have no ids."""
         return None if self.field is None else _key_of_id(self.field, "", is_secret=self._is_secret)
 
-    def shown_id(self, key: str) -> str:
-        """Return the id in a key, for a message. Stars if the id is redacted, or is no valid Unicode."""
-        kind, value = key[len(LINE_PREFIX) :][:3], key[len(LINE_PREFIX) :][3:]
-        return "***" if kind == "id#" else shown(value) if kind == "id:" else value
-
 
 # Tells whether two records are equal.
 CONTENT = Identity()
@@ -113,11 +109,14 @@ class Lines:
     Args:
         identity: What lines are known by.
         place: Returns where a line is, for a message about another line. It takes the numbers of both.
+
+    Attributes:
+        place: As above. INPUT may be opened later than this pass is made.
     """
 
     def __init__(self, identity: Identity, place: Callable[[int, int], str] = _line_beside) -> None:
+        self.place: Callable[[int, int], str] = place
         self._identity = identity
-        self._place = place
         self._counts = Counts()
         self._ids = Marks(with_numbers=True)  # if lines have ids: the number of the line with each id
         self._empty = identity.empty_key
@@ -163,8 +162,8 @@ class Lines:
         if key == self._empty:
             raise BadLineError(f"id {self._identity.field!r} is empty")
         if self._ids.get(mark) is not None:
-            first = self._place(self._ids.number(mark), number)
-            raise BadLineError(f"id {self._identity.shown_id(key)} is also on {first}")
+            first = self.place(self._ids.number(mark), number)
+            raise BadLineError(f"id {shown_id(key)} is also on {first}")
         self._ids.put(mark, 1, min(number, MAX_NUMBER))
         return key
 
@@ -264,14 +263,19 @@ def _key_of_id(field: str, value: Any, *, is_secret: bool) -> str:
     if value is MISSING or value is None:
         raise BadLineError(f"id {field!r} is {'missing' if value is MISSING else 'null'}")
     if isinstance(value, bool | dict | list):
-        raise BadLineError(f"id {field!r} must be a text or a number: got {'***' if is_secret else shown(value)}")
-    if is_secret:
-        return f"{LINE_PREFIX}id#{_digest(_canonical(value))}"
+        raise BadLineError(f"id {field!r} must be a text or a number: got {STARS if is_secret else shown(value)}")
+    if is_secret or not _has_utf8(value):
+        return key_of_digest(_digest(_canonical(value)))
+    return key_of_id(value)
+
+
+def _has_utf8(value: str | float) -> bool:
+    """Whether a key can hold a value: it is a number, or a text without half of a surrogate pair."""
     try:
         str(value).encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which a key cannot hold
-        return f"{LINE_PREFIX}id#{_digest(_canonical(value))}"
-    return key_of_id(value)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _number(text: str) -> int | float:

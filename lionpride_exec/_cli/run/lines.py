@@ -71,7 +71,6 @@ class JobMaker:
 
     def __init__(self, event_type: type[Event], is_function: bool, options: RunOptions) -> None:
         self._event_type = event_type
-        self._place_beside: Callable[[int, int], str] = lambda number, _ours: f"line {number}"
         self._is_function = is_function
         self._field = options.field
         self._encoding = check_encoding(options.encoding)
@@ -93,7 +92,7 @@ class JobMaker:
         # Whether the field `record` of each event has the record of its line, with nothing redacted.
         self.keeps_record: bool = is_function and not self.redaction and self._part is None
         # The ids of requests so far. With a journal or a cluster, the run checks them.
-        self._ids = None if self._part is None else Lines(Identity(options.line_id), self._place)
+        self._ids = None if self._part is None else Lines(Identity(options.line_id))
         is_secret = self._limits.key is not None and self.redaction.covers(self._limits.key)
         self._secret_key = self._limits.key if is_secret else None
         if self._field is not None and not is_function and self._field not in self._fields:
@@ -102,11 +101,9 @@ class JobMaker:
             raise UsageError(f"--field {self._field}: {event_type.__name__} has no such field{hint}; it has {known}")
 
     def use_places(self, place: Callable[[int, int], str]) -> None:
-        """Have messages name another line as a function does, which takes the numbers of this line and of ours."""
-        self._place_beside = place
-
-    def _place(self, number: int, ours: int) -> str:
-        return self._place_beside(number, ours)
+        """Have messages about two lines name the other one by a function; see :attr:`Lines.place`."""
+        if self._ids is not None:
+            self._ids.place = place
 
     def is_blank(self, line: Line) -> bool:
         """Whether a line is passed over: it is empty or, if JSON is expected, has only white space."""

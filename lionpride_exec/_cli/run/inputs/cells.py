@@ -30,6 +30,7 @@ from typing import (
 import attrs
 
 from lionpride_exec._base.json_text import shown, write_json
+from lionpride_exec._base.redaction import STARS
 from lionpride_exec._cli.errors import BadLineError, UsageError
 from lionpride_exec._cli.run.json_lines import parse_json
 
@@ -122,7 +123,7 @@ class Column:
 
     def refusal(self, cell: str) -> str:
         """Return what a message says about a cell that does not fit, behind the name of the column."""
-        return f"must be {self.expected}, got {'***' if self.is_secret else shown(cell)}"
+        return f"must be {self.expected}, got {STARS if self.is_secret else shown(cell)}"
 
 
 class Row:
