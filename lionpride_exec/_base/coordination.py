@@ -108,8 +108,8 @@ class Coordination:
         """
         if self.thread is not None and get_ident() != self.thread:
             raise RuntimeError(
-                "this is not the thread of the executor's event loop: call anyio.from_thread.run_sync(executor.cancel, "
-                "event), or likewise"
+                "this is not the thread of the executor's event loop, and nothing has changed: call "
+                "anyio.from_thread.run_sync(executor.cancel, event), or likewise"
             )
 
     def hold(self, token: object) -> bool:

@@ -191,6 +191,7 @@ def skip(
     tag: Annotated[tuple[str, ...], REPEATED] = (),
     since: str | None = None,
     limit: int | None = None,
+    unless_begun: bool = False,
     reason: str | None = None,
     timeout: float = PATIENCE,
 ) -> int:
@@ -204,10 +205,13 @@ def skip(
         tag: Only events of the class with this tag. Repeatable.
         since: Only events that began, or else came, since then: a length of time, or a time, as for retry.
         limit: At most so many, the newest.
+        unless_begun: Leave events as they are that have begun, also if an earlier run of theirs has failed.
         reason: The reason, for the errors of the events.
         timeout: Seconds to wait for the answer of the run that is going on.
     """
-    return _end(journal, "skip", _choice(events, status, tag, None, since, limit), reason, timeout)
+    return _end(
+        journal, "skip", _choice(events, status, tag, None, since, limit), reason, timeout, unless_begun=unless_begun
+    )
 
 
 @guarded(JOURNAL)

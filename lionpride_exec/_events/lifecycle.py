@@ -177,6 +177,7 @@ class EventLifecycle(Element):
             ValueError: There is no such status.
             InvalidTransition: The event is in an executor, and the table does not allow the transition. Or the event
                 has ended, and a journal has its end. Or workers of a cluster run it. Nothing has changed.
+            RuntimeError: This is not the thread of the executor's event loop. Nothing has changed.
         """
         return self.execution.status
 
@@ -186,6 +187,7 @@ class EventLifecycle(Element):
             raise ValueError(f"Invalid status type: {type(value).__name__}")  # noqa: TRY004  the tested contract
         target = EventStatus(value)
         if self._host is not None:
+            self._host.coordination.check_thread()
             if self._host.runs_elsewhere:
                 refusal = InvalidTransition(self.id, self.status, target)
                 refusal.add_note("Workers of a cluster run the event. Executor.cancel() and skip() ask them to end it.")

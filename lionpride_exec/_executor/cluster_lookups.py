@@ -162,9 +162,7 @@ class ClusterLookups(Lookups):
 
     def can_be_taken_back(self, event: Event | UUID | str) -> bool:  # noqa: ARG002  the signature of other executors
         """Raise ConfigurationError: a worker may have begun the event, which is told here some milliseconds later."""
-        raise ConfigurationError(
-            "cancel(unless_begun=True) is not available with a cluster: a worker may just begin it"
-        )
+        raise ConfigurationError("unless_begun=True is not available with a cluster: a worker may just begin the event")
 
     async def held(self) -> list[Event]:
         """Raise ConfigurationError: no class with ``on_crash="hold"`` can be submitted."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
 from lionpride_exec._base.coordination import PAUSED
 from lionpride_exec._model.execution import to_status
-from lionpride_exec._processing.config import MIN_REFRESH_TIME, check_bounds
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import EventCancelled, Skip
 
@@ -46,7 +45,8 @@ class ExecutorControls:
 
     @property
     def _steering(self) -> Steering:
-        """What is changed of limits and keys. Made at the first use: few programs need it."""
+        """What is changed of limits and keys. Made at the first use: few programs need it. RuntimeError in a thread."""
+        self._parts.coordination.check_thread()
         if self._parts.queueing.steering is None:
             from .steering import Steering  # noqa: PLC0415  as above
 
@@ -59,8 +59,6 @@ class ExecutorControls:
         from .again import make_retrying  # noqa: PLC0415  as above
 
         return make_retrying(self._parts)
-
-    # ---------------------------------------------------------------- events
 
     async def release(self, event: Event | UUID | str) -> Event:
         """
@@ -99,21 +97,24 @@ class ExecutorControls:
             NotFoundError: The event is not in this executor. (Also a KeyError.)
             ClusterError: The executor is not connected to its cluster. The event goes on.
             ConfigurationError: ``unless_begun`` with a cluster, whose workers may just have begun the event.
-            RuntimeError: The event runs or is held, and this is not the thread of the event loop. Nothing has changed.
+            RuntimeError: This is not the thread of the event loop. Nothing has changed.
         """
-        if unless_begun and not self._lookups.can_be_taken_back(event):
-            return False
-        return self._transitions.end(self._lookups.to_end(event), EventStatus.CANCELLED, EventCancelled(reason))
+        return self._end(event, EventStatus.CANCELLED, EventCancelled(reason), unless_begun=unless_begun)
 
-    def skip(self, event: Event | UUID | str, reason: str | None = None) -> bool:
+    def skip(self, event: Event | UUID | str, reason: str | None = None, *, unless_begun: bool = False) -> bool:
         """
         Like :meth:`cancel`, but the event ends SKIPPED and its error is a :class:`Skip` with the reason.
 
         Raises:
-            NotFoundError: The event is not in this executor.
-            ClusterError: As for :meth:`cancel`, as is a RuntimeError.
+            NotFoundError: As for :meth:`cancel`, as are all other errors.
         """
-        return self._transitions.end(self._lookups.to_end(event), EventStatus.SKIPPED, Skip(reason))
+        return self._end(event, EventStatus.SKIPPED, Skip(reason), unless_begun=unless_begun)
+
+    def _end(self, event: Event | UUID | str, status: EventStatus, error: Exception, *, unless_begun: bool) -> bool:
+        self._parts.coordination.check_thread()
+        if unless_begun and not self._lookups.can_be_taken_back(event):
+            return False
+        return self._transitions.end(self._lookups.to_end(event), status, error)
 
     @overload
     async def retry(self, event: FoundEvent | Event[Any] | UUID | str) -> Event[Any]: ...
@@ -192,6 +193,7 @@ class ExecutorControls:
             NotFoundError: The event is not in this executor. (Also a KeyError.)
             ValueError: The priority is NaN or infinite.
             ConfigurationError: The executor has a cluster.
+            RuntimeError: This is not the thread of the event loop.
         """
         from .priorities import set_priority  # noqa: PLC0415  few programs need it
 
@@ -328,6 +330,7 @@ class ExecutorControls:
                 time zone; seconds that are negative or NaN; or a limit that is not here, or whose key is missing.
             TypeError: The key is not hashable, or ``until`` is no datetime.
             ConfigurationError: There are neither keys nor partitions; or a key or a limit is given with a cluster.
+            RuntimeError: A key or a limit is given, and this is not the thread of the event loop.
         """
         if key is None and limit is None and until is None and seconds is None and reason is None:
             if self._parts.coordination.hold(PAUSED):
@@ -347,7 +350,9 @@ class ExecutorControls:
             ValueError: As for :meth:`pause`.
             TypeError: As for :meth:`pause`.
             ConfigurationError: As for :meth:`pause`.
+            RuntimeError: This is not the thread of the event loop. Nothing has changed.
         """
+        self._parts.coordination.check_thread()
         if key is None and limit is None:
             if self._parts.coordination.release_hold(PAUSED):
                 self._parts.log.resumed()
@@ -360,9 +365,8 @@ class ExecutorControls:
 
         What was taken stays taken. A higher amount holds at once. Under a lower amount, nothing starts until enough has
         come back. From the call on, no event starts that would bring the starts of the last ``per`` seconds above the
-        amount. If ``per`` grows, starts that the limit did not count any more at the call are not among them. The
-        ``Rate`` itself does not change: ``statistics().limits`` has the amount that holds. After an error
-        nothing has changed.
+        amount. If ``per`` grows, starts that did not count any more at the call are not among them. The ``Rate`` does
+        not change: ``statistics().limits`` has the amount that holds. After an error nothing has changed.
 
         Args:
             limit: One of the limits of this executor, or its ``name``.
@@ -375,6 +379,7 @@ class ExecutorControls:
                 takes more than the new amount, so that it could never start. Or neither number is given, or ``per`` for
                 a :class:`Concurrent`.
             ConfigurationError: The executor has a cluster, whose processes share the limits.
+            RuntimeError: This is not the thread of the event loop.
         """
         self._steering.set_limit(limit, amount, per)
 
@@ -390,11 +395,6 @@ class ExecutorControls:
 
         Raises:
             ValueError: A number is out of its bounds. Nothing has changed.
+            RuntimeError: This is not the thread of the event loop. Nothing has changed.
         """
-        given = (("concurrency_limit", concurrency_limit), ("queue_capacity", queue_capacity))
-        changes = {name: number for name, number in given if number is not None}
-        check_bounds(capacity_refresh_time=MIN_REFRESH_TIME, **({"queue_capacity": 1} | changes))
-        self.processor_config = self.processor_config | changes
-        if (processor := self._lifetime.processor) is not None:
-            processor.resize(**changes)
-        self._parts.log.resized(changes)
+        self._steering.resize(concurrency_limit, queue_capacity)

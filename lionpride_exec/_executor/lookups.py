@@ -161,12 +161,10 @@ class Lookups:
 
         Raises:
             NotFoundError: The event is not known.
-            RuntimeError: The event is held, and this is not the thread of the event loop. The event is still held.
         """
         known = self.known(event)
         link = self._link
         if link is not None and (held := self._held(known.id)) is not None:
-            link.recovery.check_thread()  # half taken in, the event would start with the next one that is released
             session = link.open_session()
             restored = session.held[held.id]
             session.register_released(restored)

@@ -33,7 +33,9 @@ def set_priority(parts: Parts, event: Event, priority: float | None) -> bool:
     Raises:
         ValueError: The priority is NaN or infinite. Nothing has changed.
         ConfigurationError: The executor has a cluster. Nothing has changed.
+        RuntimeError: This is not the thread of the event loop. Nothing has changed.
     """
+    parts.coordination.check_thread()
     if priority is not None:
         priority = check_priority(priority)
     if parts.cluster is not None:

@@ -115,15 +115,6 @@ class Recovery:
         opened(session)
         await self._resolve_dependencies(session)
 
-    def check_thread(self) -> None:
-        """
-        Check that events may be taken in here.
-
-        Raises:
-            RuntimeError: This is not the thread of the event loop.
-        """
-        self._coordination.check_thread()
-
     def take_in(self, restored: Restored) -> None:
         """Store an event that comes back from the file. The event is PENDING, and is queued with its stored options."""
         event = restored.event

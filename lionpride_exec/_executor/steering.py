@@ -15,6 +15,7 @@ from lionpride_exec._model.adaptive import Adaptive
 from lionpride_exec._model.key_amounts import Terms
 from lionpride_exec._model.limits import Rate, Router
 from lionpride_exec._model.quota import Quota
+from lionpride_exec._processing.config import MIN_REFRESH_TIME, check_bounds
 from lionpride_exec._processing.pauses import Hold
 from lionpride_exec._processing.processor import Processor
 from lionpride_exec._validation import check_seconds
@@ -163,6 +164,19 @@ class Steering:
         link = self._parts.link
         if link is not None and link.session is not None:
             link.session.store.min_retention = longest_period(processor)
+
+    # ---------------------------------------------------------------- slots and capacity
+
+    def resize(self, concurrency_limit: int | None, queue_capacity: int | None) -> None:
+        """Change how many events may run, and how many may start in a window; see ``Executor.resize()``."""
+        given = {"concurrency_limit": concurrency_limit, "queue_capacity": queue_capacity}
+        changes = {name: number for name, number in given.items() if number is not None}
+        check_bounds(capacity_refresh_time=MIN_REFRESH_TIME, **({"queue_capacity": 1} | changes))
+        executor = self._parts.transitions.executor
+        executor.processor_config = executor.processor_config | changes
+        if (processor := self._parts.queueing.processor) is not None:
+            processor.resize(**changes)
+        self._parts.log.resized(changes)
 
     # ---------------------------------------------------------------- the processor
 

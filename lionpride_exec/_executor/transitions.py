@@ -293,7 +293,6 @@ class Transitions:
         run = event._current_run
         if run.is_active:
             if run.scope is not None and run.forced_outcome is None:
-                self.coordination.check_thread()  # else the scope of asyncio raises, and cannot be cancelled any more
                 run.forced_outcome = status, error
                 run.scope.cancel()
         elif self.locks_needed(execution.status, status) is None:

@@ -81,8 +81,9 @@ def controlled():
     return with_processor(Controlled, concurrency_limit=3, limits=limits)
 
 
+@pytest.mark.parametrize("how", ENDS)
 @pytest.mark.parametrize("stage", STAGES)
-async def test_unless_begun(stage):
+async def test_unless_begun(stage, how):
     """An event that waits for its first run is taken back. One that runs, or that will run again, is left alone."""
     executor = controlled()
     event = Job(seconds=100)
@@ -90,16 +91,17 @@ async def test_unless_begun(stage):
     async with executor:
         await bring_to(stage, executor, event)
         before = event.status
-        assert executor.cancel(event.id, "taken back", unless_begun=True) is not has_begun
+        end = getattr(executor, how)
+        assert end(event.id, "taken back", unless_begun=True) is not has_begun
         if has_begun:
             assert event.status is before
         else:
             await event.wait()
-            assert (event.status, event.execution.attempt, event.execution.started_at) == ("cancelled", 0, None)
+            assert (event.status, event.execution.attempt, event.execution.started_at) == (ENDS[how][0], 0, None)
         executor.resume()
         executor.processor.verdict = True
-    assert event.status == {"retry": "failed", "running": "completed"}.get(stage, "cancelled")
-    assert executor.cancel(event, unless_begun=True) is False
+    assert event.status == {"retry": "failed", "running": "completed"}.get(stage, ENDS[how][0])
+    assert end(event, unless_begun=True) is False
 
 
 async def test_unless_begun_leaves_an_interrupted_event_alone():
@@ -548,6 +550,41 @@ async def test_cancelled_while_a_lock_holds_up_its_start():
         await job.wait()
         check_invariants(executor)
     assert places == [{"cancelled": 1}]
+
+
+STEERED = {
+    "cancel": lambda executor, event: executor.cancel(event),
+    "skip": lambda executor, event: executor.skip(event),
+    "status": lambda _, event: setattr(event, "status", "cancelled"),
+    "set_priority": lambda executor, event: executor.set_priority(event, -1),
+    "resume": lambda executor, _: executor.resume(),
+    "pause of a limit": lambda executor, _: executor.pause(limit="calls"),
+    "resume of a limit": lambda executor, _: executor.resume(limit="calls"),
+    "set_limit": lambda executor, _: executor.set_limit("calls", 5),
+    "resize": lambda executor, _: executor.resize(concurrency_limit=5),
+}
+
+
+@pytest.mark.parametrize("how", STEERED)
+async def test_another_thread_steers_nothing(how):
+    """The call is refused before anything has changed, whoever waits. On trio it raised once the event had ended."""
+    async with make_executor(limits=[Rate(1, per=60, name="calls")]) as executor, anyio.create_task_group() as group:
+        _, event = await executor.extend([Job(), Job()])
+        await anyio.sleep(1)
+        executor.pause()
+        group.start_soon(event.wait)
+        group.start_soon(executor.join)
+        await wait_all_tasks_blocked()
+        before = executor.statistics()
+        with pytest.raises(RuntimeError, match="not the thread of the executor's event loop, and nothing has changed"):
+            await anyio.to_thread.run_sync(STEERED[how], executor, event)
+        now = executor.statistics()
+        assert (now.is_paused, now.pauses, now.concurrency_limit) == (True, (), before.concurrency_limit)
+        assert [use.amount for use in now.limits] == [1]
+        assert (event.status, executor.explain(event).waits_for) == ("pending", WaitReason.LIMIT)
+        await anyio.to_thread.run_sync(anyio.from_thread.run_sync, STEERED[how], executor, event)
+        executor.resume()
+        executor.resume(limit="calls")
 
 
 @pytest.mark.parametrize("method", ["cancel", "skip"])
