@@ -99,6 +99,12 @@ class Facade(Protocol):
         """Run events again that have ended."""
         ...
 
+    async def find(
+        self, *, status: Any = None, tag: Any = None, error: Any = None, since: Any = None, limit: int = 100
+    ) -> list[FoundEvent]:
+        """Return the events that fit, the newest first."""
+        ...
+
     def pause(
         self,
         *,

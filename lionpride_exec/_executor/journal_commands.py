@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Hashable
 
     from lionpride_exec._events.event import Event
+    from lionpride_exec._journal.recovery import Restored
     from lionpride_exec._journal.rows import Row
     from lionpride_exec._tracking.status_index import StatusIndex
 
@@ -199,15 +200,13 @@ class JournalCommands:
                 yield event
             if number % AT_A_TIME == 0:
                 await checkpoint()
-        async for event in self._released(choice):
-            yield event
+        for held in self._held(choice):
+            yield held.event
 
-    async def _released(self, choice: _Choice) -> AsyncGenerator[Event]:
-        """Yield the held events that are chosen, each released. It does not begin before the caller's next await."""
-        if HELD in choice.statuses:
-            for event in await self._executor.held_events():
-                if choice.fits(event):
-                    yield await self._executor.release(event.id)
+    def _held(self, choice: _Choice) -> list[Restored]:
+        """Return the held events that are chosen, the newest first. Those that cannot be read here are left out."""
+        held = self._link.open_session().held if HELD in choice.statuses else {}
+        return sorted((one for one in held.values() if choice.fits(one.event)), key=lambda one: -one.seq)
 
     async def _named(self, form: Chosen, choice: _Choice, others: dict[str, str]) -> AsyncGenerator[Event]:
         """Yield the events that are named, as :meth:`_open_events`. Note in ``others`` why one of them is not."""
@@ -224,10 +223,12 @@ class JournalCommands:
                 others[text] = GONE
             elif row.status != HELD:
                 others[text] = ENDED if row.status in FINAL else NOT_HERE
-            elif choice.has_row(row):
-                yield await self._executor.release(text)
-            else:
+            elif not choice.has_row(row):
                 others[text] = NOT_CHOSEN
+            elif (held := self._link.open_session().held.get(UUID(text))) is not None:
+                yield held.event  # not released: one that has begun may stay as it is
+            else:
+                others[text] = NOT_HERE
 
     # ---------------------------------------------------------------- events that run again
 
@@ -247,12 +248,19 @@ class JournalCommands:
 
     async def _retry_all(self, form: Chosen) -> list[Event]:
         statuses = form.status or [status.value for status in BAD]
-        taken = [event async for event in self._released(_Choice(form, statuses, self._tag_of))]
+        held = self._held(_Choice(form, statuses, self._tag_of))
         bad = [status for status in statuses if status != HELD]
-        if bad:
-            since = None if form.since is None else from_seconds(form.since)
-            filters: dict[str, Any] = {"status": bad, "tag": form.tag or None, "error": _error(form), "since": since}
-            taken += await self._executor.retry(limit=form.limit, **filters)
+        since = None if form.since is None else from_seconds(form.since)
+        filters: dict[str, Any] = {"status": bad, "tag": form.tag or None, "error": _error(form), "since": since}
+        limit = form.limit
+        if limit is not None and held and bad:  # the newest of all
+            found = await self._executor.find(limit=limit, **filters)
+            numbers = sorted([*(one.seq for one in held), *(one.number for one in found)])[-limit:]
+            held = [one for one in held if one.seq in numbers]
+            limit = len(numbers) - len(held)
+        taken = [await self._executor.release(one.event.id) for one in held[: form.limit][::-1]]
+        if bad and limit != 0:
+            taken += await self._executor.retry(limit=limit, **filters)
         return taken
 
     async def _retry_named(self, form: Chosen, others: dict[str, str]) -> list[Event]:

@@ -218,3 +218,15 @@ def test_cancel_unless_begun(call):
     told = "lionpride-exec: no event of run.db that has not begun is pending\n"  # 7 and 8 are pending, and have begun
     assert call("cancel", "run.db", "--status", "pending", "--unless-begun") == (0, "0 events cancelled\n", told)
     assert statuses() == before | {4: "cancelled", 9: "cancelled"}
+
+
+@pytest.mark.parametrize(("verb", "status"), [("cancel", "cancelled"), ("skip", "skipped")])
+def test_the_newest_of_those_that_have_not_begun(call, verb, status):
+    """`--limit` counts only these, as in a process that runs the journal."""
+    with closing(sqlite3.connect("run.db")) as connection, connection:
+        add_event(connection, 7, "pending")
+        add_event(connection, 8, "pending", attempt=1)
+    before = statuses()
+    command = (verb, "run.db", "--status", "pending", "--limit", "1", "--unless-begun")
+    assert call(*command) == (0, f"1 event {status}\n", "")
+    assert statuses() == before | {7: status}

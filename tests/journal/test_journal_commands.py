@@ -8,9 +8,19 @@ from uuid import uuid4
 
 import anyio
 import pytest
-from journal_support import HoldStep, Step, crash, open_executor, rows
+from journal_support import HoldStep, Step, begun, crash, open_executor, rows
 
-from lionpride_exec import Concurrent, Event, EventStatus, Executor, ExecutorClosedError, Journal, Processor, Rate
+from lionpride_exec import (
+    Concurrent,
+    Event,
+    EventStatus,
+    Executor,
+    ExecutorClosedError,
+    Journal,
+    Processor,
+    Rate,
+    WaitReason,
+)
 from lionpride_exec.testing import check_invariants
 
 pytestmark = pytest.mark.anyio
@@ -244,6 +254,63 @@ async def test_held_events_are_decided(path, verb, statuses, how):
         assert await ask(copy, verb, **choice) == ({"events": 1}, None)
         assert await executor.held_events() == []
     assert rows(copy) == statuses
+
+
+@pytest.mark.parametrize("how", ["status", "name"])
+@pytest.mark.parametrize("verb", ["cancel", "skip"])
+async def test_a_held_event_has_begun(path, verb, how):
+    """`--unless-begun` leaves it held: it is neither ended nor released."""
+    copy = await begun(path, HoldStep(name="held", seconds=5))
+    async with open_executor(copy) as executor:
+        (held,) = await executor.held_events()
+        choice = {"status": ["held"]} if how == "status" else {"events": named(copy, held)}
+        told = {} if how == "status" else {"others": {str(held.id): "has begun"}}
+        assert await ask(copy, verb, unless_begun=True, **choice) == (told, None)
+        assert (executor.journal.left, executor.explain(held).waits_for) == ({"held": 1}, WaitReason.HELD)
+    assert rows(copy) == ["held"]
+
+
+@pytest.mark.parametrize("how", ["status", "name"])
+async def test_a_held_event_that_cannot_be_read_stays(path, how):
+    """The others that are chosen end."""
+    copy = await begun(path, HoldStep(name="held", seconds=5), HoldStep(name="other", seconds=5))
+    async with open_executor(copy) as executor:
+        events = await executor.held_events()
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        connection.execute("UPDATE event SET event = replace(event, 'tests.hold', 'tests.nobody') WHERE seq = 1")
+    stays = {
+        str(events[0].id): "stays in the journal as it is: the process that runs the journal does not have it in memory"
+    }
+    async with open_executor(copy):
+        choice = {"status": ["held"]} if how == "status" else {"events": named(copy, *events)}
+        told = {"events": 1} | ({} if how == "status" else {"others": stays})
+        assert await ask(copy, "cancel", **choice) == (told, None)
+    assert rows(copy) == ["held", "cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "after"),
+    [
+        (1, ["failed", "held", "failed", "completed"]),
+        (2, ["failed", "held", "completed", "completed"]),
+        (3, ["failed", "completed", "completed", "completed"]),
+        (9, ["completed", "completed", "completed", "completed"]),
+    ],
+)
+async def test_at_most_so_many_of_held_and_failed_events(path, limit, after):
+    """The newest of all are chosen, as while nobody runs the journal."""
+    steps = [Step(fails=1), HoldStep(seconds=5), Step(fails=1), HoldStep(seconds=5)]
+    async with open_executor(path, ack="strict") as executor:
+        events = await executor.extend(steps)
+        await anyio.sleep(1)
+        copy = crash(path)
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        connection.execute("UPDATE event SET event = replace(event, '\"fails\":1', '\"fails\":0')")
+    async with open_executor(copy):
+        assert rows(copy) == ["failed", "held", "failed", "held"]
+        done, error = await ask(copy, "retry", status=["held", "failed"], limit=limit)
+        assert (done["events"], error) == (min(limit, len(events)), None)
+    assert rows(copy) == after
 
 
 # -------------------------------------------------------------------- retry

@@ -14,6 +14,7 @@ from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.streams import say
 from lionpride_exec._executor.found import wanted
 from lionpride_exec._executor.found_rows import found_in_row
+from lionpride_exec._journal.batch_sql import has_begun
 from lionpride_exec._journal.outcome_codec import from_seconds
 from lionpride_exec._journal.reader import id_text
 
@@ -80,7 +81,7 @@ class Choice:
         """
         return {name: reader.find(name) for name in self.names}
 
-    def numbers(self, reader: JournalReader, statuses: Sequence[str]) -> set[int] | None:
+    def numbers(self, reader: JournalReader, statuses: Sequence[str], *, unless_begun: bool = False) -> set[int] | None:
         """
         Return the numbers of the events. None for all events with the statuses.
 
@@ -89,6 +90,7 @@ class Choice:
         Args:
             reader: Reads the journal.
             statuses: The statuses that count.
+            unless_begun: Whether events that have begun do not count for the limit.
 
         Raises:
             NotFoundError: No event has one of the names, or more than one has.
@@ -97,7 +99,8 @@ class Choice:
         named = {row.seq for row in self.named(reader).values()} if self.names else None
         if not self.has_filters:
             return named
-        fitting = [row.seq for row in self._fitting(reader, statuses, named)]
+        rows = self._fitting(reader, statuses, named)
+        fitting = [row.seq for row in rows if not (unless_begun and has_begun(row.status, row.attempt, row.attempts))]
         return set(fitting if self.limit is None else fitting[-self.limit :])
 
     def resolved(self, reader: JournalReader, statuses: Sequence[str]) -> Choice:

@@ -52,7 +52,7 @@ def end_events(
     with reading(journal) as reader:
         named = choice.named(reader)
         owner = find_owner(journal, seconds)
-        seqs = None if owner is not None else choice.numbers(reader, statuses)
+        seqs = None if owner is not None else choice.numbers(reader, statuses, unless_begun=unless_begun)
     status = EventStatus.CANCELLED if verb == "cancel" else EventStatus.SKIPPED
     if owner is not None:
         result = owner.do(verb, Ending(**choice.form(named), reason=reason, unless_begun=unless_begun))
