@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from contextlib import asynccontextmanager
+import sqlite3
+from contextlib import asynccontextmanager, closing
 
 import anyio
 import pytest
@@ -306,7 +307,7 @@ ROWS = (((Plain,), None), ((Failing, Holding), None), ((Plain, Failing, Holding)
 
 def table_of_interruptions():
     """Return the last words on the table of docs/retry.md: for each row, the status without and with a journal."""
-    text = (ROOT / "docs" / "retry.md").read_text().split("## Interruptions")[1]
+    text = (ROOT / "docs" / "retry.md").read_text().split("## Interruptions")[1].partition("\n## ")[0]
     rows = [row.split("|")[2:4] for row in text.splitlines() if row.startswith("|")][2:]
     cells = [[re.findall("CANCELLED|PENDING|likewise", cell) for cell in row] for row in rows]
     return [[words[0] if words != ["likewise"] else row[0][0] for words in row] for row in cells]
@@ -334,6 +335,43 @@ async def test_what_becomes_of_interrupted_events(tmp_path, has_journal, how):
                         owner.cancel()
             assert (cls, event.status.name) == (cls, said[has_journal])
             assert event.execution.attempt == (event.status == "cancelled")
+
+
+class Deadly(Plain, tag="claims.deadly", max_attempts=2):
+    pass
+
+
+async def killed_while_it_runs(path, name, event=None):
+    """Run the journal, with one event more if there is one, and kill the process. Return what is on disk then."""
+    copy = path.with_name(name)
+    with anyio.CancelScope() as scope:
+        async with Executor.of(Plain, journal=Journal(path, ack="strict")) as executor:
+            if event:
+                await executor.append(event)
+            await anyio.sleep(1)
+            assert len(executor.processing_events) == 1
+            with closing(sqlite3.connect(path)) as file:
+                file.execute("VACUUM INTO ?", (str(copy),))
+            scope.cancel()
+            await anyio.sleep_forever()
+    return copy
+
+
+async def test_what_crashes_have_given_up_is_found_and_runs_again(tmp_path):
+    """At the second crash it ends FAILED. No crash counts as an attempt, and retry() counts from zero."""
+    pytest.importorskip("msgspec")
+    path = await killed_while_it_runs(tmp_path / "run.db", "first.db", Deadly())
+    path = await killed_while_it_runs(path, "second.db")
+    async with Executor.of(Plain, journal=Journal(path)) as executor:
+        (found,) = await executor.find(error="interrupted:")
+        assert (found.status, found.attempt) == ("failed", 1)
+        await executor.retry(found)
+        await anyio.sleep(1)
+        with closing(sqlite3.connect(path)) as file:
+            file.execute("VACUUM INTO ?", (str(tmp_path / "third.db"),))
+    async with Executor.of(Plain, journal=Journal(tmp_path / "third.db")) as executor:
+        pass
+    assert executor.status_counts()["completed"] == 1
 
 
 def paragraphs():
