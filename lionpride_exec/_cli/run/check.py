@@ -55,7 +55,7 @@ WITHOUT: Final[dict[str, Any]] = {
     "overwrite": False, "output_format": "jsonl", "fields": None, "summary": None, "dry_run": False, "web": None,
 }  # fmt: skip
 
-# A file in place of standard output: what a run with a journal would refuse there is no matter of a check.
+# Stands for standard output: a run with a journal refuses that, and a check writes no results.
 SOME_FILE: Final = "results"
 
 
@@ -81,7 +81,7 @@ def check(target_text: str, source_texts: Sequence[str], options: RunOptions) ->
         UsageError: The target or INPUT cannot be opened, an option is wrong, or INPUT can be read only once.
     """
     output = SOME_FILE if options.output == "-" else options.output
-    attrs.evolve(options, output=output, overwrite=False).check()  # as a whole: some options need one that is left out
+    attrs.evolve(options, output=output, overwrite=False).check()  # before WITHOUT: an option may need one of these
     kept: dict[str, Any] = attrs.asdict(options, recurse=False) | WITHOUT
     if options.cluster is not None:
         kept["queue"] = None  # the name of one on the server

@@ -11,7 +11,6 @@ journal while it is read.
 from __future__ import annotations
 
 import os
-import shlex
 from collections import Counter
 from contextlib import aclosing
 from math import inf
@@ -30,11 +29,11 @@ from lionpride_exec._status import FAILURES, HELD
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
 
 from .given import with_bad_lines
+from .journal_messages import changed_failures_message, changed_lines_message, left_messages, put_back_message
 from .keyed_run import PAUSE, KeyedRun, identity_of
-from .known_events import UNREADABLE
 from .line_identity import SUBMITTED, line_key, recall_event
 from .line_run import LineRun
-from .put_back import put_back, told_of
+from .put_back import put_back
 from .rekey import know_lines_by
 from .resume import Resume, drop_replaced
 from .stored_results import line_of_event
@@ -130,7 +129,7 @@ class JournaledRun(KeyedRun):
         """Have lines of INPUT that did not complete be run again."""
         number = put_back(self._access.journal.path, self.source, self.maker, self._identity)
         if number and not self.options.quiet:
-            self.display.message(told_of(number))
+            self.display.message(put_back_message(number))
 
     @staticmethod
     def _refusal(leaf: BaseException) -> Exception:
@@ -158,21 +157,8 @@ class JournaledRun(KeyedRun):
         return {**self._left, HELD: max(self._left[HELD] - released, 0)}
 
     def _tell_of_left(self) -> None:
-        left, journal = self._count_left(), shlex.quote(self._keeper)
-        if number := left[HELD]:
-            lines, they, run = ("1 line is", "it", "runs") if number == 1 else (f"{number:,} lines are", "they", "run")
-            self.display.message(
-                f"{lines} held: {they} ran when the process died, and {run} again only if you say so; "
-                f"lionpride-exec export {journal} --status held lists them, retry {journal} --status held has the next "
-                f"run do them, cancel {journal} --status held gives them up. Until then the exit status is 1"
-            )
-        if number := left.get(UNREADABLE, 0):
-            lines = "1 line stays" if number == 1 else f"{number:,} lines stay"
-            self.display.message(
-                f"{lines} in {self._keeper}: this target cannot read what is stored, or it comes after what stays; "
-                f"lionpride-exec export {journal} --status pending lists what has not ended, cancel {journal} --status "
-                "pending gives it up. Until then the exit status is 1"
-            )
+        for message in left_messages(self._count_left(), self._keeper):
+            self.display.message(message)
 
     def _close_output(self, *, has_run: bool) -> int:
         status = COMPLETED
@@ -224,11 +210,7 @@ class JournaledRun(KeyedRun):
         if resume.message is not None:
             self.display.message(resume.message)
         if resume.changed:
-            lines, them = (
-                ("1 line", "it as it is") if resume.changed == 1 else (f"{resume.changed:,} lines", "them as they are")
-            )
-            have = "has" if resume.changed == 1 else "have"
-            self.display.message(f"{lines} that did not complete {have} changed: --resume-failed runs {them} now")
+            self.display.message(changed_failures_message(resume.changed))
         return resume.known
 
     def _follow_input(self, known: Known) -> None:
@@ -262,8 +244,8 @@ class JournaledRun(KeyedRun):
             self._tell_of_changed(changed, f"what {self._keeper} has is run{way}")
 
     def _tell_of_changed(self, numbers: Sequence[int], what: str) -> None:
-        lines = "1 line to be run has" if len(numbers) == 1 else f"{len(numbers):,} lines to be run have"
-        self.display.message(f"{lines} changed in INPUT, such as {self.source.place(min(numbers))}: {what}")
+        place = self.source.place(min(numbers))
+        self.display.message(changed_lines_message(len(numbers), place, what))
 
     async def _finish(self) -> None:
         if not self.interrupts:
@@ -294,7 +276,7 @@ class JournaledRun(KeyedRun):
             await super()._read_lines()
         finally:
             if self._again_from_pipe and not self.options.quiet:
-                self.display.message(told_of(self._again_from_pipe))
+                self.display.message(put_back_message(self._again_from_pipe))
 
     async def _pass_over(self, key: str, number: int) -> None:
         """Take note of a line that the journal knows, if INPUT could not be compared with the journal before."""

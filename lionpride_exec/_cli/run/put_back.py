@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lionpride_exec._base.wording import counted
 from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._journal.offline import requeue_ended
 from lionpride_exec._journal.reader import JournalReader
@@ -61,8 +60,3 @@ def _numbers_of_failed(journal: Path, source: InputFiles, maker: JobMaker, ident
                 if key is not None and status in FAILURES and not known.is_missing(key):
                     found.append(seq)
     return found
-
-
-def told_of(number: int) -> str:
-    """Return the message about lines that are run again. There is at least one."""
-    return f"{counted(number, 'line')} that did not complete {'is' if number == 1 else 'are'} run again"

@@ -1,0 +1,63 @@
+"""What a run with a journal tells people of lines that the journal knows."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from lionpride_exec._base.wording import counted
+from lionpride_exec._status import HELD
+
+from .known_events import UNREADABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+def put_back_message(number: int) -> str:
+    """Return the message about lines that are run again. There is at least one."""
+    return f"{counted(number, 'line')} that did not complete {'is' if number == 1 else 'are'} run again"
+
+
+def changed_failures_message(number: int) -> str:
+    """Return the message about lines that did not complete, and have changed since. There is at least one."""
+    have, them = ("has", "it as it is") if number == 1 else ("have", "them as they are")
+    return f"{counted(number, 'line')} that did not complete {have} changed: --resume-failed runs {them} now"
+
+
+def changed_lines_message(number: int, place: str, what: str) -> str:
+    """
+    Return the message about lines that will run, and have changed since they were read first.
+
+    Args:
+        number: How many there are, at least one.
+        place: Where the first of them is.
+        what: What is run.
+    """
+    have = "has" if number == 1 else "have"
+    return f"{counted(number, 'line')} to be run {have} changed in INPUT, such as {place}: {what}"
+
+
+def left_messages(left: Mapping[str, int], journal: str) -> Iterator[str]:
+    """
+    Yield how to go on with lines that stay in the journal as they are, a message for each reason.
+
+    Args:
+        left: How many lines there are, by the reason.
+        journal: Path of the journal.
+    """
+    path = shlex.quote(journal)
+    if number := left.get(HELD, 0):
+        are, they, run = ("is", "it", "runs") if number == 1 else ("are", "they", "run")
+        yield (
+            f"{counted(number, 'line')} {are} held: {they} ran when the process died, and {run} again only if you say "
+            f"so; lionpride-exec export {path} --status held lists them, retry {path} --status held has the next run "
+            f"do them, cancel {path} --status held gives them up. Until then the exit status is 1"
+        )
+    if number := left.get(UNREADABLE, 0):
+        stay = "stays" if number == 1 else "stay"
+        yield (
+            f"{counted(number, 'line')} {stay} in {journal}: this target cannot read what is stored, or it comes "
+            f"after what stays; lionpride-exec export {path} --status pending lists what has not ended, "
+            f"cancel {path} --status pending gives it up. Until then the exit status is 1"
+        )
