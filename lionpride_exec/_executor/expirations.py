@@ -43,7 +43,11 @@ _NOWHERE: Final = Route()
 
 
 def has_begun(event: Event) -> bool:
-    """Return whether a run of an event has begun, this one or an earlier one, also one that was interrupted."""
+    """
+    Return whether a run of an event has begun, this one or an earlier one, also one that was interrupted.
+
+    For rows of a journal, ``has_begun()`` in ``_journal/rows.py`` decides by the same rule. Change both.
+    """
     execution = event.execution
     return execution.status is not PENDING or event._current_run.is_active or bool(execution.attempts)
 

@@ -23,7 +23,7 @@ from .bulk_sql import (
 from .expiries import forget_expiries, write_expiries
 from .inbox import write_answers, write_decisions
 from .recent_starts import write_settled
-from .rows import AuditRecord, Row
+from .rows import AuditRecord, Row, has_begun
 from .schema import COLUMNS, INDEX_TRAIL, LETTER_OF, key_hash, stored_key
 
 if TYPE_CHECKING:
@@ -148,11 +148,6 @@ def requeue_events(
     no_longer = Counter(status for _, status in chosen if status in FINAL)
     _count(connection, Counter({status: -number for status, number in no_longer.items()}))
     return [seq for seq, _ in chosen], no_longer
-
-
-def has_begun(status: str, attempt: int, attempts: bytes | None) -> bool:
-    """Return whether a run of an event has begun, this one or an earlier one, by what its row has."""
-    return status != "pending" or attempt > 0 or attempts is not None
 
 
 def end_events(

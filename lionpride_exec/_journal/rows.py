@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
+def has_begun(status: str, attempt: int, attempts: bytes | None) -> bool:
+    """
+    Return whether a run of an event has begun, this one or an earlier one, by what its row has.
+
+    In memory, ``has_begun()`` in ``_executor/expirations.py`` decides by the same rule. Change both.
+    """
+    return status != "pending" or attempt > 0 or attempts is not None
+
+
 class Row(NamedTuple):
     """A row of the table ``event``; see ``schema``."""
 
@@ -29,6 +38,11 @@ class Row(NamedTuple):
     finished: float | None
     outcome: bytes | None
     attempts: bytes | None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a run of the event has begun, this one or an earlier one."""
+        return has_begun(self.status, self.attempt, self.attempts)
 
 
 class NewRow(NamedTuple):

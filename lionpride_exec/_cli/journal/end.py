@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Literal
 
 from lionpride_exec._cli.terminal import write_ended
 from lionpride_exec._executor.journal_commands import BEGUN, ENDED
-from lionpride_exec._journal.batch_sql import has_begun
 from lionpride_exec._journal.command_forms import Ending, Result
 from lionpride_exec._journal.offline import end_open
 from lionpride_exec._journal.reader import id_text
@@ -60,11 +59,7 @@ def end_events(
         error = EventCancelled(reason) if verb == "cancel" else Skip(reason)
         late = {id_text(row.id): ENDED for row in named.values() if row.status in FINAL}
         if unless_begun:
-            begun = (
-                row
-                for row in named.values()
-                if row.status in statuses and has_begun(row.status, row.attempt, row.attempts)
-            )
+            begun = (row for row in named.values() if row.status in statuses and row.has_begun)
             late |= {id_text(row.id): BEGUN for row in begun}
         number = end_open(journal, statuses, seqs, status, error, unless_begun=unless_begun)
         result = Result(number, others=late)
