@@ -97,7 +97,6 @@ def _report(
     at = wall_clock.seconds()
     return RunReport(
         name=executor.name,
-        show_command="",
         at=at,
         state=state_of(executor, counts),
         notes=notes,
@@ -105,13 +104,12 @@ def _report(
         counts=counts,
         times=collector.times,
         errors=errors,
-        other_errors=collector.groups.total - sum(group.count for group in errors),
+        other_errors=collector.groups.others(errors),
         slowest=tuple(
             SlowRun(None, str(event.id), tag_for(event), status, duration)
             for duration, status, event in collector.slowest.longest_first()
         ),
         running=running_of(executor, collector.top, at),
-        given=(),
         limits=tuple(limits),
         slots=slots_of(executor),
     )

@@ -76,7 +76,7 @@ class RunRecord:
         self._add(_KINDS[status], execution.started_at, execution.finished_at, execution.queued_at)
         error = error_line(execution.error, secrets_of(event))
         if error is not None:
-            self._errors.add(str(event.id), status.value, error, status_code_of(event.execution.error))
+            self._errors.add(str(event.id), status.value, error, status_code_of(execution.error))
         duration = execution.duration
         if status in _TIMED and not isinstance(duration, UnsetType) and self._slowest.wants(duration):
             self._slowest.add(duration, status.value, (str(event.id), tag_for(event)))
@@ -123,7 +123,6 @@ class RunRecord:
         errors = self._errors.largest(top) if window.is_all else ()
         return RunReport(
             name=executor.name,
-            show_command="",
             at=at,
             state=state_of(executor, counts),
             notes=("Only what was recorded.",) if window.is_all else ("Only what was recorded. Errors have no times.",),
@@ -131,10 +130,9 @@ class RunRecord:
             counts=counts,
             times=collector.times,
             errors=errors,
-            other_errors=self._errors.total - sum(group.count for group in errors) if window.is_all else 0,
+            other_errors=self._errors.others(errors) if window.is_all else 0,
             slowest=self._slowest_runs(top) if window.is_all else (),
             running=running_of(executor, top, at),
-            given=(),
             limits=(*limits, *limits_of(executor, has_events=False)),
             slots=slots_of(executor),
         )

@@ -108,7 +108,7 @@ def _report(
         counts=counts,
         times=collector.times,
         errors=errors,
-        other_errors=collector.groups.total - sum(group.count for group in errors),
+        other_errors=collector.groups.others(errors),
         slowest=tuple(
             _slow_run(connection, seq, status, duration) for duration, status, seq in collector.slowest.longest_first()
         ),

@@ -20,7 +20,7 @@ from lionpride_exec._status import FINAL, EventStatus
 from .run_record import ALL_TIME, CODES, MAX_TIME, REPEATED, ShapeGroup, Times, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .run_record import LimitStarts
 
@@ -60,6 +60,10 @@ class ErrorGroups:
         """Return the largest groups, largest first."""
         most = nlargest(top, self.groups.items(), key=lambda one: one[1][0])
         return tuple(ShapeGroup(status, _words(shape, code), *found) for (status, shape, code), found in most)
+
+    def others(self, named: Iterable[ShapeGroup]) -> int:
+        """Return how many errors are in none of these groups."""
+        return self.total - sum(group.count for group in named)
 
 
 def _words(shape: str, status_code: int | None) -> str:

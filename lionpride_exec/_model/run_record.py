@@ -234,7 +234,7 @@ class Times:
             self.last = at
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class RunReport:
     """
     What a report shows of a run. Times are seconds since 1970, durations are seconds.
@@ -259,10 +259,10 @@ class RunReport:
     """
 
     name: str
-    show_command: str
+    show_command: str = ""
     at: float
     state: str
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     window: Window
     counts: Mapping[str, int]
     times: Times
@@ -270,7 +270,7 @@ class RunReport:
     other_errors: int
     slowest: tuple[SlowRun, ...]
     running: tuple[OpenRun, ...]
-    given: tuple[Given, ...]
+    given: tuple[Given, ...] = ()
     limits: tuple[LimitStarts, ...]
     slots: int | None
     bad_lines: int = 0
