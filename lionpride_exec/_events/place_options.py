@@ -5,7 +5,7 @@ from __future__ import annotations
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final
 
-from lionpride_exec._offload.outcome import refuse_awaitable
+from lionpride_exec._offload.outcome import call
 from lionpride_exec._offload.settings import check_run_in
 from lionpride_exec._status import PROCESSING
 
@@ -69,10 +69,7 @@ def invoke_plain(event: Any) -> Any:
     Raises:
         TypeError: ``_invoke()`` returned an awaitable, which nobody would await.
     """
-    result = event._invoke()
-    if hasattr(type(result), "__await__"):
-        refuse_awaitable(result, f"{type(event).__qualname__}._invoke")
-    return result
+    return call(event._invoke, (), {})
 
 
 def call_outside(

@@ -185,7 +185,7 @@ class ExecutorGroup:
         self.task_group = None
         self._coordination.thread = None
         self._transitions.clock = current_time
-        self._transitions.new_signal = self._transitions.idle_signal
+        self.choose_signal(is_stopped=True)
         self.lifecycle.move_to(GroupState.IDLE)
 
     def choose_signal(self, *, is_stopped: bool) -> None:

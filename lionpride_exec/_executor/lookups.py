@@ -284,7 +284,7 @@ class Lookups:
     def _check_not_ended(self, event_id: UUID, link: JournalLink) -> None:
         """Raise ``NotFoundError`` if ``cancel()`` has ended a held event, whose end is on its way to the disk."""
         if self._held(event_id) is None and self.has(event_id):
-            raise NotFoundError(f"No event {event_id} is held in {link.journal.path}")
+            raise link.open_session().lookup.not_held(event_id)
 
     def _open_link(self) -> JournalLink:
         if self._link is None:

@@ -236,7 +236,11 @@ class Lookup:
             write = partial(release_held, seq=row.seq, steps=steps if audit else [])
             if await self.in_thread(partial(self._store.write, write)):
                 return held_event(row, event)
-        raise NotFoundError(f"No event {event_id} is held in {self._store.path}")
+        raise self.not_held(event_id)
+
+    def not_held(self, event_id: UUID) -> NotFoundError:
+        """Return the error that an event is not held."""
+        return NotFoundError(f"No event {event_id} is held in {self._store.path}")
 
     def decode(self, row: Row) -> Event:
         """

@@ -12,7 +12,7 @@ from __future__ import annotations
 from itertools import count
 from math import inf
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
 
@@ -204,7 +204,8 @@ class Router:
                 key = self._without_secrets(key, redacted, secrets_of(event))
             hash(key)
         except Exception as exc:
-            self._check_attributes(event, exc, "key", lambda limit: limit.key)
+            if isinstance(exc, AttributeError):
+                self._check_attributes(event, exc, "key")
             exc.add_note(
                 f"asked for the key of {event}, by {[limit for limit in self.limits if limit.key is not None]}"
             )
@@ -259,7 +260,7 @@ class Router:
         try:
             cost = 1 if cost_of is None else cost_of(event)
         except AttributeError as exc:
-            self._check_attributes(event, exc, "cost", lambda limit: limit.cost)
+            self._check_attributes(event, exc, "cost")
             raise
         if place is None or not _is_by_key(self.terms[number].amount):
             return 1 if cost_of is None else _checked(cost, self.amount(number, None), limit)
@@ -269,15 +270,20 @@ class Router:
             raise ValueError(f"{limit!r} cannot have an amount for each key: the key is redacted")
         return _checked(cost, self.amount(number, key[place]), limit)
 
-    def _check_attributes(self, event: object, error: Exception, name: str, spec_of: Callable[[Limit], object]) -> None:
+    def _check_attributes(self, event: object, error: AttributeError, name: Literal["key", "cost"]) -> None:
         """
         Check that an event has the attributes that limits read, after an error.
 
+        Args:
+            event: The event.
+            error: The error. It may come from a function of the user.
+            name: What was read.
+
         Raises:
-            AttributeError: One of them is missing. The message names the limit and the remedy.
+            AttributeError: An attribute is missing. The message names the limit and the remedy.
         """
-        for limit in self.limits if isinstance(error, AttributeError) else ():
-            spec = spec_of(limit)
+        for limit in self.limits:
+            spec = limit.key if name == "key" else limit.cost
             if not isinstance(spec, str):
                 continue
             try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 from inspect import iscoroutine
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._base.tracebacks import RemoteTraceback, format_traceback
 from lionpride_exec.errors import ExecutionError
@@ -29,20 +29,11 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
     """
     result = function(*args, **kwargs)
     if hasattr(type(result), "__await__"):
-        refuse_awaitable(result, getattr(function, "__qualname__", type(function).__qualname__))
+        if iscoroutine(result):
+            result.close()
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        raise TypeError(f"{name}() returned a {type(result).__name__}: a function that returns one must be async")
     return result
-
-
-def refuse_awaitable(result: object, name: str) -> NoReturn:
-    """
-    Refuse what a plain function has returned, since nobody would await it.
-
-    Raises:
-        TypeError: Always.
-    """
-    if iscoroutine(result):
-        result.close()
-    raise TypeError(f"{name}() returned a {type(result).__name__}: a function that returns one must be async")
 
 
 def encoded(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
