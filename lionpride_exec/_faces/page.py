@@ -34,9 +34,9 @@ def page_of(report: RunReport, *, zoom: bool = False, title: str | None = None) 
     Args:
         report: What the page shows.
         zoom: Whether each run is in the page, with a script that draws them.
-        title: The heading. None for the name of the report.
+        title: The heading. None, or an empty text, for the name of the report.
     """
-    heading = report.name if title is None else title
+    heading = title if title and title.strip() else report.name
     summary = summarize(report)
     zoomed = zoom_section(report, summary) if zoom else None
     parts = (

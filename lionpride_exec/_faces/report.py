@@ -63,7 +63,7 @@ def report(
         until: Only what happened before then. None for all.
         limits: Rates to compare the starts with, beside those that are known. Without keys and costs.
         zoom: Whether each run is in the page, with a script that lets people zoom into them. About 6 bytes for each.
-        title: The heading of the page. None for the name of the journal or of the executor.
+        title: The heading of the page. None, or an empty text, for the name of the journal or of the executor.
 
     Raises:
         ConfigurationError: The extra ``journal`` is not installed, and ``source`` is a journal.

@@ -347,6 +347,8 @@ def _exact(connection: sqlite3.Connection, text: str) -> set[int]:
     seqs: set[int] = set()
     if number := _NUMBER.fullmatch(text):
         seqs.update(_column(connection, "SELECT seq FROM event WHERE seq = ?", int(number[1])))
+        if seqs and text.startswith("#"):  # by this it can always be named, also if another event has such a key
+            return seqs
     for key in event_keys_meant_by(text):
         if version_of(connection) == 1:
             seqs.update(_column(connection, "SELECT seq FROM event WHERE key = ?", key))

@@ -291,7 +291,7 @@ def test_an_output_whose_name_tells_another_format_is_told(capsys, output, kind,
 def test_a_field_that_no_result_has_is_told(capsys, more):
     """It may be misspelled. A field that some results have, or none can have, such as an error, is no mistake."""
     Path("in").write_text('{"name": "a"}\n{"name": "b", "other": 1}\n')
-    fields = "namee,statuss,other,response.name,response.nope,error,error.message,key"
+    fields = "namee,statuss,other,response.name,response.nope,error,error.message,id,key"
     assert run("target.py:echo", "in", output="out", progress="none", fields=fields, **more) == 0
     told = capsys.readouterr().err
     assert (
@@ -300,7 +300,7 @@ def test_a_field_that_no_result_has_is_told(capsys, more):
     )
     assert "'other'" not in told
     assert "'error" not in told
-    assert "'key'" in told
+    assert "'response.nope', 'id', 'key'\n" in told
 
 
 @pytest.mark.parametrize("journal", [None, "run.db"])

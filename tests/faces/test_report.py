@@ -449,5 +449,6 @@ def test_a_title_from_a_program():
     for source, name in (("run.db", "run.db"), (Executor.of(anyio.sleep, name="mail"), "mail")):
         lionpride_exec.report(source, "run.html", title=title)
         assert written in Path("run.html").read_text("utf-8")
-        lionpride_exec.report(source, "run.html")
-        assert f"<h1>{name}</h1>" in Path("run.html").read_text("utf-8")
+        for nothing in (None, "", " "):
+            lionpride_exec.report(source, "run.html", title=nothing)
+            assert f"<h1>{name}</h1>" in Path("run.html").read_text("utf-8")

@@ -288,6 +288,14 @@ def test_what_is_not_unique(filled):
     assert f"#3 {event_id(3)} and others; an event is named by its number, such as #1" in str(caught.value)
 
 
+def test_a_number_with_a_sign_that_is_also_a_key(writer, path):
+    """It is the number if there is such an event, and otherwise the key."""
+    for number, key in enumerate(('"#2"', '"line:id:#2"', '"#4"'), 1):
+        add_event(writer, number, key=key)
+    with JournalReader(path) as reader:
+        assert (reader.find("#2").seq, reader.find("#4").seq, reader.find("line:id:#2").seq) == (2, 3, 2)
+
+
 def test_a_number_that_is_also_a_key(writer, path):
     """The error tells both apart; with # it is the number."""
     add_event(writer, 1, key='"2"')

@@ -87,7 +87,8 @@ class _Missing:
         """Return what else may have been meant by the name of a field of the record."""
         if not isinstance(result["record"], dict):
             return " (the whole record is 'record')"
-        return did_you_mean(name, [*_fields_of(result), *RESULT, *SOMETIMES])
+        known = (*_fields_of(result), *RESULT, *SOMETIMES)
+        return did_you_mean(name, [one for one in known if one != name])
 
     def message(self) -> str | None:
         """Return which names no result has. None if there are none."""
