@@ -14,7 +14,6 @@ from lionpride_exec._cli.errors import UsageError
 from lionpride_exec._cli.streams import say
 from lionpride_exec._executor.found import wanted
 from lionpride_exec._executor.found_rows import found_in_row
-from lionpride_exec._journal.batch_sql import has_begun
 from lionpride_exec._journal.outcome_codec import from_seconds
 from lionpride_exec._journal.reader import id_text
 
@@ -100,7 +99,7 @@ class Choice:
         if not self.has_filters:
             return named
         rows = self._fitting(reader, statuses, named)
-        fitting = [row.seq for row in rows if not (unless_begun and has_begun(row.status, row.attempt, row.attempts))]
+        fitting = [row.seq for row in rows if not (unless_begun and row.has_begun)]
         return set(fitting if self.limit is None else fitting[-self.limit :])
 
     def resolved(self, reader: JournalReader, statuses: Sequence[str]) -> Choice:
