@@ -18,8 +18,7 @@ from cli_children import end_children, gate, read_until
 from commands import run, virtual_time
 
 import lionpride_exec.__main__ as command
-
-BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
+from lionpride_exec.testing import BACKENDS
 
 TARGETS = """
 import sys, os, threading, anyio

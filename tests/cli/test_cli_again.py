@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from commands import run, run_command, standard_input
 
+from lionpride_exec.testing import BACKENDS
+
 calls = []
 
 
@@ -61,7 +63,7 @@ def begin():
     assert go("all.csv") == (1, ["bad a", "bad c", "bad d", "good"])
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio", "asyncio+uvloop"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_only_lines_of_this_input_are_run_again(capsys, backend):
     """A file with the corrected rows. The other failed ones keep their results, and the next run does not run them."""
     begin()
@@ -107,7 +109,7 @@ def test_nothing_is_put_back_if_there_is_nothing(capsys):
     assert pending() == 0
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio", "asyncio+uvloop"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_pipe_runs_again_what_it_has(capsys, backend):
     """As its lines are read. The others keep their results."""
     begin()

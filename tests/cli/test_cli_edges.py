@@ -16,6 +16,8 @@ from cli_children import COLD, end_children, start, warm
 from commands import run, run_command
 from journal_files import fill
 
+from lionpride_exec.testing import BACKENDS
+
 TARGET = """
 import sys
 async def echo(record): return record
@@ -370,7 +372,7 @@ class WorkExecutor(Executor):
 """
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio", "asyncio+uvloop"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_signal_while_the_executor_is_started(tmp_path, backend):
     """There is nothing to stop yet, so it is stopped later; what the journal holds waits for the next run."""
     (tmp_path / "signalled.py").write_text(SIGNALLED)

@@ -17,6 +17,7 @@ from cli_children import end_children, start
 from commands import run, standard_input
 
 from lionpride_exec import Executor
+from lionpride_exec.testing import BACKENDS
 
 HEAD = 64 * 1024  # how many bytes of INPUT are looked at
 
@@ -199,7 +200,7 @@ def test_a_long_first_line_is_no_alarm(capsys):
     accepted(capsys, b"[" + b"1," * HEAD)
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio", "asyncio+uvloop"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", ["compressed with gzip", "UTF-16", "a JSON array", "CSV"])
 def test_standard_input_is_looked_at_too(capsys, name, backend):
     """A pipe, read as it comes."""

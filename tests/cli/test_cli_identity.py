@@ -16,6 +16,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from journal_files import journal_in_use
 
+from lionpride_exec.testing import BACKENDS
+
 calls = []
 kill_at = []  # after so many calls the run ends
 
@@ -310,7 +312,7 @@ def go_picky(values, **options):
     return status, [record["v"] for record in calls[before:]]
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio", "asyncio+uvloop"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_corrected_record_is_run_as_it_is_now(capsys, backend):
     """If the earlier one failed, under the same id. It has one result; what completed is not run, though it changed."""
     assert go_picky(["bad", "good", "bad", "bad"], backend=backend)[0] == 1

@@ -19,11 +19,10 @@ from parts import journal_store
 
 from lionpride_exec import Event, Executor, Journal
 from lionpride_exec.errors import JournalError
-from lionpride_exec.testing import Failure, FaultPlan
+from lionpride_exec.testing import BACKENDS, Failure, FaultPlan
 
 Store = journal_store.Store
 
-BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
 
 TARGETS = """
 import datetime, sys, os, anyio

@@ -9,6 +9,8 @@ import pytest
 from commands import run, run_command, standard_input, targets_in
 from parts import cli_summary
 
+from lionpride_exec.testing import BACKENDS
+
 TARGETS = """
 import sys
 import anyio
@@ -24,8 +26,6 @@ class Pay(Event, tag="tests.cli.pay", on_crash="hold"):
             await anyio.run_process([sys.executable, "-m", "lionpride_exec", "retry", "run.db", "--status", "held"])
         return self.n
 """
-
-BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
 
 
 @pytest.fixture(autouse=True)

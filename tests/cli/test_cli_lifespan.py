@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from commands import run
 
-BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
+from lionpride_exec.testing import BACKENDS
 
 TARGET = """
 from contextlib import asynccontextmanager

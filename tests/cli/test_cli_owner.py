@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from contextlib import closing, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 
@@ -19,7 +18,6 @@ from journal_files import fill
 
 from lionpride_exec.testing import BACKENDS
 
-NAMES = [name for name in BACKENDS if find_spec(name.rpartition("+")[2])]
 WITHDRAWN = "withdrawn, since the process did not begin with it in time: nothing was done"
 SECONDS = 60  # that a process may take for what takes some milliseconds
 
@@ -199,7 +197,7 @@ def last_command():
         return connection.execute("SELECT done, error FROM command ORDER BY n DESC").fetchone()
 
 
-@pytest.mark.parametrize("backend", NAMES)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_run_is_steered(call, backend):
     """Each of the commands, one after the other, beside the process that runs the journal."""
     jobs = [*jobs_of("a", "b", "c", "d", "e"), *jobs_of("f", kind="Other", host="y")]
@@ -241,7 +239,7 @@ def test_a_run_is_steered(call, backend):
         finish(process)
 
 
-@pytest.mark.parametrize("backend", NAMES)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_process_leaves_alone_what_has_begun(call, backend):
     """With ``--unless-begun`` it ends what waits, and tells of an event that runs only if the event was named."""
     with owner(backend, *jobs_of("a", "b", "c", "d", "e")) as process:
@@ -275,7 +273,7 @@ def test_a_key_is_a_text_or_json(call):
         finish(process)
 
 
-@pytest.mark.parametrize("backend", NAMES)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_what_the_process_refuses_is_told(call, backend):
     """By a message, and exit status 1; what does not fit is left as it is."""
     with owner(backend, *jobs_of("a", "b", "c", "d")) as process:
@@ -305,7 +303,7 @@ def test_what_the_process_refuses_is_told(call, backend):
         finish(process)
 
 
-@pytest.mark.parametrize("backend", NAMES)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_the_process_explains_what_its_events_wait_for(call, backend):
     """How it goes, its limits, and each pause; or what one event waits for. A key that no event has is told."""
     with owner(backend, *jobs_of("a", "b", "c"), *jobs_of("d", host="y")) as process:
@@ -368,7 +366,7 @@ def test_a_command_that_is_interrupted_is_withdrawn():
         assert last_command() == (None, WITHDRAWN)
 
 
-@pytest.mark.parametrize("backend", NAMES)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_process_that_is_killed_before_it_answers(call, backend):
     """Whoever waits is told. The command is carried out neither then nor by the next process."""
     with owner(backend, *jobs_of("a", "b", "c")) as process:
@@ -390,7 +388,7 @@ def test_a_process_that_is_killed_before_it_answers(call, backend):
         finish(process)
 
 
-@pytest.mark.parametrize("backend", NAMES)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_command_that_nobody_waits_for_dies_with_its_process(call, backend):
     """The next process gives it an error, and does not carry it out."""
     with owner(backend, *jobs_of("a", "b", "c")) as process:
@@ -509,7 +507,7 @@ def lines():
             return {}
 
 
-@pytest.mark.parametrize("backend", NAMES)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("options", [{}, {"ordered": True}], ids=["as they end", "ordered"])
 def test_a_line_that_is_retried_during_a_run_has_one_result(call, backend, options):
     """That of the last run of it. The numbers and the exit status are those of a run in which it never failed."""
@@ -526,7 +524,7 @@ def test_a_line_that_is_retried_during_a_run_has_one_result(call, backend, optio
     assert (summary["statuses"], summary["exit_status"]) == ({"completed": 2}, 0)
 
 
-@pytest.mark.parametrize("backend", NAMES)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_run_that_is_killed_after_a_retry_keeps_the_last_result(call, backend):
     """The next run finds both results of the line in the output."""
     let_go("a", "first")
@@ -544,7 +542,7 @@ def test_a_run_that_is_killed_after_a_retry_keeps_the_last_result(call, backend)
     assert sorted(results()) == [(1, "failed", "second"), (2, "completed", "b is done")]
 
 
-@pytest.mark.parametrize("backend", NAMES)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_retry_of_a_line_of_an_earlier_run(call, backend):
     """Its old result is removed; it counts for this run."""
     for name in "ab":
@@ -561,7 +559,7 @@ def test_a_retry_of_a_line_of_an_earlier_run(call, backend):
     assert json.loads(Path("summary").read_text())["statuses"] == {"completed": 1, "failed": 1, "cancelled": 1}
 
 
-@pytest.mark.parametrize("backend", NAMES)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_run_is_paused_and_goes_on(call, backend):
     """It waits for its lines until somebody resumes it."""
     child = start_run(backend, "a", "b", concurrency="1")

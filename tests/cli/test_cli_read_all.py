@@ -10,6 +10,8 @@ import pytest
 from anyio.lowlevel import checkpoint
 from commands import run
 
+from lionpride_exec.testing import BACKENDS
+
 
 async def interrupt(record):
     """Press Ctrl-C once, and give the command the time to stop."""
@@ -41,7 +43,7 @@ def go(target, lines, **options):
     return found
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio", "asyncio+uvloop"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("journal", [None, "run.db"])
 @pytest.mark.parametrize("target", ["interrupt", "leave"])
 def test_a_run_that_is_stopped_has_not_read_all(capsys, target, journal, backend):

@@ -11,9 +11,9 @@ import pytest
 from commands import run, run_command
 
 from lionpride_exec import Event
+from lionpride_exec.testing import BACKENDS
 
 SECRET = "sk-SECRET/7"  # noqa: S105  it is none
-BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
 
 keys = []
 stop_at = []

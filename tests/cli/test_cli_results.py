@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from commands import run, standard_input, virtual_time
 
-BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
+from lionpride_exec.testing import BACKENDS
 
 TARGETS = """
 import anyio

@@ -13,7 +13,7 @@ from command_support import LENIENT, Place, until
 from commands import arguments_of, run_command
 from parts import cli_summary
 
-BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
+from lionpride_exec.testing import BACKENDS
 
 # Each run writes a line into the file `runs`: the number of its record, and the process.
 TARGETS = """

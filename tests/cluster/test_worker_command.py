@@ -8,7 +8,7 @@ import time
 import pytest
 from command_support import LENIENT, Place, Work, ended, until
 
-BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
+from lionpride_exec.testing import BACKENDS
 
 
 @pytest.fixture

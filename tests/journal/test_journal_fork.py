@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from forks import fork
+from forks import drop_rights, fork
 from journal_support import Step, crash, open_executor, rows, run_on, written
 from parts import journal_reader
 
@@ -232,10 +232,7 @@ def read_without_rights(path):
     path.parent.chmod(0o555)
     child = fork()
     if not child:
-        if os.getuid() == 0:
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
+        drop_rights()
         try:
             with JournalReader(path) as reader:
                 found = reader.counts()["completed"]

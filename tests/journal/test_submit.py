@@ -19,7 +19,7 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
-from forks import fork
+from forks import drop_rights, fork
 from journal_files import make_journal
 from journal_support import (
     CONFIG,
@@ -543,10 +543,7 @@ def submit_without_rights(path):
     reading, writing = os.pipe()
     child = fork()
     if not child:
-        if os.getuid() == 0:
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
+        drop_rights()
         try:
             run_on("asyncio", Journal.submit, path, Step())
             found = "submitted"

@@ -17,6 +17,12 @@ def with_files_of(page, directory):
     return shell, texts
 
 
+def commands_of(page):
+    """Return the command lines of a page, in order."""
+    blocks = [block.text for block in blocks_in(page.read_text("utf-8")) if block.language == "sh"]
+    return [line for block in blocks for line in block.splitlines()]
+
+
 class QuietHandler(BaseHTTPRequestHandler):
     """Answers a request with a status and a text, and writes no log."""
 

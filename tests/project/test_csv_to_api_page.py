@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from cli_children import COLD, end_children, read_until, start
-from page_api import QuietHandler, serving, with_files_of
-from pages import PAGES, blocks_in
+from page_api import QuietHandler, commands_of, serving, with_files_of
+from pages import PAGES
 
 PAGE = PAGES["docs/csv-to-api.md"]
 ROWS = 40
@@ -78,16 +78,10 @@ def table(shell):
         return {row["id"]: row for row in csv.DictReader(file)}
 
 
-def commands():
-    """Return the command lines of the page, in order."""
-    blocks = [block.text for block in blocks_in(PAGE.read_text("utf-8")) if block.language == "sh"]
-    return [line for block in blocks for line in block.splitlines()]
-
-
 def test_a_table_from_the_first_row_to_the_report(shell):
     """The commands of the page in its order, and a Ctrl-C while calls run."""
     api = Api()
-    check, run, inspect, failed, show, again, fixed, report = commands()
+    check, run, inspect, failed, show, again, fixed, report = commands_of(PAGE)
     write_rows(shell, corrected=False)
     with serving(handler_of(api), api.goes_on) as url:
         shell.environment |= {"API_URL": url}

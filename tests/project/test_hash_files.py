@@ -13,9 +13,10 @@ from textwrap import dedent
 import pytest
 from commands import run
 
+from lionpride_exec.testing import BACKENDS
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hash_files.py"
 TARGET = f"{EXAMPLE}:HashFile"
-BACKENDS = ["asyncio", "trio", "asyncio+uvloop"]
 
 NAMES = ["plain", "", " space ", "-", "café", "odd\udcff\udcfe", 'quote"', "back\\slash", "carriage\rreturn"]
 

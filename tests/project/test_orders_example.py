@@ -71,13 +71,14 @@ def count(path):
         return file.execute("SELECT count(*) FROM event").fetchone()[0]
 
 
+def refuse(*_):
+    """Fail as a service for payments does."""
+    raise ValueError("no money")
+
+
 @pytest.mark.anyio
 async def test_a_charge_that_fails_has_no_invoice_until_it_is_run_again(tmp_path, monkeypatch):
     """Its invoice is SKIPPED. A charge that is retried by hand puts its invoice back, so there is one."""
-
-    def refuse(*_):
-        raise ValueError("no money")
-
     path = tmp_path / "orders.db"
     monkeypatch.setattr(orders, "pay", refuse)
     async with orders.make_executor(path) as executor:
@@ -95,10 +96,6 @@ async def test_a_charge_that_fails_has_no_invoice_until_it_is_run_again(tmp_path
 @pytest.mark.parametrize("when", ["before", "between", "after"])
 async def test_an_invoice_that_is_put_back_too_is_sent_once(tmp_path, monkeypatch, when):
     """``retry(status="skipped")`` beside the charge's own, whichever comes first."""
-
-    def refuse(*_):
-        raise ValueError("no money")
-
     path = tmp_path / "orders.db"
     monkeypatch.setattr(orders, "pay", refuse)
     async with orders.make_executor(path) as executor:

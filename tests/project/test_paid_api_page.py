@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 from cli_children import COLD, end_children, read_until, start
-from page_api import QuietHandler, serving, with_files_of
-from pages import PAGES, blocks_in
+from page_api import QuietHandler, commands_of, serving, with_files_of
+from pages import PAGES
 
 PAGE = PAGES["docs/paid-api.md"]
 RECORDS = 40
@@ -69,12 +69,6 @@ def shell(tmp_path):
     end_children()
 
 
-def commands():
-    """Return the command lines of the page, in order."""
-    blocks = [block.text for block in blocks_in(PAGE.read_text("utf-8")) if block.language == "sh"]
-    return [line for block in blocks for line in block.splitlines()]
-
-
 def summary(shell):
     return json.loads((shell.directory / "summary.json").read_text())
 
@@ -82,7 +76,7 @@ def summary(shell):
 def test_each_call_is_paid_once(shell):
     """The commands of the page in its order, and a kill while two calls are all that is left."""
     api = Api()
-    trial, run, inspect, failed, held, show, by_error, by_record, by_status, again = commands()
+    trial, run, inspect, failed, held, show, by_error, by_record, by_status, again = commands_of(PAGE)
     assert run == again == "lionpride-exec run --config run.toml"
     with serving(handler_of(api), api.goes_on) as url:
         shell.environment |= {"API_URL": url}
