@@ -244,7 +244,7 @@ class DurableSubmissions:
         if coming.takes_room:
             processor.queue.withdraw_promise()
         if event.id in self._index.items:
-            self._retention.ended_before += coming.is_final
+            self._retention.ended_before[event.execution.status] += coming.is_final
             if link.session is None and (options.after or options.lost is not None):  # closed: the next start decides
                 self._followers.keep_unresolved(event, options)
                 link.recovery.unresolved.append((event, [other.id for other in options.after], options.lost))

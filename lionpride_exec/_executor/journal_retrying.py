@@ -180,7 +180,7 @@ class JournalRetrying(Retrying):
             parts.index.failures.look_at_row(status, row.seq)
             self._link.stored.taken_out(event.id, status)
             parts.retention.removed[status] -= 1
-            parts.retention.ended_before = max(parts.retention.ended_before - 1, 0)
+            parts.retention.run_again[status] += 1
         event._set("_seq", row.seq)
         ids = [UUID(bytes=one) for one in unpack_ids(row.after)]
         after = [parts.index.items[one] for one in ids if one in parts.index.items]

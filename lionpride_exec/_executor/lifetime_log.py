@@ -127,11 +127,9 @@ class LifetimeLog:
         )  # fmt: skip
 
     def _ended(self) -> dict[EventStatus, int]:
-        return {
-            status: len(self._index.by_status[status]) + self._retention.removed.get(status, 0)
-            for status in EventStatus
-            if status in TERMINAL
-        }
+        by_status, removed = self._index.by_status, self._retention.removed
+        done = {status: len(by_status[status]) + removed.get(status, 0) for status in EventStatus if status in TERMINAL}
+        return self._retention.ended_here(done)
 
     def _of_key(self, key: Hashable, limit: Limit | str | None) -> dict[str, Any]:
         # A key may be of any class. Only its text is sure to have a form in JSON, and its repr() may raise.

@@ -306,7 +306,8 @@ class ExecutorMaps:
             description: The text in front.
             total: How many events there will be, 0 or more, if the executor cannot know of all. If there are more, the
                 total grows.
-            only_new: Leave out the events that had ended before the block, for an executor that is used many times.
+            only_new: Leave out the events that had ended before the block: of an executor that is used many times, and
+                of earlier processes with the same journal, also if the journal is opened inside the block.
             transient: Remove the bar at the end. Without a bar, no line is written at the end.
 
         Raises:

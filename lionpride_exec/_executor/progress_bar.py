@@ -20,19 +20,26 @@ from lionpride_exec._validation import check_flag, check_number, check_seconds
 from .progress_view import detail_lines
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from lionpride_exec._display.choice import Style
     from lionpride_exec._display.displays import Display
+    from lionpride_exec._status import EventStatus
     from lionpride_exec._tracking.progress import Progress
 
     from .explanation import Statistics
+    from .progress_report import ProgressReport
 
 logger = logging.getLogger("lionpride_exec")
 
 
 class Observed(Protocol):
     """What a bar asks an executor."""
+
+    @property
+    def _progress(self) -> ProgressReport:
+        """Has the ends of this executor, without those of earlier processes."""
+        ...
 
     def progress(self, *, to_come: float = 0) -> Progress:
         """Return the progress."""
@@ -78,7 +85,8 @@ class ProgressBar(anyio.AsyncContextManagerMixin):
         self._only_new = only_new
         self._is_transient = transient
         self._display: Display | None = None  # None outside of the block, and after an error of the display
-        self._before: Progress | None = None  # what does not count
+        self._before: Progress | None = None  # what does not count; the ends of earlier processes may be missing
+        self._ended_before: Mapping[EventStatus, int] = {}  # what had ended here before the block
         self._began = 0.0
 
     @asynccontextmanager
@@ -116,6 +124,7 @@ class ProgressBar(anyio.AsyncContextManagerMixin):
     def _open(self) -> None:
         self._began = current_time()
         self._before = self._executor.progress() if self._only_new else None
+        self._ended_before = self._executor._progress.ended_here()
         try:
             self._display = make_display(self._style, self._file, self.description, is_transient=self._is_transient)
         except Exception:  # such as that of a closed stream
@@ -174,7 +183,8 @@ class ProgressBar(anyio.AsyncContextManagerMixin):
         before = self._before
         if before is None:
             return progress
-        ended = {status: max(number - before.by_status[status], 0) for status, number in progress.by_status.items()}
+        here, earlier = self._executor._progress.ended_here(), self._ended_before
+        ended = {status: max(number - earlier[status], 0) for status, number in here.items()}
         done = sum(ended.values())
         return attrs.evolve(
             progress,

@@ -14,7 +14,7 @@ from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec._tracking.progress import RUNS_SEEN, USUAL_SHARE, Look, Pace, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._iteration.map_options import RunningMap
@@ -50,14 +50,14 @@ class ProgressReport:
         Raises:
             ConfigurationError: A progression was taken out of the flow.
         """
-        counts, removed = self._index.counts(), self._retention.removed
-        by_status = {status: counts[status] + removed.get(status, 0) for status in EventStatus if status in TERMINAL}
-        done = sum(by_status.values())
+        counts = self._index.counts()
+        by_status = self._done(counts)
+        done, ended_here = sum(by_status.values()), sum(self._retention.ended_here(by_status).values())
         pending, processing = counts[EventStatus.PENDING], counts[EventStatus.PROCESSING]
         coming = [each.to_come for each in self._maps]
         more = to_come + sum(number for number in coming if number is not None)
         is_known = None not in coming
-        rate, left = self._pace_and_rest(processor, done - self._retention.ended_before, processing, pending + more)
+        rate, left = self._pace_and_rest(processor, ended_here, processing, pending + more)
         if not (pending or processing or more):
             left = 0.0
         return Progress(
@@ -71,6 +71,14 @@ class ProgressReport:
             is_total_known=is_known,
             **({} if processor is None else _troubles(processor)),
         )
+
+    def ended_here(self) -> dict[EventStatus, int]:
+        """Return how many events have ended in this executor, by status, without those of earlier processes."""
+        return self._retention.ended_here(self._done(self._index.counts()))
+
+    def _done(self, counts: Mapping[EventStatus, int]) -> dict[EventStatus, int]:
+        removed = self._retention.removed
+        return {status: counts[status] + removed.get(status, 0) for status in EventStatus if status in TERMINAL}
 
     def _pace_and_rest(
         self, processor: Processor | None, done: int, running: int, to_start: float

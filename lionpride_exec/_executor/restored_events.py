@@ -111,7 +111,7 @@ class Recovery:
             counts = self._stored.counts
             counts.update({EventStatus(name): number for name, number in session.store.tally.items()})
             self._retention.removed.update(counts)
-            self._retention.ended_before += counts.total()
+            self._retention.ended_before.update(counts)
         opened(session)
         await self._resolve_dependencies(session)
 

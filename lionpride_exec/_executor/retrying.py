@@ -171,6 +171,7 @@ class Retrying:
         """Let an event leave that has ended. Its failure counts as looked at."""
         if event._unseen is not None:
             event._unseen.look_at(event)
+        self._parts.retention.run_again[event.execution.status] += 1
         self._parts.submissions.forget(event)
 
     def put_in(

@@ -281,7 +281,7 @@ class Submissions:
             raise
         execution = event.execution
         if execution.status in TERMINAL and not options.after:
-            self._retention.ended_before += 1
+            self._retention.ended_before[execution.status] += 1
         execution.queued_at = execution.queued_at or wall_clock.now()
         if not is_plain:
             if options.key is not None:

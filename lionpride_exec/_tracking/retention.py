@@ -43,10 +43,11 @@ class Retention:
 
     Attributes:
         removed: How many events have left the executor after their end, by status. They still count as done.
-        ended_before: How many events had ended before they came. They count as done, but not for the rate.
+        ended_before: How many events had ended before they came, by status. They count as done, but not for the rate.
+        run_again: How many events that had ended were replaced to run again, by the status of that end.
     """
 
-    __slots__ = ("_forget_key", "_index", "_stored", "ended_before", "removed", "rules")
+    __slots__ = ("_forget_key", "_index", "_stored", "ended_before", "removed", "rules", "run_again")
 
     def __init__(
         self,
@@ -57,10 +58,21 @@ class Retention:
     ) -> None:
         self.rules: Mapping[EventStatus, Retain] = rules
         self.removed: Counter[EventStatus] = Counter()
-        self.ended_before: int = 0
+        self.ended_before: Counter[EventStatus] = Counter()
+        self.run_again: Counter[EventStatus] = Counter()
         self._index = index
         self._forget_key = forget_key
         self._stored = stored
+
+    def ended_here(self, done: Mapping[EventStatus, int]) -> dict[EventStatus, int]:
+        """
+        Return how many events have ended in this executor, by status. An event that ran again has ended twice.
+
+        Args:
+            done: How many events are ended, with those that were removed and those that had ended before they came.
+        """
+        before, again = self.ended_before, self.run_again
+        return {status: max(number - before[status] + again[status], 0) for status, number in done.items()}
 
     def apply(self, status: EventStatus) -> None:
         """Let the oldest events with a status leave, as far as the rule asks and they can."""

@@ -113,7 +113,7 @@ class ExecutorView:
     @property
     def ended_before(self) -> int:
         """How many events had ended before the executor took them in."""
-        return self.executor._parts.retention.ended_before
+        return self.executor._parts.retention.ended_before.total()
 
     @property
     def unannounced_ends(self) -> Collection[Event[Any]]:

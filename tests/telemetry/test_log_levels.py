@@ -68,6 +68,17 @@ async def test_an_executor_starts_and_stops(caplog, anyio_backend_name):
     }
 
 
+async def test_a_second_lifetime_counts_the_events_that_run_again(caplog):
+    """An event that failed in the first lifetime, and fails again in the second one."""
+    executor = make_executor()
+    async with executor:
+        event = await executor.append(Job(error=LookupError("no")))
+    async with executor:
+        await executor.retry(event)
+    stops = [message for message, _ in at(caplog, logging.INFO) if " stopped " in message]
+    assert [told.split(": ")[1] for told in stops] == ["1 failed, 0 pending"] * 2
+
+
 async def test_a_second_lifetime_counts_its_own_events(caplog):
     """As after `start()` and `stop()`. The events of the first lifetime are not told again."""
     executor = make_executor()

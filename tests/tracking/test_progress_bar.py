@@ -559,3 +559,54 @@ async def test_a_journal_counts_what_earlier_runs_have_done(tmp_path):
                 pass
         told.append(lines_of(file)[-1].partition(")")[0])
     assert told == ["2 of 2 done (100%", "5 of 5 done (100%"]
+
+
+@pytest.mark.parametrize("is_around", [True, False], ids=["around", "inside"])
+async def test_only_new_leaves_out_what_earlier_processes_have_done(tmp_path, is_around):
+    """Whether the journal is opened before the block of the bar or inside of it."""
+    told = []
+    for keys in (range(5), range(10)):
+        executor, file = make(journal=Journal(tmp_path / "run.db", types={"work": work})), io.StringIO()
+        bar = executor.progress_bar(file=file, only_new=True, interval=1.7)
+        blocks = (bar, executor) if is_around else (executor, bar)
+        async with blocks[0], blocks[1]:
+            async for _ in executor.map(work, keys, key=str):
+                pass
+        told.append([line.partition("  0:00")[0].partition(" running")[0] for line in lines_of(file)])
+    assert told == [["2 of 5 done (40%)  2", "5 of 5 done (100%)  1 failed  0"]] * 2
+
+
+@pytest.mark.parametrize("with_journal", [True, False], ids=["journal", "memory"])
+@pytest.mark.parametrize("is_new", [True, False], ids=["another process", "the same process"])
+async def test_an_event_that_runs_again_is_new(tmp_path, is_new, with_journal):
+    """It had ended before the block, and ends once more in the block, also with the same status."""
+    if is_new and not with_journal:
+        pytest.skip("needs a journal")
+
+    def again():
+        return make(journal=Journal(tmp_path / "run.db", types={"work": work}) if with_journal else None)
+
+    executor, file = again(), io.StringIO()
+    async with executor:
+        await executor.extend([Call.of(work, number) for number in range(4)])
+    executor = again() if is_new else executor
+    async with executor.progress_bar(file=file, only_new=True, interval=0.5) as bar, executor:
+        await executor.retry(status="failed")
+        bar.refresh()
+        await executor.join()
+    first, *_, last = lines_of(file)
+    assert first.startswith("0 of 1 done (0%)  0 running  1 pending")
+    assert last.startswith("1 of 1 done (100%)  1 failed")
+
+
+@pytest.mark.parametrize("kind", ["journal", "memory"])
+async def test_the_rate_counts_an_event_that_runs_again(tmp_path, kind):
+    """Each of its ends, since each took its time."""
+    executor = make(journal=Journal(tmp_path / "run.db", types={"work": work}) if kind == "journal" else None)
+    async with executor:
+        executor.progress()
+        call = await executor.append(Call.of(work, 3), priority=0)
+        await call.wait()
+        again = await executor.retry(call)
+        await again.wait()
+        assert executor.progress().rate == 1.0
