@@ -445,7 +445,10 @@ def test_stopped_and_killed_as_a_process(tmp_path, kind):
         return statuses
 
     with (
-        server("api_server.py", "API_URL", "--latency=0.25", "--failures=0.1") as (environment, stats),
+        server("api_server.py", "API_URL", "--latency=1", "--failures=0.1") as (
+            environment,
+            stats,
+        ),  # slower than requests
         socket.create_server(("127.0.0.1", 0)) as listening,
         httpx2.Client(
             base_url=f"http://127.0.0.1:{listening.getsockname()[1]}",
