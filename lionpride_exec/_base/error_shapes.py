@@ -37,7 +37,7 @@ def error_shape(text: str) -> str:
 
 
 def message_shape(name: str, message: str) -> str:
-    """Return what the message of an error has in common with others. The name of the class is a part of the shape."""
+    """Return the shape of a message, without the class. The 200 characters of a shape are counted with the class."""
     return error_shape(f"{name}: {message.lstrip()}")[len(error_shape(name)) + 2 :]
 
 
@@ -55,12 +55,12 @@ def group_words(name: str, shape: str, status_code: int | None) -> str:
 
 
 class WholeError(str):
-    """The words of a group of errors, in a place that takes a part of an error: only errors of the group are meant."""
+    """The words of a group of errors. Where a part of an error is taken, they choose the errors of this group only."""
 
     __slots__ = ()
 
     def is_of(self, words: str) -> bool:
-        """Whether these are the words. The width of blanks and escapes for a terminal do not count."""
+        """Whether these are the words of the group, apart from blanks and from escapes for a terminal."""
         return _as_shown(self) == _as_shown(words)
 
 

@@ -35,7 +35,7 @@ def keep_imported_main(module: ModuleType) -> None:
     _kept.append(module)
 
 
-def check_main_is_imported() -> None:
+def check_main_import_is_over() -> None:
     """
     Check that no import of a program's main module goes on in this process.
 

@@ -67,7 +67,7 @@ def invoke_plain(event: Any) -> Any:
     Do the work of an event whose ``_invoke()`` is a plain function. Runs outside of the event loop.
 
     Raises:
-        TypeError: ``_invoke()`` returned an awaitable, which nobody would await.
+        TypeError: ``_invoke()`` returned an awaitable, which would never be awaited.
     """
     return call(event._invoke, (), {})
 

@@ -161,7 +161,7 @@ class ClusterLookups(Lookups):
         return {key for key, event_id in zip(wanted, ids, strict=True) if event_id}
 
     def can_be_taken_back(self, event: Event | UUID | str) -> bool:  # noqa: ARG002  the signature of other executors
-        """Raise ConfigurationError: a worker may have begun the event, which is told here some milliseconds later."""
+        """Raise ConfigurationError: this process hears some milliseconds late that a worker has begun the event."""
         raise ConfigurationError("unless_begun=True is not available with a cluster: a worker may just begin the event")
 
     async def held(self) -> list[Event]:

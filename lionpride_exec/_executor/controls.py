@@ -45,7 +45,7 @@ class ExecutorControls:
 
     @property
     def _steering(self) -> Steering:
-        """What is changed of limits and keys. Made at the first use: few programs need it. RuntimeError in a thread."""
+        """What changes limits and keys, made at its first use. Outside the thread of the event loop: RuntimeError."""
         self._parts.coordination.check_thread()
         if self._parts.queueing.steering is None:
             from .steering import Steering  # noqa: PLC0415  as above

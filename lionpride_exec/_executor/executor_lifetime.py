@@ -19,7 +19,7 @@ import anyio
 
 from lionpride_exec._base.backend import timeout_deadline
 from lionpride_exec._base.counted_lock import CountedLock
-from lionpride_exec._base.main_import import check_main_is_imported
+from lionpride_exec._base.main_import import check_main_import_is_over
 from lionpride_exec._events.running_event import running_here
 from lionpride_exec._model.pile import Pile
 from lionpride_exec._status import PENDING, PROCESSING
@@ -222,7 +222,7 @@ class ExecutorLifetime:
 
     async def prepare(self) -> Processor:
         """Check that a start is possible, open the journal, and return the processor, made now if there is none."""
-        check_main_is_imported()
+        check_main_import_is_over()
         if self._backing is not None:
             self._backing.check_process()
         self._transitions.raise_crash()

@@ -181,7 +181,7 @@ class Explainer:
         """Return the first unmet condition of an event, as the parts say it."""
         if event.status is not EventStatus.PENDING:
             return Waiting(WaitReason.FINAL if event.status.is_terminal else WaitReason.RUNNING, now)
-        if event.id not in self.index.items:
+        if event.id not in self.index.items:  # it is known and pending, so it is held in the file
             return Waiting(WaitReason.HELD)
         if event.id in self.coordination.deferred_ends:  # its end is decided
             return Waiting(WaitReason.LOCK if self._is_locked() else WaitReason.JOURNAL)

@@ -341,7 +341,7 @@ class _Choice:
 
 
 def _error(form: Chosen) -> str | None:
-    """Return the text that the errors of events have."""
+    """Return the part of their errors by which events are chosen, or the words of a group. None for all events."""
     return WholeError(form.error) if form.error is not None and form.whole else form.error
 
 

@@ -1,5 +1,5 @@
 """
-The warning that tasks wait for an executor which nobody has started, or somebody has stopped.
+The warning that tasks wait for an executor that was not started, or that was stopped.
 
 A task that waits for an event asks the executor for a signal, which is set at the end of the event. While the executor
 does not run, it gives out signals that warn. So a wait in an executor that runs costs nothing more. A stopped executor

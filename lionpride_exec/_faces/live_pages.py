@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 
     from .snapshot import Choice, EventLine
 
-# Events that a page looks at, beyond which it is returned as it is; and those that are looked at between two
-# checkpoints: each takes some 20 us, and 80 us or more if its fields are searched or shown.
+# Once so many events were looked at, the page is returned as it is.
 MOST_LOOKED_AT: Final = 5000
+
+# Events that are looked at between two checkpoints. Each takes some 20 us, and 80 us or more if its fields are searched
+# or shown.
 AT_A_TIME: Final = 20
 
 # The letter of each status in a place.

@@ -56,7 +56,7 @@ def with_preview(line: EventLine, fields: Callable[[], Any]) -> EventLine:
 
 
 def has_many_values(value: Any) -> bool:
-    """Return whether there are more than 2000 values inside a value. Its objects that are no collections count once."""
+    """Return whether there are more than 2000 values inside a value. An object that is no collection counts once."""
     left = MOST_VALUES
     rest: list[Any] = [value]
     while rest:
@@ -104,7 +104,7 @@ def _beginning(record: Any) -> str:
 
 
 def _cut(value: Any) -> Any:
-    """Return JSON-safe data whose texts and collections end behind what is shown. A text is encoded as a whole."""
+    """Return JSON-safe data, with texts and collections cut behind what is shown: a text is encoded as a whole."""
     if isinstance(value, str):
         return value[: LONGEST + 1]
     if isinstance(value, dict):

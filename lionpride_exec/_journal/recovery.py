@@ -69,7 +69,7 @@ class Restored:
 
 
 def held_event(row: Row, event: Event) -> Restored:
-    """Return a held event as it is taken in once somebody has decided. It began, so it waits for no other event."""
+    """Return a held event as ``release()`` and ``cancel()`` take it in. It has begun, so it waits for no other one."""
     return Restored(row.seq, event, row.priority, None, [], None, row.key)
 
 

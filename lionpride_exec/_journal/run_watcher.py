@@ -168,7 +168,7 @@ class RunWatcher:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.has_trail = True
         self._reader = JournalReader(path)
-        finalize(self, self._reader.close)  # a dashboard ends with its program, and nobody closes what it reads
+        finalize(self, self._reader.close)  # a dashboard ends with its program, without close()
         self._is_open = False
         self._version = 0  # that of the tables
         self._counts, self._running = _Walk(), _Walk()

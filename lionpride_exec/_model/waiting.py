@@ -27,7 +27,7 @@ class WaitReason(StrEnum):
     JOURNAL = "journal"
     """The event is not on disk yet, or the journal is behind or fails to write."""
     HELD = "held"
-    """A decision, ``release()`` or ``cancel()``: it ran when the process died, and its class says "hold"."""
+    """``release()`` or ``cancel()`` must be called: it ran when the process died, and its class says "hold"."""
     CLUSTER = "cluster"
     """The event is in the queue on the server, and no worker of this process holds it."""
     DEPENDENCY = "dependency"

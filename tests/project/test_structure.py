@@ -252,6 +252,7 @@ def test_each_helper_has_a_name_of_its_own():
 
 
 def test_two_helpers_of_one_name_are_noticed(tmp_path):
+    """Also one with the name of a module of the standard library. Those of tests may share a name."""
     for name in ("tests/server.py", "examples/server.py", "examples/test_server.py", "tests/queue.py", "tests/own.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()

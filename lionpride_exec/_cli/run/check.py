@@ -61,7 +61,7 @@ SOME_FILE: Final = "results"
 
 @attrs.frozen(kw_only=True)
 class CheckOptions(RunOptions):
-    """The options of a check. A record that fails is what a check is for, so its error takes three lines."""
+    """The options of a check. It tells the first error without a traceback, which would hide what else it tells."""
 
     tells_traceback = False
 
@@ -80,12 +80,7 @@ def check(target_text: str, source_texts: Sequence[str], options: RunOptions) ->
     Raises:
         UsageError: The target or INPUT cannot be opened, an option is wrong, or INPUT can be read only once.
     """
-    output = SOME_FILE if options.output == "-" else options.output
-    attrs.evolve(options, output=output, overwrite=False).check()  # before WITHOUT: an option may need one of these
-    kept: dict[str, Any] = attrs.asdict(options, recurse=False) | WITHOUT
-    if options.cluster is not None:
-        kept["queue"] = None  # the name of one on the server
-    options = CheckOptions(**kept)
+    options = _options_of_check(options)
     paths = expand(source_texts)
     once = next((path for path in paths if path == "-" or (Path(path).exists() and not Path(path).is_file())), None)
     if once is not None:
@@ -102,6 +97,21 @@ def check(target_text: str, source_texts: Sequence[str], options: RunOptions) ->
         say(f"a run takes {' to '.join(span)}, {shown_seconds(each)} on average")
         demand.tell(each, options.processor_config["concurrency_limit"])
     return max(status, ran)
+
+
+def _options_of_check(options: RunOptions) -> CheckOptions:
+    """
+    Return the options of the check of a run.
+
+    Raises:
+        UsageError: The run would refuse one of its options.
+    """
+    output = SOME_FILE if options.output == "-" else options.output
+    attrs.evolve(options, output=output, overwrite=False).check()  # before WITHOUT: an option may need one of these
+    kept: dict[str, Any] = attrs.asdict(options, recurse=False) | WITHOUT
+    if options.cluster is not None:
+        kept["queue"] = None  # the name of one on the server
+    return CheckOptions(**kept)
 
 
 def _read_all(target_text: str, paths: Sequence[str], options: RunOptions, demand: Demand) -> int:

@@ -98,7 +98,7 @@ def _words(path: str, name: str, value: Any, given: Iterable[str]) -> list[str]:
 
 
 def _positional(path: str, config: dict[str, Any], given: Sequence[str]) -> list[str]:
-    """Return TARGET and INPUT: those of the command line, and of the file what the command line has not."""
+    """Return TARGET and INPUT, each from the command line, or else from the file."""
     found = config.get(INPUT, [])
     sources = found if isinstance(found, list) else [found]
     target = [config[TARGET]] if TARGET in config else []
@@ -116,10 +116,10 @@ def _is_target(word: str) -> bool:
 
 def _check_here(path: str, words: Iterable[str]) -> None:
     """
-    Check that the files which the file names are not beside it only. Names of files are those of the current directory.
+    Check that the current directory has the files that the configuration names. Names are looked up in this directory.
 
     Raises:
-        UsageError: A file is beside it, and not here.
+        UsageError: A file is beside the configuration, and not in the current directory.
     """
     folder = Path(path).parent
     for word in words:

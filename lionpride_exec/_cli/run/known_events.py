@@ -135,7 +135,7 @@ class Known:
         self._count(NAMES.get(note & STATUS, ""))
 
     def _count(self, status: str) -> None:
-        """Count an event that does not run in this run, by what has become of the event."""
+        """Count an event that this run does not start, by its final status, or by why it is left."""
         if status in TERMINAL:
             self.before[EventStatus(status)] += 1
         elif status in LEFT:
