@@ -8,20 +8,24 @@ FIRST_SIZE = 1 << 10
 MAX_NOTE = 255
 MAX_NUMBER = (1 << 32) - 1
 
+_TYPES = {0: "", 4: "I", 8: "Q"}  # of an array, by the bytes of a number
+
 
 class Marks:
     """
     The marks. By open addressing, a mark is at the first free place from its own place on. No mark is taken out.
 
     Args:
-        with_numbers: Whether each mark has a number too, 0 to 4,294,967,295. This takes 6 to 12 bytes more.
+        number_bytes: Bytes of a number that each mark has too: 0 (no number), 4 (at most ``MAX_NUMBER``) or 8. A number
+            takes up to three times its bytes.
     """
 
-    def __init__(self, *, with_numbers: bool = False) -> None:
+    def __init__(self, *, number_bytes: int = 0) -> None:
         self._size = FIRST_SIZE
         self._marks = array("Q", bytes(8 * self._size))  # 0: free
         self._notes = bytearray(self._size)
-        self._numbers = array("I", bytes(4 * self._size)) if with_numbers else None
+        self._number_bytes = number_bytes
+        self._numbers = self._new_numbers()
         self._used = 0
 
     def __len__(self) -> int:
@@ -69,12 +73,16 @@ class Marks:
             place = (place + 1) & last
         return place
 
+    def _new_numbers(self) -> array[int] | None:
+        size = self._number_bytes
+        return array(_TYPES[size], bytes(size * self._size)) if size else None
+
     def _grow(self) -> None:
         marks, notes, numbers = self._marks, self._notes, self._numbers
         self._size *= 2
         self._marks = array("Q", bytes(8 * self._size))
         self._notes = bytearray(self._size)
-        self._numbers = None if numbers is None else array("I", bytes(4 * self._size))
+        self._numbers = self._new_numbers()
         for old, mark in enumerate(marks):
             if mark:
                 place = self._find(mark)

@@ -25,6 +25,22 @@ def changed_failures_message(number: int) -> str:
     return f"{counted(number, 'line')} that did not complete {have} changed: --resume-failed runs {them} now"
 
 
+def changed_results_message(number: int, place: str, command: str) -> str:
+    """
+    Return the message about lines that are done, and have changed since.
+
+    Args:
+        number: How many there are, at least one.
+        place: Where the first of them is.
+        command: Puts this one back.
+    """
+    are, have, stay = ("is", "has", "its result stays") if number == 1 else ("are", "have", "their results stay")
+    return (
+        f"{counted(number, 'line')} that {are} done {have} changed in INPUT, such as {place}: {stay}. To run this one "
+        f"as it is now: lionpride-exec {command}, then the same command with --resume-failed"
+    )
+
+
 def changed_lines_message(number: int, place: str, what: str) -> str:
     """
     Return the message about lines that will run, and have changed since they were read first.

@@ -11,6 +11,7 @@ journal while it is read.
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from contextlib import aclosing
 from math import inf
@@ -29,7 +30,13 @@ from lionpride_exec._status import FAILURES, HELD
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
 
 from .given import with_bad_lines
-from .journal_messages import changed_failures_message, changed_lines_message, left_messages, put_back_message
+from .journal_messages import (
+    changed_failures_message,
+    changed_lines_message,
+    changed_results_message,
+    left_messages,
+    put_back_message,
+)
 from .keyed_run import PAUSE, KeyedRun, identity_of
 from .line_identity import SUBMITTED, line_key, recall_event
 from .line_run import LineRun
@@ -46,6 +53,7 @@ if TYPE_CHECKING:
     from lionpride_exec._executor.executor import Executor
     from lionpride_exec._status import EventStatus
 
+    from .changed_records import ChangedRecords
     from .keyed_run import KeyedJob, Line
     from .known_events import Known
     from .options import RunOptions
@@ -209,9 +217,16 @@ class JournaledRun(KeyedRun):
                 pass
         if resume.message is not None:
             self.display.message(resume.message)
-        if resume.changed:
-            self.display.message(changed_failures_message(resume.changed))
+        self._tell_of_results(resume.changed)
         return resume.known
+
+    def _tell_of_results(self, changed: ChangedRecords) -> None:
+        if changed.failed:
+            self.display.message(changed_failures_message(changed.failed))
+        if changed.done:
+            command = f"retry {shlex.quote(self._keeper)} {changed.name}"
+            place = self.source.place(changed.number)
+            self.display.message(changed_results_message(changed.done, place, command))
 
     def _follow_input(self, known: Known) -> None:
         """

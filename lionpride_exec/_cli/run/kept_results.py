@@ -16,6 +16,7 @@ from .stored_results import is_before_hole, is_cut_off, read_line, with_number
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from .changed_records import ChangedRecords
     from .known_events import Known
     from .line_identity import Identity
     from .output import Output
@@ -35,6 +36,7 @@ class KeptResults:
         output: Open, with what it held.
         identity: What lines are known by.
         known: The events. Results that stay are noted there.
+        changed: Compares the records of results with those of INPUT. None to compare none.
 
     Attributes:
         number: How many results the output has.
@@ -42,13 +44,14 @@ class KeptResults:
         unknown: How many of them are of no known event.
     """
 
-    def __init__(self, output: Output, identity: Identity, known: Known) -> None:
+    def __init__(self, output: Output, identity: Identity, known: Known, changed: ChangedRecords | None = None) -> None:
         self.number = 0
         self.kept = 0
         self.unknown = 0
         self._output = output
         self._identity = identity
         self._known = known
+        self._changed = changed
         self._end = 0  # where the last whole result ends, in bytes
         self._is_renumbered = False  # a result that stays has another number by now
         self._earlier: Counter[int] = Counter()  # results with the status of the event before the last, by its mark
@@ -77,7 +80,7 @@ class KeptResults:
                     self._refuse(broken)
                 told = read_line(line, self._identity) if line.endswith(b"\n") else None
                 if told is not None and told.status in STATUSES:
-                    self.unknown += decides and not self._take(told)
+                    self.unknown += decides and not self._take(told, line)
                     self.number += 1
                     self._end += len(line)
                     step.append(told)
@@ -107,7 +110,7 @@ class KeptResults:
     def _refuse(self, number: int) -> NoReturn:
         raise UsageError(f"line {number} of {self._output.name} is not a result; give another --output")
 
-    def _take(self, told: Told) -> bool:
+    def _take(self, told: Told, line: bytes) -> bool:
         """Take note of a result. Return whether its event is known."""
         marks, mark = self._known.marks, told.mark
         if mark is None:
@@ -121,8 +124,10 @@ class KeptResults:
             else:
                 marks.put(mark, note | HAD)
                 self.kept += 1
-            now = marks.number(mark) if note & LINE else 0
+            now, text = self._known.place(mark) if note & LINE else (0, 0)
             self._is_renumbered = self._is_renumbered or now not in {0, told.number}
+            if self._changed is not None and now:
+                self._changed.compare(now, text, told, line)
         return True
 
     def _rewrite(self) -> Generator[None]:
@@ -159,5 +164,5 @@ class KeptResults:
         if self._earlier[told.mark]:
             self._earlier[told.mark] -= 1
             return b""
-        now = marks.number(told.mark) if note & LINE else 0
+        now = self._known.place(told.mark)[0] if note & LINE else 0
         return with_number(line, now) if now not in {0, told.number} else line

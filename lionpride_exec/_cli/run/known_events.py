@@ -10,11 +10,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from lionpride_exec._cli.errors import BadLineError, UsageError
-from lionpride_exec._status import FAILURES, HELD, TERMINAL, EventStatus
+from lionpride_exec._status import HELD, TERMINAL, EventStatus
 
-from .compact_set import Marks
+from .compact_set import MAX_NUMBER, Marks
 from .line_identity import CONTENT, Lines, line_key, mark_of_key, mark_of_row
-from .stored_results import is_redacted, place_of
+from .stored_results import digest_of_text, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 ROWS = 5000  # rows of the journal in a step
 LINES = 5000  # lines of INPUT in a step
-AT_ONCE = 200  # events that are read at once
 SHOWN = 80  # characters of a record in a message
 
 # Why an event stays in the journal as it is: a crash has left it held, or it cannot be read here. An event that comes
@@ -43,6 +42,8 @@ NAMES = {number: name for name, number in NOTES.items()}
 OTHER, STATUS = 15, 15
 LINE, SEEN, HAD = 16, 32, 64
 
+_NUMBER_BITS = MAX_NUMBER.bit_length()
+
 
 class Known:
     """
@@ -50,11 +51,13 @@ class Known:
 
     Args:
         is_here: Whether an event that has not ended is in memory. It is asked by the bytes of its id.
+        keeps_texts: Whether to keep a digest of the record of each line. This takes 6 to 12 bytes a line.
     """
 
-    def __init__(self, is_here: Callable[[bytes], bool] = lambda _: True) -> None:
+    def __init__(self, is_here: Callable[[bytes], bool] = lambda _: True, *, keeps_texts: bool = False) -> None:
         self._is_here = is_here
-        self.marks = Marks(with_numbers=True)
+        # The number of a mark is that of its line in INPUT. With texts, the digest of the record is in the upper half.
+        self.marks = Marks(number_bytes=8 if keeps_texts else 4)
         self.lines = 0  # events that were made of a line
         self.seen = 0  # of these, events whose line INPUT has
         self.ended = 0  # events that have ended
@@ -63,7 +66,9 @@ class Known:
         # Likewise, events that are left in the journal as they are, by the reason.
         self.left: Counter[str] = Counter()
         self.is_part = False  # whether only a part of INPUT is read
-        # By the marks of lines that have an id and did not complete: the key of the content that INPUT has now.
+        self.has_texts = False  # whether the digests of records are known: they are not if something is redacted
+        self._keeps_texts = keeps_texts
+        # By the marks of lines that have an id and have not ended: the key of the content that INPUT has now.
         self._contents: dict[int, str] = {}
 
     # ---------------------------------------------------------------- the journal
@@ -111,6 +116,8 @@ class Known:
     def read_input(self, source: InputFiles, maker: JobMaker, identity: Identity) -> Generator[None]:
         """Take note of all lines that regular files have now, in steps. Blocks."""
         lines = Lines(identity)
+        can_change = identity.field is not None and not maker.redaction  # the journal has no redacted record
+        self.has_texts = can_change and self._keeps_texts
         for number, line in source.look_ahead():
             if not maker.is_blank(line):
                 try:
@@ -118,19 +125,19 @@ class Known:
                     key = lines.key_of(record, number)
                 except BadLineError:
                     continue  # the message comes when the line is read to be run
-                self.see(key, number)
-                if identity.field is not None and not maker.redaction:  # the journal has no redacted record
+                self.see(key, number, digest_of_text(record) if self.has_texts else 0)
+                if can_change:
                     self._note_content(key, record)
             if not number % LINES:
                 yield
 
-    def see(self, key: str, number: int) -> None:
-        """Take note of a line of INPUT."""
+    def see(self, key: str, number: int, text: int = 0) -> None:
+        """Take note of a line of INPUT, and of the digest of its record."""
         mark = mark_of_key(key)
         note = self.marks.get(mark)
         if note is None or note & SEEN:
             return
-        self.marks.put(mark, note | SEEN, number)
+        self.marks.put(mark, note | SEEN, text << _NUMBER_BITS | min(number, MAX_NUMBER))
         self.seen += 1
         self._count(NAMES.get(note & STATUS, ""))
 
@@ -144,37 +151,11 @@ class Known:
     def _note_content(self, key: str, record: bytes) -> None:
         mark = mark_of_key(key)
         note = self.marks.get(mark)
-        status = NAMES.get(0 if note is None else note & STATUS)
-        if note is not None and (status in FAILURES or status not in TERMINAL):
+        if note is not None and NAMES.get(note & STATUS) not in TERMINAL:
             self._contents[mark] = CONTENT.key_of(record)
 
-    def count_changed(self, reader: JournalReader) -> Generator[None, None, int]:
-        """
-        Return for how many lines that did not complete INPUT has another record than the journal, in steps. Blocks.
-
-        O(number of events) if there are such lines that have an id. A redacted record does not count.
-
-        Raises:
-            JournalError: The journal cannot be read.
-        """
-        changed = seq = 0
-        while self._contents and (entries := reader.entries(seq, ROWS)):
-            seq = entries[-1][0]
-            failed = [one[0] for one in entries if one[3] in FAILURES and self._has_content(one[2])]
-            for begin in range(0, len(failed), AT_ONCE):
-                for row in reader.rows(failed[begin : begin + AT_ONCE]):
-                    _, record = place_of(row.id, row.event)
-                    changed += not is_redacted(row.event) and self.has_changed(line_key(row.key) or "", record)
-                yield
-            yield
-        return changed
-
-    def _has_content(self, key: str | None) -> bool:
-        line = line_key(key)
-        return line is not None and mark_of_key(line) in self._contents
-
     def has_changed(self, key: str, record: bytes) -> bool:
-        """Whether INPUT has another record than this one for a line that has an id and did not complete."""
+        """Whether INPUT has another record than this one for a line that has an id and has not ended."""
         content = self._contents.get(mark_of_key(key))
         return content is not None and content != CONTENT.key_of(record)
 
@@ -193,7 +174,12 @@ class Known:
 
     def number_of(self, key: str | None) -> int | None:
         """Return the number that the line with this key has now. None if INPUT has no such line."""
-        return None if key is None else self.marks.number(mark_of_key(key)) or None
+        return None if key is None else self.place(mark_of_key(key))[0] or None
+
+    def place(self, mark: int) -> tuple[int, int]:
+        """Return the number that the line with this mark has now, and the digest of its record. 0 if unknown."""
+        number = self.marks.number(mark)
+        return number & MAX_NUMBER, number >> _NUMBER_BITS
 
     def example(self, reader: JournalReader) -> str:
         """

@@ -118,7 +118,7 @@ class Lines:
         self.place: Callable[[int, int], str] = place
         self._identity = identity
         self._counts = Counts()
-        self._ids = Marks(with_numbers=True)  # if lines have ids: the number of the line with each id
+        self._ids = Marks(number_bytes=4)  # if lines have ids: the number of the line with each id
         self._empty = identity.empty_key
 
     def key_of(self, record: bytes, number: int) -> str:

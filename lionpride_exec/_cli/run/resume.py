@@ -19,6 +19,7 @@ from lionpride_exec._journal.reader import JournalReader
 from lionpride_exec._status import TERMINAL
 from lionpride_exec.errors import JournalError
 
+from .changed_records import ChangedRecords
 from .kept_results import KeptResults
 from .known_events import HAD, ROWS, Known
 from .line_identity import line_key, mark_of_row
@@ -63,16 +64,16 @@ class Resume:
         goes_on: bool,
         with_traceback: bool = False,
     ) -> None:
-        self.known = Known(is_here)
+        self.known = Known(is_here, keeps_texts=identity.field is not None)
+        self.changed = ChangedRecords(self.known, identity)
         self.message: str | None = None  # about lines that INPUT does not have any more
-        self.changed = 0  # lines that did not complete, and for which INPUT has another record by now
         self._journal = journal
         self._output = output
         self._tag = tag
         self._identity = identity
         self._goes_on = goes_on
         self._with_traceback = with_traceback
-        self._results = KeptResults(output, identity, self.known)
+        self._results = KeptResults(output, identity, self.known, self.changed)
 
     def steps(self, source: InputFiles, maker: JobMaker) -> Generator[None]:
         """
@@ -90,6 +91,7 @@ class Resume:
                 yield from self._results.settle()
                 if self._results.kept < self.known.ended:
                     yield from self._write_missing(reader)
+                yield from self.changed.count(source, maker)
         except JournalError as exc:
             raise UsageError(str(exc)) from exc
         except MsgspecError as exc:
@@ -104,7 +106,6 @@ class Resume:
         if self.known.lines and source.can_look_ahead:
             yield from self.known.read_input(source, maker, self._identity)
             self.message = self.known.check(reader, goes_on=self._goes_on)
-            self.changed = yield from self.known.count_changed(reader)
         for _ in self._results.read():
             yield
         if self._results.unknown:
@@ -164,6 +165,8 @@ class Resume:
             for row in rows
         ]
         self._output.write_now(b"".join(lines))
+        for line in lines:
+            self.changed.compare_written(line)
 
 
 def drop_replaced(journal: Path, output: Output, identity: Identity) -> None:

@@ -73,6 +73,7 @@ class Told(NamedTuple):
         number: The number of the line, when the result was written. None if the event was made of no line.
         key: The key of its line. None if the event was made of no line, or if ``mark`` is None.
         duration: Seconds that the event has run. None if it never began.
+        text: The digest of its record, if lines have ids. None if something in the record may be redacted.
     """
 
     mark: int | None
@@ -80,6 +81,7 @@ class Told(NamedTuple):
     number: int | None
     key: str | None
     duration: float | None
+    text: int | None = None
 
 
 _envelopes = msgspec.json.Decoder(Envelope)
@@ -88,6 +90,7 @@ _outcomes = msgspec.json.Decoder(OutcomeData)
 _results = msgspec.json.Decoder(Result)
 
 HEAD = b'{"record": '
+TEXT = (1 << 32) - 1
 
 
 def tag_of(event: bytes) -> str:
@@ -169,6 +172,19 @@ def read_line(line: bytes, identity: Identity) -> Told | None:
     return _told(record, result, identity)
 
 
+def record_in(line: bytes) -> bytes:
+    """Return the record of a result, as JSON."""
+    try:
+        return bytes(_results.decode(line).record)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _record_and_rest(line)[0]
+
+
+def digest_of_text(record: bytes) -> int:
+    """Return 32 bits of a hash of a record. It differs between processes, so no two texts have one digest for long."""
+    return hash(record) & TEXT
+
+
 def is_cut_off(line: bytes) -> bool:
     """Return whether a line that is no result is the beginning of one, as a process leaves it that is killed."""
     if not (line.startswith(HEAD) or HEAD.startswith(line)):
@@ -225,22 +241,26 @@ def _told(record: bytes, result: Result, identity: Identity) -> Told | None:
     is_ours = kind_of(key) == identity.kind  # if not, lines were known by something else when the result was written
     if not is_ours:
         return Told(None, status, result.line, None, duration)
-    return Told(mark_of_key(key), status, result.line, key, duration)
+    is_plain = identity.field is not None and result.key is None  # a redacted record does not lead to its key
+    return Told(mark_of_key(key), status, result.line, key, duration, digest_of_text(record) if is_plain else None)
 
 
 def _read_slowly(line: bytes, identity: Identity) -> Told | None:
     """Read a line that is JSON although msgspec refuses it: with half of a surrogate pair."""
     try:
-        text = line.decode()
-        found: Any = read_json(text)
-        _, end = json.JSONDecoder().raw_decode(text, len(HEAD))
+        record, found = _record_and_rest(line)
         if not line.startswith(HEAD):
             return None
         rest = (found.get(name) for name in ("id", "key", "duration"))
-        result = Result(msgspec.Raw(), found["status"], found["line"], *rest)
-        return _told(text[len(HEAD) : end].encode(), result, identity)
+        return _told(record, Result(msgspec.Raw(), found["status"], found["line"], *rest), identity)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def _record_and_rest(line: bytes) -> tuple[bytes, Any]:
+    text = line.decode()
+    _, end = json.JSONDecoder().raw_decode(text, len(HEAD))
+    return text[len(HEAD) : end].encode(), read_json(text)
 
 
 def _line(
