@@ -170,14 +170,7 @@ class JournalCommands:
                 chosen = self._open_events(choice, has_limit=form.limit is not None)
             async with aclosing(chosen) as events:
                 async for event in events:
-                    if form.unless_begun and has_begun(event):
-                        if form.events:
-                            result.others[str(event.id)] = BEGUN
-                        continue
-                    is_running = event._current_run.is_active
-                    if end(event.id, form.reason):
-                        result.events += not is_running
-                        result.running += is_running
+                    _end_one(event, form, end, result)
                     if result.events + result.running == form.limit:
                         break
         finally:
@@ -343,6 +336,18 @@ class _Choice:
 def _error(form: Chosen) -> str | None:
     """Return the part of their errors by which events are chosen, or the words of a group. None for all events."""
     return WholeError(form.error) if form.error is not None and form.whole else form.error
+
+
+def _end_one(event: Event, form: Ending, end: Callable[[UUID, str | None], bool], result: Result) -> None:
+    """End an event, or leave it alone if it has begun. Count it in the result, or note there why it stays."""
+    if form.unless_begun and has_begun(event):
+        if form.events:
+            result.others[str(event.id)] = BEGUN
+        return
+    is_running = event._current_run.is_active
+    if end(event.id, form.reason):
+        result.events += not is_running
+        result.running += is_running
 
 
 def _why_away(row: Row) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from commands import run_command
 from journal_files import T0, add_event, error_outcome, event_id, fill
 
 from lionpride_exec import Event, Executor, Journal
@@ -32,18 +31,6 @@ def workplace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fill(tmp_path / "run.db")
     return tmp_path
-
-
-@pytest.fixture
-def call(capsys):
-    """Run a command; give its exit status and what it wrote to standard output and error."""
-
-    def run(*argv):
-        status = run_command(argv)
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
 
 
 def statuses():

@@ -28,18 +28,6 @@ def workplace(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def call(capsys):
-    """Run a command; give its exit status and what it wrote to standard output and error."""
-
-    def run(*argv):
-        status = run_command(argv)
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
-
-
-@pytest.fixture
 def writer():
     """A connection that writes to the journal."""
     with closing(sqlite3.connect("run.db", isolation_level=None)) as connection:

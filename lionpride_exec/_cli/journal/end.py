@@ -16,6 +16,10 @@ from .owner import find_owner, tell_others
 from .records import reading
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from lionpride_exec._journal.rows import Row
+
     from .choice import Choice
 
 
@@ -57,12 +61,8 @@ def end_events(
         result = owner.do(verb, Ending(**choice.form(named), reason=reason, unless_begun=unless_begun))
     else:
         error = EventCancelled(reason) if verb == "cancel" else Skip(reason)
-        late = {id_text(row.id): ENDED for row in named.values() if row.status in FINAL}
-        if unless_begun:
-            begun = (row for row in named.values() if row.status in statuses and row.has_begun)
-            late |= {id_text(row.id): BEGUN for row in begun}
         number = end_open(journal, statuses, seqs, status, error, unless_begun=unless_begun)
-        result = Result(number, others=late)
+        result = Result(number, others=_left(named.values(), statuses, unless_begun=unless_begun))
     if result is None:
         return 1
     write_ended(result.events, result.running, status.value)
@@ -71,3 +71,11 @@ def end_events(
         process = None if owner is None else owner.process
         return choice.tell_none(journal, statuses, process, unless_begun=unless_begun)
     return 1 if result.others else 0
+
+
+def _left(rows: Collection[Row], statuses: Sequence[str], *, unless_begun: bool) -> dict[str, str]:
+    """Return why events that were named stay as they are, by their ids, from the rows before the change."""
+    left = {id_text(row.id): ENDED for row in rows if row.status in FINAL}
+    if unless_begun:
+        left |= {id_text(row.id): BEGUN for row in rows if row.status in statuses and row.has_begun}
+    return left
