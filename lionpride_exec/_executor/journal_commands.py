@@ -193,13 +193,13 @@ class JournalCommands:
                 yield event
             if number % AT_A_TIME == 0:
                 await checkpoint()
-        for held in self._held(choice):
-            yield held.event
+        for kept in self._kept(choice):
+            yield kept.event
 
-    def _held(self, choice: _Choice) -> list[Restored]:
-        """Return the held events that are chosen, the newest first. Those that cannot be read here are left out."""
-        held = self._link.open_session().held if HELD in choice.statuses else {}
-        return sorted((one for one in held.values() if choice.fits(one.event)), key=lambda one: -one.seq)
+    def _kept(self, choice: _Choice) -> list[Restored]:
+        """Return the chosen events that are held, or come after such. Those that cannot be read here are left out."""
+        kept = [one for one in self._link.open_session().kept.values() if choice.has_kept(one)]
+        return sorted(kept, key=lambda one: -one.seq)  # the newest first
 
     async def _named(self, form: Chosen, choice: _Choice, others: dict[str, str]) -> AsyncGenerator[Event]:
         """Yield the events that are named, as :meth:`_open_events`. Note in ``others`` why one of them is not."""
@@ -212,16 +212,15 @@ class JournalCommands:
                     others[text] = ENDED if event.execution.status in TERMINAL else NOT_CHOSEN
                 continue
             row = await self._row(UUID(text), number)
+            kept = self._link.open_session().kept.get(UUID(text))
             if row is None:
                 others[text] = GONE
-            elif row.status != HELD:
+            elif row.status in FINAL or kept is None:
                 others[text] = ENDED if row.status in FINAL else NOT_HERE
             elif not choice.has_row(row):
                 others[text] = NOT_CHOSEN
-            elif (held := self._link.open_session().held.get(UUID(text))) is not None:
-                yield held.event  # not released: one that has begun may stay as it is
             else:
-                others[text] = NOT_HERE
+                yield kept.event  # not released: one that has begun may stay as it is
 
     # ---------------------------------------------------------------- events that run again
 
@@ -241,7 +240,7 @@ class JournalCommands:
 
     async def _retry_all(self, form: Chosen) -> list[Event]:
         statuses = form.status or [status.value for status in BAD]
-        held = self._held(_Choice(form, statuses, self._tag_of))
+        held = self._kept(_Choice(form, statuses, self._tag_of))
         bad = [status for status in statuses if status != HELD]
         since = None if form.since is None else from_seconds(form.since)
         filters: dict[str, Any] = {"status": bad, "tag": form.tag or None, "error": _error(form), "since": since}
@@ -327,6 +326,10 @@ class _Choice:
         """Return whether an event in the file is chosen."""
         found = found_in_row(row)
         return found is not None and row.status in self.statuses and self._asked.fits(found)
+
+    def has_kept(self, kept: Restored) -> bool:
+        """Return whether an event is chosen that is held, or comes after such an event."""
+        return (PENDING.value if kept.left_before else HELD) in self.statuses and self.fits(kept.event)
 
     def fits(self, event: Event) -> bool:
         """Return whether an event fits all but the statuses."""

@@ -8,9 +8,12 @@ import warnings
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+import attrs
+
 from lionpride_exec._events.event import Event
 from lionpride_exec._model.element import to_uuid
 from lionpride_exec._model.execution import to_status
+from lionpride_exec._model.waiting import WaitReason
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec._validation import check_count
 from lionpride_exec.errors import EventsOnDiskWarning, JournalError, NotFoundError
@@ -20,8 +23,10 @@ from .named_events import id_of
 if TYPE_CHECKING:
     from collections.abc import Container, Hashable, Iterable
 
+    from lionpride_exec._journal.recovery import Restored
     from lionpride_exec._tracking.status_index import StatusIndex
 
+    from .explanation import Explanation
     from .facade import Facade
     from .journal_link import JournalLink
     from .keys import Keys
@@ -105,7 +110,7 @@ class Lookups:
         return {status.value: number + on_disk.get(status, 0) for status, number in self._index.counts().items()}
 
     def has(self, event: Event | UUID | str) -> bool:
-        """Return whether an event is in memory, is held, or is known to have ended here."""
+        """Return whether an event is in memory, is held or comes after such, or is known to have ended here."""
         if event in self._index.items:
             return True
         if self._link is None:
@@ -117,7 +122,7 @@ class Lookups:
 
     def known(self, event: Event | UUID | str) -> Event:
         """
-        Return an event that is in memory, is held, or is known to have ended here.
+        Return an event that is in memory, is held or comes after such, or is known to have ended here.
 
         Raises:
             NotFoundError: The event is none of these.
@@ -132,14 +137,15 @@ class Lookups:
 
     def known_and_not_held(self, event: Event | UUID | str) -> Event:
         """
-        Return a known event that is not held.
+        Return a known event that is not held, and comes after no such event.
 
         Raises:
-            NotFoundError: The event is held, or not known.
+            NotFoundError: The event is held, or comes after a held event, or is not known.
         """
         known = self.known(event)
-        if self._held(known.id) is not None:
-            raise NotFoundError(f"{known} is held: release() it first")
+        if (restored := self._kept(known.id)) is not None:
+            why = "comes after a held event: release() that one" if restored.left_before else "is held: release() it"
+            raise NotFoundError(f"{known} {why} first")
         return known
 
     def can_be_taken_back(self, event: Event | UUID | str) -> bool:
@@ -155,26 +161,40 @@ class Lookups:
 
     def to_end(self, event: Event | UUID | str) -> Event:
         """
-        Return a known event that is about to be ended. A held event comes into memory, and nothing starts it.
+        Return a known event that is about to be ended. If it stays in the file, it comes into memory, unstarted.
 
-        The file has the event as held until its end is written.
+        The file has the event as it was until its end is written.
 
         Raises:
             NotFoundError: The event is not known.
         """
         known = self.known(event)
         link = self._link
-        if link is not None and (held := self._held(known.id)) is not None:
-            session = link.open_session()
-            restored = session.held[held.id]
-            session.register_released(restored)
-            link.recovery.take_in(restored)
+        if link is not None and (restored := self._kept(known.id)) is not None:
+            link.recovery.take_in_kept(link.open_session(), restored)
         return known
 
-    def _held(self, event_id: UUID) -> Event | None:
-        """Return the event with an id if it is held in the open journal and can be read here."""
+    def with_left_before(self, told: Explanation) -> Explanation:
+        """Return what an event waits for, if it may come after events that stay in the file."""
+        restored = self._kept(told.event.id)
+        if restored is None or not restored.left_before:
+            return told
+        awaited = tuple(one for one in restored.after if self._may_end(one))
+        return attrs.evolve(told, waits_for=WaitReason.DEPENDENCY, after=awaited)
+
+    def _may_end(self, event_id: UUID) -> bool:
+        """Return whether an event has not ended, and is in memory or stays in the file."""
+        event = self._index.items.get(event_id, None) or self._held(event_id)
+        return event is not None and event.execution.status not in TERMINAL
+
+    def _kept(self, event_id: UUID) -> Restored | None:
+        """Return an event that can be read here, and is held in the open journal, or comes after such events."""
         session = None if self._link is None else self._link.session
-        restored = None if session is None else session.held.get(event_id)
+        return None if session is None else session.kept.get(event_id)
+
+    def _held(self, event_id: UUID) -> Event | None:
+        """Return such an event itself."""
+        restored = self._kept(event_id)
         return None if restored is None else restored.event
 
     def predecessors(self, event: Event, others: Iterable[Event | UUID]) -> list[Event]:
@@ -273,9 +293,8 @@ class Lookups:
             self._check_not_ended(event_id, link)
             restored = await session.lookup.release(event_id, audit=session.journal.audit)
             self._check_not_ended(event_id, link)
-            restored = session.held.get(event_id, restored)  # with the object that get() has returned
-            session.register_released(restored)
-            link.recovery.take_in(restored)
+            restored = session.kept.get(event_id, restored)  # with the object that get() has returned
+            link.recovery.take_in_kept(session, restored)
         processor = self._queueing.processor
         assert processor is not None
         self._queueing.queue_pending(processor)

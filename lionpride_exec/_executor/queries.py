@@ -237,14 +237,14 @@ class ExecutorQueries:
         that is held up only by the events in front of it waits for what they wait for.
 
         With a journal, an event that has ended may have left memory. For the bare id of that event,
-        ``Explanation.event`` is a plain ``Event`` with the id and the status. ``await executor.get(id)`` reads the
-        event itself.
+        ``Explanation.event`` is a plain ``Event`` with the id and the status. ``await executor.get(id)`` reads it.
 
         Raises:
             NotFoundError: The event is not in this executor.
             RuntimeError: No event loop runs.
         """
-        return self._explainer.explain(self._lookups.known(event), self._transitions.processor)
+        told = self._explainer.explain(self._lookups.known(event), self._transitions.processor)
+        return self._lookups.with_left_before(told)
 
     async def explain_remote(self, event: Event | UUID | str) -> RemoteExplanation:
         """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from lionpride_exec._events.submit_options import SubmitOptions, expiry_at, options_at
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec.errors import EventCancelled, JournalError, NotFoundError, Skip
@@ -114,6 +116,36 @@ class Recovery:
             self._retention.ended_before.update(counts)
         opened(session)
         await self._resolve_dependencies(session)
+
+    def take_in_kept(self, session: JournalSession, restored: Restored) -> None:
+        """
+        Store an event that has stayed in the file, and what comes after it, if nothing else before that stays.
+
+        Args:
+            session: The open journal.
+            restored: The event. It is released, or about to be ended, so it waits for no other event.
+        """
+        session.register_released(restored)
+        self.take_in(attrs.evolve(restored, after=[]))
+        for one in [kept for kept in session.kept.values() if kept.left_before]:
+            if one.left_before.isdisjoint(session.kept):
+                self._take_in_follower(session, one)
+
+    def _take_in_follower(self, session: JournalSession, restored: Restored) -> None:
+        """Store an event that comes after events which have stayed in the file, and do so no longer."""
+        items, status_of = self._index.items, self._stored.remembered.status_of
+        ended = {other: status_of(other) for other in restored.after if other not in items}
+        if None in ended.values():  # this has left memory long ago: the next start looks it up
+            return
+        session.register_released(restored)
+        here = [other for other in restored.after if other in items]
+        self.take_in(attrs.evolve(restored, after=here))
+        for other in map(items.__getitem__, here):
+            if other.execution.status in TERMINAL:
+                self._followers.follow_up(other)
+        for lost, status in ended.items():
+            if status is not EventStatus.COMPLETED and lost not in restored.any_end:
+                self.skip_lost(restored.event, lost)
 
     def take_in(self, restored: Restored) -> None:
         """Store an event that comes back from the file. The event is PENDING, and is queued with its stored options."""

@@ -194,7 +194,7 @@ class Journal:
     @property
     def left(self) -> Mapping[str, int]:
         """
-        How many open events were left in the file when it was opened last, by reason.
+        How many open events have been left in the file since it was opened last, by reason.
 
         "unreadable": the class is not known here, or refuses the stored fields. "held": the event waits for a decision.
         "after what is left": the event comes after one of these.

@@ -11,7 +11,7 @@ whether the event runs again, fails, or is held.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import attrs
@@ -54,6 +54,7 @@ class Restored:
         expires: Seconds since 1970 by which the event ends if it has not begun. None if it waits.
         comes_after: All events of ``append(after=)``, in this order.
         any_end: All events of ``append(after_any_end=)``: those that may end in any way.
+        left_before: The events that it comes after, and that stay in the file: held events, and what comes after these.
     """
 
     seq: int
@@ -66,6 +67,11 @@ class Restored:
     expires: float | None = None
     comes_after: tuple[UUID, ...] = ()
     any_end: frozenset[UUID] = frozenset()
+    left_before: frozenset[UUID] = frozenset()
+
+
+# Why an event stays in the file that comes after another one which does.
+AFTER_LEFT: Final = "after what is left"
 
 
 def held_event(row: Row, event: Event) -> Restored:
@@ -87,7 +93,9 @@ class Restorer:
     def __init__(self, store: Store, codec: Codec, host: JournalHost, *, audit: bool) -> None:
         self.left: Counter[str] = Counter()  # rows that stay in the file as they are, by reason
         self.here: list[tuple[Row, Event]] = []  # rows whose event is in memory
-        self.held: dict[UUID, Restored] = {}  # the held events that can be read here
+        # Events that stay in the file until somebody has decided, if they can be read here: those that are held, and
+        # those that come after these. In order of arrival.
+        self.kept: dict[UUID, Restored] = {}
         self._store = store
         self._codec = codec
         self._host = host
@@ -122,8 +130,9 @@ class Restorer:
 
     def restore(self, row: Row, statuses: Mapping[bytes, str]) -> Restored | None:
         """Return the event of a row. None if it is in memory, has ended by the interruption, or is left in the file."""
-        if row.status != HELD and any(one in self._left_ids for one in unpack_ids(row.after)):
-            self._leave(row, "after what is left")
+        if row.status != HELD and (left := self._left_ids.intersection(unpack_ids(row.after))):
+            self._leave(row, AFTER_LEFT)
+            self._keep_after(row, statuses, frozenset(UUID(bytes=one) for one in left))
             return None
         try:
             event_id = UUID(bytes=row.id)
@@ -145,9 +154,13 @@ class Restorer:
         event = self._codec.decode(row)
         if not self._host.accepts(event):
             raise Unreadable(f"the executor does not take a {type(event).__name__}")
-        after, lost = self._dependencies(row, statuses)
+        restored = self._restored(row, event, statuses)
         if row.status == EventStatus.PROCESSING and not self._decide_interrupted(row, event):
             return None
+        return restored
+
+    def _restored(self, row: Row, event: Event, statuses: Mapping[bytes, str]) -> Restored:
+        after, lost = self._dependencies(row, statuses)
         any_end = self._any_ends.get(row.seq, frozenset())
         comes_after = tuple(UUID(bytes=one) for one in unpack_ids(row.after) if one not in any_end)
         return Restored(
@@ -162,7 +175,20 @@ class Restorer:
         except Exception:  # noqa: BLE001  as in restore()
             return
         if self._host.accepts(event):
-            self.held[event.id] = held_event(row, event)
+            self.kept[event.id] = held_event(row, event)
+
+    def _keep_after(self, row: Row, statuses: Mapping[bytes, str], left: frozenset[UUID]) -> None:
+        """Keep an event at hand that comes after kept ones, unless it cannot be read here, or will not run anyway."""
+        if row.status != EventStatus.PENDING or not left <= self.kept.keys():
+            return
+        try:
+            event = self._codec.decode(row)
+        except Exception:  # noqa: BLE001  as in restore()
+            return
+        restored = self._restored(row, event, statuses)
+        if restored.lost is None and self._host.accepts(event) and self._host.find_in_memory(event.id) is None:
+            after = [*restored.after, *left]
+            self.kept[event.id] = attrs.evolve(restored, after=after, left_before=left)
 
     def _leave(self, row: Row, why: str) -> None:
         self.left[why] += 1
@@ -172,7 +198,7 @@ class Restorer:
         after: list[UUID] = []
         any_end = self._any_ends.get(row.seq, ())
         for one in unpack_ids(row.after):
-            if statuses.get(one) == EventStatus.COMPLETED:
+            if statuses.get(one) == EventStatus.COMPLETED or one in self._left_ids:
                 continue
             if self._host.find_in_memory(UUID(bytes=one)) is not None:
                 after.append(UUID(bytes=one))
@@ -201,7 +227,7 @@ class Restorer:
         if not runs_again:
             self._host.reports.held(event, crashes)
             self._leave(row, HELD)
-            self.held[event.id] = held_event(row, event)
+            self.kept[event.id] = held_event(row, event)
         return runs_again
 
     def _record(self, row: Row, crashes: int, status: str, now: float, error: ExecutionError, event: Event) -> None:

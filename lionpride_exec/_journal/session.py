@@ -21,7 +21,7 @@ from .journal_lifecycle import WriterState
 from .lookup import ROWS_AT_A_TIME, Lookup
 from .pending_write import PendingWrite
 from .recent_starts import runs_in_rows, runs_in_trail
-from .recovery import Restorer
+from .recovery import AFTER_LEFT, Restorer
 from .row_encoder import RowEncoder
 from .starts_ahead import StartsAhead, StartWritten
 from .store import Store
@@ -69,7 +69,7 @@ class JournalSession:
         self.departures: Departures = Departures()
         self.lookup: Lookup = Lookup(self.store, journal._codec, self.departures, host.was_read)
         self.writer: Writer  # there once the file is open
-        self.held: dict[UUID, Restored] = {}  # the held events that can be read here
+        self.kept: dict[UUID, Restored] = {}  # events that are held, or come after such: see Restorer.kept
         self.open_in_memory: set[int] = set()  # rows that restore() found open, and whose events were in memory
         self._host = host
         self._encoder = RowEncoder(journal._codec, audit=journal.audit)
@@ -155,17 +155,17 @@ class JournalSession:
             event._set("_seq", row.seq)
             if event.execution.status != row.status:
                 self.record_transition(event, event.execution.status, None)
-        self.journal._left, self.held = dict(restorer.left), restorer.held
+        self.journal._left, self.kept = dict(restorer.left), restorer.kept
         if restorer.left:
             self._host.reports.left(restorer.left)
 
     def register_released(self, restored: Restored) -> None:
-        """Register an event that was held in the file, and has been released, or ends."""
+        """Register an event that stayed in the file, and that goes on, or ends."""
         restored.event._set("_seq", restored.seq)
-        self.held.pop(restored.event.id, None)
-        left = self.journal._left
-        if left.get(HELD):
-            left[HELD] -= 1
+        self.kept.pop(restored.event.id, None)
+        left, why = self.journal._left, AFTER_LEFT if restored.left_before else HELD
+        if left.get(why):
+            left[why] -= 1
 
     # ---------------------------------------------------------------- new events
 

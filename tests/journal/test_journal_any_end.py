@@ -194,7 +194,7 @@ async def test_an_append_that_is_on_disk_once_the_journal_is_closed(path):
 
 
 async def test_a_held_event_has_not_ended(path):
-    """What comes after it is left in the file, until the next start after its release."""
+    """What comes after it is left in the file, until its release."""
 
     async def prepare(executor):
         held = await executor.append(HoldStep(name="held", seconds=10))
@@ -207,7 +207,7 @@ async def test_a_held_event_has_not_ended(path):
         assert executor.journal.left == {"held": 1, "after what is left": 1}
         (held,) = await executor.held_events()
         await (await executor.release(held.id)).wait()
-    assert await statuses(copy) == ["completed", "completed"]
+    assert rows(copy) == ["completed", "completed"]
 
 
 # -------------------------------------------------------------------- the file

@@ -288,6 +288,23 @@ async def test_a_held_event_that_cannot_be_read_stays(path, how):
     assert rows(copy) == ["held", "cancelled"]
 
 
+@pytest.mark.parametrize("how", ["status", "name"])
+async def test_what_comes_after_a_held_event_is_ended(path, how):
+    """It is pending, as while nobody runs the journal."""
+    with anyio.CancelScope() as scope:
+        async with open_executor(path, ack="strict") as executor:
+            held = await executor.append(HoldStep(name="held", seconds=10))
+            after = await executor.append(Step(name="after"), after=held)
+            await anyio.sleep(1)
+            copy = crash(path)
+            scope.cancel()
+            await anyio.sleep_forever()
+    async with open_executor(copy):
+        choice = {"status": ["pending"]} if how == "status" else {"events": named(copy, after)}
+        assert await ask(copy, "cancel", **choice) == ({"events": 1}, None)
+    assert rows(copy) == ["held", "cancelled"]
+
+
 @pytest.mark.parametrize(
     ("limit", "after"),
     [

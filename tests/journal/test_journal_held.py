@@ -10,7 +10,8 @@ from anyio import wait_all_tasks_blocked
 from journal_support import HoldStep, Step, begun, crash, open_executor, rows
 from parts import faces_snapshot, faces_sources
 
-from lionpride_exec import NotFoundError, WaitReason
+from lionpride_exec import ExistsError, NotFoundError, WaitReason
+from lionpride_exec.testing import check_invariants
 
 pytestmark = pytest.mark.anyio
 
@@ -164,6 +165,135 @@ async def test_the_dashboard_of_a_running_executor_decides_about_held_events(pat
         await held.wait()
         assert held.status == status
     assert rows(copy) == [status]
+
+
+# -------------------------------------------------------------------- what comes after a held event
+
+
+async def followed(path, *, any_end=False):
+    """Die while a held event runs that a line of two events comes after. Return the path of the file, and the ids."""
+    with anyio.CancelScope() as scope:
+        async with open_executor(path, ack="strict") as executor:
+            first = await executor.append(HoldStep(name="held", seconds=10), key="held")
+            how = {"after_any_end": first} if any_end else {"after": first}
+            second = await executor.append(Step(name="second"), key="second", **how)
+            third = await executor.append(Step(name="third"), after=[second, await executor.append(Step())])
+            await anyio.sleep(1)
+            copy = crash(path)
+            scope.cancel()
+            await anyio.sleep_forever()
+    return copy, [first.id, second.id, third.id]
+
+
+def ends(copy):
+    """Return how the three events have ended."""
+    statuses = rows(copy)
+    return [*statuses[:2], statuses[3]]  # as its other event came before the third
+
+
+@pytest.mark.parametrize("ack", ["lazy", "strict"])
+@pytest.mark.parametrize("any_end", [False, True])
+@pytest.mark.parametrize(
+    ("decide", "after", "whatever"),
+    [
+        ("release", ["completed"] * 3, ["completed"] * 3),
+        ("cancel", ["cancelled", "skipped", "skipped"], ["cancelled", "completed", "completed"]),
+        ("skip", ["skipped"] * 3, ["skipped", "completed", "completed"]),
+    ],
+)
+@pytest.mark.parametrize("starts", [1, 2])
+async def test_what_comes_after_a_held_event_follows_the_decision(path, ack, any_end, decide, after, whatever, starts):
+    """It waits in the file until then, and holds up nothing: the executor can be left. Then it needs no other start."""
+    copy, ids = await followed(path, any_end=any_end)
+    for _ in range(starts):
+        async with open_executor(copy, ack=ack) as executor:
+            assert executor.journal.left == {"held": 1, "after what is left": 2}
+            assert executor.status_counts()["pending"] == 0
+        assert ends(copy) == ["held", "pending", "pending"]
+    async with open_executor(copy, ack=ack) as executor:
+        _, second, third = [await executor.get(one) for one in ids]
+        told = executor.explain(second)
+        assert (told.status, told.waits_for, told.after) == ("pending", WaitReason.DEPENDENCY, (ids[0],))
+        assert executor.explain(third.id).after == (ids[1],)
+        with pytest.raises(NotFoundError, match=r"comes after a held event: release\(\) that one first"):
+            executor.set_priority(second, 1)
+        if decide == "release":
+            await executor.release(ids[0])
+        else:
+            assert getattr(executor, decide)(ids[0])
+        assert executor.journal.left == {"held": 0, "after what is left": 0}
+        await third.wait()
+        assert (second.status, third.status) == tuple((whatever if any_end else after)[1:])
+        check_invariants(executor)
+    assert ends(copy) == (whatever if any_end else after)
+
+
+@pytest.mark.parametrize("ack", ["lazy", "strict"])
+async def test_what_comes_after_a_held_event_can_be_cancelled(path, ack):
+    """It ends, and so does what comes after it. The held event stays held, and may run."""
+    copy, ids = await followed(path)
+    async with open_executor(copy, ack=ack) as executor:
+        assert all(one in executor for one in ids)
+        assert executor.cancel(ids[1], unless_begun=True)
+        third = await executor.get(ids[2])
+        await third.wait()
+        assert not executor.cancel(ids[1])
+        assert executor.journal.left == {"held": 1, "after what is left": 0}
+        assert executor.explain(ids[0]).waits_for is WaitReason.HELD
+        check_invariants(executor)
+    assert ends(copy) == ["held", "cancelled", "skipped"]
+    async with open_executor(copy, ack=ack) as executor:
+        await executor.release(ids[0])
+    assert ends(copy) == ["completed", "cancelled", "skipped"]
+
+
+async def test_what_comes_after_a_held_event_that_cannot_be_read_stays(path):
+    """Nobody here knows what it waits for."""
+    copy, ids = await followed(path)
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        connection.execute("UPDATE event SET event = replace(event, 'tests.hold', 'tests.nobody')")
+        connection.execute("UPDATE event SET status = 'held' WHERE seq = 1")
+    async with open_executor(copy) as executor:
+        assert executor.journal.left == {"held": 1, "after what is left": 2}
+        with pytest.raises(NotFoundError):
+            executor.cancel(ids[1])
+    assert ends(copy) == ["held", "pending", "pending"]
+
+
+@pytest.mark.parametrize("fails", [0, 2])
+@pytest.mark.parametrize("forgets", [False, True])
+async def test_what_comes_after_two_held_events_and_another_one(path, fails, forgets):
+    """It follows all of them, also the one that ends, and leaves memory, before somebody decides."""
+    with anyio.CancelScope() as scope:
+        async with open_executor(path, ack="strict") as executor:
+            held = [await executor.append(HoldStep(name=name, seconds=10)) for name in "ab"]
+            other = await executor.append(Step(seconds=10, fails=fails))
+            last = await executor.append(Step(name="last"), after=[*held, other])
+            await anyio.sleep(1)
+            copy = crash(path)
+            scope.cancel()
+            await anyio.sleep_forever()
+    async with open_executor(copy) as executor:
+        await (await executor.get(other.id)).wait()
+        if forgets:
+            await executor.cleanup_events()
+        await (await executor.release(held[0])).wait()
+        assert executor.explain(last.id).after == (held[1].id,)
+        assert executor.journal.left == {"held": 1, "after what is left": 1}
+        await executor.release(held[1])
+        assert executor.journal.left == {"held": 0, "after what is left": 0}
+    assert rows(copy) == ["completed", "completed", *(["failed", "skipped"] if fails else ["completed"] * 2)]
+
+
+async def test_what_comes_after_a_held_event_has_its_key(path):
+    """Once the held event is released, its key leads to it, as the key of any event in memory does."""
+    copy, ids = await followed(path)
+    async with open_executor(copy) as executor:
+        with pytest.raises(ExistsError, match="left in the journal as it is"):
+            await executor.append(Step(name="second"), key="second")
+        await executor.release(ids[0])
+        assert (await executor.append(Step(name="second"), key="second")).id == ids[1]
+    assert ends(copy) == ["completed"] * 3
 
 
 # -------------------------------------------------------------------- taking back what has not begun

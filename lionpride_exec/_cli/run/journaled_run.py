@@ -26,6 +26,7 @@ from lionpride_exec._cli.errors import OutputError, UsageError
 from lionpride_exec._cli.exit_status import COMPLETED, INCOMPLETE
 from lionpride_exec._executor.journal_access import JournalAccess
 from lionpride_exec._journal import Journal
+from lionpride_exec._journal.recovery import AFTER_LEFT
 from lionpride_exec._status import FAILURES, HELD
 from lionpride_exec.errors import ConfigurationError, JournalError, LionprideError
 
@@ -38,6 +39,7 @@ from .journal_messages import (
     put_back_message,
 )
 from .keyed_run import PAUSE, KeyedRun, identity_of
+from .known_events import UNREADABLE
 from .line_identity import SUBMITTED, line_key, recall_event
 from .line_run import LineRun
 from .put_back import put_back
@@ -115,7 +117,8 @@ class JournaledRun(KeyedRun):
         self._is_open = False  # whether the journal is
         self._left = Counter[str]()  # events that stayed in the journal as they were when the run began, by the reason
         self._may_know_lines = True  # if not, the journal had no line when the run began
-        self._held = 0  # of all events that were held when the run began; INPUT may lack the lines of some
+        # Likewise, in the words of the journal. INPUT may lack the lines of some.
+        self._left_at_begin: Mapping[str, int] = {}
         self._began = inf  # seconds since 1970
         self._has_retried = False  # an event that had a result in the output has run again
         self.tally.left = self._count_left
@@ -160,9 +163,14 @@ class JournaledRun(KeyedRun):
         )
 
     def _count_left(self) -> Mapping[str, int]:
-        """Return how many events stay in the journal, by the reason. Held events may have been released meanwhile."""
-        released = self._held - self._access.journal.left.get(HELD, 0)
-        return {**self._left, HELD: max(self._left[HELD] - released, 0)}
+        """Return how many events stay in the journal, by the reason. Some may have been decided about meanwhile."""
+        now = self._access.journal.left
+        decided = {reason: number - now.get(reason, 0) for reason, number in self._left_at_begin.items()}
+        of_held, after_held = decided.get(HELD, 0), decided.get(AFTER_LEFT, 0)
+        return {
+            HELD: max(self._left[HELD] - of_held, 0),
+            UNREADABLE: max(self._left[UNREADABLE] - after_held, 0),
+        }
 
     def _tell_of_left(self) -> None:
         for message in left_messages(self._count_left(), self._keeper):
@@ -189,7 +197,7 @@ class JournaledRun(KeyedRun):
         known = await self._compare()
         self._may_know_lines = known.lines > 0
         left = self._access.journal.left
-        self._held, self._began = left.get(HELD, 0), wall_clock.seconds()
+        self._left_at_begin, self._began = left, wall_clock.seconds()
         self.tally.before = known.before
         self._left = known.left
         if self.source.can_look_ahead:
