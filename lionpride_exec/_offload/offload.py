@@ -9,7 +9,7 @@ processor starts no more events than can work. So an event that waits for a thre
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from .settings import OffloadSettings
 
@@ -36,7 +36,10 @@ class Offload:
     Attributes:
         settings: The same.
         on_places: Called when :meth:`places` returns another number.
+        only_threads: Of the class. Whether calls of processes and interpreters run in threads, as for a test.
     """
+
+    only_threads: ClassVar[bool] = False
 
     def __init__(self, settings: OffloadSettings | None = None) -> None:
         self.settings: OffloadSettings = settings or OffloadSettings()
@@ -79,6 +82,8 @@ class Offload:
         """
         place = run_in or self.settings.run_in or "thread"
         given = kwargs or {}
+        if Offload.only_threads:
+            place = "thread"
         if place == "process":
             return self._of_processes().call(function, args, given, kind, time_left)
         if place == "interpreter":

@@ -7,6 +7,7 @@ from ._faults.faults import Cancellation, Crash, Failure, Fault, Injected, Injec
 from ._faults.points import POINTS, Point
 from ._inline import inline
 from ._invariants.check import INVARIANTS, InvariantBroken, check_cluster, check_invariants
+from ._only_threads import only_threads
 from ._time.deadlock import Deadlock
 from ._time.run import BACKENDS, backend_options, run
 from ._trace.trace import Trace, TraceEntry, record
@@ -32,6 +33,7 @@ __all__ = [
     "check_cluster",
     "check_invariants",
     "inline",
+    "only_threads",
     "record",
     "run",
 ]
