@@ -6,9 +6,9 @@
 #   counts a value before the function runs, and never takes the count back. After maxsize failures, however old, it holds
 #   itself for full, and drops a value for each new key. cache_info().currsize says that nothing is missing.
 #   lets one task call for a key, and the others wait on a lock. After a failure the next one calls, so the last of 20
-#   learns of it after 20 times the time. functools would fail all of them at once, async_lru too.
+#   learns of it after 20 times the time. async_lru 2.4.0 makes one call, whose error all get.
 #   drops the lock of a key as it drops a value. A task that waits on it then raises KeyError after a failure.
-# A cache in front of a service that times out now and then gets useless within a day, and nothing tells so.
+# So a cache in front of a service that times out now and then gets useless in time, and nothing tells so.
 #
 # Seen on Python 3.11, on asyncio and trio (exits 1 if it changes):
 #   5 rounds of 3 keys, maxsize=3: 3 calls; after 3 failures: 15 calls; after 3 cancellations: 15 calls; currsize=3 each

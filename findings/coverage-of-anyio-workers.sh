@@ -6,9 +6,8 @@
 # SIGTERM ("sigterm = true"). AnyIO ends its workers by SIGKILL when the loop has finished, and after 5 minutes without work.
 # So neither happens, and the data of each worker is lost without a warning. The docs of AnyIO say that workers "terminate"
 # then, and speak of killing only for cancelled calls. With concurrent.futures.ProcessPoolExecutor, whose workers end by
-# themselves, the same configuration counts each line. A project that asks for full coverage sees tested functions in red, and
-# the spans and logs of a worker that wait for a batch go the same way. A function that calls
-# coverage.Coverage.current().save() at its end has its lines counted.
+# themselves, the same configuration counts each line. A project that asks for full coverage sees tested functions in red. A
+# function that calls coverage.Coverage.current().save() at its end has its lines counted.
 #
 # Seen on Python 3.11 (exits 1 if it changes):
 #   pool: work.py 100 %; asyncio and trio: 25 %, the body of the function is missing; saved by the function: 100 %
