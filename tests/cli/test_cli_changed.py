@@ -165,6 +165,35 @@ def test_a_redacted_record_is_not_compared(capsys, later):
     assert told(capsys) == []
 
 
+@pytest.mark.parametrize(
+    ("field", "why"),
+    [
+        ("nope", "no line has an id. in.csv, line 2: id 'nope' is missing; is --id nope the field of the runs before?"),
+        ("v", "is it another INPUT, or is --id v another field than in the runs before? Give another --journal and "),
+    ],
+)
+def test_another_field_than_before_is_refused(capsys, field, why):
+    """The reason is said. Nothing has changed."""
+    write({"a": "1", "b": "2"})
+    go()
+    output = Path("out").read_bytes()
+    capsys.readouterr()
+    assert go(record_id=field) == (2, [])
+    error = capsys.readouterr().err
+    assert "INPUT has none of the 2 lines that " in error
+    assert why in error
+    assert Path("out").read_bytes() == output
+
+
+def test_another_field_may_be_gone_on_with(capsys):
+    """As bad lines, which each run tells."""
+    write({"a": "1"})
+    go()
+    capsys.readouterr()
+    assert go(record_id="nope", changed_input=True) == (1, [])
+    assert "in.csv, line 2: id 'nope' is missing" in capsys.readouterr().err
+
+
 def test_the_last_result_of_an_event_counts(capsys):
     """A run that was killed may leave two results of one event, the older one with another record."""
     write({"a": "1", "b": "2"})

@@ -254,11 +254,7 @@ class ClusterRun(KeyedRun):
             async for _ in steps:
                 pass
         if not (known.seen or self.options.changed_input or self.source.is_part):
-            raise UsageError(
-                f"INPUT has none of the {known.lines:,} lines that have a result in {self.output.name}: is it another "
-                "INPUT, or was each record changed? Give another --output, or name what stays the same in a record by "
-                "--id FIELD, or go on with --changed-input: all lines are run, and the old results stay"
-            )
+            known.refuse_input(f"that have a result in {self.output.name}", "another --output", self.source.place)
         if known.missing:
             are = "line is" if known.missing == 1 else "lines are"
             where = "in the part of INPUT that is read" if self.source.is_part else "in INPUT any more"

@@ -7,7 +7,7 @@ Only a mark, a note and a number are kept of each event, so memory stays small h
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from lionpride_exec._cli.errors import BadLineError, UsageError
 from lionpride_exec._status import HELD, TERMINAL, EventStatus
@@ -68,6 +68,9 @@ class Known:
         self.is_part = False  # whether only a part of INPUT is read
         self.has_texts = False  # whether the digests of records are known: they are not if something is redacted
         self._keeps_texts = keeps_texts
+        self._field: str | None = None  # has the ids of lines
+        self._keys = 0  # lines of INPUT that have a key
+        self._no_key: tuple[int, str] | None = None  # the first line without one, and the reason
         # By the marks of lines that have an id and have not ended: the key of the content that INPUT has now.
         self._contents: dict[int, str] = {}
 
@@ -118,13 +121,16 @@ class Known:
         lines = Lines(identity)
         can_change = identity.field is not None and not maker.redaction  # the journal has no redacted record
         self.has_texts = can_change and self._keeps_texts
+        self._field = identity.field
         for number, line in source.look_ahead():
             if not maker.is_blank(line):
                 try:
                     record = maker.record_of(line)
                     key = lines.key_of(record, number)
-                except BadLineError:
-                    continue  # the message comes when the line is read to be run
+                except BadLineError as exc:  # the message comes when the line is read to be run
+                    self._no_key = self._no_key or (number, str(exc))
+                    continue
+                self._keys += 1
                 self.see(key, number, digest_of_text(record) if self.has_texts else 0)
                 if can_change:
                     self._note_content(key, record)
@@ -199,12 +205,13 @@ class Known:
                     return _shown(event_id, row.event)
         return "?"
 
-    def check(self, reader: JournalReader, *, goes_on: bool) -> str | None:
+    def check(self, reader: JournalReader, place: Callable[[int], str], *, goes_on: bool) -> str | None:
         """
         Return the message about lines that INPUT does not have any more. None if INPUT has all of them.
 
         Args:
             reader: Reads the journal.
+            place: Returns where the line with a number is.
             goes_on: Whether to go on with an INPUT that has none of the lines.
 
         Raises:
@@ -215,15 +222,39 @@ class Known:
             return None
         example, journal = self.example(reader), reader.path
         if not (self.seen or goes_on or self.is_part):
-            raise UsageError(
-                f"INPUT has none of the {self.lines:,} lines that {journal} knows, such as {example}: is it another "
-                "INPUT, or was each record changed? Give another --journal and --output, or name what stays the same "
-                "in a record by --id FIELD, or go on with --changed-input: all lines are run, and the old results stay"
-            )
+            self.refuse_input(f"that {journal} knows, such as {example}", "another --journal and --output", place)
         is_are = "line is" if self.missing == 1 else "lines are"
         where = "in the part of INPUT that is read" if self.is_part else "in INPUT any more"
         gone = f"{self.missing:,} {is_are} in {journal} but not {where}, such as {example}"
         return f"{gone}: not run, not counted, and what has a result stays in the output"
+
+    def refuse_input(self, which: str, others: str, place: Callable[[int], str]) -> NoReturn:
+        """
+        Refuse an INPUT that has none of the lines.
+
+        Args:
+            which: Says which lines they are.
+            others: What may be given instead.
+            place: Returns where the line with a number is.
+
+        Raises:
+            UsageError: Always.
+        """
+        none = f"INPUT has none of the {self.lines:,} lines {which}"
+        go_on = "or go on with --changed-input: all lines are run, and the old results stay"
+        if self._field is None:
+            raise UsageError(
+                f"{none}: is it another INPUT, or was each record changed? Give {others}, or name what stays the same "
+                f"in a record by --id FIELD, {go_on}"
+            )
+        if self._no_key is not None and not self._keys:
+            number, why = self._no_key
+            before = f"is --id {self._field} the field of the runs before?"
+            raise UsageError(f"{none}: no line has an id. {place(number)}: {why}; {before}")
+        raise UsageError(
+            f"{none}: is it another INPUT, or is --id {self._field} another field than in the runs before? Give "
+            f"{others}, {go_on}"
+        )
 
 
 def _shown(event_id: bytes, event: bytes) -> str:

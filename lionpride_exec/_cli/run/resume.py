@@ -105,7 +105,7 @@ class Resume:
         yield from self.known.read_journal(reader)
         if self.known.lines and source.can_look_ahead:
             yield from self.known.read_input(source, maker, self._identity)
-            self.message = self.known.check(reader, goes_on=self._goes_on)
+            self.message = self.known.check(reader, source.place, goes_on=self._goes_on)
         for _ in self._results.read():
             yield
         if self._results.unknown:

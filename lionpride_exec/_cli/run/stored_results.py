@@ -236,7 +236,9 @@ def _told(record: bytes, result: Result, identity: Identity) -> Told | None:
             mark = None if result.id is None else mark_of_id(UUID(result.id).bytes)
             return None if mark is None else Told(mark, status, None, None, duration)
         key = identity.key_of(record) if result.key is None else result.key
-    except (ValueError, BadLineError):
+    except BadLineError:  # the record has no such id
+        return Told(None, status, result.line, None, duration)
+    except ValueError:
         return None
     is_ours = kind_of(key) == identity.kind  # if not, lines were known by something else when the result was written
     if not is_ours:
