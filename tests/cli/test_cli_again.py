@@ -2,14 +2,18 @@
 
 import csv
 import json
+import re
+import shlex
 import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
 
+import anyio
 import pytest
 from commands import run, run_command, standard_input
 
+from lionpride_exec import Skip
 from lionpride_exec.testing import BACKENDS
 
 calls = []
@@ -172,3 +176,52 @@ def test_retry_runs_the_stored_record(capsys):
     capsys.readouterr()
     assert run_command(["retry", "--help"]) == 0
     assert "An event runs with the record that the journal has." in " ".join(capsys.readouterr().out.split())
+
+
+async def ends(record):
+    """End as the record says."""
+    calls.append(record)
+    if record["v"] == "skip":
+        raise Skip
+    if record["v"] == "long":
+        await anyio.sleep_forever()
+    raise ValueError(record["v"])
+
+
+FAILED = (
+    "2 lines did not complete in earlier runs: lionpride-exec inspect run.db shows the errors, export run.db --status "
+    "failed --status cancelled lists them, the same command with --resume-failed runs them again. Until then the exit "
+    "status is 1"
+)
+
+
+def test_what_failed_before_is_told(capsys):
+    """With the commands that show it, a timeout too, and without a rate of nothing."""
+    write("all.csv", {"a": "bad", "b": "long"})
+    common = {"output": "out", "journal": "run.db", "progress": "none", "record_id": "id", "timeout": 0.01}
+    assert run(f"{__name__}:ends", "all.csv", **common) == 1
+    assert "in earlier runs" not in capsys.readouterr().err
+    assert run(f"{__name__}:ends", "all.csv", **common) == 1
+    told = capsys.readouterr().err
+    assert FAILED in told
+    assert re.search(r"2 lines: 2 done before \(2 not completed\); \d+\.\d s\n", told)
+    command = re.search("(export .*?) lists", told)[1]
+    assert run_command(shlex.split(command)) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert run(f"{__name__}:ends", "all.csv", quiet=True, **common) == 1
+    assert capsys.readouterr().err == ""
+    assert run(f"{__name__}:ends", "all.csv", resume_failed=True, **common) == 1
+    assert len(calls) == 4
+
+
+def test_what_was_skipped_before_is_told(capsys):
+    """--resume-failed does not run it again, and retry does."""
+    write("all.csv", {"a": "skip"})
+    common = {"output": "out", "journal": "run.db", "progress": "none", "record_id": "id"}
+    assert run(f"{__name__}:ends", "all.csv", **common) == 1
+    assert run(f"{__name__}:ends", "all.csv", resume_failed=True, **common) == 1
+    assert len(calls) == 1
+    command = re.search("(retry run.db --status skipped) has the next run do it", capsys.readouterr().err)[1]
+    assert run_command(shlex.split(command)) == 0
+    assert run(f"{__name__}:ends", "all.csv", **common) == 1
+    assert len(calls) == 2

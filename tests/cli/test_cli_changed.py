@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from commands import run, run_command
 
+from lionpride_exec.testing import BACKENDS
+
 calls = []
 
 
@@ -60,7 +62,7 @@ MANY = (
 )
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio", "asyncio+uvloop"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_the_message_says_what_to_do(capsys, backend):
     """The number, the first one, and the two commands that run it with its record of now."""
     write({"a": "1", "b": "2", "c": "3"})

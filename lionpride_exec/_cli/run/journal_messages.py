@@ -6,12 +6,14 @@ import shlex
 from typing import TYPE_CHECKING
 
 from lionpride_exec._base.wording import counted
-from lionpride_exec._status import HELD
+from lionpride_exec._status import BAD, FAILURES, HELD
 
 from .known_events import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from lionpride_exec._status import EventStatus
 
 
 def put_back_message(number: int) -> str:
@@ -52,6 +54,29 @@ def changed_lines_message(number: int, place: str, what: str) -> str:
     """
     have = "has" if number == 1 else "have"
     return f"{counted(number, 'line')} to be run {have} changed in INPUT, such as {place}: {what}"
+
+
+def failed_before_message(ended: Mapping[EventStatus, int], journal: str) -> str | None:
+    """
+    Return how to see and run again what did not complete in earlier runs. None if all completed.
+
+    Args:
+        ended: How many lines of earlier runs ended with each status.
+        journal: Path of the journal.
+    """
+    statuses = [status for status in BAD if ended.get(status, 0)]
+    if not statuses:
+        return None
+    path, chosen = shlex.quote(journal), " ".join(f"--status {status.value}" for status in statuses)
+    number = sum(ended[status] for status in statuses)
+    them = "it" if number == 1 else "them"
+    again = f"the same command with --resume-failed runs {them} again"
+    if not FAILURES.issuperset(statuses):
+        again = f"retry {path} {chosen} has the next run do {them}"
+    return (
+        f"{counted(number, 'line')} did not complete in earlier runs: lionpride-exec inspect {path} shows the errors, "
+        f"export {path} {chosen} lists {them}, {again}. Until then the exit status is 1"
+    )
 
 
 def left_messages(left: Mapping[str, int], journal: str) -> Iterator[str]:

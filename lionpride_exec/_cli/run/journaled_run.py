@@ -35,6 +35,7 @@ from .journal_messages import (
     changed_failures_message,
     changed_lines_message,
     changed_results_message,
+    failed_before_message,
     left_messages,
     put_back_message,
 )
@@ -158,8 +159,7 @@ class JournaledRun(KeyedRun):
 
     def _way_on(self) -> str:
         return (
-            "the same command does the lines that are left; to run failed ones again, put them back first: "
-            f"lionpride-exec retry {self.options.journal} --status failed"
+            "the same command does the lines that are left, and with --resume-failed also those that did not complete"
         )
 
     def _count_left(self) -> Mapping[str, int]:
@@ -173,7 +173,8 @@ class JournaledRun(KeyedRun):
         }
 
     def _tell_of_left(self) -> None:
-        for message in left_messages(self._count_left(), self._keeper):
+        failed = None if self.interrupts else failed_before_message(self.tally.before, self._keeper)
+        for message in (*([] if failed is None else [failed]), *left_messages(self._count_left(), self._keeper)):
             self.display.message(message)
 
     def _close_output(self, *, has_run: bool) -> int:

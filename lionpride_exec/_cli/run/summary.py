@@ -168,8 +168,8 @@ class Tally:
 
             parts += [part.text for part in trouble_parts(progress)]
         elapsed = self.elapsed
-        rate = self.done / elapsed if elapsed > 0 else 0.0
-        return f"{counted(self.known, 'line')}: {', '.join(parts)}; {elapsed:.1f} s, {shown_rate(rate)}"
+        pace = f", {shown_rate(self.done / elapsed)}" if self.done and elapsed > 0 else ""
+        return f"{counted(self.known, 'line')}: {', '.join(parts)}; {elapsed:.1f} s{pace}"
 
     def _before_parts(self) -> list[str]:
         total = self.before.total()
