@@ -108,23 +108,27 @@ async def skip_what_waits(executor, seconds):
         await anyio.sleep(0.5)
 
 
-async def stop_at_signals(executor, grace=30):
-    """At the first signal let what runs finish. At the second one, stop at once."""
+async def stop_at_signals(executor, group, grace=30):
+    """At the first signal let what runs finish, at the second one interrupt it. Then cancel what waits in the group."""
+
+    async def stop(grace):
+        await executor.stop(grace)
+        group.cancel_scope.cancel()
+
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with anyio.create_task_group() as stops:
-            await anext(signals)
-            stops.start_soon(executor.stop, grace)
-            await anext(signals)
-            stops.start_soon(executor.stop, 0)
+        await anext(signals)
+        group.start_soon(stop, grace)
+        await anext(signals)
+        group.start_soon(stop, 0)
 
 
 async def work(executor, seconds):
     """Run the executor until all is done, the deadline is over, or a signal comes."""
-    async with anyio.create_task_group() as beside:
-        beside.start_soon(stop_at_signals, executor)
-        async with executor:
-            beside.start_soon(skip_what_waits, executor, seconds)
-            await executor.append(Page(number=1), priority=0, key=1)
+    async with executor, anyio.create_task_group() as beside:
+        beside.start_soon(stop_at_signals, executor, beside)
+        beside.start_soon(skip_what_waits, executor, seconds)
+        await executor.append(Page(number=1), priority=0, key=1)
+        await executor.join()
         beside.cancel_scope.cancel()
 
 

@@ -105,8 +105,7 @@ class ScheduleTask:
         self._waiting: list[tuple[float, float]] = []  # when a run begins by its jitter, and its due time; in order
         self._slack = 0.0  # how late the timer may have been for what is due now. 0 if the task did not wait for it
         self._scope: anyio.CancelScope | None = None  # of the task. None while there is none
-        self._over: anyio.Event | None = None  # wakes those who wait for the end
-        self._is_over = False
+        self.is_over: bool = False
         self._next: float | None = None
         self._last_at: datetime | None = None
         self._counts = {"runs": 0, "missed": 0, "skipped": 0, "failed": 0}
@@ -125,7 +124,7 @@ class ScheduleTask:
 
     def cancel(self) -> None:
         """Append no more events; see ``Schedule.cancel()``."""
-        if self._is_over:
+        if self.is_over:
             return
         self._owner.remove(self)
         self._end()
@@ -134,22 +133,17 @@ class ScheduleTask:
 
     async def wait(self) -> None:
         """Wait until the schedule is over; see ``Schedule.wait()``."""
-        if self._over is None:
-            self._over = anyio.Event()
-            if self._is_over:
-                self._over.set()
-        await self._over.wait()
+        await self._owner.wait_over(self)
 
     def _end(self) -> None:
-        self._is_over, self._next = True, None
-        if self._over is not None:
-            self._over.set()
+        self.is_over, self._next = True, None
+        self._owner.tell_over()
 
     # ---------------------------------------------------------------- the task
 
     def launch(self) -> None:
         """Start the task, if the executor has a group."""
-        if self._scope is None and not self._is_over and self._owner.start_guest(self):
+        if self._scope is None and not self.is_over and self._owner.start_guest(self):
             self._scope = anyio.CancelScope()
 
     def stop(self) -> None:
@@ -300,7 +294,7 @@ class ScheduleTask:
 
     def _note(self, *runs: tuple[float, str]) -> None:
         """Have the journal know what was dealt with, and the runs that are about to be appended."""
-        if self._is_over or self._dealt is None:
+        if self.is_over or self._dealt is None:
             return
         anchor = self._trigger.anchor if isinstance(self._trigger, Every) else None
         waiting = tuple(due for _, due in self._waiting)
@@ -376,7 +370,11 @@ class Schedule:
         """
         Wait until the schedule is over: by :meth:`cancel`, or since its trigger has no more times.
 
-        An executor does not wait for its schedules. A block stays open for one with this call.
+        An executor does not wait for its schedules. A block stays open for one with this call, also after
+        :meth:`Executor.stop`: :meth:`Executor.start` may follow. To end the block, cancel the scope of this call.
+
+        Raises:
+            ExecutorClosedError: The executor was left. The schedule goes on at the next start.
 
         Cancellation: the schedule goes on.
         """

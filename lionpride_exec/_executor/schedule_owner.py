@@ -27,6 +27,11 @@ class Scheduled(Protocol):
         """What the group of the executor ends."""
         ...
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the schedule appends no more events."""
+        ...
+
     async def run(self) -> None:
         """Append an event at each due time, until the schedule or the group is over."""
 
@@ -55,6 +60,12 @@ class ScheduleOwner(Protocol):
 
     async def wait_started(self) -> None:
         """Wait until the executor is not stopped."""
+
+    async def wait_over(self, schedule: Scheduled) -> None:
+        """Wait until a schedule is over, or raise ``ExecutorClosedError`` once the executor is left."""
+
+    def tell_over(self) -> None:
+        """Wake the tasks that wait for a schedule which is over now."""
 
     async def append(self, event: Event, priority: float | None, key: str | None) -> Event:
         """Append the event of a due time, or return the one that was appended for it before."""

@@ -111,6 +111,26 @@ class Schedules:
         """Wait until the executor is not stopped."""
         await self._parts.coordination.conditions.wait_for(lambda: not self.is_stopped())
 
+    async def wait_over(self, schedule: Scheduled) -> None:
+        """
+        Wait until a schedule is over. As all waits, this one outlasts ``stop()``, and warns as they do.
+
+        Raises:
+            ExecutorClosedError: The executor was left.
+        """
+        transitions = self._parts.transitions
+
+        def is_decided() -> bool:
+            return schedule.is_over or transitions.is_abandoned
+
+        await self._parts.coordination.conditions.wait_for(is_decided, transitions.new_signal)
+        if not schedule.is_over:
+            raise ExecutorClosedError(f"{schedule!r} is not over: its executor was left, and the next start goes on")
+
+    def tell_over(self) -> None:
+        """Wake the tasks that wait for a schedule which is over now."""
+        self._parts.coordination.conditions.notify()
+
     async def append(self, event: Event, priority: float | None, key: str | None) -> Event:
         """Append the event of a due time, or return the one that was appended for it before."""
         if key is None and self._parts.call_defaults is not None:

@@ -5,7 +5,7 @@ import json
 import random
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -23,6 +23,7 @@ from lionpride_exec import (
     Event,
     EventStatus,
     Executor,
+    ExecutorClosedError,
     ExistsError,
     Journal,
     current_executor,
@@ -558,6 +559,56 @@ async def test_a_block_that_waits_for_it():
     await schedule.wait()
     assert current_time() == 25
     assert len(begun(executor)) == 2
+
+
+@pytest.mark.start(START)
+async def test_waiting_for_it_outlasts_stop(caplog):
+    """As all waits do, since start() may follow. A wait that begins while the executor is stopped warns once."""
+    async with Executor.of(Tick) as executor, anyio.create_task_group() as group:
+        schedule = executor.schedule(Tick, every=10)
+        group.start_soon(schedule.wait)
+        await anyio.sleep(1)
+        await executor.stop()
+        group.start_soon(schedule.wait)
+        await anyio.sleep(25)
+        await executor.start()
+        await anyio.sleep(1)
+        schedule.cancel()
+    assert schedule.state.runs == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "does not run since stop(), and 1 task has waited for 5 s" in caplog.text
+
+
+@pytest.mark.parametrize("leave", ["normally", "by an error", "before"])
+@pytest.mark.start(START)
+async def test_waiting_for_it_ends_when_the_executor_is_left(leave):
+    """With an error, since the schedule is not over: it goes on at the next start, and so does another wait."""
+    executor, ends = Executor.of(Tick), []
+    schedule = executor.schedule(Tick, every=10)
+
+    async def wait():
+        with pytest.raises(
+            ExecutorClosedError, match=r"Schedule\('Tick', every 10 s\) is not over: its executor was left"
+        ):
+            await schedule.wait()
+        ends.append(current_time())
+
+    async with anyio.create_task_group() as group:
+        if leave != "before":
+            group.start_soon(wait)
+            await anyio.sleep(1)
+        with suppress(ExceptionGroup):
+            async with executor:
+                await anyio.sleep(14)
+                if leave == "by an error":
+                    raise ValueError(leave)
+        if leave == "before":
+            group.start_soon(wait)
+    assert ends == [14 if leave == "before" else 15]
+    async with executor:
+        with anyio.move_on_after(20) as scope:
+            await schedule.wait()
+    assert (scope.cancelled_caught, schedule.state.runs) == (True, 3)
 
 
 @pytest.mark.start(START)

@@ -115,11 +115,10 @@ async def test_the_second_signal_forces_the_end(signals, ends, seconds):
             await anyio.sleep(1)
             signal.raise_signal(signal.SIGINT)
 
-    async with anyio.create_task_group() as beside:
-        beside.start_soon(fan_out.stop_at_signals, executor)
-        async with executor:
-            beside.start_soon(press)
-            running = await executor.append(Job(seconds=20))
-        beside.cancel_scope.cancel()
+    async with executor, anyio.create_task_group() as beside:
+        beside.start_soon(fan_out.stop_at_signals, executor, beside)
+        beside.start_soon(press)
+        running = await executor.append(Job(seconds=20))
+        await executor.schedule(Job, every=1000).wait()  # which stop() does not end
     assert running.status.value == ends
     assert current_time() == seconds
