@@ -145,9 +145,9 @@ class JournalCommands:
             result.lines = [str(self._executor.progress()), *map(joined, details)]
             result.paused = pauses_in_words(statistics)
         for text, number in form.events.items():
-            event = self._index.items.get(UUID(text), None)
-            if event is not None:
-                result.lines.append(str(self._executor.explain(event)))
+            kept = self._link.open_session().kept.get(UUID(text))
+            if UUID(text) in self._index.items or (kept is not None and kept.left_before):
+                result.lines.append(str(self._executor.explain(UUID(text))))
             else:
                 row = await self._row(UUID(text), number)
                 result.others[text] = GONE if row is None else _why_away(row)
