@@ -7,6 +7,7 @@ from functools import partial
 import anyio
 import pytest
 from example_processes import EXAMPLES, kill_when, output_of
+from journal_support import crash
 
 from lionpride_exec import Event, Executor, Journal, current_executor
 
@@ -138,11 +139,9 @@ async def test_a_held_charge_keeps_its_invoice(tmp_path, what):
         async with executor_of(path) as executor:
             await executor.append(HeldCharge(order="1", amount=7, bank="none"), key="charge 1")
             await anyio.sleep(5)
-            with closing(sqlite3.connect(path)) as file:
-                file.execute("VACUUM INTO ?", (str(tmp_path / "killed.db"),))
+            path = crash(path, "killed.db")
             scope.cancel()
             await anyio.sleep_forever()
-    path = tmp_path / "killed.db"
     async with executor_of(path) as executor:
         (held,) = await executor.held_events()
         assert (executor.explain(held).waits_for, executor.journal.left) == (

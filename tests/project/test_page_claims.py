@@ -2,11 +2,11 @@
 
 import asyncio
 import re
-import sqlite3
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
+from journal_support import crash
 from pages import ROOT
 from support import ASYNCIO_ONLY, Job, make_executor
 
@@ -343,15 +343,13 @@ class Deadly(Plain, tag="claims.deadly", max_attempts=2):
 
 async def killed_while_it_runs(path, name, event=None):
     """Run the journal, with one event more if there is one, and kill the process. Return what is on disk then."""
-    copy = path.with_name(name)
     with anyio.CancelScope() as scope:
         async with Executor.of(Plain, journal=Journal(path, ack="strict")) as executor:
             if event:
                 await executor.append(event)
             await anyio.sleep(1)
             assert len(executor.processing_events) == 1
-            with closing(sqlite3.connect(path)) as file:
-                file.execute("VACUUM INTO ?", (str(copy),))
+            copy = crash(path, name)
             scope.cancel()
             await anyio.sleep_forever()
     return copy
@@ -367,9 +365,8 @@ async def test_what_crashes_have_given_up_is_found_and_runs_again(tmp_path):
         assert (found.status, found.attempt) == ("failed", 1)
         await executor.retry(found)
         await anyio.sleep(1)
-        with closing(sqlite3.connect(path)) as file:
-            file.execute("VACUUM INTO ?", (str(tmp_path / "third.db"),))
-    async with Executor.of(Plain, journal=Journal(tmp_path / "third.db")) as executor:
+        copy = crash(path, "third.db")
+    async with Executor.of(Plain, journal=Journal(copy)) as executor:
         pass
     assert executor.status_counts()["completed"] == 1
 

@@ -84,10 +84,8 @@ def test_all_calls_in_one_function(shell, api):
     assert list(rows["P2"]) == ["sku", "status", "response.de", "response.fr", "response.es", "error"]
     assert (rows["P2"]["status"], rows["P2"]["response.es"]) == ("completed", "A blue table (es)")
     assert (rows["P1"]["status"], rows["P1"]["response.de"]) == ("failed", "")
-    assert api.asked["A red chair", "fr"] in {
-        2,
-        3,
-    }  # once more by --retries, and once more if the first call was refused
+    # Once more by --retries, and once more if the first call was refused.
+    assert api.asked["A red chair", "fr"] in {2, 3}
     api.knows_all = True
     done = shell.run(ONE_FUNCTION.replace("\\\n", "").rstrip() + " --resume-failed")
     assert done.returncode == 0, done.stderr
