@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lionpride_exec._clients.http_answer import http_answer
 from lionpride_exec.errors import ExecutionError, LionprideError
 
-from .exception_groups import is_of, is_retryable, members_of
+from .exception_groups import is_of, members_of
 from .json_text import MAX_BITS, MAX_DEPTH, UNSERIALIZABLE, NoForm
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def error_to_dict(error: BaseException) -> dict[str, Any]:
     """
     Return the class name and the message of an error as JSON-safe data. Never raises.
 
-    Errors of this package add ``retryable`` and details, and so do errors of clients that stand for an HTTP answer.
+    Errors of this package add ``retryable`` and details. Errors of clients that stand for an HTTP answer add details.
     Groups add their members, nested.
     """
     return _error_to_dict(error, (id(error),))
@@ -224,7 +224,7 @@ def _with_answer(own: dict[str, Any], error: BaseException) -> dict[str, Any]:
     answer, details = http_answer(error), own.get("details", {})
     if not answer or not isinstance(details, dict):
         return own
-    return {"retryable": is_retryable(error)} | own | {"details": answer | details}
+    return own | {"details": answer | details}
 
 
 def _own_form(error: LionprideError) -> Any:

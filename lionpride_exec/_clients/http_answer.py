@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from .answers import attribute
 
+OF_ANSWERS: Final = frozenset({"status_code", "body"})  # what is kept of an answer
+
 # A longer body is not kept: an event may fail many times.
 MAX_KEPT: Final = 4096  # characters
 MAX_PARTS: Final = 200  # lists and objects in it

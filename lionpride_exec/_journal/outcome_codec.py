@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from lionpride_exec import errors
 from lionpride_exec._base.exception_groups import error_in, is_cancellation, is_of, is_retryable
 from lionpride_exec._base.json_text import read_json, write_json
 from lionpride_exec._base.jsonable import error_text, form_of, jsonable
 from lionpride_exec._base.redaction import NO_SECRETS, mask, mask_data
 from lionpride_exec._base.sentinel import Unset, UnsetType
 from lionpride_exec._base.tracebacks import format_traceback, has_traceback
-from lionpride_exec._clients.http_answer import http_answer
+from lionpride_exec._clients.http_answer import OF_ANSWERS, http_answer
 from lionpride_exec._model.execution import Attempt, Execution
 from lionpride_exec._status import EventStatus
 from lionpride_exec.errors import LionprideError, RemoteError
@@ -41,6 +42,17 @@ class ErrorData(msgspec.Struct, omit_defaults=True):
     traceback: str = ""
     retryable: bool = True
     details: dict[str, Any] = {}
+
+
+def tells_retryable(type_name: object, *, retryable: object, details: object) -> bool:
+    """
+    Return whether people are told ``retryable`` of a stored error: of errors of this package, which alone have it.
+
+    A subclass of a user is known by details that are not of an HTTP answer, or by its ``False``.
+    """
+    known = getattr(errors, type_name.rpartition(".")[2], None) if isinstance(type_name, str) else None
+    is_ours = isinstance(known, type) and issubclass(known, LionprideError)
+    return is_ours or retryable is False or (isinstance(details, dict) and not details.keys() <= OF_ANSWERS)
 
 
 class OutcomeData(msgspec.Struct, omit_defaults=True):

@@ -13,6 +13,7 @@ from lionpride_exec._base.redaction import mask_data, mask_path, texts_of
 from lionpride_exec._status import EventStatus
 
 from .envelope_tags import UNREADABLE
+from .outcome_codec import tells_retryable
 from .reader import id_text
 
 if TYPE_CHECKING:
@@ -135,11 +136,14 @@ def _attempt_record(attempt: Any) -> Any:
 
 
 def _error_record(error: Any) -> Any:
-    """Return an error with the defaults that the file leaves out."""
+    """Return an error with the defaults that the file leaves out. Only errors of this package have ``retryable``."""
     if not isinstance(error, dict):
         return error
-    defaults = {"type": None, "message": "", "traceback": "", "retryable": True}
-    return defaults | cast("dict[str, Any]", error)
+    found: dict[str, Any] = {"type": None, "message": "", "traceback": "", "retryable": True}
+    found |= cast("dict[str, Any]", error)
+    if not tells_retryable(found["type"], retryable=found["retryable"], details=found.get("details")):
+        del found["retryable"]
+    return found
 
 
 def transition_record(step: Transition) -> dict[str, Any]:

@@ -280,7 +280,6 @@ def test_show_as_json(call):
         "type": "ValueError",
         "message": "bad\nvalue",
         "traceback": "Trace\n  line",
-        "retryable": True,
     }
     assert [step["status"] for step in two["transitions"]] == ["pending", "processing", "pending", "failed"]
     (attempt,) = two["attempts"]

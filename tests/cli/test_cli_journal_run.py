@@ -38,7 +38,10 @@ async def echo(record):
 async def fail(record):
     ran.append(record)
     if record == "own": raise ExecutionError("later", details={"a": 1})
-    raise LookupError(f"no {record}")
+    if record == "never": raise ExecutionError("no", retryable=False)
+    error = LookupError(f"no {record}")
+    if record == "answer": error.status_code = 400
+    raise error
 
 async def leave(record):
     ran.append(record)
@@ -182,14 +185,19 @@ def test_the_results_are_those_of_a_run_without_a_journal():
 
 
 def test_errors_are_those_of_a_run_without_a_journal():
-    """Class name and message; of our own errors also whether to try again."""
-    assert go("fail", ['"a"', '"own"'])[0] == 1
+    """Class name and message; of our own errors also whether to try again. Those of an export have no more."""
+    assert go("fail", ['"a"', '"own"', '"never"', '"answer"'])[0] == 1
     run("targets.py:fail", "input", output="plain", quiet=True)
     assert bare("out") == bare("plain")
     assert [result["error"] for result in bare("out")] == [
         {"error": "LookupError", "message": "no a"},
         {"error": "ExecutionError", "message": "later", "retryable": True, "details": {"a": 1}},
+        {"error": "ExecutionError", "message": "no", "retryable": False},
+        {"error": "LookupError", "message": "no answer", "details": {"status_code": 400}},
     ]
+    assert run_command(["export", "run.db", "--output", "exported"]) == 0
+    errors = [json.loads(line)["error"] for line in Path("exported").read_text("utf-8").splitlines()]
+    assert [error.get("retryable") for error in errors] == [None, True, False, None]
 
 
 def test_what_failed_is_not_run_again(capsys):

@@ -589,8 +589,7 @@ def test_errors_are_turned_into_pauses_during_the_run_only(go):
     assert (result()["response"], starts[1] - starts[0]) == ("done", pytest.approx(3))
     problems[:] = [other]
     assert go({}, pause_on=("429",)) == 1
-    details = {"retryable": True, "details": {"status_code": 500}}
-    assert result()["error"] == {"error": "OSError", "message": "from afar"} | details
+    assert result()["error"] == {"error": "OSError", "message": "from afar", "details": {"status_code": 500}}
     problems[:] = [refusal]
     assert go({}, pause_on=("429",), max_pause=2, traceback=True) == 1
     assert "429, OSError: from afar" in result()["error"]["message"]

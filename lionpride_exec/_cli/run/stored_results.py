@@ -13,12 +13,11 @@ from uuid import UUID
 
 import msgspec
 
-from lionpride_exec import errors
 from lionpride_exec._base.field_paths import look_up
 from lionpride_exec._base.json_text import read_json, write_json
 from lionpride_exec._base.redaction import mask_data, redacted_paths, secrets_of, texts_of
 from lionpride_exec._cli.errors import BadLineError
-from lionpride_exec._journal.outcome_codec import ErrorData, OutcomeData, encode_outcome
+from lionpride_exec._journal.outcome_codec import ErrorData, OutcomeData, encode_outcome, tells_retryable
 from lionpride_exec._status import EventStatus
 
 from .line_identity import is_told_by_record, kind_of, line_key, mark_of_id, mark_of_key, recall, recall_event
@@ -313,8 +312,7 @@ def _response(data: OutcomeData) -> bytes:
 def _error(data: ErrorData, *, with_traceback: bool) -> dict[str, Any]:
     name = data.type.rpartition(".")[2]
     found: dict[str, Any] = {"error": name, "message": data.message}
-    known = getattr(errors, name, None)
-    if data.details or (isinstance(known, type) and issubclass(known, errors.LionprideError)):
+    if tells_retryable(data.type, retryable=data.retryable, details=data.details):
         found["retryable"] = data.retryable
     if data.details:
         found["details"] = data.details
