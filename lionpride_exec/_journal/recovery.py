@@ -131,9 +131,7 @@ class Restorer:
     def restore(self, row: Row, statuses: Mapping[bytes, str]) -> Restored | None:
         """Return the event of a row. None if it is in memory, has ended by the interruption, or is left in the file."""
         if row.status != HELD and (left := self._left_ids.intersection(unpack_ids(row.after))):
-            self._leave(row, AFTER_LEFT)
-            self._keep_after(row, statuses, frozenset(UUID(bytes=one) for one in left))
-            return None
+            return self._restore_after(row, statuses, frozenset(UUID(bytes=one) for one in left))
         try:
             event_id = UUID(bytes=row.id)
             here = self._host.find_in_memory(event_id) or self._host.find_ended_while_closed(event_id)
@@ -177,18 +175,31 @@ class Restorer:
         if self._host.accepts(event):
             self.kept[event.id] = held_event(row, event)
 
-    def _keep_after(self, row: Row, statuses: Mapping[bytes, str], left: frozenset[UUID]) -> None:
-        """Keep an event at hand that comes after kept ones, unless it cannot be read here, or will not run anyway."""
-        if row.status != EventStatus.PENDING or not left <= self.kept.keys():
-            return
+    def _restore_after(self, row: Row, statuses: Mapping[bytes, str], left: frozenset[UUID]) -> Restored | None:
+        """
+        Leave an event that comes after events which stay, and keep it at hand if these are kept.
+
+        Return the event if it ends now, whatever they do: another one before it has not completed.
+        """
+        restored = self._readable(row, statuses)
+        if restored is not None and restored.lost is not None:
+            return restored
+        self._leave(row, AFTER_LEFT)
+        if restored is not None and left <= self.kept.keys():
+            after = [*restored.after, *left]
+            self.kept[restored.event.id] = attrs.evolve(restored, after=after, left_before=left)
+        return None
+
+    def _readable(self, row: Row, statuses: Mapping[bytes, str]) -> Restored | None:
+        """Return a pending event. None if it cannot be read here, or is in memory."""
+        if row.status != EventStatus.PENDING:
+            return None
         try:
             event = self._codec.decode(row)
         except Exception:  # noqa: BLE001  as in restore()
-            return
-        restored = self._restored(row, event, statuses)
-        if restored.lost is None and self._host.accepts(event) and self._host.find_in_memory(event.id) is None:
-            after = [*restored.after, *left]
-            self.kept[event.id] = attrs.evolve(restored, after=after, left_before=left)
+            return None
+        is_new = self._host.accepts(event) and self._host.find_in_memory(event.id) is None
+        return self._restored(row, event, statuses) if is_new else None
 
     def _leave(self, row: Row, why: str) -> None:
         self.left[why] += 1

@@ -242,6 +242,26 @@ async def test_what_comes_after_a_held_event_can_be_cancelled(path, ack):
         assert executor.explain(ids[0]).waits_for is WaitReason.HELD
         check_invariants(executor)
     assert ends(copy) == ["held", "cancelled", "skipped"]
+
+
+async def test_what_comes_after_a_held_event_and_one_that_failed_is_skipped(path):
+    """At the next start, whatever becomes of the held event, and so is what comes after it."""
+    copy, ids = await followed(path)
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        connection.execute("UPDATE event SET status = 'failed', finished = 1 WHERE seq = 3")
+    async with open_executor(copy) as executor:
+        assert executor.journal.left == {"held": 1, "after what is left": 1}
+        assert (await executor.get(ids[2])).status == "skipped"
+        assert executor.explain(ids[1]).after == (ids[0],)
+    assert ends(copy) == ["held", "pending", "skipped"]
+
+
+@pytest.mark.parametrize("ack", ["lazy", "strict"])
+async def test_a_held_event_is_released_after_what_comes_after_it_was_cancelled(path, ack):
+    """The one runs, and the other stays cancelled."""
+    copy, ids = await followed(path)
+    async with open_executor(copy, ack=ack) as executor:
+        assert executor.cancel(ids[1])
     async with open_executor(copy, ack=ack) as executor:
         await executor.release(ids[0])
     assert ends(copy) == ["completed", "cancelled", "skipped"]
