@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from .cluster_link import ClusterLink
     from .parts import Parts
+    from .progress_report import Outlook
+    from .survey import Parked
 
 
 class ClusterExplainer(Explainer):
@@ -69,13 +72,12 @@ class ClusterExplainer(Explainer):
         pending = self.count_pending()
         return {WaitReason.CLUSTER: pending} if pending else {}
 
-    def _waits_in_steps(
-        self,
-        processor: Processor,  # noqa: ARG002  those of the executor
-        now: float,  # noqa: ARG002  as above
-    ) -> Generator[None, None, dict[WaitReason, int]]:
-        yield
+    def _waits(self, processor: Processor, parked: Parked) -> dict[WaitReason, int]:  # noqa: ARG002  those of the executor
         return self._waits_before_start()
+
+    def _parked_in_steps(self, processor: Processor) -> Generator[None, None, Parked]:  # noqa: ARG002  as above
+        yield
+        return Counter()
 
     async def explain_remote(self, event: Event | UUID | str) -> RemoteExplanation:
         """Ask the server where an event is, and what it waits for; see ``Executor.explain_remote()``."""
@@ -128,7 +130,12 @@ class ClusterProgress(ProgressReport):
     the pace of the ends that it has seen.
     """
 
-    def make(self, processor: Processor | None, to_come: float) -> Progress:  # noqa: ARG002  a processor works for all executors
+    def outlook(self, processor: Processor | None, to_come: float) -> Generator[None, None, Outlook | None]:  # noqa: ARG002  a processor works for all executors
+        """Make no forecast."""
+        return None
+        yield
+
+    def make(self, processor: Processor | None, to_come: float, outlook: Outlook | None = None) -> Progress:  # noqa: ARG002  likewise
         """Return the progress. O(1)."""
         return super().make(None, to_come)
 
@@ -138,6 +145,7 @@ class ClusterProgress(ProgressReport):
         done: int,
         running: int,
         to_start: float,
+        outlook: Outlook | None,  # noqa: ARG002  likewise
     ) -> tuple[float | None, float | None]:
         try:
             loop, now = current_token(), current_time()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._base.coordination import PAUSED
+from lionpride_exec._base.steps import result_of
 from lionpride_exec._model.waiting import Waiting, WaitReason
 from lionpride_exec._processing import start_blockers
 from lionpride_exec._scheduling import blockers
@@ -16,11 +17,11 @@ from lionpride_exec._status import EventStatus
 from lionpride_exec._tracking.subscriptions import Subscription
 from lionpride_exec.errors import ConfigurationError
 
-from .explanation import WAITS_FOR_NOTHING, Explanation, LimitUse, RemoteExplanation, Statistics
-from .survey import NOTHING_USED, LimitTotal, Survey
+from .explanation import WAITS_FOR_NOTHING, Explanation, Fullest, LimitUse, RemoteExplanation, Statistics, limit_name
+from .survey import NOTHING_USED, LimitTotal, Survey, brought_to
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
     from uuid import UUID
 
     from lionpride_exec._base.coordination import Coordination
@@ -33,10 +34,14 @@ if TYPE_CHECKING:
     from .dependencies import Dependencies
     from .queueing import Queueing
     from .start_warning import StartWarning
+    from .survey import Parked
 
 
-# How many runs are looked at in one step of a survey.
-RUNS_IN_A_STEP = 32
+# How many lanes that are not parked, or limits that are not used, are looked at in one step of a survey.
+EASY_ONES = 16
+
+# How many uses of limits a survey keeps, those of the fullest.
+MOST_USES = 1000
 
 
 class Explainer:
@@ -83,8 +88,15 @@ class Explainer:
             expires_in=expiring[0].seconds_left(event) if expiring else None,
         )
 
-    def statistics(self, processor: Processor | None, status_counts: dict[str, int]) -> Statistics:
-        """Return the state of the executor and what its events wait for. O(what is delayed or parked)."""
+    def statistics(
+        self, processor: Processor | None, status_counts: dict[str, int], survey: Survey | None = None
+    ) -> Statistics:
+        """
+        Return the state of the executor and what its events wait for, all at this moment.
+
+        O(what is parked, and used of limits). With a survey, O(slots): then the limits are the fullest ones as the
+        survey has found them, and no paces are told.
+        """
         self._follow_clocks(processor)
         now = current_time()
         kept: dict[str, Any] = {
@@ -94,22 +106,24 @@ class Explainer:
         }
         if processor is None:
             return Statistics(waits=MappingProxyType(self._waits_before_start()), **kept)
+        if survey is None:
+            limits = tuple(use for use in _uses_at(processor, now) if use is not None)
+            paces = tuple(processor._pauses.paces(now))
+            waits = self._waits(processor, result_of(self._parked_in_steps(processor)))
+        else:
+            limits, paces, waits = survey.fullest, (), self.waits(processor, survey)
         return Statistics(
-            waits=MappingProxyType(self._waits(processor, now)),
+            waits=MappingProxyType(waits),
             running=len(processor._running),
             concurrency_limit=processor.concurrency_limit,
             queued=processor.queue.qsize(),
             max_queue_size=processor.max_queue_size,
             available_capacity=processor.available_capacity,
             queue_capacity=processor.queue_capacity,
-            limits=tuple(
-                LimitUse(state.limit, state.key, state.used, state.total, state.per)
-                for state in processor.queue.lanes.limit_states
-                if state.limit is not None and state.used_at(now)
-            ),
+            limits=limits,
             is_running=processor.is_running,
             pauses=tuple(sorted(processor._pauses.current(now), key=lambda pause: -pause.seconds)),
-            paces=tuple(processor._pauses.paces(now)),
+            paces=paces,
             rate_limited=processor._pauses.rate_limited,
             retries=processor.retries,
             working=MappingProxyType(processor._offload.working()),
@@ -121,26 +135,39 @@ class Explainer:
         Look at what :meth:`statistics` says of waits and limits. Yield after each small step.
 
         Raises:
-            RuntimeError: No event loop runs, or the keys have changed between two steps.
+            RuntimeError: No event loop runs.
         """
         self._follow_clocks(processor)
-        now = current_time()
         if processor is None:
-            return Survey(self._waits_before_start(), {})
-        waits = yield from self._waits_in_steps(processor, now)
+            return Survey(self._waits_before_start(), Counter(), {}, ())
+        parked = yield from self._parked_in_steps(processor)
         names: dict[Limit, str] = {}
         totals: dict[str, LimitTotal] = {}
-        for state in tuple(processor.queue.lanes.limit_states):
-            used = 0.0 if state.limit is None else state.used_at(now)
-            if state.limit is not None and used:
-                name = names.get(state.limit)
+        fullest = Fullest(MOST_USES)
+        for use in _uses_at(processor, current_time()):
+            if use is not None:
+                name = names.get(use.limit)
                 if name is None:
-                    name = names[state.limit] = state.limit.name or repr(state.limit)
-                ratio = used / state.total if state.total else 1.0
+                    name = names[use.limit] = limit_name(use.limit)
+                ratio = use.used / use.amount if use.amount else 1.0
                 known = totals.get(name, NOTHING_USED)
                 totals[name] = LimitTotal(max(known.highest, ratio), known.keys + 1, known.full + (ratio >= 1.0))
+                fullest.add(use)
             yield
-        return Survey(waits, totals)
+        processor.queue.ready(current_time())
+        return Survey(self._waits(processor, parked), parked, totals, fullest.uses())
+
+    def waits(self, processor: Processor | None, survey: Survey) -> dict[WaitReason, int]:
+        """
+        Return the number of pending events by what they wait for, all at this moment. O(slots).
+
+        Only how the events of closed or full keys are divided comes from the survey.
+        """
+        self._follow_clocks(processor)
+        if processor is None:
+            return self._waits_before_start()
+        processor.queue.ready(current_time())
+        return self._waits(processor, survey.parked)
 
     async def explain_remote(self, event: Event | UUID | str) -> RemoteExplanation:  # noqa: ARG002  see the subclass
         """Refuse: there is no server to ask."""
@@ -233,45 +260,64 @@ class Explainer:
         counts = {WaitReason.DEPENDENCY: following, WaitReason.JOURNAL: coming, WaitReason.START: rest}
         return {reason: number for reason, number in counts.items() if number > 0}
 
-    def _waits(self, processor: Processor, now: float) -> dict[WaitReason, int]:
-        steps = self._waits_in_steps(processor, now)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                waits: dict[WaitReason, int] = end.value
-                return waits
+    def _waits(self, processor: Processor, parked: Parked) -> dict[WaitReason, int]:
+        """
+        Count the pending events by what they wait for: all of them, at this moment. O(slots).
 
-    def _waits_in_steps(self, processor: Processor, now: float) -> Generator[None, None, dict[WaitReason, int]]:
-        """Count the pending events by what they wait for. Yield after each lane, at which other things may happen."""
+        Args:
+            processor: The processor. Its queue must be up to date.
+            parked: Of :meth:`_parked_in_steps`, perhaps from a moment ago. Its sum is brought up to date.
+        """
         if self._is_queued_elsewhere(processor):
             return {WaitReason.CLUSTER: self.count_pending()} if self.count_pending() else {}
         queue = processor.queue
+        now = current_time()
+        nothing = start_blockers.why_nothing_starts(processor, now, held=self._held(), is_locked=self._is_locked())
         waits: Counter[WaitReason] = Counter()
         waits[WaitReason.DEPENDENCY] = len(self.dependencies.waiting)
         waits[WaitReason.JOURNAL] = self.count_being_stored()
-        queue.ready(now)  # what cannot start is parked by now
         for why, number in queue.delays.counts().items():
             waits[WaitReason(why)] += number
-        for lane, _ in queue.lanes.parked_lanes():
-            if lane.live:
-                waits[self._why_queued(processor, queue.lanes.front_of(lane), now).reason] += lane.live
-            yield
-        for number, run in enumerate(tuple(processor._running.values())):
-            waits[WaitReason.RETRY] += run.event.execution.status is EventStatus.PENDING
-            if number % RUNS_IN_A_STEP == 0:
-                yield
+        for reason, number in brought_to(parked, queue.blocked).items():
+            waits[nothing.reason if reason is None else reason] += number
+        waits[WaitReason.RETRY] += sum(
+            run.event.execution.status is EventStatus.PENDING for run in processor._running.values()
+        )
         asked = None if processor._gate.asked is None else self.index.items.get(processor._gate.asked, None)
         if asked is not None and asked.status is EventStatus.PENDING:
             waits[start_blockers.why_asked(processor, is_locked=self._is_locked()).reason] += 1
-        front_entry = queue.lanes.front()
         rest = self.count_pending() - waits.total()
-        if rest > 0 and front_entry is not None:  # the others wait for the same as the first
-            waits[self._why_queued(processor, front_entry, now).reason] += rest
-        elif rest > 0:
-            held, is_locked = self._held(), self._is_locked()
-            waits[start_blockers.why_nothing_starts(processor, now, held=held, is_locked=is_locked).reason] += rest
+        if rest > 0:  # the others wait for the same as the first
+            front = queue.lanes.front()
+            waits[nothing.reason if front is None else self._why_queued(processor, front, now).reason] += rest
         return dict(+waits)
+
+    def _parked_in_steps(self, processor: Processor) -> Generator[None, None, Parked]:
+        """Count the events in parked lanes by what they wait for. Yield after each lane: other things may happen."""
+        parked: Counter[WaitReason | None] = Counter()
+        if self._is_queued_elsewhere(processor):
+            return parked
+        queue = processor.queue
+        queue.ready(current_time())  # what cannot start is parked by now
+        for number, lane in enumerate([*queue.lanes._lanes.values()]):
+            if lane.parked_at is not None and lane.live > 0:
+                why = blockers.why_blocked(queue, queue.lanes.front_of(lane), current_time())
+                parked[None if why is None else why.reason] += lane.live
+                yield
+            elif number % EASY_ONES == 0:
+                yield
+        return parked
+
+
+def _uses_at(processor: Processor, now: float) -> Iterator[LimitUse | None]:
+    """Yield what is used of each limit and key, and None now and then if nothing is used of many."""
+    for number, state in enumerate(tuple(processor.queue.lanes.limit_states)):
+        used = 0.0 if state.limit is None else state.used_at(now)
+        if state.limit is None or not used:
+            if number % EASY_ONES == 0:
+                yield None
+        else:
+            yield LimitUse(state.limit, state.key, used, state.total, state.per)
 
 
 def _first(in_queue: Waiting | None, at_start: Waiting | None) -> Waiting | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heapq import nlargest
+from heapq import heappush, heappushpop, nlargest
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -280,6 +280,33 @@ def statistics_rows(statistics: Statistics) -> list[tuple[str, str]]:
 def fullest(statistics: Statistics, count: int) -> list[LimitUse]:
     """Return the uses of the fullest limits, the fullest first. A use of a limit of 0 comes before all others."""
     return nlargest(count, statistics.limits, key=_fullness)
+
+
+class Fullest:
+    """
+    The uses of the fullest limits, of any number that is added: as :func:`fullest` would return them.
+
+    Args:
+        most: How many are kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._heap: list[tuple[float, int, LimitUse]] = []
+        self._added = 0
+
+    def add(self, use: LimitUse) -> None:
+        """Add a use. O(log of what is kept)."""
+        self._added += 1
+        item = (_fullness(use), -self._added, use)
+        if len(self._heap) < self._most:
+            heappush(self._heap, item)
+        else:
+            heappushpop(self._heap, item)
+
+    def uses(self) -> tuple[LimitUse, ...]:
+        """Return what is kept, the fullest first."""
+        return tuple(use for _, _, use in sorted(self._heap, reverse=True))
 
 
 def _fullness(use: LimitUse) -> float:

@@ -134,6 +134,10 @@ class Facade(Protocol):
         """Return how far it is."""
         ...
 
+    async def _moment(self) -> tuple[Statistics, Progress]:
+        """Return the statistics and the progress of one moment, without a long stop of the event loop."""
+        ...
+
     def __contains__(self, event: Event) -> bool: ...
 
     async def _update_progression(self, event: Any, force_status: Any = None) -> None:

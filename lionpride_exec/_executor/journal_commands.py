@@ -138,7 +138,7 @@ class JournalCommands:
         form = read_form(Explaining, args)
         result = Result()
         if form.limits is not None:
-            result.state = told_state(self._executor, form.limits)
+            result.state = await told_state(self._executor, form.limits)
         elif not form.events:
             statistics = self._executor.statistics()
             details = detail_lines(self._executor.progress(), attrs.evolve(statistics, pauses=()))

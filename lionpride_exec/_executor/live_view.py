@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from .executor import Executor
     from .found import FoundEvent
+    from .moments import Moments
 
 # Kinds that are remembered.
 MOST_KINDS: Final = 1000
@@ -67,6 +68,11 @@ class LiveView:
         except IndexError:
             return None
         return None if first is None else first.execution.queued_at
+
+    @property
+    def moments(self) -> Moments:
+        """Looks at the executor at one moment."""
+        return self.executor._moments
 
     # ---------------------------------------------------------------- events
 

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from lionpride_exec._model.retry import Retry
     from lionpride_exec._tracking.progress import Progress
 
+    from .explanation import Statistics
     from .facade import Facade
+    from .moments import Moments
     from .parts import Parts
     from .progress_bar import Observed, ProgressBar
     from .progress_report import ProgressReport
+    from .queries import ExecutorQueries
     from .transitions import Transitions
 
 
@@ -258,6 +261,19 @@ class ExecutorMaps:
 
             kind = ClusterProgress
         return kind(self._parts.coordination, self._parts.index, self._parts.retention, self._parts.maps)
+
+    @cached_property
+    def _moments(self) -> Moments:
+        from .moments import Moments  # noqa: PLC0415  as above
+
+        explainer = cast("ExecutorQueries", self)._explainer
+        parts, transitions = self._parts, self._transitions
+        return Moments(
+            explainer, self._progress, lambda: transitions.processor, parts.lookups.status_counts, parts.coordination
+        )
+
+    async def _moment(self) -> tuple[Statistics, Progress]:
+        return await self._moments.now()
 
     def progress(self, *, to_come: float = 0) -> Progress:
         """

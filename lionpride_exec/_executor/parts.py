@@ -71,7 +71,6 @@ if TYPE_CHECKING:
     from .facade import Facade
     from .journal_link import JournalLink
     from .surroundings import Surroundings
-    from .survey import Surveyor
 
 
 class Parts:
@@ -90,11 +89,8 @@ class Parts:
 
     Attributes:
         maps: The maps that have begun. They know how many events they will still append.
-        surveyor: What tells telemetry of waits and limits. None until telemetry asks.
         call_defaults: The key and the priority of events to which the caller gives none. ``Executor.of()`` sets it.
     """
-
-    surveyor: Surveyor | None = None
 
     def __init__(
         self,

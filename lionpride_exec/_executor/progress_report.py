@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import attrs
 from anyio.lowlevel import current_token
 
 from lionpride_exec._base.backend import current_time
 from lionpride_exec._base.coordination import PAUSED
-from lionpride_exec._scheduling.forecast import Forecast, forecast, is_blocked, is_delayed
+from lionpride_exec._scheduling.forecast import Forecast, forecast, forecast_in_steps, is_blocked, is_delayed
 from lionpride_exec._status import TERMINAL, EventStatus
 from lionpride_exec._tracking.progress import RUNS_SEEN, USUAL_SHARE, Look, Pace, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from lionpride_exec._base.coordination import Coordination
     from lionpride_exec._iteration.map_options import RunningMap
     from lionpride_exec._processing.processor import Processor
     from lionpride_exec._tracking.retention import Retention
     from lionpride_exec._tracking.status_index import StatusIndex
+
+
+class Outlook(NamedTuple):
+    """
+    A forecast that was made in steps.
+
+    Attributes:
+        forecast: The forecast.
+        at: The time of ``current_time()`` for which it holds.
+    """
+
+    forecast: Forecast
+    at: float
+
+    def at_time(self, now: float) -> Forecast:
+        """Return the forecast as of now. What has changed since is left out: the time left is an estimate."""
+        return attrs.evolve(self.forecast, seconds=max(self.forecast.seconds - (now - self.at), 0.0))
 
 
 class ProgressReport:
@@ -43,9 +61,30 @@ class ProgressReport:
         self._retention = retention
         self._pace = Pace()
 
-    def make(self, processor: Processor | None, to_come: float) -> Progress:
+    def outlook(self, processor: Processor | None, to_come: float) -> Generator[None, None, Outlook | None]:
         """
-        Return the progress. O(1), plus the cost of :func:`forecast`.
+        Make the forecast of :meth:`make`. Yield after each small step. None if none is needed.
+
+        Raises:
+            RuntimeError: No event loop runs.
+        """
+        if processor is None:
+            return None
+        processor._follow_clock()
+        now = current_time()
+        coming = sum(number for number in (each.to_come for each in self._maps) if number is not None)
+        to_start = self._index.counts()[EventStatus.PENDING] + coming + to_come
+        found = yield from forecast_in_steps(processor.queue, processor._window, to_start, self._pace.each, now)
+        return Outlook(found, now)
+
+    def make(self, processor: Processor | None, to_come: float, outlook: Outlook | None = None) -> Progress:
+        """
+        Return the progress. O(1), plus the cost of :func:`forecast` without an outlook.
+
+        Args:
+            processor: The processor. None if there is none.
+            to_come: How many events will come that nobody else knows of.
+            outlook: The forecast. None to make one.
 
         Raises:
             ConfigurationError: A progression was taken out of the flow.
@@ -57,7 +96,7 @@ class ProgressReport:
         coming = [each.to_come for each in self._maps]
         more = to_come + sum(number for number in coming if number is not None)
         is_known = None not in coming
-        rate, left = self._pace_and_rest(processor, ended_here, processing, pending + more)
+        rate, left = self._pace_and_rest(processor, ended_here, processing, pending + more, outlook)
         if not (pending or processing or more):
             left = 0.0
         return Progress(
@@ -81,7 +120,7 @@ class ProgressReport:
         return {status: counts[status] + removed.get(status, 0) for status in EventStatus if status in TERMINAL}
 
     def _pace_and_rest(
-        self, processor: Processor | None, done: int, running: int, to_start: float
+        self, processor: Processor | None, done: int, running: int, to_start: float, outlook: Outlook | None
     ) -> tuple[float | None, float | None]:
         """Return the rate and the time left, each None if it is not known."""
         pace = self._pace
@@ -95,7 +134,9 @@ class ProgressReport:
         queue, window = processor.queue, processor._window
         is_away = PAUSED in self._coordination.holds or processor.is_stopped() or not processor._lifetime.pools
         ages = [now - run.began for run in processor._running.values()]
-        holds_up, delays_all = is_blocked(queue, window, now), not running and is_delayed(queue)
+        is_closed = None if outlook is None else outlook.forecast.is_closed
+        holds_up = is_blocked(queue, window, now, is_closed=is_closed)
+        delays_all = not running and is_delayed(queue)
         look = pace.look(
             loop,
             Look(now, done, unended=sum(ages)),
@@ -104,7 +145,7 @@ class ProgressReport:
             is_held=is_away or delays_all,
         )
         rate, lately = pace.rate(look), pace.since(look)
-        allowed = forecast(queue, window, to_start, pace.each, now)
+        allowed = forecast(queue, window, to_start, pace.each, now) if outlook is None else outlook.at_time(now)
         pace.period = allowed.period
         # While nobody knows how long a run takes, what limits allow says something only if they hold up everything.
         # A key that is paused until somebody resumes it has no end either.

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._status import PENDING
 
-from .survey import Surveyor
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
     from lionpride_exec._events.event import Event
+    from lionpride_exec._model.waiting import WaitReason
     from lionpride_exec._status import EventStatus
     from lionpride_exec._tracking.observers import EntryObserver, Observer
 
@@ -74,7 +73,7 @@ class TelemetryAccess:
         self.name: str = executor.name
         self.keeps_metadata: bool = parts.link is not None or parts.cluster is not None
         self._parts = parts
-        self._surveyor = _surveyor_of(executor)
+        self._moments = executor._moments
 
     # ---------------------------------------------------------------- observers
 
@@ -166,16 +165,16 @@ class TelemetryAccess:
 
         None if there is no survey yet. Some 2 ms in the event loop, 0.1 s in other threads at most.
         """
-        return self._surveyor.latest()
+        return self._moments.surveyor.latest()
 
+    def waits(self) -> Mapping[WaitReason, int] | None:
+        """
+        Return the pending events by what they wait for. In the event loop their sum is that of this moment.
 
-def _surveyor_of(executor: Executor) -> Surveyor:
-    """Return what makes surveys of an executor. All who ask share it."""
-    parts = executor._parts
-    if parts.surveyor is None:
-        explainer, lifetime = executor._explainer, parts.lifetime
-        parts.surveyor = Surveyor(lambda: explainer.survey(lifetime.processor), parts.coordination)
-    return parts.surveyor
+        In another thread it is that of :meth:`survey`. None if there is no survey yet.
+        """
+        survey = self._moments.surveyor.latest()
+        return None if survey is None else self._moments.waits(survey)
 
 
 def _nothing() -> None:

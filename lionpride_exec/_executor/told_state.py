@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from lionpride_exec._base.key_texts import key_text
+from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._base.wording import MAX_SECONDS
 
 if TYPE_CHECKING:
@@ -20,18 +21,19 @@ if TYPE_CHECKING:
 MOST_PAUSES: Final = 100
 
 
-def told_state(executor: Facade, limits: int) -> dict[str, Any]:
+async def told_state(executor: Facade, limits: int) -> dict[str, Any]:
     """
-    Return the state of an executor.
+    Return the state of an executor, all of one moment. Looks in pieces, see ``moments``.
 
     Args:
         executor: The executor.
         limits: How many uses of limits are told, those of the fullest ones.
     """
-    from .explanation import fullest  # noqa: PLC0415  loaded with the first statistics
-
-    statistics, progress = executor.statistics(), executor.progress()
+    statistics, progress = await executor._moment()
+    uses = statistics.limits[:limits]
     return {
+        "at": wall_clock.seconds(),
+        "counts": dict(statistics.status_counts),
         "is_running": statistics.is_running,
         "is_paused": statistics.is_paused,
         "progress": str(progress),
@@ -41,9 +43,8 @@ def told_state(executor: Facade, limits: int) -> dict[str, Any]:
         "slots_used": statistics.running,
         "waits": {str(reason): number for reason, number in statistics.waits.items()},
         "pauses": [pause_fields(pause) for pause in statistics.pauses[:MOST_PAUSES]],
-        "limits": [
-            [repr(use.limit), key_text(use.key), use.used, use.amount, use.per] for use in fullest(statistics, limits)
-        ],
+        "limits": [[repr(use.limit), key_text(use.key), use.used, use.amount, use.per] for use in uses],
+        "limit_names": [use.limit.name for use in uses],
     }
 
 

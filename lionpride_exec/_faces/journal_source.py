@@ -118,6 +118,8 @@ class JournalSource:
         """
         Return how the run goes. Some milliseconds, in a thread.
 
+        While a process has the file open, all is as that process told it, a second or some ago.
+
         The first call waits for the answer of the process that has the file open, 1.5 s at most.
         """
         return await self._in_thread(self._snapshot)
@@ -125,11 +127,14 @@ class JournalSource:
     def _look(self) -> tuple[Look, OwnerState | None]:
         look = self._watcher.look()
         is_first, self._is_first = self._is_first, False
-        return look, self._owner.look(look.owner, is_first=is_first) if self._asks else None
+        return look, self._owner.look(look.owner, look.counts, is_first=is_first) if self._asks else None
 
     def _snapshot(self) -> Snapshot:
         look, known = self._look()
-        told, at = None if known is None else known.told, wall_clock.seconds()
+        told, at, counts = None if known is None else known.told, wall_clock.seconds(), look.counts
+        if told is not None and told.at is not None and told.counts is not None:
+            # What the owner told is of one moment, and the file of another.
+            at, counts = told.at, look.counts | told.counts
         ended = self._watcher.ended(RATE_SECONDS)
         state = "stopped" if look.owner is None else "unknown"
         return Snapshot(
@@ -137,7 +142,7 @@ class JournalSource:
             at=at,
             state=state if known is None else known.state,
             is_live=known is not None,
-            counts=look.counts,
+            counts=counts,
             progress=progress_in_words(look.counts) if told is None else told.progress,
             rate=sum(sum(each.values()) for _, each in ended) / RATE_SECONDS if told is None else told.rate,
             seconds_left=None if told is None else told.seconds_left,

@@ -2,7 +2,7 @@
 A running executor, seen from its own event loop.
 
 No call looks at more than some hundred events between two checkpoints, so a dashboard does not hold up the runs. What
-takes longer, the use of thousands of limits, is read at most once a second.
+takes longer, a look at thousands of keys, is made in pieces of a millisecond. All of a snapshot is of one moment.
 
 To list a failed event is not to look at it: nobody may have read the list. :meth:`LiveSource.event` counts as a look,
 since a person has opened the event.
@@ -11,18 +11,15 @@ since a person has opened the event.
 from __future__ import annotations
 
 import re
-from math import inf
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from anyio import current_time
 from anyio.lowlevel import checkpoint
 
 from lionpride_exec._base.error_shapes import error_line
 from lionpride_exec._base.key_texts import key_text
 from lionpride_exec._base.redaction import secrets_of
 from lionpride_exec._base.wall_clock import wall_clock
-from lionpride_exec._executor.explanation import fullest
 from lionpride_exec._executor.live_view import LiveView
 from lionpride_exec._executor.told_state import pause_fields
 from lionpride_exec._status import BAD, HELD, PROCESSING, TERMINAL, EventStatus
@@ -41,9 +38,6 @@ if TYPE_CHECKING:
     from lionpride_exec._executor.explanation import LimitUse, Statistics
 
     from .snapshot import Action, Choice, ErrorLine, EventLine, EventPage, EventView, RunLine, Second
-
-# Seconds for which the statistics are good.
-GOOD_FOR: Final = 1.0
 
 # Running events that a timeline shows, and ids that are looked at between two checkpoints.
 MOST_RUNNING: Final = 500
@@ -74,8 +68,6 @@ class LiveSource:
         self._end = view.observe(self._rings.follow)
         # The last failure of each status before the observer, whose errors are counted at the first question.
         self._earlier = {status: view.ids(status, None, 1) for status in BAD}
-        self._state: Statistics | None = None
-        self._known_at = -inf
 
     @property
     def name(self) -> str:
@@ -101,16 +93,16 @@ class LiveSource:
 
     async def snapshot(self) -> Snapshot:
         """Return how the run goes."""
-        executor, state, at = self._view.executor, self._statistics(), wall_clock.seconds()
-        progress = executor.progress()
+        state, progress = await self._view.moments.now()
+        executor, at = self._view.executor, wall_clock.seconds()
         oldest = seconds_of(self._view.oldest_pending)
         trouble = self._view.trouble
         return Snapshot(
             name=executor.name,
             at=at,
-            state="paused" if executor.is_paused else "running" if state.is_running else "stopped",
+            state="paused" if state.is_paused else "running" if state.is_running else "stopped",
             is_live=True,
-            counts=executor.status_counts() | {HELD: 0},
+            counts=dict(state.status_counts) | {HELD: 0},
             progress=str(progress),
             rate=progress.rate,
             seconds_left=progress.seconds_left,
@@ -118,20 +110,13 @@ class LiveSource:
             slots_used=state.running,
             waits={str(reason): n for reason, n in sorted(state.waits.items(), key=lambda item: -item[1])},
             oldest_pending=None if oldest is None else max(at - oldest, 0.0),
-            pauses=_pause_lines(state, is_paused=executor.is_paused),
+            pauses=_pause_lines(state),
             notes=() if trouble is None else (f"the journal cannot be written: {trouble}",),
         )
 
-    def _statistics(self) -> Statistics:
-        """Return the statistics, at most a second old: with 2000 uses of limits they take 23 ms."""
-        now = current_time()
-        if self._state is None or now - self._known_at >= GOOD_FOR:
-            self._state, self._known_at = self._view.executor.statistics(), now
-        return self._state
-
     async def limits(self, count: int) -> tuple[LimitLine, ...]:
-        """Return what is used of the limits, the fullest first."""
-        return tuple(_limit_line(use) for use in fullest(self._statistics(), count))
+        """Return what is used of the limits, the fullest first, at most 1000."""
+        return tuple(_limit_line(use) for use in (await self._view.moments.limits())[:count])
 
     # ---------------------------------------------------------------- events
 
@@ -253,17 +238,24 @@ class LiveSource:
         if not self._is_writable:
             raise refused_here()
         try:
-            return await self._actions.do(action, self._statistics())
+            return await self._actions.do(action, (await self._view.moments.now())[0])
         finally:
-            self._state = None
+            self._view.moments.forget()
 
 
 def _limit_line(use: LimitUse) -> LimitLine:
-    return LimitLine(limit=repr(use.limit), key=key_text(use.key), used=use.used, amount=use.amount, per=use.per)
+    return LimitLine(
+        limit=repr(use.limit),
+        key=key_text(use.key),
+        used=use.used,
+        amount=use.amount,
+        per=use.per,
+        name=use.limit.name,
+    )
 
 
-def _pause_lines(state: Statistics, *, is_paused: bool) -> tuple[PauseLine, ...]:
+def _pause_lines(state: Statistics) -> tuple[PauseLine, ...]:
     keys = [
         PauseLine(key=key, seconds=seconds, reason=reason) for key, seconds, reason in map(pause_fields, state.pauses)
     ]
-    return (ALL_PAUSED, *keys) if is_paused else tuple(keys)
+    return (ALL_PAUSED, *keys) if state.is_paused else tuple(keys)

@@ -2,11 +2,13 @@
 What only the process that has a journal open knows, asked by a command in the file.
 
 The process answers within a second. Nobody waits for it here: a question is sent at one look and its answer read at a
-later one. At most one question is on the way, and one is sent in three seconds. Its row is deleted again.
+later one. At most one question is on the way, and one is sent in three seconds, or in each second while the counts
+change. Its row is deleted again.
 """
 
 from __future__ import annotations
 
+from itertools import chain, repeat
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,10 +22,13 @@ from lionpride_exec.errors import JournalError
 from .snapshot import ALL_PAUSED, LimitLine, PauseLine
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-# Seconds between two questions, and seconds after which a question is withdrawn or an answer is too old.
+# Seconds between two questions, fewer if the counts in the file have changed; and seconds after which a question is
+# withdrawn or an answer is too old.
 EVERY: Final = 3.0
+SOON: Final = 1.0
 PATIENCE: Final = 10.0
 
 # Seconds for which the first answer is waited for.
@@ -34,7 +39,7 @@ MOST_LIMITS: Final = 200
 
 
 class _Told(msgspec.Struct):
-    """The state of an executor, as ``told_state()`` returns it."""
+    """The state of an executor, as ``told_state()`` returns it. Older versions tell neither counts nor names."""
 
     is_running: bool
     is_paused: bool
@@ -46,6 +51,9 @@ class _Told(msgspec.Struct):
     waits: dict[str, int]
     pauses: list[tuple[str | None, float | None, str]]
     limits: list[tuple[str, str | None, float, float, float]]
+    at: float | None = None
+    counts: dict[str, int] | None = None
+    limit_names: list[str | None] = []
 
 
 @attrs.frozen
@@ -74,9 +82,10 @@ class OwnerState:
 
     def limits(self, count: int) -> tuple[LimitLine, ...]:
         """Return what is used of the limits, the fullest first."""
+        names = chain(self.told.limit_names, repeat(None))
         return tuple(
-            LimitLine(limit=limit, key=key, used=used, amount=amount, per=per)
-            for limit, key, used, amount, per in self.told.limits[:count]
+            LimitLine(limit=limit, key=key, used=used, amount=amount, per=per, name=name)
+            for (limit, key, used, amount, per), name in zip(self.told.limits[:count], names, strict=False)
         )
 
 
@@ -96,12 +105,15 @@ class OwnerAsking:
         self._is_silent = False  # the owner does not know this question
         self._known: OwnerState | None = None
 
-    def look(self, owner: str | None, *, is_first: bool = False) -> OwnerState | None:
+    def look(
+        self, owner: str | None, counts: Mapping[str, int] | None = None, *, is_first: bool = False
+    ) -> OwnerState | None:
         """
         Return the state that the owner told last. None if it has told none, or too long ago.
 
         Args:
             owner: The number of the process that has the journal. None if none has.
+            counts: The counts in the file. If they are others than those that the owner told, it is asked sooner.
             is_first: Whether to wait for an answer if none has come yet.
         """
         if owner != self._owner:
@@ -111,7 +123,9 @@ class OwnerAsking:
             return None
         now = monotonic()
         self._read_answer(now)
-        if self._sent is None and (self._known is None or now - self._sent_at >= EVERY):
+        told = None if self._known is None else self._known.told.counts
+        is_new = told is None or counts is None or all(counts.get(one) == number for one, number in told.items())
+        if self._sent is None and (self._known is None or now - self._sent_at >= (EVERY if is_new else SOON)):
             self._send(owner, now)
             if is_first and self._known is None:
                 self._read_answer(now, FIRST_WAIT)

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 @attrs.frozen(kw_only=True)
 class Snapshot:
     """
-    How a run goes at one moment.
+    How a run goes at one moment. All numbers are of this moment: the sum of ``waits`` is the number of pending events.
 
     Attributes:
         name: The name of the executor, or of the file or queue.
-        at: When it was read.
+        at: The moment.
         state: "running", "paused", "stopped" (nothing starts), or "unknown" (no process answers for the file).
         is_live: Whether the source asks a running executor, so that waits, slots and limits are known.
         counts: Events by status, "held" included.
@@ -30,7 +30,9 @@ class Snapshot:
         rate: Events that ended per second, lately. None if it is not known.
         seconds_left: How long the rest will take. None if it is not known.
         slots: How many events may run. 0 if it is not known.
-        slots_used: How many run.
+        slots_used: How many of the slots are used. An event that is about to begin has a slot, and one that has just
+            ended keeps it until the run has been cleaned up. So for a moment this may be more than are processing. With
+            a cluster, the slots are those of this process, and the counts are those of the events it has submitted.
         waits: Pending events by what they wait for, largest first. None if it is not known.
         oldest_pending: For how long the event that came first has been pending. None if none is pending.
         pauses: The keys that are closed, the one that opens last first.
@@ -84,6 +86,7 @@ class LimitLine:
         used: The used part of its amount.
         amount: The amount.
         per: The seconds after which what is used comes back. 0 for a :class:`Concurrent`.
+        name: The ``name`` of the limit. None if it has none.
     """
 
     limit: str
@@ -91,6 +94,12 @@ class LimitLine:
     used: float
     amount: float
     per: float
+    name: str | None = None
+
+    @property
+    def what(self) -> str:
+        """What a list shows to tell the limit apart: its name, or else how it was made."""
+        return self.limit if self.name is None else self.name
 
 
 @attrs.frozen(kw_only=True)

@@ -52,7 +52,8 @@ class Adaptive:
             time of a run says nothing. Positive.
         from_headers: A function of the response of an event that returns the headers of the answer, or an object that
             has them as ``headers``, or None. They are read as ``Event.observe_response()`` does it.
-        name: The name of the limit, for ``pause(limit=...)``.
+        name: The name of the limit, for ``pause(limit=...)``. ``explain()``, the dashboard, ``top``, metrics and logs
+            show it in place of the arguments.
 
     Attributes:
         amount: Always ``inf``, as are the other attributes of a :class:`Rate`: ``cost`` is None, ``hold`` is False.

@@ -71,8 +71,9 @@ class Rate:
             ``per`` seconds after its end (True). A server counts a call when the call arrives, which is between start
             and end. With ``hold`` a server never sees more than ``amount`` in a window, however slow the network is.
             The price is throughput: the duration of a call adds to ``per``.
-        name: The name of the limit in a cluster: all processes take from limits of one name together. By default the
-            name is made of all the other arguments.
+        name: The name of the limit. ``explain()``, the dashboard, ``top``, metrics and logs show the name in place of
+            the arguments, and ``set_limit()`` and ``pause()`` find the limit by it. In a cluster, all processes take
+            from limits of one name together; there, the default name is made of all the other arguments.
         scope: "queue": in a cluster, the limit holds for all processes together. "process": each has its own amount.
 
     Raises:

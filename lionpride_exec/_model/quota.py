@@ -62,7 +62,8 @@ class Quota:
         hold: When an event counts no more: at the first reset after its start (False, the default), or after its end
             (True). A server counts a call when the call arrives, which may be after the reset. With ``hold`` the calls
             that run at a reset count for the time after it too.
-        name: The name by which ``set_limit()`` and ``pause()`` find the limit.
+        name: The name by which ``set_limit()`` and ``pause()`` find the limit. ``explain()``, the dashboard, ``top``,
+            metrics and logs show it in place of the arguments.
         scope: "queue": the limit holds for all processes of a cluster together, which no cluster can do: such an
             executor is refused at its start. "process": each process has its own amount.
 

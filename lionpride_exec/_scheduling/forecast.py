@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from lionpride_exec._base.steps import result_of
+
 from .quota_state import QuotaState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable
 
     from .capacity import CapacityWindow
     from .entry import Entry
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 # How many entries are sampled for the mean cost.
 COSTS_SAMPLED = 1000
+
+# Delayed entries that are looked at in one step.
+DELAYS_IN_A_STEP = 64
 
 # Fractional costs may add up to slightly less than an amount.
 ROUNDING = 1e-9
@@ -42,12 +47,14 @@ class Forecast:
         period: The longest cycle, in seconds, among the limits that will delay some of the events. 0 if none will.
         rate: How many starts per second the limits without a key allow in the long run.
         is_by_key: Whether a limit with a key allows less than all limits without a key.
+        is_closed: Whether a key that events wait for is closed.
     """
 
     seconds: float = 0.0
     period: float = 0.0
     rate: float = inf
     is_by_key: bool = False
+    is_closed: bool = False
 
 
 @attrs.define
@@ -78,30 +85,54 @@ def forecast(
         seconds_each: How many seconds an event runs. None if that is unknown.
         now: The time of ``current_time()``.
     """
+    return result_of(forecast_in_steps(queue, window, number, seconds_each, now))
+
+
+def forecast_in_steps(
+    queue: PriorityQueue, window: CapacityWindow, number: float, seconds_each: float | None, now: float
+) -> Generator[None, None, Forecast]:
+    """Like :func:`forecast`, but yield after each lane, limit and so on. Other things may happen meanwhile."""
     queue.ready(now)  # sorts the entries that have arrived into their lanes
     bounds = _Bounds(now, now)
     each = seconds_each or 0.0
     if number:
         _add_shared(bounds, queue, window, number, each)
-        bounds.add(queue.delays.last(), 0.0)
-    shared_at = bounds.at
-    for state, cost in _demand_by_key(queue).items():
+        for place, (until, _) in enumerate(queue.delays.times()):
+            bounds.add(until, 0.0)
+            if place % DELAYS_IN_A_STEP == 0:
+                yield
+    shared_at, is_closed = bounds.at, False
+    demand: dict[LimitState, float] = {}  # the total cost of the queued events for each limit with keys
+    for lane in [*queue.lanes._lanes.values()]:
+        for state in lane.path:
+            cost = len(lane.heap) * _mean_cost(lane.heap, state)
+            demand[state] = demand.get(state, 0.0) + cost
+        is_closed |= lane.parked_at is not None and lane.parked_at.opens_at > now
+        yield
+    for state, cost in demand.items():
         bounds.add(*_last_start(state, cost, each, now))
-    return Forecast(bounds.at - now, bounds.period, bounds.rate, bounds.at > shared_at)
+        yield
+    return Forecast(bounds.at - now, bounds.period, bounds.rate, bounds.at > shared_at, is_closed)
 
 
-def is_blocked(queue: PriorityQueue, window: CapacityWindow, now: float) -> bool:
+def is_blocked(queue: PriorityQueue, window: CapacityWindow, now: float, *, is_closed: bool | None = None) -> bool:
     """
     Return whether no due event may start now because a limit or the capacity window is used up.
 
     False while a gate has answered "not yet", or ``RateLimited`` has closed a key. A forecast cannot know how often
     that happens, so this time counts for the pace of the run.
+
+    Args:
+        queue: The queue.
+        window: The capacity window.
+        now: The time of ``current_time()``.
+        is_closed: Whether a key that events wait for is closed. None to look at each parked lane.
     """
     startable = queue.ready(now)
     if queue.qsize() == len(queue.delays) or (startable and window.available(now)):
         return False
-    parked = (state for _, state in queue.lanes.parked_lanes())
-    return all(state.opens_at <= now for state in (*queue.lanes.limit_states.shared, *parked))
+    parked = [state for _, state in queue.lanes.parked_lanes()] if is_closed is None else []
+    return not is_closed and all(state.opens_at <= now for state in (*queue.lanes.limit_states.shared, *parked))
 
 
 def is_delayed(queue: PriorityQueue) -> bool:
@@ -121,16 +152,6 @@ def _add_shared(bounds: _Bounds, queue: PriorityQueue, window: CapacityWindow, n
     free = window.available(now)
     bounds.add(_spread(window.returns(), number - free, window.total, window.period, now), window.period)
     bounds.rate = min(bounds.rate, window.total / window.period)
-
-
-def _demand_by_key(queue: PriorityQueue) -> dict[LimitState, float]:
-    """Return the total cost of the queued events for each limit with keys."""
-    demand: dict[LimitState, float] = {}
-    for lane in queue.lanes._lanes.values():
-        for state in lane.path:
-            cost = len(lane.heap) * _mean_cost(lane.heap, state)
-            demand[state] = demand.get(state, 0.0) + cost
-    return demand
 
 
 def _mean_cost(entries: Iterable[Entry], state: LimitState) -> float:

@@ -130,8 +130,8 @@ class Figures:
 
     def pending(self) -> Samples:
         """Yield the pending events by what they wait for."""
-        if (survey := self.access.survey()) is not None:
-            for reason, number in survey.waits.items():
+        if (waits := self.access.waits()) is not None:
+            for reason, number in waits.items():
                 yield (reason.value,), number
 
     def limit_used_ratio_max(self) -> Samples:

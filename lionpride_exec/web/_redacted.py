@@ -63,7 +63,7 @@ class RedactedSource:
 
     async def limits(self, count: int) -> tuple[LimitLine, ...]:
         """Return what is used of the limits, the fullest first, at most so many."""
-        return tuple(self._changed(line, "limit", "key") for line in await self._source.limits(count))
+        return tuple(self._changed(line, "limit", "key", "name") for line in await self._source.limits(count))
 
     async def running(self, count: int) -> tuple[EventLine, ...]:
         """Return the events that run, the longest first, at most so many."""

@@ -152,6 +152,7 @@ def test_owner_is_asked(backend, owner):
             (line,) = await source.limits(5)
             assert (line.key, line.used, line.amount, line.per) == ("a", 2, 4, 0)
             assert line.limit.startswith("Concurrent(")
+            assert line.name == line.what == "names"
             running = await source.running(5)
             assert [one.key for one in running] == ["k0", "k1"]
             assert "waits for a slot" in (await source.event("k4")).explanation

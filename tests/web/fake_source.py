@@ -20,6 +20,7 @@ class FakeSource:
         self.refusal = None  # raised by act()
         self.is_live = True
         self.text = text
+        self.limit_name = None
         self.counts = {"pending": 3, "processing": 2, "completed": 190, "failed": 5} | counts
         self.lines = [self.line(number) for number in range(1, 9)]
 
@@ -61,7 +62,9 @@ class FakeSource:
     async def limits(self, count):
         self._ask("limits", count)
         lines = [
-            records.LimitLine(limit=f"Rate({text}/60s)", key=text, used=7.0, amount=10.0, per=60.0)
+            records.LimitLine(
+                limit=f"Rate({text}/60s)", key=text, used=7.0, amount=10.0, per=60.0, name=self.limit_name
+            )
             for text in [self.text]
         ]
         return tuple(lines[:count])

@@ -244,6 +244,17 @@ def test_why_an_event_waits():
     assert "<b>Why it waits</b> Waits for limit, Rate(amount=6, per=1)</p>" in page
 
 
+def test_a_limit_is_shown_by_its_name():
+    """The overview and the limits show the name of a limit, with its arguments as a tooltip. So does the JSON."""
+    source = FakeSource()
+    client = client_of(dashboard(source, redact=str.upper))
+    assert '<code title="RATE(FETCH/60S)">RATE(FETCH/60S)</code>' in client.get("/limits").text
+    source.limit_name = "per host"
+    for page in ("/", "/limits"):
+        assert '<code title="RATE(FETCH/60S)">PER HOST</code>' in client.get(page).text
+    assert [line["name"] for line in client.get("/api/limits").json()] == ["PER HOST"]
+
+
 def test_a_key_of_several_limits_is_closed_once():
     """Each closed key has one row, and so one button."""
     page = client_of(dashboard(Paused(), writable=True)).get("/limits").text

@@ -173,7 +173,7 @@ def limits(lines: Sequence[LimitLine], count: int, width: int, palette: Palette)
     """Return a line for each of the fullest limits: its name, its key, a bar, and what is used of it."""
     lines = lines[:count]
     keys = [palette.text(shortened(line.key or "", 200), bold=True) for line in lines]
-    names = [palette.text(shortened(line.limit, 200)) for line in lines]
+    names = [palette.text(shortened(line.what, 200)) for line in lines]
     amounts = [palette.text(_used(line)) for line in lines]
     amount_width, key_width, name_width = (
         max((text.cell_len for text in texts), default=0) for texts in (amounts, keys, names)
