@@ -57,6 +57,54 @@ async def test_a_longer_window_is_better_than_a_smaller_amount(seed):
     assert longer < held
 
 
+class BusyClient:
+    """Opens a connection for each request that finds none free, one after the other: each takes 2 ms."""
+
+    def __init__(self):
+        self.server = deque()  # the last arrivals at a server that lets 100 in, in any second
+        self.free = 0
+        self.opening = anyio.Lock()
+        self.refused = 0
+
+    async def request(self, _number):
+        """Send a request, and wait for the answer."""
+        if self.free:
+            self.free -= 1
+        else:
+            async with self.opening:
+                await anyio.sleep(0.002)
+        now = anyio.current_time()
+        while self.server and self.server[0] <= now - 1:
+            self.server.popleft()
+        try:
+            if len(self.server) >= 100:
+                self.refused += 1
+                raise RateLimited(retry_after=1)
+            self.server.append(now)
+            await anyio.sleep(0.05)
+        finally:
+            self.free += 1
+
+
+@pytest.mark.parametrize(
+    ("rate", "is_refused"),
+    [
+        (Rate(100, per=1), True),
+        (Rate(100, per=1.1), True),
+        (Rate(100, per=1.3), False),
+        (Rate(10, per=0.11), False),
+        (Rate(20, per=0.22), False),
+    ],
+)
+async def test_smaller_bursts_arrive_more_evenly(rate, is_refused):
+    """A tenth of the amount in a tenth of the window opens fewer connections at once."""
+    client = BusyClient()
+    async with Executor.of(client.request, limits=rate, concurrency_limit=100) as executor:
+        await executor.extend([Call.of(client.request, number) for number in range(600)], priority=0)
+    assert executor.status_counts()["completed"] == 600
+    assert (client.refused > 0) is is_refused
+
+
 @pytest.mark.parametrize("mean", [0.02, 0.3, 2.0])
 @pytest.mark.parametrize("spread", [0.0, 0.9])
 async def test_hold_uses_the_share_that_the_page_says(mean, spread):
