@@ -13,6 +13,8 @@ from lionpride_exec._events.stored_names import publish_classes
 from lionpride_exec._model.adaptive import Adaptive
 from lionpride_exec._model.waiting import WORDS, WaitReason
 
+from .pause_names import one_for_each
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
     from datetime import datetime
@@ -271,7 +273,9 @@ def statistics_rows(statistics: Statistics) -> list[tuple[str, str]]:
     rows += [("limit", _use(use)) for use in fullest(statistics, NAMED)]
     if len(statistics.limits) > NAMED:
         rows.append(("", f"{counted(len(statistics.limits) - NAMED, 'more limit')} in use"))
-    rows += [("pause", f"{pause.key!r}: {shown_seconds(pause.seconds)}") for pause in statistics.pauses[:NAMED]]
+    rows += [
+        ("pause", f"{pause.key!r}: {shown_seconds(pause.seconds)}") for pause in one_for_each(statistics.pauses)[:NAMED]
+    ]
     repeats = {"retries": statistics.retries, "rate limited": statistics.rate_limited}
     rows += [(name, f"{number:,}") for name, number in repeats.items() if number]
     return rows + [(f"in {place}", f"{number:,}") for place, number in statistics.working.items()]

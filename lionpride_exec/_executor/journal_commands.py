@@ -29,7 +29,6 @@ from lionpride_exec._journal.command_forms import (
     read_form,
 )
 from lionpride_exec._journal.outcome_codec import from_seconds
-from lionpride_exec._model.waiting import WaitReason
 from lionpride_exec._status import BAD, FINAL, HELD, OPEN, PENDING, PROCESSING, TERMINAL
 from lionpride_exec.errors import EventNotFinished, LionprideError, NotFoundError
 
@@ -37,6 +36,8 @@ from .executor_states import asked_from_outside
 from .expirations import has_begun
 from .found import found_in_memory, wanted
 from .found_rows import found_in_row
+from .open_keys import has_open_events
+from .pause_names import any_paused
 from .progress_view import detail_lines, pauses_in_words
 from .told_state import told_state
 
@@ -108,26 +109,17 @@ class JournalCommands:
         for key in keys:
             self._executor.pause(key=key, limit=form.limit, until=until, reason=form.reason)
         result = Result(paused=pauses_in_words(self._executor.statistics()))
-        result.is_unknown = keys != [None] and not await self._is_any_paused(keys)
+        result.is_unknown = keys != [None] and not await has_open_events(self._executor, self._index, keys, form.limit)
         return plain(result)
-
-    async def _is_any_paused(self, keys: list[Hashable]) -> bool:
-        """Return whether a pending event waits for one of these keys, which are paused. O(pending events)."""
-        for number, event_id in enumerate([*self._index.event_ids(PENDING)], 1):
-            event = self._index.items.get(event_id, None)
-            if event is not None:
-                why = self._executor.explain(event)
-                if why.waits_for is WaitReason.PAUSED and why.key in keys:
-                    return True
-            if number % AT_A_TIME == 0:
-                await checkpoint()
-        return False
 
     def _resume(self, args: Any) -> Any:
         form = read_form(Resuming, args)
-        for key in _keys_of(form):
+        keys, before = _keys_of(form), self._executor.statistics()
+        for key in keys:
             self._executor.resume(key=key, limit=form.limit)
-        return plain(Result(paused=pauses_in_words(self._executor.statistics())))
+        is_of_all = keys == [None] and form.limit is None
+        is_unknown = not (before.is_paused if is_of_all else any_paused(before.pauses, keys, form.limit))
+        return plain(Result(is_unknown=is_unknown, paused=pauses_in_words(self._executor.statistics())))
 
     def _resize(self, args: Any) -> Any:
         form = read_form(Resizing, args)

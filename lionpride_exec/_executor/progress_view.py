@@ -11,8 +11,9 @@ from lionpride_exec._model.waiting import WaitReason
 from lionpride_exec._tracking.progress import pause_part, trouble_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable, Iterable, Iterator
 
+    from lionpride_exec._processing.pause_records import Pause
     from lionpride_exec._tracking.progress import Progress
 
     from .explanation import LimitUse, Statistics
@@ -52,14 +53,24 @@ def detail_lines(progress: Progress, statistics: Statistics | None) -> list[list
 def pauses_in_words(statistics: Statistics) -> list[str]:
     """Return a text for each pause, that of all events first: what is paused, until when, and why."""
     texts = ["all events, until resume"] if statistics.is_paused else []
-    for pause in statistics.pauses:
-        limit = None if pause.limit is None else pause.limit.name or repr(pause.limit)
+    for pause, number in _joined(statistics.pauses):
+        limit = None if pause.limit is None or number > 1 else pause.limit.name or repr(pause.limit)
         words = [] if pause.key is None else [f"key {shortened(repr(pause.key), LONGEST_KEY)}"]
         words += [] if limit is None else [f"limit {limit}"]
         ends = "until resume" if pause.seconds > MAX_SECONDS else f"for {shown_seconds(pause.seconds)}"
         texts.append(f"{' of '.join(words) or 'all events'}, {ends}: {pause.reason}")
     more = len(texts) - PAUSES_TOLD
     return texts if more <= 0 else [*texts[:PAUSES_TOLD], f"{more:,} more"]
+
+
+def _joined(pauses: Iterable[Pause]) -> list[tuple[Pause, int]]:
+    """Return the pauses, one for all limits in which a key is paused alike, with the number of these limits."""
+    found: dict[Hashable, list[Pause]] = {}
+    for pause in pauses:
+        ends = pause.seconds if pause.seconds > MAX_SECONDS else round(pause.until.timestamp(), 1)
+        alike = object() if pause.key is None else (pause.key, ends, pause.reason)
+        found.setdefault(alike, []).append(pause)
+    return [(group[0], len(group)) for group in found.values()]
 
 
 def _wait_parts(statistics: Statistics) -> Iterator[Part]:

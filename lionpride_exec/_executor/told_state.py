@@ -12,6 +12,8 @@ from lionpride_exec._base.key_texts import key_text
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._base.wording import MAX_SECONDS
 
+from .pause_names import one_for_each, pause_name
+
 if TYPE_CHECKING:
     from lionpride_exec._processing.pause_records import Pause
 
@@ -42,17 +44,10 @@ async def told_state(executor: Facade, limits: int) -> dict[str, Any]:
         "slots": statistics.concurrency_limit,
         "slots_used": statistics.running,
         "waits": {str(reason): number for reason, number in statistics.waits.items()},
-        "pauses": [pause_fields(pause) for pause in statistics.pauses[:MOST_PAUSES]],
+        "pauses": [pause_fields(pause) for pause in one_for_each(statistics.pauses)[:MOST_PAUSES]],
         "limits": [[repr(use.limit), key_text(use.key), use.used, use.amount, use.per] for use in uses],
         "limit_names": [use.limit.name for use in uses],
     }
-
-
-def pause_name(pause: Pause) -> str | None:
-    """Return the name of what a pause is about: the key, or else the limit. None for everything."""
-    if pause.key is not None or pause.limit is None:
-        return key_text(pause.key)
-    return pause.limit.name or repr(pause.limit)
 
 
 def pause_fields(pause: Pause) -> tuple[str | None, float | None, str]:

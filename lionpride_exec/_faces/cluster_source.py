@@ -313,7 +313,7 @@ class ClusterSource:
                 return "the queue is paused: what runs goes on"
             case "resume" if action.key is None:
                 await self._queries.resume()
-                return "the queue is not paused"
+                return "the queue is paused no longer"
             case "cancel" | "skip" | "retry":
                 return await self._change(action)
             case _:

@@ -9,7 +9,7 @@ from uuid import UUID
 import attrs
 
 from lionpride_exec._base.wording import counted
-from lionpride_exec._executor.told_state import pause_name
+from lionpride_exec._executor.pause_names import pause_name
 from lionpride_exec._status import BAD, HELD, PENDING, PROCESSING
 from lionpride_exec.errors import EventNotFinished, LionprideError, OperationError
 
@@ -148,14 +148,14 @@ class LiveActions:
     def _resume(self, action: Action, state: Statistics) -> str:
         if action.key is None:
             self._view.executor.resume()
-            return "not paused"
+            return "paused no longer"
         found = [pause for pause in state.pauses if pause_name(pause) == action.key]
         for pause in found:
             self._view.executor.resume(key=pause.key, limit=pause.limit)
         keys: list[Hashable] = [] if found else keys_meant(action.key)
         for key in keys:
             self._view.executor.resume(key=key)
-        return f"key {action.key} is not paused"
+        return f"key {action.key} is paused no longer"
 
     # ---------------------------------------------------------------- events
 

@@ -21,6 +21,7 @@ from lionpride_exec._base.key_texts import key_text
 from lionpride_exec._base.redaction import secrets_of
 from lionpride_exec._base.wall_clock import wall_clock
 from lionpride_exec._executor.live_view import LiveView
+from lionpride_exec._executor.pause_names import one_for_each
 from lionpride_exec._executor.told_state import pause_fields
 from lionpride_exec._status import BAD, HELD, PROCESSING, TERMINAL, EventStatus
 from lionpride_exec.errors import NotFoundError
@@ -256,6 +257,7 @@ def _limit_line(use: LimitUse) -> LimitLine:
 
 def _pause_lines(state: Statistics) -> tuple[PauseLine, ...]:
     keys = [
-        PauseLine(key=key, seconds=seconds, reason=reason) for key, seconds, reason in map(pause_fields, state.pauses)
+        PauseLine(key=key, seconds=seconds, reason=reason)
+        for key, seconds, reason in map(pause_fields, one_for_each(state.pauses))
     ]
     return (ALL_PAUSED, *keys) if state.is_paused else tuple(keys)

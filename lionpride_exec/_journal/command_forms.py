@@ -102,7 +102,7 @@ class Result(msgspec.Struct, omit_defaults=True):
         running: How many more events are being cancelled, and may still complete.
         skipped_after: How many events are skipped and come after those that are pending again.
         others: Why an event was left as it is, by its id; of the events that were named.
-        is_unknown: Whether no pending event has the key that ``pause`` was given.
+        is_unknown: Whether no open event has the key that ``pause`` was given, or ``resume`` has found no such pause.
         paused: What is paused now, in words. Only of ``pause``, ``resume`` and ``explain``.
         lines: What ``explain`` tells.
         state: The state of the executor, if ``explain`` was asked for it: see ``told_state()``.

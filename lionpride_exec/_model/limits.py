@@ -226,6 +226,10 @@ class Router:
         key = self.route(event).key
         return [None if place is None else key[place] for place in self._places]
 
+    def places(self) -> list[tuple[Limit, int]]:
+        """Return each limit that has keys, with the place of its key in a route."""
+        return [(limit, place) for limit, place in zip(self.limits, self._places, strict=True) if place is not None]
+
     def amount(self, number: int, key: Hashable) -> float:
         """
         Return the amount of the limit with this index now, for a key.

@@ -220,14 +220,15 @@ def test_a_run_is_steered(call, backend):
         reach("d", "cancelled")
         assert call("resize", "run.db", "--concurrency", "10") == (0, ["10 events may run at the same time"], "")
         assert call("pause", "run.db", "--key", "y", "--limit", "hosts", "--reason", "maintenance") == (
-            0, [f"key y of limit hosts is paused: what runs goes on, and none of the others starts {until}"], "",
+            0, [f"key y of limit hosts is paused: what runs goes on, and nothing of the key starts {until}"], "",
         )  # fmt: skip
         paused = "paused: key 'y' of limit hosts, until resume: maintenance"
-        assert call("resume", "run.db") == (0, ["run.db is not paused", paused], "")
+        assert call("resume", "run.db") == (0, ["run.db is paused no longer", paused], "")
         for name in "ace":
             reach(name, "processing")
         assert status_of("f") == "pending"
-        assert call("resume", "run.db", "--key", "y") == (0, ["key y is not paused"], "")
+        assert call("resume", "run.db", "--key", "y") == (0, ["key y is paused no longer"], "")
+        assert call("resume", "run.db", "--key", "y") == (0, ["there was no pause of key y to end"], "")
         reach("f", "processing")
         for name in "acef":
             let_go(name, "broken" * (name in "ae"))
@@ -266,7 +267,7 @@ def test_a_key_is_a_text_or_json(call):
         assert json.loads(args)["keys"] == ["17", 17]
         assert json.loads(args)["until"] == pytest.approx(at + 3600, abs=SECONDS)
         status, lines, err = call("resume", "run.db", "--key", '"17"')
-        assert (status, lines[0], err) == (0, 'key "17" is not paused', "")
+        assert (status, lines[0], err) == (0, 'key "17" is paused no longer', "")
         (left,) = lines[1:]  # the number
         assert left.startswith("paused: key 17 of limit hosts, for ")
         assert call("pause", "run.db", "--key", "null")[0] == 0
@@ -317,8 +318,8 @@ def test_the_process_explains_what_its_events_wait_for(call, backend):
         assert out[1:] == ["waiting for slot (1)", "limits: hosts['x'] 2/100"]
         until = f"until resume, or the end of process {process.pid}"
         assert call("pause", "run.db", "--key", "z") == (
-            0, [f"key z is paused: what runs goes on, and none of the others starts {until}"],
-            "lionpride-exec: no pending event has the key z at the moment\n",
+            0, [f"key z is paused: what runs goes on, and nothing of the key starts {until}"],
+            "lionpride-exec: no event that waits or runs has the key z at the moment\n",
         )  # fmt: skip
         assert call("pause", "run.db", "--key", "y", "--reason", "down")[2] == ""
         assert call("pause", "run.db")[2] == ""

@@ -106,7 +106,7 @@ def test_a_queue_is_paused_and_goes_on(place, ask):
     assert lines_of(ask("status")[1])[-1] == "no worker is alive"
     assert json.loads(ask("status", "--json")[1])["paused"] is True
     child, _ = place.start_worker()
-    assert ask("resume")[:2] == (0, f"queue {place.queue} is not paused\n")
+    assert ask("resume")[:2] == (0, f"queue {place.queue} is paused no longer\n")
     until(lambda: place.counts() == {"completed": 1})
     child.kill()
 

@@ -19,6 +19,7 @@ from lionpride_exec import (
     Journal,
     Processor,
     Rate,
+    RateLimited,
     WaitReason,
 )
 from lionpride_exec.testing import check_invariants
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.anyio
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 failing = set()  # the names of the jobs that fail at the moment
+refused = set()  # the names of the jobs that are refused once
 
 
 class Job(Event[str], tag="tests.job"):
@@ -39,6 +41,9 @@ class Job(Event[str], tag="tests.job"):
 
     async def _invoke(self) -> str:
         await anyio.sleep(self.seconds)
+        if self.name in refused:
+            refused.remove(self.name)
+            raise RateLimited("slow down", retry_after=90)
         if self.name in failing:
             raise ValueError(f"{self.name} is broken")
         return self.name
@@ -52,6 +57,7 @@ class Other(Job, tag="tests.other"):
 def nothing_fails():
     """Each test has its own failures."""
     failing.clear()
+    refused.clear()
 
 
 @pytest.fixture
@@ -107,7 +113,7 @@ async def test_pause_and_resume(make, path):
         assert event.status is EventStatus.PENDING
         assert await ask(path, "resume") == ({}, None)
         await event.wait()
-        assert await ask(path, "resume") == ({}, None)
+        assert await ask(path, "resume") == ({"is_unknown": True}, None)
 
 
 async def test_explain_an_event_that_is_held(path):
@@ -149,6 +155,61 @@ async def test_pause_one_key(make, path):
         await held.wait()
         assert anyio.current_time() < now + 100
         assert [pause.key for pause in executor.statistics().pauses] == [("b", 1)]
+
+
+async def test_a_pause_of_a_key_of_several_limits_is_told_once(make, path):
+    """Though each limit that has keys is paused for it. A pause in one of the limits names the limit."""
+    limits = [Concurrent(9, key=lambda _: "all", name="all hosts"), Rate(9, per=1, key="host", name="hosts")]
+    async with make(limits=limits) as executor:
+        await executor.append(Job(name="held", host="a"), delay=50)
+        whole = "key 'a', until resume: by pause()"
+        assert await ask(path, "pause", keys=["a"]) == ({"paused": [whole]}, None)
+        assert (await ask(path, "explain"))[0]["paused"] == [whole]
+        part = "key 'b' of limit hosts, until resume: by pause()"
+        done, _ = await ask(path, "pause", keys=["b"], limit="hosts")
+        assert done == {"is_unknown": True, "paused": [whole, part]}
+        assert await ask(path, "resume", keys=["a"], limit="all hosts") == (
+            {"paused": ["key 'a' of limit hosts, until resume: by pause()", part]}, None,
+        )  # fmt: skip
+        await ask(path, "resume", keys=["a"])
+
+
+@pytest.mark.parametrize("state", ["running", "paused", "delayed", "after another"])
+async def test_a_key_is_known_whatever_its_event_waits_for(make, path, state):
+    """No warning that the key may be misspelled. There is one for a limit in which no event has the key."""
+    limits = [Rate(9, per=1, key=lambda _: "all", name="all"), Concurrent(1, key="host", name="hosts")]
+    async with make(limits=limits) as executor:
+        if state == "paused":
+            executor.pause()
+        first = Job(name="first", host="a" if state == "running" else "b", seconds=50)
+        await executor.append(first)
+        if state != "running":
+            options = {"delayed": {"delay": 50}, "after another": {"after": first}}.get(state, {})
+            await executor.append(Job(name="second", host="a"), **options)
+        await anyio.sleep(1)
+        assert "is_unknown" not in (await ask(path, "pause", keys=["a"]))[0]
+        assert "is_unknown" not in (await ask(path, "pause", keys=["a"], limit="hosts"))[0]
+        assert "is_unknown" in (await ask(path, "pause", keys=["a"], limit="all"))[0]
+        assert "is_unknown" not in (await ask(path, "resume", keys=["a"]))[0]
+        executor.resume()
+
+
+async def test_resume_tells_whether_there_was_a_pause(make, path):
+    """Of the program or of a command. A pause after a refusal is none of them, and goes on."""
+    refused.add("refused")
+    limits = [Rate(9, per=1, key="host", name="hosts"), Concurrent(9, name="all")]
+    async with make(limits=limits) as executor:
+        await executor.append(Job(name="refused", host="a"))
+        await anyio.sleep(1)
+        executor.pause(key="b")
+        await ask(path, "pause", limit="all")
+        for args, was_paused in (
+            ({"keys": ["a"]}, False), ({"keys": ["b"]}, True), ({"keys": ["b"]}, False), ({}, False),
+            ({"limit": "all"}, True), ({"limit": "all"}, False),
+        ):  # fmt: skip
+            done, _ = await ask(path, "resume", **args)
+            assert ("is_unknown" not in done) is was_paused
+            assert done["paused"][-1].startswith("key 'a' of limit hosts, for ")
 
 
 @pytest.mark.start(NOON)

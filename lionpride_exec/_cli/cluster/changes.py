@@ -131,5 +131,5 @@ def pause_queue(name: str, url_file: str | None) -> int:
 def resume_queue(name: str, url_file: str | None) -> int:
     """End a pause. Return the exit status. Raises as :func:`~.connection.in_queue`."""
     in_queue(name, url_file, lambda place: place.queries.resume())
-    write_line(f"queue {name} is not paused")
+    write_line(f"queue {name} is paused no longer")
     return 0

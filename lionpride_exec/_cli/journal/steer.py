@@ -65,10 +65,10 @@ def pause(
     if result is None:
         return 1
     ends = f"resume, or the end of process {owner.process}" if end is None else iso(end) or "then"
-    rest = "nothing starts" if key is None and limit is None else "none of the others starts"
-    write_line(f"{_what(journal, key, limit)} is paused: what runs goes on, and {rest} until {ends}")
+    rest = "of the key " if key is not None else "" if limit is None else "under the limit "
+    write_line(f"{_what(journal, key, limit)} is paused: what runs goes on, and nothing {rest}starts until {ends}")
     if result.is_unknown:
-        say(f"no pending event has the key {key} at the moment")
+        say(f"no event that waits or runs has the key {key} at the moment")
     return 0
 
 
@@ -89,7 +89,8 @@ def resume(journal: str, key: str | None, limit: str | None, seconds: float) -> 
     result = _owner(journal, seconds, "resume").do("resume", Resuming(_keys(key), limit))
     if result is None:
         return 1
-    write_line(f"{_what(journal, key, limit)} is not paused")
+    what = _what(journal, key, limit)
+    write_line(f"there was no pause of {what} to end" if result.is_unknown else f"{what} is paused no longer")
     _tell_paused(result)
     return 0
 
