@@ -8,12 +8,14 @@ the journal, and so is when the schedules were last due. The next start goes on 
 
 import signal
 import sys
+from zoneinfo import ZoneInfo
 
 import anyio
 
 from lionpride_exec import Event, Executor, Journal, Retain, Retry
 
 GRACE = 20  # seconds, less than what ends this process gives it
+ZONE = ZoneInfo("Europe/Berlin")
 
 
 class Look(Event[None], tag="daemon.look"):
@@ -34,8 +36,8 @@ class Report(Event[str], tag="daemon.report"):
 
 
 def report(due):
-    """Return the event of a night."""
-    return Report(day=f"{due:%Y-%m-%d}")
+    """Return the event of a night. The due time is in UTC, whose day may be another one."""
+    return Report(day=f"{due.astimezone(ZONE):%Y-%m-%d}")
 
 
 async def stop_at_signals(executor, group, grace=30):
@@ -59,7 +61,7 @@ async def main(path, every=60):
     async with executor, anyio.create_task_group() as group:
         group.start_soon(stop_at_signals, executor, group, GRACE)
         executor.schedule(Look(timeout=50), every=every, name="look")
-        nightly = executor.schedule(report, cron="30 2 * * *", time_zone="Europe/Berlin", name="report")
+        nightly = executor.schedule(report, cron="30 2 * * *", time_zone=ZONE, name="report")
         await nightly.wait()  # until the group is cancelled: stop() does not end a wait
 
 

@@ -20,6 +20,7 @@ from decimal import Decimal
 from itertools import islice
 from math import inf
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import anyio.from_thread
 from make_orders import make_up
@@ -27,6 +28,7 @@ from make_orders import make_up
 from lionpride_exec import Event, Executor, Journal, Retain, Retry, current_executor
 
 BATCH = 500  # lines
+ZONE = ZoneInfo("Europe/Berlin")  # of the nights, and of the days in the names of the files
 
 
 class Parse(Event[tuple[list[tuple[int, str, str, int]], int]], tag="etl.parse", run_in="process"):
@@ -106,14 +108,14 @@ async def main(folder, nights=0):
     """Load the orders of today. Or run for some nights, and load in each those of its day."""
 
     def night(due):
-        return Night(folder=str(folder), day=f"{due:%Y-%m-%d}")
+        return Night(folder=str(folder), day=f"{due.astimezone(ZONE):%Y-%m-%d}")
 
     journal = Journal(f"{folder}/etl.db", retain=Retain(age=30 * 86_400))
     executor = Executor.of(Event, journal=journal, retry=Retry(3, backoff=60, on=OSError))
     executor.observe(tell)
     async with executor:
         if nights:
-            executor.schedule(night, cron="30 2 * * *", time_zone="Europe/Berlin", name="nightly", overlap="queue")
+            executor.schedule(night, cron="30 2 * * *", time_zone=ZONE, name="nightly", overlap="queue")
             await anyio.sleep(nights * 86_400)
         else:
             today = night(datetime.now(UTC))
@@ -123,5 +125,5 @@ async def main(folder, nights=0):
 if __name__ == "__main__":
     given = sys.argv[1] if sys.argv[1:] else "."
     if not sys.argv[2:]:
-        make_up(Path(given, f"orders-{datetime.now(UTC):%Y-%m-%d}.csv"))
+        make_up(Path(given, f"orders-{datetime.now(ZONE):%Y-%m-%d}.csv"))
     anyio.run(main, given, inf if sys.argv[2:] else 0)

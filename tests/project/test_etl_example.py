@@ -46,7 +46,7 @@ def test_the_whole_job(tmp_path):
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_killed_in_the_middle_and_run_again(tmp_path, backend):
     """Each batch is parsed once, but for those under way; each order is in the database once."""
-    make_up(tmp_path / f"orders-{datetime.now(UTC):%Y-%m-%d}.csv")
+    make_up(tmp_path / f"orders-{datetime.now(etl.ZONE):%Y-%m-%d}.csv")
     command, options = ["-c", TODAY, tmp_path, backend], {"cwd": EXAMPLES}
     kill_when(lambda: parsed_in(tmp_path), *command, **options)
     begun = parsed_in(tmp_path)
@@ -67,7 +67,7 @@ def test_killed_in_the_middle_and_run_again(tmp_path, backend):
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_stage_that_fails_skips_the_rest(tmp_path, backend, capsys):
     """Each of the others says which stage failed, and why. Nothing is in the database."""
-    path = tmp_path / f"orders-{datetime.now(UTC):%Y-%m-%d}.csv"
+    path = tmp_path / f"orders-{datetime.now(etl.ZONE):%Y-%m-%d}.csv"
     make_up(path, 1000)
     with path.open("a") as file:
         file.write("what is this?\n" * 100)
