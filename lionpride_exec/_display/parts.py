@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
 # To show this many columns of a tail, less important parts are left out.
 SHOWN_TAIL: Final = 24
@@ -49,12 +49,14 @@ class View:
         done: How much is done, for a bar.
         total: How much there is to do. None if it is not known, and there is no bar.
         description: What the progress is of. "" if that is clear.
+        state: All of the view that does not change with time alone. While it stays as it is, no line is worth writing.
     """
 
     lines: Sequence[Sequence[Part]]
     done: float = 0
     total: float | None = None
     description: str = ""
+    state: Hashable = None
 
     @property
     def text(self) -> str:

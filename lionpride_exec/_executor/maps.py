@@ -308,8 +308,8 @@ class ExecutorMaps:
         Show the progress inside a block: ``async with executor.progress_bar(), executor: ...``.
 
         On a terminal a bar is drawn by ``rich``, in a notebook by ``tqdm``. Elsewhere, and without these packages
-        (the extra ``progress``), a line is written now and then, and one at the end. Shown is what
-        :meth:`progress` says, what the pending events wait for, and the fullest limits.
+        (the extra ``progress``), a line is written now and then, if more than the time has changed, and one at the end.
+        Shown is what :meth:`progress` says, what the pending events wait for, and the fullest limits.
 
         At the end of the block, by an error or a cancellation too, the last state is shown, and the terminal is as it
         was. The block does not wait for events. If the stream cannot be written, a warning is logged, and the program

@@ -17,10 +17,10 @@ from lionpride_exec._events.stored_names import publish_classes
 from lionpride_exec._tracking.progress import RANK_OF_COUNTS, count_parts, pace_parts
 from lionpride_exec._validation import check_flag, check_number, check_seconds
 
-from .progress_view import detail_lines
+from .progress_view import detail_lines, state_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
 
     from lionpride_exec._display.choice import Style
     from lionpride_exec._display.displays import Display
@@ -88,6 +88,7 @@ class ProgressBar(anyio.AsyncContextManagerMixin):
         self._before: Progress | None = None  # what does not count; the ends of earlier processes may be missing
         self._ended_before: Mapping[EventStatus, int] = {}  # what had ended here before the block
         self._began = 0.0
+        self._shown: Hashable = None  # the state of the last view that was shown
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
@@ -113,16 +114,29 @@ class ProgressBar(anyio.AsyncContextManagerMixin):
 
     def refresh(self) -> None:
         """Show the progress now. Do nothing outside of the block."""
-        self._try(lambda display: display.update(self._view()))
+        self._try(self._show)
 
-    def print(self, text: str) -> None:
-        """Show a line that stays, above the bar. Do nothing outside of the block."""
-        self._try(lambda display: display.message(text))
+    def print(self, text: object) -> None:
+        """
+        Show a text that stays, above the bar. Do nothing outside of the block.
+
+        Each line of the text is a line. Other characters that could control the terminal are shown escaped.
+
+        Args:
+            text: The text. Of another object its ``str()``.
+        """
+        lines = str(text).replace("\r\n", "\n").split("\n")
+
+        def show(display: Display) -> None:
+            for line in lines:
+                display.message(line)
+
+        self._try(show)
 
     # ---------------------------------------------------------------- the display
 
     def _open(self) -> None:
-        self._began = current_time()
+        self._began, self._shown = current_time(), None
         self._before = self._executor.progress() if self._only_new else None
         self._ended_before = self._executor._progress.ended_here()
         try:
@@ -142,7 +156,18 @@ class ProgressBar(anyio.AsyncContextManagerMixin):
     async def _keep_showing(self, interval: float) -> None:
         while True:
             await anyio.sleep(interval)
-            self.refresh()
+            self._try(self._show_change)
+
+    def _show(self, display: Display) -> None:
+        self._shown = None
+        self._show_change(display)
+
+    def _show_change(self, display: Display) -> None:
+        """Draw what has changed, the time too. A line is only written if more than the time has changed."""
+        view = self._view()
+        if display.draws or view.state != self._shown:
+            display.update(view)
+            self._shown = view.state
 
     def _try(self, show: Callable[[Display], None]) -> None:
         """Let the display show something. If it cannot, the program goes on without it."""
@@ -169,7 +194,11 @@ class ProgressBar(anyio.AsyncContextManagerMixin):
             done=progress.done,
             total=progress.total if progress.is_total_known else None,
             description=self.description,
-        )
+            state=(
+                progress.total, progress.processing, progress.pending, tuple(progress.by_status.values()),
+                progress.retries, progress.rate_limited, self.description, state_of(statistics),
+            ),
+        )  # fmt: skip
 
     def _progress(self) -> Progress:
         progress = self._counted(self._executor.progress())

@@ -10,6 +10,8 @@ from lionpride_exec._display.parts import Part
 from lionpride_exec._model.waiting import WaitReason
 from lionpride_exec._tracking.progress import pause_part, trouble_parts
 
+from .pause_names import pause_name
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
 
@@ -48,6 +50,13 @@ def detail_lines(progress: Progress, statistics: Statistics | None) -> list[list
         [*troubles, *_pause_parts(statistics), *_pace_parts(statistics)],
     ]
     return [line for line in lines if line]
+
+
+def state_of(statistics: Statistics | None) -> Hashable:
+    """Return what statistics say that does not change with time alone: what events wait for, and what is paused."""
+    if statistics is None:
+        return None
+    return frozenset(statistics.waits.items()), statistics.is_paused, frozenset(map(pause_name, statistics.pauses))
 
 
 def pauses_in_words(statistics: Statistics) -> list[str]:

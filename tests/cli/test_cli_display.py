@@ -58,6 +58,17 @@ def test_the_tally_tells_how_far_it_is():
     assert tally.summary() == "10 lines: 5 completed, 1 failed, 1 bad line, 3 pending; 10.0 s, 0.7/s"
 
 
+def test_a_line_is_worth_writing_if_more_than_the_time_has_changed():
+    """Not for the time so far, the rate, the time left, or the rest of a pause."""
+    tally, later = make_tally(make_pause(40, key="k1"), seconds_left=60), make_tally(make_pause(9, key="k1"))
+    later.began -= 100
+    assert tally.view().text != later.view().text
+    assert tally.view().state == later.view().state
+    tally.ended[EventStatus.COMPLETED] += 1
+    assert tally.view().state != later.view().state
+    assert make_tally().view().state != later.view().state  # the pause is over
+
+
 def test_the_time_left_is_unknown_for_a_pipe():
     """Then nothing is said about it."""
     assert "left" not in Tally(look=lambda _: make_progress(seconds_left=3)).view().text

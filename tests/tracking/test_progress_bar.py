@@ -69,6 +69,37 @@ async def test_a_pipe_gets_a_line_now_and_then_and_one_at_the_end():
     assert lines[0].endswith("  waiting for slot (2)")
 
 
+async def test_an_executor_that_idles_has_no_further_lines():
+    """As long as nothing but the time changes, whatever it waits for. `refresh()` shows a line in any case."""
+    executor, file = make(limits=Rate(2, per=32)), io.StringIO()
+    async with executor.progress_bar(file=file) as bar, executor:
+        await executor.extend([Call.of(work, number) for number in range(3)])
+        await anyio.sleep(28)  # a line at 5 s
+        assert len(lines_of(file)) == 1
+        await executor.join()
+        await anyio.sleep(4000)  # a line once more has ended
+        assert len(lines_of(file)) == 2
+        bar.refresh()
+        await anyio.sleep(1000)
+        bar.description = "by day"
+        await anyio.sleep(1000)
+    told = [line.partition(")")[0] for line in lines_of(file)]
+    assert told == ["2 of 3 done (67%", *["3 of 3 done (100%"] * 2, *["by day: 3 of 3 done (100%"] * 2]
+
+
+async def test_a_pause_is_a_change():
+    """And so is what events wait for."""
+    executor, file = make(), io.StringIO()
+    async with executor.progress_bar(file=file), executor:
+        await executor.append(Call.of(work, 0), delay=98)
+        await anyio.sleep(12)
+        executor.pause()
+        await anyio.sleep(50)
+        executor.resume()
+    times = [line.partition("pending  ")[2].partition(" ")[0] for line in lines_of(file)]
+    assert times == ["0:00:05", "0:00:15", "0:01:05", "0:01:39"]  # the delay, the pause, the delay again, and the end
+
+
 async def test_lines_come_every_five_seconds():
     """Unless another interval is given."""
     assert len(lines_of(await run_all(make(), range(24)))) == 3  # at 5, 10 and 12 s
@@ -84,6 +115,33 @@ async def test_characters_that_the_stream_does_not_have_are_escaped():
             "\\xfc\\x1b[2J",
             "\\xe9: 0 of 0 done (0%)  0 running  0 pending  0:00:00",
         ]
+
+
+TEXT = "Traceback:\n  at ü\tx\x1b[2J\r\n\nend"
+SHOWN = ["Traceback:", "  at ü\\tx\\x1b[2J", "", "end"]
+
+
+@pytest.mark.parametrize("style", ["plain", "none", "rich", "tqdm"])
+async def test_a_text_of_several_lines(style):
+    """Its lines are lines everywhere. Other characters that could control the terminal stay visible."""
+    file = io.StringIO() if style in {"plain", "none"} else Terminal()
+    async with make_executor().progress_bar(file=file, style=style) as bar:
+        bar.print(TEXT)
+    if style in {"plain", "none"}:
+        assert lines_of(file)[:4] == SHOWN
+    else:
+        assert file.shown[:3] == [line for line in SHOWN if line]  # without empty lines
+
+
+async def test_what_is_no_text_is_printed_as_one():
+    """As by print(). An error of its str() is that of the caller, and the display goes on."""
+    file = io.StringIO()
+    async with make_executor().progress_bar(file=file, style="none") as bar:
+        bar.print(ValueError("no"))
+        with pytest.raises(ZeroDivisionError):
+            bar.print(type("Bad", (), {"__str__": lambda _: str(1 / 0)})())
+        bar.print(None)
+    assert lines_of(file) == ["no", "None"]
 
 
 async def test_style_none_shows_messages_only():

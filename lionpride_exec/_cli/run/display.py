@@ -10,6 +10,8 @@ from lionpride_exec._cli.streams import STDOUT, writing_messages
 from lionpride_exec._display.choice import make_own_display
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from .options import RunOptions
     from .summary import Tally
 
@@ -26,6 +28,7 @@ class CommandDisplay:
     """
 
     def __init__(self, style: str = "none") -> None:
+        self._shown: Hashable = None  # the state of the last view that was shown
         with writing_messages():
             self._display = make_own_display(style, sys.stderr, PREFIX)
 
@@ -35,9 +38,12 @@ class CommandDisplay:
         return self._display.interval
 
     def update(self, tally: Tally) -> None:
-        """Show the progress."""
-        with writing_messages():
-            self._display.update(tally.view())
+        """Show the progress. A line is written only if it says more than the last one."""
+        view = tally.view()
+        if self._display.draws or view.state != self._shown:
+            self._shown = view.state
+            with writing_messages():
+                self._display.update(view)
 
     def message(self, text: str) -> None:
         """Show a line that is not overwritten."""

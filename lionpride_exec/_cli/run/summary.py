@@ -126,14 +126,19 @@ class Tally:
 
     def view(self) -> View:
         """Return what a display shows. Take a sample."""
-        from lionpride_exec._executor.progress_view import detail_lines  # noqa: PLC0415  short runs need no display
+        from lionpride_exec._executor.progress_view import detail_lines, state_of  # noqa: PLC0415  short runs need none
 
         progress = self.look(self.to_come)
-        details = [] if progress is None else detail_lines(progress, self.statistics())
+        statistics = None if progress is None else self.statistics()
+        details = [] if progress is None else detail_lines(progress, statistics)
         # Early in a run, more of INPUT may have been read than lines were counted.
         known, expected = self.known, self.expected
         total = None if expected is None else max(expected, known)
-        return View([self._counts(progress), *details], done=self.done_in_all, total=total)
+        state = (
+            self.done, self.running(), self.unfinished, self.workers, tuple(self._ended_parts()),
+            tuple(self._left_parts()), state_of(statistics),
+        )  # fmt: skip
+        return View([self._counts(progress), *details], done=self.done_in_all, total=total, state=state)
 
     def _counts(self, progress: Progress | None) -> list[Part]:
         rate, running = self.sample_rate(), self.running()
